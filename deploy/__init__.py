@@ -1,0 +1,1 @@
+"""The BentoML service and the files that deploy it."""

@@ -1,0 +1,1 @@
+"""Orchestration only: the walk of the DAG, the effects, the `refit` command. No machine learning here."""

@@ -1,0 +1,56 @@
+"""What every ``python -m tasks.<stage>`` shares: quiet, fast settings first, then plain errors."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+
+# Set before numpy, torch or xgboost load. Spinning OpenMP threads make XGBoost 14 times slower
+# when another process wants a core; telemetry of every component is off.
+SETTINGS = {
+    "OMP_WAIT_POLICY": "PASSIVE",
+    "DO_NOT_TRACK": "true",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "GX_ANALYTICS_ENABLED": "false",
+    "BENTOML_DO_NOT_TRACK": "True",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    "DVC_NO_ANALYTICS": "1",
+    "HF_HUB_OFFLINE": "1",
+    "PYTHONUTF8": "1",
+    "MPLBACKEND": "Agg",
+}
+FORCED = {k for k in SETTINGS if "TRACK" in k or "ANALYTICS" in k or "TELEMETRY" in k}
+
+
+def settle() -> None:
+    """Apply :data:`SETTINGS` to this process and its children; what a user set for speed is kept."""
+    for name, value in SETTINGS.items():
+        if name in FORCED:
+            os.environ[name] = value
+        else:
+            os.environ.setdefault(name, value)
+
+
+def log(message: str) -> None:
+    """One line of progress on standard output, at once (the flow reads it line by line)."""
+    print(message, flush=True)
+
+
+def run(main: Callable[[], None]) -> None:
+    """Run a stage's ``main``; a user's mistake is printed as its message and exits with 1."""
+    from tasks.errors import RefitError
+
+    try:
+        main()
+    except RefitError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        print("interrupted; nothing half-written is left", file=sys.stderr, flush=True)
+        raise SystemExit(130) from None
+
+
+settle()
