@@ -36,10 +36,8 @@ def features_folder(root: Path, kind: str = "binary", seed: int = 0) -> Path:
     y = frame.pop(target)
     classes = [] if kind == "regression" else [str(c) for c in sorted(y.unique())]
     out = pd.DataFrame({"__row__": np.arange(len(frame))})
-    out["__time__"] = pd.NaT
-    out["__known__"] = pd.NaT
-    out["__time__"] = out["__time__"].astype("datetime64[us, UTC]")
-    out["__known__"] = out["__known__"].astype("datetime64[us, UTC]")
+    for column in ("__time__", "__known__"):
+        out[column] = pd.Series(pd.NaT, index=out.index, dtype="datetime64[us, UTC]")
     out["__split__"] = rng.choice(["train", "valid", "test"], size=len(frame), p=[0.6, 0.2, 0.2])
     out["__target__"] = y.to_numpy(float)
     out = pd.concat([out, frame.reset_index(drop=True)], axis=1)
