@@ -1,0 +1,69 @@
+# `make run` and `make test` are all a newcomer needs. Everything goes into .venv of this checkout.
+SHELL := /bin/bash
+BIN := .venv/bin
+# The first Python of a supported version; PYTHON=python3.12 make run chooses another.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
+# uv does not read pip's configuration: pass on where pip looks for wheels, if that is set.
+export UV_FIND_LINKS ?= $(shell pip config get global.find-links 2>/dev/null)
+export OMP_WAIT_POLICY := PASSIVE
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: run test lint unit slow bench lock tools clean
+
+run: .venv/.run  ## install from the lock, then run the main job on the bundled flights
+	$(BIN)/refit run
+
+test: .venv/.test tools lint unit slow  ## install what tests need, then run all of them
+
+lint: .venv/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+unit: .venv/.test
+	$(PYTEST) -m "not flows and not service and not faults"
+
+slow: .venv/.test
+	$(PYTEST) tests -m "flows or service or faults"
+
+bench: .venv/.test  ## every benchmark at its quick size
+	for file in tests/bench/[a-z]*.py; do name=$$(basename $$file .py); echo "== $$name"; \
+		$(BIN)/python -m tests.bench.$$name --quick | tail -n 1 || exit 1; done
+
+lock:  ## pin anew (needs uv); torch stays the plain version, so that each machine takes its own build
+	set -e; pin() { uv pip compile pyproject.toml "$$@" --universal --no-emit-index-url --no-emit-find-links \
+		--no-annotate --no-header --quiet | sed -E '/^(nvidia-|cuda-|triton|torch==)/d' \
+		| { cat; echo "torch==2.13.0"; } | LC_ALL=C sort; }; \
+	pin > requirements.new; mv requirements.new requirements.lock; \
+	pin --group test --extra spark --extra networks --constraint requirements.lock > requirements.new; \
+	mv requirements.new requirements-test.lock
+
+tools:  # on CI (a bare Debian machine, as root): the browser and the load generator that some tests use
+	@if [ "$$CI" = true ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+		&& ! { command -v chromium && command -v wrk; } >/dev/null; then \
+		apt-get update -qq && apt-get install -y -qq chromium wrk >/dev/null; fi
+
+.venv/.python:
+	@test -n "$(PYTHON)" || { echo "Refit needs Python 3.11, 3.12 or 3.13; set PYTHON=/path/to/python"; exit 1; }
+	if command -v uv >/dev/null; then uv venv --quiet --allow-existing --python "$$(command -v $(PYTHON))" .venv; \
+		else $(PYTHON) -m venv .venv; fi
+	touch $@
+
+.venv/.run: .venv/.python requirements.lock pyproject.toml
+	$(call install,requirements.lock)
+
+.venv/.test: .venv/.python requirements-test.lock pyproject.toml
+	$(call install,requirements-test.lock)
+
+define install
+if command -v uv >/dev/null; then uv pip install --quiet --python .venv -r $(1) && \
+	uv pip install --quiet --python .venv --no-deps --editable .; \
+else $(BIN)/python -m pip install --quiet --disable-pip-version-check -r $(1) && \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .; fi
+touch $@
+endef
+
+clean:
+	rm -rf .venv .refit data/{raw,validated,quarantine,features,tuning,models,evaluation,package,verdict,drift,reports}
