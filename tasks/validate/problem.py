@@ -1,0 +1,45 @@
+"""Can the declared problem be learned from these tables? If not, say what is in the way."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from tasks.errors import RefitError, some
+from tasks.params import Problem, Table
+from tasks.profile.learnable import check_target
+
+
+def check_columns(frame: pd.DataFrame, name: str, table: Table) -> None:
+    """Refuse columns of a source that hold no value at all."""
+    empty = [c for c, spec in table.columns.items() if spec.kind != "ignore" and frame[c].isna().all()]
+    if empty:
+        raise RefitError(
+            f"data.tables.{name}.columns: no row of {table.source} has a value of {some(empty)}, so nothing can be "
+            "learned from it. Set `kind: ignore`, or take it out."
+        )
+
+
+def check_problem(frame: pd.DataFrame, problem: Problem) -> None:
+    """Refuse a target that no model can learn; ``frame`` is the accepted problem table with its target column."""
+    column = problem.target.name
+    check_target(frame[column], problem.kind, f"problem.target: {column!r} of {problem.table!r}")
+    positive = problem.target.positive
+    classes = frame[column].dropna().unique()
+    if positive is not None and not any(_same(positive, c) for c in classes):
+        raise RefitError(
+            f"problem.target.positive: {positive!r} is not a class of {column!r}, which has {some(sorted(classes))}."
+        )
+
+
+def _same(positive: object, found: object) -> bool:
+    """Whether a class written in YAML is the class found: ``1``, ``1.0``, ``true`` and ``"1"`` are one.
+
+    >>> _same(True, 1.0), _same("1", 1.0), _same(1, "1"), _same("no", "yes")
+    (True, True, True, False)
+    """
+    if str(positive) == str(found):
+        return True
+    try:
+        return float(positive) == float(found)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return False

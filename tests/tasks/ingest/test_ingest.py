@@ -1,0 +1,123 @@
+"""The stage: declared columns in declared kinds, faults kept beside, and errors that name table and column."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tasks.errors import RefitError
+from tasks.files import hash_tree, sha256
+from tasks.ingest.__main__ import main
+from tasks.ingest.tables import ingest, is_bundled
+from tasks.params import Table
+
+PARAMS = """\
+problem: {name: shop, kind: regression, table: sales, target: price}
+data:
+  tables:
+    sales:
+      source: sales.csv
+      columns: {day: datetime, shop: categorical, price: numeric, open: boolean, remark: text, spare: ignore}
+    shops:
+      source: shops.parquet
+      columns: {shop: categorical, size: numeric}
+models: {ridge: {}}
+"""
+SALES = """\
+spare,price,day,shop,open,remark,unused
+x,1.5,2024-01-01,007,yes,fine,1
+,about 3,2024-01-02T12:00:00+02:00,8,no,,2
+x,,soon,9,maybe,"a, b",3
+x,4,2024-01-03,9,yes,,4
+x,5,2024-01-04,9,yes,,5
+x,inf,2024-01-04,9,yes,,6
+x,7,2024-01-04,,yes,,7
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").write_text(PARAMS)
+    (tmp_path / "sales.csv").write_text(SALES)
+    pd.DataFrame({"shop": [7, 8], "size": [1, 2]}).to_parquet(tmp_path / "shops.parquet")
+    return tmp_path
+
+
+def table(source: str = "sales.csv", **columns: str) -> Table:
+    return Table.model_validate({"source": source, "columns": columns})
+
+
+def test_the_stage_writes_declared_columns_and_faults(project: Path) -> None:
+    main()
+    sales = pd.read_parquet("data/raw/sales.parquet")
+    assert list(sales) == ["day", "shop", "price", "open", "remark"]
+    assert [str(t) for t in sales.dtypes] == ["datetime64[us, UTC]", "str", "float64", "float64", "str"]
+    assert np.array_equal(sales["price"], [1.5, np.nan, np.nan, 4, 5, np.nan, 7], equal_nan=True)
+    assert sales["shop"].tolist()[:2] == ["007", "8"]
+    assert sales["day"][1] == pd.Timestamp("2024-01-02T10:00Z")
+    faults = pd.read_parquet("data/raw/sales.problems.parquet")
+    assert faults.to_dict("records") == [
+        {"row": 1, "column": "price", "value": "about 3", "why": "is not a number"},
+        {"row": 2, "column": "day", "value": "soon", "why": "is not an ISO 8601 time such as 2013-10-31T18:00:00Z"},
+        {"row": 2, "column": "open", "value": "maybe", "why": "is not one of true/false, yes/no, 1/0"},
+        {"row": 5, "column": "price", "value": "inf", "why": "is infinite"},
+    ]
+    manifest = json.loads(Path("data/raw/manifest.json").read_text())["tables"]
+    assert manifest["sales"] == {
+        "source": "sales.csv",
+        "sha256": sha256("sales.csv"),
+        "rows": 7,
+        "columns": list(sales),
+        "unreadable": 4,
+    }
+    assert not Path("data/raw/shops.problems.parquet").exists()
+    assert pd.read_parquet("data/raw/shops.parquet")["shop"].tolist() == ["7", "8"]
+
+
+def test_the_bytes_depend_on_the_source_alone(project: Path) -> None:
+    main()
+    first = hash_tree("data/raw")
+    main()
+    assert hash_tree("data/raw") == first
+
+
+def test_a_failure_leaves_the_old_tables(project: Path) -> None:
+    main()
+    first = hash_tree("data/raw")
+    os.remove("shops.parquet")
+    with pytest.raises(RefitError, match=r"shops\.parquet: no such file"):
+        main()
+    assert hash_tree("data/raw") == first
+    assert os.listdir("data") == ["raw"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        ({"pryce": "numeric"}, r"data\.tables\.sales\.columns: sales\.csv has no column 'pryce'. It has 'spare', 'price', .* Did you mean 'price'\?"),
+        ({"remark": "numeric"}, r"columns\.remark: 2 of 2 values of sales\.csv cannot be read as numeric: 'fine', 'a, b' \(rows 1, 3\) .*not a number"),
+        ({"shop": "datetime"}, r"columns\.shop: . of 6 values of sales\.csv cannot be read as datetime: .* Declare another kind, or ignore"),
+        ({"price": "boolean"}, r"columns\.price: 6 of 6 values of sales\.csv cannot be read as boolean"),
+    ],
+)  # fmt: skip
+def test_a_declared_column_that_does_not_fit(project: Path, columns: dict[str, str], expected: str) -> None:
+    with pytest.raises(RefitError, match=expected):
+        ingest("sales", table(**columns))
+
+
+def test_a_source_may_be_bundled(tmp_path: Path) -> None:
+    read = ingest("iris", table("sklearn:iris", **{"target": "categorical", "sepal length (cm)": "numeric"}))
+    assert read.frame["target"].value_counts().to_dict() == {"0": 50, "1": 50, "2": 50}
+    assert read.problems.empty
+    assert len(read.sha256) == 64
+
+
+@pytest.mark.parametrize("source", ["a.csv", "./a.csv", "/tmp/a:b.csv", "dir/a.parquet", "C:/a.csv"])
+def test_a_path_is_no_bundled_source(source: str) -> None:
+    assert not is_bundled(source)
