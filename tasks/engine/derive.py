@@ -1,0 +1,236 @@
+"""From ``params.yaml`` to a plan: every feature with its name, its kind and a sentence."""
+
+from __future__ import annotations
+
+from itertools import combinations, combinations_with_replacement
+from typing import TYPE_CHECKING, Any
+
+from tasks.engine.dates import AUTO, part_names
+from tasks.engine.expression import Expression
+from tasks.engine.facts import Table, Time
+from tasks.engine.plan import Feature, Plan
+from tasks.engine.primitives import parse_primitive
+from tasks.errors import RefitError, nearest, some
+
+if TYPE_CHECKING:
+    from tasks import params as p
+
+KIND = {"numeric": "numeric", "boolean": "numeric", "categorical": "categorical", "text": "text"}
+
+
+def derive(params: p.Params) -> Plan:
+    problem, features = params.problem, params.features
+    tables = {name: _table(name, spec) for name, spec in params.data.tables.items()}
+    own = tables[problem.table]
+    target = problem.target
+    if target.above is not None:
+        columns = {**own.columns, target.name: "boolean"}
+        own = Table(own.name, columns, own.key, own.event_time, own.known_at, (*own.outcome, target.name))
+        tables[problem.table] = own
+    time = _time(problem.prediction_time)
+    made: list[Feature] = []
+    made += _columns(own, features.columns, {target.name, target.column}, time)
+    made += [_date(own, c, part) for c, parts in features.dates.items() for part in parts]
+    for look in features.lookups:
+        made += _lookup(own, tables[look.table], look, time)
+    for i, past in enumerate(features.history):
+        made += _history(own, tables[past.table], past, time, f"features.history[{i}]")
+    made += _transforms(own, features.transforms, made)
+    if features.polynomial:
+        made += _polynomial(features.polynomial, made)
+    names = [f.name for f in made]
+    twice = sorted({n for n in names if names.count(n) > 1})
+    if twice:
+        raise RefitError(f"features: {some(twice)} would be made twice; rename or remove one")
+    used = {problem.table} | {f.make["table"] for f in made if "table" in f.make}
+    return Plan(
+        table=problem.table,
+        tables={name: table for name, table in tables.items() if name in used},
+        features=tuple(made),
+        time=time,
+        target={"name": target.name, "column": target.column, "above": target.above},
+    )
+
+
+def _table(name: str, spec: p.Table) -> Table:
+    return Table(
+        name,
+        {column: c.kind for column, c in spec.columns.items()},
+        spec.key,
+        _time(spec.event_time),
+        _time(spec.known_at),
+        spec.outcome,
+    )
+
+
+def _time(moment: p.Moment | None) -> Time | None:
+    return Time(moment.column, moment.offset_micros) if moment else None
+
+
+def _columns(own: Table, wanted: Any, target: set[str], time: Time | None) -> list[Feature]:
+    """The row's own columns; ``auto``: all that are neither key, outcome nor target, and date parts of moments."""
+    if wanted != "auto":
+        return [_column(own, c) for c in wanted]
+    later = {t.column for t in (own.event_time, own.known_at) if t and not (time and t.column == time.column)}
+    made: list[Feature] = []
+    for column, kind in own.columns.items():
+        if column in {*own.key, *own.outcome, *target, *later} or kind == "ignore":
+            continue
+        made += [_date(own, column, part) for part in AUTO] if kind == "datetime" else [_column(own, column)]
+    return made
+
+
+def _column(own: Table, column: str) -> Feature:
+    kind = own.kind(column, "features.columns")
+    if kind not in KIND:
+        remedy = "name its parts under features.dates" if kind == "datetime" else "give it another kind to use it"
+        raise RefitError(f"features.columns: {column!r} is of kind {kind}; {remedy}")
+    return Feature(column, KIND[kind], f"{column} of the row", {"op": "column", "column": column})
+
+
+def _date(own: Table, column: str, part: str) -> Feature:
+    if own.kind(column, "features.dates") != "datetime":
+        raise RefitError(f"features.dates: column {column!r} is of kind {own.columns[column]}, not datetime")
+    if column in own.outcome:
+        raise RefitError(f"features.dates: {column!r} is an outcome of the row itself, and would leak")
+    if part not in part_names():
+        hint = nearest(part, part_names()) or f" Allowed: {some(part_names(), 30)}."
+        raise RefitError(f"features.dates.{column}: part {part!r} is not known.{hint}")
+    says = f"{part.replace('_', ' ')} of {column} (UTC)"
+    return Feature(f"{column}.{part}", "numeric", says, {"op": "date", "column": column, "part": part})
+
+
+def _lookup(own: Table, there: Table, look: p.Lookup, time: Time | None) -> list[Feature]:
+    where = f"features.lookups ({there.name})"
+    if there.event_time and not time:
+        raise RefitError(f"{where}: its rows have an event_time, so problem.prediction_time is needed")
+    if look.within and not there.event_time:
+        raise RefitError(f"{where}: `within` needs an event_time on table {there.name!r}")
+    for mine, other in look.on.items():
+        _same_kind(own, mine, there, other, where)
+    made = []
+    for column in look.columns:
+        kind = there.kind(column, where)
+        if kind not in (*KIND, "datetime"):
+            raise RefitError(f"{where}: column {column!r} is of kind {kind}")
+        says = f"{column} of the row of {there.name} with the same {', '.join(look.on.values())}"
+        if there.event_time:
+            says += ", the newest one known before the prediction time" + (f", at most {look.within} old" if look.within else "")
+        if kind == "datetime":
+            says += ", as hours before the prediction time"
+        make = {
+            "op": "lookup",
+            "table": there.name,
+            "on": dict(look.on),
+            "column": column,
+            "within": str(look.within) if look.within else None,
+        }
+        made.append(Feature(f"{there.name}.{column}", KIND.get(kind, "numeric"), says, make))
+    return made
+
+
+def _same_kind(own: Table, mine: str, there: Table, other: str, where: str) -> None:
+    a, b = own.kind(mine, where), there.kind(other, where)
+    if a != b:
+        raise RefitError(f"{where}: key {own.name}.{mine} is of kind {a}, and {there.name}.{other} of kind {b}")
+
+
+def _history(own: Table, there: Table, past: p.History, time: Time | None, where: str) -> list[Feature]:
+    made = []
+    if own.name == there.name and not there.key and not _after(time, there.event_time):
+        raise RefitError(
+            f"data.tables.{own.name}.key: history over the problem's own table needs a key, by which a row's own event "
+            "is left out; name the column that identifies a row"
+        )
+    for by in past.by:
+        for column in by:
+            _same_kind(own, column, there, column, f"{where}.by")
+        key = "+".join(by) if own.name == there.name else f"{there.name}[{'+'.join(by)}]"
+        for window in past.windows:
+            base = {"op": "aggregate", "table": there.name, "by": list(by), "window": window}
+            span = _span(window)
+            same = f"with the same {' and '.join(by)}"
+            if past.count:
+                says = f"number of {there.name} {same} {span}"
+                made.append(
+                    Feature(f"{key}.count({window})", "numeric", says, {**base, "primitive": "count", "column": None})
+                )
+            for column, primitives in past.columns.items():
+                kind = there.kind(column, f"{where}.columns")
+                for text in primitives:
+                    primitive = parse_primitive(text)
+                    if kind not in primitive.kinds:
+                        raise RefitError(
+                            f"{where}.columns.{column}: {primitive.label!r} is for {some(primitive.kinds)} columns, "
+                            f"and {column!r} is {kind}"
+                        )
+                    result = KIND.get(kind, "numeric") if primitive.result == "value" else "numeric"
+                    unit = f", {primitive.unit(kind)}" if primitive.unit(kind) else ""
+                    made.append(
+                        Feature(
+                            f"{key}.{primitive.name}({_inside(column, primitive.argument, window)})",
+                            result,
+                            f"{primitive.describe(column)} of {there.name} {same} {span}{unit}",
+                            {**base, "primitive": primitive.label, "column": column},
+                        )
+                    )
+    return made
+
+
+def _inside(column: str, argument: str | None, window: str) -> str:
+    return ", ".join(part for part in (column, argument, window) if part is not None)
+
+
+def _after(time: Time | None, event: Time | None) -> bool:
+    """Whether an event can never be seen by its own row, by how the two times are defined."""
+    return bool(time and event and time.column == event.column and time.offset <= event.offset)
+
+
+def _span(window: str) -> str:
+    if window == "all":
+        return "known before the prediction time"
+    if window.startswith("last "):
+        return f"(the {window}) known before the prediction time"
+    return f"in the {window} before the prediction time, as far as known by then"
+
+
+def _transforms(own: Table, wanted: dict[str, str], made: list[Feature]) -> list[Feature]:
+    kinds = {c: "numeric" if k in ("numeric", "boolean", "datetime") else k for c, k in own.columns.items()}
+    kinds = {c: k for c, k in kinds.items() if c not in own.outcome} | {f.name: f.kind for f in made}
+    result: list[Feature] = []
+    for name, text in wanted.items():
+        try:
+            expression = Expression.parse(text)
+        except RefitError as error:
+            raise RefitError(f"features.transforms.{name}: {error}") from None
+        for used in expression.names:
+            if used in own.outcome:
+                raise RefitError(f"features.transforms.{name}: {used!r} is an outcome of the row itself, and would leak")
+            if used not in kinds:
+                raise RefitError(
+                    f"features.transforms.{name}: {used!r} is neither a feature nor a column of {own.name!r}."
+                    + nearest(used, kinds)
+                )
+            if kinds[used] not in ("numeric",):
+                raise RefitError(f"features.transforms.{name}: {used!r} is {kinds[used]}; expressions take numbers")
+        result.append(Feature(name, "numeric", text.replace("`", ""), {"op": "expression", "text": text}))
+        kinds[name] = "numeric"
+    return result
+
+
+def _polynomial(wanted: p.Polynomial, made: list[Feature]) -> list[Feature]:
+    """Powers and products as scikit-learn's ``PolynomialFeatures`` defines and names them, degree 2 and more."""
+    kinds = {f.name: f.kind for f in made}
+    for column in wanted.columns:
+        if kinds.get(column) != "numeric":
+            found = f"is {kinds[column]}" if column in kinds else "is not a feature"
+            raise RefitError(f"features.polynomial.columns: {column!r} {found}; numeric features are needed." + nearest(column, kinds))
+    choose = combinations if wanted.interaction_only else combinations_with_replacement
+    result = []
+    for degree in range(2, wanted.degree + 1):
+        for chosen in choose(wanted.columns, degree):
+            powers = {c: chosen.count(c) for c in dict.fromkeys(chosen)}
+            name = " ".join(c if n == 1 else f"{c}^{n}" for c, n in powers.items())
+            says = "product of " + ", ".join(chosen)
+            result.append(Feature(name, "numeric", says, {"op": "power", "powers": powers}))
+    return result

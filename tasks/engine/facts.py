@@ -1,0 +1,205 @@
+"""Tables as the engine sees them: moments as int64 microseconds, numbers as float64, keys as codes; mistakes refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tasks.errors import RefitError, nearest, some
+
+MISSING = np.iinfo(np.int64).min  # a missing moment, as in NumPy's NaT
+HOUR = 3_600_000_000  # µs
+
+
+@dataclass(frozen=True)
+class Time:
+    """A datetime column plus an offset in microseconds."""
+
+    column: str
+    offset: int = 0
+
+
+@dataclass(frozen=True)
+class Table:
+    """What the plan knows of a table: its columns' kinds, its key and its two moments."""
+
+    name: str
+    columns: dict[str, str]
+    key: tuple[str, ...] = ()
+    event_time: Time | None = None
+    known_at: Time | None = None  # None: known when it happens
+    outcome: tuple[str, ...] = ()
+
+    def kind(self, column: str, where: str) -> str:
+        if column not in self.columns:
+            raise RefitError(
+                f"{where}: table {self.name!r} has no column {column!r}." + nearest(column, self.columns)
+            )
+        return self.columns[column]
+
+
+def series(frame: pd.DataFrame, column: str, table: str) -> pd.Series:
+    if column not in frame.columns:
+        raise RefitError(f"table {table!r} lacks column {column!r}." + nearest(column, map(str, frame.columns)))
+    return frame[column]
+
+
+def numbers(values: pd.Series, column: str, table: str) -> np.ndarray:
+    """float64, missing as NaN. Raises :class:`RefitError` for infinite values and for what is no number."""
+    try:
+        result = values.to_numpy(dtype=np.float64, na_value=np.nan)
+    except (TypeError, ValueError):
+        raise RefitError(
+            f"{table}.{column}: expected numbers, found {some(values.dropna().unique()[:3], 3)}"
+        ) from None
+    infinite = np.flatnonzero(np.isinf(result))
+    if len(infinite):
+        raise RefitError(
+            f"{table}.{column}: infinite values in rows {some(infinite.tolist())}; make them missing, or mend them"
+        )
+    return result
+
+
+def micros(values: pd.Series, column: str, table: str) -> np.ndarray:
+    """Microseconds since 1970 UTC as int64, missing as :data:`MISSING`.
+
+    Raises :class:`RefitError` for a column that holds no moments, or moments with and without a zone mixed.
+    """
+    if isinstance(values.dtype, pd.DatetimeTZDtype):
+        return values.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy("datetime64[us]").view(np.int64)
+    if isinstance(values.dtype, np.dtype) and values.dtype.kind == "M":
+        return values.to_numpy("datetime64[us]").view(np.int64)
+    if values.isna().all():
+        return np.full(len(values), MISSING)
+    zones = {_zone(v) for v in values.dropna()}
+    if len(zones) > 1:
+        raise RefitError(f"{table}.{column}: mixed time zones ({some(sorted(zones))}); convert the column to UTC")
+    raise RefitError(f"{table}.{column}: expected moments, found {values.dtype} ({some(values.dropna()[:2], 2)})")
+
+
+def _zone(value: Any) -> str:
+    zone = getattr(value, "tzinfo", None)
+    return str(zone) if zone is not None else "no zone"
+
+
+def zoned(values: pd.Series) -> bool | None:
+    """Whether a datetime column names its zone; None where it is empty of type."""
+    if isinstance(values.dtype, pd.DatetimeTZDtype):
+        return True
+    return False if isinstance(values.dtype, np.dtype) and values.dtype.kind == "M" else None
+
+
+def factorize(parts: Sequence[pd.Series], kind: str, column: str, table: str) -> tuple[list[np.ndarray], np.ndarray]:
+    """Codes (int64, missing -1) of columns over their common sorted categories, and the categories."""
+    if kind in ("numeric", "boolean"):
+        whole: Any = np.concatenate([numbers(p, column, table) for p in parts])
+    elif kind == "datetime":
+        whole = np.concatenate([micros(p, column, table) for p in parts]).astype(np.float64)
+        whole[whole == float(MISSING)] = np.nan
+    else:
+        texts = [p if isinstance(p.dtype, pd.StringDtype) else p.astype("str") for p in parts]
+        whole = texts[0] if len(texts) == 1 else pd.concat(texts, ignore_index=True)
+    codes, categories = pd.factorize(whole, sort=True)
+    ends = np.cumsum([len(p) for p in parts])
+    return np.split(codes.astype(np.int64), ends[:-1]), np.asarray(categories, dtype=object if kind != "numeric" else None)
+
+
+@dataclass
+class Facts:
+    """One table's rows as events. ``event`` and ``known`` are int64 µs; an event with either missing never counts."""
+
+    table: Table
+    frame: pd.DataFrame
+    event: np.ndarray = field(init=False)
+    known: np.ndarray = field(init=False)
+    _numbers: dict[str, np.ndarray] = field(default_factory=dict)
+    _codes: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+    _order: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        table, n = self.table, len(self.frame)
+        if table.event_time is None:
+            self.event = self.known = np.zeros(n, np.int64)
+            return
+        self.event = self.moment(table.event_time)
+        self.known = self.event if table.known_at in (None, table.event_time) else self.moment(table.known_at)
+        if self.known is not self.event:
+            early = (self.known < self.event) & (self.known != MISSING) & (self.event != MISSING)
+            if early.any():
+                raise RefitError(
+                    f"{table.name}: rows {some(np.flatnonzero(early).tolist())} were known ({table.known_at.column}) "  # type: ignore[union-attr]
+                    f"before they happened ({table.event_time.column}); mend or remove them"
+                )
+
+    def moment(self, time: Time) -> np.ndarray:
+        base = micros(series(self.frame, time.column, self.table.name), time.column, self.table.name)
+        return base if time.offset == 0 else np.where(base == MISSING, MISSING, base + time.offset)
+
+    def values(self, column: str) -> np.ndarray:
+        """float64 values; moments as µs; categories as codes in sorted order; missing as NaN."""
+        if column not in self._numbers:
+            kind = self.table.columns[column]
+            source = series(self.frame, column, self.table.name)
+            if kind in ("numeric", "boolean"):
+                result = numbers(source, column, self.table.name)
+            elif kind == "datetime":
+                whole = micros(source, column, self.table.name)
+                result = np.where(whole == MISSING, np.nan, whole)
+            else:
+                codes = self.categories(column)[0]
+                result = np.where(codes < 0, np.nan, codes)
+            self._numbers[column] = result
+        return self._numbers[column]
+
+    def categories(self, column: str) -> tuple[np.ndarray, np.ndarray]:
+        """Codes and sorted categories of one column."""
+        if column not in self._codes:
+            source = series(self.frame, column, self.table.name)
+            (codes,), names = factorize([source], self.table.columns[column], column, self.table.name)
+            self._codes[column] = codes, names
+        return self._codes[column]
+
+    def order(self) -> np.ndarray:
+        """Positions of the events that can count, by event time, then known-at time, then content."""
+        if self._order is None:
+            counts = (self.event != MISSING) & (self.known != MISSING)
+            at = np.flatnonzero(counts)
+            event, known = self.event[at], self.known[at]
+            order = np.lexsort((known, event)) if self.known is not self.event else np.argsort(event, kind="stable")
+            self._order = at[self._settle_ties(at, order, event, known)]
+        return self._order
+
+    def _settle_ties(self, at: np.ndarray, order: np.ndarray, event: np.ndarray, known: np.ndarray) -> np.ndarray:
+        """Order events of one moment by content: by the table's key, or by all its columns."""
+        e, k = event[order], known[order]
+        same = (e[1:] == e[:-1]) & (k[1:] == k[:-1])
+        tied = np.flatnonzero(np.append(same, False) | np.insert(same, 0, False)) if len(order) > 1 else []
+        if not len(tied):
+            return order
+        members = order[tied]
+        content = [self.values(c)[at[members]] for c in self.table.key or sorted(self._columns())]
+        order = order.copy()
+        order[tied] = members[np.lexsort((*reversed(content), known[members], event[members]))]
+        return order
+
+    def _columns(self) -> Iterable[str]:
+        return (c for c, kind in self.table.columns.items() if kind != "ignore" and c in self.frame.columns)
+
+    def check_key(self) -> None:
+        """Refuse duplicated primary keys."""
+        if not self.table.key:
+            return
+        key = list(self.table.key)
+        for column in key:
+            series(self.frame, column, self.table.name)
+        twice = self.frame.duplicated(subset=key, keep=False).to_numpy()
+        if twice.any():
+            rows = np.flatnonzero(twice)
+            raise RefitError(
+                f"{self.table.name}: rows {some(rows.tolist())} share their key ({', '.join(key)}) with another row; "
+                "keys must be unique"
+            )

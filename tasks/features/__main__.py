@@ -1,0 +1,77 @@
+"""Stage ``features``: every row's features as of its prediction time, its target and its split."""
+
+from tasks import stage  # isort: skip  (sets threads and telemetry before the heavy imports)
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from tasks import params as parameters
+from tasks.engine import Plan
+from tasks.engine.compute import prediction_times
+from tasks.engine.facts import MISSING
+from tasks.features.split import at_random, by_time
+from tasks.features.target import encode_target
+from tasks.files import read_json, read_table, replacing_dir, write_json, write_table
+
+SPLITS = ("train", "valid", "test", "pending")
+
+
+def main() -> None:
+    params = parameters.load()
+    plan = Plan.derive(params)
+    folder = Path("data/validated")
+    as_of = read_json(folder / "summary.json").get("as_of")
+    tables = {name: read_table(folder / f"{name}.parquet") for name in plan.tables}
+    rows = tables[plan.table]
+    stage.log(f"{len(plan.features)} features for {len(rows):,} rows of {plan.table}")
+
+    began = time.perf_counter()
+    features = plan.compute(tables, rows)
+    stage.log(f"computed in {time.perf_counter() - began:.1f} s")
+
+    y, classes = encode_target(rows[params.problem.target.name], params.problem)
+    labelled = ~pd.isna(y)
+    t = moments(prediction_times(plan, rows))
+    own = params.data.tables[plan.table]
+    known = pd.Series(pd.NaT, index=rows.index, dtype="datetime64[us, UTC]")
+    if own.known_at and params.problem.target.column in own.outcome:
+        known = rows[own.known_at.column] + pd.Timedelta(own.known_at.offset_micros, "us")
+    if params.split.kind == "time":
+        cut = pd.Timestamp(as_of) if as_of else None
+        part, boundaries = by_time(t, known, labelled, params.split, cut)
+    else:
+        part, boundaries = at_random(y, labelled, bool(classes), params.split, params.seed)
+
+    head = pd.DataFrame({"__row__": range(len(rows)), "__time__": t, "__known__": known.array})
+    head["__split__"] = pd.Series(part, dtype="str")
+    head["__target__"] = np.where(part == "pending", np.nan, y)
+    counts = {s: int((part == s).sum()) for s in SPLITS}
+    with replacing_dir("data/features") as out:
+        write_table(out / "features.parquet", pd.concat([head, features.reset_index(drop=True)], axis=1))
+        write_json(out / "plan.json", plan.to_dict())
+        write_json(
+            out / "summary.json",
+            {
+                "kind": params.problem.kind,
+                "target": params.problem.target.name,
+                "classes": classes,
+                "features": [{"name": f.name, "kind": f.kind, "description": f.description} for f in plan.features],
+                "rows": counts,
+                "boundaries": boundaries,
+                "plan": plan.hash,
+            },
+        )
+    stage.log(", ".join(f"{n:,} {s}" for s, n in counts.items()))
+
+
+def moments(micros: object) -> pd.Series:
+    """int64 µs as a UTC column, missing as NaT."""
+    values = pd.Series(micros, dtype="int64")
+    return pd.to_datetime(values.where(values != MISSING), unit="us", utc=True).astype("datetime64[us, UTC]")
+
+
+if __name__ == "__main__":
+    stage.run(main)
