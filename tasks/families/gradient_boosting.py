@@ -1,0 +1,77 @@
+"""Histogram gradient boosting of scikit-learn, stopped early on the validation rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tasks.families._base import KINDS as ALL
+from tasks.families._base import Fitted, Job, sigmoid, softmax, two_columns
+from tasks.families._sklearn import Estimator
+from tasks.families._space import Number, Space, whole
+
+NAME = "gradient_boosting"
+KINDS = ALL
+NEEDS = "trees"
+HARDWARE = "cpu"
+EVERY = 10  # rounds between looks at the validation rows
+
+
+def space(kind: str, rows: int, columns: int) -> Space:
+    return {
+        "learning_rate": Number(0.02, 0.3, 0.1, log=True),
+        "max_leaf_nodes": whole(7, 63, 31, log=True, limits=(2, 1e6)),
+        "min_samples_leaf": whole(5, max(10, min(200, rows // 20)), 40 if rows > 5000 else 10, log=True),
+        "l2_regularization": Number(1e-3, 30, 1.0, log=True),
+        "max_features": Number(0.2, 1.0, 0.5, limits=(0.01, 1.0)),
+    }
+
+
+def fit(params: dict[str, Any], job: Job) -> Fitted:
+    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+
+    base = HistGradientBoostingRegressor if job.kind == "regression" else HistGradientBoostingClassifier
+
+    class Watched(base):  # type: ignore[misc, valid-type]
+        """scikit-learn has no callback here; this private hook sees each round's validation margins."""
+
+        def _check_early_stopping_loss(self, *args: Any, **named: Any) -> bool:
+            stop = super()._check_early_stopping_loss(*args, **named)
+            done = len(self.validation_score_) - 1
+            raw = named.get("raw_predictions_val", args[3] if len(args) > 3 else None)
+            if done and done % EVERY == 0 and raw is not None:
+                job.step(done, lambda: _scores(raw, job.kind))
+            return stop or job.late
+
+    how = dict(params)
+    patience = int(how.pop("patience", 20))
+    estimator = Watched(
+        **{
+            "max_iter": int(how.pop("rounds", 400)),
+            "early_stopping": True,
+            "n_iter_no_change": patience,
+            "tol": 0.0,
+            "categorical_features": sorted(job.coded) or None,
+            "random_state": job.seed,
+            **how,
+        }
+    )
+    labels = job.y if job.kind == "regression" else job.labels
+    valid = job.y_valid if job.kind == "regression" else job.y_valid.astype(np.int64)
+    known = np.isin(valid, labels) if job.kind != "regression" else np.ones(len(valid), dtype=bool)
+    estimator.fit(job.X, labels, sample_weight=job.weight, X_val=job.X_valid[known], y_val=valid[known])
+    estimator.__class__ = base
+    losses = [-float(v) for v in estimator.validation_score_[1:]]
+    best = int(np.argmin(losses)) + 1
+    del estimator._predictors[best:]
+    fitted = Estimator(estimator, job.kind, job.classes)
+    fitted.history = {"train_loss": [-float(v) for v in estimator.train_score_[1:]], "valid_loss": losses}
+    fitted.notes = {"rounds": best}
+    return fitted
+
+
+def _scores(raw: np.ndarray, kind: str) -> np.ndarray:
+    if kind == "regression":
+        return raw[:, 0].astype(float)
+    return two_columns(sigmoid(raw[:, 0])) if kind == "binary" else softmax(raw)

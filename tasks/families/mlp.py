@@ -1,0 +1,31 @@
+"""Our own network for tables: embeddings of categories, then dense layers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tasks.families._base import KINDS as ALL
+from tasks.families._base import Fitted, Job
+from tasks.families._space import Choice, Number, Space, whole
+
+NAME = "mlp"
+KINDS = ALL
+NEEDS = "codes"
+HARDWARE = "gpu"
+
+
+def space(kind: str, rows: int, columns: int) -> Space:
+    return {
+        "layers": whole(1, 4, 2),
+        "width": whole(32, 256, 128, log=True),
+        "dropout": Number(0.0, 0.5, 0.1, limits=(0.0, 0.9)),
+        "lr": Number(3e-4, 1e-2, 2e-3, log=True),
+        "weight_decay": Number(1e-4, 0.3, 1e-2, log=True),
+        "activation": Choice(("silu", "relu", "elu", "tanh", "leaky_relu"), "silu"),
+    }
+
+
+def fit(params: dict[str, Any], job: Job) -> Fitted:
+    from tasks.families._net_train import Trainer
+
+    return Trainer(params, job).run()

@@ -1,0 +1,128 @@
+"""XGBoost with its own early stopping, categories and missing values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from tasks.families._base import KINDS as ALL
+from tasks.families._base import Fitted, Job, two_columns
+from tasks.families._space import Number, Space, whole
+
+NAME = "xgboost"
+KINDS = ALL
+NEEDS = "trees"
+HARDWARE = "cpu"
+EVERY = 10  # rounds between looks at the validation rows
+
+
+def space(kind: str, rows: int, columns: int) -> Space:
+    return {
+        "learning_rate": Number(0.02, 0.3, 0.1, log=True),
+        "max_depth": whole(3, 10, 6),
+        "min_child_weight": Number(0.5, max(2.0, min(100.0, rows / 200)), 10 if rows > 5000 else 1, log=True),
+        "subsample": Number(0.5, 1.0, 0.8, limits=(0.05, 1.0)),
+        "colsample_bytree": Number(0.3, 1.0, 0.6, limits=(0.05, 1.0)),
+        "reg_lambda": Number(0.1, 30, 1.0, log=True),
+    }
+
+
+class Booster:
+    """A fitted booster, cut at its best round."""
+
+    FORMAT: ClassVar[str] = "xgboost"
+
+    def __init__(self, booster: Any, kind: str) -> None:
+        self.booster, self.kind = booster, kind
+        self.history: dict[str, list[float]] = {}
+        self.notes: dict[str, Any] = {}
+        self._threads = 0
+
+    def predict(self, Z: np.ndarray) -> np.ndarray:
+        threads = 1 if len(Z) < 1000 else 2  # waking threads costs more than a few rows
+        if threads != self._threads:
+            self.booster.set_param({"nthread": threads})
+            self._threads = threads
+        found = np.asarray(self.booster.inplace_predict(Z.astype(np.float32)), dtype=float)
+        return two_columns(found) if self.kind == "binary" else found
+
+    def save(self, folder: Path) -> None:
+        (folder / "booster.ubj").write_bytes(bytes(self.booster.save_raw("ubj")))
+
+    @classmethod
+    def load(cls, folder: Path, kind: str, classes: int) -> Booster:
+        import xgboost
+
+        booster = xgboost.Booster()
+        booster.load_model(bytearray((folder / "booster.ubj").read_bytes()))
+        return cls(booster, kind)
+
+
+def fit(params: dict[str, Any], job: Job) -> Fitted:
+    import xgboost
+
+    class Watch(xgboost.callback.TrainingCallback):
+        def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
+            if (epoch + 1) % EVERY == 0:
+                job.step(epoch + 1, lambda: _scores(model.predict(valid), job.kind))
+            return job.late
+
+    how = dict(params)
+    rounds, patience = int(how.pop("rounds", 500)), int(how.pop("patience", 25))
+    train, valid = _matrices(job)
+    how = {
+        "tree_method": "hist",
+        "objective": {
+            "binary": "binary:logistic",
+            "multiclass": "multi:softprob",
+            "regression": "reg:squarederror",
+        }[job.kind],
+        "seed": job.seed,
+        "nthread": job.threads,
+        "verbosity": 0,
+        "device": _device(job),
+        **({"num_class": job.classes} if job.kind == "multiclass" else {}),
+        **how,
+    }
+    log: dict[str, dict[str, list[float]]] = {}
+    booster = xgboost.train(
+        how,
+        train,
+        num_boost_round=rounds,
+        evals=[(valid, "valid")],
+        evals_result=log,
+        verbose_eval=False,
+        callbacks=[Watch(), xgboost.callback.EarlyStopping(rounds=patience, save_best=True)],
+    )
+    # Training state (device, seeds, threads) is not the model; without it the bytes are the trees' alone.
+    booster = booster[: booster.num_boosted_rounds()]
+    fitted = Booster(booster, job.kind)
+    fitted.history = {"valid_loss": [float(v) for v in next(iter(log["valid"].values()))]}
+    fitted.notes = {"rounds": booster.num_boosted_rounds()}
+    return fitted
+
+
+def _matrices(job: Job) -> tuple[Any, Any]:
+    """The quantised matrices; kept for the next trial on the same rows."""
+    import xgboost
+
+    if "xgboost" not in job.memo:
+        types = ["c" if j in job.coded else "q" for j in range(job.X.shape[1])]
+        common: dict[str, Any] = {"feature_types": types, "enable_categorical": True, "nthread": job.threads}
+        train = xgboost.QuantileDMatrix(job.X, job.y, weight=job.weight, **common)
+        job.memo["xgboost"] = train, xgboost.QuantileDMatrix(job.X_valid, job.y_valid, ref=train, **common)
+    return job.memo["xgboost"]
+
+
+def _device(job: Job) -> str:
+    if job.device == "cuda":
+        from tasks.families._net_train import choose_device
+
+        return choose_device("cuda", job.log)
+    return "cpu"
+
+
+def _scores(raw: np.ndarray, kind: str) -> np.ndarray:
+    return two_columns(raw) if kind == "binary" else np.asarray(raw, dtype=float)

@@ -1,0 +1,115 @@
+"""Categorical columns: levels seen in training to codes, one-hot columns or target means."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+ENCODINGS = ("one_hot", "ordinal", "target", "native")
+MISSING = -1  # the code of a missing or never seen value; -2 below is a level too rare for its own code
+
+
+@dataclass
+class Category:
+    """One column's levels. ``kept`` have a code each, ``rare`` share the next one."""
+
+    how: str
+    kept: list[str]
+    rare: list[str]
+    saw_missing: bool
+    means: np.ndarray | None = None  # (levels + rare + missing, outputs) for target encoding
+    _index: dict[str, int] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        self._index = {level: code for code, level in enumerate(self.kept)}
+        self._index |= dict.fromkeys(self.rare, len(self.kept))
+
+    @classmethod
+    def fit(cls, values: pd.Series, how: str, most: int, least: int) -> Category:
+        """Keep at most ``most`` levels that occur ``least`` times or more; the others are rare."""
+        counts = values.dropna().astype(str).value_counts()
+        ordered = sorted(counts.index, key=lambda level: (-counts[level], level))
+        kept = sorted(level for level in ordered[:most] if counts[level] >= least)
+        chosen = set(kept)
+        return cls(how, kept, sorted(level for level in ordered if level not in chosen), bool(values.isna().any()))
+
+    @property
+    def size(self) -> int:
+        """How many codes there are, the rare one included."""
+        return len(self.kept) + bool(self.rare)
+
+    def codes(self, values: pd.Series) -> np.ndarray:
+        """``(n,)`` integer codes, :data:`MISSING` where missing or unseen."""
+        if len(values) < 64:  # hashing a few strings beats factorizing them
+            found = [self._index.get(str(v), MISSING) if isinstance(v, str) or v == v else MISSING for v in values]
+            return np.asarray(found, dtype=np.int64)
+        codes, levels = pd.factorize(values)
+        table = np.asarray([self._index.get(str(level), MISSING) for level in levels] + [MISSING], dtype=np.int64)
+        return table[codes]
+
+    def transform(self, values: pd.Series) -> np.ndarray:
+        """``(n, width)`` float64."""
+        codes = self.codes(values)
+        if self.how == "native":
+            return np.where(codes < 0, np.nan, codes.astype(float))[:, None]
+        if self.how == "ordinal":
+            return codes.astype(float)[:, None]
+        if self.how == "target":
+            assert self.means is not None
+            return self.means[codes]  # -1 picks the last row, the overall mean
+        return self._one_hot(codes, values)
+
+    def _one_hot(self, codes: np.ndarray, values: pd.Series) -> np.ndarray:
+        out = np.zeros((len(codes), self.size + self.saw_missing))
+        known = np.flatnonzero(codes >= 0)
+        out[known, codes[known]] = 1.0
+        absent = codes < 0
+        if absent.any():
+            null = pd.isna(values).to_numpy()
+            if self.saw_missing:
+                out[absent & null, -1] = 1.0
+            if self.rare:  # a level never seen is the rarest
+                out[absent & ~null, self.size - 1] = 1.0
+        return out
+
+    def fit_target(self, values: pd.Series, y: np.ndarray, kind: str, seed: int) -> np.ndarray:
+        """Fit target means, and return the training rows' cross-fitted ones ``(n, outputs)``.
+
+        Cross-fitting (scikit-learn's TargetEncoder) keeps a row's own label out of its encoding.
+        """
+        from sklearn.preprocessing import TargetEncoder
+
+        codes = self.codes(values)
+        target = {"binary": "binary", "multiclass": "multiclass", "regression": "continuous"}[kind]
+        folds = min(5, int(np.bincount(y.astype(int)).clip(1).min())) if kind != "regression" else 5
+        encoder = TargetEncoder(target_type=target, cv=max(2, folds), shuffle=True, random_state=seed)
+        labels = y if kind == "regression" else y.astype(int)
+        crossed = encoder.fit_transform(codes[:, None], labels)
+        overall = np.atleast_1d(encoder.target_mean_)
+        self.means = np.tile(overall, (self.size + 1, 1)).astype(float)
+        seen = encoder.categories_[0]
+        for output, means in enumerate(encoder.encodings_):
+            self.means[seen, output] = means
+        return crossed
+
+    def names(self, column: str) -> list[str]:
+        if self.how in ("native", "ordinal"):
+            return [column]
+        if self.how == "target":
+            assert self.means is not None
+            width = self.means.shape[1]
+            return [f"{column} target mean" + (f" {i}" if width > 1 else "") for i in range(width)]
+        rare = [f"{column}=(rare)"] if self.rare else []
+        return [f"{column}={level}" for level in self.kept] + rare + ([f"{column}=(missing)"] * self.saw_missing)
+
+    def state(self) -> dict[str, Any]:
+        means = None if self.means is None else self.means.tolist()
+        return {"how": self.how, "kept": self.kept, "rare": self.rare, "saw_missing": self.saw_missing, "means": means}
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> Category:
+        means = None if state["means"] is None else np.asarray(state["means"], dtype=float)
+        return cls(state["how"], state["kept"], state["rare"], state["saw_missing"], means)

@@ -1,0 +1,195 @@
+"""The encoder: one fitted object from a feature frame to a float array, stored as JSON and safetensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tasks.encoding.category import ENCODINGS, Category
+from tasks.encoding.numeric import SCALES, Numeric
+from tasks.encoding.text import Text
+from tasks.errors import RefitError, nearest, some
+from tasks.files import read_json, write_json
+
+NEEDS = ("trees", "dense", "codes")
+ENCODER_KEYS = ("scale", "bins", "categories", "max_levels", "words")
+LARGE = 20_000_000  # cells; above, float32 halves the memory
+
+
+class Encoder:
+    """Encodes a feature frame for one of :data:`NEEDS`.
+
+    ``trees``: numbers as they are (NaN stays), categories as codes (unseen: NaN). ``dense``: imputed with
+    missing flags, scaled, categories one-hot. ``codes``: numbers as in ``dense``, then one column of codes a
+    category (0: missing or unseen), for embeddings.
+    """
+
+    def __init__(
+        self,
+        needs: str,
+        columns: dict[str, list[str]],
+        numeric: Numeric | None,
+        categories: list[Category],
+        texts: list[Text],
+        dtype: str,
+    ) -> None:
+        self.needs, self.columns, self.dtype = needs, columns, dtype
+        self.numeric, self.categories, self.texts = numeric, categories, texts
+
+    # Fitting -------------------------------------------------------------------------------------
+    @classmethod
+    def fit(cls, X: pd.DataFrame, y: np.ndarray, needs: str, kind: str, **options: Any) -> Encoder:
+        """Fit on training rows ``X``; ``y`` is used by target encoding only. See :meth:`fit_transform`."""
+        return cls.fit_transform(X, y, needs, kind, **options)[0]
+
+    @classmethod
+    def fit_transform(
+        cls,
+        X: pd.DataFrame,
+        y: np.ndarray,
+        needs: str,
+        kind: str,
+        kinds: Mapping[str, str] | None = None,
+        seed: int = 0,
+        **how: Any,
+    ) -> tuple[Encoder, np.ndarray]:
+        """Fit, and encode the training rows themselves (cross-fitted where the encoding uses the target).
+
+        Parameters
+        ----------
+        X, y : training rows and their targets.
+        needs : one of :data:`NEEDS`.
+        kind : binary, multiclass or regression.
+        kinds : feature name to numeric, categorical or text; guessed from the dtypes if left out.
+        **how : ``scale``, ``bins``, ``categories``, ``max_levels``, ``words``, as in ``features.encode``.
+        """
+        _check(needs, how)
+        kinds = kinds or {c: "numeric" if pd.api.types.is_numeric_dtype(X[c]) else "categorical" for c in X}
+        columns = {k: [c for c in X.columns if kinds[c] == k] for k in ("numeric", "categorical", "text")}
+        numeric = None
+        if needs != "trees":
+            numbers = X[columns["numeric"]].to_numpy(float)
+            numeric = Numeric.fit(numbers, how.get("scale", "standard"), int(how.get("bins", 8)))
+        method = how.get("categories") or ("native" if needs == "trees" else "one_hot")
+        if needs == "codes":
+            method = "native"
+        most = int(how.get("max_levels") or (250 if method != "one_hot" else 100))
+        least = 1 if method != "one_hot" else max(1, min(10, len(X) // 100))
+        categories = [Category.fit(X[c], method, most, least) for c in columns["categorical"]]
+        texts = [Text.fit(X[c], int(how.get("words", 300))) for c in columns["text"]]
+        crossed: dict[int, np.ndarray] = {}
+        if method == "target":
+            crossed = {
+                i: category.fit_target(X[c], y, kind, seed)
+                for i, (c, category) in enumerate(zip(columns["categorical"], categories, strict=True))
+            }
+        encoder = cls(needs, columns, numeric, categories, texts, "float64")
+        if len(X) * len(encoder.names) > LARGE:
+            encoder.dtype = "float32"
+        return encoder, encoder._encode(X, crossed)
+
+    # Applying ------------------------------------------------------------------------------------
+    def transform(self, X: pd.DataFrame) -> np.ndarray:
+        """Encode rows to ``(n, width)``; columns are found by name, others are ignored."""
+        return self._encode(X, {})
+
+    def _encode(self, X: pd.DataFrame, crossed: dict[int, np.ndarray]) -> np.ndarray:
+        try:
+            numbers = X[self.columns["numeric"]].to_numpy(float)
+            parts = [numbers if self.numeric is None else self.numeric.transform(numbers)]
+            for i, (name, category) in enumerate(zip(self.columns["categorical"], self.categories, strict=True)):
+                parts.append(crossed[i] if i in crossed else self._codes(category, X[name]))
+            parts += [text.transform(X[name]) for name, text in zip(self.columns["text"], self.texts, strict=True)]
+        except KeyError:
+            missing = [c for group in self.columns.values() for c in group if c not in X]
+            raise RefitError(f"the features {some(missing)} are missing; the model was trained with them.") from None
+        out = np.empty((len(X), sum(p.shape[1] for p in parts)), dtype=self.dtype)
+        at = 0
+        for part in parts:
+            out[:, at : at + part.shape[1]] = part
+            at += part.shape[1]
+        return out
+
+    def _codes(self, category: Category, values: pd.Series) -> np.ndarray:
+        if self.needs == "codes":
+            return (category.codes(values) + 1.0)[:, None]
+        return category.transform(values)
+
+    # What came out -------------------------------------------------------------------------------
+    @property
+    def names(self) -> list[str]:
+        """Names of the output columns."""
+        names = list(self.columns["numeric"])
+        if self.numeric is not None:
+            names = self.numeric.names(names)
+        for column, category in zip(self.columns["categorical"], self.categories, strict=True):
+            names += [column] if self.needs == "codes" else category.names(column)
+        for column, text in zip(self.columns["text"], self.texts, strict=True):
+            names += text.names(column)
+        return names
+
+    @property
+    def coded(self) -> dict[int, int]:
+        """Output columns that hold codes of categories: position to number of codes."""
+        if any(c.how != "native" for c in self.categories):
+            return {}
+        start = len(self.columns["numeric"])
+        if self.numeric is not None:
+            start += len(self.numeric.arrays["flagged"])
+        extra = 1 if self.needs == "codes" else 0
+        return {start + i: c.size + extra for i, c in enumerate(self.categories)}
+
+    # Storing -------------------------------------------------------------------------------------
+    def save(self, folder: Path) -> None:
+        """Write ``encoder.json`` and ``encoder.safetensors``; the bytes depend on the fitted state alone."""
+        from safetensors.numpy import save_file
+
+        numeric: dict[str, Any] | None = None
+        arrays: dict[str, np.ndarray] = {}
+        if self.numeric is not None:
+            numeric, found = self.numeric.state()
+            arrays |= {f"numeric.{k}": np.ascontiguousarray(v) for k, v in found.items()}
+        arrays |= {f"text.{i}.idf": np.ascontiguousarray(t.idf) for i, t in enumerate(self.texts)}
+        state = {
+            "needs": self.needs,
+            "dtype": self.dtype,
+            "columns": self.columns,
+            "numeric": numeric,
+            "categories": [c.state() for c in self.categories],
+            "texts": [t.terms for t in self.texts],
+        }
+        write_json(folder / "encoder.json", state)
+        save_file(arrays, folder / "encoder.safetensors")
+
+    @classmethod
+    def load(cls, folder: Path) -> Encoder:
+        from safetensors.numpy import load_file
+
+        state = read_json(folder / "encoder.json")
+        arrays = load_file(folder / "encoder.safetensors")
+        numeric = None
+        if state["numeric"] is not None:
+            own = {k.removeprefix("numeric."): v for k, v in arrays.items() if k.startswith("numeric.")}
+            numeric = Numeric(state["numeric"]["scale"], own, state["numeric"]["bins"])
+        texts = [Text(terms, arrays[f"text.{i}.idf"]) for i, terms in enumerate(state["texts"])]
+        categories = [Category.from_state(s) for s in state["categories"]]
+        return cls(state["needs"], state["columns"], numeric, categories, texts, state["dtype"])
+
+
+def _check(needs: str, how: Mapping[str, Any]) -> None:
+    allowed: dict[str, tuple[str, ...]] = {"scale": SCALES, "categories": ENCODINGS}
+    if needs not in NEEDS:
+        raise RefitError(f"needs: {needs!r} is not one of {some(NEEDS)}." + nearest(needs, NEEDS))
+    for key, value in how.items():
+        if key not in ENCODER_KEYS:
+            raise RefitError(
+                f"features.encode: unknown key {key!r}; allowed: {some(ENCODER_KEYS)}." + nearest(key, ENCODER_KEYS)
+            )
+        if key in allowed and value is not None and value not in allowed[key]:
+            raise RefitError(
+                f"features.encode.{key}: {value!r} is not one of {some(allowed[key])}." + nearest(value, allowed[key])
+            )

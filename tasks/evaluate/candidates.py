@@ -1,0 +1,105 @@
+"""What the candidates said: reading their scores, and refusing those that cannot be judged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tasks.errors import RefitError
+
+SPLITS = ("valid", "test")
+
+
+@dataclass(frozen=True)
+class Split:
+    """Rows of one split: position in the validated table, and the truth; both (n,)."""
+
+    rows: np.ndarray
+    y: np.ndarray
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One family's scores by split, in the order of :class:`Split`'s rows."""
+
+    family: str
+    scores: dict[str, np.ndarray]
+    info: dict[str, Any] = field(default_factory=dict)
+
+
+def splits_of(features: pd.DataFrame, kind: str, classes: list[str]) -> dict[str, Split]:
+    """Validation and test rows of the feature table.
+
+    Raises
+    ------
+    RefitError
+        If a split has no rows, a label is missing, or a classification split holds one class only.
+    """
+    out = {}
+    for name in SPLITS:
+        part = features[features["__split__"] == name]
+        y = part["__target__"].to_numpy(dtype=float)
+        if len(part) == 0:
+            raise RefitError(f"split: no labelled rows fall into {name!r}. Make split.{name} larger.")
+        if not np.isfinite(y).all():
+            count = int((~np.isfinite(y)).sum())
+            raise RefitError(f"data/features: {count} rows of split {name!r} have no label. Run `refit run` again.")
+        if kind != "regression" and len(np.unique(y)) < 2:
+            only = classes[int(y[0])]
+            raise RefitError(
+                f"split: all {len(y):,} rows of {name!r} are of class {only!r}; nothing can be measured on one class. "
+                f"Make split.{name} larger, or split at random."
+            )
+        out[name] = Split(part["__row__"].to_numpy(), y)
+    return out
+
+
+def score_columns(kind: str, classes: list[str]) -> list[str]:
+    """Names of the score columns in a file of predictions."""
+    return ["score"] if kind == "regression" else [f"score_{k}" for k in range(len(classes))]
+
+
+def scores_of(
+    family: str, predictions: pd.DataFrame, splits: dict[str, Split], columns: list[str]
+) -> dict[str, np.ndarray]:
+    """A family's scores by split, brought into the order of the splits' rows.
+
+    Raises
+    ------
+    RefitError
+        If rows are missing, doubled or too many, or a score is missing, infinite or no probability.
+    """
+    path = f"data/models/{family}/predictions.parquet"
+    remedy = f"Train {family} again (`refit run`)."
+    lacking = [c for c in ("__row__", "__split__", *columns) if c not in predictions]
+    if lacking:
+        raise RefitError(f"{path}: lacks the columns {lacking}. {remedy}")
+    out = {}
+    for name, split in splits.items():
+        part = predictions[predictions["__split__"] == name]
+        if len(part) != len(split.rows):
+            raise RefitError(
+                f"{path}: {len(part):,} predictions for the {len(split.rows):,} rows of split {name!r}. {remedy}"
+            )
+        index = pd.Index(part["__row__"])
+        at = index.get_indexer(split.rows) if index.is_unique else np.array([-1])
+        if (at < 0).any():
+            raise RefitError(f"{path}: the predictions of split {name!r} are for other rows. {remedy}")
+        scores = part[columns].to_numpy(dtype=float)[at]
+        check_scores(scores, f"{path}, split {name!r}", remedy)
+        out[name] = scores[:, 0] if columns == ["score"] else scores
+    return out
+
+
+def check_scores(scores: np.ndarray, where: str, remedy: str) -> None:
+    """Refuse scores that are missing or infinite, and rows of probabilities outside 0–1 or not summing to 1."""
+    bad = ~np.isfinite(scores.reshape(len(scores), -1)).all(axis=1)
+    if bad.any():
+        raise RefitError(f"{where}: {int(bad.sum()):,} scores are missing or infinite. {remedy}")
+    if scores.ndim == 2 and scores.shape[1] > 1:
+        off = (scores < 0).any(axis=1) | (np.abs(scores.sum(axis=1) - 1) > 1e-6)
+        if off.any():
+            raise RefitError(f"{where}: {int(off.sum()):,} rows are no probabilities (0 to 1, summing to 1). {remedy}")

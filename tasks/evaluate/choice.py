@@ -1,0 +1,87 @@
+"""Which candidate challenges, its threshold, and what it has to beat at least."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tasks.errors import RefitError
+from tasks.evaluate.candidates import Candidate, Split
+from tasks.metrics import better, measure
+from tasks.metrics.thresholds import best_threshold
+from tasks.params import Params
+
+
+def threshold_of(scores: np.ndarray, y: np.ndarray, params: Params) -> float | None:
+    """The decision threshold by ``training.threshold``, from validation rows; None unless binary."""
+    if params.problem.kind != "binary":
+        return None
+    training = params.training
+    return best_threshold(training.threshold, y, scores[:, 1], training.cost, training.precision)
+
+
+def choose(
+    candidates: list[Candidate], splits: dict[str, Split], params: Params
+) -> tuple[Candidate, dict[str, dict[str, float]]]:
+    """The candidate with the best validation value of ``problem.metric``, and both values of every one.
+
+    Of equal values the family named first in ``params.yaml`` wins. Test rows play no part in it.
+    """
+    kind, metric = params.problem.kind, params.problem.metric
+    values: dict[str, dict[str, float]] = {}
+    best: Candidate | None = None
+    for candidate in candidates:
+        threshold = threshold_of(candidate.scores["valid"], splits["valid"].y, params)
+        values[candidate.family] = {
+            name: measure(metric, split.y, candidate.scores[name], kind, 0.5 if threshold is None else threshold)
+            for name, split in splits.items()
+        }
+        if not np.isfinite(values[candidate.family]["valid"]):
+            why = " (a truth of 0 has no relative error)" if metric == "mape" else ""
+            raise RefitError(f"problem.metric: {metric!r} is undefined on the validation rows{why}; choose another.")
+        if best is None or better(metric, values[candidate.family]["valid"], values[best.family]["valid"]):
+            best = candidate
+    assert best is not None
+    return best, values
+
+
+def baseline_scores(y_train: np.ndarray, kind: str, classes: int, n: int) -> np.ndarray:
+    """What a model without features would say: the training rows' class shares, or their mean.
+
+    >>> baseline_scores(np.array([0, 0, 0, 1.0]), "binary", 2, 1)
+    array([[0.75, 0.25]])
+    """
+    if kind == "regression":
+        return np.full(n, y_train.mean())
+    shares = np.bincount(y_train.astype(np.int64), minlength=classes) / len(y_train)
+    return np.tile(shares, (n, 1))
+
+
+def reason(best: Candidate, values: dict[str, dict[str, float]], metric: str) -> str:
+    """One plain sentence: why this candidate challenges."""
+    top = values[best.family]["valid"]
+    others = {name: v["valid"] for name, v in values.items() if name != best.family}
+    if not others:
+        return f"{best.family} is the only candidate ({metric} {top:.4g} on the validation rows)."
+    second = next(iter(sorted(others, key=lambda name: abs(others[name] - top))))
+    return (
+        f"{best.family} has the best {metric} on the validation rows ({top:.4g}); "
+        f"next is {second} ({others[second]:.4g})."
+    )
+
+
+def describe(best: Candidate, values: dict[str, dict[str, float]], params: Params, threshold: float | None,
+             baseline: float | None) -> dict[str, Any]:  # fmt: skip
+    """``choice.json``: the challenger, its members and weights, threshold and values."""
+    return {
+        "family": best.family,
+        "members": best.info.get("members", [best.family]),
+        "weights": best.info.get("weights", [1.0]),
+        "threshold": threshold,
+        "metric": params.problem.metric,
+        "valid": values[best.family]["valid"],
+        "test": values[best.family]["test"],
+        "baseline": baseline,
+        "reason": best.info.get("reason") or reason(best, values, params.problem.metric),
+    }

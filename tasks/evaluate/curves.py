@@ -1,0 +1,146 @@
+"""Points of the curves that the report draws, thinned to what an eye can tell apart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tasks.metrics import Ranking
+
+POINTS = 200
+
+
+def _thin(n: int, points: int = POINTS) -> np.ndarray:
+    """At most ``points`` positions in ``range(n)``, the first and the last among them."""
+    return np.unique(np.linspace(0, n - 1, min(n, points)).round().astype(np.int64))
+
+
+def _listed(values: np.ndarray) -> list[float]:
+    return [round(float(v), 6) for v in values]
+
+
+def roc(y: np.ndarray, score: np.ndarray) -> dict[str, Any]:
+    """False and true positive rates from (0, 0) to (1, 1), with the threshold of each point.
+
+    Points are thinned by distance along the curve, so that its steep part keeps its shape.
+    """
+    ranking = Ranking(y, score)
+    pos, neg = ranking.counts()
+    tpr = np.concatenate([[0.0], np.cumsum(pos) / pos.sum()])
+    fpr = np.concatenate([[0.0], np.cumsum(neg) / neg.sum()])
+    along = tpr + fpr
+    keep = np.unique(np.searchsorted(along, np.linspace(0, along[-1], POINTS)).clip(0, len(along) - 1))
+    threshold = np.concatenate([[1.0], ranking.score[ranking.starts]])
+    return {"fpr": _listed(fpr[keep]), "tpr": _listed(tpr[keep]), "threshold": _listed(threshold[keep])}
+
+
+def precision_recall(y: np.ndarray, score: np.ndarray) -> dict[str, Any]:
+    """Precision and recall at each threshold, from the highest threshold to the lowest."""
+    ranking = Ranking(y, score)
+    pos, neg = ranking.counts()
+    hits, seen = np.cumsum(pos), np.cumsum(pos + neg)
+    recall, precision = hits / pos.sum(), hits / seen
+    keep = np.unique(np.searchsorted(recall, np.linspace(recall[0], 1, POINTS)).clip(0, len(recall) - 1))
+    return {
+        "recall": _listed(recall[keep]),
+        "precision": _listed(precision[keep]),
+        "threshold": _listed(ranking.score[ranking.starts][keep]),
+        "prevalence": float(np.mean(y)),
+    }
+
+
+def thresholds(y: np.ndarray, score: np.ndarray, cost: tuple[float, float]) -> dict[str, Any]:
+    """Precision, recall, F1 and mean cost of a row by threshold: what moving the threshold would do."""
+    ranking = Ranking(y, score)
+    pos, neg = ranking.counts()
+    hits, false = np.cumsum(pos), np.cumsum(neg)
+    precision, recall = hits / (hits + false), hits / pos.sum()
+    f1 = 2 * hits / (hits + false + pos.sum())
+    price = (cost[0] * false + cost[1] * (pos.sum() - hits)) / len(y)
+    at = ranking.score[ranking.starts]
+    keep = _thin(len(at))
+    names = {"threshold": at, "precision": precision, "recall": recall, "f1": f1, "cost": price}
+    return {name: _listed(values[keep]) for name, values in names.items()}
+
+
+def calibration(y: np.ndarray, score: np.ndarray, bins: int = 10) -> dict[str, Any]:
+    """Mean score and share of positives in ``bins`` groups of equal size (by score), with 95% Wilson intervals.
+
+    A calibrated model has both equal: of rows given 30%, 30% turn out positive.
+    """
+    order = np.argsort(score, kind="stable")
+    said, happened, low, high, rows = [], [], [], [], []
+    z = 1.959963984540054
+    for part in np.array_split(order, min(bins, len(order))):
+        n, share = len(part), float(y[part].mean())
+        centre = (share + z * z / (2 * n)) / (1 + z * z / n)
+        half = z / (1 + z * z / n) * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+        said.append(float(score[part].mean()))
+        happened.append(share)
+        low.append(max(0.0, centre - half))
+        high.append(min(1.0, centre + half))
+        rows.append(n)
+    return {
+        "predicted": _listed(np.array(said)),
+        "observed": _listed(np.array(happened)),
+        "low": _listed(np.array(low)),
+        "high": _listed(np.array(high)),
+        "rows": rows,
+    }
+
+
+def histogram(values: np.ndarray, bins: int = 40, limits: tuple[float, float] | None = None) -> dict[str, Any]:
+    """Counts of values in equal bins: ``edges`` has one more entry than ``counts``."""
+    counts, edges = np.histogram(values, bins=bins, range=limits)
+    return {"edges": _listed(edges), "counts": [int(c) for c in counts]}
+
+
+def residuals(y: np.ndarray, p: np.ndarray) -> dict[str, Any]:
+    """Residuals (truth minus prediction) of evenly chosen rows by prediction, their histogram and normal quantiles."""
+    from scipy.stats import norm
+
+    gap = y - p
+    keep = np.argsort(p, kind="stable")[_thin(len(p))]
+    quantiles = (np.arange(len(gap)) + 0.5) / len(gap)
+    some = _thin(len(gap))
+    return {
+        "predicted": _listed(p[keep]),
+        "residual": _listed(gap[keep]),
+        "histogram": histogram(gap),
+        "qq": {"normal": _listed(norm.ppf(quantiles[some])), "residual": _listed(np.sort(gap)[some])},
+    }
+
+
+def curves(y: np.ndarray, scores: np.ndarray, kind: str, classes: list[str], cost: tuple[float, float]) -> dict[str, Any]:
+    """All curves of the kind of problem. Multiclass: one curve a class, that class against the others."""
+    if kind == "regression":
+        return {"residuals": residuals(y, scores)}
+    if kind == "binary":
+        p = scores[:, 1]
+        return {
+            "roc": roc(y, p),
+            "precision_recall": precision_recall(y, p),
+            "calibration": calibration(y, p),
+            "threshold": thresholds(y, p, cost),
+            "scores": {
+                "negative": histogram(p[y == 0], limits=(0, 1)),
+                "positive": histogram(p[y == 1], limits=(0, 1)),
+            },
+        }
+    out: dict[str, Any] = {"roc": {}, "precision_recall": {}, "calibration": {}}
+    for k, name in enumerate(classes):
+        truth = (y == k).astype(float)
+        if 0 < truth.sum() < len(truth):
+            out["roc"][name] = roc(truth, scores[:, k])
+            out["precision_recall"][name] = precision_recall(truth, scores[:, k])
+            out["calibration"][name] = calibration(truth, scores[:, k])
+    return out
+
+
+def confusion(y: np.ndarray, scores: np.ndarray, classes: list[str], threshold: float | None) -> dict[str, Any]:
+    """Counts by true class (rows) and decision (columns)."""
+    said = scores.argmax(axis=1) if threshold is None else (scores[:, 1] >= threshold)
+    table = np.zeros((len(classes), len(classes)), dtype=np.int64)
+    np.add.at(table, (y.astype(np.int64), said.astype(np.int64)), 1)
+    return {"classes": classes, "counts": table.tolist()}

@@ -1,0 +1,32 @@
+"""Model families: one public module each, and what fits, saves and loads them.
+
+A family's module has ``NAME``, ``KINDS`` it serves, ``NEEDS`` (the encoder's form), ``HARDWARE`` it wants,
+``space(kind, rows, columns)`` and ``fit(params, job)``.
+"""
+
+from tasks.families._base import Stopped
+from tasks.families._model import (
+    Model,
+    Prepared,
+    check_kind,
+    find_family,
+    fit_family,
+    load_model,
+    prepare,
+    save_model,
+)
+from tasks.families._rows import Rows, read_rows
+
+__all__ = [
+    "Model",
+    "Prepared",
+    "Rows",
+    "Stopped",
+    "check_kind",
+    "find_family",
+    "fit_family",
+    "load_model",
+    "prepare",
+    "read_rows",
+    "save_model",
+]

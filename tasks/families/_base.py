@@ -1,0 +1,110 @@
+"""What every family sees (:class:`Job`) and gives back (:class:`Fitted`)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+
+from tasks.families._space import Space
+
+KINDS = ("binary", "multiclass", "regression")
+CLASSIFICATION = ("binary", "multiclass")
+
+
+class Stopped(Exception):
+    """Raised by :meth:`Job.step` where a pruner ends a trial, or time is up."""
+
+
+@dataclass
+class Job:
+    """One fit: encoded training rows, encoded validation rows for early stopping, and what bounds it.
+
+    ``X`` is ``(n, p)``, ``y`` float64 ``(n,)`` (class indexes for classification). ``coded`` maps the
+    columns that hold category codes to their number of codes.
+    """
+
+    kind: str
+    classes: int
+    X: np.ndarray
+    y: np.ndarray
+    X_valid: np.ndarray
+    y_valid: np.ndarray
+    weight: np.ndarray | None = None
+    coded: Mapping[int, int] = field(default_factory=dict)
+    seed: int = 0
+    threads: int = 1
+    device: str = "cpu"
+    groups: np.ndarray | None = None
+    deadline: float | None = None  # time.monotonic() at which to stop with what there is
+    watch: Callable[[int, Callable[[], np.ndarray]], bool] | None = None
+    log: Callable[[str], None] | None = None
+    memo: dict[str, Any] = field(default_factory=dict)  # what a family keeps between fits on the same rows
+
+    @property
+    def labels(self) -> np.ndarray:
+        """``y`` as whole numbers."""
+        return self.y.astype(np.int64)
+
+    def step(self, number: int, predict: Callable[[], np.ndarray]) -> None:
+        """Tell the tuner about step ``number`` (rounds or epochs done); ``predict`` scores the validation rows.
+
+        Raises :class:`Stopped` where the trial is not worth going on.
+        """
+        if self.watch is not None and self.watch(number, predict):
+            raise Stopped
+
+    @property
+    def late(self) -> bool:
+        return self.deadline is not None and time.monotonic() > self.deadline
+
+
+class Fitted(Protocol):
+    """A fitted estimator on encoded rows. ``FORMAT`` names it in ``model.json``."""
+
+    FORMAT: ClassVar[str]
+    history: dict[str, list[float]]  # loss curves by name; empty where there are none
+    notes: dict[str, Any]  # what the fit decided, such as the number of rounds
+
+    def predict(self, Z: np.ndarray) -> np.ndarray:
+        """``(n, classes)`` probabilities, or ``(n,)`` numbers; float64."""
+
+    def save(self, folder: Path) -> None:
+        """Write files without a pickle whose bytes depend on the fitted state alone."""
+
+    @classmethod
+    def load(cls, folder: Path, kind: str, classes: int) -> Fitted: ...
+
+
+class Family(Protocol):
+    """A family's module."""
+
+    NAME: str
+    KINDS: tuple[str, ...]
+    NEEDS: str
+    HARDWARE: str
+
+    def space(self, kind: str, rows: int, columns: int) -> Space: ...
+
+    def fit(self, params: dict[str, Any], job: Job) -> Fitted: ...
+
+
+def two_columns(positive: np.ndarray) -> np.ndarray:
+    """Probabilities of both classes from those of the positive one."""
+    positive = np.asarray(positive, dtype=float)
+    return np.column_stack([1.0 - positive, positive])
+
+
+def softmax(margins: np.ndarray) -> np.ndarray:
+    """Row-wise softmax of ``(n, k)``, stable for large values."""
+    shifted = np.exp(margins - margins.max(axis=1, keepdims=True))
+    return shifted / shifted.sum(axis=1, keepdims=True)
+
+
+def sigmoid(margin: np.ndarray) -> np.ndarray:
+    """Logistic function, stable for large values."""
+    return 0.5 * (1.0 + np.tanh(0.5 * np.asarray(margin, dtype=float)))

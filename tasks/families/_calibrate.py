@@ -1,0 +1,85 @@
+"""Calibration of probabilities, fitted on validation rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tasks.families._base import sigmoid, softmax, two_columns
+
+METHODS = ("none", "sigmoid", "isotonic", "temperature")
+TINY = 1e-12
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Maps scores ``(n, k)`` to calibrated ones. ``curves`` hold numbers a class, as ``method`` needs them."""
+
+    method: str
+    curves: tuple[dict[str, list[float]], ...]
+
+    @classmethod
+    def fit(cls, method: str, scores: np.ndarray, y: np.ndarray) -> Calibration:
+        """``sigmoid`` (Platt), ``isotonic`` (both one class against the rest) or ``temperature`` (one number)."""
+        if method == "temperature":
+            return cls(method, ({"t": [_temperature(scores, y.astype(int))]},))
+        binary = scores.shape[1] == 2
+        curves = []
+        for k in [1] if binary else range(scores.shape[1]):
+            truth = (y.astype(int) == k).astype(float)
+            curves.append(_platt(scores[:, k], truth) if method == "sigmoid" else _isotonic(scores[:, k], truth))
+        return cls(method, tuple(curves))
+
+    def apply(self, scores: np.ndarray) -> np.ndarray:
+        if self.method == "temperature":
+            return softmax(np.log(np.clip(scores, TINY, 1)) / self.curves[0]["t"][0])
+        if len(self.curves) == 1:
+            return two_columns(self._one(self.curves[0], scores[:, 1]))
+        columns = np.column_stack([self._one(c, scores[:, k]) for k, c in enumerate(self.curves)])
+        total = columns.sum(axis=1, keepdims=True)
+        return np.where(total > 0, columns / np.where(total > 0, total, 1), 1 / columns.shape[1])
+
+    def _one(self, curve: dict[str, list[float]], p: np.ndarray) -> np.ndarray:
+        if self.method == "sigmoid":
+            return sigmoid(curve["slope"][0] * _logit(p) + curve["shift"][0])
+        return np.interp(p, curve["x"], curve["y"])
+
+    def state(self) -> dict[str, Any]:
+        return {"method": self.method, "curves": list(self.curves)}
+
+
+def _logit(p: np.ndarray) -> np.ndarray:
+    p = np.clip(p, TINY, 1 - TINY)
+    return np.log(p) - np.log1p(-p)
+
+
+def _platt(p: np.ndarray, truth: np.ndarray) -> dict[str, list[float]]:
+    from sklearn.linear_model import LogisticRegression
+
+    if truth.min() == truth.max():
+        return {"slope": [1.0], "shift": [0.0]}
+    fitted = LogisticRegression(C=1e6).fit(_logit(p)[:, None], truth)
+    return {"slope": [float(fitted.coef_[0, 0])], "shift": [float(fitted.intercept_[0])]}
+
+
+def _isotonic(p: np.ndarray, truth: np.ndarray) -> dict[str, list[float]]:
+    from sklearn.isotonic import IsotonicRegression
+
+    fitted = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(p, truth)
+    return {"x": fitted.X_thresholds_.tolist(), "y": fitted.y_thresholds_.tolist()}
+
+
+def _temperature(scores: np.ndarray, y: np.ndarray) -> float:
+    """The divisor of the logits with the least log loss (Guo et al., 2017)."""
+    from scipy.optimize import minimize_scalar
+
+    logs, rows = np.log(np.clip(scores, TINY, 1)), np.arange(len(y))
+
+    def loss(log_t: float) -> float:
+        scaled = logs / np.exp(log_t)
+        top = scaled.max(axis=1)
+        return float((np.log(np.exp(scaled - top[:, None]).sum(axis=1)) + top - scaled[rows, y]).mean())
+
+    return float(np.exp(minimize_scalar(loss, bounds=(-3, 3), method="bounded").x))

@@ -1,0 +1,257 @@
+"""From a feature frame to a model and back from disk: encoder, estimator and calibration in one object."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+
+from tasks.encoding import Encoder
+from tasks.errors import RefitError, nearest, some
+from tasks.families._base import Family, Fitted, Job
+from tasks.families._calibrate import Calibration
+from tasks.files import read_json, write_json
+from tasks.params import family_names
+
+# Where each storage format is read. Names in a file are looked up here and nowhere else.
+FORMATS = {
+    "linear": "tasks.families._sklearn:Linear",
+    "skops": "tasks.families._sklearn:Estimator",
+    "xgboost": "tasks.families.xgboost:Booster",
+    "network": "tasks.families._net:Net",
+}
+
+
+@cache
+def find_family(name: str) -> Family:
+    """The module of a family.
+
+    Raises
+    ------
+    RefitError
+        For an unknown name, with the nearest valid one.
+    """
+    if name not in family_names():
+        raise RefitError(f"models: {name!r} is not one of {some(family_names(), 40)}." + nearest(name, family_names()))
+    return cast(Family, import_module(f"tasks.families.{name}"))
+
+
+def check_kind(name: str, kind: str) -> None:
+    """Refuse a family that does not serve this kind of problem, naming those that do."""
+    if kind not in find_family(name).KINDS:
+        able = [n for n in family_names() if kind in find_family(n).KINDS]
+        raise RefitError(
+            f"models.{name}: serves {some(find_family(name).KINDS)}, and problem.kind is {kind!r}. "
+            f"Families for {kind}: {some(able, 40)}."
+        )
+
+
+def threads() -> int:
+    """Threads a fit may use: ``OMP_NUM_THREADS`` if set, else the cores this process may run on (at most 8)."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return int(asked) if asked.isdigit() and int(asked) > 0 else min(8, len(os.sched_getaffinity(0)))
+
+
+@dataclass
+class Prepared:
+    """Encoded rows on which one family may be fitted many times."""
+
+    family: str
+    kind: str
+    classes: int
+    encoder: Encoder
+    Z: np.ndarray
+    y: np.ndarray
+    Z_valid: np.ndarray
+    y_valid: np.ndarray
+    weight: np.ndarray | None = None
+    groups: np.ndarray | None = None
+    memo: dict[str, Any] = field(default_factory=dict)
+
+    def fit(
+        self,
+        params: dict[str, Any],
+        *,
+        seed: int = 0,
+        device: str = "cpu",
+        deadline: float | None = None,
+        watch: Callable[[int, Callable[[], np.ndarray]], bool] | None = None,
+        log: Callable[[str], None] | None = None,
+    ) -> Fitted:
+        """Fit the family with ``params``. ``watch`` is asked at each step whether to stop (see :class:`Job`)."""
+        job = Job(
+            kind=self.kind,
+            classes=self.classes,
+            X=self.Z,
+            y=self.y,
+            X_valid=self.Z_valid,
+            y_valid=self.y_valid,
+            weight=self.weight,
+            coded=self.encoder.coded,
+            seed=seed,
+            threads=threads(),
+            device=device,
+            groups=self.groups,
+            deadline=deadline,
+            watch=watch,
+            log=log,
+            memo=self.memo,
+        )
+        return find_family(self.family).fit(params, job)
+
+
+def prepare(
+    family: str,
+    X: pd.DataFrame,
+    y: np.ndarray,
+    X_valid: pd.DataFrame,
+    y_valid: np.ndarray,
+    kind: str,
+    classes: int,
+    *,
+    kinds: Mapping[str, str] | None = None,
+    encode: Mapping[str, Any] | None = None,
+    imbalance: str = "none",
+    seed: int = 0,
+) -> Prepared:
+    """Balance and encode training rows as ``family`` needs them; validation rows are only encoded."""
+    check_kind(family, kind)
+    weight = None
+    if imbalance != "none":
+        from tasks.families._imbalance import balanced_weight, resample
+
+        if kind == "regression":
+            raise RefitError(f"training.imbalance: {imbalance!r} needs classes, and problem.kind is 'regression'")
+        if imbalance == "class_weight":
+            weight = balanced_weight(y, classes)
+        else:
+            X, y = resample(X, y, imbalance, seed)
+    needs = find_family(family).NEEDS
+    encoder, Z = Encoder.fit_transform(X, y, needs, kind, kinds=kinds, seed=seed, **(encode or {}))
+    return Prepared(family, kind, classes, encoder, Z, y, encoder.transform(X_valid), y_valid, weight)
+
+
+@dataclass
+class Model:
+    """A fitted family with its encoder: scores straight from a feature frame."""
+
+    family: str
+    kind: str
+    classes: int
+    encoder: Encoder
+    fitted: Fitted
+    calibration: Calibration | None = None
+
+    @property
+    def history(self) -> dict[str, list[float]]:
+        """Loss curves by name."""
+        return self.fitted.history
+
+    @property
+    def notes(self) -> dict[str, Any]:
+        """What the fit decided by itself, such as the number of rounds."""
+        return self.fitted.notes
+
+    def predict(self, X: pd.DataFrame) -> np.ndarray:
+        """``(n, classes)`` probabilities, or ``(n,)`` numbers; float64."""
+        return self.score(self.encoder.transform(X))
+
+    def score(self, Z: np.ndarray) -> np.ndarray:
+        """The same from encoded rows."""
+        scores = self.fitted.predict(Z)
+        return scores if self.calibration is None else self.calibration.apply(scores)
+
+
+def fit_family(
+    name: str,
+    params: dict[str, Any],
+    X: pd.DataFrame,
+    y: np.ndarray,
+    X_valid: pd.DataFrame,
+    y_valid: np.ndarray,
+    kind: str,
+    *,
+    classes: int = 2,
+    kinds: Mapping[str, str] | None = None,
+    encode: Mapping[str, Any] | None = None,
+    imbalance: str = "none",
+    calibration: str = "none",
+    seed: int = 0,
+    device: str = "cpu",
+    log: Callable[[str], None] | None = None,
+) -> Model:
+    """Fit one family on a feature frame.
+
+    Parameters
+    ----------
+    name, params : the family and its parameters (its own defaults where left out).
+    X, y : training rows; ``y`` float64, class indexes for classification.
+    X_valid, y_valid : rows for early stopping and calibration.
+    kind, classes : of the problem; ``classes`` is 0 for regression.
+    kinds : feature name to numeric, categorical or text.
+    encode, imbalance, calibration, device : as in ``features.encode`` and ``training`` of params.
+
+    Raises
+    ------
+    RefitError
+        If the family does not serve the kind, or cannot be fitted on such rows.
+    """
+    prepared = prepare(
+        name, X, y, X_valid, y_valid, kind, classes, kinds=kinds, encode=encode, imbalance=imbalance, seed=seed
+    )
+    fitted = prepared.fit(params, seed=seed, device=device, log=log)
+    model = Model(name, kind, classes, prepared.encoder, fitted)
+    if calibration != "none":
+        if kind == "regression":
+            raise RefitError(f"training.calibration: {calibration!r} needs classes, and problem.kind is 'regression'")
+        model.calibration = Calibration.fit(calibration, fitted.predict(prepared.Z_valid), y_valid)
+    return model
+
+
+def save_model(model: Model, folder: str | Path) -> None:
+    """Write a model as JSON and array files; no pickle, and the same bytes for the same model."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(
+        folder / "model.json",
+        {
+            "family": model.family,
+            "kind": model.kind,
+            "classes": model.classes,
+            "format": model.fitted.FORMAT,
+            "calibration": model.calibration.state() if model.calibration else None,
+        },
+    )
+    model.encoder.save(folder)
+    model.fitted.save(folder)
+
+
+def load_model(folder: str | Path) -> Model:
+    """Read what :func:`save_model` wrote; predictions are equal to the saved model's.
+
+    Raises
+    ------
+    RefitError
+        If a file is missing or damaged, or holds a type that is not allowed.
+    """
+    folder = Path(folder)
+    state = read_json(folder / "model.json")
+    if state["format"] not in FORMATS:
+        raise RefitError(f"{folder}: unknown format {state['format']!r}; known: {some(FORMATS, 20)}. Train again.")
+    module, _, name = FORMATS[state["format"]].partition(":")
+    try:
+        kind = getattr(import_module(module), name)
+        fitted = kind.load(folder, state["kind"], state["classes"])
+    except FileNotFoundError as error:
+        raise RefitError(f"{folder}: {Path(error.filename).name} is missing; train again.") from None
+    calibration = None
+    if state["calibration"]:
+        calibration = Calibration(state["calibration"]["method"], tuple(state["calibration"]["curves"]))
+    return Model(state["family"], state["kind"], state["classes"], Encoder.load(folder), fitted, calibration)

@@ -1,0 +1,100 @@
+"""A feed-forward network on encoded rows: numbers beside embeddings of categories."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from tasks.families._base import sigmoid, softmax, two_columns
+from tasks.families._net_parts import ACTIVATIONS
+from tasks.files import read_json, write_json
+
+PREDICT_CELLS = 20_000_000  # numbers a batch while predicting, so that any table fits memory
+
+
+class Network(nn.Module):
+    """``(n, p)`` encoded rows to margins ``(n, outputs)`` and the last hidden layer."""
+
+    def __init__(self, shape: dict[str, Any]) -> None:
+        super().__init__()
+        self.shape = shape
+        coded = {int(k): v for k, v in shape["coded"].items()}
+        numbers = [j for j in range(shape["inputs"]) if j not in coded]
+        self.register_buffer("numbers", torch.tensor(numbers, dtype=torch.long), persistent=False)
+        self.coded = sorted(coded)
+        # A quarter of the levels, at most 16 numbers a category: the usual rule of thumb.
+        sizes = [min(16, (coded[j] + 3) // 4 + 1) for j in self.coded]
+        self.tables = nn.ModuleList(nn.Embedding(coded[j], size) for j, size in zip(self.coded, sizes, strict=True))
+        layers: list[nn.Module] = []
+        width = len(numbers) + sum(sizes)
+        for units in shape["layers"]:
+            layers.append(nn.Linear(width, units))
+            if shape["batch_norm"]:
+                layers.append(nn.BatchNorm1d(units))
+            layers.append(ACTIVATIONS[shape["activation"]]())
+            if shape["dropout"]:
+                layers.append(nn.Dropout(shape["dropout"]))
+            width = units
+        self.body = nn.Sequential(*layers)
+        self.head = nn.Linear(width, shape["outputs"])
+
+    def forward(self, Z: Tensor) -> tuple[Tensor, Tensor]:
+        parts = [Z.index_select(1, self.numbers)] if self.coded else [Z]
+        parts += [table(Z[:, j].long()) for j, table in zip(self.coded, self.tables, strict=True)]
+        hidden = self.body(torch.cat(parts, dim=1) if len(parts) > 1 else parts[0])
+        return self.head(hidden), hidden
+
+
+class Net:
+    """A trained :class:`Network` with what turns its margins into scores."""
+
+    FORMAT: ClassVar[str] = "network"
+
+    def __init__(self, network: Network, kind: str, center: float = 0.0, spread: float = 1.0) -> None:
+        self.network, self.kind = network.eval(), kind
+        self.center, self.spread = center, spread
+        self.history: dict[str, list[float]] = {}
+        self.notes: dict[str, Any] = {}
+
+    def predict(self, Z: np.ndarray) -> np.ndarray:
+        return scores_of(margins(self.network, Z), self.kind, self.center, self.spread)
+
+    def save(self, folder: Path) -> None:
+        from safetensors.torch import save_file
+
+        state = {k: v.contiguous().cpu() for k, v in self.network.state_dict().items()}
+        save_file(state, folder / "network.safetensors")
+        write_json(
+            folder / "network.json", {"shape": self.network.shape, "center": self.center, "spread": self.spread}
+        )
+
+    @classmethod
+    def load(cls, folder: Path, kind: str, classes: int) -> Net:
+        from safetensors.torch import load_file
+
+        state = read_json(folder / "network.json")
+        network = Network(state["shape"])
+        network.load_state_dict(load_file(folder / "network.safetensors"))
+        return cls(network, kind, state["center"], state["spread"])
+
+
+@torch.inference_mode()
+def margins(network: nn.Module, Z: np.ndarray, device: str = "cpu") -> np.ndarray:
+    """Margins ``(n, outputs)`` float64, in batches that fit memory."""
+    network.eval()
+    rows = max(1, PREDICT_CELLS // max(Z.shape[1], 1))
+    found = []
+    for start in range(0, len(Z), rows):
+        batch = torch.from_numpy(np.ascontiguousarray(Z[start : start + rows], dtype=np.float32)).to(device)
+        found.append(network(batch)[0].float().cpu().numpy())
+    return np.concatenate(found).astype(float)
+
+
+def scores_of(margin: np.ndarray, kind: str, center: float, spread: float) -> np.ndarray:
+    if kind == "regression":
+        return margin[:, 0] * spread + center
+    return two_columns(sigmoid(margin[:, 0])) if kind == "binary" else softmax(margin)

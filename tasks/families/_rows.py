@@ -1,0 +1,92 @@
+"""The rows of `data/features` by split, as fitting needs them; both tuning and training read them here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tasks.errors import RefitError, some
+from tasks.files import read_json, read_table
+
+
+@dataclass(frozen=True)
+class Rows:
+    """All rows with their split; pending rows are left out.
+
+    ``frame`` holds the features under their plan names, ``y`` the targets, ``split`` the splits' names.
+    """
+
+    kind: str
+    classes: tuple[str, ...]
+    kinds: dict[str, str]
+    frame: pd.DataFrame
+    y: np.ndarray
+    split: np.ndarray
+    row: np.ndarray
+    time: pd.Series
+
+    def of(self, *splits: str) -> tuple[pd.DataFrame, np.ndarray]:
+        """Features and targets of some splits, in the table's order."""
+        chosen = np.isin(self.split, splits)
+        return self.frame[chosen].reset_index(drop=True), self.y[chosen]
+
+
+def read_rows(folder: str | Path = "data/features") -> Rows:
+    """Read ``features.parquet`` and ``summary.json``, and check that a model can be fitted at all.
+
+    Raises
+    ------
+    RefitError
+        If a split is empty, the target is constant, classes are missing or outnumber the rows, or no
+        feature is left.
+    """
+    summary = read_json(Path(folder) / "summary.json")
+    table = read_table(Path(folder) / "features.parquet")
+    table = table[table["__split__"] != "pending"].reset_index(drop=True)
+    kinds = {f["name"]: f["kind"] for f in summary["features"]}
+    rows = Rows(
+        kind=summary["kind"],
+        classes=tuple(summary["classes"]),
+        kinds=kinds,
+        frame=table[list(kinds)],
+        y=table["__target__"].to_numpy(float),
+        split=table["__split__"].to_numpy(str),
+        row=table["__row__"].to_numpy(np.int64),
+        time=table["__time__"],
+    )
+    check_rows(rows, summary)
+    return rows
+
+
+def check_rows(rows: Rows, summary: dict[str, Any]) -> None:
+    """Refuse what cannot be learnt from, before any long work."""
+    target = summary.get("target", "the target")
+    if not rows.kinds:
+        raise RefitError("data/features: no feature is left; name columns in features.columns")
+    for split in ("train", "valid"):
+        if not (rows.split == split).any():
+            raise RefitError(f"split.{split}: no row is in the {split} split; give it a longer time or a larger share")
+    train = rows.y[rows.split == "train"]
+    if rows.kind == "regression":
+        if np.ptp(train) == 0:
+            raise RefitError(f"problem.target: {target!r} has one value, {train[0]:g}, in all training rows")
+        return
+    if len(rows.classes) > len(train):
+        raise RefitError(
+            f"problem.target: {target!r} has {len(rows.classes)} classes and {len(train)} training rows; "
+            "is it a number? Then set problem.kind: regression"
+        )
+    counts = np.bincount(train.astype(int), minlength=len(rows.classes))
+    if (counts > 0).sum() < 2:
+        only = rows.classes[int(counts.argmax())]
+        raise RefitError(f"problem.target: {target!r} has one class, {only!r}, in all training rows")
+    absent = [c for c, n in zip(rows.classes, counts, strict=True) if n == 0]
+    if absent:
+        raise RefitError(
+            f"problem.target: the classes {some(absent)} have no training row; "
+            "drop their rows, join them with another class, or give the train split more"
+        )

@@ -1,0 +1,109 @@
+"""scikit-learn estimators as :class:`~tasks.families._base.Fitted`: linear ones as arrays, others through skops."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from tasks.families._base import Job, sigmoid, softmax, two_columns
+
+
+class Linear:
+    """``Z @ coef + intercept``, then the link: all that a fitted linear model is."""
+
+    FORMAT: ClassVar[str] = "linear"
+
+    def __init__(self, coef: np.ndarray, intercept: np.ndarray, kind: str) -> None:
+        self.coef, self.intercept, self.kind = coef, intercept, kind
+        self.history: dict[str, list[float]] = {}
+        self.notes: dict[str, Any] = {}
+
+    @classmethod
+    def of(cls, estimator: Any, job: Job) -> Linear:
+        """From a fitted scikit-learn estimator with ``coef_`` ``(p,)`` or ``(k, p)``."""
+        coef = np.atleast_2d(np.asarray(estimator.coef_, dtype=float)).T
+        intercept = np.atleast_1d(np.asarray(estimator.intercept_, dtype=float))
+        if job.kind == "multiclass" and coef.shape[1] != job.classes:  # a class without training rows
+            wide, low = np.zeros((coef.shape[0], job.classes)), np.full(job.classes, -1e9)
+            present = np.asarray(estimator.classes_, dtype=int)
+            if coef.shape[1] == 1:
+                coef, intercept = np.hstack([-coef / 2, coef / 2]), np.append(-intercept / 2, intercept / 2)
+            wide[:, present], low[present] = coef, intercept
+            coef, intercept = wide, low
+        return cls(coef, intercept, job.kind)
+
+    def predict(self, Z: np.ndarray) -> np.ndarray:
+        margins = np.asarray(Z @ self.coef.astype(Z.dtype), dtype=float) + self.intercept
+        if self.kind == "regression":
+            return margins[:, 0]
+        return two_columns(sigmoid(margins[:, 0])) if self.kind == "binary" else softmax(margins)
+
+    def save(self, folder: Path) -> None:
+        from safetensors.numpy import save_file
+
+        arrays = {"coef": np.ascontiguousarray(self.coef), "intercept": np.ascontiguousarray(self.intercept)}
+        save_file(arrays, folder / "linear.safetensors")
+
+    @classmethod
+    def load(cls, folder: Path, kind: str, classes: int) -> Linear:
+        from safetensors.numpy import load_file
+
+        arrays = load_file(folder / "linear.safetensors")
+        return cls(arrays["coef"], arrays["intercept"], kind)
+
+
+class Estimator:
+    """Any other fitted scikit-learn estimator."""
+
+    FORMAT: ClassVar[str] = "skops"
+
+    def __init__(self, estimator: Any, kind: str, classes: int) -> None:
+        self.estimator, self.kind, self.classes = estimator, kind, classes
+        self.history: dict[str, list[float]] = {}
+        self.notes: dict[str, Any] = {}
+
+    def predict(self, Z: np.ndarray) -> np.ndarray:
+        if self.kind == "regression":
+            return np.asarray(self.estimator.predict(Z), dtype=float)
+        found = np.asarray(self.estimator.predict_proba(Z), dtype=float)
+        present = np.asarray(self.estimator.classes_, dtype=int)
+        if len(present) == self.classes:
+            return found
+        out = np.zeros((len(Z), self.classes))  # a class without training rows has probability 0
+        out[:, present] = found
+        return out
+
+    def save(self, folder: Path) -> None:
+        from tasks.families._store import dump
+
+        dump(self.estimator, folder / "estimator.skops")
+
+    @classmethod
+    def load(cls, folder: Path, kind: str, classes: int) -> Estimator:
+        from tasks.families._store import load
+
+        return cls(load(folder / "estimator.skops"), kind, classes)
+
+
+def fit_linear(estimator: Any, job: Job) -> Linear:
+    """Fit a linear scikit-learn estimator and keep its coefficients."""
+    estimator.fit(job.X, _target(job), **_weight(job))
+    return Linear.of(estimator, job)
+
+
+def fit_estimator(estimator: Any, job: Job, weighted: bool = True) -> Estimator:
+    """Fit a scikit-learn estimator; one thread is used for predictions, which is quickest for a row."""
+    estimator.fit(job.X, _target(job), **(_weight(job) if weighted else {}))
+    if "n_jobs" in estimator.get_params(deep=False):
+        estimator.set_params(n_jobs=None)
+    return Estimator(estimator, job.kind, job.classes)
+
+
+def _target(job: Job) -> np.ndarray:
+    return job.y if job.kind == "regression" else job.labels
+
+
+def _weight(job: Job) -> dict[str, np.ndarray]:
+    return {} if job.weight is None else {"sample_weight": job.weight}

@@ -1,0 +1,124 @@
+"""Search spaces as plain data: what may vary, between which values, and where a search starts."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tasks.errors import RefitError, nearest, some
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number between ``low`` and ``high``, both included.
+
+    ``limits`` are the values that the family accepts at all; without them only sign is kept: a space
+    whose low is positive stays positive.
+    """
+
+    low: float
+    high: float
+    default: float
+    log: bool = False
+    whole: bool = False
+    limits: tuple[float, float] | None = None
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        return self.limits or ((0.0, math.inf) if self.low >= 0 else (-math.inf, math.inf))
+
+    def grid(self, points: int = 3) -> list[float]:
+        """``points`` values, evenly spread (evenly in the logarithm where ``log``).
+
+        >>> Number(1, 100, 10, log=True).grid()
+        [1.0, 10.0, 100.0]
+        """
+        steps = [i / max(points - 1, 1) for i in range(points)]
+        if self.log:
+            values = [self.low * (self.high / self.low) ** s for s in steps]
+        else:
+            values = [self.low + (self.high - self.low) * s for s in steps]
+        return list(dict.fromkeys(round(v) if self.whole else float(f"{v:.12g}") for v in values))
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of ``options``."""
+
+    options: tuple[Any, ...]
+    default: Any
+
+    def grid(self, points: int = 0) -> list[Any]:
+        return list(self.options)
+
+
+Dim = Number | Choice
+Space = dict[str, Dim]
+
+
+def whole(low: int, high: int, default: int, log: bool = False, limits: tuple[float, float] | None = None) -> Number:
+    """A whole number between ``low`` and ``high``."""
+    return Number(low, high, default, log, True, limits or (min(low, 1), math.inf))
+
+
+def defaults(space: Space) -> dict[str, Any]:
+    """The parameters that a search begins with."""
+    return {name: dim.default for name, dim in space.items()}
+
+
+def narrowed(space: Space, overrides: dict[str, Any], where: str) -> Space:
+    """Apply a user's ``space`` from ``params.yaml``.
+
+    ``[low, high]`` narrows (or moves, within the family's limits) a number; ``{low, high, log}`` does too;
+    a list replaces the options of a choice, and ``{values: [...]}`` makes a number a choice.
+
+    >>> narrowed({"alpha": Number(0.1, 10, 1, log=True)}, {"alpha": [0.5, 2]}, "models.ridge.space")["alpha"].high
+    2.0
+    """
+    out = dict(space)
+    for name, given in overrides.items():
+        path = f"{where}.{name}"
+        if name not in space:
+            raise RefitError(f"{path}: not a tunable parameter; allowed: {some(space, 20)}." + nearest(name, space))
+        out[name] = _narrow(space[name], given, path)
+    return out
+
+
+def _narrow(dim: Dim, given: Any, path: str) -> Dim:
+    if isinstance(given, dict) and set(given) == {"values"}:
+        options = tuple(given["values"])
+        if not options:
+            raise RefitError(f"{path}.values: give at least one value")
+        if isinstance(dim, Number):
+            for value in options:
+                _within(dim, value, path)
+        elif unknown := [v for v in options if v not in dim.options]:
+            raise RefitError(f"{path}: {some(unknown)} not among the options {some(dim.options)}")
+        return Choice(options, dim.default if dim.default in options else options[0])
+    if isinstance(dim, Choice):
+        if not isinstance(given, list) or not given:
+            raise RefitError(f"{path}: expected a list of options out of {some(dim.options)}, found {given!r}")
+        return _narrow(dim, {"values": given}, path)
+    if isinstance(given, list) and len(given) == 2:
+        given = {"low": given[0], "high": given[1]}
+    if not isinstance(given, dict) or not {"low", "high"} <= set(given) <= {"low", "high", "log"}:
+        raise RefitError(f"{path}: expected [low, high], {{low, high, log}} or {{values: [...]}}, found {given!r}")
+    low, high = (_within(dim, given[key], path) for key in ("low", "high"))
+    if low > high:
+        raise RefitError(f"{path}: low {low:g} is greater than high {high:g}; swap them")
+    log = bool(given.get("log", dim.log))
+    if log and low <= 0:
+        raise RefitError(f"{path}: a logarithmic range needs low > 0, found {low:g}")
+    return replace(dim, low=low, high=high, log=log, default=min(max(dim.default, low), high))
+
+
+def _within(dim: Number, value: Any, path: str) -> float:
+    low, high = dim.bounds
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise RefitError(f"{path}: expected a number, found {value!r}")
+    if not low <= value <= high:
+        raise RefitError(f"{path}: {value!r} is outside the bounds of this parameter, {low:g} to {high:g}")
+    if dim.whole and value != int(value):
+        raise RefitError(f"{path}: expected a whole number, found {value!r}")
+    return float(value)

@@ -1,0 +1,97 @@
+"""scikit-learn estimators on disk: skops with our own list of types, and the same bytes every time.
+
+skops refuses pickles, but takes names from the file: so what may be loaded is fixed here. Its archives
+carry the clock and memory addresses; :func:`dump` rewrites both.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from tasks.errors import RefitError
+
+# Beyond what skops itself trusts. Nothing here runs code from the file: containers of numbers, Cython
+# trees and losses, and the two functions that scikit-learn itself stores in a fitted histogram booster.
+TRUSTED = (
+    "functools.partial",
+    "sklearn._loss.link.HalfLogitLink",
+    "sklearn._loss.link.IdentityLink",
+    "sklearn._loss.link.Interval",
+    "sklearn._loss.link.LogitLink",
+    "sklearn._loss.link.LogLink",
+    "sklearn._loss.link.MultinomialLogit",
+    "sklearn._loss.loss.HalfBinomialLoss",
+    "sklearn._loss.loss.HalfMultinomialLoss",
+    "sklearn._loss.loss.HalfSquaredError",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sklearn.neighbors._kd_tree.KDTree64",
+    "sklearn.neighbors._ball_tree.BallTree64",
+    "sklearn.neighbors._kd_tree.newObj",
+    "sklearn.neighbors._ball_tree.newObj",
+    "sklearn.tree._tree.Tree",
+    "sklearn.utils.validation.check_array",
+)
+CONSTANTS = ("JsonNode", "TupleNode", "TypeNode", "FunctionNode", "DTypeNode")
+EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+def dump(estimator: Any, path: Path) -> None:
+    """Write ``estimator``; the bytes depend on its state alone."""
+    import skops.io
+
+    with zipfile.ZipFile(io.BytesIO(skops.io.dumps(estimator))) as archive:
+        schema = json.loads(archive.read("schema.json"))
+        numbers: dict[Any, int] = {}
+        files: dict[str, str] = {}
+        _renumber(schema, numbers, files)
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as out:
+            for old, new in files.items():
+                _add(out, new, archive.read(old))
+            _add(out, "schema.json", json.dumps(schema, separators=(",", ":")).encode())
+
+
+def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
+    info = zipfile.ZipInfo(name, EPOCH)
+    info.compress_type = zipfile.ZIP_DEFLATED
+    info.external_attr = 0o644 << 16
+    archive.writestr(info, content)
+
+
+def _renumber(node: Any, numbers: dict[Any, int], files: dict[str, str]) -> None:
+    """Replace memory addresses by the order of appearance, in place."""
+    if isinstance(node, list):
+        for item in node:
+            _renumber(item, numbers, files)
+    elif isinstance(node, dict):
+        if "__id__" in node:
+            # Whether two equal constants are one object is up to the interpreter: each gets its own number.
+            key = object() if node.get("__loader__") in CONSTANTS else node["__id__"]
+            node["__id__"] = numbers.setdefault(key, len(numbers))
+        if isinstance(node.get("file"), str):
+            suffix = Path(node["file"]).suffix
+            node["file"] = files.setdefault(node["file"], f"{len(files)}{suffix}")
+        for item in node.values():
+            _renumber(item, numbers, files)
+
+
+def load(path: Path) -> Any:
+    """Read an estimator, if all its types are allowed.
+
+    Raises
+    ------
+    RefitError
+        If the file holds a type that is not on the list, or is damaged.
+    """
+    import skops.io
+    from skops.io.exceptions import UntrustedTypesFoundException
+
+    try:
+        return skops.io.load(path, trusted=list(TRUSTED))
+    except UntrustedTypesFoundException as error:
+        raise RefitError(f"{path}: {error}. Only models that Refit wrote are loaded; train again.") from None
+    except (zipfile.BadZipFile, KeyError, ValueError, TypeError) as error:
+        raise RefitError(f"{path}: damaged ({error}); train again.") from None

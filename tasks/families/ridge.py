@@ -1,0 +1,24 @@
+"""Least squares with an L2 penalty."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tasks.families._base import Fitted, Job
+from tasks.families._sklearn import fit_linear
+from tasks.families._space import Number, Space
+
+NAME = "ridge"
+KINDS = ("regression",)
+NEEDS = "dense"
+HARDWARE = "cpu"
+
+
+def space(kind: str, rows: int, columns: int) -> Space:
+    return {"alpha": Number(1e-3, 1e4, 1.0, log=True)}
+
+
+def fit(params: dict[str, Any], job: Job) -> Fitted:
+    from sklearn.linear_model import Ridge
+
+    return fit_linear(Ridge(random_state=job.seed, **params), job)

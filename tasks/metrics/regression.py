@@ -1,0 +1,67 @@
+"""Metrics of predicted numbers, in the target's unit unless said otherwise."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def _mean(values: np.ndarray, w: np.ndarray | None) -> float:
+    return float(values.mean() if w is None else np.average(values, weights=w))
+
+
+def rmse(y: np.ndarray, p: np.ndarray, w: np.ndarray | None = None) -> float:
+    """Root of the mean squared error."""
+    return float(np.sqrt(_mean((y - p) ** 2, w)))
+
+
+def mae(y: np.ndarray, p: np.ndarray, w: np.ndarray | None = None) -> float:
+    """Mean absolute error."""
+    return _mean(np.abs(y - p), w)
+
+
+def r2(y: np.ndarray, p: np.ndarray, w: np.ndarray | None = None) -> float:
+    """Share of the variance explained; NaN where the target is constant."""
+    centre = _mean(y, w)
+    spread = _mean((y - centre) ** 2, w)
+    return float("nan") if spread == 0 else 1.0 - _mean((y - p) ** 2, w) / spread
+
+
+def mape(y: np.ndarray, p: np.ndarray, w: np.ndarray | None = None) -> float:
+    """Mean of |error| / |truth| as a share of 1; NaN where a truth is 0, since it has no meaning there."""
+    if (y == 0).any():
+        return float("nan")
+    return _mean(np.abs((y - p) / y), w)
+
+
+def median_absolute_error(y: np.ndarray, p: np.ndarray, w: np.ndarray | None = None) -> float:
+    """Median absolute error; with weights, of the rows repeated so often (lower median of even counts apart)."""
+    error = np.abs(y - p)
+    if w is None:
+        return float(np.median(error))
+    order = np.argsort(error, kind="stable")
+    total = np.cumsum(w[order])
+    low = np.searchsorted(total, total[-1] / 2, side="left")
+    high = np.searchsorted(total, total[-1] / 2, side="right")
+    return float((error[order[low]] + error[order[min(high, len(y) - 1)]]) / 2)
+
+
+def max_error(y: np.ndarray, p: np.ndarray, w: np.ndarray | None = None) -> float:
+    """Largest absolute error among rows with weight."""
+    error = np.abs(y - p)
+    return float(error.max() if w is None else error[w > 0].max())
+
+
+def bias(y: np.ndarray, p: np.ndarray, w: np.ndarray | None = None) -> float:
+    """Mean of prediction minus truth: above 0 the model says too much."""
+    return _mean(p - y, w)
+
+
+FUNCTIONS = {
+    "rmse": rmse,
+    "mae": mae,
+    "r2": r2,
+    "mape": mape,
+    "median_absolute_error": median_absolute_error,
+    "max_error": max_error,
+    "bias": bias,
+}

@@ -1,0 +1,106 @@
+"""What a trial is worth: fit on each fold, score its held-out rows. Runs inside a worker process."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tasks.families import Model, Prepared, prepare, save_model
+from tasks.metrics import measure
+
+Fold = tuple[pd.DataFrame, np.ndarray, pd.DataFrame, np.ndarray]
+Watch = Callable[[int, float], bool]
+
+
+@dataclass
+class Objective:
+    """One family on one problem. ``folds`` are training and held-out rows, one or several."""
+
+    family: str
+    kind: str
+    classes: int
+    metric: str
+    folds: list[Fold]
+    kinds: Mapping[str, str]
+    encode: Mapping[str, Any] = field(default_factory=dict)
+    imbalance: str = "none"
+    device: str = "cpu"
+    seed: int = 0
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    costs: bool = False  # measure latency and size as well
+    _prepared: dict[tuple[str, int], Prepared] = field(default_factory=dict, repr=False)
+
+    def prepared(self, family: str, number: int) -> Prepared:
+        """The encoded fold; encoding is done once for all trials."""
+        key = (family, number)
+        if key not in self._prepared:
+            self._prepared[key] = prepare(
+                family,
+                *self.folds[number],
+                self.kind,
+                self.classes,
+                kinds=self.kinds,
+                encode=self.encode,
+                imbalance=self.imbalance,
+                seed=self.seed,
+            )
+        return self._prepared[key]
+
+    def value(self, params: dict[str, Any], watch: Watch | None = None, deadline: float | None = None) -> list[float]:
+        """Mean metric over the folds; with ``costs`` also milliseconds a row and kilobytes.
+
+        ``watch(step, value)`` hears of each step of a single fold, or of each fold of several, and stops
+        the trial by returning True (:class:`~tasks.families.Stopped` is raised).
+        """
+        from tasks.families import Stopped
+
+        params = dict(self.fixed) | params
+        family = str(params.pop("family", self.family))
+        values: list[float] = []
+        for number in range(len(self.folds)):
+            prepared = self.prepared(family, number)
+
+            def score(scores: np.ndarray, y: np.ndarray = prepared.y_valid) -> float:
+                return float(measure(self.metric, y, scores, self.kind))
+
+            def steps(step: int, predict: Callable[[], np.ndarray]) -> bool:
+                return watch is not None and watch(step, score(predict()))
+
+            single = watch is not None and len(self.folds) == 1
+            fitted = prepared.fit(
+                params, seed=self.seed, device=self.device, deadline=deadline, watch=steps if single else None
+            )
+            values.append(score(fitted.predict(prepared.Z_valid)))
+            if watch is not None and len(self.folds) > 1 and watch(number + 1, float(np.mean(values))):
+                raise Stopped
+        found = [float(np.mean(values))]
+        if self.costs:
+            model = Model(family, self.kind, self.classes, prepared.encoder, fitted)
+            found += [_latency(model, self.folds[-1][2]), _size(model)]
+        return found
+
+
+def _latency(model: Model, X: pd.DataFrame, times: int = 30) -> float:
+    """Median milliseconds of a single row's prediction."""
+    row = X.iloc[:1]
+    model.predict(row)
+    spent = []
+    for _ in range(times):
+        start = time.perf_counter()
+        model.predict(row)
+        spent.append(time.perf_counter() - start)
+    return float(np.median(spent) * 1e3)
+
+
+def _size(model: Model) -> float:
+    """Kilobytes on disk."""
+    with tempfile.TemporaryDirectory() as folder:
+        save_model(model, folder)
+        return sum(p.stat().st_size for p in Path(folder).rglob("*") if p.is_file()) / 1024

@@ -1,0 +1,97 @@
+"""A process that fits trials, so that one that takes too long, or dies, can be ended without losing the rest."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+import time
+from multiprocessing.connection import Connection
+from typing import Any
+
+from tasks.errors import RefitError
+from tasks.tune.objective import Objective
+
+# Fresh interpreters: a fork would inherit OpenMP threads that no longer run, and hang in the first fit.
+CONTEXT = multiprocessing.get_context("spawn")
+
+
+class Worker:
+    """A worker process, seen from the parent."""
+
+    def __init__(self, objective: Objective, threads: int) -> None:
+        self.objective, self.threads = objective, threads
+        self.trial: Any = None
+        self._start()
+
+    def _start(self) -> None:
+        self.pipe, theirs = CONTEXT.Pipe()
+        before = os.environ.get("OMP_NUM_THREADS")
+        os.environ["OMP_NUM_THREADS"] = str(self.threads)  # read once, when the child loads its libraries
+        try:
+            self.process = CONTEXT.Process(target=_serve, args=(theirs, os.getpid()), daemon=True)
+            self.process.start()
+        finally:
+            if before is None:
+                del os.environ["OMP_NUM_THREADS"]
+            else:
+                os.environ["OMP_NUM_THREADS"] = before
+        theirs.close()
+        self.pipe.send(self.objective)
+
+    def fit(self, params: dict[str, Any], deadline: float, watched: bool) -> None:
+        """Begin a trial; its messages arrive on ``pipe``. ``deadline`` is a ``time.monotonic()``."""
+        self.pipe.send((params, deadline - time.monotonic(), watched))
+
+    def answer(self, stop: bool) -> None:
+        """Reply to a reported step."""
+        self.pipe.send(stop)
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.join()
+        self.pipe.close()
+
+    def restart(self) -> None:
+        """End the process, whatever it does, and start another."""
+        self.end()
+        self.trial = None
+        self._start()
+
+
+def _serve(pipe: Connection, parent: int) -> None:
+    import tasks.stage  # noqa: F401  (applies the settings before any heavy import)
+
+    threading.Thread(target=_follow, args=(parent,), daemon=True).start()
+    try:
+        objective: Objective = pipe.recv()
+        while True:
+            params, seconds, watched = pipe.recv()
+            pipe.send(_one(objective, params, time.monotonic() + seconds, pipe if watched else None))
+    except (EOFError, BrokenPipeError, KeyboardInterrupt):
+        return
+
+
+def _one(objective: Objective, params: dict[str, Any], deadline: float, pipe: Connection | None) -> tuple[str, Any]:
+    from tasks.families import Stopped
+
+    def watch(step: int, value: float) -> bool:
+        assert pipe is not None
+        pipe.send(("step", (step, value)))
+        return bool(pipe.recv())
+
+    try:
+        return "done", objective.value(params, watch if pipe else None, deadline)
+    except Stopped:
+        return "pruned", None
+    except RefitError as error:
+        return "mistake", str(error)
+    except (ArithmeticError, ValueError, RuntimeError, MemoryError, LookupError, TypeError) as error:
+        return "failed", f"{type(error).__name__}: {error}"
+
+
+def _follow(parent: int) -> None:
+    """End with the parent, even if it was killed."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
