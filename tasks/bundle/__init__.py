@@ -1,1 +1,164 @@
+"""The package is the model: load one directory, and compute, predict and decide as the pipeline did.
 
+The pipeline compares candidates with it, and the service answers with it; there is no second way to
+score a row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tasks.bundle.manifest import read_manifest
+from tasks.engine import Plan
+from tasks.errors import RefitError, some
+from tasks.families import load_model
+from tasks.files import read_json, read_table, sha256
+
+__all__ = ["Answer", "Bundle", "decide"]
+
+
+def decide(scores: np.ndarray, kind: str, threshold: float | None) -> np.ndarray:
+    """Turn scores into decisions: float64, as in ``__target__`` (a class's index, or the number).
+
+    Binary: 1 where the positive class's probability is at least ``threshold``. Multiclass: the most
+    probable class. Regression: the score itself.
+
+    >>> decide(np.array([[0.7, 0.3], [0.2, 0.8]]), "binary", 0.25)
+    array([1., 1.])
+    >>> decide(np.array([[0.7, 0.3], [0.2, 0.8]]), "multiclass", None)
+    array([0., 1.])
+    """
+    scores = np.asarray(scores, dtype=float)
+    if kind == "regression":
+        return scores
+    if kind == "binary":
+        return (scores[:, 1] >= (0.5 if threshold is None else threshold)).astype(float)
+    return scores.argmax(axis=1).astype(float)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one row gets: its features, its scores (probabilities, or one number) and the decision."""
+
+    features: dict[str, Any]
+    scores: tuple[float, ...]
+    decision: float
+
+
+class Bundle:
+    """One package, checked and in memory. Make it with :meth:`load`."""
+
+    def __init__(self, path: Path, manifest: dict[str, Any]) -> None:
+        self.path = path
+        self.manifest = manifest
+        self.kind: str = manifest["kind"]
+        self.name: str = manifest["name"]
+        self.classes: tuple[str, ...] = tuple(manifest["classes"])
+        self.threshold: float | None = manifest["threshold"]
+        self.plan = Plan.from_dict(read_json(path / "plan.json"))
+        self.members = [load_model(path / "model" / name) for name in manifest["members"]]
+        self.weights = np.asarray(manifest["weights"], dtype=float)
+        self._state: Any = None
+
+    @classmethod
+    def load(cls, path: str | Path) -> Bundle:
+        """Load a package after checking that its files are the ones it was made with.
+
+        Raises
+        ------
+        RefitError
+            If a file is missing, damaged or not listed, or the format is another one.
+        """
+        return cls(Path(path), read_manifest(path))
+
+    @cached_property
+    def identity(self) -> str:
+        """SHA-256 of ``bundle.json``, which holds the hashes of all other files."""
+        return sha256(self.path / "bundle.json")
+
+    @cached_property
+    def schema(self) -> dict[str, Any]:
+        """The typed input of one row: ``{"table", "fields": [{"name", "kind", "nullable", ...}]}``."""
+        return read_json(self.path / "schema.json")
+
+    # Batch ---------------------------------------------------------------------------------------
+    def compute(self, rows: pd.DataFrame, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
+        """Features of rows of the problem table, from whole tables. The index of ``rows`` is kept."""
+        return self.plan.compute(tables, rows)
+
+    def predict(self, features: pd.DataFrame) -> np.ndarray:
+        """Scores of feature rows: ``(n, n_classes)`` probabilities, or ``(n,)`` numbers.
+
+        Of several members, the weighted mean of their scores.
+        """
+        missing = [f.name for f in self.plan.features if f.name not in features]
+        if missing:
+            raise RefitError(
+                f"{self.path}: the feature table lacks {some(missing)}, which this model needs. "
+                "Compute the features with this package's own plan (Bundle.compute)."
+            )
+        return self._score(features[[f.name for f in self.plan.features]])
+
+    def _score(self, frame: pd.DataFrame) -> np.ndarray:
+        if len(self.members) == 1:
+            return self.members[0].predict(frame)
+        total = sum(w * m.predict(frame) for w, m in zip(self.weights, self.members, strict=True))
+        return np.asarray(total / self.weights.sum())
+
+    def decide(self, scores: np.ndarray) -> np.ndarray:
+        """Decisions of scores, as in ``__target__``; see :func:`decide`."""
+        return decide(scores, self.kind, self.threshold)
+
+    def label(self, decision: float) -> str | float:
+        """A decision as people write it: the class's name, or the number."""
+        return float(decision) if self.kind == "regression" else self.classes[int(decision)]
+
+    # One row at a time ---------------------------------------------------------------------------
+    def start(self) -> Bundle:
+        """Read ``history/`` into memory, so that rows can be answered one at a time. Idempotent."""
+        if self._state is None:
+            folder = self.path / "history"
+            self._state = self.plan.start({p.stem: read_table(p) for p in sorted(folder.glob("*.parquet"))})
+        return self
+
+    @property
+    def state(self) -> Any:
+        """Recent history per key, after :meth:`start`; ``bundle.state.update(table, events)`` adds to it."""
+        if self._state is None:
+            raise RefitError("the package's online state is not there yet: call Bundle.start() first")
+        return self._state
+
+    def compute_row(self, row: dict[str, Any]) -> dict[str, Any]:
+        """Features of one row of the problem table, from the online state; the same bits as in batch."""
+        return self.plan.compute_row(row, self.state)
+
+    def predict_row(self, row: dict[str, Any]) -> Answer:
+        """Features, scores and decision of one row of the problem table."""
+        return self.predict_rows([row])[0]
+
+    def predict_rows(self, rows: list[dict[str, Any]]) -> list[Answer]:
+        """As :meth:`predict_row`, with one call of the model for all rows."""
+        if not rows:
+            return []
+        features = [self.compute_row(row) for row in rows]
+        scores = self._score(self._frame(features))
+        decisions = self.decide(scores)
+        listed = scores.reshape(len(rows), -1).tolist()
+        return [Answer(f, tuple(s), float(d)) for f, s, d in zip(features, listed, decisions, strict=True)]
+
+    def _frame(self, features: list[dict[str, Any]]) -> pd.DataFrame:
+        """Feature rows as the table that the model was fitted on: float64, and ``str`` for the rest."""
+        columns: dict[str, Any] = {}
+        for feature in self.plan.features:
+            values = [row[feature.name] for row in features]
+            if feature.kind == "numeric":
+                columns[feature.name] = np.array(values, dtype=float)
+            else:
+                columns[feature.name] = pd.array(values, dtype="str")
+        return pd.DataFrame(columns)

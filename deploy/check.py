@@ -1,0 +1,122 @@
+"""Boot a package as it will be served, and compare its answers with the pipeline's own, before it is promoted."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from deploy.launch import ask, running, serving
+from tasks.bundle.manifest import read_manifest
+from tasks.errors import RefitError
+from tasks.files import read_json, sha256
+
+Asked = tuple[int, Any]
+Ask = Callable[[str, bytes], Asked]
+
+
+def check(package: str | Path, timeout: float = 60, version: str = "check") -> dict[str, Any]:
+    """Start the package on a free loopback port, send its golden rows and malformed ones, and stop it.
+
+    Parameters
+    ----------
+    package
+        The package's folder.
+    timeout
+        Seconds until the service must be ready.
+
+    Returns
+    -------
+    ``{"rows", "refused", "seconds_to_ready", "seconds", "package"}``: golden rows that agreed to the last
+    bit, malformed requests that were refused, durations, and the package's identity.
+
+    Raises
+    ------
+    RefitError
+        With the reason: a damaged package, a service that does not start, an answer that differs.
+    """
+    package = Path(package)
+    manifest = read_manifest(package)
+    golden, schema = read_json(package / "golden.json"), read_json(package / "schema.json")
+    began = time.perf_counter()
+    try:
+        with running(serving(package, version), timeout) as address:
+            up = time.perf_counter()
+            compare(manifest, golden, partial(ask, address))
+            refused = refuse(golden, schema, partial(ask, address))
+    except OSError as error:
+        raise RefitError(f"{package}: the service stopped answering during its check ({error})") from None
+    return {
+        "rows": len(golden["rows"]),
+        "refused": refused,
+        "seconds_to_ready": round(up - began, 3),
+        "seconds": round(time.perf_counter() - began, 3),
+        "package": sha256(package / "bundle.json"),
+    }
+
+
+def compare(manifest: dict[str, Any], golden: dict[str, Any], ask: Ask) -> None:
+    """Send the golden rows one by one and as a batch; every answer must be the pipeline's own, to the last bit."""
+    rows = golden["rows"]
+    for i, row in enumerate(rows):
+        status, found = ask("/predict", _json(row["input"]))
+        _same(manifest, i, row, status, found)
+    status, found = ask("/predict_batch", _json([row["input"] for row in rows]))
+    if status != 200 or not isinstance(found, list) or len(found) != len(rows):
+        raise RefitError(f"/predict_batch with {len(rows)} golden rows: {_what(status, found)}")
+    for i, row in enumerate(rows):
+        _same(manifest, i, {**row, "scores": row["batch_scores"], "decision": row["batch_decision"]}, 200, found[i])
+
+
+def _same(manifest: dict[str, Any], i: int, row: dict[str, Any], status: int, found: Any) -> None:
+    if status != 200:
+        raise RefitError(f"golden row {i}: {_what(status, found)}")
+    if manifest["kind"] == "regression":
+        wanted: dict[str, Any] = {"prediction": row["scores"][0]}
+    elif manifest["kind"] == "binary":
+        wanted = {"probability": row["scores"][1], "decision": row["decision"], "threshold": manifest["threshold"]}
+    else:
+        wanted = {
+            "probabilities": dict(zip(manifest["classes"], row["scores"], strict=True)),
+            "decision": row["decision"],
+        }
+    for name, value in wanted.items():
+        if found.get(name) != value:  # floats went through repr and back, which keeps their bits
+            raise RefitError(
+                f"golden row {i}: the served package answers {name} {found.get(name)!r} and the pipeline {value!r}. "
+                "What was evaluated is not what would be served, so it is not promoted."
+            )
+
+
+def refuse(golden: dict[str, Any], schema: dict[str, Any], ask: Ask) -> int:
+    """Send malformed requests; each must get a 4xx that names what is wrong. Returns how many were sent."""
+    row, fields = golden["rows"][0]["input"], schema["fields"]
+    wrong: dict[str, tuple[bytes, str | None]] = {
+        "no JSON": (b"{", None),
+        "not UTF-8": (b'{"\xff": 1}', None),
+        "not an object": (b"[1]", None),
+        "an unknown field": (_json({**row, "no such field": 1}), "no such field"),
+    }
+    for field in fields:
+        name = field["name"]
+        wrong[f"{name} missing"] = (_json({k: v for k, v in row.items() if k != name}), name)
+        wrong[f"{name} a list"] = (_json({**row, name: []}), name)
+    for what, (body, name) in wrong.items():
+        status, found = ask("/predict", body)
+        errors = found.get("errors", []) if isinstance(found, dict) else []
+        named = any(e.get("field") == name for e in errors) if name else bool(errors)
+        if not 400 <= status < 500 or not named:
+            raise RefitError(f"malformed input ({what}) must get a 4xx that names it, and got {_what(status, found)}")
+    return len(wrong)
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, allow_nan=False).encode()
+
+
+def _what(status: int, found: Any) -> str:
+    text = json.dumps(found, ensure_ascii=False)
+    return f"status {status}, {text if len(text) <= 300 else text[:297] + '...'}"

@@ -1,0 +1,102 @@
+"""The service's OpenAPI 3.1 description, made from the package's schema."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from deploy.rows import Rows
+from tasks.bundle import Bundle
+
+SCHEMAS = "#/components/schemas/"
+
+
+def describe(rows: Rows, bundle: Bundle, version: str, most: int) -> dict[str, Any]:
+    """OpenAPI of one served package; rows are described field by field."""
+    problem = {
+        "type": "object",
+        "required": ["errors"],
+        "properties": {
+            "errors": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "required": ["message"],
+                    "properties": {
+                        "message": {"type": "string"},
+                        "field": {"type": "string", "description": "the field that is wrong"},
+                        "row": {"type": "integer", "description": "its position in the batch, from 0"},
+                    },
+                },
+            }
+        },
+    }
+    row = rows.model.model_json_schema(by_alias=True)
+    refused = {
+        "400": "not UTF-8 JSON",
+        "408": "the body did not arrive",
+        "413": "the body is too large",
+        "415": "not JSON by its content type",
+        "422": "a field is missing, unknown, or of a wrong type; named",
+    }
+
+    def path(what: str, body: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "post": {
+                "summary": what,
+                "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
+                "responses": {
+                    "200": {"description": "answered", "content": {"application/json": {"schema": answer}}},
+                    **{status: _problem(said) for status, said in refused.items()},
+                },
+            }
+        }
+
+    def read(what: str, content: dict[str, Any]) -> dict[str, Any]:
+        return {"get": {"summary": what, "responses": {"200": {"description": what, "content": content}}}}
+
+    anything = {"application/json": {"schema": {"type": "object"}}}
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": bundle.name,
+            "version": version,
+            "description": f"Predictions of the model {bundle.name!r} ({bundle.kind}), one row or a batch.",
+        },
+        "paths": {
+            "/predict": path("Predict one row", {"$ref": SCHEMAS + "Row"}, {"$ref": SCHEMAS + "Answer"}),
+            "/predict_batch": path(
+                f"Predict up to {most:,} rows",
+                {"type": "array", "items": {"$ref": SCHEMAS + "Row"}, "minItems": 1, "maxItems": most},
+                {"type": "array", "items": {"$ref": SCHEMAS + "Answer"}},
+            ),
+            "/healthz": read("The process is alive", anything),
+            "/readyz": read("The model is loaded; which one", anything),
+            "/schema": read("The fields of a row", anything),
+            "/metrics": read("Prometheus metrics", {"text/plain": {"schema": {"type": "string"}}}),
+        },
+        "components": {"schemas": {"Row": row, "Answer": _answer(bundle), "Problem": problem}},
+    }
+
+
+def _problem(said: str) -> dict[str, Any]:
+    return {"description": said, "content": {"application/json": {"schema": {"$ref": SCHEMAS + "Problem"}}}}
+
+
+def _answer(bundle: Bundle) -> dict[str, Any]:
+    share = {"type": "number", "minimum": 0, "maximum": 1}
+    label = {"type": "string", "enum": list(bundle.classes)}
+    properties: dict[str, Any]
+    if bundle.kind == "regression":
+        properties = {"prediction": {"type": "number"}}
+    elif bundle.kind == "binary":
+        positive = {"description": f"of class {bundle.classes[1]!r}"}
+        properties = {"probability": {**share, **positive}, "decision": label, "threshold": share}
+    else:
+        each = {"type": "object", "required": list(bundle.classes), "additionalProperties": share}
+        properties = {"probabilities": each, "decision": label}
+    properties |= {
+        "model": {"type": "string"},
+        "version": {"type": "string"},
+        "warnings": {"type": "array", "items": {"type": "string"}},
+    }
+    return {"type": "object", "required": list(properties), "properties": properties, "additionalProperties": False}

@@ -1,0 +1,68 @@
+"""Put plan, model, threshold, schema, reference, history, golden rows and receipt into ``data/package``."""
+
+from tasks import stage  # isort: skip
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from tasks import files, params
+from tasks.bundle import Bundle
+from tasks.bundle.manifest import write_manifest
+from tasks.engine import Plan
+from tasks.errors import RefitError
+from tasks.package.contents import about_of, reference
+from tasks.package.golden import choose, earliest, golden
+from tasks.package.history import keep, needs, row_columns
+from tasks.package.receipt import receipt
+from tasks.package.schema import schema
+
+DATA = Path("data")
+EMPTY: dict[str, Any] = {"rows": []}
+
+
+def main() -> None:
+    given = params.load()
+    choice = files.read_json(DATA / "evaluation" / "choice.json")
+    summary = files.read_json(DATA / "features" / "summary.json")
+    features = files.read_table(DATA / "features" / "features.parquet")
+    names = [f["name"] for f in summary["features"]]
+    plan = Plan.from_dict(files.read_json(DATA / "features" / "plan.json"))
+    columns = row_columns(plan)
+    chosen = choose(features, given.seed)
+    validated = DATA / "validated"
+    rows = files.read_table(validated / f"{given.problem.table}.parquet", columns)
+    rows = rows.iloc[features["__row__"].to_numpy()[chosen]].reset_index(drop=True)
+    about = about_of(given, choice, summary)
+
+    with files.replacing_dir(DATA / "package") as folder:
+        shutil.copyfile(DATA / "features" / "plan.json", folder / "plan.json")
+        for member in about["members"]:
+            source = DATA / "models" / member / "model"
+            if not source.is_dir():
+                raise RefitError(f"{source}: no such folder; choice.json names {member!r}. Run `refit run` again.")
+            shutil.copytree(source, folder / "model" / member)
+        files.write_json(folder / "schema.json", schema(given, columns))
+        (folder / "history").mkdir()
+        since = earliest(features, chosen)
+        for name, need in needs(plan).items():
+            table = files.read_table(validated / f"{name}.parquet")
+            kept = keep(table, plan, name, need, since)
+            files.write_table(folder / "history" / f"{name}.parquet", kept)
+            stage.log(f"history of {name}: {len(kept):,} of {len(table):,} rows, {len(kept.columns)} columns")
+        as_of = files.read_json(validated / "summary.json").get("as_of")
+        files.write_json(folder / "receipt.json", receipt(DATA, given, as_of))
+
+        # The rest is made by the package itself, as it will be used: first without, then with the answers.
+        for name in ("golden.json", "reference.parquet"):
+            files.write_json(folder / name, EMPTY)
+        write_manifest(folder, about)
+        bundle = Bundle.load(folder).start()
+        files.write_table(folder / "reference.parquet", reference(bundle, features, given.seed))
+        files.write_json(folder / "golden.json", golden(bundle, features.iloc[chosen][names], rows))
+        identity = write_manifest(folder, about)
+    size = sum(p.stat().st_size for p in (DATA / "package").rglob("*") if p.is_file())
+    stage.log(f"package {about['name']} ({about['family']}): {size / 1e6:.1f} MB, identity {identity[:12]}")
+
+
+stage.run(main)

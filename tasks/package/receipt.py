@@ -1,0 +1,72 @@
+"""The receipt: hashes of everything a package was made from, so that it can be checked and made again.
+
+There is no clock, host or path in it, and no git commit either: the same inputs give the same bytes on
+another day and after an unrelated commit. The code is named by its files' own hashes; which commit they
+came from is recorded where the version is registered.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import tasks
+from tasks.files import hash_tree, sha256
+from tasks.params import Params
+
+# What a package depends on: the stages up to it, and the modules that they share.
+CODE = (
+    "params.py", "files.py", "ingest", "validate", "profile", "features", "engine", "encoding", "tune", "train",
+    "families", "metrics", "evaluate", "package", "bundle",
+)  # fmt: skip
+DATA = ("raw/manifest.json", "expectations", "validated", "features", "tuning", "models", "evaluation")
+SECTIONS = ("seed", "problem", "data", "features", "split", "models", "tuning", "training")
+LIBRARIES = ("numpy", "pandas", "pyarrow", "scikit-learn", "xgboost", "lightgbm", "torch", "optuna")
+
+
+def receipt(data: Path, params: Params, as_of: str | None) -> dict[str, Any]:
+    """The receipt of a package made from the folder ``data`` with ``params``, as known at ``as_of``."""
+    return {
+        "as_of": as_of,
+        "seed": params.seed,
+        "data": data_hashes(data),
+        "code": code_hashes(),
+        "params": params.model_dump(mode="json", include=set(SECTIONS)),
+        "lock": lock_hash(),
+        "libraries": {name: _version(name) for name in LIBRARIES},
+    }
+
+
+def data_hashes(data: Path) -> dict[str, str]:
+    """SHA-256 of every input file under ``data``, by its path there; what is absent is left out."""
+    out: dict[str, str] = {}
+    for name in DATA:
+        path = data / name
+        if path.is_file():
+            out[name] = sha256(path)
+        elif path.is_dir():
+            out |= {f"{name}/{inner}": digest for inner, digest in hash_tree(path).items()}
+    # Seconds of a run differ from run to run, and nothing is made from them.
+    return {name: digest for name, digest in out.items() if not name.endswith("timing.json")}
+
+
+def code_hashes() -> dict[str, str]:
+    """SHA-256 of the source files of :data:`CODE`."""
+    root = Path(tasks.__file__).parent
+    files = [p for name in CODE for p in ([root / name] if name.endswith(".py") else (root / name).rglob("*.py"))]
+    return {f"tasks/{p.relative_to(root).as_posix()}": sha256(p) for p in sorted(files)}
+
+
+def lock_hash() -> str | None:
+    """SHA-256 of ``requirements.lock`` beside the code; None where it was installed without one."""
+    path = Path(tasks.__file__).parent.parent / "requirements.lock"
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
