@@ -15,7 +15,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from tasks.crosscheck import mistakes
 from tasks.errors import RefitError, nearest, some
+from tasks.explain import explain
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 COLUMN_KINDS = ("numeric", "categorical", "boolean", "datetime", "text", "ignore")
@@ -98,9 +100,9 @@ class Target(_Strict):
     """What is predicted: a column as it is, or a column compared with a number (``above``)."""
 
     column: str
-    above: float | None = Field(None, description="binary target: 1 where the column is greater than this")
-    name: str = Field("", description="name of the derived column; the column's own name unless `above` is set")
-    positive: str | int | float | bool | None = Field(None, description="binary: the value that counts as 1")
+    above: float | None = Field(default=None, description="binary target: 1 where the column is greater than this")
+    name: str = Field(default="", description="name of the derived column; the column's own name unless `above` is set")
+    positive: str | int | float | bool | None = Field(default=None, description="binary: the value that counts as 1")
 
     @model_validator(mode="before")
     @classmethod
@@ -112,7 +114,9 @@ class Target(_Strict):
         if not self.name:
             object.__setattr__(self, "name", self.column if self.above is None else f"{self.column}_above")
         if self.above is not None and self.name == self.column:
-            raise ValueError("with `above`, `name` must differ from `column`")
+            raise ValueError("name: with `above` it must differ from `column`")
+        if self.above is not None and self.positive is not None:
+            raise ValueError("positive: with `above` the positive class is what lies above; leave one out")
         return self
 
 
@@ -131,11 +135,13 @@ class Problem(_Strict):
             object.__setattr__(self, "metric", allowed[0])
         if self.metric not in allowed:
             raise ValueError(
-                f"metric {self.metric!r} is not one of {some(allowed)} (kind {self.kind})."
+                f"metric: {self.metric!r} is not one of {some(allowed)} (kind {self.kind})."
                 + nearest(self.metric, allowed)
             )
         if self.target.above is not None and self.kind != "binary":
-            raise ValueError(f"target.above makes a binary target, and kind is {self.kind!r}; set kind: binary")
+            raise ValueError(f"kind: target.above makes a binary target, and kind is {self.kind!r}; set kind: binary")
+        if self.target.positive is not None and self.kind != "binary":
+            raise ValueError(f"target.positive: only a binary problem has a positive class, and kind is {self.kind!r}")
         return self
 
     @property
@@ -155,6 +161,17 @@ class Column(_Strict):
     def _short(cls, value: Any) -> Any:
         return {"kind": value} if isinstance(value, str) else value
 
+    @model_validator(mode="after")
+    def _limits(self) -> Column:
+        for name in ("min", "max"):
+            if getattr(self, name) is not None and self.kind != "numeric":
+                raise ValueError(f"{name}: only a numeric column has bounds, and kind is {self.kind!r}")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"min: {self.min:g} is above max {self.max:g}, so no value would be allowed")
+        if self.allowed is not None and self.kind not in ("categorical", "text"):
+            raise ValueError(f"allowed: only a categorical or text column has a list, and kind is {self.kind!r}")
+        return self
+
 
 class Table(_Strict):
     source: str
@@ -163,25 +180,6 @@ class Table(_Strict):
     event_time: Moment | None = None
     known_at: Moment | None = None
     outcome: tuple[str, ...] = ()
-
-    @model_validator(mode="after")
-    def _columns(self) -> Table:
-        named = {"key": self.key, "outcome": self.outcome}
-        named["event_time"] = (self.event_time.column,) if self.event_time else ()
-        named["known_at"] = (self.known_at.column,) if self.known_at else ()
-        for field, columns in named.items():
-            for column in columns:
-                if column not in self.columns:
-                    raise ValueError(
-                        f"{field}: {column!r} is not among this table's columns." + nearest(column, self.columns)
-                    )
-        for field in ("event_time", "known_at"):
-            for column in named[field]:
-                if self.columns[column].kind != "datetime":
-                    raise ValueError(f"{field}: column {column!r} must be of kind datetime")
-        if self.known_at and not self.event_time:
-            raise ValueError("known_at needs event_time: when the fact happened, as well as when it became known")
-        return self
 
 
 def parse_moment(value: Any) -> datetime:
@@ -207,8 +205,10 @@ AsOf = Annotated[datetime, BeforeValidator(parse_moment)]
 
 class Data(_Strict):
     as_of: AsOf | None = None
-    tables: dict[str, Table] = Field(min_length=1)
-    max_quarantined: float = Field(0.05, ge=0, le=1, description="share of rows above which validation stops the run")
+    tables: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]*$")], Table] = Field(min_length=1)
+    max_quarantined: float = Field(
+        default=0.05, ge=0, le=1, description="share of rows above which validation stops the run"
+    )
 
 
 class Lookup(_Strict):
@@ -248,7 +248,7 @@ class History(_Strict):
 
 class Polynomial(_Strict):
     columns: tuple[str, ...] = ()
-    degree: int = Field(2, ge=2, le=4)
+    degree: int = Field(default=2, ge=2, le=4)
     interaction_only: bool = False
 
 
@@ -257,7 +257,9 @@ class Features(_Strict):
     dates: dict[str, tuple[str, ...]] = {}
     lookups: tuple[Lookup, ...] = ()
     history: tuple[History, ...] = ()
-    transforms: dict[str, str] = Field({}, description="name: expression over features, as in a - b, a / b, log(a)")
+    transforms: dict[str, str] = Field(
+        default={}, description="name: expression over features, as in a - b, a / b, log(a)"
+    )
     polynomial: Polynomial | None = None
     select: dict[str, Any] = {}
     engine: Literal["local", "spark"] = "local"
@@ -273,17 +275,17 @@ class Split(_Strict):
         for name in ("valid", "test"):
             value = getattr(self, name)
             if self.kind == "time" and not isinstance(value, Duration):
-                raise ValueError(f"{name}: a time split needs a duration such as 30d, found {value!r}")
+                raise ValueError(f"{name}: a time split needs a duration such as 30d")
             if self.kind == "random" and (isinstance(value, Duration) or not 0 < float(value) < 0.5):
-                raise ValueError(f"{name}: a random split needs a share between 0 and 0.5, found {value!r}")
+                raise ValueError(f"{name}: a random split needs a share between 0 and 0.5")
         return self
 
 
 class Family(_Strict):
     """One model family: overrides of the tuning budget, fixed parameters, and search space."""
 
-    trials: int | None = Field(None, ge=1)
-    seconds: float | None = Field(None, gt=0)
+    trials: int | None = Field(default=None, ge=1)
+    seconds: float | None = Field(default=None, gt=0)
     params: dict[str, Any] = {}
     space: dict[str, Any] = {}
 
@@ -291,9 +293,9 @@ class Family(_Strict):
 class Tuning(_Strict):
     sampler: Literal["grid", "random", "tpe", "gp", "nsga2", "cmaes", "hill_climbing", "pbt", "strategies"] = "tpe"
     pruner: Literal["none", "median", "halving", "hyperband"] = "none"
-    trials: int = Field(20, ge=1)
-    seconds: float = Field(60, gt=0, description="per family")
-    rows: int | None = Field(None, ge=100, description="tune on this many of the newest training rows")
+    trials: int = Field(default=20, ge=1)
+    seconds: float = Field(default=60, gt=0, description="per family")
+    rows: int | None = Field(default=None, ge=100, description="tune on this many of the newest training rows")
     warm_start: bool = True
 
 
@@ -301,37 +303,84 @@ class Training(_Strict):
     imbalance: Literal["none", "class_weight", "smote", "adasyn", "under_sample", "smote_tomek"] = "none"
     calibration: Literal["none", "sigmoid", "isotonic", "temperature"] = "none"
     threshold: Literal["half", "best_f1", "cost", "precision"] = "best_f1"
-    cost: tuple[float, float] = Field((1.0, 1.0), description="cost of a false positive, of a false negative")
-    precision: float = Field(0.5, gt=0, lt=1)
+    cost: tuple[float, float] = Field(default=(1.0, 1.0), description="cost of a false positive, of a false negative")
+    precision: float = Field(default=0.5, gt=0, lt=1)
     ensembles: tuple[Literal["voting", "blending", "stacking", "greedy"], ...] = ()
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
 
+class Evaluation(_Strict):
+    """What is looked at besides the metrics."""
+
+    slices: tuple[str, ...] = Field(default=(), description="features whose values are always reported one by one")
+    explain: bool = Field(default=True, description="SHAP values and partial dependence of the chosen model")
+
+
+class Guardrails(_Strict):
+    """What a challenger must not do, however good it is otherwise; an absent one is not checked."""
+
+    slice_drop: float | None = Field(
+        default=None, ge=0, description="largest loss of accuracy (regression: share of MAE) in any slice"
+    )
+    slices: tuple[str, ...] = Field(default=(), description="columns of the problem table that make the slices")
+    calibration: float | None = Field(default=None, ge=0, description="largest rise of the expected calibration error")
+    latency_ms: float | None = Field(
+        default=None, gt=0, description="largest time of one row's answer, features included"
+    )
+    size_mb: float | None = Field(default=None, gt=0, description="largest size of the package")
+
+
 class Promotion(_Strict):
     rule: Literal["superiority", "non_inferiority"] = "superiority"
-    alpha: float = Field(0.05, gt=0, lt=0.5)
-    margin: float = Field(0.0, ge=0, lt=1, description="non_inferiority: how much worse is still acceptable")
+    alpha: float = Field(default=0.05, gt=0, lt=0.5)
+    margin: float = Field(default=0.0, ge=0, lt=1, description="non_inferiority: how much worse is still acceptable")
     control: Literal["anytime", "each_run"] = "anytime"
+    evidence: Literal["challenger", "line"] = Field(
+        default="challenger",
+        description="judge each challenger by itself, or the line of them since the champion took office",
+    )
     error: Literal["familywise", "fdr"] = "familywise"
-    approval: bool = Field(False, description="wait for a person in the Prefect UI before promoting")
-    guardrails: dict[str, float] = {}
+    fdr: Literal["lord", "saffron"] = "lord"
+    cluster: tuple[str, ...] = Field(
+        default=(), description="columns of the problem table whose equal values are not independent"
+    )
+    approval: bool = Field(default=False, description="wait for a person in the Prefect UI before promoting")
+    guardrails: Guardrails = Guardrails()
+
+    @model_validator(mode="after")
+    def _fits(self) -> Promotion:
+        if self.rule == "non_inferiority" and self.margin == 0:
+            raise ValueError(
+                "rule non_inferiority needs a margin above 0, as in margin: 0.005 (half a point of accuracy)"
+            )
+        if self.rule == "superiority" and self.margin != 0:
+            raise ValueError("margin counts only with rule: non_inferiority; set the rule, or remove the margin")
+        if self.error == "fdr" and (self.control == "each_run" or self.evidence == "line"):
+            raise ValueError(
+                "error: fdr judges each challenger over many looks; it needs control: anytime, evidence: challenger"
+            )
+        if self.guardrails.slice_drop is not None and not self.guardrails.slices:
+            raise ValueError("guardrails.slice_drop needs guardrails.slices: the columns that make the slices")
+        return self
 
 
 class Serving(_Strict):
     host: str = "127.0.0.1"
-    port: int = Field(3000, ge=1, le=65535)
-    workers: int = Field(1, ge=1)
+    port: int = Field(default=3000, ge=1, le=65535)
+    workers: int = Field(default=1, ge=1)
 
 
 class Monitoring(_Strict):
     window: DurationField | None = None
-    drift_share: float = Field(0.5, gt=0, le=1, description="share of drifted columns that counts as drift of the table")
+    drift_share: float = Field(
+        default=0.5, gt=0, le=1, description="share of drifted columns that counts as drift of the table"
+    )
 
 
 class Orchestration(_Strict):
-    retries: int = Field(1, ge=0)
-    retry_seconds: float = Field(2, ge=0)
-    parallel: int = Field(2, ge=1, description="stages that may run at once")
+    retries: int = Field(default=1, ge=0)
+    retry_seconds: float = Field(default=2, ge=0)
+    parallel: int = Field(default=2, ge=1, description="stages that may run at once")
     pools: dict[str, str] = {}
     no_gpu: Literal["cpu", "wait"] = "cpu"
 
@@ -339,7 +388,7 @@ class Orchestration(_Strict):
 class Params(_Strict):
     """All of ``params.yaml``."""
 
-    seed: int = Field(42, ge=0, lt=2**31)
+    seed: int = Field(default=42, ge=0, lt=2**31)
     problem: Problem
     data: Data
     features: Features = Features()
@@ -347,6 +396,7 @@ class Params(_Strict):
     models: dict[str, Family] = Field(min_length=1)
     tuning: Tuning = Tuning()
     training: Training = Training()
+    evaluation: Evaluation = Evaluation()
     promotion: Promotion = Promotion()
     serving: Serving = Serving()
     monitoring: Monitoring = Monitoring()
@@ -364,139 +414,11 @@ class Params(_Strict):
         return value
 
     @model_validator(mode="after")
-    def _references(self) -> Params:
-        """Check that names which point elsewhere in the file exist there. Collects all mistakes."""
-        wrong: list[str] = []
-
-        def known(path: str, name: str, allowed: Any) -> bool:
-            if name not in allowed:
-                wrong.append(f"{path}: {name!r} is not one of {some(allowed)}." + nearest(name, allowed))
-            return name in allowed
-
-        tables, problem = self.data.tables, self.problem
-        target_name = problem.target.name
-        for family in self.models:
-            known("models", family, family_names())
-        if known("problem.table", problem.table, tables):
-            table = tables[problem.table]
-            known("problem.target.column", problem.target.column, table.columns)
-            if problem.prediction_time and known(
-                "problem.prediction_time", problem.prediction_time.column, table.columns
-            ):
-                if table.columns[problem.prediction_time.column].kind != "datetime":
-                    wrong.append(f"problem.prediction_time: column {problem.prediction_time.column!r} is not a datetime")
-            if problem.prediction_time and table.known_at and problem.target.column not in table.outcome:
-                wrong.append(
-                    f"data.tables.{problem.table}.outcome: the target {problem.target.column!r} must be listed, "
-                    "since it is known only later"
-                )
-            if target_name != problem.target.column and target_name in table.columns:
-                wrong.append(f"problem.target.name: {target_name!r} is already a column of {problem.table!r}")
-            for column in self.features.dates:
-                known("features.dates", column, table.columns)
-            if self.features.columns != "auto":
-                for column in self.features.columns:
-                    if known("features.columns", column, table.columns) and column in (
-                        *table.outcome,
-                        problem.target.column,
-                    ):
-                        wrong.append(f"features.columns: {column!r} is an outcome of the row itself, and would leak")
-        if self.split.kind == "time" and not problem.prediction_time:
-            wrong.append("split.kind: 'time' needs problem.prediction_time; set it, or use kind: random")
-        for i, look in enumerate(self.features.lookups):
-            if known(f"features.lookups[{i}].table", look.table, tables):
-                for column in look.columns:
-                    known(f"features.lookups[{i}].columns", column, tables[look.table].columns)
-                for here, there in look.on.items():
-                    known(f"features.lookups[{i}].on", there, tables[look.table].columns)
-                    if problem.table in tables:
-                        known(f"features.lookups[{i}].on", here, tables[problem.table].columns)
-        for i, past in enumerate(self.features.history):
-            path = f"features.history[{i}]"
-            if not known(f"{path}.table", past.table, tables):
-                continue
-            table = tables[past.table]
-            columns = set(table.columns) | ({target_name} if past.table == problem.table else set())
-            for column in past.columns:
-                known(f"{path}.columns", column, columns)
-            for key in past.by:
-                for column in key:
-                    known(f"{path}.by", column, table.columns)
-            if not table.event_time:
-                wrong.append(f"{path}.windows: table {past.table!r} has no event_time, so it has no windows")
-            if not problem.prediction_time:
-                wrong.append(f"{path}: history needs problem.prediction_time, the moment before which events count")
+    def _across(self) -> Params:
+        wrong = mistakes(self, family_names())
         if wrong:
             raise ValueError("\n".join(wrong))
         return self
-
-
-def _allowed_keys(loc: tuple[Any, ...]) -> list[str]:
-    """Names of the fields allowed at the parent of ``loc``, for a suggestion."""
-    model: Any = Params
-    for part in loc[:-1]:
-        if not (isinstance(model, type) and issubclass(model, BaseModel)):
-            return []
-        field = model.model_fields.get(str(part))
-        if field is None:
-            continue
-        model = _inner(field.annotation)
-    return list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
-
-
-def _inner(annotation: Any) -> Any:
-    """The model inside ``X | None``, ``dict[str, X]`` or ``tuple[X, ...]``, if there is one."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    for part in getattr(annotation, "__args__", ()):
-        found = _inner(part)
-        if found is not None:
-            return found
-    return None
-
-
-def _path(loc: tuple[Any, ...]) -> str:
-    text = ""
-    for part in loc:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
-    return text
-
-
-def _line(tree: Any, loc: tuple[Any, ...]) -> int | None:
-    """Line of ``loc`` in the parsed YAML (counted from 1), or of its nearest parent that has one."""
-    line = None
-    for part in loc:
-        lc = getattr(tree, "lc", None)
-        try:
-            line = (lc.key(part) if hasattr(tree, "keys") else lc.item(part))[0] + 1
-            tree = tree[part]
-        except (KeyError, IndexError, TypeError, AttributeError):
-            break
-    return line
-
-
-def _explain(error: ValidationError, tree: Any, source: str) -> str:
-    lines = []
-    for item in error.errors(include_url=False):
-        loc = tuple(p for p in item["loc"] if isinstance(p, int) or not str(p).startswith(("function-", "constrained")))
-        where = _line(tree, loc)
-        at = f"{source}:{where}: " if where else f"{source}: "
-        path = _path(loc)
-        if item["type"] == "extra_forbidden":
-            allowed = _allowed_keys(loc)
-            hint = nearest(str(loc[-1]), allowed) or (f" Allowed: {some(allowed, 20)}." if allowed else "")
-            lines.append(f"{at}{path}: unknown key.{hint}")
-        elif item["type"] == "missing":
-            lines.append(f"{at}{path}: missing; add it.")
-        else:
-            text = item["msg"].removeprefix("Value error, ")
-            if not path:  # cross-checks carry their own paths, one a line
-                lines += [f"{source}: {line}" for line in text.split("\n")]
-            else:
-                found = repr(item.get("input"))
-                found = found if len(found) <= 80 else found[:77] + "..."
-                lines.append(f"{at}{path}: {text}; found {found}.")
-    return "\n".join(dict.fromkeys(lines))
 
 
 def parse(tree: Any, source: str = "params.yaml") -> Params:
@@ -506,7 +428,7 @@ def parse(tree: Any, source: str = "params.yaml") -> Params:
     try:
         return Params.model_validate(tree)
     except ValidationError as error:
-        raise RefitError(_explain(error, tree, source)) from None
+        raise RefitError(explain(error, tree, source, Params)) from None
 
 
 def load(path: str | Path = "params.yaml") -> Params:

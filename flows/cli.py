@@ -1,0 +1,223 @@
+"""The ``refit`` command. Nothing heavy is imported until a command needs it: ``refit --help`` is instant."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tasks.errors import RefitError
+from tasks.stage import settle
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Refit keeps a model fresh: retrain, compare, promote, serve, and undo.",
+    epilog="Example: refit init --data houses.csv --target price && refit run && refit serve",
+)
+
+
+def plainly(command: Callable[..., Any]) -> Callable[..., Any]:
+    """End a command on a user's mistake with its message and code 1, on Ctrl-C with code 130; no traceback."""
+
+    @wraps(command)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        settle()
+        try:
+            return command(*args, **kwargs)
+        except RefitError as error:
+            print(f"error: {error}", file=sys.stderr)
+            raise SystemExit(1) from None
+        except KeyboardInterrupt:
+            print("stopped; finished stages are kept, nothing half-written is left", file=sys.stderr)
+            raise SystemExit(130) from None
+
+    return run
+
+
+@app.command("run", epilog="Example: refit run --as-of 2013-11-30")
+@plainly
+def run_command(
+    as_of: Annotated[
+        str | None, typer.Option(help="Use only what was known then: a date (its end) or an ISO time. [data.as_of]")
+    ] = None,
+    plain: Annotated[bool, typer.Option("--plain", help="One line an event instead of a live display.")] = False,
+) -> None:
+    """Bring every stage up to date; then track, register, check and, if the verdict says so, promote."""
+    root = Path.cwd()
+    if not (root / "dvc.yaml").exists():
+        raise RefitError(f"{root}: no dvc.yaml here. Change to the project's folder, or run `refit init`.")
+    from tasks.params import load
+
+    params = load(root / "params.yaml")  # a mistake is told at once, before Prefect starts
+    if as_of is not None:
+        from flows.effects import moment
+
+        moment(as_of)
+    from flows.display import Display, summary
+
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, stop)
+    display = Display(plain or not sys.stdout.isatty())
+    with display:
+        from flows.run import run
+
+        standing = run(root, as_of, display.watch)
+    print(summary(root, params, standing, display.outcomes))
+
+
+@app.command(epilog="Example: refit serve --port 3001")
+@plainly
+def serve(
+    port: Annotated[int | None, typer.Option(help="Port to listen on. [serving.port]")] = None,
+    package: Annotated[Path | None, typer.Option(help="Serve this package's folder instead of the champion.")] = None,
+) -> None:
+    """Serve the champion (or a package) over HTTP until stopped."""
+    from tasks.params import load
+
+    params = load()
+    if package is None:
+        from flows.effects import exported_champion
+
+        package, version = exported_champion(Path.cwd(), params.problem.name)
+    else:
+        version = "local"
+    from deploy.serve import serve as start
+
+    start(package, version, params.serving.host, port or params.serving.port, params.serving.workers)
+
+
+@app.command(epilog="Example: refit init --data houses.parquet --target price")
+@plainly
+def init(
+    data: Annotated[Path, typer.Option(help="A CSV or Parquet file.")],
+    target: Annotated[str, typer.Option(help="The column to predict.")],
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing params.yaml.")] = False,
+) -> None:
+    """Write a params.yaml for a table, and make the folder a project."""
+    from flows.project import create
+
+    for line in create(Path.cwd(), data, target, force):
+        print(line)
+
+
+@app.command(epilog="Example: refit doctor")
+@plainly
+def doctor() -> None:
+    """Say what is missing or wrong on this machine, and how to mend it."""
+    from flows.doctor import examine
+
+    findings = examine(Path.cwd())
+    for finding in findings:
+        print(finding.line())
+    raise SystemExit(0 if all(f.good or not f.needed for f in findings) else 1)
+
+
+@app.command(epilog='Example: refit promote 3 --reason "fewer late alarms in week 44"')
+@plainly
+def promote(
+    reason: Annotated[str, typer.Option(help="Why; kept in the history.")],
+    version: Annotated[str | None, typer.Argument(help="Version to promote. [the newest that is not champion]")] = None,
+) -> None:
+    """Make a version champion by hand; its package is booted and checked first."""
+    from deploy.check import check
+    from flows import effects
+
+    made = effects.promote(Path.cwd(), _model(), version, reason, check)
+    print(f"version {made.version} is champion (before: {made.previous or 'none'})")
+
+
+@app.command(epilog='Example: refit rollback --reason "complaints since Monday"')
+@plainly
+def rollback(
+    reason: Annotated[str, typer.Option(help="Why; kept in the history.")],
+    to: Annotated[str | None, typer.Option(help="Version to go back to. [the champion before this one]")] = None,
+) -> None:
+    """Put an earlier champion back."""
+    from flows import effects
+
+    made = effects.rollback(Path.cwd(), _model(), to, reason)
+    print(f"version {made.version} is champion again (before: {made.previous})")
+
+
+@app.command(epilog="Example: refit history --at 2026-11-02T09:00:00")
+@plainly
+def history(
+    at: Annotated[str | None, typer.Option(help="Only say which version was champion at this moment (UTC).")] = None,
+) -> None:
+    """Show every decision: which version was champion when, why, and who or what decided."""
+    from flows.display import decisions
+    from flows.effects import moment
+    from tasks.registry.history import History
+
+    book, model = History(Path.cwd()), _model()
+    if at is None:
+        print(decisions(book.decisions(model)))
+        return
+    champion = book.champion(model, moment(at))
+    print(f"version {champion.champion} (since {champion.at[:19]}: {champion.reason})" if champion else "no champion")
+
+
+@app.command(epilog="Example: refit verify 3 --rebuild")
+@plainly
+def verify(
+    version: Annotated[str, typer.Argument(help="Version to verify.")],
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Make the package again and compare every byte.")] = False,
+) -> None:
+    """Check a version's package against its receipt: data, code, parameters, lock and seeds."""
+    from flows.verify import verify as examine
+
+    good, lines = examine(Path.cwd(), _model(), version, rebuild)
+    for line in lines:
+        print(line)
+    raise SystemExit(0 if good else 1)
+
+
+@app.command("prove-time", epilog="Example: refit prove-time")
+@plainly
+def prove_time() -> None:
+    """Check on your own tables that no feature uses anything that was not known at its row's prediction time."""
+    from importlib import import_module
+
+    from tasks.params import load
+
+    proved = import_module("tasks.engine.prove").prove(load())
+    print(proved if isinstance(proved, str) else "\n".join(map(str, proved)))
+
+
+@app.command(epilog="Example: refit report 2 3")
+@plainly
+def report(
+    versions: Annotated[list[str] | None, typer.Argument(help="Versions to compare. [the newest run's report]")] = None,
+) -> None:
+    """Say where the newest run's report is, or write a page that compares versions."""
+    from flows.display import compared
+
+    print(compared(Path.cwd(), _model(), versions or []))
+
+
+def _model() -> str:
+    from tasks.params import load
+
+    return load().problem.name
+
+
+def main() -> None:
+    """Entry point of the ``refit`` script."""
+    os.environ.setdefault("PYTHONUTF8", "1")
+    app()
+
+
+if __name__ == "__main__":
+    main()

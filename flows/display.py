@@ -1,0 +1,158 @@
+"""What the command shows: live progress, the summary of a run, the history as a table."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from tasks.errors import RefitError
+from tasks.files import read_json
+
+if TYPE_CHECKING:
+    from flows.dag import Outcome
+    from flows.effects import Standing
+    from tasks.params import Params
+    from tasks.registry.history import Decision
+
+SAYS = {"unchanged": "cached", "restored": "cached (restored from the run cache)", "ran": "done"}
+
+
+class Display:
+    """Progress of a run: a live list on a terminal, plain lines elsewhere. Use as a context manager."""
+
+    def __init__(self, plain: bool) -> None:
+        self.outcomes: dict[str, Outcome] = {}
+        self._plain = plain
+        self._began = time.perf_counter()
+        self._lock = threading.Lock()
+        self._active: dict[str, tuple[float, str]] = {}
+        self._live: Any = None
+
+    def __enter__(self) -> Display:
+        if not self._plain:
+            from rich.live import Live
+
+            self._live = Live(get_renderable=self._render, refresh_per_second=4, transient=True)
+            self._live.__enter__()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self._live is not None:
+            self._live.__exit__(kind, error, at)
+
+    def watch(self, stage: str, what: str, value: Any) -> None:
+        """Take one event of the flow."""
+        with self._lock:
+            if what == "start":
+                self._active[stage] = (time.perf_counter(), "")
+                line = f"{stage} ..."
+            elif what == "line":
+                began = self._active.get(stage, (time.perf_counter(), ""))[0]
+                self._active[stage] = (began, value)
+                line = f"{stage} | {value}"
+            else:
+                self._active.pop(stage, None)
+                self.outcomes[stage] = value
+                line = f"{stage} {SAYS[value.how]} ({value.seconds:.1f} s)"
+        if self._live is None:
+            sys.stdout.write(f"{time.perf_counter() - self._began:6.1f} s  {line}\n")  # one write: threads do not mix
+            sys.stdout.flush()
+        elif what == "end":
+            self._live.console.print(f"[green]✓[/] {line}", highlight=False)
+
+    def _render(self) -> Any:
+        from rich.markup import escape
+        from rich.text import Text
+
+        now = time.perf_counter()
+        with self._lock:
+            lines = [
+                f"[cyan]●[/] {escape(stage)} {now - began:.0f} s  [dim]{escape(said[:100])}[/]"
+                for stage, (began, said) in self._active.items()
+            ]
+        return Text.from_markup("\n".join(lines) or f"[dim]starting, {now - self._began:.0f} s[/]")
+
+
+def summary(root: Path, params: Params, standing: Standing | None, outcomes: dict[str, Outcome]) -> str:
+    """The run in a few lines: rows, family, test metrics, verdict, and where everything is."""
+    ran = sum(o.how == "ran" for o in outcomes.values())
+    rows: list[tuple[str, str]] = [("stages", f"{ran} run, {len(outcomes) - ran} cached")]
+    data = root / "data"
+    validated = _maybe(data / "validated" / "summary.json")
+    if validated:
+        tables = validated["tables"]
+        total = {k: sum(t[k] for t in tables.values()) for k in ("accepted", "quarantined")}
+        rows.append(("rows", f"{total['accepted']:,} accepted, {total['quarantined']:,} quarantined"))
+        if validated.get("as_of"):
+            rows.append(("as of", str(validated["as_of"])))
+    choice = _maybe(data / "evaluation" / "choice.json")
+    if choice:
+        rows.append(("family", str(choice["family"])))
+        rows.append(("test", _metrics(_maybe(data / "evaluation" / "metrics.json"), choice)))
+    if standing:
+        rows.append(("verdict", standing.sentence))
+        champion = f"champion: version {standing.champion}" if standing.champion else "no champion yet"
+        rows.append(("registry", f"this run: version {standing.version}; {champion}"))
+    for label, path in (("report", data / "reports" / "report.html"), ("package", data / "package")):
+        if path.exists():
+            rows.append((label, os.path.relpath(path)))
+    url = os.environ.get("PREFECT_API_URL", "").removesuffix("/api")
+    rows.append(("UI", url or "prefect server start, then PREFECT_API_URL=http://127.0.0.1:4200/api refit run"))
+    if os.environ.get("MLFLOW_TRACKING_URI") is None and standing:
+        rows.append(("runs", "mlflow ui --backend-store-uri sqlite:///.refit/mlflow.db"))
+    width = max(len(label) for label, _ in rows)
+    return "\n".join(["", *(f"{label:<{width}}  {text}" for label, text in rows)])
+
+
+def _maybe(path: Path) -> Any:
+    return read_json(path) if path.exists() else None
+
+
+def _metrics(metrics: Any, choice: dict[str, Any]) -> str:
+    """The choice's test metrics; ``metric value`` pairs."""
+    test = choice.get("test")
+    if isinstance(metrics, dict):
+        chosen = metrics.get("choice", {})
+        test = chosen.get("test", test) if isinstance(chosen, dict) else test
+    if isinstance(test, dict):
+        numbers = {k: v for k, v in test.items() if isinstance(v, int | float)}
+        return ", ".join(f"{name} {value:.4g}" for name, value in list(numbers.items())[:8])
+    return f"{choice['metric']} {test:.4g}" if isinstance(test, int | float) else str(test)
+
+
+def decisions(rows: list[Decision]) -> str:
+    """The history as a table, oldest first."""
+    if not rows:
+        return "no decisions yet; `refit run` makes the first"
+    lines = [f"{'when (UTC)':<20} {'decision':<9} {'version':<8} {'champion':<9} who, why"]
+    lines += [
+        f"{d.at[:19]:<20} {d.action:<9} {d.version:<8} {d.champion or 'none':<9} {d.by}: {d.reason}" for d in rows
+    ]
+    return "\n".join(lines)
+
+
+def compared(root: Path, model: str, versions: list[str]) -> str:
+    """Where the report is; or what the named versions measured, side by side."""
+    if not versions:
+        path = root / "data" / "reports" / "report.html"
+        if not path.exists():
+            raise RefitError(f"{path}: no report yet. Run `refit run` to make one.")
+        return os.path.relpath(path)
+    from tasks.registry.tracking import Registry
+
+    registry = Registry(root)
+    columns = [registry.version(model, v) for v in versions]
+    found = [registry.client.get_run(c.run_id).data for c in columns]
+    names = sorted({name for data in found for name in data.metrics})
+    wide = max([len(n) for n in names] + [8])
+    lines = [" " * wide + "".join(f"{'version ' + c.version:>14}" for c in columns)]
+    lines.append(f"{'family':<{wide}}" + "".join(f"{d.params.get('family', ''):>14}"[:30] for d in found))
+    for name in names:
+        cells = (f"{d.metrics[name]:>14.5g}" if name in d.metrics else f"{'-':>14}" for d in found)
+        lines.append(f"{name:<{wide}}" + "".join(cells))
+    return "\n".join(lines)

@@ -1,0 +1,263 @@
+"""The flow ``retrain``: walk the DAG of ``dvc.yaml``, then carry its verdict out.
+
+Orchestration only: which stage runs when is :mod:`flows.dag`, what an effect does is :mod:`flows.effects`;
+here they become Prefect tasks with names, log lines, retries and states.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flows.settings import settle
+
+settle(Path.cwd(), quiet=False)
+
+from prefect import Task, flow, get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+from prefect.exceptions import MissingContextError
+from prefect.states import Completed
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from flows import effects
+from flows.dag import Cancelled, Dag, Node, Outcome, StageFailed
+from flows.effects import Standing
+from tasks.errors import RefitError
+from tasks.params import Params, load
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import State
+    from prefect.futures import PrefectFuture
+    from tasks.registry.tracking import Registered, Result
+
+Watch = Callable[[str, str, Any], None]  # (stage, "start" | "line" | "end", line or Outcome)
+_watchers: list[Watch] = []
+
+
+def watch(watcher: Watch | None) -> None:
+    """Have the progress of runs in this process told to a function (the command's display); None: nobody."""
+    _watchers[:] = [watcher] if watcher else []
+
+
+def _tell(stage: str, what: str, value: Any = None) -> None:
+    for watcher in _watchers:
+        watcher(stage, what, value)
+
+
+@flow(name="retrain", validate_parameters=False)
+def retrain(as_of: str | None = None, root: str | None = None) -> Standing | None:
+    """Bring every stage up to date as known at ``as_of``, then track, register, check and promote.
+
+    ``root`` is the project's folder (default: the working directory). Safe to repeat after a crash at any point.
+    """
+    home = Path(root or Path.cwd()).resolve()
+    os.chdir(home)
+    params = load(home / "params.yaml")
+    with Dag(home) as dag:
+        context(str(home), as_of)
+        walk(dag, params)
+        return conclude(home, params)
+
+
+# Stages ----------------------------------------------------------------------------------------------------
+
+
+def walk(dag: Dag, params: Params) -> None:
+    """Run the DAG's stages as tasks, independent ones side by side; raises the first failure."""
+    fetched = _Once(partial(champion, str(dag.root), params.problem.name))
+    futures: dict[str, PrefectFuture[Any]] = {}
+    settings = params.orchestration
+    runner: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=settings.parallel)
+    from flows.pools import executor
+
+    with runner:
+        try:
+
+            def start(node: Node, done: Callable[[BaseException | None], None]) -> None:
+                work = _stage(dag, node, fetched, executor(dag, node, params))
+                one = Task(
+                    work,
+                    name=node.name,
+                    task_run_name=node.name,
+                    description=node.desc,
+                    retries=int(node.meta.get("retries", settings.retries)),
+                    retry_delay_seconds=settings.retry_seconds,
+                    retry_condition_fn=_worth_repeating,
+                    cache_policy=NO_CACHE,
+                    persist_result=False,
+                    log_prints=False,
+                )
+                futures[node.name] = runner.submit(one, {"stage": node.name}, wait_for=[futures[n] for n in node.needs])
+                futures[node.name].add_done_callback(partial(_ended, done))
+
+            dag.walk(start, settings.parallel)
+        except BaseException:
+            dag.cancel()  # before the runner waits for its threads
+            raise
+
+
+def _stage(dag: Dag, node: Node, fetched: _Once, execute: Any) -> Callable[[str], Any]:
+    def run(stage: str) -> Any:
+        say = get_run_logger().info
+
+        def log(line: str) -> None:
+            say(line)
+            _tell(stage, "line", line)
+
+        _tell(stage, "start")
+        if any(path.startswith(effects.CHAMPION) for path in node.deps):
+            fetched()
+        outcome = dag.run(stage, log, execute)
+        _tell(stage, "end", outcome)
+        return completed(outcome)
+
+    run.__name__ = node.name
+    return run
+
+
+def completed(outcome: Outcome) -> State[Outcome]:
+    """The state that shows what became of a stage: ``Cached`` where nothing had to run."""
+    what = {"unchanged": "nothing changed", "restored": "restored from the run cache", "ran": "ran"}[outcome.how]
+    name = "Completed" if outcome.how == "ran" else "Cached"
+    return Completed(name=name, message=f"{what}, {outcome.seconds:.2f} s", data=outcome)
+
+
+def _ended(done: Callable[[BaseException | None], None], future: PrefectFuture[Any]) -> None:
+    try:
+        future.wait()
+        state = future.state
+        if state.is_completed():
+            return done(None)
+        error = state.data
+        done(error if isinstance(error, BaseException) else StageFailed(f"{state.name}: {state.message}"))
+    except BaseException as error:
+        done(error)
+
+
+def _worth_repeating(_task: Any, _run: Any, state: State[Any]) -> bool:
+    """Whether trying again can help: not after a mistake in plain words, nor after a stop."""
+    error = state.data
+    if isinstance(error, Cancelled):
+        return False
+    return not (isinstance(error, RefitError) and getattr(error, "mistake", True))
+
+
+class _Once:
+    """Call a function once, also from several threads; later callers wait for the first."""
+
+    def __init__(self, call: Callable[[], Any]) -> None:
+        self._call, self._lock, self._done = call, threading.Lock(), False
+
+    def __call__(self) -> None:
+        with self._lock:
+            if not self._done:
+                self._call()
+                self._done = True
+
+
+# Effects ---------------------------------------------------------------------------------------------------
+
+_effect = partial(task, cache_policy=NO_CACHE, persist_result=False, retry_condition_fn=_worth_repeating)
+
+
+@_effect(name="write context", task_run_name="write context")
+def context(root: str, as_of: str | None) -> None:
+    effects.write_as_of(Path(root), as_of)
+
+
+@_effect(name="fetch champion", task_run_name="fetch champion")
+def champion(root: str, model: str) -> None:
+    version = effects.write_champion(Path(root), model)
+    _note(f"champion: version {version}" if version else "no champion yet")
+
+
+@_effect(name="track", task_run_name="track", retries=1)
+def track(found: Result) -> str:
+    from tasks.registry.tracking import Registry
+
+    return Registry(found.root).track(found)
+
+
+@_effect(name="register", task_run_name="register", retries=1)
+def register(found: Result, run_id: str) -> Registered:
+    registered = effects.register(found.root, found, run_id)
+    _note(f"version {registered.version} of {registered.model}")
+    return registered
+
+
+@_effect(name="check package", task_run_name="check package", retries=1)
+def check_package(root: Path) -> dict[str, Any]:
+    from deploy.check import check
+
+    checked = check(root / effects.PACKAGE)
+    _note(f"{checked['rows']} golden rows answered as the pipeline does, in {checked['seconds']} s")
+    return checked
+
+
+@_effect(name="promote", task_run_name="promote")
+def promote(root: Path, registered: Registered, approved: str | None) -> Standing:
+    at_end = effects.decide(root, registered, approved=approved)
+    _note(at_end.sentence)
+    return at_end
+
+
+def conclude(root: Path, params: Params) -> Standing | None:
+    """The effects after the stages: track, register as challenger, check the package, promote if the verdict says so."""
+    if not all((root / path).exists() for path in (effects.PACKAGE, effects.VERDICT)):
+        return None  # a DAG cut down to some stages: nothing to promote
+    found = effects.result(root, params)
+    before = effects.standing(root, found)
+    if before is not None:
+        return before
+    _tell("track", "start")
+    run_id = track(found)
+    _tell("register", "start")
+    registered = register(found, run_id)
+    approved = None
+    if effects.would_promote(root, registered):
+        _tell("check package", "start")
+        check_package(root)
+        if params.promotion.approval:
+            approved = approval(registered)
+            if approved is None:
+                return effects.waiting(root, registered)
+    _tell("promote", "start")
+    at_end = promote(root, registered, approved)
+    effects.finish(root, found, at_end)
+    return at_end
+
+
+def approval(registered: Registered) -> str | None:
+    """Pause the flow until a person answers in the Prefect UI; returns who and why, or None where nobody can or did."""
+    from prefect.flow_runs import pause_flow_run
+    from prefect.input import RunInput
+
+    if not os.environ.get("PREFECT_API_URL"):
+        return None  # a temporary server has no UI to answer in
+
+    class Approval(RunInput):
+        promote: bool = True
+        name: str
+        reason: str
+
+    _note(f"waiting for approval of version {registered.version} in the Prefect UI")
+    answer = pause_flow_run(
+        wait_for_input=Approval.with_initial_data(
+            description=f"Promote version {registered.version} of {registered.model}?", name="", reason=""
+        ),
+        timeout=int(os.environ.get("REFIT_APPROVAL_SECONDS", 7 * 86400)),
+        poll_interval=5,
+        key=f"approve-{registered.package_sha256[:16]}",
+    )
+    return f"{answer.name}: {answer.reason}" if answer.promote else None
+
+
+def _note(line: str) -> None:
+    try:
+        get_run_logger().info(line)
+    except MissingContextError:
+        return

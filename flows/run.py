@@ -1,0 +1,25 @@
+"""``refit run``: the flow ``retrain`` in this process, with Prefect's files inside the project."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flows.settings import settle
+
+if TYPE_CHECKING:
+    from flows.effects import Standing
+    from flows.retrain import Watch
+
+
+def run(root: Path, as_of: str | None, watcher: Watch | None) -> Standing | None:
+    """Run the flow here and return where the registry stands; progress is told to ``watcher``."""
+    settle(root, quiet=watcher is not None)
+    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+
+    from flows import retrain
+
+    retrain.watch(watcher)
+    # The heartbeat's thread is joined for a second at the end; a run in this process ends with it anyway.
+    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+        return retrain.retrain(as_of, str(root))

@@ -1,0 +1,8 @@
+"""Ensembles of candidates, from their predictions on validation rows alone.
+
+Every way ends in members and weights, since the package predicts a weighted mean of its members' scores.
+"""
+
+from tasks.ensembles.combine import METHODS, combine
+
+__all__ = ["METHODS", "combine"]

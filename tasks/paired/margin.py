@@ -1,0 +1,57 @@
+"""Is the challenger at most a margin worse? And how many rows would show a difference?"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tasks.errors import RefitError
+from tasks.paired.mcnemar import Table
+
+
+def margin_z(table: Table, margin: float) -> float:
+    """Tango's score statistic (1998) of "the challenger's accuracy is at least ``margin`` lower".
+
+    Normal under that hypothesis' edge; large where the challenger is better than that. With margin 0
+    it is the root of McNemar's asymptotic statistic, with its sign.
+
+    >>> round(margin_z(Table(both=80, b=6, c=4, neither=10), 0.0), 6)
+    0.632456
+    """
+    b, c, n = table.b, table.c, table.n
+    if n == 0:
+        return 0.0
+    # Restricted maximum likelihood of the champion-alone share q, where the challenger-alone share is q - margin.
+    middle = (b + c) * (1 + margin) + 2 * n * margin - 2 * b * margin
+    q = (middle + np.sqrt(max(middle**2 - 8 * n * c * margin * (1 + margin), 0.0))) / (4 * n)
+    variance = (2 * q - margin - margin**2) / n
+    gap = (b - c) / n + margin
+    return float(gap / np.sqrt(variance)) if variance > 0 else 0.0
+
+
+def rows_needed(
+    difference: float, discordant: float, alpha: float = 0.05, power: float = 0.8, inflation: float = 1.0
+) -> int:
+    """Labelled rows after which McNemar's two-sided test at ``alpha`` sees a difference with chance ``power``.
+
+    Parameters
+    ----------
+    difference : of the accuracies, as a share of 1. discordant : share of rows where one model alone is
+        right. inflation : variance relative to independent rows (:func:`clustered_mcnemar`).
+
+    Formula of Connor (1987). "To see a difference of 1 point where the models disagree on 10% of the
+    rows, 7,847 rows are needed":
+
+    >>> rows_needed(0.01, 0.10)
+    7847
+    """
+    from scipy.stats import norm
+
+    d = abs(difference)
+    if not 0 < d <= discordant <= 1:
+        raise RefitError(
+            f"rows_needed: 0 < difference <= discordant <= 1 is needed, found difference {difference} and "
+            f"discordant {discordant}: two accuracies differ by no more than the share of rows that tell them apart"
+        )
+    z_alpha, z_power = float(norm.ppf(1 - alpha / 2)), float(norm.ppf(power))
+    n = (z_alpha * np.sqrt(discordant) + z_power * np.sqrt(discordant - d * d)) ** 2 / d**2
+    return int(np.ceil(n * inflation))

@@ -1,0 +1,222 @@
+"""Sections on what went in: rows, splits, features."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+
+from tasks.report.blocks import Cell, Chart, Charts, Facts, Prose, Section, Table, text
+from tasks.report.charts import Axis, Series, histogram, xy
+from tasks.report.numbers import DASH, day, moment, number, percent, plain
+
+SPLITS = {
+    "train": (1, "candidates are fitted on these rows"),
+    "valid": (3, "parameters, family and threshold are chosen on these rows"),
+    "test": (2, "measured once, seen by no candidate"),
+    "pending": (0, "label not known yet"),
+}
+
+
+def data(validated: dict[str, Any] | None, features: dict[str, Any] | None, by_time: dict[str, Any] | None) -> Section:
+    """Rows accepted and quarantined (with reasons), the moment that counts, and the splits."""
+    blocks: list[Any] = []
+    missing = ""
+    if validated:
+        tables = validated["tables"]
+        total = {k: sum(int(t.get(k) or 0) for t in tables.values()) for k in ("input", "accepted", "quarantined")}
+        late = sum(int(t.get("not_yet_known") or 0) for t in tables.values())
+        share = total["quarantined"] / total["input"] if total["input"] else None
+        facts = [
+            ("Rows read", number(total["input"]), f"in {len(tables)} {'table' if len(tables) == 1 else 'tables'}"),
+            ("Accepted", number(total["accepted"]), "kept for this run"),
+            ("Quarantined", number(total["quarantined"]), f"{percent(share, 2)} of what was read"),
+        ]
+        if validated.get("as_of"):
+            facts.append(("As of", day(validated["as_of"]), f"{number(late)} rows were not known yet"))
+        blocks.append(Facts(facts))
+        blocks.append(_tables(tables))
+    else:
+        missing = "the validation summary is not there."
+    if features:
+        blocks += _splits(features, by_time)
+    as_of = (
+        f" The run sees only what was known on {moment(validated['as_of'])}."
+        if validated and validated.get("as_of")
+        else ""
+    )
+    return Section(
+        "data",
+        "Data",
+        f"What was read, what was refused and why, and how the rows were divided.{as_of}",
+        blocks,
+        missing,
+    )
+
+
+def _tables(tables: dict[str, Any]) -> Table:
+    rows = []
+    for name, table in tables.items():
+        reasons = sorted((table.get("reasons") or {}).items(), key=lambda kv: (-kv[1], kv[0]))
+        said = "; ".join(f"{reason}: {number(int(count))}" for reason, count in reasons[:6])
+        said += f"; and {len(reasons) - 6} more reasons" if len(reasons) > 6 else ""
+        counts = [table.get(k) for k in ("input", "accepted", "not_yet_known", "quarantined")]
+        rows.append(
+            [text(name), *(Cell(number(c), sort=c or 0) for c in counts), Cell(said or "none")]
+        )  # fmt: skip
+    columns = [
+        ("Table", "text", ""),
+        ("Read", "number", "rows in the source"),
+        ("Accepted", "number", "rows that keep the contract"),
+        ("Not yet known", "number", "rows that lay in the future of this run"),
+        ("Quarantined", "number", "rows moved to data/quarantine"),
+        ("Reasons for quarantine", "text", "rows per broken rule"),
+    ]
+    return Table(columns, rows, "Rows per table. Accepted, not yet known and quarantined rows add up to what was read.")
+
+
+def _splits(features: dict[str, Any], periods: dict[str, Any] | None) -> list[Any]:
+    rows = {k: int(v) for k, v in (features.get("rows") or {}).items()}
+    total = sum(rows.values())
+    facts = [
+        (plain(k), number(rows[k]), f"{percent(rows[k] / total if total else None)}; {SPLITS[k][1]}")
+        for k in SPLITS
+        if rows.get(k)
+    ]
+    blocks: list[Any] = [Facts(facts)]
+    if periods:
+        blocks.append(Charts(_over_time(features, periods)))
+    return blocks
+
+
+def _over_time(features: dict[str, Any], periods: dict[str, Any]) -> list[Chart]:
+    """Rows per period by split, and the target's mean per period."""
+    edges, unit = periods["edges"], periods["unit"]
+    step = max(len(edges) // 5, 1)
+    ticks = [(float(i), day(edges[i])[:-5]) for i in range(0, len(edges) - 1, step)]
+    at = list(range(len(edges)))
+    axis = Axis(f"prediction time, by {unit} ({edges[0][:4]})", 0, len(edges) - 1, ticks=ticks)
+    groups = [(plain(k), periods["rows"][k], SPLITS[k][0]) for k in SPLITS if any(periods["rows"].get(k, ()))]
+    named = [day(e) for e in edges]
+    svg = histogram("Rows by time", axis, Axis("rows", low=0), at, groups, named)
+    charts = [
+        Chart("Rows by time", svg, "Each split lies after the one before it, so nothing is learnt from the future.")
+    ]
+    target, kind = features.get("target", "target"), features.get("kind")
+    known = [
+        (i + 0.5, v, n)
+        for i, (v, n) in enumerate(zip(periods["target"], periods["labelled"], strict=True))
+        if v is not None
+    ]
+    if known and kind != "multiclass":
+        binary = kind == "binary"
+        tips = [
+            f"from {named[int(i)]}: {percent(v) if binary else number(v)} ({n:,} labelled rows)" for i, v, n in known
+        ]
+        label = f"share of {target} = {features['classes'][-1]}" if binary else f"mean of {target}"
+        line = Series("", [i for i, _, _ in known], [v for _, v, _ in known], 1, "line+points", tips)
+        svg = xy("Target by time", axis, Axis(label, low=0 if binary else None, percent=binary), [line])
+        charts.append(
+            Chart(
+                "Target by time", svg, "A target that moves from season to season is why a model has to be kept fresh."
+            )
+        )
+    return charts
+
+
+def periods(times: pd.Series, splits: pd.Series, target: pd.Series) -> dict[str, Any] | None:
+    """Rows by split, and the target's mean, per day, week or 30 days, whichever gives at most 60 periods.
+
+    ``times`` UTC with NaT, ``splits`` names, ``target`` float64 with NaN; all (n,). None without times.
+    """
+    there = times.notna()
+    if not there.any() or times[there].nunique() < 2:
+        return None
+    start = times[there].min().normalize()
+    length = (times[there].max() - start).days + 1
+    unit, days = next(
+        ((u, d) for u, d in (("day", 1), ("week", 7), ("30 days", 30)) if length / d <= 60), ("year", 365)
+    )
+    at = ((times[there] - start).dt.days // days).to_numpy()
+    count = int(at.max()) + 1
+    rows = {name: np.bincount(at[(splits[there] == name).to_numpy()], minlength=count).tolist() for name in SPLITS}
+    y = target[there].to_numpy(float)
+    known = np.isfinite(y)
+    labelled = np.bincount(at[known], minlength=count)
+    sums = np.bincount(at[known], weights=y[known], minlength=count)
+    mean = [float(s / n) if n else None for s, n in zip(sums, labelled, strict=True)]
+    edges = [(start + pd.Timedelta(days * i, "D")).isoformat() for i in range(count + 1)]
+    return {"unit": unit, "edges": edges, "rows": rows, "target": mean, "labelled": labelled.tolist()}
+
+
+def features_section(
+    summary: dict[str, Any] | None, plan: dict[str, Any] | None, explain: dict[str, Any] | None
+) -> Section:
+    """How many features of which kind, which matter, and what each is."""
+    lead = "What the models look at. A feature of a row uses only what was known before the row's prediction time."
+    if not summary:
+        return Section("features", "Features", lead, missing="the feature summary is not there.")
+    features = summary["features"]
+    kinds: dict[str, int] = {}
+    for feature in features:
+        kinds[feature["kind"]] = kinds.get(feature["kind"], 0) + 1
+    planned = {f["name"]: f for f in (plan or {}).get("features", []) if isinstance(f, dict) and "name" in f}
+    weight = importances(explain)
+    facts = [("Features", number(len(features)), "in the plan that training and serving share")]
+    facts += [(plain(kind), number(n), "features") for kind, n in sorted(kinds.items(), key=lambda kv: -kv[1])]
+    blocks: list[Any] = [Facts(facts)]
+    missing = ""
+    top = sorted(weight.items(), key=lambda kv: (-kv[1], kv[0]))
+    if top:
+        most = top[0][1] or 1.0
+        rows = [
+            [
+                text(i),
+                Cell(Markup("<code>{}</code>").format(name), sort=name),
+                Cell(number(v), sort=v, bar=max(v, 0) / most),
+            ]
+            for i, (name, v) in enumerate(top[:15], 1)
+        ]
+        how = (explain or {}).get("method") or "mean absolute SHAP value"
+        blocks.append(
+            Table(
+                [("", "number", ""), ("Feature", "text", ""), ("Importance", "number", f"{how}")],
+                rows,
+                f"The features that move the chosen model's answers most ({how}).",
+            )
+        )
+    else:
+        missing = "which features matter (there is no explanation of the chosen model in data/evaluation)."
+    listed = []
+    for feature in features:
+        name = feature["name"]
+        about = feature.get("description") or planned.get(name, {}).get("description") or DASH
+        listed.append(
+            [
+                Cell(Markup("<code>{}</code>").format(name), sort=name),
+                text(feature["kind"]),
+                text(about),
+                Cell(number(weight[name]) if name in weight else DASH, sort=weight.get(name, -1)),
+            ]
+        )
+    columns = [("Feature", "text", ""), ("Kind", "text", ""), ("What it is", "text", ""), ("Importance", "number", "")]
+    blocks.append(Table(columns, listed, "All features, in the order of the plan.", search="Search the features"))
+    if summary.get("plan"):
+        blocks.append(Prose(Markup("Plan <code>{}</code>").format(str(summary["plan"])[:16]), quiet=True))
+    return Section("features", "Features", lead, blocks, missing)
+
+
+def importances(explain: dict[str, Any] | None) -> dict[str, float]:
+    """Importance by feature, from a mapping or a list of ``{"feature" or "name", "importance" or "value"}``."""
+    found = (explain or {}).get("importance") or (explain or {}).get("features") or {}
+    if isinstance(found, dict):
+        return {str(k): float(v) for k, v in found.items() if isinstance(v, int | float)}
+    out = {}
+    for item in found:
+        name = item.get("feature") or item.get("name")
+        value = next((item[k] for k in ("importance", "mean_abs", "value") if k in item), None)
+        if name is not None and value is not None:
+            out[str(name)] = float(value)
+    return out

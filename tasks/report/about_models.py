@@ -1,0 +1,169 @@
+"""Sections on the candidates: their measures, how they were tuned, how they learnt."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from markupsafe import Markup
+
+from tasks.report.blocks import Cell, Chart, Charts, Section, Table, text
+from tasks.report.charts import Axis, Series, xy
+from tasks.report.numbers import DASH, LOWER, meaning, number, plain, title
+
+
+def candidates(
+    choice: dict[str, Any] | None,
+    metrics: dict[str, Any] | None,
+    tuning: dict[str, dict[str, Any]],
+    models: dict[str, dict[str, Any]],
+) -> Section:
+    """All families side by side, the chosen one marked; tuning histories and loss curves.
+
+    ``tuning``: by family ``{"best", "trials"}``; ``models``: by family ``candidate.json``.
+    """
+    lead = "One candidate per family, each with the best parameters its tuning found. The choice goes by the validation rows; the test rows only judge it."
+    measured = by_family(metrics)
+    metric = (choice or {}).get("metric", "")
+    families = list(dict.fromkeys([*measured, *models, *tuning]))
+    if not families:
+        return Section("candidates", "Candidates", lead, missing="no candidate has been trained.")
+    chosen = members(choice)
+
+    def order(name: str) -> tuple[float, str]:
+        value = value_of(
+            measured.get(name, {}).get("valid", {}).get(metric), (models.get(name, {}).get("valid") or {}).get(metric)
+        )
+        return (math.inf if value is None else value if metric in LOWER else -value, name)
+
+    families.sort(key=order)
+    extra = [m for m in _shared(measured) if m != metric][:5]
+    columns: list[tuple[str, str, str]] = [("Family", "text", "")]
+    columns += [
+        (f"{title(metric)}, valid", "number", meaning(metric)),
+        (f"{title(metric)}, test", "number", meaning(metric)),
+    ]
+    columns += [(f"{title(m)}, test", "number", meaning(m)) for m in extra]
+    columns += [("Trials", "number", "parameter sets tried"), ("Parameters", "text", "what tuning chose")]
+    rows = []
+    for name in families:
+        both = measured.get(name, {})
+        valid = value_of(both.get("valid", {}).get(metric), models.get(name, {}).get("valid"))
+        row = [Cell(plain(name), note="chosen" if name in chosen else "")]
+        row += [_measure(valid), _measure(both.get("test", {}).get(metric))]
+        row += [_measure(both.get("test", {}).get(m)) for m in extra]
+        trials = tuning.get(name, {}).get("trials")
+        row.append(Cell(number(len(trials)) if trials else DASH, sort=len(trials or ())))
+        row.append(
+            Cell(_params(models.get(name, {}).get("params") or tuning.get(name, {}).get("best", {}).get("params")))
+        )
+        rows.append(row)
+    base = (metrics or {}).get("baseline")
+    if base:
+        row = [Cell("No model", note=base.get("name", "")), _measure(base.get("valid", {}).get(metric))]
+        row += [_measure(base.get("test", {}).get(m)) for m in (metric, *extra)]
+        rows.append([*row, text(None), text(None)])
+    blocks: list[Any] = [
+        Table(columns, rows, "Sorted by the validation value.", [i for i, n in enumerate(families) if n in chosen])
+    ]
+    charts = [
+        c for c in (_tuning_chart(tuning, metric), *(_loss_chart(n, models[n]) for n in families if n in models)) if c
+    ]
+    if charts:
+        blocks.append(Charts(charts))
+    reason = f" {choice['reason']}" if choice and choice.get("reason") else ""
+    missing = "" if measured else "the candidates' metrics are not in data/evaluation."
+    return Section("candidates", "Candidates", lead + reason, blocks, missing)
+
+
+def by_family(metrics: dict[str, Any] | None) -> dict[str, dict[str, dict[str, Any]]]:
+    """``{family: {"valid": {metric: value}, "test": {…}}}`` from ``metrics.json``."""
+    return (metrics or {}).get("candidates") or {}
+
+
+def members(choice: dict[str, Any] | None) -> set[str]:
+    """Names that are chosen: the family, or the members of an ensemble."""
+    if not choice:
+        return set()
+    return {choice.get("family", ""), *(choice.get("members") or [])}
+
+
+def value_of(*tries: Any) -> float | None:
+    """The first that is a number.
+
+    >>> value_of(None, 0.5), value_of(None)
+    (0.5, None)
+    """
+    for value in tries:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return float(value)
+    return None
+
+
+def _measure(item: Any) -> Cell:
+    value = value_of(item)
+    return Cell(number(value), sort="" if value is None else value)
+
+
+def _shared(measured: dict[str, dict[str, dict[str, Any]]]) -> list[str]:
+    """Metrics that every candidate has on the test rows, in the order of the first."""
+    all_of = [list(v.get("test", {})) for v in measured.values()]
+    return [m for m in all_of[0] if all(m in names for names in all_of)] if all_of else []
+
+
+def _params(params: dict[str, Any] | None) -> Markup | str:
+    if not params:
+        return DASH
+    said = [f"{k} {number(v) if isinstance(v, float) else v}" for k, v in params.items()]
+    return Markup("<span class='mono'>{}</span>").format(", ".join(said))
+
+
+def _tuning_chart(tuning: dict[str, dict[str, Any]], metric: str) -> Chart | None:
+    """Best value so far by trial, one line per family."""
+    series = []
+    lower = metric in LOWER
+    for colour, name in enumerate(sorted(tuning), 1):
+        trials = [t for t in tuning[name].get("trials") or [] if value_of(t.get("value")) is not None]
+        best, xs, ys, labels = None, [], [], []
+        for i, trial in enumerate(sorted(trials, key=lambda t: t.get("number", 0)), 1):
+            value = float(trial["value"])
+            best = value if best is None else min(best, value) if lower else max(best, value)
+            xs.append(i)
+            ys.append(best)
+            labels.append(f"{plain(name)}, trial {i}: {number(value, 4)} (best so far {number(best, 4)})")
+        if xs:
+            series.append(Series(plain(name), xs, ys, (colour - 1) % 6 + 1, "line+points", labels))
+    if not series:
+        return None
+    svg = xy("Tuning history", Axis("trial", whole=True), Axis(f"best {title(metric)} so far"), series)
+    return Chart(
+        "Tuning history",
+        svg,
+        "Best validation value found so far, by trial. A line still rising at its end would gain from a larger budget.",
+    )
+
+
+def _loss_chart(name: str, candidate: dict[str, Any]) -> Chart | None:
+    """Loss curves of a candidate that recorded any: training dashed, validation solid."""
+    history = {
+        k: v for k, v in (candidate.get("history") or {}).items()
+        if isinstance(v, list) and len(v) > 1 and all(isinstance(x, int | float) for x in v)
+    }  # fmt: skip
+    kept = {k: v for k, v in history.items() if "loss" in k or k in ("train", "valid", "validation", "training")}
+    kept = kept or dict(list(history.items())[:2])
+    if not kept:
+        return None
+    series = []
+    for colour, (label, values) in enumerate(kept.items(), 1):
+        train = "train" in label
+        series.append(
+            Series(label.replace("_", " "), range(1, len(values) + 1), values, colour, "dashed" if train else "line")
+        )
+    best = None
+    valid = next((v for k, v in kept.items() if "valid" in k), None)
+    if valid:
+        best = min(range(len(valid)), key=lambda i: valid[i]) + 1
+    unit = "epoch" if name == "mlp" else "round"
+    svg = xy(f"Loss of {name}", Axis(unit, whole=True), Axis("loss"), series)
+    said = f"Lowest validation loss at {unit} {best} of {len(valid or ())}." if best else ""
+    return Chart(f"Learning: {plain(name)}", svg, said)

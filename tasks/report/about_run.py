@@ -1,0 +1,246 @@
+"""Sections on drift, on where the run comes from, and on how to read the page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from markupsafe import Markup
+
+from tasks.report.blocks import Cell, Chart, Charts, Facts, Prose, Section, Table, Terms
+from tasks.report.charts import Axis, histogram, spark
+from tasks.report.dag import picture, stages
+from tasks.report.numbers import DASH, day, number, percent
+
+TESTS = {
+    "wasserstein": "Wasserstein distance, in standard deviations of the training rows",
+    "jensenshannon": "Jensen–Shannon distance of the categories' shares",
+    "ks": "p-value of the Kolmogorov–Smirnov test",
+    "homogeneity": "p-value of the chi-square test of equal shares",
+    "missing values": "change of the share of missing values",
+}
+
+
+def drift(found: dict[str, Any] | None) -> Section:
+    """Columns by strength of drift, the predictions' drift, and the link to Evidently's page."""
+    lead = "Do the newest rows, and the model's answers to them, still look like the training rows?"
+    if not found:
+        return Section("drift", "Drift", lead, missing="there is no data/drift.")
+    window, reference, prediction = (
+        found.get("window") or {},
+        found.get("reference") or {},
+        found.get("prediction") or {},
+    )
+    columns = found.get("columns") or []
+    span = f"{day(window['from'])} to {day(window['to'])}" if window.get("from") else window.get("rule", "")
+    share = found.get("share")
+    facts = [
+        (
+            "Columns drifted",
+            f"{sum(bool(c['drifted']) for c in columns)} of {len(columns)}",
+            f"{percent(share, 0)}; {percent(found.get('drift_share'), 0)} counts as drift of the table",
+        ),
+        (
+            "Predictions",
+            "drifted" if prediction.get("drifted") else "stable",
+            f"{number(prediction.get('statistic'))} against a threshold of {number(prediction.get('threshold'))}",
+        ),
+        ("Newest rows", number(window.get("rows")), span),
+        ("Training rows", number(reference.get("rows")), "kept in the package as reference"),
+    ]
+    blocks: list[Any] = [Facts(facts)]
+    picture_of = prediction.get("distribution") or {}
+    if "edges" in picture_of:
+        groups = [("training", picture_of["reference"], 0), ("newest", picture_of["current"], 2)]
+        svg = histogram(
+            "Predictions", Axis("prediction"), Axis("share of rows", percent=True), picture_of["edges"], groups
+        )
+        mean = prediction.get("mean")
+        said = f"Mean {number(mean[0])} on the training rows, {number(mean[1])} on the newest." if mean else ""
+        rate = prediction.get("positive_rate")
+        said += f" Called positive: {percent(rate[0])} and {percent(rate[1])}." if rate else ""
+        blocks.append(Charts([Chart("The model's answers", svg, said.strip())]))
+    blocks.append(_columns(columns))
+    blocks.append(
+        Prose(
+            Markup(
+                'The figures of {} columns and their full distributions: <a href="../drift/drift.html">drift.html</a>.'
+            ).format(sum(c.get("source") == "evidently" for c in columns)),
+            quiet=True,
+        )
+    )
+    return Section("drift", "Drift", lead, blocks)
+
+
+def _columns(columns: list[dict[str, Any]]) -> Table:
+    rows = []
+    for c in columns:
+        shown = c.get("distribution") or {}
+        small: Markup | str = DASH
+        if "reference" in shown:
+            small = spark(shown["reference"], shown["current"], f"{c['column']}: grey training, coloured newest")
+        missing = c.get("missing")
+        rows.append(
+            [
+                Cell(Markup("<code>{}</code>").format(c["column"]), sort=c["column"]),
+                Cell(small, sort=""),
+                Cell(number(c["statistic"]), sort=c["statistic"], note=c["test"]),
+                Cell(number(c["threshold"]), sort=c["threshold"]),
+                Cell(number(c.get("psi")), sort=c.get("psi") if c.get("psi") is not None else -1),
+                Cell(
+                    f"{percent(missing[0], 0)} → {percent(missing[1], 0)}" if missing else DASH,
+                    sort=missing[1] if missing else -1,
+                ),
+                Cell("drifted" if c["drifted"] else "stable", tone="warn" if c["drifted"] else ""),
+            ]
+        )
+    names = [
+        ("Column", "text", ""),
+        ("Distribution", "text", "grey: training rows; coloured: newest rows"),
+        ("Statistic", "number", "; ".join(f"{k}: {v}" for k, v in TESTS.items())),
+        ("Threshold", "number", ""),
+        ("PSI", "number", "population stability index: 0.1 some change, 0.25 much"),
+        ("Missing", "number", "share of missing values, training → newest"),
+        ("", "text", ""),
+    ]
+    return Table(names, rows, "Drifted columns first, the strongest on top.", search="Search the columns")
+
+
+def lineage(
+    receipt: dict[str, Any] | None,
+    about: dict[str, Any] | None,
+    dag: dict[str, Any] | None,
+    identity: str | None,
+    models: list[str],
+) -> Section:
+    """Where the run comes from: hashes of data, code, parameters, lock and seed; the pipeline."""
+    lead = "Everything this model was made from, by hash: the same inputs give the same package, byte for byte."
+    blocks: list[Any] = []
+    if dag:
+        found = stages(dag, models)
+        blocks.append(
+            Charts(
+                [
+                    Chart(
+                        "The pipeline",
+                        picture(found),
+                        "Stages of dvc.yaml; a line leads to the stage that reads what another made. A stack stands for one stage per model family.",
+                        wide=True,
+                    )
+                ]
+            )
+        )
+    told: list[tuple[str, Any]] = []
+    if identity:
+        told.append(("Package", Markup("<code>{}</code>").format(identity)))
+    told += _receipt(receipt or {})
+    if about and about.get("name"):
+        told.insert(0, ("Model", f"{about['name']} ({about.get('family', DASH)})"))
+    if told:
+        blocks.append(Terms(told))
+    files = [
+        (kind, path, digest)
+        for kind in ("data", "code")
+        for path, digest in ((receipt or {}).get(kind) or {}).items()
+        if isinstance(digest, str)
+    ]
+    if files:
+        rows = [
+            [
+                Cell(kind),
+                Cell(Markup("<code>{}</code>").format(path), sort=path),
+                Cell(Markup("<code>{}</code>").format(digest[:16]), sort=digest),
+            ]
+            for kind, path, digest in files
+        ]
+        blocks.append(
+            Table(
+                [("Kind", "text", ""), ("File", "text", ""), ("SHA-256", "text", "first 16 digits")],
+                rows,
+                f"The {len(rows)} files in the receipt.",
+                search="Search the files",
+            )
+        )
+    missing = "" if receipt else "the package's receipt is not there."
+    return Section("lineage", "Lineage", lead, blocks, missing)
+
+
+def _receipt(receipt: dict[str, Any]) -> list[tuple[str, Any]]:
+    names = {
+        "commit": "Git commit",
+        "git_commit": "Git commit",
+        "as_of": "As of",
+        "seed": "Seed",
+        "params": "Parameters",
+        "lock": "Lock file",
+        "data": "Data",
+        "code": "Code",
+        "libraries": "Libraries",
+    }
+    out: list[tuple[str, Any]] = []
+    for key, name in names.items():
+        value = receipt.get(key)
+        if value is None:
+            continue
+        if key == "libraries" and isinstance(value, dict):
+            out.append((name, ", ".join(f"{k} {v}" for k, v in value.items() if v)))
+        elif key == "params" and isinstance(value, dict):
+            out.append((name, f"in the receipt: sections {', '.join(value)}"))
+        elif isinstance(value, dict):
+            out.append((name, f"{len(value)} files, listed below"))
+        elif key in ("lock", "params", "commit", "git_commit"):
+            out.append((name, Markup("<code>{}</code>").format(value)))
+        else:
+            out.append((name, str(value)))
+    return out
+
+
+def reading(kind: str, champion: bool) -> Section:
+    """A few words that the page uses, explained."""
+    items = [
+        (
+            "Verdict",
+            "Promote: the challenger takes the champion's place. Keep: the champion stays. Inconclusive: too few rows to tell them apart; the champion stays and the evidence adds up over the next runs.",
+        ),
+        (
+            "Champion, challenger",
+            "The model in service, and this run's best candidate. Both are judged on the same rows, which neither has seen.",
+        ),
+        (
+            "Interval",
+            "A 95% confidence interval: what the value could plausibly be, had other rows been drawn. Two overlapping intervals say little; look at the interval of the difference.",
+        ),
+        (
+            "p-value",
+            "How often chance alone would give a difference at least as large. It is no measure of how large the difference is.",
+        ),
+        (
+            "Test rows",
+            "Measured once, after everything was chosen. The validation rows have been used to choose, so their values flatter.",
+        ),
+    ]
+    if kind == "binary":
+        items.append(
+            ("Threshold", "The probability from which on a row is called positive; chosen on the validation rows.")
+        )
+    if kind != "regression":
+        items.append(
+            (
+                "Discordant pairs",
+                "Rows that only one of the two models gets right. McNemar's test looks at these alone.",
+            )
+        )
+    items += [
+        (
+            "Slice",
+            "A part of the test rows, such as one carrier. With many parts some look weak by chance; the p-values are corrected for that.",
+        ),
+        (
+            "Drift",
+            "The newest rows differ from the training rows. That is a reason to look, not a proof that the model got worse.",
+        ),
+    ]
+    if not champion:
+        items.insert(
+            2, ("First model", "Without a champion, the challenger is compared with the answer that needs no model.")
+        )
+    return Section("reading", "How to read this", "", [Terms(items)])

@@ -1,0 +1,94 @@
+"""What a section of the page is made of; the template has one piece of HTML for each kind of block."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from markupsafe import Markup
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Large numbers with a name and a note: (name, value, note)."""
+
+    items: Sequence[tuple[str, str, str]]
+    block: ClassVar[str] = "facts"
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A chart with a heading and a sentence that says what to see in it."""
+
+    title: str
+    svg: Markup
+    caption: str = ""
+    wide: bool = False
+
+
+@dataclass(frozen=True)
+class Charts:
+    """Charts side by side where there is room."""
+
+    items: Sequence[Chart]
+    block: ClassVar[str] = "charts"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A table's cell: what is shown, what it sorts by, and an optional bar of 0..1 behind it."""
+
+    text: str | Markup
+    sort: Any = None
+    bar: float | None = None
+    tone: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows under named columns. A column's ``kind`` is ``text`` or ``number``; ``marked`` rows stand out."""
+
+    columns: Sequence[tuple[str, str, str]]
+    rows: Sequence[Sequence[Cell]]
+    caption: str = ""
+    marked: Sequence[int] = ()
+    search: str = ""
+    block: ClassVar[str] = "table"
+
+    @property
+    def long(self) -> bool:
+        return len(self.rows) > 14
+
+
+@dataclass(frozen=True)
+class Prose:
+    """A paragraph, or a quieter remark."""
+
+    text: str | Markup
+    quiet: bool = False
+    block: ClassVar[str] = "prose"
+
+
+@dataclass(frozen=True)
+class Terms:
+    """Words and what they mean."""
+
+    items: Sequence[tuple[str, str]]
+    block: ClassVar[str] = "terms"
+
+
+@dataclass(frozen=True)
+class Section:
+    """A chapter of the page; ``missing`` says what was not measured and why."""
+
+    key: str
+    title: str
+    lead: str
+    blocks: Sequence[Any] = field(default=())
+    missing: str = ""
+
+
+def text(value: Any, **more: Any) -> Cell:
+    return Cell("–" if value is None else str(value), **more)

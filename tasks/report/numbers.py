@@ -1,0 +1,127 @@
+"""Numbers and names as people read them: thousands, significant digits, titles of metrics with their units."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime
+from typing import Any
+
+DASH = "–"
+METRICS = {
+    "roc_auc": ("ROC AUC", "area under the ROC curve; 0.5 is guessing, 1 is perfect"),
+    "roc_auc_ovr": ("ROC AUC", "mean of each class against the rest; 0.5 is guessing, 1 is perfect"),
+    "average_precision": (
+        "Average precision",
+        "area under the precision–recall curve; guessing gives the positives' share",
+    ),
+    "log_loss": ("Log loss", "mean surprise of the probabilities in nats; lower is better"),
+    "brier": ("Brier score", "mean squared error of the probabilities; lower is better"),
+    "accuracy": ("Accuracy", "share of right decisions"),
+    "balanced_accuracy": ("Balanced accuracy", "mean recall over the classes"),
+    "precision": ("Precision", "share of the flagged rows that are positive"),
+    "recall": ("Recall", "share of the positive rows that are flagged"),
+    "f1": ("F1", "harmonic mean of precision and recall"),
+    "f1_macro": ("F1, macro", "mean F1 over the classes"),
+    "f1_micro": ("F1, micro", "F1 over all decisions"),
+    "f1_weighted": ("F1, weighted", "mean F1 over the classes, weighted by their rows"),
+    "mcc": ("Matthews correlation", "correlation of decisions and truth; 0 is guessing"),
+    "rmse": ("RMSE", "root mean squared error, in units of the target; lower is better"),
+    "mae": ("MAE", "mean absolute error, in units of the target; lower is better"),
+    "r2": ("R²", "share of the target's variance explained"),
+    "mape": ("MAPE", "mean absolute error relative to the target; lower is better"),
+    "ece": ("Calibration error", "mean gap between probability and frequency; lower is better"),
+    "lift": ("Lift", "how many times more positives than by chance in the top tenth"),
+}
+LOWER = frozenset({"log_loss", "brier", "rmse", "mae", "mape", "ece", "median_ae", "max_error"})
+
+
+def title(metric: str) -> str:
+    """Name of a metric for people.
+
+    >>> title("roc_auc"), title("my_metric")
+    ('ROC AUC', 'My metric')
+    """
+    if metric in METRICS:
+        return METRICS[metric][0]
+    words = metric.replace("_", " ")
+    return words[:1].upper() + words[1:]
+
+
+def meaning(metric: str) -> str:
+    return METRICS.get(metric, ("", ""))[1]
+
+
+def number(value: Any, digits: int = 3) -> str:
+    """A number in at most ``digits`` significant decimals; whole numbers with thin spaces.
+
+    >>> number(0.71234), number(336776), number(None), number(12.345), number(1e-7)
+    ('0.712', '336\u202f776', '–', '12.3', '1.0e-07')
+    """
+    if value is None or isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return DASH if value is None or isinstance(value, float) else str(value)
+    if isinstance(value, int) or (float(value).is_integer() and abs(value) >= 1000):
+        return f"{int(value):,}".replace(",", "\u202f")
+    size = abs(value)
+    if size >= 1000:
+        return f"{value:,.0f}".replace(",", "\u202f")
+    if size >= 1:
+        return f"{value:.{max(digits - len(str(int(size))), 0)}f}"
+    if size and size < 10 ** -(digits + 1):
+        return f"{value:.1e}"
+    return f"{value:.{digits}f}"
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """A share in percent.
+
+    >>> percent(0.237), percent(None), percent(1.0)
+    ('23.7%', '–', '100.0%')
+    """
+    return DASH if value is None else f"{100 * value:.{digits}f}%"
+
+
+def p_value(value: float | None) -> str:
+    """A p-value, never shown as nought.
+
+    >>> p_value(0.0000001), p_value(0.0312), p_value(None)
+    ('< 0.0001', '0.031', '–')
+    """
+    if value is None:
+        return DASH
+    return "< 0.0001" if value < 0.0001 else f"{value:.4f}" if value < 0.001 else f"{value:.3f}"
+
+
+def moment(text: str | None) -> str:
+    """An ISO time as day and minute, in UTC.
+
+    >>> moment("2013-10-31T23:59:59.999999+00:00"), moment(None)
+    ('31 October 2013, 23:59 UTC', '–')
+    """
+    if not text:
+        return DASH
+    at = datetime.fromisoformat(text)
+    return f"{at.day} {at:%B %Y, %H:%M} UTC"
+
+
+def day(text: str | None) -> str:
+    """
+    >>> day("2013-10-01T04:15:00+00:00")
+    '1 Oct 2013'
+    """
+    if not text:
+        return DASH
+    at = datetime.fromisoformat(text)
+    return f"{at.day} {at:%b %Y}"
+
+
+def plain(name: str) -> str:
+    """A family's or stage's name for people.
+
+    >>> plain("gradient_boosting"), plain("xgboost"), plain("mlp")
+    ('Gradient boosting', 'XGBoost', 'MLP')
+    """
+    special = {"xgboost": "XGBoost", "lightgbm": "LightGBM", "mlp": "MLP", "svm": "SVM", "knn": "k-nearest neighbours"}
+    if name in special:
+        return special[name]
+    words = name.replace("_", " ")
+    return words[:1].upper() + words[1:]

@@ -1,0 +1,113 @@
+"""A package loads only as it was made, and answers as the pipeline does."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tasks.bundle import Bundle, decide
+from tasks.bundle.rows import from_json
+from tasks.errors import RefitError
+from tasks.files import read_json, read_table, write_json
+from tests.tasks.package.projects import TIMED, package, project
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return package(project(tmp_path_factory.mktemp("timed"), TIMED, ("xgboost", "logistic"), (3.0, 1.0)))
+
+
+@pytest.fixture
+def copy(made: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made, tmp_path / "package"))
+
+
+def test_damaged_file_is_named(copy: Path) -> None:
+    target = next(copy.glob("model/xgboost/*.ubj"))
+    target.write_bytes(target.read_bytes()[:-1] + b"x")
+    with pytest.raises(RefitError, match=r"damaged: 'model/xgboost/booster\.ubj'"):
+        Bundle.load(copy)
+
+
+def test_missing_and_extra_files_are_named(copy: Path) -> None:
+    (copy / "schema.json").unlink()
+    (copy / "more.txt").write_text("x")
+    with pytest.raises(RefitError, match=r"missing: 'schema.json'; not part of it: 'more.txt'"):
+        Bundle.load(copy)
+
+
+def test_a_file_that_the_manifest_does_not_list_cannot_be_slipped_in_with_it(copy: Path) -> None:
+    manifest = read_json(copy / "bundle.json")
+    del manifest["files"]["golden.json"]
+    write_json(copy / "bundle.json", manifest)
+    with pytest.raises(RefitError, match=r"not part of it: 'golden.json'"):
+        Bundle.load(copy)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [('{"format": 99}', "found 99"), ('{"format": 1}', "lacks 'name'"), ("[", "not valid JSON")]
+)
+def test_foreign_manifest_is_refused(copy: Path, content: str, said: str) -> None:
+    (copy / "bundle.json").write_text(content)
+    with pytest.raises(RefitError, match=said):
+        Bundle.load(copy)
+
+
+def test_no_package(tmp_path: Path) -> None:
+    with pytest.raises(RefitError, match="no package here"):
+        Bundle.load(tmp_path)
+
+
+def test_ensemble_is_the_weighted_mean_of_its_members(made: Path) -> None:
+    bundle = Bundle.load(made)
+    features = read_table(made / "reference.parquet").head(50)
+    xgboost, logistic = (member.predict(features) for member in bundle.members)
+    expected = (3 * xgboost + logistic) / 4
+    np.testing.assert_allclose(bundle.predict(features), expected, rtol=0, atol=1e-15)
+    stored = features[["score_0", "score_1"]].to_numpy()
+    np.testing.assert_allclose(bundle.predict(features), stored, rtol=0, atol=1e-12)
+
+
+def test_online_equals_batch(made: Path) -> None:
+    """Features a row at a time, from the package's own history, are those of the whole tables in batch."""
+    data = made.parent
+    bundle = Bundle.load(made).start()
+    tables = {p.stem: read_table(p) for p in (data / "validated").glob("*.parquet")}
+    newest = tables["orders"].tail(30)
+    batch = bundle.compute(newest, tables)
+    fields = bundle.schema["fields"]
+    for position, row in enumerate(newest[[f["name"] for f in fields]].to_dict("records")):
+        online = bundle.compute_row(row)
+        for name in batch:
+            left, right = online[name], batch[name].iloc[position]
+            assert left == right or (pd.isna(left) and pd.isna(right)), name
+
+
+def test_golden_rows_are_answered_again(made: Path) -> None:
+    bundle = Bundle.load(made).start()
+    for row in read_json(made / "golden.json")["rows"]:
+        answer = bundle.predict_row(from_json(row["input"], bundle.schema["fields"]))
+        assert list(answer.scores) == row["scores"]
+        assert bundle.label(answer.decision) == row["decision"]
+
+
+def test_missing_feature_is_named(made: Path) -> None:
+    features = read_table(made / "reference.parquet").drop(columns="weight")
+    with pytest.raises(RefitError, match="lacks 'weight'"):
+        Bundle.load(made).predict(features)
+
+
+def test_rows_need_a_started_bundle(made: Path) -> None:
+    with pytest.raises(RefitError, match=r"call Bundle\.start"):
+        Bundle.load(made).predict_row({})
+
+
+def test_decisions() -> None:
+    scores = np.array([[0.6, 0.4], [0.61, 0.39]])
+    assert decide(scores, "binary", 0.4).tolist() == [1.0, 0.0]
+    assert decide(scores, "binary", None).tolist() == [0.0, 0.0]
+    assert decide(np.array([1.5, -2.0]), "regression", None).tolist() == [1.5, -2.0]

@@ -1,0 +1,138 @@
+"""The package stage: what is in a package, that it has the same bytes every time, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tasks.bundle import Bundle
+from tasks.engine import Plan
+from tasks.files import hash_tree, read_json, read_table, write_json, write_table
+from tasks.package.history import keep, needs, row_columns
+from tasks.package.receipt import code_hashes
+from tests.samples import KINDS
+from tests.tasks.package.projects import TIMED, package, project
+
+
+@pytest.fixture(scope="module")
+def timed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = project(tmp_path_factory.mktemp("timed"), TIMED)
+    package(root)
+    return root
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_is_packaged(kind: str, tmp_path: Path) -> None:
+    family = "ridge" if kind == "regression" else "logistic"
+    bundle = Bundle.load(package(project(tmp_path, kind, (family,)))).start()
+    golden = read_json(bundle.path / "golden.json")["rows"]
+    assert len(golden) == 20
+    decisions = {row["decision"] for row in golden}
+    assert all(isinstance(d, float) for d in decisions) if kind == "regression" else decisions <= set(bundle.classes)
+    assert bundle.manifest["metrics"]["metric"]
+    assert len(bundle.identity) == 64
+
+
+def test_same_inputs_give_the_same_bytes(timed: Path, tmp_path: Path) -> None:
+    """Also from another folder, at another time, with another hash seed, and after files were touched."""
+    other = Path(shutil.copytree(timed, tmp_path / "elsewhere" / "deep"))
+    shutil.rmtree(other / "data" / "package")
+    for path in other.rglob("*.parquet"):
+        os.utime(path, (1, 1))
+    package(other)
+    assert hash_tree(other / "data" / "package") == hash_tree(timed / "data" / "package")
+
+
+def test_package_names_no_path_and_no_clock(timed: Path) -> None:
+    for path in (timed / "data" / "package").glob("*.json"):
+        text = path.read_text()
+        assert str(timed) not in text
+        assert not re.search(r"20(2[5-9]|3\d)-\d\d-\d\d", text), path
+
+
+def test_history_holds_only_what_windows_can_see(timed: Path) -> None:
+    orders = read_table(timed / "data" / "validated" / "orders.parquet")
+    history = read_table(timed / "data" / "package" / "history" / "orders.parquet")
+    assert 0 < len(history) < len(orders)
+    assert set(history) == {"order", "shop", "placed_at", "arrived_at", "delay", "late"}
+    assert history["arrived_at"].notna().all()
+    shops = read_table(timed / "data" / "package" / "history" / "shops.parquet")
+    assert len(shops) == 8
+
+
+def test_history_without_bound_is_kept_whole(timed: Path) -> None:
+    stored = read_json(timed / "data" / "features" / "plan.json")
+    for feature in stored["features"]:
+        if feature["make"]["op"] == "aggregate":
+            feature["make"]["window"] = "last 5"
+    plan = Plan.from_dict(stored)
+    orders = read_table(timed / "data" / "validated" / "orders.parquet")
+    kept = keep(orders, plan, "orders", needs(plan)["orders"], orders["placed_at"].max())
+    assert len(kept) == orders["arrived_at"].notna().sum()
+
+
+def test_schema_asks_for_what_the_plan_reads(timed: Path) -> None:
+    schema = read_json(timed / "data" / "package" / "schema.json")
+    fields = {f["name"]: f for f in schema["fields"]}
+    assert schema["table"] == "orders"
+    assert {"placed_at", "shop", "weight", "gift"} <= set(fields)
+    assert not {"delay", "arrived_at", "late"} & set(fields)
+    assert fields["weight"] == {"name": "weight", "kind": "numeric", "nullable": True, "min": 0.0, "max": 100.0}
+    plan = Plan.from_dict(read_json(timed / "data" / "package" / "plan.json"))
+    assert list(fields) == row_columns(plan)
+
+
+def test_reference_is_a_sample_of_training_rows(timed: Path) -> None:
+    features = read_table(timed / "data" / "features" / "features.parquet")
+    reference = read_table(timed / "data" / "package" / "reference.parquet")
+    assert len(reference) == (features["__split__"] == "train").sum()
+    assert list(reference)[-2:] == ["score_0", "score_1"]
+    np.testing.assert_allclose(reference[["score_0", "score_1"]].sum(axis=1), 1)
+
+
+def test_receipt_names_inputs_code_and_parameters(timed: Path) -> None:
+    receipt = read_json(timed / "data" / "package" / "receipt.json")
+    features = timed / "data" / "features" / "features.parquet"
+    assert receipt["data"]["features/features.parquet"] == hash_tree(features.parent)["features.parquet"]
+    assert receipt["code"] == code_hashes()
+    assert {"tasks/bundle/__init__.py", "tasks/params.py"} <= set(receipt["code"])
+    assert receipt["params"]["problem"]["name"] == "orders-late"
+    assert receipt["seed"] == 42
+
+
+def test_a_feature_that_differs_online_is_found(
+    timed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Training-serving skew: the feature table says something else than the plan computes."""
+    other = Path(shutil.copytree(timed, tmp_path / "skewed"))
+    path = other / "data" / "features" / "features.parquet"
+    frame = read_table(path)
+    frame["weight"] = frame["weight"] * (1 + 1e-15) + 1e-12
+    write_table(path, frame)
+    with pytest.raises(SystemExit, match="1"):
+        package(other)
+    assert "online, feature 'weight' is" in capsys.readouterr().err
+    assert (other / "data" / "package" / "bundle.json").exists(), "the package that was there stays"
+
+
+def test_a_missing_member_is_named(timed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = Path(shutil.copytree(timed, tmp_path / "copy"))
+    choice = read_json(other / "data" / "evaluation" / "choice.json")
+    write_json(other / "data" / "evaluation" / "choice.json", {**choice, "members": ["mlp"]})
+    with pytest.raises(SystemExit, match="1"):
+        package(other)
+    assert "choice.json names 'mlp'" in capsys.readouterr().err
+
+
+def test_golden_inputs_are_plain_json(timed: Path) -> None:
+    rows = read_json(timed / "data" / "package" / "golden.json")["rows"]
+    assert all(isinstance(row["input"]["gift"], bool) for row in rows)
+    assert all(pd.Timestamp(row["input"]["placed_at"]).tzinfo is not None for row in rows)
+    json.dumps(rows, allow_nan=False)
