@@ -58,8 +58,8 @@ tools:  # on CI (a bare Debian machine, as root): the browser and the load gener
 	$(call install,requirements-test.lock)
 
 define install
-if command -v uv >/dev/null; then uv pip install --quiet --python .venv -r $(1) && \
-	uv pip install --quiet --python .venv --no-deps --editable .; \
+if command -v uv >/dev/null; then uv pip install --quiet --compile-bytecode --python .venv -r $(1) && \
+	uv pip install --quiet --compile-bytecode --python .venv --no-deps --editable .; \
 else $(BIN)/python -m pip install --quiet --disable-pip-version-check -r $(1) && \
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .; fi
 touch $@

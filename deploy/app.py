@@ -26,7 +26,7 @@ from tasks.bundle import Answer, Bundle
 from tasks.errors import RefitError
 
 MOST_ROWS = 1_000  # in one batch
-SLICE = 32  # rows that are answered at a stretch
+SLICE = 32  # rows answered at a stretch; no fewer than a package's golden rows, which are compared as one batch
 MOST_BYTES = {"/predict": 1 << 20, "/predict_batch": 64 << 20}  # of a request's body
 PATIENCE = 15.0  # seconds to wait for a request's body
 PATHS = frozenset({*MOST_BYTES, "/healthz", "/readyz", "/schema", "/openapi.json", "/metrics"})

@@ -53,7 +53,9 @@ def build(package: str | Path, version_name: str, store: str | Path | None = Non
         shutil.copytree(package, context / "package")
         bentofile = (root / "deploy" / "bentofile.yaml").read_text(encoding="utf-8")
         pins = "".join(f'    - "{name}=={version(name)}"\n' for name in requirements(package))
-        (context / "bentofile.yaml").write_text(f"{bentofile}python:\n  lock_packages: false\n  packages:\n{pins}")
+        python = f'docker:\n  distro: debian\n  python_version: "{sys.version_info.major}.{sys.version_info.minor}"\n'
+        python += f"python:\n  lock_packages: false\n  packages:\n{pins}"
+        (context / "bentofile.yaml").write_text(bentofile + python, encoding="utf-8")
         command = [sys.executable, "-m", "bentoml", "build", "--version", version_name, "--output", "tag", "."]
         env = {**os.environ, **SETTINGS, "BENTOML_HOME": str(home), "REFIT_PACKAGE": ""}
         try:

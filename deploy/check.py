@@ -102,7 +102,8 @@ def refuse(golden: dict[str, Any], schema: dict[str, Any], ask: Ask) -> int:
     }
     for field in fields:
         name = field["name"]
-        wrong[f"{name} missing"] = (_json({k: v for k, v in row.items() if k != name}), name)
+        if field.get("required", True):
+            wrong[f"{name} missing"] = (_json({k: v for k, v in row.items() if k != name}), name)
         wrong[f"{name} a list"] = (_json({**row, name: []}), name)
     for what, (body, name) in wrong.items():
         status, found = ask("/predict", body)

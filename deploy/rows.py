@@ -158,7 +158,8 @@ def _model(table: str, fields: dict[str, dict[str, Any]]) -> type[BaseModel]:
             f"one of {some(field['allowed'])}" if field.get("allowed") else "",
         ]
         said = ", ".join([EXPECTED[field["kind"]], *filter(None, hints)])
-        made[f"f{i}"] = (kind | None if field["nullable"] else kind, Field(alias=name, description=said))
+        default = ... if field.get("required", True) else None
+        made[f"f{i}"] = (kind | None if field["nullable"] else kind, Field(default, alias=name, description=said))
     return create_model(
         "Row", __config__=ConfigDict(extra="forbid", strict=True), __doc__=f"One row of {table!r}.", **made
     )

@@ -115,7 +115,7 @@ def environment(root: Path, stage: str) -> dict[str, str]:
 class Dag:
     """The stages of one project folder, opened through DVC.
 
-    Use as a context manager: within it this process owns the project's walk (a second ``refit run`` is refused),
+    Use as a context manager: within it the working directory is the project's folder, and this process owns the project's walk (a second ``refit run`` is refused),
     and processes that a killed walk left behind are ended first.
     """
 
@@ -129,22 +129,29 @@ class Dag:
     def __enter__(self) -> Dag:
         self._guard = _own(self.root)
         end_orphans(self.root)
+        self._came_from = Path.cwd()
+        os.chdir(self.root)  # DVC reads paths from here
         try:
             self._open()
         except BaseException:
-            self._guard.close()
+            self._leave()
             raise
         return self
 
     def __exit__(self, *_: object) -> None:
         self.cancel()
         self._repo.close()
+        self._leave()
+
+    def _leave(self) -> None:
+        os.chdir(self._came_from)
         self._guard.close()
 
     def _open(self) -> None:
-        logging.getLogger("dvc").setLevel(logging.ERROR)
         from dvc.exceptions import DvcException, NotDvcRepoError
         from dvc.repo import Repo
+
+        logging.getLogger("dvc").setLevel(logging.ERROR)
 
         if not (self.root / "dvc.yaml").exists():
             raise RefitError(f"{self.root}: no dvc.yaml here. Change to the project's folder, or run `refit init`.")
@@ -190,26 +197,52 @@ class Dag:
         with self._locked():
             return bool(self.node(name).record.changed())
 
-    def run(self, name: str, log: Log, execute: Callable[[Node, Log], None] | None = None) -> Outcome:
+    def pull(self, names: list[str]) -> None:
+        """Fetch the outputs of stages, as ``dvc.lock`` names them, from the DVC remote."""
+        from dvc.exceptions import DvcException
+
+        try:
+            with self._dvc:
+                self._repo.pull(names)
+        except DvcException as error:
+            raise RefitError(f"dvc pull {' '.join(names)}: {_first(error)}") from error
+
+    def run(
+        self, name: str, log: Log, execute: Callable[[Node, Log], None] | None = None, force: bool = False
+    ) -> Outcome:
         """Bring one stage up to date; what it needs must be so already.
 
-        ``execute`` runs the command (default: a process of ours). Raises :class:`StageFailed` where the command
+        ``execute`` runs the command (default: a process of ours); ``force``: even where nothing changed. Raises :class:`StageFailed` where the command
         fails or leaves an output out, :class:`Cancelled` after :meth:`cancel`; neither leaves a record.
         """
-        began = time.perf_counter()
+        from dvc.exceptions import DvcException
+
         node = self.node(name)
-        stage = node.record
+        try:
+            return self._run(node, log, execute, force)
+        except BaseException as error:
+            # The object now holds the new dependencies' hashes beside the old outputs'. A second try with it would
+            # take the old outputs for the new dependencies' result, so it starts from what is on disk.
+            with self._locked():
+                node.record = node.record.reload()  # type: ignore[assignment]
+            if isinstance(error, DvcException):
+                raise StageFailed(f"{name}: {_first(error)}", mistake=True) from error
+            raise
+
+    def _run(self, node: Node, log: Log, execute: Callable[[Node, Log], None] | None, force: bool) -> Outcome:
+        began = time.perf_counter()
+        name, stage = node.name, node.record
         commands = words(node.cmd)
 
         def outcome(how: How) -> Outcome:
             return Outcome(name, how, time.perf_counter() - began)
 
         with self._locked():
-            if not stage.changed():
+            if not (force or stage.changed()):
                 return outcome("unchanged")
             self._missing(node)
             stage.remove_outs(ignore_remove=False, force=False)
-            if self._restore(stage):
+            if not force and self._restore(stage):
                 self._record(stage)
                 return outcome("restored")
             stage.save_deps()

@@ -6,13 +6,20 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from tasks.errors import RefitError
 from tasks.files import write_text
 
 HOUSE = Path(__file__).resolve().parent.parent
+KEPT = {  # folders that stages read and no stage makes; each holds a README, so that git and DVC keep it
+    "data/context": "What a run needs from outside, as files: `as_of.json` (written by `refit run --as-of`).",
+    "data/champion": "The champion that a run compares with, fetched from the registry by `refit run`.",
+    "data/expectations": "One suite of expectations a table, kept in git (`python -m tasks.validate --write-suite`).",
+}
 IGNORED = (
-    "/data/*", "!/data/expectations/", "/.refit/", "/.dvc-remote/", "__pycache__/",
+    "/data/*", "!/data/context", "!/data/champion", "!/data/expectations", "/data/context/*", "/data/champion/*",
+    "!README.md", "/.refit/", "/.dvc-remote/", "__pycache__/",
 )  # fmt: skip
 
 
@@ -22,21 +29,26 @@ def create(root: Path, data: Path, target: str, force: bool) -> Iterator[str]:
     Raises :class:`RefitError` before anything is written if the table or the target cannot be used, or if a
     ``params.yaml`` is there and ``force`` is not given.
     """
-    from tasks.params import load
+    from tasks.params import load, parse
     from tasks.profile import infer, to_yaml
 
     params = root / "params.yaml"
     if params.exists() and not force:
         raise RefitError(f"{params}: is there already. Use --force to replace it, or another folder.")
-    text = to_yaml(infer(data, target))
+    tree = infer(data, target)
+    for section in _sections():
+        tree.setdefault(section, {})  # DVC, unlike our own parser, wants every section that a stage names
+    text = to_yaml(tree)
+    parse(tree, str(params))
     write_text(params, text)
     kind = load(params).problem.kind
     yield f"wrote params.yaml: {target!r} is predicted as {kind}; look it over, it is the one file you edit"
     if not (root / "dvc.yaml").exists():
-        write_text(root / "dvc.yaml", dag())
+        write_text(root / "dvc.yaml", dag(str(data)))
         yield "wrote dvc.yaml: the stages"
-    for name in ("data/context", "data/champion", "data/expectations"):
-        (root / name).mkdir(parents=True, exist_ok=True)
+    for name, about in KEPT.items():
+        if not (root / name / "README.md").exists():
+            write_text(root / name / "README.md", about + "\n")
     ignore = root / ".gitignore"
     lines = ignore.read_text(encoding="utf-8").splitlines() if ignore.exists() else []
     lacking = [line for line in IGNORED if line not in lines]
@@ -51,31 +63,39 @@ def create(root: Path, data: Path, target: str, force: bool) -> Iterator[str]:
     yield "next: refit run"
 
 
-def dag() -> str:
-    """The DAG for a project that uses the installed Refit: Refit's own ``dvc.yaml`` without the code as dependency.
+def dag(source: str) -> str:
+    """The DAG for a project that uses the installed Refit: Refit's own ``dvc.yaml`` with the table, not code, as dependency."""
+    from io import StringIO
 
-    A stage that then has no dependency left would never be cached; there is none.
-    """
-    from ruamel.yaml import YAML
-
-    source = HOUSE / "dvc.yaml"
-    if not source.exists():
-        source = Path(__file__).with_name("dvc.yaml")
-    yaml = YAML(typ="rt")
-    yaml.width = 4096
-    tree = yaml.load(source.read_text(encoding="utf-8"))
-    for stage in tree["stages"].values():
+    yaml, tree = _own_dag()
+    for name, stage in tree["stages"].items():
         body = stage.get("do", stage)
         for at in reversed(range(len(body["deps"]))):
             if str(body["deps"][at]).startswith("tasks/"):
                 del body["deps"][at]
-        if not body["deps"]:
-            body["deps"].append("params.yaml")
-    from io import StringIO
-
+        if name == "ingest":
+            body["deps"].append(source)
     text = StringIO()
     yaml.dump(tree, text)
     return text.getvalue()
+
+
+def _sections() -> list[str]:
+    """Sections of ``params.yaml`` that stages name."""
+    _, tree = _own_dag()
+    named = (str(p) for stage in tree["stages"].values() for p in stage.get("do", stage).get("params", []))
+    return sorted({p.split(".")[0] for p in named})
+
+
+def _own_dag() -> Any:
+    from ruamel.yaml import YAML
+
+    source = HOUSE / "dvc.yaml"
+    if not source.exists():
+        raise RefitError("refit init needs Refit's own dvc.yaml: install Refit from a checkout (pip install -e .).")
+    yaml = YAML(typ="rt")
+    yaml.width = 4096
+    return yaml, yaml.load(source.read_text(encoding="utf-8"))
 
 
 def _dvc(root: Path, *arguments: str) -> None:

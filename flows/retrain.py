@@ -55,7 +55,6 @@ def retrain(as_of: str | None = None, root: str | None = None) -> Standing | Non
     ``root`` is the project's folder (default: the working directory). Safe to repeat after a crash at any point.
     """
     home = Path(root or Path.cwd()).resolve()
-    os.chdir(home)
     params = load(home / "params.yaml")
     with Dag(home) as dag:
         context(str(home), as_of)
@@ -111,7 +110,13 @@ def _stage(dag: Dag, node: Node, fetched: _Once, execute: Any) -> Callable[[str]
         _tell(stage, "start")
         if any(path.startswith(effects.CHAMPION) for path in node.deps):
             fetched()
-        outcome = dag.run(stage, log, execute)
+        try:
+            outcome = dag.run(stage, log, execute)
+        except Cancelled:
+            raise
+        except Exception as error:
+            _tell(stage, "line", f"failed: {str(error).splitlines()[0] if str(error) else type(error).__name__}")
+            raise
         _tell(stage, "end", outcome)
         return completed(outcome)
 
@@ -132,15 +137,20 @@ def _ended(done: Callable[[BaseException | None], None], future: PrefectFuture[A
         state = future.state
         if state.is_completed():
             return done(None)
-        error = state.data
+        error = _error(state)
         done(error if isinstance(error, BaseException) else StageFailed(f"{state.name}: {state.message}"))
     except BaseException as error:
         done(error)
 
 
+def _error(state: State[Any]) -> Any:
+    """The exception in a failed state, which Prefect wraps in a record."""
+    return getattr(state.data, "result", state.data)
+
+
 def _worth_repeating(_task: Any, _run: Any, state: State[Any]) -> bool:
     """Whether trying again can help: not after a mistake in plain words, nor after a stop."""
-    error = state.data
+    error = _error(state)
     if isinstance(error, Cancelled):
         return False
     return not (isinstance(error, RefitError) and getattr(error, "mistake", True))

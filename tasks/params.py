@@ -252,6 +252,28 @@ class Polynomial(_Strict):
     interaction_only: bool = False
 
 
+class Encode(_Strict):
+    """How features become numbers. What is left out is the family's own way (trees scale nothing)."""
+
+    scale: Literal["standard", "min_max", "robust", "power", "log", "quantile", "bins", "none"] = "standard"
+    bins: int = Field(default=8, ge=2, le=256, description="scale: bins: how many")
+    categories: Literal["one_hot", "ordinal", "target", "native"] | None = None
+    max_levels: int | None = Field(default=None, ge=1, description="levels of a category beyond these count as rare")
+    words: int = Field(default=300, ge=1, description="terms of a text column's TF-IDF")
+
+
+class Select(_Strict):
+    """Which features to drop, judged on training rows: the ways are applied in this order."""
+
+    correlation: float | None = Field(default=None, gt=0, lt=1, description="drop one of two numbers more alike")
+    time_auc: float | None = Field(default=None, gt=0.5, lt=1, description="drop what tells old rows from new ones")
+    univariate: int | None = Field(default=None, ge=1, description="keep this many by mutual information")
+    l1: float | None = Field(default=None, gt=0, description="keep what an L1 penalty of this inverse strength keeps")
+    importance: int | None = Field(default=None, ge=1, description="keep this many by importance in a forest")
+    rfe: int | None = Field(default=None, ge=1, description="keep this many by recursive elimination")
+    keep: tuple[str, ...] = Field(default=(), description="features that are never dropped")
+
+
 class Features(_Strict):
     columns: tuple[str, ...] | Literal["auto"] = "auto"
     dates: dict[str, tuple[str, ...]] = {}
@@ -261,7 +283,8 @@ class Features(_Strict):
         default={}, description="name: expression over features, as in a - b, a / b, log(a)"
     )
     polynomial: Polynomial | None = None
-    select: dict[str, Any] = {}
+    encode: Encode | None = None
+    select: Select | None = None
     engine: Literal["local", "spark"] = "local"
 
 
@@ -296,7 +319,22 @@ class Tuning(_Strict):
     trials: int = Field(default=20, ge=1)
     seconds: float = Field(default=60, gt=0, description="per family")
     rows: int | None = Field(default=None, ge=100, description="tune on this many of the newest training rows")
-    warm_start: bool = True
+    warm_start: bool = Field(default=True, description="begin with the champion's parameters")
+    workers: int = Field(default=1, ge=1, description="trials of one family at once")
+    split: Literal["holdout", "kfold", "stratified", "group", "time_series"] = "holdout"
+    folds: int = Field(default=3, ge=2, le=20)
+    gap: DurationField | None = Field(default=None, description="time_series: time left out before each held-out part")
+    group: str | None = Field(default=None, description="group: the feature whose values stay together")
+
+    @model_validator(mode="after")
+    def _agree(self) -> Tuning:
+        if (self.split == "group") != (self.group is not None):
+            raise ValueError("split: group and group: FEATURE need each other")
+        if self.gap is not None and self.split != "time_series":
+            raise ValueError("gap: only split: time_series leaves one")
+        if self.sampler == "nsga2" and self.pruner != "none":
+            raise ValueError("sampler: nsga2 has several objectives, which no pruner can judge; set pruner: none")
+        return self
 
 
 class Training(_Strict):

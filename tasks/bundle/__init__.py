@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tasks.bundle.few import FewRows
 from tasks.bundle.manifest import read_manifest
 from tasks.engine import Plan
 from tasks.errors import RefitError, some
@@ -105,7 +106,7 @@ class Bundle:
             )
         return self._score(features[[f.name for f in self.plan.features]])
 
-    def _score(self, frame: pd.DataFrame) -> np.ndarray:
+    def _score(self, frame: Any) -> np.ndarray:
         if len(self.members) == 1:
             return self.members[0].predict(frame)
         total = sum(w * m.predict(frame) for w, m in zip(self.weights, self.members, strict=True))
@@ -147,18 +148,7 @@ class Bundle:
         if not rows:
             return []
         features = [self.compute_row(row) for row in rows]
-        scores = self._score(self._frame(features))
+        scores = self._score(FewRows(features))
         decisions = self.decide(scores)
         listed = scores.reshape(len(rows), -1).tolist()
         return [Answer(f, tuple(s), float(d)) for f, s, d in zip(features, listed, decisions, strict=True)]
-
-    def _frame(self, features: list[dict[str, Any]]) -> pd.DataFrame:
-        """Feature rows as the table that the model was fitted on: float64, and ``str`` for the rest."""
-        columns: dict[str, Any] = {}
-        for feature in self.plan.features:
-            values = [row[feature.name] for row in features]
-            if feature.kind == "numeric":
-                columns[feature.name] = np.array(values, dtype=float)
-            else:
-                columns[feature.name] = pd.array(values, dtype="str")
-        return pd.DataFrame(columns)

@@ -1,1 +1,1 @@
-
+"""Challenger against champion on identical rows, the promotion policy, and the verdict."""

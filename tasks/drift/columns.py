@@ -180,8 +180,8 @@ def distribution(reference: pd.Series, current: pd.Series, kind: str) -> dict[st
         if low == high:
             low, high = low - 0.5, high + 0.5
         edges = np.linspace(low, high, BINS + 1)
-        shares = [np.histogram(x.clip(low, high), edges)[0] / len(x) for x in (reference, current)]
-        return {"edges": [tidy(e) for e in edges], "reference": _tidy(shares[0]), "current": _tidy(shares[1])}
+        sides = [np.histogram(x.clip(low, high), edges)[0] / len(x) for x in (reference, current)]
+        return {"edges": _tidy(edges), "reference": _tidy(sides[0]), "current": _tidy(sides[1])}
     left, right = _counts(reference, current)
     levels = sorted({*reference.unique(), *current.unique()}, key=str)
     left, right = left / left.sum(), right / right.sum()

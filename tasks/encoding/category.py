@@ -80,12 +80,14 @@ class Category:
 
         Cross-fitting (scikit-learn's TargetEncoder) keeps a row's own label out of its encoding.
         """
+        from sklearn.model_selection import KFold, StratifiedKFold
         from sklearn.preprocessing import TargetEncoder
 
         codes = self.codes(values)
         target = {"binary": "binary", "multiclass": "multiclass", "regression": "continuous"}[kind]
         folds = min(5, int(np.bincount(y.astype(int)).clip(1).min())) if kind != "regression" else 5
-        encoder = TargetEncoder(target_type=target, cv=max(2, folds), shuffle=True, random_state=seed)
+        splitter = (KFold if kind == "regression" else StratifiedKFold)(max(2, folds), shuffle=True, random_state=seed)
+        encoder = TargetEncoder(target_type=target, cv=splitter)
         labels = y if kind == "regression" else y.astype(int)
         crossed = encoder.fit_transform(codes[:, None], labels)
         overall = np.atleast_1d(encoder.target_mean_)

@@ -68,8 +68,12 @@ class Encoder:
         **how : ``scale``, ``bins``, ``categories``, ``max_levels``, ``words``, as in ``features.encode``.
         """
         _check(needs, how)
-        kinds = kinds or {c: "numeric" if pd.api.types.is_numeric_dtype(X[c]) else "categorical" for c in X}
+        kinds = kinds or {
+            c: "numeric" if pd.api.types.is_numeric_dtype(X[c]) else "categorical" for c in map(str, X.columns)
+        }
         columns = {k: [c for c in X.columns if kinds[c] == k] for k in ("numeric", "categorical", "text")}
+        # A feature that is missing in every training row says nothing, and histogram boosting fails on it.
+        columns["numeric"] = [c for c in columns["numeric"] if X[c].notna().any()]
         numeric = None
         if needs != "trees":
             numbers = X[columns["numeric"]].to_numpy(float)

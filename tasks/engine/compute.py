@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from tasks.engine.facts import HOUR, MISSING, Facts, Table, factorize, micros, numbers, series, zoned
-from tasks.engine.local import Index, IndexedWindow, Span
+from tasks.engine.facts import HOUR, MISSING, Facts, Table, factorize, micros, never_sees_itself, numbers, series, zoned
+from tasks.engine.local import Index, IndexedWindow, Span, dense
 from tasks.engine.plan import Feature, Plan
-from tasks.engine.primitives import parse_primitive
+from tasks.engine.primitives import Primitive, parse_primitive
 from tasks.engine.rows import finish
-from tasks.errors import RefitError, nearest
+from tasks.errors import RefitError, nearest, some
+
+RUN = 1 << 15  # rows at a time: what they need stays in the processor's cache
+THREADS_FROM = 20_000  # rows
+Put = Callable[[Feature, np.ndarray, np.ndarray], None]
 
 
 @dataclass(frozen=True)
@@ -70,21 +76,118 @@ def prediction_times(plan: Plan, rows: pd.DataFrame) -> np.ndarray:
 
 
 def compute(plan: Plan, tables: Mapping[str, pd.DataFrame], rows: pd.DataFrame) -> pd.DataFrame:
+    """:meth:`Plan.compute`."""
     check_zones(plan, tables, rows)
+    facts = prepare(plan, tables)
+    t = prediction_times(plan, rows)
+    by_time = np.argsort(t, kind="stable")
+    encoder = Encoder(plan, rows)
+    block = Block(plan, len(rows))
+
+    def work(group: Group) -> None:
+        index = encoder.index(facts[group.table], group.on, t, by_time)
+        group_features(group, facts[group.table], index, t, block.put)
+
+    asked = groups(plan)
+    for group in asked:  # what the groups share is made before they run side by side
+        encoder.codes(facts[group.table], group.on)
+        facts[group.table].order()
+        for feature in group.features:
+            if feature.make["column"]:
+                facts[group.table].values(feature.make["column"])
+    workers = min(len(asked), os.cpu_count() or 1, 4) if len(rows) >= THREADS_FROM else 1
+    if workers > 1:
+        with ThreadPoolExecutor(workers) as pool:
+            list(pool.map(work, asked))
+    else:
+        for group in asked:
+            work(group)
+    if sees_own(plan):
+        own_rows = rows_that_see_themselves(facts[plan.table], encoder, t)
+        if len(own_rows):
+            leave_out_own(plan, tables, rows, own_rows, block)
+    return block.frame(finish(plan, Rows(plan.tables[plan.table], rows), block.made), rows.index)
+
+
+def child_tables(plan: Plan, tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """The tables whose events have features of their own (depth 2), with these as further columns."""
+    extended = {}
+    for name, child in plan.children.items():
+        made = child.compute(tables, tables[name])
+        extended[name] = pd.concat([tables[name].drop(columns=list(made.columns), errors="ignore"), made], axis=1)
+    return extended
+
+
+def sees_own(plan: Plan) -> bool:
+    """Whether a row's own event could be in view at its prediction time, so that it has to be looked for."""
+    table = plan.tables[plan.table]
+    if not any(g.table == plan.table and f.make["op"] == "aggregate" for g in groups(plan) for f in g.features):
+        return False
+    return not never_sees_itself(plan.time, table.event_time) and plan.cap is None
+
+
+def rows_that_see_themselves(facts: Facts, encoder: Encoder, t: np.ndarray) -> np.ndarray:
+    """Rows whose own event, found by the table's key, was known before their prediction time."""
+    codes, row_codes = encoder.codes(facts, tuple((c, c) for c in facts.table.key))
+    place = np.full(max(int(codes.max(initial=-1)), int(row_codes.max(initial=-1))) + 2, -1)
+    place[codes[codes >= 0]] = np.flatnonzero(codes >= 0)
+    own = place[row_codes]  # the last place stays -1, for rows without a key
+    seen = (own >= 0) & (t != MISSING)
+    known, event = facts.known[own], facts.event[own]
+    return np.flatnonzero(seen & (known < t) & (known != MISSING) & (event != MISSING))
+
+
+def leave_out_own(plan: Plan, tables: Mapping[str, pd.DataFrame], rows: pd.DataFrame, at: np.ndarray, block: Block) -> None:
+    """Compute the aggregates of such rows one by one, by the online engine, which leaves out their own event."""
+    state = plan.start(tables)
+    own = [f for g in groups(plan) if g.table == plan.table for f in g.features]
+    for i, record in zip(at.tolist(), rows.iloc[at].to_dict("records"), strict=True):
+        values = state.compute_row(record)
+        for feature in own:
+            block.made[feature.name][i] = values[feature.name]
+
+
+def prepare(plan: Plan, tables: Mapping[str, pd.DataFrame]) -> dict[str, Facts]:
+    """The tables that the plan asks, checked."""
     facts = {}
-    for name in {g.table for g in groups(plan)}:
+    for name in dict.fromkeys(g.table for g in groups(plan)):
         if name not in tables:
             raise RefitError(f"the plan needs table {name!r}, which is not there." + nearest(name, tables))
         facts[name] = Facts(plan.tables[name], tables[name])
         facts[name].check_key()
-    t = prediction_times(plan, rows)
-    by_time = np.argsort(t, kind="stable")
-    found: dict[str, Any] = {}
-    encoder = Encoder(plan, rows)
-    for group in groups(plan):
-        found |= group_features(plan, group, facts[group.table], encoder, t, by_time)
-    made = finish(plan, Rows(plan.tables[plan.table], rows), found)
-    return pd.DataFrame({n: pd.Series(v, index=rows.index) if not isinstance(v, pd.Series) else v for n, v in made.items()}, index=rows.index)
+    return facts
+
+
+class Block:
+    """Where features are put: one (features, rows) block of float64, and columns of objects beside it."""
+
+    def __init__(self, plan: Plan, n: int):
+        self.plan, self.n = plan, n
+        self.numeric = [f.name for f in plan.features if f.kind == "numeric"]
+        self.values = np.empty((len(self.numeric), n))
+        place = {name: i for i, name in enumerate(self.numeric)}
+        self.made: dict[str, Any] = {}
+        for group in groups(plan):
+            for feature in group.features:
+                numeric = feature.name in place
+                name = feature.name
+                self.made[name] = self.values[place[name]] if numeric else np.full(n, np.nan, dtype=object)
+
+    def put(self, feature: Feature, rows: np.ndarray, values: np.ndarray) -> None:
+        self.made[feature.name][rows] = values
+
+    def frame(self, made: Mapping[str, Any], index: pd.Index) -> pd.DataFrame:
+        """All features in plan order, without copying the block."""
+        for i, name in enumerate(self.numeric):
+            if name not in self.made:
+                self.values[i] = made[name]
+        result = pd.DataFrame(self.values.T, index=index, columns=pd.Index(self.numeric), copy=False)
+        for i, feature in enumerate(self.plan.features):
+            if feature.kind != "numeric":
+                column = made[feature.name]
+                text = column if isinstance(column, pd.Series) else pd.Series(column, index=index)
+                result.insert(i, feature.name, text.astype("str"))
+        return result
 
 
 def check_zones(plan: Plan, tables: Mapping[str, pd.DataFrame], rows: pd.DataFrame) -> None:
@@ -120,8 +223,16 @@ class Encoder:
             row = np.where((row < 0) | (r < 0), -1, row * width + r)
             size *= width
             if size > 4 * (len(event) + len(row)) + 1000:
-                event, row, size = _dense(event, row)
+                event, row, size = dense(event, row)
         return event, row
+
+    def index(self, facts: Facts, on: tuple[tuple[str, str], ...], t: np.ndarray, by_time: np.ndarray) -> Index:
+        """The table's events and the rows by this key. A table without times is joined whatever the time."""
+        codes, row_codes = self.codes(facts, on)
+        if facts.table.event_time is None:
+            check_unique(facts, codes, on)
+            return Index(facts, codes, row_codes, np.ones(len(row_codes), np.int64), by_time)
+        return Index(facts, codes, np.where(t == MISSING, -1, row_codes), t, by_time)
 
     def _one(self, facts: Facts, mine: str, theirs: str) -> tuple[np.ndarray, np.ndarray, int]:
         name = facts.table.name
@@ -137,44 +248,56 @@ class Encoder:
         return self._done[name, mine, theirs]
 
 
-def _dense(event: np.ndarray, row: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
-    """Renumber codes from 0 without gaps."""
-    codes, names = pd.factorize(np.concatenate([event, row]))
-    codes = np.where(np.concatenate([event, row]) < 0, -1, codes).astype(np.int64)
-    return codes[: len(event)], codes[len(event) :], len(names)
+def check_unique(facts: Facts, codes: np.ndarray, on: tuple[tuple[str, str], ...]) -> None:
+    """Refuse a lookup in a table without times where a key has several rows: none of them is the newest."""
+    counts = np.bincount(codes[codes >= 0], minlength=1)
+    if counts.max() > 1:
+        rows = np.flatnonzero((codes >= 0) & (counts[codes] > 1))
+        raise RefitError(
+            f"{facts.table.name}: rows {some(rows.tolist())} share their key ({', '.join(c for _, c in on)}) with another "
+            "row, so a lookup has no one answer; remove the duplicates, or declare event_time"
+        )
 
 
-def group_features(
-    plan: Plan, group: Group, facts: Facts, encoder: Encoder, t: np.ndarray, by_time: np.ndarray
-) -> dict[str, Any]:
-    """The features of one group for all rows, by name, in the rows' order."""
-    codes, row_codes = encoder.codes(facts, group.on)
-    index = Index(facts, codes, row_codes, np.where(t == MISSING, MISSING + 1, t), by_time)
-    back = np.empty_like(index.rows)
-    back[index.rows] = np.arange(len(back))
-    windows: dict[tuple[str, Span], IndexedWindow] = {}
-    found: dict[str, Any] = {}
+def group_features(group: Group, facts: Facts, index: Index, t: np.ndarray, put: Put) -> None:
+    """Compute the features of one group for all rows; hand them to ``put`` in runs, with the rows they belong to."""
     for feature in group.features:
-        make = feature.make
-        if make["op"] == "lookup":
-            within = make["within"]
-            at = index.newest_event(Span.parse(within) if within else Span())[back]
-            found[feature.name] = _looked_up(facts, make["column"], feature.kind, at, t)
-            continue
-        span = Span.parse(make["window"])
-        if make["column"] is None:
-            p = index.positions(span)
-            found[feature.name] = (p.hi - p.lo).astype(np.float64)[back]
-            continue
-        primitive = parse_primitive(make["primitive"])
-        key = make["column"], span
-        if key not in windows:
-            windows[key] = IndexedWindow(index, index.column(make["column"]), index.positions(span))
-        result = primitive.compute(windows[key])[back]
-        if facts.table.columns[make["column"]] == "datetime":
-            result = in_hours(result, primitive.moment, t)
-        found[feature.name] = result
-    return found
+        if feature.make["op"] == "lookup":
+            within = feature.make["within"]
+            at = index.newest_event(Span.parse(within) if within else Span())
+            put(feature, index.rows, looked_up(facts, feature, at, t[index.rows]))
+    asked = [f for f in group.features if f.make["op"] == "aggregate"]
+    for begin in range(0, len(index.rows), RUN):
+        part = slice(begin, begin + RUN)
+        rows = index.rows[part]
+        windows: dict[tuple[str, Span], IndexedWindow] = {}
+        for feature in asked:
+            column, span = feature.make["column"], Span.parse(feature.make["window"])
+            if column is None:
+                p = index.positions(span)
+                put(feature, rows, p.hi[part] - p.lo[part])
+                continue
+            if (column, span) not in windows:
+                windows[column, span] = IndexedWindow(index, index.column(column), span, part)
+            primitive = parse_primitive(feature.make["primitive"])
+            value = primitive.compute(windows[column, span])
+            put(feature, rows, as_feature(facts, feature, primitive, value, windows[column, span].t))
+
+
+def as_feature(facts: Facts, feature: Feature, primitive: Primitive, value: np.ndarray, t: np.ndarray) -> np.ndarray:
+    """A primitive's result in the feature's form: moments in hours, categories by name."""
+    column = feature.make["column"]
+    if feature.kind != "numeric":
+        return named(value, facts.categories(column)[1])
+    return in_hours(value, primitive.moment, t) if facts.table.columns[column] == "datetime" else value
+
+
+def named(codes: np.ndarray, names: np.ndarray) -> np.ndarray:
+    """Category names (object) of float codes; NaN stays."""
+    result = np.full(len(codes), np.nan, dtype=object)
+    there = ~np.isnan(codes)
+    result[there] = names[codes[there].astype(np.int64)]
+    return result
 
 
 def in_hours(value: np.ndarray, moment: str | None, t: np.ndarray) -> np.ndarray:
@@ -184,11 +307,12 @@ def in_hours(value: np.ndarray, moment: str | None, t: np.ndarray) -> np.ndarray
     return value / HOUR if moment == "span" else value
 
 
-def _looked_up(facts: Facts, column: str, kind: str, at: np.ndarray, t: np.ndarray) -> Any:
-    """Values of a column at table positions (-1: none)."""
-    if kind != "numeric":
-        source = series(facts.frame, column, facts.table.name).astype("str")
-        return source.take(np.maximum(at, 0)).where(at >= 0).array if len(source) else np.full(len(at), np.nan)
-    values = facts.values(column)
-    result = np.where(at >= 0, values[np.maximum(at, 0)], np.nan) if len(values) else np.full(len(at), np.nan)
-    return in_hours(result, "moment", t) if facts.table.columns[column] == "datetime" else result
+def looked_up(facts: Facts, feature: Feature, at: np.ndarray, t: np.ndarray) -> np.ndarray:
+    """A column's values at table positions (-1: none)."""
+    column = feature.make["column"]
+    if not len(facts.frame):
+        return np.full(len(at), np.nan)
+    values = np.where(at >= 0, facts.values(column)[np.maximum(at, 0)], np.nan)
+    if feature.kind != "numeric":
+        return named(values, facts.categories(column)[1])
+    return in_hours(values, "moment", t) if facts.table.columns[column] == "datetime" else values

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.engine.dates import AUTO, part_names
 from tasks.engine.expression import Expression
-from tasks.engine.facts import Table, Time
+from tasks.engine.facts import Table, Time, never_sees_itself
 from tasks.engine.plan import Feature, Plan
 from tasks.engine.primitives import parse_primitive
 from tasks.errors import RefitError, nearest, some
@@ -137,7 +137,7 @@ def _same_kind(own: Table, mine: str, there: Table, other: str, where: str) -> N
 
 def _history(own: Table, there: Table, past: p.History, time: Time | None, where: str) -> list[Feature]:
     made = []
-    if own.name == there.name and not there.key and not _after(time, there.event_time):
+    if own.name == there.name and not there.key and not never_sees_itself(time, there.event_time):
         raise RefitError(
             f"data.tables.{own.name}.key: history over the problem's own table needs a key, by which a row's own event "
             "is left out; name the column that identifies a row"
@@ -164,6 +164,8 @@ def _history(own: Table, there: Table, past: p.History, time: Time | None, where
                             f"{where}.columns.{column}: {primitive.label!r} is for {some(primitive.kinds)} columns, "
                             f"and {column!r} is {kind}"
                         )
+                    if primitive.by_time and window.startswith("last "):
+                        raise RefitError(f"{where}.windows: {primitive.label!r} takes windows by time, not {window!r}")
                     result = KIND.get(kind, "numeric") if primitive.result == "value" else "numeric"
                     unit = f", {primitive.unit(kind)}" if primitive.unit(kind) else ""
                     made.append(
@@ -179,11 +181,6 @@ def _history(own: Table, there: Table, past: p.History, time: Time | None, where
 
 def _inside(column: str, argument: str | None, window: str) -> str:
     return ", ".join(part for part in (column, argument, window) if part is not None)
-
-
-def _after(time: Time | None, event: Time | None) -> bool:
-    """Whether an event can never be seen by its own row, by how the two times are defined."""
-    return bool(time and event and time.column == event.column and time.offset <= event.offset)
 
 
 def _span(window: str) -> str:

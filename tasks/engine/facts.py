@@ -42,6 +42,11 @@ class Table:
         return self.columns[column]
 
 
+def never_sees_itself(time: Time | None, event: Time | None) -> bool:
+    """Whether an event is always later than its own row's prediction time, by how the two are defined."""
+    return bool(time and event and time.column == event.column and time.offset <= event.offset)
+
+
 def series(frame: pd.DataFrame, column: str, table: str) -> pd.Series:
     if column not in frame.columns:
         raise RefitError(f"table {table!r} lacks column {column!r}." + nearest(column, map(str, frame.columns)))

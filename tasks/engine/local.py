@@ -14,13 +14,16 @@ from the same subtraction, bit by bit of the value (a wavelet matrix).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from tasks.engine.exact import Exact
 from tasks.engine.facts import Facts
+from tasks.engine.kernels import Wavelet, first_at, kth_rank, sliding_max, stabbing_max
 from tasks.engine.primitives.base import Term
 
 FOREVER = np.iinfo(np.int64).max
@@ -54,44 +57,84 @@ def sort_by_code(codes: np.ndarray, size: int) -> np.ndarray:
     return low[sort_by_code(codes[low] >> 16, (size >> 16) + 1)]
 
 
+def dense(event: np.ndarray, row: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+    """Renumber the codes of events and rows from 0 without gaps; -1 stays."""
+    both = np.concatenate([event, row])
+    codes, names = pd.factorize(both)
+    codes = np.where(both < 0, -1, codes).astype(np.int64)
+    return codes[: len(event)], codes[len(event) :], len(names)
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """Events of an index in some order within each key: their places in the index, and where each key begins."""
+
+    places: np.ndarray | None  # None: the index as it is
+    starts: np.ndarray  # (keys + 1,)
+
+
+@dataclass(frozen=True)
+class Positions:
+    """A window, row by row: what entered before ``hi``, without what left before ``lo``.
+
+    Where ``slices``, both sequences are the index itself and the window is ``[lo, hi)`` of it.
+    """
+
+    entering: Sequence
+    leaving: Sequence
+    lo: np.ndarray
+    hi: np.ndarray
+    slices: bool
+
+
 class Index:
     """The events of one table and the rows that ask, grouped by one key and sorted.
 
     ``codes`` and ``row_codes`` are key codes (-1: missing, matches nothing). Everything that a window returns is in
-    the order of :attr:`rows`: result ``i`` belongs to row ``rows[i]``.
+    the order of :attr:`rows`: result ``i`` belongs to row ``rows[i]``. ``by_time`` sorts the rows by ``t``.
     """
 
     def __init__(self, facts: Facts, codes: np.ndarray, row_codes: np.ndarray, t: np.ndarray, by_time: np.ndarray):
         self.facts = facts
         size = int(max(codes.max(initial=-1), row_codes.max(initial=-1))) + 1
         order = facts.order()
-        order = order[codes[order] >= 0] if len(codes) and codes.min() < 0 else order
-        grouped = sort_by_code(codes[order], size)
+        ordered = codes[order]
+        if len(ordered) and ordered.min() < 0:
+            order = order[ordered >= 0]
+            ordered = codes[order]
+        grouped = sort_by_code(ordered, size)
         self.events = order[grouped]  # positions in the table
-        self.codes = codes[self.events]
+        self.codes = ordered[grouped]
         self.event = facts.event[self.events]
         self.known = facts.known[self.events] if facts.known is not facts.event else self.event
-        self.starts = np.concatenate(([0], np.cumsum(np.bincount(self.codes, minlength=size + 1))))
-        asked = np.where(row_codes < 0, size, row_codes)[by_time]  # code `size` has no events
-        self.rows = by_time[sort_by_code(asked, size + 1)]
-        self.row_codes = np.where(row_codes < 0, size, row_codes)[self.rows]
+        self.starts = _starts(self.codes, size + 1)
+        asked = row_codes[by_time]
+        if len(asked) and asked.min() < 0:
+            asked = np.where(asked < 0, size, asked)  # a key that has no events
+        grouped = sort_by_code(asked, size + 1)
+        self.rows = by_time[grouped]
+        self.row_codes = asked[grouped]
+        self.row_starts = _starts(self.row_codes, size + 1)
         self.t = t[self.rows]
+        self.size = size + 1
+        self._asked = codes, row_codes, t, by_time
         self.in_order = bool(
             self.known is self.event or ((np.diff(self.known) >= 0) | (np.diff(self.codes) != 0)).all()
         )
+        self.whole = Sequence(None, self.starts)
         self._positions: dict[Span, Positions] = {}
+        self._leave: dict[Span, np.ndarray] = {}
         self._columns: dict[str, IndexedColumn] = {}
-
-    def before(self, codes: np.ndarray, times: np.ndarray, moments: np.ndarray) -> np.ndarray:
-        """Positions, in a sequence sorted by (code, time), of the first event of a row's key at or after ``moments``."""
-        base = np.sort(times)
-        rank, asked = np.searchsorted(base, times), np.searchsorted(base, moments)
-        width = len(base) + 1
-        return np.searchsorted(codes * width + rank, self.row_codes * width + asked)
+        self._blocks: dict[int, tuple[Index, Index]] = {}
 
     @cached_property
     def _known_before(self) -> np.ndarray:
-        return self.before(self.codes, self.known, self.t)
+        return first_at(self.starts, self.known, self.row_starts, self.t, 0)
+
+    @cached_property
+    def order_matrix(self) -> Any:
+        """Cache of wavelet matrices over the places of all events."""
+        return Ranked(self, np.arange(len(self.events)), len(self.events))
 
     def positions(self, span: Span) -> Positions:
         if span not in self._positions:
@@ -100,66 +143,127 @@ class Index:
 
     def _slices(self, span: Span) -> Positions:
         hi = self._known_before
-        start = self.starts[self.row_codes]
-        if span.last is not None:
-            lo = np.maximum(hi - span.last, start)
-        elif span.micros is None:
-            lo = start
+        if span.micros is not None:
+            lo = np.minimum(first_at(self.starts, self.event, self.row_starts, self.t, span.micros), hi)
         else:
-            lo = np.minimum(self.before(self.codes, self.event, self.t - span.micros), hi)
-        return Positions(None, None, lo, hi)
+            lo = self.starts[self.row_codes]
+            lo = lo if span.last is None else np.maximum(hi - span.last, lo)
+        return Positions(self.whole, self.whole, lo, hi, True)
 
     def _sequences(self, span: Span) -> Positions:
-        if span.last is not None:
-            leave = self._pushed_out(span.last)
-        else:
-            leave = np.full(len(self.event), FOREVER) if span.micros is None else self.event + span.micros
+        leave = self.leave(span)
         seen = np.flatnonzero(self.known < leave)
+        starts = _starts(self.codes[seen], self.size)
         entering = seen[np.lexsort((self.known[seen], self.codes[seen]))]
         leaving = seen[np.lexsort((leave[seen], self.codes[seen]))]
-        hi = self.before(self.codes[entering], self.known[entering], self.t)
-        lo = self.before(self.codes[leaving], leave[leaving], self.t)
-        return Positions(entering, leaving, lo, hi)
+        hi = first_at(starts, self.known[entering], self.row_starts, self.t, 0)
+        lo = first_at(starts, leave[leaving], self.row_starts, self.t, 0)
+        return Positions(Sequence(entering, starts), Sequence(leaving, starts), lo, hi, False)
+
+    def leave(self, span: Span) -> np.ndarray:
+        """int64 µs: the last moment at which each event is still in view."""
+        if span not in self._leave:
+            if span.last is not None:
+                self._leave[span] = self._pushed_out(span.last)
+            else:
+                always = span.micros is None
+                self._leave[span] = np.full(len(self.event), FOREVER) if always else self.event + span.micros
+        return self._leave[span]
 
     def _pushed_out(self, n: int) -> np.ndarray:
         """When each event stops being among the newest n: the n-th smallest known-at time of the newer events.
 
-        Running minima from the newest event backwards: the smallest, then the smallest of what that one let go, and so on.
+        Running minima from the newest event backwards: the smallest, then the smallest of what that one let go, and so
+        on. Keys are kept apart by ranks that fall from key to key.
         """
-        result = np.empty(len(self.known), np.int64)
-        for a, b in zip(self.starts[:-1], self.starts[1:], strict=True):
-            arriving = self.known[a:b][::-1]
-            for _ in range(n):
-                least = np.minimum.accumulate(np.concatenate(([FOREVER], arriving)))
-                arriving = np.maximum(least[:-1], arriving)
-            result[a:b] = least[:-1][::-1]
-        return result
+        ranked = np.unique(self.known)
+        width = len(ranked) + 1
+        backwards = self.codes[::-1]
+        floor = backwards * width  # falls from key to key
+        arriving = np.searchsorted(ranked, self.known[::-1]) + floor
+        nothing = floor + width - 1
+        fresh = np.concatenate(([True], np.diff(backwards) != 0))[: len(arriving)]
+        shown = nothing
+        for _ in range(n):
+            least = np.minimum.accumulate(arriving)
+            before = np.empty_like(least)
+            before[1:] = least[:-1]
+            shown = np.where(fresh, nothing, before) if len(before) else before
+            arriving = np.maximum(shown, arriving)
+        at = (shown - floor)[::-1]
+        return np.append(ranked, FOREVER)[at]
 
     def newest_event(self, span: Span) -> np.ndarray:
         """Table position of the newest event in each window; -1 where there is none."""
         if not len(self.events):
             return np.full(len(self.rows), -1)
         p = self.positions(span)
-        return np.where(p.hi > p.lo, self.events[np.maximum(p.hi - 1, 0)], -1)
+        n = p.hi - p.lo
+        if p.slices:
+            place = np.maximum(p.hi - 1, 0)
+        else:
+            place = np.where(n > 0, self.order_matrix.kth(p, np.maximum(n - 1, 0), slice(None)), 0)
+        return np.where(n > 0, self.events[place], -1)
 
     def column(self, name: str) -> IndexedColumn:
         if name not in self._columns:
             self._columns[name] = IndexedColumn(self, name)
         return self._columns[name]
 
+    def blocks(self, length: int) -> tuple[Index, Index]:
+        """The same events by key and time block, asked for the block that holds ``t - 1``, and for the one before."""
+        if length not in self._blocks:
+            codes, row_codes, t, by_time = self._asked
+            event, asked = self.facts.event // length, (t - 1) // length
+            first = min(int(event.min(initial=0)), int(asked.min(initial=0))) - 1
+            width = max(int(event.max(initial=0)), int(asked.max(initial=0))) - first + 1
+            if self.size * width >= 1 << 62:
+                event, asked, width = dense(np.maximum(event - first, 0), np.maximum(asked - first, 0))
+                first = 0
+            both = []
+            for back in (0, 1):
+                e = np.where(codes < 0, -1, codes * width + event - first)
+                r = np.where(row_codes < 0, -1, row_codes * width + asked - first - back)
+                e, r, _ = dense(e, r)
+                both.append(Index(self.facts, e, r, t, by_time))
+            self._blocks[length] = both[0], both[1]
+        return self._blocks[length]
 
-@dataclass(frozen=True)
-class Positions:
-    """Where a window's events lie: ``[lo, hi)`` of the index (no sequences), or entered before ``hi`` and not left before ``lo``."""
+    @cached_property
+    def place_of_row(self) -> np.ndarray:
+        """Inverse of :attr:`rows`."""
+        back = np.empty_like(self.rows)
+        back[self.rows] = np.arange(len(back))
+        return back
 
-    entering: np.ndarray | None
-    leaving: np.ndarray | None
-    lo: np.ndarray
-    hi: np.ndarray
+
+def _starts(codes: np.ndarray, size: int) -> np.ndarray:
+    return np.concatenate(([0], np.cumsum(np.bincount(codes, minlength=size))))
+
+
+class Ranked:
+    """Order statistics of small integers (ranks) of an index's events; ``size`` is one more than the largest."""
+
+    def __init__(self, index: Index, ranks: np.ndarray, size: int):
+        self.index, self.ranks, self.size = index, ranks, size
+        self._matrices: dict[int, Wavelet] = {}
+
+    def _matrix(self, sequence: Sequence) -> Wavelet:
+        if id(sequence) not in self._matrices:
+            ranks = self.ranks if sequence.places is None else self.ranks[sequence.places]
+            self._matrices[id(sequence)] = Wavelet(ranks, self.size)
+        return self._matrices[id(sequence)]
+
+    def kth(self, p: Positions, k: np.ndarray, part: slice) -> np.ndarray:
+        lo, hi = p.lo[part], p.hi[part]
+        if p.slices:
+            return kth_rank([(self._matrix(p.entering), lo, hi)], k)
+        start = p.entering.starts[self.index.row_codes[part]]
+        return kth_rank([(self._matrix(p.entering), start, hi), (self._matrix(p.leaving), start, lo)], k)
 
 
 class IndexedColumn:
-    """A column's values in the order of an index, with whatever is derived from them."""
+    """A column's values in the order of an index, with whatever is derived from them (cached)."""
 
     def __init__(self, index: Index, name: str):
         self.index, self.name = index, name
@@ -168,9 +272,10 @@ class IndexedColumn:
         self.complete = not self.missing.any()
         self._terms: dict[Term, Exact] = {}
         self._sums: dict[tuple[Term, int], Exact] = {}
+        self._made: dict[Any, np.ndarray] = {}
 
     def x(self) -> Exact:
-        return Exact.from_floats(self.values)
+        return self.term(_values)
 
     def present(self) -> Exact:
         return Exact.from_ints((~self.missing).astype(np.int64), 1)
@@ -180,82 +285,237 @@ class IndexedColumn:
 
     def equals(self, category: str) -> Exact:
         names = self.index.facts.categories(self.name)[1]
-        return Exact.from_ints((self.values == np.searchsorted(names, category)).astype(np.int64), 1)
+        code = np.searchsorted(names, category) if len(names) else 0
+        if code >= len(names) or names[code] != category:
+            return Exact.from_ints(np.zeros(len(self.values), np.int64), 0)
+        return Exact.from_ints((self.values == code).astype(np.int64), 1)
 
     def term(self, term: Term) -> Exact:
         if term not in self._terms:
             self._terms[term] = term(self)
         return self._terms[term]
 
-    def sums(self, term: Term, sequence: np.ndarray | None) -> Exact:
-        """Prefix sums of a term along the index, or along a sequence of its events."""
+    def sums(self, term: Term, sequence: Sequence) -> Exact:
+        """Prefix sums of a term along a sequence."""
         key = (term, id(sequence))
         if key not in self._sums:
             values = self.term(term)
-            self._sums[key] = (values if sequence is None else values.take(sequence)).prefix()
+            self._sums[key] = (values if sequence.places is None else values.take(sequence.places)).prefix()
         return self._sums[key]
 
+    def cached(self, key: Any, make: Callable[[], Any]) -> Any:
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
 
-def present(column: IndexedColumn) -> Exact:
-    return column.present()
+    @cached_property
+    def levels(self) -> np.ndarray:
+        """The distinct values, ascending."""
+        return np.unique(self.values[~self.missing])
+
+    @cached_property
+    def ranks(self) -> np.ndarray:
+        """Place of each value among :attr:`levels`; one more than the last for a missing one."""
+        return np.where(self.missing, len(self.levels), np.searchsorted(self.levels, self.values))
+
+    @cached_property
+    def by_value(self) -> Ranked:
+        return Ranked(self.index, self.ranks, len(self.levels) + 1)
+
+    @cached_property
+    def by_age(self) -> Ranked:
+        places = np.arange(len(self.values))
+        return Ranked(self.index, np.where(self.missing, len(places), places), len(places) + 1)
 
 
-class Extremes:
-    """Largest value of any slice, from maxima over all runs of 2^j values (a sparse table); NaN counts as smallest."""
-
-    def __init__(self, values: np.ndarray):
-        self.levels = [np.where(np.isnan(values), -np.inf, values)]
-
-    def largest(self, lo: np.ndarray, hi: np.ndarray) -> np.ndarray:
-        length = hi - lo
-        level = np.frexp(np.maximum(length, 1).astype(np.float64))[1] - 1
-        result = np.full(len(lo), np.nan)
-        for j in range(int(level.max(initial=0)) + 1):
-            if j == len(self.levels):
-                below = self.levels[-1]
-                self.levels.append(np.maximum(below[: -(1 << j - 1)], below[1 << j - 1 :]))
-            at = np.flatnonzero((level == j) & (length > 0))
-            table = self.levels[j]
-            result[at] = np.maximum(table[lo[at]], table[hi[at] - (1 << j)])
-        return result
+def _values(column: Any) -> Exact:
+    return Exact.from_floats(column.values)
 
 
-@dataclass
+def _present(column: Any) -> Exact:
+    return column.present()  # type: ignore[no-any-return]
+
+
 class IndexedWindow:
-    """:class:`~tasks.engine.primitives.base.Window` over an index."""
+    """:class:`~tasks.engine.primitives.base.Window` over a run of an index's rows (``part``)."""
 
-    index: Index
-    column: IndexedColumn
-    positions: Positions
-    n: np.ndarray = field(init=False)
-
-    def __post_init__(self) -> None:
-        if self.column.complete:
-            self.n = self.positions.hi - self.positions.lo
-        else:
-            self.n = self.sum(present).digits[0]  # type: ignore[arg-type]
-
-    @property
-    def t(self) -> np.ndarray:
-        return self.index.t
+    def __init__(self, index: Index, column: IndexedColumn, span: Span, part: slice):
+        self.index, self.column, self.span, self.part = index, column, span, part
+        self.positions = index.positions(span)
+        self.lo, self.hi = self.positions.lo[part], self.positions.hi[part]
+        self.t = index.t[part]
+        self.n = self.hi - self.lo if column.complete else self.sum(_present).digits[0]
 
     def sum(self, term: Term) -> Exact:
         p = self.positions
-        return self.column.sums(term, p.entering).take(p.hi) - self.column.sums(term, p.leaving).take(p.lo)
+        return self.column.sums(term, p.entering).take(self.hi) - self.column.sums(term, p.leaving).take(self.lo)
+
+    def blocks(self, term: Term, length: int) -> tuple[Exact, Exact]:
+        rows = self.index.rows[self.part]
+        found = []
+        for index in self.index.blocks(length):
+            p, column, at = index.positions(self.span), index.column(self.column.name), index.place_of_row[rows]
+            found.append(column.sums(term, p.entering).take(p.hi[at]) - column.sums(term, p.leaving).take(p.lo[at]))
+        return found[0], found[1]
 
     def kth(self, k: np.ndarray) -> np.ndarray:
-        p = self.positions
-        if p.entering is None and np.array_equal(k, self.n - 1):
-            result = Extremes(self.column.values).largest(p.lo, p.hi)
-        elif p.entering is None and not k.any():
-            result = -Extremes(-self.column.values).largest(p.lo, p.hi)
+        p, part, column = self.positions, self.part, self.column
+        out = (k < 0) | (k >= self.n)
+        if p.slices and np.array_equal(k, self.n - 1):
+            result = column.cached(("max", self.span), lambda: sliding_max(column.values, p.lo, p.hi))[part].copy()
+        elif p.slices and not k.any():
+            result = -column.cached(("min", self.span), lambda: sliding_max(-column.values, p.lo, p.hi))[part]
+        elif not len(column.levels):
+            result = np.full(len(k), np.nan)
         else:
-            raise NotImplementedError
-        result[(k < 0) | (k >= self.n)] = np.nan
-        return result
+            rank = column.by_value.kth(p, np.where(out, 0, k), part)
+            result = column.levels[np.where(out, 0, rank)]
+        result[out] = np.nan
+        return result + 0.0  # no negative zero
+
+    def _newest_place(self, k: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Place in the index of the k-th newest event with a value, and where there is none."""
+        out = (k < 0) | (k >= self.n)
+        column = self.column
+        if not len(column.values):
+            return np.zeros(len(k), np.int64), np.ones(len(k), bool)
+        if self.positions.slices:
+            if column.complete:
+                place = self.hi - 1 - k
+            else:
+                there = column.cached("there", lambda: np.flatnonzero(~column.missing))
+                seen = column.sums(_present, self.positions.entering).digits[0][self.hi]
+                place = there[np.where(out, 0, seen - 1 - k)] if len(there) else k
+        else:
+            place = column.by_age.kth(self.positions, np.where(out, 0, self.n - 1 - k), self.part)
+        return np.where(out, 0, place), out
 
     def newest(self, k: np.ndarray) -> np.ndarray:
-        raise NotImplementedError
+        place, out = self._newest_place(k)
+        return np.where(out, np.nan, self.column.values[place] if len(self.column.values) else np.nan)
+
+    def newest_time(self) -> np.ndarray:
+        place, out = self._newest_place(np.zeros_like(self.n))
+        return np.where(out, np.nan, self.index.event[place] if len(self.index.event) else np.nan)
+
+    def distinct(self) -> np.ndarray:
+        def make() -> np.ndarray:
+            """Each value is in view during a union of intervals; count those begun and those ended."""
+            index, column = self.index, self.column
+            known, leave, ranks = index.known, index.leave(self.span), column.ranks
+            at = np.flatnonzero(~column.missing & (known < leave))
+            at = at[np.lexsort((known[at], ranks[at], index.codes[at]))]
+            if not len(at):
+                return np.zeros(len(index.rows), np.int64)
+            fresh = np.concatenate(([True], (np.diff(ranks[at]) != 0) | (np.diff(index.codes[at]) != 0)))
+            ends = np.unique(leave[at], return_inverse=True)
+            group = np.cumsum(fresh) - 1
+            until = ends[0][np.maximum.accumulate(ends[1] + group * len(ends[0])) - group * len(ends[0])]
+            begins = fresh | np.concatenate(([True], known[at][1:] > until[:-1]))
+            begun, ended = at[begins], until[np.append(begins[1:], True)]
+            return self._passed(index.codes[begun], known[begun]) - self._passed(index.codes[begun], ended)
+
+        result: np.ndarray = self.column.cached(("distinct", self.span), make)[self.part]
+        return result
+
+    def _passed(self, codes: np.ndarray, moments: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+        """For every row of the index: how many (or the sum of the weights) of its key's moments lie before t."""
+        order = np.lexsort((moments, codes))
+        starts = _starts(codes, self.index.size)
+        at = first_at(starts, moments[order], self.index.row_starts, self.index.t, 0)
+        begin = starts[self.index.row_codes]
+        if weights is None:
+            return at - begin
+        total = np.concatenate(([0], np.cumsum(weights[order])))
+        return total[at] - total[begin]
+
+    def _changes(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Every change of how often a value is in view: key code, value rank, moment, count after it.
+
+        Sorted by code, rank and moment; a change at a moment holds for rows after it.
+        """
+
+        def make() -> tuple[np.ndarray, ...]:
+            index, column = self.index, self.column
+            leave = index.leave(self.span)
+            at = np.flatnonzero(~column.missing & (index.known < leave))
+            codes, ranks = np.tile(index.codes[at], 2), np.tile(column.ranks[at], 2)
+            moments = np.concatenate([index.known[at], leave[at]])
+            step = np.repeat([1, -1], len(at))
+            order = np.lexsort((step, moments, ranks, codes))
+            codes, ranks, moments = codes[order], ranks[order], moments[order]
+            return codes, ranks, moments, np.cumsum(step[order])  # each value's steps sum to zero
+
+        result: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+        result = self.column.cached(("changes", self.span), make)
+        return result
+
+    def spread(self, weigh: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        def make() -> np.ndarray:
+            codes, _, moments, count = self._changes()
+            after = weigh(count)
+            return self._passed(codes, moments, np.diff(after, prepend=0))
+
+        result: np.ndarray = self.column.cached(("spread", weigh, self.span), make)[self.part]
+        return result
+
+    def mode(self) -> np.ndarray:
+        def make() -> np.ndarray:
+            """From one change to the next a value has one count; the row takes the best of those around it."""
+            index, column = self.index, self.column
+            codes, ranks, moments, count = self._changes()
+            if not len(codes):
+                return np.full(len(index.rows), np.nan)
+            width = len(column.levels)
+            order = np.lexsort((moments, codes))
+            after = np.empty_like(order)  # first row after each moment
+            after[order] = _rows_after(index, codes[order], moments[order])
+            until = np.append(after[1:], 0)
+            slices = count > 0  # a count above zero is always followed by a change of the same value
+            best = stabbing_max(
+                after[slices], until[slices], (count * width + width - 1 - ranks)[slices], len(index.rows)
+            )
+            return np.where(best < 0, np.nan, column.levels[width - 1 - best % width])
+
+        result: np.ndarray = self.column.cached(("mode", self.span), make)[self.part]
+        return result
+
+    def newer(self, marked: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        column, index = self.column, self.index
+        flags = column.cached(("marked", marked), lambda: ~column.missing & marked(column.values))
+        if self.positions.slices:
+            places = np.arange(len(flags))
+            last = column.cached(("last", marked), lambda: np.maximum.accumulate(np.where(flags, places, -1)))
+            at = last[np.maximum(self.hi - 1, 0)] if len(flags) else np.full(len(self.hi), -1)
+            found = (at >= self.lo) & (self.hi > self.lo)
+            after = np.where(found, at + 1, self.lo)
+            total = column.sums(_present, self.positions.entering).digits[0]
+            return np.where(found, total[self.hi] - total[after], np.nan)
+
+        def newer_than_marked(values: np.ndarray, ages: np.ndarray) -> float:
+            at = np.flatnonzero(marked(values))
+            return float(len(values) - 1 - at[-1]) if len(at) else np.nan
+
+        del index
+        return self.each(newer_than_marked)
 
     def each(self, function: Callable[[np.ndarray, np.ndarray], float]) -> np.ndarray:
-        raise NotImplementedError
+        index, values = self.index, self.column.values
+        result = np.empty(len(self.t))
+        leave = None if self.positions.slices else index.leave(self.span)
+        for i, t in enumerate(self.t.tolist()):
+            if leave is None:
+                places = slice(self.lo[i], self.hi[i])
+                seen = ~self.column.missing[places]
+            else:
+                code = index.row_codes[self.part][i]
+                places = slice(index.starts[code], index.starts[code + 1])
+                seen = ~self.column.missing[places] & (index.known[places] < t) & (t <= leave[places])
+            result[i] = function(values[places][seen], t - index.event[places][seen])
+        return result
+
+
+def _rows_after(index: Index, codes: np.ndarray, moments: np.ndarray) -> np.ndarray:
+    """First row of each code whose time is after the moment; the arguments are sorted by (code, moment)."""
+    starts = _starts(codes, index.size)
+    return first_at(index.row_starts, index.t, starts, np.minimum(moments, FOREVER - 1) + 1, 0)

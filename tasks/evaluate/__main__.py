@@ -10,15 +10,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tasks.evaluate.candidates import SPLITS, Candidate, score_columns, scores_of, splits_of
+from tasks.ensembles import combine
+from tasks.errors import RefitError, nearest, some
+from tasks.evaluate.candidates import SPLITS, Candidate, Split, score_columns, scores_of, splits_of
 from tasks.evaluate.choice import baseline_scores, choose, describe, threshold_of
 from tasks.evaluate.curves import confusion, curves
+from tasks.evaluate.diagnosis import diagnose, histories, validation_curves
+from tasks.evaluate.explain import explain
+from tasks.evaluate.learning import learning_curve, training_value
 from tasks.evaluate.rows import notable
 from tasks.evaluate.slices import Rows, declared, weak
+from tasks.families import load_model
 from tasks.files import read_json, read_table, replacing_dir, write_json, write_table
-from tasks.metrics import measurer, metric_names, report
+from tasks.metrics import measure, measurer, metric_names, report
 from tasks.metrics.intervals import bootstrap_intervals
-from tasks.params import load
+from tasks.params import Params, load
 
 DATA = Path("data")
 
@@ -29,53 +35,138 @@ def main() -> None:
     summary = read_json(DATA / "features" / "summary.json")
     features = read_table(DATA / "features" / "features.parquet")
     kind, classes = problem.kind, list(summary["classes"])
-    names = [f["name"] for f in summary["features"]]
+    kinds = {f["name"]: f["kind"] for f in summary["features"]}
+    names = list(kinds)
     splits = splits_of(features, kind, classes)
     columns = score_columns(kind, classes)
-    candidates = []
-    for family in params.models:
-        folder = DATA / "models" / family
-        scores = scores_of(family, read_table(folder / "predictions.parquet"), splits, columns)
-        candidates.append(Candidate(family, scores, read_json(folder / "candidate.json")))
+    candidates = read_candidates(params, splits, columns)
     best, values = choose(candidates, splits, params)
     threshold = threshold_of(best.scores["valid"], splits["valid"].y, params)
     cut = 0.5 if threshold is None else threshold
     for family, value in values.items():
-        stage.log(f"{family}: {problem.metric} {value['valid']:.4f} on validation rows, {value['test']:.4f} on test rows")
+        stage.log(
+            f"{family}: {problem.metric} {value['valid']:.4f} on validation rows, {value['test']:.4f} on test rows"
+        )
 
-    y_train = features.loc[features["__split__"] == "train", "__target__"].to_numpy(dtype=float)
+    parts = {name: features[features["__split__"] == name].reset_index(drop=True) for name in ("train", *SPLITS)}
+    y_train = parts["train"]["__target__"].to_numpy(dtype=float)
     constant = {name: baseline_scores(y_train, kind, len(classes), len(split.y)) for name, split in splits.items()}
     metrics = measure_all(candidates, best, splits, constant, params, cut)
     choice = describe(best, values, params, threshold, metrics["baseline"]["test"][problem.metric])
     stage.log(choice["reason"])
 
-    parts = {name: features[features["__split__"] == name].reset_index(drop=True) for name in SPLITS}
     seen = {name: Rows(parts[name][names], splits[name].y, best.scores[name]) for name in SPLITS}
-    test = splits["test"]
+    test, scores = splits["test"], best.scores["test"]
+    unknown = [c for c in params.evaluation.slices if c not in kinds]
+    if unknown:
+        raise RefitError(f"evaluation.slices: {some(unknown)} are not features.{nearest(unknown[0], names)}")
     slices = {
         "loss": "squared error of the prediction" if kind == "regression" else "squared error of the probabilities",
         "metric": problem.metric,
         "declared": declared(seen["valid"], seen["test"], list(params.evaluation.slices), problem.metric, kind, cut),
         "weak": weak(seen["valid"], seen["test"], names, problem.metric, kind, cut),
     }
+    errors = notable(parts["test"][names], test.rows, test.y, scores, classes)
     with replacing_dir(DATA / "evaluation") as out:
         write_json(out / "choice.json", choice)
         write_json(out / "metrics.json", metrics)
         write_table(out / "predictions.parquet", predictions(best, splits, columns))
-        write_json(out / "curves.json", curves(test.y, best.scores["test"], kind, classes, params.training.cost))
+        write_json(out / "curves.json", curves(test.y, scores, kind, classes, params.training.cost))
         if kind != "regression":
-            write_json(out / "confusion.json", confusion(test.y, best.scores["test"], classes, threshold))
+            write_json(out / "confusion.json", confusion(test.y, scores, classes, threshold))
         write_json(out / "slices.json", slices)
-        write_json(out / "rows.json", notable(parts["test"][names], test.rows, test.y, best.scores["test"], classes))
-    stage.log(f"test rows: {len(test.y):,}; {problem.metric} {choice['test']:.4f}, without a model {choice['baseline']}")
+        write_json(out / "rows.json", errors)
+        if params.evaluation.explain:
+            models = [load_model(DATA / "models" / member / "model") for member in choice["members"]]
+            write_json(out / "learning.json", learn(models, choice, candidates, parts, kinds, metrics, params, cut))
+            at = {int(row): i for i, row in enumerate(test.rows)}
+            chosen = list(dict.fromkeys(at[e["row"]] for group in errors.values() for e in group[:5]))
+            why = explain(
+                models, choice["weights"], parts["test"][names], test.rows, parts["train"][names], chosen, kind,
+                params.seed,
+            )  # fmt: skip
+            write_json(out / "explain.json", why)
+    without = choice["baseline"]
+    said = f", without a model {without:.4f}" if without is not None else ""
+    stage.log(f"test rows: {len(test.y):,}; {problem.metric} {choice['test']:.4f}{said}")
+
+
+def read_candidates(params: Params, splits: dict[str, Split], columns: list[str]) -> list[Candidate]:
+    """The families' candidates, and their ensemble where one is asked for and is better on validation rows."""
+    out = []
+    for family in params.models:
+        folder = DATA / "models" / family
+        scores = scores_of(family, read_table(folder / "predictions.parquet"), splits, columns)
+        out.append(Candidate(family, scores, read_json(folder / "candidate.json")))
+    if not params.training.ensembles:
+        return out
+    problem = params.problem
+    found = combine(
+        {c.family: c.scores["valid"] for c in out},
+        splits["valid"].y,
+        problem.kind,
+        problem.metric,
+        params.training.ensembles,
+        params.seed,
+    )
+    if found["method"] == "single":
+        stage.log(f"no ensemble is better on the validation rows than {found['single']['family']} alone")
+        return out
+    by_name = {c.family: c.scores for c in out}
+    mixed = {
+        name: np.asarray(sum(w * by_name[m][name] for m, w in zip(found["members"], found["weights"], strict=True)))
+        for name in splits
+    }
+    single = found["single"]
+    info = {
+        "members": found["members"],
+        "weights": found["weights"],
+        "reason": f"the ensemble by {found['method']} of {', '.join(found['members'])} has a {problem.metric} of "
+        f"{found['tried'][found['method']]:.4g} on validation rows that its weights were not fitted on; the best single "
+        f"candidate is {single['family']} ({single['value']:.4g}).",
+    }
+    return [*out, Candidate(found["method"], mixed, info)]
+
+
+def learn(models: list[Any], choice: dict[str, Any], candidates: list[Candidate], parts: dict[str, pd.DataFrame],
+          kinds: dict[str, str], metrics: dict[str, Any], params: Params, cut: float) -> dict[str, Any]:  # fmt: skip
+    """``learning.json``: loss curves and validation curves of all families, the learning curve and the diagnosis."""
+    problem, names = params.problem, list(kinds)
+    rows = {name: (part[names], part["__target__"].to_numpy(dtype=float)) for name, part in parts.items()}
+    weights = np.asarray(choice["weights"]) / sum(choice["weights"])
+    train = training_value(models, weights, *rows["train"], problem.metric, problem.kind, cut, params.seed)
+    leading = choice["members"][int(np.argmax(weights))]
+    about = next(c for c in candidates if c.family == leading)
+    classes = 0 if problem.kind == "regression" else about.scores["valid"].shape[1]
+    full = measure(problem.metric, rows["valid"][1], about.scores["valid"], problem.kind, cut)
+    used = {f: kinds[f] for f in about.info.get("features", names)}
+    small = {name: (rows[name][0][list(used)], rows[name][1]) for name in ("train", "valid")}
+    curve = learning_curve(
+        leading, about.info["params"], small["train"], small["valid"], params, classes, used, full, cut
+    )
+    base = metrics["baseline"]["valid"][problem.metric]
+    said = None
+    if base is not None and np.isfinite(train):
+        bounds = metrics["choice"]["test_interval"][problem.metric]
+        interval = (bounds[0], bounds[1]) if bounds else None
+        said = diagnose(problem.metric, train, choice["valid"], choice["test"], base, interval, curve)
+        for line in said["said"]:
+            stage.log(line)
+    trials = {f: DATA / "tuning" / f / "trials.json" for f in params.models}
+    return {
+        "diagnosis": said,
+        "learning_curve": {"family": leading, "metric": problem.metric, "points": curve},
+        "loss": {c.family: histories(c.info) for c in candidates if c.family in params.models},
+        "validation_curves": {f: validation_curves(read_json(p)) for f, p in trials.items() if p.exists()},
+    }
 
 
 def measure_all(
     candidates: list[Candidate],
     best: Candidate,
-    splits: dict[str, Any],
+    splits: dict[str, Split],
     constant: dict[str, np.ndarray],
-    params: Any,
+    params: Params,
     cut: float,
 ) -> dict[str, Any]:
     """``metrics.json``: every metric of every candidate, the choice with intervals, and the baseline."""
@@ -105,7 +196,7 @@ def measure_all(
     return out
 
 
-def predictions(best: Candidate, splits: dict[str, Any], columns: list[str]) -> pd.DataFrame:
+def predictions(best: Candidate, splits: dict[str, Split], columns: list[str]) -> pd.DataFrame:
     """``predictions.parquet``: the choice's scores and the truth, validation rows first."""
     parts = []
     for name, split in splits.items():

@@ -112,7 +112,9 @@ def residuals(y: np.ndarray, p: np.ndarray) -> dict[str, Any]:
     }
 
 
-def curves(y: np.ndarray, scores: np.ndarray, kind: str, classes: list[str], cost: tuple[float, float]) -> dict[str, Any]:
+def curves(
+    y: np.ndarray, scores: np.ndarray, kind: str, classes: list[str], cost: tuple[float, float]
+) -> dict[str, Any]:
     """All curves of the kind of problem. Multiclass: one curve a class, that class against the others."""
     if kind == "regression":
         return {"residuals": residuals(y, scores)}

@@ -11,8 +11,9 @@ import pandas as pd
 def _values(X: pd.DataFrame, at: np.ndarray) -> list[dict[str, Any]]:
     """Feature values of rows as JSON: a missing one is None."""
     part = X.iloc[at]
-    columns = {c: [None if pd.isna(v) else v for v in part[c].tolist()] for c in X}
-    return [{c: columns[c][i] for c in X} for i in range(len(at))]
+    names = [str(c) for c in X]
+    columns = {c: [None if pd.isna(v) else v for v in part[c].tolist()] for c in names}
+    return [{c: columns[c][i] for c in names} for i in range(len(at))]
 
 
 def notable(

@@ -7,6 +7,7 @@ flatter itself; the tests are corrected for their number (Holm).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -45,8 +46,9 @@ def bands(valid: pd.DataFrame, test: pd.DataFrame, column: str) -> tuple[np.ndar
     a, b = valid[column], test[column]
     if pd.api.types.is_numeric_dtype(a):
         known = a.to_numpy(dtype=float)
-        cuts = np.unique(np.quantile(known[np.isfinite(known)], np.linspace(0, 1, BINS + 1)[1:-1])) if len(known) else []
-        values = np.unique(known[np.isfinite(known)])
+        known = known[np.isfinite(known)]
+        cuts = np.unique(np.quantile(known, np.linspace(0, 1, BINS + 1)[1:-1])) if len(known) else np.zeros(0)
+        values = np.unique(known)
         if len(values) <= BINS:
             names = [f"= {v:.6g}" for v in values]
             codes = [np.searchsorted(values, x.to_numpy(dtype=float)).clip(0, len(values) - 1) for x in (a, b)]
@@ -54,7 +56,7 @@ def bands(valid: pd.DataFrame, test: pd.DataFrame, column: str) -> tuple[np.ndar
         else:
             edges = [f"{c:.6g}" for c in cuts]
             names = [f"≤ {edges[0]}"]
-            names += [f"{low} to {high}" for low, high in zip(edges, edges[1:], strict=False)]
+            names += [f"{low} to {high}" for low, high in pairwise(edges)]
             names += [f"> {edges[-1]}"]
             codes = [np.searchsorted(cuts, x.to_numpy(dtype=float), side="left") for x in (a, b)]
     else:
@@ -136,7 +138,9 @@ def weak(valid: Rows, test: Rows, columns: list[str], metric: str, kind: str, th
     return sorted(out, key=lambda item: (item["p_holm"], -item["loss"] + item["loss_elsewhere"]))
 
 
-def declared(valid: Rows, test: Rows, columns: list[str], metric: str, kind: str, threshold: float) -> list[dict[str, Any]]:
+def declared(
+    valid: Rows, test: Rows, columns: list[str], metric: str, kind: str, threshold: float
+) -> list[dict[str, Any]]:
     """Every band of the declared features, with the two-sided test of its loss against the others', Holm-corrected."""
     from scipy.stats import norm
 

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import numpy as np
 import pandas as pd
+from safetensors import SafetensorError
 
 from tasks.encoding import Encoder
 from tasks.errors import RefitError, nearest, some
@@ -25,7 +26,10 @@ FORMATS = {
     "linear": "tasks.families._sklearn:Linear",
     "skops": "tasks.families._sklearn:Estimator",
     "xgboost": "tasks.families.xgboost:Booster",
+    "lightgbm": "tasks.families.lightgbm:Booster",
     "network": "tasks.families._net:Net",
+    "additive": "tasks.families.gam:Additive",
+    "mixed": "tasks.families.mixed_effects:Mixed",
 }
 
 
@@ -51,6 +55,14 @@ def check_kind(name: str, kind: str) -> None:
             f"models.{name}: serves {some(find_family(name).KINDS)}, and problem.kind is {kind!r}. "
             f"Families for {kind}: {some(able, 40)}."
         )
+
+
+def resolved(name: str, params: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The family that is really fitted: ``auto`` carries its choice in the parameter ``family``."""
+    if name != "auto":
+        return name, params
+    rest = dict(params)
+    return str(rest.pop("family")), rest
 
 
 def threads() -> int:
@@ -148,6 +160,7 @@ class Model:
     encoder: Encoder
     fitted: Fitted
     calibration: Calibration | None = None
+    params: dict[str, Any] = field(default_factory=dict)
 
     @property
     def history(self) -> dict[str, list[float]]:
@@ -203,11 +216,12 @@ def fit_family(
     RefitError
         If the family does not serve the kind, or cannot be fitted on such rows.
     """
+    name, params = resolved(name, params)
     prepared = prepare(
         name, X, y, X_valid, y_valid, kind, classes, kinds=kinds, encode=encode, imbalance=imbalance, seed=seed
     )
     fitted = prepared.fit(params, seed=seed, device=device, log=log)
-    model = Model(name, kind, classes, prepared.encoder, fitted)
+    model = Model(prepared.family, kind, classes, prepared.encoder, fitted, params=params)
     if calibration != "none":
         if kind == "regression":
             raise RefitError(f"training.calibration: {calibration!r} needs classes, and problem.kind is 'regression'")
@@ -223,6 +237,7 @@ def save_model(model: Model, folder: str | Path) -> None:
         folder / "model.json",
         {
             "family": model.family,
+            "params": model.params,
             "kind": model.kind,
             "classes": model.classes,
             "format": model.fitted.FORMAT,
@@ -246,12 +261,14 @@ def load_model(folder: str | Path) -> Model:
     if state["format"] not in FORMATS:
         raise RefitError(f"{folder}: unknown format {state['format']!r}; known: {some(FORMATS, 20)}. Train again.")
     module, _, name = FORMATS[state["format"]].partition(":")
+    kind = getattr(import_module(module), name)
     try:
-        kind = getattr(import_module(module), name)
-        fitted = kind.load(folder, state["kind"], state["classes"])
+        encoder, fitted = Encoder.load(folder), kind.load(folder, state["kind"], state["classes"])
     except FileNotFoundError as error:
-        raise RefitError(f"{folder}: {Path(error.filename).name} is missing; train again.") from None
+        raise RefitError(f"{folder}: a file of the model is missing ({error}); train again.") from None
+    except (SafetensorError, OSError, ValueError, KeyError, RuntimeError) as error:
+        raise RefitError(f"{folder}: damaged ({error}); train again.") from None
     calibration = None
     if state["calibration"]:
         calibration = Calibration(state["calibration"]["method"], tuple(state["calibration"]["curves"]))
-    return Model(state["family"], state["kind"], state["classes"], Encoder.load(folder), fitted, calibration)
+    return Model(state["family"], state["kind"], state["classes"], encoder, fitted, calibration, state["params"])

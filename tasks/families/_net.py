@@ -24,6 +24,7 @@ class Network(nn.Module):
         self.shape = shape
         coded = {int(k): v for k, v in shape["coded"].items()}
         numbers = [j for j in range(shape["inputs"]) if j not in coded]
+        self.numbers: Tensor
         self.register_buffer("numbers", torch.tensor(numbers, dtype=torch.long), persistent=False)
         self.coded = sorted(coded)
         # A quarter of the levels, at most 16 numbers a category: the usual rule of thumb.
@@ -68,9 +69,7 @@ class Net:
 
         state = {k: v.contiguous().cpu() for k, v in self.network.state_dict().items()}
         save_file(state, folder / "network.safetensors")
-        write_json(
-            folder / "network.json", {"shape": self.network.shape, "center": self.center, "spread": self.spread}
-        )
+        write_json(folder / "network.json", {"shape": self.network.shape, "center": self.center, "spread": self.spread})
 
     @classmethod
     def load(cls, folder: Path, kind: str, classes: int) -> Net:

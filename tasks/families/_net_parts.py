@@ -211,16 +211,17 @@ class Schedule:
     def __init__(self, optimizer: torch.optim.Optimizer, name: str, peak: float, steps: int) -> None:
         self.optimizer, self.name, self.peak, self.steps = optimizer, name, peak, max(steps, 1)
         self.taken, self.scale, self.best, self.waited = 0, 1.0, math.inf, 0
-        self._set()
+        self.move()
 
-    def _set(self) -> None:
+    def move(self) -> None:
+        """Set the optimiser's rate to where the schedule stands."""
         rate = self.peak * self.scale * _factor(self.name, min(self.taken / self.steps, 1.0))
         for group in self.optimizer.param_groups:
             group["lr"] = rate
 
     def step(self) -> None:
         self.taken += 1
-        self._set()
+        self.move()
 
     def epoch(self, loss: float) -> None:
         if self.name != "plateau":
@@ -229,4 +230,4 @@ class Schedule:
         self.best = min(self.best, loss)
         if self.waited >= 2:
             self.scale, self.waited = self.scale / 2, 0
-            self._set()
+            self.move()

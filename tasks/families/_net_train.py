@@ -237,8 +237,11 @@ class Trainer:
     def run(self) -> Net:
         """Train until the epochs, the patience or the time is over; the best weights are restored."""
         path = Path(self.how["checkpoint"]) if self.how["checkpoint"] else None
-        if path:
-            self.resume(path)
+        if path and self.resume(path):
+            self.schedule.peak = self.how["lr"] if not self.how["find_lr"] else self.schedule.peak
+            self.schedule.move()
+            for group in self.optimizer.param_groups:
+                group["weight_decay"] = self.how["weight_decay"]
         for number in range(len(self.history["valid_loss"]) + 1, self.how["epochs"] + 1):
             valid = self.epoch()
             if not math.isfinite(valid):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
+from tasks.errors import RefitError
 from tasks.families._base import Job, sigmoid, softmax, two_columns
 
 
@@ -99,6 +101,27 @@ def fit_estimator(estimator: Any, job: Job, weighted: bool = True) -> Estimator:
     if "n_jobs" in estimator.get_params(deep=False):
         estimator.set_params(n_jobs=None)
     return Estimator(estimator, job.kind, job.classes)
+
+
+def sampled(job: Job, rows: int) -> Job:
+    """The job on at most ``rows`` training rows, drawn with its seed; for families whose time grows faster than rows."""
+    if len(job.X) <= rows:
+        return replace(job)
+    at = np.sort(np.random.default_rng(job.seed).choice(len(job.X), rows, replace=False))
+    if job.kind != "regression":  # a class that the draw missed keeps its first row
+        lost = np.setdiff1d(np.unique(job.y), np.unique(job.y[at]))
+        at = np.union1d(at, [int(np.argmax(job.y == value)) for value in lost]).astype(int)
+    weight = None if job.weight is None else job.weight[at]
+    return replace(job, X=job.X[at], y=job.y[at], weight=weight, memo={})
+
+
+def refuse_weights(job: Job, name: str) -> None:
+    """For families that cannot weigh rows."""
+    if job.weight is not None:
+        raise RefitError(
+            f"training.imbalance: class_weight weighs rows, and {name} cannot; use smote, adasyn, under_sample "
+            f"or smote_tomek, or leave {name} out of models"
+        )
 
 
 def _target(job: Job) -> np.ndarray:

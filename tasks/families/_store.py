@@ -12,6 +12,8 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tasks.errors import RefitError
 
 # Beyond what skops itself trusts. Nothing here runs code from the file: containers of numbers, Cython
@@ -21,17 +23,14 @@ TRUSTED = (
     "sklearn._loss.link.HalfLogitLink",
     "sklearn._loss.link.IdentityLink",
     "sklearn._loss.link.Interval",
-    "sklearn._loss.link.LogitLink",
     "sklearn._loss.link.LogLink",
+    "sklearn._loss.link.LogitLink",
     "sklearn._loss.link.MultinomialLogit",
-    "sklearn._loss.loss.HalfBinomialLoss",
-    "sklearn._loss.loss.HalfMultinomialLoss",
-    "sklearn._loss.loss.HalfSquaredError",
+    "sklearn.calibration._CalibratedClassifier",
+    "sklearn.calibration._SigmoidCalibration",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-    "sklearn.neighbors._kd_tree.KDTree64",
-    "sklearn.neighbors._ball_tree.BallTree64",
-    "sklearn.neighbors._kd_tree.newObj",
-    "sklearn.neighbors._ball_tree.newObj",
+    "sklearn.metrics._dist_metrics.EuclideanDistance64",
+    "sklearn.metrics._dist_metrics.ManhattanDistance64",
     "sklearn.tree._tree.Tree",
     "sklearn.utils.validation.check_array",
 )
@@ -50,7 +49,7 @@ def dump(estimator: Any, path: Path) -> None:
         _renumber(schema, numbers, files)
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as out:
             for old, new in files.items():
-                _add(out, new, archive.read(old))
+                _add(out, new, _clean(archive.read(old)) if new.endswith(".npy") else archive.read(old))
             _add(out, "schema.json", json.dumps(schema, separators=(",", ":")).encode())
 
 
@@ -59,6 +58,21 @@ def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
     info.compress_type = zipfile.ZIP_DEFLATED
     info.external_attr = 0o644 << 16
     archive.writestr(info, content)
+
+
+def _clean(content: bytes) -> bytes:
+    """An array file without the leftovers of memory: padding between fields, and a field that leaves do not use."""
+    array = np.load(io.BytesIO(content), allow_pickle=False)
+    if array.dtype.names is None:
+        return content
+    fresh = np.zeros(array.shape, array.dtype)  # zeros_like would leave the padding as it is
+    for name in array.dtype.names:
+        fresh[name] = array[name]
+    if "missing_go_to_left" in array.dtype.names and "left_child" in array.dtype.names:
+        fresh["missing_go_to_left"][fresh["left_child"] == -1] = 0
+    out = io.BytesIO()
+    np.save(out, fresh, allow_pickle=False)
+    return out.getvalue()
 
 
 def _renumber(node: Any, numbers: dict[Any, int], files: dict[str, str]) -> None:

@@ -1,5 +1,9 @@
 """Put plan, model, threshold, schema, reference, history, golden rows and receipt into ``data/package``."""
 
+import os  # isort: skip
+
+# One thread, as served: sums in matrix products are split by thread, and golden answers are compared to the last bit.
+os.environ["OMP_NUM_THREADS"] = "1"
 from tasks import stage  # isort: skip
 
 import shutil
@@ -13,7 +17,7 @@ from tasks.engine import Plan
 from tasks.errors import RefitError
 from tasks.package.contents import about_of, reference
 from tasks.package.golden import choose, earliest, golden
-from tasks.package.history import keep, needs, row_columns
+from tasks.package.history import identity_columns, keep, needs, row_columns
 from tasks.package.receipt import receipt
 from tasks.package.schema import schema
 
@@ -28,10 +32,10 @@ def main() -> None:
     features = files.read_table(DATA / "features" / "features.parquet")
     names = [f["name"] for f in summary["features"]]
     plan = Plan.from_dict(files.read_json(DATA / "features" / "plan.json"))
-    columns = row_columns(plan)
+    asked = schema(given, row_columns(plan), identity_columns(plan))
     chosen = choose(features, given.seed)
     validated = DATA / "validated"
-    rows = files.read_table(validated / f"{given.problem.table}.parquet", columns)
+    rows = files.read_table(validated / f"{given.problem.table}.parquet", [f["name"] for f in asked["fields"]])
     rows = rows.iloc[features["__row__"].to_numpy()[chosen]].reset_index(drop=True)
     about = about_of(given, choice, summary)
 
@@ -42,7 +46,7 @@ def main() -> None:
             if not source.is_dir():
                 raise RefitError(f"{source}: no such folder; choice.json names {member!r}. Run `refit run` again.")
             shutil.copytree(source, folder / "model" / member)
-        files.write_json(folder / "schema.json", schema(given, columns))
+        files.write_json(folder / "schema.json", asked)
         (folder / "history").mkdir()
         since = earliest(features, chosen)
         for name, need in needs(plan).items():

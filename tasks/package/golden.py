@@ -56,7 +56,8 @@ def golden(bundle: Bundle, features: pd.DataFrame, rows: pd.DataFrame) -> dict[s
         If the package, a row at a time, computes another feature or another score than the pipeline did.
     """
     fields = bundle.schema["fields"]
-    inputs = [to_json(dict(zip(rows, row, strict=True)), fields) for row in rows.itertuples(index=False)]
+    names = [str(c) for c in rows.columns]
+    inputs = [to_json(dict(zip(names, row, strict=True)), fields) for row in rows.itertuples(index=False)]
     asked = [from_json(given, fields) for given in inputs]
     batch = bundle.predict_rows(asked)
     pipeline = bundle.predict(features)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from tasks.engine import Plan
+from tasks.engine.compute import sees_own
 from tasks.engine.expression import Expression
 from tasks.params import Duration
 
@@ -39,6 +40,11 @@ def row_columns(plan: Plan) -> list[str]:
         elif make["op"] == "expression":
             used |= set(Expression.parse(make["text"]).names) - names
     return [c for c in own.columns if c in used]
+
+
+def identity_columns(plan: Plan) -> list[str]:
+    """Columns by which a row's own event is told from the others, where it could be among them."""
+    return list(plan.tables[plan.table].key) if sees_own(plan) else []
 
 
 def needs(plan: Plan) -> dict[str, Need]:

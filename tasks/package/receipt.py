@@ -19,7 +19,7 @@ from tasks.params import Params
 # What a package depends on: the stages up to it, and the modules that they share.
 CODE = (
     "params.py", "files.py", "ingest", "validate", "profile", "features", "engine", "encoding", "tune", "train",
-    "families", "metrics", "evaluate", "package", "bundle",
+    "families", "ensembles", "metrics", "evaluate", "package", "bundle",
 )  # fmt: skip
 DATA = ("raw/manifest.json", "expectations", "validated", "features", "tuning", "models", "evaluation")
 SECTIONS = ("seed", "problem", "data", "features", "split", "models", "tuning", "training")
@@ -70,3 +70,21 @@ def _version(name: str) -> str | None:
         return version(name)
     except PackageNotFoundError:
         return None
+
+
+def differences(then: dict[str, Any], now: dict[str, Any]) -> dict[str, list[str]]:
+    """What has changed between two receipts, by section; empty where nothing has.
+
+    >>> differences({"seed": 1, "data": {"a": "x", "b": "y"}}, {"seed": 1, "data": {"a": "z", "b": "y"}})
+    {'data': ['a']}
+    """
+    out: dict[str, list[str]] = {}
+    for section in sorted({*then, *now}):
+        old, new = then.get(section), now.get(section)
+        if isinstance(old, dict) and isinstance(new, dict):
+            changed = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
+        else:
+            changed = [] if old == new else [section]
+        if changed:
+            out[section] = changed
+    return out

@@ -7,15 +7,23 @@ from typing import Any
 from tasks.params import Params
 
 
-def schema(params: Params, columns: list[str]) -> dict[str, Any]:
-    """``schema.json``: kind and nullability are demanded of clients; bounds and allowed values are hints."""
+def schema(params: Params, columns: list[str], identity: list[str]) -> dict[str, Any]:
+    """``schema.json``: kind and nullability are demanded of clients; bounds and allowed values are hints.
+
+    ``columns`` must be there in every row. Those of ``identity`` that are not among them may be left out: they say
+    which earlier event, if any, is the row's own.
+    """
     table = params.data.tables[params.problem.table]
     fields = []
-    for name in columns:
-        column = table.columns[name]
-        entry: dict[str, Any] = {"name": name, "kind": column.kind, "nullable": column.nullable}
+    for name, column in table.columns.items():
+        if name not in columns and name not in identity:
+            continue
+        required = name in columns
+        entry: dict[str, Any] = {"name": name, "kind": column.kind, "nullable": column.nullable or not required}
         entry |= {key: getattr(column, key) for key in ("min", "max") if getattr(column, key) is not None}
         if column.allowed is not None:
             entry["allowed"] = list(column.allowed)
+        if not required:
+            entry["required"] = False
         fields.append(entry)
     return {"table": params.problem.table, "fields": fields}

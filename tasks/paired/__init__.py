@@ -1,12 +1,12 @@
 """Statistical tests of two or more models' predictions on identical rows."""
 
-from tasks.paired.betting import anytime_p, log_capital, log_capital_of_sums
+from tasks.paired.betting import anytime_p, log_capital, log_capital_of_sums, split_capital
 from tasks.paired.delong import DeLong, auc_covariance, delong
 from tasks.paired.losses import Bootstrap, Test, diebold_mariano, paired_bootstrap, wilcoxon
 from tasks.paired.margin import margin_z, rows_needed
 from tasks.paired.mcnemar import Clustered, McNemar, Table, clustered_mcnemar, difference_interval, mcnemar
 from tasks.paired.several import CochranQ, benjamini_hochberg, cochran_q, holm
-from tasks.paired.spending import familywise, lord, saffron
+from tasks.paired.spending import familywise, lord, over_champions, saffron
 
 __all__ = [
     "Bootstrap",
@@ -31,8 +31,10 @@ __all__ = [
     "lord",
     "margin_z",
     "mcnemar",
+    "over_champions",
     "paired_bootstrap",
     "rows_needed",
     "saffron",
+    "split_capital",
     "wilcoxon",
 ]

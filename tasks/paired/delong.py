@@ -70,7 +70,9 @@ def delong(y: np.ndarray, first: np.ndarray, second: np.ndarray, level: float = 
     from scipy.stats import norm
 
     if np.shape(first) != np.shape(second):
-        raise RefitError(f"DeLong's test needs both models on the same rows, found {np.shape(first)} and {np.shape(second)}")
+        raise RefitError(
+            f"DeLong's test needs both models on the same rows, found {np.shape(first)} and {np.shape(second)}"
+        )
     auc, covariance = auc_covariance(y, np.stack([first, second]))
     difference = float(auc[0] - auc[1])
     variance = float(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])

@@ -28,6 +28,16 @@ def familywise(alpha: float, look: int | np.ndarray) -> float | np.ndarray:
     return alpha * np.asarray(look, dtype=float) ** -POWER / ZETA
 
 
+def over_champions(alpha: float, reign: int | np.ndarray) -> float | np.ndarray:
+    """Level for the challengers of champion number ``reign`` as one line: ``alpha / (r (r + 1))``, summing to ``alpha``.
+
+    >>> float(over_champions(0.05, 1))
+    0.025
+    """
+    r = np.asarray(reign, dtype=float)
+    return alpha / (r * (r + 1))
+
+
 @cache
 def _lord_gamma(length: int) -> np.ndarray:
     """Weights of Javanmard and Montanari (2018) as used for LORD++, first entry for lag 1."""

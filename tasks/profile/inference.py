@@ -27,6 +27,7 @@ FEW_CLASSES = 20  # whole numbers with at most this many values are classes, if 
 WORDS = 4  # text has at least this many words on average; less is a category
 SPREAD = 0.9  # a category of which more than this share of values differ is an identifier
 LARGE = 60_000  # tune on this many rows at most
+ID_NAME = r"(?i:(^|[_\W])(id|key|uuid|index)$)|[a-z](Id|ID)$"
 BOOLEANS = ({"true", "false"}, {"yes", "no"}, {"t", "f"}, {"y", "n"})
 
 
@@ -136,7 +137,7 @@ def _number(name: str, known: pd.Series, values: pd.Series, problems: int) -> tu
     if bool((given == np.floor(given)).all()) and given.is_unique and len(given) == len(values):
         if bool((np.diff(np.sort(given)) == 1).all()):
             return "ignore", "counts the rows"
-        if re.search(r"(^|[_\W])(id|key|uuid|index)$|[a-z](Id|ID)$", name, re.IGNORECASE if name.islower() else 0):
+        if re.search(ID_NAME, name):
             return "ignore", "every value differs, and by its name it is an id"
     return "numeric", _faults(problems, "numbers")
 
@@ -146,7 +147,7 @@ def _readable(column: pa.ChunkedArray, problems: int) -> bool:
 
 
 def _faults(count: int, what: str) -> str:
-    return f"{count} values are no {what}; their rows go to quarantine" if count else ""
+    return f"without {count} that are no {what}, whose rows go to quarantine" if count else ""
 
 
 def _slug(text: str) -> str:
@@ -160,13 +161,14 @@ def _slug(text: str) -> str:
 
 def _tree(path: Path, target: str, kind: str, classes: list[str], columns: CommentedMap, rows: int) -> CommentedMap:
     from ruamel.yaml.comments import CommentedMap
+    from ruamel.yaml.scalarstring import SingleQuotedScalarString
 
     name = _slug(path.stem)
     inside = path.resolve().is_relative_to(Path.cwd())
     source = Path(os.path.relpath(path)).as_posix() if inside else path.resolve().as_posix()
     aim: Any = target
     if kind == "binary":
-        aim = CommentedMap(column=target, positive=classes[1])
+        aim = CommentedMap(column=target, positive=SingleQuotedScalarString(classes[1]))
         aim.yaml_add_eol_comment(f"the class whose probability is predicted; the other is {classes[0]!r}", "positive")
     problem = CommentedMap(name=f"{name}-{_slug(target)}", kind=kind, table=name, target=aim, metric=METRICS[kind][0])
     problem.yaml_add_eol_comment("binary | multiclass | regression", "kind")

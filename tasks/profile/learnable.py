@@ -50,9 +50,10 @@ def _check_number(labels: pd.Series, where: str) -> None:
 
 def _check_classes(labels: pd.Series, kind: str, where: str) -> None:
     counts = labels.value_counts()
+    classes = counts.index.tolist()
     if len(counts) == 1:
         raise RefitError(
-            f"{where} has only the class {counts.index[0]!r} in all {len(labels)} rows; "
+            f"{where} has only the class {classes[0]!r} in all {len(labels)} rows; "
             "a model needs at least two. Choose another column, or bring rows of other classes."
         )
     if len(counts) > len(labels) / 2:
@@ -63,12 +64,12 @@ def _check_classes(labels: pd.Series, kind: str, where: str) -> None:
         )
     if kind == "binary" and len(counts) > 2:
         raise RefitError(
-            f"{where} has {len(counts)} classes ({some(counts.index, 5)}), and problem.kind is 'binary'. "
+            f"{where} has {len(counts)} classes ({some(classes, 5)}), and problem.kind is 'binary'. "
             "Set kind: multiclass, or compare a number by problem.target.above."
         )
-    rare = counts[counts < PER_CLASS]
-    if len(rare):
+    rare = counts[counts < PER_CLASS].index.tolist()
+    if rare:
         raise RefitError(
-            f"{where}: fewer than {PER_CLASS} rows of class {some(rare.index, 5)}; a class needs one in each of training, "
+            f"{where}: fewer than {PER_CLASS} rows of class {some(rare, 5)}; a class needs one in each of training, "
             "validation and test. Leave these rows out, join rare classes, or bring more rows."
         )

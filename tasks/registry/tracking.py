@@ -66,10 +66,13 @@ class Registry:
             os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
             os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
         with _plainly(self.uri):
-            logging.getLogger("alembic").setLevel(logging.WARNING)
+            os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
             from mlflow import MlflowClient
 
-            (self.root / ".refit").mkdir(exist_ok=True)
+            for noisy in ("alembic", "mlflow.store"):
+                logging.getLogger(noisy).setLevel(logging.WARNING)
+
+            (self.root / ".refit").mkdir(parents=True, exist_ok=True)
             self.client: MlflowClient = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
 
     # Runs --------------------------------------------------------------------------------------------------
@@ -149,6 +152,11 @@ class Registry:
         self.client.log_batch(run, params=[Param(_safe(k), str(v)) for k, v in params.items()][:100])
         for at in range(0, len(logged), 1000):
             self.client.log_batch(run, metrics=logged[at : at + 1000])
+
+    def artifact(self, run_id: str, name: str, into: Path) -> Path:
+        """Copy one file that a run recorded into the folder ``into``."""
+        with _plainly(self.uri):
+            return Path(self.client.download_artifacts(run_id, name, str(into)))
 
     # Versions ----------------------------------------------------------------------------------------------
 

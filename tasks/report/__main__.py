@@ -22,6 +22,7 @@ FILES = {
     "slices": "evaluation/slices.json",
     "rows": "evaluation/rows.json",
     "explain": "evaluation/explain.json",
+    "learning": "evaluation/learning.json",
     "verdict": "verdict/verdict.json",
     "drift": "drift/drift.json",
     "receipt": "package/receipt.json",

@@ -72,7 +72,7 @@ def _tables(tables: dict[str, Any]) -> Table:
         ("Accepted", "number", "rows that keep the contract"),
         ("Not yet known", "number", "rows that lay in the future of this run"),
         ("Quarantined", "number", "rows moved to data/quarantine"),
-        ("Reasons for quarantine", "text", "rows per broken rule"),
+        ("Reasons for quarantine", "text wide", "rows per broken rule"),
     ]
     return Table(columns, rows, "Rows per table. Accepted, not yet known and quarantined rows add up to what was read.")
 
@@ -193,15 +193,12 @@ def features_section(
     for feature in features:
         name = feature["name"]
         about = feature.get("description") or planned.get(name, {}).get("description") or DASH
-        listed.append(
-            [
-                Cell(Markup("<code>{}</code>").format(name), sort=name),
-                text(feature["kind"]),
-                text(about),
-                Cell(number(weight[name]) if name in weight else DASH, sort=weight.get(name, -1)),
-            ]
-        )
-    columns = [("Feature", "text", ""), ("Kind", "text", ""), ("What it is", "text", ""), ("Importance", "number", "")]
+        row = [Cell(Markup("<code>{}</code>").format(name), sort=name), text(feature["kind"]), text(about)]
+        if weight:
+            row.append(Cell(number(weight[name]) if name in weight else DASH, sort=weight.get(name, -1)))
+        listed.append(row)
+    columns = [("Feature", "text", ""), ("Kind", "text", ""), ("What it is", "text wide", "")]
+    columns += [("Importance", "number", "")] if weight else []
     blocks.append(Table(columns, listed, "All features, in the order of the plan.", search="Search the features"))
     if summary.get("plan"):
         blocks.append(Prose(Markup("Plan <code>{}</code>").format(str(summary["plan"])[:16]), quiet=True))

@@ -44,7 +44,7 @@ def candidates(
         (f"{title(metric)}, test", "number", meaning(metric)),
     ]
     columns += [(f"{title(m)}, test", "number", meaning(m)) for m in extra]
-    columns += [("Trials", "number", "parameter sets tried"), ("Parameters", "text", "what tuning chose")]
+    columns += [("Trials", "number", "parameter sets tried")]
     rows = []
     for name in families:
         both = measured.get(name, {})
@@ -54,18 +54,16 @@ def candidates(
         row += [_measure(both.get("test", {}).get(m)) for m in extra]
         trials = tuning.get(name, {}).get("trials")
         row.append(Cell(number(len(trials)) if trials else DASH, sort=len(trials or ())))
-        row.append(
-            Cell(_params(models.get(name, {}).get("params") or tuning.get(name, {}).get("best", {}).get("params")))
-        )
         rows.append(row)
     base = (metrics or {}).get("baseline")
     if base:
         row = [Cell("No model", note=base.get("name", "")), _measure(base.get("valid", {}).get(metric))]
         row += [_measure(base.get("test", {}).get(m)) for m in (metric, *extra)]
-        rows.append([*row, text(None), text(None)])
+        rows.append([*row, text(None)])
     blocks: list[Any] = [
         Table(columns, rows, "Sorted by the validation value.", [i for i, n in enumerate(families) if n in chosen])
     ]
+    blocks.append(_parameters(families, tuning, models))
     charts = [
         c for c in (_tuning_chart(tuning, metric), *(_loss_chart(n, models[n]) for n in families if n in models)) if c
     ]
@@ -111,10 +109,22 @@ def _shared(measured: dict[str, dict[str, dict[str, Any]]]) -> list[str]:
     return [m for m in all_of[0] if all(m in names for names in all_of)] if all_of else []
 
 
+def _parameters(families: list[str], tuning: dict[str, Any], models: dict[str, Any]) -> Table:
+    """What tuning chose for each family."""
+    rows = [
+        [
+            Cell(plain(f)),
+            Cell(_params(models.get(f, {}).get("params") or tuning.get(f, {}).get("best", {}).get("params"))),
+        ]
+        for f in families
+    ]
+    return Table([("Family", "text", ""), ("Parameters found", "text wide", "")], rows)
+
+
 def _params(params: dict[str, Any] | None) -> Markup | str:
     if not params:
         return DASH
-    said = [f"{k} {number(v) if isinstance(v, float) else v}" for k, v in params.items()]
+    said = [f"{k} {f'{v:.3g}' if isinstance(v, float) else v}" for k, v in params.items()]
     return Markup("<span class='mono'>{}</span>").format(", ".join(said))
 
 

@@ -7,8 +7,9 @@ from typing import Any
 from markupsafe import Markup
 
 from tasks.report.blocks import Cell, Chart, Charts, Facts, Prose, Section, Table, Terms
-from tasks.report.charts import Axis, histogram, spark
+from tasks.report.charts import Axis, histogram, short
 from tasks.report.dag import picture, stages
+from tasks.report.marks import spark
 from tasks.report.numbers import DASH, day, number, percent
 
 TESTS = {
@@ -17,6 +18,12 @@ TESTS = {
     "ks": "p-value of the Kolmogorov–Smirnov test",
     "homogeneity": "p-value of the chi-square test of equal shares",
     "missing values": "change of the share of missing values",
+}
+NAMES = {
+    "wasserstein": "Wasserstein",
+    "jensenshannon": "Jensen–Shannon",
+    "ks": "KS p-value",
+    "homogeneity": "χ² p-value",
 }
 
 
@@ -48,17 +55,13 @@ def drift(found: dict[str, Any] | None) -> Section:
         ("Training rows", number(reference.get("rows")), "kept in the package as reference"),
     ]
     blocks: list[Any] = [Facts(facts)]
-    picture_of = prediction.get("distribution") or {}
-    if "edges" in picture_of:
-        groups = [("training", picture_of["reference"], 0), ("newest", picture_of["current"], 2)]
-        svg = histogram(
-            "Predictions", Axis("prediction"), Axis("share of rows", percent=True), picture_of["edges"], groups
-        )
-        mean = prediction.get("mean")
-        said = f"Mean {number(mean[0])} on the training rows, {number(mean[1])} on the newest." if mean else ""
-        rate = prediction.get("positive_rate")
-        said += f" Called positive: {percent(rate[0])} and {percent(rate[1])}." if rate else ""
-        blocks.append(Charts([Chart("The model's answers", svg, said.strip())]))
+    mean, rate = prediction.get("mean"), prediction.get("positive_rate")
+    said = f"Mean {number(mean[0])} on the training rows, {number(mean[1])} on the newest." if mean else ""
+    said += f" Called positive: {percent(rate[0])} and {percent(rate[1])}." if rate else ""
+    charts = [_distribution("The model's answers", "prediction", prediction, said.strip())]
+    charts += [_distribution(c["column"], c["column"], c, "") for c in columns[:2] if c["drifted"]]
+    if any(charts):
+        blocks.append(Charts([c for c in charts if c]))
     blocks.append(_columns(columns))
     blocks.append(
         Prose(
@@ -69,6 +72,21 @@ def drift(found: dict[str, Any] | None) -> Section:
         )
     )
     return Section("drift", "Drift", lead, blocks)
+
+
+def _distribution(heading: str, name: str, entry: dict[str, Any], caption: str) -> Chart | None:
+    """Training and newest rows over each other, for a numeric or a categorical column."""
+    shown = entry.get("distribution") or {}
+    if "reference" not in shown:
+        return None
+    groups = [("training", shown["reference"], 0), ("newest", shown["current"], 2)]
+    levels = shown.get("levels", [])
+    ticks = (
+        [(i + 0.5, short(level, 40 // len(levels) + 2)) for i, level in enumerate(levels)] if len(levels) <= 8 else []
+    )
+    edges = shown.get("edges") or list(range(len(levels) + 1))
+    svg = histogram(heading, Axis(name, ticks=ticks), Axis("share of rows", percent=True), edges, groups, levels)
+    return Chart(heading, svg, caption)
 
 
 def _columns(columns: list[dict[str, Any]]) -> Table:
@@ -83,7 +101,8 @@ def _columns(columns: list[dict[str, Any]]) -> Table:
             [
                 Cell(Markup("<code>{}</code>").format(c["column"]), sort=c["column"]),
                 Cell(small, sort=""),
-                Cell(number(c["statistic"]), sort=c["statistic"], note=c["test"]),
+                Cell(number(c["statistic"]), sort=c["statistic"]),
+                Cell(NAMES.get(c["test"], c["test"]), note=""),
                 Cell(number(c["threshold"]), sort=c["threshold"]),
                 Cell(number(c.get("psi")), sort=c.get("psi") if c.get("psi") is not None else -1),
                 Cell(
@@ -96,7 +115,8 @@ def _columns(columns: list[dict[str, Any]]) -> Table:
     names = [
         ("Column", "text", ""),
         ("Distribution", "text", "grey: training rows; coloured: newest rows"),
-        ("Statistic", "number", "; ".join(f"{k}: {v}" for k, v in TESTS.items())),
+        ("Statistic", "number", ""),
+        ("Measure", "text", "; ".join(f"{k}: {v}" for k, v in TESTS.items())),
         ("Threshold", "number", ""),
         ("PSI", "number", "population stability index: 0.1 some change, 0.25 much"),
         ("Missing", "number", "share of missing values, training → newest"),

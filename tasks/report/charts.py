@@ -1,6 +1,6 @@
 """Small charts as inline SVG: crisp, a few kilobytes each, coloured by the page's own variables.
 
-Every chart is drawn in a box 380 units wide, so that its text keeps its size on a telephone and in a column of a wide
+Every chart is drawn in a box 340 units wide, so that its text keeps its size on a telephone and in a column of a wide
 page. Colours are classes (``s1`` … ``s6``, ``muted``, ``ink``) that the style sheet gives a value per colour scheme.
 Whatever can be pointed at carries a ``<title>``; the page's script shows it at once, a browser without it after a moment.
 """
@@ -15,8 +15,8 @@ from typing import Literal
 
 from markupsafe import Markup, escape
 
-WIDTH, HEIGHT = 380, 262
-LEFT, RIGHT, TOP, BOTTOM = 48, 14, 12, 42
+WIDTH, HEIGHT = 340, 244
+RIGHT, TOP, BOTTOM = 12, 12, 42
 HITS = 48
 
 
@@ -46,7 +46,20 @@ class Axis:
     ticks: Sequence[tuple[float, str]] = field(default=())
 
 
-def xy(label: str, x: Axis, y: Axis, series: Sequence[Series], diagonal: bool = False, legend: bool = True) -> Markup:
+def share(name: str) -> Axis:
+    """An axis from 0 to 1."""
+    return Axis(name, 0.0, 1.0)
+
+
+def xy(
+    label: str,
+    x: Axis,
+    y: Axis,
+    series: Sequence[Series],
+    diagonal: bool = False,
+    legend: bool = True,
+    at: float | None = None,
+) -> Markup:
     """Lines and points over two axes.
 
     Parameters
@@ -55,27 +68,32 @@ def xy(label: str, x: Axis, y: Axis, series: Sequence[Series], diagonal: bool = 
         What the chart shows, for those who cannot see it.
     diagonal
         Draw the line from the lower left to the upper right corner (guessing, or perfect agreement).
+    at
+        Draw an upright line here (a threshold).
     """
     series = [s for s in series if len(s.x)]
-    low_x, high_x, marks_x = _scale(x, [v for s in series for v in s.x])
-    low_y, high_y, marks_y = _scale(y, [v for s in series for v in (*s.y, *s.low, *s.high)])
+    low_x, high_x, marks_x = scale(x, [v for s in series for v in s.x])
+    low_y, high_y, marks_y = scale(y, [v for s in series for v in (*s.y, *s.low, *s.high)])
     shown = legend and len([s for s in series if s.name]) > 1
+    left = _left(marks_y)
     top = TOP + (_legend_rows(series) * 17 if shown else 0)
 
     def px(v: float) -> float:
-        return LEFT + (v - low_x) / (high_x - low_x) * (WIDTH - LEFT - RIGHT)
+        return left + (v - low_x) / (high_x - low_x) * (WIDTH - left - RIGHT)
 
     def py(v: float) -> float:
         return HEIGHT - BOTTOM - (v - low_y) / (high_y - low_y) * (HEIGHT - BOTTOM - top)
 
-    parts = [_frame(x, y, marks_x, marks_y, px, py, top)]
+    parts = [_frame(x, y, marks_x, marks_y, px, py, left, top)]
     if shown:
         parts.append(_legend(series))
     if diagonal:
         parts.append(f'<path class="guide" d="M{px(low_x):.1f} {py(low_y):.1f}L{px(high_x):.1f} {py(high_y):.1f}"/>')
+    if at is not None:
+        parts.append(f'<path class="mark" d="M{px(at):.1f} {top}V{HEIGHT - BOTTOM}"/>')
     for s in series:
         parts.append(_draw(s, px, py, x, y))
-    return _svg(label, "".join(parts))
+    return svg(label, "".join(parts))
 
 
 def _draw(s: Series, px, py, x: Axis, y: Axis) -> str:  # type: ignore[no-untyped-def]
@@ -92,7 +110,7 @@ def _draw(s: Series, px, py, x: Axis, y: Axis) -> str:  # type: ignore[no-untype
         dashed = " dashed" if s.style == "dashed" else ""
         out.append(f'<path class="line s{s.colour}{dashed}" d="{path}"/>')
     labels = s.labels or [
-        f"{s.name + ': ' if s.name else ''}{_tick(a, x)} → {_tick(b, y)}" for a, b in zip(s.x, s.y, strict=True)
+        f"{s.name + ': ' if s.name else ''}{tick(a, x)} → {tick(b, y)}" for a, b in zip(s.x, s.y, strict=True)
     ]
     visible = "points" in s.style
     every = 1 if visible else max(len(points) // HITS, 1)
@@ -112,25 +130,31 @@ def histogram(
     edges: Sequence[float],
     groups: Sequence[tuple[str, Sequence[float], int]],
     named: Sequence[str] = (),
+    at: float | None = None,
 ) -> Markup:
     """Overlaid histograms on common bins: ``groups`` are (name, share or count per bin, colour).
 
-    ``named`` are the edges' names for tooltips, where numbers would say little.
+    ``named`` are the edges' names for tooltips, where numbers would say little; or, one fewer, the bins' own names.
     """
-    low_x, high_x, marks_x = _scale(x, list(edges), nice=False)
-    low_y, high_y, marks_y = _scale(Axis(y.name, 0, y.high, y.percent), [v for _, values, _ in groups for v in values])
+    low_x, high_x, marks_x = scale(x, list(edges), nice=False)
+    low_y, high_y, marks_y = scale(Axis(y.name, 0, y.high, y.percent), [v for _, values, _ in groups for v in values])
     legend = [Series(name, [0], [0], colour) for name, _, colour in groups]
     shown = len(groups) > 1
+    left = _left(marks_y)
     top = TOP + (_legend_rows(legend) * 17 if shown else 0)
 
     def px(v: float) -> float:
-        return LEFT + (v - low_x) / (high_x - low_x) * (WIDTH - LEFT - RIGHT)
+        return left + (v - low_x) / (high_x - low_x) * (WIDTH - left - RIGHT)
 
     def py(v: float) -> float:
         return HEIGHT - BOTTOM - (v - low_y) / (high_y - low_y) * (HEIGHT - BOTTOM - top)
 
-    parts = [_frame(x, y, marks_x, marks_y, px, py, top), _legend(legend) if shown else ""]
-    said = dict(zip(edges, named or [_tick(e, x) for e in edges], strict=True))
+    parts = [_frame(x, y, marks_x, marks_y, px, py, left, top), _legend(legend) if shown else ""]
+    if at is not None:
+        parts.append(f'<path class="mark" d="M{px(at):.1f} {top}V{HEIGHT - BOTTOM}"/>')
+    bare = len(named) == len(edges) - 1
+    named = [*named, ""] if bare else named
+    said = dict(zip(edges, named or [tick(e, x) for e in edges], strict=True))
     for name, values, colour in groups:
         path = f"M{px(edges[0]):.1f} {py(0):.1f}"
         for a, b, v in zip(edges, edges[1:], values, strict=False):
@@ -139,147 +163,33 @@ def histogram(
         for a, b, v in zip(edges, edges[1:], values, strict=False):
             if not v:
                 continue
-            text = f"{name}, {said[a]} to {said[b]}: {_tick(v, y)}"
+            text = f"{name}, {said[a] if bare else f'{said[a]} to {said[b]}'}: {tick(v, y)}"
             parts.append(
                 f'<rect class="hit" x="{px(a):.1f}" y="{py(v):.1f}" width="{px(b) - px(a):.1f}" '
                 f'height="{max(py(0) - py(v), 1):.1f}"><title>{escape(text)}</title></rect>'
             )
-    return _svg(label, "".join(parts))
-
-
-@dataclass(frozen=True)
-class Bar:
-    """A labelled value, with an interval where there is one."""
-
-    name: str
-    value: float
-    colour: int = 1
-    low: float | None = None
-    high: float | None = None
-    note: str = ""
-
-
-def intervals(label: str, axis: Axis, rows: Sequence[Bar], zero: float | None = None) -> Markup:
-    """A dot with its interval per row, names on the left: a forest plot. ``zero`` draws a line of no difference."""
-    values = [v for r in rows for v in (r.value, r.low, r.high) if v is not None]
-    low, high, marks = _scale(axis, values + ([zero] if zero is not None else []))
-    left, step = 118, 30
-    height = TOP + step * len(rows) + BOTTOM
-
-    def px(v: float) -> float:
-        return left + (v - low) / (high - low) * (WIDTH - left - RIGHT)
-
-    bottom = height - BOTTOM
-    parts = [f'<path class="grid" d="M{px(v):.1f} {TOP}V{bottom}"/>' for v, _ in marks]
-    parts += [
-        f'<text class="tick" x="{px(v):.1f}" y="{bottom + 15}" text-anchor="middle">{escape(t)}</text>'
-        for v, t in marks
-    ]
-    if zero is not None:
-        parts.append(f'<path class="zero" d="M{px(zero):.1f} {TOP}V{bottom}"/>')
-    parts.append(_name_x(axis.name, (left + WIDTH - RIGHT) / 2, height))
-    for i, row in enumerate(rows):
-        y = TOP + step * (i + 0.5)
-        spread = (
-            f" (from {_tick(row.low, axis)} to {_tick(row.high, axis)})"
-            if row.low is not None and row.high is not None
-            else ""
-        )
-        parts.append(
-            f'<text class="name" x="{left - 10}" y="{y + 4:.1f}" text-anchor="end">{escape(_short(row.name, 18))}</text>'
-        )
-        if row.low is not None and row.high is not None:
-            parts.append(f'<path class="whisker s{row.colour}" d="M{px(row.low):.1f} {y}H{px(row.high):.1f}"/>')
-        parts.append(f'<circle class="dot s{row.colour}" cx="{px(row.value):.1f}" cy="{y}" r="5"/>')
-        parts.append(
-            f'<rect class="hit" x="{left}" y="{y - step / 2}" width="{WIDTH - left - RIGHT}" height="{step}">'
-            f"<title>{escape(f'{row.name}: {_tick(row.value, axis)}{spread}{row.note}')}</title></rect>"
-        )
-    return _svg(label, "".join(parts), height)
-
-
-def matrix(label: str, classes: Sequence[str], counts: Sequence[Sequence[int]]) -> Markup:
-    """A confusion matrix: truth in rows, decisions in columns, shaded by the share of the true class."""
-    k = len(classes)
-    left, top, size = 84, 44, 284
-    cell = size / k
-    width, height = left + size + 12, top + size + 12
-    parts = [f'<text class="axis" x="{left + size / 2:.0f}" y="14" text-anchor="middle">decision</text>']
-    parts.append(
-        f'<text class="axis" transform="translate(12 {top + size / 2:.0f}) rotate(-90)" text-anchor="middle">truth</text>'
-    )
-    for i, name in enumerate(classes):
-        mid = top + cell * (i + 0.5)
-        across = left + cell * (i + 0.5)
-        parts.append(
-            f'<text class="name" x="{left - 8}" y="{mid + 4:.1f}" text-anchor="end">{escape(_short(name, 9))}</text>'
-        )
-        parts.append(
-            f'<text class="name" x="{across:.1f}" y="{top - 10}" text-anchor="middle">{escape(_short(name, max(3, int(cell / 8))))}</text>'
-        )
-    for i, row in enumerate(counts):
-        total = sum(row)
-        for j, count in enumerate(row):
-            share = count / total if total else 0.0
-            x, y = left + j * cell, top + i * cell
-            tone = "s1" if i == j else "s2"
-            text = f"truth {classes[i]}, decision {classes[j]}: {count:,} rows, {share:.1%} of {classes[i]}"
-            strong = " strong" if share > 0.55 else ""
-            parts.append(
-                f'<g><title>{escape(text)}</title><rect class="cell {tone}" x="{x + 1.5:.1f}" y="{y + 1.5:.1f}" '
-                f'width="{cell - 3:.1f}" height="{cell - 3:.1f}" rx="3" style="--a:{0.08 + 0.84 * share:.3f}"/>'
-            )
-            if cell >= 26:
-                big = cell >= 70
-                parts.append(
-                    f'<text class="count{strong}{" big" if big else ""}" x="{x + cell / 2:.1f}" y="{y + cell / 2 + (0 if big else 4):.1f}" '
-                    f'text-anchor="middle">{count:,}</text>'.replace(",", "\u202f")
-                )
-                if big:
-                    parts.append(
-                        f'<text class="count small{strong}" x="{x + cell / 2:.1f}" y="{y + cell / 2 + 19:.1f}" '
-                        f'text-anchor="middle">{share:.1%}</text>'
-                    )
-            parts.append("</g>")
-    return _svg(label, "".join(parts), height, width)
-
-
-def spark(reference: Sequence[float], current: Sequence[float], label: str) -> Markup:
-    """Two overlaid tiny histograms without axes, for a table's cell: reference grey, current coloured."""
-    width, height = 108, 26
-    most = max([*reference, *current, 1e-12])
-    step = width / max(len(reference), 1)
-    parts = [f"<title>{escape(label)}</title>"]
-    for values, tone in ((reference, "s0"), (current, "s2")):
-        path = f"M0 {height}"
-        for i, v in enumerate(values):
-            path += f"L{i * step:.1f} {height - v / most * (height - 2):.1f}h{step:.1f}"
-        parts.append(f'<path class="area {tone}" d="{path}V{height}Z"/>')
-    return Markup(
-        f'<svg class="spark" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" '
-        f'aria-label="{escape(label)}">{"".join(parts)}</svg>'
-    )
+    return svg(label, "".join(parts))
 
 
 def ticks(low: float, high: float, count: int = 5) -> list[float]:
     """About ``count`` round numbers from ``low`` to ``high``.
 
     >>> ticks(0, 1), ticks(0.61, 0.74)
-    ([0.0, 0.2, 0.4, 0.6, 0.8, 1.0], [0.62, 0.64, 0.66, 0.68, 0.7, 0.72, 0.74])
+    ([0.0, 0.2, 0.4, 0.6, 0.8, 1.0], [0.625, 0.65, 0.675, 0.7, 0.725])
     """
     span = high - low
     if not (span > 0 and math.isfinite(span)):
         return [low]
     step = 10 ** math.floor(math.log10(span / count))
     for factor in (1, 2, 2.5, 5, 10):
-        if span / (step * factor) <= count + 1.5:
+        if span / (step * factor) <= count + 0.5:
             step *= factor
             break
     first = math.ceil(low / step - 1e-9)
     return [float(f"{i * step:.10g}") for i in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
-def _scale(axis: Axis, values: Sequence[float], nice: bool = True) -> tuple[float, float, list[tuple[float, str]]]:
+def scale(axis: Axis, values: Sequence[float], nice: bool = True) -> tuple[float, float, list[tuple[float, str]]]:
     finite = [v for v in values if v is not None and math.isfinite(v)] or [0.0, 1.0]
     low = min(finite) if axis.low is None else axis.low
     high = max(finite) if axis.high is None else axis.high
@@ -289,32 +199,38 @@ def _scale(axis: Axis, values: Sequence[float], nice: bool = True) -> tuple[floa
         margin = 0.04 * (high - low)
         low, high = low - (margin if axis.low is None else 0), high + (margin if axis.high is None else 0)
     marks = list(axis.ticks) or [
-        (v, _tick(v, axis)) for v in ticks(low, high) if not axis.whole or float(v).is_integer()
+        (v, tick(v, axis)) for v in ticks(low, high) if not axis.whole or float(v).is_integer()
     ]
     return low, high, marks
 
 
-def _tick(value: float, axis: Axis) -> str:
+def tick(value: float, axis: Axis) -> str:
+    """A number as it stands at this axis."""
     if axis.percent:
-        return f"{100 * value:.3g}%"
-    if abs(value) >= 10000:
-        return f"{value:,.0f}".replace(",", "\u202f")
-    return f"{value:.4g}"
+        text = f"{100 * value:.3g}%"
+    else:
+        text = f"{value:,.0f}" if abs(value) >= 10000 else f"{value:.4g}"
+    return text.replace(",", "\u202f").replace("-", "−")
 
 
-def _frame(x: Axis, y: Axis, marks_x, marks_y, px, py, top: float) -> str:  # type: ignore[no-untyped-def]
+def _left(marks: Sequence[tuple[float, str]]) -> float:
+    """Room on the left for the axis' name and its longest number."""
+    return 30 + 6.2 * max((len(text) for _, text in marks), default=1)
+
+
+def _frame(x: Axis, y: Axis, marks_x, marks_y, px, py, left: float, top: float) -> str:  # type: ignore[no-untyped-def]
     right, bottom = WIDTH - RIGHT, HEIGHT - BOTTOM
-    parts = [f'<path class="grid" d="M{LEFT} {py(v):.1f}H{right}"/>' for v, _ in marks_y]
+    parts = [f'<path class="grid" d="M{left} {py(v):.1f}H{right}"/>' for v, _ in marks_y]
     parts += [
-        f'<text class="tick" x="{LEFT - 7}" y="{py(v) + 4:.1f}" text-anchor="end">{escape(t)}</text>'
+        f'<text class="tick" x="{left - 7}" y="{py(v) + 4:.1f}" text-anchor="end">{escape(t)}</text>'
         for v, t in marks_y
     ]
     parts += [
         f'<text class="tick" x="{px(v):.1f}" y="{bottom + 15}" text-anchor="middle">{escape(t)}</text>'
         for v, t in marks_x
     ]
-    parts.append(f'<path class="base" d="M{LEFT} {bottom}H{right}"/>')
-    parts.append(_name_x(x.name, (LEFT + right) / 2, HEIGHT))
+    parts.append(f'<path class="base" d="M{left} {bottom}H{right}"/>')
+    parts.append(name_x(x.name, (left + right) / 2, HEIGHT))
     middle = (top + bottom) / 2
     parts.append(
         f'<text class="axis" transform="translate(11 {middle:.0f}) rotate(-90)" text-anchor="middle">{escape(y.name)}</text>'
@@ -322,17 +238,18 @@ def _frame(x: Axis, y: Axis, marks_x, marks_y, px, py, top: float) -> str:  # ty
     return "".join(parts)
 
 
-def _name_x(name: str, x: float, height: float) -> str:
+def name_x(name: str, x: float, height: float) -> str:
     return f'<text class="axis" x="{x:.0f}" y="{height - 8}" text-anchor="middle">{escape(name)}</text>'
 
 
 def _legend_places(series: Sequence[Series]) -> list[tuple[float, int]]:
     """Where each name goes (x, row): names follow each other, and wrap."""
-    places, x, row = [], float(LEFT), 0
+    start = 30.0
+    places, x, row = [], start, 0
     for s in series:
-        width = 24 + 6.4 * len(s.name)
-        if x + width > WIDTH and x > LEFT:
-            x, row = float(LEFT), row + 1
+        width = 32 + 6.2 * len(s.name)
+        if x + width > WIDTH and x > start:
+            x, row = start, row + 1
         places.append((x, row))
         x += width
     return places
@@ -357,11 +274,11 @@ def _legend(series: Sequence[Series]) -> str:
     return "".join(parts)
 
 
-def _short(text: str, length: int) -> str:
+def short(text: str, length: int) -> str:
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
-def _svg(label: str, body: str, height: float = HEIGHT, width: float = WIDTH) -> Markup:
+def svg(label: str, body: str, height: float = HEIGHT, width: float = WIDTH) -> Markup:
     return Markup(
         f'<svg class="chart" viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{escape(label)}">{body}</svg>'
     )

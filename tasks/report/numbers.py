@@ -52,18 +52,20 @@ def meaning(metric: str) -> str:
 
 
 def number(value: Any, digits: int = 3) -> str:
-    """A number in at most ``digits`` significant decimals; whole numbers with thin spaces.
+    """A number in at most ``digits`` significant decimals; thousands apart, with a true minus sign.
 
-    >>> number(0.71234), number(336776), number(None), number(12.345), number(1e-7)
-    ('0.712', '336\u202f776', '–', '12.3', '1.0e-07')
+    >>> number(0.71234), number(336776), number(None), number(-12.345), number(1e-7)
+    ('0.712', '336\u202f776', '–', '−12.3', '1.0e−07')
     """
-    if value is None or isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return DASH if value is None or isinstance(value, float) else str(value)
-    if isinstance(value, int) or (float(value).is_integer() and abs(value) >= 1000):
-        return f"{int(value):,}".replace(",", "\u202f")
+    if not isinstance(value, int | float):
+        return DASH if value is None else str(value)
+    return _digits(value, digits).replace("-", "−").replace(",", "\u202f") if math.isfinite(value) else DASH
+
+
+def _digits(value: float, digits: int) -> str:
     size = abs(value)
-    if size >= 1000:
-        return f"{value:,.0f}".replace(",", "\u202f")
+    if isinstance(value, int) or size >= 1000:
+        return f"{value:,.0f}"
     if size >= 1:
         return f"{value:.{max(digits - len(str(int(size))), 0)}f}"
     if size and size < 10 ** -(digits + 1):
@@ -74,10 +76,13 @@ def number(value: Any, digits: int = 3) -> str:
 def percent(value: float | None, digits: int = 1) -> str:
     """A share in percent.
 
-    >>> percent(0.237), percent(None), percent(1.0)
-    ('23.7%', '–', '100.0%')
+    >>> percent(0.237), percent(None), percent(1.0), percent(1e-6)
+    ('23.7%', '–', '100.0%', '< 0.1%')
     """
-    return DASH if value is None else f"{100 * value:.{digits}f}%"
+    if value is None:
+        return DASH
+    least = 10**-digits
+    return f"< {least:g}%" if 0 < 100 * value < least / 2 else f"{100 * value:.{digits}f}%".replace("-", "−")
 
 
 def p_value(value: float | None) -> str:
@@ -121,6 +126,7 @@ def plain(name: str) -> str:
     ('Gradient boosting', 'XGBoost', 'MLP')
     """
     special = {"xgboost": "XGBoost", "lightgbm": "LightGBM", "mlp": "MLP", "svm": "SVM", "knn": "k-nearest neighbours"}
+    special |= {"valid": "Validation", "f1": "F1"}
     if name in special:
         return special[name]
     words = name.replace("_", " ")

@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from tasks.report import about_data, about_models, about_quality, about_run
+from tasks.report import about_data, about_models, about_quality, about_rows, about_run, about_why
 from tasks.report.blocks import Section
 from tasks.report.numbers import day, plain
 from tasks.report.verdict import head
@@ -24,7 +24,7 @@ def build(found: dict[str, Any]) -> str:
         What the stages left, by name; each may be missing: ``problem`` (name, kind, target, metric), ``alpha``,
         ``validated``, ``features``, ``periods`` (:func:`tasks.report.about_data.periods`), ``plan``,
         ``tuning`` and ``models`` (by family), ``choice``, ``metrics``, ``curves``, ``confusion``, ``slices``,
-        ``rows``, ``explain``, ``verdict``, ``drift``, ``receipt``, ``bundle``, ``identity``, ``dag``.
+        ``rows``, ``explain``, ``learning``, ``verdict``, ``drift``, ``receipt``, ``bundle``, ``identity``, ``dag``.
     """
     problem = found["problem"]
     kind = problem["kind"]
@@ -39,9 +39,11 @@ def build(found: dict[str, Any]) -> str:
         about_data.features_section(features, found.get("plan"), found.get("explain")),
         about_models.candidates(choice, metrics, tuning, models),
         about_quality.curves(kind, problem["target"], metrics, found.get("curves")),
-        about_quality.decisions(kind, choice, found.get("confusion")),
-        about_quality.slices(found.get("slices"), found.get("alpha", 0.05)),
-        about_quality.errors(found.get("rows"), kind, classes, shown),
+        about_rows.decisions(kind, choice, found.get("confusion"), found.get("curves")),
+        about_rows.slices(found.get("slices"), found.get("alpha", 0.05)),
+        about_rows.errors(found.get("rows"), kind, classes, shown),
+        about_why.why(found.get("explain"), kind, classes),
+        about_why.learning(found.get("learning")),
         about_run.drift(found.get("drift")),
         about_run.lineage(
             found.get("receipt"), found.get("bundle"), found.get("dag"), found.get("identity"), list(models)

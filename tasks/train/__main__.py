@@ -33,7 +33,9 @@ def main() -> None:
     params = load()
     check_kind(name, params.problem.kind)
     rows = read_rows()
-    best = read_json(Path("data/tuning") / name / "best.json")
+    tuned = Path("data/tuning") / name
+    best, chosen = read_json(tuned / "best.json"), read_json(tuned / "selection.json")
+    rows = rows.only(chosen["kept"])
     X, y = rows.of("train")
     X_valid, y_valid = rows.of("valid")
     stage.log(f"{name}: fitting {len(X):,} rows x {X.shape[1]} features with {best['params']}")
@@ -48,6 +50,7 @@ def main() -> None:
         rows.kind,
         classes=len(rows.classes),
         kinds=rows.kinds,
+        encode=params.features.encode.model_dump(exclude_unset=True) if params.features.encode else {},
         imbalance=training.imbalance,
         calibration=training.calibration,
         seed=params.seed,
@@ -66,6 +69,7 @@ def main() -> None:
                 "metric": params.problem.metric,
                 "valid": metrics,
                 "features": list(X.columns),
+                "dropped": chosen["dropped"],
                 "notes": model.notes,
                 "history": model.history,
             },

@@ -6,10 +6,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tasks.encoding.select import Selection, select
 from tasks.errors import RefitError
 from tasks.families import check_kind, find_family, read_rows
 from tasks.families._model import threads
-from tasks.families._space import narrowed
+from tasks.families._space import Space, narrowed
 from tasks.files import read_json, replacing_dir, sha256, write_json
 from tasks.params import Params, load
 from tasks.tune.folds import make_folds
@@ -17,35 +18,34 @@ from tasks.tune.objective import Objective
 
 
 def champion_params(name: str, package: Path = Path("data/champion/package")) -> list[dict[str, Any]]:
-    """Parameters of this family in the champion's receipt: where a retrain begins."""
-    receipt = package / "receipt.json"
-    if not receipt.exists():
-        return []
-    found = read_json(receipt).get("params", {})
-    own = found.get(name) if isinstance(found, dict) else None
-    return [own] if isinstance(own, dict) else []
+    """Parameters of this family in the champion's package: where a retrain begins."""
+    found = [read_json(path) for path in sorted(package.glob("model/*/model.json"))]
+    return [state["params"] for state in found if state["family"] == name]
 
 
 def main() -> None:
     if len(sys.argv) != 2:
         raise RefitError("usage: python -m tasks.tune FAMILY")
-    name = sys.argv[1]
-    params = load()
-    tune(name, params)
+    tune(sys.argv[1], load())
 
 
 def tune(name: str, params: Params) -> None:
+    """Search, and write ``data/tuning/<name>``."""
     from tasks.tune.search import Budget, search
     from tasks.tune.study import study_key
 
     tuning, own = params.tuning, params.models[name]
     check_kind(name, params.problem.kind)
     rows = read_rows()
+    chosen = Selection(list(rows.frame.columns))
+    if params.features.select:
+        train = rows.split == "train"
+        times = rows.time[train].reset_index(drop=True)
+        chosen = select(*rows.of("train"), rows.kind, params.features.select, rows.kinds, times, params.seed)
+        stage.log(f"{name}: {len(chosen.dropped)} of {len(rows.kinds)} features dropped by features.select")
+        rows = rows.only(chosen.kept)
     folds = make_folds(rows, tuning, params.seed)
     n, p = folds[0][0].shape
-    where = f"models.{name}"
-    space = narrowed(find_family(name).space(rows.kind, n, p), own.space, f"{where}.space")
-    space = {k: d for k, d in space.items() if k not in own.params}
     objective = Objective(
         family=name,
         kind=rows.kind,
@@ -53,46 +53,56 @@ def tune(name: str, params: Params) -> None:
         metric=params.problem.metric,
         folds=folds,
         kinds=rows.kinds,
+        encode=params.features.encode.model_dump(exclude_unset=True) if params.features.encode else {},
         imbalance=params.training.imbalance,
         device=params.training.device,
         seed=params.seed,
         fixed=own.params,
         costs=tuning.sampler == "nsga2",
     )
-    budget = Budget(own.trials or tuning.trials, own.seconds or tuning.seconds, 1, threads())
+    budget = Budget(own.trials or tuning.trials, own.seconds or tuning.seconds, tuning.workers, threads())
     starts = champion_params(name) if tuning.warm_start else []
-    key = study_key(
-        family=name,
-        features=sha256("data/features/features.parquet"),
-        space=space,
-        fixed=own.params,
-        tuning=tuning.model_dump(exclude={"trials", "seconds"}),
-        training=[params.training.imbalance, params.training.device],
-        metric=params.problem.metric,
-        seed=params.seed,
-        starts=starts,
-    )
     stage.log(f"{name}: at most {budget.trials} trials or {budget.seconds:g} s ({tuning.sampler}) on {n:,} rows")
-    found = search(
-        objective,
-        space,
-        budget,
-        key,
-        sampler=tuning.sampler,
-        pruner=tuning.pruner,
-        seed=params.seed,
-        starts=starts,
-        log=lambda line: stage.log(f"{name}: {line}"),
-    )
+
+    def key(family: str, space: Space) -> str:
+        return study_key(
+            family=family,
+            features=sha256("data/features/features.parquet"),
+            space=space,
+            objective=[objective.metric, own.params, objective.encode, objective.imbalance, objective.device],
+            kept=chosen.kept,
+            tuning=tuning.model_dump(exclude={"trials", "seconds", "workers"}),
+            seed=params.seed,
+            starts=starts,
+        )
+
+    def log(line: str) -> None:
+        stage.log(f"{name}: {line}")
+
+    common: dict[str, Any] = {"seed": params.seed, "starts": starts, "log": log}
+    if name == "auto":
+        from tasks.tune.auto import search_families
+
+        found = search_families(objective, budget, key, own.space, pruner=tuning.pruner, **common)
+    else:
+        space = narrowed(find_family(name).space(rows.kind, n, p), own.space, f"models.{name}.space")
+        space = {k: d for k, d in space.items() if k not in own.params}
+        if tuning.sampler == "pbt":
+            from tasks.tune.pbt import evolve
+
+            found = evolve(objective, space, budget, key(name, space), **common)
+        else:
+            found = search(
+                objective, space, budget, key(name, space), sampler=tuning.sampler, pruner=tuning.pruner, **common
+            )
     if found.reused:
-        stage.log(f"{name}: {found.reused} trials of an earlier run of this search were kept")
+        log(f"{found.reused} trials of an earlier run of this search were kept")
     with replacing_dir(Path("data/tuning") / name) as folder:
-        best = dict(own.params) | found.params
         write_json(
             folder / "best.json",
             {
                 "family": name,
-                "params": best,
+                "params": dict(own.params) | found.params,
                 "value": found.value,
                 "metric": params.problem.metric,
                 "trials": len(found.trials),
@@ -100,7 +110,8 @@ def tune(name: str, params: Params) -> None:
             },
         )
         write_json(folder / "trials.json", found.trials)
-    stage.log(f"{name}: best {params.problem.metric} {found.value:.5g}")
+        write_json(folder / "selection.json", chosen.to_dict())
+    log(f"best {params.problem.metric} {found.value:.5g}")
 
 
 if __name__ == "__main__":

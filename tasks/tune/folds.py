@@ -3,10 +3,34 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 
+from tasks.errors import RefitError, nearest, some
 from tasks.families import Rows
 from tasks.params import Tuning
 from tasks.tune.objective import Fold
+
+Parts = list[tuple[np.ndarray, np.ndarray]]
+
+
+def make_folds(rows: Rows, tuning: Tuning, seed: int) -> list[Fold]:
+    """The folds of ``tuning``: pairs of rows to fit on and rows to score.
+
+    ``holdout`` scores on the validation split; the others cut the training rows, and leave the validation
+    split to early stopping and calibration of the final fit.
+
+    Raises
+    ------
+    RefitError
+        If there are fewer groups or times than folds, or a class is missing in what a fold is fitted on.
+    """
+    train = newest(rows, "train", tuning.rows, seed)
+    if tuning.split == "holdout":
+        parts: Parts = [(train, newest(rows, "valid", tuning.rows, seed))]
+    else:
+        parts = [(train[a], train[b]) for a, b in _cut(rows, train, tuning, seed)]
+    _check(rows, parts, tuning)
+    return [(_frame(rows, a), rows.y[a], _frame(rows, b), rows.y[b]) for a, b in parts]
 
 
 def newest(rows: Rows, split: str, limit: int | None, seed: int) -> np.ndarray:
@@ -15,17 +39,90 @@ def newest(rows: Rows, split: str, limit: int | None, seed: int) -> np.ndarray:
     if limit is None or len(at) <= limit:
         return at
     times = rows.time.iloc[at]
-    if times.isna().all():
+    if times.isna().any():
         return np.sort(np.random.default_rng(seed).choice(at, limit, replace=False))
     order = np.argsort(times.to_numpy(), kind="stable")
     return np.sort(at[order[-limit:]])
 
 
-def make_folds(rows: Rows, tuning: Tuning, seed: int) -> list[Fold]:
-    """The folds of ``tuning``."""
-    train, valid = (newest(rows, s, tuning.rows, seed) for s in ("train", "valid"))
-    return [(_frame(rows, train), rows.y[train], _frame(rows, valid), rows.y[valid])]
+def _cut(rows: Rows, at: np.ndarray, tuning: Tuning, seed: int) -> Parts:
+    from sklearn import model_selection as ms
+
+    k, y = tuning.folds, rows.y[at]
+    if len(at) < 2 * k:
+        raise RefitError(f"tuning.folds: {k} folds of {len(at)} training rows; lower it to {max(2, len(at) // 2)}")
+    if tuning.split == "time_series":
+        return time_series(rows.time.iloc[at], k, tuning.gap.micros if tuning.gap else 0)
+    if tuning.split == "group":
+        assert tuning.group is not None
+        if tuning.group not in rows.frame:
+            raise RefitError(
+                f"tuning.group: {tuning.group!r} is not a feature; there are {some(rows.frame.columns)}."
+                + nearest(tuning.group, rows.frame.columns)
+            )
+        groups = pd.factorize(rows.frame[tuning.group].iloc[at], use_na_sentinel=False)[0]
+        if len(np.unique(groups)) < k:
+            raise RefitError(f"tuning.folds: {k} folds, and {tuning.group!r} has {len(np.unique(groups))} values")
+        return list(ms.GroupKFold(k).split(at, groups=groups))
+    if tuning.split == "stratified":
+        if rows.kind == "regression":  # strata of the target's quantiles
+            y = pd.qcut(pd.Series(y).rank(method="first"), min(10, len(y) // k), labels=False).to_numpy()
+        smallest = int(np.bincount(y.astype(int))[np.unique(y.astype(int))].min())
+        if smallest < k:
+            raise RefitError(
+                f"tuning.folds: {k} stratified folds need {k} rows of every class, and one class has {smallest}; "
+                "lower tuning.folds, or use split: holdout"
+            )
+        return list(ms.StratifiedKFold(k, shuffle=True, random_state=seed).split(at, y.astype(int)))
+    return list(ms.KFold(k, shuffle=True, random_state=seed).split(at))
 
 
-def _frame(rows: Rows, at: np.ndarray):  # type: ignore[no-untyped-def]
+def time_series(times: pd.Series, k: int, gap: int) -> Parts:
+    """``k`` held-out stretches of time, each fitted on all rows that are at least ``gap`` microseconds older.
+
+    >>> t = pd.Series(pd.date_range("2024-01-01", periods=6, freq="D"))
+    >>> [(a.tolist(), b.tolist()) for a, b in time_series(t, 2, 0)]
+    [([0, 1], [2, 3]), ([0, 1, 2, 3], [4, 5])]
+    """
+    if times.isna().any():
+        raise RefitError("tuning.split: time_series needs problem.prediction_time, and the rows have no time")
+    moments = times.to_numpy().astype("datetime64[us]").astype(np.int64)
+    edges = np.quantile(np.sort(moments), np.linspace(0, 1, k + 2), method="higher")
+    parts: Parts = []
+    for i in range(1, k + 1):
+        low, high = edges[i], edges[i + 1]
+        held = (moments >= low) & ((moments < high) if i < k else (moments <= high))
+        older = moments < low - gap
+        if not held.any() or not older.any():
+            raise RefitError(
+                f"tuning.folds: stretch {i} of {k} has nothing to fit on or to score; lower folds or the gap"
+            )
+        parts.append((np.flatnonzero(older), np.flatnonzero(held)))
+    return parts
+
+
+def _check(rows: Rows, parts: Parts, tuning: Tuning) -> None:
+    """A class that a fold is not fitted on could never be predicted in it."""
+    if rows.kind == "regression":
+        return
+    for number, (train, held) in enumerate(parts, start=1):
+        seen = np.bincount(rows.y[train].astype(int), minlength=len(rows.classes)) > 0
+        if seen.sum() < 2:
+            raise RefitError(
+                f"tuning.split: fold {number} of {len(parts)} is fitted on rows of one class; use split: stratified"
+            )
+        lost = [c for c, s in zip(rows.classes, seen, strict=True) if not s]
+        if lost:
+            raise RefitError(
+                f"tuning.split: fold {number} of {len(parts)} ({tuning.split}) is fitted without the classes "
+                f"{some(lost)}; use split: stratified, fewer folds, or raise tuning.rows"
+            )
+        if rows.kind == "binary" and len(np.unique(rows.y[held])) < 2:
+            raise RefitError(
+                f"tuning.split: the held-out rows of fold {number} are all of one class; use split: stratified, "
+                "or a longer split.valid"
+            )
+
+
+def _frame(rows: Rows, at: np.ndarray) -> pd.DataFrame:
     return rows.frame.iloc[at].reset_index(drop=True)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import optuna
@@ -33,6 +33,7 @@ class Budget:
     seconds: float
     workers: int = 1
     threads: int = 1
+    until: float | None = None  # time.monotonic() at which to end, whatever was spent before
 
 
 @dataclass
@@ -57,6 +58,8 @@ def search(
     seed: int = 0,
     starts: list[dict[str, Any]] | None = None,
     folder: Path = FOLDER,
+    file: str = "",
+    crew: list[Worker] | None = None,
     log: Callable[[str], None] = lambda line: None,
 ) -> Found:
     """Find the best parameters within ``budget``.
@@ -66,32 +69,46 @@ def search(
     key : the study's name; trials already finished under it count, and are not repeated.
     starts : parameters to try first (a champion's), before the defaults.
     sampler, pruner : as in ``tuning`` of params.
+    folder, file : where the study is kept; see :func:`~tasks.tune.study.open_study`.
+    crew : worker processes with the same rows, to use and leave running; else own ones are started.
 
     Raises
     ------
     RefitError
         If no trial finished: the budget is too small for one fit, or every fit failed.
     """
-    begun = time.monotonic()
-    crew: list[Worker] = []
-    directions = ["maximize" if higher_is_better(objective.metric) else "minimize"]
+    own: list[Worker] = []
+    directions: list[Literal["minimize", "maximize"]] = [
+        "maximize" if higher_is_better(objective.metric) else "minimize"
+    ]
     if objective.costs:
         directions += ["minimize", "minimize"]
     try:
-        for _ in range(min(budget.workers, budget.trials)):
-            crew.append(Worker(objective, max(1, budget.threads // budget.workers)))
-        with open_study(key, directions, folder) as study:
+        if crew is None:
+            crew = own = start_crew(objective, budget, own)
+        with open_study(key, directions, folder, file) as study:
             study.pruner = make_pruner(pruner)
             reused = len(finished(study))
             if not study.get_trials(deepcopy=False):
                 _enqueue(study, space, starts or [], sampler)
-            deadline = begun + budget.seconds - seconds_spent(study) / budget.workers
+            # Seconds are for trials; starting Python and sending the rows is not the search's fault.
+            for worker in crew:
+                worker.wait()
+            deadline = time.monotonic() + budget.seconds - seconds_spent(study) / budget.workers
+            deadline = deadline if budget.until is None else budget.until
             run = _Run(study, objective, space, budget, sampler, pruner, seed, deadline, log)
             run.until_done(crew)
             return run.found(reused)
     finally:
-        for worker in crew:
+        for worker in own:
             worker.end()
+
+
+def start_crew(objective: Objective, budget: Budget, crew: list[Worker]) -> list[Worker]:
+    """Fill ``crew`` with worker processes that share the threads."""
+    for _ in range(min(budget.workers, budget.trials)):
+        crew.append(Worker(objective, max(1, budget.threads // budget.workers)))
+    return crew
 
 
 def make_pruner(name: str) -> optuna.pruners.BasePruner:
@@ -155,13 +172,16 @@ class _Run:
                 elif time.monotonic() >= limit:
                     self._fail(worker, "out of time")
                     worker.process.kill()
+                    worker.process.join()
 
     def _more(self) -> bool:
         if self.used_up or time.monotonic() >= self.deadline or len(self.failures) >= 5:
             return False
         if not self.space and finished(self.study):
             return False  # nothing to vary
-        taken = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING))
+        taken = self.study.get_trials(
+            deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
+        )
         return len(taken) < self.budget.trials
 
     def _begin(self, worker: Worker) -> None:
@@ -179,7 +199,7 @@ class _Run:
         else:
             self.study.sampler = samplers.optuna_sampler(self.sampler, self.seed, number, self.budget.trials)
         worker.trial = self.study.ask(self.distributions)
-        worker.fit(worker.trial.params, self.deadline, self.watched)
+        worker.fit({**worker.trial.params, "family": self.objective.family}, self.deadline, self.watched)
 
     def _tried(self) -> samplers.Tried:
         pairs = [(t.params, _value(t)) for t in finished(self.study)]
@@ -191,7 +211,7 @@ class _Run:
             what, content = worker.pipe.recv()
         except (EOFError, ConnectionError):
             self._fail(worker, "its process died (out of memory?)")
-            worker.restart()
+            worker.process.kill()
             return
         if what == "step":
             step, value = content

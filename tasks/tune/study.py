@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -30,7 +30,7 @@ warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning
 
 def study_key(**inputs: Any) -> str:
     """A name that depends on everything a trial's value depends on, the code of the families included."""
-    code = {}
+    code: dict[str, str] = {}
     for package in (tasks.encoding, tasks.families):
         code |= {k: v for k, v in hash_tree(Path(str(package.__file__)).parent).items() if k.endswith(".py")}
     text = json.dumps({"inputs": inputs, "code": code}, sort_keys=True, default=repr)
@@ -38,18 +38,20 @@ def study_key(**inputs: Any) -> str:
 
 
 @contextmanager
-def open_study(key: str, directions: list[str], folder: Path = FOLDER) -> Iterator[optuna.Study]:
+def open_study(
+    key: str, directions: list[Literal["minimize", "maximize"]], folder: Path = FOLDER, file: str = ""
+) -> Iterator[optuna.Study]:
     """Open or create a study. Trials that a killed process left running are put back in the queue.
 
-    By default one SQLite file a study below ``.refit/studies``; with ``REFIT_STUDIES_URL`` set, the
-    database it names.
+    By default one SQLite file a study below ``.refit/studies`` (or the one named ``file``, which several
+    studies may share: making one takes a second); with ``REFIT_STUDIES_URL`` set, the database it names.
     """
     url = os.environ.get(ENVIRONMENT)
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / f"{key}.lock", "a") as lock:
         alone = _locked(lock)
         storage = optuna.storages.RDBStorage(
-            url or f"sqlite:///{folder / f'{key}.db'}",
+            url or f"sqlite:///{folder / f'{file or key}.db'}",
             engine_kwargs={} if url else {"connect_args": {"timeout": 60}},
             heartbeat_interval=30 if url else None,
         )

@@ -38,9 +38,18 @@ class Worker:
                 os.environ["OMP_NUM_THREADS"] = before
         theirs.close()
         self.pipe.send(self.objective)
+        self.ready = False
+
+    def wait(self) -> None:
+        """Return when a process is there and has its libraries and its rows."""
+        if not self.process.is_alive():
+            self.restart()
+        if not self.ready:
+            self.ready = self.pipe.recv() == "ready"
 
     def fit(self, params: dict[str, Any], deadline: float, watched: bool) -> None:
         """Begin a trial; its messages arrive on ``pipe``. ``deadline`` is a ``time.monotonic()``."""
+        self.wait()
         self.pipe.send((params, deadline - time.monotonic(), watched))
 
     def answer(self, stop: bool) -> None:
@@ -55,7 +64,6 @@ class Worker:
     def restart(self) -> None:
         """End the process, whatever it does, and start another."""
         self.end()
-        self.trial = None
         self._start()
 
 
@@ -65,6 +73,7 @@ def _serve(pipe: Connection, parent: int) -> None:
     threading.Thread(target=_follow, args=(parent,), daemon=True).start()
     try:
         objective: Objective = pipe.recv()
+        pipe.send("ready")
         while True:
             params, seconds, watched = pipe.recv()
             pipe.send(_one(objective, params, time.monotonic() + seconds, pipe if watched else None))

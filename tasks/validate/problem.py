@@ -24,7 +24,7 @@ def check_problem(frame: pd.DataFrame, problem: Problem) -> None:
     column = problem.target.name
     check_target(frame[column], problem.kind, f"problem.target: {column!r} of {problem.table!r}")
     positive = problem.target.positive
-    classes = frame[column].dropna().unique()
+    classes = frame[column].dropna().unique().tolist()
     if positive is not None and not any(_same(positive, c) for c in classes):
         raise RefitError(
             f"problem.target.positive: {positive!r} is not a class of {column!r}, which has {some(sorted(classes))}."

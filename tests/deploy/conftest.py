@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
-from starlette.testclient import TestClient
 
 from deploy.app import Metrics, Served, build_app
 from tasks.bundle import Bundle
 from tests.samples import KINDS
 from tests.tasks.package.projects import TIMED, package, project
+
+with warnings.catch_warnings():  # Starlette would rather have httpx2, which the other components do not use yet
+    warnings.simplefilter("ignore")
+    from starlette.testclient import TestClient
 
 
 @pytest.fixture(scope="session")

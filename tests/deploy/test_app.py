@@ -12,12 +12,13 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from starlette.testclient import TestClient
+from prometheus_client import CollectorRegistry
 
 from deploy import app as application
 from deploy.check import Asked, compare, refuse
 from tasks.files import read_json
-from tests.deploy.conftest import in_process
+from tasks.package import golden
+from tests.deploy.conftest import TestClient, in_process
 from tests.samples import KINDS
 from tests.tasks.package.projects import TIMED
 
@@ -134,6 +135,11 @@ def test_numbers_that_are_none(client: TestClient, row: dict[str, Any], number: 
     assert "weight" in answer.text or "JSON" in answer.text
 
 
+def test_golden_rows_are_answered_at_one_stretch() -> None:
+    """Their scores as a batch are compared to the last bit, so they must go through the model together."""
+    assert application.SLICE >= golden.ROWS
+
+
 def test_batches(client: TestClient, row: dict[str, Any]) -> None:
     alone = client.post("/predict", json=row).json()
     many = client.post("/predict_batch", json=[row] * 100).json()
@@ -183,8 +189,6 @@ def test_health_schema_and_metrics(client: TestClient, row: dict[str, Any], pack
 
 
 def test_not_ready_before_the_model_is_loaded() -> None:
-    from prometheus_client import CollectorRegistry
-
     app = application.build_app(application.Metrics(CollectorRegistry()))
     with TestClient(app) as empty:
         assert empty.get("/readyz").status_code == 503

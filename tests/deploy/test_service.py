@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from functools import partial
+from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
 
 import psutil
 import pytest
+from packaging.requirements import Requirement
 
-from deploy.build import build
+from deploy.build import build, requirements
 from deploy.check import check, compare, refuse
 from deploy.launch import ask, free_port, running, serving
 from tasks.bundle.manifest import write_manifest
 from tasks.errors import RefitError
 from tasks.files import read_json, write_json
-from tests.tasks.package.projects import TIMED
+from tests.tasks.package.projects import TIMED, project
 
 pytestmark = pytest.mark.service
 
@@ -71,6 +75,56 @@ def test_built(packages: dict[str, Path], tmp_path: Path) -> None:
         assert ask(address, "/readyz")[1]["version"] == "5"
 
 
+BARE = """
+import json, sys
+from importlib.metadata import packages_distributions
+
+package, allowed = sys.argv[1], set(json.loads(sys.argv[2]))
+absent = {m for m, dists in packages_distributions().items() if not allowed & {d.lower() for d in dists}}
+assert {"mlflow", "duckdb", "optuna"} <= absent
+
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in absent - {"tasks", "deploy"}:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
+sys.meta_path.insert(0, Absent())
+import deploy.service as service
+served = service.Served(service.Bundle.load(package), "1")
+rows = json.load(open(package + "/golden.json"))["rows"]
+print(json.dumps(served.predict(json.dumps(rows[0]["input"]).encode())))
+"""
+
+
+@pytest.mark.parametrize("kind", ["regression", TIMED])
+def test_a_bento_names_every_package_that_serving_needs(packages: dict[str, Path], kind: str) -> None:
+    """Where nothing is installed but what it names, and what that needs, the package answers."""
+    allowed = json.dumps(sorted(_closure(requirements(packages[kind]))))
+    command = [sys.executable, "-c", BARE, str(packages[kind]), allowed]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["version"] == "1"
+
+
+def _closure(names: list[str]) -> set[str]:
+    """Distributions that pip would install for these, in lower case."""
+    found: set[str] = set()
+    waiting = [name.lower() for name in names]
+    while waiting:
+        name = waiting.pop()
+        if name in found:
+            continue
+        found.add(name)
+        with suppress(PackageNotFoundError):
+            for text in requires(name) or []:
+                wanted = Requirement(text)
+                if wanted.marker is None or wanted.marker.evaluate({"extra": ""}):
+                    waiting.append(wanted.name.lower())
+    return found | {name.replace("-", "_") for name in found} | {name.replace("_", "-") for name in found}
+
+
 def test_check(packages: dict[str, Path]) -> None:
     before = {p.pid for p in psutil.Process().children(recursive=True)}
     found = check(packages[TIMED])
@@ -78,6 +132,13 @@ def test_check(packages: dict[str, Path]) -> None:
     assert found["refused"] > 5
     assert found["seconds"] < 30
     assert {p.pid for p in psutil.Process().children(recursive=True)} <= before
+
+
+def test_check_of_an_ensemble_of_matrix_products(tmp_path: Path) -> None:
+    """Bits of linear and network models must survive the way from the stage's process to the service's."""
+    root = project(tmp_path, "multiclass", ("mlp", "logistic"), (2.0, 1.0))
+    subprocess.run([sys.executable, "-m", "tasks.package"], cwd=root, check=True, capture_output=True)
+    assert check(root / "data" / "package")["rows"] == 20
 
 
 def test_check_finds_an_answer_that_differs(packages: dict[str, Path], tmp_path: Path) -> None:
@@ -118,8 +179,6 @@ def test_several_workers_count_together(packages: dict[str, Path]) -> None:
         return [*serving(packages["binary"], "1")(port), "--workers", "2"]
 
     row = read_json(packages["binary"] / "golden.json")["rows"][0]["input"]
-    import json
-
     with running(command) as address:
         for _ in range(30):
             assert ask(address, "/predict", json.dumps(row).encode())[0] == 200

@@ -28,7 +28,9 @@ FLAGS = (
 
 def find() -> str | None:
     """Path of a Chromium, or None."""
-    return next((p for n in ("chromium", "chromium-browser", "google-chrome", "chrome") if (p := shutil.which(n))), None)
+    return next(
+        (p for n in ("chromium", "chromium-browser", "google-chrome", "chrome") if (p := shutil.which(n))), None
+    )
 
 
 class Browser:

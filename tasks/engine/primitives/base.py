@@ -106,6 +106,7 @@ class Primitive:
     kinds: ClassVar[tuple[str, ...]] = ("numeric", "boolean")
     takes: ClassVar[str | None] = None  # what the argument is, for messages; None: there must be none
     result: ClassVar[str] = "numeric"  # or "value": a value of the column itself
+    by_time: ClassVar[bool] = False  # windows by number of events are refused
     moment: ClassVar[str | None] = None  # of a datetime column: the result is a "moment", a "span", or (None) a number
 
     def __post_init__(self) -> None:

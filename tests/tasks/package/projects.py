@@ -91,7 +91,7 @@ def timed(rows: int = 1500, seed: int = 0) -> tuple[dict[str, Any], dict[str, pd
             "columns": ["shop", "weight", "gift"],
             "lookups": [{"table": "shops", "on": "shop", "columns": ["size"]}],
             "history": [{"table": "orders", "by": ["shop"], "windows": ["3d", "7d"],
-                         "columns": {"delay": ["mean", "std"], "late": ["mean"]}}],
+                         "columns": {"delay": ["mean", "max"], "late": ["mean"]}}],
         },
         "split": {"kind": "time", "test": "10d", "valid": "10d"},
         "models": {"logistic": {}},

@@ -12,13 +12,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tasks import params
 from tasks.bundle import Bundle
 from tasks.engine import Plan
 from tasks.files import hash_tree, read_json, read_table, write_json, write_table
-from tasks.package.history import keep, needs, row_columns
-from tasks.package.receipt import code_hashes
+from tasks.package.history import identity_columns, keep, needs, row_columns
+from tasks.package.receipt import code_hashes, differences, receipt
+from tasks.package.schema import schema
 from tests.samples import KINDS
 from tests.tasks.package.projects import TIMED, package, project
+from tests.tasks.package.projects import timed as timed_problem
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +110,20 @@ def test_receipt_names_inputs_code_and_parameters(timed: Path) -> None:
     assert receipt["seed"] == 42
 
 
+def test_what_changed_since_is_named(timed: Path, tmp_path: Path) -> None:
+    then = read_json(timed / "data" / "package" / "receipt.json")
+    other = Path(shutil.copytree(timed, tmp_path / "copy"))
+    unchanged = receipt(other / "data", params.load(other / "params.yaml"), None)
+    assert differences(then, unchanged) == {}
+    (other / "data" / "models" / "xgboost" / "model" / "booster.ubj").write_bytes(b"other")
+    text = (other / "params.yaml").read_text().replace("weight", "wait")
+    (other / "params.yaml").write_text("seed: 7\n" + text)
+    now = receipt(other / "data", params.load(other / "params.yaml"), "2024-02-01")
+    found = differences(then, now)
+    assert found.pop("params") == ["data", "features", "seed"]
+    assert found == {"as_of": ["as_of"], "data": ["models/xgboost/model/booster.ubj"], "seed": ["seed"]}
+
+
 def test_a_feature_that_differs_online_is_found(
     timed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -136,3 +153,14 @@ def test_golden_inputs_are_plain_json(timed: Path) -> None:
     assert all(isinstance(row["input"]["gift"], bool) for row in rows)
     assert all(pd.Timestamp(row["input"]["placed_at"]).tzinfo is not None for row in rows)
     json.dumps(rows, allow_nan=False)
+
+
+def test_an_own_event_is_told_by_the_key_which_may_be_left_out() -> None:
+    """Where a row's own event could be in view, its key is an optional field."""
+    tree, _ = timed_problem()
+    tree["problem"]["prediction_time"] = "placed_at + 20h"
+    plan = Plan.derive(params.parse(tree))
+    assert identity_columns(plan) == ["order"]
+    found = {f["name"]: f for f in schema(params.parse(tree), row_columns(plan), identity_columns(plan))["fields"]}
+    assert found["order"] == {"name": "order", "kind": "numeric", "nullable": True, "required": False}
+    assert "required" not in found["shop"]

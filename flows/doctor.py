@@ -1,0 +1,188 @@
+"""``refit doctor``: what is missing or wrong on this machine, and how to mend each."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from tasks.errors import RefitError, some
+
+HOUSE = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at. ``needed``: without it ``refit run`` does not work."""
+
+    what: str
+    good: bool
+    says: str
+    mend: str = ""
+    needed: bool = True
+
+    def line(self) -> str:
+        """``ok``, ``--`` (may be missing) or ``!!`` (must be mended), what it is, and the remedy."""
+        mark = "ok" if self.good else "!!" if self.needed else "--"
+        return f"{mark}  {self.what:<11} {self.says}" + (f"\n    mend: {self.mend}" if not self.good and self.mend else "")
+
+
+def examine(root: Path) -> list[Finding]:
+    """Look at everything; nothing is changed."""
+    found = [python(), packages(), git(), params(root), dvc(root), expectations(root), registry(root), prefect()]
+    return [*found, port(root), disk(root), java(), browser(), gpu()]
+
+
+def python() -> Finding:
+    """Python 3.11 to 3.13."""
+    here = ".".join(map(str, sys.version_info[:3]))
+    good = (3, 11) <= sys.version_info[:2] <= (3, 13)
+    return Finding("Python", good, here, "use Python 3.11, 3.12 or 3.13")
+
+
+def packages(lock: Path = HOUSE / "requirements.lock") -> Finding:
+    """Installed versions against the pinned ones."""
+    from packaging.requirements import Requirement
+
+    if not lock.exists():
+        return Finding("packages", True, "installed without a lock file", needed=False)
+    lines = (line.split(" #")[0].strip().rstrip("\\") for line in lock.read_text(encoding="utf-8").splitlines())
+    wanted_here = [Requirement(line) for line in lines if "==" in line and line[0].isalnum()]
+    wanted_here = [r for r in wanted_here if r.marker is None or r.marker.evaluate()]
+    pins = [(r.name, next(iter(r.specifier)).version) for r in wanted_here]
+    wrong = []
+    for name, wanted in pins:
+        try:
+            have = version(name)
+        except PackageNotFoundError:
+            have = None
+        if have is None or have.split("+")[0] != wanted.split("+")[0]:
+            wrong.append(f"{name} {have or 'missing'}, pinned {wanted}")
+    says = f"{len(pins)} as pinned" if not wrong else f"{len(wrong)} of {len(pins)} differ: {some(wrong, 4)}"
+    return Finding("packages", not wrong, says, "pip install -r requirements.lock", needed=any("missing" in w for w in wrong))
+
+
+def git() -> Finding:
+    """git, which names the commit of a run."""
+    path = shutil.which("git")
+    return Finding("git", path is not None, path or "not found", "install git; runs then record their commit", needed=False)
+
+
+def params(root: Path) -> Finding:
+    """``params.yaml`` is there and right."""
+    from tasks.params import load
+
+    try:
+        loaded = load(root / "params.yaml")
+    except RefitError as error:
+        return Finding("params.yaml", False, str(error).split("\n")[0], "mend that line, or run refit init")
+    return Finding("params.yaml", True, f"{loaded.problem.name}, {loaded.problem.kind}, {len(loaded.models)} families")
+
+
+def dvc(root: Path) -> Finding:
+    """A DVC repository with a DAG, and a remote."""
+    if not (root / ".dvc").is_dir():
+        return Finding("DVC", False, "this folder is no DVC repository", "dvc init (without git: dvc init --no-scm)")
+    if not (root / "dvc.yaml").exists():
+        return Finding("DVC", False, "no dvc.yaml here", "change to the project's folder, or run refit init")
+    text = "".join(p.read_text() for p in (root / ".dvc" / "config", root / ".dvc" / "config.local") if p.exists())
+    if "remote" not in text:
+        return Finding("DVC", False, "no remote to push data to", "dvc remote add -d NAME URL", needed=False)
+    return Finding("DVC", True, "repository and remote")
+
+
+def expectations(root: Path) -> Finding:
+    """Folders that stages read and no stage makes."""
+    lacking = [f for f in ("data/context", "data/champion", "data/expectations") if not (root / f).is_dir()]
+    mend = f"mkdir -p {' '.join(lacking)}"
+    return Finding("folders", not lacking, f"missing: {some(lacking)}" if lacking else "all there", mend)
+
+
+def registry(root: Path) -> Finding:
+    """The history of decisions, and where MLflow keeps runs."""
+    from tasks.params import load
+    from tasks.registry.history import History
+    from tasks.registry.tracking import tracking_uri
+
+    uri = tracking_uri(root)
+    shown = uri.split("@")[-1].replace(str(root.resolve()), ".")
+    try:
+        champion = History(root).champion(load(root / "params.yaml").problem.name)
+    except RefitError as error:
+        return Finding("registry", False, str(error), "see the message")
+    if uri.startswith("http"):
+        try:
+            with urlopen(uri.rstrip("/") + "/health", timeout=5):
+                pass
+        except (URLError, OSError, ValueError) as error:
+            return Finding("registry", False, f"{shown} does not answer ({error})", "start it, or mend MLFLOW_TRACKING_URI")
+    elif uri.startswith("sqlite:///") and champion and not Path(uri.removeprefix("sqlite:///")).exists():
+        return Finding("registry", False, f"{shown} is gone", "restore .refit/mlflow.db, or set MLFLOW_TRACKING_URI")
+    return Finding("registry", True, f"{shown}; " + (f"champion: version {champion.champion}" if champion else "no champion yet"))
+
+
+def prefect() -> Finding:
+    """Prefect's server, where one is named."""
+    url = os.environ.get("PREFECT_API_URL")
+    if not url:
+        return Finding("Prefect", True, "no server named; a temporary one is started for each run (about 10 s)")
+    try:
+        with urlopen(url.rstrip("/") + "/health", timeout=5):
+            return Finding("Prefect", True, url)
+    except (URLError, OSError, ValueError) as error:
+        return Finding("Prefect", False, f"{url} does not answer ({error})", "prefect server start, or unset PREFECT_API_URL")
+
+
+def port(root: Path) -> Finding:
+    """The port that ``refit serve`` listens on."""
+    from tasks.params import load
+
+    try:
+        serving = load(root / "params.yaml").serving
+    except RefitError:
+        return Finding("port", True, "unknown until params.yaml is right", needed=False)
+    with socket.socket() as one:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            one.bind((serving.host, serving.port))
+        except OSError as error:
+            says = f"{serving.host}:{serving.port}: {error.strerror}"
+            return Finding("port", False, says, "refit serve --port N, or change serving.port", needed=False)
+    return Finding("port", True, f"{serving.host}:{serving.port} is free", needed=False)
+
+
+def disk(root: Path) -> Finding:
+    """Room for data, cache and packages."""
+    free = shutil.disk_usage(root).free / 2**30
+    return Finding("disk", free >= 1, f"{free:.1f} GiB free", "make room: DVC's cache and MLflow's runs grow; see dvc gc")
+
+
+def java() -> Finding:
+    """Java, which the Spark engine needs."""
+    path = shutil.which("java")
+    return Finding("Java", path is not None, path or "not found", "install Java 17 for engine: spark", needed=False)
+
+
+def browser() -> Finding:
+    """Chromium, in which tests open the report."""
+    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    return Finding("Chromium", path is not None, path or "not found", "install it to test the report's page", needed=False)
+
+
+def gpu() -> Finding:
+    """A GPU, asked of the driver."""
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return Finding("GPU", True, "none; training runs on the CPU", needed=False)
+    try:
+        done = subprocess.run([tool, "-L"], capture_output=True, text=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return Finding("GPU", False, "nvidia-smi fails", "mend the driver; until then training runs on the CPU", needed=False)
+    return Finding("GPU", True, done.stdout.split("\n")[0].split(" (UUID")[0], needed=False)

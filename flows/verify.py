@@ -1,0 +1,112 @@
+"""``refit verify``: a version's package against its receipt, and made again from the DVC cache."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from flows.dag import Dag
+from tasks.bundle.manifest import read_manifest
+from tasks.errors import RefitError, some
+from tasks.files import hash_tree, read_json, sha256, write_json, write_text
+from tasks.params import load
+from tasks.registry.tracking import Registered, Registry
+
+FROM_CACHE = ("ingest", "tune@")  # the sources may have moved on, and tuning ends by the clock
+
+
+def verify(root: Path, model: str, version: str, rebuild: bool) -> tuple[bool, list[str]]:
+    """Whether a version is what its receipt says, and one line about each thing looked at.
+
+    The package must be whole and the one registered. What differs between the receipt and the files here (code,
+    parameters, data, lock) is told; it is a failure only for the package itself. With ``rebuild`` the package is
+    made again in a temporary folder (:func:`made_again`), and each byte is compared.
+    """
+    registry = Registry(root)
+    registered = registry.version(model, version)
+    with tempfile.TemporaryDirectory(prefix="refit-verify-") as name:
+        package = registry.fetch(registered, Path(name) / "package")  # refuses a damaged one
+        manifest, receipt = read_manifest(package), read_json(package / "receipt.json")
+        lines = [f"ok  package     {len(manifest['files'])} files, {registered.package_sha256[:16]}"]
+        lines += list(against_here(root, receipt))
+        good = True
+        if rebuild:
+            commit = registry.client.get_run(registered.run_id).data.tags.get("mlflow.source.git.commit", "unknown")
+            again = made_again(root.resolve(), registered, receipt.get("as_of"), Path(name) / "again")
+            good, told = compare(package, again)
+            lines += told
+            if not good:
+                lines.append(f"    it was made at commit {commit}; check that out and verify again")
+    return good, lines
+
+
+def against_here(root: Path, receipt: dict[str, Any]) -> Iterator[str]:
+    """Say how the receipt relates to the files of this project."""
+    from tasks.package import receipt as made
+
+    params = load(root / "params.yaml")
+    here = made.receipt(root / "data", params, receipt.get("as_of"))
+    for part in ("data", "code", "params", "lock", "libraries", "seed"):
+        then, now = receipt.get(part), here.get(part)
+        if then == now:
+            yield f"ok  {part:<11} as in the receipt"
+        elif isinstance(then, dict) and isinstance(now, dict):
+            differ = sorted(k for k in {*then, *now} if then.get(k) != now.get(k))
+            yield f"--  {part:<11} differs here since: {some(differ, 4)}"
+        else:
+            yield f"--  {part:<11} differs here since: {then!r}, now {now!r}"
+
+
+def made_again(root: Path, registered: Registered, as_of: str | None, folder: Path) -> Path:
+    """Make a version's package again in ``folder``, from the parameters and the lock that its run recorded.
+
+    Raw tables and what tuning found within its seconds come from the DVC cache (``FROM_CACHE``); every other stage up
+    to the package truly runs, with the code of this checkout. Nothing of the project is touched.
+    """
+    registry = Registry(root)
+    folder.mkdir()
+    for name in ("params.yaml", "dvc.lock"):
+        registry.artifact(registered.run_id, name, folder)
+    for name in ("dvc.yaml", ".dvcignore", "requirements.lock"):
+        if (root / name).exists():
+            shutil.copy(root / name, folder / name)
+    for name in ("tasks", "data/expectations", "data/context", "data/champion"):
+        if (root / name).is_dir():
+            shutil.copytree(root / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "data" / "context" / "as_of.json").unlink(missing_ok=True)
+    if as_of is not None:
+        write_json(folder / "data" / "context" / "as_of.json", {"as_of": as_of})
+    # A repository of its own, whose remote is the project's cache.
+    write_text(
+        folder / ".dvc" / "config",
+        f"[core]\n    no_scm = true\n    analytics = false\n    remote = project\n"
+        f"['remote \"project\"']\n    url = {root / '.dvc' / 'cache'}\n",
+    )
+    with Dag(folder) as dag:
+        wanted = [name for name in dag.nodes if name in _up_to(dag, "package")]
+        dag.pull([name for name in wanted if name.startswith(FROM_CACHE)])
+        for name in wanted:
+            if not name.startswith(FROM_CACHE):
+                print(f"    {name} ...", file=sys.stderr, flush=True)
+                dag.run(name, lambda line: None, force=True)
+    return folder / "data" / "package"
+
+
+def _up_to(dag: Dag, last: str) -> set[str]:
+    node = dag.node(last)
+    return {last}.union(*(_up_to(dag, need) for need in node.needs))
+
+
+def compare(package: Path, again: Path) -> tuple[bool, list[str]]:
+    """Compare two packages byte by byte."""
+    if not (again / "bundle.json").exists():
+        raise RefitError(f"{again}: the stage `package` made no package")
+    then, now = hash_tree(package), hash_tree(again)
+    differ = sorted(name for name in {*then, *now} if then.get(name) != now.get(name))
+    if differ:
+        return False, [f"!!  rebuild     differs in {some(differ, 6)}"]
+    return True, [f"ok  rebuild     {len(then)} files, every byte the same ({sha256(again / 'bundle.json')[:16]})"]

@@ -1,0 +1,318 @@
+"""One key's recent events in memory, and windows over them: how the online engine answers a primitive's questions.
+
+The sums come from the same exact prefix sums as the local engine's, kept up to date as events arrive; everything else
+is taken from the slice of events in view.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from tasks.engine.exact import Exact, concatenate
+from tasks.engine.local import Span
+from tasks.engine.primitives.base import Term
+
+EMPTY = np.zeros(0, np.int64)
+
+
+class History:
+    """Events of one key, oldest first: event and known-at times, store rows and values, in arrays that grow.
+
+    ``names`` are the columns kept. ``in_order`` holds while the known-at times rise with the events.
+    """
+
+    __slots__ = ("_prefixes", "_room", "in_order", "names", "size", "times", "values", "vocabulary")
+
+    def __init__(self, names: dict[str, int], times: np.ndarray, values: np.ndarray, vocabulary: dict[str, list[str]]):
+        self.names, self.vocabulary = names, vocabulary
+        self.size = times.shape[1]
+        self.times, self.values = times, values  # (3, room): event, known, store row; (columns, room)
+        self.in_order = bool((np.diff(times[1]) >= 0).all())
+        self._prefixes: dict[tuple[str, Term], Prefix] = {}
+        self._room = self.size
+
+    @property
+    def event(self) -> np.ndarray:
+        return self.times[0, : self.size]
+
+    @property
+    def known(self) -> np.ndarray:
+        return self.times[1, : self.size]
+
+    @property
+    def rows(self) -> np.ndarray:
+        return self.times[2, : self.size]
+
+    def column(self, name: str) -> np.ndarray:
+        return self.values[self.names[name], : self.size]
+
+    def add(self, event: int, known: int, row: int, values: Sequence[float], before: Callable[[int, int], bool]) -> None:
+        """Put one event in its place; ``before(a, b)``: whether store row a comes before b by content."""
+        at = self.size
+        while at and (event, known) <= (self.times[0, at - 1], self.times[1, at - 1]):
+            same = (event, known) == (self.times[0, at - 1], self.times[1, at - 1])
+            if same and not before(row, int(self.times[2, at - 1])):
+                break
+            at -= 1
+        if self.size == self._room:
+            self._room = max(8, 2 * self._room)
+            self.times = _grown(self.times, self._room)
+            self.values = _grown(self.values, self._room)
+        if at < self.size:
+            self.times[:, at + 1 : self.size + 1] = self.times[:, at : self.size].copy()
+            self.values[:, at + 1 : self.size + 1] = self.values[:, at : self.size].copy()
+            self._prefixes.clear()
+        self.times[:, at] = event, known, row
+        self.values[:, at] = values
+        self.size += 1
+        near = self.times[1, max(at - 1, 0) : min(at + 2, self.size)]
+        self.in_order = self.in_order and bool((np.diff(near) >= 0).all())
+
+    def prefix(self, column: str, term: Term) -> Exact:
+        """Prefix sums of a term over all events, extended to the newest one."""
+        key = (column, term)
+        made = self._prefixes.get(key)
+        if made is None:
+            made = self._prefixes[key] = Prefix()
+        if made.size != self.size:
+            made.extend(lambda start: term(Slice(self, column, slice(start, self.size))), self.size)
+        return made.exact
+
+    def places(self, span: Span, t: int, without: int | None) -> slice | np.ndarray:
+        """Which events a row at ``t`` sees: a slice, or places where late events or its own one (a store row) are left out."""
+        if self.in_order and without is None:
+            hi = int(np.searchsorted(self.known, t))
+            if span.last is not None:
+                return slice(max(hi - span.last, 0), hi)
+            return slice(0 if span.micros is None else min(int(np.searchsorted(self.event, t - span.micros)), hi), hi)
+        lo = 0 if span.micros is None else int(np.searchsorted(self.event, t - span.micros))
+        seen = self.known[lo:] < t
+        if without is not None:
+            seen &= self.rows[lo:] != without
+        places = np.flatnonzero(seen) + lo
+        return places if span.last is None else places[-span.last :]
+
+
+def _grown(block: np.ndarray, room: int) -> np.ndarray:
+    larger = np.empty((block.shape[0], room), block.dtype)
+    larger[:, : block.shape[1]] = block
+    return larger
+
+
+class Prefix:
+    """Growing prefix sums."""
+
+    __slots__ = ("_block", "bound", "exact", "size")
+
+    def __init__(self) -> None:
+        self.size, self.bound = -1, 0
+        self.exact = Exact(np.zeros((1, 1), np.int64), 0, 0)
+        self._block = self.exact.digits
+
+    def extend(self, term: Callable[[int], Exact], size: int) -> None:
+        """Add what came since; where the new numbers do not fit the grid, start anew on a finer one."""
+        if self.size > 0 and size > self.size:
+            new = term(self.size)
+            if new.exponent >= self.exact.exponent:
+                new = new._at(self.exact.exponent)
+                bound = max(self.bound, new.bound)
+                count = self.exact.digits.shape[0]
+                digits = new.digits if count == 1 else new._wide()
+                if len(digits) <= count and (count > 1 or bound * size < 1 << 62):
+                    self._append(digits, size, bound)
+                    return
+        values = term(0)
+        self.exact = values.prefix()
+        self._block, self.size, self.bound = self.exact.digits, size, values.bound
+
+    def _append(self, digits: np.ndarray, size: int, bound: int) -> None:
+        if size + 1 > self._block.shape[1]:
+            self._block = _grown(self._block[:, : self.size + 1], 2 * (size + 1))
+        new = self._block[:, self.size + 1 : size + 1]
+        new[:] = 0
+        new[: len(digits)] = np.cumsum(digits, axis=1)
+        new += self._block[:, self.size : self.size + 1]
+        self.size, self.bound = size, bound
+        self.exact = Exact(self._block[:, : size + 1], self.exact.exponent, max(bound, 1) * size)
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Some events of a history as the column that terms are made from."""
+
+    history: History
+    name: str
+    places: slice | np.ndarray
+
+    @property
+    def values(self) -> np.ndarray:
+        return self.history.column(self.name)[self.places]
+
+    def x(self) -> Exact:
+        return Exact.from_floats(self.values)
+
+    def present(self) -> Exact:
+        return Exact.from_ints((~np.isnan(self.values)).astype(np.int64), 1)
+
+    def time(self) -> Exact:
+        return Exact.from_ints(np.where(np.isnan(self.values), 0, self.history.event[self.places]))
+
+    def equals(self, category: str) -> Exact:
+        names = self.history.vocabulary[self.name]
+        code = names.index(category) if category in names else -1
+        return Exact.from_ints((self.values == code).astype(np.int64), 1)
+
+
+def _present(column: Any) -> Exact:
+    return column.present()  # type: ignore[no-any-return]
+
+
+@dataclass
+class View:
+    """One history seen through several windows at ``t``."""
+
+    history: History | None
+    t: int
+    places: list[slice | np.ndarray]
+
+    def count(self) -> list[int]:
+        return [p.stop - p.start if isinstance(p, slice) else len(p) for p in self.places]
+
+    @cached_property
+    def bounds(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """First and last places, where all windows are slices."""
+        if not all(isinstance(p, slice) for p in self.places):
+            return None
+        return (
+            np.array([p.start for p in self.places], np.int64),  # type: ignore[union-attr]
+            np.array([p.stop for p in self.places], np.int64),  # type: ignore[union-attr]
+        )
+
+
+class HistoryWindow:
+    """:class:`~tasks.engine.primitives.base.Window` over views of several keys' histories, for one column."""
+
+    def __init__(self, views: list[View], column: str):
+        self.views, self.column = views, column
+        self.n = self.sum(_present).digits[0]
+
+    @cached_property
+    def t(self) -> np.ndarray:
+        return np.array([v.t for v in self.views for _ in v.places], np.int64)
+
+    def sum(self, term: Term) -> Exact:
+        parts = []
+        for view in self.views:
+            history, bounds = view.history, view.bounds
+            if history is None:
+                parts.append(Exact(np.zeros((1, len(view.places)), np.int64), 0, 0))
+            elif bounds is not None:
+                prefix = history.prefix(self.column, term)
+                digits = prefix.digits[:, bounds[1]] - prefix.digits[:, bounds[0]]
+                parts.append(Exact(digits, prefix.exponent, prefix.bound))
+            else:
+                parts += [self._total(term, history, p) for p in view.places]
+        return concatenate(parts)
+
+    def _total(self, term: Term, history: History, places: slice | np.ndarray) -> Exact:
+        return term(Slice(history, self.column, places)).prefix().take(np.array([-1]))
+
+    @cached_property
+    def _seen(self) -> list[tuple[np.ndarray, np.ndarray, int]]:
+        """Values and event times in view of each window, missing values left out; and t."""
+        found = []
+        for view in self.views:
+            for places in view.places:
+                if view.history is None:
+                    found.append((np.zeros(0), EMPTY, view.t))
+                    continue
+                values, event = view.history.column(self.column)[places], view.history.event[places]
+                gone = np.isnan(values)
+                found.append((values, event, view.t) if not gone.any() else (values[~gone], event[~gone], view.t))
+        return found
+
+    def blocks(self, term: Term, length: int) -> tuple[Exact, Exact]:
+        found: tuple[list[Exact], list[Exact]] = ([], [])
+        for view in self.views:
+            for places in view.places:
+                for back in (0, 1):
+                    if view.history is None:
+                        found[back].append(Exact(np.zeros((1, 1), np.int64), 0, 0))
+                        continue
+                    block = view.history.event[places] // length
+                    at = np.arange(view.history.size)[places][block == (view.t - 1) // length - back]
+                    found[back].append(self._total(term, view.history, at))
+        return concatenate(found[0]), concatenate(found[1])
+
+    def kth(self, k: np.ndarray) -> np.ndarray:
+        result = np.full(len(k), np.nan)
+        for i, ((values, _, _), place) in enumerate(zip(self._seen, k.tolist(), strict=True)):
+            n = len(values)
+            if 0 <= place < n:
+                if place == n - 1:
+                    result[i] = values.max()
+                else:
+                    result[i] = values.min() if place == 0 else np.partition(values, place)[place]
+        return result + 0.0
+
+    def newest(self, k: np.ndarray) -> np.ndarray:
+        picked = zip(self._seen, k.tolist(), strict=True)
+        return np.array([v[len(v) - 1 - i] if 0 <= i < len(v) else np.nan for (v, _, _), i in picked], np.float64)
+
+    def newest_time(self) -> np.ndarray:
+        return np.array([e[-1] if len(e) else np.nan for _, e, _ in self._seen], np.float64)
+
+    def distinct(self) -> np.ndarray:
+        return np.array([len(np.unique(v)) for v, _, _ in self._seen], np.int64)
+
+    def mode(self) -> np.ndarray:
+        result = np.full(len(self._seen), np.nan)
+        for i, (values, _, _) in enumerate(self._seen):
+            if len(values):
+                levels, counts = np.unique(values, return_counts=True)
+                best = levels[counts == counts.max()]
+                result[i] = best[0] if self._names is None else min(best, key=lambda c: self._names[int(c)])  # type: ignore[index]
+        return result
+
+    @cached_property
+    def _names(self) -> list[str] | None:
+        """The categories behind the codes of a categorical column, in order of arrival."""
+        for view in self.views:
+            if view.history is not None:
+                return view.history.vocabulary.get(self.column)
+        return None
+
+    def spread(self, weigh: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        counts = (np.unique(v, return_counts=True)[1] for v, _, _ in self._seen)
+        return np.array([int(weigh(c).sum()) if len(c) else 0 for c in counts], np.int64)
+
+    def newer(self, marked: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        result = np.full(len(self._seen), np.nan)
+        for i, (values, _, _) in enumerate(self._seen):
+            at = np.flatnonzero(marked(values))
+            if len(at):
+                result[i] = len(values) - 1 - at[-1]
+        return result
+
+    def each(self, function: Callable[[np.ndarray, np.ndarray], float]) -> np.ndarray:
+        return np.array([function(v, t - e) for v, e, t in self._seen], np.float64)
+
+
+def nan_last(value: Any) -> tuple[bool, Any]:
+    """Sort key of a content value: missing ones come last."""
+    missing = value is None or value != value
+    return (missing, 0 if missing else value)
+
+
+def code_of(names: list[str], places: dict[str, int], value: str) -> int:
+    """Code of a category, given in order of arrival."""
+    code = places.get(value)
+    if code is None:
+        code = places[value] = len(names)
+        names.append(value)
+    return code

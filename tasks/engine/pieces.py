@@ -1,0 +1,288 @@
+"""Tables larger than memory: the same plan, key by key from Parquet files, with bounded memory.
+
+A feature needs only the events of the row's own key. So for each key that the plan asks by, events and rows are dealt
+by a hash of that key into parts on disk, small enough for memory; each part is computed by the local engine, and its
+results are dealt by row number into chunks; at the end the chunks are put together in row order. Every part is computed
+from exactly the same events as in one piece, and sums are exact, so the bits are the same.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from tasks.engine.compute import Group, Rows, groups, sees_own
+from tasks.engine.facts import Table
+from tasks.engine.plan import Plan
+from tasks.engine.rows import finish
+from tasks.errors import RefitError, some
+from tasks.files import replacing
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+ROW = "__row__"
+CHUNK = 1 << 18  # rows of a chunk of the result
+BATCH = 1 << 16  # rows read at a time
+COPIES = 12  # how many times its own size a part takes while it is computed
+
+
+def compute_files(plan: Plan, sources: Mapping[str, str | Path], out: str | Path, memory_mb: int = 1024) -> int:
+    """Features of all rows of the problem table's file, to one Parquet file in row order; returns how many rows.
+
+    ``sources`` are Parquet files by table name. ``memory_mb`` bounds what the parts take together with their features;
+    the whole process takes about 300 MB more.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    writer, count = None, 0
+    with replacing(out) as beside:
+        for frame in pieces(plan, sources, memory_mb):
+            table = pa.Table.from_pandas(frame, preserve_index=False)
+            writer = writer or pq.ParquetWriter(beside, table.schema, compression="zstd")
+            writer.write_table(table)
+            count += len(frame)
+        if writer is None:
+            raise RefitError(f"{sources[plan.table]}: no rows")
+        writer.close()
+    return count
+
+
+def pieces(plan: Plan, sources: Mapping[str, str | Path], memory_mb: int = 1024) -> Iterator[pd.DataFrame]:
+    """The features in row order, a chunk of rows at a time; what lies between is kept in a temporary folder."""
+    with tempfile.TemporaryDirectory(prefix="refit-features-") as folder:
+        files = {name: Path(path) for name, path in sources.items()}
+        for name, child in plan.children.items():
+            files[name] = _with_child(child, files, name, Path(folder), memory_mb)
+        _check_keys(plan, files)
+        asked = groups(plan)
+        for number, group in enumerate(asked):
+            _compute_group(plan, group, files, Path(folder) / f"group{number}", memory_mb)
+        own = plan.tables[plan.table]
+        needed = [c for c in own.columns if c in _own_columns(plan)]
+        start = 0
+        for rows in _chunks(files[plan.table], needed):
+            found: dict[str, Any] = {}
+            for number in range(len(asked)):
+                found |= _gather(Path(folder) / f"group{number}" / f"chunk{start // CHUNK}.arrow", start, len(rows))
+            made = finish(plan, Rows(own, rows), found)
+            columns = {f.name: _column(made[f.name], f.kind == "numeric", rows.index) for f in plan.features}
+            yield pd.DataFrame(columns, index=pd.RangeIndex(start, start + len(rows)))
+            start += len(rows)
+
+
+def _column(values: Any, numeric: bool, index: pd.Index) -> Any:
+    return np.asarray(values) if numeric else pd.Series(values, index=index).astype("str").array
+
+
+def _own_columns(plan: Plan) -> set[str]:
+    """Columns of the row that its own features use."""
+    from tasks.engine.expression import Expression
+
+    used: set[str] = set()
+    for feature in plan.features:
+        if feature.make["op"] in ("column", "date"):
+            used.add(feature.make["column"])
+        elif feature.make["op"] == "expression":
+            used |= set(Expression.parse(feature.make["text"]).names)
+    return used | {plan.time.column if plan.time else next(iter(plan.tables[plan.table].columns))}
+
+
+def _event_columns(plan: Plan, group: Group) -> list[str]:
+    """Columns of the asked table that the group needs: keys, times, values, and what settles ties."""
+    table = plan.tables[group.table]
+    used = {theirs for _, theirs in group.on} | {f.make["column"] for f in group.features if f.make["column"]}
+    used |= {t.column for t in (table.event_time, table.known_at) if t}
+    used |= set(table.key or [c for c, kind in table.columns.items() if kind != "ignore"])
+    return [c for c in table.columns if c in used]
+
+
+def _row_columns(plan: Plan, group: Group) -> list[str]:
+    used = {mine for mine, _ in group.on} | {t.column for t in (plan.time, plan.cap) if t}
+    if sees_own(plan):
+        used |= set(plan.tables[plan.table].key)
+    return [c for c in plan.tables[plan.table].columns if c in used]
+
+
+def _read(path: Path, columns: list[str], batch: int = BATCH) -> Iterator[pa.RecordBatch]:
+    """Batches of some columns. Raises :class:`RefitError` for a file that is no Parquet or lacks a column."""
+    import pyarrow.lib
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path, memory_map=True) as file:
+            lacking = [c for c in columns if c not in file.schema_arrow.names]
+            if lacking:
+                raise RefitError(f"{path}: lacks columns {some(lacking)}")
+            yield from file.iter_batches(batch, columns=columns, use_threads=False)
+    except (OSError, pyarrow.lib.ArrowInvalid) as error:
+        raise RefitError(f"{path}: cannot be read as Parquet ({error})") from None
+
+
+def _chunks(path: Path, columns: list[str]) -> Iterator[pd.DataFrame]:
+    """Frames of exactly CHUNK rows, the last one shorter."""
+    import pyarrow as pa
+
+    held: list[Any] = []
+    count = 0
+    for batch in _read(path, columns):
+        held.append(batch)
+        count += len(batch)
+        while count >= CHUNK:
+            table = pa.Table.from_batches(held)
+            yield table.slice(0, CHUNK).to_pandas()
+            held = table.slice(CHUNK).to_batches()
+            count -= CHUNK
+    if count:
+        yield pa.Table.from_batches(held).to_pandas()
+
+
+def _deal(path: Path, columns: list[str], key: list[str], spec: Table, folder: Path, side: str, parts: int) -> None:
+    """Write a table's rows, with their numbers, into ``parts`` files by a hash of their key."""
+    import pyarrow as pa
+
+    start = 0
+    with ExitStack() as stack:
+        writers: dict[int, Any] = {}
+        for batch in _read(path, columns):
+            frame = batch.to_pandas()
+            part = _hash(frame, key, spec) % np.uint64(parts)
+            numbered = batch.append_column(ROW, pa.array(np.arange(start, start + len(batch))))
+            start += len(batch)
+            order = np.argsort(part, kind="stable")
+            ends = np.searchsorted(part[order], np.arange(parts + 1, dtype=np.uint64))
+            for p in range(parts):
+                if ends[p + 1] > ends[p]:
+                    piece = numbered.take(pa.array(order[ends[p] : ends[p + 1]]))
+                    if p not in writers:
+                        sink = stack.enter_context(pa.OSFile(str(folder / f"{side}{p}.arrow"), "wb"))
+                        writers[p] = stack.enter_context(pa.ipc.new_stream(sink, piece.schema))
+                    writers[p].write_batch(piece)
+
+
+def _hash(frame: pd.DataFrame, key: list[str], spec: Table) -> np.ndarray:
+    total = np.zeros(len(frame), np.uint64)
+    for column in key:
+        values = frame[column]
+        if spec.columns[column] in ("numeric", "boolean"):
+            plain: Any = values.to_numpy(dtype=np.float64, na_value=np.nan) + 0.0
+        elif spec.columns[column] == "datetime":
+            plain = values.dt.as_unit("us").to_numpy(dtype="datetime64[us]").view(np.int64)
+        else:
+            plain = values.astype(object).where(values.notna(), "").to_numpy()
+        total = total * np.uint64(0x9E3779B97F4A7C15) + pd.util.hash_array(plain)
+    return total >> np.uint64(7)
+
+
+def _load(path: Path, columns: list[str]) -> pd.DataFrame | None:
+    import pyarrow as pa
+
+    if not path.exists():
+        return None
+    with pa.memory_map(str(path)) as source, pa.ipc.open_stream(source) as reader:
+        return reader.read_all().select([*columns, ROW]).to_pandas()
+
+
+def _compute_group(plan: Plan, group: Group, files: Mapping[str, Path], folder: Path, memory_mb: int) -> None:
+    """Compute one group part by part, and deal the results into chunks of rows."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    folder.mkdir()
+    theirs, mine = _event_columns(plan, group), _row_columns(plan, group)
+    events, asking = (pq.read_metadata(files[name]).num_rows for name in (group.table, plan.table))
+    size = 8 * (events * (len(theirs) + COPIES) + asking * (len(mine) + COPIES + 2 * len(group.features)))
+    parts = max(1, -(-size // (memory_mb * 1_000_000)))
+    _deal(files[group.table], theirs, [c for _, c in group.on], plan.tables[group.table], folder, "event", parts)
+    _deal(files[plan.table], mine, [c for c, _ in group.on], plan.tables[plan.table], folder, "row", parts)
+    alone = replace(plan, features=group.features, children={})
+    with ExitStack() as stack:
+        writers: dict[int, Any] = {}
+        for p in range(parts):
+            rows = _load(folder / f"row{p}.arrow", mine)
+            if rows is None:
+                continue
+            some_events = _load(folder / f"event{p}.arrow", theirs)
+            if some_events is None:
+                some_events = next(_chunks(files[group.table], theirs)).iloc[:0] if events else _nothing(plan, group)
+            made = alone.compute({group.table: some_events}, rows)
+            number = rows[ROW].to_numpy()
+            chunk = number // CHUNK
+            for c in np.unique(chunk).tolist():
+                at = np.flatnonzero(chunk == c)
+                piece = pa.RecordBatch.from_pandas(made.iloc[at].assign(**{ROW: number[at]}), preserve_index=False)
+                if c not in writers:
+                    sink = stack.enter_context(pa.OSFile(str(folder / f"chunk{c}.arrow"), "wb"))
+                    writers[c] = stack.enter_context(pa.ipc.new_stream(sink, piece.schema))
+                writers[c].write_batch(piece)
+            for side in ("row", "event"):
+                (folder / f"{side}{p}.arrow").unlink(missing_ok=True)
+
+
+def _nothing(plan: Plan, group: Group) -> pd.DataFrame:
+    """An empty frame of the asked table's columns."""
+    kinds = {"numeric": "float64", "boolean": "float64", "datetime": "datetime64[us, UTC]"}
+    spec = plan.tables[group.table].columns
+    return pd.DataFrame({c: pd.Series([], dtype=kinds.get(spec[c], "str")) for c in _event_columns(plan, group)})
+
+
+def _gather(path: Path, start: int, count: int) -> dict[str, Any]:
+    """One group's features of a chunk, in row order."""
+    import pyarrow as pa
+
+    with pa.memory_map(str(path)) as source, pa.ipc.open_stream(source) as reader:
+        table = reader.read_all()
+        place = table[ROW].to_numpy() - start
+        order = np.empty(count, np.int64)
+        order[place] = np.arange(count)
+        found: dict[str, Any] = {}
+        for name in table.column_names:
+            if name != ROW:
+                values = table[name].to_pandas()
+                found[name] = values.to_numpy()[order] if values.dtype == np.float64 else values.iloc[order].to_numpy()
+    path.unlink()
+    return found
+
+
+def _check_keys(plan: Plan, files: Mapping[str, Path]) -> None:
+    """Refuse duplicated primary keys: within one part they would be seen, across parts not."""
+    import duckdb
+
+    for name in dict.fromkeys(g.table for g in groups(plan)):
+        key = plan.tables[name].key
+        if not key:
+            continue
+        names = ", ".join('"' + k.replace('"', '""') + '"' for k in key)
+        with duckdb.connect() as con:
+            con.execute("SET memory_limit = '512MB'")
+            found = con.execute(
+                f"SELECT {names} FROM read_parquet(?) GROUP BY {names} HAVING count(*) > 1 LIMIT 8", [str(files[name])]
+            ).fetchall()
+        if found:
+            raise RefitError(f"{name}: the keys ({', '.join(key)}) {some(found)} occur more than once; keys must be unique")
+
+
+def _with_child(child: Plan, files: Mapping[str, Path], name: str, folder: Path, memory_mb: int) -> Path:
+    """The table's file with its events' own features (depth 2) as further columns."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = folder / f"{name}.parquet"
+    columns = pq.read_schema(files[name]).names
+    writer = None
+    for mine, made in zip(_chunks(files[name], columns), pieces(child, files, memory_mb), strict=True):
+        both = pd.concat([mine.reset_index(drop=True), made.reset_index(drop=True)], axis=1)
+        table = pa.Table.from_pandas(both, preserve_index=False)
+        writer = writer or pq.ParquetWriter(path, table.schema)
+        writer.write_table(table)
+    if writer:
+        writer.close()
+    return path if writer else files[name]

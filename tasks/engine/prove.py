@@ -1,0 +1,259 @@
+"""The leakage prover: shows that no feature looks past its row's prediction time, or names what does.
+
+Two kinds of evidence:
+
+- *Proof by changing the future.* For several moments, everything that happened or became known from then on is made
+  random (values, keys, times; some rows removed), and the features of rows up to then are computed anew: every bit must
+  stay. Where one does not, the columns are changed one at a time until the guilty one is found.
+- *Scans of what is declared* (:mod:`tasks.engine.scan`). A column that was filled in after the fact, yet is declared
+  known, passes the proof; it shows by what it knows of the target, by how it differs in rows without a label, by moments
+  later than the row's own, or by rows that training and test share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tasks.engine import scan
+from tasks.engine.compute import prediction_times
+from tasks.engine.facts import MISSING, Facts
+from tasks.engine.plan import Plan
+from tasks.engine.scan import Finding
+
+Compute = Callable[[Plan, Mapping[str, pd.DataFrame], pd.DataFrame], pd.DataFrame]
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What was found; ``checked`` says what was done, for the reader."""
+
+    found: tuple[Finding, ...]
+    checked: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        return not self.found
+
+    def __str__(self) -> str:
+        lines = [str(f) for f in self.found] or ["no leak found"]
+        return "\n".join([*lines, *(f"checked: {c}" for c in self.checked)])
+
+
+def prove(
+    tables: Mapping[str, pd.DataFrame],
+    plan: Plan,
+    rows: pd.DataFrame,
+    target: np.ndarray | None = None,
+    split: Sequence[str] | np.ndarray | None = None,
+    *,
+    compute: Compute = Plan.compute,
+    moments: int = 4,
+    sample: int = 3000,
+    seed: int = 0,
+) -> Findings:
+    """Look for leaks in the features of ``rows`` (rows of the problem table).
+
+    ``target`` is float64 (NaN: no label yet) and ``split`` names each row's split; without them the scans that need
+    them are left out. ``compute`` is what is being proved; ``moments`` how many cuts in time, ``sample`` how many rows
+    are looked at for each.
+    """
+    rng = np.random.default_rng(seed)
+    found: list[Finding] = []
+    checked: list[str] = []
+    if plan.time is not None:
+        cuts = change_the_future(tables, plan, rows, compute, moments, sample, rng)
+        found += cuts
+        checked.append(f"the future made random after {moments} moments, up to {sample} rows each")
+        found += scan.declared_times(tables, plan, rows)
+        checked.append("moments inside rows against the times at which the rows are declared known")
+    if target is not None:
+        some_rows = np.sort(rng.permutation(len(rows))[: 20 * sample])
+        part = rows.iloc[some_rows]
+        features = compute(plan, tables, part)
+        found += scan.giveaways(features, target[some_rows], rng)
+        found += scan.filled_later(features, target[some_rows])
+        found += scan.encoded_targets(plan, tables, rows, target)
+        checked.append(f"what each feature alone knows of the target, {len(part)} rows")
+        if split is not None:
+            found += scan.overlaps(plan, rows, np.asarray(split), target)
+            checked.append("rows that training and test share")
+    unique = {(f.kind, f.where): f for f in found}
+    return Findings(tuple(unique.values()), tuple(checked))
+
+
+def from_files(folder: str | Path = "data", params: str | Path = "params.yaml", **options: Any) -> Findings:
+    """:func:`prove` for a run's own files: ``data/validated`` and ``data/features``."""
+    from tasks import params as parameters
+    from tasks.files import read_table
+
+    plan = Plan.derive(parameters.load(params))
+    tables = {name: read_table(Path(folder) / "validated" / f"{name}.parquet") for name in plan.tables}
+    made = read_table(Path(folder) / "features" / "features.parquet", columns=["__split__", "__target__"])
+    target = made["__target__"].to_numpy(np.float64)
+    return prove(tables, plan, tables[plan.table], target, made["__split__"].to_numpy(), **options)
+
+
+def change_the_future(
+    tables: Mapping[str, pd.DataFrame],
+    plan: Plan,
+    rows: pd.DataFrame,
+    compute: Compute,
+    moments: int,
+    sample: int,
+    rng: np.random.Generator,
+) -> list[Finding]:
+    """Features that change when only facts from their rows' prediction time on are changed."""
+    t = prediction_times(plan, rows)
+    timed = np.flatnonzero(t != MISSING)
+    if not len(timed):
+        return []
+    order = timed[np.argsort(t[timed], kind="stable")]
+    found: dict[str, Finding] = {}
+    for share in np.linspace(0.3, 0.95, moments):
+        cut = int(t[order[min(int(share * len(order)), len(order) - 1)]])
+        before = order[t[order] <= cut]
+        near = before[-sample // 2 :]  # leaks are most visible just before the cut
+        rest = before[: -sample // 2] if len(before) > sample // 2 else before[:0]
+        chosen = np.sort(np.concatenate([near, rng.permutation(rest)[: sample - len(near)]]))
+        base = compute(plan, tables, rows.iloc[chosen])
+        future = Future(plan, tables, rows, cut, int(rng.integers(2**31)))
+        changed = _changed(base, compute(plan, future.tables(), future.rows(chosen)))
+        new = [name for name in changed if name not in found]
+        if not new:
+            continue
+        blamed = _blame(future, plan, compute, base, chosen, new)
+        for name in new:
+            row = int(chosen[changed[name]])
+            why = (
+                f"changes when only facts from {pd.Timestamp(cut, unit='us', tz='UTC').isoformat()} on are changed, "
+                f"for instance in row {row}, whose prediction time is not later"
+            )
+            columns = blamed.get(name)
+            found[name] = Finding("future", name, why + (f"; it reads {', '.join(columns)}" if columns else ""))
+    return list(found.values())
+
+
+def _changed(a: pd.DataFrame, b: pd.DataFrame) -> dict[str, int]:
+    """First place at which each changed feature differs, bit by bit."""
+    places = {}
+    for name in a.columns:
+        if name not in b.columns:
+            places[name] = 0
+            continue
+        x, y = a[name].to_numpy(), b[name].to_numpy()
+        if x.dtype == np.float64 and y.dtype == np.float64:
+            differ = (x != y) & ~(np.isnan(x) & np.isnan(y))
+        else:
+            differ = (a[name].astype(object).fillna("\0").to_numpy() != b[name].astype(object).fillna("\0").to_numpy())
+        if np.any(differ):
+            places[str(name)] = int(np.flatnonzero(differ)[0])
+    return places
+
+
+def _blame(
+    future: Future, plan: Plan, compute: Compute, base: pd.DataFrame, chosen: np.ndarray, names: list[str]
+) -> dict[str, list[str]]:
+    """Which columns' future values, changed alone, change which features."""
+    blamed: dict[str, list[str]] = {}
+    for table, column in future.columns():
+        changed = _changed(base, compute(plan, future.tables((table, column)), future.rows(chosen, (table, column))))
+        for name in names:
+            if name in changed:
+                blamed.setdefault(name, []).append(f"{table}.{column}")
+    return blamed
+
+
+class Future:
+    """The tables with all facts from a moment on made random.
+
+    A fact of a table belongs to the future where its event or known-at time is at or after the cut, or missing. In the
+    problem table only the outcomes of such rows are changed, and for rows that ask after the cut all but the key.
+    """
+
+    def __init__(self, plan: Plan, tables: Mapping[str, pd.DataFrame], rows: pd.DataFrame, cut: int, seed: int):
+        self.plan, self.given, self.given_rows, self.cut, self.seed = plan, dict(tables), rows, cut, seed
+        self._later = {name: self._unknown(name, frame) for name, frame in self.given.items() if name in plan.tables}
+        self._later_rows = self._unknown(plan.table, rows)
+
+    def _unknown(self, name: str, frame: pd.DataFrame) -> np.ndarray:
+        facts = Facts(self.plan.tables[name], frame)
+        if facts.table.event_time is None:
+            return np.zeros(len(frame), bool)
+        late = (facts.event >= self.cut) | (facts.known >= self.cut)
+        return late | (facts.event == MISSING) | (facts.known == MISSING)
+
+    def columns(self) -> list[tuple[str, str]]:
+        """All columns that may be changed."""
+        return [(n, c) for n, later in self._later.items() if later.any() for c in self._open(n, self.given[n])]
+
+    def _open(self, name: str, frame: pd.DataFrame) -> list[str]:
+        spec = self.plan.tables[name]
+        return [c for c in frame.columns if c in spec.columns and c not in spec.key and spec.columns[c] != "ignore"]
+
+    def tables(self, only: tuple[str, str] | None = None) -> dict[str, pd.DataFrame]:
+        changed = {n: self._change(n, f, self._later[n], only, 1) for n, f in self.given.items() if n in self._later}
+        return {**self.given, **changed}
+
+    def rows(self, chosen: np.ndarray, only: tuple[str, str] | None = None) -> pd.DataFrame:
+        return self._change(self.plan.table, self.given_rows.iloc[chosen], self._later_rows[chosen], only, 2)
+
+    def _change(
+        self, name: str, frame: pd.DataFrame, later: np.ndarray, only: tuple[str, str] | None, salt: int
+    ) -> pd.DataFrame:
+        spec = self.plan.tables[name]
+        rng = np.random.default_rng([self.seed, salt, *name.encode()])
+        frame = frame.copy()
+        times = [t for t in (spec.event_time, spec.known_at) if t]
+        columns = self._open(name, frame)
+        if name == self.plan.table:
+            asks = prediction_times(self.plan, frame)
+            after = later & (asks > self.cut) if salt == 1 else np.zeros(len(frame), bool)
+        push = (rng.integers(1, 10**9, len(frame)) * 1000).astype("timedelta64[us]")
+        for column in columns:
+            if only not in (None, (name, column)):
+                continue
+            own_table = name == self.plan.table
+            where = later if not own_table or column in spec.outcome else after
+            if not where.any():
+                continue
+            if any(t.column == column for t in times):
+                if column in spec.outcome or not own_table:
+                    moved = pd.Series(pd.Timestamp(self.cut, unit="us", tz="UTC"), index=frame.index) + push
+                    offset = max((t.offset for t in times if t.column == column), default=0)
+                    moved = (moved + pd.Timedelta(abs(offset), "us")).astype(frame[column].dtype)
+                    frame[column] = frame[column].where(~where, moved)
+            else:
+                frame[column] = _randomised(frame[column], where, rng)
+        if name != self.plan.table and only is None and spec.event_time:
+            frame = frame[~(later & (rng.random(len(frame)) < 0.3))]
+        return frame
+
+
+def _randomised(values: pd.Series, where: np.ndarray, rng: np.random.Generator) -> pd.Series:
+    """Other values of the column's kind in the places ``where``."""
+    n = int(where.sum())
+    result = values.copy()
+    if isinstance(values.dtype, pd.DatetimeTZDtype) or values.dtype.kind == "M":
+        result[where] = values[where] + pd.to_timedelta(rng.integers(1, 10**9, n), unit="ms").as_unit("us")
+    elif pd.api.types.is_numeric_dtype(values.dtype):
+        number = values.to_numpy(dtype=np.float64, na_value=np.nan)
+        known = number[~np.isnan(number)]
+        levels = np.unique(known)
+        if len(levels) <= 2:
+            fresh = np.where(number[where] == levels[0], levels[-1], levels[0]) if len(levels) else rng.random(n)
+        else:
+            fresh = np.round(rng.normal(known.mean(), 3 * known.std() + 1, n), 3)
+        number = number.copy()
+        number[where] = fresh
+        result = pd.Series(number, index=values.index)
+    else:
+        names = values.dropna().unique()
+        if len(names):
+            result[where] = rng.choice(np.asarray(names, dtype=object), n)
+    return result

@@ -1,0 +1,267 @@
+"""Why the chosen model says what it says: SHAP values and partial dependence, within a budget of rows.
+
+The budget is counted in rows and predictions, not in seconds, so that the same inputs give the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tasks.families import Model
+
+SHAP_ROWS = 1000  # rows explained by formulas that know the model's inside
+WALK_ROWS = 40  # rows explained by asking the model only
+WALKS = 6
+BACKGROUND = 200
+SHOWN_ROWS = 200
+SHOWN_FEATURES = 15
+PDP_FEATURES = 6
+PDP_ROWS = 300
+GRID = 20
+
+
+@dataclass(frozen=True)
+class Explained:
+    """SHAP values ``(n, features, outputs)`` of rows, ``base`` (outputs,), and in which unit they add up."""
+
+    values: np.ndarray
+    base: np.ndarray
+    method: str
+    unit: str
+
+
+def groups(model: Model, features: Sequence[str]) -> list[np.ndarray]:
+    """Positions of the encoder's output columns that come from each feature."""
+    owner: dict[str, list[int]] = {f: [] for f in features}
+    by_length = sorted(features, key=len, reverse=True)
+    for at, name in enumerate(model.encoder.names):
+        found = name if name in owner else next(f for f in by_length if name.startswith(f))
+        owner[found].append(at)
+    return [np.array(owner[f], dtype=np.int64) for f in features]
+
+
+def _gather(values: np.ndarray, parts: list[np.ndarray]) -> np.ndarray:
+    """Sum ``(n, columns, outputs)`` over the columns of each feature."""
+    return np.stack([values[:, part].sum(axis=1) for part in parts], axis=1)
+
+
+def shap_values(models: list[Model], weights: np.ndarray, X: pd.DataFrame, background: pd.DataFrame,
+                features: list[str], seed: int) -> Explained:  # fmt: skip
+    """SHAP values by the quickest way that fits: trees, linear models, or permutations for anything else.
+
+    A calibrated model or an ensemble is explained by permutations, in the unit that it answers in.
+    """
+    if len(models) == 1 and models[0].calibration is None:
+        inside = _from_inside(models[0], X, background, features)
+        if inside is not None:
+            return inside
+    return permutation_shap(models, weights, X.iloc[:WALK_ROWS], background, features, seed)
+
+
+def _from_inside(model: Model, X: pd.DataFrame, background: pd.DataFrame, features: list[str]) -> Explained | None:
+    name, fitted = model.fitted.FORMAT, model.fitted
+    unit = "the target's unit" if model.kind == "regression" else "log-odds"
+    Z, parts = model.encoder.transform(X), groups(model, features)
+    if name == "xgboost":
+        import xgboost
+
+        booster = fitted.booster  # type: ignore[attr-defined]
+        matrix = xgboost.DMatrix(Z, feature_types=booster.feature_types, enable_categorical=True, nthread=1)
+        raw = _outputs_last(np.asarray(booster.predict(matrix, pred_contribs=True), dtype=float))
+    elif name == "lightgbm":
+        booster = fitted.booster  # type: ignore[attr-defined]
+        found = np.asarray(booster.predict(Z, pred_contrib=True, num_threads=1), dtype=float)
+        raw = found.reshape(len(Z), -1, Z.shape[1] + 1).transpose(0, 2, 1)
+    elif name == "linear":
+        coef, centre = fitted.coef, model.encoder.transform(background).mean(axis=0)  # type: ignore[attr-defined]
+        values = (Z - centre)[:, :, None] * coef[None]
+        return Explained(_gather(values, parts), centre @ coef + fitted.intercept, "linear", unit)  # type: ignore[attr-defined]
+    elif name == "skops":
+        return _from_trees(model, Z, parts, unit)
+    else:
+        return None
+    return Explained(_gather(raw[:, :-1], parts), raw[0, -1], "tree", unit)
+
+
+def _from_trees(model: Model, Z: np.ndarray, parts: list[np.ndarray], unit: str) -> Explained | None:
+    """scikit-learn's trees by shap's TreeExplainer; None for estimators that it does not know."""
+    import shap
+
+    estimator = model.fitted.estimator  # type: ignore[attr-defined]
+    try:
+        explainer = shap.TreeExplainer(estimator)
+        found = np.asarray(explainer.shap_values(Z[:SHOWN_ROWS], check_additivity=False), dtype=float)
+    except Exception:  # shap has no common exception for "not a tree that I know"
+        return None
+    found = found[:, :, None] if found.ndim == 2 else found
+    base = np.atleast_1d(np.asarray(explainer.expected_value, dtype=float))
+    if found.shape[2] == 2 and model.kind == "binary":
+        found, base = found[:, :, 1:], base[1:]
+    if model.kind != "regression" and hasattr(estimator, "estimators_") and not hasattr(estimator, "init_"):
+        unit = "probability"
+    return Explained(_gather(found, parts), base[: found.shape[2]], "tree", unit)
+
+
+def _outputs_last(raw: np.ndarray) -> np.ndarray:
+    """XGBoost's ``(n, columns + 1)`` or ``(n, outputs, columns + 1)`` as ``(n, columns + 1, outputs)``."""
+    return raw[:, :, None] if raw.ndim == 2 else raw.transpose(0, 2, 1)
+
+
+def permutation_shap(models: list[Model], weights: np.ndarray, X: pd.DataFrame, background: pd.DataFrame,
+                     features: list[str], seed: int) -> Explained:  # fmt: skip
+    """SHAP values by walks from a background row to the explained row, one feature after another.
+
+    Each walk visits the features in random order, then another one in the reverse order (Strumbelj and
+    Kononenko, 2014; antithetic pairs as in Mitchell et al., 2022). The values add up to the difference
+    between the row's score and the mean score of the background rows that were drawn.
+    """
+    rng = np.random.default_rng(seed)
+    p = len(features)
+    encoded = [(m, m.encoder.transform(X), m.encoder.transform(background), groups(m, features)) for m in models]
+    outputs = _answers(models[0].kind, models[0].score(encoded[0][1][:1])).shape[1]
+    values = np.zeros((len(X), p, outputs))
+    base = np.zeros((len(X), outputs))
+    for i in range(len(X)):
+        for _ in range(WALKS // 2):
+            order, start = rng.permutation(p), int(rng.integers(len(background)))
+            for path in (order, order[::-1]):
+                total: np.ndarray | float = 0.0
+                for (model, Z, B, parts), weight in zip(encoded, weights, strict=True):
+                    steps = np.repeat(B[start : start + 1], p + 1, axis=0)
+                    for k, feature in enumerate(path):
+                        steps[k + 1 :, parts[feature]] = Z[i, parts[feature]]
+                    total = total + weight * _answers(model.kind, model.score(steps))
+                walk = np.asarray(total)
+                values[i, path] += np.diff(walk, axis=0)
+                base[i] += walk[0]
+    unit = "the target's unit" if models[0].kind == "regression" else "probability"
+    return Explained(values / WALKS, (base / WALKS).mean(axis=0), "permutation", unit)
+
+
+def _answers(kind: str, scores: np.ndarray) -> np.ndarray:
+    """Scores as ``(n, outputs)``: the positive class's, every class's, or the number."""
+    return scores[:, None] if kind == "regression" else scores[:, 1:] if kind == "binary" else scores
+
+
+def partial_dependence(predict: Callable[[pd.DataFrame], np.ndarray], X: pd.DataFrame, feature: str,
+                       kind: str) -> dict[str, Any]:  # fmt: skip
+    """Mean score of the rows ``X`` with ``feature`` set to each of some values (Friedman, 2001).
+
+    Numbers: up to 20 quantiles from 1% to 99%; categories: the ten most frequent. ``mean`` has one list an output.
+    """
+    column = X[feature]
+    if pd.api.types.is_numeric_dtype(column):
+        known = column.dropna().to_numpy(dtype=float)
+        grid: list[Any] = np.unique(np.quantile(known, np.linspace(0.01, 0.99, GRID))).tolist() if len(known) else []
+    else:
+        grid = column.value_counts().sort_index().sort_values(ascending=False, kind="stable").index[:10].tolist()
+    if not grid:
+        return {"feature": feature, "values": [], "mean": []}
+    many = pd.concat([X] * len(grid), ignore_index=True)
+    many[feature] = pd.Series(np.repeat(np.array(grid, dtype=object), len(X))).astype(column.dtype)
+    answers = _answers(kind, predict(many)).reshape(len(grid), len(X), -1).mean(axis=1)
+    return {
+        "feature": feature,
+        "values": grid,
+        "mean": [[float(v) for v in answers[:, k]] for k in range(answers.shape[1])],
+    }
+
+
+def surface(predict: Callable[[pd.DataFrame], np.ndarray], X: pd.DataFrame, two: tuple[str, str], kind: str,
+            points: int = 24) -> dict[str, Any]:  # fmt: skip
+    """Scores over two numeric features, the others as in the most ordinary row: where decisions change.
+
+    The ordinary row is the one with each number nearest its median rank; regression and binary give one grid,
+    multiclass the most probable class.
+    """
+    numbers = X.select_dtypes("number")
+    away = (numbers.rank(pct=True) - 0.5).abs().fillna(0.5).sum(axis=1).to_numpy()
+    row = X.iloc[[int(np.argmin(away))]]
+    ends = [np.nanquantile(X[f].to_numpy(dtype=float), [0.02, 0.98]) for f in two]
+    axes = [np.linspace(float(low), float(high), points) for low, high in ends]
+    many = pd.concat([row] * points * points, ignore_index=True)
+    many[two[0]], many[two[1]] = np.tile(axes[0], points), np.repeat(axes[1], points)
+    scores = predict(many)
+    flat = scores if kind == "regression" else scores[:, 1] if kind == "binary" else scores.argmax(axis=1)
+    return {
+        "features": list(two),
+        "x": axes[0].tolist(),
+        "y": axes[1].tolist(),
+        "score": np.asarray(flat, dtype=float).reshape(points, points).round(6).tolist(),
+    }
+
+
+def explain(models: list[Model], weights: list[float], X: pd.DataFrame, rows: np.ndarray, background: pd.DataFrame,
+            notable: list[int], kind: str, seed: int) -> dict[str, Any]:  # fmt: skip
+    """``explain.json``: importance (bar), summary points (beeswarm), single rows, partial dependence, a surface.
+
+    Parameters
+    ----------
+    X, rows : test rows' features and their positions in the validated table.
+    notable : positions in ``X`` of rows to be explained one by one.
+    """
+    features = [str(c) for c in X]
+    share = np.asarray(weights, dtype=float) / sum(weights)
+    rng = np.random.default_rng(seed)
+    others = np.setdiff1d(np.arange(len(X)), notable)
+    drawn = np.sort(rng.choice(others, min(SHAP_ROWS, len(others)), replace=False))
+    at = np.concatenate([np.asarray(notable, dtype=np.int64), rng.permutation(drawn)])
+    back = background.iloc[np.sort(rng.choice(len(background), min(BACKGROUND, len(background)), replace=False))]
+    found = shap_values(models, share, X.iloc[at], back, features, seed)
+    at = at[: len(found.values)]
+    weight = np.abs(found.values).sum(axis=2).mean(axis=0)
+    order = np.argsort(-weight, kind="stable")
+    top = order[:SHOWN_FEATURES]
+    shown = np.arange(len(at))[:SHOWN_ROWS]
+
+    def predict(frame: pd.DataFrame) -> np.ndarray:
+        return np.asarray(sum(w * m.predict(frame) for w, m in zip(share, models, strict=True)))
+
+    sample = X.iloc[np.sort(at[:PDP_ROWS])]
+    numeric = [
+        features[j] for j in order if pd.api.types.is_numeric_dtype(X[features[j]]) and X[features[j]].nunique() > 8
+    ]
+    return {
+        "method": f"mean absolute SHAP value, in {found.unit}",
+        "explainer": found.method,
+        "unit": found.unit,
+        "rows_explained": len(at),
+        "base": found.base.tolist(),
+        "importance": {features[j]: float(weight[j]) for j in order},
+        "summary": [
+            {"feature": features[j], "value": _values(X[features[j]].iloc[at[shown]]),
+             "shap": np.round(found.values[shown, j].sum(axis=1) if found.values.shape[2] == 1 else found.values[shown, j, -1], 6).tolist()}
+            for j in top
+        ],
+        "rows": [_one(found, X, rows, int(at[i]), i, features) for i in range(min(len(notable), len(at)))],
+        "partial_dependence": [partial_dependence(predict, sample, features[j], kind) for j in order[:PDP_FEATURES]],
+        "surface": surface(predict, X.iloc[np.sort(at)], (numeric[0], numeric[1]), kind) if len(numeric) > 1 else None,
+    }  # fmt: skip
+
+
+def _one(found: Explained, X: pd.DataFrame, rows: np.ndarray, at: int, i: int, features: list[str]) -> dict[str, Any]:
+    """One row's largest contributions, for the output that it raises most."""
+    totals = found.values[i].sum(axis=0) + found.base
+    output = int(np.argmax(totals))
+    own = found.values[i, :, output]
+    order = np.argsort(-np.abs(own), kind="stable")[:10]
+    values = [_values(X[features[j]].iloc[[at]])[0] for j in order]
+    return {
+        "row": int(rows[at]),
+        "output": output,
+        "base": float(found.base[output]),
+        "total": float(totals[output]),
+        "contributions": [
+            {"feature": features[j], "value": v, "shap": float(own[j])} for j, v in zip(order, values, strict=True)
+        ],
+        "others": float(own.sum() - own[order].sum()),
+    }
+
+
+def _values(column: pd.Series) -> list[Any]:
+    return [None if pd.isna(v) else v for v in column.tolist()]

@@ -1,0 +1,36 @@
+"""AdaBoost over small trees."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tasks.families._base import KINDS as ALL
+from tasks.families._base import Fitted, Job
+from tasks.families._sklearn import fit_estimator
+from tasks.families._space import Number, Space, whole
+
+NAME = "adaboost"
+KINDS = ALL
+NEEDS = "dense"
+HARDWARE = "cpu"
+
+
+def space(kind: str, rows: int, columns: int) -> Space:
+    return {
+        "n_estimators": whole(20, 200, 50, log=True),
+        "learning_rate": Number(0.03, 2.0, 0.5, log=True),
+        "max_depth": whole(1, 4, 2),
+    }
+
+
+def fit(params: dict[str, Any], job: Job) -> Fitted:
+    from sklearn.ensemble import AdaBoostClassifier, AdaBoostRegressor
+    from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+
+    how = dict(params)
+    depth = int(how.pop("max_depth", 2))
+    if job.kind == "regression":
+        return fit_estimator(
+            AdaBoostRegressor(DecisionTreeRegressor(max_depth=depth), random_state=job.seed, **how), job
+        )
+    return fit_estimator(AdaBoostClassifier(DecisionTreeClassifier(max_depth=depth), random_state=job.seed, **how), job)

@@ -1,0 +1,32 @@
+"""Least squares with L1 and L2 penalties."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tasks.families._base import Fitted, Job
+from tasks.families._sklearn import fit_linear
+from tasks.families._space import Number, Space
+
+NAME = "elastic_net"
+KINDS = ("regression",)
+NEEDS = "dense"
+HARDWARE = "cpu"
+
+
+def space(kind: str, rows: int, columns: int) -> Space:
+    return {
+        "alpha": Number(1e-4, 1.0, 0.01, log=True),
+        "l1_ratio": Number(0.05, 1.0, 0.5, limits=(0.0, 1.0)),
+    }
+
+
+def fit(params: dict[str, Any], job: Job) -> Fitted:
+    """``alpha`` is relative to the target's standard deviation, so that one space fits every unit."""
+    from sklearn.linear_model import ElasticNet
+
+    how = {"alpha": 0.01, "max_iter": 2000, "tol": 1e-4, "random_state": job.seed} | params
+    how["alpha"] = float(how["alpha"]) * float(np.std(job.y))
+    return fit_linear(ElasticNet(**how), job)

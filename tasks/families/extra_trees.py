@@ -1,0 +1,25 @@
+"""Extremely randomised trees."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tasks.families._base import KINDS as ALL
+from tasks.families._base import Fitted, Job
+from tasks.families._forest import fit_forest, forest_space
+from tasks.families._space import Space
+
+NAME = "extra_trees"
+KINDS = ALL
+NEEDS = "trees"
+HARDWARE = "cpu"
+
+
+def space(kind: str, rows: int, columns: int) -> Space:
+    return forest_space(rows)
+
+
+def fit(params: dict[str, Any], job: Job) -> Fitted:
+    from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
+
+    return fit_forest(ExtraTreesClassifier, ExtraTreesRegressor, params, job)

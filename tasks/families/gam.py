@@ -1,0 +1,119 @@
+"""Generalised additive model (pygam): a smooth curve a number, an effect a category."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import warnings
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from tasks.families._base import Fitted, Job, sigmoid, two_columns
+from tasks.families._sklearn import sampled
+from tasks.families._space import Number, Space, whole
+
+NAME = "gam"
+KINDS = ("binary", "regression")
+NEEDS = "codes"
+HARDWARE = "cpu"
+ROWS, CURVES, POINTS = 20_000, 15, 257  # rows fitted on, numbers that get a curve, points a curve is kept at
+
+
+def space(kind: str, rows: int, columns: int) -> Space:
+    return {"lam": Number(0.1, 1000.0, 10.0, log=True), "n_splines": whole(5, 20, 10, limits=(4, 50))}
+
+
+class Additive:
+    """A sum of tabulated curves: exactly what is stored, and a single row costs microseconds."""
+
+    FORMAT: ClassVar[str] = "additive"
+
+    def __init__(self, columns: np.ndarray, x: np.ndarray, f: np.ndarray, intercept: float, kind: str) -> None:
+        self.columns, self.x, self.f, self.intercept, self.kind = columns, x, f, intercept, kind
+        self.history: dict[str, list[float]] = {}
+        self.notes: dict[str, Any] = {}
+
+    def predict(self, Z: np.ndarray) -> np.ndarray:
+        total = np.full(len(Z), self.intercept)
+        for at, x, f in zip(self.columns, self.x, self.f, strict=True):
+            total += np.interp(Z[:, at], x, f)
+        return total if self.kind == "regression" else two_columns(sigmoid(total))
+
+    def save(self, folder: Path) -> None:
+        from safetensors.numpy import save_file
+
+        intercept = np.array([self.intercept])
+        arrays = {"columns": self.columns, "x": self.x, "f": self.f, "intercept": intercept}
+        save_file({k: np.ascontiguousarray(v) for k, v in arrays.items()}, folder / "additive.safetensors")
+
+    @classmethod
+    def load(cls, folder: Path, kind: str, classes: int) -> Additive:
+        from safetensors.numpy import load_file
+
+        found = load_file(folder / "additive.safetensors")
+        return cls(found["columns"], found["x"], found["f"], float(found["intercept"][0]), kind)
+
+
+def fit(params: dict[str, Any], job: Job) -> Fitted:
+    """Numbers that vary most with the target get a curve, the others a straight line."""
+    from pygam import GAM, f, l, s
+    from sklearn.feature_selection import f_classif, f_regression
+
+    how = {"lam": 10.0, "n_splines": 10} | params
+    job = sampled(job, int(how.pop("rows", ROWS)))
+    X = job.X.astype(float)
+    varied = [j for j in range(X.shape[1]) if np.ptp(X[:, j]) > 0]
+    plain = [j for j in varied if j not in job.coded]
+    test = f_regression if job.kind == "regression" else f_classif
+    strength = dict(zip(plain, np.nan_to_num(test(X[:, plain], job.y)[0]), strict=True)) if plain else {}
+    curved = {
+        j for j in sorted(plain, key=lambda j: (-strength[j], j))[:CURVES] if len(np.unique(X[:, j])) > how["n_splines"]
+    }
+    terms = None
+    for at, j in enumerate(varied):
+        if j in job.coded:
+            term = f(at, lam=how["lam"])
+        elif j in curved:
+            term = s(at, n_splines=int(how["n_splines"]), lam=how["lam"])
+        else:
+            term = l(at, lam=how["lam"])
+        terms = term if terms is None else terms + term
+    regression = job.kind == "regression"
+    model = GAM(
+        terms,
+        distribution="normal" if regression else "binomial",
+        link="identity" if regression else "logit",
+        max_iter=25,
+    )
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):  # it prints its complaints
+        warnings.simplefilter("ignore")
+        model.fit(X[:, varied], job.y, weights=job.weight)
+    if not np.isfinite(model.coef_).all():
+        raise ArithmeticError("the additive model did not converge; raise lam")
+    return _tabulated(model, X, varied, job)
+
+
+def _tabulated(model: Any, X: np.ndarray, varied: list[int], job: Job) -> Additive:
+    base = np.median(X[:, varied], axis=0)
+    for at, j in enumerate(varied):
+        if j in job.coded:  # factors know the codes they were fitted with, and no others
+            base[at] = X[0, j]
+
+    def margin(rows: np.ndarray) -> np.ndarray:
+        return np.asarray(model._linear_predictor(rows), dtype=float)
+
+    start = float(margin(base[None])[0])
+    x = np.empty((len(varied), POINTS))
+    curves = np.empty_like(x)
+    for at, j in enumerate(varied):
+        if j in job.coded:
+            seen = np.unique(X[:, j])
+            grid = np.append(seen, np.full(max(0, POINTS - len(seen)), seen[-1]))[:POINTS]
+        else:
+            grid = np.linspace(X[:, j].min(), X[:, j].max(), POINTS)
+        rows = np.tile(base, (POINTS, 1))
+        rows[:, at] = grid
+        x[at], curves[at] = grid, margin(rows) - start
+    return Additive(np.asarray(varied, dtype=np.int64), x, curves, start, job.kind)

@@ -1,0 +1,42 @@
+"""k nearest neighbours on scaled columns, after principal components where wanted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from tasks.families._base import KINDS as ALL
+from tasks.families._base import Fitted, Job
+from tasks.families._sklearn import fit_estimator, refuse_weights, sampled
+from tasks.families._space import Choice, Number, Space, whole
+
+NAME = "knn"
+KINDS = ALL
+NEEDS = "dense"
+HARDWARE = "cpu"
+ROWS = 20_000  # neighbours are looked up among this many rows at most
+
+
+def space(kind: str, rows: int, columns: int) -> Space:
+    return {
+        "n_neighbors": whole(1, max(3, min(100, rows // 5)), min(15, max(3, rows // 10)), log=True),
+        "weights": Choice(("uniform", "distance"), "distance"),
+        "metric": Choice(("euclidean", "manhattan", "cosine"), "euclidean"),
+        "pca": Number(0.0, 1.0, 0.0, limits=(0.0, 1.0)),
+    }
+
+
+def fit(params: dict[str, Any], job: Job) -> Fitted:
+    """``pca`` is the share of variance to keep; 0 (and 1) use the columns as they are."""
+    from sklearn.decomposition import PCA
+    from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+    from sklearn.pipeline import make_pipeline
+
+    refuse_weights(job, NAME)
+    how = {"n_neighbors": 15} | params
+    share = float(how.pop("pca", 0.0))
+    job = sampled(job, int(how.pop("rows", ROWS)))
+    how["n_neighbors"] = min(int(how["n_neighbors"]), len(job.X))
+    last = (KNeighborsRegressor if job.kind == "regression" else KNeighborsClassifier)(algorithm="brute", **how)
+    steps = [PCA(share, svd_solver="full", random_state=job.seed)] if 0.0 < share < 1.0 else []
+    return fit_estimator(make_pipeline(*steps, last), replace(job, weight=None))

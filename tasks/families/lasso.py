@@ -1,0 +1,29 @@
+"""Least squares with an L1 penalty: coefficients that do not help are zero."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tasks.families._base import Fitted, Job
+from tasks.families._sklearn import fit_linear
+from tasks.families._space import Number, Space
+
+NAME = "lasso"
+KINDS = ("regression",)
+NEEDS = "dense"
+HARDWARE = "cpu"
+
+
+def space(kind: str, rows: int, columns: int) -> Space:
+    return {"alpha": Number(1e-4, 1.0, 0.01, log=True)}
+
+
+def fit(params: dict[str, Any], job: Job) -> Fitted:
+    """``alpha`` is relative to the target's standard deviation, so that one space fits every unit."""
+    from sklearn.linear_model import Lasso
+
+    how = {"alpha": 0.01, "max_iter": 2000, "tol": 1e-4, "random_state": job.seed} | params
+    how["alpha"] = float(how["alpha"]) * float(np.std(job.y))
+    return fit_linear(Lasso(**how), job)

@@ -1,0 +1,116 @@
+"""LightGBM with its own early stopping, categories and missing values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from tasks.errors import RefitError
+from tasks.families._base import KINDS as ALL
+from tasks.families._base import Fitted, Job, two_columns
+from tasks.families._space import Number, Space, whole
+
+NAME = "lightgbm"
+KINDS = ALL
+NEEDS = "trees"
+HARDWARE = "cpu"
+EVERY = 10  # rounds between looks at the validation rows
+OBJECTIVES = {"binary": "binary", "multiclass": "multiclass", "regression": "regression"}
+
+
+def space(kind: str, rows: int, columns: int) -> Space:
+    return {
+        "learning_rate": Number(0.02, 0.3, 0.1, log=True),
+        "num_leaves": whole(7, 127, 31, log=True, limits=(2, 131072)),
+        "min_child_samples": whole(5, max(10, min(300, rows // 20)), 50 if rows > 5000 else 10, log=True),
+        "feature_fraction": Number(0.3, 1.0, 0.6, limits=(0.01, 1.0)),
+        "lambda_l2": Number(0.01, 30.0, 1.0, log=True),
+    }
+
+
+class Booster:
+    """A fitted LightGBM booster, cut at its best round."""
+
+    FORMAT: ClassVar[str] = "lightgbm"
+
+    def __init__(self, booster: Any, kind: str) -> None:
+        self.booster, self.kind = booster, kind
+        self.history: dict[str, list[float]] = {}
+        self.notes: dict[str, Any] = {}
+
+    def predict(self, Z: np.ndarray) -> np.ndarray:
+        found = np.asarray(self.booster.predict(Z, num_threads=1 if len(Z) < 1000 else 2), dtype=float)
+        return two_columns(found) if self.kind == "binary" else found
+
+    def save(self, folder: Path) -> None:
+        text = self.booster.model_to_string()
+        # The parameters at the end hold threads and the like, which are not part of the model.
+        for tail in ("\nparameters:", "\npandas_categorical:"):
+            text = text.partition(tail)[0].rstrip()
+        (folder / "booster.txt").write_text(text + "\n\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path, kind: str, classes: int) -> Booster:
+        import lightgbm
+
+        try:
+            text = (folder / "booster.txt").read_text(encoding="utf-8")
+            return cls(lightgbm.Booster(model_str=text), kind)
+        except lightgbm.basic.LightGBMError as error:
+            raise RefitError(f"{folder}: booster.txt is damaged ({error}); train again.") from None
+
+
+def fit(params: dict[str, Any], job: Job) -> Fitted:
+    import lightgbm
+
+    def watch(env: Any) -> None:
+        if (env.iteration + 1) % EVERY == 0:
+            job.step(env.iteration + 1, lambda: _scores(env.model, job))
+        if job.late:
+            raise lightgbm.callback.EarlyStopException(env.iteration, env.evaluation_result_list)
+
+    how = dict(params)
+    rounds, patience = int(how.pop("rounds", 500)), int(how.pop("patience", 25))
+    categories: Any = sorted(job.coded) or "auto"
+    train = lightgbm.Dataset(job.X, job.y, weight=job.weight, categorical_feature=categories, free_raw_data=False)
+    valid = lightgbm.Dataset(job.X_valid, job.y_valid, reference=train, free_raw_data=False)
+    log: dict[str, dict[str, list[float]]] = {}
+    booster = lightgbm.train(
+        {
+            "objective": OBJECTIVES[job.kind],
+            **({"num_class": job.classes} if job.kind == "multiclass" else {}),
+            "seed": job.seed,
+            "num_threads": job.threads,
+            "deterministic": True,
+            "force_row_wise": True,
+            "verbosity": -1,
+            **how,
+        },
+        train,
+        num_boost_round=rounds,
+        valid_sets=[valid],
+        valid_names=["valid"],
+        callbacks=[
+            watch,
+            lightgbm.early_stopping(patience, verbose=False),
+            lightgbm.record_evaluation(log),
+        ],
+    )
+    best = booster.best_iteration or booster.current_iteration()
+    booster = lightgbm.Booster(model_str=booster.model_to_string(num_iteration=best))
+    fitted = Booster(booster, job.kind)
+    fitted.history = {"valid_loss": [float(v) for v in next(iter(log["valid"].values()))]} if log else {}
+    fitted.notes = {"rounds": best}
+    return fitted
+
+
+def _scores(model: Any, job: Job) -> np.ndarray:
+    """Scores of the validation rows from the margins that training keeps anyway."""
+    raw = np.asarray(model._Booster__inner_predict(1), dtype=float)
+    if job.kind == "regression":
+        return raw
+    if job.kind == "binary":
+        return two_columns(raw)
+    return raw.reshape(job.classes, -1).T

@@ -1,0 +1,24 @@
+"""Ordinary least squares."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tasks.families._base import Fitted, Job
+from tasks.families._sklearn import fit_linear
+from tasks.families._space import Space
+
+NAME = "linear"
+KINDS = ("regression",)
+NEEDS = "dense"
+HARDWARE = "cpu"
+
+
+def space(kind: str, rows: int, columns: int) -> Space:
+    return {}
+
+
+def fit(params: dict[str, Any], job: Job) -> Fitted:
+    from sklearn.linear_model import LinearRegression
+
+    return fit_linear(LinearRegression(**params), job)

@@ -1,0 +1,24 @@
+"""Gaussian naive Bayes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tasks.families._base import CLASSIFICATION, Fitted, Job
+from tasks.families._sklearn import fit_estimator
+from tasks.families._space import Number, Space
+
+NAME = "naive_bayes"
+KINDS = CLASSIFICATION
+NEEDS = "dense"
+HARDWARE = "cpu"
+
+
+def space(kind: str, rows: int, columns: int) -> Space:
+    return {"var_smoothing": Number(1e-10, 1.0, 1e-6, log=True)}
+
+
+def fit(params: dict[str, Any], job: Job) -> Fitted:
+    from sklearn.naive_bayes import GaussianNB
+
+    return fit_estimator(GaussianNB(**params), job)

@@ -1,0 +1,26 @@
+"""Random forest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tasks.families._base import KINDS as ALL
+from tasks.families._base import Fitted, Job
+from tasks.families._forest import fit_forest, forest_space
+from tasks.families._space import Space
+
+NAME = "random_forest"
+KINDS = ALL
+NEEDS = "trees"
+HARDWARE = "cpu"
+
+
+def space(kind: str, rows: int, columns: int) -> Space:
+    return forest_space(rows)
+
+
+def fit(params: dict[str, Any], job: Job) -> Fitted:
+    from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+
+    share = 0.5 if len(job.X) > 50_000 else None
+    return fit_forest(RandomForestClassifier, RandomForestRegressor, params, job, max_samples=share)

@@ -1,0 +1,47 @@
+"""Support vector machines: linear, radial or polynomial; probabilities calibrated by cross-validation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tasks.families._base import KINDS as ALL
+from tasks.families._base import Fitted, Job
+from tasks.families._sklearn import fit_estimator, sampled
+from tasks.families._space import Choice, Number, Space, whole
+
+NAME = "svm"
+KINDS = ALL
+NEEDS = "dense"
+HARDWARE = "cpu"
+ROWS = 10_000  # the time grows with the square of the rows; more are sampled
+
+
+def space(kind: str, rows: int, columns: int) -> Space:
+    return {
+        "kernel": Choice(("rbf", "linear", "poly"), "rbf"),
+        "C": Number(0.01, 100.0, 1.0, log=True),
+        "gamma": Number(0.01, 10.0, 1.0, log=True),
+        "degree": whole(2, 4, 3),
+    }
+
+
+def fit(params: dict[str, Any], job: Job) -> Fitted:
+    """``gamma`` is relative to scikit-learn's ``scale``; ``epsilon`` to the target's standard deviation."""
+    from sklearn.calibration import CalibratedClassifierCV
+    from sklearn.compose import TransformedTargetRegressor
+    from sklearn.preprocessing import StandardScaler
+    from sklearn.svm import SVC, SVR
+
+    how: dict[str, Any] = {"kernel": "rbf", "C": 1.0, "gamma": 1.0, "cache_size": 500} | params
+    job = sampled(job, int(how.pop("rows", ROWS)))
+    how["gamma"] = float(how["gamma"]) / max(job.X.shape[1] * float(job.X.var()), 1e-12)
+    if job.kind == "regression":
+        return fit_estimator(TransformedTargetRegressor(SVR(**how), transformer=StandardScaler()), job)
+    machine = SVC(random_state=job.seed, **how)
+    folds = min(3, int(np.bincount(job.labels)[np.unique(job.labels)].min()))
+    if folds < 2:
+        job.X, job.y = np.vstack([job.X, job.X]), np.append(job.y, job.y)
+        job.weight = None if job.weight is None else np.append(job.weight, job.weight)
+    return fit_estimator(CalibratedClassifierCV(machine, ensemble=False, cv=max(2, folds)), job)

@@ -1,0 +1,30 @@
+"""One decision tree."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tasks.families._base import KINDS as ALL
+from tasks.families._base import Fitted, Job
+from tasks.families._sklearn import fit_estimator
+from tasks.families._space import Number, Space, whole
+
+NAME = "tree"
+KINDS = ALL
+NEEDS = "trees"
+HARDWARE = "cpu"
+
+
+def space(kind: str, rows: int, columns: int) -> Space:
+    return {
+        "max_depth": whole(2, 20, 6),
+        "min_samples_leaf": whole(1, max(10, rows // 50), max(2, rows // 200), log=True),
+        "ccp_alpha": Number(0.0, 0.02, 0.0),
+    }
+
+
+def fit(params: dict[str, Any], job: Job) -> Fitted:
+    from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+
+    kind = DecisionTreeRegressor if job.kind == "regression" else DecisionTreeClassifier
+    return fit_estimator(kind(random_state=job.seed, **params), job)

@@ -1,0 +1,161 @@
+"""Sections on why the model says what it says, and on what would make it better."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from markupsafe import Markup
+
+from tasks.report.blocks import Cell, Chart, Charts, Prose, Section, Table
+from tasks.report.charts import Axis, Series, short, xy
+from tasks.report.numbers import number, plain, title
+
+SWARM = 10
+
+
+def why(found: dict[str, Any] | None, kind: str, classes: list[str]) -> Section:
+    """SHAP summary, partial dependence, and single rows taken apart."""
+    lead = "What moves the chosen model's answers, on test rows. This explains the model, not the world: a feature that it leans on need not be a cause."
+    if not found:
+        return Section(
+            "why", "Why it says so", lead, missing="no explanation in data/evaluation (evaluation.explain is off)."
+        )
+    charts = [_swarm(found)] if found.get("summary") else []
+    charts += [c for c in (_dependence(p, kind, classes) for p in found.get("partial_dependence") or []) if c]
+    blocks: list[Any] = [Charts(charts)] if charts else []
+    if found.get("rows"):
+        blocks.append(_rows(found, kind, classes))
+    return Section("why", "Why it says so", lead, blocks, "" if blocks else "the explanation is empty.")
+
+
+def _swarm(found: dict[str, Any]) -> Chart:
+    """Every row's SHAP value per feature; colour says whether the row's value is low or high for the feature."""
+    features = found["summary"][:SWARM]
+    groups: dict[int, tuple[list[float], list[float], list[str]]] = {c: ([], [], []) for c in (0, 1, 2)}
+    for at, feature in enumerate(features):
+        level = len(features) - 1 - at
+        ranks = _ranks(feature["value"])
+        seen: dict[int, int] = {}
+        for value, shap, rank in zip(feature["value"], feature["shap"], ranks, strict=True):
+            # Equal contributions are spread upwards and downwards in turn, so that their number shows.
+            slot = round(shap * 400 / (max(map(abs, feature["shap"])) or 1.0))
+            seen[slot] = count = seen.get(slot, 0) + 1
+            shift = min((count // 2) * 0.07, 0.38) * (1 if count % 2 else -1)
+            colour = 0 if rank is None else 2 if rank > 0.5 else 1
+            said = "missing" if value is None else number(value) if isinstance(value, int | float) else str(value)
+            xs, ys, tips = groups[colour]
+            xs.append(shap)
+            ys.append(level + shift)
+            tips.append(f"{feature['feature']} = {said}: {_signed(shap)}")
+    names = {1: "low value", 2: "high value", 0: "category or missing"}
+    series = [Series(names[c], *groups[c][:2], c, "points", groups[c][2]) for c in (1, 2, 0) if groups[c][0]]
+    marks = [(float(len(features) - 1 - i), short(f["feature"], 20)) for i, f in enumerate(features)]
+    x, y = Axis(f"SHAP value ({found.get('unit', '')})"), Axis("", -0.6, len(features) - 0.4, ticks=marks)
+    svg = xy("SHAP values by feature", x, y, series, at=0.0)
+    return Chart(
+        "What moves the answers",
+        svg,
+        "One dot per row and feature: to the right of nought it raises the answer, to the left it lowers it.",
+    )
+
+
+def _ranks(values: list[Any]) -> list[float | None]:
+    """Share of the numbers below each one; None for what is no number."""
+    numbers = sorted(v for v in values if isinstance(v, int | float) and not isinstance(v, bool))
+    place = {v: i / max(len(numbers) - 1, 1) for i, v in enumerate(numbers)}
+    return [place.get(v) if isinstance(v, int | float) else None for v in values]
+
+
+def _dependence(found: dict[str, Any], kind: str, classes: list[str]) -> Chart | None:
+    """Mean answer of the model by one feature's value."""
+    values, means = found.get("values") or [], found.get("mean") or []
+    if not values or not means:
+        return None
+    name = found["feature"]
+    numeric = all(isinstance(v, int | float) for v in values)
+    xs = values if numeric else list(range(len(values)))
+    ticks = () if numeric else [(float(i), short(str(v), 6)) for i, v in enumerate(values)]
+    labels = classes if kind == "multiclass" else [""]
+    series = []
+    for colour, (label, line) in enumerate(zip(labels, means, strict=False), 1):
+        tips = [
+            f"{label + ': ' if label else ''}{name} = {number(v) if numeric else v}: {number(m)}"
+            for v, m in zip(values, line, strict=True)
+        ]
+        series.append(Series(label, xs, line, (colour - 1) % 6 + 1, "line" if numeric else "points", tips))
+    answer = "mean prediction" if kind == "regression" else "mean probability"
+    svg = xy(f"Partial dependence on {name}", Axis(short(name, 44), ticks=ticks), Axis(answer), series[:6])
+    return Chart(short(name, 40), svg, "Mean answer if every row had this value.")
+
+
+def _rows(found: dict[str, Any], kind: str, classes: list[str]) -> Table:
+    """Rows worth a look, with what pushed each answer."""
+    rows = []
+    for entry in found["rows"]:
+        said = ", ".join(
+            f"{c['feature']} {_value(c['value'])} ({_signed(c['shap'])})" for c in entry["contributions"][:5]
+        )
+        who = classes[-1] if kind == "binary" else classes[entry["output"]] if kind == "multiclass" else ""
+        rows.append(
+            [
+                Cell(str(entry["row"]), sort=entry["row"]),
+                Cell(number(entry["base"])),
+                Cell(number(entry["total"]), note=who and f"for {who}"),
+                Cell(said),
+            ]
+        )
+    columns = [
+        ("Row", "number", "position in the validated table"),
+        ("Starts at", "number", "mean answer"),
+        ("Ends at", "number", f"in {found.get('unit', '')}"),
+        ("Largest contributions", "text wide", ""),
+    ]
+    return Table(
+        columns,
+        rows,
+        f"The worst and least certain rows taken apart, in {found.get('unit', 'the unit of the answer')}.",
+    )
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.3g}".replace("-", "−")
+
+
+def _value(value: Any) -> str:
+    return "missing" if value is None else f"= {value:.4g}" if isinstance(value, float) else f"= {value}"
+
+
+def learning(found: dict[str, Any] | None) -> Section | None:
+    """Bias and variance in words, the learning curve, and the validation curves of the leading family."""
+    if not found:
+        return None
+    lead = "Where the remaining error comes from: too stiff a model, too few rows, or noise."
+    blocks: list[Any] = [Prose(said) for said in (found.get("diagnosis") or {}).get("said") or []]
+    charts = []
+    curve = found.get("learning_curve") or {}
+    points = curve.get("points") or []
+    if len(points) > 1:
+        measure = title(curve.get("metric", ""))
+        series = []
+        for colour, key in ((1, "train"), (2, "valid")):
+            kept = [(p["rows"], p[key]) for p in points if p.get(key) is not None]
+            if kept:
+                tips = [f"{plain(key)}: {number(v, 4)} with {n:,} rows" for n, v in kept]
+                xs, ys = [math.log10(n) for n, _ in kept], [v for _, v in kept]
+                series.append(Series(plain(key), xs, ys, colour, "line+points", tips))
+        ticks = [
+            (math.log10(p["rows"]), f"{p['rows'] / 1000:.3g}k" if p["rows"] >= 1000 else str(p["rows"])) for p in points
+        ]
+        svg = xy("Learning curve", Axis("training rows (logarithmic)", ticks=ticks), Axis(measure), series)
+        charts.append(Chart(f"Learning curve: {plain(curve['family'])}", svg, "The same family fitted on fewer rows."))
+    tried = (found.get("validation_curves") or {}).get(curve.get("family"), {})
+    for name, values in list(tried.items())[:5]:
+        numeric = [(p["value"], p["metric"]) for p in values if isinstance(p["value"], int | float)]
+        if len({v for v, _ in numeric}) > 1:
+            dots = Series("", [v for v, _ in numeric], [m for _, m in numeric], 1, "points")
+            svg = xy(f"Trials by {name}", Axis(name), Axis(title(curve["metric"])), [dots])
+            charts.append(Chart(Markup("Trials by <code>{}</code>").format(name), svg))
+    if charts:
+        blocks.append(Charts(charts))
+    return Section("learning", "What limits it", lead, blocks) if blocks else None

@@ -1,0 +1,210 @@
+"""The walk and `dvc repro` are the same thing: same lock, same cache, same answer to what is up to date."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from dvc.utils.serialize import load_yaml
+
+from flows.dag import Cancelled, Dag, Outcome, StageFailed, words
+from tasks.errors import RefitError
+from tests.flows.project import diary, dvc, make_project
+
+UP_TO_DATE = "Data and pipelines are up to date."
+
+
+def walk(root: Path, parallel: int = 2) -> dict[str, Outcome]:
+    """Walk the project in threads; returns each stage's outcome."""
+    outcomes: dict[str, Outcome] = {}
+    with Dag(root) as dag:
+
+        def start(node, done) -> None:  # type: ignore[no-untyped-def]
+            def go() -> None:
+                try:
+                    outcomes[node.name] = dag.run(node.name, lambda line: None)
+                    done(None)
+                except BaseException as error:
+                    done(error)
+
+            threading.Thread(target=go).start()
+
+        dag.walk(start, parallel)
+    return outcomes
+
+
+def hows(outcomes: dict[str, Outcome]) -> dict[str, str]:
+    return {name: o.how for name, o in sorted(outcomes.items())}
+
+
+ALL = ("fit@p", "fit@q", "join", "load")
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    return make_project(tmp_path / "project")
+
+
+def test_a_walk_leaves_what_repro_leaves(project: Path, tmp_path: Path) -> None:
+    assert hows(walk(project)) == dict.fromkeys(ALL, "ran")
+    assert dvc(project, "status").strip() == UP_TO_DATE
+    lock = (project / "dvc.lock").read_bytes()
+    dvc(project, "repro")
+    assert diary(project) == diary(project, "began")
+    assert len(diary(project)) == 4
+    assert (project / "dvc.lock").read_bytes() == lock
+    other = make_project(tmp_path / "other")
+    dvc(other, "repro")
+    assert (other / "dvc.lock").read_bytes() == lock
+    assert hows(walk(other)) == dict.fromkeys(ALL, "unchanged")
+
+
+def test_only_what_depends_on_a_change_runs_again(project: Path) -> None:
+    walk(project)
+    params = project / "params.yaml"
+    params.write_text(params.read_text().replace("trials: 2", "trials: 3"))
+    # fit's outputs come out the same, so what follows them is not run: only the dependencies' state counts.
+    assert hows(walk(project)) == {"fit@p": "ran", "fit@q": "ran", "join": "unchanged", "load": "unchanged"}
+    assert dvc(project, "status").strip() == UP_TO_DATE
+
+
+def test_earlier_inputs_are_restored_from_the_run_cache(project: Path) -> None:
+    walk(project)
+    params, before = project / "params.yaml", (project / "params.yaml").read_text()
+    first = (project / "data" / "join" / "text").read_bytes()
+    params.write_text(before.replace("seed: 1", "seed: 2"))
+    assert hows(walk(project)) == dict.fromkeys(ALL, "ran")
+    params.write_text(before)
+    assert hows(walk(project)) == dict.fromkeys(ALL, "restored")
+    assert (project / "data" / "join" / "text").read_bytes() == first
+    (project / "dvc.lock").unlink()
+    assert set(hows(walk(project)).values()) == {"restored"}
+
+
+def test_a_half_written_lock_is_set_aside(project: Path) -> None:
+    walk(project)
+    lock = project / "dvc.lock"
+    whole = lock.read_text()
+    lock.write_text(whole[: len(whole) // 2] + "\n  - [")
+    assert hows(walk(project)) == dict.fromkeys(ALL, "restored")
+    assert lock.read_text() == whole
+    assert len(diary(project)) == 4
+
+
+def test_independent_stages_overlap(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NAP_fit_p", "0.7")
+    monkeypatch.setenv("NAP_fit_q", "0.7")
+    walk(project)
+    order = [line.split()[1:] for line in (project / "diary.txt").read_text().splitlines()]
+    fits = [word for word, name in order if name.startswith("fit")]
+    assert fits == ["began", "began", "ended", "ended"]
+
+
+def test_a_failed_stage_leaves_no_record_and_stops_what_follows(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAIL_fit_p", "1")
+    with pytest.raises(StageFailed, match=r"(?s)fit@p: the command failed with exit code 3.*something went wrong in fit_p"):
+        walk(project)
+    assert diary(project) == ["load", "fit_q"]
+    assert hows(walk(project)) == {"fit@p": "ran", "fit@q": "unchanged", "join": "ran", "load": "unchanged"}
+
+
+def test_a_second_try_does_not_take_the_old_outputs_for_the_new(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    walk(project)
+    params = project / "params.yaml"
+    params.write_text(params.read_text().replace("seed: 1", "seed: 2"))
+    monkeypatch.setenv("FAIL_load", "2")
+    with Dag(project) as dag:
+        with pytest.raises(StageFailed, match="exit code 3"):
+            dag.run("load", lambda line: None)
+        assert dag.run("load", lambda line: None).how == "ran"
+    assert (project / "data" / "load" / "text").read_text() == "load()seed: 2"
+
+
+def test_an_input_edited_meanwhile_is_noticed(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NAP_load", "1")
+    with Dag(project) as dag:
+
+        def edit(line: str) -> None:
+            (project / "data" / "context" / "as_of.json").write_text("{}")
+
+        with pytest.raises(StageFailed, match="data/context was edited while the stage ran"):
+            dag.run("load", edit)
+    assert not (project / "dvc.lock").exists()
+
+
+def test_a_second_walk_of_the_same_project_is_refused(project: Path) -> None:
+    with Dag(project), pytest.raises(RefitError, match=f"another `refit run` is at work here \\(process {os.getpid()}\\)"):
+        Dag(project).__enter__()
+
+
+def test_cancelling_ends_the_command_and_its_children(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NAP", "60")
+    with Dag(project) as dag:
+        timer = threading.Timer(0.8, dag.cancel)
+        timer.start()
+        began = time.perf_counter()
+        with pytest.raises(Cancelled, match="load: stopped"):
+            dag.run("load", lambda line: None)
+        assert time.perf_counter() - began < 10
+    monkeypatch.delenv("NAP")
+    assert set(hows(walk(project)).values()) == {"ran"}
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        ("stages:\n  a: {cmd: python work.py a, outs: [data/a], deps: [nowhere]}\n", r"needs 'nowhere', which is not there"),
+        ("stages:\n  a: {cmd: python work.py a | tee x, outs: [data/a], deps: [work.py]}\n", r"uses the shell's '\|'"),
+        ("stages:\n  a: {cmd: nosuchprogram, outs: [data/a], deps: [work.py]}\n", "cannot run 'nosuchprogram'"),
+        ("stages:\n  a: {cmd: python -c pass, outs: [data/a], deps: [work.py]}\n", "did not write 'data/a'"),
+        ("stages:\n  a: {comd: x}\n", r"dvc\.yaml: "),
+    ],
+)
+def test_mistakes_in_the_dag_are_told_plainly(project: Path, broken: str, said: str) -> None:
+    (project / "dvc.yaml").write_text(broken)
+    with pytest.raises(RefitError, match=said):
+        walk(project)
+
+
+def test_unknown_stage_names_the_nearest(project: Path) -> None:
+    with Dag(project) as dag, pytest.raises(RefitError, match=r"no stage 'joyn'.*Did you mean 'join'"):
+        dag.run("joyn", print)
+
+
+def test_words_refuses_redirection() -> None:
+    with pytest.raises(RefitError, match="uses the shell's '>'"):
+        words("python a.py > out")
+
+
+WALK = """
+import sys
+from tests.flows.test_dag import walk
+from pathlib import Path
+walk(Path(sys.argv[1]))
+"""
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("stage", ["load", "fit_p", "join"])
+def test_a_killed_walk_goes_on_where_it_stopped(project: Path, stage: str, number: signal.Signals) -> None:
+    walker = subprocess.Popen([sys.executable, "-c", WALK, str(project)], env={**os.environ, f"NAP_{stage}": "120"})
+    deadline = time.monotonic() + 60
+    while stage not in diary(project, "began") and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.2)
+    walker.send_signal(number)
+    walker.wait(30)
+    lock = project / "dvc.lock"
+    finished = load_yaml(str(lock))["stages"] if lock.exists() else {}
+    outcomes = walk(project)
+    assert {name for name, how in hows(outcomes).items() if how == "unchanged"} == set(finished)
+    assert outcomes["join"].how == "ran"
+    assert (project / "data" / "join" / "text").read_text().startswith("join(fit_p(load()")
+    assert dvc(project, "status").strip() == UP_TO_DATE

@@ -1,0 +1,222 @@
+"""The stage on real packages: verdicts, and clear errors instead of verdicts."""
+
+import contextlib
+import json
+import runpy
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from ruamel.yaml import YAML
+
+from tasks.errors import RefitError
+from tasks.files import read_json, sha256, write_json
+from tests.tasks.package.projects import TIMED, package, project
+
+
+@pytest.fixture(scope="module")
+def packages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Two real projects on the same data: one packaged with XGBoost, one with a logistic regression."""
+    root = tmp_path_factory.mktemp("compare")
+    out = {}
+    for family in ("xgboost", "logistic"):
+        out[family] = project(root / family, TIMED, (family,))
+        package(out[family])
+    return out
+
+
+def crown(root: Path, bundle: Path) -> None:
+    """Make a package the champion of a project."""
+    shutil.copytree(bundle, root / "data" / "champion" / "package")
+    about = {"version": "3", "name": "x", "run_id": "r", "package_sha256": sha256(bundle / "bundle.json")}
+    write_json(root / "data" / "champion" / "champion.json", about)
+
+
+@pytest.fixture
+def rivals(packages: dict[str, Path], tmp_path: Path) -> Path:
+    """A project with an XGBoost challenger and the logistic champion."""
+    shutil.copytree(packages["xgboost"], tmp_path / "it")
+    crown(tmp_path / "it", packages["logistic"] / "data" / "package")
+    return tmp_path / "it"
+
+
+def settle(root: Path, **promotion: object) -> None:
+    tree = YAML().load((root / "params.yaml").read_text())
+    tree["promotion"] = promotion
+    YAML().dump(tree, root / "params.yaml")
+
+
+def compare(root: Path) -> dict:
+    with contextlib.chdir(root):
+        runpy.run_module("tasks.compare.__main__")["main"]()
+    return read_json(root / "data" / "verdict" / "verdict.json")
+
+
+def refused(root: Path, match: str) -> None:
+    with pytest.raises(RefitError, match=match):
+        compare(root)
+    assert not (root / "data" / "verdict").exists()
+
+
+def test_no_champion_yet(packages, tmp_path):
+    shutil.copytree(packages["logistic"], tmp_path / "it")
+    found = compare(tmp_path / "it")
+    assert found["champion"] is None
+    assert found["tests"]["delong"]["auc"][0] == found["evidence"]["challenger"]
+    assert found["verdict"] == ("promote" if found["evidence"]["p"] <= 0.05 else "inconclusive")
+    assert found["state"]["looks"] == 0
+    scores = pd.read_parquet(tmp_path / "it" / "data" / "verdict" / "predictions.parquet")
+    assert list(scores.columns) == ["__row__", "__target__", "challenger_score_0", "challenger_score_1"]
+
+
+def test_challenger_against_champion(rivals):
+    found = compare(rivals)
+    scores = pd.read_parquet(rivals / "data" / "verdict" / "predictions.parquet")
+    assert len(scores) == found["n"]
+    y, one, two = scores["__target__"], scores["challenger_score_1"], scores["champion_score_1"]
+    alarms = int((two >= 0.4).sum())  # both thresholds are 0.4: judged at the champion's number of alarms
+    said = np.zeros(len(y))
+    said[np.argsort(-one.to_numpy(), kind="stable")[:alarms]] = 1
+    right, other = said == y, (two >= 0.4) == y
+    table = found["evidence"]["table"]
+    assert table["challenger_alone"] == int((right & ~other).sum())
+    assert table["champion_alone"] == int((other & ~right).sum())
+    assert found["evidence"]["difference"] == pytest.approx(right.mean() - other.mean())
+    assert found["tests"]["mcnemar"]["variant"] == "exact"
+    assert "few enough" in found["tests"]["mcnemar"]["why"]
+    assert {"delong", "mcnemar_mid_p", "mcnemar_asymptotic", "bootstrap_roc_auc"} <= set(found["tests"])
+    assert found["champion"]["version"] == "3"
+    assert found["state"]["looks"] == 1
+    assert found["sentence"].count(".") >= 1
+    assert str(table["challenger_alone"]) in found["sentence"]
+    assert "labelled rows" in " ".join(found["why"]) or found["verdict"] != "inconclusive"
+
+
+def test_the_verdict_is_a_function_of_its_inputs(rivals):
+    compare(rivals)
+    first = (rivals / "data" / "verdict" / "verdict.json").read_bytes()
+    compare(rivals)
+    assert (rivals / "data" / "verdict" / "verdict.json").read_bytes() == first
+
+
+def test_the_state_of_the_last_look_counts(rivals):
+    state = compare(rivals)["state"]
+    write_json(rivals / "data" / "champion" / "promotion.json", {**state, "looks": 9, "process": None})
+    found = compare(rivals)
+    assert found["evidence"]["look"] == 10
+    assert found["evidence"]["new_rows"] == 0  # all of these rows were seen at the look before
+    assert found["evidence"]["level"] < 0.001
+
+
+def test_the_champion_itself_is_kept(packages, tmp_path):
+    shutil.copytree(packages["xgboost"], tmp_path / "it")
+    crown(tmp_path / "it", packages["xgboost"] / "data" / "package")
+    found = compare(tmp_path / "it")
+    assert found["verdict"] == "keep"
+    assert "same package" in found["sentence"]
+
+
+def test_rows_of_one_shop_together(rivals):
+    settle(rivals, cluster=["shop"])
+    found = compare(rivals)
+    assert found["tests"]["mcnemar_clustered"]["clusters"] == 8
+    assert found["tests"]["mcnemar_clustered"]["p"] == pytest.approx(
+        2 * min(found["evidence"]["p_better"], 1 - found["evidence"]["p_better"])
+    )
+
+
+def test_guardrails_stop_what_the_policy_would_promote(rivals):
+    settle(rivals, rule="non_inferiority", margin=0.5, guardrails={"size_mb": 0.001, "latency_ms": 10000})
+    found = compare(rivals)
+    rails = {rail["name"]: rail["passed"] for rail in found["guardrails"]}
+    assert rails == {"size_mb": False, "latency_ms": True}
+    assert found["verdict"] == "keep"
+    assert "guardrail size_mb fails" in found["sentence"]
+    assert found["state"]["promoted"] == []
+    settle(rivals, rule="non_inferiority", margin=0.5, guardrails={"slice_drop": 0.9, "slices": ["shop"], "calibration": 0.9})
+    found = compare(rivals)
+    assert found["verdict"] == "promote"
+    assert found["state"]["promoted"] == [1]
+
+
+@pytest.mark.parametrize("kind", ["multiclass", "regression"])
+def test_other_kinds(kind, tmp_path):
+    families = {"multiclass": ("xgboost", "logistic"), "regression": ("xgboost", "ridge")}[kind]
+    roots = [project(tmp_path / family, kind, (family,)) for family in families]
+    bundles = [package(root) for root in roots]
+    assert compare(roots[1])["champion"] is None
+    crown(roots[0], bundles[1])
+    found = compare(roots[0])
+    assert found["verdict"] in ("promote", "keep", "inconclusive")
+    assert any("random" in line for line in found["warnings"])
+    if kind == "regression":
+        assert {"diebold_mariano", "wilcoxon", "bootstrap_rmse"} <= set(found["tests"])
+        scores = pd.read_parquet(roots[0] / "data" / "verdict" / "predictions.parquet")
+        gap = (scores["champion_score"] - scores["__target__"]) ** 2 - (scores["challenger_score"] - scores["__target__"]) ** 2
+        assert found["evidence"]["loss"]["champion"] - found["evidence"]["loss"]["challenger"] == pytest.approx(gap.mean())
+    else:
+        assert "mcnemar" in found["tests"]
+        assert found["evidence"]["judged"] == "the most probable class"
+
+
+def test_damaged_or_missing_champion(rivals):
+    path = rivals / "data" / "champion" / "package" / "schema.json"
+    text = path.read_text()
+    path.write_text(text + " ")
+    refused(rivals, "damaged: 'schema.json'")
+    path.write_text(text)
+    about = rivals / "data" / "champion" / "champion.json"
+    write_json(about, {**read_json(about), "package_sha256": "0" * 64})
+    refused(rivals, "champion.json names version 3")
+    shutil.rmtree(rivals / "data" / "champion" / "package")
+    refused(rivals, "no package here")
+
+
+def edit_test_rows(root: Path, change) -> None:
+    path = root / "data" / "features" / "features.parquet"
+    frame = pd.read_parquet(path)
+    test = frame["__split__"] == "test"
+    change(frame, test)
+    frame.to_parquet(path)
+
+
+def test_rows_that_cannot_be_judged(rivals):
+    edit_test_rows(rivals, lambda frame, test: frame.__setitem__("__target__", frame["__target__"].where(~test, 1.0)))
+    refused(rivals, "all [0-9,]+ rows are of class '1'")
+    edit_test_rows(rivals, lambda frame, test: frame.__setitem__("__target__", frame["__target__"].where(~test)))
+    refused(rivals, "have no label; no verdict")
+    edit_test_rows(rivals, lambda frame, test: frame.__setitem__("__split__", frame["__split__"].where(~test, "train")))
+    refused(rivals, "no labelled rows to compare on")
+
+
+def test_scores_that_do_not_fit_are_refused():
+    from tasks.compare.scores import checked
+
+    with pytest.raises(RefitError, match="2 predictions for 3 rows; no verdict"):
+        checked(np.zeros((2, 2)), 3, "data/champion")
+    with pytest.raises(RefitError, match="1 of 3 predictions are missing or infinite; no verdict"):
+        checked(np.array([1.0, np.nan, 0.0]), 3, "data/champion")
+
+
+def test_a_column_that_the_champion_needs_is_gone(rivals, packages, tmp_path):
+    """The champion's plan reads the shops' size; this run's tables no longer have it."""
+    path = rivals / "data" / "validated" / "shops.parquet"
+    pd.read_parquet(path).drop(columns="size").to_parquet(path)
+    refused(rivals, "size")
+
+
+def test_a_line_needs_time(tmp_path):
+    roots = [project(tmp_path / family, "binary", (family,)) for family in ("xgboost", "logistic")]
+    bundles = [package(root) for root in roots]
+    crown(roots[0], bundles[1])
+    settle(roots[0], evidence="line")
+    refused(roots[0], "'line' adds up rows that are new at each run")
+
+
+def test_nothing_in_the_verdict_is_undefined(rivals):
+    compare(rivals)
+    text = (rivals / "data" / "verdict" / "verdict.json").read_text()
+    assert "NaN" not in text
+    assert json.loads(text)["policy"]["alpha"] == 0.05

@@ -1,0 +1,121 @@
+"""The encoder: what each form looks like, what new data may hold, and the same bytes on disk."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tasks.encoding import Encoder
+from tasks.errors import RefitError
+from tasks.files import hash_tree
+
+
+def frame(rows: int = 200, seed: int = 0) -> tuple[pd.DataFrame, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    X = pd.DataFrame(
+        {
+            "age": rng.gamma(2.0, 10.0, rows),
+            "gap": np.where(rng.random(rows) < 0.2, np.nan, rng.normal(size=rows)),
+            "city": pd.Series(rng.choice(["Oslo", "Rome", "Lima"], rows), dtype="str"),
+            "note": pd.Series(rng.choice(["late again", "on time", "a bit late"], rows), dtype="str"),
+        }
+    )
+    X.loc[::9, "city"] = None
+    return X, (X["age"] > 20).to_numpy(float)
+
+
+KINDS = {"age": "numeric", "gap": "numeric", "city": "categorical", "note": "text"}
+
+
+def test_trees_keep_gaps_and_take_unseen_levels_as_missing():
+    X, y = frame()
+    encoder = Encoder.fit(X, y, "trees", "binary", kinds=KINDS)
+    new = X.head(3).copy()
+    new["city"] = ["Rome", "Atlantis", None]
+    new.loc[0, "gap"] = np.nan
+    Z = encoder.transform(new)
+    assert np.isnan(Z[0, 1])
+    assert Z[0, 2] == ["Lima", "Oslo", "Rome"].index("Rome")
+    assert np.isnan(Z[1:, 2]).all()
+    assert encoder.coded == {2: 3}
+
+
+def test_dense_is_scaled_flags_gaps_and_has_no_nan():
+    X, y = frame()
+    encoder, Z = Encoder.fit_transform(X, y, "dense", "binary", kinds=KINDS)
+    assert np.isfinite(Z).all()
+    assert "gap is missing" in encoder.names
+    assert {"city=Oslo", "city=(missing)"} <= set(encoder.names)
+    flag = Z[:, encoder.names.index("gap is missing")]
+    assert np.array_equal(flag, X["gap"].isna().to_numpy(float))
+    assert abs(Z[:, 0].mean()) < 1e-9
+    assert abs(Z[:, 0].std() - 1) < 1e-9
+    new = X.head(1).assign(age=np.inf, city="Atlantis")
+    assert np.isfinite(encoder.transform(new)).all()
+
+
+def test_codes_put_the_unseen_at_zero():
+    X, y = frame()
+    encoder = Encoder.fit(X, y, "codes", "binary", kinds=KINDS)
+    (column, size), *_ = encoder.coded.items()
+    Z = encoder.transform(X.head(2).assign(city=["Atlantis", "Lima"]))
+    assert Z[:, column].tolist() == [0.0, 1.0]
+    assert size == 4
+
+
+def test_rare_levels_share_a_column():
+    X = pd.DataFrame({"c": ["a"] * 600 + ["b"] * 400 + [f"rare{i}" for i in range(5)]})
+    encoder = Encoder.fit(X, np.zeros(len(X)), "dense", "regression")
+    assert encoder.names == ["c=a", "c=b", "c=(rare)"]
+    assert encoder.transform(pd.DataFrame({"c": ["rare2", "never", "a"]})).tolist() == [[0, 0, 1], [0, 0, 1], [1, 0, 0]]
+
+
+@pytest.mark.parametrize("needs", ["trees", "dense", "codes"])
+@pytest.mark.parametrize("scale", ["standard", "min_max", "robust", "power", "log", "quantile", "bins", "none"])
+def test_round_trip_and_bytes(tmp_path: Path, needs: str, scale: str):
+    X, y = frame()
+    encoder = Encoder.fit(X, y, needs, "binary", kinds=KINDS, scale=scale)
+    encoder.save(tmp_path / "a") if (tmp_path / "a").mkdir() is None else None
+    loaded = Encoder.load(tmp_path / "a")
+    new, _ = frame(seed=1)
+    assert np.array_equal(encoder.transform(new), loaded.transform(new), equal_nan=True)
+    # A row alone gets the same numbers as in a batch.
+    assert np.allclose(encoder.transform(new.iloc[[5]]), encoder.transform(new)[[5]], equal_nan=True, atol=1e-12)
+    (tmp_path / "b").mkdir()
+    Encoder.fit(X, y, needs, "binary", kinds=KINDS, scale=scale).save(tmp_path / "b")
+    assert hash_tree(tmp_path / "a") == hash_tree(tmp_path / "b")
+
+
+@pytest.mark.parametrize("kind", ["binary", "multiclass", "regression"])
+def test_target_encoding_is_cross_fitted(kind: str):
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"c": rng.integers(0, 400, 2000).astype(str)})
+    y = rng.normal(size=2000) if kind == "regression" else rng.integers(0, 2 if kind == "binary" else 3, 2000) * 1.0
+    encoder, crossed = Encoder.fit_transform(X, y, "dense", kind, categories="target")
+    leaked = encoder.transform(X)
+    truth = y if kind != "multiclass" else (y == 0).astype(float)
+    # Levels carry no signal: only an encoding that has seen a row's own label can predict it.
+    assert abs(np.corrcoef(crossed[:, 0], truth)[0, 1]) < 0.1
+    assert np.corrcoef(leaked[:, 0], truth)[0, 1] > 0.2
+    assert np.allclose(encoder.transform(pd.DataFrame({"c": ["never"]}))[0, 0], truth.mean())
+
+
+def test_text_becomes_terms():
+    X, y = frame()
+    encoder = Encoder.fit(X[["note"]], y, "dense", "binary", kinds={"note": "text"})
+    assert "note: late" in encoder.names
+    lengths = np.linalg.norm(encoder.transform(X[["note"]]), axis=1)
+    assert np.allclose(lengths, 1.0)
+    assert not encoder.transform(pd.DataFrame({"note": ["zebra", None]})).any()
+
+
+def test_mistakes_are_named():
+    X, y = frame()
+    encoder = Encoder.fit(X, y, "dense", "binary", kinds=KINDS)
+    with pytest.raises(RefitError, match=r"'gap'.*missing"):
+        encoder.transform(X.drop(columns="gap"))
+    with pytest.raises(RefitError, match=r"features.encode.scale.*'standart'.*Did you mean 'standard'"):
+        Encoder.fit(X, y, "dense", "binary", kinds=KINDS, scale="standart")
+    with pytest.raises(RefitError, match=r"unknown key 'catgories'.*Did you mean 'categories'"):
+        Encoder.fit(X, y, "dense", "binary", kinds=KINDS, catgories="target")

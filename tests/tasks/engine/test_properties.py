@@ -1,0 +1,173 @@
+"""The engine against the definition, and what must never change a row's features."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tasks.engine import Plan
+from tasks.params import parse
+from tests.tasks.engine import oracle
+from tests.tasks.engine.worlds import assert_same, moments, params, plan, tree, world
+
+seeds = st.integers(0, 2**31)
+APPROXIMATE = ("entropy", "trend", "decayed_mean")  # the definition itself rounds on the way
+
+
+def as_events(frame: pd.DataFrame, event: str, known: str) -> list[dict]:
+    records = frame.to_dict("records")
+    for r in records:
+        r["__s__"], r["__k__"] = oracle.micros(r[event]), oracle.micros(r[known])
+        r["id"] = r.get("id", r.get("pid"))
+    return records
+
+
+def check_against_definition(plan: Plan, tables: dict[str, pd.DataFrame]) -> None:
+    rows = tables["orders"]
+    found = plan.compute(tables, rows)
+    events = as_events(rows, "happened", "known")
+    prices = as_events(tables["prices"], "since", "told")
+    people = tables["people"].set_index("who")["age"]
+    for i, row in enumerate(events):
+        t = oracle.micros(row["asked"])
+        for f in plan.features:
+            make, got = f.make, found[f.name].iloc[i]
+            if make["op"] == "aggregate":
+                key = tuple(row[c] for c in make["by"])
+                seen = oracle.visible(events, key, make["by"], t, make["window"], row["id"])
+                name, _, argument = make["primitive"].partition("(")
+                if make["column"] is None:
+                    want = float(len(seen))
+                else:
+                    want = oracle.value(name, argument.rstrip(")"), make["column"], seen, t)
+                close = name in APPROXIMATE and not oracle.missing(want) and not oracle.missing(got)
+                same = close and np.isclose(got, want, rtol=1e-6, atol=1e-7)
+                assert same or oracle.same_bits(got, want), (f.name, i, got, want)
+            elif make["op"] == "lookup" and make["table"] == "prices":
+                seen = oracle.visible(prices, (row["who"],), ["who"], t, make["within"], None)
+                want = seen[-1][make["column"]] if seen else np.nan
+                assert oracle.same_bits(got, want), (f.name, i, got, want)
+            elif make["op"] == "lookup":
+                assert oracle.same_bits(got, people.get(row["who"], np.nan)), (f.name, i)
+
+
+@settings(max_examples=12, deadline=None)
+@given(seed=seeds, late=st.booleans(), decimals=st.booleans())
+def test_agrees_with_the_definition(seed: int, late: bool, decimals: bool) -> None:
+    check_against_definition(plan(), world(seed, 25, late, decimals))
+
+
+@settings(max_examples=10, deadline=None)
+@given(seed=seeds, late=st.booleans())
+def test_decayed_means_agree_with_the_definition(seed: int, late: bool) -> None:
+    decayed = tree(["3h", "all"], {"amount": ["decayed_mean(1h)", "decayed_mean(10m)"]})
+    check_against_definition(Plan.derive(parse(decayed)), world(seed, 30, late))
+
+
+@settings(max_examples=12, deadline=None)
+@given(seed=seeds, late=st.booleans())
+def test_later_events_never_change_earlier_rows(seed: int, late: bool) -> None:
+    tables = world(seed, 60, late)
+    cut = moments([25.0]).iloc[0]
+    rows = tables["orders"][tables["orders"]["asked"] <= cut]
+    known = {"orders": "known", "prices": "told"}
+    earlier = {name: t[~(t[known[name]] >= cut)] if name in known else t for name, t in tables.items()}
+    assert_same(plan().compute(earlier, rows), plan().compute(tables, rows))
+
+
+@settings(max_examples=12, deadline=None)
+@given(seed=seeds)
+def test_the_order_of_the_input_changes_nothing(seed: int) -> None:
+    tables = world(seed, 60)
+    shuffled = {n: t.sample(frac=1, random_state=seed % 1000).reset_index(drop=True) for n, t in tables.items()}
+    rows = tables["orders"]
+    assert_same(plan().compute(tables, rows), plan().compute(shuffled, rows))
+    order = np.random.default_rng(seed).permutation(len(rows))
+    moved = plan().compute(tables, rows.iloc[order])
+    assert moved.index.tolist() == order.tolist()
+    assert_same(plan().compute(tables, rows), moved.sort_index())
+
+
+@settings(max_examples=8, deadline=None)
+@given(seed=seeds, parts=st.integers(2, 7))
+def test_splitting_the_rows_changes_nothing(seed: int, parts: int) -> None:
+    tables = world(seed, 60)
+    rows = tables["orders"]
+    pieces = [plan().compute(tables, rows.iloc[i]) for i in np.array_split(np.arange(len(rows)), parts)]
+    assert_same(plan().compute(tables, rows), pd.concat(pieces))
+
+
+@settings(max_examples=8, deadline=None)
+@given(seed=seeds, late=st.booleans())
+def test_one_row_online_gives_the_bits_of_the_batch(seed: int, late: bool) -> None:
+    tables = world(seed, 40, late)
+    rows = tables["orders"]
+    state = plan().start(tables)
+    online = pd.DataFrame([plan().compute_row(r, state) for r in rows.to_dict("records")])
+    assert_same(plan().compute(tables, rows), online.astype(plan().compute(tables, rows).dtypes))
+
+
+@settings(max_examples=8, deadline=None)
+@given(seed=seeds, late=st.booleans())
+def test_events_taken_in_one_by_one_give_the_bits_of_the_batch(seed: int, late: bool) -> None:
+    tables = world(seed, 40, late)
+    rng = np.random.default_rng(seed)
+    state = plan().start({name: t.iloc[:0] for name, t in tables.items()})
+    for name, table in tables.items():
+        for i in np.array_split(rng.permutation(len(table)), 5):
+            state.update(name, table.iloc[i] if rng.random() < 0.5 else table.iloc[i].to_dict("records"))
+    rows = tables["orders"]
+    online = pd.DataFrame([plan().compute_row(r, state) for r in rows.to_dict("records")])
+    assert_same(plan().compute(tables, rows), online.astype(plan().compute(tables, rows).dtypes))
+
+
+def test_a_plan_survives_json_with_its_hash() -> None:
+    import json
+
+    first = plan()
+    again = Plan.from_dict(json.loads(json.dumps(first.to_dict())))
+    assert again == first
+    assert again.hash == first.hash == Plan.derive(params()).hash
+    assert Plan.derive(parse(tree(["2h"]))).hash != first.hash
+
+
+def test_names_read_well() -> None:
+    names = plan().names
+    for name in ("who.mean(amount, 2h)", "who+where.count(last 3)", "who.share(shop, b, 1d)", "prices.price"):
+        assert name in names
+    assert all(f.description for f in plan().features)
+
+
+@pytest.mark.parametrize("late", [True, False])
+def test_compiled_and_plain_loops_agree(late: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tasks.engine import kernels
+
+    if not kernels.compiled():
+        pytest.skip("numba is not there")
+    tables = world(3, 200, late)
+    plain = plan().compute(tables, tables["orders"])
+    monkeypatch.setattr(kernels, "COMPILED_FROM", 0)
+    assert_same(plain, plan().compute(tables, tables["orders"]))
+
+
+@pytest.mark.parametrize("memory_mb", [1, 1000])
+def test_pieces_from_files_give_the_bits_of_the_whole(
+    memory_mb: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tasks.engine import pieces
+
+    monkeypatch.setattr(pieces, "CHUNK", 37)
+    monkeypatch.setattr(pieces, "BATCH", 20)
+    monkeypatch.setattr(pieces, "COPIES", 12_000)  # as if each part took more memory, so that there are many
+    tables = world(5, 120)
+    for name, table in tables.items():
+        table.to_parquet(tmp_path / f"{name}.parquet", row_group_size=50)
+    sources = {name: tmp_path / f"{name}.parquet" for name in tables}
+    rows = pieces.compute_files(plan(), sources, tmp_path / "out.parquet", memory_mb)
+    assert rows == 120
+    assert_same(plan().compute(tables, tables["orders"]), pd.read_parquet(tmp_path / "out.parquet"))

@@ -1,0 +1,156 @@
+"""The network: everything that can be named works, and a run can be stopped and resumed."""
+
+import itertools
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tasks.errors import RefitError
+from tasks.families._base import Job
+from tasks.families._net_parts import ACTIVATIONS, LOSSES, OPTIMIZERS, SCHEDULES, Schedule
+from tasks.families._net_train import Trainer, choose_device
+from tasks.metrics import measure
+
+
+def job(kind: str = "binary", rows: int = 600, seed: int = 0) -> Job:
+    rng = np.random.default_rng(seed)
+    X = np.column_stack([rng.normal(size=(rows, 4)), rng.integers(0, 4, rows)])
+    signal = X[:, 0] - X[:, 1] + (X[:, 4] == 2) * 2
+    y = {
+        "regression": signal * 50 + 300,
+        "binary": (signal > 0).astype(float),
+        "multiclass": np.digitize(signal, [-0.7, 1.0]).astype(float),
+    }[kind]
+    cut = rows * 2 // 3
+    return Job(kind, 3 if kind == "multiclass" else 2, X[:cut], y[:cut], X[cut:], y[cut:], coded={4: 4}, seed=seed)
+
+
+SMALL = {"layers": 1, "width": 16, "epochs": 6, "batch_size": 32, "lr": 0.01, "dropout": 0.0}
+
+
+def quality(params: dict, kind: str = "binary") -> float:
+    one = job(kind)
+    scores = Trainer(SMALL | params, one).run().predict(one.X_valid)
+    return measure("r2" if kind == "regression" else "accuracy", one.y_valid, scores, kind)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activations(name: str):
+    assert quality({"activation": name}) > 0.75
+
+
+@pytest.mark.parametrize(("name", "kind"), [(n, k) for n, (kinds, _) in LOSSES.items() for k in kinds])
+def test_losses(name: str, kind: str):
+    assert quality({"loss": name}, kind) > (0.6 if kind == "multiclass" else 0.75)
+
+
+def test_weighted_sum_of_losses():
+    assert quality({"loss": {"bce": 1.0, "triplet": 0.3, "contrastive": 0.1}}) > 0.75
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_optimizers(name: str):
+    rate = {"sgd": 0.3, "momentum": 0.05, "nesterov": 0.05, "adagrad": 0.05, "lamb": 0.03}.get(name, 0.01)
+    assert quality({"optimizer": name, "lr": rate}) > 0.75
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_schedules(name: str):
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([parameter], lr=1.0)
+    schedule = Schedule(optimizer, name, 0.1, 70)
+    rates = []
+    for step in range(70):
+        rates.append(optimizer.param_groups[0]["lr"])
+        schedule.step()
+        if step % 10 == 9:
+            schedule.epoch(1.0)
+    assert max(rates) <= 0.1 + 1e-12
+    assert min(rates) >= 0
+    expected = {"constant": 1, "step": 3, "plateau": 3}
+    assert len(set(np.round(rates, 12))) == expected.get(name, len(set(np.round(rates, 12))))
+    if name == "warm_restarts":
+        assert sum(b > a for a, b in itertools.pairwise(rates)) == 2
+    if name == "one_cycle":
+        assert 15 < int(np.argmax(rates)) < 27
+
+
+def test_regularisers_shrink_weights():
+    def size(**how) -> float:
+        net = Trainer(SMALL | how, job()).run()
+        return float(sum(p.detach().abs().sum() for p in net.network.parameters()))
+
+    free = size(weight_decay=0.0)
+    assert size(weight_decay=0.0, l1=0.01) < free
+    assert size(weight_decay=2.0) < free
+
+
+def test_rate_finder_and_noise():
+    net = Trainer(SMALL | {"find_lr": True, "noise": 0.1}, job()).run()
+    assert 1e-5 <= net.notes["learning_rate"] <= 0.1
+
+
+def test_best_weights_are_restored_and_patience_ends_training():
+    one = job()
+    trainer = Trainer(SMALL | {"epochs": 200, "patience": 3, "lr": 0.05}, one)
+    net = trainer.run()
+    losses = net.history["valid_loss"]
+    assert len(losses) < 200
+    assert net.notes["epochs"] == int(np.argmin(losses)) + 1
+    assert len(losses) == net.notes["epochs"] + 3
+    assert abs(trainer.valid_loss() - min(losses)) < 1e-6
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "lookahead", "lamb", "momentum"])
+def test_resumed_training_equals_undisturbed(tmp_path: Path, optimizer: str):
+    how = SMALL | {"optimizer": optimizer, "epochs": 5, "dropout": 0.2, "noise": 0.05}
+    whole = Trainer(how, job()).run()
+
+    class Killed(Exception):
+        """Stands for a kill between two epochs."""
+
+    def kill(step: int, predict) -> bool:
+        if step == 3:
+            raise Killed("now")
+        return False
+
+    path = str(tmp_path / "state.safetensors")
+    with pytest.raises(Killed, match="now"):
+        Trainer(how | {"checkpoint": path}, replace(job(), watch=kill)).run()
+    resumed = Trainer(how | {"checkpoint": path}, job()).run()
+    assert resumed.history == whole.history
+    X = job().X_valid
+    assert np.array_equal(resumed.predict(X), whole.predict(X))
+
+
+def test_a_missing_gpu_is_said():
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    lines: list[str] = []
+    assert choose_device("cuda", lines.append) == "cpu"
+    assert "finds no GPU" in lines[0]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU on this machine")
+def test_gpu_path_compiles_and_halves():
+    one = replace(job(), device="cuda")
+    scores = Trainer(SMALL | {"compile": True}, one).run().predict(one.X_valid)
+    assert measure("accuracy", one.y_valid, scores, "binary") > 0.75
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"optimiser": "adam"}, "models.mlp.params.optimiser: unknown.*Did you mean 'optimizer'"),
+        ({"activation": "rely"}, "models.mlp.params.activation: 'rely'.*Did you mean 'relu'"),
+        ({"loss": "mse"}, "'mse' serves 'regression', and the problem is binary"),
+        ({"schedule": "cosinus"}, "Did you mean 'cosine'"),
+        ({"precision": "half"}, "models.mlp.params.precision"),
+    ],
+)
+def test_mistakes_are_named(params: dict, message: str):
+    with pytest.raises(RefitError, match=message):
+        Trainer(params, job())

@@ -1,0 +1,51 @@
+"""What may come from disk: our own files, whole, and nothing else."""
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.feature_selection import SelectKBest
+from sklearn.tree import DecisionTreeClassifier
+
+from tasks.errors import RefitError
+from tasks.families import fit_family, load_model, read_rows, save_model
+from tasks.families._store import dump, load
+from tasks.files import read_json, write_json
+from tests.samples import features_folder
+
+
+def test_types_off_the_list_are_refused(tmp_path: Path):
+    def harmful(X, y):
+        return X
+
+    dump(SelectKBest(harmful), tmp_path / "x.skops")
+    with pytest.raises(RefitError, match="Untrusted types"):
+        load(tmp_path / "x.skops")
+
+
+def test_archives_carry_no_clock_and_no_address(tmp_path: Path):
+    X = np.random.default_rng(0).normal(size=(50, 3))
+    dump(DecisionTreeClassifier(random_state=0).fit(X, X[:, 0] > 0), tmp_path / "t.skops")
+    with zipfile.ZipFile(tmp_path / "t.skops") as archive:
+        assert {i.date_time[0] for i in archive.infolist()} == {1980}
+        assert {n.split(".")[0] for n in archive.namelist()} <= {"schema", *map(str, range(100))}
+
+
+@pytest.mark.parametrize("name", ["gradient_boosting", "xgboost", "logistic"])
+def test_damage_is_named(tmp_path: Path, name: str):
+    rows = read_rows(features_folder(tmp_path))
+    model = fit_family(name, {}, *rows.of("train"), *rows.of("valid"), "binary", kinds=rows.kinds)
+    save_model(model, tmp_path / "m")
+    state = read_json(tmp_path / "m/model.json")
+    write_json(tmp_path / "m/model.json", state | {"format": "pickle"})
+    with pytest.raises(RefitError, match="unknown format 'pickle'"):
+        load_model(tmp_path / "m")
+    write_json(tmp_path / "m/model.json", state)
+    file = next(p for p in (tmp_path / "m").iterdir() if p.suffix in (".skops", ".ubj") or p.stem == "linear")
+    file.unlink()
+    with pytest.raises(RefitError, match=r"missing; train again|no such file"):
+        load_model(tmp_path / "m")
+    file.write_bytes(b"not a model")
+    with pytest.raises(RefitError, match="damaged"):
+        load_model(tmp_path / "m")

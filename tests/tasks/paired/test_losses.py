@@ -1,0 +1,89 @@
+"""Diebold–Mariano, Wilcoxon and the paired bootstrap."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from tasks.errors import RefitError
+from tasks.metrics import measurer
+from tasks.paired import diebold_mariano, paired_bootstrap, wilcoxon
+
+
+@pytest.fixture
+def two():
+    rng = np.random.default_rng(0)
+    return rng.exponential(1.0, 200), rng.exponential(1.2, 200)
+
+
+def test_one_step_ahead_is_the_paired_t_test(two):
+    one, other = two
+    found = diebold_mariano(one, other)
+    expected = stats.ttest_rel(other, one)
+    assert found.statistic == pytest.approx(expected.statistic, abs=1e-10)
+    assert found.p == pytest.approx(expected.pvalue, abs=1e-10)
+    assert found.p_better == pytest.approx(stats.ttest_rel(other, one, alternative="greater").pvalue, abs=1e-10)
+
+
+def test_overlapping_forecasts_follow_the_published_formula(two):
+    """Harvey, Leybourne and Newbold (1997), equations 8 and 9, written out term by term."""
+    one, other = two
+    d, n, h = other - one, 200, 4
+    gamma = [np.sum((d - d.mean())[k:] * (d - d.mean())[: n - k]) / n for k in range(h)]
+    dm = d.mean() / np.sqrt((gamma[0] + 2 * sum(gamma[1:])) / n)
+    expected = dm * np.sqrt((n + 1 - 2 * h + h * (h - 1) / n) / n)
+    assert diebold_mariano(one, other, steps=4).statistic == pytest.approx(expected, abs=1e-12)
+
+
+def test_moving_average_differences_need_the_steps():
+    """Losses that share a shock over five rows: the plain test errs often, the one with steps=5 does not."""
+    rng = np.random.default_rng(1)
+    plain = steps = 0
+    for _ in range(400):
+        d = np.convolve(rng.normal(size=304), np.ones(5), "valid")
+        plain += diebold_mariano(np.zeros(300), d).p <= 0.05
+        steps += diebold_mariano(np.zeros(300), d, steps=5).p <= 0.05
+    assert plain / 400 > 0.2
+    assert steps / 400 < 0.1
+
+
+def test_wilcoxon_agrees_with_scipy_and_knows_the_direction(two):
+    one, other = two
+    found = wilcoxon(one, other)
+    assert found.p == pytest.approx(stats.wilcoxon(other - one).pvalue, abs=1e-12)
+    assert wilcoxon(one, one + 0.1).p_better < 1e-9 < 0.5 < wilcoxon(one + 0.1, one).p_better
+    assert wilcoxon(one, one).p == 1.0
+
+
+def test_bootstrap_of_a_difference_of_aucs():
+    rng = np.random.default_rng(2)
+    y = rng.integers(0, 2, 400).astype(float)
+    good, poor = (1 / (1 + np.exp(-(y + rng.normal(0, s, 400)))) for s in (0.6, 3.0))
+    measurers = [measurer("roc_auc", "binary", y, np.column_stack([1 - p, p])) for p in (good, poor)]
+    found = paired_bootstrap(*measurers, 400, times=300)
+    assert found.interval[0] > 0
+    assert found.p_higher <= 1 / 300 + 1e-9
+    assert found.difference == measurers[0](None) - measurers[1](None)
+    assert paired_bootstrap(*measurers, 400, times=300) == found  # seeded
+    even = paired_bootstrap(measurers[0], measurers[0], 400, times=300)
+    assert (even.difference, even.p) == (0.0, 1.0)
+
+
+def test_bootstrap_with_groups_is_wider():
+    rng = np.random.default_rng(3)
+    shared = rng.normal(size=40).repeat(10)
+    y = np.zeros(400)
+    one, two = shared + rng.normal(0, 0.3, 400), np.zeros(400)
+    bias = [measurer("bias", "regression", y, p) for p in (one, two)]
+    rows = paired_bootstrap(*bias, 400, times=300)
+    groups = paired_bootstrap(*bias, 400, times=300, groups=np.arange(40).repeat(10))
+    assert np.ptp(groups.interval) > 2 * np.ptp(rows.interval)
+
+
+def test_bad_input_is_named(two):
+    one, other = two
+    with pytest.raises(RefitError, match="same rows"):
+        diebold_mariano(one, other[:-1])
+    with pytest.raises(RefitError, match="missing or infinite"):
+        wilcoxon(one, np.where(other > 1, np.nan, other))
+    with pytest.raises(RefitError, match="steps must be from 1 to 199"):
+        diebold_mariano(one, other, steps=200)

@@ -1,0 +1,33 @@
+"""Small packages and a registry with versions of them, without running a pipeline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tasks.bundle.manifest import FIELDS, write_manifest
+from tasks.registry.tracking import PACKAGE, Registered, Registry
+
+MODEL = "toy"
+
+
+def make_package(folder: Path, content: str) -> Path:
+    """A whole package (hashes and all) whose identity depends on ``content``; it holds no model."""
+    folder.mkdir(parents=True)
+    for name in ("plan.json", "schema.json", "golden.json", "receipt.json"):
+        (folder / name).write_text('{"made of": "%s"}\n' % content)
+    (folder / "reference.parquet").write_bytes(content.encode())
+    write_manifest(folder, dict.fromkeys(FIELDS) | {"name": MODEL})
+    return folder
+
+
+def make_versions(root: Path, n: int) -> list[Registered]:
+    """Register ``n`` different packages in the project's registry."""
+    registry = Registry(root)
+    experiment = registry.experiment(MODEL)
+    made = []
+    for i in range(1, n + 1):
+        run = registry.client.create_run(experiment).info.run_id
+        made.append(registry.register(MODEL, make_package(root / "made" / str(i), f"package {i}"), run))
+        registry.client.set_terminated(run)
+    assert PACKAGE
+    return made

@@ -1,0 +1,163 @@
+"""The history: one champion always, nobody overtakes unseen, nothing is rewritten."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from tasks.errors import RefitError
+from tasks.registry import history as module
+from tasks.registry.history import Action, Decision, History, Overtaken, reigning, reigns, rolled_back
+
+
+def decision(version: str, action: Action = "promote", key: str | None = None, champion: str | None = None) -> Decision:
+    return Decision("toy", action, version, champion or version, f"sha-{version}", "because", "a test", key or version)
+
+
+def test_no_database_is_no_champion_and_makes_none(tmp_path: Path) -> None:
+    history = History(tmp_path)
+    assert history.champion("toy") is None
+    assert history.decisions("toy") == []
+    assert not (tmp_path / ".refit").exists()
+
+
+def test_the_last_row_says_who_is_champion_and_when_it_was(tmp_path: Path) -> None:
+    history = History(tmp_path)
+    first = history.record(decision("1"), expected=None)
+    kept = history.record(decision("2", "keep", champion="1"), expected="1")
+    second = history.record(decision("3"), expected="1")
+    assert [d.number for d in history.decisions("toy")] == [1, 2, 3]
+    assert (first.previous, kept.previous, second.previous) == (None, "1", "1")
+    champion = history.champion("toy")
+    assert champion == second
+    between = datetime.fromisoformat(second.at) - timedelta(microseconds=1)
+    then = history.champion("toy", between)
+    assert then is not None
+    assert (then.champion, then.number) == ("1", 1)
+    assert history.champion("toy", datetime.fromisoformat(first.at) - timedelta(seconds=1)) is None
+    assert history.champion("another model") is None
+
+
+def test_the_same_occasion_is_recorded_once(tmp_path: Path) -> None:
+    history = History(tmp_path)
+    first = history.record(decision("1"), expected=None)
+    assert history.record(decision("1"), expected=None) == first
+    assert len(history.decisions("toy")) == 1
+
+
+def test_who_expects_another_champion_is_overtaken(tmp_path: Path) -> None:
+    history = History(tmp_path)
+    history.record(decision("1"), expected=None)
+    with pytest.raises(Overtaken, match=r"version 2 was not made champion: it was to replace no champion, and version 1"):
+        history.record(decision("2"), expected=None)
+    assert [d.version for d in history.decisions("toy")] == ["1"]
+
+
+def test_a_clock_behind_the_last_decision_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    history = History(tmp_path)
+    history.record(decision("1"), expected=None)
+
+    class Yesterday(datetime):
+        @classmethod
+        def now(cls, tz: object = None) -> datetime:
+            return datetime.now(UTC) - timedelta(days=1)
+
+    monkeypatch.setattr(module, "datetime", Yesterday)
+    with pytest.raises(RefitError, match="the clock says .* Set the clock right"):
+        history.record(decision("2"), expected="1")
+    monkeypatch.undo()
+    champion = history.champion("toy")
+    assert champion is not None
+    assert champion.version == "1"
+
+
+def test_rows_cannot_be_changed_or_removed(tmp_path: Path) -> None:
+    History(tmp_path).record(decision("1"), expected=None)
+    raw = sqlite3.connect(tmp_path / ".refit" / "history.db")
+    for sql in ("UPDATE decisions SET version = '9'", "DELETE FROM decisions"):
+        with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+            raw.execute(sql)
+    raw.close()
+
+
+def test_a_locked_database_is_a_plain_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "WAIT", 0.1)
+    history = History(tmp_path)
+    history.record(decision("1"), expected=None)
+    other = sqlite3.connect(tmp_path / ".refit" / "history.db", isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(RefitError, match=r"cannot be used: database is locked\. The champion is unchanged"):
+        history.record(decision("2"), expected="1")
+    other.execute("ROLLBACK")
+    other.close()
+    champion = history.champion("toy")
+    assert champion is not None
+    assert champion.version == "1"
+
+
+@pytest.mark.parametrize("url", ["nonsense", "sqlite:////proc/no/such/history.db", "mysterydb://x"])
+def test_an_unusable_database_is_a_plain_error(url: str) -> None:
+    with pytest.raises((RefitError, OSError), match=r"cannot be used|not a usable|proc"):
+        History(url=url).record(decision("1"), expected=None)
+
+
+def test_rollback_takes_versions_off_the_throne() -> None:
+    rows = [decision("1"), decision("2"), decision("3")]
+    assert reigns(rows) == ["1", "2", "3"]
+    back = decision("2", "rollback")
+    rows.append(Decision(**{**back.__dict__, "previous": "3"}))
+    assert reigns(rows) == ["1", "2"]
+    last = reigning(rows)
+    assert last is not None
+    assert last.version == "2"
+    removed = rolled_back(rows, "sha-3")
+    assert removed is not None
+    assert removed.reason == "because"
+    assert rolled_back(rows, "sha-2") is None
+    assert rolled_back([*rows, decision("3")], "sha-3") is None
+
+
+PROMOTER = """
+import sys
+from tasks.registry.history import Decision, History, Overtaken
+version = sys.argv[1]
+sys.stdin.readline()  # all start together
+try:
+    History(sys.argv[2]).record(
+        Decision("toy", "promote", version, version, "sha-" + version, "race", "promoter " + version, version), "0"
+    )
+    print("won")
+except Overtaken as error:
+    print("lost:", error)
+"""
+
+
+def test_of_twenty_promoters_at_once_one_wins(tmp_path: Path) -> None:
+    history = History(tmp_path)
+    history.record(decision("0"), expected=None)
+    racers = [
+        subprocess.Popen(
+            [sys.executable, "-c", PROMOTER, str(i), str(tmp_path)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )
+        for i in range(1, 21)
+    ]  # fmt: skip
+    for racer in racers:
+        assert racer.stdin is not None
+        racer.stdin.write("go\n")
+        racer.stdin.flush()
+    said = [racer.communicate()[0].strip() for racer in racers]
+    assert said.count("won") == 1, said
+    winner = str(said.index("won") + 1)
+    lost = [line for line in said if line != "won"]
+    assert len(lost) == 19
+    assert all(f"and version {winner} became champion" in line and "Run again to compare" in line for line in lost)
+    champion = history.champion("toy")
+    assert champion is not None
+    assert champion.version == winner
+    assert len(history.decisions("toy")) == 2

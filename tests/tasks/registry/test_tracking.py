@@ -1,0 +1,144 @@
+"""MLflow with its real SQLite store: versions are whole, found again, and refused when damaged."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tasks.errors import RefitError
+from tasks.files import sha256, write_json
+from tasks.registry.tracking import PARENT, Registry, Result
+from tests.tasks.registry.packages import MODEL, make_package, make_versions
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder whose registry holds two versions."""
+    root = tmp_path_factory.mktemp("project")
+    make_versions(root, 2)
+    return root
+
+
+def test_a_package_is_registered_once(project: Path) -> None:
+    registry = Registry(project)
+    first, second = registry.versions(MODEL)
+    assert (first.version, second.version) == ("1", "2")
+    again = registry.register(MODEL, project / "made" / "1", first.run_id)
+    assert again == first
+    assert len(registry.versions(MODEL)) == 2
+    assert first.package_sha256 == sha256(project / "made" / "1" / "bundle.json")
+
+
+def test_a_fetched_package_is_the_registered_one(project: Path, tmp_path: Path) -> None:
+    registry = Registry(project)
+    folder = registry.fetch(registry.version(MODEL, "2"), tmp_path / "copy")
+    assert {p.name: sha256(p) for p in folder.iterdir()} == {
+        p.name: sha256(p) for p in (project / "made" / "2").iterdir()
+    }
+
+
+def test_an_unknown_version_lists_those_there_are(project: Path) -> None:
+    with pytest.raises(RefitError, match=r"no version '7' in the registry; there are '1', '2'"):
+        Registry(project).version(MODEL, "7")
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        ("remove", "its package is missing|cannot be used"),
+        ("damage", r"damaged: 'plan\.json'"),
+        ("exchange", "not the one registered"),
+    ],
+)
+def test_a_damaged_package_is_refused(project: Path, tmp_path: Path, harm: str, said: str) -> None:
+    registry = Registry(project)
+    one = registry.version(MODEL, "1")
+    (stored,) = (project / ".refit" / "mlruns").rglob(f"{one.run_id}/artifacts/package")
+    shutil.copytree(stored, tmp_path / "whole")
+    if harm == "damage":
+        (stored / "plan.json").write_text("{}")
+    else:
+        shutil.rmtree(stored)
+    if harm == "exchange":
+        make_package(stored, "another package")
+    into = tmp_path / "into"
+    try:
+        with pytest.raises(RefitError, match=said):
+            registry.fetch(one, into)
+    finally:
+        shutil.rmtree(stored, ignore_errors=True)
+        shutil.copytree(tmp_path / "whole", stored)
+    assert not into.exists()
+    assert registry.fetch(one, into) == into
+
+
+def test_aliases_follow_and_are_put_right(project: Path) -> None:
+    registry = Registry(project)
+    registry.follow(MODEL, "1", "2")
+    registry.client.set_registered_model_alias(MODEL, "champion", "2")
+    registry.follow(MODEL, "1")
+    assert {k: str(v) for k, v in registry.client.get_registered_model(MODEL).aliases.items()} == {
+        "champion": "1",
+        "challenger": "2",
+    }
+
+
+def test_an_unreachable_registry_is_a_plain_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(RefitError, match=r"the registry \(http://127\.0\.0\.1:9\) cannot be used.*champion is unchanged"):
+        Registry(tmp_path).versions(MODEL)
+
+
+def test_a_run_is_logged_once_with_a_nested_run_per_family(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", Registry(project).uri)
+    data = tmp_path / "data"
+    write_json(data / "evaluation" / "choice.json", {"family": "tree", "metric": "roc_auc", "valid": 0.7, "test": 0.6})
+    write_json(data / "evaluation" / "metrics.json", {"candidates": {"tree": {"test": {"roc_auc": 0.6}}}})
+    for family in ("tree", "line"):
+        write_json(
+            data / "models" / family / "candidate.json",
+            {"family": family, "params": {"depth": 3}, "valid": 0.7, "history": {"loss": [0.9, 0.5]}},
+        )
+    (tmp_path / "params.yaml").write_text("seed: 1\n")
+    (tmp_path / "dvc.lock").write_text("schema: '2.0'\n")
+    result = Result(tmp_path, "logged", "key-1", "2013-10-31", {"data/raw": "abc.dir"}, "c0ffee")
+    registry = Registry(tmp_path)
+    run_id = registry.track(result)
+    assert registry.track(result) == run_id
+    experiment = registry.experiment("logged")
+    runs = registry.client.search_runs([experiment])
+    parent = registry.client.get_run(run_id)
+    nested = {r.data.params["family"]: r for r in runs if r.data.tags.get(PARENT) == run_id}
+    assert sorted(nested) == ["line", "tree"]
+    assert len(runs) == 3
+    assert parent.data.tags["dvc.data/raw"] == "abc.dir"
+    assert parent.data.tags["mlflow.source.git.commit"] == "c0ffee"
+    assert parent.data.metrics["test"] == 0.6
+    assert nested["tree"].data.metrics["test.roc_auc"] == 0.6
+    assert nested["tree"].data.params["depth"] == "3"
+    curve = registry.client.get_metric_history(nested["line"].info.run_id, "curve.loss")
+    assert [(m.step, m.value) for m in curve] == [(0, 0.9), (1, 0.5)]
+    assert "curves.png" in [f.path for f in registry.client.list_artifacts(nested["line"].info.run_id)]
+
+
+def test_a_run_left_unfinished_is_logged_anew(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", Registry(project).uri)
+    data = tmp_path / "data"
+    write_json(data / "evaluation" / "choice.json", {"family": "tree", "metric": "rmse", "valid": 1.0})
+    write_json(data / "evaluation" / "metrics.json", {})
+    for name in ("params.yaml", "dvc.lock"):
+        (tmp_path / name).write_text("seed: 1\n")
+    registry = Registry(tmp_path)
+    experiment = registry.experiment("crashed")
+    left = registry.client.create_run(experiment, tags={"refit.key": "k"}).info.run_id
+    child = registry.client.create_run(experiment, tags={PARENT: left}).info.run_id
+    run_id = registry.track(Result(tmp_path, "crashed", "k", None, {}, None))
+    assert run_id not in (left, child)
+    assert [r.info.run_id for r in registry.client.search_runs([experiment])] == [run_id]

@@ -1,0 +1,130 @@
+"""The page of a run: everything that stages left is on it, and nothing that they did not leave makes it fail."""
+
+import copy
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from tasks.files import read_json
+from tasks.report.page import build
+from tests.tasks.report.runs import evaluated, stage
+
+VOID = {"meta", "link", "br", "input", "img", "hr"}
+PROBLEM = {"name": "p", "kind": "binary", "target": "y", "metric": "roc_auc"}
+
+
+class Outline(HTMLParser):
+    """Checks that elements nest, and collects ids, links and words."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.words: list[str] = []
+        self.feed(html)
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        given = dict(attrs)
+        self.ids += [given["id"]] if "id" in given else []
+        self.links += [given[k] for k in ("href", "src") if k in given]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        pass
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] not in ("style", "script"):
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return re.sub(r"\s+", " ", " ".join(self.words))
+
+
+def test_finished_run(finished):
+    file = finished / "data/reports/report.html"
+    html = file.read_text()
+    assert file.stat().st_size < 2_000_000
+    page = Outline(html)
+    assert len(page.ids) == len(set(page.ids))
+    verdict = read_json(finished / "data/verdict/verdict.json")
+    assert page.text.index(verdict["sentence"]) < page.text.index("Data")
+    choice = read_json(finished / "data/evaluation/choice.json")
+    assert f"{choice['test']:.4f}" in page.text
+    for name in (
+        "data",
+        "features",
+        "candidates",
+        "quality",
+        "decisions",
+        "slices",
+        "errors",
+        "why",
+        "drift",
+        "lineage",
+        "reading",
+    ):
+        assert name in page.ids
+        assert f"#{name}" in page.links
+    for feature in read_json(finished / "data/features/summary.json")["features"]:
+        assert feature["name"] in page.text
+    for stage_name in ("ingest", "validate", "tune", "compare", "report"):
+        assert re.search(rf">{stage_name}<", html), stage_name
+    assert read_json(finished / "data/package/receipt.json")["lock"] in page.text
+
+
+def test_nothing_comes_from_outside(finished):
+    html = (finished / "data/reports/report.html").read_text()
+    page = Outline(html)
+    assert all(link.startswith(("#", "data:", "../drift/drift.html")) for link in page.links)
+    assert "http" not in re.sub(r"<meta http-equiv", "", html)
+    assert "@import" not in html
+    assert "url(" not in html
+
+
+def test_the_same_inputs_give_the_same_bytes(finished):
+    before = (finished / "data/reports/report.html").read_bytes()
+    stage(finished, "report")
+    assert (finished / "data/reports/report.html").read_bytes() == before
+
+
+@pytest.mark.parametrize("kind", ["multiclass", "regression"])
+def test_other_kinds_without_champion(kind, tmp_path):
+    root = evaluated(tmp_path, kind)
+    stage(root, "compare")
+    stage(root, "report")
+    page = Outline((root / "data/reports/report.html").read_text())
+    assert "this is the first model" in page.text
+    assert ("Confusion matrix" in page.text) == (kind == "multiclass")
+    assert ("Residuals" in page.text) == (kind == "regression")
+
+
+def test_every_file_may_be_missing(finished, monkeypatch):
+    """Leave out one part at a time, then all: the page says what it lacks."""
+    monkeypatch.chdir(finished)
+    import runpy
+
+    found = runpy.run_module("tasks.report.__main__", run_name="parts")["collect"]()
+    for name in set(found) - {"problem"}:
+        less = {k: v for k, v in copy.deepcopy(found).items() if k != name}
+        Outline(build(less))
+    bare = Outline(build({"problem": PROBLEM}))
+    assert bare.text.count("Not measured:") >= 8
+    assert "No verdict yet" in bare.text
+
+
+def test_names_from_data_cannot_become_markup():
+    nasty = "<script>alert(1)</script>"
+    summary = {"kind": "binary", "target": nasty, "classes": [nasty, "b"], "rows": {"train": 1}}
+    summary |= {"features": [{"name": nasty, "kind": "numeric", "description": nasty}]}
+    confusion = {"classes": [nasty, "b"], "counts": [[1, 2], [3, 4]]}
+    html = build({"problem": PROBLEM | {"name": nasty}, "features": summary, "confusion": confusion})
+    assert html.count("<script>") == 1
+    Outline(html)
