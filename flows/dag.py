@@ -25,6 +25,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -167,7 +168,9 @@ class Dag:
         self.nodes: dict[str, Node] = {}
         for stage in graph:
             if stage.cmd is None:
-                raise RefitError(f"{stage.relpath}: only stages of dvc.yaml are walked; add the data as a stage's source.")
+                raise RefitError(
+                    f"{stage.relpath}: only stages of dvc.yaml are walked; add the data as a stage's source."
+                )
         names = {stage: stage.addressing for stage in graph}
         for stage in graph:
             self.nodes[names[stage]] = Node(
@@ -224,7 +227,7 @@ class Dag:
             # The object now holds the new dependencies' hashes beside the old outputs'. A second try with it would
             # take the old outputs for the new dependencies' result, so it starts from what is on disk.
             with self._locked():
-                node.record = node.record.reload()  # type: ignore[assignment]
+                node.record = node.record.reload()
             if isinstance(error, DvcException):
                 raise StageFailed(f"{name}: {_first(error)}", mistake=True) from error
             raise
@@ -249,7 +252,7 @@ class Dag:
             before = [(str(d), d.hash_info) for d in stage.deps]
         if execute is None:
             for command in commands:
-                self._execute(name, command, log)
+                self.execute(name, command, log)
         else:
             execute(node, log)
         with self._locked():
@@ -268,7 +271,9 @@ class Dag:
     def _missing(self, node: Node) -> None:
         gone = [str(d) for d in node.record.deps if not d.exists]
         if gone:
-            raise StageFailed(f"{node.name}: needs {some(gone)}, which is not there (see deps in dvc.yaml).", mistake=True)
+            raise StageFailed(
+                f"{node.name}: needs {some(gone)}, which is not there (see deps in dvc.yaml).", mistake=True
+            )
 
     def _restore(self, stage: PipelineStage) -> bool:
         from dvc.stage.cache import RunCacheNotFoundError
@@ -302,7 +307,8 @@ class Dag:
         with self._dvc, lock_repo(self._repo):
             yield
 
-    def _execute(self, name: str, command: list[str], log: Log) -> None:
+    def execute(self, name: str, command: list[str], log: Log) -> None:
+        """Run one command of a stage as a process of ours, in the stage's folder; its lines go to ``log``."""
         if self.cancelled.is_set():
             raise Cancelled(f"{name}: stopped before it began")
         try:
@@ -388,7 +394,7 @@ class Dag:
             if not starting:
                 break
             for node in starting:
-                start(node, lambda error=None, name=node.name: end(name, error))
+                start(node, partial(end, node.name))
         if errors:
             raise errors[0]
 

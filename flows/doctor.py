@@ -31,7 +31,9 @@ class Finding:
     def line(self) -> str:
         """``ok``, ``--`` (may be missing) or ``!!`` (must be mended), what it is, and the remedy."""
         mark = "ok" if self.good else "!!" if self.needed else "--"
-        return f"{mark}  {self.what:<11} {self.says}" + (f"\n    mend: {self.mend}" if not self.good and self.mend else "")
+        return f"{mark}  {self.what:<11} {self.says}" + (
+            f"\n    mend: {self.mend}" if not self.good and self.mend else ""
+        )
 
 
 def examine(root: Path) -> list[Finding]:
@@ -66,13 +68,17 @@ def packages(lock: Path = HOUSE / "requirements.lock") -> Finding:
         if have is None or have.split("+")[0] != wanted.split("+")[0]:
             wrong.append(f"{name} {have or 'missing'}, pinned {wanted}")
     says = f"{len(pins)} as pinned" if not wrong else f"{len(wrong)} of {len(pins)} differ: {some(wrong, 4)}"
-    return Finding("packages", not wrong, says, "pip install -r requirements.lock", needed=any("missing" in w for w in wrong))
+    return Finding(
+        "packages", not wrong, says, "pip install -r requirements.lock", needed=any("missing" in w for w in wrong)
+    )
 
 
 def git() -> Finding:
     """git, which names the commit of a run."""
     path = shutil.which("git")
-    return Finding("git", path is not None, path or "not found", "install git; runs then record their commit", needed=False)
+    return Finding(
+        "git", path is not None, path or "not found", "install git; runs then record their commit", needed=False
+    )
 
 
 def params(root: Path) -> Finding:
@@ -122,10 +128,14 @@ def registry(root: Path) -> Finding:
             with urlopen(uri.rstrip("/") + "/health", timeout=5):
                 pass
         except (URLError, OSError, ValueError) as error:
-            return Finding("registry", False, f"{shown} does not answer ({error})", "start it, or mend MLFLOW_TRACKING_URI")
+            return Finding(
+                "registry", False, f"{shown} does not answer ({error})", "start it, or mend MLFLOW_TRACKING_URI"
+            )
     elif uri.startswith("sqlite:///") and champion and not Path(uri.removeprefix("sqlite:///")).exists():
         return Finding("registry", False, f"{shown} is gone", "restore .refit/mlflow.db, or set MLFLOW_TRACKING_URI")
-    return Finding("registry", True, f"{shown}; " + (f"champion: version {champion.champion}" if champion else "no champion yet"))
+    return Finding(
+        "registry", True, f"{shown}; " + (f"champion: version {champion.champion}" if champion else "no champion yet")
+    )
 
 
 def prefect() -> Finding:
@@ -137,7 +147,9 @@ def prefect() -> Finding:
         with urlopen(url.rstrip("/") + "/health", timeout=5):
             return Finding("Prefect", True, url)
     except (URLError, OSError, ValueError) as error:
-        return Finding("Prefect", False, f"{url} does not answer ({error})", "prefect server start, or unset PREFECT_API_URL")
+        return Finding(
+            "Prefect", False, f"{url} does not answer ({error})", "prefect server start, or unset PREFECT_API_URL"
+        )
 
 
 def port(root: Path) -> Finding:
@@ -161,7 +173,9 @@ def port(root: Path) -> Finding:
 def disk(root: Path) -> Finding:
     """Room for data, cache and packages."""
     free = shutil.disk_usage(root).free / 2**30
-    return Finding("disk", free >= 1, f"{free:.1f} GiB free", "make room: DVC's cache and MLflow's runs grow; see dvc gc")
+    return Finding(
+        "disk", free >= 1, f"{free:.1f} GiB free", "make room: DVC's cache and MLflow's runs grow; see dvc gc"
+    )
 
 
 def java() -> Finding:
@@ -173,7 +187,9 @@ def java() -> Finding:
 def browser() -> Finding:
     """Chromium, in which tests open the report."""
     path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    return Finding("Chromium", path is not None, path or "not found", "install it to test the report's page", needed=False)
+    return Finding(
+        "Chromium", path is not None, path or "not found", "install it to test the report's page", needed=False
+    )
 
 
 def gpu() -> Finding:
@@ -184,5 +200,7 @@ def gpu() -> Finding:
     try:
         done = subprocess.run([tool, "-L"], capture_output=True, text=True, timeout=20, check=True)
     except (OSError, subprocess.SubprocessError):
-        return Finding("GPU", False, "nvidia-smi fails", "mend the driver; until then training runs on the CPU", needed=False)
+        return Finding(
+            "GPU", False, "nvidia-smi fails", "mend the driver; until then training runs on the CPU", needed=False
+        )
     return Finding("GPU", True, done.stdout.split("\n")[0].split(" (UUID")[0], needed=False)

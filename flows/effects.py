@@ -70,7 +70,9 @@ def write_champion(root: Path, model: str) -> str | None:
     folder = root / CHAMPION
     if champion is not None and digest == champion.package_sha256:
         return champion.champion
-    state = next((d.evidence.get("state") for d in reversed(past) if d.package_sha256 != digest and "state" in d.evidence), None)
+    state = next(
+        (d.evidence.get("state") for d in reversed(past) if d.package_sha256 != digest and "state" in d.evidence), None
+    )
     if state is None:
         (folder / "promotion.json").unlink(missing_ok=True)
     else:
@@ -131,9 +133,7 @@ def result(root: Path, params: Params) -> Result:
     text = json.dumps([params.problem.name, sorted(versions.items())])
     summary = root / "data" / "validated" / "summary.json"
     as_of = read_json(summary).get("as_of") if summary.exists() else None
-    return Result(
-        root, params.problem.name, hashlib.sha256(text.encode()).hexdigest(), as_of, versions, _commit(root)
-    )
+    return Result(root, params.problem.name, hashlib.sha256(text.encode()).hexdigest(), as_of, versions, _commit(root))
 
 
 def standing(root: Path, found: Result) -> Standing | None:
@@ -149,11 +149,12 @@ def standing(root: Path, found: Result) -> Standing | None:
     return Standing(done["version"], done["champion"], done["sentence"])
 
 
-def finish(root: Path, found: Result, at_end: Standing) -> None:
+def finish(root: Path, found: Result, at_end: Standing, seconds: float) -> None:
     """Remember that all effects of a result are done: the next run need not open MLflow to learn it."""
     champion = History(root).champion(found.model)
     of = [found.key, tracking_uri(root), champion.number if champion else 0]
     value = {"of": of, "version": at_end.version, "champion": at_end.champion, "sentence": at_end.sentence}
+    value["seconds"] = round(seconds, 3)
     write_json(root / DONE, value)
 
 
@@ -306,7 +307,9 @@ def exported_champion(root: Path, model: str) -> tuple[Path, str]:
     """The champion's package as a folder below ``.refit/serving``, and its version."""
     champion = History(root).champion(model)
     if champion is None or champion.champion is None:
-        raise RefitError(f"{model}: there is no champion to serve yet. Run `refit run`, or name a folder: --package DIR.")
+        raise RefitError(
+            f"{model}: there is no champion to serve yet. Run `refit run`, or name a folder: --package DIR."
+        )
     folder = root / ".refit" / "serving" / champion.champion
     if not _whole(folder, champion.package_sha256):
         registry = Registry(root)
@@ -330,7 +333,11 @@ def _commit(root: Path) -> str | None:
         ).stdout.strip()
         dirty = subprocess.run(
             ["git", "status", "--porcelain", "--untracked-files=no"],
-            cwd=root, capture_output=True, text=True, check=True, timeout=60,
+            cwd=root,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
         ).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None
@@ -338,6 +345,16 @@ def _commit(root: Path) -> str | None:
 
 
 __all__ = [
-    "Overtaken", "Standing", "decide", "enthrone", "finish", "promote", "register", "result", "rollback", "standing",
-    "write_as_of", "write_champion",
+    "Overtaken",
+    "Standing",
+    "decide",
+    "enthrone",
+    "finish",
+    "promote",
+    "register",
+    "result",
+    "rollback",
+    "standing",
+    "write_as_of",
+    "write_champion",
 ]

@@ -6,16 +6,15 @@ here they become Prefect tasks with names, log lines, retries and states.
 
 from __future__ import annotations
 
+import flows.settings  # noqa: F401  # isort: skip  (before Prefect)
+
 import os
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from flows.settings import settle
-
-settle(Path.cwd(), quiet=False)
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from prefect import Task, flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
@@ -32,8 +31,10 @@ from tasks.params import Params, load
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
     from prefect.futures import PrefectFuture
+
     from tasks.registry.tracking import Registered, Result
 
+F = TypeVar("F", bound=Callable[..., Any])
 Watch = Callable[[str, str, Any], None]  # (stage, "start" | "line" | "end", line or Outcome)
 _watchers: list[Watch] = []
 
@@ -171,35 +172,46 @@ class _Once:
 
 # Effects ---------------------------------------------------------------------------------------------------
 
-_effect = partial(task, cache_policy=NO_CACHE, persist_result=False, retry_condition_fn=_worth_repeating)
+
+def _effect(name: str, retries: int = 0) -> Callable[[F], F]:
+    """Make a function a task of this name that is never cached by Prefect: its work is found done by itself."""
+    made: Any = task(
+        name=name,
+        task_run_name=name,
+        retries=retries,
+        retry_condition_fn=_worth_repeating,
+        cache_policy=NO_CACHE,
+        persist_result=False,
+    )
+    return made
 
 
-@_effect(name="write context", task_run_name="write context")
+@_effect("write context")
 def context(root: str, as_of: str | None) -> None:
     effects.write_as_of(Path(root), as_of)
 
 
-@_effect(name="fetch champion", task_run_name="fetch champion")
+@_effect("fetch champion")
 def champion(root: str, model: str) -> None:
     version = effects.write_champion(Path(root), model)
     _note(f"champion: version {version}" if version else "no champion yet")
 
 
-@_effect(name="track", task_run_name="track", retries=1)
+@_effect("track", retries=1)
 def track(found: Result) -> str:
     from tasks.registry.tracking import Registry
 
     return Registry(found.root).track(found)
 
 
-@_effect(name="register", task_run_name="register", retries=1)
+@_effect("register", retries=1)
 def register(found: Result, run_id: str) -> Registered:
     registered = effects.register(found.root, found, run_id)
     _note(f"version {registered.version} of {registered.model}")
     return registered
 
 
-@_effect(name="check package", task_run_name="check package", retries=1)
+@_effect("check package", retries=1)
 def check_package(root: Path) -> dict[str, Any]:
     from deploy.check import check
 
@@ -208,7 +220,7 @@ def check_package(root: Path) -> dict[str, Any]:
     return checked
 
 
-@_effect(name="promote", task_run_name="promote")
+@_effect("promote")
 def promote(root: Path, registered: Registered, approved: str | None) -> Standing:
     at_end = effects.decide(root, registered, approved=approved)
     _note(at_end.sentence)
@@ -223,6 +235,7 @@ def conclude(root: Path, params: Params) -> Standing | None:
     before = effects.standing(root, found)
     if before is not None:
         return before
+    began = time.perf_counter()
     _tell("track", "start")
     run_id = track(found)
     _tell("register", "start")
@@ -237,7 +250,7 @@ def conclude(root: Path, params: Params) -> Standing | None:
                 return effects.waiting(root, registered)
     _tell("promote", "start")
     at_end = promote(root, registered, approved)
-    effects.finish(root, found, at_end)
+    effects.finish(root, found, at_end, time.perf_counter() - began)
     return at_end
 
 

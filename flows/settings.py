@@ -1,4 +1,4 @@
-"""Settings that must be in the environment before Prefect is imported."""
+"""Settings that must be in the environment before Prefect is imported; importing this module applies them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def settle(root: Path, quiet: bool) -> None:
 
     Without a server, Prefect starts a temporary one for the run.
     """
-    if not (os.environ.get("PREFECT_API_URL") or os.environ.get("PREFECT_HOME")):
+    if (root / "dvc.yaml").exists() and not (os.environ.get("PREFECT_API_URL") or os.environ.get("PREFECT_HOME")):
         home = root / ".refit" / "prefect"
         home.mkdir(parents=True, exist_ok=True)  # Prefect makes only the last folder of its path
         os.environ["PREFECT_HOME"] = str(home)
@@ -22,3 +22,6 @@ def settle(root: Path, quiet: bool) -> None:
     os.environ.setdefault("PREFECT_CLI_PROMPT", "false")
     if quiet:
         os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+
+
+settle(Path.cwd(), quiet=False)

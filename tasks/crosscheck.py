@@ -89,7 +89,8 @@ def _problem(wrong: _Mistakes, params: Params, table: Table) -> None:
                 f"the target {target.column!r} must be listed, since it is known only later.",
             )
     for column in params.promotion.cluster:
-        wrong.column("promotion.cluster", column, table)
+        if column != "day" or params.problem.prediction_time is None:  # day: of the prediction time
+            wrong.column("promotion.cluster", column, table)
     for column in params.promotion.guardrails.slices:
         wrong.column("promotion.guardrails.slices", column, table)
 

@@ -380,7 +380,7 @@ class Promotion(_Strict):
     error: Literal["familywise", "fdr"] = "familywise"
     fdr: Literal["lord", "saffron"] = "lord"
     cluster: tuple[str, ...] = Field(
-        default=(), description="columns of the problem table whose equal values are not independent"
+        default=(), description="columns of the problem table (or day) whose equal values are not independent"
     )
     approval: bool = Field(default=False, description="wait for a person in the Prefect UI before promoting")
     guardrails: Guardrails = Guardrails()

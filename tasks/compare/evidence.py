@@ -30,13 +30,12 @@ MATTERS = 1.2  # a variance so many times that of independent rows is worth a wa
 
 @dataclass(frozen=True)
 class Evidence:
-    """``tests`` and ``numbers`` are for the verdict file; ``gains`` (n,) is the challenger's gain on each row."""
+    """``look`` is what the policy goes by; ``tests``, ``numbers`` and ``warnings`` are for the verdict file."""
 
     look: Look
     tests: dict[str, Any]
     numbers: dict[str, Any]
     warnings: list[str]
-    gains: np.ndarray
 
 
 def gather(pair: Pair, promotion: Promotion, metric: str, new: np.ndarray, seed: int) -> Evidence:
@@ -85,15 +84,8 @@ def _classification(pair: Pair, promotion: Promotion, metric: str, new: np.ndarr
     tests[f"bootstrap_{metric}"] = _bootstrap(pair, metric, seed, name)
     low, high = difference_interval(table)
     if name is not None:
-        half = (
-            1.959963984540054
-            * float(
-                np.sqrt(
-                    _sums(gains - gains.mean(), pair.clusters[name]) ** 2 @ np.ones(len(np.unique(pair.clusters[name])))
-                )
-            )
-            / pair.n
-        )
+        spread = _sums(gains - gains.mean(), pair.clusters[name])
+        half = 1.959963984540054 * float(np.sqrt((spread**2).sum())) / pair.n
         low, high = table.difference - half, table.difference + half
     discordant = table.discordant / table.n
     numbers = {
@@ -118,7 +110,7 @@ def _classification(pair: Pair, promotion: Promotion, metric: str, new: np.ndarr
         p_better, p_worse, two_sided, table.difference,
         _gains(gains, margin, pair, name, None), _gains(gains[new], margin, pair, name, new),
     )  # fmt: skip
-    return Evidence(look, tests, numbers, warnings, gains)
+    return Evidence(look, tests, numbers, warnings)
 
 
 def _regression(pair: Pair, promotion: Promotion, metric: str, new: np.ndarray, seed: int) -> Evidence:
@@ -161,7 +153,7 @@ def _regression(pair: Pair, promotion: Promotion, metric: str, new: np.ndarray, 
     }
     look = Look(p_better, p_worse, both, float((two - one).mean()),
                 _gains(gains, 0.0, pair, name, None, losses=True), _gains(gains[new], 0.0, pair, name, new, losses=True))  # fmt: skip
-    return Evidence(look, tests, numbers, warnings, two - one)
+    return Evidence(look, tests, numbers, warnings)
 
 
 def _clusters(tests: dict[str, Any], pair: Pair, one: np.ndarray, two: np.ndarray, promotion: Promotion,

@@ -205,7 +205,7 @@ def _sum(process: dict[str, Any] | None, gains: Gains) -> dict[str, Any]:
         "counts": counts,
         "total": process["total"] + gains.total,
         "squares": process["squares"] + gains.squares,
-        "unit": process["unit"],
+        "unit": process["unit"] if process["squares"] > 0 else gains.unit,
     }
 
 

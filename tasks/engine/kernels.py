@@ -43,12 +43,26 @@ def first_at(
     if len(t) >= COMPILED_FROM and (loops := compiled()):
         result: np.ndarray = loops["first_at"](starts, times, row_starts, t, shift)
         return result
-    codes = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
     asked = np.repeat(np.arange(len(row_starts) - 1), np.diff(row_starts))
-    base = np.unique(times)
-    rank, wanted = np.searchsorted(base, times), np.searchsorted(base, t - shift)
-    width = len(base) + 1
-    return np.searchsorted(codes * width + rank, asked * width + wanted)
+    wanted = t - shift
+    if 8 * len(t) < len(times) or not len(times):
+        return _bisect(times, starts[asked], starts[asked + 1], wanted)
+    first, last = int(times.min()), int(times.max())
+    width = last - first + 2
+    if len(starts) * width >= 1 << 62:
+        return _bisect(times, starts[asked], starts[asked + 1], wanted)
+    codes = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+    return np.searchsorted(codes * width + (times - first), asked * width + (np.clip(wanted, first, last + 1) - first))
+
+
+def _bisect(times: np.ndarray, lo: np.ndarray, hi: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """First place in ``[lo, hi)`` whose time is not before ``wanted``; all rows halve their range together."""
+    while (open_ := lo < hi).any():
+        middle = (lo + hi) >> 1
+        before = open_ & (times[np.minimum(middle, len(times) - 1)] < wanted)
+        hi = np.where(open_ & ~before, middle, hi)
+        lo = np.where(before, middle + 1, lo)
+    return lo
 
 
 def sliding_max(values: np.ndarray, lo: np.ndarray, hi: np.ndarray) -> np.ndarray:

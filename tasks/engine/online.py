@@ -37,6 +37,7 @@ class Store:
         self.names: dict[str, list[str]] = {c: [] for c in columns if table.columns[c] in TEXT}
         self.places: dict[str, dict[str, int]] = {c: {} for c in self.names}
         self.size = 0
+        self.known: list[int] = []
         self.rows: dict[tuple[Any, ...], int] = {}  # store row of each primary key
 
     def keys(self, columns: Mapping[str, list[Any]]) -> list[tuple[Any, ...]]:
@@ -175,6 +176,7 @@ class State:
             else:
                 store.values[column] = facts.values(column).tolist()
         store.size = len(facts.frame)
+        store.known = facts.known.tolist()
         store.rows = {key: i for i, key in enumerate(store.keys(store.values))}
 
     def _histories(self, asked: Asked, facts: Facts, store: Store) -> Asked:
@@ -238,7 +240,7 @@ class State:
         plan = self.plan
         source = OneRow(plan.tables[plan.table], row)
         t = self._time(source)
-        without = self.stores[plan.table].rows.get(self._identity(source)) if self.own_visible else None
+        without = self._own_event(source, t) if self.own_visible else None
         found: dict[str, Any] = {}
         views: list[tuple[History | None, list[Any]]] = []
         for asked in self.asked:
@@ -250,8 +252,7 @@ class State:
             places = [history.places(s, moment, own) for s in asked.spans] if history else [slice(0, 0)] * len(asked.spans)
             views.append((history, places))
             for feature, s in asked.counts:
-                p = places[s]
-                found[feature.name] = np.array([p.stop - p.start if isinstance(p, slice) else len(p)], np.float64)
+                found[feature.name] = np.array([_size(places[s])], np.float64)
             for feature, s in asked.lookups:
                 found[feature.name] = self._looked_up(asked, feature, history, places[s], t)
         for column, slots, primitives in self._tasks:
@@ -274,9 +275,11 @@ class State:
             t = t if known == MISSING else min(t, known + plan.cap.offset)
         return t
 
-    def _identity(self, source: OneRow) -> tuple[Any, ...]:
-        table = source.table
-        return tuple(_plain(source, c, table.columns[c]) for c in table.key if c in source.row)
+    def _own_event(self, source: OneRow, t: int) -> int | None:
+        """Store row of the row's own event, where that was known before ``t`` and has to be left out."""
+        table, store = source.table, self.stores[source.table.name]
+        own = store.rows.get(tuple(_plain(source, c, table.columns[c]) for c in table.key if c in source.row))
+        return own if own is not None and MISSING != store.known[own] < t else None
 
     @staticmethod
     def _row_key(source: OneRow, on: tuple[tuple[str, str], ...], table: Table) -> Any:
@@ -363,6 +366,7 @@ class State:
             row = store.size
             for column, values in columns.items():
                 store.values[column].append(values[i])
+            store.known.append(int(facts.known[i]))
             store.size += 1
             if keys:
                 store.rows[keys[i]] = row
@@ -423,6 +427,10 @@ class State:
         self._frames.setdefault(table, []).append(frame)
         frames = {name: pd.concat(parts, ignore_index=True) for name, parts in self._frames.items()}
         raise NotImplementedError(f"{plan.table} {len(frames)}")
+
+
+def _size(places: slice | np.ndarray) -> int:
+    return places.stop - places.start if isinstance(places, slice) else len(places)
 
 
 def _plain(source: OneRow, column: str, kind: str) -> Any:

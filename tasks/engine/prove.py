@@ -209,14 +209,18 @@ class Future:
         spec = self.plan.tables[name]
         rng = np.random.default_rng([self.seed, salt, *name.encode()])
         frame = frame.copy()
-        times = [t for t in (spec.event_time, spec.known_at) if t]
         columns = self._open(name, frame)
+        times = [t for t in (spec.event_time, spec.known_at) if t]
+        if only and only[0] == name and only[1] in {t.column for t in times}:
+            wanted = {t.column for t in times}  # they move together, or events would be known before they happened
+        else:
+            wanted = set(columns) if only is None else {only[1]} if only[0] == name else set()
         if name == self.plan.table:
             asks = prediction_times(self.plan, frame)
             after = later & (asks > self.cut) if salt == 1 else np.zeros(len(frame), bool)
         push = (rng.integers(1, 10**9, len(frame)) * 1000).astype("timedelta64[us]")
         for column in columns:
-            if only not in (None, (name, column)):
+            if column not in wanted:
                 continue
             own_table = name == self.plan.table
             where = later if not own_table or column in spec.outcome else after

@@ -13,7 +13,7 @@ import pandas as pd
 from tasks.ensembles import combine
 from tasks.errors import RefitError, nearest, some
 from tasks.evaluate.candidates import SPLITS, Candidate, Split, score_columns, scores_of, splits_of
-from tasks.evaluate.choice import baseline_scores, choose, describe, threshold_of
+from tasks.evaluate.choice import all_together, baseline_scores, choose, describe, threshold_of
 from tasks.evaluate.curves import confusion, curves
 from tasks.evaluate.diagnosis import diagnose, histories, validation_curves
 from tasks.evaluate.explain import explain
@@ -52,6 +52,7 @@ def main() -> None:
     y_train = parts["train"]["__target__"].to_numpy(dtype=float)
     constant = {name: baseline_scores(y_train, kind, len(classes), len(split.y)) for name, split in splits.items()}
     metrics = measure_all(candidates, best, splits, constant, params, cut)
+    metrics["all_together"] = all_together(candidates, best, splits["test"], kind, cut)
     choice = describe(best, values, params, threshold, metrics["baseline"]["test"][problem.metric])
     stage.log(choice["reason"])
 

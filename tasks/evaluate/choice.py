@@ -10,6 +10,7 @@ from tasks.errors import RefitError
 from tasks.evaluate.candidates import Candidate, Split
 from tasks.metrics import better, measure
 from tasks.metrics.thresholds import best_threshold
+from tasks.paired import cochran_q
 from tasks.params import Params
 
 
@@ -84,4 +85,38 @@ def describe(best: Candidate, values: dict[str, dict[str, float]], params: Param
         "test": values[best.family]["test"],
         "baseline": baseline,
         "reason": best.info.get("reason") or reason(best, values, params.problem.metric),
+    }
+
+
+def all_together(
+    candidates: list[Candidate], best: Candidate, split: Split, kind: str, threshold: float
+) -> dict[str, Any] | None:
+    """Are some candidates right more often than others? Cochran's Q on the test rows, and Holm-corrected pairs.
+
+    Binary candidates raise as many alarms as the chosen one, so that thresholds play no part. None for
+    regression, and where there is one candidate only.
+    """
+    if kind == "regression" or len(candidates) < 2:
+        return None
+    right = np.empty((len(split.y), len(candidates)))
+    alarms = int((best.scores["test"][:, 1] >= threshold).sum())
+    for k, one in enumerate(candidates):
+        scores = one.scores["test"]
+        if kind == "multiclass":
+            said = scores.argmax(axis=1).astype(float)
+        else:
+            said = np.zeros(len(scores))
+            said[np.argsort(-scores[:, 1], kind="stable")[:alarms]] = 1.0
+        right[:, k] = said == split.y
+    found = cochran_q(right)
+    return {
+        "test": "Cochran's Q",
+        "statistic": found.statistic,
+        "df": found.df,
+        "p": found.p,
+        "accuracy": {one.family: float(right[:, k].mean()) for k, one in enumerate(candidates)},
+        "pairs": [
+            {"first": candidates[i].family, "second": candidates[j].family, "p_holm": p}
+            for (i, j), p in found.pairs.items()
+        ],
     }

@@ -16,7 +16,9 @@ def histories(info: dict[str, Any]) -> dict[str, Any]:
     out = {}
     for name, values in (info.get("history") or {}).items():
         count = len(values)
-        keep = np.unique(np.linspace(0, count - 1, min(count, POINTS)).round().astype(int)) if count else np.zeros(0, int)
+        keep = (
+            np.unique(np.linspace(0, count - 1, min(count, POINTS)).round().astype(int)) if count else np.zeros(0, int)
+        )
         out[name] = {"step": [int(k) + 1 for k in keep], "value": [values[k] for k in keep]}
     return out
 

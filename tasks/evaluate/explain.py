@@ -82,29 +82,45 @@ def _from_inside(model: Model, X: pd.DataFrame, background: pd.DataFrame, featur
         values = (Z - centre)[:, :, None] * coef[None]
         return Explained(_gather(values, parts), centre @ coef + fitted.intercept, "linear", unit)  # type: ignore[attr-defined]
     elif name == "skops":
-        return _from_trees(model, Z, parts, unit)
+        return _from_trees(model, Z[:SHOWN_ROWS], parts)
     else:
         return None
     return Explained(_gather(raw[:, :-1], parts), raw[0, -1], "tree", unit)
 
 
-def _from_trees(model: Model, Z: np.ndarray, parts: list[np.ndarray], unit: str) -> Explained | None:
-    """scikit-learn's trees by shap's TreeExplainer; None for estimators that it does not know."""
+def _from_trees(model: Model, Z: np.ndarray, parts: list[np.ndarray]) -> Explained | None:
+    """scikit-learn's trees by shap's TreeExplainer; None for estimators that it does not know, or gets wrong.
+
+    (It reads the category splits of histogram boosting as numeric ones.) So its values are taken only where they add up
+    to the model's own answer, which also tells their unit.
+    """
     import shap
 
-    estimator = model.fitted.estimator  # type: ignore[attr-defined]
     try:
-        explainer = shap.TreeExplainer(estimator)
-        found = np.asarray(explainer.shap_values(Z[:SHOWN_ROWS], check_additivity=False), dtype=float)
+        explainer = shap.TreeExplainer(model.fitted.estimator)  # type: ignore[attr-defined]
+        found = np.asarray(explainer.shap_values(Z, check_additivity=False), dtype=float)
     except Exception:  # shap has no common exception for "not a tree that I know"
         return None
     found = found[:, :, None] if found.ndim == 2 else found
     base = np.atleast_1d(np.asarray(explainer.expected_value, dtype=float))
     if found.shape[2] == 2 and model.kind == "binary":
         found, base = found[:, :, 1:], base[1:]
-    if model.kind != "regression" and hasattr(estimator, "estimators_") and not hasattr(estimator, "init_"):
-        unit = "probability"
-    return Explained(_gather(found, parts), base[: found.shape[2]], "tree", unit)
+    total, answers = found.sum(axis=1) + base, _answers(model.kind, model.score(Z))
+    if total.shape == answers.shape and np.allclose(total, answers, atol=1e-5, rtol=1e-5):
+        unit = "the target's unit" if model.kind == "regression" else "probability"
+    elif model.kind != "regression" and np.allclose(_probabilities(total), answers, atol=1e-5):
+        unit = "log-odds"
+    else:
+        return None
+    return Explained(_gather(found, parts), base, "tree", unit)
+
+
+def _probabilities(total: np.ndarray) -> np.ndarray:
+    """Log-odds ``(n, 1)`` by the logistic function, ``(n, classes)`` by softmax."""
+    if total.shape[1] == 1:
+        return 0.5 * (1.0 + np.tanh(0.5 * total))
+    shifted = np.exp(total - total.max(axis=1, keepdims=True))
+    return shifted / shifted.sum(axis=1, keepdims=True)
 
 
 def _outputs_last(raw: np.ndarray) -> np.ndarray:

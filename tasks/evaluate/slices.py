@@ -49,7 +49,9 @@ def bands(valid: pd.DataFrame, test: pd.DataFrame, column: str) -> tuple[np.ndar
         known = known[np.isfinite(known)]
         cuts = np.unique(np.quantile(known, np.linspace(0, 1, BINS + 1)[1:-1])) if len(known) else np.zeros(0)
         values = np.unique(known)
-        if len(values) <= BINS:
+        if len(values) == 0:
+            names, codes = [], [np.full(len(x), -1) for x in (a, b)]
+        elif len(values) <= BINS:
             names = [f"= {v:.6g}" for v in values]
             codes = [np.searchsorted(values, x.to_numpy(dtype=float)).clip(0, len(values) - 1) for x in (a, b)]
             codes = [np.where(values[c] == x.to_numpy(dtype=float), c, -1) for c, x in zip(codes, (a, b), strict=True)]

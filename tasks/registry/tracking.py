@@ -103,14 +103,19 @@ class Registry:
 
     def _log(self, experiment: str, result: Result) -> str:
         data = result.root / "data"
-        choice, metrics = read_json(data / "evaluation" / "choice.json"), read_json(data / "evaluation" / "metrics.json")
+        choice, metrics = (
+            read_json(data / "evaluation" / "choice.json"),
+            read_json(data / "evaluation" / "metrics.json"),
+        )
         tags = {KEY: result.key, "mlflow.runName": f"{result.model} {result.as_of or ''}".strip()}
         if result.commit:
             tags["mlflow.source.git.commit"] = result.commit
         tags |= {f"dvc.{path}": md5 for path, md5 in result.data_versions.items()}
         parent = self.client.create_run(experiment, tags=tags).info.run_id
         known = {"family": choice["family"], "metric": choice["metric"], "as_of": result.as_of or ""}
-        self._values(parent, known, _numbers({k: choice[k] for k in ("valid", "test", "baseline", "threshold") if k in choice}))
+        self._values(
+            parent, known, _numbers({k: choice[k] for k in ("valid", "test", "baseline", "threshold") if k in choice})
+        )
         for family in sorted(p.parent for p in (data / "models").glob("*/candidate.json")):
             self._family(experiment, parent, family, metrics, data / "tuning" / family.name)
         for name in ("evaluation", "verdict", "drift", "reports"):
@@ -243,7 +248,9 @@ def _plainly(uri: str) -> Iterator[None]:
         raise
     except Exception as error:
         module = type(error).__module__.split(".")[0]
-        if module not in ("mlflow", "sqlalchemy", "requests", "urllib3", "sqlite3", "alembic") and not isinstance(error, OSError):
+        if module not in ("mlflow", "sqlalchemy", "requests", "urllib3", "sqlite3", "alembic") and not isinstance(
+            error, OSError
+        ):
             raise
         what = str(error).split("\n")[0][:300]
         raise RefitError(

@@ -160,7 +160,7 @@ def errors(found: dict[str, Any] | None, kind: str, classes: list[str], shown: l
         return Section("errors", "Errors", lead, missing="no error analysis in data/evaluation.")
     blocks: list[Any] = []
     captions = {"worst": "Worst rows: the least probability for what was true.", "least_certain": "Least certain rows."}
-    if kind == "binary":
+    if kind == "binary" and classes:
         captions = {k: f"{v} Said: the probability of {classes[-1]}." for k, v in captions.items()}
     if kind == "regression":
         captions["worst"] = "Worst rows: the largest errors."
@@ -170,7 +170,7 @@ def errors(found: dict[str, Any] | None, kind: str, classes: list[str], shown: l
             columns = [
                 ("Row", "number", "position in the validated table"),
                 ("Truth", "text", ""),
-                ("Said", "number", f"probability of {classes[-1]}" if kind == "binary" else ""),
+                ("Said", "number", f"probability of {classes[-1]}" if kind == "binary" and classes else ""),
             ]
             columns += [
                 (
@@ -192,8 +192,10 @@ def _error_row(entry: dict[str, Any], kind: str, classes: list[str], names: list
         said = Cell(number(score), sort=score)
         truth = number(entry["truth"])
     else:
-        top = len(classes) - 1 if kind == "binary" else max(range(len(score)), key=lambda k: score[k])
-        said = Cell(percent(score[top]), sort=score[top], note="" if kind == "binary" else f"for {classes[top]}")
+        top = 1 if kind == "binary" else max(range(len(score)), key=lambda k: score[k])
+        said = Cell(
+            percent(score[top]), sort=score[top], note="" if kind == "binary" or not classes else f"for {classes[top]}"
+        )
         truth = str(entry["truth"])
     values = []
     for name in names:

@@ -41,7 +41,7 @@ def _swarm(found: dict[str, Any]) -> Chart:
             # Equal contributions are spread upwards and downwards in turn, so that their number shows.
             slot = round(shap * 400 / (max(map(abs, feature["shap"])) or 1.0))
             seen[slot] = count = seen.get(slot, 0) + 1
-            shift = min((count // 2) * 0.07, 0.38) * (1 if count % 2 else -1)
+            shift = min((count // 2) * 0.06, 0.36) * (1 if count % 2 else -1)
             colour = 0 if rank is None else 2 if rank > 0.5 else 1
             said = "missing" if value is None else number(value) if isinstance(value, int | float) else str(value)
             xs, ys, tips = groups[colour]
@@ -52,7 +52,7 @@ def _swarm(found: dict[str, Any]) -> Chart:
     series = [Series(names[c], *groups[c][:2], c, "points", groups[c][2]) for c in (1, 2, 0) if groups[c][0]]
     marks = [(float(len(features) - 1 - i), short(f["feature"], 20)) for i, f in enumerate(features)]
     x, y = Axis(f"SHAP value ({found.get('unit', '')})"), Axis("", -0.6, len(features) - 0.4, ticks=marks)
-    svg = xy("SHAP values by feature", x, y, series, at=0.0)
+    svg = xy("SHAP values by feature", x, y, series, at=0.0, height=330)
     return Chart(
         "What moves the answers",
         svg,
@@ -76,7 +76,7 @@ def _dependence(found: dict[str, Any], kind: str, classes: list[str]) -> Chart |
     numeric = all(isinstance(v, int | float) for v in values)
     xs = values if numeric else list(range(len(values)))
     ticks = () if numeric else [(float(i), short(str(v), 6)) for i, v in enumerate(values)]
-    labels = classes if kind == "multiclass" else [""]
+    labels = classes if kind == "multiclass" and classes else [""] * len(means)
     series = []
     for colour, (label, line) in enumerate(zip(labels, means, strict=False), 1):
         tips = [
@@ -96,7 +96,7 @@ def _rows(found: dict[str, Any], kind: str, classes: list[str]) -> Table:
         said = ", ".join(
             f"{c['feature']} {_value(c['value'])} ({_signed(c['shap'])})" for c in entry["contributions"][:5]
         )
-        who = classes[-1] if kind == "binary" else classes[entry["output"]] if kind == "multiclass" else ""
+        who = "" if kind == "regression" or not classes else classes[-1 if kind == "binary" else entry["output"]]
         rows.append(
             [
                 Cell(str(entry["row"]), sort=entry["row"]),

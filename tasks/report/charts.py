@@ -59,6 +59,7 @@ def xy(
     diagonal: bool = False,
     legend: bool = True,
     at: float | None = None,
+    height: float = HEIGHT,
 ) -> Markup:
     """Lines and points over two axes.
 
@@ -82,18 +83,18 @@ def xy(
         return left + (v - low_x) / (high_x - low_x) * (WIDTH - left - RIGHT)
 
     def py(v: float) -> float:
-        return HEIGHT - BOTTOM - (v - low_y) / (high_y - low_y) * (HEIGHT - BOTTOM - top)
+        return height - BOTTOM - (v - low_y) / (high_y - low_y) * (height - BOTTOM - top)
 
-    parts = [_frame(x, y, marks_x, marks_y, px, py, left, top)]
+    parts = [_frame(x, y, marks_x, marks_y, px, py, left, top, height)]
     if shown:
         parts.append(_legend(series))
     if diagonal:
         parts.append(f'<path class="guide" d="M{px(low_x):.1f} {py(low_y):.1f}L{px(high_x):.1f} {py(high_y):.1f}"/>')
     if at is not None:
-        parts.append(f'<path class="mark" d="M{px(at):.1f} {top}V{HEIGHT - BOTTOM}"/>')
+        parts.append(f'<path class="mark" d="M{px(at):.1f} {top}V{height - BOTTOM}"/>')
     for s in series:
         parts.append(_draw(s, px, py, x, y))
-    return svg(label, "".join(parts))
+    return svg(label, "".join(parts), height)
 
 
 def _draw(s: Series, px, py, x: Axis, y: Axis) -> str:  # type: ignore[no-untyped-def]
@@ -149,7 +150,7 @@ def histogram(
     def py(v: float) -> float:
         return HEIGHT - BOTTOM - (v - low_y) / (high_y - low_y) * (HEIGHT - BOTTOM - top)
 
-    parts = [_frame(x, y, marks_x, marks_y, px, py, left, top), _legend(legend) if shown else ""]
+    parts = [_frame(x, y, marks_x, marks_y, px, py, left, top, HEIGHT), _legend(legend) if shown else ""]
     if at is not None:
         parts.append(f'<path class="mark" d="M{px(at):.1f} {top}V{HEIGHT - BOTTOM}"/>')
     bare = len(named) == len(edges) - 1
@@ -218,8 +219,8 @@ def _left(marks: Sequence[tuple[float, str]]) -> float:
     return 30 + 6.2 * max((len(text) for _, text in marks), default=1)
 
 
-def _frame(x: Axis, y: Axis, marks_x, marks_y, px, py, left: float, top: float) -> str:  # type: ignore[no-untyped-def]
-    right, bottom = WIDTH - RIGHT, HEIGHT - BOTTOM
+def _frame(x: Axis, y: Axis, marks_x, marks_y, px, py, left: float, top: float, height: float) -> str:  # type: ignore[no-untyped-def]
+    right, bottom = WIDTH - RIGHT, height - BOTTOM
     parts = [f'<path class="grid" d="M{left} {py(v):.1f}H{right}"/>' for v, _ in marks_y]
     parts += [
         f'<text class="tick" x="{left - 7}" y="{py(v) + 4:.1f}" text-anchor="end">{escape(t)}</text>'
@@ -230,7 +231,7 @@ def _frame(x: Axis, y: Axis, marks_x, marks_y, px, py, left: float, top: float) 
         for v, t in marks_x
     ]
     parts.append(f'<path class="base" d="M{left} {bottom}H{right}"/>')
-    parts.append(name_x(x.name, (left + right) / 2, HEIGHT))
+    parts.append(name_x(x.name, (left + right) / 2, height))
     middle = (top + bottom) / 2
     parts.append(
         f'<text class="axis" transform="translate(11 {middle:.0f}) rotate(-90)" text-anchor="middle">{escape(y.name)}</text>'

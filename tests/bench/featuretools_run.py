@@ -24,13 +24,13 @@ def main(path: str, limit: float) -> None:
     es = es.normalize_dataframe("flights", "carriers", "carrier", make_time_index=False)
     asked = flights[["carrier", "sched_dep_at"]].copy()
     asked["time"] = asked.pop("sched_dep_at") - pd.Timedelta("2h")
-    asked = asked.sort_values("time").iloc[len(asked) // 2 :]
+    asked = asked.drop_duplicates().sort_values("time").iloc[len(asked) // 2 :]
     size, done, spent = 50, 0, 0.0
     while spent < limit and done + size <= len(asked):
         cutoff = asked.iloc[done : done + size]
         began = time.perf_counter()
         ft.calculate_feature_matrix(
-            [ft.Feature(es["flights"].ww["arr_delay"], parent_dataframe_name="carriers", primitive="mean")],
+            [ft.Feature(es["flights"].ww["arr_delay"], parent_dataframe_name="carriers", primitive=ft.primitives.Mean)],
             entityset=es, cutoff_time=cutoff, training_window="7 days", include_cutoff_time=False, n_jobs=1,
         )  # fmt: skip
         spent += time.perf_counter() - began

@@ -25,6 +25,7 @@ from tasks.errors import RefitError
 from tasks.files import read_json
 from tests.tasks.package.projects import TIMED, package, project
 
+RIVAL = "plain BentoML endpoint of the same package"
 # What a service looks like when it is written straight after BentoML's introduction: the same bundle.
 PLAIN = """
 import os
@@ -106,7 +107,7 @@ def main() -> None:
         env = {"REFIT_PACKAGE": str(path.resolve()), "OMP_NUM_THREADS": "1"}
         commands: list[tuple[str, Command, object]] = [
             ("refit", serving(path.resolve(), "1"), row),
-            ("plain BentoML endpoint", rival, {"row": row}),
+            (RIVAL, rival, {"row": row}),
         ]
         figures = {}
         for name, command, document in commands:
@@ -117,14 +118,10 @@ def main() -> None:
                 figures[name] = {"one_at_a_time_p50_ms": alone(address, body, seconds, scratch)}
                 figures[name] |= load(address, body, seconds, scratch)
             print(name, json.dumps(figures[name]), flush=True)
-    ours, theirs = figures["refit"], figures["plain BentoML endpoint"]
-    print(f"requests_per_second: {ours['requests_per_second']}")
-    print(f"p50_ms: {ours['p50_ms']}")
-    print(f"p99_ms: {ours['p99_ms']}")
-    print(f"one_at_a_time_p50_ms: {ours['one_at_a_time_p50_ms']}")
-    print("rival: plain BentoML endpoint of the same package")
-    print(f"rival_requests_per_second: {theirs['requests_per_second']}")
-    print(f"ratio: {ours['requests_per_second'] / theirs['requests_per_second']:.2f}")
+    ours, theirs = figures["refit"], figures[RIVAL]
+    ratio = round(ours["requests_per_second"] / theirs["requests_per_second"], 2)
+    rival_rate = theirs["requests_per_second"]
+    print(json.dumps({**ours, "rival": RIVAL, "rival_requests_per_second": rival_rate, "ratio": ratio}))
 
 
 if __name__ == "__main__":

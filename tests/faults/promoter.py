@@ -9,7 +9,7 @@ import os
 import sys
 from pathlib import Path
 
-import mlflow  # noqa: F401
+import mlflow
 import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
 from sqlalchemy.dialects import sqlite  # noqa: F401
 

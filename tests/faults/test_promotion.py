@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import random
 import signal
@@ -56,7 +57,7 @@ def state(root: Path) -> tuple[str | None, str | None, int]:
     """Champion by the history, by MLflow's alias, and the number of decisions; checks that the history is whole."""
     rows = History(root).decisions(MODEL)
     assert [d.number for d in rows] == list(range(1, len(rows) + 1))
-    for before, after in zip(rows, rows[1:], strict=False):
+    for before, after in itertools.pairwise(rows):
         assert after.previous == before.champion, "a change of champion is missing from the history"
     aliases = Registry(root).client.get_registered_model(MODEL).aliases
     return rows[-1].champion, str(aliases["champion"]), len(rows)

@@ -108,7 +108,9 @@ def test_independent_stages_overlap(project: Path, monkeypatch: pytest.MonkeyPat
 
 def test_a_failed_stage_leaves_no_record_and_stops_what_follows(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FAIL_fit_p", "1")
-    with pytest.raises(StageFailed, match=r"(?s)fit@p: the command failed with exit code 3.*something went wrong in fit_p"):
+    with pytest.raises(
+        StageFailed, match=r"(?s)fit@p: the command failed with exit code 3.*something went wrong in fit_p"
+    ):
         walk(project)
     assert diary(project) == ["load", "fit_q"]
     assert hows(walk(project)) == {"fit@p": "ran", "fit@q": "unchanged", "join": "ran", "load": "unchanged"}
@@ -139,7 +141,10 @@ def test_an_input_edited_meanwhile_is_noticed(project: Path, monkeypatch: pytest
 
 
 def test_a_second_walk_of_the_same_project_is_refused(project: Path) -> None:
-    with Dag(project), pytest.raises(RefitError, match=f"another `refit run` is at work here \\(process {os.getpid()}\\)"):
+    with (
+        Dag(project),
+        pytest.raises(RefitError, match=f"another `refit run` is at work here \\(process {os.getpid()}\\)"),
+    ):
         Dag(project).__enter__()
 
 
@@ -159,7 +164,10 @@ def test_cancelling_ends_the_command_and_its_children(project: Path, monkeypatch
 @pytest.mark.parametrize(
     ("broken", "said"),
     [
-        ("stages:\n  a: {cmd: python work.py a, outs: [data/a], deps: [nowhere]}\n", r"needs 'nowhere', which is not there"),
+        (
+            "stages:\n  a: {cmd: python work.py a, outs: [data/a], deps: [nowhere]}\n",
+            r"needs 'nowhere', which is not there",
+        ),
         ("stages:\n  a: {cmd: python work.py a | tee x, outs: [data/a], deps: [work.py]}\n", r"uses the shell's '\|'"),
         ("stages:\n  a: {cmd: nosuchprogram, outs: [data/a], deps: [work.py]}\n", "cannot run 'nosuchprogram'"),
         ("stages:\n  a: {cmd: python -c pass, outs: [data/a], deps: [work.py]}\n", "did not write 'data/a'"),

@@ -7,15 +7,15 @@ Messages are JSON ended by a zero byte; the browser reads from descriptor 3 and 
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import select
 import shutil
-import subprocess
+import signal
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +107,18 @@ class Browser:
         size = self.call("Page.getLayoutMetrics")["cssContentSize"]
         return {"clip": {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}}
 
+    def close(self, pid: int) -> None:
+        """Ask the browser to end; a browser that does not is killed with its children."""
+        with contextlib.suppress(OSError, RuntimeError, TimeoutError):
+            self._session = None
+            self.call("Browser.close")
+        for _ in range(50):
+            if os.waitpid(pid, os.WNOHANG)[0]:
+                return
+            time.sleep(0.1)
+        os.killpg(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
     @property
     def complaints(self) -> list[str]:
         """What the page wrote to the console as a warning or error, and exceptions that nobody caught."""
@@ -128,7 +140,7 @@ class Browser:
         return [url for url in sent if not url.startswith("data:")]
 
 
-@contextmanager
+@contextlib.contextmanager
 def opened() -> Iterator[Browser]:
     """Start a browser with a profile of its own; end it and remove the profile afterwards."""
     path = find()
@@ -137,11 +149,11 @@ def opened() -> Iterator[Browser]:
     to_read, to_write = os.pipe()
     from_read, from_write = os.pipe()
     with tempfile.TemporaryDirectory(prefix="refit-browser-", ignore_cleanup_errors=True) as profile:
-        # The shell puts our pipe's ends where Chromium looks for them: it is a plain `exec` without any input of ours.
-        # Moving them in the child by dup2 needs preexec_fn; spawn_n actions do the same without running Python there.
+        # Chromium wants its pipe at descriptors 3 and 4; posix_spawn moves them without running Python in the child.
+        # First our ends go to high numbers, so that moving one cannot overwrite the other.
         null = os.open(os.devnull, os.O_RDWR)
-        moved = [(os.POSIX_SPAWN_DUP2, null, 0), (os.POSIX_SPAWN_DUP2, null, 1), (os.POSIX_SPAWN_DUP2, null, 2)]
         high = [os.dup2(fd, 200 + i) for i, fd in enumerate((to_read, from_write))]
+        moved = [(os.POSIX_SPAWN_DUP2, null, fd) for fd in (0, 1, 2)]
         moved += [(os.POSIX_SPAWN_DUP2, high[0], 3), (os.POSIX_SPAWN_DUP2, high[1], 4)]
         home = {**os.environ, "HOME": profile, "DBUS_SESSION_BUS_ADDRESS": "disabled:"}
         arguments = [path, *FLAGS, f"--user-data-dir={profile}"]
@@ -153,24 +165,6 @@ def opened() -> Iterator[Browser]:
             browser.attach()
             yield browser
         finally:
-            _end(browser, pid)
+            browser.close(pid)
             os.close(to_write)
             os.close(from_read)
-
-
-def _end(browser: Browser, pid: int) -> None:
-    import contextlib
-    import signal
-
-    with contextlib.suppress(OSError, RuntimeError, TimeoutError):
-        browser._session = None
-        browser.call("Browser.close")
-    for _ in range(50):
-        if os.waitpid(pid, os.WNOHANG)[0]:
-            return
-        time.sleep(0.1)
-    os.killpg(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
-
-
-__all__ = ["Browser", "find", "opened", "subprocess"]

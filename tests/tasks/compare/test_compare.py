@@ -13,6 +13,7 @@ from ruamel.yaml import YAML
 
 from tasks.errors import RefitError
 from tasks.files import read_json, sha256, write_json
+from tests.tasks.package import projects
 from tests.tasks.package.projects import TIMED, package, project
 
 
@@ -135,7 +136,12 @@ def test_guardrails_stop_what_the_policy_would_promote(rivals):
     assert found["verdict"] == "keep"
     assert "guardrail size_mb fails" in found["sentence"]
     assert found["state"]["promoted"] == []
-    settle(rivals, rule="non_inferiority", margin=0.5, guardrails={"slice_drop": 0.9, "slices": ["shop"], "calibration": 0.9})
+    settle(
+        rivals,
+        rule="non_inferiority",
+        margin=0.5,
+        guardrails={"slice_drop": 0.9, "slices": ["shop"], "calibration": 0.9},
+    )
     found = compare(rivals)
     assert found["verdict"] == "promote"
     assert found["state"]["promoted"] == [1]
@@ -154,8 +160,12 @@ def test_other_kinds(kind, tmp_path):
     if kind == "regression":
         assert {"diebold_mariano", "wilcoxon", "bootstrap_rmse"} <= set(found["tests"])
         scores = pd.read_parquet(roots[0] / "data" / "verdict" / "predictions.parquet")
-        gap = (scores["champion_score"] - scores["__target__"]) ** 2 - (scores["challenger_score"] - scores["__target__"]) ** 2
-        assert found["evidence"]["loss"]["champion"] - found["evidence"]["loss"]["challenger"] == pytest.approx(gap.mean())
+        gap = (scores["champion_score"] - scores["__target__"]) ** 2 - (
+            scores["challenger_score"] - scores["__target__"]
+        ) ** 2
+        assert found["evidence"]["loss"]["champion"] - found["evidence"]["loss"]["challenger"] == pytest.approx(
+            gap.mean()
+        )
     else:
         assert "mcnemar" in found["tests"]
         assert found["evidence"]["judged"] == "the most probable class"
@@ -200,11 +210,17 @@ def test_scores_that_do_not_fit_are_refused():
         checked(np.array([1.0, np.nan, 0.0]), 3, "data/champion")
 
 
-def test_a_column_that_the_champion_needs_is_gone(rivals, packages, tmp_path):
-    """The champion's plan reads the shops' size; this run's tables no longer have it."""
-    path = rivals / "data" / "validated" / "shops.parquet"
-    pd.read_parquet(path).drop(columns="size").to_parquet(path)
-    refused(rivals, "size")
+def test_a_column_that_the_champion_needs_is_gone(packages, tmp_path, monkeypatch):
+    """The champion's plan reads the shops' size; this run's tables and plan no longer have it."""
+    tree, tables = projects.timed()
+    tree["features"].pop("lookups")
+    tree["data"]["tables"]["shops"]["columns"].pop("size")
+    tables["shops"] = tables["shops"].drop(columns="size")
+    monkeypatch.setattr(projects, "timed", lambda: (tree, tables))
+    root = project(tmp_path / "it", TIMED, ("logistic",))
+    package(root)
+    crown(root, packages["xgboost"] / "data" / "package")
+    refused(root, "the champion's features cannot be computed from these tables .*size.*another problem.name")
 
 
 def test_a_line_needs_time(tmp_path):

@@ -131,19 +131,19 @@ def test_the_state_is_json_and_comes_back():
             read_state(damaged)
 
 
-def test_simulated_projects_seldom_promote_by_chance():
-    """120 projects of 52 weeks through the policy itself; the benchmark has 10,000 through the same functions."""
+@pytest.mark.parametrize("evidence", ["challenger", "line"])
+def test_simulated_projects_seldom_promote_by_chance(evidence):
+    """20 projects of 52 weeks through the policy itself; plain McNemar would promote in 14 of them.
+
+    The benchmark simulates 10,000 through the same functions.
+    """
     rng = np.random.default_rng(0)
-    promoted = {"challenger": 0, "line": 0}
-    for evidence in promoted:
-        policy = Promotion(evidence=evidence)
-        for _ in range(120):
-            state = dict(EMPTY)
-            for week in range(52):
-                b = int(rng.binomial(200, 0.5))
-                decision = decide(look(b, 200 - b, 1800), state, policy, f"c{week}", "old")
-                state = decision.state
-                if decision.promote:
-                    promoted[evidence] += 1
-                    break
-    assert max(promoted.values()) / 120 <= 0.075  # 5% and three binomial standard errors of what is expected
+    policy, promoted = Promotion(evidence=evidence), 0
+    for _ in range(20):
+        state = dict(EMPTY)
+        for week in range(52):
+            b = int(rng.binomial(200, 0.5))
+            decision = decide(look(b, 200 - b, 1800), state, policy, f"c{week}", "old")
+            state = decision.state
+            promoted += decision.promote
+    assert promoted <= 2

@@ -44,7 +44,7 @@ def test_damage_is_named(tmp_path: Path, name: str):
     write_json(tmp_path / "m/model.json", state)
     file = next(p for p in (tmp_path / "m").iterdir() if p.suffix in (".skops", ".ubj") or p.stem == "linear")
     file.unlink()
-    with pytest.raises(RefitError, match=r"missing; train again|no such file"):
+    with pytest.raises(RefitError, match="a file of the model is missing"):
         load_model(tmp_path / "m")
     file.write_bytes(b"not a model")
     with pytest.raises(RefitError, match="damaged"):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import runpy
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -160,6 +162,6 @@ def project(
 
 def package(root: Path) -> Path:
     """Run the package stage in a project; returns the package."""
-    with contextlib.chdir(root):
+    with contextlib.chdir(root), patch.dict(os.environ):  # the stage sets its number of threads
         runpy.run_module("tasks.package", run_name="__main__")
     return root / "data" / "package"

@@ -30,7 +30,16 @@ def test_cochran_agrees_with_statsmodels():
 
 def test_published_table():
     """The drug study of the SAS manual (PROC FREQ, Cochran's Q): 46 patients, three drugs, Q = 8.4706, p = 0.0145."""
-    answers = {(1, 1, 1): 6, (1, 1, 0): 16, (1, 0, 1): 2, (1, 0, 0): 4, (0, 1, 1): 2, (0, 1, 0): 4, (0, 0, 1): 6, (0, 0, 0): 6}
+    answers = {
+        (1, 1, 1): 6,
+        (1, 1, 0): 16,
+        (1, 0, 1): 2,
+        (1, 0, 0): 4,
+        (0, 1, 1): 2,
+        (0, 1, 0): 4,
+        (0, 0, 1): 6,
+        (0, 0, 0): 6,
+    }
     found = cochran_q(np.array([answer for answer, count in answers.items() for _ in range(count)]))
     assert (round(found.statistic, 4), found.df, round(found.p, 4)) == (8.4706, 2, 0.0145)
 
@@ -57,5 +66,5 @@ def test_alike_models_and_bad_tables():
     assert cochran_q(np.ones((10, 3))).p == 1.0
     with pytest.raises(RefitError, match="at least 2 models"):
         cochran_q(np.ones(5))
-    with pytest.raises(RefitError, match="0 .wrong. and 1 .right. only"):
+    with pytest.raises(RefitError, match=r"0 .wrong. and 1 .right. only"):
         cochran_q(np.full((4, 2), 0.5))

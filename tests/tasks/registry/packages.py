@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from tasks.bundle.manifest import FIELDS, write_manifest
-from tasks.registry.tracking import PACKAGE, Registered, Registry
+from tasks.registry.tracking import Registered, Registry
 
 MODEL = "toy"
 
@@ -14,7 +15,7 @@ def make_package(folder: Path, content: str) -> Path:
     """A whole package (hashes and all) whose identity depends on ``content``; it holds no model."""
     folder.mkdir(parents=True)
     for name in ("plan.json", "schema.json", "golden.json", "receipt.json"):
-        (folder / name).write_text('{"made of": "%s"}\n' % content)
+        (folder / name).write_text(json.dumps({"made of": content}))
     (folder / "reference.parquet").write_bytes(content.encode())
     write_manifest(folder, dict.fromkeys(FIELDS) | {"name": MODEL})
     return folder
@@ -29,5 +30,4 @@ def make_versions(root: Path, n: int) -> list[Registered]:
         run = registry.client.create_run(experiment).info.run_id
         made.append(registry.register(MODEL, make_package(root / "made" / str(i), f"package {i}"), run))
         registry.client.set_terminated(run)
-    assert PACKAGE
     return made

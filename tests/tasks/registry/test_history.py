@@ -53,7 +53,9 @@ def test_the_same_occasion_is_recorded_once(tmp_path: Path) -> None:
 def test_who_expects_another_champion_is_overtaken(tmp_path: Path) -> None:
     history = History(tmp_path)
     history.record(decision("1"), expected=None)
-    with pytest.raises(Overtaken, match=r"version 2 was not made champion: it was to replace no champion, and version 1"):
+    with pytest.raises(
+        Overtaken, match=r"version 2 was not made champion: it was to replace no champion, and version 1"
+    ):
         history.record(decision("2"), expected=None)
     assert [d.version for d in history.decisions("toy")] == ["1"]
 
@@ -68,7 +70,7 @@ def test_a_clock_behind_the_last_decision_is_refused(tmp_path: Path, monkeypatch
             return datetime.now(UTC) - timedelta(days=1)
 
     monkeypatch.setattr(module, "datetime", Yesterday)
-    with pytest.raises(RefitError, match="the clock says .* Set the clock right"):
+    with pytest.raises(RefitError, match=r"the clock says .* Set the clock right"):
         history.record(decision("2"), expected="1")
     monkeypatch.undo()
     champion = history.champion("toy")

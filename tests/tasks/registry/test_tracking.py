@@ -88,7 +88,9 @@ def test_aliases_follow_and_are_put_right(project: Path) -> None:
 def test_an_unreachable_registry_is_a_plain_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    with pytest.raises(RefitError, match=r"the registry \(http://127\.0\.0\.1:9\) cannot be used.*champion is unchanged"):
+    with pytest.raises(
+        RefitError, match=r"the registry \(http://127\.0\.0\.1:9\) cannot be used.*champion is unchanged"
+    ):
         Registry(tmp_path).versions(MODEL)
 
 
@@ -126,9 +128,7 @@ def test_a_run_is_logged_once_with_a_nested_run_per_family(
     assert "curves.png" in [f.path for f in registry.client.list_artifacts(nested["line"].info.run_id)]
 
 
-def test_a_run_left_unfinished_is_logged_anew(
-    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_left_unfinished_is_logged_anew(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", Registry(project).uri)
     data = tmp_path / "data"
     write_json(data / "evaluation" / "choice.json", {"family": "tree", "metric": "rmse", "valid": 1.0})

@@ -1,0 +1,85 @@
+"""The command without a pipeline behind it: help, start-up time, doctor, init, plain mistakes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from flows import doctor
+from flows.project import create
+from tasks.errors import RefitError
+from tasks.params import load
+
+REFIT = [sys.executable, "-m", "flows.cli"]
+COMMANDS = ("run", "serve", "init", "doctor", "promote", "rollback", "history", "verify", "prove-time", "report")
+
+
+def test_help_is_quick_and_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, flows.cli; heavy = {'prefect', 'mlflow', 'dvc', 'pandas', 'numpy', 'sqlalchemy', 'bentoml'}; "
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+    spent = []
+    for _ in range(3):
+        began = time.perf_counter()
+        subprocess.run([*REFIT, "--help"], capture_output=True, check=True)
+        spent.append(time.perf_counter() - began)
+    assert min(spent) < 0.5
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_shows_an_example(command: str) -> None:
+    done = subprocess.run([*REFIT, command, "--help"], capture_output=True, text=True, check=True)
+    assert f"Example: refit {command}" in done.stdout
+
+
+def test_outside_a_project_the_message_says_what_to_do(tmp_path: Path) -> None:
+    for command in ("run", "history"):
+        done = subprocess.run([*REFIT, command], cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 1
+        assert done.stderr.startswith("error: ")
+        assert "refit init" in done.stderr
+
+
+def test_init_makes_a_project(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("a,b,y\n" + "".join(f"{i / 7},{i % 3},{i % 2}\n" for i in range(60)))
+    said = list(create(tmp_path, tmp_path / "t.csv", "y", force=False))
+    assert said[-1] == "next: refit run"
+    params = load(tmp_path / "params.yaml")
+    assert (params.problem.kind, params.problem.target.column) == ("binary", "y")
+    dag = (tmp_path / "dvc.yaml").read_text()
+    assert "tasks/" not in dag
+    assert "t.csv" in dag
+    assert (tmp_path / ".dvc" / "config").exists()
+    assert all((tmp_path / "data" / name / "README.md").exists() for name in ("context", "champion", "expectations"))
+    with pytest.raises(RefitError, match="is there already. Use --force"):
+        list(create(tmp_path, tmp_path / "t.csv", "y", force=False))
+
+
+def test_init_refuses_before_it_writes(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("a,y\n1,1\n2,1\n")
+    with pytest.raises(RefitError, match="'y'"):
+        list(create(tmp_path, tmp_path / "t.csv", "y", force=False))
+    assert not (tmp_path / "params.yaml").exists()
+
+
+def test_doctor_names_what_is_missing_and_how_to_mend_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    found = {f.what: f for f in doctor.examine(tmp_path)}
+    assert found["Python"].good
+    assert not found["DVC"].good
+    assert "dvc init" in found["DVC"].line()
+    assert not found["params.yaml"].good
+    assert found["folders"].mend.startswith("mkdir -p data/context")
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    assert "does not answer" in doctor.prefect().says
+    lock = tmp_path / "requirements.lock"
+    lock.write_text("numpy==0.0.1 \\\n    --hash=sha256:x\nabsent-package==1; python_version < '3'\n")
+    assert "numpy" in doctor.packages(lock).says
+    assert "absent" not in doctor.packages(lock).says

@@ -1,0 +1,155 @@
+"""Effects on a real registry, with hand-made packages and verdicts in place of a pipeline's."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from flows import effects
+from tasks.errors import RefitError
+from tasks.files import read_json, write_json
+from tasks.registry.history import History, Overtaken
+from tasks.registry.tracking import Registered, Registry
+from tests.tasks.registry.packages import MODEL, make_package, make_versions
+
+
+@pytest.fixture(scope="module")
+def stocked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project whose registry has versions 1 to 3 and no champion."""
+    root = tmp_path_factory.mktemp("stocked")
+    make_versions(root, 3)
+    return root
+
+
+@pytest.fixture
+def project(stocked: Path) -> Path:
+    """The same with an empty history and no files of a run."""
+    (stocked / ".refit" / "history.db").unlink(missing_ok=True)
+    shutil.rmtree(stocked / "data", ignore_errors=True)
+    return stocked
+
+
+def put(root: Path, version: int, verdict: str, **more: object) -> Registered:
+    """Lay out what a run that made this version leaves; returns the version."""
+    shutil.rmtree(root / "data" / "package", ignore_errors=True)
+    make_package(root / "data" / "package", f"package {version}")
+    write_json(
+        root / "data" / "verdict" / "verdict.json",
+        {"verdict": verdict, "sentence": f"{verdict} {version}.", "rule": "test", "n": 10, **more},
+    )
+    return Registry(root).version(MODEL, str(version))
+
+
+def aliases(root: Path) -> dict[str, str]:
+    return {k: str(v) for k, v in Registry(root).client.get_registered_model(MODEL).aliases.items()}
+
+
+def test_the_first_model_then_a_better_one_then_back(project: Path) -> None:
+    assert effects.write_champion(project, MODEL) is None
+    first = effects.decide(project, put(project, 1, "promote", state={"looks": 1}))
+    assert (first.version, first.champion, first.sentence) == ("1", "1", "promote 1.")
+    # A second look at the same result finds it done.
+    assert effects.decide(project, put(project, 1, "promote", state={"looks": 1})) == first
+    assert len(History(project).decisions(MODEL)) == 1
+
+    second = put(project, 2, "promote", state={"looks": 2})
+    assert effects.write_champion(project, MODEL) == "1"
+    assert read_json(project / "data" / "champion" / "champion.json")["version"] == "1"
+    assert read_json(project / "data" / "champion" / "promotion.json") == {"looks": 1}
+    assert effects.would_promote(project, second)
+    assert effects.decide(project, second).champion == "2"
+    assert aliases(project) == {"champion": "2", "challenger": "2"}
+    # The package is the champion now: what it was compared with stays, so that nothing runs again.
+    assert effects.write_champion(project, MODEL) == "2"
+    assert read_json(project / "data" / "champion" / "champion.json")["version"] == "1"
+
+    back = effects.rollback(project, MODEL, None, "complaints")
+    assert (back.version, back.previous, back.reason) == ("1", "2", "complaints")
+    assert aliases(project)["champion"] == "1"
+    # The version rolled back is not promoted again by the next run, even by a new verdict.
+    again = put(project, 2, "promote", n=11)
+    assert not effects.would_promote(project, again)
+    kept = effects.decide(project, again)
+    assert kept.champion == "1"
+    assert "it was rolled back on" in kept.sentence
+    assert [d.action for d in History(project).decisions(MODEL)] == ["promote", "promote", "rollback", "keep"]
+    # A person may.
+    assert effects.promote(project, MODEL, "2", "checked it", None).champion == "2"
+
+
+def test_nothing_before_the_first_champion(project: Path) -> None:
+    with pytest.raises(RefitError, match="there is no champion yet, so nothing can be rolled back"):
+        effects.rollback(project, MODEL, None, "why not")
+    effects.promote(project, MODEL, "1", "first", None)
+    with pytest.raises(RefitError, match="version 1 is the first champion; nothing stood before it"):
+        effects.rollback(project, MODEL, None, "why not")
+
+
+def test_a_champion_changed_meanwhile_is_not_overwritten(project: Path) -> None:
+    effects.promote(project, MODEL, "1", "first", None)
+    challenger = put(project, 2, "promote")
+    effects.write_champion(project, MODEL)  # compared with version 1 ...
+    effects.promote(project, MODEL, "3", "someone else was quicker", None)  # ... and then
+    with pytest.raises(Overtaken, match=r"it was to replace version 1, and version 3 became champion.*Run again"):
+        effects.decide(project, challenger)
+    champion = History(project).champion(MODEL)
+    assert champion is not None
+    assert champion.version == "3"
+    assert aliases(project)["champion"] == "3"
+
+
+def test_a_failing_check_changes_nothing(project: Path) -> None:
+    effects.promote(project, MODEL, "1", "first", None)
+
+    def refuse(package: Path) -> dict[str, object]:
+        assert (package / "bundle.json").exists()
+        raise RefitError("golden row 0: differs")
+
+    with pytest.raises(RefitError, match="golden row 0"):
+        effects.promote(project, MODEL, "2", "try", refuse)
+    champion = History(project).champion(MODEL)
+    assert champion is not None
+    assert champion.version == "1"
+
+
+def test_a_reason_is_asked_for(project: Path) -> None:
+    with pytest.raises(RefitError, match="--reason: say why"):
+        effects.promote(project, MODEL, "1", "  ", None)
+
+
+def test_promoting_the_champion_again_mends_the_alias(project: Path) -> None:
+    effects.promote(project, MODEL, "1", "first", None)
+    Registry(project).client.set_registered_model_alias(MODEL, "champion", "3")
+    assert effects.promote(project, MODEL, "1", "again", None).reason == "first"
+    assert aliases(project)["champion"] == "1"
+    assert len(History(project).decisions(MODEL)) == 1
+
+
+def test_the_champion_is_exported_for_serving(project: Path) -> None:
+    with pytest.raises(RefitError, match="no champion to serve yet"):
+        effects.exported_champion(project, MODEL)
+    effects.promote(project, MODEL, "2", "first", None)
+    folder, version = effects.exported_champion(project, MODEL)
+    assert (folder.name, version) == ("2", "2")
+    (folder / "plan.json").write_text("damaged")
+    folder, _ = effects.exported_champion(project, MODEL)
+    assert "package 2" in (folder / "plan.json").read_text()
+
+
+@pytest.mark.parametrize("asked", ["yesterday", "2013-13-01", "31.10.2013"])
+def test_as_of_must_be_a_moment(tmp_path: Path, asked: str) -> None:
+    with pytest.raises(RefitError, match="a moment is a date or an ISO time"):
+        effects.write_as_of(tmp_path, asked)
+
+
+def test_as_of_is_written_once_and_removed(tmp_path: Path) -> None:
+    effects.write_as_of(tmp_path, "2013-11-30")
+    path = tmp_path / "data" / "context" / "as_of.json"
+    assert read_json(path) == {"as_of": "2013-11-30T23:59:59.999999+00:00"}
+    before = path.stat().st_mtime_ns
+    effects.write_as_of(tmp_path, "2013-11-30")
+    assert path.stat().st_mtime_ns == before
+    effects.write_as_of(tmp_path, None)
+    assert not path.exists()

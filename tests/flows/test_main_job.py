@@ -1,0 +1,74 @@
+"""The main job on the real flights, through the real command, at a smaller tuning budget."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.projects import checkout, edit, succeeds
+
+pytestmark = [pytest.mark.flows, pytest.mark.timeout(1200)]
+
+
+def read(path: Path) -> dict:
+    return json.loads(path.read_text())
+
+
+@pytest.fixture(scope="module")
+def flights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The checkout after `refit run`, with two families and one trial each."""
+    root = checkout(tmp_path_factory.mktemp("flights"))
+    edit(
+        root / "params.yaml",
+        models={"logistic": {"trials": 1}, "xgboost": {"trials": 1}},
+        tuning__rows=20000,
+        tuning__seconds=120,
+    )
+    output = succeeds(root, "refit", "run", timeout=900)
+    assert "verdict" in output
+    assert "336,776" not in output.split("verdict")[1]
+    return root
+
+
+def test_the_run_ends_with_a_champion_that_beats_the_majority_class(flights: Path):
+    verdict = read(flights / "data/verdict/verdict.json")
+    assert verdict["verdict"] == "promote"
+    choice = read(flights / "data/evaluation/choice.json")
+    assert choice["test"] >= 0.70, choice
+    assert "version 1" in succeeds(flights, "refit", "history")
+
+
+def test_no_row_is_lost(flights: Path):
+    for name, table in read(flights / "data/validated/summary.json")["tables"].items():
+        assert table["accepted"] + table["quarantined"] + table["not_yet_known"] == table["input"], name
+
+
+def test_dvc_agrees_that_nothing_is_to_do(flights: Path):
+    started = time.monotonic()
+    output = succeeds(flights, "dvc", "repro")
+    assert "up to date" in output
+    assert "Running stage" not in output
+    assert time.monotonic() - started < 60
+
+
+def test_data_travel_to_the_remote_and_back(flights: Path):
+    succeeds(flights, "dvc", "push")
+    before = (flights / "data/package/bundle.json").read_bytes()
+    for name in (".dvc/cache", "data/package"):
+        succeeds(flights, "rm", "-rf", name)
+    succeeds(flights, "dvc", "pull")
+    assert (flights / "data/package/bundle.json").read_bytes() == before
+
+
+def test_a_month_later_the_champion_is_compared(flights: Path):
+    output = succeeds(flights, "refit", "run", "--as-of", "2013-11-30", timeout=900)
+    verdict = read(flights / "data/verdict/verdict.json")
+    assert verdict["champion"] is not None
+    assert verdict["n"] > 20_000
+    assert verdict["verdict"] in ("promote", "keep", "inconclusive")
+    assert verdict["sentence"] in output
+    again = succeeds(flights, "refit", "run", "--as-of", "2013-11-30", timeout=300)
+    assert "0 run" in again

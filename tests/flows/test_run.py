@@ -1,0 +1,138 @@
+"""The whole pipeline on iris through the command: run, cached, changed, history, verify, and kills between effects."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tasks.files import read_json, sha256
+from tasks.registry.history import History
+from tasks.registry.tracking import PARENT, Registry
+from tests.flows.project import dvc
+
+pytestmark = pytest.mark.flows
+REFIT = [sys.executable, "-m", "flows.cli"]
+MODEL = "iris-target"
+
+
+def refit(root: Path, *arguments: str, code: int = 0) -> str:
+    """Run the command in the project; returns what it printed."""
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_TRACKING"))}
+    done = subprocess.run([*REFIT, *arguments], cwd=root, env=env, capture_output=True, text=True, timeout=500)
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Iris after its first run, with two small families."""
+    from sklearn.datasets import load_iris
+
+    root = tmp_path_factory.mktemp("iris")
+    load_iris(as_frame=True).frame.to_csv(root / "iris.csv", index=False)
+    refit(root, "init", "--data", "iris.csv", "--target", "target")
+    params = root / "params.yaml"
+    text = params.read_text().replace("trials: 6", "trials: 2")
+    params.write_text(text.replace("  xgboost: {}\n", "").replace("  mlp: {}\n", ""))
+    said = refit(root, "run", "--plain")
+    assert "150 accepted, 0 quarantined" in said
+    assert "champion: version 1" in said
+    return root
+
+
+def test_a_second_run_does_nothing(project: Path) -> None:
+    began = time.perf_counter()
+    said = refit(project, "run", "--plain")
+    print(f"nothing to do, without a server: {time.perf_counter() - began:.1f} s")
+    assert "stages    0 run, 12 cached" in said
+    assert dvc(project, "status").strip() == "Data and pipelines are up to date."
+    assert len(History(project).decisions(MODEL)) == 1
+
+
+def test_what_is_tracked(project: Path) -> None:
+    registry = Registry(project)
+    (version,) = registry.versions(MODEL)
+    assert version.package_sha256 == sha256(project / "data" / "package" / "bundle.json")
+    runs = registry.client.search_runs([registry.experiment(MODEL)])
+    nested = {r.info.run_name for r in runs if r.data.tags.get(PARENT) == version.run_id}
+    assert nested == {"logistic", "gradient_boosting"}
+    parent = registry.client.get_run(version.run_id).data
+    lock = {k.removeprefix("dvc."): v for k, v in parent.tags.items() if k.startswith("dvc.")}
+    assert "data/features" in lock
+    assert parent.params["family"] == read_json(project / "data" / "evaluation" / "choice.json")["family"]
+    assert {k: str(v) for k, v in registry.client.get_registered_model(MODEL).aliases.items()} == {
+        "champion": "1",
+        "challenger": "1",
+    }
+
+
+def test_the_package_is_rebuilt_to_the_byte(project: Path) -> None:
+    said = refit(project, "verify", "1", "--rebuild")
+    assert "ok  rebuild" in said
+    assert "every byte the same" in said
+
+
+PHASES = ("track ...", "register ...", "check package ...", "promote ...")
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("phase", PHASES)
+def test_a_kill_between_effects_is_made_good_by_the_same_command(project: Path, tmp_path: Path, phase: str) -> None:
+    root = tmp_path / "copy"
+    shutil.copytree(project, root, symlinks=True)
+    for name in ("mlflow.db", "history.db", "done.json", "walk.lock"):
+        (root / ".refit" / name).unlink(missing_ok=True)
+    shutil.rmtree(root / ".refit" / "mlruns")
+    env = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    process = subprocess.Popen([*REFIT, "run", "--plain"], cwd=root, env=env, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if phase in line:
+            time.sleep(0.1)
+            process.send_signal(signal.SIGKILL)
+            break
+    process.wait()
+    said = refit(root, "run", "--plain")
+    assert "0 run, 12 cached" in said
+    assert "champion: version 1" in said
+    registry = Registry(root)
+    assert [v.version for v in registry.versions(MODEL)] == ["1"]
+    runs = registry.client.search_runs([registry.experiment(MODEL)])
+    assert sorted(r.info.status for r in runs) == ["FINISHED"] * 3
+    assert [d.action for d in History(root).decisions(MODEL)] == ["promote"]
+
+
+def test_a_change_of_tuning_runs_only_what_depends_on_it(project: Path) -> None:
+    params = project / "params.yaml"
+    text = params.read_text()
+    params.write_text(text.replace("logistic: {}", "logistic: {trials: 1}"))
+    said = refit(project, "run", "--plain")
+    ran = {line.split()[2] for line in said.splitlines() if " done (" in line}
+    assert {"tune@logistic", "train@logistic"} <= ran
+    assert not {"ingest", "validate", "features", "tune@gradient_boosting", "train@gradient_boosting"} & ran
+    params.write_text(text)
+    said = refit(project, "run", "--plain")
+    assert "0 run, 12 cached" in said, "what was computed before comes from the run cache"
+    assert "Data and pipelines are up to date." in dvc(project, "status")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run", "--as-of", "soon"], "a moment is a date or an ISO time"),
+        (["rollback", "--reason", "x", "--to", "99"], "no version '99' in the registry"),
+        (["verify", "99"], "no version '99' in the registry"),
+        (["init", "--data", "iris.csv", "--target", "target"], "params.yaml: is there already. Use --force"),
+        (["init", "--data", "iris.csv", "--target", "tarqet", "--force"], "Did you mean 'target'?"),
+    ],
+)
+def test_mistakes_end_with_one_plain_message(project: Path, arguments: list[str], said: str) -> None:
+    assert said in refit(project, *arguments, code=1)

@@ -1,0 +1,114 @@
+"""With a real Prefect server and real process workers: pools, the fall-back without a GPU worker, deployments."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+
+from tests.flows.project import diary, dvc, make_project
+
+pytestmark = pytest.mark.flows
+REFIT = [sys.executable, "-m", "flows.cli"]
+
+
+@contextmanager
+def running(command: list[str], env: dict[str, str]) -> Iterator[None]:
+    """A process of its own group with its signals reset, ended with all its children."""
+    process = subprocess.Popen(
+        command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    try:
+        yield
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait(20)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """Environment of a Prefect server with the work pools ``cpu`` and ``gpu`` and no worker."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port = one.getsockname()[1]
+    url = f"http://127.0.0.1:{port}/api"
+    home = tmp_path_factory.mktemp("prefect")
+    env = {**os.environ, "PREFECT_HOME": str(home), "PREFECT_API_URL": url, "PREFECT_WORKER_QUERY_SECONDS": "1"}
+    prefect = [sys.executable, "-m", "prefect"]
+    with running([*prefect, "server", "start", "--port", str(port)], env):
+        deadline = time.monotonic() + 120
+        while True:
+            try:
+                urlopen(f"{url}/health", timeout=2).close()
+                break
+            except OSError:
+                assert time.monotonic() < deadline, "the Prefect server did not start"
+                time.sleep(0.3)
+        for pool in ("cpu", "gpu"):
+            subprocess.run([*prefect, "work-pool", "create", pool, "--type", "process"], env=env, check=True, stdout=-3)
+        yield env
+
+
+def worker(pool: str, env: dict[str, str]) -> list[str]:
+    return [sys.executable, "-m", "prefect", "worker", "start", "--pool", pool, "--name", f"{pool}-worker"]
+
+
+def refit(root: Path, env: dict[str, str], *arguments: str) -> tuple[str, float]:
+    began = time.perf_counter()
+    done = subprocess.run([*REFIT, *arguments], cwd=root, env=env, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout, time.perf_counter() - began
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """The small project with ``join`` for the GPU's pool, and a program that says on which device it runs."""
+    root = make_project(tmp_path / "project")
+    dag = root / "dvc.yaml"
+    dag.write_text(dag.read_text().replace("meta: {retries: 2}", "meta: {pool: gpu}"))
+    work = root / "work.py"
+    work.write_text(work.read_text() + 'print(f"device of {name}:", os.environ.get("TOLD_DEVICE", "here"))\n')
+    params = root / "params.yaml"
+    params.write_text(params.read_text().replace("{parallel: 2,", "{parallel: 2, pools: {cpu: cpu, gpu: gpu},"))
+    return root
+
+
+def test_stages_run_on_the_workers_of_their_pools(project: Path, server: dict[str, str]) -> None:
+    cpu, gpu = ({**server, "TOLD_DEVICE": device} for device in ("cpu worker", "gpu worker, told to use the CPU"))
+    with running(worker("cpu", cpu), cpu), running(worker("gpu", gpu), gpu):
+        time.sleep(8)  # until both have sent their first heartbeat
+        said, _ = refit(project, server, "run", "--plain")
+    assert "device of load: cpu worker" in said
+    assert "device of fit_p: cpu worker" in said
+    assert "device of join: gpu worker, told to use the CPU" in said
+    assert "join | sent to work pool 'gpu'" in said
+    assert sorted(diary(project)) == ["fit_p", "fit_q", "join", "load"]
+    assert dvc(project, "status").strip() == "Data and pipelines are up to date."
+    said, seconds = refit(project, server, "run", "--plain")
+    assert "0 run, 4 cached" in said
+    print(f"nothing to do, with a server: {seconds:.1f} s")
+
+
+def test_without_a_worker_stages_run_here_and_say_so(project: Path, server: dict[str, str]) -> None:
+    params = project / "params.yaml"
+    params.write_text(params.read_text().replace("pools: {cpu: cpu, gpu: gpu},", "pools: {gpu: nobody-here},"))
+    subprocess.run(
+        [sys.executable, "-m", "prefect", "work-pool", "create", "nobody-here", "--type", "process"],
+        env=server, check=True, stdout=-3,
+    )  # fmt: skip
+    said, _ = refit(project, server, "run", "--plain")
+    assert "warning: no worker of pool 'nobody-here' is alive; join runs here" in said
+    assert "device of join: here" in said

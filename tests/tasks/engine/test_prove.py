@@ -1,0 +1,230 @@
+"""The prover finds planted leaks of many kinds, and raises no alarm where there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tasks.engine import Feature, Plan
+from tasks.engine.facts import Time
+from tasks.engine.prove import Findings, prove
+from tasks.params import parse
+from tests.tasks.engine.worlds import moments, tree
+
+Tables = dict[str, pd.DataFrame]
+N = 1500
+
+
+@cache
+def base() -> tuple[Tables, Plan]:
+    """Orders asked for before they happen, with a plan that is honest about them."""
+    rng = np.random.default_rng(0)
+    asked = np.sort(rng.integers(0, 4000, N) / 4)
+    orders = pd.DataFrame(
+        {
+            "id": rng.permutation(N).astype(float),
+            "asked": moments(asked),
+            "happened": moments(asked + rng.choice([0.5, 1, 2], N)),
+            "who": pd.Series(rng.choice([f"p{i}" for i in range(40)], N), dtype="str"),
+            "where": rng.integers(0, 5, N).astype(float),
+            "note": pd.Series(rng.choice(["x", "y", "z"], N), dtype="str"),
+            "extra": rng.normal(size=N),
+            "amount": rng.normal(size=N),
+            "paid": rng.integers(0, 2, N).astype(float),
+            "shop": pd.Series(rng.choice(["a", "b"], N), dtype="str"),
+        }
+    )
+    orders["known"] = orders["happened"] + pd.to_timedelta(rng.choice([0, 1, 5], N), unit="h")
+    orders["y"] = (rng.random(N) < 0.3 + 0.1 * (orders["where"] > 2)).astype(float)
+    last = orders["asked"] > moments([960.0]).iloc[0]
+    for column in ("amount", "paid", "y"):
+        orders.loc[last, column] = np.nan
+    orders.loc[last, ["happened", "known"]] = pd.NaT
+    prices = pd.DataFrame(
+        {
+            "pid": np.arange(200.0),
+            "who": pd.Series(rng.choice([f"p{i}" for i in range(40)], 200), dtype="str"),
+            "since": moments(rng.integers(0, 4000, 200) / 4),
+            "price": rng.normal(size=200),
+            "label": pd.Series(rng.choice(["lo", "hi"], 200), dtype="str"),
+        }
+    )
+    prices["told"] = prices["since"] + pd.Timedelta("3h")
+    people = pd.DataFrame({"who": pd.Series([f"p{i}" for i in range(40)], dtype="str"), "age": rng.normal(40, 9, 40)})
+    spec = tree(["2h", "1d"], {"amount": ["mean", "max"], "shop": ["n_unique"]})
+    spec["features"]["columns"] = ["where", "note", "extra"]
+    columns = spec["data"]["tables"]["orders"]["columns"]
+    columns |= {"note": "categorical", "extra": "numeric"}
+    return {"orders": orders, "prices": prices, "people": people}, Plan.derive(parse(spec))
+
+
+def splits(orders: pd.DataFrame) -> np.ndarray:
+    first = orders["asked"].quantile(0.7)
+    late = (orders["asked"] < first) & (orders["known"] >= first)
+    part = np.where(orders["asked"] < first, "train", "test")
+    return np.where(late | orders["y"].isna(), "pending", part)
+
+
+def look(tables: Tables, plan: Plan, compute: Callable = Plan.compute, split: np.ndarray | None = None) -> Findings:
+    orders = tables["orders"]
+    part = splits(orders) if split is None else split
+    return prove(tables, plan, orders, orders["y"].to_numpy(), part, compute=compute, moments=3, sample=600)
+
+
+def test_no_alarm_on_honest_orders() -> None:
+    tables, plan = base()
+    findings = look(tables, plan)
+    assert findings.ok, str(findings)
+    assert "no leak found" in str(findings)
+
+
+# --- leaks in the data: a column that should not have been there -----------------------------------------------------
+Plant = Callable[[pd.DataFrame, np.random.Generator], pd.Series]
+COLUMNS: dict[str, Plant] = {
+    "the target itself": lambda o, r: o["y"],
+    "the target upside down": lambda o, r: 1 - o["y"],
+    "the target with a little noise": lambda o, r: o["y"] + r.normal(0, 0.1, len(o)),
+    "the target scaled and shifted": lambda o, r: 1e6 * o["y"] - 7,
+    "the target in a bend": lambda o, r: np.abs(o["y"] - 0.5) + o["y"].fillna(0) * np.sign(r.normal(size=len(o))),
+    "missing where the target is 0": lambda o, r: pd.Series(np.where(o["y"] == 1, r.normal(size=len(o)), np.nan)),
+    "a row number after sorting by target": lambda o, r: o["y"].rank(method="first"),
+    "two far ranges": lambda o, r: np.where(o["y"] == 1, r.uniform(5, 9, len(o)), r.uniform(-3, 3, len(o))),
+    "filled in with the label": lambda o, r: pd.Series(np.where(o["y"].isna(), np.nan, r.normal(size=len(o)))),
+    "zero until the label is there": lambda o, r: pd.Series(np.where(o["y"].isna(), 0.0, r.integers(1, 9, len(o)))),
+}
+
+
+@pytest.mark.parametrize("leak", COLUMNS)
+def test_columns_that_know(leak: str) -> None:
+    tables, plan = base()
+    orders = tables["orders"].copy()
+    orders["extra"] = np.asarray(COLUMNS[leak](orders, np.random.default_rng(1)), dtype=float)
+    findings = look({**tables, "orders": orders}, plan)
+    assert {f.where for f in findings.found} == {"extra"}, str(findings)
+
+
+def test_a_category_that_knows() -> None:
+    tables, plan = base()
+    orders = tables["orders"].copy()
+    orders["note"] = pd.Series(np.where(orders["y"] == 1, "refunded", "kept"), dtype="str").where(orders["y"].notna())
+    assert "note" in {f.where for f in look({**tables, "orders": orders}, plan).found}
+
+
+def test_a_static_table_that_learned_from_all_rows() -> None:
+    tables, plan = base()
+    mean = tables["orders"].groupby("who")["y"].mean()
+    people = tables["people"].assign(age=tables["people"]["who"].map(mean).to_numpy())
+    findings = look({**tables, "people": people}, plan)
+    assert [(f.kind, f.where) for f in findings.found] == [("encoded target", "people.age")]
+
+
+# --- leaks in the declarations ---------------------------------------------------------------------------------------
+def test_known_declared_too_early() -> None:
+    tables, plan = base()
+    orders = plan.tables["orders"]
+    early = replace(orders, event_time=Time("asked"), known_at=Time("asked"))
+    plan = replace(plan, tables={**plan.tables, "orders": early})
+    found = {f.where for f in look(tables, plan).found}
+    assert {"orders.happened", "orders.known"} <= found
+
+
+def test_asked_after_the_outcome_was_known() -> None:
+    tables, plan = base()
+    findings = look(tables, replace(plan, time=Time("asked", 24 * 3_600_000_000)))
+    assert "prediction time" in {f.kind for f in findings.found}
+
+
+def test_own_outcome_as_a_feature() -> None:
+    tables, plan = base()
+    leak = Feature("amount", "numeric", "", {"op": "column", "column": "amount"})
+    findings = look(tables, replace(plan, features=(*plan.features, leak)))
+    finding = next(f for f in findings.found if f.kind == "future")
+    assert finding.where == "amount"
+    assert "orders.amount" in finding.why
+
+
+# --- leaks in the split ----------------------------------------------------------------------------------------------
+def test_test_rows_that_are_training_rows() -> None:
+    tables, plan = base()
+    orders = tables["orders"]
+    part = splits(orders)
+    twins = orders[part == "train"].head(60).assign(id=lambda o: o["id"] + 10_000)
+    both = pd.concat([orders, twins], ignore_index=True)
+    findings = look({**tables, "orders": both}, plan, split=np.append(part, ["test"] * len(twins)))
+    assert ("overlap", "orders") in {(f.kind, f.where) for f in findings.found}
+
+
+def test_keys_in_training_and_test() -> None:
+    from tasks.engine.scan import overlaps
+
+    tables, plan = base()
+    orders = tables["orders"]
+    both = pd.concat([orders.head(50), orders.head(50)], ignore_index=True)
+    found = overlaps(plan, both, np.repeat(["train", "test"], 50), both["y"].to_numpy())
+    assert "orders.id" in {f.where for f in found}
+
+
+def test_training_rows_later_than_test_rows() -> None:
+    tables, plan = base()
+    part = np.random.default_rng(0).choice(["train", "test"], N)
+    assert ("overlap", "orders.asked") in {(f.kind, f.where) for f in look(tables, plan, split=part).found}
+
+
+def test_training_labels_known_only_after_the_test_begins() -> None:
+    tables, plan = base()
+    orders = tables["orders"]
+    part = np.where(orders["asked"] < orders["asked"].quantile(0.7), "train", "test")
+    assert ("overlap", "orders.asked") in {(f.kind, f.where) for f in look(tables, plan, split=part).found}
+
+
+# --- leaks in the computation ----------------------------------------------------------------------------------------
+Changed = Callable[[Plan, Mapping[str, pd.DataFrame], pd.DataFrame], pd.Series]
+
+
+def _with(plan: Plan, tables: Mapping, rows: pd.DataFrame, **orders: object) -> pd.DataFrame:
+    return replace(plan, tables={**plan.tables, "orders": replace(plan.tables["orders"], **orders)}).compute(tables, rows)
+
+
+def _past(tables: Mapping, row: pd.Series, until: pd.Timestamp, column: str) -> float:
+    o = tables["orders"]
+    return float(o.loc[(o["happened"] < until) & (o["who"] == row["who"]), column].sum())
+
+
+ENGINES: dict[str, Changed] = {
+    "known-at times ignored": lambda p, t, r: _with(p, t, r, known_at=Time("happened"))["who.mean(amount, 1d)"],
+    "an hour into the future": lambda p, t, r: replace(p, time=Time("asked", 3_600_000_000)).compute(t, r)[
+        "who.mean(amount, 1d)"
+    ],
+    "a window around the row": lambda p, t, r: r.apply(
+        lambda row: _past(t, row, row["asked"] + pd.Timedelta("2h"), "amount"), axis=1
+    ),
+    "mean over the whole table": lambda p, t, r: pd.Series(t["orders"]["amount"].mean(), r.index),
+    "mean of the key over all time": lambda p, t, r: r["who"].map(t["orders"].groupby("who")["amount"].mean()),
+    "scaled by the whole table": lambda p, t, r: r["extra"] / t["orders"]["amount"].std(),
+    "missing filled with the whole table's median": lambda p, t, r: r["extra"].where(
+        r["extra"] > 0, t["orders"]["amount"].median()
+    ),
+    "rank among all events": lambda p, t, r: pd.Series(
+        np.searchsorted(np.sort(t["orders"]["amount"].dropna()), r["extra"]).astype(float), r.index
+    ),
+    "number of all events": lambda p, t, r: pd.Series(float(t["prices"]["price"].notna().sum()), r.index),
+    "newest price of all": lambda p, t, r: r["who"].map(t["prices"].sort_values("since").groupby("who")["price"].last()),
+    "the row's own outcome": lambda p, t, r: r["amount"],
+    "whether the row has an outcome": lambda p, t, r: (r["happened"] < pd.Timestamp("2024-05-01", tz="UTC")) * 1.0,
+}
+
+
+@pytest.mark.parametrize("leak", ENGINES)
+def test_computations_that_look_ahead(leak: str) -> None:
+    tables, plan = base()
+
+    def compute(plan: Plan, tables: Mapping[str, pd.DataFrame], rows: pd.DataFrame) -> pd.DataFrame:
+        return plan.compute(tables, rows).assign(planted=ENGINES[leak](plan, tables, rows).astype(float))
+
+    findings = prove(tables, plan, tables["orders"], compute=compute, moments=3, sample=200)
+    assert [(f.kind, f.where) for f in findings.found] == [("future", "planted")], str(findings)

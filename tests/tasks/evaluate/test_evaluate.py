@@ -1,0 +1,270 @@
+"""The stage on real candidates of the three kinds."""
+
+import contextlib
+import json
+import runpy
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from ruamel.yaml import YAML
+from sklearn import metrics as sk
+
+from tasks.errors import RefitError
+from tasks.families import fit_family, save_model
+from tasks.files import read_json, write_json, write_table
+from tests.samples import KINDS, features_folder, sample_frame
+
+FAMILIES = {
+    "binary": ("logistic", "xgboost"),
+    "multiclass": ("logistic", "xgboost"),
+    "regression": ("ridge", "xgboost"),
+}
+
+
+def make(root: Path, kind: str) -> Path:
+    """A project up to the train stage, with two fitted families."""
+    folder = features_folder(root, kind)
+    summary = read_json(folder / "summary.json")
+    frame = pd.read_parquet(folder / "features.parquet")
+    names = [f["name"] for f in summary["features"]]
+    kinds = {f["name"]: f["kind"] for f in summary["features"]}
+    X, y, split = frame[names], frame["__target__"].to_numpy(), frame["__split__"]
+    for family in FAMILIES[kind]:
+        train, valid = split == "train", split == "valid"
+        model = fit_family(
+            family, {}, X[train], y[train], X[valid], y[valid], kind, classes=len(summary["classes"]), kinds=kinds
+        )
+        out = root / "data" / "models" / family
+        save_model(model, out / "model")
+        part = frame.loc[split.isin(["valid", "test"]), ["__row__", "__split__"]].reset_index(drop=True)
+        scores = model.predict(X[split.isin(["valid", "test"])])
+        columns = ["score"] if kind == "regression" else [f"score_{k}" for k in range(scores.shape[1])]
+        scores = pd.DataFrame(scores.reshape(len(part), -1), columns=columns)
+        write_table(out / "predictions.parquet", pd.concat([part, scores], axis=1).sample(frac=1, random_state=0))
+        about = {"family": family, "params": {}, "metric": "", "valid": {}, "features": names, "history": model.history}
+        write_json(out / "candidate.json", about)
+    columns, target = sample_frame(kind)
+    table = {c: "categorical" if c in ("band", target) and kind != "regression" else "numeric" for c in columns}
+    tree = {
+        "problem": {"name": "sample", "kind": kind, "table": "t", "target": target},
+        "data": {"tables": {"t": {"source": "t.csv", "columns": {**table, "band": "categorical"}}}},
+        "models": {family: {} for family in FAMILIES[kind]},
+        "evaluation": {"slices": ["band"]},
+    }
+    YAML().dump(tree, root / "params.yaml")
+    return root
+
+
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return {kind: evaluate(make(tmp_path_factory.mktemp(kind), kind)) for kind in KINDS}
+
+
+def evaluate(root: Path) -> Path:
+    with contextlib.chdir(root):
+        runpy.run_module("tasks.evaluate.__main__")["main"]()
+    return root
+
+
+def read(root: Path, name: str):
+    return read_json(root / "data" / "evaluation" / name)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_best_on_validation_rows_challenges(evaluated, kind):
+    choice, metrics = (read(evaluated[kind], f"{name}.json") for name in ("choice", "metrics"))
+    values = {f: metrics["candidates"][f]["valid"][choice["metric"]] for f in FAMILIES[kind]}
+    best = (max if choice["metric"] == "roc_auc" else min)(values, key=values.get)
+    assert choice["family"] == best
+    assert choice["valid"] == values[best]
+    assert choice["test"] == metrics["choice"]["test"][choice["metric"]]
+    assert choice["reason"].startswith(best)
+    low, high = metrics["choice"]["test_interval"][choice["metric"]]
+    assert low <= choice["test"] <= high
+    assert (choice["threshold"] is None) == (kind != "binary")
+
+
+def test_test_metrics_are_those_of_the_predictions(evaluated):
+    root = evaluated["binary"]
+    rows = pd.read_parquet(root / "data" / "evaluation" / "predictions.parquet")
+    features = pd.read_parquet(root / "data" / "features" / "features.parquet").set_index("__row__")
+    assert (rows["__target__"].to_numpy() == features.loc[rows["__row__"], "__target__"].to_numpy()).all()
+    test = rows[rows["__split__"] == "test"]
+    auc = sk.roc_auc_score(test["__target__"], test["score_1"])
+    assert read(root, "choice.json")["test"] == pytest.approx(auc, abs=1e-12)
+    table = sk.confusion_matrix(test["__target__"], test["score_1"] >= read(root, "choice.json")["threshold"])
+    assert read(root, "confusion.json")["counts"] == table.tolist()
+
+
+def test_candidates_are_compared_all_together(evaluated):
+    found = read(evaluated["multiclass"], "metrics.json")["all_together"]
+    assert found["df"] == 1
+    assert [(p["first"], p["second"]) for p in found["pairs"]] == [FAMILIES["multiclass"]]
+    accuracy = read(evaluated["multiclass"], "metrics.json")["candidates"]["xgboost"]["test"]["accuracy"]
+    assert found["accuracy"]["xgboost"] == pytest.approx(accuracy)
+    assert read(evaluated["regression"], "metrics.json")["all_together"] is None
+
+
+def test_curves(evaluated):
+    curves = read(evaluated["binary"], "curves.json")
+    rows = pd.read_parquet(evaluated["binary"] / "data" / "evaluation" / "predictions.parquet")
+    rows = rows[rows["__split__"] == "test"]
+    area = np.trapezoid(curves["roc"]["tpr"], curves["roc"]["fpr"])
+    assert area == pytest.approx(sk.roc_auc_score(rows["__target__"], rows["score_1"]), abs=0.01)
+    assert (curves["roc"]["fpr"][0], curves["roc"]["tpr"][-1]) == (0.0, 1.0)
+    for name in ("roc", "precision_recall", "threshold"):
+        assert all(len(v) <= 200 for v in curves[name].values() if isinstance(v, list))
+    assert sum(curves["calibration"]["rows"]) == len(rows)
+    assert set(read(evaluated["multiclass"], "curves.json")["roc"]) == {"0", "1", "2"}
+    residuals = read(evaluated["regression"], "curves.json")["residuals"]
+    assert residuals["predicted"] == sorted(residuals["predicted"])
+    assert not (evaluated["regression"] / "data" / "evaluation" / "confusion.json").exists()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_shap_values_add_up_to_the_score(evaluated, kind):
+    """Base and contributions of a row give the model's own answer: log-odds for classes, the number otherwise."""
+    found = read(evaluated[kind], "explain.json")
+    rows = pd.read_parquet(evaluated[kind] / "data" / "evaluation" / "predictions.parquet").set_index("__row__")
+    assert found["explainer"] in ("tree", "linear")
+    assert len(found["rows"]) >= 5
+    for one in found["rows"]:
+        total = one["base"] + sum(c["shap"] for c in one["contributions"]) + one["others"]
+        assert total == pytest.approx(one["total"], abs=1e-6)
+        score = rows.loc[one["row"]]
+        if kind == "regression":
+            assert total == pytest.approx(score["score"], abs=1e-3)
+        elif kind == "binary":
+            assert 1 / (1 + np.exp(-total)) == pytest.approx(score["score_1"], abs=1e-4)
+        else:
+            assert one["output"] == int(np.argmax([score["score_0"], score["score_1"], score["score_2"]]))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_explanations_are_complete(evaluated, kind):
+    found = read(evaluated[kind], "explain.json")
+    names = [f["name"] for f in read_json(evaluated[kind] / "data" / "features" / "summary.json")["features"]]
+    assert set(found["importance"]) == set(names)
+    values = list(found["importance"].values())
+    assert values == sorted(values, reverse=True)
+    for one in found["partial_dependence"]:
+        assert all(len(mean) == len(one["values"]) for mean in one["mean"])
+    for one in found["summary"]:
+        assert len(one["value"]) == len(one["shap"])
+    assert np.shape(found["surface"]["score"]) == (24, 24)
+
+
+def test_rows_worth_a_look(evaluated):
+    found = read(evaluated["binary"], "rows.json")
+    rows = pd.read_parquet(evaluated["binary"] / "data" / "evaluation" / "predictions.parquet")
+    test = rows[rows["__split__"] == "test"]
+    wrong = np.where(test["__target__"] == 1, test["score_0"], test["score_1"])
+    assert found["worst"][0]["row"] == test["__row__"].to_numpy()[np.argmax(wrong)]
+    middle = np.abs(test["score_1"] - 0.5)
+    assert found["least_certain"][0]["row"] == test["__row__"].to_numpy()[np.argmin(middle)]
+    assert "band" in found["worst"][0]["features"]
+
+
+def test_declared_slices_cover_all_rows(evaluated):
+    found = read(evaluated["binary"], "slices.json")["declared"]
+    assert {tuple(s["where"].items()) for s in found} == {(("band", "= high"),), (("band", "= low"),)}
+    assert sum(s["share"] for s in found) == pytest.approx(1.0)
+    assert all(s["p"] <= s["p_holm"] for s in found)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_learning(evaluated, kind):
+    found = read(evaluated[kind], "learning.json")
+    assert found["diagnosis"]["said"]
+    points = found["learning_curve"]["points"]
+    assert [p["rows"] for p in points] == sorted(p["rows"] for p in points)
+    assert points[-1]["train"] is None
+
+
+def test_same_inputs_give_the_same_bytes(evaluated, tmp_path):
+    for kind, root in evaluated.items():
+        shutil.copytree(root, tmp_path / kind)
+        evaluate(tmp_path / kind)
+        for file in sorted((root / "data" / "evaluation").iterdir()):
+            assert file.read_bytes() == (tmp_path / kind / "data" / "evaluation" / file.name).read_bytes(), file.name
+
+
+def test_an_ensemble_is_kept_only_where_it_is_better(evaluated, tmp_path):
+    root = tmp_path / "it"
+    shutil.copytree(evaluated["regression"], root)
+    tree = YAML().load((root / "params.yaml").read_text())
+    tree["training"] = {"ensembles": ["greedy", "voting"]}
+    YAML().dump(tree, root / "params.yaml")
+    evaluate(root)
+    choice, metrics = read(root, "choice.json"), read(root, "metrics.json")
+    singles = [metrics["candidates"][f]["valid"]["rmse"] for f in FAMILIES["regression"]]
+    assert choice["valid"] <= min(singles)
+    if len(choice["members"]) > 1:
+        assert "ensemble" in choice["reason"]
+        assert sum(choice["weights"]) == pytest.approx(1.0)
+        assert read(root, "explain.json")["explainer"] == "permutation"
+
+
+@pytest.fixture
+def copy(evaluated, tmp_path):
+    shutil.copytree(evaluated["binary"], tmp_path / "it")
+    shutil.rmtree(tmp_path / "it" / "data" / "evaluation")
+    return tmp_path / "it"
+
+
+def refused(root: Path, match: str) -> None:
+    with pytest.raises(RefitError, match=match):
+        evaluate(root)
+    assert not (root / "data" / "evaluation").exists()
+
+
+def change(root: Path, edit) -> None:
+    path = root / "data" / "models" / "xgboost" / "predictions.parquet"
+    edit(pd.read_parquet(path)).to_parquet(path)
+
+
+@pytest.mark.parametrize(
+    ("edit", "match"),
+    [
+        (lambda f: f.iloc[:-1], "predictions for the [0-9]+ rows of split"),
+        (lambda f: f.assign(score_1=f["score_1"].where(f.index != f.index[0])), "1 scores are missing or infinite"),
+        (lambda f: f.assign(score_1=f["score_1"] + 0.5), "rows are no probabilities"),
+        (lambda f: f.assign(__row__=f["__row__"] + 1000), "are for other rows"),
+        (lambda f: f.drop(columns="score_0"), "lacks the columns .'score_0'"),
+    ],
+)
+def test_candidates_that_cannot_be_judged(copy, edit, match):
+    change(copy, edit)
+    refused(copy, match)
+
+
+def test_splits_that_cannot_be_judged(copy):
+    path = copy / "data" / "features" / "features.parquet"
+    frame = pd.read_parquet(path)
+    frame["__target__"] = frame["__target__"].where(frame["__split__"] != "test", 1.0)
+    frame.to_parquet(path)
+    refused(copy, "all [0-9]+ rows of 'test' are of class '1'")
+    frame["__split__"] = frame["__split__"].where(frame["__split__"] != "test", "train")
+    frame.to_parquet(path)
+    refused(copy, "no labelled rows fall into 'test'")
+
+
+def test_a_misspelt_slice_is_named(copy):
+    tree = YAML().load((copy / "params.yaml").read_text())
+    tree["evaluation"] = {"slices": ["bandd"]}
+    YAML().dump(tree, copy / "params.yaml")
+    refused(copy, "'bandd' are not features. Did you mean 'band'")
+
+
+def test_nothing_written_is_undefined(evaluated):
+    for root in evaluated.values():
+        for file in (root / "data" / "evaluation").glob("*.json"):
+            assert file.stat().st_size > 2
+            json.loads(file.read_text(), parse_constant=undefined)
+
+
+def undefined(word: str) -> None:
+    pytest.fail(f"{word} is no JSON")

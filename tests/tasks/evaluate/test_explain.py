@@ -1,0 +1,141 @@
+"""SHAP values against the shap library, and partial dependence against scikit-learn."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import shap
+from sklearn.inspection import partial_dependence as sklearn_dependence
+
+from tasks.evaluate.explain import partial_dependence, permutation_shap, shap_values, surface
+from tasks.families import fit_family
+
+
+def table(n=300, seed=0):
+    rng = np.random.default_rng(seed)
+    X = pd.DataFrame(rng.normal(size=(n, 4)), columns=list("abcd"))
+    X["e"] = pd.Series(rng.choice(["x", "y", "z"], n), dtype="str")
+    y = X["a"] * 2 + X["b"] * X["c"] + (X["e"] == "y") * 3 + rng.normal(0, 0.1, n)
+    return X, y.to_numpy()
+
+
+def fitted(family, kind="regression"):
+    X, y = table()
+    if kind == "binary":
+        y = (y > np.median(y)).astype(float)
+    return fit_family(family, {}, X[:200], y[:200], X[200:], y[200:], kind, classes=2 if kind == "binary" else 0), X
+
+
+@pytest.mark.parametrize("kind", ["regression", "binary"])
+def test_trees_agree_with_the_library(kind):
+    model, X = fitted("xgboost", kind)
+    found = shap_values([model], np.ones(1), X[:50], X[:200], list(X), 0)
+    assert found.method == "tree"
+    import xgboost
+
+    # The library refuses categories as codes with splits by set, so the booster's own matrix goes in.
+    matrix = xgboost.DMatrix(
+        model.encoder.transform(X[:50]), feature_types=model.fitted.booster.feature_types, enable_categorical=True
+    )
+    expected = shap.TreeExplainer(model.fitted.booster).shap_values(matrix)
+    np.testing.assert_allclose(found.values[:, :, 0], expected, atol=1e-4)
+
+
+def test_linear_agrees_with_the_library():
+    model, X = fitted("ridge")
+    found = shap_values([model], np.ones(1), X[:20], X[:200], list(X), 0)
+    Z, background = model.encoder.transform(X[:20]), model.encoder.transform(X[:200])
+    masker = shap.maskers.Independent(background, max_samples=len(background))
+    expected = shap.LinearExplainer((model.fitted.coef[:, 0], float(model.fitted.intercept[0])), masker).shap_values(Z)
+    np.testing.assert_allclose(found.values[:, :4, 0], expected[:, :4], atol=1e-8)
+    np.testing.assert_allclose(
+        found.values[:, 4, 0], expected[:, 4:].sum(axis=1), atol=1e-8
+    )  # one feature, three columns
+
+
+@pytest.mark.parametrize("kind", ["regression", "binary"])
+def test_permutations_add_up_and_agree_with_the_exact_values(kind):
+    model, X = fitted("xgboost", kind)
+    back = X[:8]
+    rows = X[250:254]
+    rng_runs = [permutation_shap([model], np.ones(1), rows, back, list(X), seed) for seed in range(60)]
+    answers = model.predict(rows) if kind == "regression" else model.predict(rows)[:, 1]
+    for run in rng_runs[:3]:
+        assert run.values.sum(axis=1)[:, 0].mean() + run.base[0] == pytest.approx(answers.mean(), abs=1e-6)
+    mean = np.mean([run.values for run in rng_runs], axis=0)[:, :, 0]
+    np.testing.assert_allclose(mean, exact(model, rows, back, kind), atol=0.12 * np.abs(mean).max())
+
+
+def exact(model, rows, back, kind):
+    """Shapley's formula over all 32 coalitions of the five features, averaged over the background rows."""
+    from itertools import combinations
+    from math import factorial
+
+    names, p = list(rows), rows.shape[1]
+
+    def worth(coalition):
+        mixed = pd.concat([back.assign(**{c: row[c] for c in coalition}) for _, row in rows.iterrows()])
+        scores = model.predict(mixed)
+        return (scores if kind == "regression" else scores[:, 1]).reshape(len(rows), len(back)).mean(axis=1)
+
+    worths = {s: worth(s) for size in range(p + 1) for s in combinations(names, size)}
+    out = np.zeros((len(rows), p))
+    for j, name in enumerate(names):
+        for s, value in worths.items():
+            if name not in s:
+                joined = tuple(c for c in names if c in s or c == name)
+                out[:, j] += factorial(len(s)) * factorial(p - len(s) - 1) / factorial(p) * (worths[joined] - value)
+    return out
+
+
+def test_an_ensemble_is_explained_in_its_own_unit():
+    one, X = fitted("xgboost")
+    two, _ = fitted("ridge")
+    found = shap_values([one, two], np.array([0.25, 0.75]), X[:60], X[:200], list(X), 0)
+    assert found.method == "permutation"
+    answers = 0.25 * one.predict(X[:40]) + 0.75 * two.predict(X[:40])
+    assert (found.values.sum(axis=1)[:, 0].mean() + found.base[0]) == pytest.approx(answers.mean(), abs=1e-6)
+
+
+def test_partial_dependence_agrees_with_scikit_learn():
+    from sklearn.ensemble import RandomForestRegressor
+
+    X, y = table()
+    X = X[list("abcd")]
+    forest = RandomForestRegressor(20, random_state=0).fit(X, y)
+    found = partial_dependence(forest.predict, X, "a", "regression")
+    expected = sklearn_dependence(forest, X, ["a"], method="brute", custom_values={"a": found["values"]})
+    np.testing.assert_allclose(found["mean"][0], expected["average"][0], atol=1e-12)
+
+
+def test_partial_dependence_of_categories_and_of_a_column_without_values():
+    model, X = fitted("xgboost")
+    found = partial_dependence(model.predict, X, "e", "regression")
+    effect = dict(zip(found["values"], found["mean"][0], strict=True))
+    assert effect["y"] > max(effect["x"], effect["z"]) + 1.5
+    empty = X.assign(a=np.nan)
+    assert partial_dependence(model.predict, empty, "a", "regression")["values"] == []
+
+
+def test_surface_changes_along_the_feature_that_counts():
+    model, X = fitted("xgboost")
+    found = surface(model.predict, X, ("a", "d"), "regression", points=8)
+    score = np.array(found["score"])  # rows follow the second feature, columns the first
+    assert np.ptp(score.mean(axis=0)) > 4 * np.ptp(score.mean(axis=1))
+
+
+@pytest.mark.parametrize("kind", ["regression", "binary"])
+@pytest.mark.parametrize("family", ["gradient_boosting", "random_forest", "tree"])
+def test_trees_of_scikit_learn_add_up_in_the_unit_that_is_named(family, kind):
+    """Histogram boosting splits on categories, which the library reads as numbers: then permutations take over."""
+    model, X = fitted(family, kind)
+    found = shap_values([model], np.ones(1), X[:30], X[:200], list(X), 0)
+    total = found.values.sum(axis=1)[:, 0] + found.base[0]
+    answers = model.predict(X[:30]) if kind == "regression" else model.predict(X[:30])[:, 1]
+    if found.method == "tree":
+        np.testing.assert_allclose(
+            total, answers if found.unit != "log-odds" else np.log(answers / (1 - answers)), atol=1e-4
+        )
+    else:
+        assert family == "gradient_boosting"
+        assert total.mean() == pytest.approx(answers.mean(), abs=1e-6)
+    assert (found.unit == "the target's unit") == (kind == "regression")

@@ -1,0 +1,157 @@
+"""Every metric against scikit-learn, with and without weights, and the bootstrap's intervals."""
+
+import numpy as np
+import pytest
+from sklearn import metrics as sk
+
+from tasks.errors import RefitError
+from tasks.metrics import Ranking, better, measure, measurer, metric_names, report
+from tasks.metrics.intervals import bootstrap_intervals, resamples
+
+
+def binary(seed, n=300, digits=2):
+    rng = np.random.default_rng(seed)
+    y = (rng.random(n) < 0.3).astype(float)
+    p = np.round(np.clip(rng.random(n) * 0.7 + 0.25 * y, 0.01, 0.99), digits)  # two digits: many ties
+    return y, np.column_stack([1 - p, p]), rng.integers(0, 4, n).astype(float)
+
+
+def multiclass(seed, n=300):
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, 3, n).astype(float)
+    raw = rng.random((n, 3)) + 0.6 * np.eye(3)[y.astype(int)]
+    return y, raw / raw.sum(axis=1, keepdims=True), rng.integers(0, 4, n).astype(float)
+
+
+BINARY = {
+    "roc_auc": lambda y, s, d, w: sk.roc_auc_score(y, s[:, 1], sample_weight=w),
+    "average_precision": lambda y, s, d, w: sk.average_precision_score(y, s[:, 1], sample_weight=w),
+    "log_loss": lambda y, s, d, w: sk.log_loss(y, s, sample_weight=w),
+    "brier": lambda y, s, d, w: sk.brier_score_loss(y, s[:, 1], sample_weight=w),
+    "accuracy": lambda y, s, d, w: sk.accuracy_score(y, d, sample_weight=w),
+    "balanced_accuracy": lambda y, s, d, w: sk.balanced_accuracy_score(y, d, sample_weight=w),
+    "precision": lambda y, s, d, w: sk.precision_score(y, d, sample_weight=w),
+    "recall": lambda y, s, d, w: sk.recall_score(y, d, sample_weight=w),
+    "specificity": lambda y, s, d, w: sk.recall_score(y, d, pos_label=0, sample_weight=w),
+    "f1": lambda y, s, d, w: sk.f1_score(y, d, sample_weight=w),
+    "mcc": lambda y, s, d, w: sk.matthews_corrcoef(y, d, sample_weight=w),
+}
+MULTICLASS = {
+    "accuracy": lambda y, s, d, w: sk.accuracy_score(y, d, sample_weight=w),
+    "balanced_accuracy": lambda y, s, d, w: sk.balanced_accuracy_score(y, d, sample_weight=w),
+    "log_loss": lambda y, s, d, w: sk.log_loss(y, s, sample_weight=w),
+    "brier": lambda y, s, d, w: np.average(((s - np.eye(3)[y.astype(int)]) ** 2).sum(axis=1), weights=w),
+    "roc_auc_ovr": lambda y, s, d, w: sk.roc_auc_score(y, s, multi_class="ovr", sample_weight=w),
+    "precision_macro": lambda y, s, d, w: sk.precision_score(y, d, average="macro", sample_weight=w),
+    "recall_macro": lambda y, s, d, w: sk.recall_score(y, d, average="macro", sample_weight=w),
+    "f1_macro": lambda y, s, d, w: sk.f1_score(y, d, average="macro", sample_weight=w),
+    "f1_micro": lambda y, s, d, w: sk.f1_score(y, d, average="micro", sample_weight=w),
+    "f1_weighted": lambda y, s, d, w: sk.f1_score(y, d, average="weighted", sample_weight=w),
+    "mcc": lambda y, s, d, w: sk.matthews_corrcoef(y, d, sample_weight=w),
+}
+REGRESSION = {
+    "rmse": sk.root_mean_squared_error,
+    "mae": sk.mean_absolute_error,
+    "r2": sk.r2_score,
+    "mape": sk.mean_absolute_percentage_error,
+}
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("name", BINARY)
+def test_binary(name, weighted):
+    for seed in range(5):
+        y, s, w = binary(seed)
+        weight = w if weighted else None
+        expected = BINARY[name](y, s, (s[:, 1] >= 0.4).astype(float), weight)
+        assert measure(name, y, s, "binary", 0.4, weight) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("name", MULTICLASS)
+def test_multiclass(name, weighted):
+    for seed in range(5):
+        y, s, w = multiclass(seed)
+        weight = w if weighted else None
+        expected = MULTICLASS[name](y, s, s.argmax(axis=1).astype(float), weight)
+        assert measure(name, y, s, "multiclass", weight=weight) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("name", REGRESSION)
+def test_regression(name):
+    rng = np.random.default_rng(0)
+    y = rng.normal(5, 1, 200)
+    p, w = y + rng.normal(0, 0.5, 200), rng.integers(0, 3, 200).astype(float)
+    assert measure(name, y, p, "regression") == pytest.approx(REGRESSION[name](y, p), abs=1e-12)
+    assert measure(name, y, p, "regression", weight=w) == pytest.approx(
+        REGRESSION[name](y, p, sample_weight=w), abs=1e-12
+    )
+
+
+def test_every_metric_with_counts_equals_the_repeated_rows():
+    """What the bootstrap relies on: a weight of 3 is the row three times, also for medians and maxima."""
+    for kind, (y, s, w) in (("binary", binary(1)), ("multiclass", multiclass(1))):
+        rows = np.repeat(np.arange(len(y)), w.astype(int))
+        for name in metric_names(kind):
+            assert measure(name, y, s, kind, weight=w) == pytest.approx(
+                measure(name, y[rows], s[rows], kind), abs=1e-12
+            )
+    rng = np.random.default_rng(2)
+    y, w = rng.normal(5, 1, 101), rng.integers(0, 4, 101).astype(float)
+    p, rows = y + rng.normal(size=101), np.repeat(np.arange(101), w.astype(int))
+    for name in metric_names("regression"):
+        expected = measure(name, y[rows], p[rows], "regression")
+        assert measure(name, y, p, "regression", weight=w) == pytest.approx(expected, abs=1e-12)
+
+
+def test_undefined_metrics_are_none_in_a_report():
+    y = np.zeros(5)
+    found = report(y, np.column_stack([np.full(5, 0.8), np.full(5, 0.2)]), "binary")
+    assert found["roc_auc"] is None
+    assert found["accuracy"] == 1.0
+    assert report(np.zeros(4), np.ones(4), "regression")["mape"] is None
+
+
+def test_calibration_error():
+    y = np.array([0, 0, 0, 1.0] * 50)
+    right, off = np.full(200, 0.25), np.full(200, 0.45)
+    assert measure("ece", y, np.column_stack([1 - right, right]), "binary") == pytest.approx(0.0)
+    assert measure("ece", y, np.column_stack([1 - off, off]), "binary") == pytest.approx(0.2)
+
+
+def test_better_knows_the_direction():
+    assert better("roc_auc", 0.8, 0.7)
+    assert better("log_loss", 0.1, 0.2)
+    assert not better("rmse", None, 3.0)
+    assert better("rmse", 3.0, None)
+
+
+def test_intervals_cover():
+    """Of 200 samples about 95% have intervals that hold the true AUC, 0.7602 for two normals one apart."""
+    rng = np.random.default_rng(3)
+    inside = 0
+    for seed in range(200):
+        y = np.repeat([0.0, 1.0], 100)
+        score = rng.normal(y, 1)
+        found = bootstrap_intervals({"auc": Ranking(y, score).roc_auc}, 200, times=150, seed=seed)["auc"]
+        inside += found[0] <= 0.76025 <= found[1]
+    assert 0.88 <= inside / 200 <= 0.99
+
+
+def test_resamples_of_groups_keep_groups_whole():
+    groups = np.array([0, 0, 1, 1, 2])
+    for weight in resamples(5, 20, 0, groups):
+        assert weight[0] == weight[1]
+        assert weight[2] == weight[3]
+    first, again = (list(resamples(5, 3, 7)) for _ in range(2))
+    np.testing.assert_array_equal(first, again)
+
+
+def test_an_interval_that_cannot_be_had():
+    y = np.zeros(20)
+    assert bootstrap_intervals({"auc": Ranking(y, np.arange(20.0)).roc_auc}, 20)["auc"] is None
+
+
+def test_unknown_metric_is_named():
+    with pytest.raises(RefitError, match=r"'roc_auk' is not one of .* Did you mean 'roc_auc'"):
+        measurer("roc_auk", "binary", np.zeros(2), np.zeros((2, 2)))

@@ -1,0 +1,193 @@
+"""The search with real fits in a real worker process, which the tests of this module share."""
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from optuna.trial import TrialState
+
+from tasks.errors import RefitError
+from tasks.families import find_family
+from tasks.families._space import Number, Space
+from tasks.tune.auto import search_families
+from tasks.tune.objective import Objective
+from tasks.tune.pbt import evolve
+from tasks.tune.search import Budget, search
+from tasks.tune.study import open_study
+from tasks.tune.worker import Worker
+
+
+def objective(family: str = "xgboost", rows: int = 3000) -> Objective:
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(rng.normal(size=(rows, 8)), columns=list("abcdefgh"))
+    y = (X["a"] * X["b"] + X["c"] + rng.normal(size=rows) > 0).to_numpy(float)
+    cut = rows * 2 // 3
+    fold = (X[:cut], y[:cut], X[cut:].reset_index(drop=True), y[cut:])
+    return Objective(family, "binary", 2, "roc_auc", [fold], dict.fromkeys(X.columns, "numeric"), seed=3)
+
+
+@pytest.fixture(scope="module")
+def crew():
+    workers = [Worker(objective(), 1)]
+    yield workers
+    for worker in workers:
+        worker.end()
+
+
+def space(family: str = "xgboost") -> Space:
+    return find_family(family).space("binary", 2000, 8)
+
+
+SHORT = {"rounds": 40}
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "hill_climbing", "cmaes", "strategies"])
+def test_an_interrupted_search_goes_on_as_if_undisturbed(crew, tmp_path: Path, sampler: str):
+    how = {"sampler": sampler, "seed": 1, "crew": crew, "folder": tmp_path}
+    whole = search(objective(), space(), Budget(7, 120), "whole", **how)
+
+    class Killed(Exception):
+        """Stands for a kill after a trial."""
+
+    def kill(line: str) -> None:
+        if line.startswith("trial 4"):
+            raise Killed("now")
+
+    with pytest.raises(Killed, match="now"):
+        search(objective(), space(), Budget(7, 120), "halved", log=kill, **how)
+    lines: list[str] = []
+    resumed = search(objective(), space(), Budget(7, 120), "halved", log=lines.append, **how)
+    assert resumed.reused == 4
+    assert len(lines) == 3
+    assert resumed.trials == whole.trials
+    assert (resumed.params, resumed.value) == (whole.params, whole.value)
+    again = search(objective(), space(), Budget(7, 120), "halved", **how)
+    assert again.reused == 7
+    assert again.trials == whole.trials
+
+
+def test_a_grid_ends_when_it_is_used_up(crew, tmp_path: Path):
+    small: Space = {"max_depth": space()["max_depth"]}
+    found = search(objective(), small, Budget(50, 120), "g", sampler="grid", crew=crew, folder=tmp_path)
+    assert [t["params"]["max_depth"] for t in found.trials] == sorted(
+        (t["params"]["max_depth"] for t in found.trials), key=lambda d: abs(d - 6)
+    )
+    assert len(found.trials) == 8
+
+
+@pytest.mark.parametrize("pruner", ["median", "halving", "hyperband"])
+def test_pruners_stop_trials_on_real_rounds(crew, tmp_path: Path, pruner: str):
+    bad: Space = {"learning_rate": Number(1e-6, 0.3, 0.3, log=True)}
+    fixed = replace(objective(), fixed={"rounds": 60, "patience": 100})
+    worker = Worker(fixed, 1)
+    try:
+        found = search(
+            fixed, bad, Budget(12, 120), "p", sampler="random", pruner=pruner, crew=[worker], folder=tmp_path
+        )
+    finally:
+        worker.end()
+    pruned = [t for t in found.trials if t["state"] == "pruned"]
+    assert pruned
+    assert all(max(map(int, t["intermediate"])) < 60 for t in pruned)
+    assert all(set(map(int, t["intermediate"])) <= set(range(10, 70, 10)) for t in found.trials)
+    assert found.params["learning_rate"] > 0.01
+
+
+def test_nsga2_measures_latency_and_size(tmp_path: Path):
+    found = search(
+        replace(objective(), costs=True, fixed=SHORT), space(), Budget(5, 120), "n", sampler="nsga2", folder=tmp_path
+    )
+    assert all(t["latency_ms"] > 0 and t["size_kb"] > 1 for t in found.trials)
+    assert found.value == max(t["value"] for t in found.trials)
+
+
+def test_the_time_budget_is_kept(tmp_path: Path):
+    slow = replace(objective(rows=20_000), fixed={"rounds": 100_000, "patience": 100_000})
+    worker = Worker(slow, 1)
+    try:
+        worker.wait()
+        with open_study("t", ["maximize"], tmp_path):
+            pass
+        begun = time.monotonic()
+        found = search(slow, space(), Budget(50, 4), "t", crew=[worker], folder=tmp_path)
+        spent = time.monotonic() - begun
+    finally:
+        worker.end()
+    assert len(found.trials) == 1
+    assert spent < 4 * 1.1 + 1  # a second for the study itself on a busy machine
+
+
+def test_one_that_cannot_be_stopped_is_ended(tmp_path: Path):
+    slow = replace(objective("svm", rows=20_000), fixed={"rows": 20_000, "kernel": "rbf"})
+    with pytest.raises(
+        RefitError, match=r"models.svm.seconds: 0.2 s did not suffice for one fit of svm on 13,333 rows"
+    ):
+        search(slow, space("svm"), Budget(3, 0.2), "s", folder=tmp_path)
+
+
+def test_a_worker_that_dies_costs_its_trial_only(tmp_path: Path):
+    worker = Worker(objective(), 1)
+    killed: list[int] = []
+
+    def kill(line: str) -> None:
+        if not killed:
+            killed.append(worker.process.pid)
+            worker.process.kill()
+            worker.process.join()
+
+    try:
+        found = search(objective(), space(), Budget(3, 120), "d", crew=[worker], folder=tmp_path, log=kill)
+    finally:
+        worker.end()
+    assert [t["state"] for t in found.trials].count("complete") == 3
+
+
+def test_mistakes_of_the_user_end_the_search(crew, tmp_path: Path):
+    wrong = {"layers": Number(1, 3, 2, whole=True), "optimizer_": Number(0, 1, 0.5)}
+    with pytest.raises(RefitError, match=r"models.mlp.params.optimizer_: unknown.*Did you mean 'optimizer'"):
+        search(objective("mlp"), wrong, Budget(3, 60), "w", crew=crew, folder=tmp_path)
+    with pytest.raises(RefitError, match="pbt changes a network while it trains, and models has 'xgboost'"):
+        evolve(objective(), space(), Budget(8, 60), "e", folder=tmp_path)
+
+
+def test_a_population_improves_and_resumes(tmp_path: Path):
+    one = replace(objective("mlp"), fixed={"width": 16, "layers": 1})
+    small = {k: d for k, d in space("mlp").items() if k in ("lr", "weight_decay")}
+    whole = evolve(one, small, Budget(9, 120), "whole", folder=tmp_path)
+
+    class Killed(Exception):
+        """Stands for a kill after a turn."""
+
+    def kill(line: str) -> None:
+        if line.startswith("turn 2 of member 2"):
+            raise Killed("now")
+
+    with pytest.raises(Killed, match="now"):
+        evolve(one, small, Budget(9, 120), "halved", folder=tmp_path, log=kill)
+    resumed = evolve(one, small, Budget(9, 120), "halved", folder=tmp_path)
+    assert resumed.reused == 5
+    assert resumed.trials == whole.trials
+    first, last = whole.trials[:3], whole.trials[-3:]
+    assert max(t["value"] for t in last) > max(t["value"] for t in first)
+    # The worst of a turn goes on from the best's weights and with changed parameters.
+    assert len({t["params"]["lr"] for t in whole.trials}) > 3
+
+
+def test_auto_races_families(tmp_path: Path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    lines: list[str] = []
+    found = search_families(objective("auto"), Budget(4, 40), lambda name, _: f"auto-{name}", {}, log=lines.append)
+    assert found.params["family"] in {t["family"] for t in found.trials}
+    assert len({t["family"] for t in found.trials}) >= 3
+    assert any(line.startswith("going on with") for line in lines)
+    assert found.value == max(t["value"] for t in found.trials if t["state"] == "complete")
+
+
+def test_running_trials_of_others_are_left_alone(tmp_path: Path):
+    with open_study("k", ["maximize"], tmp_path) as first:
+        first.ask()
+        with open_study("k", ["maximize"], tmp_path) as second:
+            assert [t.state for t in second.trials] == [TrialState.RUNNING]

@@ -1,0 +1,79 @@
+"""Every command of the README is run: the two set-up commands by CI, the others here."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from deploy.launch import free_port
+from tests.projects import ROOT, command, edit, environment, succeeds
+
+README = (ROOT / "README.md").read_text()
+CONSOLE = [
+    line.removeprefix("$ ").split("  #")[0].strip()
+    for block in re.findall(r"```console\n(.*?)```", README, flags=re.DOTALL)
+    for line in block.splitlines()
+    if line.startswith("$ ")
+]
+# Where each command of the README is run. `make run` is `refit run` after an installation.
+ELSEWHERE = {
+    "make run": "tests/flows/test_main_job.py",
+    "make test": ".ci/run",
+    ".venv/bin/refit run --as-of 2013-11-30": "tests/flows/test_main_job.py",
+}
+HERE = [
+    "refit init --data flowers.csv --target species",
+    "refit run",
+    "refit serve",
+    "curl -s localhost:3000/predict -H 'content-type: application/json' -d @row.json",
+]
+
+
+def test_each_command_is_run_somewhere():
+    assert sorted(CONSOLE) == sorted([*ELSEWHERE, *HERE])
+    for file in ELSEWHERE.values():
+        assert (ROOT / file).is_file()
+
+
+def test_files_that_the_readme_names_exist():
+    for name in re.findall(r"\]\(([^)#:]+)\)", README):
+        assert (ROOT / name).exists(), name
+
+
+@pytest.mark.flows
+@pytest.mark.timeout(600)
+def test_a_newcomers_csv_is_served(tmp_path: Path):
+    from sklearn.datasets import load_iris
+
+    bunch = load_iris(as_frame=True)
+    frame = bunch.frame.assign(species=bunch.frame["target"].map(dict(enumerate(bunch.target_names))))
+    frame.drop(columns="target").to_csv(tmp_path / "flowers.csv", index=False)
+    port = free_port()
+
+    succeeds(tmp_path, *shlex.split(HERE[0]))
+    edit(tmp_path / "params.yaml", serving__port=port)
+    assert "Promote" in succeeds(tmp_path, *shlex.split(HERE[1]))
+
+    row = bunch.frame.iloc[0].drop("target").to_dict()
+    (tmp_path / "row.json").write_text(json.dumps(row))
+    server = subprocess.Popen(shlex.split(HERE[2]), cwd=tmp_path, env=environment())
+    try:
+        ask = [word.replace("localhost:3000", f"127.0.0.1:{port}") for word in shlex.split(HERE[3])]
+        deadline = time.monotonic() + 90
+        while (done := command(tmp_path, *ask)).returncode != 0 and time.monotonic() < deadline:
+            time.sleep(0.5)
+        answer = json.loads(done.stdout)
+    finally:
+        server.terminate()
+        server.wait(30)
+    assert answer["decision"] == "setosa"
+    assert answer["model_version"] == "1"
+
+    for words in ("history", "doctor", "report", "verify 1", "prove-time"):
+        succeeds(tmp_path, "refit", *words.split())
