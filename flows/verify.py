@@ -108,5 +108,16 @@ def compare(package: Path, again: Path) -> tuple[bool, list[str]]:
     then, now = hash_tree(package), hash_tree(again)
     differ = sorted(name for name in {*then, *now} if then.get(name) != now.get(name))
     if differ:
-        return False, [f"!!  rebuild     differs in {some(differ, 6)}"]
+        lines = [f"!!  rebuild     differs in {some(differ, 6)}"]
+        receipts = [read_json(folder / "receipt.json") for folder in (package, again)]
+        return False, lines + [f"    in the receipts: {path}" for path in _differences(*receipts)][:8]
     return True, [f"ok  rebuild     {len(then)} files, every byte the same ({sha256(again / 'bundle.json')[:16]})"]
+
+
+def _differences(then: Any, now: Any, path: str = "") -> Iterator[str]:
+    """Paths at which two JSON trees differ."""
+    if isinstance(then, dict) and isinstance(now, dict):
+        for key in sorted({*then, *now}):
+            yield from _differences(then.get(key), now.get(key), f"{path}.{key}" if path else str(key))
+    elif then != now:
+        yield path

@@ -54,7 +54,7 @@ def first(found: dict[str, Any], n: int, metric: str, alpha: float, guards: list
             "metric": metric, "decided_by": found["decided_by"], "p": found["p"],
             "challenger": found["challenger"], "baseline": found["baseline"],
         },
-        "why": [f"One-sided p = {found['p']:.3g} by {found['tests'][found['decided_by']]['name']}, against {alpha:g}."],
+        "why": [f"One-sided p {'< 0.0001' if found['p'] < 1e-4 else '= ' + format(found['p'], '.3g')} by {found['tests'][found['decided_by']]['name']}, against {alpha:g}."],
         "warnings": [],
         "guardrails": guards,
         "state": state,

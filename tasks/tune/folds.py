@@ -86,7 +86,7 @@ def time_series(times: pd.Series, k: int, gap: int) -> Parts:
     """
     if times.isna().any():
         raise RefitError("tuning.split: time_series needs problem.prediction_time, and the rows have no time")
-    moments = times.to_numpy().astype("datetime64[us]").astype(np.int64)
+    moments = pd.to_datetime(times, utc=True).dt.as_unit("us").astype("int64").to_numpy()
     edges = np.quantile(np.sort(moments), np.linspace(0, 1, k + 2), method="higher")
     parts: Parts = []
     for i in range(1, k + 1):

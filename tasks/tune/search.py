@@ -225,20 +225,20 @@ class _Run:
         if what == "failed" or (what == "done" and not np.isfinite(content).all()):
             self._fail(worker, content if what == "failed" else "the metric is not a number")
             return
+        worker.trial = None
         if what == "pruned":
             self.study.tell(trial, state=TrialState.PRUNED)
         else:
             self.study.tell(trial, content)
             value = f"{self.objective.metric} {content[0]:.5g}"
             self.log(f"trial {trial.number + 1}: {value} with {_short(trial.params)}")
-        worker.trial = None
 
     def _fail(self, worker: Worker, reason: str) -> None:
-        worker.trial.set_user_attr("reason", reason[:200])
-        self.study.tell(worker.trial, state=TrialState.FAIL)
-        self.log(f"trial {worker.trial.number + 1}: not finished, {reason}")
+        trial, worker.trial = worker.trial, None
+        trial.set_user_attr("reason", reason[:200])
+        self.study.tell(trial, state=TrialState.FAIL)
         self.failures.append(reason)
-        worker.trial = None
+        self.log(f"trial {trial.number + 1}: not finished, {reason}")
 
     def found(self, reused: int) -> Found:
         complete = [t for t in finished(self.study) if t.state == TrialState.COMPLETE]

@@ -71,5 +71,5 @@ def test_impossible_folds_are_refused():
         make_folds(table, Tuning(split="group", group="teem"), 0)
     with pytest.raises(RefitError, match=r"tuning.folds: 5 folds, and 'team' has 4 values"):
         make_folds(table, Tuning(split="group", group="team", folds=5), 0)
-    with pytest.raises(RefitError, match="time_series needs problem.prediction_time"):
+    with pytest.raises(RefitError, match=r"time_series needs problem.prediction_time"):
         make_folds(replace(table, time=pd.Series([pd.NaT] * 300)), Tuning(split="time_series"), 0)
