@@ -188,12 +188,11 @@ def verify(
 @plainly
 def prove_time() -> None:
     """Check on your own tables that no feature uses anything that was not known at its row's prediction time."""
-    from importlib import import_module
+    from tasks.engine.prove import from_files
 
-    from tasks.params import load
-
-    proved = import_module("tasks.engine.prove").prove(load())
-    print(proved if isinstance(proved, str) else "\n".join(map(str, proved)))
+    findings = from_files()
+    print(findings)
+    raise SystemExit(0 if findings.ok else 1)
 
 
 @app.command(epilog="Example: refit report 2 3")

@@ -268,6 +268,7 @@ def approval(registered: Registered) -> str | None:
         reason: str
 
     _note(f"waiting for approval of version {registered.version} in the Prefect UI")
+    _tell("approval", "line", f"version {registered.version} waits for a person in the Prefect UI")
     answer = pause_flow_run(
         wait_for_input=Approval.with_initial_data(
             description=f"Promote version {registered.version} of {registered.model}?", name="", reason=""

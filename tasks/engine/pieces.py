@@ -96,7 +96,7 @@ def _own_columns(plan: Plan) -> set[str]:
     return used | {plan.time.column if plan.time else next(iter(plan.tables[plan.table].columns))}
 
 
-def _event_columns(plan: Plan, group: Group) -> list[str]:
+def event_columns(plan: Plan, group: Group) -> list[str]:
     """Columns of the asked table that the group needs: keys, times, values, and what settles ties."""
     table = plan.tables[group.table]
     used = {theirs for _, theirs in group.on} | {f.make["column"] for f in group.features if f.make["column"]}
@@ -105,7 +105,7 @@ def _event_columns(plan: Plan, group: Group) -> list[str]:
     return [c for c in table.columns if c in used]
 
 
-def _row_columns(plan: Plan, group: Group) -> list[str]:
+def row_columns(plan: Plan, group: Group) -> list[str]:
     used = {mine for mine, _ in group.on} | {t.column for t in (plan.time, plan.cap) if t}
     if sees_own(plan):
         used |= set(plan.tables[plan.table].key)
@@ -154,7 +154,7 @@ def _deal(path: Path, columns: list[str], key: list[str], spec: Table, folder: P
         writers: dict[int, Any] = {}
         for batch in _read(path, columns):
             frame = batch.to_pandas()
-            part = _hash(frame, key, spec) % np.uint64(parts)
+            part = key_hash(frame, key, spec) % np.uint64(parts)
             numbered = batch.append_column(ROW, pa.array(np.arange(start, start + len(batch))))
             start += len(batch)
             order = np.argsort(part, kind="stable")
@@ -168,7 +168,7 @@ def _deal(path: Path, columns: list[str], key: list[str], spec: Table, folder: P
                     writers[p].write_batch(piece)
 
 
-def _hash(frame: pd.DataFrame, key: list[str], spec: Table) -> np.ndarray:
+def key_hash(frame: pd.DataFrame, key: list[str], spec: Table) -> np.ndarray:
     total = np.zeros(len(frame), np.uint64)
     for column in key:
         values = frame[column]
@@ -197,7 +197,7 @@ def _compute_group(plan: Plan, group: Group, files: Mapping[str, Path], folder: 
     import pyarrow.parquet as pq
 
     folder.mkdir()
-    theirs, mine = _event_columns(plan, group), _row_columns(plan, group)
+    theirs, mine = event_columns(plan, group), row_columns(plan, group)
     events, asking = (pq.read_metadata(files[name]).num_rows for name in (group.table, plan.table))
     size = 8 * (events * (len(theirs) + COPIES) + asking * (len(mine) + COPIES + 2 * len(group.features)))
     parts = max(1, -(-size // (memory_mb * 1_000_000)))
@@ -231,7 +231,7 @@ def _nothing(plan: Plan, group: Group) -> pd.DataFrame:
     """An empty frame of the asked table's columns."""
     kinds = {"numeric": "float64", "boolean": "float64", "datetime": "datetime64[us, UTC]"}
     spec = plan.tables[group.table].columns
-    return pd.DataFrame({c: pd.Series([], dtype=kinds.get(spec[c], "str")) for c in _event_columns(plan, group)})
+    return pd.DataFrame({c: pd.Series([], dtype=kinds.get(spec[c], "str")) for c in event_columns(plan, group)})
 
 
 def _gather(path: Path, start: int, count: int) -> dict[str, Any]:

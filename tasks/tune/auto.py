@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from tasks.errors import RefitError
@@ -19,7 +20,7 @@ from tasks.families.auto import candidates
 from tasks.metrics import better
 from tasks.tune.objective import Objective
 from tasks.tune.search import Budget, Found, search, start_crew
-from tasks.tune.study import open_study
+from tasks.tune.study import FOLDER, open_study
 from tasks.tune.worker import Worker
 
 FIRST = 0.4  # share of the seconds for the first trial of every family
@@ -35,6 +36,7 @@ def search_families(
     pruner: str = "none",
     seed: int = 0,
     starts: list[dict[str, Any]] | None = None,
+    folder: Path = FOLDER,
     log: Callable[[str], None] = lambda line: None,
 ) -> Found:
     """Race the families that suit the problem; the parameters found name the winner as ``family``."""
@@ -65,6 +67,7 @@ def search_families(
                 pruner=pruner,
                 seed=seed,
                 crew=crew,
+                folder=folder,
                 file=file,
                 log=lambda line: log(f"{name}: {line}"),
             )
@@ -72,7 +75,7 @@ def search_families(
             log(f"{name}: left out: {error}")
 
     try:
-        with open_study(file, ["maximize"], file=file):
+        with open_study(file, ["maximize"], folder, file):
             pass  # makes the file, which takes a second that no family shall pay for
         for worker in start_crew(objective, budget, crew):
             worker.wait()

@@ -112,3 +112,41 @@ def test_without_a_worker_stages_run_here_and_say_so(project: Path, server: dict
     said, _ = refit(project, server, "run", "--plain")
     assert "warning: no worker of pool 'nobody-here' is alive; join runs here" in said
     assert "device of join: here" in said
+
+
+ASKING = """
+import flows.settings
+from prefect import flow
+from flows.retrain import approval
+from tasks.registry.tracking import Registered
+
+@flow(name="asking")
+def asking():
+    print("answer:", approval(Registered("toy", "4", "run", "ab" * 32)))
+
+asking()
+"""
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ({"promote": True, "name": "Ada", "reason": "looks right"}, "answer: Ada: looks right"),
+        ({"promote": False, "name": "Ada", "reason": "wait"}, "answer: None"),
+    ],
+)
+def test_a_person_is_asked_before_promotion(server: dict[str, str], answer: dict[str, object], said: str) -> None:
+    from prefect.client.orchestration import SyncPrefectClient
+
+    asking = subprocess.Popen([sys.executable, "-c", ASKING], env=server, stdout=subprocess.PIPE, text=True)
+    try:
+        with SyncPrefectClient(server["PREFECT_API_URL"]) as client:
+            deadline = time.monotonic() + 60
+            paused = []
+            while not paused and time.monotonic() < deadline:
+                time.sleep(0.5)
+                paused = [r for r in client.read_flow_runs() if r.state is not None and r.state.is_paused()]
+            client.resume_flow_run(paused[0].id, run_input=answer)
+        assert said in asking.communicate(timeout=60)[0]
+    finally:
+        asking.kill()

