@@ -12,13 +12,9 @@ of unfinished stages and repeats only those.
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
-import shlex
-import signal
 import subprocess
-import sys
 import threading
 import time
 from collections import deque
@@ -29,6 +25,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from flows.commands import Cancelled, StageFailed, end_group, end_orphans, environment, failure, own, words
 from tasks.errors import RefitError, nearest, some
 from tasks.files import write_text
 
@@ -37,20 +34,6 @@ if TYPE_CHECKING:
 
 Log = Callable[[str], None]
 How = Literal["unchanged", "restored", "ran"]
-MARK = "REFIT_WALK"  # in the environment of every process that a walk starts
-GRACE = 5.0  # seconds that a stage gets between a polite signal and a kill
-
-
-class StageFailed(RefitError):
-    """A stage's command failed. ``mistake``: it said so in plain words, and repeating it cannot help."""
-
-    def __init__(self, message: str, mistake: bool = False) -> None:
-        super().__init__(message)
-        self.mistake = mistake
-
-
-class Cancelled(RefitError):
-    """The walk was stopped."""
 
 
 @dataclass(frozen=True)
@@ -76,43 +59,6 @@ class Node:
     record: PipelineStage = field(repr=False)
 
 
-def words(cmd: str | list[str]) -> list[list[str]]:
-    """Split a stage's command(s) into arguments; shell operators are refused, since no shell runs them.
-
-    >>> words("python -m tasks.train 'my family'")
-    [['python', '-m', 'tasks.train', 'my family']]
-    >>> words("python a.py | tee log")
-    Traceback (most recent call last):
-        ...
-    tasks.errors.RefitError: dvc.yaml: cmd 'python a.py | tee log' uses the shell's '|'. Refit runs commands without \
-a shell; put the logic into the Python module that the stage runs.
-    """
-    commands = []
-    for line in cmd if isinstance(cmd, list) else cmd.splitlines():
-        lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
-        lexer.whitespace_split = True
-        for token in lexer:
-            if token and not token.strip("|&;<>()"):
-                raise RefitError(
-                    f"dvc.yaml: cmd {line!r} uses the shell's {token!r}. Refit runs commands without a shell; "
-                    "put the logic into the Python module that the stage runs."
-                )
-        commands.append(shlex.split(line))
-    return [c for c in commands if c]
-
-
-def environment(root: Path, stage: str) -> dict[str, str]:
-    """The environment of a stage's command: this interpreter first on the path, and what DVC itself sets."""
-    return {
-        **os.environ,
-        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
-        "PYTHONUNBUFFERED": "1",
-        "DVC_ROOT": str(root),
-        "DVC_STAGE": stage,
-        MARK: str(root),
-    }
-
-
 class Dag:
     """The stages of one project folder, opened through DVC.
 
@@ -128,7 +74,7 @@ class Dag:
         self._guard: Any = None
 
     def __enter__(self) -> Dag:
-        self._guard = _own(self.root)
+        self._guard = own(self.root)
         end_orphans(self.root)
         self._came_from = Path.cwd()
         os.chdir(self.root)  # DVC reads paths from here
@@ -329,7 +275,7 @@ class Dag:
             raise StageFailed(f"{name}: cannot run {command[0]!r}: {error.strerror}.", mistake=True) from None
         self._running[name] = process
         if self.cancelled.is_set():  # between the check above and the start
-            _end_group(process)
+            end_group(process)
         said: deque[str] = deque(maxlen=30)
         try:
             assert process.stdout is not None
@@ -338,19 +284,19 @@ class Dag:
                 log(said[-1])
             code = process.wait()
         except BaseException:
-            _end_group(process)
+            end_group(process)
             raise
         finally:
             self._running.pop(name, None)
         if self.cancelled.is_set():
             raise Cancelled(f"{name}: stopped; its unfinished outputs are removed before it runs again")
         if code:
-            raise _failure(name, code, list(said))
+            raise failure(name, code, list(said))
 
     def cancel(self) -> None:
         """Stop every running command with all its children, politely first; returns when they are gone."""
         self.cancelled.set()
-        ends = [threading.Thread(target=_end_group, args=(p,)) for p in list(self._running.values())]
+        ends = [threading.Thread(target=end_group, args=(p,)) for p in list(self._running.values())]
         for end in ends:
             end.start()
         for end in ends:
@@ -409,73 +355,6 @@ def _first(error: BaseException) -> str:
         cause = cause.__cause__
     text = " — ".join(parts)
     return text if len(text) <= 600 else text[:597] + "..."
-
-
-def _failure(name: str, code: int, said: list[str]) -> StageFailed:
-    """Turn a failed command into a message: a stage's own ``error:`` lines, or the last lines it printed."""
-    at = next((i for i in range(len(said) - 1, -1, -1) if said[i].startswith("error: ")), None)
-    if at is not None:
-        return StageFailed(f"{name}: " + "\n".join([said[at].removeprefix("error: "), *said[at + 1 :]]), mistake=True)
-    how = f"was killed by signal {-code}" if code < 0 else f"failed with exit code {code}"
-    hint = " (out of memory?)" if code in (-9, 137) else ""
-    last = "\n".join(f"  {line}" for line in said[-8:])
-    return StageFailed(f"{name}: the command {how}{hint}." + (f" Its last lines:\n{last}" if last else ""))
-
-
-def _end_group(process: subprocess.Popen[str]) -> None:
-    for number, seconds in ((signal.SIGINT, GRACE), (signal.SIGKILL, 60.0)):
-        try:
-            os.killpg(process.pid, number)
-        except ProcessLookupError:
-            return
-        try:
-            process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            continue
-    # The leader may be gone before its children: end what is left of the group.
-    try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
-
-
-def _own(root: Path) -> Any:
-    """Take the project's walk lock; the system releases it when this process ends, however it ends."""
-    folder = root / ".refit"
-    folder.mkdir(exist_ok=True)
-    file = open(folder / "walk.lock", "a+", encoding="utf-8")  # noqa: SIM115 - held until the walk ends
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.seek(0)
-        who = file.read().strip()
-        file.close()
-        raise RefitError(
-            f"{root}: another `refit run` is at work here (process {who or 'unknown'}). Wait for it, or stop it."
-        ) from None
-    file.truncate(0)
-    file.write(str(os.getpid()))
-    file.flush()
-    return file
-
-
-def end_orphans(root: Path) -> list[int]:
-    """Kill what an earlier, killed walk of this project left running, so that it writes nothing more.
-
-    Call only while holding the walk lock: then no other walk of this project is alive.
-    """
-    import psutil
-
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.pid != os.getpid() and process.environ().get(MARK) == str(root):
-                process.kill()
-                found.append(process)
-        except psutil.Error:
-            continue
-    psutil.wait_procs(found, timeout=10)
-    return [p.pid for p in found]
 
 
 def _mend_lock(root: Path) -> None:

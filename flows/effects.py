@@ -154,8 +154,7 @@ def finish(root: Path, found: Result, at_end: Standing, seconds: float) -> None:
     champion = History(root).champion(found.model)
     of = [found.key, tracking_uri(root), champion.number if champion else 0]
     value = {"of": of, "version": at_end.version, "champion": at_end.champion, "sentence": at_end.sentence}
-    value["seconds"] = round(seconds, 3)
-    write_json(root / DONE, value)
+    write_json(root / DONE, {**value, "seconds": round(seconds, 3)})
 
 
 def _reachable(root: Path) -> bool:

@@ -30,7 +30,8 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelling
 
 import tasks.stage  # noqa: F401  (quiet settings before Prefect)
-from flows.dag import Cancelled, Dag, Log, Node, StageFailed, environment, words
+from flows.commands import Cancelled, StageFailed, environment, words
+from flows.dag import Dag, Log, Node
 from tasks.errors import RefitError
 from tasks.params import Params, family_names
 

@@ -69,7 +69,9 @@ def dag(source: str) -> str:
 
     yaml, tree = _own_dag()
     tree.ca.comment = None
-    tree.yaml_set_start_comment("Written by `refit init`: the stages. `dvc repro` runs them, `refit run` walks this file.\n")
+    tree.yaml_set_start_comment(
+        "Written by `refit init`: the stages. `dvc repro` runs them, `refit run` walks this file.\n"
+    )
     for name, stage in tree["stages"].items():
         body = stage.get("do", stage)
         for at in reversed(range(len(body["deps"]))):

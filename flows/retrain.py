@@ -23,7 +23,8 @@ from prefect.states import Completed
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows import effects
-from flows.dag import Cancelled, Dag, Node, Outcome, StageFailed
+from flows.commands import Cancelled, StageFailed
+from flows.dag import Dag, Node, Outcome
 from flows.effects import Standing
 from tasks.errors import RefitError
 from tasks.params import Params, load

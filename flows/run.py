@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flows.commands import mark
 from flows.settings import settle
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 def run(root: Path, as_of: str | None, watcher: Watch | None) -> Standing | None:
     """Run the flow here and return where the registry stands; progress is told to ``watcher``."""
     settle(root, quiet=watcher is not None)
+    mark(root.resolve())
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
     from flows import retrain

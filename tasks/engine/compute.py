@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tasks.engine.exact import TooWide
 from tasks.engine.facts import HOUR, MISSING, Facts, Table, factorize, micros, never_sees_itself, numbers, series, zoned
 from tasks.engine.local import Index, IndexedWindow, Span, dense
 from tasks.engine.plan import Feature, Plan
@@ -78,6 +79,10 @@ def prediction_times(plan: Plan, rows: pd.DataFrame) -> np.ndarray:
 def compute(plan: Plan, tables: Mapping[str, pd.DataFrame], rows: pd.DataFrame) -> pd.DataFrame:
     """:meth:`Plan.compute`."""
     check_zones(plan, tables, rows)
+    if plan.children:
+        same = rows is tables.get(plan.table)
+        tables = {**tables, **child_tables(plan, tables)}
+        rows = tables[plan.table] if same else rows
     facts = prepare(plan, tables)
     t = prediction_times(plan, rows)
     by_time = np.argsort(t, kind="stable")
@@ -137,7 +142,9 @@ def rows_that_see_themselves(facts: Facts, encoder: Encoder, t: np.ndarray) -> n
     return np.flatnonzero(seen & (known < t) & (known != MISSING) & (event != MISSING))
 
 
-def leave_out_own(plan: Plan, tables: Mapping[str, pd.DataFrame], rows: pd.DataFrame, at: np.ndarray, block: Block) -> None:
+def leave_out_own(
+    plan: Plan, tables: Mapping[str, pd.DataFrame], rows: pd.DataFrame, at: np.ndarray, block: Block
+) -> None:
     """Compute the aggregates of such rows one by one, by the online engine, which leaves out their own event."""
     state = plan.start(tables)
     own = [f for g in groups(plan) if g.table == plan.table for f in g.features]
@@ -280,8 +287,18 @@ def group_features(group: Group, facts: Facts, index: Index, t: np.ndarray, put:
             if (column, span) not in windows:
                 windows[column, span] = IndexedWindow(index, index.column(column), span, part)
             primitive = parse_primitive(feature.make["primitive"])
-            value = primitive.compute(windows[column, span])
+            try:
+                value = primitive.compute(windows[column, span])
+            except TooWide as error:
+                raise too_wide(facts, column, error) from None
             put(feature, rows, as_feature(facts, feature, primitive, value, windows[column, span].t))
+
+
+def too_wide(facts: Facts, column: str, error: TooWide) -> RefitError:
+    """Say which values stand out: the largest and the smallest in size."""
+    size = np.abs(np.nan_to_num(facts.values(column)))
+    ends = {int(np.argmax(size)), int(np.argmin(np.where(size > 0, size, np.inf)))} if len(size) else set()
+    return RefitError(f"{facts.table.name}.{column}: {error}; look at rows {some(sorted(ends))}")
 
 
 def as_feature(facts: Facts, feature: Feature, primitive: Primitive, value: np.ndarray, t: np.ndarray) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from itertools import combinations, combinations_with_replacement
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +30,14 @@ def derive(params: p.Params) -> Plan:
         own = Table(own.name, columns, own.key, own.event_time, own.known_at, (*own.outcome, target.name))
         tables[problem.table] = own
     time = _time(problem.prediction_time)
+    children = _children(params, tables, own.name, time)
+    for name, child in children.items():
+        columns = {
+            **tables[name].columns,
+            **{f.name: "numeric" if f.kind == "numeric" else "categorical" for f in child.features},
+        }
+        tables[name] = replace(tables[name], columns=columns, outcome=(*tables[name].outcome, *child.names))
+    own = tables[own.name]
     made: list[Feature] = []
     made += _columns(own, features.columns, {target.name, target.column}, time)
     made += [_date(own, c, part) for c, parts in features.dates.items() for part in parts]
@@ -49,7 +59,73 @@ def derive(params: p.Params) -> Plan:
         features=tuple(made),
         time=time,
         target={"name": target.name, "column": target.column, "above": target.above},
+        children=children,
     )
+
+
+def _children(params: p.Params, tables: dict[str, Table], problem: str, time: Time | None) -> dict[str, Plan]:
+    """Depth 2: plans for the columns of history that are features of the events themselves.
+
+    ``planes.seats`` (a parent's column) and ``tailnum.mean(arr_delay, 7d)`` (an aggregate) are computed for each event
+    as of its own time, which is its prediction time in the problem's table and its event time in others, and never
+    after it became known.
+    """
+    children = {}
+    for name in dict.fromkeys(h.table for h in params.features.history):
+        table = tables[name]
+        wanted = [c for h in params.features.history if h.table == name for c in h.columns if c not in table.columns]
+        if not wanted:
+            continue
+        made = []
+        own_time = time if name == problem else table.event_time
+        for text in dict.fromkeys(wanted):
+            made.append(_inner(text, table, tables, params, own_time))
+        used = {name} | {f.make["table"] for f in made}
+        children[name] = Plan(
+            table=name,
+            tables={n: t for n, t in tables.items() if n in used},
+            features=tuple(made),
+            time=own_time,
+            cap=table.known_at or table.event_time,
+        )
+    return children
+
+
+def _inner(text: str, table: Table, tables: dict[str, Table], params: p.Params, time: Time | None) -> Feature:
+    """The feature of an event that a name stands for: ``table.column`` or ``key.primitive(column, window)``."""
+    from tasks.params import History, Lookup
+
+    where = f"features.history ({table.name}): column {text!r}"
+    aggregate = re.fullmatch(r"([^()]+)\.(\w+)\((?:(.+), )?([^,()]+)\)", text)
+    if aggregate:
+        by, primitive, inside, window = aggregate.groups()
+        column, _, argument = (inside or "").partition(", ")
+        primitive = f"{primitive}({argument})" if argument else primitive
+        past = History.model_validate(
+            {
+                "table": table.name,
+                "by": [by.split("+")],
+                "windows": [window],
+                "count": not inside,
+                "columns": {column: [primitive]} if inside else {},
+            }
+        )
+        for key in by.split("+"):
+            table.kind(key, where)
+        return _history(table, table, past, time, where)[0]
+    there, _, column = text.partition(".")
+    if there not in tables or not column:
+        raise RefitError(
+            f"{where} is neither a column, nor table.column, nor an aggregate." + nearest(text, table.columns)
+        )
+    known = next(
+        (look.on for look in params.features.lookups if look.table == there and set(look.on) <= set(table.columns)),
+        None,
+    )
+    on = known or {k: k for k in tables[there].key if k in table.columns}
+    if not on:
+        raise RefitError(f"{where}: {table.name!r} has none of the key columns of {there!r}")
+    return _lookup(table, tables[there], Lookup(table=there, on=on, columns=(column,)), time)[0]
 
 
 def _table(name: str, spec: p.Table) -> Table:
@@ -115,7 +191,9 @@ def _lookup(own: Table, there: Table, look: p.Lookup, time: Time | None) -> list
             raise RefitError(f"{where}: column {column!r} is of kind {kind}")
         says = f"{column} of the row of {there.name} with the same {', '.join(look.on.values())}"
         if there.event_time:
-            says += ", the newest one known before the prediction time" + (f", at most {look.within} old" if look.within else "")
+            says += ", the newest one known before the prediction time" + (
+                f", at most {look.within} old" if look.within else ""
+            )
         if kind == "datetime":
             says += ", as hours before the prediction time"
         make = {
@@ -202,7 +280,9 @@ def _transforms(own: Table, wanted: dict[str, str], made: list[Feature]) -> list
             raise RefitError(f"features.transforms.{name}: {error}") from None
         for used in expression.names:
             if used in own.outcome:
-                raise RefitError(f"features.transforms.{name}: {used!r} is an outcome of the row itself, and would leak")
+                raise RefitError(
+                    f"features.transforms.{name}: {used!r} is an outcome of the row itself, and would leak"
+                )
             if used not in kinds:
                 raise RefitError(
                     f"features.transforms.{name}: {used!r} is neither a feature nor a column of {own.name!r}."
@@ -221,7 +301,10 @@ def _polynomial(wanted: p.Polynomial, made: list[Feature]) -> list[Feature]:
     for column in wanted.columns:
         if kinds.get(column) != "numeric":
             found = f"is {kinds[column]}" if column in kinds else "is not a feature"
-            raise RefitError(f"features.polynomial.columns: {column!r} {found}; numeric features are needed." + nearest(column, kinds))
+            raise RefitError(
+                f"features.polynomial.columns: {column!r} {found}; numeric features are needed."
+                + nearest(column, kinds)
+            )
     choose = combinations if wanted.interaction_only else combinations_with_replacement
     result = []
     for degree in range(2, wanted.degree + 1):

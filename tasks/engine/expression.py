@@ -160,10 +160,14 @@ def _compiled(text: str) -> tuple[Callable[[Mapping[str, Array]], Array], tuple[
                     raise refuse(f"function {name!r} is not known.{hint}")
                 function, fewest, most = FUNCTIONS[name]
                 if not fewest <= len(args) <= most:
-                    raise refuse(f"{name} takes {fewest}{'' if most == fewest else ' or more'} arguments, not {len(args)}")
+                    raise refuse(
+                        f"{name} takes {fewest}{'' if most == fewest else ' or more'} arguments, not {len(args)}"
+                    )
                 parts = [build(a) for a in args]
                 return lambda v: function(*(p(v) for p in parts))
-        raise refuse(f"{ast.unparse(node) if isinstance(node, ast.expr) else type(node).__name__!r} is not allowed here")
+        raise refuse(
+            f"{ast.unparse(node) if isinstance(node, ast.expr) else type(node).__name__!r} is not allowed here"
+        )
 
     return build(tree.body), tuple(names)
 

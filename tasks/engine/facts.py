@@ -36,9 +36,7 @@ class Table:
 
     def kind(self, column: str, where: str) -> str:
         if column not in self.columns:
-            raise RefitError(
-                f"{where}: table {self.name!r} has no column {column!r}." + nearest(column, self.columns)
-            )
+            raise RefitError(f"{where}: table {self.name!r} has no column {column!r}." + nearest(column, self.columns))
         return self.columns[column]
 
 
@@ -58,9 +56,7 @@ def numbers(values: pd.Series, column: str, table: str) -> np.ndarray:
     try:
         result = values.to_numpy(dtype=np.float64, na_value=np.nan)
     except (TypeError, ValueError):
-        raise RefitError(
-            f"{table}.{column}: expected numbers, found {some(values.dropna().unique()[:3], 3)}"
-        ) from None
+        raise RefitError(f"{table}.{column}: expected numbers, found {some(values.dropna().unique()[:3], 3)}") from None
     infinite = np.flatnonzero(np.isinf(result))
     if len(infinite):
         raise RefitError(
@@ -110,7 +106,9 @@ def factorize(parts: Sequence[pd.Series], kind: str, column: str, table: str) ->
         whole = texts[0] if len(texts) == 1 else pd.concat(texts, ignore_index=True)
     codes, categories = pd.factorize(whole, sort=True)
     ends = np.cumsum([len(p) for p in parts])
-    return np.split(codes.astype(np.int64), ends[:-1]), np.asarray(categories, dtype=object if kind != "numeric" else None)
+    return np.split(codes.astype(np.int64), ends[:-1]), np.asarray(
+        categories, dtype=object if kind != "numeric" else None
+    )
 
 
 @dataclass
@@ -182,7 +180,11 @@ class Facts:
         """Order events of one moment by content: by the table's key, or by all its columns."""
         e, k = event[order], known[order]
         same = (e[1:] == e[:-1]) & (k[1:] == k[:-1])
-        tied = np.flatnonzero(np.append(same, False) | np.insert(same, 0, False)) if len(order) > 1 else []
+        tied: np.ndarray = (
+            np.flatnonzero(np.append(same, False) | np.insert(same, 0, False))
+            if len(order) > 1
+            else np.zeros(0, np.int64)
+        )
         if not len(tied):
             return order
         members = order[tied]

@@ -51,7 +51,9 @@ class History:
     def column(self, name: str) -> np.ndarray:
         return self.values[self.names[name], : self.size]
 
-    def add(self, event: int, known: int, row: int, values: Sequence[float], before: Callable[[int, int], bool]) -> None:
+    def add(
+        self, event: int, known: int, row: int, values: Sequence[float], before: Callable[[int, int], bool]
+    ) -> None:
         """Put one event in its place; ``before(a, b)``: whether store row a comes before b by content."""
         at = self.size
         while at and (event, known) <= (self.times[0, at - 1], self.times[1, at - 1]):
@@ -169,7 +171,7 @@ class Slice:
 
 
 def _present(column: Any) -> Exact:
-    return column.present()  # type: ignore[no-any-return]
+    return column.present()
 
 
 @dataclass

@@ -32,9 +32,7 @@ def compiled() -> dict[str, Callable[..., Any]]:
     return {"first_at": loops.first_at, "sliding_max": loops.sliding_max}
 
 
-def first_at(
-    starts: np.ndarray, times: np.ndarray, row_starts: np.ndarray, t: np.ndarray, shift: int
-) -> np.ndarray:
+def first_at(starts: np.ndarray, times: np.ndarray, row_starts: np.ndarray, t: np.ndarray, shift: int) -> np.ndarray:
     """For each row, the position of the first event of its key at or after ``t - shift`` (int64).
 
     ``times`` are int64, sorted within the key segments that ``starts`` (keys + 1) delimits; ``t`` likewise within

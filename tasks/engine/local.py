@@ -333,7 +333,7 @@ def _values(column: Any) -> Exact:
 
 
 def _present(column: Any) -> Exact:
-    return column.present()  # type: ignore[no-any-return]
+    return column.present()
 
 
 class IndexedWindow:

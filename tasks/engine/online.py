@@ -14,8 +14,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tasks.engine.compute import Group, check_unique, child_tables, groups, in_hours, prepare, sees_own
-from tasks.engine.facts import MISSING, Facts, Table, micros, numbers
+from tasks.engine.compute import (
+    Group,
+    check_unique,
+    child_tables,
+    groups,
+    in_hours,
+    prediction_times,
+    prepare,
+    sees_own,
+)
+from tasks.engine.exact import TooWide
+from tasks.engine.facts import MISSING, Facts, Table, numbers
 from tasks.engine.history import History, HistoryWindow, View, code_of, nan_last
 from tasks.engine.local import Span, sort_by_code
 from tasks.engine.plan import Feature, Plan
@@ -82,7 +92,7 @@ class Asked:
 class OneRow:
     """A mapping as the source of a row's own columns; checks what it hands out."""
 
-    def __init__(self, table: Table, row: Mapping[str, Any]):
+    def __init__(self, table: Table, row: Mapping[Any, Any]):
         self.table, self.row = table, row
 
     def _value(self, column: str) -> Any:
@@ -118,7 +128,9 @@ def moment(value: Any, column: str, table: str) -> int:
         try:
             value = datetime.fromisoformat(value)
         except ValueError:
-            raise RefitError(f"{table}.{column}: expected a moment such as 2013-10-31T18:00:00Z, found {value!r}") from None
+            raise RefitError(
+                f"{table}.{column}: expected a moment such as 2013-10-31T18:00:00Z, found {value!r}"
+            ) from None
     if isinstance(value, np.datetime64):
         return int(value.astype("M8[us]").view(np.int64))
     if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
@@ -142,7 +154,10 @@ class State:
         self.own_visible = sees_own(plan)
         self.children = {name: child.start(tables) for name, child in plan.children.items()}
         self._latest_inner: dict[str, int] = {}
-        self._frames: dict[str, list[pd.DataFrame]] = {name: [tables[name]] for name in plan.children}
+        kept = {name for child in plan.children.values() for name in child.tables} | (
+            set(plan.tables) if plan.children else set()
+        )
+        self._frames = {name: tables[name] for name in kept}
         self._build({**tables, **child_tables(plan, tables)})
 
     def _build(self, tables: Mapping[str, pd.DataFrame]) -> None:
@@ -159,10 +174,15 @@ class State:
             store = self.stores[name] = Store(table.table, wanted)
             self._fill(store, table)
             for group in here:
-                columns = list(dict.fromkeys(f.make["column"] for f in group.features if f.make["op"] == "aggregate" and f.make["column"]))
+                columns = list(
+                    dict.fromkeys(
+                        f.make["column"] for f in group.features if f.make["op"] == "aggregate" and f.make["column"]
+                    )
+                )
                 self.asked.append(self._histories(Asked(group, columns), table, store))
         for name in plan.children:
-            self._latest_inner[name] = int(plan.children[name].time_of(facts[name].frame).max(initial=MISSING))
+            latest = prediction_times(plan.children[name], facts[name].frame).max(initial=MISSING)
+            self._latest_inner[name] = int(latest)
         self._tasks = self._plan_tasks()
 
     def _fill(self, store: Store, facts: Facts) -> None:
@@ -197,7 +217,7 @@ class State:
         times = np.stack([facts.event[order], facts.known[order], order])
         columns = [facts.values(c)[order] for c in asked.names]
         values = np.stack(columns) if columns else np.zeros((0, len(order)))
-        ends = np.append(np.flatnonzero(np.diff(codes[order])) + 1, len(order)) if len(order) else []
+        ends = (np.flatnonzero(np.diff(codes[order])) + 1).tolist() + ([len(order)] if len(order) else [])
         start = 0
         for end in ends:
             key = self._key(store, int(order[start]), asked.group.on)
@@ -210,7 +230,9 @@ class State:
         key = tuple(store.values[column][row] for _, column in on)
         return key[0] if len(key) == 1 else key
 
-    def _plan_tasks(self) -> list[tuple[str, list[tuple[int, list[int]]], list[tuple[Primitive, list[tuple[int, Feature]]]]]]:
+    def _plan_tasks(
+        self,
+    ) -> list[tuple[str, list[tuple[int, list[int]]], list[tuple[Primitive, list[tuple[int, Feature]]]]]]:
         """For each column: which groups and windows are asked, and which primitive fills which feature from which of them."""
         tasks: dict[tuple[str, str], dict[str, list[tuple[int, int, Feature]]]] = {}
         for g, asked in enumerate(self.asked):
@@ -232,7 +254,7 @@ class State:
             tidy.append((column, list(by_group.items()), found))
         return tidy
 
-    def compute_row(self, row: Mapping[str, Any]) -> dict[str, Any]:
+    def compute_row(self, row: Mapping[Any, Any]) -> dict[str, Any]:
         """Features by name: float, text, or NaN where missing. ``row`` maps column names to plain values.
 
         Moments may be datetimes, ISO texts or whole µs. Raises :class:`RefitError` for a column that lacks or is wrong.
@@ -249,16 +271,23 @@ class State:
             history = asked.keys.get(self._row_key(source, asked.group.on, table)) if static or t != MISSING else None
             own = without if asked.group.table == plan.table else None
             moment = 1 if static else t
-            places = [history.places(s, moment, own) for s in asked.spans] if history else [slice(0, 0)] * len(asked.spans)
+            places = (
+                [history.places(s, moment, own) for s in asked.spans] if history else [slice(0, 0)] * len(asked.spans)
+            )
             views.append((history, places))
             for feature, s in asked.counts:
                 found[feature.name] = np.array([_size(places[s])], np.float64)
             for feature, s in asked.lookups:
                 found[feature.name] = self._looked_up(asked, feature, history, places[s], t)
         for column, slots, primitives in self._tasks:
-            window = HistoryWindow([View(views[g][0], t, [views[g][1][s] for s in spans]) for g, spans in slots], column)
+            window = HistoryWindow(
+                [View(views[g][0], t, [views[g][1][s] for s in spans]) for g, spans in slots], column
+            )
             for primitive, features in primitives:
-                result = primitive.compute(window)
+                try:
+                    result = primitive.compute(window)
+                except TooWide as error:
+                    raise RefitError(f"{features[0][1].make['table']}.{column}: {error}") from None
                 for i, feature in features:
                     found[feature.name] = self._shown(feature, primitive, result[i : i + 1], t)
         made = finish(plan, source, found)
@@ -301,7 +330,11 @@ class State:
         if not numeric:
             return nothing if value is None else [value]
         result = np.array([value])
-        return in_hours(result, "moment", np.array([t])) if store.table.columns[feature.make["column"]] == "datetime" else result
+        return (
+            in_hours(result, "moment", np.array([t]))
+            if store.table.columns[feature.make["column"]] == "datetime"
+            else result
+        )
 
     def _shown(self, feature: Feature, primitive: Primitive, value: np.ndarray, t: int) -> Any:
         store, column = self.stores[feature.make["table"]], feature.make["column"]
@@ -317,14 +350,15 @@ class State:
         An event whose key is already there replaces nothing: duplicated keys are refused, as are events known before
         they happened and infinite values. Nothing is taken in where anything is refused.
         """
-        if table not in self.stores:
+        inner = any(table in child.plan.tables for child in self.children.values())
+        if table not in self.stores and not inner:
             if table in self.plan.tables:
                 return
             raise RefitError(f"update: {table!r} is not a table of the plan." + nearest(table, self.plan.tables))
         frame = self._frame(table, events)
         if frame.empty:
             return
-        if table in self.children or any(table in c.stores for c in self.children.values()):
+        if inner:
             self._update_with_children(table, frame)
         else:
             self._take_in(table, frame)
@@ -400,8 +434,10 @@ class State:
             empty = History(asked.names, np.zeros((3, 0), np.int64), np.zeros((len(asked.names), 0)), store.names)
             history = asked.keys[key] = empty
         values = [
-            np.nan if (v := store.values[c][row]) is None
-            else float(code_of(store.names[c], store.places[c], v)) if c in store.names
+            np.nan
+            if (v := store.values[c][row]) is None
+            else float(code_of(store.names[c], store.places[c], v))
+            if c in store.names
             else v
             for c in asked.names
         ]
@@ -416,17 +452,33 @@ class State:
         return facts.values(column).tolist()
 
     def _update_with_children(self, table: str, frame: pd.DataFrame) -> None:
-        """Depth 2: the events' own features are computed as they arrive.
+        """Depth 2: the events' own features are computed as the events arrive.
 
-        Where facts arrive later than an event whose features they belong to, those are made anew from all events.
+        Where facts arrive that were known before an event whose features are computed already, those are made anew from
+        all events.
         """
-        plan = self.plan
         for child in self.children.values():
             if table in child.plan.tables:
                 child.update(table, frame)
-        self._frames.setdefault(table, []).append(frame)
-        frames = {name: pd.concat(parts, ignore_index=True) for name, parts in self._frames.items()}
-        raise NotImplementedError(f"{plan.table} {len(frames)}")
+        self._frames[table] = pd.concat([self._frames[table], frame], ignore_index=True)
+        child_plan = self.plan.children.get(table)
+        earliest = Facts(self.plan_tables(table), frame).known
+        earliest = earliest[earliest != MISSING]
+        if len(earliest) and int(earliest.min()) < max(self._latest_inner.values()):
+            self._build({**self._frames, **child_tables(self.plan, self._frames)})
+            return
+        if child_plan:
+            state = self.children[table]
+            made = pd.DataFrame([state.compute_row(r) for r in frame.to_dict("records")], index=frame.index)
+            latest = int(prediction_times(child_plan, frame).max(initial=MISSING))
+            self._latest_inner[table] = max(self._latest_inner[table], latest)
+            frame = pd.concat([frame, made], axis=1)
+        if table in self.stores:
+            self._take_in(table, frame)
+
+    def plan_tables(self, name: str) -> Table:
+        """A table as the children see it, without columns of their making."""
+        return next((c.tables[name] for c in self.plan.children.values() if name in c.tables), self.plan.tables[name])
 
 
 def _size(places: slice | np.ndarray) -> int:
@@ -442,6 +494,3 @@ def _plain(source: OneRow, column: str, kind: str) -> Any:
         whole = moment(source._value(column), column, source.table.name)
         return None if whole == MISSING else float(whole)
     return float(source.number(column)[0])
-
-
-__all__ = ["State", "micros"]

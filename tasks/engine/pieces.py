@@ -267,7 +267,9 @@ def _check_keys(plan: Plan, files: Mapping[str, Path]) -> None:
                 f"SELECT {names} FROM read_parquet(?) GROUP BY {names} HAVING count(*) > 1 LIMIT 8", [str(files[name])]
             ).fetchall()
         if found:
-            raise RefitError(f"{name}: the keys ({', '.join(key)}) {some(found)} occur more than once; keys must be unique")
+            raise RefitError(
+                f"{name}: the keys ({', '.join(key)}) {some(found)} occur more than once; keys must be unique"
+            )
 
 
 def _with_child(child: Plan, files: Mapping[str, Path], name: str, folder: Path, memory_mb: int) -> Path:

@@ -71,7 +71,9 @@ class Plan:
         from tasks.errors import RefitError
 
         if value.get("format", FORMAT) != FORMAT:
-            raise RefitError(f"plan: format {value.get('format')!r} is not {FORMAT}; make the package anew with this Refit")
+            raise RefitError(
+                f"plan: format {value.get('format')!r} is not {FORMAT}; make the package anew with this Refit"
+            )
         time = {k: Time(**value[k]) if value.get(k) else None for k in ("time", "cap")}
         return cls(
             table=value["table"],
@@ -108,7 +110,7 @@ class Plan:
 
         return State(self, tables)
 
-    def compute_row(self, row: Mapping[str, Any], state: State) -> dict[str, Any]:
+    def compute_row(self, row: Mapping[Any, Any], state: State) -> dict[str, Any]:
         """Features of one row, by name; the same bits as :meth:`compute` over the same facts."""
         return state.compute_row(row)
 

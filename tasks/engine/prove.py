@@ -150,7 +150,7 @@ def _changed(a: pd.DataFrame, b: pd.DataFrame) -> dict[str, int]:
         if x.dtype == np.float64 and y.dtype == np.float64:
             differ = (x != y) & ~(np.isnan(x) & np.isnan(y))
         else:
-            differ = (a[name].astype(object).fillna("\0").to_numpy() != b[name].astype(object).fillna("\0").to_numpy())
+            differ = a[name].astype(object).fillna("\0").to_numpy() != b[name].astype(object).fillna("\0").to_numpy()
         if np.any(differ):
             places[str(name)] = int(np.flatnonzero(differ)[0])
     return places

@@ -123,7 +123,11 @@ def declared_times(tables: Mapping[str, pd.DataFrame], plan: Plan, rows: pd.Data
         facts = Facts(spec, tables[name])
         there = (facts.known != MISSING) & (facts.event != MISSING)
         for column, kind in spec.columns.items():
-            if kind != "datetime" or column not in tables[name].columns or (name == plan.table and column not in spec.outcome):
+            if (
+                kind != "datetime"
+                or column not in tables[name].columns
+                or (name == plan.table and column not in spec.outcome)
+            ):
                 continue
             moment = micros(series(tables[name], column, name), column, name)
             late = there & (moment != MISSING) & (moment > facts.known)
@@ -159,7 +163,7 @@ def encoded_targets(
         means = means[means["count"] >= 5].reset_index()
         both = means.merge(tables[make["table"]][[*theirs, make["column"]]], left_on=mine, right_on=theirs)
         if len(both) >= FEWEST // 2 and both[make["column"]].nunique() > 2 and both["mean"].nunique() > 2:
-            r = both[["mean", make["column"]]].corr(method="spearman").iloc[0, 1]
+            r = float(both["mean"].corr(both[make["column"]], method="spearman"))
             if abs(r) >= ENCODED:
                 why = f"it follows its key's mean target over all rows (rank correlation {r:.3f})"
                 found.append(Finding("encoded target", feature.name, why))
@@ -168,7 +172,7 @@ def encoded_targets(
 
 def overlaps(plan: Plan, rows: pd.DataFrame, split: np.ndarray, target: np.ndarray) -> list[Finding]:
     """Rows of test that are in training too: by key, or as copies; and training labels known only after test begins."""
-    found = []
+    found: list[Finding] = []
     own = plan.tables[plan.table]
     train, test = rows[split == "train"], rows[split == "test"]
     if not len(train) or not len(test):

@@ -60,7 +60,11 @@ def session(master: str = "local[2]") -> SparkSession:
 
 
 def compute_spark(
-    plan: Plan, tables: Mapping[str, pd.DataFrame], rows: pd.DataFrame, spark: SparkSession | None = None, parts: int = 8
+    plan: Plan,
+    tables: Mapping[str, pd.DataFrame],
+    rows: pd.DataFrame,
+    spark: SparkSession | None = None,
+    parts: int = 8,
 ) -> pd.DataFrame:
     """:meth:`Plan.compute` by Spark; ``parts`` is into how many the keys are dealt. Starts a session where none is given."""
     own = spark is None
@@ -69,9 +73,9 @@ def compute_spark(
         tables = {**tables, **child_tables(plan, tables)}
         found: dict[str, Any] = {}
         for group in groups(plan):
-            made = _group(plan, group, tables[group.table], rows, spark, parts)
+            part = _group(plan, group, tables[group.table], rows, spark, parts)
             for feature in group.features:
-                found[feature.name] = made[feature.name].to_numpy()
+                found[feature.name] = part[feature.name].to_numpy()
         made = finish(plan, Rows(plan.tables[plan.table], rows), found)
         columns = {
             f.name: np.asarray(made[f.name], dtype=np.float64)
@@ -98,9 +102,7 @@ def _group(
     kinds = {f.name: f.kind for f in group.features}
     names = {f.name: f"f{i}" for i, f in enumerate(group.features)}  # Spark dislikes dots and backticks in names
     fields = [T.StructField(ROW, T.LongType())]
-    fields += [
-        T.StructField(names[n], T.DoubleType() if k == "numeric" else T.StringType()) for n, k in kinds.items()
-    ]
+    fields += [T.StructField(names[n], T.DoubleType() if k == "numeric" else T.StringType()) for n, k in kinds.items()]
     schemas = events[theirs].iloc[:0], rows[mine].iloc[:0]
 
     def work(event_part: pd.DataFrame, row_part: pd.DataFrame) -> pd.DataFrame:

@@ -20,7 +20,7 @@ EVERY = 10  # rounds between looks at the validation rows
 
 def space(kind: str, rows: int, columns: int) -> Space:
     return {
-        "learning_rate": Number(0.02, 0.3, 0.1, log=True),
+        "learning_rate": Number(0.05 if rows > 20_000 else 0.02, 0.3, 0.1, log=True),
         "max_leaf_nodes": whole(7, 63, 31, log=True, limits=(2, 1e6)),
         "min_samples_leaf": whole(5, max(10, min(200, rows // 20)), 40 if rows > 5000 else 10, log=True),
         "l2_regularization": Number(1e-3, 30, 1.0, log=True),

@@ -20,7 +20,7 @@ EVERY = 10  # rounds between looks at the validation rows
 
 def space(kind: str, rows: int, columns: int) -> Space:
     return {
-        "learning_rate": Number(0.02, 0.3, 0.1, log=True),
+        "learning_rate": Number(0.05 if rows > 20_000 else 0.02, 0.3, 0.1, log=True),
         "max_depth": whole(3, 10, 6),
         "min_child_weight": Number(0.5, max(2.0, min(100.0, rows / 200)), 10 if rows > 5000 else 1, log=True),
         "subsample": Number(0.5, 1.0, 0.8, limits=(0.05, 1.0)),

@@ -29,7 +29,12 @@ def main() -> None:
     stage.log(f"{len(plan.features)} features for {len(rows):,} rows of {plan.table}")
 
     began = time.perf_counter()
-    features = plan.compute(tables, rows)
+    if params.features.engine == "spark":
+        from tasks.engine.spark import compute_spark
+
+        features = compute_spark(plan, tables, rows)
+    else:
+        features = plan.compute(tables, rows)
     stage.log(f"computed in {time.perf_counter() - began:.1f} s")
 
     y, classes = encode_target(rows[params.problem.target.name], params.problem)

@@ -13,7 +13,9 @@ from tasks.params import Duration, Split
 Assigned = tuple[np.ndarray, dict[str, Any]]
 
 
-def by_time(time: pd.Series, known: pd.Series, labelled: np.ndarray, split: Split, as_of: pd.Timestamp | None) -> Assigned:
+def by_time(
+    time: pd.Series, known: pd.Series, labelled: np.ndarray, split: Split, as_of: pd.Timestamp | None
+) -> Assigned:
     """Test are the rows of the last ``split.test`` before ``as_of``, valid those of ``split.valid`` before them.
 
     A row without a label is ``pending``, and so is a train or valid row whose label was known only at or after the

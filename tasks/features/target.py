@@ -20,7 +20,9 @@ def encode_target(values: pd.Series, problem: Problem) -> tuple[np.ndarray, list
         try:
             y = values.to_numpy(dtype=np.float64, na_value=np.nan)
         except (TypeError, ValueError):
-            raise RefitError(f"problem.kind: regression needs a numeric target, and {name!r} holds {some(values[:3])}") from None
+            raise RefitError(
+                f"problem.kind: regression needs a numeric target, and {name!r} holds {some(values[:3])}"
+            ) from None
         if np.isinf(y).any():
             raise RefitError(f"target {name!r} is infinite in rows {some(np.flatnonzero(np.isinf(y)).tolist())}")
         return y, []
@@ -34,12 +36,16 @@ def encode_target(values: pd.Series, problem: Problem) -> tuple[np.ndarray, list
         )
     if problem.kind == "binary":
         if len(classes) > 2:
-            raise RefitError(f"problem.kind: binary, but target {name!r} has {len(classes)} classes: {some(classes)}. Set kind: multiclass")
+            raise RefitError(
+                f"problem.kind: binary, but target {name!r} has {len(classes)} classes: {some(classes)}. Set kind: multiclass"
+            )
         positive = problem.target.positive
         if positive is not None:
             text = _text(positive)
             if text not in classes:
-                raise RefitError(f"problem.target.positive: {text!r} is not one of {some(classes)}." + nearest(text, classes))
+                raise RefitError(
+                    f"problem.target.positive: {text!r} is not one of {some(classes)}." + nearest(text, classes)
+                )
             if classes[1] != text:
                 classes, ordered = classes[::-1], ordered[::-1]
     index = {v: i for i, v in enumerate(ordered)}

@@ -84,6 +84,8 @@ def search_families(
         for name in names:
             # Up to half of what is left of the first round: a quick family leaves more to the slow ones.
             share = max(0.5 * (first - time.monotonic()), 0.1 * budget.seconds)
+            if not founds:  # there must be an answer at all
+                share = end - time.monotonic()
             if founds and time.monotonic() > first:
                 log(f"{name}: not tried, the first round's time is over")
                 continue

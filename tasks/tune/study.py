@@ -9,6 +9,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -50,11 +51,7 @@ def open_study(
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / f"{key}.lock", "a") as lock:
         alone = _locked(lock)
-        storage = optuna.storages.RDBStorage(
-            url or f"sqlite:///{folder / f'{file or key}.db'}",
-            engine_kwargs={} if url else {"connect_args": {"timeout": 60}},
-            heartbeat_interval=30 if url else None,
-        )
+        storage = _storage(url or f"sqlite:///{(folder / f'{file or key}.db').absolute()}", bool(url))
         study = optuna.create_study(storage=storage, study_name=key, directions=directions, load_if_exists=True)
         if url:
             optuna.storages.fail_stale_trials(study)
@@ -63,6 +60,16 @@ def open_study(
             fcntl.flock(lock, fcntl.LOCK_SH)  # others may join now, and will find nothing to put back
         yield study
         storage.remove_session()
+
+
+@cache
+def _storage(url: str, shared: bool) -> optuna.storages.RDBStorage:
+    """A connection, kept for the process: opening one checks the tables' version, which takes up to a second."""
+    return optuna.storages.RDBStorage(
+        url,
+        engine_kwargs={} if shared else {"connect_args": {"timeout": 60}},
+        heartbeat_interval=30 if shared else None,
+    )
 
 
 def _locked(lock: IO[str]) -> bool:

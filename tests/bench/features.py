@@ -67,7 +67,9 @@ def duckdb_seconds(plan_names: tuple[str, ...], flights: pd.DataFrame, ours: pd.
     con.execute(query)
     seconds = time.perf_counter() - began
     theirs = con.execute("SELECT * FROM result ORDER BY place").df()
-    keyed = flights["tailnum"].notna().to_numpy()  # SQL puts rows without a key into one partition; here they match nothing
+    keyed = (
+        flights["tailnum"].notna().to_numpy()
+    )  # SQL puts rows without a key into one partition; here they match nothing
     for name in plan_names:
         x, y = ours[name].to_numpy()[keyed], theirs[name].to_numpy(dtype=float)[keyed]
         if not np.allclose(x, y, rtol=1e-6, atol=1e-6, equal_nan=True):

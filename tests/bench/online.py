@@ -63,7 +63,9 @@ def hard_world(n: int, seed: int) -> dict[str, pd.DataFrame]:
             "pid": np.arange(m, dtype=float),
             "who": pd.Series(frequent[:m], dtype="str"),
             "since": pd.Series(since).astype("datetime64[us, UTC]"),
-            "told": pd.Series(since + pd.to_timedelta(rng.choice([0, 0, 3], m), unit="h")).astype("datetime64[us, UTC]"),
+            "told": pd.Series(since + pd.to_timedelta(rng.choice([0, 0, 3], m), unit="h")).astype(
+                "datetime64[us, UTC]"
+            ),
             "price": rng.normal(0, 1, m),
             "label": pd.Series(rng.choice(["lo", "hi"], m), dtype="str"),
         }

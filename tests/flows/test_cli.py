@@ -58,7 +58,7 @@ def test_init_makes_a_project(tmp_path: Path) -> None:
     assert "t.csv" in dag
     assert (tmp_path / ".dvc" / "config").exists()
     assert all((tmp_path / "data" / name / "README.md").exists() for name in ("context", "champion", "expectations"))
-    with pytest.raises(RefitError, match="is there already. Use --force"):
+    with pytest.raises(RefitError, match=r"is there already\. Use --force"):
         list(create(tmp_path, tmp_path / "t.csv", "y", force=False))
 
 

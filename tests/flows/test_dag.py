@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from dvc.utils.serialize import load_yaml
 
-from flows.dag import Cancelled, Dag, Outcome, StageFailed, words
+from flows.commands import Cancelled, StageFailed, words
+from flows.dag import Dag, Outcome
 from tasks.errors import RefitError
 from tests.flows.project import diary, dvc, make_project
 

@@ -61,8 +61,11 @@ class Window(Protocol):
     "Newest" goes by event time, then known-at time, then content, so that it never hangs on the input's order.
     """
 
-    n: np.ndarray
-    t: np.ndarray
+    @property
+    def n(self) -> np.ndarray: ...
+
+    @property
+    def t(self) -> np.ndarray: ...
 
     def sum(self, term: Term) -> Exact:
         """Exact sums of a term over the events. Terms are compared by ``==``, so equal ones are summed once."""

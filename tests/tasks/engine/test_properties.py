@@ -171,3 +171,53 @@ def test_pieces_from_files_give_the_bits_of_the_whole(
     rows = pieces.compute_files(plan(), sources, tmp_path / "out.parquet", memory_mb)
     assert rows == 120
     assert_same(plan().compute(tables, tables["orders"]), pd.read_parquet(tmp_path / "out.parquet"))
+
+
+DEEP = {
+    "people.age": ["mean", "count"],
+    "prices.price": ["max"],
+    "who.mean(amount, 1d)": ["max", "last"],
+    "where.count(2h)": ["mean"],
+    "amount": ["mean"],
+}
+
+
+@settings(max_examples=6, deadline=None)
+@given(seed=seeds, late=st.booleans())
+def test_depth_two(seed: int, late: bool) -> None:
+    """Aggregates of the events' own features: by hand as further columns, and online with events in any order."""
+    deep = Plan.derive(parse(tree(["1d", "last 2"], DEEP)))
+    assert "who.max(who.mean(amount, 1d), 1d)" in deep.names
+    tables = world(seed, 40, late)
+    rows = tables["orders"]
+    found = deep.compute(tables, rows)
+    child = deep.children["orders"]
+    inner = child.compute(tables, rows)
+    by_hand = {**tables, "orders": pd.concat([rows, inner], axis=1)}
+    events = as_events(by_hand["orders"], "happened", "known")
+    for i, row in enumerate(events):
+        for f in deep.features:
+            if f.make["op"] == "aggregate" and f.make["column"] is not None:
+                key = tuple(row[c] for c in f.make["by"])
+                t = oracle.micros(row["asked"])
+                seen = oracle.visible(events, key, f.make["by"], t, f.make["window"], row["id"])
+                want = oracle.value(f.make["primitive"], None, f.make["column"], seen, t)
+                assert oracle.same_bits(found[f.name].iloc[i], want), (f.name, i)
+    state = deep.start({name: t.iloc[: len(t) // 2] for name, t in tables.items()})
+    rng = np.random.default_rng(seed)
+    for name, table in tables.items():
+        for part in np.array_split(rng.permutation(np.arange(len(table) // 2, len(table))), 3):
+            state.update(name, table.iloc[part])
+    online = pd.DataFrame([deep.compute_row(r, state) for r in rows.to_dict("records")])
+    assert_same(found, online.astype(found.dtypes))
+
+
+def test_an_event_is_not_given_features_from_after_it_was_known() -> None:
+    deep = Plan.derive(parse(tree(["all"], {"who.count(all)": ["max"]})))
+    child = deep.children["orders"]
+    assert child.cap is not None
+    tables = world(1, 60)
+    orders = tables["orders"]
+    late_asked = orders.assign(asked=orders["known"] + pd.Timedelta("9h"))
+    at_known = orders.assign(asked=orders["known"])
+    assert_same(child.compute(tables, late_asked), child.compute(tables, at_known))

@@ -187,7 +187,9 @@ Changed = Callable[[Plan, Mapping[str, pd.DataFrame], pd.DataFrame], pd.Series]
 
 
 def _with(plan: Plan, tables: Mapping, rows: pd.DataFrame, **orders: object) -> pd.DataFrame:
-    return replace(plan, tables={**plan.tables, "orders": replace(plan.tables["orders"], **orders)}).compute(tables, rows)
+    return replace(plan, tables={**plan.tables, "orders": replace(plan.tables["orders"], **orders)}).compute(
+        tables, rows
+    )
 
 
 def _past(tables: Mapping, row: pd.Series, until: pd.Timestamp, column: str) -> float:
@@ -213,7 +215,9 @@ ENGINES: dict[str, Changed] = {
         np.searchsorted(np.sort(t["orders"]["amount"].dropna()), r["extra"]).astype(float), r.index
     ),
     "number of all events": lambda p, t, r: pd.Series(float(t["prices"]["price"].notna().sum()), r.index),
-    "newest price of all": lambda p, t, r: r["who"].map(t["prices"].sort_values("since").groupby("who")["price"].last()),
+    "newest price of all": lambda p, t, r: r["who"].map(
+        t["prices"].sort_values("since").groupby("who")["price"].last()
+    ),
     "the row's own outcome": lambda p, t, r: r["amount"],
     "whether the row has an outcome": lambda p, t, r: (r["happened"] < pd.Timestamp("2024-05-01", tz="UTC")) * 1.0,
 }

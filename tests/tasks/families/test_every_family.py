@@ -13,14 +13,7 @@ from tasks.metrics import measure
 from tasks.params import family_names
 from tests.samples import KINDS, features_folder
 
-NEED_MORE = ("realmlp", "tabm")  # come with the extra `networks`
-CASES = [
-    (name, kind)
-    for name in family_names()
-    if name not in ("auto", *NEED_MORE)
-    for kind in KINDS
-    if kind in find_family(name).KINDS
-]
+CASES = [(name, kind) for name in family_names() if name != "auto" for kind in KINDS if kind in find_family(name).KINDS]
 QUICK = {  # small enough for a test, large enough to learn
     "random_forest": {"n_estimators": 20},
     "extra_trees": {"n_estimators": 20},

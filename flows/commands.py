@@ -1,0 +1,142 @@
+"""Commands of stages as processes of ours: split without a shell, ended with their children, never left behind."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from tasks.errors import RefitError
+
+# In the environment of every process that a walk starts: the project, and the process id of the walk.
+MARK, WALKER = "REFIT_WALK", "REFIT_WALKER"
+GRACE = 5.0  # seconds that a stage gets between a polite signal and a kill
+
+
+class StageFailed(RefitError):
+    """A stage's command failed. ``mistake``: it said so in plain words, and repeating it cannot help."""
+
+    def __init__(self, message: str, mistake: bool = False) -> None:
+        super().__init__(message)
+        self.mistake = mistake
+
+
+class Cancelled(RefitError):
+    """The walk was stopped."""
+
+
+def words(cmd: str | list[str]) -> list[list[str]]:
+    """Split a stage's command(s) into arguments; shell operators are refused, since no shell runs them.
+
+    >>> words("python -m tasks.train 'my family'")
+    [['python', '-m', 'tasks.train', 'my family']]
+    >>> words("python a.py | tee log")
+    Traceback (most recent call last):
+        ...
+    tasks.errors.RefitError: dvc.yaml: cmd 'python a.py | tee log' uses the shell's '|'. Refit runs commands without \
+a shell; put the logic into the Python module that the stage runs.
+    """
+    commands = []
+    for line in cmd if isinstance(cmd, list) else cmd.splitlines():
+        lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
+        lexer.whitespace_split = True
+        for token in lexer:
+            if token and not token.strip("|&;<>()"):
+                raise RefitError(
+                    f"dvc.yaml: cmd {line!r} uses the shell's {token!r}. Refit runs commands without a shell; "
+                    "put the logic into the Python module that the stage runs."
+                )
+        commands.append(shlex.split(line))
+    return [c for c in commands if c]
+
+
+def environment(root: Path, stage: str) -> dict[str, str]:
+    """The environment of a stage's command: this interpreter first on the path, and what DVC itself sets."""
+    return {
+        **os.environ,
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
+        "PYTHONUNBUFFERED": "1",
+        "DVC_ROOT": str(root),
+        "DVC_STAGE": stage,
+        MARK: str(root),
+        WALKER: str(os.getpid()),
+    }
+
+
+def mark(root: Path) -> None:
+    """Mark whatever this process starts from now on (Prefect's temporary server, the package's check) as the walk's."""
+    os.environ |= {MARK: str(root), WALKER: str(os.getpid())}
+
+
+def failure(name: str, code: int, said: list[str]) -> StageFailed:
+    """Turn a failed command into a message: a stage's own ``error:`` lines, or the last lines it printed."""
+    at = next((i for i in range(len(said) - 1, -1, -1) if said[i].startswith("error: ")), None)
+    if at is not None:
+        return StageFailed(f"{name}: " + "\n".join([said[at].removeprefix("error: "), *said[at + 1 :]]), mistake=True)
+    how = f"was killed by signal {-code}" if code < 0 else f"failed with exit code {code}"
+    hint = " (out of memory?)" if code in (-9, 137) else ""
+    last = "\n".join(f"  {line}" for line in said[-8:])
+    return StageFailed(f"{name}: the command {how}{hint}." + (f" Its last lines:\n{last}" if last else ""))
+
+
+def end_group(process: subprocess.Popen[str]) -> None:
+    """End a process and its group: politely, then for sure."""
+    for number, seconds in ((signal.SIGINT, GRACE), (signal.SIGKILL, 60.0)):
+        try:
+            os.killpg(process.pid, number)
+        except ProcessLookupError:
+            return
+        try:
+            process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            continue
+    # The leader may be gone before its children: end what is left of the group.
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+def own(root: Path) -> Any:
+    """Take the project's walk lock; the system releases it when this process ends, however it ends."""
+    folder = root / ".refit"
+    folder.mkdir(exist_ok=True)
+    file = open(folder / "walk.lock", "a+", encoding="utf-8")  # noqa: SIM115 - held until the walk ends
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.seek(0)
+        who = file.read().strip()
+        file.close()
+        raise RefitError(
+            f"{root}: another `refit run` is at work here (process {who or 'unknown'}). Wait for it, or stop it."
+        ) from None
+    file.truncate(0)
+    file.write(str(os.getpid()))
+    file.flush()
+    return file
+
+
+def end_orphans(root: Path) -> list[int]:
+    """Kill what an earlier, killed walk of this project left running, so that it writes nothing more.
+
+    Call only while holding the walk lock: then no other walk of this project is alive.
+    """
+    import psutil
+
+    found = []
+    for process in psutil.process_iter():
+        try:
+            marks = process.environ()
+            if process.pid != os.getpid() and marks.get(MARK) == str(root) and marks.get(WALKER) != str(os.getpid()):
+                process.kill()
+                found.append(process)
+        except psutil.Error:
+            continue
+    psutil.wait_procs(found, timeout=10)
+    return [p.pid for p in found]

@@ -1,0 +1,116 @@
+"""What is made of the row itself: date parts, expressions, powers, automatic columns."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks.engine import Plan
+from tasks.engine.dates import PARTS, date_part, part_names
+from tasks.engine.expression import Expression
+from tasks.engine.facts import MISSING
+from tasks.errors import RefitError
+from tasks.params import parse
+
+
+@given(st.lists(st.datetimes(), min_size=1, max_size=20))
+def test_date_parts_are_those_of_pandas(moments: list) -> None:
+    stamps = pd.Series(pd.to_datetime(moments)).astype("datetime64[us]")
+    t = stamps.to_numpy().view(np.int64)
+    week = stamps.dt.isocalendar()["week"]
+    for part in ("year", "quarter", "month", "day", "day_of_year", "weekday", "hour", "minute", "second",
+                 "is_month_start", "is_month_end"):  # fmt: skip
+        assert date_part(t, part).tolist() == getattr(stamps.dt, part).astype(float).tolist(), part
+    assert date_part(t, "week").tolist() == week.astype(float).tolist()
+    assert np.isnan(date_part(np.array([MISSING]), "month")).all()
+    circle = [date_part(t, f"hour_{f}") for f in ("sin", "cos")]
+    assert np.allclose(circle[0] ** 2 + circle[1] ** 2, 1)
+
+
+def test_every_part_has_a_name() -> None:
+    t = np.array([1_700_000_000_000_000])
+    assert set(PARTS) < set(part_names())
+    assert all(np.isfinite(date_part(t, p)).all() for p in part_names())
+
+
+@pytest.mark.parametrize(
+    ("text", "want"),
+    [
+        ("a + 2 * `b c`", [21.0, np.nan]),
+        ("a / 0", [np.nan, np.nan]),
+        ("log(-a)", [np.nan, np.log(2)]),
+        ("a ** 2 % 3", [1.0, 1.0]),
+        ("clip(a, 0, 0.5) + max(a, 2) - min(a, 2)", [1.5, 4.0]),
+        ("missing(`b c`)", [0.0, 1.0]),
+        ("coalesce(`b c`, a)", [10.0, -2.0]),
+        ("where(a > 0, 1, -1)", [1.0, -1.0]),
+        ("bin(a, -1, 0, 5)", [2.0, 0.0]),
+        ("round(sin(2 * pi * a))", [0.0, 0.0]),
+        ("`b c` >= 10", [1.0, np.nan]),
+    ],
+)
+def test_expressions(text: str, want: list[float]) -> None:
+    values = {"a": np.array([1.0, -2.0]), "b c": np.array([10.0, np.nan])}
+    assert np.allclose(Expression.parse(text).evaluate(values) + 0.0, want, equal_nan=True)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["__import__('os')", "a.b", "a[0]", "lambda: 1", "[a]", "a if a else a", "a and a", "a; a", "", "'x'", "f'{a}'"],
+)
+def test_anything_else_is_refused(text: str) -> None:
+    with pytest.raises(RefitError, match="transform"):
+        Expression.parse(text)
+
+
+def test_one_row_gives_the_bits_of_many() -> None:
+    rng = np.random.default_rng(0)
+    a = rng.uniform(0.01, 9, 1001)
+    for text in ("log(a)", "log1p(a)", "exp(a)", "sin(a)", "cos(a)", "sqrt(a)", "a ** 1.7", "a ** 2"):
+        many = Expression.parse(text).evaluate({"a": a})
+        one = np.concatenate([Expression.parse(text).evaluate({"a": a[i : i + 1].copy()}) for i in range(len(a))])
+        assert many.tobytes() == one.tobytes(), text
+
+
+def test_polynomials_are_those_of_scikit_learn() -> None:
+    from sklearn.preprocessing import PolynomialFeatures
+
+    frame = pd.DataFrame(np.random.default_rng(0).normal(size=(20, 3)), columns=list("abc"))
+    for only in (False, True):
+        spec = {
+            "problem": {"name": "p", "kind": "regression", "table": "t", "target": "y"},
+            "data": {"tables": {"t": {"source": "x", "columns": dict.fromkeys("abcy", "numeric")}}},
+            "features": {"polynomial": {"columns": list("abc"), "degree": 3, "interaction_only": only}},
+            "models": {"ridge": {}},
+        }
+        made = Plan.derive(parse(spec)).compute({"t": frame.assign(y=0.0)}, frame.assign(y=0.0))
+        theirs = PolynomialFeatures(3, interaction_only=only, include_bias=False).set_output(transform="pandas")
+        want = theirs.fit_transform(frame)
+        assert list(made.columns) == list(want.columns)
+        assert np.allclose(made, want)
+
+
+def test_automatic_columns_leave_out_key_outcome_and_target() -> None:
+    kinds = {"id": "numeric", "x": "numeric", "c": "categorical", "b": "boolean", "t": "text", "d": "datetime",
+             "no": "ignore", "late": "numeric", "e": "datetime", "y": "numeric"}  # fmt: skip
+    spec = {
+        "problem": {"name": "p", "kind": "regression", "table": "t", "target": "y"},
+        "data": {
+            "tables": {
+                "t": {
+                    "source": "x",
+                    "key": ["id"],
+                    "columns": kinds,
+                    "event_time": "e",
+                    "known_at": "e",
+                    "outcome": ["late", "e"],
+                }
+            }
+        },
+        "models": {"ridge": {}},
+    }
+    names = Plan.derive(parse(spec)).names
+    assert names == ("x", "c", "b", "t", "d.month", "d.day", "d.weekday", "d.hour")

@@ -1,0 +1,52 @@
+"""Ensembles: kept where they help on rows they were not fitted on, and only there."""
+
+import numpy as np
+import pytest
+
+from tasks.ensembles import METHODS, combine
+from tasks.errors import RefitError
+from tasks.metrics import measure
+
+METRICS = {"binary": "roc_auc", "multiclass": "log_loss", "regression": "rmse"}
+
+
+def candidates(kind: str, noise: tuple[float, ...], n: int = 900) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Candidates that err independently, with these amounts of noise."""
+    rng = np.random.default_rng(0)
+    if kind == "regression":
+        y = rng.normal(size=n)
+        return {f"m{i}": y + rng.normal(0, s, n) for i, s in enumerate(noise)}, y
+    k = 2 if kind == "binary" else 3
+    y = rng.integers(0, k, n).astype(float)
+    out = {}
+    for i, s in enumerate(noise):
+        margins = np.eye(k)[y.astype(int)] + rng.normal(0, s, (n, k))
+        out[f"m{i}"] = np.exp(margins) / np.exp(margins).sum(axis=1, keepdims=True)
+    return out, y
+
+
+@pytest.mark.parametrize("kind", METRICS)
+@pytest.mark.parametrize("method", METHODS)
+def test_independent_candidates_are_combined(kind: str, method: str):
+    predictions, y = candidates(kind, (1.0, 1.0, 1.2))
+    found = combine(predictions, y, kind, METRICS[kind], [method])
+    assert found["method"] == method
+    assert len(found["members"]) >= 2
+    assert sum(found["weights"]) == pytest.approx(1)
+    assert min(found["weights"]) > 0
+    mixed = sum(w * predictions[m] for m, w in zip(found["members"], found["weights"], strict=True))
+    assert measure(METRICS[kind], y, np.asarray(mixed), kind) == pytest.approx(found["value"])
+    assert found == combine(predictions, y, kind, METRICS[kind], [method])
+
+
+@pytest.mark.parametrize("kind", METRICS)
+def test_one_that_cannot_be_helped_stays_alone(kind: str):
+    predictions, y = candidates(kind, (0.02, 8.0))
+    found = combine(predictions, y, kind, METRICS[kind], ["voting"])
+    assert (found["members"], found["weights"], found["method"]) == (["m0"], [1.0], "single")
+
+
+def test_unknown_ways_are_refused():
+    predictions, y = candidates("regression", (1.0, 1.0))
+    with pytest.raises(RefitError, match=r"training.ensembles: 'greedi'.*Did you mean 'greedy'"):
+        combine(predictions, y, "regression", "rmse", ["greedi"])
