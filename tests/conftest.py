@@ -4,6 +4,8 @@ import pytest
 
 import tasks.stage  # noqa: F401  (applies the settings)
 
+collect_ignore = ["bench"]  # programs, one of them for another environment; doctests would import them
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full", action="store_true", help="run sweeps at their full size")

@@ -13,10 +13,11 @@ import pandas as pd
 
 from tasks.engine.exact import TooWide
 from tasks.engine.facts import HOUR, MISSING, Facts, Table, factorize, micros, never_sees_itself, numbers, series, zoned
-from tasks.engine.local import Index, IndexedWindow, Span, dense
+from tasks.engine.local import Index, Span, dense
 from tasks.engine.plan import Feature, Plan
 from tasks.engine.primitives import Primitive, parse_primitive
 from tasks.engine.rows import finish
+from tasks.engine.windows import IndexedWindow
 from tasks.errors import RefitError, nearest, some
 
 RUN = 1 << 15  # rows at a time: what they need stays in the processor's cache

@@ -23,7 +23,7 @@ import pandas as pd
 
 from tasks.engine.exact import Exact
 from tasks.engine.facts import Facts
-from tasks.engine.kernels import Wavelet, first_at, kth_rank, sliding_max, stabbing_max
+from tasks.engine.kernels import Wavelet, first_at, kth_rank
 from tasks.engine.primitives.base import Term
 
 FOREVER = np.iinfo(np.int64).max
@@ -107,14 +107,14 @@ class Index:
         self.codes = ordered[grouped]
         self.event = facts.event[self.events]
         self.known = facts.known[self.events] if facts.known is not facts.event else self.event
-        self.starts = _starts(self.codes, size + 1)
+        self.starts = key_starts(self.codes, size + 1)
         asked = row_codes[by_time]
         if len(asked) and asked.min() < 0:
             asked = np.where(asked < 0, size, asked)  # a key that has no events
         grouped = sort_by_code(asked, size + 1)
         self.rows = by_time[grouped]
         self.row_codes = asked[grouped]
-        self.row_starts = _starts(self.row_codes, size + 1)
+        self.row_starts = key_starts(self.row_codes, size + 1)
         self.t = t[self.rows]
         self.size = size + 1
         self._asked = codes, row_codes, t, by_time
@@ -153,7 +153,7 @@ class Index:
     def _sequences(self, span: Span) -> Positions:
         leave = self.leave(span)
         seen = np.flatnonzero(self.known < leave)
-        starts = _starts(self.codes[seen], self.size)
+        starts = key_starts(self.codes[seen], self.size)
         entering = seen[np.lexsort((self.known[seen], self.codes[seen]))]
         leaving = seen[np.lexsort((leave[seen], self.codes[seen]))]
         hi = first_at(starts, self.known[entering], self.row_starts, self.t, 0)
@@ -237,7 +237,7 @@ class Index:
         return back
 
 
-def _starts(codes: np.ndarray, size: int) -> np.ndarray:
+def key_starts(codes: np.ndarray, size: int) -> np.ndarray:
     return np.concatenate(([0], np.cumsum(np.bincount(codes, minlength=size))))
 
 
@@ -332,190 +332,5 @@ def _values(column: Any) -> Exact:
     return Exact.from_floats(column.values)
 
 
-def _present(column: Any) -> Exact:
+def present_values(column: Any) -> Exact:
     return column.present()
-
-
-class IndexedWindow:
-    """:class:`~tasks.engine.primitives.base.Window` over a run of an index's rows (``part``)."""
-
-    def __init__(self, index: Index, column: IndexedColumn, span: Span, part: slice):
-        self.index, self.column, self.span, self.part = index, column, span, part
-        self.positions = index.positions(span)
-        self.lo, self.hi = self.positions.lo[part], self.positions.hi[part]
-        self.t = index.t[part]
-        self.n = self.hi - self.lo if column.complete else self.sum(_present).digits[0]
-
-    def sum(self, term: Term) -> Exact:
-        p = self.positions
-        return self.column.sums(term, p.entering).take(self.hi) - self.column.sums(term, p.leaving).take(self.lo)
-
-    def blocks(self, term: Term, length: int) -> tuple[Exact, Exact]:
-        rows = self.index.rows[self.part]
-        found = []
-        for index in self.index.blocks(length):
-            p, column, at = index.positions(self.span), index.column(self.column.name), index.place_of_row[rows]
-            found.append(column.sums(term, p.entering).take(p.hi[at]) - column.sums(term, p.leaving).take(p.lo[at]))
-        return found[0], found[1]
-
-    def kth(self, k: np.ndarray) -> np.ndarray:
-        p, part, column = self.positions, self.part, self.column
-        out = (k < 0) | (k >= self.n)
-        if p.slices and np.array_equal(k, self.n - 1):
-            result = column.cached(("max", self.span), lambda: sliding_max(column.values, p.lo, p.hi))[part].copy()
-        elif p.slices and not k.any():
-            result = -column.cached(("min", self.span), lambda: sliding_max(-column.values, p.lo, p.hi))[part]
-        elif not len(column.levels):
-            result = np.full(len(k), np.nan)
-        else:
-            rank = column.by_value.kth(p, np.where(out, 0, k), part)
-            result = column.levels[np.where(out, 0, rank)]
-        result[out] = np.nan
-        return result + 0.0  # no negative zero
-
-    def _newest_place(self, k: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Place in the index of the k-th newest event with a value, and where there is none."""
-        out = (k < 0) | (k >= self.n)
-        column = self.column
-        if not len(column.values):
-            return np.zeros(len(k), np.int64), np.ones(len(k), bool)
-        if self.positions.slices:
-            if column.complete:
-                place = self.hi - 1 - k
-            else:
-                there = column.cached("there", lambda: np.flatnonzero(~column.missing))
-                seen = column.sums(_present, self.positions.entering).digits[0][self.hi]
-                place = there[np.where(out, 0, seen - 1 - k)] if len(there) else k
-        else:
-            place = column.by_age.kth(self.positions, np.where(out, 0, self.n - 1 - k), self.part)
-        return np.where(out, 0, place), out
-
-    def newest(self, k: np.ndarray) -> np.ndarray:
-        place, out = self._newest_place(k)
-        return np.where(out, np.nan, self.column.values[place] if len(self.column.values) else np.nan)
-
-    def newest_time(self) -> np.ndarray:
-        place, out = self._newest_place(np.zeros_like(self.n))
-        return np.where(out, np.nan, self.index.event[place] if len(self.index.event) else np.nan)
-
-    def distinct(self) -> np.ndarray:
-        def make() -> np.ndarray:
-            """Each value is in view during a union of intervals; count those begun and those ended."""
-            index, column = self.index, self.column
-            known, leave, ranks = index.known, index.leave(self.span), column.ranks
-            at = np.flatnonzero(~column.missing & (known < leave))
-            at = at[np.lexsort((known[at], ranks[at], index.codes[at]))]
-            if not len(at):
-                return np.zeros(len(index.rows), np.int64)
-            fresh = np.concatenate(([True], (np.diff(ranks[at]) != 0) | (np.diff(index.codes[at]) != 0)))
-            ends = np.unique(leave[at], return_inverse=True)
-            group = np.cumsum(fresh) - 1
-            until = ends[0][np.maximum.accumulate(ends[1] + group * len(ends[0])) - group * len(ends[0])]
-            begins = fresh | np.concatenate(([True], known[at][1:] > until[:-1]))
-            begun, ended = at[begins], until[np.append(begins[1:], True)]
-            return self._passed(index.codes[begun], known[begun]) - self._passed(index.codes[begun], ended)
-
-        result: np.ndarray = self.column.cached(("distinct", self.span), make)[self.part]
-        return result
-
-    def _passed(self, codes: np.ndarray, moments: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-        """For every row of the index: how many (or the sum of the weights) of its key's moments lie before t."""
-        order = np.lexsort((moments, codes))
-        starts = _starts(codes, self.index.size)
-        at = first_at(starts, moments[order], self.index.row_starts, self.index.t, 0)
-        begin = starts[self.index.row_codes]
-        if weights is None:
-            return at - begin
-        total = np.concatenate(([0], np.cumsum(weights[order])))
-        return total[at] - total[begin]
-
-    def _changes(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Every change of how often a value is in view: key code, value rank, moment, count after it.
-
-        Sorted by code, rank and moment; a change at a moment holds for rows after it.
-        """
-
-        def make() -> tuple[np.ndarray, ...]:
-            index, column = self.index, self.column
-            leave = index.leave(self.span)
-            at = np.flatnonzero(~column.missing & (index.known < leave))
-            codes, ranks = np.tile(index.codes[at], 2), np.tile(column.ranks[at], 2)
-            moments = np.concatenate([index.known[at], leave[at]])
-            step = np.repeat([1, -1], len(at))
-            order = np.lexsort((step, moments, ranks, codes))
-            codes, ranks, moments = codes[order], ranks[order], moments[order]
-            return codes, ranks, moments, np.cumsum(step[order])  # each value's steps sum to zero
-
-        result: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
-        result = self.column.cached(("changes", self.span), make)
-        return result
-
-    def spread(self, weigh: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-        def make() -> np.ndarray:
-            codes, _, moments, count = self._changes()
-            after = weigh(count)
-            return self._passed(codes, moments, np.diff(after, prepend=0))
-
-        result: np.ndarray = self.column.cached(("spread", weigh, self.span), make)[self.part]
-        return result
-
-    def mode(self) -> np.ndarray:
-        def make() -> np.ndarray:
-            """From one change to the next a value has one count; the row takes the best of those around it."""
-            index, column = self.index, self.column
-            codes, ranks, moments, count = self._changes()
-            if not len(codes):
-                return np.full(len(index.rows), np.nan)
-            width = len(column.levels)
-            order = np.lexsort((moments, codes))
-            after = np.empty_like(order)  # first row after each moment
-            after[order] = _rows_after(index, codes[order], moments[order])
-            until = np.append(after[1:], 0)
-            slices = count > 0  # a count above zero is always followed by a change of the same value
-            best = stabbing_max(
-                after[slices], until[slices], (count * width + width - 1 - ranks)[slices], len(index.rows)
-            )
-            return np.where(best < 0, np.nan, column.levels[width - 1 - best % width])
-
-        result: np.ndarray = self.column.cached(("mode", self.span), make)[self.part]
-        return result
-
-    def newer(self, marked: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-        column, index = self.column, self.index
-        flags = column.cached(("marked", marked), lambda: ~column.missing & marked(column.values))
-        if self.positions.slices:
-            places = np.arange(len(flags))
-            last = column.cached(("last", marked), lambda: np.maximum.accumulate(np.where(flags, places, -1)))
-            at = last[np.maximum(self.hi - 1, 0)] if len(flags) else np.full(len(self.hi), -1)
-            found = (at >= self.lo) & (self.hi > self.lo)
-            after = np.where(found, at + 1, self.lo)
-            total = column.sums(_present, self.positions.entering).digits[0]
-            return np.where(found, total[self.hi] - total[after], np.nan)
-
-        def newer_than_marked(values: np.ndarray, ages: np.ndarray) -> float:
-            at = np.flatnonzero(marked(values))
-            return float(len(values) - 1 - at[-1]) if len(at) else np.nan
-
-        del index
-        return self.each(newer_than_marked)
-
-    def each(self, function: Callable[[np.ndarray, np.ndarray], float]) -> np.ndarray:
-        index, values = self.index, self.column.values
-        result = np.empty(len(self.t))
-        leave = None if self.positions.slices else index.leave(self.span)
-        for i, t in enumerate(self.t.tolist()):
-            if leave is None:
-                places = slice(self.lo[i], self.hi[i])
-                seen = ~self.column.missing[places]
-            else:
-                code = index.row_codes[self.part][i]
-                places = slice(index.starts[code], index.starts[code + 1])
-                seen = ~self.column.missing[places] & (index.known[places] < t) & (t <= leave[places])
-            result[i] = function(values[places][seen], t - index.event[places][seen])
-        return result
-
-
-def _rows_after(index: Index, codes: np.ndarray, moments: np.ndarray) -> np.ndarray:
-    """First row of each code whose time is after the moment; the arguments are sorted by (code, moment)."""
-    starts = _starts(codes, index.size)
-    return first_at(index.row_starts, index.t, starts, np.minimum(moments, FOREVER - 1) + 1, 0)

@@ -60,6 +60,7 @@ def fit(params: dict[str, Any], job: Job) -> Fitted:
     """Numbers that vary most with the target get a curve, the others a straight line."""
     from pygam import GAM, f, l, s
     from sklearn.feature_selection import f_classif, f_regression
+    from threadpoolctl import threadpool_limits
 
     how = {"lam": 10.0, "n_splines": 10} | params
     job = sampled(job, int(how.pop("rows", ROWS)))
@@ -87,7 +88,9 @@ def fit(params: dict[str, Any], job: Job) -> Fitted:
         link="identity" if regression else "logit",
         max_iter=25,
     )
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):  # it prints its complaints
+    # Its matrices are small: BLAS threads only wait for each other. And it prints its complaints.
+    one = threadpool_limits(1, user_api="blas")
+    with one, warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         model.fit(X[:, varied], job.y, weights=job.weight)
     if not np.isfinite(model.coef_).all():

@@ -90,7 +90,8 @@ def evolve(
                 )
             best = min(done, key=lambda t: (sign * t.values[0], t.number))
             params = dict(best.params) | {"epochs": EPOCHS * (best.number // size + 1), "schedule": "constant"}
-            shutil.rmtree(states, ignore_errors=True) if len(done) >= budget.trials else None
+            if len(done) >= budget.trials:
+                shutil.rmtree(states, ignore_errors=True)
             return Found(params, best.values[0], [_described(t) for t in done], {}, reused)
     finally:
         worker.end()

@@ -56,20 +56,20 @@ def check_against_definition(plan: Plan, tables: dict[str, pd.DataFrame]) -> Non
                 assert oracle.same_bits(got, people.get(row["who"], np.nan)), (f.name, i)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(seed=seeds, late=st.booleans(), decimals=st.booleans())
 def test_agrees_with_the_definition(seed: int, late: bool, decimals: bool) -> None:
     check_against_definition(plan(), world(seed, 25, late, decimals))
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(seed=seeds, late=st.booleans())
 def test_decayed_means_agree_with_the_definition(seed: int, late: bool) -> None:
     decayed = tree(["3h", "all"], {"amount": ["decayed_mean(1h)", "decayed_mean(10m)"]})
     check_against_definition(Plan.derive(parse(decayed)), world(seed, 30, late))
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(seed=seeds, late=st.booleans())
 def test_later_events_never_change_earlier_rows(seed: int, late: bool) -> None:
     tables = world(seed, 60, late)
@@ -80,7 +80,7 @@ def test_later_events_never_change_earlier_rows(seed: int, late: bool) -> None:
     assert_same(plan().compute(earlier, rows), plan().compute(tables, rows))
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(seed=seeds)
 def test_the_order_of_the_input_changes_nothing(seed: int) -> None:
     tables = world(seed, 60)
@@ -93,7 +93,7 @@ def test_the_order_of_the_input_changes_nothing(seed: int) -> None:
     assert_same(plan().compute(tables, rows), moved.sort_index())
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(seed=seeds, parts=st.integers(2, 7))
 def test_splitting_the_rows_changes_nothing(seed: int, parts: int) -> None:
     tables = world(seed, 60)
@@ -102,7 +102,7 @@ def test_splitting_the_rows_changes_nothing(seed: int, parts: int) -> None:
     assert_same(plan().compute(tables, rows), pd.concat(pieces))
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(seed=seeds, late=st.booleans())
 def test_one_row_online_gives_the_bits_of_the_batch(seed: int, late: bool) -> None:
     tables = world(seed, 40, late)
@@ -112,7 +112,7 @@ def test_one_row_online_gives_the_bits_of_the_batch(seed: int, late: bool) -> No
     assert_same(plan().compute(tables, rows), online.astype(plan().compute(tables, rows).dtypes))
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(seed=seeds, late=st.booleans())
 def test_events_taken_in_one_by_one_give_the_bits_of_the_batch(seed: int, late: bool) -> None:
     tables = world(seed, 40, late)
@@ -182,7 +182,7 @@ DEEP = {
 }
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(seed=seeds, late=st.booleans())
 def test_depth_two(seed: int, late: bool) -> None:
     """Aggregates of the events' own features: by hand as further columns, and online with events in any order."""
