@@ -23,10 +23,10 @@ lint: .venv/.test
 	$(BIN)/lint-imports
 
 unit: .venv/.test
-	$(PYTEST) -m "not flows and not service and not faults"
+	$(PYTEST) -m "not slow and not flows and not service and not faults"
 
 slow: .venv/.test
-	$(PYTEST) tests -m "flows or service or faults"
+	$(PYTEST) tests -m "slow or flows or service or faults"
 
 bench: .venv/.test  ## every benchmark at its quick size
 	for file in tests/bench/[a-z]*.py; do name=$$(basename $$file .py); echo "== $$name"; \

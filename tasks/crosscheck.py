@@ -105,7 +105,7 @@ def _features(wrong: _Mistakes, params: Params, table: Table) -> None:
                 wrong.add("features.columns", f"{column!r} is an outcome of the row itself, and would leak.")
             else:
                 wrong.column("features.columns", column, table)
-    for i, look in enumerate(features.lookups):
+    for i, look in enumerate(features.lookups if isinstance(features.lookups, tuple) else ()):
         path = f"features.lookups[{i}]"
         if not wrong.known(f"{path}.table", look.table, tables):
             continue
@@ -119,7 +119,9 @@ def _features(wrong: _Mistakes, params: Params, table: Table) -> None:
             wrong.add(f"{path}.within", f"table {look.table!r} has no known_at, so its rows have no age.")
         if other.known_at and not problem.prediction_time:
             wrong.add(path, f"table {look.table!r} changes with time, which needs problem.prediction_time.")
-    for i, past in enumerate(features.history):
+    if features.history == "auto" and not problem.prediction_time:
+        wrong.add("features.history", "'auto' needs problem.prediction_time, the moment before which events count.")
+    for i, past in enumerate(features.history if isinstance(features.history, tuple) else ()):
         path = f"features.history[{i}]"
         if not wrong.known(f"{path}.table", past.table, tables):
             continue

@@ -13,7 +13,16 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    model_validator,
+)
 
 from tasks.crosscheck import mistakes
 from tasks.errors import RefitError, nearest, some
@@ -274,11 +283,20 @@ class Select(_Strict):
     keep: tuple[str, ...] = Field(default=(), description="features that are never dropped")
 
 
+# A list, or the word `auto`; the type of what was written decides which of the two it is checked as.
+_AUTO_OR_LIST = Discriminator(lambda value: "auto" if isinstance(value, str) else "list")
+_Auto = Annotated[Literal["auto"], Tag("auto")]
+
+
 class Features(_Strict):
     columns: tuple[str, ...] | Literal["auto"] = "auto"
     dates: dict[str, tuple[str, ...]] = {}
-    lookups: tuple[Lookup, ...] = ()
-    history: tuple[History, ...] = ()
+    lookups: Annotated[Annotated[tuple[Lookup, ...], Tag("list")] | _Auto, _AUTO_OR_LIST] = Field(
+        default=(), description="auto: every table whose key consists of columns of the problem's table"
+    )
+    history: Annotated[Annotated[tuple[History, ...], Tag("list")] | _Auto, _AUTO_OR_LIST] = Field(
+        default=(), description="auto: the events of every table that shares a key with the problem's table"
+    )
     transforms: dict[str, str] = Field(
         default={}, description="name: expression over features, as in a - b, a / b, log(a)"
     )

@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import combinations, combinations_with_replacement
 from typing import TYPE_CHECKING, Any
 
+from tasks.engine.auto import history_of, lookups_of
 from tasks.engine.dates import AUTO, part_names
 from tasks.engine.expression import Expression
 from tasks.engine.facts import Table, Time, never_sees_itself
@@ -30,7 +31,8 @@ def derive(params: p.Params) -> Plan:
         own = Table(own.name, columns, own.key, own.event_time, own.known_at, (*own.outcome, target.name))
         tables[problem.table] = own
     time = _time(problem.prediction_time)
-    children = _children(params, tables, own.name, time)
+    lookups, history = lookups_of(params), history_of(params)
+    children = _children(history, lookups, tables, own.name, time)
     for name, child in children.items():
         columns = {
             **tables[name].columns,
@@ -41,9 +43,9 @@ def derive(params: p.Params) -> Plan:
     made: list[Feature] = []
     made += _columns(own, features.columns, {target.name, target.column}, time)
     made += [_date(own, c, part) for c, parts in features.dates.items() for part in parts]
-    for look in features.lookups:
+    for look in lookups:
         made += _lookup(own, tables[look.table], look, time)
-    for i, past in enumerate(features.history):
+    for i, past in enumerate(history):
         made += _history(own, tables[past.table], past, time, f"features.history[{i}]")
     made += _transforms(own, features.transforms, made)
     if features.polynomial:
@@ -63,7 +65,13 @@ def derive(params: p.Params) -> Plan:
     )
 
 
-def _children(params: p.Params, tables: dict[str, Table], problem: str, time: Time | None) -> dict[str, Plan]:
+def _children(
+    history: tuple[p.History, ...],
+    lookups: tuple[p.Lookup, ...],
+    tables: dict[str, Table],
+    problem: str,
+    time: Time | None,
+) -> dict[str, Plan]:
     """Depth 2: plans for the columns of history that are features of the events themselves.
 
     ``planes.seats`` (a parent's column) and ``tailnum.mean(arr_delay, 7d)`` (an aggregate) are computed for each event
@@ -71,15 +79,15 @@ def _children(params: p.Params, tables: dict[str, Table], problem: str, time: Ti
     after it became known.
     """
     children = {}
-    for name in dict.fromkeys(h.table for h in params.features.history):
+    for name in dict.fromkeys(h.table for h in history):
         table = tables[name]
-        wanted = [c for h in params.features.history if h.table == name for c in h.columns if c not in table.columns]
+        wanted = [c for h in history if h.table == name for c in h.columns if c not in table.columns]
         if not wanted:
             continue
         made = []
         own_time = time if name == problem else table.event_time
         for text in dict.fromkeys(wanted):
-            made.append(_inner(text, table, tables, params, own_time))
+            made.append(_inner(text, table, tables, lookups, own_time))
         used = {name} | {f.make["table"] for f in made}
         children[name] = Plan(
             table=name,
@@ -91,7 +99,9 @@ def _children(params: p.Params, tables: dict[str, Table], problem: str, time: Ti
     return children
 
 
-def _inner(text: str, table: Table, tables: dict[str, Table], params: p.Params, time: Time | None) -> Feature:
+def _inner(
+    text: str, table: Table, tables: dict[str, Table], lookups: tuple[p.Lookup, ...], time: Time | None
+) -> Feature:
     """The feature of an event that a name stands for: ``table.column`` or ``key.primitive(column, window)``."""
     from tasks.params import History, Lookup
 
@@ -119,7 +129,7 @@ def _inner(text: str, table: Table, tables: dict[str, Table], params: p.Params, 
             f"{where} is neither a column, nor table.column, nor an aggregate." + nearest(text, table.columns)
         )
     known = next(
-        (look.on for look in params.features.lookups if look.table == there and set(look.on) <= set(table.columns)),
+        (look.on for look in lookups if look.table == there and set(look.on) <= set(table.columns)),
         None,
     )
     on = known or {k: k for k in tables[there].key if k in table.columns}

@@ -120,7 +120,8 @@ def test_a_change_of_tuning_runs_only_what_depends_on_it(project: Path) -> None:
     assert not {"ingest", "validate", "features", "tune@gradient_boosting", "train@gradient_boosting"} & ran
     params.write_text(text)
     said = refit(project, "run", "--plain")
-    assert "0 run, 12 cached" in said, "what was computed before comes from the run cache"
+    ran = {line.split()[2] for line in said.splitlines() if " done (" in line}
+    assert ran <= {"compare", "report"}, "what was computed before comes from the run cache; the champion is new"
     assert "Data and pipelines are up to date." in dvc(project, "status")
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from tests.pages.browser import find, opened
 
-pytestmark = pytest.mark.skipif(find() is None, reason="no Chromium on this machine")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(find() is None, reason="no Chromium on this machine")]
 
 
 @pytest.fixture(scope="module")

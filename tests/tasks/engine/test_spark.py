@@ -18,7 +18,7 @@ def test_without_java_the_message_says_what_to_do(monkeypatch: pytest.MonkeyPatc
         spark.session()
 
 
-@pytest.mark.service
+@pytest.mark.slow
 def test_spark_gives_the_bits_of_the_local_engine(full: bool) -> None:
     pytest.importorskip("pyspark")
     rows = 30_000 if full else 3_000

@@ -19,6 +19,8 @@ from tasks.tune.search import Budget, search
 from tasks.tune.study import open_study
 from tasks.tune.worker import Worker
 
+pytestmark = pytest.mark.slow
+
 
 def objective(family: str = "xgboost", rows: int = 3000) -> Objective:
     rng = np.random.default_rng(0)

@@ -12,6 +12,8 @@ from tasks.files import hash_tree, read_json, read_table, write_json, write_tabl
 from tasks.tune.__main__ import champion_params
 from tests.samples import features_folder
 
+pytestmark = pytest.mark.slow
+
 PARAMS = """
 seed: 1
 problem: {{name: t, kind: {kind}, table: t, target: target}}

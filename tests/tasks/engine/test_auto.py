@@ -1,0 +1,184 @@
+"""What ``history: auto`` and ``lookups: auto`` derive from the declarations, and that it computes what it says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tasks.engine import Plan
+from tasks.engine.auto import MOST, WINDOWS, history_of, lookups_of
+from tasks.errors import RefitError
+from tasks.params import Params, load, parse
+from tests.tasks.engine import oracle
+from tests.tasks.engine.test_properties import as_events, check_against_definition
+from tests.tasks.engine.worlds import assert_same, moments, tree, world
+
+ROOT = Path(__file__).parents[3]
+
+
+def flights() -> Params:
+    params = load(ROOT / "params.yaml")
+    auto = {"history": "auto", "lookups": "auto", "transforms": {}, "polynomial": None}
+    return params.model_copy(update={"features": params.features.model_copy(update=auto)})
+
+
+def small(**features: Any) -> dict[str, Any]:
+    """The orders' world with few declared places, so that there is a pair of keys."""
+    base = tree(**{"history": "auto", "lookups": "auto", **features})
+    tables = base["data"]["tables"]
+    tables["orders"]["columns"]["where"] = "categorical"
+    tables["orders"]["columns"]["desk"] = {"kind": "categorical", "allowed": ["a", "b"]}
+    tables["orders"]["columns"]["shop"] = {"kind": "categorical", "allowed": ["a", "b"]}
+    return base
+
+
+def small_world(seed: int, n: int = 40) -> dict[str, Any]:
+    tables = world(seed, n)
+    rng = np.random.default_rng(seed)
+    orders = tables["orders"]
+    orders["where"] = orders["where"].map({0.0: "in", 1.0: "out"}).astype("str")
+    orders["desk"] = rng.choice(["a", "b"], n)
+    orders["desk"] = orders["desk"].astype("str")
+    return tables
+
+
+def test_the_flights_get_what_one_would_list() -> None:
+    params = flights()
+    own, weather = history_of(params)
+    assert own.table == "flights"
+    assert own.windows == WINDOWS
+    # keys of other tables, then categories; pairs with the airport, whose three values are declared
+    assert own.by == (("tailnum",), ("origin",), ("carrier",), ("dest",), ("origin", "carrier"), ("origin", "dest"))
+    assert list(own.columns)[:2] == ["late", "arr_delay"]
+    assert own.columns["late"] == ("mean",)
+    assert own.columns["arr_delay"] == ("mean", "std")
+    assert (weather.table, weather.by) == ("weather", (("origin",),))
+    assert not {"origin", "time_hour"} & set(weather.columns)
+    looks = {look.table: look for look in lookups_of(params)}
+    assert {name: look.on for name, look in looks.items()} == {
+        "planes": {"tailnum": "tailnum"}, "weather": {"origin": "origin"},
+    }  # fmt: skip
+    assert set(looks["planes"].columns) == set(params.data.tables["planes"].columns) - {"tailnum"}
+    assert not {"origin", "time_hour"} & set(looks["weather"].columns)
+
+
+def test_the_plan_is_bounded_stable_and_that_of_the_same_list() -> None:
+    params = flights()
+    plan = Plan.derive(params)
+    aggregates = [f for f in plan.features if f.make["op"] == "aggregate"]
+    assert 100 < len(aggregates) <= MOST
+    assert {"carrier.mean(late, 7d)", "origin+dest.std(arr_delay, 28d)", "tailnum.count(1d)"} <= set(plan.names)
+    assert Plan.derive(flights()).hash == plan.hash
+    assert Plan.from_dict(plan.to_dict()) == plan
+    listed = {"history": history_of(params), "lookups": lookups_of(params)}
+    by_hand = params.model_copy(update={"features": params.features.model_copy(update=listed)})
+    assert Plan.derive(by_hand).hash == plan.hash
+    own = params.data.tables["flights"]
+    assert not {f.make["column"] for f in plan.features if f.make["op"] == "column"} & {*own.outcome, "late"}
+
+
+def test_many_columns_stay_below_the_cap_with_the_target_kept() -> None:
+    base = small()
+    orders = base["data"]["tables"]["orders"]
+    more = {f"n{i}": "numeric" for i in range(80)}
+    orders["columns"] |= more
+    orders["outcome"] = [*more, *orders["outcome"]]
+    for i in range(5):
+        base["data"]["tables"][f"visits{i}"] = {
+            "source": "x", "key": ["vid"], "event_time": "at",
+            "columns": {"vid": "numeric", "at": "datetime", "who": "categorical", **more},
+        }  # fmt: skip
+    params = parse(base)
+    plan = Plan.derive(params)
+    made = [f for f in plan.features if f.make["op"] == "aggregate"]
+    assert len(made) <= MOST
+    found = history_of(params)
+    assert [past.table for past in found] == ["orders", "prices", *(f"visits{i}" for i in range(5))]
+    assert next(iter(found[0].columns)) == "y"
+    assert all(past.columns for past in found)
+
+
+def test_neither_outcomes_nor_the_events_own_key_are_keys() -> None:
+    base = small()
+    tables = base["data"]["tables"]
+    tables["orders"]["columns"]["vid"] = "numeric"  # a visit's number means nothing by itself
+    tables["visits"] = {
+        "source": "x", "key": ["vid"], "event_time": "at",
+        "columns": {"vid": "numeric", "at": "datetime", "id": "numeric", "shop": "categorical", "spent": "numeric"},
+    }  # fmt: skip
+    by = {past.table: past.by for past in history_of(parse(base))}
+    assert by["visits"] == (("id",),)  # a row's own key finds its events; the outcome `shop` does not
+    assert by["orders"] == (("who",), ("vid",), ("where",), ("desk",), ("where", "desk"))
+    base["features"]["history"] = []
+    assert {look.table: look.on for look in lookups_of(parse(base))} == {
+        "people": {"who": "who"}, "visits": {"vid": "vid"},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_agrees_with_the_definition(seed: int) -> None:
+    lookups = tree()["features"]["lookups"]
+    base = small(lookups=lookups)
+    del base["data"]["tables"]["prices"]["event_time"], base["data"]["tables"]["prices"]["known_at"]
+    plan = Plan.derive(parse(small(lookups=lookups)))
+    prices = {f.name for f in plan.features if f.make["op"] == "aggregate" and f.make["table"] == "prices"}
+    assert "prices[who].mean(price, 7d)" in prices
+    own = Plan(
+        plan.table, plan.tables, tuple(f for f in plan.features if f.name not in prices), plan.time, plan.cap,
+        plan.target, plan.children,
+    )  # fmt: skip
+    assert {"who.share(a, shop, 7d)", "who.share(shop, a, 7d)"} & set(own.names)
+    check_against_definition(own, small_world(seed, 30))
+    tables = small_world(seed, 30)
+    found = plan.compute(tables, tables["orders"])
+    events = as_events(tables["prices"], "since", "told")
+    for i, row in enumerate(tables["orders"].to_dict("records")):
+        t = oracle.micros(row["asked"])
+        for name in ("count", "mean"):
+            seen = oracle.visible(events, (row["who"],), ["who"], t, "7d", None)
+            want = float(len(seen)) if name == "count" else oracle.value(name, None, "price", seen, t)
+            feature = "prices[who].count(7d)" if name == "count" else "prices[who].mean(price, 7d)"
+            assert oracle.same_bits(found[feature].iloc[i], want), (feature, i)
+
+
+def test_later_events_never_change_earlier_rows_and_online_gives_the_same_bits() -> None:
+    plan = Plan.derive(parse(small()))
+    tables = small_world(7, 60)
+    rows = tables["orders"]
+    whole = plan.compute(tables, rows)
+    assert whole.notna().any().all()
+    cut = moments([25.0]).iloc[0]
+    early = rows[rows["asked"] <= cut]
+    known = {"orders": "known", "prices": "told"}
+    before = {name: t[~(t[known[name]] >= cut)] if name in known else t for name, t in tables.items()}
+    assert_same(plan.compute(before, early), whole.loc[early.index])
+    state = plan.start(tables)
+    for i, row in enumerate(rows.head(10).to_dict("records")):
+        one = plan.compute_row(row, state)
+        assert all(oracle.same_bits(one[name], whole[name].iloc[i]) for name in plan.names)
+
+
+def test_auto_that_cannot_be_says_why() -> None:
+    base = small()
+    del base["problem"]["prediction_time"]
+    with pytest.raises(RefitError, match=r"features\.history: 'auto' needs problem\.prediction_time"):
+        parse(base)
+    base = small(history=[], lookups="auto")
+    base["data"]["tables"]["people"]["key"] = []
+    with pytest.raises(RefitError, match=r"features\.lookups: 'auto' finds no other table whose key"):
+        Plan.derive(parse(base))
+    base = small(lookups=[])
+    for table in base["data"]["tables"].values():
+        for field in ("event_time", "known_at", "outcome"):
+            table.pop(field, None)
+    with pytest.raises(RefitError, match=r"features\.history: 'auto' finds no table with event_time"):
+        Plan.derive(parse(base))
+    with pytest.raises(
+        RefitError, match=r"features\.history: must be one of 'auto'; found 'atuo'\. Did you mean 'auto'"
+    ):
+        parse(small(history="atuo"))
+    with pytest.raises(RefitError, match=r"features\.lookups: expected a list, as in \[a, b\]"):
+        parse(small(lookups={"table": "people"}))
