@@ -201,9 +201,11 @@ def report(
     versions: Annotated[list[str] | None, typer.Argument(help="Versions to compare. [the newest run's report]")] = None,
 ) -> None:
     """Say where the newest run's report is, or write a page that compares versions."""
-    from flows.display import compared
+    from flows import reports
 
-    print(compared(Path.cwd(), _model(), versions or []))
+    root = Path.cwd()
+    for line in reports.compare(root, _model(), versions) if versions else [reports.newest(root)]:
+        print(line)
 
 
 def _model() -> str:

@@ -10,7 +10,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from tasks.errors import RefitError
 from tasks.files import read_json
 
 if TYPE_CHECKING:
@@ -133,26 +132,4 @@ def decisions(rows: list[Decision]) -> str:
     lines += [
         f"{d.at[:19]:<20} {d.action:<9} {d.version:<8} {d.champion or 'none':<9} {d.by}: {d.reason}" for d in rows
     ]
-    return "\n".join(lines)
-
-
-def compared(root: Path, model: str, versions: list[str]) -> str:
-    """Where the report is; or what the named versions measured, side by side."""
-    if not versions:
-        path = root / "data" / "reports" / "report.html"
-        if not path.exists():
-            raise RefitError(f"{path}: no report yet. Run `refit run` to make one.")
-        return os.path.relpath(path)
-    from tasks.registry.tracking import Registry
-
-    registry = Registry(root)
-    columns = [registry.version(model, v) for v in versions]
-    found = [registry.client.get_run(c.run_id).data for c in columns]
-    names = sorted({name for data in found for name in data.metrics})
-    wide = max([len(n) for n in names] + [8])
-    lines = [" " * wide + "".join(f"{'version ' + c.version:>14}" for c in columns)]
-    lines.append(f"{'family':<{wide}}" + "".join(f"{d.params.get('family', ''):>14}"[:30] for d in found))
-    for name in names:
-        cells = (f"{d.metrics[name]:>14.5g}" if name in d.metrics else f"{'-':>14}" for d in found)
-        lines.append(f"{name:<{wide}}" + "".join(cells))
     return "\n".join(lines)

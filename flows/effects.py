@@ -37,6 +37,14 @@ class Standing:
     sentence: str
 
 
+@dataclass(frozen=True)
+class Answer:
+    """A person's answer to whether a version shall be promoted; ``said`` is the name and the reason."""
+
+    promote: bool
+    said: str
+
+
 # Before the stages -----------------------------------------------------------------------------------------
 
 
@@ -200,8 +208,11 @@ def _occasion(root: Path, registered: Registered) -> str:
     return f"verdict:{sha256(root / VERDICT / 'verdict.json')}:{registered.package_sha256}"
 
 
-def decide(root: Path, registered: Registered, by: str = "refit run", approved: str | None = None) -> Standing:
-    """Carry the verdict out: promote, or record that the champion is kept; once per verdict and package."""
+def decide(root: Path, registered: Registered, by: str = "refit run", answer: Answer | None = None) -> Standing:
+    """Carry the verdict out: promote, or record that the champion is kept; once per verdict and package.
+
+    ``answer`` is a person's, where one was asked; a refusal is recorded too, and keeps the champion.
+    """
     history, verdict = History(root), read_json(root / VERDICT / "verdict.json")
     past = history.decisions(registered.model)
     champion = past[-1].champion if past else None
@@ -216,13 +227,23 @@ def decide(root: Path, registered: Registered, by: str = "refit run", approved: 
             f" Not promoted all the same: it was rolled back on {removed.at[:10]} ({removed.reason}); "
             f"`refit promote {registered.version} --reason ...` overrides that."
         )
+    if promote and answer is not None:
+        promote = answer.promote
+        sentence += (
+            f" Approved: {answer.said}"
+            if promote
+            else (
+                f" Not promoted all the same: refused by {answer.said} (`refit promote {registered.version} --reason ...` "
+                "overrides that)."
+            )
+        )
     decision = Decision(
         model=registered.model,
         action="promote" if promote else "keep",
         version=registered.version,
         champion=registered.version if promote else champion,
         package_sha256=registered.package_sha256,
-        reason=f"{sentence} Approved: {approved}" if approved else sentence,
+        reason=sentence,
         by=by,
         key=key,
         evidence=evidence,
@@ -344,6 +365,7 @@ def _commit(root: Path) -> str | None:
 
 
 __all__ = [
+    "Answer",
     "Overtaken",
     "Standing",
     "decide",

@@ -25,7 +25,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from flows import effects
 from flows.commands import Cancelled, StageFailed
 from flows.dag import Dag, Node, Outcome
-from flows.effects import Standing
+from flows.effects import Answer, Standing
 from tasks.errors import RefitError
 from tasks.params import Params, load
 
@@ -222,8 +222,8 @@ def check_package(root: Path) -> dict[str, Any]:
 
 
 @_effect("promote")
-def promote(root: Path, registered: Registered, approved: str | None) -> Standing:
-    at_end = effects.decide(root, registered, approved=approved)
+def promote(root: Path, registered: Registered, answer: Answer | None) -> Standing:
+    at_end = effects.decide(root, registered, answer=answer)
     _note(at_end.sentence)
     return at_end
 
@@ -241,22 +241,22 @@ def conclude(root: Path, params: Params) -> Standing | None:
     run_id = track(found)
     _tell("register", "start")
     registered = register(found, run_id)
-    approved = None
+    answer = None
     if effects.would_promote(root, registered):
         _tell("check package", "start")
         check_package(root)
         if params.promotion.approval:
-            approved = approval(registered)
-            if approved is None:
+            answer = approval(registered)
+            if answer is None:
                 return effects.waiting(root, registered)
     _tell("promote", "start")
-    at_end = promote(root, registered, approved)
+    at_end = promote(root, registered, answer)
     effects.finish(root, found, at_end, time.perf_counter() - began)
     return at_end
 
 
-def approval(registered: Registered) -> str | None:
-    """Pause the flow until a person answers in the Prefect UI; returns who and why, or None where nobody can or did."""
+def approval(registered: Registered) -> Answer | None:
+    """Pause the flow until a person answers in the Prefect UI; None where nobody can."""
     from prefect.flow_runs import pause_flow_run
     from prefect.input import RunInput
 
@@ -278,7 +278,7 @@ def approval(registered: Registered) -> str | None:
         poll_interval=5,
         key=f"approve-{registered.package_sha256[:16]}",
     )
-    return f"{answer.name}: {answer.reason}" if answer.promote else None
+    return Answer(answer.promote, f"{answer.name}: {answer.reason}")
 
 
 def _note(line: str) -> None:

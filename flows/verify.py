@@ -35,11 +35,11 @@ def verify(root: Path, model: str, version: str, rebuild: bool) -> tuple[bool, l
         lines += list(against_here(root, receipt))
         good = True
         if rebuild:
-            commit = registry.client.get_run(registered.run_id).data.tags.get("mlflow.source.git.commit", "unknown")
+            commit = registry.client.get_run(registered.run_id).data.tags.get("mlflow.source.git.commit")
             again = made_again(root.resolve(), registered, receipt.get("as_of"), Path(name) / "again")
             good, told = compare(package, again)
             lines += told
-            if not good:
+            if not good and commit:
                 lines.append(f"    it was made at commit {commit}; check that out and verify again")
     return good, lines
 
@@ -84,7 +84,7 @@ def made_again(root: Path, registered: Registered, as_of: str | None, folder: Pa
     write_text(
         folder / ".dvc" / "config",
         f"[core]\n    no_scm = true\n    analytics = false\n    remote = project\n"
-        f"['remote \"project\"']\n    url = {root / '.dvc' / 'cache'}\n",
+        f"['remote \"project\"']\n    url = {_cache(root)}\n",
     )
     with Dag(folder) as dag:
         wanted = [name for name in dag.nodes if name in _up_to(dag, "package")]
@@ -94,6 +94,14 @@ def made_again(root: Path, registered: Registered, as_of: str | None, folder: Pa
                 print(f"    {name} ...", file=sys.stderr, flush=True)
                 dag.run(name, lambda line: None, force=True)
     return folder / "data" / "package"
+
+
+def _cache(root: Path) -> str:
+    """The folder of the project's DVC cache, wherever ``cache.dir`` puts it."""
+    from dvc.repo import Repo
+
+    with Repo(str(root)) as repo:
+        return str(repo.cache.local_cache_dir)
 
 
 def _up_to(dag: Dag, last: str) -> set[str]:
@@ -109,6 +117,8 @@ def compare(package: Path, again: Path) -> tuple[bool, list[str]]:
     differ = sorted(name for name in {*then, *now} if then.get(name) != now.get(name))
     if differ:
         lines = [f"!!  rebuild     differs in {some(differ, 6)}"]
+        if set(differ) == {"bundle.json", "receipt.json"}:
+            lines.append("    the model and its answers are the same; only what the receipt names is not")
         receipts = [read_json(folder / "receipt.json") for folder in (package, again)]
         return False, lines + [f"    in the receipts: {path}" for path in _differences(*receipts)][:8]
     return True, [f"ok  rebuild     {len(then)} files, every byte the same ({sha256(again / 'bundle.json')[:16]})"]

@@ -8,6 +8,7 @@ came from is recorded where the version is registered.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,13 @@ import tasks
 from tasks.files import hash_tree, sha256
 from tasks.params import Params
 
-# What a package depends on: the stages up to it, and the modules that they share.
+# What a package depends on: the stages up to it, and the modules that they share. `package` of dvc.yaml names the same.
 CODE = (
     "params.py", "files.py", "ingest", "validate", "profile", "features", "engine", "encoding", "tune", "train",
-    "families", "ensembles", "metrics", "evaluate", "package", "bundle",
+    "families", "ensembles", "metrics", "paired", "evaluate", "package", "bundle",
 )  # fmt: skip
-DATA = ("raw/manifest.json", "expectations", "validated", "features", "tuning", "models", "evaluation")
+DATA = ("raw/manifest.json", "expectations", "validated", "features", "evaluation")
+OF_FAMILIES = ("tuning", "models")  # a folder for each family of params.yaml
 SECTIONS = ("seed", "problem", "data", "features", "split", "models", "tuning", "training")
 LIBRARIES = ("numpy", "pandas", "pyarrow", "scikit-learn", "xgboost", "lightgbm", "torch", "optuna")
 
@@ -31,7 +33,7 @@ def receipt(data: Path, params: Params, as_of: str | None) -> dict[str, Any]:
     return {
         "as_of": as_of,
         "seed": params.seed,
-        "data": data_hashes(data),
+        "data": data_hashes(data, params.models),
         "code": code_hashes(),
         "params": params.model_dump(mode="json", include=set(SECTIONS)),
         "lock": lock_hash(),
@@ -39,10 +41,14 @@ def receipt(data: Path, params: Params, as_of: str | None) -> dict[str, Any]:
     }
 
 
-def data_hashes(data: Path) -> dict[str, str]:
-    """SHA-256 of every input file under ``data``, by its path there; what is absent is left out."""
+def data_hashes(data: Path, families: Iterable[str]) -> dict[str, str]:
+    """SHA-256 of every input file under ``data``, by its path there; what is absent is left out.
+
+    Only the folders of ``families`` count: one dropped from ``params.yaml`` leaves its folder behind, nothing is made
+    from it, and a rebuild does not have it.
+    """
     out: dict[str, str] = {}
-    for name in DATA:
+    for name in (*DATA, *(f"{part}/{family}" for part in OF_FAMILIES for family in sorted(families))):
         path = data / name
         if path.is_file():
             out[name] = sha256(path)

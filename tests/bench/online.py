@@ -19,7 +19,7 @@ import pandas as pd
 
 from tasks.engine import Plan
 from tasks.params import parse
-from tests.bench.flights import emit, params, tables
+from tests.bench._flights import emit, params, tables
 from tests.tasks.engine.worlds import tree
 
 SUMMER = pd.Timestamp("2024-03-31 01:00", tz="UTC")  # clocks in Europe go forward

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from tasks.files import write_json, write_table
-from tests.bench.tables import load, split
+from tests.bench._tables import load, split
 
 FAMILY = "xgboost"
 

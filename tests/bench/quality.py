@@ -30,7 +30,7 @@ from tasks.metrics import higher_is_better, measure
 from tasks.tune.auto import search_families
 from tasks.tune.objective import Objective
 from tasks.tune.search import Budget
-from tests.bench.tables import TABLES, load, split
+from tests.bench._tables import TABLES, load, split
 
 METRICS = {"binary": "roc_auc", "multiclass": "log_loss", "regression": "rmse"}
 PACKAGES = {
@@ -68,7 +68,7 @@ def rival(system: str, python: Path, train: pd.DataFrame, test: pd.DataFrame, se
     with tempfile.TemporaryDirectory() as name:
         train.to_parquet(Path(name) / "train.parquet")
         test.to_parquet(Path(name) / "test.parquet")
-        script = Path(__file__).with_name("rivals.py")
+        script = Path(__file__).with_name("_rivals.py")
         command = [str(python), str(script), system, name, str(seconds), METRICS[kind], kind]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=4 * seconds + 120)
         if done.returncode:

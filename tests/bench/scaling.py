@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.bench.flights import emit, history_plan, tables
+from tests.bench._flights import emit, history_plan, tables
 
 MEMORY_MB = 2048
 

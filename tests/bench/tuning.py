@@ -28,7 +28,7 @@ from tasks.tune.objective import Objective
 from tasks.tune.samplers import optuna_sampler
 from tasks.tune.search import make_pruner
 from tasks.tune.study import distributions
-from tests.bench.tables import load, split
+from tests.bench._tables import load, split
 
 METRICS = {"binary": "roc_auc", "multiclass": "log_loss", "regression": "rmse"}
 

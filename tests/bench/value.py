@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from tasks.engine import Plan
-from tests.bench.flights import emit, params, tables
+from tests.bench._flights import emit, params, tables
 
 
 def auc(features: pd.DataFrame, y: np.ndarray, train: np.ndarray, test: np.ndarray, rounds: int) -> float:

@@ -79,6 +79,27 @@ def test_the_first_model_then_a_better_one_then_back(project: Path) -> None:
     assert effects.promote(project, MODEL, "2", "checked it", None).champion == "2"
 
 
+def test_a_refusal_is_recorded_and_keeps_the_champion(project: Path) -> None:
+    effects.decide(project, put(project, 1, "promote"))
+    challenger = put(project, 2, "promote", state={"looks": 2})
+    effects.write_champion(project, MODEL)
+    refused = effects.decide(project, challenger, answer=effects.Answer(False, "Ada: wait for the audit"))
+    assert refused.champion == "1"
+    assert "refused by Ada: wait for the audit" in refused.sentence
+    last = History(project).decisions(MODEL)[-1]
+    assert (last.action, last.version, last.champion, last.previous) == ("keep", "2", "1", "1")
+    assert last.evidence == {"verdict": "promote", "rule": "test", "n": 10, "state": {"looks": 2}}
+    assert aliases(project)["champion"] == "1"
+    # Nobody is asked about the same verdict twice, and a repeated run leaves the refusal as it is.
+    assert not effects.would_promote(project, challenger)
+    assert effects.decide(project, challenger) == refused
+    # A new verdict about it is a new question; an approval is in its reason.
+    again = put(project, 2, "promote", n=11)
+    assert effects.would_promote(project, again)
+    assert effects.decide(project, again, answer=effects.Answer(True, "Ada: audited")).champion == "2"
+    assert History(project).decisions(MODEL)[-1].reason == "promote 2. Approved: Ada: audited"
+
+
 def test_nothing_before_the_first_champion(project: Path) -> None:
     with pytest.raises(RefitError, match="there is no champion yet, so nothing can be rolled back"):
         effects.rollback(project, MODEL, None, "why not")

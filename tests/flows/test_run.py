@@ -125,6 +125,41 @@ def test_a_change_of_tuning_runs_only_what_depends_on_it(project: Path) -> None:
     assert "Data and pipelines are up to date." in dvc(project, "status")
 
 
+@pytest.fixture(scope="module")
+def fewer(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project with a registry of its own: version 1 of both families, version 2 after one was dropped."""
+    root = tmp_path_factory.mktemp("fewer") / "copy"
+    shutil.copytree(project, root, symlinks=True)
+    shutil.rmtree(root / ".refit")
+    assert "this run: version 1" in refit(root, "run", "--plain")
+    params = root / "params.yaml"
+    params.write_text(params.read_text().replace("  gradient_boosting: {}\n", ""))
+    assert "this run: version 2" in refit(root, "run", "--plain")
+    return root
+
+
+def test_a_package_is_rebuilt_after_a_family_was_dropped(fewer: Path) -> None:
+    assert (fewer / "data" / "models" / "gradient_boosting").exists(), "what the family left stays in the project"
+    said = refit(fewer, "verify", "2", "--rebuild")
+    assert "every byte the same" in said
+
+
+def test_versions_are_compared_on_one_page(fewer: Path) -> None:
+    said = refit(fewer, "report", "1", "2").splitlines()
+    assert said[0].startswith("Version 1  ")
+    assert said[1].startswith("Version 2  logistic, log_loss ")
+    assert said[-1] == ".refit/reports/compare.html"
+    page = (fewer / said[-1]).read_text()
+    assert "2 runs compared" in page
+    measured = read_json(fewer / "data" / "evaluation" / "metrics.json")["choice"]["test"]["log_loss"]
+    assert f"{measured:.4g}" in page
+    assert "models.gradient_boosting" in page, "the parameters that differ are shown"
+    assert dvc(fewer, "status").strip() == "Data and pipelines are up to date."
+    assert refit(fewer, "report").strip() == "data/reports/report.html"
+    assert "two runs are called 'Version 1'" in refit(fewer, "report", "1", "1", code=1)
+    assert "no version '9' in the registry" in refit(fewer, "report", "1", "9", code=1)
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -131,8 +131,11 @@ asking()
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        ({"promote": True, "name": "Ada", "reason": "looks right"}, "answer: Ada: looks right"),
-        ({"promote": False, "name": "Ada", "reason": "wait"}, "answer: None"),
+        (
+            {"promote": True, "name": "Ada", "reason": "looks right"},
+            "answer: Answer(promote=True, said='Ada: looks right')",
+        ),
+        ({"promote": False, "name": "Ada", "reason": "wait"}, "answer: Answer(promote=False, said='Ada: wait')"),
     ],
 )
 def test_a_person_is_asked_before_promotion(server: dict[str, str], answer: dict[str, object], said: str) -> None:

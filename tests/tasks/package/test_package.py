@@ -11,13 +11,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from ruamel.yaml import YAML
 
 from tasks import params
 from tasks.bundle import Bundle
 from tasks.engine import Plan
 from tasks.files import hash_tree, read_json, read_table, write_json, write_table
 from tasks.package.history import identity_columns, keep, needs, row_columns
-from tasks.package.receipt import code_hashes, differences, receipt
+from tasks.package.receipt import CODE, code_hashes, differences, receipt
 from tasks.package.schema import schema
 from tests.samples import KINDS
 from tests.tasks.package.projects import TIMED, package, project
@@ -108,6 +109,21 @@ def test_receipt_names_inputs_code_and_parameters(timed: Path) -> None:
     assert {"tasks/bundle/__init__.py", "tasks/params.py"} <= set(receipt["code"])
     assert receipt["params"]["problem"]["name"] == "orders-late"
     assert receipt["seed"] == 42
+
+
+def test_a_family_that_was_dropped_leaves_no_trace(timed: Path, tmp_path: Path) -> None:
+    """Its folder stays behind when it leaves ``params.yaml``; a rebuild has no such folder."""
+    other = Path(shutil.copytree(timed, tmp_path / "copy"))
+    for part in ("models", "tuning"):
+        write_json(other / "data" / part / "mlp" / "left.json", {})
+    package(other)
+    assert hash_tree(other / "data" / "package") == hash_tree(timed / "data" / "package")
+
+
+def test_the_stage_depends_on_the_code_that_the_receipt_names() -> None:
+    stage = YAML(typ="safe").load((Path(__file__).parents[3] / "dvc.yaml").read_text())["stages"]["package"]
+    code = {dep.removeprefix("tasks/") for dep in stage["deps"] if dep.startswith("tasks/")}
+    assert code == set(CODE)
 
 
 def test_what_changed_since_is_named(timed: Path, tmp_path: Path) -> None:

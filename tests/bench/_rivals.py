@@ -1,6 +1,6 @@
 """Runs FLAML or AutoGluon in its own environment; called by ``tests.bench.quality``, knows nothing of Refit.
 
-``python rivals.py SYSTEM FOLDER SECONDS METRIC KIND``: reads ``train.parquet`` and ``test.parquet`` (target in
+``python _rivals.py SYSTEM FOLDER SECONDS METRIC KIND``: reads ``train.parquet`` and ``test.parquet`` (target in
 ``__y__``), writes ``scores.npy`` for the test rows.
 """
 
