@@ -1,9 +1,13 @@
 """The house rules that no other tool checks: names agree, stages name the code they use, no pickle."""
 
 import ast
+import re
 from pathlib import Path
 
+from pydantic import BaseModel
 from ruamel.yaml import YAML
+
+from tasks.params import Params, load
 
 ROOT = Path(__file__).parents[1]
 DAG = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -56,3 +60,25 @@ def test_a_stage_depends_on_all_the_code_it_uses():
         if lacking:
             missing[name] = sorted(lacking)
     assert not missing
+
+
+def test_params_yaml_documents_every_key():
+    text = (ROOT / "params.yaml").read_text()
+
+    def fields(model: type[BaseModel]) -> set[str]:
+        found = set()
+        for name, field in model.model_fields.items():
+            found.add(name)
+            for inner in models_in(field.annotation):
+                found |= fields(inner)
+        return found
+
+    def models_in(annotation: object) -> list[type[BaseModel]]:
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            return [annotation]
+        return [model for part in getattr(annotation, "__args__", ()) for model in models_in(part)]
+
+    # A moment is written as text, `column - 2h`; positive belongs to targets that are labels.
+    absent = {name for name in fields(Params) if not re.search(rf"\b{name}\b", text)}
+    assert absent <= {"offset_micros", "positive", "interaction_only"}, absent
+    load(ROOT / "params.yaml")
