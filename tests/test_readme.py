@@ -73,7 +73,7 @@ def test_a_newcomers_csv_is_served(tmp_path: Path):
         server.terminate()
         server.wait(30)
     assert answer["decision"] == "setosa"
-    assert answer["model_version"] == "1"
+    assert answer["version"] == "1"
 
     for words in ("history", "doctor", "report", "verify 1", "prove-time"):
         succeeds(tmp_path, "refit", *words.split())

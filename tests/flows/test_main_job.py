@@ -36,7 +36,7 @@ def test_the_run_ends_with_a_champion_that_beats_the_majority_class(flights: Pat
     assert verdict["verdict"] == "promote"
     choice = read(flights / "data/evaluation/choice.json")
     assert choice["test"] >= 0.70, choice
-    assert "version 1" in succeeds(flights, "refit", "history")
+    assert "refit run: Promote" in succeeds(flights, "refit", "history")
 
 
 def test_no_row_is_lost(flights: Path):
