@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -90,28 +91,37 @@ def compute(plan: Plan, tables: Mapping[str, pd.DataFrame], rows: pd.DataFrame) 
     encoder = Encoder(plan, rows)
     block = Block(plan, len(rows))
 
+    asked = groups(plan)
+    own: list[np.ndarray] = []
+
     def work(group: Group) -> None:
         index = encoder.index(facts[group.table], group.on, t, by_time)
         group_features(group, facts[group.table], index, t, block.put)
 
-    asked = groups(plan)
-    for group in asked:  # what the groups share is made before they run side by side
-        encoder.codes(facts[group.table], group.on)
-        facts[group.table].order()
-        for feature in group.features:
-            if feature.make["column"]:
-                facts[group.table].values(feature.make["column"])
-    workers = min(len(asked), os.cpu_count() or 1, 4) if len(rows) >= THREADS_FROM else 1
-    if workers > 1:
-        with ThreadPoolExecutor(workers) as pool:
-            list(pool.map(work, asked))
-    else:
-        for group in asked:
-            work(group)
+    def find_own() -> None:
+        own.append(rows_that_see_themselves(facts[plan.table], encoder, t))
+
+    # What the groups share is made before they run side by side.
+    shared: dict[Any, Callable[[], Any]] = {}
+    for group in asked:
+        table = facts[group.table]
+        for mine, theirs in group.on:
+            shared[group.table, mine, theirs] = partial(encoder.column, table, mine, theirs)
+        shared[group.table] = table.order
+        for column in {f.make["column"] for f in group.features} - {None}:
+            shared[group.table, column] = partial(table.values, column)
+    tasks: list[Callable[[], Any]] = [partial(work, group) for group in asked]
     if sees_own(plan):
-        own_rows = rows_that_see_themselves(facts[plan.table], encoder, t)
-        if len(own_rows):
-            leave_out_own(plan, tables, rows, own_rows, block)
+        tasks.insert(0, find_own)
+        for column in plan.tables[plan.table].key:
+            shared[plan.table, column, column] = partial(encoder.column, facts[plan.table], column, column)
+    workers = min(os.cpu_count() or 1, 4) if len(rows) >= THREADS_FROM else 1
+    with ThreadPoolExecutor(workers) as pool:
+        for calls in (list(shared.values()), tasks):
+            spread = pool.map if workers > 1 else map
+            list(spread(lambda call: call(), calls))
+    if own and len(own[0]):
+        leave_out_own(plan, tables, rows, own[0], block)
     return block.frame(finish(plan, Rows(plan.tables[plan.table], rows), block.made), rows.index)
 
 
@@ -226,7 +236,7 @@ class Encoder:
         row = np.zeros(len(self.rows), np.int64)
         size = 1
         for mine, theirs in on:
-            e, r, width = self._one(facts, mine, theirs)
+            e, r, width = self.column(facts, mine, theirs)
             event = np.where((event < 0) | (e < 0), -1, event * width + e)
             row = np.where((row < 0) | (r < 0), -1, row * width + r)
             size *= width
@@ -242,7 +252,8 @@ class Encoder:
             return Index(facts, codes, row_codes, np.ones(len(row_codes), np.int64), by_time)
         return Index(facts, codes, np.where(t == MISSING, -1, row_codes), t, by_time)
 
-    def _one(self, facts: Facts, mine: str, theirs: str) -> tuple[np.ndarray, np.ndarray, int]:
+    def column(self, facts: Facts, mine: str, theirs: str) -> tuple[np.ndarray, np.ndarray, int]:
+        """Codes of one column of the table and of the rows, and how many there can be."""
         name = facts.table.name
         if (name, mine, theirs) not in self._done:
             kind = facts.table.columns[theirs]

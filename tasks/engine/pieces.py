@@ -32,6 +32,7 @@ ROW = "__row__"
 CHUNK = 1 << 18  # rows of a chunk of the result
 BATCH = 1 << 16  # rows read at a time
 COPIES = 12  # how many times its own size a part takes while it is computed
+PART = 400_000  # rows of a part at most: what is put and looked up all over it should stay in the processor's cache
 
 
 def compute_files(plan: Plan, sources: Mapping[str, str | Path], out: str | Path, memory_mb: int = 1024) -> int:
@@ -75,7 +76,7 @@ def pieces(plan: Plan, sources: Mapping[str, str | Path], memory_mb: int = 1024)
                 found |= _gather(Path(folder) / f"group{number}" / f"chunk{start // CHUNK}.arrow", start, len(rows))
             made = finish(plan, Rows(own, rows), found)
             columns = {f.name: _column(made[f.name], f.kind == "numeric", rows.index) for f in plan.features}
-            yield pd.DataFrame(columns, index=pd.RangeIndex(start, start + len(rows)))
+            yield pd.DataFrame(columns, index=pd.RangeIndex(start, start + len(rows)), copy=False)
             start += len(rows)
 
 
@@ -171,14 +172,16 @@ def _deal(path: Path, columns: list[str], key: list[str], spec: Table, folder: P
 def key_hash(frame: pd.DataFrame, key: list[str], spec: Table) -> np.ndarray:
     total = np.zeros(len(frame), np.uint64)
     for column in key:
-        values = frame[column]
+        values, codes = frame[column], None
         if spec.columns[column] in ("numeric", "boolean"):
             plain: Any = values.to_numpy(dtype=np.float64, na_value=np.nan) + 0.0
         elif spec.columns[column] == "datetime":
             plain = values.dt.as_unit("us").to_numpy(dtype="datetime64[us]").view(np.int64)
         else:
-            plain = values.astype(object).where(values.notna(), "").to_numpy()
-        total = total * np.uint64(0x9E3779B97F4A7C15) + pd.util.hash_array(plain)
+            codes, names = pd.factorize(values)  # each text is hashed once; the missing ones (-1) as an empty text
+            plain = np.append(np.asarray(names, dtype=object), "")
+        hashes = pd.util.hash_array(plain, categorize=False)
+        total = total * np.uint64(0x9E3779B97F4A7C15) + (hashes if codes is None else hashes[codes])
     return total >> np.uint64(7)
 
 
@@ -200,7 +203,7 @@ def _compute_group(plan: Plan, group: Group, files: Mapping[str, Path], folder: 
     theirs, mine = event_columns(plan, group), row_columns(plan, group)
     events, asking = (pq.read_metadata(files[name]).num_rows for name in (group.table, plan.table))
     size = 8 * (events * (len(theirs) + COPIES) + asking * (len(mine) + COPIES + 2 * len(group.features)))
-    parts = max(1, -(-size // (memory_mb * 1_000_000)))
+    parts = max(1, -(-size // (memory_mb * 1_000_000)), -(-max(events, asking) // PART))
     _deal(files[group.table], theirs, [c for _, c in group.on], plan.tables[group.table], folder, "event", parts)
     _deal(files[plan.table], mine, [c for c, _ in group.on], plan.tables[plan.table], folder, "row", parts)
     alone = replace(plan, features=group.features, children={})
