@@ -52,7 +52,8 @@ class Exact:
     @classmethod
     def from_floats(cls, values: np.ndarray) -> Exact:
         """A float64 column; missing values (NaN) count as zero, infinite ones must have been refused before."""
-        x = np.nan_to_num(np.asarray(values, dtype=np.float64), nan=0.0)
+        x = np.asarray(values, dtype=np.float64)
+        x = np.where(np.isnan(x), 0.0, x)
         if not len(x):
             return cls(np.zeros((1, 0), np.int64), 0, 0)
         top = float(max(x.max(), -x.min()))
@@ -198,16 +199,17 @@ def _widen(values: np.ndarray) -> np.ndarray:
 
 def _carry(digits: np.ndarray) -> np.ndarray:
     """The one canonical form: every digit in [0, BASE), but the last, which carries the sign and is 0 or -1 at the end."""
-    out, carry = [], np.zeros(digits.shape[1], np.int64)
-    for row in digits:
+    out, carry = np.empty((len(digits) + 1, digits.shape[1]), np.int64), np.zeros(digits.shape[1], np.int64)
+    for j, row in enumerate(digits):
         total = row + carry
-        out.append(total & MASK)
+        np.bitwise_and(total, MASK, out=out[j])
         carry = total >> BITS
-    while len(carry) and not np.isin(carry, (0, -1)).all():
-        out.append(carry & MASK)
+    while ((carry + 1) >> 1).any():  # until it is 0 or -1 everywhere
+        out[-1] = carry & MASK
+        out = np.vstack([out, carry])
         carry = carry >> BITS
-    out.append(carry)
-    return np.stack(out)
+    out[-1] = carry
+    return out
 
 
 def _round(digits: np.ndarray, exponent: int) -> np.ndarray:

@@ -7,7 +7,6 @@ is taken from the slice of events in view.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -85,19 +84,26 @@ class History:
             made.extend(lambda start: term(Slice(self, column, slice(start, self.size))), self.size)
         return made.exact
 
-    def places(self, span: Span, t: int, without: int | None) -> slice | np.ndarray:
-        """Which events a row at ``t`` sees: a slice, or places where late events or its own one (a store row) are left out."""
+    def view(self, spans: Sequence[Span], t: int, without: int | None) -> View:
+        """What a row at ``t`` sees through each window; ``without``: its own event's store row, to be left out."""
         if self.in_order and without is None:
             hi = int(np.searchsorted(self.known, t))
-            if span.last is not None:
-                return slice(max(hi - span.last, 0), hi)
-            return slice(0 if span.micros is None else min(int(np.searchsorted(self.event, t - span.micros)), hi), hi)
-        lo = 0 if span.micros is None else int(np.searchsorted(self.event, t - span.micros))
-        seen = self.known[lo:] < t
-        if without is not None:
-            seen &= self.rows[lo:] != without
-        places = np.flatnonzero(seen) + lo
-        return places if span.last is None else places[-span.last :]
+            event, places = self.event, None
+        else:
+            seen = self.known < t
+            if without is not None:
+                seen &= self.rows != without
+            places = np.flatnonzero(seen)
+            hi, event = len(places), self.event[places]
+        lo = [
+            max(hi - span.last, 0)
+            if span.last is not None
+            else (0 if span.micros is None else min(int(np.searchsorted(event, t - span.micros)), hi))
+            for span in spans
+        ]
+        if places is not None and lo and (unseen := min(lo)):  # older than every window
+            places, lo, hi = places[unseen:], [at - unseen for at in lo], hi - unseen
+        return View(self, t, np.array(lo, np.int64), np.full(len(lo), hi), places)
 
 
 def _grown(block: np.ndarray, room: int) -> np.ndarray:
@@ -143,20 +149,22 @@ class Prefix:
         self.exact = Exact(self._block[:, : size + 1], self.exact.exponent, max(bound, 1) * size)
 
 
-@dataclass(frozen=True)
 class Slice:
     """Some events of a history as the column that terms are made from."""
 
-    history: History
-    name: str
-    places: slice | np.ndarray
+    def __init__(self, history: History, name: str, places: slice | np.ndarray):
+        self.history, self.name, self.places = history, name, places
 
-    @property
+    @cached_property
     def values(self) -> np.ndarray:
         return self.history.column(self.name)[self.places]
 
-    def x(self) -> Exact:
+    @cached_property
+    def _x(self) -> Exact:
         return Exact.from_floats(self.values)
+
+    def x(self) -> Exact:
+        return self._x
 
     def present(self) -> Exact:
         return Exact.from_ints((~np.isnan(self.values)).astype(np.int64), 1)
@@ -174,26 +182,66 @@ def _present(column: Any) -> Exact:
     return column.present()
 
 
-@dataclass
 class View:
-    """One history seen through several windows at ``t``."""
+    """One history (None: an unknown key) seen at ``t`` through several windows, the slices ``[lo, hi)`` of its events.
 
-    history: History | None
-    t: int
-    places: list[slice | np.ndarray]
+    ``places``: the events that can be seen, where some are left out because they came late or are the row's own one.
+    """
 
-    def count(self) -> list[int]:
-        return [p.stop - p.start if isinstance(p, slice) else len(p) for p in self.places]
+    def __init__(self, history: History | None, t: int, lo: np.ndarray, hi: np.ndarray, places: np.ndarray | None):
+        self.history, self.t, self.lo, self.hi, self.places = history, t, lo, hi, places
+        self._slices: dict[str, Slice] = {}
+        self._prefixes: dict[tuple[str, Term], Exact] = {}
 
-    @cached_property
-    def bounds(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """First and last places, where all windows are slices."""
-        if not all(isinstance(p, slice) for p in self.places):
+    @classmethod
+    def nothing(cls, t: int, windows: int) -> View:
+        return cls(None, t, np.zeros(windows, np.int64), np.zeros(windows, np.int64), None)
+
+    def through(self, windows: list[int]) -> View:
+        """The same view through some of the windows; what is worked out for one is there for all."""
+        if windows == list(range(len(self.lo))):
+            return self
+        part = View(self.history, self.t, self.lo[windows], self.hi[windows], self.places)
+        part._slices, part._prefixes = self._slices, self._prefixes
+        return part
+
+    def prefix(self, column: str, term: Term) -> Exact:
+        """Prefix sums of a term over the events that can be seen."""
+        assert self.history is not None
+        if self.places is None:
+            return self.history.prefix(column, term)
+        key = (column, term)
+        if key not in self._prefixes:
+            self._prefixes[key] = term(self.slice(column)).prefix()
+        return self._prefixes[key]
+
+    def slice(self, column: str) -> Slice:
+        assert self.history is not None and self.places is not None
+        if column not in self._slices:
+            self._slices[column] = Slice(self.history, column, self.places)
+        return self._slices[column]
+
+    def newest(self, window: int) -> int | None:
+        """Place in the history of the newest event in a window."""
+        if self.lo[window] >= self.hi[window]:
             return None
-        return (
-            np.array([p.start for p in self.places], np.int64),  # type: ignore[union-attr]
-            np.array([p.stop for p in self.places], np.int64),  # type: ignore[union-attr]
-        )
+        at = int(self.hi[window]) - 1
+        return at if self.places is None else int(self.places[at])
+
+    def seen(self, column: str) -> list[tuple[np.ndarray, np.ndarray, int]]:
+        """Values and event times in each window, missing values left out; and t."""
+        if self.history is None:
+            return [(np.zeros(0), EMPTY, self.t)] * len(self.lo)
+        if self.places is None:
+            values, event = self.history.column(column), self.history.event
+        else:
+            values, event = self.slice(column).values, self.history.event[self.places]
+        found = []
+        for lo, hi in zip(self.lo.tolist(), self.hi.tolist(), strict=True):
+            there, when = values[lo:hi], event[lo:hi]
+            gone = np.isnan(there)
+            found.append((there[~gone], when[~gone], self.t) if gone.any() else (there, when, self.t))
+        return found
 
 
 class HistoryWindow:
@@ -205,50 +253,36 @@ class HistoryWindow:
 
     @cached_property
     def t(self) -> np.ndarray:
-        return np.array([v.t for v in self.views for _ in v.places], np.int64)
+        return np.array([v.t for v in self.views for _ in v.lo], np.int64)
 
     def sum(self, term: Term) -> Exact:
         parts = []
         for view in self.views:
-            history, bounds = view.history, view.bounds
-            if history is None:
-                parts.append(Exact(np.zeros((1, len(view.places)), np.int64), 0, 0))
-            elif bounds is not None:
-                prefix = history.prefix(self.column, term)
-                digits = prefix.digits[:, bounds[1]] - prefix.digits[:, bounds[0]]
-                parts.append(Exact(digits, prefix.exponent, prefix.bound))
+            if view.history is None:
+                parts.append(Exact(np.zeros((1, len(view.lo)), np.int64), 0, 0))
             else:
-                parts += [self._total(term, history, p) for p in view.places]
+                prefix = view.prefix(self.column, term)
+                digits = prefix.digits[:, view.hi] - prefix.digits[:, view.lo]
+                parts.append(Exact(digits, prefix.exponent, prefix.bound))
         return concatenate(parts)
-
-    def _total(self, term: Term, history: History, places: slice | np.ndarray) -> Exact:
-        return term(Slice(history, self.column, places)).prefix().take(np.array([-1]))
 
     @cached_property
     def _seen(self) -> list[tuple[np.ndarray, np.ndarray, int]]:
         """Values and event times in view of each window, missing values left out; and t."""
-        found = []
-        for view in self.views:
-            for places in view.places:
-                if view.history is None:
-                    found.append((np.zeros(0), EMPTY, view.t))
-                    continue
-                values, event = view.history.column(self.column)[places], view.history.event[places]
-                gone = np.isnan(values)
-                found.append((values, event, view.t) if not gone.any() else (values[~gone], event[~gone], view.t))
-        return found
+        return [seen for view in self.views for seen in view.seen(self.column)]
 
     def blocks(self, term: Term, length: int) -> tuple[Exact, Exact]:
         found: tuple[list[Exact], list[Exact]] = ([], [])
         for view in self.views:
-            for places in view.places:
+            for lo, hi in zip(view.lo.tolist(), view.hi.tolist(), strict=True):
                 for back in (0, 1):
                     if view.history is None:
                         found[back].append(Exact(np.zeros((1, 1), np.int64), 0, 0))
                         continue
+                    places = np.arange(lo, hi) if view.places is None else view.places[lo:hi]
                     block = view.history.event[places] // length
-                    at = np.arange(view.history.size)[places][block == (view.t - 1) // length - back]
-                    found[back].append(self._total(term, view.history, at))
+                    at = places[block == (view.t - 1) // length - back]
+                    found[back].append(term(Slice(view.history, self.column, at)).prefix().take(np.array([-1])))
         return concatenate(found[0]), concatenate(found[1])
 
     def kth(self, k: np.ndarray) -> np.ndarray:

@@ -151,25 +151,21 @@ class State:
         t = self._time(source)
         without = self._own_event(source, t) if self.own_visible else None
         found: dict[str, Any] = {}
-        views: list[tuple[History | None, list[Any]]] = []
+        views: list[View] = []
         for asked in self.asked:
             table = self.stores[asked.group.table].table
             static = table.event_time is None
             history = asked.keys.get(self._row_key(source, asked.group.on, table)) if static or t != MISSING else None
             own = without if asked.group.table == plan.table else None
-            moment = 1 if static else t
-            places = (
-                [history.places(s, moment, own) for s in asked.spans] if history else [slice(0, 0)] * len(asked.spans)
-            )
-            views.append((history, places))
+            at = 1 if static else t
+            view = history.view(asked.spans, at, own) if history else View.nothing(at, len(asked.spans))
+            views.append(view)
             for feature, s in asked.counts:
-                found[feature.name] = np.array([_size(places[s])], np.float64)
+                found[feature.name] = np.array([view.hi[s] - view.lo[s]], np.float64)
             for feature, s in asked.lookups:
-                found[feature.name] = self._looked_up(asked, feature, history, places[s], t)
+                found[feature.name] = self._looked_up(asked, feature, view, s, t)
         for column, slots, primitives in self._tasks:
-            window = HistoryWindow(
-                [View(views[g][0], t, [views[g][1][s] for s in spans]) for g, spans in slots], column
-            )
+            window = HistoryWindow([views[g].through(spans) for g, spans in slots], column)
             for primitive, features in primitives:
                 try:
                     result = primitive.compute(window)
@@ -204,16 +200,14 @@ class State:
             return None
         return key[0] if len(key) == 1 else key
 
-    def _looked_up(self, asked: Asked, feature: Feature, history: History | None, places: Any, t: int) -> Any:
+    def _looked_up(self, asked: Asked, feature: Feature, view: View, window: int, t: int) -> Any:
         numeric = feature.kind == "numeric"
         nothing = np.array([np.nan]) if numeric else [np.nan]
-        if history is None:
-            return nothing
-        place = places.stop - 1 if isinstance(places, slice) else (places[-1] if len(places) else -1)
-        if place < 0 or (isinstance(places, slice) and places.start >= places.stop):
+        place = view.newest(window)
+        if place is None or view.history is None:
             return nothing
         store = self.stores[asked.group.table]
-        value = store.values[feature.make["column"]][int(history.times[2, place])]
+        value = store.values[feature.make["column"]][int(view.history.times[2, place])]
         if not numeric:
             return nothing if value is None else [value]
         result = np.array([value])
@@ -366,10 +360,6 @@ class State:
     def plan_tables(self, name: str) -> Table:
         """A table as the children see it, without columns of their making."""
         return next((c.tables[name] for c in self.plan.children.values() if name in c.tables), self.plan.tables[name])
-
-
-def _size(places: slice | np.ndarray) -> int:
-    return places.stop - places.start if isinstance(places, slice) else len(places)
 
 
 def _plain(source: OneRow, column: str, kind: str) -> Any:
