@@ -44,7 +44,7 @@ class Encoder:
     @classmethod
     def fit(cls, X: pd.DataFrame, y: np.ndarray, needs: str, kind: str, **options: Any) -> Encoder:
         """Fit on training rows ``X``; ``y`` is used by target encoding only. See :meth:`fit_transform`."""
-        return cls.fit_transform(X, y, needs, kind, **options)[0]
+        return cls._fitted(X, y, needs, kind, **options)[0]
 
     @classmethod
     def fit_transform(
@@ -67,6 +67,21 @@ class Encoder:
         kinds : feature name to numeric, categorical or text; guessed from the dtypes if left out.
         **how : ``scale``, ``bins``, ``categories``, ``max_levels``, ``words``, as in ``features.encode``.
         """
+        encoder, crossed = cls._fitted(X, y, needs, kind, kinds, seed, **how)
+        return encoder, encoder._encode(X, crossed)
+
+    @classmethod
+    def _fitted(
+        cls,
+        X: pd.DataFrame,
+        y: np.ndarray,
+        needs: str,
+        kind: str,
+        kinds: Mapping[str, str] | None = None,
+        seed: int = 0,
+        **how: Any,
+    ) -> tuple[Encoder, dict[int, np.ndarray]]:
+        """The encoder, and by category the training rows' cross-fitted columns."""
         _check(needs, how)
         kinds = kinds or {
             c: "numeric" if pd.api.types.is_numeric_dtype(X[c]) else "categorical" for c in map(str, X.columns)
@@ -94,7 +109,7 @@ class Encoder:
         encoder = cls(needs, columns, numeric, categories, texts, "float64")
         if len(X) * len(encoder.names) > LARGE:
             encoder.dtype = "float32"
-        return encoder, encoder._encode(X, crossed)
+        return encoder, crossed
 
     # Applying ------------------------------------------------------------------------------------
     def transform(self, X: pd.DataFrame) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -43,6 +43,7 @@ class Job:
     deadline: float | None = None  # time.monotonic() at which to stop with what there is
     watch: Callable[[int, Callable[[], np.ndarray]], bool] | None = None
     log: Callable[[str], None] | None = None
+    names: Sequence[str] = ()  # of X's columns
     memo: dict[str, Any] = field(default_factory=dict)  # what a family keeps between fits on the same rows
 
     @property

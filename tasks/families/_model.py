@@ -16,10 +16,13 @@ from safetensors import SafetensorError
 
 from tasks.encoding import Encoder
 from tasks.errors import RefitError, nearest, some
+from tasks.families._bag import Joined
 from tasks.families._base import Family, Fitted, Job
 from tasks.families._calibrate import Calibration
 from tasks.files import read_json, write_json
-from tasks.params import family_names
+from tasks.params import Params, family_names
+
+LARGEST = 10**9, 10**6  # rows and columns
 
 # Where each storage format is read. Names in a file are looked up here and nowhere else.
 FORMATS = {
@@ -28,8 +31,12 @@ FORMATS = {
     "xgboost": "tasks.families.xgboost:Booster",
     "lightgbm": "tasks.families.lightgbm:Booster",
     "network": "tasks.families._net:Net",
+    "tabm": "tasks.families.tabm:TabM",
+    "realmlp": "tasks.families.realmlp:RealMLP",
     "additive": "tasks.families.gam:Additive",
     "mixed": "tasks.families.mixed_effects:Mixed",
+    "bag": "tasks.families._bag:Bag",
+    "forest": "tasks.families._forest:Forest",
 }
 
 
@@ -57,11 +64,24 @@ def check_kind(name: str, kind: str) -> None:
         )
 
 
+def check_models(params: Params) -> None:
+    """Refuse, before any stage runs, families that do not serve the problem and spaces outside their bounds.
+
+    Bounds that depend on the rows are taken at their widest here; ``tune`` checks them again with the rows at hand.
+    """
+    from tasks.families._space import narrowed
+
+    kind = params.problem.kind
+    for name, own in params.models.items():
+        check_kind(name, kind)
+        narrowed(find_family(name).space(kind, *LARGEST), own.space, f"models.{name}.space")
+
+
 def resolved(name: str, params: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """The family that is really fitted: ``auto`` carries its choice in the parameter ``family``."""
     if name != "auto":
         return name, params
-    rest = dict(params)
+    rest = {k: v for k, v in params.items() if k != "members"}  # of a bag the leading member
     return str(rest.pop("family")), rest
 
 
@@ -98,7 +118,18 @@ class Prepared:
         log: Callable[[str], None] | None = None,
     ) -> Fitted:
         """Fit the family with ``params``. ``watch`` is asked at each step whether to stop (see :class:`Job`)."""
-        job = Job(
+        return find_family(self.family).fit(params, self.job(seed, device, deadline, watch, log))
+
+    def job(
+        self,
+        seed: int,
+        device: str,
+        deadline: float | None = None,
+        watch: Callable[[int, Callable[[], np.ndarray]], bool] | None = None,
+        log: Callable[[str], None] | None = None,
+    ) -> Job:
+        """What the family is given to fit."""
+        return Job(
             kind=self.kind,
             classes=self.classes,
             X=self.Z,
@@ -107,6 +138,7 @@ class Prepared:
             y_valid=self.y_valid,
             weight=self.weight,
             coded=self.encoder.coded,
+            names=self.encoder.names,
             seed=seed,
             threads=threads(),
             device=device,
@@ -116,7 +148,6 @@ class Prepared:
             log=log,
             memo=self.memo,
         )
-        return find_family(self.family).fit(params, job)
 
 
 def prepare(
@@ -157,10 +188,11 @@ class Model:
     family: str
     kind: str
     classes: int
-    encoder: Encoder
+    encoder: Encoder | Joined
     fitted: Fitted
     calibration: Calibration | None = None
     params: dict[str, Any] = field(default_factory=dict)
+    forms: list[dict[str, Any]] = field(default_factory=list)  # of a compressed network, see _compress.chosen
 
     @property
     def history(self) -> dict[str, list[float]]:
@@ -198,6 +230,7 @@ def fit_family(
     calibration: str = "none",
     seed: int = 0,
     device: str = "cpu",
+    compression: Mapping[str, Any] | None = None,
     log: Callable[[str], None] | None = None,
 ) -> Model:
     """Fit one family on a feature frame.
@@ -210,6 +243,8 @@ def fit_family(
     kind, classes : of the problem; ``classes`` is 0 for regression.
     kinds : feature name to numeric, categorical or text.
     encode, imbalance, calibration, device : as in ``features.encode`` and ``training`` of params.
+    compression : as in ``training`` of params, with ``measure`` and ``higher`` of the metric (see ``_compress.chosen``);
+        families other than ``mlp`` ignore it.
 
     Raises
     ------
@@ -221,11 +256,23 @@ def fit_family(
         name, X, y, X_valid, y_valid, kind, classes, kinds=kinds, encode=encode, imbalance=imbalance, seed=seed
     )
     fitted = prepared.fit(params, seed=seed, device=device, log=log)
+    if calibration != "none" and kind == "regression":
+        raise RefitError(f"training.calibration: {calibration!r} needs classes, and problem.kind is 'regression'")
     model = Model(prepared.family, kind, classes, prepared.encoder, fitted, params=params)
-    if calibration != "none":
-        if kind == "regression":
-            raise RefitError(f"training.calibration: {calibration!r} needs classes, and problem.kind is 'regression'")
-        model.calibration = Calibration.fit(calibration, fitted.predict(prepared.Z_valid), y_valid)
+
+    def calibrated(scores: np.ndarray) -> Calibration | None:
+        return None if calibration == "none" else Calibration.fit(calibration, scores, y_valid)
+
+    if compression and fitted.FORMAT == "network":
+        from tasks.families._compress import chosen
+
+        def scores(form: Fitted) -> np.ndarray:
+            found = form.predict(prepared.Z_valid)
+            fixed = calibrated(found)
+            return found if fixed is None else fixed.apply(found)
+
+        model.fitted, model.forms = chosen(fitted, params, prepared.job(seed, device, log=log), compression, scores)
+    model.calibration = calibrated(model.fitted.predict(prepared.Z_valid)) if calibration != "none" else None
     return model
 
 
@@ -248,6 +295,15 @@ def save_model(model: Model, folder: str | Path) -> None:
     model.fitted.save(folder)
 
 
+def load_fitted(form: str, folder: Path, kind: str, classes: int) -> Fitted:
+    """Read an estimator that was stored as ``form`` (one of :data:`FORMATS`)."""
+    if form not in FORMATS:
+        raise RefitError(f"{folder}: unknown format {form!r}; known: {some(FORMATS, 20)}. Train again.")
+    module, _, name = FORMATS[form].partition(":")
+    found: Fitted = getattr(import_module(module), name).load(folder, kind, classes)
+    return found
+
+
 def load_model(folder: str | Path) -> Model:
     """Read what :func:`save_model` wrote; predictions are equal to the saved model's.
 
@@ -258,12 +314,9 @@ def load_model(folder: str | Path) -> Model:
     """
     folder = Path(folder)
     state = read_json(folder / "model.json")
-    if state["format"] not in FORMATS:
-        raise RefitError(f"{folder}: unknown format {state['format']!r}; known: {some(FORMATS, 20)}. Train again.")
-    module, _, name = FORMATS[state["format"]].partition(":")
-    kind = getattr(import_module(module), name)
     try:
-        encoder, fitted = Encoder.load(folder), kind.load(folder, state["kind"], state["classes"])
+        encoder = (Joined if state["format"] == "bag" else Encoder).load(folder)
+        fitted = load_fitted(state["format"], folder, state["kind"], state["classes"])
     except FileNotFoundError as error:
         raise RefitError(f"{folder}: a file of the model is missing ({error}); train again.") from None
     except (SafetensorError, OSError, ValueError, KeyError, RuntimeError) as error:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from tasks.families._base import sigmoid, softmax, two_columns
+from tasks.families._compress_layers import Int8Linear, packed, to_int8, unpacked
 from tasks.families._net_parts import ACTIVATIONS
 from tasks.files import read_json, write_json
 
@@ -68,8 +69,14 @@ class Net:
         from safetensors.torch import save_file
 
         state = {k: v.contiguous().cpu() for k, v in self.network.state_dict().items()}
-        save_file(state, folder / "network.safetensors")
-        write_json(folder / "network.json", {"shape": self.network.shape, "center": self.center, "spread": self.spread})
+        tensors, shapes = packed(state)
+        save_file(tensors, folder / "network.safetensors")
+        about = {"shape": self.network.shape, "center": self.center, "spread": self.spread}
+        if shapes:
+            about["packed"] = shapes
+        if any(isinstance(layer, Int8Linear) for layer in self.network.body):
+            about["int8"] = True
+        write_json(folder / "network.json", about)
 
     @classmethod
     def load(cls, folder: Path, kind: str, classes: int) -> Net:
@@ -77,7 +84,9 @@ class Net:
 
         state = read_json(folder / "network.json")
         network = Network(state["shape"])
-        network.load_state_dict(load_file(folder / "network.safetensors"))
+        if state.get("int8"):
+            to_int8(network.body)
+        network.load_state_dict(unpacked(load_file(folder / "network.safetensors"), state.get("packed", {})))
         return cls(network, kind, state["center"], state["spread"])
 
 

@@ -94,3 +94,9 @@ def check_rows(rows: Rows, summary: dict[str, Any]) -> None:
             f"problem.target: the classes {some(absent)} have no training row; "
             "drop their rows, join them with another class, or give the train split more"
         )
+
+
+def score_table(scores: np.ndarray, **first: Any) -> pd.DataFrame:
+    """A table of some columns, then ``score_0 ...``, or ``score`` for ``(n,)`` numbers."""
+    columns = ["score"] if scores.ndim == 1 else [f"score_{k}" for k in range(scores.shape[1])]
+    return pd.concat([pd.DataFrame(first), pd.DataFrame(scores.reshape(len(scores), -1), columns=columns)], axis=1)

@@ -1,6 +1,7 @@
-"""``auto``: tuning decides which families to try, in what order, and which to stop early.
+"""``auto``: tuning decides which families to try, in what order, which to stop early, and how to mix them.
 
-The choice is the parameter ``family``; what is fitted, stored and served is that family's own model.
+What is stored and served is the mix that tuning kept (a bag of fold models), or one family's own model. Fitted
+again, on fewer rows for a learning curve, it is the leading member, which the parameters name as ``family``.
 """
 
 from __future__ import annotations
@@ -17,18 +18,22 @@ KINDS = ALL
 NEEDS = "trees"
 HARDWARE = "cpu"
 
-# Cheapest first, so that there is an answer early; then those that usually win on tables.
-ORDER = {
-    "binary": ("logistic", "xgboost", "lightgbm", "gradient_boosting", "mlp", "extra_trees", "random_forest"),
-    "multiclass": ("logistic", "xgboost", "lightgbm", "gradient_boosting", "mlp", "extra_trees", "random_forest"),
-    "regression": ("ridge", "xgboost", "lightgbm", "gradient_boosting", "mlp", "extra_trees", "random_forest"),
-}
+# Cheapest first, so that there is an answer early; then those that usually win on tables, alike ones apart.
+CLASSES = ("logistic", "lightgbm", "xgboost", "extra_trees", "mlp", "gradient_boosting", "random_forest")
+NUMBERS = ("ridge", "lightgbm", "xgboost", "extra_trees", "mlp", "gradient_boosting", "random_forest")
+NETWORKS = ("tabm", "realmlp")  # of the extra with pytabkit
 SMALL = ("svm", "knn")  # worth a trial where rows are few
 
 
 def candidates(kind: str, rows: int) -> tuple[str, ...]:
-    """Families to try, in order."""
-    return ORDER[kind] + (SMALL if rows <= 5_000 else ())
+    """Families to try, in order; those of extras may not be installed."""
+    first = NUMBERS if kind == "regression" else CLASSES
+    return (
+        first
+        + (SMALL if rows <= 5_000 else ())
+        + (("gam",) if kind != "multiclass" and rows <= 20_000 else ())
+        + NETWORKS
+    )
 
 
 def space(kind: str, rows: int, columns: int) -> Space:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tasks.families._base import Fitted, Job
+from tasks.families._path import lasso_path, with_path
 from tasks.families._sklearn import fit_linear
 from tasks.families._space import Number, Space
 
@@ -28,5 +29,6 @@ def fit(params: dict[str, Any], job: Job) -> Fitted:
     from sklearn.linear_model import ElasticNet
 
     how = {"alpha": 0.01, "max_iter": 2000, "tol": 1e-4, "random_state": job.seed} | params
-    how["alpha"] = float(how["alpha"]) * float(np.std(job.y))
-    return fit_linear(ElasticNet(**how), job)
+    alpha, ratio = float(how["alpha"]), float(how.get("l1_ratio", 0.5))
+    how["alpha"] = alpha * float(np.std(job.y))
+    return with_path(fit_linear(ElasticNet(**how), job), job, alpha, lambda: lasso_path(job, alpha, ratio))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tasks.families._base import Fitted, Job
+from tasks.families._path import ridge_path, with_path
 from tasks.families._sklearn import fit_linear
 from tasks.families._space import Number, Space
 
@@ -21,4 +22,6 @@ def space(kind: str, rows: int, columns: int) -> Space:
 def fit(params: dict[str, Any], job: Job) -> Fitted:
     from sklearn.linear_model import Ridge
 
-    return fit_linear(Ridge(random_state=job.seed, **params), job)
+    how = {"alpha": 1.0, "random_state": job.seed} | params
+    alpha = float(how["alpha"])
+    return with_path(fit_linear(Ridge(**how), job), job, alpha, lambda: ridge_path(job, alpha))

@@ -94,7 +94,8 @@ def fit(params: dict[str, Any], job: Job) -> Fitted:
         evals=[(valid, "valid")],
         evals_result=log,
         verbose_eval=False,
-        callbacks=[Watch(), xgboost.callback.EarlyStopping(rounds=patience, save_best=True)],
+        # EarlyStopping first: it would not see a round that Watch ends, and then there is no best one.
+        callbacks=[xgboost.callback.EarlyStopping(rounds=patience, save_best=True), Watch()],
     )
     # Training state (device, seeds, threads) is not the model; without it the bytes are the trees' alone.
     booster = booster[: booster.num_boosted_rounds()]

@@ -53,7 +53,8 @@ def collect() -> dict[str, Any]:
             found["tuning"][family] = {"best": best or {}, "trials": trials or []}
         candidate = optional(DATA / "models" / family / "candidate.json")
         if candidate:
-            found["models"][family] = candidate
+            timing = optional(DATA / "models" / family / "timing.json") or {}
+            found["models"][family] = candidate | {"row_ms": timing.get("row_ms", {})}
     table = DATA / "features" / "features.parquet"
     if table.is_file():
         rows = read_table(table, ["__time__", "__split__", "__target__"])

@@ -20,7 +20,8 @@ def candidates(
 ) -> Section:
     """All families side by side, the chosen one marked; tuning histories and loss curves.
 
-    ``tuning``: by family ``{"best", "trials"}``; ``models``: by family ``candidate.json``.
+    ``tuning``: by family ``{"best", "trials"}``; ``models``: by family ``candidate.json``, with ``row_ms`` of
+    ``timing.json``.
     """
     lead = "One candidate per family, each with the best parameters its tuning found. The choice goes by the validation rows; the test rows only judge it."
     measured = by_family(metrics)
@@ -64,8 +65,14 @@ def candidates(
         Table(columns, rows, "Sorted by the validation value.", [i for i, n in enumerate(families) if n in chosen])
     ]
     blocks.append(_parameters(families, tuning, models))
+    blocks += [t for t in (_forms(families, models, metric),) if t]
     charts = [
-        c for c in (_tuning_chart(tuning, metric), *(_loss_chart(n, models[n]) for n in families if n in models)) if c
+        c
+        for c in (
+            _tuning_chart(tuning, metric),
+            *(chart(n, models[n]) for n in families if n in models for chart in (_loss_chart, _path_chart)),
+        )
+        if c
     ]
     if charts:
         blocks.append(Charts(charts))
@@ -121,6 +128,32 @@ def _parameters(families: list[str], tuning: dict[str, Any], models: dict[str, A
     return Table([("Family", "text", ""), ("Parameters found", "text wide", "")], rows)
 
 
+def _forms(families: list[str], models: dict[str, dict[str, Any]], metric: str) -> Table | None:
+    """Size, time of a row and metric of a network's forms side by side, the one that was kept marked."""
+    forms = [(f, form) for f in families for form in models.get(f, {}).get("compression") or []]
+    if not forms:
+        return None
+    columns = [
+        ("Network", "text", ""),
+        ("Form", "text", "full: as it was trained"),
+        ("Size, kB", "number", "on disk"),
+        ("One row, ms", "number", "median time of one row's score, features not included"),
+        (f"{title(metric)}, valid", "number", meaning(metric)),
+    ]
+    rows = [
+        [
+            Cell(plain(family)),
+            Cell(form["variant"], note="kept" if form["used"] else ""),
+            _measure(form["size_kb"]),
+            _measure((models[family].get("row_ms") or {}).get(form["variant"])),
+            _measure(form["metric"]),
+        ]
+        for family, form in forms
+    ]
+    said = "Kept is the smallest form whose metric is within training.compression.tolerance of the full network's."
+    return Table(columns, rows, said, [i for i, (_, form) in enumerate(forms) if form["used"]])
+
+
 def _params(params: dict[str, Any] | None) -> Markup | str:
     if not params:
         return DASH
@@ -153,6 +186,24 @@ def _tuning_chart(tuning: dict[str, dict[str, Any]], metric: str) -> Chart | Non
     )
 
 
+def _path_chart(name: str, candidate: dict[str, Any]) -> Chart | None:
+    """Coefficients of a penalised linear model against the penalty, the chosen one marked."""
+    path = (candidate.get("notes") or {}).get("path")
+    if not path:
+        return None
+    xs = [math.log10(a) for a in path["alpha"]]
+    series = [
+        Series(feature, xs, values, i % 6 + 1, "line" if i < 6 else "dashed")
+        for i, (feature, values) in enumerate(path["coefficients"].items())
+    ]
+    low, high = math.ceil(xs[0]), math.floor(xs[-1])
+    ticks = [(float(p), f"1e{p}") for p in range(low, high + 1)]
+    axes = Axis("penalty alpha", xs[0], xs[-1], ticks=ticks), Axis("coefficient")
+    svg = xy(f"Coefficient paths of {name}", *axes, series, at=math.log10(path["chosen"]))
+    said = "The largest coefficients, on the encoded features, as the penalty grows; the upright line is the penalty chosen."
+    return Chart(f"Coefficient paths: {plain(name)}", svg, said)
+
+
 def _loss_chart(name: str, candidate: dict[str, Any]) -> Chart | None:
     """Loss curves of a candidate that recorded any: training dashed, validation solid."""
     history = {
@@ -173,7 +224,7 @@ def _loss_chart(name: str, candidate: dict[str, Any]) -> Chart | None:
     valid = next((v for k, v in kept.items() if "valid" in k), None)
     if valid:
         best = min(range(len(valid)), key=lambda i: valid[i]) + 1
-    unit = "epoch" if name == "mlp" else "round"
+    unit = "epoch" if name in ("mlp", "realmlp", "tabm") else "round"
     svg = xy(f"Loss of {name}", Axis(unit, whole=True), Axis("loss"), series)
     said = f"Lowest validation loss at {unit} {best} of {len(valid or ())}." if best else ""
     return Chart(f"Learning: {plain(name)}", svg, said)

@@ -1,48 +1,53 @@
 """`python -m tasks.train FAMILY`: fit a family with the parameters found, and predict valid and test rows."""
 
+from __future__ import annotations
+
 from tasks import stage  # isort: skip
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from tasks.errors import RefitError
-from tasks.families import Rows, check_kind, fit_family, read_rows, save_model
-from tasks.families._model import Model
+from tasks.families import check_kind, fit_family, read_rows, save_model
+from tasks.families._xgboost_large import Trained, fit_large
 from tasks.files import read_json, replacing_dir, write_json, write_table
-from tasks.metrics import report
-from tasks.params import load
+from tasks.metrics import higher_is_better, measure, report
+from tasks.params import Params, load
+from tasks.train.tuned import take_tuned
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 
-def predictions(model: Model, rows: Rows) -> pd.DataFrame:
+def predictions(row: np.ndarray, split: np.ndarray, scores: np.ndarray) -> pd.DataFrame:
     """Scores of the valid and test rows: ``__row__``, ``__split__`` and the score columns."""
-    chosen = np.isin(rows.split, ("valid", "test"))
-    scores = model.predict(rows.frame[chosen])
-    table = pd.DataFrame({"__row__": rows.row[chosen], "__split__": pd.Series(rows.split[chosen], dtype="str")})
+    table = pd.DataFrame({"__row__": row, "__split__": pd.Series(split, dtype="str")})
     if scores.ndim == 1:
         return table.assign(score=scores)
     return pd.concat([table, pd.DataFrame(scores, columns=[f"score_{k}" for k in range(scores.shape[1])])], axis=1)
 
 
-def main() -> None:
-    if len(sys.argv) != 2:
-        raise RefitError("usage: python -m tasks.train FAMILY")
-    name = sys.argv[1]
-    params = load()
-    check_kind(name, params.problem.kind)
-    rows = read_rows()
-    tuned = Path("data/tuning") / name
-    best, chosen = read_json(tuned / "best.json"), read_json(tuned / "selection.json")
-    rows = rows.only(chosen["kept"])
+def fit_whole(name: str, own: dict[str, Any], features: list[str], params: Params) -> Trained:
+    """Fit on the whole table, in memory."""
+    rows = read_rows().only(features)
     X, y = rows.of("train")
     X_valid, y_valid = rows.of("valid")
-    stage.log(f"{name}: fitting {len(X):,} rows x {X.shape[1]} features with {best['params']}")
-    training = params.training
+    stage.log(f"{name}: fitting {len(X):,} rows x {X.shape[1]} features with {own}")
+    training, metric = params.training, params.problem.metric
+    compression: dict[str, Any] | None = None
+    if training.compression:
+        goal = {
+            "measure": lambda scores: measure(metric, y_valid, scores, rows.kind),
+            "higher": higher_is_better(metric),
+        }
+        compression = training.compression.model_dump() | goal
     model = fit_family(
         name,
-        best["params"],
+        own,
         X,
         y,
         X_valid,
@@ -55,12 +60,39 @@ def main() -> None:
         calibration=training.calibration,
         seed=params.seed,
         device=training.device,
+        compression=compression,
         log=stage.log,
     )
-    metrics = report(y_valid, model.predict(X_valid), rows.kind)
+    chosen = np.isin(rows.split, ("valid", "test"))
+    scores = model.predict(rows.frame[chosen])
+    return Trained(model, y_valid, model.predict(X_valid), rows.row[chosen], rows.split[chosen], scores)
+
+
+def spark_session() -> SparkSession:
+    """The session that the features are made in."""
+    from tasks.engine.spark import session
+
+    return session()
+
+
+def main() -> None:
+    if len(sys.argv) != 2:
+        raise RefitError("usage: python -m tasks.train FAMILY")
+    name = sys.argv[1]
+    params = load()
+    check_kind(name, params.problem.kind)
+    tuned = Path("data/tuning") / name
+    best, chosen = read_json(tuned / "best.json"), read_json(tuned / "selection.json")
+    found = (
+        take_tuned(tuned, chosen["kept"], params, stage.log)
+        or fit_large(name, best["params"], chosen["kept"], params, stage.log, spark_session)
+        or fit_whole(name, best["params"], chosen["kept"], params)
+    )
+    model = found.model
+    metrics = report(found.y_valid, found.valid, params.problem.kind)
     with replacing_dir(Path("data/models") / name) as folder:
         save_model(model, folder / "model")
-        write_table(folder / "predictions.parquet", predictions(model, rows))
+        write_table(folder / "predictions.parquet", predictions(found.row, found.split, found.scores))
         write_json(
             folder / "candidate.json",
             {
@@ -68,12 +100,17 @@ def main() -> None:
                 "params": best["params"],
                 "metric": params.problem.metric,
                 "valid": metrics,
-                "features": list(X.columns),
+                "features": chosen["kept"],
                 "dropped": chosen["dropped"],
                 "notes": model.notes,
                 "history": model.history,
+                "compression": [{k: v for k, v in form.items() if k != "row_ms"} for form in model.forms],
             },
         )
+        if model.forms:
+            write_json(folder / "timing.json", {"row_ms": {form["variant"]: form["row_ms"] for form in model.forms}})
+            used = next(form for form in model.forms if form["used"])
+            stage.log(f"{name}: kept the form {used['variant']!r} of {used['size_kb']:.0f} kB")
     value = metrics[params.problem.metric]
     stage.log(f"{name}: {params.problem.metric} on validation rows {value if value is None else round(value, 4)}")
 

@@ -1,5 +1,6 @@
 """Every family on every kind it claims: fitted, saved, loaded, equal; and the same bytes for the same seed."""
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,18 @@ from tasks.metrics import measure
 from tasks.params import family_names
 from tests.samples import KINDS, features_folder
 
-CASES = [(name, kind) for name in family_names() if name != "auto" for kind in KINDS if kind in find_family(name).KINDS]
+EXTRA = ("realmlp", "tabm")  # of the extra `networks`; importing it takes seconds
+OPTIONAL = (
+    pytest.mark.skipif(find_spec("pytabkit") is None, reason="pytabkit is not installed (extra: networks)"),
+    pytest.mark.slow,
+)
+CASES = [
+    pytest.param(name, kind, marks=OPTIONAL if name in EXTRA else ())
+    for name in family_names()
+    if name != "auto"
+    for kind in KINDS
+    if kind in find_family(name).KINDS
+]
 QUICK = {  # small enough for a test, large enough to learn
     "random_forest": {"n_estimators": 20},
     "extra_trees": {"n_estimators": 20},
@@ -23,6 +35,8 @@ QUICK = {  # small enough for a test, large enough to learn
     "lightgbm": {"rounds": 60},
     "gradient_boosting": {"rounds": 60},
     "gam": {"n_splines": 6},
+    "realmlp": {"epochs": 30, "width": 48},
+    "tabm": {"epochs": 25, "k": 4, "width": 48, "embedding": 4, "lr": 5e-3},
 }
 FLOOR = {"binary": 0.9, "multiclass": 0.85, "regression": 0.15}
 

@@ -1,0 +1,131 @@
+"""Several models behind one: the weighted mean of bags of fold models, stored in sub-folders.
+
+:class:`Joined` puts the encoders' outputs side by side, :class:`Bag` gives each fitted estimator its columns. So the
+whole is an encoder and a fitted estimator like any other, and whatever serves or explains a model needs not know.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+
+from tasks.encoding import Encoder
+from tasks.families._base import Fitted
+from tasks.files import read_json, write_json
+
+FILE = "bag.json"
+
+
+class Joined:
+    """Encoders side by side: ``transform`` gives ``(n, sum of widths)``; names repeat."""
+
+    def __init__(self, encoders: list[Encoder]) -> None:
+        self.encoders = encoders
+
+    def transform(self, X: pd.DataFrame) -> np.ndarray:
+        return np.hstack([e.transform(X) for e in self.encoders])
+
+    @property
+    def names(self) -> list[str]:
+        return [name for e in self.encoders for name in e.names]
+
+    @property
+    def columns(self) -> dict[str, list[str]]:
+        """Features used, by their kind."""
+        found: dict[str, list[str]] = {}
+        for encoder in self.encoders:
+            for kind, names in encoder.columns.items():
+                found[kind] = list(dict.fromkeys(found.get(kind, []) + names))
+        return found
+
+    @property
+    def coded(self) -> dict[int, int]:
+        out: dict[int, int] = {}
+        start = 0
+        for encoder in self.encoders:
+            out |= {start + j: levels for j, levels in encoder.coded.items()}
+            start += len(encoder.names)
+        return out
+
+    def save(self, folder: Path) -> None:
+        for i, encoder in enumerate(self.encoders):
+            part = folder / "encoders" / str(i)
+            part.mkdir(parents=True, exist_ok=True)
+            encoder.save(part)
+
+    @classmethod
+    def load(cls, folder: Path) -> Joined:
+        return cls([Encoder.load(folder / "encoders" / str(i)) for i in range(read_json(folder / FILE)["encoders"])])
+
+
+@dataclass
+class Part:
+    """One fitted estimator: on which columns of the joined encoding, and with what weight in the mean."""
+
+    member: int
+    fitted: Fitted
+    start: int
+    stop: int
+    dtype: str
+    weight: float
+
+
+class Bag:
+    """The weighted mean of parts. ``members`` says what they are: family, parameters, weight, and value."""
+
+    FORMAT: ClassVar[str] = "bag"
+
+    def __init__(self, parts: list[Part], members: list[dict[str, Any]], encoders: int) -> None:
+        self.parts, self.members, self.encoders = parts, members, encoders
+        self.history: dict[str, list[float]] = {}
+        self.notes: dict[str, Any] = {
+            "members": [{k: m[k] for k in ("family", "weight")} for m in members],
+            "models": len(parts),
+        }
+
+    def predict(self, Z: np.ndarray) -> np.ndarray:
+        total: Any = 0.0
+        for part in self.parts:
+            columns = np.ascontiguousarray(Z[:, part.start : part.stop], dtype=part.dtype)
+            total = total + part.weight * part.fitted.predict(columns)
+        return np.asarray(total, dtype=float)
+
+    def save(self, folder: Path) -> None:
+        listed = []
+        for i, part in enumerate(self.parts):
+            own = folder / "parts" / str(i)
+            own.mkdir(parents=True, exist_ok=True)
+            part.fitted.save(own)
+            listed.append(
+                {
+                    "member": part.member,
+                    "format": part.fitted.FORMAT,
+                    "start": part.start,
+                    "stop": part.stop,
+                    "dtype": part.dtype,
+                    "weight": part.weight,
+                }
+            )
+        write_json(folder / FILE, {"encoders": self.encoders, "members": self.members, "parts": listed})
+
+    @classmethod
+    def load(cls, folder: Path, kind: str, classes: int) -> Bag:
+        from tasks.families._model import load_fitted
+
+        state = read_json(folder / FILE)
+        parts = [
+            Part(
+                p["member"],
+                load_fitted(p["format"], folder / "parts" / str(i), kind, classes),
+                p["start"],
+                p["stop"],
+                p["dtype"],
+                p["weight"],
+            )
+            for i, p in enumerate(state["parts"])
+        ]
+        return cls(parts, state["members"], state["encoders"])

@@ -1,0 +1,99 @@
+"""XGBoost fed from encoded rows on disk: quantised in memory, or with the quantised rows on disk too.
+
+Sampling, bins and sums go by the rows' order, not by batches, so the booster has the bytes of the one fitted in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tasks.encoding import Encoder
+from tasks.families import _xgboost_memory as memory
+from tasks.families._base import Fitted, Job
+from tasks.families._model import threads
+from tasks.families._xgboost_encoded import Encoded
+
+
+def fit_batches(
+    params: dict[str, Any],
+    kind: str,
+    classes: int,
+    encoder: Encoder,
+    made: dict[str, Encoded],
+    folder: Path,
+    *,
+    limit: memory.Memory,
+    seed: int = 0,
+    log: Callable[[str], None] | None = None,
+) -> Fitted:
+    """Fit on the encoded rows ``made["train"]``, stopped early on ``made["valid"]``; XGBoost's pages go to ``folder``."""
+    from tasks.families.xgboost import fit
+
+    train, valid = made["train"], made["valid"]
+    rows, gaps = train.rows + valid.rows, train.gaps or valid.gaps
+    need = memory.quantised(rows, train.width, classes, gaps)
+    external = need > limit.bytes
+    size = memory.batch_rows(limit, train.width)
+    if log is not None:
+        where = "do not fit, so they stay on disk (external memory)" if external else "fit, and are built from batches"
+        log(
+            f"xgboost: {rows:,} quantised rows x {train.width} take {need / memory.GB:.2f} GB of "
+            f"{limit.bytes / memory.GB:.2f} and {where}; batches of {size:,} rows"
+        )
+    job = Job(
+        kind=kind,
+        classes=classes,
+        X=np.empty((0, train.width), np.float32),  # the rows are in the matrices below
+        y=train.y,
+        X_valid=np.empty((0, train.width), np.float32),
+        y_valid=valid.y,
+        coded=encoder.coded,
+        seed=seed,
+        threads=threads(),
+        log=log,
+    )
+    job.memo["xgboost"] = matrices(train, valid, types(encoder, train.width), size, job.threads, external, folder)
+    return fit(params, job)
+
+
+def types(encoder: Encoder, width: int) -> list[str]:
+    """XGBoost's word for each column: ``c`` for codes of categories, ``q`` for numbers."""
+    return ["c" if j in encoder.coded else "q" for j in range(width)]
+
+
+def matrices(
+    train: Encoded, valid: Encoded, kinds: list[str], size: int, nthread: int, external: bool, folder: Path
+) -> tuple[Any, Any]:
+    """The quantised matrices of training and validation rows, read ``size`` rows at a time."""
+    import xgboost
+
+    class Batches(xgboost.DataIter):
+        def __init__(self, rows: Encoded, prefix: str | None) -> None:
+            self.rows, self.at = rows, 0
+            super().__init__(cache_prefix=prefix, release_data=True)
+
+        def reset(self) -> None:
+            self.at = 0
+
+        def next(self, input_data: Callable[..., None]) -> bool:
+            if self.at >= self.rows.rows:
+                return False
+            chosen = slice(self.at, self.at + size)
+            weight = {} if self.rows.weight is None else {"weight": self.rows.weight[chosen]}
+            input_data(
+                data=self.rows.part(chosen.start, chosen.stop),
+                label=self.rows.y[chosen],
+                feature_types=kinds,
+                **weight,
+            )
+            self.at += size
+            return True
+
+    how: dict[str, Any] = {"enable_categorical": True, "nthread": nthread}
+    made = xgboost.ExtMemQuantileDMatrix if external else xgboost.QuantileDMatrix
+    found = made(Batches(train, str(folder / "train") if external else None), **how)
+    return found, made(Batches(valid, str(folder / "valid") if external else None), ref=found, **how)

@@ -1,0 +1,168 @@
+"""XGBoost on tables that do not fit in memory, and on Spark: from features.parquet to a model and its scores."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tasks.errors import RefitError
+from tasks.families import _xgboost_memory as memory
+from tasks.families._base import Fitted
+from tasks.families._calibrate import Calibration
+from tasks.families._model import Model, resolved
+from tasks.families._xgboost_batches import fit_batches, types
+from tasks.families._xgboost_encoded import SPLITS, Encoded, Outline, encode_to, outline
+from tasks.params import Params
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+CACHE = Path(".refit")  # encoded rows lie here while they are needed: a disk, where /tmp may be memory
+DISK = 10  # bytes a cell: float32 of the encoded rows, and XGBoost's pages
+
+
+@dataclass
+class Trained:
+    """A fitted model and what is said about it. ``scores`` are of the valid and test rows, in the table's order."""
+
+    model: Model
+    y_valid: np.ndarray
+    valid: np.ndarray  # scores of the validation rows
+    row: np.ndarray
+    split: np.ndarray
+    scores: np.ndarray
+
+
+def fit_large(
+    name: str,
+    own: dict[str, Any],
+    features: list[str],
+    params: Params,
+    log: Callable[[str], None],
+    session: Callable[[], SparkSession],
+    folder: str | Path = "data/features",
+) -> Trained | None:
+    """Train on disk or on Spark where that is called for; None where the ordinary way in memory is.
+
+    Spark trains where it makes the features; batches are read where the whole table takes more than
+    ``training.memory_gb``. Both are XGBoost's: another family gets None. ``session`` starts Spark.
+
+    Raises
+    ------
+    RefitError
+        If the rows fit in no way, ``training.imbalance`` would have to resample them, or Spark is missing.
+    """
+    name, own = resolved(name, own)
+    if name != "xgboost":
+        return None
+    limit = memory.allowed(params.training.memory_gb)
+    spark = params.features.engine == "spark"
+    if not spark:
+        count = _count(Path(folder) / "features.parquet")
+        need = memory.whole(count, len(features))
+        if need <= limit.bytes:
+            return None
+        log(
+            f"xgboost: {count:,} rows x {len(features)} features in memory take about {need / memory.GB:.2f} GB, and "
+            f"{max(0.0, limit.bytes / memory.GB):.2f} may be used ({limit.source}): training from batches"
+        )
+    rows = outline(folder)
+    classes, training = len(rows.classes), params.training
+    if training.imbalance not in ("none", "class_weight"):
+        raise RefitError(
+            f"training.imbalance: {training.imbalance!r} makes rows, and these "
+            + ("are trained by Spark" if spark else "do not fit in memory")
+            + "; set class_weight, which weighs them"
+        )
+    for key in ("imbalance", "calibration"):
+        if rows.kind == "regression" and getattr(training, key) != "none":
+            raise RefitError(
+                f"training.{key}: {getattr(training, key)!r} needs classes, and problem.kind is 'regression'"
+            )
+    if not spark:
+        memory.check(len(rows.y), len(features), classes, limit)
+        return _fit(own, features, rows, params, limit, None, log)
+    started = session()  # before the encoding: what is missing is told at once
+    try:
+        return _fit(own, features, rows, params, limit, started, log)
+    finally:
+        started.stop()
+
+
+def _fit(
+    own: dict[str, Any],
+    features: list[str],
+    rows: Outline,
+    params: Params,
+    limit: memory.Memory,
+    spark: SparkSession | None,
+    log: Callable[[str], None],
+) -> Trained:
+    """Encode into files, fit from them, and score."""
+    classes, training = len(rows.classes), params.training
+    encode = params.features.encode.model_dump(exclude_unset=True) if params.features.encode else {}
+    CACHE.mkdir(exist_ok=True)
+    _check_disk(len(rows.y) * len(features))
+    with tempfile.TemporaryDirectory(prefix="xgboost-", dir=CACHE) as folder:
+        cache = Path(folder).absolute()
+        encoder, made = encode_to(cache, rows, features, encode, params.seed)
+        train, valid = made["train"], made["valid"]
+        if training.imbalance == "class_weight":
+            from tasks.families._imbalance import balanced_weight
+
+            train.weight = balanced_weight(train.y, classes)
+        fitted: Fitted
+        if spark is not None:
+            from tasks.families._xgboost_spark import fit_spark
+
+            log(f"xgboost: {train.rows:,} rows are trained by Spark, which made the features")
+            coded = types(encoder, train.width)
+            fitted = fit_spark(own, rows.kind, classes, coded, train, valid, spark=spark, seed=params.seed)
+        else:
+            fitted = fit_batches(own, rows.kind, classes, encoder, made, cache, limit=limit, seed=params.seed, log=log)
+        model = Model("xgboost", rows.kind, classes, encoder, fitted, params=own)
+        size = memory.batch_rows(limit, train.width)
+        if training.calibration != "none":
+            model.calibration = Calibration.fit(training.calibration, _scored(model, valid, size), valid.y)
+        return _with_scores(model, rows, made, size)
+
+
+def _scored(model: Model, rows: Encoded, size: int) -> np.ndarray:
+    return np.concatenate([model.score(part) for part in rows.parts(size)])
+
+
+def _with_scores(model: Model, rows: Outline, made: dict[str, Encoded], size: int) -> Trained:
+    """Score the valid and test rows, and put them in the table's order."""
+    chosen = rows.of("valid") | rows.of("test")
+    valid = _scored(model, made["valid"], size)
+    scores = np.empty((int(chosen.sum()), *valid.shape[1:]))
+    scores[rows.of("valid")[chosen]] = valid
+    if made["test"].rows:
+        scores[rows.of("test")[chosen]] = _scored(model, made["test"], size)
+    split = np.array(SPLITS, dtype=object)[rows.split[chosen]]
+    return Trained(model, made["valid"].y, valid, rows.row[chosen], split, scores)
+
+
+def _count(path: Path) -> int:
+    """Rows of a Parquet file, from its footer."""
+    import pyarrow.parquet as pq
+
+    try:
+        return int(pq.ParquetFile(path).metadata.num_rows)
+    except FileNotFoundError:
+        raise RefitError(f"{path}: no such file. Run `refit run` (or `dvc repro`) to make it.") from None
+
+
+def _check_disk(cells: int) -> None:
+    free = shutil.disk_usage(CACHE).free
+    if free < DISK * cells:
+        raise RefitError(
+            f"{CACHE}: training from disk takes about {DISK * cells / memory.GB:.1f} GB there, and "
+            f"{free / memory.GB:.1f} GB are free. Free some, or raise training.memory_gb"
+        )

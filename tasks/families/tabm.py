@@ -1,0 +1,266 @@
+"""TabM (Gorishniy et al., 2024): many networks that share most weights, each scored by itself and averaged.
+
+The module is pytabkit's, in its form TabM-mini with piecewise-linear embeddings; the loop around it is ours, since
+a search has to see each epoch, stop a trial and keep its time.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from tasks.families._base import KINDS as ALL
+from tasks.families._base import Fitted, Job, softmax
+from tasks.families._net_extra import fewer_epochs, pytabkit, settled, varied
+from tasks.families._space import Number, Space, whole
+from tasks.files import read_json, write_json
+
+NAME = "tabm"
+KINDS = ALL
+NEEDS = "codes"
+HARDWARE = "gpu"
+
+DEFAULTS: dict[str, Any] = {
+    "layers": 2,
+    "width": 192,
+    "dropout": 0.1,
+    "lr": 2e-3,
+    "weight_decay": 3e-3,
+    "k": 16,  # networks in one
+    "bins": 32,  # pieces of a number's embedding
+    "embedding": 8,
+    "epochs": None,
+    "batch_size": None,
+    "patience": 10,
+}
+
+
+def space(kind: str, rows: int, columns: int) -> Space:
+    return {
+        "layers": whole(1, 4, 2, limits=(1, 16)),
+        "width": whole(64, 384, 192, log=True),
+        "dropout": Number(0.0, 0.5, 0.1, limits=(0.0, 0.9)),
+        "lr": Number(5e-4, 1e-2, 2e-3, log=True),
+        "weight_decay": Number(1e-4, 0.1, 3e-3, log=True),
+    }
+
+
+class TabM:
+    """A trained TabM on encoded rows."""
+
+    FORMAT: ClassVar[str] = "tabm"
+
+    def __init__(self, shape: dict[str, Any], bins: list[Any], kind: str) -> None:
+        """``shape`` says how to build the module; ``bins`` are the edges of each number's pieces, as tensors."""
+        module = pytabkit("models.nn_models.tabm", NAME)
+        self.shape, self.bins, self.kind = shape, bins, kind
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a flag has two edges, which it calls unusual
+            self.network = self._network(module)
+        self.history: dict[str, list[float]] = {}
+        self.notes: dict[str, Any] = {}
+
+    def _network(self, module: Any) -> Any:
+        shape, bins = self.shape, self.bins
+        pieces = {
+            "type": "PiecewiseLinearEmbeddings",
+            "d_embedding": shape["embedding"],
+            "activation": False,
+            "version": "B",
+        }
+        return module.Model(
+            n_num_features=len(shape["numbers"]),
+            cat_cardinalities=shape["levels"],
+            n_classes=shape["outputs"],
+            backbone={
+                "type": "MLP",
+                "n_blocks": shape["layers"],
+                "d_block": shape["width"],
+                "dropout": shape["dropout"],
+            },
+            bins=bins or None,
+            num_embeddings=pieces if bins else None,
+            arch_type="tabm-mini",
+            k=shape["k"],
+            share_training_batches=True,
+        )
+
+    def place(self, device: str) -> TabM:
+        """Move the weights to ``cpu`` or ``cuda``."""
+        self.network.to(device)
+        return self
+
+    def tensors(self, Z: np.ndarray, device: str = "cpu") -> tuple[Any, Any]:
+        """Numbers float32 and codes of encoded rows; None where there are none.
+
+        A level that training has not seen (our code 0) becomes the one past the last, which means none of them.
+        """
+        import torch
+
+        x = torch.from_numpy(np.ascontiguousarray(Z[:, self.shape["numbers"]], dtype=np.float32)).to(device)
+        codes = Z[:, self.shape["codes"]].astype(np.int64) - 1
+        codes = np.where(codes < 0, np.asarray(self.shape["levels"], dtype=np.int64), codes)
+        c = torch.from_numpy(codes).to(device)
+        return (x if x.shape[1] else None), (c if c.shape[1] else None)
+
+    def margins(self, x: Any, c: Any) -> np.ndarray:
+        """``(n, k, outputs)`` float64, in batches that fit memory."""
+        import torch
+
+        self.network.eval()
+        shape, n = self.shape, len(x if x is not None else c)
+        wide = max(shape["width"], len(shape["numbers"]) * shape["embedding"] + sum(shape["levels"]))
+        rows = max(1, 20_000_000 // (shape["k"] * wide))
+        found = []
+        with torch.inference_mode():
+            for start in range(0, n, rows):
+                part = slice(start, start + rows)
+                found.append(self.network(x if x is None else x[part], c if c is None else c[part]).cpu().numpy())
+        return np.concatenate(found).astype(float)
+
+    def scores(self, margins: np.ndarray) -> np.ndarray:
+        """Mean over the ``k`` networks: of the numbers, or of the probabilities."""
+        if self.kind == "regression":
+            return margins[:, :, 0].mean(axis=1) * self.shape["spread"] + self.shape["center"]
+        n, k, outputs = margins.shape
+        return softmax(margins.reshape(n * k, outputs)).reshape(n, k, outputs).mean(axis=1)
+
+    def predict(self, Z: np.ndarray) -> np.ndarray:
+        return self.scores(self.margins(*self.tensors(Z)))
+
+    def save(self, folder: Path) -> None:
+        from safetensors.torch import save_file
+
+        state = {f"network.{k}": v.contiguous() for k, v in self.network.state_dict().items()}
+        state |= {f"bins.{i}": edges.contiguous() for i, edges in enumerate(self.bins)}
+        save_file(state, folder / "tabm.safetensors")
+        write_json(folder / "tabm.json", self.shape)
+
+    @classmethod
+    def load(cls, folder: Path, kind: str, classes: int) -> TabM:
+        from safetensors.torch import load_file
+
+        shape, state = read_json(folder / "tabm.json"), load_file(folder / "tabm.safetensors")
+        bins = [state[f"bins.{i}"] for i in range(sum(k.startswith("bins.") for k in state))]
+        out = cls(shape, bins, kind)
+        out.network.load_state_dict({k.removeprefix("network."): v for k, v in state.items() if k[:4] != "bins"})
+        return out
+
+
+def fit(params: dict[str, Any], job: Job) -> Fitted:
+    import torch
+
+    from tasks.families._net_train import choose_device
+
+    how = settled(NAME, params, DEFAULTS)
+    module = pytabkit("models.nn_models.tabm", NAME)
+    rows = len(job.X)
+    torch.set_num_threads(job.threads)
+    torch.manual_seed(job.seed)
+    model = _model(how, job).place(device := choose_device(job.device, job.log))
+    network = model.network
+    x, c = model.tensors(job.X, device)
+    x_valid, c_valid = model.tensors(job.X_valid, device)
+    y, y_valid = (_target(values, model.shape, job.kind).to(device) for values in (job.y, job.y_valid))
+    weight = None if job.weight is None else torch.from_numpy(job.weight.astype(np.float32)).to(device)
+    optimizer = torch.optim.AdamW(module.make_parameter_groups(network), lr=how["lr"], weight_decay=how["weight_decay"])
+    generator = torch.Generator().manual_seed(job.seed)
+    size = int(how["batch_size"] or min(1024, max(32, 2 ** round(math.log2(max(rows, 32) / 40)))))
+    best, best_epoch, best_state = math.inf, 0, _weights(network)
+    curves: dict[str, list[float]] = {"train_loss": [], "valid_loss": []}
+    for epoch in range(1, int(how["epochs"] or fewer_epochs(rows, 2_000_000, 12, 200)) + 1):
+        network.train()
+        total = 0.0
+        for batch in torch.randperm(rows, generator=generator).split(size):
+            batch = batch.to(device)
+            out = network(None if x is None else x[batch], None if c is None else c[batch])
+            losses = _losses(out, y[batch], job.kind)
+            part = None if weight is None else weight[batch]
+            loss = losses.mean() if part is None else (losses * part).sum() / part.sum()
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+            optimizer.step()
+            total += float(loss.detach()) * len(batch)
+            if job.late:
+                break
+        margins = model.margins(x_valid, c_valid)
+        valid = _valid_loss(margins, y_valid.cpu().numpy(), job.kind)
+        curves["train_loss"].append(total / rows)
+        curves["valid_loss"].append(valid)
+        if not math.isfinite(valid):
+            break
+        if valid < best:
+            best, best_epoch, best_state = valid, epoch, _weights(network)
+        job.step(epoch, lambda margins=margins: model.scores(margins))  # type: ignore[misc]
+        if job.late or epoch - best_epoch >= how["patience"]:
+            break
+    network.load_state_dict(best_state)
+    model.place("cpu")
+    model.history = curves
+    model.notes = {"epochs": best_epoch, "device": device}
+    return model
+
+
+def _model(how: dict[str, Any], job: Job) -> TabM:
+    """A model to be trained: the columns it uses, the edges of its pieces, and first weights by torch's seed."""
+    import torch
+
+    embeddings = pytabkit("models.nn_models.rtdl_num_embeddings", NAME)
+    numbers, codes = varied(job.X, job.coded, NAME)
+    regression = job.kind == "regression"
+    shape = {
+        "numbers": numbers,
+        "codes": codes,
+        "levels": [job.coded[j] - 1 for j in codes],
+        "outputs": 1 if regression else job.classes,
+        "layers": int(how["layers"]),
+        "width": int(how["width"]),
+        "dropout": float(how["dropout"]),
+        "k": int(how["k"]),
+        "embedding": int(how["embedding"]),
+        "center": float(job.y.mean()) if regression else 0.0,
+        "spread": (float(job.y.std()) or 1.0) if regression else 1.0,
+    }
+    bins = []
+    if numbers:
+        X = torch.from_numpy(np.ascontiguousarray(job.X[:, numbers], dtype=np.float32))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # as above
+            bins = embeddings.compute_bins(X, n_bins=max(2, min(int(how["bins"]), len(X) - 1)))
+    return TabM(shape, bins, job.kind)
+
+
+def _target(y: np.ndarray, shape: dict[str, Any], kind: str) -> Any:
+    import torch
+
+    if kind == "regression":
+        return torch.from_numpy(((y - shape["center"]) / shape["spread"]).astype(np.float32))
+    return torch.from_numpy(y.astype(np.int64))
+
+
+def _losses(out: Any, y: Any, kind: str) -> Any:
+    """Loss of each row ``(n,)``: the mean over its ``k`` networks, since each of them is to be good by itself."""
+    from torch.nn import functional as F
+
+    n, k, outputs = out.shape
+    if kind == "regression":
+        return ((out[:, :, 0] - y[:, None]) ** 2).mean(dim=1)
+    return F.cross_entropy(out.reshape(n * k, outputs), y.repeat_interleave(k), reduction="none").view(n, k).mean(dim=1)
+
+
+def _valid_loss(margins: np.ndarray, y: np.ndarray, kind: str) -> float:
+    """Squared error (in spreads) or log loss of the average of the networks."""
+    if kind == "regression":
+        return float(np.mean((margins[:, :, 0].mean(axis=1) - y) ** 2))
+    n, k, outputs = margins.shape
+    mean = softmax(margins.reshape(n * k, outputs)).reshape(n, k, outputs).mean(axis=1)
+    return float(-np.log(np.clip(mean[np.arange(n), y], 1e-15, None)).mean())
+
+
+def _weights(network: Any) -> dict[str, Any]:
+    return {k: v.detach().clone() for k, v in network.state_dict().items()}

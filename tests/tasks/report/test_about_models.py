@@ -1,0 +1,30 @@
+"""The chapter on candidates: a compressed network's forms side by side."""
+
+from tasks.report.about_models import candidates
+from tasks.report.blocks import Table
+
+FORMS = [
+    {"variant": "full", "size_kb": 216.5, "metric": 0.605, "used": False},
+    {"variant": "int8", "size_kb": 66.4, "metric": 0.604, "used": True},
+]
+
+
+def forms(**about) -> list[Table]:
+    section = candidates(
+        {"metric": "roc_auc", "family": "mlp"}, None, {}, {"mlp": {"params": {}} | about, "ridge": {"params": {}}}
+    )
+    return [b for b in section.blocks if isinstance(b, Table) and b.columns[0][0] == "Network"]
+
+
+def test_size_time_and_metric_of_each_form_are_told_and_the_kept_one_is_marked():
+    (table,) = forms(compression=FORMS, row_ms={"full": 0.11, "int8": 0.15})
+    assert [name for name, _, _ in table.columns] == ["Network", "Form", "Size, kB", "One row, ms", "ROC AUC, valid"]
+    assert [[cell.sort for cell in row[2:]] for row in table.rows] == [[216.5, 0.11, 0.605], [66.4, 0.15, 0.604]]
+    assert list(table.marked) == [1]
+    assert [row[1].note for row in table.rows] == ["", "kept"]
+
+
+def test_times_that_were_not_taken_are_a_dash_and_no_forms_no_table():
+    (table,) = forms(compression=FORMS)
+    assert [row[3].text for row in table.rows] == ["–", "–"]
+    assert forms(compression=[]) == forms() == []

@@ -1,0 +1,75 @@
+"""The train stage with `training.compression`: what it writes, what stays the same bytes, and the report's table."""
+
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from tasks.errors import RefitError
+from tasks.families import load_model
+from tasks.files import hash_tree, read_json, write_json
+from tasks.params import parse
+from tests.tasks.package.projects import plain, project
+from tests.tasks.report.runs import stage
+
+
+def compressing(root: Path) -> Path:
+    """A project whose only family is the network, tuned (by hand) and to be compressed."""
+    project(root, "binary", ("mlp",))
+    file = root / "params.yaml"
+    tree = YAML().load(file)
+    tree["training"] = {"compression": {"prune": 0.6, "quantise": True, "tolerance": 0.2}}
+    YAML().dump(tree, file)
+    features = [f["name"] for f in read_json(root / "data/features/summary.json")["features"]]
+    write_json(root / "data/tuning/mlp/best.json", {"family": "mlp", "params": {"epochs": 3}, "trials": 1})
+    write_json(root / "data/tuning/mlp/selection.json", {"kept": features, "dropped": {}})
+    return root
+
+
+@pytest.mark.slow
+def test_forms_are_told_and_the_smallest_is_packaged(tmp_path: Path):
+    root = compressing(tmp_path)
+    stage(root, "train", "mlp")
+    folder = root / "data/models/mlp"
+    candidate, timing = read_json(folder / "candidate.json"), read_json(folder / "timing.json")
+    names = ["full", "pruned", "int8", "pruned+int8"]
+    forms = candidate["compression"]
+    assert [f["variant"] for f in forms] == names
+    assert [set(f) for f in forms] == [{"variant", "size_kb", "metric", "used"}] * 4
+    assert set(timing["row_ms"]) == set(names)
+    sizes = [f["size_kb"] for f in forms]
+    assert sizes == sorted(sizes, reverse=True)
+    used = next(f for f in forms if f["used"])
+    assert used["metric"] == candidate["valid"][candidate["metric"]]
+    stored = sum((folder / "model" / f"network.{end}").stat().st_size for end in ("json", "safetensors"))
+    assert stored == round(used["size_kb"] * 1000)
+    assert load_model(folder / "model").family == "mlp"
+
+    before = hash_tree(folder)
+    stage(root, "train", "mlp")
+    after = hash_tree(folder)
+    assert {k for k in after if after[k] != before[k]} <= {"timing.json"}
+
+    stage(root, "report")
+    html = (root / "data/reports/report.html").read_text()
+    assert "pruned+int8" in html
+    assert "One row, ms" in html
+    # Seconds of another day, or none at all, leave the rest of the page as it is.
+    (folder / "timing.json").unlink()
+    stage(root, "report")
+    assert "pruned+int8" in (root / "data/reports/report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("sections", "message"),
+    [
+        ({"training": {"compression": {"tolerance": 0.1}}}, "name what to do: prune: 0.5, or quantise: true"),
+        ({"training": {"compression": {"prune": 1.0}}}, "training.compression.prune"),
+        ({"training": {"compression": {"prunes": 0.5}}}, "Did you mean 'prune'"),
+        ({"models": {"ridge": {}}, "training": {"compression": {"prune": 0.5}}}, "only the family mlp can be"),
+    ],
+)
+def test_mistakes_are_named(sections: dict, message: str):
+    tree, _ = plain("regression")
+    with pytest.raises(RefitError, match=message):
+        parse(tree | {"models": {"mlp": {}}} | sections)
