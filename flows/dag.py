@@ -30,6 +30,7 @@ from tasks.errors import RefitError, nearest, some
 from tasks.files import write_text
 
 if TYPE_CHECKING:
+    from dvc.repo import Repo
     from dvc.stage import PipelineStage
 
 Log = Callable[[str], None]
@@ -252,6 +253,12 @@ class Dag:
 
         with self._dvc, lock_repo(self._repo):
             yield
+
+    @contextmanager
+    def dvc(self) -> Iterator[Repo]:
+        """DVC's own view of the project, for one thread at a time."""
+        with self._locked():
+            yield self._repo
 
     def execute(self, name: str, command: list[str], log: Log) -> None:
         """Run one command of a stage as a process of ours, in the stage's folder; its lines go to ``log``."""

@@ -30,11 +30,15 @@ Check = Callable[[Path], dict[str, Any]]
 
 @dataclass(frozen=True)
 class Standing:
-    """Where the registry stands after a run: this run's version, the champion, and what was decided in one sentence."""
+    """Where the registry stands after a run: this run's version, the champion, and what was decided in one sentence.
+
+    ``waiting``: nothing was decided, since a person has to approve.
+    """
 
     version: str
     champion: str | None
     sentence: str
+    waiting: bool = False
 
 
 @dataclass(frozen=True)
@@ -133,15 +137,24 @@ def _write_if_new(path: Path, value: Any) -> None:
 
 
 def result(root: Path, params: Params) -> Result:
-    """Identify what the walk left: its key covers every output in ``dvc.lock`` and where it is tracked."""
+    """Identify what the walk left: its key covers every output in ``dvc.lock`` and where it is tracked.
+
+    Families that are no longer in ``params.yaml`` may still have a record and a folder; they are not part of the result.
+    """
     from dvc.utils.serialize import load_yaml
 
     stages = load_yaml(str(root / "dvc.lock")).get("stages", {})
-    versions = {out["path"]: out["md5"] for stage in stages.values() for out in stage.get("outs", []) if "md5" in out}
+    present = {
+        name: stage
+        for name, stage in stages.items()
+        if name.partition("@")[0] not in ("tune", "train") or name.partition("@")[2] in params.models
+    }
+    versions = {out["path"]: out["md5"] for stage in present.values() for out in stage.get("outs", []) if "md5" in out}
     text = json.dumps([params.problem.name, sorted(versions.items())])
     summary = root / "data" / "validated" / "summary.json"
     as_of = read_json(summary).get("as_of") if summary.exists() else None
-    return Result(root, params.problem.name, hashlib.sha256(text.encode()).hexdigest(), as_of, versions, _commit(root))
+    key = hashlib.sha256(text.encode()).hexdigest()
+    return Result(root, params.problem.name, key, as_of, versions, _commit(root), tuple(sorted(params.models)))
 
 
 def standing(root: Path, found: Result) -> Standing | None:
@@ -193,14 +206,15 @@ def would_promote(root: Path, registered: Registered) -> bool:
 
 
 def waiting(root: Path, registered: Registered) -> Standing:
-    """The verdict says promote, and a person has not approved: nothing is decided."""
+    """The verdict says promote, and a person has not approved: nothing is decided, and the champion stays."""
     champion = History(root).champion(registered.model)
     sentence = read_json(root / VERDICT / "verdict.json")["sentence"]
     return Standing(
         registered.version,
         champion.champion if champion else None,
-        f"{sentence} Waiting for a person (promotion.approval): `refit promote {registered.version} --reason ...`, "
-        "or answer in the Prefect UI (set PREFECT_API_URL).",
+        f"{sentence} Not promoted until a person approves (promotion.approval): `refit promote "
+        f"{registered.version} --reason ...`, or `refit run` again and answer in the Prefect UI (set PREFECT_API_URL).",
+        waiting=True,
     )
 
 

@@ -1,44 +1,45 @@
 """Work pools: a stage's command runs on a Prefect process worker of the pool that its hardware asks for.
 
 ``orchestration.pools`` maps ``cpu`` and ``gpu`` to work pools; a stage wants what its ``meta.pool`` in ``dvc.yaml``
-says, or what its model family does. The worker needs the same project folder (the same machine, or a shared disk) and
-the same Prefect server. It runs the command and nothing else: what changed and what is recorded stays with the walk.
+says, or what its model family does. The worker needs the same Prefect server, and either the project's folder (the same
+machine, or a shared disk) or, with ``orchestration.exchange: remote``, a checkout of its own and the DVC remote
+(:mod:`flows.carry`). It runs the command and nothing else: what changed and what is recorded stays with the walk.
 
-A worker that dies is noticed by the lines' file, which a living one touches every few seconds (Prefect itself would
+A worker that dies is noticed by the run's label that a living one changes every few seconds (Prefect itself would
 show the run as *Running* for ever); the stage's retry then looks for a worker anew.
 """
 
 from __future__ import annotations
 
+import json
 import os
-import signal
-import subprocess
 import threading
 import time
-import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from importlib import import_module
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
-from prefect import flow, get_client
+from prefect import get_client
+from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId, LogFilterTimestamp
 from prefect.client.schemas.objects import FlowRun, WorkerStatus
 from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelling
 
-import tasks.stage  # noqa: F401  (quiet settings before Prefect)
-from flows.commands import Cancelled, StageFailed, environment, words
+from flows import carry, worker
+from flows.commands import Cancelled, StageFailed, words
 from flows.dag import Dag, Log, Node
 from tasks.errors import RefitError
 from tasks.params import Params, family_names
 
-HOUSE = Path(__file__).resolve().parent.parent
-BEAT = 2.0  # seconds between a worker's signs of life
-SILENCE = 30.0  # seconds without one after which a worker counts as dead
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
+
+SILENCE = 30.0  # seconds without a sign of life after which a worker counts as dead
 START = 120.0  # seconds until a submitted run must have begun, where a worker is alive
+PAGE = 200  # log lines that Prefect's API gives at once
 
 
 def wanted(node: Node) -> str:
@@ -73,8 +74,13 @@ def _run(dag: Dag, params: Params, node: Node, log: Log) -> None:
             return
         log(f"warning: no worker of pool {pool!r} is alive; {node.name} runs in pool {other!r}")
         pool = other
-    log(f"sent to work pool {pool!r}")
-    send(dag, node, pool, log)
+    if settings.exchange == "remote":
+        order = carry.offer(dag, node)
+        log(f"inputs pushed to the DVC remote; sent to work pool {pool!r}")
+        carry.accept(dag, node, json.loads(send(dag, node, pool, log, None, order)))
+    else:
+        log(f"sent to work pool {pool!r}")
+        send(dag, node, pool, log, str(dag.root), {"stage": node.name, "commands": words(node.cmd)})
 
 
 def alive(pool: str) -> bool:
@@ -89,63 +95,76 @@ def alive(pool: str) -> bool:
     return any(worker.status == WorkerStatus.ONLINE for worker in workers)
 
 
-def send(dag: Dag, node: Node, pool: str, log: Log) -> None:
-    """Have a worker of the pool run the stage's command; its lines are passed on while it runs."""
-    lines = dag.root / ".refit" / "pools" / f"{uuid.uuid4().hex}.log"
-    lines.parent.mkdir(exist_ok=True)
+def send(dag: Dag, node: Node, pool: str, log: Log, root: str | None, order: dict[str, Any]) -> str:
+    """Have a worker of the pool run :func:`flows.worker.run_stage`; its lines are passed on while it runs.
+
+    Returns the message of the run's final state; raises :class:`StageFailed` with it where the run failed.
+    """
     submitted: Any = run_deployment(
-        name=_deployed(pool),
-        parameters={"root": str(dag.root), "stage": node.name, "commands": words(node.cmd), "lines": str(lines)},
-        flow_run_name=node.name,
-        timeout=0,
+        name=_deployed(pool), parameters={"root": root, "order": order}, flow_run_name=node.name, timeout=0
     )
-    began, read, run = time.monotonic(), 0, submitted
-    try:
+    run: FlowRun = submitted
+    life = _Life(node, pool)
+    lines = _Lines(run.id, log)
+    with get_client(sync_client=True) as client:
         while True:
             ended = run.state is not None and run.state.is_final()
-            read = _pass_on(lines, read, log)
+            lines.read(client)
             if ended:
                 break
             if dag.cancelled.wait(0.5):
-                _cancel(run)
+                client.set_flow_run_state(run.id, Cancelling())
                 raise Cancelled(f"{node.name}: stopped in pool {pool!r}")
-            _check_life(node, pool, lines, began)
-            with get_client(sync_client=True) as client:
-                run = client.read_flow_run(submitted.id)
-        if not run.state.is_completed():
-            said = lines.read_text(encoding="utf-8").splitlines()[-8:] if lines.exists() else []
-            raise StageFailed(
-                f"{node.name}: failed in pool {pool!r}: {run.state.message}\n"
-                + "\n".join(f"  {line}" for line in said),
-                mistake=any(line.startswith("error: ") for line in said),
-            )
-    finally:
-        lines.unlink(missing_ok=True)
+            life.check(run.labels.get(worker.ALIVE))
+            run = client.read_flow_run(run.id)
+    assert run.state is not None
+    said = run.state.message or run.state.name or ""
+    if not run.state.is_completed():
+        raise StageFailed(f"in pool {pool!r}: {said}", mistake=run.state.name == worker.MISTAKE)
+    return said
 
 
-def _check_life(node: Node, pool: str, lines: Path, began: float) -> None:
-    if lines.exists():
-        if time.time() - lines.stat().st_mtime > SILENCE:
-            raise StageFailed(f"{node.name}: its worker in pool {pool!r} has died")
-    elif time.monotonic() - began > START and alive(pool):
-        raise StageFailed(f"{node.name}: no worker of pool {pool!r} took it within {START:.0f} s")
+class _Life:
+    """Whether a run's worker gives signs of life, by this machine's clock alone."""
+
+    def __init__(self, node: Node, pool: str) -> None:
+        self._node, self._pool = node.name, pool
+        self._sign: Any = None
+        self._since = time.monotonic()
+
+    def check(self, sign: Any) -> None:
+        """Note the label's present value; :class:`StageFailed` where it has not changed for too long."""
+        now = time.monotonic()
+        if sign != self._sign:
+            self._sign, self._since = sign, now
+        elif sign is not None and now - self._since > SILENCE:
+            raise StageFailed(f"{self._node}: its worker in pool {self._pool!r} has died")
+        elif sign is None and now - self._since > START and alive(self._pool):
+            raise StageFailed(f"{self._node}: no worker of pool {self._pool!r} took it within {START:.0f} s")
 
 
-def _pass_on(lines: Path, read: int, log: Log) -> int:
-    """Log the lines that are new since the last look; returns how many bytes are read by now."""
-    if not lines.exists():
-        return read
-    with open(lines, "rb") as file:
-        file.seek(read)
-        whole, _, _ = file.read().rpartition(b"\n")
-    for line in whole.decode(errors="replace").splitlines():
-        log(line)
-    return read + (len(whole) + 1 if whole else 0)
+class _Lines:
+    """The lines that a run's worker has told Prefect's API, each passed on once."""
 
+    def __init__(self, run: UUID, log: Log) -> None:
+        self._run, self._log = run, log
+        self._last: Any = None  # a moment, in the form that Prefect gives and takes
+        self._seen: set[UUID] = set()
 
-def _cancel(run: FlowRun) -> None:
-    with get_client(sync_client=True) as client:
-        client.set_flow_run_state(run.id, Cancelling())
+    def read(self, client: SyncPrefectClient) -> None:
+        """Pass on what is new. A worker writes its lines in order of time, so only the newest moment is asked twice."""
+        while True:
+            since = None if self._last is None else LogFilterTimestamp(after_=self._last)
+            wanted = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[self._run]), timestamp=since)
+            found = client.read_logs(wanted, limit=PAGE)
+            new = [line for line in found if line.id not in self._seen]
+            for line in new:
+                self._seen.add(line.id)
+                if line.name == worker.LINES:
+                    self._last = line.timestamp
+                    self._log(line.message)
+            if len(found) < PAGE or not new:
+                return
 
 
 _deploying = threading.Lock()
@@ -153,52 +172,14 @@ _deployments: dict[str, str] = {}
 
 
 def _deployed(pool: str) -> str:
-    """The deployment that runs a stage in a pool, made on first use."""
+    """The deployment that runs a stage in a pool, made on first use; the worker imports it from its own installed code."""
+    from prefect.flows import EntrypointType
+
     with _deploying:
         if pool not in _deployments:
-            source: Any = flow.from_source(source=str(HOUSE), entrypoint="flows/pools.py:run_stage")
-            source.deploy(
-                name=pool, work_pool_name=pool, build=False, push=False, print_next_steps=False, ignore_warnings=True
+            made: Any = worker.run_stage.to_deployment(
+                name=pool, work_pool_name=pool, entrypoint_type=EntrypointType.MODULE_PATH
             )
-            _deployments[pool] = f"refit-stage/{pool}"
+            made.apply()
+            _deployments[pool] = f"{worker.run_stage.name}/{pool}"
         return _deployments[pool]
-
-
-@flow(name="refit-stage", validate_parameters=False)
-def run_stage(root: str, stage: str, commands: list[list[str]], lines: str) -> None:
-    """What a worker runs: the stage's commands in the project's folder, their lines into the file ``lines``."""
-    home, path = Path(root), Path(lines)
-    if not home.is_dir():
-        raise RefitError(f"{root}: this worker does not see the project's folder; share it, or run the worker there.")
-    with _beating(path), open(path, "ab", buffering=0) as out:
-        for command in commands:
-            process = subprocess.Popen(
-                command, cwd=home, env=environment(home, stage), stdin=subprocess.DEVNULL, stdout=out,
-                stderr=subprocess.STDOUT, start_new_session=True,
-            )  # fmt: skip
-            try:
-                code = process.wait()
-            except BaseException:
-                os.killpg(process.pid, signal.SIGKILL)
-                raise
-            if code:
-                raise StageFailed(f"{stage}: the command failed with exit code {code}")
-
-
-@contextmanager
-def _beating(path: Path) -> Iterator[None]:
-    """Touch a file every few seconds as a sign of life."""
-    stop = threading.Event()
-
-    def beat() -> None:
-        while not stop.wait(BEAT):
-            path.touch()
-
-    path.touch()
-    thread = threading.Thread(target=beat, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()

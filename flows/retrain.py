@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from prefect import Task, flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
-from prefect.exceptions import MissingContextError
+from prefect.exceptions import FlowPauseTimeout, MissingContextError
 from prefect.states import Completed
 from prefect.task_runners import ThreadPoolTaskRunner
 
@@ -27,6 +27,7 @@ from flows.commands import Cancelled, StageFailed
 from flows.dag import Dag, Node, Outcome
 from flows.effects import Answer, Standing
 from tasks.errors import RefitError
+from tasks.families import check_models
 from tasks.params import Params, load
 
 if TYPE_CHECKING:
@@ -58,10 +59,12 @@ def retrain(as_of: str | None = None, root: str | None = None) -> Standing | Non
     """
     home = Path(root or Path.cwd()).resolve()
     params = load(home / "params.yaml")
+    check_models(params)
     with Dag(home) as dag:
         context(str(home), as_of)
         walk(dag, params)
-        return conclude(home, params)
+        standing: Standing | None = ended(conclude(home, params))
+    return standing
 
 
 # Stages ----------------------------------------------------------------------------------------------------
@@ -256,7 +259,7 @@ def conclude(root: Path, params: Params) -> Standing | None:
 
 
 def approval(registered: Registered) -> Answer | None:
-    """Pause the flow until a person answers in the Prefect UI; None where nobody can."""
+    """Pause the flow until a person answers in the Prefect UI; None where nobody can, or did in time."""
     from prefect.flow_runs import pause_flow_run
     from prefect.input import RunInput
 
@@ -270,15 +273,39 @@ def approval(registered: Registered) -> Answer | None:
 
     _note(f"waiting for approval of version {registered.version} in the Prefect UI")
     _tell("approval", "line", f"version {registered.version} waits for a person in the Prefect UI")
-    answer = pause_flow_run(
-        wait_for_input=Approval.with_initial_data(
-            description=f"Promote version {registered.version} of {registered.model}?", name="", reason=""
-        ),
-        timeout=int(os.environ.get("REFIT_APPROVAL_SECONDS", 7 * 86400)),
-        poll_interval=5,
-        key=f"approve-{registered.package_sha256[:16]}",
-    )
+    seconds = int(os.environ.get("REFIT_APPROVAL_SECONDS", 7 * 86400))
+    try:
+        answer = pause_flow_run(
+            wait_for_input=Approval.with_initial_data(
+                description=f"Promote version {registered.version} of {registered.model}?", name="", reason=""
+            ),
+            timeout=seconds,
+            poll_interval=5,
+            key=f"approve-{registered.package_sha256[:16]}",
+        )
+    except FlowPauseTimeout:
+        _note(f"nobody answered within {seconds} s; version {registered.version} is not promoted")
+        _tell("approval", "line", f"nobody answered within {seconds} s; version {registered.version} is not promoted")
+        _unpause()
+        return None
     return Answer(answer.promote, f"{answer.name}: {answer.reason}")
+
+
+def _unpause() -> None:
+    """End a pause that timed out: Prefect would let such a run end in a failure of its own only."""
+    from prefect import get_client
+    from prefect.runtime import flow_run
+    from prefect.states import Running
+
+    with get_client(sync_client=True) as client:
+        client.set_flow_run_state(flow_run.id, Running(), force=True)
+
+
+def ended(standing: Standing | None) -> Any:
+    """What the flow returns: where the registry stands, in a state of its own where a person's answer is missing."""
+    if standing is None or not standing.waiting:
+        return standing
+    return Completed(name="Unapproved", message=standing.sentence, data=standing)
 
 
 def _note(line: str) -> None:

@@ -21,6 +21,7 @@ from tasks.paired import (
     mcnemar,
     paired_bootstrap,
     rows_needed,
+    rows_needed_for_mean,
     wilcoxon,
 )
 from tasks.params import Promotion
@@ -143,6 +144,8 @@ def _regression(pair: Pair, promotion: Promotion, metric: str, new: np.ndarray, 
                               "inflation": _inflation(two - one, pair.clusters[name])}  # fmt: skip
         warnings.append(_dependent(name, tests["clustered"]["inflation"], counted=True))
     tests[f"bootstrap_{metric}"] = found = _bootstrap(pair, metric, seed, name)
+    inflation = max(1.0, _inflation(two - one, pair.clusters[name])) if name else 1.0
+    base, spread = float(two.mean()), float((two - one).std(ddof=1))
     numbers = {
         "judged": "the absolute error of each row" if metric in ("mae", "mape") else "the squared error of each row",
         "loss": {"challenger": float(one.mean()), "champion": float(two.mean())},
@@ -151,6 +154,11 @@ def _regression(pair: Pair, promotion: Promotion, metric: str, new: np.ndarray, 
         "level": 0.95,
         "better_rows": float((one < two).mean()),
     }
+    if base > 0:
+        numbers["rows_needed"] = {
+            f"{d:g}": rows_needed_for_mean(d * base, spread, promotion.alpha, inflation=inflation)
+            for d in (0.01, 0.02, 0.05)
+        }
     look = Look(p_better, p_worse, both, float((two - one).mean()),
                 _gains(gains, 0.0, pair, name, None, losses=True), _gains(gains[new], 0.0, pair, name, new, losses=True))  # fmt: skip
     return Evidence(look, tests, numbers, warnings)

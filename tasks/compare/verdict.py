@@ -84,11 +84,7 @@ def compared(evidence: Evidence, decision: Decision, promotion: Promotion, guard
         state = {**state, "promoted": [k for k in state["promoted"] if k != decision.look]}
     why = list(decision.why)
     if "rows_needed" in evidence.numbers and verdict == "inconclusive":
-        need = evidence.numbers["rows_needed"]
-        why.append(
-            "In a single comparison at 5%, a difference of half a point would show after "
-            f"{need['0.005']:,} labelled rows, one point after {need['0.01']:,}, two points after {need['0.02']:,}."
-        )
+        why.append(_needed(evidence.numbers, promotion.alpha))
     why += [f"Guardrail {g['name']} {'holds' if g['passed'] else 'fails'}: {g['said']}." for g in guards]
     return {
         "verdict": verdict,
@@ -112,6 +108,20 @@ def compared(evidence: Evidence, decision: Decision, promotion: Promotion, guard
         "policy": promotion.model_dump(mode="json"),
         "state": state,
     }
+
+
+def _needed(numbers: dict[str, Any], alpha: float) -> str:
+    """How many rows would have told, with a chance of 80%."""
+    need, single = numbers["rows_needed"], f"In a single comparison at {alpha * 100:g}%"
+    if "table" in numbers:
+        return (
+            f"{single}, a difference of half a point would show after {need['0.005']:,} labelled rows, one point after "
+            f"{need['0.01']:,}, two points after {need['0.02']:,}."
+        )
+    return (
+        f"{single}, with losses as scattered as here, a mean loss that differs by 1% would show after {need['0.01']:,} "
+        f"labelled rows, by 2% after {need['0.02']:,}, by 5% after {need['0.05']:,}."
+    )
 
 
 def _said(evidence: Evidence, n: int) -> str:

@@ -3,7 +3,7 @@
 from tasks.paired.betting import anytime_p, log_capital, log_capital_of_sums, split_capital
 from tasks.paired.delong import DeLong, auc_covariance, delong
 from tasks.paired.losses import Bootstrap, Test, diebold_mariano, paired_bootstrap, wilcoxon
-from tasks.paired.margin import margin_z, rows_needed
+from tasks.paired.margin import margin_z, rows_needed, rows_needed_for_mean
 from tasks.paired.mcnemar import Clustered, McNemar, Table, clustered_mcnemar, difference_interval, mcnemar
 from tasks.paired.several import CochranQ, benjamini_hochberg, cochran_q, holm
 from tasks.paired.spending import familywise, lord, over_champions, saffron
@@ -34,6 +34,7 @@ __all__ = [
     "over_champions",
     "paired_bootstrap",
     "rows_needed",
+    "rows_needed_for_mean",
     "saffron",
     "split_capital",
     "wilcoxon",

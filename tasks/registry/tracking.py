@@ -45,7 +45,10 @@ class Registered:
 
 @dataclass(frozen=True)
 class Result:
-    """What a walk left in ``data/``, with what identifies it: the MD5s of ``dvc.lock`` and the git commit."""
+    """What a walk left in ``data/``, with what identifies it: the MD5s of ``dvc.lock`` and the git commit.
+
+    ``families``: those of ``params.yaml``; the folder of one that was dropped from there may still lie in ``data/models``.
+    """
 
     root: Path
     model: str
@@ -53,6 +56,7 @@ class Result:
     as_of: str | None
     data_versions: dict[str, str]
     commit: str | None
+    families: tuple[str, ...]
 
 
 class Registry:
@@ -116,8 +120,8 @@ class Registry:
         self._values(
             parent, known, _numbers({k: choice[k] for k in ("valid", "test", "baseline", "threshold") if k in choice})
         )
-        for family in sorted(p.parent for p in (data / "models").glob("*/candidate.json")):
-            self._family(experiment, parent, family, metrics, data / "tuning" / family.name)
+        for family in result.families:
+            self._family(experiment, parent, data / "models" / family, metrics, data / "tuning" / family)
         for name in ("evaluation", "verdict", "drift", "reports"):
             for path in sorted((data / name).rglob("*")):
                 if path.is_file() and path.suffix in (".json", ".html", ".png", ".svg"):

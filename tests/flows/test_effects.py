@@ -10,6 +10,7 @@ import pytest
 from flows import effects
 from tasks.errors import RefitError
 from tasks.files import read_json, write_json
+from tasks.params import parse
 from tasks.registry.history import History, Overtaken
 from tasks.registry.tracking import Registered, Registry
 from tests.tasks.registry.packages import MODEL, make_package, make_versions
@@ -77,6 +78,25 @@ def test_the_first_model_then_a_better_one_then_back(project: Path) -> None:
     assert [d.action for d in History(project).decisions(MODEL)] == ["promote", "promote", "rollback", "keep"]
     # A person may.
     assert effects.promote(project, MODEL, "2", "checked it", None).champion == "2"
+
+
+def test_a_family_dropped_from_the_parameters_is_not_part_of_the_result(tmp_path: Path) -> None:
+    params = parse(
+        {
+            "problem": {"name": MODEL, "kind": "binary", "table": "t", "target": "y"},
+            "data": {"tables": {"t": {"source": "t.csv", "columns": {"y": "categorical"}}}},
+            "models": {"logistic": {}},
+        },
+        "params.yaml",
+    )
+    stages = ("ingest", "tune@logistic", "train@logistic", "tune@tree", "train@tree")
+    (tmp_path / "dvc.lock").write_text(
+        "schema: '2.0'\nstages:\n"
+        + "".join(f"  {name}:\n    cmd: x\n    outs: [{{path: data/{name}, md5: abc}}]\n" for name in stages)
+    )
+    found = effects.result(tmp_path, params)
+    assert found.families == ("logistic",)
+    assert list(found.data_versions) == ["data/ingest", "data/tune@logistic", "data/train@logistic"]
 
 
 def test_a_refusal_is_recorded_and_keeps_the_champion(project: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -11,11 +12,16 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.request import urlopen
 
 import pytest
+from ruamel.yaml import YAML
 
+from tasks.files import write_json
+from tasks.registry.history import History
 from tests.flows.project import diary, dvc, make_project
+from tests.tasks.registry.packages import make_versions
 
 pytestmark = pytest.mark.flows
 REFIT = [sys.executable, "-m", "flows.cli"]
@@ -102,6 +108,61 @@ def test_stages_run_on_the_workers_of_their_pools(project: Path, server: dict[st
     print(f"nothing to do, with a server: {seconds:.1f} s")
 
 
+def test_workers_that_share_a_dvc_remote_and_nothing_else(
+    project: Path, tmp_path: Path, server: dict[str, str]
+) -> None:
+    alone = tmp_path / "alone"  # what a run without workers records
+    checkouts = {pool: tmp_path / f"{pool}-checkout" for pool in ("cpu", "gpu")}
+    for folder in (alone, *checkouts.values()):
+        make_project(folder)
+        for name in ("dvc.yaml", "work.py"):
+            shutil.copy(project / name, folder / name)
+    for folder in (project, *checkouts.values()):
+        dvc(folder, "remote", "add", "-d", "store", str(tmp_path / "store"))
+    params = project / "params.yaml"
+    params.write_text(params.read_text().replace("{parallel: 2,", "{parallel: 2, exchange: remote,"))
+    environments = {
+        pool: {**server, "TOLD_DEVICE": f"{pool} worker", "REFIT_CHECKOUT": str(folder)}
+        for pool, folder in checkouts.items()
+    }
+    with (
+        running(worker("cpu", environments["cpu"]), environments["cpu"]),
+        running(worker("gpu", environments["gpu"]), environments["gpu"]),
+    ):
+        time.sleep(8)  # until both have sent their first heartbeat
+        said, seconds = refit(project, server, "run", "--plain")
+        print(f"four stages through a DVC remote: {seconds:.1f} s")
+        assert "device of fit_q: cpu worker" in said
+        assert "device of join: gpu worker" in said
+        assert "join | inputs pushed to the DVC remote; sent to work pool 'gpu'" in said
+        assert diary(project) == []  # no command ran here
+        assert dvc(project, "status").strip() == "Data and pipelines are up to date."
+        dvc(alone, "repro", "-q")
+        assert recorded(project) == recorded(alone)
+        for folder in checkouts.values():
+            assert not (folder / "dvc.lock").exists()
+            assert [p.name for p in (folder / "data").iterdir()] == ["context"]
+
+        (checkouts["gpu"] / "work.py").write_text("raise SystemExit('this is older code')\n")
+        (project / "data" / "context" / "note").write_text("another input")
+        params.write_text(params.read_text().replace("seed: 1", "seed: 2"))
+        before = recorded(project)
+        done = subprocess.run(
+            [*REFIT, "run", "--plain"], cwd=project, env=server, capture_output=True, text=True, timeout=300
+        )
+    assert done.returncode == 1
+    assert "join: 'work.py' in this worker's checkout" in done.stderr
+    assert "is not what the sender has. Bring it to the sender's commit" in done.stderr
+    after = recorded(project)
+    assert after["join"] == before["join"]  # the last good one
+    assert after["load"] != before["load"]
+
+
+def recorded(root: Path) -> Any:
+    """The stages of ``dvc.lock``, whose order is that of recording."""
+    return YAML(typ="safe").load(root / "dvc.lock")["stages"]
+
+
 def test_without_a_worker_stages_run_here_and_say_so(project: Path, server: dict[str, str]) -> None:
     params = project / "params.yaml"
     params.write_text(params.read_text().replace("pools: {cpu: cpu, gpu: gpu},", "pools: {gpu: nobody-here},"))
@@ -153,3 +214,49 @@ def test_a_person_is_asked_before_promotion(server: dict[str, str], answer: dict
         assert said in asking.communicate(timeout=60)[0]
     finally:
         asking.kill()
+
+
+UNANSWERED = """
+import sys
+from pathlib import Path
+import flows.settings
+from prefect import flow
+from flows import effects
+from flows.retrain import approval, ended
+from tasks.registry.tracking import Registry
+
+root = Path(sys.argv[1])
+one = Registry(root).version("toy", "1")
+
+@flow(name="unanswered")
+def unanswered():
+    assert approval(one) is None
+    return ended(effects.waiting(root, one))
+
+print("returned:", unanswered())
+"""
+
+
+def test_an_approval_that_nobody_gives_ends_in_plain_words(tmp_path: Path, server: dict[str, str]) -> None:
+    from prefect.client.orchestration import SyncPrefectClient
+
+    make_versions(tmp_path, 1)
+    write_json(
+        tmp_path / "data" / "verdict" / "verdict.json", {"verdict": "promote", "sentence": "Promote: it is better."}
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", UNANSWERED, str(tmp_path)], env=server | {"REFIT_APPROVAL_SECONDS": "1"},
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "returned: Standing(version='1', champion=None" in done.stdout
+    with SyncPrefectClient(server["PREFECT_API_URL"]) as client:
+        (flow,) = [f for f in client.read_flows() if f.name == "unanswered"]
+        (run,) = [r for r in client.read_flow_runs() if r.flow_id == flow.id]
+    assert run.state is not None
+    assert run.state.is_completed()
+    assert run.state.name == "Unapproved"
+    assert run.state.message is not None
+    assert run.state.message.startswith("Promote: it is better. Not promoted until a person approves")
+    assert "`refit promote 1 --reason ...`" in run.state.message
+    assert History(tmp_path).champion("toy") is None

@@ -2,8 +2,10 @@
 
 import contextlib
 import json
+import re
 import runpy
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +13,14 @@ import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
+from tasks.compare.evidence import gather
+from tasks.compare.policy import decide, read_state
+from tasks.compare.scores import Pair
+from tasks.compare.verdict import compared
 from tasks.errors import RefitError
 from tasks.files import read_json, sha256, write_json
+from tasks.paired import rows_needed_for_mean
+from tasks.params import Promotion
 from tests.tasks.package import projects
 from tests.tasks.package.projects import TIMED, package, project
 
@@ -163,8 +171,22 @@ def test_other_kinds(kind, tmp_path):
         gap = (scores["champion_score"] - scores["__target__"]) ** 2 - (
             scores["challenger_score"] - scores["__target__"]
         ) ** 2
-        assert found["evidence"]["loss"]["champion"] - found["evidence"]["loss"]["challenger"] == pytest.approx(
-            gap.mean()
+        loss = found["evidence"]["loss"]
+        assert loss["champion"] - loss["challenger"] == pytest.approx(gap.mean())
+        expected = rows_needed_for_mean(0.02 * loss["champion"], float(gap.std()))
+        assert found["evidence"]["rows_needed"]["0.02"] == expected
+        # The same model with a little noise cannot be told apart; how many rows would do is said.
+        pair = Pair("regression", *(scores[c].to_numpy() for c in ("__target__", "champion_score", "champion_score")),
+                    (0.5, 0.5), pd.Series(pd.NaT, index=scores.index), {})  # fmt: skip
+        noise = np.random.default_rng(0).normal(0, 0.01 * pair.challenger.std(), pair.n)
+        pair = replace(pair, challenger=pair.challenger + noise)
+        policy = Promotion()
+        evidence = gather(pair, policy, "rmse", np.ones(pair.n, dtype=bool), 0)
+        decision = decide(evidence.look, read_state(None), policy, "a", "b")
+        said = compared(evidence, decision, policy, [], pair.n, {})
+        assert said["verdict"] == "inconclusive"
+        assert re.search(
+            r"by 1% would show after [\d,]+ labelled rows, by 2% after [\d,]+, by 5%", " ".join(said["why"])
         )
     else:
         assert "mcnemar" in found["tests"]

@@ -6,7 +6,7 @@ from scipy import stats
 
 from tasks.errors import RefitError
 from tasks.metrics import measurer
-from tasks.paired import diebold_mariano, paired_bootstrap, wilcoxon
+from tasks.paired import diebold_mariano, paired_bootstrap, rows_needed_for_mean, wilcoxon
 
 
 @pytest.fixture
@@ -87,3 +87,31 @@ def test_bad_input_is_named(two):
         wilcoxon(one, np.where(other > 1, np.nan, other))
     with pytest.raises(RefitError, match="steps must be from 1 to 199"):
         diebold_mariano(one, other, steps=200)
+
+
+@pytest.mark.parametrize("effect", [0.1, 0.25, 0.6])
+def test_rows_needed_for_a_mean_agree_with_the_exact_power_of_the_t_test(effect):
+    """The power of the paired t-test by the non-central t, which the formula approximates."""
+    n = rows_needed_for_mean(3 * effect, 3.0)
+
+    def power(rows):
+        cut = stats.t.isf(0.025, rows - 1)
+        shift = effect * np.sqrt(rows)
+        return stats.nct.sf(cut, rows - 1, shift) + stats.nct.cdf(-cut, rows - 1, shift)
+
+    assert power(n) >= 0.8 - 1e-3
+    assert power(n - 2) < 0.8
+
+
+def test_rows_needed_for_a_mean_give_the_promised_power_on_skewed_losses():
+    rng = np.random.default_rng(7)
+    champion = rng.exponential(1.0, (2000, 600)) ** 2  # squared errors: a few huge ones
+    challenger = champion * 0.97 + rng.normal(0, 0.5, champion.shape)
+    spread, gain = float((champion - challenger).std()), 0.03 * 2.0
+    n = rows_needed_for_mean(gain, spread)
+    assert 500 < n < 600
+    seen = np.mean([diebold_mariano(a[:n], b[:n]).p <= 0.05 for a, b in zip(challenger, champion, strict=True)])
+    assert 0.76 < seen < 0.84
+    assert rows_needed_for_mean(gain, spread, inflation=3.0) == pytest.approx(3 * n, abs=3)
+    with pytest.raises(RefitError, match="a difference other than 0"):
+        rows_needed_for_mean(0.0, 1.0)

@@ -101,14 +101,14 @@ def test_a_run_is_logged_once_with_a_nested_run_per_family(
     data = tmp_path / "data"
     write_json(data / "evaluation" / "choice.json", {"family": "tree", "metric": "roc_auc", "valid": 0.7, "test": 0.6})
     write_json(data / "evaluation" / "metrics.json", {"candidates": {"tree": {"test": {"roc_auc": 0.6}}}})
-    for family in ("tree", "line"):
+    for family in ("tree", "line", "dropped"):
         write_json(
             data / "models" / family / "candidate.json",
             {"family": family, "params": {"depth": 3}, "valid": 0.7, "history": {"loss": [0.9, 0.5]}},
         )
     (tmp_path / "params.yaml").write_text("seed: 1\n")
     (tmp_path / "dvc.lock").write_text("schema: '2.0'\n")
-    result = Result(tmp_path, "logged", "key-1", "2013-10-31", {"data/raw": "abc.dir"}, "c0ffee")
+    result = Result(tmp_path, "logged", "key-1", "2013-10-31", {"data/raw": "abc.dir"}, "c0ffee", ("line", "tree"))
     registry = Registry(tmp_path)
     run_id = registry.track(result)
     assert registry.track(result) == run_id
@@ -139,6 +139,6 @@ def test_a_run_left_unfinished_is_logged_anew(project: Path, tmp_path: Path, mon
     experiment = registry.experiment("crashed")
     left = registry.client.create_run(experiment, tags={"refit.key": "k"}).info.run_id
     child = registry.client.create_run(experiment, tags={PARENT: left}).info.run_id
-    run_id = registry.track(Result(tmp_path, "crashed", "k", None, {}, None))
+    run_id = registry.track(Result(tmp_path, "crashed", "k", None, {}, None, ()))
     assert run_id not in (left, child)
     assert [r.info.run_id for r in registry.client.search_runs([experiment])] == [run_id]
