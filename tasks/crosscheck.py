@@ -43,6 +43,8 @@ def mistakes(params: Params, families: Iterable[str]) -> list[str]:
     wrong = _Mistakes()
     for family in params.models:
         wrong.known("models", family, families)
+    if params.training.compression and not {"mlp", "auto"} & set(params.models):
+        wrong.add("training.compression", "only the family mlp can be compressed; add it to models, or remove this.")
     for name, table in params.data.tables.items():
         _table(wrong, f"data.tables.{name}", table)
     if wrong.known("problem.table", params.problem.table, params.data.tables):

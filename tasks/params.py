@@ -332,7 +332,7 @@ class Family(_Strict):
 
 
 class Tuning(_Strict):
-    sampler: Literal["grid", "random", "tpe", "gp", "nsga2", "cmaes", "hill_climbing", "pbt", "strategies"] = "tpe"
+    sampler: Literal["grid", "random", "tpe", "gp", "nsga2", "cmaes", "hill_climbing", "pbt", "strategies"] = "gp"
     pruner: Literal["none", "median", "halving", "hyperband"] = "none"
     trials: int = Field(default=20, ge=1)
     seconds: float = Field(default=60, gt=0, description="per family")
@@ -355,14 +355,36 @@ class Tuning(_Strict):
         return self
 
 
+class Compression(_Strict):
+    """Smaller forms of a trained network; the smallest one that is good enough is kept."""
+
+    prune: float | None = Field(
+        default=None, gt=0, lt=1, description="share of the hidden weights set to zero, the smallest ones"
+    )
+    quantise: bool = Field(default=False, description="hidden layers compute with 8-bit integers")
+    tolerance: float = Field(
+        default=0.005, ge=0, lt=1, description="how much worse the metric may become, as a share of its value"
+    )
+
+    @model_validator(mode="after")
+    def _does_something(self) -> Compression:
+        if self.prune is None and not self.quantise:
+            raise ValueError("name what to do: prune: 0.5, or quantise: true, or both; or remove compression")
+        return self
+
+
 class Training(_Strict):
     imbalance: Literal["none", "class_weight", "smote", "adasyn", "under_sample", "smote_tomek"] = "none"
     calibration: Literal["none", "sigmoid", "isotonic", "temperature"] = "none"
     threshold: Literal["half", "best_f1", "cost", "precision"] = "best_f1"
     cost: tuple[float, float] = Field(default=(1.0, 1.0), description="cost of a false positive, of a false negative")
     precision: float = Field(default=0.5, gt=0, lt=1)
-    ensembles: tuple[Literal["voting", "blending", "stacking", "greedy"], ...] = ()
+    ensembles: tuple[Literal["voting", "blending", "stacking", "greedy", "bagged"], ...] = ()
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    memory_gb: float | None = Field(
+        default=None, gt=0, description="memory a fit of xgboost may use; above it, it reads batches from disk"
+    )
+    compression: Compression | None = None
 
 
 class Evaluation(_Strict):
@@ -439,6 +461,9 @@ class Orchestration(_Strict):
     parallel: int = Field(default=2, ge=1, description="stages that may run at once")
     pools: dict[str, str] = {}
     no_gpu: Literal["cpu", "wait"] = "cpu"
+    exchange: Literal["folder", "remote"] = Field(
+        default="folder", description="workers share the project's folder, or only its DVC remote"
+    )
 
 
 class Params(_Strict):

@@ -216,7 +216,8 @@ class View:
         return self._prefixes[key]
 
     def slice(self, column: str) -> Slice:
-        assert self.history is not None and self.places is not None
+        assert self.history is not None
+        assert self.places is not None
         if column not in self._slices:
             self._slices[column] = Slice(self.history, column, self.places)
         return self._slices[column]

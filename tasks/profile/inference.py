@@ -182,7 +182,7 @@ def _tree(path: Path, target: str, kind: str, classes: list[str], columns: Comme
     data.yaml_add_eol_comment("a larger share of bad rows stops the run", "max_quarantined")
     linear = ("linear" if "linear" in family_names() else "ridge") if kind == "regression" else "logistic"
     tuning = CommentedMap(trials=6, seconds=20)
-    tuning.yaml_add_eol_comment("per family; whichever comes first", "seconds")
+    tuning.yaml_add_eol_comment("per family without its own; whichever comes first", "seconds")
     if rows > LARGE:
         tuning["rows"] = LARGE
         tuning.yaml_add_eol_comment("tune on this many rows; the final fit uses all", "rows")
@@ -192,10 +192,11 @@ def _tree(path: Path, target: str, kind: str, classes: list[str], columns: Comme
         data=data,
         features=CommentedMap(columns="auto"),
         split=CommentedMap(kind="random", valid=0.2, test=0.2),
-        models=CommentedMap({family: CommentedMap() for family in (linear, "gradient_boosting", "xgboost", "mlp")}),
+        models=CommentedMap({linear: CommentedMap(), "auto": CommentedMap(seconds=60)}),
         tuning=tuning,
     )
     tree["features"].yaml_add_eol_comment("all columns but the target and the ignored ones", "columns")
+    tree["models"].yaml_add_eol_comment("tries many families within its seconds, and mixes the best", "auto")
     tree["split"].yaml_add_eol_comment("rows without an order in time; with times use kind: time", "kind")
     for family in tree["models"].values():
         family.fa.set_flow_style()

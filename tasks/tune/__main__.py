@@ -8,10 +8,11 @@ from typing import Any
 
 from tasks.encoding.select import Selection, select
 from tasks.errors import RefitError
-from tasks.families import check_kind, find_family, read_rows
+from tasks.families import check_kind, find_family, read_rows, save_model
 from tasks.families._model import threads
+from tasks.families._rows import score_table
 from tasks.families._space import Space, narrowed
-from tasks.files import read_json, replacing_dir, sha256, write_json
+from tasks.files import read_json, replacing_dir, sha256, write_json, write_table
 from tasks.params import Params, load
 from tasks.tune.folds import make_folds
 from tasks.tune.objective import Objective
@@ -20,7 +21,7 @@ from tasks.tune.objective import Objective
 def champion_params(name: str, package: Path = Path("data/champion/package")) -> list[dict[str, Any]]:
     """Parameters of this family in the champion's package: where a retrain begins."""
     found = [read_json(path) for path in sorted(package.glob("model/*/model.json"))]
-    return [state["params"] for state in found if state["family"] == name]
+    return [state["params"] for state in found if state["family"] == name and "params" in state]  # not in the oldest
 
 
 def main() -> None:
@@ -79,11 +80,14 @@ def tune(name: str, params: Params) -> None:
     def log(line: str) -> None:
         stage.log(f"{name}: {line}")
 
+    found: Any
     common: dict[str, Any] = {"seed": params.seed, "starts": starts, "log": log}
     if name == "auto":
         from tasks.tune.auto import search_families
+        from tasks.tune.bags import make_bags
 
-        found = search_families(objective, budget, key, own.space, pruner=tuning.pruner, **common)
+        bags, at = make_bags(rows, params, budget.seconds, budget.threads)
+        found = search_families(objective, budget, key, own.space, pruner=tuning.pruner, bags=bags, **common)
     else:
         space = narrowed(find_family(name).space(rows.kind, n, p), own.space, f"models.{name}.space")
         space = {k: d for k, d in space.items() if k not in own.params}
@@ -110,6 +114,12 @@ def tune(name: str, params: Params) -> None:
             },
         )
         write_json(folder / "trials.json", found.trials)
+        if name == "auto":  # the model itself: fitting again would take the budget once more
+            save_model(found.model, folder / "model")
+            write_table(
+                folder / "held_out.parquet",
+                score_table(found.scores, __row__=rows.row[at][found.at], __target__=bags.y[found.at]),
+            )
         write_json(folder / "selection.json", chosen.to_dict())
     log(f"best {params.problem.metric} {found.value:.5g}")
 

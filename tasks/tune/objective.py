@@ -5,17 +5,19 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from tasks.families import Model, Prepared, prepare, save_model
+from tasks.families import Model, Prepared, find_family, prepare, save_model
 from tasks.metrics import measure
 
 Fold = tuple[pd.DataFrame, np.ndarray, pd.DataFrame, np.ndarray]
+FEW = 2000  # rows whose fits are too short to be worth a guess
+SPACING = 1.4  # each step that is scored is at least this multiple of the one before
 Watch = Callable[[int, float], bool]
 
 
@@ -56,8 +58,8 @@ class Objective:
     def value(self, params: dict[str, Any], watch: Watch | None = None, deadline: float | None = None) -> list[float]:
         """Mean metric over the folds; with ``costs`` also milliseconds a row and kilobytes.
 
-        ``watch(step, value)`` hears of each step of a single fold, or of each fold of several, and stops
-        the trial by returning True (:class:`~tasks.families.Stopped` is raised).
+        ``watch(step, value)`` hears of the steps of a single fold (ever wider apart, as pruners look), or of each
+        fold of several, and stops the trial by returning True (:class:`~tasks.families.Stopped` is raised).
         """
         from tasks.families import Stopped
 
@@ -70,8 +72,14 @@ class Objective:
             def score(scores: np.ndarray, y: np.ndarray = prepared.y_valid) -> float:
                 return float(measure(self.metric, y, scores, self.kind))
 
+            seen = 0
+
             def steps(step: int, predict: Callable[[], np.ndarray]) -> bool:
-                return watch is not None and watch(step, score(predict()))
+                nonlocal seen
+                if watch is None or step < SPACING * seen:
+                    return False
+                seen = step
+                return watch(step, score(predict()))
 
             single = watch is not None and len(self.folds) == 1
             fitted = prepared.fit(
@@ -85,6 +93,33 @@ class Objective:
             model = Model(family, self.kind, self.classes, prepared.encoder, fitted)
             found += [_latency(model, self.folds[-1][2]), _size(model)]
         return found
+
+    def least_seconds(self, params: dict[str, Any]) -> float:
+        """A guess at the shortest time a trial can take, from fits of a twentieth and a tenth of the rows.
+
+        The fits are told that time is up, so that a family that can stop early does. 0 where rows are few or the
+        fits too short to judge by.
+        """
+        params = dict(self.fixed) | params
+        family = str(params.pop("family", self.family))
+        X, y, X_held, y_held = self.folds[0]
+        rows = min(len(X), int(params.get("rows", getattr(find_family(family), "ROWS", len(X)))))
+        if rows < FEW:
+            return 0.0
+        order = np.argsort(y, kind="stable")  # evenly over the targets, so that no class is lost
+        seconds = []
+        for part in (200, rows // 20, rows // 10):  # the first loads the libraries
+            at = np.sort(order[np.linspace(0, len(X) - 1, part).astype(int)])
+            fold = (X.iloc[at].reset_index(drop=True), y[at], X_held[:200], y_held[:200])
+            prepared = replace(self, folds=[fold], _prepared={}).prepared(family, 0)
+            begun = time.perf_counter()
+            prepared.fit(params, seed=self.seed, device=self.device, deadline=time.monotonic())
+            seconds.append(time.perf_counter() - begun)
+        _, half, whole = seconds
+        if whole < 0.02:
+            return 0.0
+        growth = float(np.clip(np.log2(whole / half), 0, 2))  # seconds ~ rows ** growth
+        return whole * 10**growth * len(self.folds)
 
 
 def _latency(model: Model, X: pd.DataFrame, times: int = 30) -> float:

@@ -2,7 +2,8 @@
 that was interrupted goes on exactly as it would have.
 
 Optuna has random, TPE, Gaussian process and NSGA-II. Grid, hill climbing, CMA-ES and the ensemble of
-strategies are functions of the finished trials, which is what makes them resumable.
+strategies are functions of the finished trials, which is what makes them resumable. The Gaussian process is the
+default: with the tens of trials that retraining affords it needs the fewest (``python -m tests.bench.tuning``).
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ from typing import Any
 
 import numpy as np
 import optuna
+from optuna.distributions import BaseDistribution
+from optuna.study import StudyDirection
+from optuna.trial import TrialState
 
 from tasks.families._space import Choice, Number, Space, defaults
 
@@ -33,11 +37,33 @@ def optuna_sampler(name: str, seed: int, number: int, trials: int) -> optuna.sam
     start = max(3, min(10, trials // 4))  # random trials before a model is trusted
     if name == "tpe":
         return optuna.samplers.TPESampler(seed=own, n_startup_trials=start, multivariate=True, group=False)
-    if name == "gp":
-        return optuna.samplers.GPSampler(seed=own, n_startup_trials=start, deterministic_objective=True)
+    if name == "gp":  # with noise: near points differ by the luck of the held-out rows
+        return optuna.samplers.GPSampler(seed=own, n_startup_trials=min(start, 5))
     if name == "nsga2":
         return optuna.samplers.NSGAIISampler(seed=own, population_size=max(4, min(20, trials // 3)))
     return optuna.samplers.RandomSampler(seed=own)
+
+
+def gp_step(
+    study: optuna.Study, space: dict[str, BaseDistribution], seed: int, number: int, trials: int
+) -> dict[str, Any]:
+    """Parameters of trial ``number`` by a Gaussian process.
+
+    It is asked on a copy of the study in memory, where pruned trials have the worst value of the complete ones.
+    Optuna's would leave them out and try their neighbours; and the value at which they were stopped is not
+    comparable with those of whole fits.
+    """
+    copy = optuna.create_study(directions=study.directions, sampler=optuna_sampler("gp", seed, number, trials))
+    known = study.get_trials(deepcopy=False)
+    whole = [t.values[0] for t in known if t.state == TrialState.COMPLETE]
+    for trial in known:
+        if trial.state in (TrialState.COMPLETE, TrialState.RUNNING):
+            copy.add_trial(trial)
+        elif trial.state == TrialState.PRUNED and whole:
+            worst = min(whole) if study.directions[0] == StudyDirection.MAXIMIZE else max(whole)
+            made = optuna.trial.create_trial(params=trial.params, distributions=trial.distributions, value=worst)
+            copy.add_trial(made)
+    return dict(copy.ask(space).params)
 
 
 def suggest(name: str, space: Space, tried: Tried, seed: int, number: int, trials: int) -> dict[str, Any] | None:

@@ -19,9 +19,24 @@ from tasks.families._space import Space, defaults
 from tasks.metrics import higher_is_better
 from tasks.tune import samplers
 from tasks.tune.objective import Objective
-from tasks.tune.study import FOLDER, distributions, finished, inside, open_study, seconds_spent
+from tasks.tune.pruners import first_look, should_stop
+from tasks.tune.study import (
+    BEAT,
+    FOLDER,
+    beat,
+    distributions,
+    finished,
+    inside,
+    lost,
+    open_study,
+    record_steps,
+    requeue,
+    seconds_spent,
+    turn,
+)
 from tasks.tune.worker import Worker
 
+SURELY = 3  # a guess must exceed the budget so many times before it counts
 GRACE = 0.03  # share of the budget that a fit may run over before its process is ended
 
 
@@ -53,7 +68,7 @@ def search(
     budget: Budget,
     key: str,
     *,
-    sampler: str = "tpe",
+    sampler: str = "gp",
     pruner: str = "none",
     seed: int = 0,
     starts: list[dict[str, Any]] | None = None,
@@ -87,16 +102,18 @@ def search(
         if crew is None:
             crew = own = start_crew(objective, budget, own)
         with open_study(key, directions, folder, file) as study:
-            study.pruner = make_pruner(pruner)
             reused = len(finished(study))
-            if not study.get_trials(deepcopy=False):
-                _enqueue(study, space, starts or [], sampler)
+            with turn(study, folder):
+                if not study.get_trials(deepcopy=False):
+                    _enqueue(study, space, starts or [], sampler)
             # Seconds are for trials; starting Python and sending the rows is not the search's fault.
             for worker in crew:
                 worker.wait()
             deadline = time.monotonic() + budget.seconds - seconds_spent(study) / budget.workers
             deadline = deadline if budget.until is None else budget.until
-            run = _Run(study, objective, space, budget, sampler, pruner, seed, deadline, log)
+            if own and not reused:
+                check_budget(own[0], objective, defaults(space), budget)
+            run = _Run(study, objective, space, budget, sampler, pruner, seed, deadline, folder, log)
             run.until_done(crew)
             return run.found(reused)
     finally:
@@ -104,22 +121,33 @@ def search(
             worker.end()
 
 
+def check_budget(worker: Worker, objective: Objective, params: dict[str, Any], budget: Budget) -> None:
+    """Refuse a budget that is surely too small for one fit, before it is spent.
+
+    Raises
+    ------
+    RefitError
+        If the guess at one fit's least time is several times the budget.
+    """
+    seconds = worker.least_seconds(params, max(10.0, 0.5 * budget.seconds))
+    if seconds > SURELY * budget.seconds:
+        about = "far longer" if math.isinf(seconds) else f"about {seconds:.2g} s"
+        raise RefitError(_too_small(objective, budget, "would", f", which takes {about}"))
+
+
+def _too_small(objective: Objective, budget: Budget, verb: str, more: str = "") -> str:
+    name, rows = objective.family, len(objective.folds[0][0])
+    return (
+        f"models.{name}.seconds: {budget.seconds:g} s {verb} not suffice for one fit of {name} on {rows:,} rows{more}. "
+        f"Raise tuning.seconds or models.{name}.seconds, or lower tuning.rows."
+    )
+
+
 def start_crew(objective: Objective, budget: Budget, crew: list[Worker]) -> list[Worker]:
     """Fill ``crew`` with worker processes that share the threads."""
     for _ in range(min(budget.workers, budget.trials)):
         crew.append(Worker(objective, max(1, budget.threads // budget.workers)))
     return crew
-
-
-def make_pruner(name: str) -> optuna.pruners.BasePruner:
-    """Optuna's pruner for ``tuning.pruner``."""
-    if name == "median":
-        return optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=1)
-    if name == "halving":
-        return optuna.pruners.SuccessiveHalvingPruner(min_resource="auto", reduction_factor=3)
-    if name == "hyperband":
-        return optuna.pruners.HyperbandPruner(min_resource=1, max_resource="auto", reduction_factor=3)
-    return optuna.pruners.NopPruner()
 
 
 def _enqueue(study: optuna.Study, space: Space, starts: list[dict[str, Any]], sampler: str) -> None:
@@ -147,25 +175,35 @@ class _Run:
         pruner: str,
         seed: int,
         deadline: float,
+        folder: Path,
         log: Callable[[str], None],
     ) -> None:
-        self.study, self.objective, self.space, self.budget = study, objective, space, budget
-        self.sampler, self.watched, self.seed, self.deadline, self.log = sampler, pruner != "none", seed, deadline, log
+        self.study, self.objective, self.space, self.budget, self.folder = study, objective, space, budget, folder
+        self.sampler, self.pruner, self.seed, self.deadline, self.log = sampler, pruner, seed, deadline, log
         self.sign = -1.0 if higher_is_better(objective.metric) else 1.0
         self.distributions = distributions(space)
         self.failures: list[str] = []
-        self.used_up = False
+        self.next_beat = 0.0
+        self.steps: dict[int, dict[int, float]] = {}  # values of running trials, lower is better
+        self.others: dict[int, dict[int, float]] = {}  # of finished ones
+        self.first: int | None = None  # the pruner's first step; unknown before there is a whole trial
 
     def until_done(self, crew: list[Worker]) -> None:
+        """Keep the crew busy; then wait for other processes' trials, so that all report the same best one."""
         limit = self.deadline + GRACE * self.budget.seconds
         while True:
+            self._keep_alive([w.trial for w in crew if w.trial is not None])
             for worker in crew:
-                if worker.trial is None and self._more():
+                if worker.trial is None:
                     self._begin(worker)
             busy = [w for w in crew if w.trial is not None]
             if not busy:
-                return
-            ready = wait([w.pipe for w in busy], timeout=max(0.0, limit - time.monotonic()))
+                if time.monotonic() >= self.deadline or not self._count(TrialState.RUNNING):
+                    return
+                time.sleep(0.2)
+                continue
+            until = min(limit, self.next_beat) - time.monotonic()
+            ready = wait([w.pipe for w in busy], timeout=max(0.0, until))
             for worker in busy:
                 if worker.pipe in ready:
                     self._hear(worker)
@@ -174,32 +212,52 @@ class _Run:
                     worker.process.kill()
                     worker.process.join()
 
-    def _more(self) -> bool:
-        if self.used_up or time.monotonic() >= self.deadline or len(self.failures) >= 5:
-            return False
-        if not self.space and finished(self.study):
-            return False  # nothing to vary
-        taken = self.study.get_trials(
-            deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
-        )
-        return len(taken) < self.budget.trials
+    def _keep_alive(self, own: list[optuna.Trial]) -> None:
+        """A sign of life of own trials; trials of workers that give none any more go back in the queue."""
+        if time.monotonic() < self.next_beat:
+            return
+        self.next_beat = time.monotonic() + BEAT
+        beat(self.study, own)
+        if self._count(TrialState.RUNNING) > len(own):
+            with turn(self.study, self.folder):
+                requeue(self.study, lost(self.study))
+
+    def _count(self, *states: TrialState) -> int:
+        return len(self.study.get_trials(deepcopy=False, states=states))
 
     def _begin(self, worker: Worker) -> None:
-        waiting = self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-        number = len(self.study.get_trials(deepcopy=False)) if not waiting else waiting[0].number
+        """Take the next trial, if there is to be one."""
+        if time.monotonic() >= self.deadline or len(self.failures) >= 5:
+            return
+        with turn(self.study, self.folder):
+            if not self._more():
+                return
+            worker.trial = self.study.ask(self.distributions)
+            beat(self.study, [worker.trial])
+        if self.pruner != "none":
+            self._look()
+        worker.fit({**worker.trial.params, "family": self.objective.family}, self.deadline, self.pruner != "none")
+
+    def _more(self) -> bool:
+        """Whether another trial is to be taken; it is ready to be asked for then."""
+        if not self.space and finished(self.study):
+            return False  # nothing to vary
+        taken = self._count(TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
+        if taken >= self.budget.trials:
+            return False
+        if self._count(TrialState.WAITING):
+            return True
+        number, trials = len(self.study.get_trials(deepcopy=False)), self.budget.trials
         if self.sampler in samplers.OURS:
-            if not waiting:
-                params = samplers.suggest(
-                    self.sampler, self.space, self._tried(), self.seed, number, self.budget.trials
-                )
-                if params is None:
-                    self.used_up = True
-                    return
-                self.study.enqueue_trial(params)
+            params = samplers.suggest(self.sampler, self.space, self._tried(), self.seed, number, trials)
+            if params is None:
+                return False  # the grid is used up
+            self.study.enqueue_trial(params)
+        elif self.sampler == "gp":
+            self.study.enqueue_trial(samplers.gp_step(self.study, self.distributions, self.seed, number, trials))
         else:
-            self.study.sampler = samplers.optuna_sampler(self.sampler, self.seed, number, self.budget.trials)
-        worker.trial = self.study.ask(self.distributions)
-        worker.fit({**worker.trial.params, "family": self.objective.family}, self.deadline, self.watched)
+            self.study.sampler = samplers.optuna_sampler(self.sampler, self.seed, number, trials)
+        return True
 
     def _tried(self) -> samplers.Tried:
         pairs = [(t.params, _value(t)) for t in finished(self.study)]
@@ -216,8 +274,8 @@ class _Run:
         if what == "step":
             step, value = content
             if math.isfinite(value):
-                trial.report(value, step)
-            worker.answer(math.isfinite(value) and trial.should_prune())
+                self.steps.setdefault(trial.number, {})[step] = self.sign * value
+            worker.answer(math.isfinite(value) and self._should_stop(trial.number))
             return
         if what == "mistake":
             self._fail(worker, content)
@@ -227,29 +285,53 @@ class _Run:
             return
         worker.trial = None
         if what == "pruned":
-            self.study.tell(trial, state=TrialState.PRUNED)
-        else:
-            self.study.tell(trial, content)
+            self._tell(trial, None, TrialState.PRUNED)
+        elif self._tell(trial, content, TrialState.COMPLETE):
             value = f"{self.objective.metric} {content[0]:.5g}"
             self.log(f"trial {trial.number + 1}: {value} with {_short(trial.params)}")
+
+    def _look(self) -> None:
+        """Read what the pruner compares with; once a trial, since reading takes longer than some steps."""
+        for trial in finished(self.study):
+            known = {step: self.sign * value for step, value in trial.intermediate_values.items()}
+            self.others[trial.number] = known
+            if self.first is None and trial.state == TrialState.COMPLETE and known:
+                self.first = first_look(max(known))
+
+    def _should_stop(self, number: int) -> bool:
+        """The pruner's word on a trial that has just told a step."""
+        if self.first is None:
+            return False
+        others = {n: steps for n, steps in (self.others | self.steps).items() if n != number}
+        return should_stop(self.pruner, number, self.steps[number], others, self.first)
+
+    def _tell(self, trial: optuna.Trial, values: list[float] | None, state: TrialState) -> bool:
+        """False if this process was taken for dead, and another has the trial by now."""
+        steps = self.steps.pop(trial.number, {})
+        try:
+            if steps:
+                record_steps(self.study, trial, {s: self.sign * v for s, v in steps.items()})
+            self.study.tell(trial, values, state=state)
+        except ValueError:
+            if trial.storage.get_trial(trial._trial_id).state == TrialState.RUNNING:
+                raise
+            self.log(f"trial {trial.number + 1}: another worker took it over meanwhile")
+            return False
+        return True
 
     def _fail(self, worker: Worker, reason: str) -> None:
         trial, worker.trial = worker.trial, None
         trial.set_user_attr("reason", reason[:200])
-        self.study.tell(trial, state=TrialState.FAIL)
+        self._tell(trial, None, TrialState.FAIL)
         self.failures.append(reason)
         self.log(f"trial {trial.number + 1}: not finished, {reason}")
 
     def found(self, reused: int) -> Found:
         complete = [t for t in finished(self.study) if t.state == TrialState.COMPLETE]
         if not complete:
-            name, rows = self.objective.family, len(self.objective.folds[0][0])
             if set(self.failures) <= {"out of time"}:
-                raise RefitError(
-                    f"models.{name}.seconds: {self.budget.seconds:g} s did not suffice for one fit of {name} on "
-                    f"{rows:,} rows. Raise tuning.seconds or models.{name}.seconds, or lower tuning.rows."
-                )
-            raise RefitError(f"models.{name}: no trial could be fitted: {self.failures[0]}")
+                raise RefitError(_too_small(self.objective, self.budget, "did"))
+            raise RefitError(f"models.{self.objective.family}: no trial could be fitted: {self.failures[0]}")
         # Of trials with the same value the first counts, whatever order they finished in.
         best = min(complete, key=lambda t: (self.sign * t.values[0], t.number))
         trials = [_described(t) for t in self.study.get_trials(deepcopy=False) if t.state in _REPORTED]

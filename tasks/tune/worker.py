@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import os
 import threading
@@ -52,6 +53,19 @@ class Worker:
         self.wait()
         self.pipe.send((params, deadline - time.monotonic(), watched))
 
+    def least_seconds(self, params: dict[str, Any], limit: float) -> float:
+        """:meth:`Objective.least_seconds`; infinite where even that takes more than ``limit`` seconds."""
+        self.wait()
+        self.pipe.send((params, None, False))
+        if not self.pipe.poll(limit):
+            self.restart()
+            return math.inf
+        try:
+            what, content = self.pipe.recv()
+        except (EOFError, ConnectionError):
+            what = "died"
+        return content if what == "done" else 0.0
+
     def answer(self, stop: bool) -> None:
         """Reply to a reported step."""
         self.pipe.send(stop)
@@ -76,12 +90,16 @@ def _serve(pipe: Connection, parent: int) -> None:
         pipe.send("ready")
         while True:
             params, seconds, watched = pipe.recv()
-            pipe.send(_one(objective, params, time.monotonic() + seconds, pipe if watched else None))
+            deadline = None if seconds is None else time.monotonic() + seconds
+            pipe.send(_one(objective, params, deadline, pipe if watched else None))
     except (EOFError, BrokenPipeError, KeyboardInterrupt):
         return
 
 
-def _one(objective: Objective, params: dict[str, Any], deadline: float, pipe: Connection | None) -> tuple[str, Any]:
+def _one(
+    objective: Objective, params: dict[str, Any], deadline: float | None, pipe: Connection | None
+) -> tuple[str, Any]:
+    """What to send back: a trial's values, or without a deadline the guess at its least seconds."""
     from tasks.families import Stopped
 
     def watch(step: int, value: float) -> bool:
@@ -89,6 +107,11 @@ def _one(objective: Objective, params: dict[str, Any], deadline: float, pipe: Co
         pipe.send(("step", (step, value)))
         return bool(pipe.recv())
 
+    if deadline is None:
+        try:
+            return "done", objective.least_seconds(params)
+        except Exception as error:  # no answer: what is wrong with a fit, the first trial will tell
+            return "failed", str(error)
     try:
         return "done", objective.value(params, watch if pipe else None, deadline)
     except Stopped:

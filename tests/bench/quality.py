@@ -1,9 +1,9 @@
-"""Quality under equal time: Refit's ``auto`` against FLAML and AutoGluon, same rows, same two cores.
+"""Quality under equal time: Refit's ``auto`` against FLAML and AutoGluon, same rows, same cores.
 
-``python -m tests.bench.quality [--quick] [--seconds 60] [--environments FOLDER]`` prints JSON with
-``mean_rank`` by system and ``scores`` by set. FLAML and AutoGluon run in environments of their own
-(``FOLDER/flaml``, ``FOLDER/autogluon``, made with uv when missing); one that cannot be made is null, with
-the reason.
+``python -m tests.bench.quality [--quick] [--seconds 60] [--environments FOLDER]`` prints JSON with ``mean_rank`` by
+system, ``scores`` by set, ``cores`` (those that this process may use: ``taskset`` narrows them), and ``about``:
+versions, the seconds that each really took, and more. FLAML and AutoGluon run in environments of their own
+(``FOLDER/flaml``, ``FOLDER/autogluon``, made with uv when missing); one that cannot be made is null, with the reason.
 """
 
 from __future__ import annotations
@@ -24,20 +24,19 @@ import tasks.stage  # noqa: F401  (applies the settings before any heavy import)
 import numpy as np
 import pandas as pd
 
-from tasks.ensembles import combine
-from tasks.families import Model, fit_family
+from tasks.families._model import threads
 from tasks.metrics import higher_is_better, measure
 from tasks.tune.auto import search_families
+from tasks.tune.bags import cross, fold_count, holdout
 from tasks.tune.objective import Objective
 from tasks.tune.search import Budget
 from tests.bench._tables import TABLES, load, split
 
 METRICS = {"binary": "roc_auc", "multiclass": "log_loss", "regression": "rmse"}
 PACKAGES = {
-    "flaml": ["flaml[automl]", "pyarrow", "pandas<3"],
-    "autogluon": ["autogluon.tabular[lightgbm,catboost,xgboost]", "pyarrow"],
+    "flaml": ["flaml[automl,catboost]", "pyarrow", "pandas<3"],
+    "autogluon": ["autogluon.tabular[all]", "pyarrow"],
 }
-SEARCH = 0.75  # share of the time for the search; the rest is for the final fits of the ensemble
 
 
 def environment(system: str, folder: Path) -> Path | str:
@@ -63,42 +62,61 @@ def environment(system: str, folder: Path) -> Path | str:
     return python
 
 
-def rival(system: str, python: Path, train: pd.DataFrame, test: pd.DataFrame, seconds: float, kind: str) -> np.ndarray:
-    """Scores of the test rows by a system in its own environment."""
+Outcome = tuple[np.ndarray, dict[str, Any]]
+
+
+def rival(system: str, python: Path, train: pd.DataFrame, test: pd.DataFrame, seconds: float, kind: str) -> Outcome:
+    """Scores of the test rows by a system in its own environment, and what it says about itself."""
     with tempfile.TemporaryDirectory() as name:
         train.to_parquet(Path(name) / "train.parquet")
         test.to_parquet(Path(name) / "test.parquet")
-        script = Path(__file__).with_name("_rivals.py")
+        script = Path(__file__).with_name("_rivals.py").absolute()
         command = [str(python), str(script), system, name, str(seconds), METRICS[kind], kind]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=4 * seconds + 120)
+        done = subprocess.run(command, cwd=name, capture_output=True, text=True, check=False, timeout=4 * seconds + 180)
         if done.returncode:
             raise RuntimeError(done.stderr.strip()[-300:])
-        return np.load(Path(name) / "scores.npy")
+        return np.load(Path(name) / "scores.npy"), json.loads((Path(name) / "about.json").read_text())
 
 
-def refit(X: pd.DataFrame, y: np.ndarray, parts: np.ndarray, kind: str, seconds: float) -> np.ndarray:
-    """Scores of the test rows by ``models: auto`` with a greedy ensemble of the families it tried."""
-    begun = time.monotonic()
-    kinds = {c: "numeric" if X[c].dtype.kind in "if" else "categorical" for c in X}
-    rows = {p: (X[parts == p].reset_index(drop=True), y[parts == p]) for p in ("train", "valid", "test")}
+def refit(train: pd.DataFrame, test: pd.DataFrame, seconds: float, kind: str) -> Outcome:
+    """The same by ``models: auto``: what the stages ``tune`` and ``train`` do with these rows."""
+    X, y = train.drop(columns="__y__"), train["__y__"].to_numpy(float)
+    kinds = {str(c): "numeric" if X[c].dtype.kind in "if" else "categorical" for c in X}
     classes = 0 if kind == "regression" else int(y.max()) + 1
-    metric = METRICS[kind]
-    one = Objective("auto", kind, classes, metric, [(*rows["train"], *rows["valid"])], kinds)
+    cores = threads()
+    begun = time.monotonic()
+    size, repeats = fold_count(*X.shape, kind, y, seconds, cores)
+    if size > 1:
+        bags = cross(X, y, kind, size, repeats, 0)
+    else:
+        fitted = split(y, kind, 1) != "valid"
+        parts = [(X[at].reset_index(drop=True), y[at]) for at in (fitted, ~fitted)]
+        bags = holdout(*parts[0], *parts[1])
+    one = Objective("auto", kind, classes, METRICS[kind], bags.folds, kinds)
     with tempfile.TemporaryDirectory() as name:
         found = search_families(
-            one, Budget(60, SEARCH * seconds, 1, 2), lambda family, _: family, {}, pruner="median", folder=Path(name)
+            one,
+            Budget(10_000, seconds, cores, cores),
+            lambda family, _: family,
+            {},
+            folder=Path(name),
+            bags=bags,
+            log=lambda line: print(f"  {line}", file=sys.stderr, flush=True),
         )
-    sign = -1.0 if higher_is_better(metric) else 1.0
-    done = [t for t in found.trials if t["state"] == "complete"]
-    models: dict[str, Model] = {}
-    for trial in sorted(done, key=lambda t: sign * t["value"]):  # best first, as long as there is time
-        if trial["family"] in models or (models and time.monotonic() - begun > 0.9 * seconds):
-            continue
-        models[trial["family"]] = fit_family(
-            trial["family"], trial["params"], *rows["train"], *rows["valid"], kind, classes=classes, kinds=kinds
-        )
-    mixed = combine({n: m.predict(rows["valid"][0]) for n, m in models.items()}, rows["valid"][1], kind, metric)
-    return sum(w * models[n].predict(rows["test"][0]) for n, w in zip(mixed["members"], mixed["weights"], strict=True))  # type: ignore[return-value]
+    assert found.model is not None
+    spent = time.monotonic() - begun
+    begun = time.monotonic()
+    scores = found.model.predict(test.drop(columns="__y__"))
+    members = [f"{m['family']} {m['weight']:.3f}" for m in found.params["members"]]
+    about = {
+        "seconds": spent,
+        "predict_seconds": time.monotonic() - begun,
+        "held_out": found.value,
+        "folds": [bags.size, bags.repeats],
+        "settings": len(found.trials),
+        "members": members,
+    }
+    return scores, about
 
 
 def main() -> None:
@@ -106,33 +124,50 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--environments", type=Path, default=Path(".refit/bench"))
+    parser.add_argument("--sets", nargs="+", choices=TABLES, default=list(TABLES))
+    parser.add_argument("--systems", nargs="+", choices=("refit", *PACKAGES), default=["refit", *PACKAGES])
+    parser.add_argument("--out", type=Path, help="write the JSON here after each set too, and go on from what is there")
     args = parser.parse_args()
-    names, seconds = (("breast_cancer", "diabetes"), 20.0) if args.quick else (TABLES, args.seconds)
-    pythons = {system: environment(system, args.environments) for system in PACKAGES}
+    names, seconds = (["anes96", "diabetes"], 20.0) if args.quick else (args.sets, args.seconds)
+    rivals = [s for s in args.systems if s in PACKAGES]
+    pythons = {system: environment(system, args.environments) for system in rivals}
+    missing: dict[str, str] = {s: p for s, p in pythons.items() if isinstance(p, str)}
     scores: dict[str, dict[str, float | None]] = {}
-    reasons: dict[str, str] = {s: p for s, p in pythons.items() if isinstance(p, str)}
+    about: dict[str, dict[str, Any]] = {}
+    if args.out and args.out.exists():
+        before = json.loads(args.out.read_text())
+        if before["seconds"] == seconds:
+            scores, about = before["scores"], before["about"]
+    result: dict[str, Any] = {}
     for name in names:
         X, y, kind = load(name)
-        parts = split(y, kind, 0)
-        known, test = parts != "test", parts == "test"
+        known = split(y, kind, 0) != "test"
         whole = X.assign(__y__=y)
-        scores[name] = {}
-        for system in ("refit", *PACKAGES):
+        scores.setdefault(name, {})
+        about.setdefault(name, {"metric": METRICS[kind], "rows": len(y), "columns": X.shape[1]})
+        for system in args.systems:
             python = pythons.get(system)
             if isinstance(python, str):
                 scores[name][system] = None
                 continue
+            if scores[name].get(system) is not None:
+                continue
             try:
                 if python is None:
-                    found = refit(X, y, parts, kind, seconds)
+                    found, told = refit(whole[known], whole[~known], seconds, kind)
                 else:
-                    found = rival(system, python, whole[known], whole[test], seconds, kind)
+                    found, told = rival(system, python, whole[known], whole[~known], seconds, kind)
             except (RuntimeError, subprocess.TimeoutExpired) as error:
-                scores[name][system], reasons[f"{system} on {name}"] = None, str(error)
+                scores[name][system], missing[f"{system} on {name}"] = None, str(error)
                 continue
-            scores[name][system] = float(measure(METRICS[kind], y[test], found, kind))
+            scores[name][system] = float(measure(METRICS[kind], y[~known], found, kind))
+            about[name][system] = told
         print(f"{name}: {scores[name]}", file=sys.stderr, flush=True)
-    print(json.dumps({"mean_rank": ranks(scores), "seconds": seconds, "scores": scores, "missing": reasons}, indent=2))
+        result = {"mean_rank": ranks(scores), "seconds": seconds, "cores": threads(), "scores": scores, "about": about}
+        result["missing"] = missing
+        if args.out:
+            args.out.write_text(json.dumps(result, indent=2))
+    print(json.dumps(result, indent=2))
 
 
 def ranks(scores: dict[str, dict[str, float | None]]) -> dict[str, float | None]:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tasks.ensembles import METHODS, combine
+from tasks.ensembles.combine import greedy
 from tasks.errors import RefitError
 from tasks.metrics import measure
 
@@ -44,6 +45,12 @@ def test_one_that_cannot_be_helped_stays_alone(kind: str):
     predictions, y = candidates(kind, (0.02, 8.0))
     found = combine(predictions, y, kind, METRICS[kind], ["voting"])
     assert (found["members"], found["weights"], found["method"]) == (["m0"], [1.0], "single")
+
+
+def test_greedy_finds_a_member_that_helps_at_a_small_weight_only():
+    predictions, y = candidates("regression", (0.5, 1.2), n=20_000)
+    weights = greedy(np.stack(list(predictions.values())), y, "regression", "rmse")
+    assert weights == pytest.approx([0.85, 0.15], abs=0.03)  # 1.44 / 1.69: inverse variances
 
 
 def test_unknown_ways_are_refused():

@@ -2,9 +2,10 @@
 
 import optuna
 import pytest
+from optuna.trial import TrialState
 
 from tasks.families._space import Choice, Number, Space, whole
-from tasks.tune.samplers import OPTUNA, OURS, grid, optuna_sampler, suggest
+from tasks.tune.samplers import OPTUNA, OURS, gp_step, grid, optuna_sampler, suggest
 from tasks.tune.study import distributions, inside, open_study, requeue
 
 SPACE: Space = {
@@ -52,6 +53,21 @@ def test_every_sampler_finds_the_valley_and_repeats_itself(name: str):
         assert params["c"] in "ab"
     if name != "grid":
         assert run(name, trials, seed=1) != tried
+
+
+def test_a_gaussian_process_learns_from_pruned_trials_too():
+    study = optuna.create_study()
+    study.enqueue_trial({"x": 5.0, "n": 2, "c": "a"})
+    for number in range(8):
+        study.sampler = optuna_sampler("random", 0, number, 20)
+        trial = study.ask(distributions(SPACE))
+        pruned = number % 2 == 1
+        study.tell(trial, None if pruned else value(trial.params), state=TrialState.PRUNED if pruned else None)
+    with_pruned = gp_step(study, distributions(SPACE), 0, 8, 20)
+    assert with_pruned == gp_step(study, distributions(SPACE), 0, 8, 20)
+    without = optuna.create_study()
+    without.add_trials([t for t in study.trials if t.state == TrialState.COMPLETE])
+    assert with_pruned != gp_step(without, distributions(SPACE), 0, 8, 20)
 
 
 @pytest.mark.parametrize("name", OURS)

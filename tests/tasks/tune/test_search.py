@@ -1,6 +1,7 @@
 """The search with real fits in a real worker process, which the tests of this module share."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,8 +16,8 @@ from tasks.families._space import Number, Space
 from tasks.tune.auto import search_families
 from tasks.tune.objective import Objective
 from tasks.tune.pbt import evolve
-from tasks.tune.search import Budget, search
-from tasks.tune.study import open_study
+from tasks.tune.search import Budget, Found, search
+from tasks.tune.study import beat, open_study, turn
 from tasks.tune.worker import Worker
 
 pytestmark = pytest.mark.slow
@@ -46,7 +47,7 @@ def space(family: str = "xgboost") -> Space:
 SHORT = {"rounds": 40}
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "cmaes"])
+@pytest.mark.parametrize("sampler", ["gp", "tpe", "cmaes"])
 def test_an_interrupted_search_goes_on_as_if_undisturbed(crew, tmp_path: Path, sampler: str):
     how = {"sampler": sampler, "seed": 1, "crew": crew, "folder": tmp_path}
     whole = search(objective(), space(), Budget(5, 120), "whole", **how)
@@ -124,10 +125,27 @@ def test_the_time_budget_is_kept(tmp_path: Path):
 
 def test_one_that_cannot_be_stopped_is_ended(tmp_path: Path):
     slow = replace(objective("svm", rows=20_000), fixed={"rows": 20_000, "kernel": "rbf"})
+    worker = Worker(slow, 1)
+    try:
+        with pytest.raises(
+            RefitError, match=r"models.svm.seconds: 0.2 s did not suffice for one fit of svm on 13,333 rows"
+        ):
+            search(slow, space("svm"), Budget(3, 0.2), "s", crew=[worker], folder=tmp_path)
+    finally:
+        worker.end()
+
+
+def test_a_budget_too_small_for_one_fit_is_refused_before_it_is_spent(tmp_path: Path):
+    slow = replace(objective("svm", rows=20_000), fixed={"rows": 20_000, "kernel": "rbf"})
     with pytest.raises(
-        RefitError, match=r"models.svm.seconds: 0.2 s did not suffice for one fit of svm on 13,333 rows"
+        RefitError, match=r"models.svm.seconds: 0.2 s would not suffice for one fit of svm .*, which takes about"
     ):
         search(slow, space("svm"), Budget(3, 0.2), "s", folder=tmp_path)
+    with open_study("s", ["maximize"], tmp_path) as study:
+        assert {t.state for t in study.trials} <= {TrialState.WAITING}  # nothing was fitted
+    stoppable = objective("lightgbm", rows=20_000)
+    assert stoppable.least_seconds({"rounds": 100_000, "patience": 100_000}) < 60  # a single round, not all
+    assert objective("svm").least_seconds({"rows": 1000}) == 0
 
 
 def test_a_worker_that_dies_costs_its_trial_only(tmp_path: Path):
@@ -184,12 +202,31 @@ def test_auto_races_families(tmp_path: Path, monkeypatch):
     found = search_families(objective("auto"), Budget(4, 25), lambda name, _: f"auto-{name}", {}, log=lines.append)
     assert found.params["family"] in {t["family"] for t in found.trials}
     assert len({t["family"] for t in found.trials}) >= 3
-    assert any(line.startswith("going on with") for line in lines)
-    assert found.value == max(t["value"] for t in found.trials if t["state"] == "complete")
+    assert any("settings" in line for line in lines)
+    assert found.model is not None
+    assert found.value >= max(t["value"] for t in found.trials if t["state"] == "complete") - 1e-9
 
 
 def test_running_trials_of_others_are_left_alone(tmp_path: Path):
     with open_study("k", ["maximize"], tmp_path) as first:
-        first.ask()
+        with turn(first, tmp_path):
+            beat(first, [first.ask()])
+            first.ask()  # killed before its first sign of life
         with open_study("k", ["maximize"], tmp_path) as second:
-            assert [t.state for t in second.trials] == [TrialState.RUNNING]
+            assert [t.state for t in second.trials] == [TrialState.RUNNING, TrialState.WAITING]
+    with open_study("k", ["maximize"], tmp_path) as alone:
+        assert [t.state for t in alone.trials] == [TrialState.WAITING, TrialState.WAITING]
+
+
+def test_workers_share_a_study_without_repeating_points(tmp_path: Path):
+    small: Space = {"max_depth": space()["max_depth"]}
+    one = replace(objective(), fixed=SHORT)
+
+    def part(_: int) -> Found:
+        return search(one, small, Budget(8, 120), "s", sampler="grid", folder=tmp_path)
+
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(part, range(2))
+    assert first.trials == second.trials
+    assert sorted(t["params"]["max_depth"] for t in first.trials) == list(range(3, 11))
+    assert (first.params, first.value) == (second.params, second.value)

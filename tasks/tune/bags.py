@@ -1,0 +1,171 @@
+"""Rows that ``auto`` fits and judges on: folds over all labelled rows where they are exchangeable, else the holdout.
+
+With folds every row is predicted by models that have not seen it, and the fold models together are what is served.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tasks.families import Prepared, Rows
+from tasks.families._base import Fitted
+from tasks.families._forest import Forest
+from tasks.families._model import find_family
+from tasks.files import read_json, replacing_dir, write_json
+from tasks.metrics import measure
+from tasks.params import Params
+from tasks.tune.folds import newest
+from tasks.tune.objective import Fold, Objective, Watch
+
+CELLS_A_SECOND = 400_000  # rows x columns x classes that one boosting fit gets through, roughly, on one core
+KEPT_CELLS = 30_000_000  # encoded numbers that a worker keeps between fits
+
+
+@dataclass(frozen=True)
+class Bags:
+    """Folds, repeated with other cuts: ``held[i]`` are the positions in the pooled rows that fold ``i`` is judged on.
+
+    ``size`` folds make one repeat, and each repeat covers all of ``y``'s rows once.
+    """
+
+    folds: list[Fold]
+    held: list[np.ndarray]
+    y: np.ndarray
+    size: int
+
+    @property
+    def repeats(self) -> int:
+        return len(self.folds) // self.size
+
+
+def make_bags(rows: Rows, params: Params, seconds: float, cores: int) -> tuple[Bags, np.ndarray]:
+    """The folds of a problem, and the positions in ``rows`` of what they are judged on (:attr:`Bags.y`).
+
+    Rows of a random split are exchangeable, so training and validation rows are pooled and cut anew. Rows split by time
+    or by a group are not: there, and where time does not suffice for folds, the validation split is the holdout.
+    """
+    tuning, seed = params.tuning, params.seed
+    train, valid = (newest(rows, split, tuning.rows, seed) for split in ("train", "valid"))
+    if params.split.kind == "random" and tuning.split in ("holdout", "kfold", "stratified"):
+        at = np.sort(np.concatenate([train, valid]))
+        y = rows.y[at]
+        size, repeats = fold_count(len(at), rows.frame.shape[1], rows.kind, y, seconds, cores)
+        if size > 1:
+            return cross(_at(rows.frame, at), y, rows.kind, size, repeats, seed), at
+    return holdout(_at(rows.frame, train), rows.y[train], _at(rows.frame, valid), rows.y[valid]), valid
+
+
+def holdout(X: pd.DataFrame, y: np.ndarray, X_valid: pd.DataFrame, y_valid: np.ndarray) -> Bags:
+    """One fold: fitted on the training rows, judged on the validation rows."""
+    return Bags([(X, y, X_valid, y_valid)], [np.arange(len(y_valid))], y_valid, 1)
+
+
+def cross(X: pd.DataFrame, y: np.ndarray, kind: str, size: int, repeats: int, seed: int) -> Bags:
+    """``repeats`` times ``size`` folds over pooled rows, even over the classes or over the sorted targets."""
+    folds: list[Fold] = []
+    held: list[np.ndarray] = []
+    for turn in range(repeats):
+        rng = np.random.default_rng([seed, turn])
+        order = np.lexsort((rng.random(len(y)), y))
+        number = np.empty(len(y), dtype=int)
+        if kind == "regression":  # of each run of `size` neighbours in y one goes to each fold, at random
+            places = np.concatenate([rng.permutation(size) for _ in range(-(-len(y) // size))])[: len(y)]
+        else:
+            places = (np.arange(len(y)) + int(rng.integers(size))) % size
+        number[order] = places
+        for fold in range(size):
+            fitted, out = np.flatnonzero(number != fold), np.flatnonzero(number == fold)
+            folds.append((_at(X, fitted), y[fitted], _at(X, out), y[out]))
+            held.append(out)
+    return Bags(folds, held, y, size)
+
+
+def fold_count(rows: int, columns: int, kind: str, y: np.ndarray, seconds: float, cores: int) -> tuple[int, int]:
+    """Folds and repeats that a budget suffices for; ``(1, 1)`` says that one holdout has to do.
+
+    From sizes alone, so that the same problem is cut in the same way on a busy and on a quiet machine.
+
+    >>> y = np.tile([0.0, 1.0], 5000)
+    >>> fold_count(10_000, 10, "binary", y, 300, 2), fold_count(1_000_000, 50, "binary", y, 60, 2)
+    ((8, 1), (1, 1))
+    """
+    classes = int(y.max()) + 1 if kind == "multiclass" else 1
+    fit = 0.2 + rows * columns * classes / CELLS_A_SECOND
+    smallest = rows if kind == "regression" else int(np.bincount(y.astype(int))[np.unique(y.astype(int))].min())
+    if smallest < 10:
+        return 1, 1
+    for size, settings in ((8, 30), (5, 15)):
+        if size * settings * fit / cores <= 0.8 * seconds:
+            return size, (2 if rows <= 3_000 and size == 8 else 1)
+    return 1, 1
+
+
+def _at(X: pd.DataFrame, rows: np.ndarray) -> pd.DataFrame:
+    return X.iloc[rows].reset_index(drop=True)
+
+
+@dataclass
+class Fits(Objective):
+    """As :class:`Objective`, but one fold a call, and what was fitted is kept on disk.
+
+    A call's parameters are ``{"family", "params", "fold", "folder"}``; ``folder`` gets ``result.json`` with the value,
+    ``scores.npy`` of the held-out rows, and the estimator; the fold's encoder goes to ``encoders/`` beside it.
+    """
+
+    encoders: str = ""
+    _order: list[tuple[str, int]] = field(default_factory=list, repr=False)
+
+    def value(self, params: dict[str, Any], watch: Watch | None = None, deadline: float | None = None) -> list[float]:
+        family, number = str(params["family"]), int(params["fold"])
+        prepared = self._ready(family, number)
+        fitted = _light(prepared.fit(params["params"], seed=self.seed, device=self.device, deadline=deadline), self)
+        scores = fitted.predict(prepared.Z_valid)
+        value = float(measure(self.metric, prepared.y_valid, scores, self.kind))
+        if not np.isfinite(scores).all():
+            raise ValueError("the scores are not numbers")
+        encoder = encoder_folder(Path(self.encoders), family, number)
+        if not encoder.exists():
+            with replacing_dir(encoder) as folder:
+                prepared.encoder.save(folder)
+        with replacing_dir(params["folder"]) as folder:
+            fitted.save(folder)
+            np.save(folder / "scores.npy", scores, allow_pickle=False)
+            write_json(folder / "result.json", {"value": value, "format": fitted.FORMAT})
+        return [value]
+
+    def _ready(self, family: str, number: int) -> Prepared:
+        """The encoded fold; the oldest ones are forgotten where memory would fill."""
+        found = self.prepared(family, number)
+        key = (family, number)
+        self._order = [k for k in self._order if k != key] + [key]
+        cells = sum(p.Z.size + p.Z_valid.size for p in self._prepared.values())
+        while cells > KEPT_CELLS and len(self._order) > 1:
+            old = self._prepared.pop(self._order.pop(0))
+            cells -= old.Z.size + old.Z_valid.size
+        return found
+
+
+def _light(fitted: Fitted, problem: Objective) -> Fitted:
+    """Forests as plain arrays: a bag holds thousands of trees."""
+    from sklearn.ensemble._forest import ForestClassifier, ForestRegressor
+
+    estimator = getattr(fitted, "estimator", None)
+    if not isinstance(estimator, (ForestClassifier, ForestRegressor)):
+        return fitted
+    return Forest.of(estimator, problem.kind, problem.classes)
+
+
+def encoder_folder(root: Path, family: str, number: int) -> Path:
+    """Where the encoder of a fold is: the same one for all families with the same needs."""
+    return root / f"{find_family(family).NEEDS}-{number}"
+
+
+def read_result(folder: Path) -> dict[str, Any] | None:
+    """A finished fit, or None."""
+    path = folder / "result.json"
+    return dict(read_json(path)) if path.exists() else None

@@ -1,0 +1,164 @@
+"""`models: auto` on folds: what it tries, keeps and stores; and through the stages to a bundle."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tasks.errors import RefitError
+from tasks.families import fit_family, load_model, save_model
+from tasks.families._bag import Bag, Joined, Part
+from tasks.families._forest import Forest
+from tasks.families._space import Choice, Number
+from tasks.files import hash_tree, read_json, read_table
+from tasks.tune.auto import search_families
+from tasks.tune.bags import cross, fold_count, holdout
+from tasks.tune.objective import Objective
+from tasks.tune.portfolio import near, portfolio
+from tasks.tune.search import Budget
+from tests.samples import sample_frame
+from tests.tasks.tune.test_stage import project, stage
+
+
+def rows(kind: str) -> tuple[pd.DataFrame, np.ndarray]:
+    frame, target = sample_frame(kind)
+    return frame.drop(columns=target), frame[target].to_numpy(float)
+
+
+@pytest.mark.parametrize("kind", ["binary", "multiclass", "regression"])
+def test_folds_cover_each_row_once_a_repeat(kind: str):
+    X, y = rows(kind)
+    bags = cross(X, y, kind, 5, 2, 0)
+    assert bags.repeats == 2
+    for turn in range(2):
+        assert sorted(np.concatenate(bags.held[5 * turn : 5 * turn + 5])) == list(range(len(y)))
+    assert not np.array_equal(bags.held[0], bags.held[5])
+    for (fitted, y_fitted, out, y_out), held in zip(bags.folds, bags.held, strict=True):
+        assert len(fitted) + len(out) == len(y)
+        assert np.array_equal(y_out, y[held])
+        assert len(y_fitted) == len(fitted)
+        if kind == "regression":
+            assert abs(y_out.mean() - y.mean()) < 0.25 * y.std()
+        else:
+            assert set(np.unique(y_out)) == set(np.unique(y))
+
+
+def test_a_rare_class_or_too_little_time_leaves_the_holdout():
+    y = np.r_[np.zeros(500), np.ones(5)]
+    assert fold_count(505, 4, "binary", y, 300, 2) == (1, 1)
+    assert fold_count(2_000_000, 30, "regression", np.arange(10.0), 60, 2) == (1, 1)
+    assert fold_count(400, 10, "regression", np.arange(400.0), 300, 2)[0] == 8
+
+
+def test_portfolio_goes_round_the_families_and_neighbours_stay_in_bounds():
+    found = portfolio("regression", 1000, 8, counts=True)
+    assert found[0][0] == "ridge"
+    assert len({json_like(s) for s in found}) == len(found)
+    first = [name for name, _ in found[: len({n for n, _ in found})]]
+    assert len(set(first)) == len(first)
+    assert any(p.get("objective") == "count:poisson" for _, p in found)
+    space = {"a": Number(0.1, 10.0, 1.0, log=True), "b": Number(1, 5, 3, whole=True), "c": Choice(("x", "y"), "x")}
+    rng = np.random.default_rng(0)
+    moved = [near(("f", {"a": 9.0, "b": 5, "c": "x", "rounds": 7}), space, rng)[1] for _ in range(100)]
+    assert all(0.1 <= m["a"] <= 10 and m["b"] in (1, 2, 3, 4, 5) and m["c"] in "xy" and m["rounds"] == 7 for m in moved)
+    assert len({m["a"] for m in moved}) > 20
+
+
+def json_like(setting: tuple[str, dict]) -> str:
+    return repr((setting[0], sorted(setting[1].items())))
+
+
+@pytest.mark.parametrize("kind", ["binary", "regression"])
+def test_bag_is_the_weighted_mean_and_survives_the_disk(kind: str, tmp_path: Path):
+    X, y = rows(kind)
+    half = np.arange(len(y)) % 2 == 0
+    classes = 0 if kind == "regression" else 2
+    sides = [(X[a], y[a], X[~a], y[~a]) for a in (half, ~half)]
+    models = [fit_family(f, {}, *s, kind, classes=classes) for f in ("xgboost", "tree") for s in sides]
+    encoders = [m.encoder for m in models]
+    starts = np.cumsum([0, *(len(e.names) for e in encoders)])
+    parts = [
+        Part(i // 2, m.fitted, int(starts[i]), int(starts[i + 1]), m.encoder.dtype, (0.4, 0.4, 0.1, 0.1)[i])
+        for i, m in enumerate(models)
+    ]
+    members = [{"family": f, "params": {}, "weight": w, "value": 0.0} for f, w in (("xgboost", 0.8), ("tree", 0.2))]
+    whole = models[0].__class__(
+        "auto", kind, classes, Joined(encoders), Bag(parts, members, 4), params={"family": "xgboost"}
+    )
+    expected = sum(p.weight * m.predict(X) for p, m in zip(parts, models, strict=True))
+    assert np.array_equal(whole.predict(X), expected)
+    save_model(whole, tmp_path / "a")
+    loaded = load_model(tmp_path / "a")
+    assert np.array_equal(loaded.predict(X), expected)
+    save_model(loaded, tmp_path / "b")
+    assert hash_tree(tmp_path / "a") == hash_tree(tmp_path / "b")
+    (tmp_path / "a" / "parts" / "3" / "estimator.skops").unlink()
+    with pytest.raises(RefitError, match="train again"):
+        load_model(tmp_path / "a")
+
+
+@pytest.mark.parametrize("family", ["random_forest", "extra_trees"])
+@pytest.mark.parametrize("kind", ["binary", "multiclass", "regression"])
+def test_forest_as_arrays_says_the_same(family: str, kind: str, tmp_path: Path):
+    X, y = rows(kind)
+    classes = 0 if kind == "regression" else int(y.max()) + 1
+    model = fit_family(family, {"n_estimators": 10}, X, y, X, y, kind, classes=classes)
+    light = Forest.of(model.fitted.estimator, kind, classes)
+    Z = model.encoder.transform(X)
+    assert np.allclose(light.predict(Z), model.fitted.predict(Z), rtol=1e-6, atol=1e-6)
+    light.save(tmp_path)
+    again = Forest.load(tmp_path, kind, classes)
+    assert np.array_equal(again.predict(Z), light.predict(Z))
+    assert np.array_equal(again.predict(Z[:1]), light.predict(Z)[:1])
+
+
+@pytest.mark.slow
+def test_killed_search_goes_on_and_a_champions_members_come_first(tmp_path: Path):
+    X, y = rows("binary")
+    bags = cross(X, y, "binary", 3, 1, 0)
+    one = Objective(
+        "auto", "binary", 2, "roc_auc", bags.folds, {c: "numeric" if c != "band" else "categorical" for c in X}
+    )
+    found = search_families(one, Budget(1, 20, 1, 2), lambda name, _: name, {}, folder=tmp_path, bags=bags)
+    assert found.reused == 0
+    done = [t for t in found.trials if t["state"] == "complete"]
+    assert len({t["family"] for t in done}) == len(done) >= 2
+    single = max(t["value"] for t in done)
+    assert found.value >= single - 0.01
+    again = search_families(
+        one, Budget(1, 20, 1, 2), lambda name, _: name, {}, folder=tmp_path, bags=bags, starts=[found.params]
+    )
+    assert again.reused >= 3 * len(done)
+    first = found.params["members"][0]
+    assert (again.trials[0]["family"], again.trials[0]["params"]) == (first["family"], first["params"])
+    with pytest.raises(RefitError, match="did not suffice for one fit"):
+        search_families(
+            one, Budget(1, 0.02, 1, 1), lambda name, _: name, {}, folder=tmp_path / "n",
+            bags=holdout(*bags.folds[0]),
+        )  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["binary", "regression"])
+def test_auto_through_the_stages(kind: str, tmp_path: Path):
+    root = project(tmp_path, kind, "auto", "{seconds: 25, trials: 1}", "sigmoid" if kind == "binary" else "none")
+    for step in ("tune", "train"):
+        done = stage(step, "auto", root)
+        assert done.returncode == 0, done.stderr
+    out = root / "data"
+    best, candidate = read_json(out / "tuning/auto/best.json"), read_json(out / "models/auto/candidate.json")
+    assert sum(m["weight"] for m in best["params"]["members"]) == pytest.approx(1)
+    assert candidate["params"] == best["params"]
+    model = load_model(out / "models/auto/model")
+    features = read_table(out / "features/features.parquet")
+    found = read_table(out / "models/auto/predictions.parquet")
+    test = found[found["__split__"] == "test"]
+    expected = model.predict(features.set_index("__row__").loc[test["__row__"]].reset_index())
+    told = test[[c for c in found if c.startswith("score")]].to_numpy(float)
+    assert np.array_equal(told.reshape(expected.shape), expected)
+    # Validation rows are told by parts that had not seen them, which the whole has.
+    valid = found[found["__split__"] == "valid"]
+    whole = model.predict(features.set_index("__row__").loc[valid["__row__"]].reset_index())
+    told = valid[[c for c in found if c.startswith("score")]].to_numpy(float)
+    assert not np.allclose(told.reshape(whole.shape), whole)
