@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,6 +15,7 @@ from tasks.families._compress_layers import Int8Linear, packed, to_int8, unpacke
 from tasks.families._net_parts import ACTIVATIONS
 from tasks.files import read_json, write_json
 
+BLOCK = 32  # rows that a network is served in; more are quicker for tables, fewer for a single row
 PREDICT_CELLS = 20_000_000  # numbers a batch while predicting, so that any table fits memory
 
 
@@ -63,7 +65,10 @@ class Net:
         self.notes: dict[str, Any] = {}
 
     def predict(self, Z: np.ndarray) -> np.ndarray:
-        return scores_of(margins(self.network, Z), self.kind, self.center, self.spread)
+        def scores(block: np.ndarray) -> np.ndarray:
+            return scores_of(margins(self.network, block), self.kind, self.center, self.spread)
+
+        return by_blocks(Z, scores)
 
     def save(self, folder: Path) -> None:
         from safetensors.torch import save_file
@@ -88,6 +93,17 @@ class Net:
             to_int8(network.body)
         network.load_state_dict(unpacked(load_file(folder / "network.safetensors"), state.get("packed", {})))
         return cls(network, kind, state["center"], state["spread"])
+
+
+def by_blocks(Z: np.ndarray, predict: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """``predict`` of blocks of exactly :data:`BLOCK` rows, so that a row's score has the same bits whatever is beside it.
+
+    Matrix products round by their shape; the last block is filled up with its last row.
+    """
+    missing = -len(Z) % BLOCK
+    filled = np.concatenate([Z, np.repeat(Z[-1:], missing, axis=0)]) if missing else Z
+    parts = [predict(filled[start : start + BLOCK]) for start in range(0, len(filled), BLOCK)]
+    return np.concatenate(parts)[: len(Z)] if parts else predict(Z)
 
 
 @torch.inference_mode()

@@ -71,16 +71,17 @@ class RealMLP:
         self.notes: dict[str, Any] = {}
 
     def predict(self, Z: np.ndarray) -> np.ndarray:
+        from tasks.families._net import by_blocks
+
+        return by_blocks(Z, self._scores)
+
+    def _scores(self, Z: np.ndarray) -> np.ndarray:
         import torch
 
-        shape = self.shape
-        rows = max(1, 20_000_000 // max(16 * max(len(shape["numbers"]), 1), *shape["config"]["hidden_sizes"]))
-        found = []
         with torch.inference_mode():
-            for start in range(0, len(Z), rows):
-                batch = self.still(_inputs(Z[start : start + rows], shape))
-                found.append(self.layers({k: v[None] for k, v in batch.items()})["x_cont"][0].numpy())
-        return _scores(np.concatenate(found), self.kind)
+            batch = self.still(_inputs(Z, self.shape))
+            found = self.layers({k: v[None] for k, v in batch.items()})["x_cont"][0].numpy()
+        return _scores(found, self.kind)
 
     def save(self, folder: Path) -> None:
         from safetensors.torch import save_file

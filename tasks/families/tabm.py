@@ -130,7 +130,9 @@ class TabM:
         return softmax(margins.reshape(n * k, outputs)).reshape(n, k, outputs).mean(axis=1)
 
     def predict(self, Z: np.ndarray) -> np.ndarray:
-        return self.scores(self.margins(*self.tensors(Z)))
+        from tasks.families._net import by_blocks
+
+        return by_blocks(Z, lambda block: self.scores(self.margins(*self.tensors(block))))
 
     def save(self, folder: Path) -> None:
         from safetensors.torch import save_file

@@ -51,6 +51,20 @@ def test_columns_of_one_sort_only(tmp_path: Path, name: str, columns: str):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("family", ["mlp", "realmlp", "tabm"])
+@pytest.mark.parametrize("kind", ["binary", "regression"])
+def test_a_rows_score_has_the_same_bits_whatever_is_beside_it(family: str, kind: str):
+    if family != "mlp":
+        pytest.importorskip("pytabkit", reason="pytabkit is not installed (extra: networks)")
+    one = job(kind, 400)
+    fitted = find_family(family).fit(QUICK.get(family, {"epochs": 5}), one)
+    whole = fitted.predict(one.X)
+    alone = np.concatenate([fitted.predict(one.X[i : i + 1]) for i in range(90)])
+    assert alone.tobytes() == whole[:90].tobytes()
+    assert fitted.predict(one.X[7:60]).tobytes() == whole[7:60].tobytes()
+
+
+@pytest.mark.slow
 def test_nothing_to_learn_from_is_named(name: str):
     one = job("binary", 90)
     with pytest.raises(RefitError, match=f"models.{name}: every feature has one value"):
