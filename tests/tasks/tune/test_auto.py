@@ -142,7 +142,7 @@ def test_killed_search_goes_on_and_a_champions_members_come_first(tmp_path: Path
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["binary", "regression"])
 def test_auto_through_the_stages(kind: str, tmp_path: Path):
-    root = project(tmp_path, kind, "auto", "{seconds: 25, trials: 1}", "sigmoid" if kind == "binary" else "none")
+    root = project(tmp_path, kind, "auto", "{seconds: 12, trials: 1}", "sigmoid" if kind == "binary" else "none")
     for step in ("tune", "train"):
         done = stage(step, "auto", root)
         assert done.returncode == 0, done.stderr
