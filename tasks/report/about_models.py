@@ -117,14 +117,18 @@ def _shared(measured: dict[str, dict[str, dict[str, Any]]]) -> list[str]:
 
 
 def _parameters(families: list[str], tuning: dict[str, Any], models: dict[str, Any]) -> Table:
-    """What tuning chose for each family."""
-    rows = [
-        [
-            Cell(plain(f)),
-            Cell(_params(models.get(f, {}).get("params") or tuning.get(f, {}).get("best", {}).get("params"))),
+    """What tuning chose for each family; of a mix, for each of its members."""
+    rows = []
+    for family in families:
+        params = models.get(family, {}).get("params") or tuning.get(family, {}).get("best", {}).get("params")
+        members = (params or {}).get("members")
+        if not members:
+            rows.append([Cell(plain(family)), Cell(_params(params))])
+            continue
+        rows += [
+            [Cell(plain(m["family"]), note=f"{m['weight']:.0%} of {plain(family).lower()}"), Cell(_params(m["params"]))]
+            for m in members
         ]
-        for f in families
-    ]
     return Table([("Family", "text", ""), ("Parameters found", "text wide", "")], rows)
 
 

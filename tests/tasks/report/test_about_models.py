@@ -28,3 +28,16 @@ def test_times_that_were_not_taken_are_a_dash_and_no_forms_no_table():
     (table,) = forms(compression=FORMS)
     assert [row[3].text for row in table.rows] == ["–", "–"]
     assert forms(compression=[]) == forms() == []
+
+
+def test_each_member_of_a_mix_has_its_parameters():
+    members = [
+        {"family": "xgboost", "params": {"max_depth": 3}, "weight": 0.75},
+        {"family": "mlp", "params": {"layers": 2}, "weight": 0.25},
+    ]
+    models = {"auto": {"params": {"family": "xgboost", "max_depth": 3, "members": members}}, "ridge": {"params": {}}}
+    section = candidates({"metric": "rmse", "family": "auto"}, None, {}, models)
+    (table,) = [b for b in section.blocks if isinstance(b, Table) and b.columns[1][0] == "Parameters found"]
+    assert [row[0].note for row in table.rows] == ["75% of auto", "25% of auto", ""]
+    assert "max_depth 3" in str(table.rows[0][1].text)
+    assert "layers 2" in str(table.rows[1][1].text)
