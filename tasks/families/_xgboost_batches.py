@@ -31,7 +31,7 @@ def fit_batches(
     log: Callable[[str], None] | None = None,
 ) -> Fitted:
     """Fit on the encoded rows ``made["train"]``, stopped early on ``made["valid"]``; XGBoost's pages go to ``folder``."""
-    from tasks.families.xgboost import fit
+    from tasks.families.xgboost import fit, memo_key, types
 
     train, valid = made["train"], made["valid"]
     rows, gaps = train.rows + valid.rows, train.gaps or valid.gaps
@@ -56,13 +56,9 @@ def fit_batches(
         threads=threads(),
         log=log,
     )
-    job.memo["xgboost"] = matrices(train, valid, types(encoder, train.width), size, job.threads, external, folder)
+    kinds = types(encoder.coded, train.width, dict(params))
+    job.memo[memo_key(kinds)] = matrices(train, valid, kinds, size, job.threads, external, folder)
     return fit(params, job)
-
-
-def types(encoder: Encoder, width: int) -> list[str]:
-    """XGBoost's word for each column: ``c`` for codes of categories, ``q`` for numbers."""
-    return ["c" if j in encoder.coded else "q" for j in range(width)]
 
 
 def matrices(

@@ -16,7 +16,7 @@ from tasks.families import _xgboost_memory as memory
 from tasks.families._base import Fitted
 from tasks.families._calibrate import Calibration
 from tasks.families._model import Model, resolved
-from tasks.families._xgboost_batches import fit_batches, types
+from tasks.families._xgboost_batches import fit_batches
 from tasks.families._xgboost_encoded import SPLITS, Encoded, Outline, encode_to, outline
 from tasks.params import Params
 
@@ -120,10 +120,12 @@ def _fit(
         fitted: Fitted
         if spark is not None:
             from tasks.families._xgboost_spark import fit_spark
+            from tasks.families.xgboost import types
 
             log(f"xgboost: {train.rows:,} rows are trained by Spark, which made the features")
-            coded = types(encoder, train.width)
-            fitted = fit_spark(own, rows.kind, classes, coded, train, valid, spark=spark, seed=params.seed)
+            how = dict(own)
+            kinds = types(encoder.coded, train.width, how)
+            fitted = fit_spark(how, rows.kind, classes, kinds, train, valid, spark=spark, seed=params.seed)
         else:
             fitted = fit_batches(own, rows.kind, classes, encoder, made, cache, limit=limit, seed=params.seed, log=log)
         model = Model("xgboost", rows.kind, classes, encoder, fitted, params=own)

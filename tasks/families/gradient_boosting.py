@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tasks.families._base import KINDS as ALL
-from tasks.families._base import Fitted, Job, sigmoid, softmax, two_columns
+from tasks.families._base import Fitted, Job, as_sets, sigmoid, softmax, two_columns
 from tasks.families._sklearn import Estimator
 from tasks.families._space import Number, Space, whole
 
@@ -52,7 +52,7 @@ def fit(params: dict[str, Any], job: Job) -> Fitted:
             "early_stopping": True,
             "n_iter_no_change": patience,
             "tol": 0.0,
-            "categorical_features": sorted(job.coded) or None,
+            "categorical_features": as_sets(job.coded, how) or None,
             "random_state": job.seed,
             **how,
         }

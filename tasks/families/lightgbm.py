@@ -9,7 +9,7 @@ import numpy as np
 
 from tasks.errors import RefitError
 from tasks.families._base import KINDS as ALL
-from tasks.families._base import Fitted, Job, two_columns
+from tasks.families._base import Fitted, Job, as_sets, two_columns
 from tasks.families._space import Number, Space, whole
 
 NAME = "lightgbm"
@@ -73,7 +73,7 @@ def fit(params: dict[str, Any], job: Job) -> Fitted:
 
     how = dict(params)
     rounds, patience = int(how.pop("rounds", 500)), int(how.pop("patience", 25))
-    categories: Any = sorted(job.coded) or "auto"
+    categories: Any = as_sets(job.coded, how) or "auto"
     train = lightgbm.Dataset(job.X, job.y, weight=job.weight, categorical_feature=categories, free_raw_data=False)
     valid = lightgbm.Dataset(job.X_valid, job.y_valid, reference=train, free_raw_data=False)
     log: dict[str, dict[str, list[float]]] = {}

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
 from tasks.families._base import KINDS as ALL
-from tasks.families._base import Fitted, Job, two_columns
+from tasks.families._base import Fitted, Job, as_sets, two_columns
 from tasks.families._space import Number, Space, whole
 
 NAME = "xgboost"
@@ -71,7 +72,7 @@ def fit(params: dict[str, Any], job: Job) -> Fitted:
 
     how = dict(params)
     rounds, patience = int(how.pop("rounds", 500)), int(how.pop("patience", 25))
-    train, valid = _matrices(job)
+    train, valid = _matrices(job, types(job.coded, job.X.shape[1], how))
     how = {
         "tree_method": "hist",
         "objective": {
@@ -105,16 +106,27 @@ def fit(params: dict[str, Any], job: Job) -> Fitted:
     return fitted
 
 
-def _matrices(job: Job) -> tuple[Any, Any]:
+def types(coded: Mapping[int, int], width: int, how: dict[str, Any]) -> list[str]:
+    """XGBoost's word for each column: ``c`` for categories that are split as sets, else ``q``; see :func:`as_sets`."""
+    sets = as_sets(coded, how)
+    return ["c" if j in sets else "q" for j in range(width)]
+
+
+def memo_key(kinds: list[str]) -> str:
+    """Where matrices of columns of these kinds are kept in a job's memo."""
+    return f"xgboost {''.join(kinds)}"
+
+
+def _matrices(job: Job, kinds: list[str]) -> tuple[Any, Any]:
     """The quantised matrices; kept for the next trial on the same rows."""
     import xgboost
 
-    if "xgboost" not in job.memo:
-        types = ["c" if j in job.coded else "q" for j in range(job.X.shape[1])]
-        common: dict[str, Any] = {"feature_types": types, "enable_categorical": True, "nthread": job.threads}
+    key = memo_key(kinds)
+    if key not in job.memo:
+        common: dict[str, Any] = {"feature_types": kinds, "enable_categorical": True, "nthread": job.threads}
         train = xgboost.QuantileDMatrix(job.X, job.y, weight=job.weight, **common)
-        job.memo["xgboost"] = train, xgboost.QuantileDMatrix(job.X_valid, job.y_valid, ref=train, **common)
-    return job.memo["xgboost"]
+        job.memo[key] = train, xgboost.QuantileDMatrix(job.X_valid, job.y_valid, ref=train, **common)
+    return job.memo[key]
 
 
 def _device(job: Job) -> str:

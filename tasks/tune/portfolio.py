@@ -48,15 +48,16 @@ def _settings(kind: str, rows: int, counts: bool) -> dict[str, list[dict[str, An
     leaf = max(1, rows // 1000)
     xgboost: list[dict[str, Any]] = [
         {"learning_rate": 0.05, **SMALL_STEPS},
-        {"learning_rate": 0.05, "max_depth": 3, "colsample_bytree": 0.5, **SMALL_STEPS},
-        {"learning_rate": 0.04, "max_depth": 9, "min_child_weight": 2.0, "colsample_bytree": 0.4, "subsample": 0.7,
-         "reg_lambda": 8.0, **SMALL_STEPS},
+        {"learning_rate": 0.05, "max_depth": 3, "colsample_bytree": 0.5, "native_levels": 1000, **SMALL_STEPS},
+        {"learning_rate": 0.04, "max_depth": 8, "min_child_weight": 0.5, "colsample_bytree": 0.9, "subsample": 0.9,
+         "reg_lambda": 3.0, **SMALL_STEPS},
         {"learning_rate": 0.03, "max_depth": 4, "colsample_bytree": 0.8, "subsample": 0.6, "reg_lambda": 3.0, **SMALL_STEPS},
     ]  # fmt: skip
     lightgbm: list[dict[str, Any]] = [
         {"learning_rate": 0.05, **SMALL_STEPS},
-        {"learning_rate": 0.04, "num_leaves": 15, "extra_trees": True, "feature_fraction": 0.9, **SMALL_STEPS},
-        {"learning_rate": 0.03, "num_leaves": 100, "min_child_samples": 20, "feature_fraction": 0.4, "lambda_l2": 5.0,
+        {"learning_rate": 0.04, "num_leaves": 15, "extra_trees": True, "feature_fraction": 0.9, "native_levels": 1000,
+         **SMALL_STEPS},
+        {"learning_rate": 0.03, "num_leaves": 100, "min_child_samples": 8, "feature_fraction": 0.8, "lambda_l2": 3.0,
          "bagging_fraction": 0.8, "bagging_freq": 1, **SMALL_STEPS},
         {"learning_rate": 0.05, "num_leaves": 7, "feature_fraction": 0.7, **SMALL_STEPS},
     ]  # fmt: skip

@@ -36,6 +36,7 @@ Outcome = tuple[Any, dict[str, Any]]
 
 
 def flaml(train: pd.DataFrame, test: pd.DataFrame, seconds: float, metric: str, kind: str) -> Outcome:
+    """As it comes: its stacking (``ensemble=True``) cost it 0.07 of AUC on the flights and 0.27 of log loss on anes96."""
     from flaml import AutoML
 
     automl = AutoML()
@@ -43,8 +44,7 @@ def flaml(train: pd.DataFrame, test: pd.DataFrame, seconds: float, metric: str, 
     X = train.drop(columns="__y__")
     begun = time.monotonic()
     automl.fit(
-        X, train["__y__"], task=task, time_budget=seconds, metric=FLAML[metric], n_jobs=CORES, seed=0, verbose=0,
-        ensemble=True,
+        X, train["__y__"], task=task, time_budget=seconds, metric=FLAML[metric], n_jobs=CORES, seed=0, verbose=0
     )  # fmt: skip
     spent = time.monotonic() - begun
     rows = test.drop(columns="__y__")

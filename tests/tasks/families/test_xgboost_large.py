@@ -15,9 +15,10 @@ from tasks.errors import RefitError
 from tasks.families import _xgboost_memory as memory
 from tasks.families import fit_family, load_model, prepare, read_rows, save_model
 from tasks.families._model import Model
-from tasks.families._xgboost_batches import fit_batches, types
+from tasks.families._xgboost_batches import fit_batches
 from tasks.families._xgboost_encoded import encode_to, outline
 from tasks.families._xgboost_large import fit_large
+from tasks.families.xgboost import types
 from tasks.files import hash_tree, read_json, read_table, write_json, write_table
 from tasks.metrics import measure
 from tasks.params import Params, load
@@ -194,7 +195,7 @@ def test_spark_trains_what_memory_trains(tmp_path: Path, spark):
             "xgboost", own, *rows.of("train"), *rows.of("valid"), kind, classes=classes, kinds=rows.kinds, seed=3
         )
         encoder, made = encode_to(tmp_path / kind, outline(folder), list(rows.kinds), {}, 3)
-        coded, test = types(encoder, made["train"].width), made["test"].part(0, made["test"].rows)
+        coded, test = types(encoder.coded, made["train"].width, {}), made["test"].part(0, made["test"].rows)
         expected = whole.fitted.predict(test)
 
         fitted = partial(fit_spark, own, kind, classes, coded, made["train"], made["valid"], spark=spark, seed=3)
