@@ -192,9 +192,10 @@ def test_words_refuses_redirection() -> None:
 
 
 WALK = """
-import sys
+import signal, sys
 from tests.flows.test_dag import walk
 from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)  # as in a terminal; a background job of a shell ignores it
 walk(Path(sys.argv[1]))
 """
 
