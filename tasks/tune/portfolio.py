@@ -19,6 +19,7 @@ from tasks.params import family_names
 
 Setting = tuple[str, dict[str, Any]]
 SMALL_STEPS: dict[str, Any] = {"rounds": 2000, "patience": 50}
+ORDERED = {"native_levels": 4}  # categories of more levels are split by their order; the second settings split sets
 ALSO_NEEDS = {"realmlp": "pytabkit", "tabm": "pytabkit"}  # extras of families that may be absent
 
 
@@ -69,13 +70,14 @@ def _settings(kind: str, rows: int, counts: bool) -> dict[str, list[dict[str, An
         {"n_estimators": trees, "max_features": 0.5, "min_samples_leaf": leaf},
         {"n_estimators": trees, "max_features": 1.0, "min_samples_leaf": max(3, 3 * leaf)},
     ]
+    boosting: list[dict[str, Any]] = [
+        {"learning_rate": 0.05, "rounds": 1000},
+        {"learning_rate": 0.04, "max_leaf_nodes": 8, "max_features": 0.7, "rounds": 1500},
+    ]
     return {
-        "xgboost": xgboost,
-        "lightgbm": lightgbm,
-        "gradient_boosting": [
-            {"learning_rate": 0.05, "rounds": 1000},
-            {"learning_rate": 0.04, "max_leaf_nodes": 8, "max_features": 0.7, "rounds": 1500},
-        ],
+        "xgboost": [ORDERED | own for own in xgboost],
+        "lightgbm": [ORDERED | own for own in lightgbm],
+        "gradient_boosting": [ORDERED | own for own in boosting],
         "extra_trees": forests,
         "random_forest": forests,
         "mlp": [
