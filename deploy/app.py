@@ -10,7 +10,6 @@ import asyncio
 import json
 import math
 import time
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest
@@ -31,8 +30,6 @@ MOST_BYTES = {"/predict": 1 << 20, "/predict_batch": 64 << 20}  # of a request's
 PATIENCE = 15.0  # seconds to wait for a request's body
 PATHS = frozenset({*MOST_BYTES, "/healthz", "/readyz", "/schema", "/openapi.json", "/metrics"})
 SECONDS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5)
-
-Handler = Callable[[Request], Awaitable[Response]]
 
 
 class Served:

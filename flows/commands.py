@@ -8,6 +8,8 @@ import shlex
 import signal
 import subprocess
 import sys
+from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +84,40 @@ def failure(name: str, code: int, said: list[str]) -> StageFailed:
     hint = " (out of memory?)" if code in (-9, 137) else ""
     last = "\n".join(f"  {line}" for line in said[-8:])
     return StageFailed(f"{name}: the command {how}{hint}." + (f" Its last lines:\n{last}" if last else ""))
+
+
+def start(name: str, command: list[str], wdir: str | Path, root: Path) -> subprocess.Popen[str]:
+    """Start one command of a stage in a process group of its own, its two outputs in one stream of lines."""
+    try:
+        return subprocess.Popen(
+            command,
+            cwd=wdir,
+            env=environment(root, name),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            bufsize=1,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise StageFailed(f"{name}: cannot run {command[0]!r}: {error.strerror}.", mistake=True) from None
+
+
+def follow(process: subprocess.Popen[str], log: Callable[[str], None]) -> tuple[int, list[str]]:
+    """Hand its lines to ``log`` until it ends; returns its code and its last lines. What it started ends with it."""
+    said: deque[str] = deque(maxlen=30)
+    try:
+        assert process.stdout is not None
+        for line in process.stdout:
+            said.append(line.rstrip())
+            log(said[-1])
+        return process.wait(), list(said)
+    except BaseException:
+        end_group(process)
+        raise
 
 
 def end_group(process: subprocess.Popen[str]) -> None:

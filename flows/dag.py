@@ -17,7 +17,6 @@ import os
 import subprocess
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,7 +24,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from flows.commands import Cancelled, StageFailed, end_group, end_orphans, environment, failure, own, words
+from flows.commands import Cancelled, StageFailed, end_group, end_orphans, failure, follow, own, start, words
 from tasks.errors import RefitError, nearest, some
 from tasks.files import write_text
 
@@ -264,41 +263,18 @@ class Dag:
         """Run one command of a stage as a process of ours, in the stage's folder; its lines go to ``log``."""
         if self.cancelled.is_set():
             raise Cancelled(f"{name}: stopped before it began")
-        try:
-            process = subprocess.Popen(
-                command,
-                cwd=self.node(name).record.wdir,
-                env=environment(self.root, name),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                encoding="utf-8",
-                errors="replace",
-                bufsize=1,
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise StageFailed(f"{name}: cannot run {command[0]!r}: {error.strerror}.", mistake=True) from None
+        process = start(name, command, self.node(name).record.wdir, self.root)
         self._running[name] = process
         if self.cancelled.is_set():  # between the check above and the start
             end_group(process)
-        said: deque[str] = deque(maxlen=30)
         try:
-            assert process.stdout is not None
-            for line in process.stdout:
-                said.append(line.rstrip())
-                log(said[-1])
-            code = process.wait()
-        except BaseException:
-            end_group(process)
-            raise
+            code, said = follow(process, log)
         finally:
             self._running.pop(name, None)
         if self.cancelled.is_set():
             raise Cancelled(f"{name}: stopped; its unfinished outputs are removed before it runs again")
         if code:
-            raise failure(name, code, list(said))
+            raise failure(name, code, said)
 
     def cancel(self) -> None:
         """Stop every running command with all its children, politely first; returns when they are gone."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import subprocess
 import threading
 from collections import deque
 from collections.abc import Iterator
@@ -20,7 +18,7 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
 import tasks.stage  # noqa: F401  (quiet settings before the stage's own imports)
-from flows.commands import StageFailed, environment, failure, words
+from flows.commands import failure, follow, start, words
 from tasks.errors import RefitError
 
 if TYPE_CHECKING:
@@ -67,26 +65,10 @@ def _by_remote(order: dict[str, Any], say: Any) -> list[dict[str, Any]]:
 
 
 def _commands(root: Path, wdir: Path, stage: str, commands: list[list[str]], say: Any) -> None:
-    said: deque[str] = deque(maxlen=30)
     for command in commands:
-        try:
-            process = subprocess.Popen(
-                command, cwd=wdir, env=environment(root, stage), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT, text=True, encoding="utf-8", errors="replace", start_new_session=True,
-            )  # fmt: skip
-        except OSError as error:
-            raise StageFailed(f"{stage}: cannot run {command[0]!r}: {error.strerror}.", mistake=True) from None
-        try:
-            assert process.stdout is not None
-            for line in process.stdout:
-                said.append(line.rstrip())
-                say(said[-1])
-            code = process.wait()
-        except BaseException:
-            os.killpg(process.pid, signal.SIGKILL)
-            raise
+        code, said = follow(start(stage, command, wdir, root), say)
         if code:
-            raise failure(stage, code, list(said))
+            raise failure(stage, code, said)
 
 
 @contextmanager

@@ -29,7 +29,6 @@ from tasks.errors import RefitError, nearest, some
 from tasks.explain import explain
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
-COLUMN_KINDS = ("numeric", "categorical", "boolean", "datetime", "text", "ignore")
 METRICS = {
     "binary": ("roc_auc", "average_precision", "log_loss", "brier", "accuracy", "f1"),
     "multiclass": ("log_loss", "accuracy", "f1_macro", "roc_auc_ovr"),

@@ -87,7 +87,7 @@ def tune(name: str, params: Params) -> None:
         from tasks.tune.bags import make_bags
 
         bags, at = make_bags(rows, params, budget.seconds, budget.threads)
-        found = search_families(objective, budget, key, own.space, pruner=tuning.pruner, bags=bags, **common)
+        found = search_families(objective, budget, key, own.space, bags=bags, **common)
     else:
         space = narrowed(find_family(name).space(rows.kind, n, p), own.space, f"models.{name}.space")
         space = {k: d for k, d in space.items() if k not in own.params}

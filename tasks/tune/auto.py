@@ -80,7 +80,6 @@ def search_families(
     key: Callable[[str, Space], str],
     overrides: dict[str, Any],
     *,
-    pruner: str = "none",
     seed: int = 0,
     starts: list[dict[str, Any]] | None = None,
     folder: Path = FOLDER,

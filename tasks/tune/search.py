@@ -48,7 +48,6 @@ class Budget:
     seconds: float
     workers: int = 1
     threads: int = 1
-    until: float | None = None  # time.monotonic() at which to end, whatever was spent before
 
 
 @dataclass
@@ -73,7 +72,6 @@ def search(
     seed: int = 0,
     starts: list[dict[str, Any]] | None = None,
     folder: Path = FOLDER,
-    file: str = "",
     crew: list[Worker] | None = None,
     log: Callable[[str], None] = lambda line: None,
 ) -> Found:
@@ -84,7 +82,7 @@ def search(
     key : the study's name; trials already finished under it count, and are not repeated.
     starts : parameters to try first (a champion's), before the defaults.
     sampler, pruner : as in ``tuning`` of params.
-    folder, file : where the study is kept; see :func:`~tasks.tune.study.open_study`.
+    folder : where the study is kept; see :func:`~tasks.tune.study.open_study`.
     crew : worker processes with the same rows, to use and leave running; else own ones are started.
 
     Raises
@@ -101,7 +99,7 @@ def search(
     try:
         if crew is None:
             crew = own = start_crew(objective, budget, own)
-        with open_study(key, directions, folder, file) as study:
+        with open_study(key, directions, folder) as study:
             reused = len(finished(study))
             with turn(study, folder):
                 if not study.get_trials(deepcopy=False):
@@ -110,7 +108,6 @@ def search(
             for worker in crew:
                 worker.wait()
             deadline = time.monotonic() + budget.seconds - seconds_spent(study) / budget.workers
-            deadline = deadline if budget.until is None else budget.until
             if own and not reused:
                 check_budget(own[0], objective, defaults(space), budget)
             run = _Run(study, objective, space, budget, sampler, pruner, seed, deadline, folder, log)

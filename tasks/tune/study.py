@@ -48,12 +48,11 @@ def study_key(**inputs: Any) -> str:
 
 @contextmanager
 def open_study(
-    key: str, directions: list[Literal["minimize", "maximize"]], folder: Path = FOLDER, file: str = ""
+    key: str, directions: list[Literal["minimize", "maximize"]], folder: Path = FOLDER
 ) -> Iterator[optuna.Study]:
     """Open or create a study. Trials that a killed process left running are put back in the queue.
 
-    By default one SQLite file a study below ``.refit/studies`` (or the one named ``file``, which several
-    studies may share: making one takes a second); with ``REFIT_STUDIES_URL`` set, the database it names.
+    By default one SQLite file a study below ``.refit/studies``; with ``REFIT_STUDIES_URL`` set, the database it names.
 
     Raises
     ------
@@ -64,7 +63,7 @@ def open_study(
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / f"{key}.lock", "a") as lock:
         alone = _locked(lock) and not url
-        storage = _shared(url) if url else _storage(f"sqlite:///{(folder / f'{file or key}.db').absolute()}")
+        storage = _shared(url) if url else _storage(f"sqlite:///{(folder / f'{key}.db').absolute()}")
         study = optuna.create_study(storage=storage, study_name=key, directions=directions, load_if_exists=True)
         if alone:
             requeue(study)
