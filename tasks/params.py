@@ -263,7 +263,7 @@ class Polynomial(_Strict):
 class Encode(_Strict):
     """How features become numbers. What is left out is the family's own way (trees scale nothing)."""
 
-    scale: Literal["standard", "min_max", "robust", "power", "log", "quantile", "bins", "none"] = "standard"
+    scale: Literal["standard", "min_max", "robust", "smooth", "power", "log", "quantile", "bins", "none"] = "standard"
     bins: int = Field(default=8, ge=2, le=256, description="scale: bins: how many")
     categories: Literal["one_hot", "ordinal", "target", "native"] | None = None
     max_levels: int | None = Field(default=None, ge=1, description="levels of a category beyond these count as rare")

@@ -15,7 +15,7 @@ from tasks.encoding.text import Text
 from tasks.errors import RefitError, nearest, some
 from tasks.files import read_json, write_json
 
-NEEDS = ("trees", "dense", "codes")
+NEEDS = ("trees", "dense", "distances", "codes")
 ENCODER_KEYS = ("scale", "bins", "categories", "max_levels", "words")
 LARGE = 20_000_000  # cells; above, float32 halves the memory
 
@@ -24,8 +24,9 @@ class Encoder:
     """Encodes a feature frame for one of :data:`NEEDS`.
 
     ``trees``: numbers as they are (NaN stays), categories as codes (unseen: NaN). ``dense``: imputed with
-    missing flags, scaled, categories one-hot. ``codes``: numbers as in ``dense``, then one column of codes a
-    category (0: missing or unseen), for embeddings.
+    missing flags, scaled, categories one-hot. ``distances``: as ``dense``, but no value lies far out unless ``scale``
+    says otherwise. ``codes``: numbers as in ``dense``, then one column of codes a category (0: missing or unseen), for
+    embeddings.
     """
 
     def __init__(
@@ -92,7 +93,8 @@ class Encoder:
         numeric = None
         if needs != "trees":
             numbers = X[columns["numeric"]].to_numpy(float)
-            numeric = Numeric.fit(numbers, how.get("scale", "standard"), int(how.get("bins", 8)))
+            scale = how.get("scale") or ("smooth" if needs == "distances" else "standard")
+            numeric = Numeric.fit(numbers, scale, int(how.get("bins", 8)))
         method = how.get("categories") or ("native" if needs == "trees" else "one_hot")
         if needs == "codes":
             method = "native"

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-SCALES = ("standard", "min_max", "robust", "power", "log", "quantile", "bins", "none")
+SCALES = ("standard", "min_max", "robust", "smooth", "power", "log", "quantile", "bins", "none")
 CLIP = 8.0  # scaled values further out are cut: one wild reading must not rule a dot product
+BEND = 3.0  # ``smooth`` draws scaled values in below this; a column that is nearly constant has values far out
 QUANTILES = 200
 
 
@@ -63,7 +64,10 @@ class Numeric:
 
             lambdas = self.arrays["lambdas"]
             A = np.column_stack([yeojohnson(A[:, j], lambdas[j]) for j in range(A.shape[1])])
-        return np.clip((A - self.arrays["center"]) / self.arrays["spread"], -CLIP, CLIP)
+        A = (A - self.arrays["center"]) / self.arrays["spread"]
+        if self.scale == "smooth":  # the smooth clipping of RealMLP (Holzmüller et al., 2024)
+            return A / np.sqrt(1 + (A / BEND) ** 2)
+        return np.clip(A, -CLIP, CLIP)
 
     def names(self, columns: list[str]) -> list[str]:
         return columns + [f"{columns[j]} is missing" for j in self.arrays["flagged"]]

@@ -23,8 +23,8 @@ OBJECTIVES = {"binary": "binary", "multiclass": "multiclass", "regression": "reg
 def space(kind: str, rows: int, columns: int) -> Space:
     return {
         "learning_rate": Number(0.05 if rows > 20_000 else 0.02, 0.3, 0.1, log=True),
-        "num_leaves": whole(7, 127, 31, log=True, limits=(2, 131072)),
-        "min_child_samples": whole(5, max(10, min(300, rows // 20)), 50 if rows > 5000 else 10, log=True),
+        "num_leaves": whole(7, 255, 31, log=True, limits=(2, 131072)),
+        "min_child_samples": whole(2, max(10, min(300, rows // 20)), 50 if rows > 5000 else 10, log=True),
         "feature_fraction": Number(0.3, 1.0, 0.6, limits=(0.01, 1.0)),
         "lambda_l2": Number(0.01, 30.0, 1.0, log=True),
     }

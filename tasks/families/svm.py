@@ -13,7 +13,7 @@ from tasks.families._space import Choice, Number, Space, whole
 
 NAME = "svm"
 KINDS = ALL
-NEEDS = "dense"
+NEEDS = "distances"
 HARDWARE = "cpu"
 ROWS = 10_000  # the time grows with the square of the rows; more are sampled
 
@@ -31,6 +31,7 @@ def fit(params: dict[str, Any], job: Job) -> Fitted:
     """``gamma`` is relative to scikit-learn's ``scale``; ``epsilon`` to the target's standard deviation."""
     from sklearn.calibration import CalibratedClassifierCV
     from sklearn.compose import TransformedTargetRegressor
+    from sklearn.multiclass import OneVsRestClassifier
     from sklearn.preprocessing import StandardScaler
     from sklearn.svm import SVC, SVR
 
@@ -39,9 +40,14 @@ def fit(params: dict[str, Any], job: Job) -> Fitted:
     how["gamma"] = float(how["gamma"]) / max(job.X.shape[1] * float(job.X.var()), 1e-12)
     if job.kind == "regression":
         return fit_estimator(TransformedTargetRegressor(SVR(**how), transformer=StandardScaler()), job)
-    machine = SVC(random_state=job.seed, **how)
+    machine, method = SVC(random_state=job.seed, **how), "sigmoid"
+    if job.kind == "multiclass":
+        # SVC's own decisions between several classes are votes between pairs, hardly a probability. Margins of each
+        # class against the rest halve the log loss; but scikit-learn passes them no weights of rows.
+        method = "temperature"
+        machine = machine if job.weight is not None else OneVsRestClassifier(machine)
     folds = min(3, int(np.bincount(job.labels)[np.unique(job.labels)].min()))
     if folds < 2:
         job.X, job.y = np.vstack([job.X, job.X]), np.append(job.y, job.y)
         job.weight = None if job.weight is None else np.append(job.weight, job.weight)
-    return fit_estimator(CalibratedClassifierCV(machine, ensemble=False, cv=max(2, folds)), job)
+    return fit_estimator(CalibratedClassifierCV(machine, method=method, ensemble=False, cv=max(2, folds)), job)

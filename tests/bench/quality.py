@@ -114,9 +114,19 @@ def refit(train: pd.DataFrame, test: pd.DataFrame, seconds: float, kind: str) ->
         "held_out": found.value,
         "folds": [bags.size, bags.repeats],
         "settings": len(found.trials),
+        "families": best_values(found.trials, METRICS[kind]),
         "members": members,
     }
     return scores, about
+
+
+def best_values(trials: list[dict[str, Any]], metric: str) -> dict[str, float]:
+    """The best held-out value of each family that was fitted on all folds."""
+    best: dict[str, float] = {}
+    for trial in sorted((t for t in trials if t["state"] == "complete"), key=lambda t: t["value"],
+                        reverse=higher_is_better(metric)):  # fmt: skip
+        best.setdefault(trial["family"], trial["value"])
+    return best
 
 
 def main() -> None:

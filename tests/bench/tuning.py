@@ -46,7 +46,7 @@ from tests.bench._tables import load, split
 
 METRICS = {"binary": "roc_auc", "multiclass": "log_loss", "regression": "rmse"}
 SETS = ("fair", "anes96", "randhie")  # one real set per kind
-SMALL = 1000  # rows below which held-out rows are those of three folds, as a careful user would set
+SMALL = 10_000  # rows below which held-out rows are those of three folds, as a careful user would set
 PRUNER = "halving"
 
 

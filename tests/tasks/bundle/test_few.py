@@ -38,6 +38,7 @@ def frame(n: int, seed: int) -> pd.DataFrame:
         ("trees", {}),
         ("codes", {}),
         ("dense", {}),
+        ("distances", {}),
         ("dense", {"categories": "target", "scale": "quantile"}),
         ("dense", {"categories": "ordinal", "scale": "power"}),
         ("trees", {"categories": "one_hot"}),

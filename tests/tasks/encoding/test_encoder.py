@@ -71,8 +71,10 @@ def test_rare_levels_share_a_column():
     assert encoder.transform(pd.DataFrame({"c": ["rare2", "never", "a"]})).tolist() == [[0, 0, 1], [0, 0, 1], [1, 0, 0]]
 
 
-@pytest.mark.parametrize("needs", ["trees", "dense", "codes"])
-@pytest.mark.parametrize("scale", ["standard", "min_max", "robust", "power", "log", "quantile", "bins", "none"])
+@pytest.mark.parametrize("needs", ["trees", "dense", "distances", "codes"])
+@pytest.mark.parametrize(
+    "scale", ["standard", "min_max", "robust", "smooth", "power", "log", "quantile", "bins", "none"]
+)
 def test_round_trip_and_bytes(tmp_path: Path, needs: str, scale: str):
     X, y = frame()
     encoder = Encoder.fit(X, y, needs, "binary", kinds=KINDS, scale=scale)
