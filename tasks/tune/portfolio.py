@@ -50,7 +50,7 @@ def _settings(kind: str, rows: int, counts: bool) -> dict[str, list[dict[str, An
     xgboost: list[dict[str, Any]] = [
         {"learning_rate": 0.05, **SMALL_STEPS},
         {"learning_rate": 0.05, "max_depth": 3, "colsample_bytree": 0.5, "native_levels": 1000, **SMALL_STEPS},
-        {"learning_rate": 0.04, "max_depth": 8, "min_child_weight": 0.5, "colsample_bytree": 0.9, "subsample": 0.9,
+        {"learning_rate": 0.04, "max_depth": 11, "min_child_weight": 0.5, "colsample_bytree": 0.9, "subsample": 0.9,
          "reg_lambda": 3.0, **SMALL_STEPS},
         {"learning_rate": 0.03, "max_depth": 4, "colsample_bytree": 0.8, "subsample": 0.6, "reg_lambda": 3.0, **SMALL_STEPS},
     ]  # fmt: skip
@@ -63,7 +63,16 @@ def _settings(kind: str, rows: int, counts: bool) -> dict[str, list[dict[str, An
         {"learning_rate": 0.05, "num_leaves": 7, "feature_fraction": 0.7, **SMALL_STEPS},
     ]  # fmt: skip
     if counts:
-        xgboost.insert(1, {"objective": "count:poisson", "learning_rate": 0.05, "max_depth": 8, **SMALL_STEPS})
+        xgboost.insert(
+            1,
+            {
+                "objective": "count:poisson",
+                "learning_rate": 0.05,
+                "max_depth": 13,
+                "min_child_weight": 5,
+                **SMALL_STEPS,
+            },
+        )
         lightgbm.insert(
             1, {"objective": "poisson", "learning_rate": 0.04, "num_leaves": 100, "min_child_samples": 8, **SMALL_STEPS}
         )
