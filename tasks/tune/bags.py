@@ -99,7 +99,7 @@ def fold_count(rows: int, columns: int, kind: str, y: np.ndarray, seconds: float
     smallest = rows if kind == "regression" else int(np.bincount(y.astype(int))[np.unique(y.astype(int))].min())
     if smallest < 10:
         return 1, 1
-    for size, settings in ((8, 24), (5, 15)):  # two and one rounds of the portfolio, roughly
+    for size, settings in ((8, 20), (5, 15)):
         if size * settings * fit / cores <= 0.8 * seconds:
             return size, (2 if rows <= 3_000 and size == 8 else 1)
     return 1, 1
