@@ -44,6 +44,7 @@ DEFAULTS: dict[str, Any] = {
     "epochs": None,
     "batch_size": "auto",
 }
+SMOOTHING = 0.02  # of labels; pytabkit's 0.1 is for accuracy, and doubled the log loss where classes are clear
 EMBEDDINGS = ("pbld", "pl", "plr", "none")
 
 
@@ -155,6 +156,8 @@ def _shape(how: dict[str, Any], job: Job) -> dict[str, Any]:
     own = ("lr", "p_drop", "wd", "plr_sigma", "ls_eps", "num_emb_type", "act", "batch_size")
     config |= {k: how[k] for k in own if how[k] is not None}
     config["hidden_sizes"] = [int(how["width"])] * int(how["layers"])
+    if job.kind != "regression" and how["ls_eps"] is None:
+        config["ls_eps"] = SMOOTHING
     config["val_metric_name"] = "rmse" if job.kind == "regression" else "cross_entropy"
     config.pop("n_epochs")
     numbers, codes = varied(job.X, job.coded, NAME)
