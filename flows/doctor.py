@@ -106,7 +106,9 @@ def dvc(root: Path) -> Finding:
 
 def expectations(root: Path) -> Finding:
     """Folders that stages read and no stage makes."""
-    lacking = [f for f in ("data/context", "data/champion", "data/expectations") if not (root / f).is_dir()]
+    lacking = [
+        f for f in ("data/context", "data/champion", "data/start", "data/expectations") if not (root / f).is_dir()
+    ]
     mend = f"mkdir -p {' '.join(lacking)}"
     return Finding("folders", not lacking, f"missing: {some(lacking)}" if lacking else "all there", mend)
 

@@ -24,6 +24,7 @@ from tasks.registry.history import Decision, History, Overtaken, reigning, reign
 from tasks.registry.tracking import Registered, Registry, Result, tracking_uri
 
 CONTEXT, CHAMPION, PACKAGE, VERDICT = "data/context", "data/champion", "data/package", "data/verdict"
+START = "data/start"
 DONE = ".refit/done.json"
 Check = Callable[[Path], dict[str, Any]]
 
@@ -67,6 +68,24 @@ def moment(text: str) -> datetime:
         return parse_moment(text)
     except ValueError as error:
         raise RefitError(f"{error}; found {text!r}.") from None
+
+
+def write_starts(root: Path, model: str) -> str | None:
+    """Write the champion's parameters by family to ``data/start``, where tuning begins; returns its version.
+
+    Call only where every search runs anyway: the file is a dependency of all of them.
+    """
+    champion, path = History(root).champion(model), root / START / "params.json"
+    if champion is None or champion.champion is None:
+        path.unlink(missing_ok=True)
+        return None
+    folder, version = exported_champion(root, model)
+    starts: dict[str, list[Any]] = {}
+    for state in (read_json(found) for found in sorted((folder / "model").rglob("model.json"))):
+        if "params" in state:  # not in the oldest packages
+            starts.setdefault(state["family"], []).append(state["params"])
+    _write_if_new(path, starts)
+    return version
 
 
 def write_champion(root: Path, model: str) -> str | None:
@@ -392,4 +411,5 @@ __all__ = [
     "standing",
     "write_as_of",
     "write_champion",
+    "write_starts",
 ]

@@ -15,11 +15,12 @@ HOUSE = Path(__file__).resolve().parent.parent
 KEPT = {  # folders that stages read and no stage makes; each holds a README, so that git and DVC keep it
     "data/context": "What a run needs from outside, as files: `as_of.json` (written by `refit run --as-of`).",
     "data/champion": "The champion that a run compares with, fetched from the registry by `refit run`.",
+    "data/start": "Where tuning begins: `params.json`, written by `refit run`. Commit it with `dvc.lock`.",
     "data/expectations": "One suite of expectations a table, kept in git (`python -m tasks.validate --write-suite`).",
 }
 IGNORED = (
-    "/data/*", "!/data/context", "!/data/champion", "!/data/expectations", "/data/context/*", "/data/champion/*",
-    "!README.md", "/.refit/", "/.dvc-remote/", "__pycache__/",
+    "/data/*", "!/data/context", "!/data/champion", "!/data/start", "!/data/expectations", "/data/context/*",
+    "/data/champion/*", "!README.md", "/.refit/", "/.dvc-remote/", "__pycache__/",
 )  # fmt: skip
 
 

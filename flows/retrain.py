@@ -73,6 +73,7 @@ def retrain(as_of: str | None = None, root: str | None = None) -> Standing | Non
 def walk(dag: Dag, params: Params) -> None:
     """Run the DAG's stages as tasks, independent ones side by side; raises the first failure."""
     fetched = _Once(partial(champion, str(dag.root), params.problem.name))
+    begun = _Once(partial(_starts, dag, params))
     futures: dict[str, PrefectFuture[Any]] = {}
     settings = params.orchestration
     runner: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=settings.parallel)
@@ -82,7 +83,7 @@ def walk(dag: Dag, params: Params) -> None:
         try:
 
             def start(node: Node, done: Callable[[BaseException | None], None]) -> None:
-                work = _stage(dag, node, fetched, executor(dag, node, params))
+                work = _stage(dag, node, fetched, begun, executor(dag, node, params))
                 one = Task(
                     work,
                     name=node.name,
@@ -104,7 +105,17 @@ def walk(dag: Dag, params: Params) -> None:
             raise
 
 
-def _stage(dag: Dag, node: Node, fetched: _Once, execute: Any) -> Callable[[str], Any]:
+def _starts(dag: Dag, params: Params) -> None:
+    """Let tuning begin at the champion's parameters, where all searches run anyway.
+
+    Otherwise the files stay as they are: a promotion alone must not make the next run tune again on the same data.
+    """
+    searches = [node.name for node in dag.nodes.values() if effects.START in node.deps]
+    if params.tuning.warm_start and all(dag.changed(name) for name in searches):
+        starts(str(dag.root), params.problem.name)
+
+
+def _stage(dag: Dag, node: Node, fetched: _Once, begun: _Once, execute: Any) -> Callable[[str], Any]:
     def run(stage: str) -> Any:
         say = get_run_logger().info
 
@@ -115,6 +126,8 @@ def _stage(dag: Dag, node: Node, fetched: _Once, execute: Any) -> Callable[[str]
         _tell(stage, "start")
         if any(path.startswith(effects.CHAMPION) for path in node.deps):
             fetched()
+        if effects.START in node.deps:
+            begun()
         try:
             outcome = dag.run(stage, log, execute)
         except Cancelled:
@@ -199,6 +212,12 @@ def context(root: str, as_of: str | None) -> None:
 def champion(root: str, model: str) -> None:
     version = effects.write_champion(Path(root), model)
     _note(f"champion: version {version}" if version else "no champion yet")
+
+
+@_effect("fetch start of tuning")
+def starts(root: str, model: str) -> None:
+    version = effects.write_starts(Path(root), model)
+    _note(f"tuning starts at version {version}" if version else "no champion to start tuning at")
 
 
 @_effect("track", retries=1)

@@ -74,7 +74,7 @@ def made_again(root: Path, registered: Registered, as_of: str | None, folder: Pa
     for name in ("dvc.yaml", ".dvcignore", "requirements.lock"):
         if (root / name).exists():
             shutil.copy(root / name, folder / name)
-    for name in ("tasks", "data/expectations", "data/context", "data/champion"):
+    for name in ("tasks", "data/expectations", "data/context", "data/champion", "data/start"):
         if (root / name).is_dir():
             shutil.copytree(root / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "data" / "context" / "as_of.json").unlink(missing_ok=True)

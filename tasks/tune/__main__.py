@@ -18,10 +18,10 @@ from tasks.tune.folds import make_folds
 from tasks.tune.objective import Objective
 
 
-def champion_params(name: str, package: Path = Path("data/champion/package")) -> list[dict[str, Any]]:
-    """Parameters of this family in the champion's package: where a retrain begins."""
-    found = [read_json(path) for path in sorted(package.glob("model/*/model.json"))]
-    return [state["params"] for state in found if state["family"] == name and "params" in state]  # not in the oldest
+def champion_params(name: str, path: Path = Path("data/start/params.json")) -> list[dict[str, Any]]:
+    """Parameters of this family in a champion's package: where a retrain begins."""
+    found: list[dict[str, Any]] = read_json(path).get(name, []) if path.exists() else []
+    return found
 
 
 def main() -> None:

@@ -40,7 +40,7 @@ def flights(root: Path) -> None:
         shutil.copy(HOUSE / name, root / name)
     shutil.copytree(HOUSE / "tasks", root / "tasks", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(HOUSE / "data" / "expectations", root / "data" / "expectations")
-    for name in ("context", "champion"):
+    for name in ("context", "champion", "start"):
         (root / "data" / name).mkdir()
         shutil.copy(HOUSE / "data" / name / "README.md", root / "data" / name)
     subprocess.run([sys.executable, "-m", "dvc", "init", "-q", "--no-scm"], cwd=root, check=True)

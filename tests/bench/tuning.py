@@ -1,6 +1,6 @@
 """How soon a good score is found, and what pruning saves.
 
-``python -m tests.bench.tuning [--quick]`` prints JSON. Everything runs through the product's own search, worker
+``python -m tests.bench.tuning [--quick] [--sets NAME ...] [--seeds N]`` prints JSON. Everything runs through the product's own search, worker
 process and study; the goal of a run is the best score that random search (without the defaults) has after N trials
 on the same rows. Figures are means over seeds, each with its own split of the rows, then over sets.
 
@@ -131,8 +131,10 @@ def reached(losses: np.ndarray, goal: float, trials: int) -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true")
-    quick = parser.parse_args().quick
-    names, seeds, trials = (("fair",), 1, 18) if quick else (SETS, 3, 60)
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=SETS)
+    parser.add_argument("--seeds", type=int, default=3)
+    args = parser.parse_args()
+    names, seeds, trials = (("fair",), 1, 18) if args.quick else (args.sets, args.seeds, 60)
     rows: list[dict[str, Any]] = []
     for name in names:
         for seed in range(seeds):

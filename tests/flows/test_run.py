@@ -173,3 +173,24 @@ def test_versions_are_compared_on_one_page(fewer: Path) -> None:
 )
 def test_mistakes_end_with_one_plain_message(project: Path, arguments: list[str], said: str) -> None:
     assert said in refit(project, *arguments, code=1)
+
+
+def test_tuning_begins_at_the_champion_and_a_promotion_alone_starts_none(project: Path, tmp_path: Path) -> None:
+    root = tmp_path / "copy"
+    shutil.copytree(project, root, symlinks=True)
+    start = root / "data" / "start" / "params.json"
+    assert not start.exists()  # there was no champion when the only data was tuned on
+    assert "0 run, 12 cached" in refit(root, "run", "--plain")
+    params = root / "params.yaml"
+    params.write_text(params.read_text().replace("trials: 2", "trials: 3"))
+    refit(root, "run", "--plain")
+    champion = read_json(root / ".refit" / "serving" / "1" / "bundle.json")["family"]
+    begun = read_json(start)
+    assert list(begun) == [champion]
+    first = read_json(root / "data" / "tuning" / champion / "trials.json")[0]["params"]
+    assert first == {**begun[champion][0], **first}
+    assert set(first) & set(begun[champion][0])
+    assert "data/start" in (root / "dvc.lock").read_text()
+    before = start.read_bytes()
+    assert "0 run, 12 cached" in refit(root, "run", "--plain")
+    assert start.read_bytes() == before

@@ -97,8 +97,8 @@ def test_mistakes_end_with_one_line(tmp_path: Path):
 
 
 def test_a_retrain_begins_with_the_champions_parameters(tmp_path: Path):
-    write_json(tmp_path / "model/a/model.json", {"family": "xgboost", "params": {"max_depth": 4}})
-    write_json(tmp_path / "model/b/model.json", {"family": "mlp", "params": {"layers": 1}})
-    write_json(tmp_path / "model/c/model.json", {"family": "xgboost"})  # a package of before parameters were kept
-    assert champion_params("xgboost", tmp_path) == [{"max_depth": 4}]
-    assert champion_params("ridge", tmp_path) == []
+    path = tmp_path / "params.json"
+    assert champion_params("xgboost", path) == []
+    write_json(path, {"xgboost": [{"max_depth": 4}], "mlp": [{"layers": 1}]})
+    assert champion_params("xgboost", path) == [{"max_depth": 4}]
+    assert champion_params("ridge", path) == []
