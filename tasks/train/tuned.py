@@ -1,17 +1,22 @@
-"""``auto``: tuning has kept its model (a bag of fold models), so training takes it, and calibrates it if wanted."""
+"""``auto``: tuning has kept its model (a bag of fold models), so training takes it, and calibrates it if wanted.
+
+Where ``tuning.rows`` kept rows from it, its members are fitted again, for the final fit uses all rows.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from tasks.errors import RefitError
-from tasks.families import load_model, read_rows
+from tasks.families import Model, Rows, find_family, fit_family, load_model, read_rows
+from tasks.families._bag import Bag, Joined, Part
 from tasks.families._calibrate import Calibration
 from tasks.families._xgboost_large import Trained
-from tasks.files import read_table
+from tasks.files import read_json, read_table
 from tasks.params import Params
 
 
@@ -23,15 +28,17 @@ def take_tuned(folder: Path, features: list[str], params: Params, log: Callable[
     """
     if not (folder / "model").is_dir():
         return None
-    model = load_model(folder / "model")
     rows = read_rows().only(features)
+    method, limit = params.training.calibration, params.tuning.rows
+    if method != "none" and rows.kind == "regression":
+        raise RefitError(f"training.calibration: {method!r} needs classes, and problem.kind is 'regression'")
+    if limit is not None and limit < int((rows.split == "train").sum()):
+        return _fit_again(read_json(folder / "best.json")["params"], rows, params, log)
+    model = load_model(folder / "model")
     held = read_table(folder / "held_out.parquet")
     unseen = held[[c for c in map(str, held.columns) if c.startswith("score")]].to_numpy(float)
     unseen = unseen[:, 0] if rows.kind == "regression" else unseen
-    method = params.training.calibration
     if method != "none":
-        if rows.kind == "regression":
-            raise RefitError(f"training.calibration: {method!r} needs classes, and problem.kind is 'regression'")
         model.calibration = Calibration.fit(method, unseen, held["__target__"].to_numpy(float))
         unseen = model.calibration.apply(unseen)
     chosen = np.isin(rows.split, ("valid", "test"))
@@ -43,3 +50,39 @@ def take_tuned(folder: Path, features: list[str], params: Params, log: Callable[
             scores[i] = unseen[places[int(row[i])]]
     log(f"auto: {model.family} as tuning kept it, of {len(model.notes.get('members', [1]))} members")
     return Trained(model, rows.y[rows.split == "valid"], scores[split == "valid"], row, split, scores)
+
+
+def _fit_again(own: dict[str, Any], rows: Rows, params: Params, log: Callable[[str], None]) -> Trained:
+    """The members that tuning chose, each fitted once on all training rows, with the weights that tuning gave them."""
+    (X, y), (X_valid, y_valid) = rows.of("train"), rows.of("valid")
+    encoders: dict[str, tuple[Any, int]] = {}
+    parts: list[Part] = []
+    for number, member in enumerate(own["members"]):
+        log(f"auto: fitting {member['family']} again on {len(X):,} rows, with weight {member['weight']:.2f}")
+        one = fit_family(
+            member["family"],
+            member["params"],
+            X,
+            y,
+            X_valid,
+            y_valid,
+            rows.kind,
+            classes=len(rows.classes),
+            kinds=rows.kinds,
+            encode=params.features.encode.model_dump(exclude_unset=True) if params.features.encode else {},
+            imbalance=params.training.imbalance,
+            seed=params.seed,
+            device=params.training.device,
+        )
+        width = sum(len(encoder.names) for encoder, _ in encoders.values())
+        encoder, start = encoders.setdefault(find_family(member["family"]).NEEDS, (one.encoder, width))
+        stop = start + len(encoder.names)
+        parts.append(Part(number, one.fitted, start, stop, encoder.dtype, member["weight"]))
+    joined = Joined([encoder for encoder, _ in encoders.values()])
+    bag = Bag(parts, own["members"], len(encoders))
+    model = Model("auto", rows.kind, len(rows.classes), joined, bag, params=own)
+    if params.training.calibration != "none":
+        model.calibration = Calibration.fit(params.training.calibration, model.predict(X_valid), y_valid)
+    chosen = np.isin(rows.split, ("valid", "test"))
+    scores = model.predict(rows.frame[chosen])
+    return Trained(model, y_valid, model.predict(X_valid), rows.row[chosen], rows.split[chosen], scores)

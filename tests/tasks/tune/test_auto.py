@@ -160,3 +160,24 @@ def test_auto_through_the_stages(kind: str, tmp_path: Path):
     # Validation rows are told by parts that had not seen them; of a bag of folds the whole has, of a holdout it has not.
     crossed = len(read_table(out / "tuning/auto/held_out.parquet")) > (~test).sum()
     assert np.allclose(told[~test], whole[~test]) != crossed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["binary", "regression"])
+def test_members_are_fitted_again_on_rows_that_tuning_did_not_get(kind: str, tmp_path: Path):
+    root = project(tmp_path, kind, "auto", "{seconds: 20, trials: 1}", "sigmoid" if kind == "binary" else "none")
+    params = root / "params.yaml"
+    params.write_text(params.read_text().replace("tuning: {", "tuning: {rows: 100, "))
+    for step in ("tune", "train"):
+        done = stage(step, "auto", root)
+        assert done.returncode == 0, done.stderr
+    out = root / "data"
+    features = read_table(out / "features/features.parquet")
+    best = read_json(out / "tuning/auto/best.json")["params"]
+    assert f"again on {(features['__split__'] == 'train').sum():,} rows" in done.stderr + done.stdout
+    model = load_model(out / "models/auto/model")
+    assert len(model.fitted.parts) == len(best["members"])
+    found = read_table(out / "models/auto/predictions.parquet")
+    whole = model.predict(features.set_index("__row__").loc[found["__row__"]].reset_index())
+    told = found[[c for c in found if c.startswith("score")]].to_numpy(float).reshape(whole.shape)
+    assert np.array_equal(told, whole)
