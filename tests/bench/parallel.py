@@ -133,7 +133,7 @@ def main() -> None:
         "two_workers_seconds": statistics.median(two[0] for _, two in pairs),
         "cores": statistics.median(one[1] / one[0] for one, _ in pairs),
     }
-    print(json.dumps(found, indent=2))
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":

