@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,7 @@ PATIENCE = 10  # greedy steps without a gain
 FOLDS = 5
 TURNS = 20  # random halves of the members that bagged selection is run on
 WORK = 60_000  # rows x turns of it, at most
+FEWEST = 3  # turns of it, whatever they cost
 TINY = 1e-9
 
 Predictions = Mapping[str, np.ndarray]
@@ -28,6 +31,7 @@ def combine(
     metric: str,
     methods: Sequence[str] = METHODS,
     seed: int = 0,
+    seconds: float | None = None,
 ) -> dict[str, Any]:
     """Find the ensemble that beats the best single candidate on validation rows, if there is one.
 
@@ -37,6 +41,7 @@ def combine(
     y : targets ``(n,)``.
     kind, metric : as in ``problem``.
     methods : out of :data:`METHODS`.
+    seconds : what bagged selection may take in all, for a search under a time budget; else its work is bounded alone.
 
     Returns
     -------
@@ -80,6 +85,8 @@ def combine(
     best = values[top]
     for method in methods:
         weigh = WAYS[method]
+        if method == "bagged" and seconds is not None:
+            weigh = partial(bagged, seconds=seconds / (FOLDS + 1))
         mixed = np.zeros_like(stack[0])
         for fold in range(FOLDS):
             fitted, held = folds != fold, folds == fold
@@ -146,7 +153,7 @@ def greedy(stack: np.ndarray, y: np.ndarray, kind: str, metric: str) -> np.ndarr
     return kept / kept.sum() if kept.any() else np.full(len(stack), 1 / len(stack))
 
 
-def bagged(stack: np.ndarray, y: np.ndarray, kind: str, metric: str) -> np.ndarray:
+def bagged(stack: np.ndarray, y: np.ndarray, kind: str, metric: str, seconds: float | None = None) -> np.ndarray:
     """Greedy selection out of random halves of the members, averaged: less at the mercy of chance on few rows.
 
     Bagged ensemble selection of Caruana et al. (2004); fewer turns on many rows, where chance matters less.
@@ -154,7 +161,10 @@ def bagged(stack: np.ndarray, y: np.ndarray, kind: str, metric: str) -> np.ndarr
     rng = np.random.default_rng(0)
     members = len(stack)
     weights = np.zeros(members)
-    for _ in range(max(3, min(TURNS, WORK // len(y)))):
+    begun = time.monotonic()
+    for turn in range(max(FEWEST, min(TURNS, WORK // len(y)))):
+        if seconds is not None and turn >= FEWEST and time.monotonic() - begun > seconds:
+            break
         half = np.sort(rng.permutation(members)[: max(2, (members + 1) // 2)])
         weights[half] += greedy(stack[half], y, kind, metric)
     return weights / weights.sum()

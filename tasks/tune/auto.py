@@ -366,7 +366,9 @@ class _Run:
         names = [f"{i:03d}" for i in range(len(pool))]
         scores = {name: self._scores(t) for name, t in zip(names, pool, strict=True)}
         y, kind, metric = self.bags.y, self.fits.kind, self.fits.metric
-        found = combine(scores, y, kind, metric, ("greedy",) if many else ("greedy", "bagged"), seed=self.fits.seed)
+        methods = ("greedy",) if many else ("greedy", "bagged")
+        left = max(0.0, begun + self.budget.seconds - time.monotonic())
+        found = combine(scores, y, kind, metric, methods, seed=self.fits.seed, seconds=left)
         weights = np.asarray(found["weights"])
         order = [i for i in np.argsort(-weights, kind="stable") if weights[i] >= min(LEAST_WEIGHT, weights.max())]
         weights = weights / weights[order].sum()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tasks.ensembles import METHODS, combine
-from tasks.ensembles.combine import greedy
+from tasks.ensembles.combine import FEWEST, bagged, greedy
 from tasks.errors import RefitError
 from tasks.metrics import measure
 
@@ -51,6 +51,15 @@ def test_greedy_finds_a_member_that_helps_at_a_small_weight_only():
     predictions, y = candidates("regression", (0.5, 1.2), n=20_000)
     weights = greedy(np.stack(list(predictions.values())), y, "regression", "rmse")
     assert weights == pytest.approx([0.85, 0.15], abs=0.03)  # 1.44 / 1.69: inverse variances
+
+
+def test_bagged_selection_without_time_takes_the_fewest_turns(monkeypatch: pytest.MonkeyPatch):
+    predictions, y = candidates("binary", (1.0, 1.0, 1.2, 0.9, 1.5))
+    stack = np.stack(list(predictions.values()))
+    whole, hurried = bagged(stack, y, "binary", "roc_auc"), bagged(stack, y, "binary", "roc_auc", seconds=0)
+    monkeypatch.setitem(bagged.__globals__, "TURNS", FEWEST)
+    assert np.array_equal(hurried, bagged(stack, y, "binary", "roc_auc"))
+    assert not np.array_equal(hurried, whole)
 
 
 def test_unknown_ways_are_refused():
