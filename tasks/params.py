@@ -304,6 +304,11 @@ class Features(_Strict):
     select: Select | None = None
     engine: Literal["local", "spark"] = "local"
 
+    @property
+    def encoding(self) -> dict[str, Any]:
+        """What ``encode`` sets; the rest is each family's own way."""
+        return self.encode.model_dump(exclude_unset=True) if self.encode else {}
+
 
 class Split(_Strict):
     kind: Literal["time", "random"] = "random"

@@ -62,6 +62,23 @@ def test_a_stage_depends_on_all_the_code_it_uses():
     assert not missing
 
 
+def test_a_stage_declares_the_parameters_and_the_data_that_it_reads():
+    def data_of(stage: dict) -> set[str]:
+        return {path.split("/")[1] for path in (*stage["deps"], *stage["outs"]) if path.startswith("data/")}
+
+    stages = {name: stage.get("do", stage) for name, stage in DAG.items()}
+    known = set().union(*map(data_of, stages.values()))
+    missing = {}
+    for name, stage in stages.items():
+        text = "\n".join(file.read_text() for file in (ROOT / "tasks" / name).rglob("*.py"))
+        sections = {key.partition(".")[0] for key in stage["params"]}
+        read = set(re.findall(rf"\bparams\.({'|'.join(Params.model_fields)})\b", text)) - sections
+        opened = set(re.findall(rf"""(?:"data/|DATA / ")({"|".join(known)})\b""", text)) - data_of(stage)
+        if read | opened:
+            missing[name] = sorted(read | opened)
+    assert not missing
+
+
 def test_params_yaml_documents_every_key():
     text = (ROOT / "params.yaml").read_text()
 

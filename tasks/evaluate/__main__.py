@@ -21,6 +21,7 @@ from tasks.evaluate.learning import learning_curve, training_value
 from tasks.evaluate.rows import notable
 from tasks.evaluate.slices import Rows, declared, weak
 from tasks.families import load_model
+from tasks.families._model import resolved
 from tasks.files import read_json, read_table, replacing_dir, write_json, write_table
 from tasks.metrics import measure, measurer, metric_names, report
 from tasks.metrics.intervals import bootstrap_intervals
@@ -139,12 +140,12 @@ def learn(models: list[Any], choice: dict[str, Any], candidates: list[Candidate]
     leading = choice["members"][int(np.argmax(weights))]
     about = next(c for c in candidates if c.family == leading)
     classes = 0 if problem.kind == "regression" else about.scores["valid"].shape[1]
-    full = measure(problem.metric, rows["valid"][1], about.scores["valid"], problem.kind, cut)
+    own = about.info["params"]
+    mixed = len(own.get("members", [])) > 1
+    full = None if mixed else measure(problem.metric, rows["valid"][1], about.scores["valid"], problem.kind, cut)
     used = {f: kinds[f] for f in about.info.get("features", names)}
     small = {name: (rows[name][0][list(used)], rows[name][1]) for name in ("train", "valid")}
-    curve = learning_curve(
-        leading, about.info["params"], small["train"], small["valid"], params, classes, used, full, cut
-    )
+    curve = learning_curve(leading, own, small["train"], small["valid"], params, classes, used, full, cut)
     base = metrics["baseline"]["valid"][problem.metric]
     said = None
     if base is not None and np.isfinite(train):
@@ -156,7 +157,12 @@ def learn(models: list[Any], choice: dict[str, Any], candidates: list[Candidate]
     trials = {f: DATA / "tuning" / f / "trials.json" for f in params.models}
     return {
         "diagnosis": said,
-        "learning_curve": {"family": leading, "metric": problem.metric, "points": curve},
+        "learning_curve": {
+            "family": leading,
+            "fitted": resolved(leading, own)[0],
+            "metric": problem.metric,
+            "points": curve,
+        },
         "loss": {c.family: histories(c.info) for c in candidates if c.family in params.models},
         "validation_curves": {f: validation_curves(read_json(p)) for f, p in trials.items() if p.exists()},
     }

@@ -30,11 +30,12 @@ def training_value(models: list[Model], weights: np.ndarray, X: pd.DataFrame, y:
 
 def learning_curve(family: str, settings: dict[str, Any], train: tuple[pd.DataFrame, np.ndarray],
                    valid: tuple[pd.DataFrame, np.ndarray], params: Params, classes: int, kinds: dict[str, str],
-                   full: float, threshold: float) -> list[dict[str, Any]]:  # fmt: skip
+                   full: float | None, threshold: float) -> list[dict[str, Any]]:  # fmt: skip
     """The validation metric by number of training rows: refits on the newest ones, and the candidate itself.
 
     Refits use at most 20,000 rows, so that they cost seconds. A size on which the family cannot be fitted
-    (too few rows, or one class) is left out.
+    (too few rows, or one class) is left out. ``full`` is the candidate's value; None where it is a mix of several
+    models, of which only the leading one is fitted here, and so no point of the same curve.
     """
     X, y = train
     most = min(MOST, len(X))
@@ -49,7 +50,7 @@ def learning_curve(family: str, settings: dict[str, Any], train: tuple[pd.DataFr
         try:
             model = fit_family(
                 family, settings, part, truth, *watched, params.problem.kind, classes=classes, kinds=kinds,
-                imbalance=params.training.imbalance, seed=params.seed, device=params.training.device,
+                encode=params.features.encoding, imbalance=params.training.imbalance, seed=params.seed, device=params.training.device,
             )  # fmt: skip
         except RefitError:
             continue
@@ -57,4 +58,4 @@ def learning_curve(family: str, settings: dict[str, Any], train: tuple[pd.DataFr
                       for f, t in (valid, (part, truth)))  # fmt: skip
         if np.isfinite(value) and np.isfinite(own):
             points.append({"rows": size, "train": own, "valid": value})
-    return [*points, {"rows": len(X), "train": None, "valid": full}]
+    return points if full is None else [*points, {"rows": len(X), "train": None, "valid": full}]

@@ -106,12 +106,11 @@ def _fit(
 ) -> Trained:
     """Encode into files, fit from them, and score."""
     classes, training = len(rows.classes), params.training
-    encode = params.features.encode.model_dump(exclude_unset=True) if params.features.encode else {}
     CACHE.mkdir(exist_ok=True)
     _check_disk(len(rows.y) * len(features))
     with tempfile.TemporaryDirectory(prefix="xgboost-", dir=CACHE) as folder:
         cache = Path(folder).absolute()
-        encoder, made = encode_to(cache, rows, features, encode, params.seed)
+        encoder, made = encode_to(cache, rows, features, params.features.encoding, params.seed)
         train, valid = made["train"], made["valid"]
         if training.imbalance == "class_weight":
             from tasks.families._imbalance import balanced_weight

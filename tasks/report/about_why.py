@@ -148,7 +148,9 @@ def learning(found: dict[str, Any] | None) -> Section | None:
             (math.log10(p["rows"]), f"{p['rows'] / 1000:.3g}k" if p["rows"] >= 1000 else str(p["rows"])) for p in points
         ]
         svg = xy("Learning curve", Axis("training rows (logarithmic)", ticks=ticks), Axis(measure), series)
-        charts.append(Chart(f"Learning curve: {plain(curve['family'])}", svg, "The same family fitted on fewer rows."))
+        same = curve["fitted"] == curve["family"]
+        what = "The same family" if same else f"Its leading member, {plain(curve['fitted'])},"
+        charts.append(Chart(f"Learning curve: {plain(curve['family'])}", svg, f"{what} fitted on fewer rows."))
     tried = (found.get("validation_curves") or {}).get(curve.get("family"), {})
     for name, values in list(tried.items())[:5]:
         numeric = [(p["value"], p["metric"]) for p in values if isinstance(p["value"], int | float)]

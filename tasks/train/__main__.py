@@ -12,12 +12,13 @@ import numpy as np
 import pandas as pd
 
 from tasks.errors import RefitError
-from tasks.families import check_kind, fit_family, read_rows, save_model
+from tasks.families import check_kind, read_rows, save_model
 from tasks.families._xgboost_large import Trained, fit_large
 from tasks.files import read_json, replacing_dir, write_json, write_table
 from tasks.metrics import higher_is_better, measure, report
 from tasks.params import Params, load
 from tasks.train.tuned import take_tuned
+from tasks.train.whole import fit_rows, scored
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -34,9 +35,9 @@ def predictions(row: np.ndarray, split: np.ndarray, scores: np.ndarray) -> pd.Da
 def fit_whole(name: str, own: dict[str, Any], features: list[str], params: Params) -> Trained:
     """Fit on the whole table, in memory."""
     rows = read_rows().only(features)
-    X, y = rows.of("train")
-    X_valid, y_valid = rows.of("valid")
-    stage.log(f"{name}: fitting {len(X):,} rows x {X.shape[1]} features with {own}")
+    _, y_valid = rows.of("valid")
+    count = int((rows.split == "train").sum())
+    stage.log(f"{name}: fitting {count:,} rows x {rows.frame.shape[1]} features with {own}")
     training, metric = params.training, params.problem.metric
     compression: dict[str, Any] | None = None
     if training.compression:
@@ -45,27 +46,8 @@ def fit_whole(name: str, own: dict[str, Any], features: list[str], params: Param
             "higher": higher_is_better(metric),
         }
         compression = training.compression.model_dump() | goal
-    model = fit_family(
-        name,
-        own,
-        X,
-        y,
-        X_valid,
-        y_valid,
-        rows.kind,
-        classes=len(rows.classes),
-        kinds=rows.kinds,
-        encode=params.features.encode.model_dump(exclude_unset=True) if params.features.encode else {},
-        imbalance=training.imbalance,
-        calibration=training.calibration,
-        seed=params.seed,
-        device=training.device,
-        compression=compression,
-        log=stage.log,
-    )
-    chosen = np.isin(rows.split, ("valid", "test"))
-    scores = model.predict(rows.frame[chosen])
-    return Trained(model, y_valid, model.predict(X_valid), rows.row[chosen], rows.split[chosen], scores)
+    model = fit_rows(name, own, rows, params, calibration=training.calibration, compression=compression, log=stage.log)
+    return scored(model, rows)
 
 
 def spark_session() -> SparkSession:

@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 
 from tasks.errors import RefitError
-from tasks.families import Model, Rows, find_family, fit_family, load_model, read_rows
+from tasks.families import Model, Rows, find_family, load_model, read_rows
 from tasks.families._bag import Bag, Joined, Part
 from tasks.families._calibrate import Calibration
 from tasks.families._xgboost_large import Trained
 from tasks.files import read_json, read_table
 from tasks.params import Params
+from tasks.train.whole import fit_rows, scored
 
 
 def take_tuned(folder: Path, features: list[str], params: Params, log: Callable[[str], None]) -> Trained | None:
@@ -29,11 +30,12 @@ def take_tuned(folder: Path, features: list[str], params: Params, log: Callable[
     if not (folder / "model").is_dir():
         return None
     rows = read_rows().only(features)
-    method, limit = params.training.calibration, params.tuning.rows
+    method = params.training.calibration
     if method != "none" and rows.kind == "regression":
         raise RefitError(f"training.calibration: {method!r} needs classes, and problem.kind is 'regression'")
-    if limit is not None and limit < int((rows.split == "train").sum()):
-        return _fit_again(read_json(folder / "best.json")["params"], rows, params, log)
+    best = read_json(folder / "best.json")
+    if best["left_out"]:
+        return _fit_again(best["params"], rows, params, log)
     model = load_model(folder / "model")
     held = read_table(folder / "held_out.parquet")
     unseen = held[[c for c in map(str, held.columns) if c.startswith("score")]].to_numpy(float)
@@ -54,26 +56,12 @@ def take_tuned(folder: Path, features: list[str], params: Params, log: Callable[
 
 def _fit_again(own: dict[str, Any], rows: Rows, params: Params, log: Callable[[str], None]) -> Trained:
     """The members that tuning chose, each fitted once on all training rows, with the weights that tuning gave them."""
-    (X, y), (X_valid, y_valid) = rows.of("train"), rows.of("valid")
+    count = int((rows.split == "train").sum())
     encoders: dict[str, tuple[Any, int]] = {}
     parts: list[Part] = []
     for number, member in enumerate(own["members"]):
-        log(f"auto: fitting {member['family']} again on {len(X):,} rows, with weight {member['weight']:.2f}")
-        one = fit_family(
-            member["family"],
-            member["params"],
-            X,
-            y,
-            X_valid,
-            y_valid,
-            rows.kind,
-            classes=len(rows.classes),
-            kinds=rows.kinds,
-            encode=params.features.encode.model_dump(exclude_unset=True) if params.features.encode else {},
-            imbalance=params.training.imbalance,
-            seed=params.seed,
-            device=params.training.device,
-        )
+        log(f"auto: fitting {member['family']} again on {count:,} rows, with weight {member['weight']:.2f}")
+        one = fit_rows(member["family"], member["params"], rows, params)
         width = sum(len(encoder.names) for encoder, _ in encoders.values())
         encoder, start = encoders.setdefault(find_family(member["family"]).NEEDS, (one.encoder, width))
         stop = start + len(encoder.names)
@@ -82,7 +70,6 @@ def _fit_again(own: dict[str, Any], rows: Rows, params: Params, log: Callable[[s
     bag = Bag(parts, own["members"], len(encoders))
     model = Model("auto", rows.kind, len(rows.classes), joined, bag, params=own)
     if params.training.calibration != "none":
+        X_valid, y_valid = rows.of("valid")
         model.calibration = Calibration.fit(params.training.calibration, model.predict(X_valid), y_valid)
-    chosen = np.isin(rows.split, ("valid", "test"))
-    scores = model.predict(rows.frame[chosen])
-    return Trained(model, y_valid, model.predict(X_valid), rows.row[chosen], rows.split[chosen], scores)
+    return scored(model, rows)

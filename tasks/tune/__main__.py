@@ -54,7 +54,7 @@ def tune(name: str, params: Params) -> None:
         metric=params.problem.metric,
         folds=folds,
         kinds=rows.kinds,
-        encode=params.features.encode.model_dump(exclude_unset=True) if params.features.encode else {},
+        encode=params.features.encoding,
         imbalance=params.training.imbalance,
         device=params.training.device,
         seed=params.seed,
@@ -99,6 +99,7 @@ def tune(name: str, params: Params) -> None:
             found = search(
                 objective, space, budget, key(name, space), sampler=tuning.sampler, pruner=tuning.pruner, **common
             )
+    train = int((rows.split == "train").sum())
     if found.reused:
         log(f"{found.reused} trials of an earlier run of this search were kept")
     with replacing_dir(Path("data/tuning") / name) as folder:
@@ -111,6 +112,7 @@ def tune(name: str, params: Params) -> None:
                 "metric": params.problem.metric,
                 "trials": len(found.trials),
                 "importance": found.importance,
+                "left_out": max(0, train - (tuning.rows or train)),
             },
         )
         write_json(folder / "trials.json", found.trials)

@@ -173,11 +173,18 @@ def test_members_are_fitted_again_on_rows_that_tuning_did_not_get(kind: str, tmp
         assert done.returncode == 0, done.stderr
     out = root / "data"
     features = read_table(out / "features/features.parquet")
+    count = int((features["__split__"] == "train").sum())
+    assert read_json(out / "tuning/auto/best.json")["left_out"] == count - 100
     best = read_json(out / "tuning/auto/best.json")["params"]
-    assert f"again on {(features['__split__'] == 'train').sum():,} rows" in done.stderr + done.stdout
+    assert f"again on {count:,} rows" in done.stderr + done.stdout
     model = load_model(out / "models/auto/model")
     assert len(model.fitted.parts) == len(best["members"])
     found = read_table(out / "models/auto/predictions.parquet")
     whole = model.predict(features.set_index("__row__").loc[found["__row__"]].reset_index())
     told = found[[c for c in found if c.startswith("score")]].to_numpy(float).reshape(whole.shape)
     assert np.array_equal(told, whole)
+    assert stage("evaluate", None, root).returncode == 0
+    curve = read_json(out / "evaluation/learning.json")["learning_curve"]
+    assert curve["fitted"] == best["family"]
+    # The whole is a point of its leading member's curve only where there is no other member.
+    assert (curve["points"][-1]["train"] is None) == (len(best["members"]) == 1)

@@ -31,8 +31,8 @@ def project(root: Path, kind: str, family: str, own: str = "{}", calibration: st
     return root
 
 
-def stage(name: str, family: str, root: Path) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", f"tasks.{name}", family]
+def stage(name: str, family: str | None, root: Path) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", f"tasks.{name}", *([family] if family else [])]
     return subprocess.run(command, cwd=root, env=os.environ, capture_output=True, text=True, timeout=300)
 
 

@@ -1,0 +1,38 @@
+"""Fitting on all training rows in memory, as for single families and for the members of ``auto``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tasks.families import Model, Rows, fit_family
+from tasks.families._xgboost_large import Trained
+from tasks.params import Params
+
+
+def fit_rows(name: str, own: dict[str, Any], rows: Rows, params: Params, **more: Any) -> Model:
+    """One family on the training rows; ``more`` goes to :func:`tasks.families.fit_family`."""
+    return fit_family(
+        name,
+        own,
+        *rows.of("train"),
+        *rows.of("valid"),
+        rows.kind,
+        classes=len(rows.classes),
+        kinds=rows.kinds,
+        encode=params.features.encoding,
+        imbalance=params.training.imbalance,
+        seed=params.seed,
+        device=params.training.device,
+        **more,
+    )
+
+
+def scored(model: Model, rows: Rows) -> Trained:
+    """The model with its scores of the validation and test rows."""
+    chosen = np.isin(rows.split, ("valid", "test"))
+    X_valid, y_valid = rows.of("valid")
+    return Trained(
+        model, y_valid, model.predict(X_valid), rows.row[chosen], rows.split[chosen], model.predict(rows.frame[chosen])
+    )
