@@ -36,6 +36,7 @@ from tasks.tune.study import FOLDER
 from tasks.tune.worker import Worker
 
 LAST = 0.05  # share of the seconds for choosing and storing the members
+CLOSING = 4.0  # seconds more, for loading their libraries
 SHARE = 0.25  # of the seconds of all cores: what all folds of one setting may take, once there is an answer
 LEAST_WEIGHT = 0.03  # members with less are left out, for they would cost time with every prediction
 LOADING = 2.0  # seconds of a family's first fit that go into loading its library
@@ -144,7 +145,7 @@ class _Run:
                 worker.wait()
             start = time.monotonic()
             # Starting Python counts too, unless the budget is so small that little else would be left.
-            self.end = max(self.begun + self.budget.seconds * (1 - LAST), start + self.budget.seconds / 2)
+            self.end = max(self.begun + self.budget.seconds * (1 - LAST) - CLOSING, start + self.budget.seconds / 2)
             while True:
                 starting = []
                 for place, worker in enumerate(crew):
