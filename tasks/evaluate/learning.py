@@ -50,7 +50,8 @@ def learning_curve(family: str, settings: dict[str, Any], train: tuple[pd.DataFr
         try:
             model = fit_family(
                 family, settings, part, truth, *watched, params.problem.kind, classes=classes, kinds=kinds,
-                encode=params.features.encoding, imbalance=params.training.imbalance, seed=params.seed, device=params.training.device,
+                encode=params.features.encoding, imbalance=params.training.imbalance, seed=params.seed,
+                device=params.training.device,
             )  # fmt: skip
         except RefitError:
             continue
