@@ -42,7 +42,7 @@ def learning_curve(family: str, settings: dict[str, Any], train: tuple[pd.DataFr
     watched = (valid[0].iloc[-WATCHED:], valid[1][-WATCHED:])
     points: list[dict[str, Any]] = []
     for size in sorted({round(most * step) for step in STEPS}):
-        if size < 20 or size == len(X):
+        if size < 20 or (size == len(X) and full is not None):
             continue
         part, truth = X.iloc[-size:], y[-size:]
         if params.problem.kind != "regression" and len(np.unique(truth)) < classes:
