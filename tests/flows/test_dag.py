@@ -62,7 +62,8 @@ def test_a_walk_leaves_what_repro_leaves(project: Path, tmp_path: Path) -> None:
     assert (project / "dvc.lock").read_bytes() == lock
     other = make_project(tmp_path / "other")
     dvc(other, "repro")
-    assert (other / "dvc.lock").read_bytes() == lock
+    # Stages that ran side by side stand in the order in which they ended.
+    assert load_yaml(other / "dvc.lock") == load_yaml(project / "dvc.lock")
     assert hows(walk(other)) == dict.fromkeys(ALL, "unchanged")
 
 
