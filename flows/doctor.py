@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
+from flows.project import KEPT
 from tasks.errors import RefitError, some
 
 HOUSE = Path(__file__).resolve().parent.parent
@@ -106,9 +107,7 @@ def dvc(root: Path) -> Finding:
 
 def expectations(root: Path) -> Finding:
     """Folders that stages read and no stage makes."""
-    lacking = [
-        f for f in ("data/context", "data/champion", "data/start", "data/expectations") if not (root / f).is_dir()
-    ]
+    lacking = [f for f in KEPT if not (root / f).is_dir()]
     mend = f"mkdir -p {' '.join(lacking)}"
     return Finding("folders", not lacking, f"missing: {some(lacking)}" if lacking else "all there", mend)
 

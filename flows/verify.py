@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.dag import Dag
+from flows.project import KEPT
 from tasks.bundle.manifest import read_manifest
 from tasks.errors import RefitError, some
 from tasks.files import hash_tree, read_json, sha256, write_json, write_text
@@ -74,7 +75,7 @@ def made_again(root: Path, registered: Registered, as_of: str | None, folder: Pa
     for name in ("dvc.yaml", ".dvcignore", "requirements.lock"):
         if (root / name).exists():
             shutil.copy(root / name, folder / name)
-    for name in ("tasks", "data/expectations", "data/context", "data/champion", "data/start"):
+    for name in ("tasks", *KEPT):
         if (root / name).is_dir():
             shutil.copytree(root / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "data" / "context" / "as_of.json").unlink(missing_ok=True)

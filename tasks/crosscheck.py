@@ -45,6 +45,10 @@ def mistakes(params: Params, families: Iterable[str]) -> list[str]:
         wrong.known("models", family, families)
     if params.training.compression and not {"mlp", "auto"} & set(params.models):
         wrong.add("training.compression", "only the family mlp can be compressed; add it to models, or remove this.")
+    for key in ("imbalance", "calibration"):
+        found = getattr(params.training, key)
+        if params.problem.kind == "regression" and found != "none":
+            wrong.add(f"training.{key}", f"{found!r} needs classes, and problem.kind is 'regression'; remove it.")
     for name, table in params.data.tables.items():
         _table(wrong, f"data.tables.{name}", table)
     if wrong.known("problem.table", params.problem.table, params.data.tables):

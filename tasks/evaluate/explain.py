@@ -133,15 +133,17 @@ def permutation_shap(models: list[Model], weights: np.ndarray, X: pd.DataFrame, 
     """SHAP values by walks from a background row to the explained row, one feature after another.
 
     Each walk visits the features in random order, then another one in the reverse order (Strumbelj and
-    Kononenko, 2014; antithetic pairs as in Mitchell et al., 2022). The values add up to the difference
-    between the row's score and the mean score of the background rows that were drawn.
+    Kononenko, 2014; antithetic pairs as in Mitchell et al., 2022). A few walks do not start at the mean answer, so
+    what is missing between it and the row's own answer is shared out in proportion to the variance of each feature's
+    steps: the values of every row add up, and a feature that changes nothing keeps its zero.
     """
     rng = np.random.default_rng(seed)
     p = len(features)
     encoded = [(m, m.encoder.transform(X), m.encoder.transform(background), groups(m, features)) for m in models]
-    outputs = _answers(models[0].kind, models[0].score(encoded[0][1][:1])).shape[1]
-    values = np.zeros((len(X), p, outputs))
-    base = np.zeros((len(X), outputs))
+    drawn = [w * _answers(m.kind, m.score(B)) for (m, _, B, _), w in zip(encoded, weights, strict=True)]
+    base = np.sum(drawn, axis=0).mean(axis=0)
+    values, squares = np.zeros((len(X), p, len(base))), np.zeros((len(X), p, len(base)))
+    missing = np.zeros((len(X), 1, len(base)))
     for i in range(len(X)):
         for _ in range(WALKS // 2):
             order, start = rng.permutation(p), int(rng.integers(len(background)))
@@ -153,10 +155,15 @@ def permutation_shap(models: list[Model], weights: np.ndarray, X: pd.DataFrame, 
                         steps[k + 1 :, parts[feature]] = Z[i, parts[feature]]
                     total = total + weight * _answers(model.kind, model.score(steps))
                 walk = np.asarray(total)
-                values[i, path] += np.diff(walk, axis=0)
-                base[i] += walk[0]
+                gains = np.diff(walk, axis=0)
+                values[i, path] += gains / WALKS
+                squares[i, path] += gains**2 / WALKS
+                missing[i, 0] += (walk[0] - base) / WALKS
+    spread = np.clip(squares - values**2, 0.0, None) + 1e-12 * squares
+    whole = spread.sum(axis=1, keepdims=True)
+    values += missing * np.divide(spread, whole, out=np.full_like(spread, 1.0 / p), where=whole > 0)
     unit = "the target's unit" if models[0].kind == "regression" else "probability"
-    return Explained(values / WALKS, (base / WALKS).mean(axis=0), "permutation", unit)
+    return Explained(values, base, "permutation", unit)
 
 
 def _answers(kind: str, scores: np.ndarray) -> np.ndarray:

@@ -80,11 +80,6 @@ def fit_large(
             + ("are trained by Spark" if spark else "do not fit in memory")
             + "; set class_weight, which weighs them"
         )
-    for key in ("imbalance", "calibration"):
-        if rows.kind == "regression" and getattr(training, key) != "none":
-            raise RefitError(
-                f"training.{key}: {getattr(training, key)!r} needs classes, and problem.kind is 'regression'"
-            )
     if not spark:
         memory.check(len(rows.y), len(features), classes, limit)
         return _fit(own, features, rows, params, limit, None, log)

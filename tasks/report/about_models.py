@@ -183,11 +183,12 @@ def _tuning_chart(tuning: dict[str, dict[str, Any]], metric: str) -> Chart | Non
     if not series:
         return None
     svg = xy("Tuning history", Axis("trial", whole=True), Axis(f"best {title(metric)} so far"), series)
-    return Chart(
-        "Tuning history",
-        svg,
-        "Best validation value found so far, by trial. A line still rising at its end would gain from a larger budget.",
+    said = (
+        "Best validation value found so far, by trial. A line still rising at its end would gain from a larger budget."
     )
+    if "auto" in tuning and len(series) > 1:
+        said += " Auto may be judged on folds of more rows: compare no heights with its line."
+    return Chart("Tuning history", svg, said)
 
 
 def _path_chart(name: str, candidate: dict[str, Any]) -> Chart | None:

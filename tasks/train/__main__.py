@@ -35,7 +35,7 @@ def predictions(row: np.ndarray, split: np.ndarray, scores: np.ndarray) -> pd.Da
 def fit_whole(name: str, own: dict[str, Any], features: list[str], params: Params) -> Trained:
     """Fit on the whole table, in memory."""
     rows = read_rows().only(features)
-    _, y_valid = rows.of("valid")
+    y_valid = rows.y[rows.split == "valid"]
     count = int((rows.split == "train").sum())
     stage.log(f"{name}: fitting {count:,} rows x {rows.frame.shape[1]} features with {own}")
     training, metric = params.training, params.problem.metric

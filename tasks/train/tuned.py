@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from tasks.errors import RefitError
 from tasks.families import Model, Rows, find_family, load_model, read_rows
 from tasks.families._bag import Bag, Joined, Part
 from tasks.families._calibrate import Calibration
@@ -31,8 +30,6 @@ def take_tuned(folder: Path, features: list[str], params: Params, log: Callable[
         return None
     rows = read_rows().only(features)
     method = params.training.calibration
-    if method != "none" and rows.kind == "regression":
-        raise RefitError(f"training.calibration: {method!r} needs classes, and problem.kind is 'regression'")
     best = read_json(folder / "best.json")
     if best["left_out"]:
         return _fit_again(best["params"], rows, params, log)

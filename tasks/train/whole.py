@@ -32,7 +32,7 @@ def fit_rows(name: str, own: dict[str, Any], rows: Rows, params: Params, **more:
 def scored(model: Model, rows: Rows) -> Trained:
     """The model with its scores of the validation and test rows."""
     chosen = np.isin(rows.split, ("valid", "test"))
-    X_valid, y_valid = rows.of("valid")
-    return Trained(
-        model, y_valid, model.predict(X_valid), rows.row[chosen], rows.split[chosen], model.predict(rows.frame[chosen])
-    )
+    X, y = rows.of("valid", "test")
+    split, scores = rows.split[chosen], model.predict(X)
+    valid = split == "valid"
+    return Trained(model, y[valid], scores[valid], rows.row[chosen], split, scores)

@@ -179,6 +179,15 @@ def test_a_mistake_is_named(tmp_path: Path, old: str, new: str, expected: str) -
     assert expected in mistakes(tmp_path, old, new)
 
 
+@pytest.mark.parametrize(("key", "way"), [("imbalance", "smote"), ("calibration", "sigmoid")])
+def test_what_needs_classes_is_refused_for_a_number_before_anything_runs(tmp_path: Path, key: str, way: str) -> None:
+    text = SMALL.replace("kind: binary", "kind: regression").replace(
+        "trials: 8", f"trials: 8\ntraining: {{{key}: {way}}}"
+    )
+    with pytest.raises(RefitError, match=rf"training.{key}: '{way}' needs classes, and problem.kind is 'regression'"):
+        load(written(tmp_path, text))
+
+
 def test_all_mistakes_come_at_once(tmp_path: Path) -> None:
     text = SMALL.replace("trials: 8", "trials: 0").replace("notes: text", "notes: txt").replace("name: churn", "nam: c")
     with pytest.raises(RefitError, match=r"problem\.name: missing") as caught:
