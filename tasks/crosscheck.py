@@ -54,9 +54,18 @@ def mistakes(params: Params, families: Iterable[str]) -> list[str]:
     if wrong.known("problem.table", params.problem.table, params.data.tables):
         _problem(wrong, params, params.data.tables[params.problem.table])
         _features(wrong, params, params.data.tables[params.problem.table])
+        _split(wrong, params, params.data.tables[params.problem.table])
     if params.split.kind == "time" and not params.problem.prediction_time:
         wrong.add("split.kind", "'time' needs problem.prediction_time; set it, or use kind: random.")
     return list(dict.fromkeys(wrong))
+
+
+def _split(wrong: _Mistakes, params: Params, table: Table) -> None:
+    for column in params.split.by:
+        if column in (params.problem.target.column, *table.outcome):
+            wrong.add("split.by", f"{column!r} is not known of a row without its outcome; name a column that is.")
+        else:
+            wrong.column("split.by", column, table)
 
 
 def _table(wrong: _Mistakes, path: str, table: Table) -> None:

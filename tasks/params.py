@@ -314,6 +314,10 @@ class Split(_Strict):
     kind: Literal["time", "random"] = "random"
     valid: DurationField | float = 0.2
     test: DurationField | float = 0.2
+    salt: str = Field(default="", description="random: another salt, another division; never change it without need")
+    by: tuple[str, ...] = Field(
+        default=(), description="columns of the problem table whose equal values stay in one part, and in one fold"
+    )
 
     @model_validator(mode="after")
     def _sizes(self) -> Split:

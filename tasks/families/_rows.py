@@ -17,7 +17,8 @@ from tasks.files import read_json, read_table
 class Rows:
     """All rows with their split; pending rows are left out.
 
-    ``frame`` holds the features under their plan names, ``y`` the targets, ``split`` the splits' names.
+    ``frame`` holds the features under their plan names, ``y`` the targets, ``split`` the splits' names, ``group``
+    which rows stay together in folds (``split.by``; None: each row by itself).
     """
 
     kind: str
@@ -28,6 +29,7 @@ class Rows:
     split: np.ndarray
     row: np.ndarray
     time: pd.Series
+    group: np.ndarray | None = None
 
     def of(self, *splits: str) -> tuple[pd.DataFrame, np.ndarray]:
         """Features and targets of some splits, in the table's order."""
@@ -61,6 +63,7 @@ def read_rows(folder: str | Path = "data/features") -> Rows:
         split=table["__split__"].to_numpy(str),
         row=table["__row__"].to_numpy(np.int64),
         time=table["__time__"],
+        group=table["__group__"].to_numpy(np.uint64) if "__group__" in table else None,
     )
     check_rows(rows, summary)
     return rows

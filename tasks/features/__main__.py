@@ -12,9 +12,10 @@ from tasks import params as parameters
 from tasks.engine import Plan
 from tasks.engine.compute import prediction_times
 from tasks.engine.facts import MISSING
-from tasks.features.split import at_random, by_time
+from tasks.features.split import by_identity, by_time, together
 from tasks.features.target import encode_target
 from tasks.files import read_json, read_table, replacing_dir, write_json, write_table
+from tasks.identity import Rule, identify
 
 SPLITS = ("train", "valid", "test", "pending")
 
@@ -44,15 +45,18 @@ def main() -> None:
     known = pd.Series(pd.NaT, index=rows.index, dtype="datetime64[us, UTC]")
     if own.known_at and params.problem.target.column in own.outcome:
         known = rows[own.known_at.column] + pd.Timedelta(own.known_at.offset_micros, "us")
+    groups = together(rows, identify(rows, Rule.of(params)).row, params.split.by)
     if params.split.kind == "time":
         cut = pd.Timestamp(as_of) if as_of else None
         part, boundaries = by_time(t, known, labelled, params.split, cut)
     else:
-        part, boundaries = at_random(y, labelled, bool(classes), params.split, params.seed)
+        part, boundaries = by_identity(groups, labelled, params.split)
 
     head = pd.DataFrame({"__row__": range(len(rows)), "__time__": t, "__known__": known.array})
     head["__split__"] = pd.Series(part, dtype="str")
     head["__target__"] = np.where(part == "pending", np.nan, y)
+    if params.split.by:
+        head["__group__"] = groups
     counts = {s: int((part == s).sum()) for s in SPLITS}
     with replacing_dir("data/features") as out:
         write_table(out / "features.parquet", pd.concat([head, features.reset_index(drop=True)], axis=1))

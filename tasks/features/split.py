@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tasks.errors import RefitError
+from tasks.errors import RefitError, some
+from tasks.identity import numbers, position
 from tasks.params import Duration, Split
 
 Assigned = tuple[np.ndarray, dict[str, Any]]
@@ -34,16 +35,35 @@ def by_time(
     return part, {"valid": valid_start.isoformat(), "test": test_start.isoformat(), "as_of": end.isoformat()}
 
 
-def at_random(target: np.ndarray, labelled: np.ndarray, stratify: bool, split: Split, seed: int) -> Assigned:
-    """Shares of the labelled rows, drawn with the seed; of each class alike where ``stratify``."""
-    part = np.full(len(target), "pending", dtype=object)
-    rng = np.random.default_rng(seed)
-    rows = np.flatnonzero(labelled)
-    classes = np.unique(target[rows]) if stratify else [None]
-    for value in classes:
-        members = rng.permutation(rows[target[rows] == value] if stratify else rows)
-        test, valid = (round(float(share) * len(members)) for share in (split.test, split.valid))
-        part[members[:test]] = "test"
-        part[members[test : test + valid]] = "valid"
-        part[members[test + valid :]] = "train"
-    return part, {"valid": float(split.valid), "test": float(split.test)}
+def by_identity(rows: np.ndarray, labelled: np.ndarray, split: Split) -> Assigned:
+    """Shares of the labelled rows, each by its own number (:mod:`tasks.identity`) and ``split.salt``.
+
+    Parameters
+    ----------
+    rows : uint64 (n,), equal for rows that shall stay together.
+
+    Raises
+    ------
+    RefitError
+        If a part has no row.
+    """
+    test, valid = float(split.test), float(split.valid)
+    at = position(rows, split.salt)
+    part = np.select([at < test, at < test + valid], ["test", "valid"], "train").astype(object)
+    part[~labelled] = "pending"
+    empty = [name for name in ("train", "valid", "test") if not (part == name).any()]
+    if empty:
+        what = f"{len(np.unique(rows[labelled]))} different values of split.by" if split.by else "different rows"
+        raise RefitError(
+            f"split: no row is in {some(empty)}; there are {int(labelled.sum()):,} labelled rows and {what}. "
+            "Set another split.salt (any text), larger shares, or bring more rows."
+        )
+    return part, {"valid": valid, "test": test}
+
+
+def together(rows: pd.DataFrame, own: np.ndarray, by: tuple[str, ...]) -> np.ndarray:
+    """Numbers of the groups that ``split.by`` keeps together, uint64 (n,).
+
+    A row with a missing value among the columns ``by`` is a group of its own, by its own number.
+    """
+    return np.where(rows[list(by)].isna().any(axis=1).to_numpy(), own, numbers(rows, by)) if by else own

@@ -19,7 +19,7 @@ from tasks.families._model import find_family
 from tasks.files import read_json, replacing_dir, write_json
 from tasks.metrics import measure
 from tasks.params import Params
-from tasks.tune.folds import newest
+from tasks.tune.folds import grouped, newest
 from tasks.tune.objective import Fold, Objective, Watch
 
 CELLS_A_SECOND = 400_000  # rows x columns x classes that one boosting fit gets through, roughly, on one core
@@ -56,7 +56,9 @@ def make_bags(rows: Rows, params: Params, seconds: float, cores: int) -> tuple[B
         y = rows.y[at]
         size, repeats = fold_count(len(at), rows.frame.shape[1], rows.kind, y, seconds, cores)
         if size > 1:
-            return cross(_at(rows.frame, at), y, rows.kind, size, repeats, seed), at
+            group = None if rows.group is None else rows.group[at]
+            if group is None or len(np.unique(group)) >= size:
+                return cross(_at(rows.frame, at), y, rows.kind, size, repeats, seed, group), at
     return holdout(_at(rows.frame, train), rows.y[train], _at(rows.frame, valid), rows.y[valid]), valid
 
 
@@ -65,11 +67,21 @@ def holdout(X: pd.DataFrame, y: np.ndarray, X_valid: pd.DataFrame, y_valid: np.n
     return Bags([(X, y, X_valid, y_valid)], [np.arange(len(y_valid))], y_valid, 1)
 
 
-def cross(X: pd.DataFrame, y: np.ndarray, kind: str, size: int, repeats: int, seed: int) -> Bags:
-    """``repeats`` times ``size`` folds over pooled rows, even over the classes or over the sorted targets."""
+def cross(X: pd.DataFrame, y: np.ndarray, kind: str, size: int, repeats: int, seed: int,
+          group: np.ndarray | None = None) -> Bags:  # fmt: skip
+    """``repeats`` times ``size`` folds over pooled rows, even over the classes or over the sorted targets.
+
+    Rows of equal ``group`` (n,) stay in one fold.
+    """
     folds: list[Fold] = []
     held: list[np.ndarray] = []
     for turn in range(repeats):
+        if group is not None:
+            strata = None if kind == "regression" else y.astype(int)
+            for fitted, out in grouped(group, strata, size, seed + turn):
+                folds.append((_at(X, fitted), y[fitted], _at(X, out), y[out]))
+                held.append(out)
+            continue
         rng = np.random.default_rng([seed, turn])
         order = np.lexsort((rng.random(len(y)), y))
         number = np.empty(len(y), dtype=int)

@@ -17,7 +17,7 @@ def make_folds(rows: Rows, tuning: Tuning, seed: int) -> list[Fold]:
     """The folds of ``tuning``: pairs of rows to fit on and rows to score.
 
     ``holdout`` scores on the validation split; the others cut the training rows, and leave the validation
-    split to early stopping and calibration of the final fit.
+    split to early stopping and calibration of the final fit. Rows that ``split.by`` keeps together stay in one fold.
 
     Raises
     ------
@@ -61,8 +61,12 @@ def _cut(rows: Rows, at: np.ndarray, tuning: Tuning, seed: int) -> Parts:
                 + nearest(tuning.group, rows.frame.columns)
             )
         groups = pd.factorize(rows.frame[tuning.group].iloc[at], use_na_sentinel=False)[0]
+        groups = _joined(groups, None if rows.group is None else rows.group[at])
         if len(np.unique(groups)) < k:
-            raise RefitError(f"tuning.folds: {k} folds, and {tuning.group!r} has {len(np.unique(groups))} values")
+            apart = "" if rows.group is None else " that split.by does not join"
+            raise RefitError(
+                f"tuning.folds: {k} folds, and {tuning.group!r} has {len(np.unique(groups))} values{apart}"
+            )
         return list(ms.GroupKFold(k).split(at, groups=groups))
     if tuning.split == "stratified":
         if rows.kind == "regression":  # strata of the target's quantiles
@@ -73,8 +77,43 @@ def _cut(rows: Rows, at: np.ndarray, tuning: Tuning, seed: int) -> Parts:
                 f"tuning.folds: {k} stratified folds need {k} rows of every class, and one class has {smallest}; "
                 "lower tuning.folds, or use split: holdout"
             )
+        if rows.group is not None:
+            return grouped(rows.group[at], y.astype(int), k, seed)
         return list(ms.StratifiedKFold(k, shuffle=True, random_state=seed).split(at, y.astype(int)))
+    if rows.group is not None:
+        return grouped(rows.group[at], None, k, seed)
     return list(ms.KFold(k, shuffle=True, random_state=seed).split(at))
+
+
+def grouped(group: np.ndarray, strata: np.ndarray | None, k: int, seed: int) -> Parts:
+    """``k`` folds in which rows of equal ``group`` (n,) stay together, even over ``strata`` (n,) where they are given.
+
+    Raises
+    ------
+    RefitError
+        If there are fewer groups than folds.
+    """
+    from sklearn import model_selection as ms
+
+    groups = np.unique(group, return_inverse=True)[1]
+    found = int(groups.max()) + 1
+    if found < k:
+        raise RefitError(f"split.by: {k} folds, and the training rows have {found} groups; lower the folds or split.by")
+    if strata is None:
+        return list(ms.GroupKFold(k, shuffle=True, random_state=seed).split(groups, groups=groups))
+    return list(ms.StratifiedGroupKFold(k, shuffle=True, random_state=seed).split(groups, strata, groups))
+
+
+def _joined(one: np.ndarray, two: np.ndarray | None) -> np.ndarray:
+    """Codes of the smallest groups that keep together what either of two groupings keeps together."""
+    if two is None:
+        return one
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    a, b = (np.unique(codes, return_inverse=True)[1] for codes in (one, two))
+    edges = coo_matrix((np.ones(len(a)), (a, b + a.max() + 1)), shape=(a.max() + b.max() + 2,) * 2)
+    return np.asarray(connected_components(edges, directed=False)[1][a])
 
 
 def time_series(times: pd.Series, k: int, gap: int) -> Parts:

@@ -11,9 +11,10 @@ from ruamel.yaml import YAML
 
 from tasks.errors import RefitError
 from tasks.features.__main__ import main
-from tasks.features.split import at_random, by_time
+from tasks.features.split import by_identity, by_time, together
 from tasks.features.target import encode_target
 from tasks.files import read_json, write_json, write_table
+from tasks.identity import Rule, identify
 from tasks.params import Problem, Split
 from tests.samples import KINDS, sample_frame
 from tests.tasks.engine.worlds import tree, world
@@ -33,16 +34,70 @@ def test_a_time_split_waits_for_labels() -> None:
     assert part.tolist() == ["train", "pending", "train", "valid", "pending", "test", "pending", "valid"]
 
 
-def test_a_random_split_keeps_the_classes_shares() -> None:
-    y = np.repeat([0.0, 1.0], [900, 100])
-    y[5] = np.nan
-    part, _ = at_random(y, ~np.isnan(y), True, Split(valid=0.2, test=0.1), 3)
-    again, _ = at_random(y, ~np.isnan(y), True, Split(valid=0.2, test=0.1), 3)
-    assert (part == again).all()
-    assert part[5] == "pending"
-    for split, share in (("valid", 0.2), ("test", 0.1)):
-        assert (part[y == 1] == split).mean() == pytest.approx(share)
-        assert (part[y == 0] == split).mean() == pytest.approx(share, abs=0.002)
+def parts_of(frame: pd.DataFrame, key: tuple[str, ...] = (), **split: object) -> pd.Series:
+    """Part of each row by its index, as the stage gives it to labelled rows of a table with these columns."""
+    rule = Rule("t", key or tuple(sorted(frame.columns)), ("numeric",) * len(key or frame.columns), bool(key))
+    given = Split(**split)
+    groups = together(frame, identify(frame, rule).row, given.by)
+    return pd.Series(by_identity(groups, np.ones(len(frame), dtype=bool), given)[0], index=frame.index)
+
+
+def table(n: int, seed: int = 0) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    return pd.DataFrame({"id": np.arange(n) * 7.0, "x": rng.normal(size=n), "who": rng.integers(0, n // 5, n) * 1.0})
+
+
+@pytest.mark.parametrize("key", [(), ("id",)])
+def test_rows_appended_removed_or_reordered_move_no_other_row(key: tuple[str, ...]) -> None:
+    rows = table(2000)
+    before = parts_of(rows.iloc[:1500], key)
+    later = rows.drop(index=range(0, 1500, 7)).sample(frac=1, random_state=1)
+    after = parts_of(later, key)
+    both = before.index.intersection(after.index)
+    assert len(both) > 1200
+    assert (before[both] == after[both]).all()
+    shares = after.value_counts(normalize=True)
+    assert shares["test"] == pytest.approx(0.2, abs=0.03)
+    assert shares["valid"] == pytest.approx(0.2, abs=0.03)
+
+
+def test_a_part_depends_on_the_salt_and_hardly_on_the_shares() -> None:
+    rows = table(2000)
+    assert (parts_of(rows) == parts_of(rows, salt="7")).mean() == pytest.approx(0.6**2 + 2 * 0.2**2, abs=0.04)
+    smaller = parts_of(rows, test=0.1)
+    assert set(smaller[parts_of(rows) == "train"]) == {"train"}  # shares that change move as few rows as can be
+    assert set(parts_of(rows)[smaller == "test"]) == {"test"}
+
+
+def test_with_a_key_corrected_values_move_no_row() -> None:
+    rows = table(500)
+    corrected = rows.assign(x=rows["x"] + 1)
+    assert (parts_of(rows, ("id",)) == parts_of(corrected, ("id",))).all()
+
+
+def test_rows_of_one_group_stay_together() -> None:
+    rows = table(2000)
+    part = parts_of(rows, by=("who",))
+    assert (part.groupby(rows["who"]).nunique() == 1).all()
+    rows.loc[:99, "who"] = np.nan  # unknown groups: each row by itself
+    assert set(parts_of(rows, by=("who",))[:100]) == {"train", "valid", "test"}
+
+
+def test_equal_rows_stay_together_unless_one_content_is_common() -> None:
+    rows = table(1000)
+    twins = pd.concat([rows, rows.iloc[:300]], ignore_index=True)
+    part = parts_of(twins)
+    assert (part[1000:].to_numpy() == part[:300].to_numpy()).all()
+    common = pd.concat([rows, rows.iloc[[0] * 100]], ignore_index=True)  # one content on 9% of the rows
+    assert part[0] in set(parts_of(common)[1000:])
+    assert parts_of(common)[1000:].nunique() == 3
+    assert (parts_of(common)[1:1000] == parts_of(rows)[1:]).all()
+
+
+def test_a_part_without_rows_is_refused() -> None:
+    rows = table(400).assign(who=1.0)
+    with pytest.raises(RefitError, match=r"400 labelled rows and 1 different values of split\.by.*split\.salt"):
+        parts_of(rows, by=("who",))
 
 
 def problem(kind: str, **target: object) -> Problem:

@@ -9,6 +9,7 @@ import pytest
 from tasks.errors import RefitError
 from tasks.families import Rows
 from tasks.params import Tuning
+from tasks.tune.bags import cross
 from tasks.tune.folds import make_folds
 
 
@@ -73,3 +74,41 @@ def test_impossible_folds_are_refused():
         make_folds(table, Tuning(split="group", group="team", folds=5), 0)
     with pytest.raises(RefitError, match=r"time_series needs problem.prediction_time"):
         make_folds(replace(table, time=pd.Series([pd.NaT] * 300)), Tuning(split="time_series"), 0)
+
+
+@pytest.mark.parametrize("split", ["kfold", "stratified", "group"])
+def test_rows_that_split_by_keeps_together_stay_in_one_fold(split: str):
+    table = rows()
+    pairs = np.arange(300) // 2  # neighbours belong together, whatever their teams
+    pairs[[0, 1]] = pairs[[2, 3]] = 0
+    table = replace(table, group=pairs.astype(np.uint64), frame=table.frame.assign(team=np.arange(300) // 10 % 6 * 1.0))
+    folds = make_folds(table, Tuning(split=split, folds=3, group="team" if split == "group" else None), 0)
+    held = []
+    for X, _, X_held, _ in folds:
+        assert not set(X["id"] // 2) & set(X_held["id"] // 2)
+        assert not {0.0, 1.0, 2.0, 3.0} & set(X["id"]) or not {0.0, 1.0, 2.0, 3.0} & set(X_held["id"])
+        if split == "group":
+            assert not set(X["team"]) & set(X_held["team"])
+        held += list(X_held["id"])
+    assert sorted(held) == list(range(100))
+
+
+def test_groups_that_hang_together_by_way_of_others_are_one():
+    table = replace(rows(), group=np.zeros(300, dtype=np.uint64))
+    with pytest.raises(RefitError, match=r"tuning.folds: 3 folds, and 'team' has 1 values that split.by does not join"):
+        make_folds(table, Tuning(split="group", group="team", folds=3), 0)
+    with pytest.raises(RefitError, match=r"split.by: 3 folds, and the training rows have 1 groups"):
+        make_folds(table, Tuning(split="kfold", folds=3), 0)
+
+
+def test_folds_of_auto_keep_groups_together():
+    rng = np.random.default_rng(0)
+    group, y = rng.integers(0, 40, 400), rng.integers(0, 2, 400).astype(float)
+    found = cross(pd.DataFrame({"x": y}), y, "binary", 4, 2, 0, group)
+    assert found.repeats == 2
+    assert sorted(np.concatenate(found.held[:4]).tolist()) == list(range(400))
+    for held in found.held:
+        inside = np.isin(np.arange(400), held)
+        assert not set(group[inside]) & set(group[~inside])
+    with pytest.raises(RefitError, match=r"split\.by: 50 folds, and the training rows have 40 groups"):
+        cross(pd.DataFrame({"x": y}), y, "binary", 50, 1, 0, group)
