@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.errors import RefitError
-from tasks.files import read_json, sha256, write_json
+from tasks.files import read_json, replacing, sha256, write_json
 from tasks.params import Params, parse_moment
 from tasks.registry.history import Decision, History, Overtaken, reigning, reigns, rolled_back
 from tasks.registry.tracking import Registered, Registry, Result, tracking_uri
@@ -101,34 +101,42 @@ def write_champion(root: Path, model: str) -> str | None:
     folder = root / CHAMPION
     if champion is not None and digest == champion.package_sha256:
         return champion.champion
-    state = next(
-        (d.evidence.get("state") for d in reversed(past) if d.package_sha256 != digest and "state" in d.evidence), None
-    )
+    # What this very package came to against this champion is not part of what it is judged by.
+    now = champion.champion if champion is not None else None
+    others = [d for d in past if not (d.package_sha256 == digest and d.champion == now)]
+    state = next((d.evidence["state"] for d in reversed(others) if "state" in d.evidence), None)
     if state is None:
         (folder / "promotion.json").unlink(missing_ok=True)
     else:
         _write_if_new(folder / "promotion.json", state)
+    counted = history.counted(model)
+    _write_counted(folder / "counted", {d.number: counted[d.number] for d in others if d.number in counted})
     about, copy = folder / "champion.json", folder / "package"
     if champion is None:
         about.unlink(missing_ok=True)
         shutil.rmtree(copy, ignore_errors=True)
         return None
-    held = about.exists() and read_json(about).get("package_sha256") == champion.package_sha256
-    if not (held and _whole(copy, champion.package_sha256)):
+    held = read_json(about) if about.exists() else {}
+    of = {"version": champion.champion, "package_sha256": champion.package_sha256, "since": champion.number}
+    if {**held, **of} != held or not _whole(copy, champion.package_sha256):
         about.unlink(missing_ok=True)
         registry = Registry(root)
         registered = registry.version(model, str(champion.champion))
         registry.fetch(registered, copy)
-        write_json(
-            about,
-            {
-                "version": registered.version,
-                "name": model,
-                "run_id": registered.run_id,
-                "package_sha256": registered.package_sha256,
-            },
-        )
+        write_json(about, {**of, "name": model, "run_id": registered.run_id})
     return champion.champion
+
+
+def _write_counted(folder: Path, counted: dict[int, bytes]) -> None:
+    """One file for each look that counted rows, named by its decision's number."""
+    names = {f"{number:06d}.parquet": stored for number, stored in counted.items()}
+    for path in folder.glob("*.parquet"):
+        if path.name not in names or path.read_bytes() != names[path.name]:
+            path.unlink()
+    for name, stored in names.items():
+        if not (folder / name).exists():
+            with replacing(folder / name) as beside:
+                beside.write_bytes(stored)
 
 
 def _whole(folder: Path, digest: str) -> bool:
@@ -285,7 +293,8 @@ def decide(root: Path, registered: Registered, by: str = "refit run", answer: An
     about = root / CHAMPION / "champion.json"
     if promote:
         compared_with = read_json(about)["version"] if about.exists() else None
-    made = history.record(decision, expected=compared_with)
+    counted = root / VERDICT / "counted.parquet"
+    made = history.record(decision, compared_with, counted.read_bytes() if counted.exists() else None)
     champion_now = history.champion(registered.model)
     now = champion_now.champion if champion_now else None
     Registry(root).follow(registered.model, now, registered.version)

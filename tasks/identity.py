@@ -105,7 +105,7 @@ def _values(column: pd.Series) -> np.ndarray:
         bits = (column.to_numpy(np.float64, na_value=np.nan) + 0.0).view(np.uint64)  # -0.0 is 0.0
     else:
         codes, levels = pd.factorize(column)
-        known = np.array([_number(str(level)) for level in levels] or [0], dtype=np.uint64)
+        known = np.array([_number(str(level)) for level in levels] or [_MISSING], dtype=np.uint64)
         bits = known[codes]
     return np.where(missing, _MISSING, bits)
 

@@ -16,6 +16,8 @@ import pandas as pd
 
 from tasks.bundle.few import FewRows
 from tasks.bundle.manifest import read_manifest
+from tasks.bundle.seen import FILE as SEEN
+from tasks.bundle.seen import Seen
 from tasks.engine import Plan
 from tasks.errors import RefitError, some
 from tasks.families import load_model
@@ -87,6 +89,12 @@ class Bundle:
     def schema(self) -> dict[str, Any]:
         """The typed input of one row: ``{"table", "fields": [{"name", "kind", "nullable", ...}]}``."""
         return read_json(self.path / "schema.json")
+
+    @cached_property
+    def seen(self) -> Seen | None:
+        """The rows that the model was fitted, tuned, calibrated or chosen on; None in packages that do not say."""
+        path = self.path / SEEN
+        return Seen.read(path) if path.is_file() else None
 
     # Batch ---------------------------------------------------------------------------------------
     def compute(self, rows: pd.DataFrame, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from tasks.bundle import Bundle
 from tasks.errors import RefitError, some
+
+
+class Incomparable(RefitError):
+    """The two models cannot be compared on these rows; the champion stays, and the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,17 @@ class Pair:
     @property
     def n(self) -> int:
         return len(self.y)
+
+    def take(self, chosen: np.ndarray) -> Pair:
+        """Some of the rows, by mask or position."""
+        return replace(
+            self,
+            y=self.y[chosen],
+            challenger=self.challenger[chosen],
+            champion=self.champion[chosen],
+            time=self.time.iloc[np.flatnonzero(chosen) if chosen.dtype == bool else chosen],
+            clusters={name: labels[chosen] for name, labels in self.clusters.items()},
+        )
 
 
 def checked(scores: np.ndarray, n: int, whose: str) -> np.ndarray:
@@ -62,38 +78,136 @@ def labels(target: np.ndarray, kind: str, classes: tuple[str, ...]) -> np.ndarra
 
 
 def champion_scores(champion: Bundle, challenger: Bundle, features: pd.DataFrame, rows: pd.DataFrame,
-                    tables: dict[str, pd.DataFrame]) -> np.ndarray:  # fmt: skip
-    """The champion's scores of ``rows`` in the challenger's classes.
+                    tables: dict[str, pd.DataFrame]) -> tuple[np.ndarray, pd.DataFrame]:  # fmt: skip
+    """The champion's scores of ``rows``, in its own classes, and its features.
 
     Its features are its own plan's; where both plans are the same, ``features`` are used again.
+
+    Raises
+    ------
+    Incomparable
+        If the kinds of problem differ, or the features cannot be computed.
     """
     if champion.kind != challenger.kind:
-        raise RefitError(
-            f"problem.kind: the champion predicts a {champion.kind} target, this run a {challenger.kind} one. "
-            "They cannot be compared; give the new problem another problem.name."
+        raise Incomparable(
+            f"the champion predicts a {champion.kind} target, this run a {challenger.kind} one. "
+            "Give the new problem another problem.name."
         )
     if champion.plan.hash != challenger.plan.hash:
         try:
             features = champion.compute(rows, tables)
         except (RefitError, KeyError, ValueError, TypeError) as error:
-            raise RefitError(
-                f"data/champion: the champion's features cannot be computed from these tables ({_said(error)}). "
+            raise Incomparable(
+                f"the champion's features cannot be computed from these tables ({_said(error)}). "
                 "Keep the columns that it needs, or give the changed problem another problem.name."
             ) from error
-    scores = champion.predict(features)
-    if champion.kind == "regression" or champion.classes == challenger.classes:
-        return scores
-    if not set(champion.classes) & set(challenger.classes):
-        raise RefitError(
-            f"problem.target: the champion knows the classes {some(champion.classes)}, the data has "
-            f"{some(challenger.classes)}. Give the new problem another problem.name."
+    return champion.predict(features), features
+
+
+@dataclass(frozen=True)
+class Aligned:
+    """Both models' scores in the same classes, ``keep`` (n,) the rows that both can answer, and the champion's threshold."""
+
+    y: np.ndarray
+    challenger: np.ndarray
+    champion: np.ndarray
+    threshold: float
+    keep: np.ndarray
+    warnings: list[str]
+
+
+def align(y: np.ndarray, mine: np.ndarray, theirs: np.ndarray, challenger: tuple[str, ...], champion: tuple[str, ...],
+          threshold: float) -> Aligned:  # fmt: skip
+    """Scores, truth and threshold so that they speak of the same classes.
+
+    Two classes in the other order are turned round, the champion's threshold with them. Several classes of which one side
+    does not know all: rows of the classes that both know are judged, by the scores among these.
+
+    Parameters
+    ----------
+    y : (n,) class indices of the challenger. mine, theirs : (n, k) scores in the order of ``challenger``, ``champion``.
+    threshold : of the champion's second class, where there are two.
+
+    Raises
+    ------
+    Incomparable
+        If a class was renamed, or may have been: each side knows one that the other does not.
+    """
+    whole = np.ones(len(y), dtype=bool)
+    if challenger == champion:
+        return Aligned(y, mine, theirs, threshold, whole, [])
+    appeared, gone = [c for c in challenger if c not in champion], [c for c in champion if c not in challenger]
+    if (appeared and gone) or (len(champion) == 2 and len(challenger) == 2 and appeared):
+        raise Incomparable(
+            f"the champion knows the classes {some(champion)}, the data has {some(challenger)}: classes were renamed, or it "
+            "is another problem. Write the old names in the data, or give the new problem another problem.name."
         )
-    # A class that the champion does not know gets no probability from it: on such rows it is wrong.
-    aligned = np.zeros((len(scores), len(challenger.classes)))
-    for k, name in enumerate(champion.classes):
-        if name in challenger.classes:
-            aligned[:, challenger.classes.index(name)] = scores[:, k]
-    return aligned
+    order = [champion.index(c) for c in challenger if c in champion]
+    if not appeared and not gone:
+        if len(challenger) > 2:
+            return Aligned(y, mine, theirs[:, order], threshold, whole, [])
+        # Our alarm is where it raises none: from the smallest of those scores on, as 1 - threshold may round otherwise.
+        alarms = theirs[theirs[:, 1] < threshold, 0]
+        turned = float(alarms.min()) if len(alarms) else 2.0
+        told = f"The positive class is {challenger[1]!r} now, and was {champion[1]!r} for the champion; its answers are turned round."
+        return Aligned(y, mine, theirs[:, order], turned, whole, [told])
+    common = [c for c in challenger if c in champion]
+    if len(common) < 2:
+        raise Incomparable(
+            f"the champion knows the classes {some(champion)}, the data has {some(challenger)}: with one class in common "
+            "nothing tells the models apart. Give the new problem another problem.name."
+        )
+    own = [challenger.index(c) for c in common]
+    keep = np.isin(y, own)
+    index = np.full(len(challenger), -1)
+    index[own] = np.arange(len(own))
+    left = int((~keep).sum())
+    told = (
+        f"The champion does not know the class {some(appeared)}: {left:,} rows of it are left out, and both models are judged on "
+        f"the classes that both know." if appeared
+        else f"The class {some(gone)}, which the champion knows, is not in the data; both models are judged on the other classes."
+    )  # fmt: skip
+    return Aligned(
+        index[y.astype(np.int64)].astype(float), _among(mine[:, own]), _among(theirs[:, order]), threshold, keep, [told]
+    )
+
+
+def _among(scores: np.ndarray) -> np.ndarray:
+    """Probabilities given that it is one of these classes; even where none of them got any."""
+    total = scores.sum(axis=1, keepdims=True)
+    return np.where(total > 0, scores / np.where(total > 0, total, 1), 1 / scores.shape[1])
+
+
+KNOWN = 0.5  # of the levels that a champion should know, a smaller share is no longer the column that it was fitted on
+
+
+def unknown_levels(features: pd.DataFrame, reference: pd.DataFrame) -> list[dict[str, Any]]:
+    """Categorical features of the champion whose levels in these rows are mostly new to it, as by another spelling.
+
+    How many rows of new levels are ordinary is told by its own sample of training rows: the share of levels that stand
+    there once (Good, 1953).
+
+    Parameters
+    ----------
+    features : the compared rows' categorical features, as the champion computes them. reference : its training rows'.
+    """
+    out = []
+    for name in features.columns:
+        now, then = features[name].dropna(), reference[name].dropna()
+        if now.empty or then.empty:
+            continue
+        counts = then.value_counts()
+        expected = 1 - float((counts == 1).sum()) / len(then)
+        known = now.isin(counts.index)
+        if float(known.mean()) < KNOWN * expected:
+            fresh = [str(v) for v in now[~known].value_counts().index[:3]]
+            usual = [str(v) for v in counts.index[:3]]
+            out.append({
+                "column": name, "known": float(known.mean()),
+                "said": f"the champion knows {known.mean():.0%} of the values of {name!r} in these rows: they are {some(fresh)}, "
+                f"and it was fitted on {some(usual)}",
+            })  # fmt: skip
+    return out
 
 
 def _said(error: BaseException) -> str:

@@ -26,6 +26,28 @@ def same_model(n: int, about: dict[str, Any], state: dict[str, Any]) -> dict[str
     }
 
 
+def refused(why: str, n: int, about: dict[str, Any], state: dict[str, Any]) -> dict[str, Any]:
+    """The two models cannot be compared: no score was looked at, and the champion stays."""
+    return {
+        **same_model(n, about, state),
+        "verdict": "inconclusive",
+        "sentence": f"Keep the champion: the two cannot be compared, since {why}",
+        "rule": "no comparison",
+    }
+
+
+def hold(out: dict[str, Any], reasons: list[str], remedy: str) -> dict[str, Any]:
+    """A verdict that does not promote by itself, for ``reasons``; without any, or where nothing is promoted, as it was."""
+    if not reasons:
+        return out
+    out = {**out, "warnings": [*out["warnings"], *(f"{reason[:1].upper()}{reason[1:]}." for reason in reasons)]}
+    if out["verdict"] != "promote":
+        return out
+    state = {**out["state"], "promoted": [k for k in out["state"]["promoted"] if k != out["evidence"].get("look")]}
+    sentence = f"Not promoted by itself: {reasons[0]}. {remedy}. Otherwise: {out['sentence']}"
+    return {**out, "verdict": "inconclusive", "sentence": sentence, "state": state}
+
+
 def first(found: dict[str, Any], n: int, metric: str, alpha: float, guards: list[dict[str, Any]],
           about: dict[str, Any], state: dict[str, Any]) -> dict[str, Any]:  # fmt: skip
     """No champion yet: promote if better than no model, and not by luck."""
@@ -62,8 +84,8 @@ def first(found: dict[str, Any], n: int, metric: str, alpha: float, guards: list
 
 
 def compared(evidence: Evidence, decision: Decision, promotion: Promotion, guards: list[dict[str, Any]], n: int,
-             about: dict[str, Any]) -> dict[str, Any]:  # fmt: skip
-    """Challenger against champion."""
+             about: dict[str, Any], decisive: bool, rows: dict[str, int]) -> dict[str, Any]:  # fmt: skip
+    """Challenger against champion; ``decisive``: the rows did not help to choose the champion."""
     failed = [g for g in guards if not g["passed"]]
     worse = evidence.look.p_worse <= promotion.alpha / 2
     said = _said(evidence, n)
@@ -74,7 +96,7 @@ def compared(evidence: Evidence, decision: Decision, promotion: Promotion, guard
     elif decision.promote:
         verdict = "keep"
         sentence = f"Keep the champion: {said}, but the guardrail {failed[0]['name']} fails: {failed[0]['said']}."
-    elif worse and promotion.rule == "superiority":
+    elif worse and decisive and promotion.rule == "superiority":
         verdict, sentence = "keep", f"Keep the champion: {said}."
     else:
         verdict = "inconclusive"
@@ -101,6 +123,7 @@ def compared(evidence: Evidence, decision: Decision, promotion: Promotion, guard
             "level": decision.level,
             "log_e_value": decision.log_e,
             "confidence": evidence.numbers["level"],
+            "rows": rows,
         },
         "why": why,
         "warnings": evidence.warnings,

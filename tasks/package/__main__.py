@@ -13,9 +13,11 @@ from typing import Any
 from tasks import files, params
 from tasks.bundle import Bundle
 from tasks.bundle.manifest import write_manifest
+from tasks.bundle.seen import FILE as SEEN
 from tasks.engine import Plan
 from tasks.errors import RefitError
-from tasks.package.contents import about_of, reference
+from tasks.identity import Rule
+from tasks.package.contents import about_of, reference, seen_rows
 from tasks.package.golden import choose, earliest, golden
 from tasks.package.history import identity_columns, keep, needs, row_columns
 from tasks.package.receipt import receipt
@@ -35,8 +37,11 @@ def main() -> None:
     asked = schema(given, row_columns(plan), identity_columns(plan))
     chosen = choose(features, given.seed)
     validated = DATA / "validated"
-    rows = files.read_table(validated / f"{given.problem.table}.parquet", [f["name"] for f in asked["fields"]])
-    rows = rows.iloc[features["__row__"].to_numpy()[chosen]].reset_index(drop=True)
+    fields, rule = [f["name"] for f in asked["fields"]], Rule.of(given)
+    whole = files.read_table(
+        validated / f"{given.problem.table}.parquet", list(dict.fromkeys([*fields, *rule.columns]))
+    )
+    rows = whole[fields].iloc[features["__row__"].to_numpy()[chosen]].reset_index(drop=True)
     about = about_of(given, choice, summary)
 
     with files.replacing_dir(DATA / "package") as folder:
@@ -54,6 +59,7 @@ def main() -> None:
             kept = keep(table, plan, name, need, since)
             files.write_table(folder / "history" / f"{name}.parquet", kept)
             stage.log(f"history of {name}: {len(kept):,} of {len(table):,} rows, {len(kept.columns)} columns")
+        seen_rows(whole, features, rule).write(folder / SEEN)
         as_of = files.read_json(validated / "summary.json").get("as_of")
         files.write_json(folder / "receipt.json", receipt(DATA, given, as_of))
 

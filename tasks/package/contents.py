@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 
 from tasks.bundle import Bundle
+from tasks.bundle.seen import Seen
+from tasks.identity import Rule, identify
 from tasks.params import Params
 
 REFERENCE_ROWS = 20_000
@@ -23,6 +25,12 @@ def reference(bundle: Bundle, features: pd.DataFrame, seed: int) -> pd.DataFrame
     names = ["score"] if scores.ndim == 1 else [f"score_{i}" for i in range(scores.shape[1])]
     told = pd.DataFrame(scores.reshape(len(sample), -1), columns=names)
     return pd.concat([sample[[f.name for f in bundle.plan.features]], told], axis=1)
+
+
+def seen_rows(rows: pd.DataFrame, features: pd.DataFrame, rule: Rule) -> Seen:
+    """The record of the training and validation rows; ``rows`` is the problem's whole table, one row a feature row."""
+    seen = features["__split__"].isin(["train", "valid"]).to_numpy()
+    return Seen.of(identify(rows, rule), seen, features["__time__"], rule)
 
 
 def about_of(given: Params, choice: dict[str, Any], summary: dict[str, Any]) -> dict[str, Any]:

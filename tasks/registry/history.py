@@ -1,6 +1,6 @@
 """The append-only history of decisions: the one source of truth about which version is champion.
 
-One row a decision in one table. The champion is what the last row says, so there is never none or two: a crash
+One row a decision in one table, and beside it the rows that its look counted. The champion is what the last row says, so there is never none or two: a crash
 leaves the row written or not. A decision names the champion it expects to replace; the row's number is the primary
 key, so of several deciders at once the database lets exactly one in. MLflow's aliases follow (see
 :mod:`tasks.registry.tracking`) and are put right by the next reader after a crash in between.
@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -83,10 +84,20 @@ class History:
         past = [d for d in self.decisions(model) if at is None or datetime.fromisoformat(d.at) <= at]
         return reigning(past)
 
-    def record(self, decision: Decision, expected: str | None) -> Decision:
+    def counted(self, model: str) -> dict[int, bytes]:
+        """What each decision's look counted (:mod:`tasks.bundle.seen`), by the decision's number; others are left out."""
+        from sqlalchemy import text
+
+        if self._missing:
+            return {}
+        with self._connection() as connection:
+            found = connection.execute(text("SELECT number, counted FROM looks WHERE model = :model"), {"model": model})
+            return {int(number): bytes(stored) for number, stored in found}
+
+    def record(self, decision: Decision, expected: str | None, counted: bytes | None = None) -> Decision:
         """Append a decision if the champion is still ``expected``; of several callers at once, one succeeds.
 
-        Returns the row as written, or as it was written before under the same key.
+        ``counted`` names the rows that the look behind it counted, and is kept beside it. Returns the row as written, or as it was written before under the same key.
 
         Raises
         ------
@@ -117,6 +128,9 @@ class History:
                 columns = ", ".join(_RENAMED.get(name, name) for name in values)
                 marks = ", ".join(f":{name}" for name in values)
                 connection.execute(text(f"INSERT INTO decisions ({columns}) VALUES ({marks})"), values)
+                if counted is not None:
+                    look = {"model": row.model, "number": row.number, "counted": counted}
+                    connection.execute(text("INSERT INTO looks VALUES (:model, :number, :counted)"), look)
                 return row
         except IntegrityError:
             raise _overtaken(decision, expected, self.decisions(decision.model)) from None
@@ -221,16 +235,20 @@ _TABLE = """CREATE TABLE IF NOT EXISTS decisions (
     package_sha256 VARCHAR(64) NOT NULL, reason TEXT NOT NULL, decided_by VARCHAR(200) NOT NULL,
     occasion VARCHAR(200) NOT NULL, evidence TEXT NOT NULL,
     PRIMARY KEY (model, number), UNIQUE (model, occasion))"""
+_LOOKS = """CREATE TABLE IF NOT EXISTS looks (
+    model VARCHAR(200) NOT NULL, number INTEGER NOT NULL, counted {blob} NOT NULL, PRIMARY KEY (model, number))"""
 _RENAMED = {"at": "decided_at", "by": "decided_by", "key": "occasion"}  # words that SQL keeps for itself
 
 
 def _create(connection: Connection) -> None:
-    """Make the table; on SQLite, triggers refuse that a row is ever changed or removed."""
+    """Make the tables; on SQLite, triggers refuse that a row is ever changed or removed."""
     connection.exec_driver_sql(_TABLE)
+    connection.exec_driver_sql(_LOOKS.format(blob="BYTEA" if connection.dialect.name == "postgresql" else "BLOB"))
     if connection.dialect.name == "sqlite":
-        for verb in ("UPDATE", "DELETE"):
+        for verb, table in product(("UPDATE", "DELETE"), ("decisions", "looks")):
+            name = f"no_{verb.lower()}" + ("" if table == "decisions" else f"_{table}")
             connection.exec_driver_sql(
-                f"CREATE TRIGGER IF NOT EXISTS no_{verb.lower()} BEFORE {verb} ON decisions "
+                f"CREATE TRIGGER IF NOT EXISTS {name} BEFORE {verb} ON {table} "
                 "BEGIN SELECT RAISE(ABORT, 'the history is append-only'); END"
             )
 
