@@ -102,8 +102,8 @@ def write_champion(root: Path, model: str) -> str | None:
     if champion is not None and digest == champion.package_sha256:
         return champion.champion
     # What this very package came to against this champion is not part of what it is judged by.
-    now = champion.champion if champion is not None else None
-    others = [d for d in past if not (d.package_sha256 == digest and d.champion == now)]
+    since = champion.number if champion is not None else 0
+    others = [d for d in past if d.package_sha256 != digest or d.number <= since]
     state = next((d.evidence["state"] for d in reversed(others) if "state" in d.evidence), None)
     if state is None:
         (folder / "promotion.json").unlink(missing_ok=True)

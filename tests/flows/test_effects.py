@@ -47,6 +47,39 @@ def aliases(root: Path) -> dict[str, str]:
     return {k: str(v) for k, v in Registry(root).client.get_registered_model(MODEL).aliases.items()}
 
 
+def test_counted_rows_travel_with_the_history(project: Path) -> None:
+    """The next run finds what every earlier look counted, but not what its own package came to against this champion."""
+    verdict, counted = project / "data" / "verdict", project / "data" / "champion" / "counted"
+
+    def look(version: int, said: str, rows: bytes) -> None:
+        registered = put(project, version, said, state={"looks": version})
+        effects.write_champion(project, MODEL)
+        (verdict / "counted.parquet").write_bytes(rows)
+        effects.decide(project, registered)
+
+    def held() -> dict[str, bytes]:
+        effects.write_champion(project, MODEL)
+        return {path.name: path.read_bytes() for path in counted.glob("*.parquet")}
+
+    look(1, "promote", b"one")
+    look(2, "keep", b"two")
+    assert read_json(project / "data" / "champion" / "champion.json")["since"] == 1
+    assert held() == {"000001.parquet": b"one"}  # package 2 is here still: its own look is not held against it
+    put(project, 3, "keep")
+    assert held() == {"000001.parquet": b"one", "000002.parquet": b"two"}
+    effects.promote(project, MODEL, "2", "by hand", None)
+    put(project, 3, "keep")
+    held()
+    assert read_json(project / "data" / "champion" / "champion.json")["since"] == 3
+    effects.rollback(project, MODEL, None, "back")
+    put(project, 2, "keep")  # champion 1 reigns anew: what was counted before is not fresh, nor is it new
+    assert held() == {"000001.parquet": b"one", "000002.parquet": b"two"}
+    assert read_json(project / "data" / "champion" / "champion.json")["since"] == 4
+    (counted / "000009.parquet").write_bytes(b"of another history")
+    (counted / "000001.parquet").write_bytes(b"damaged")
+    assert held() == {"000001.parquet": b"one", "000002.parquet": b"two"}
+
+
 def test_the_first_model_then_a_better_one_then_back(project: Path) -> None:
     assert effects.write_champion(project, MODEL) is None
     first = effects.decide(project, put(project, 1, "promote", state={"looks": 1}))

@@ -50,6 +50,21 @@ def test_the_same_occasion_is_recorded_once(tmp_path: Path) -> None:
     assert len(history.decisions("toy")) == 1
 
 
+def test_what_a_look_counted_stays_beside_its_decision(tmp_path: Path) -> None:
+    history = History(tmp_path)
+    assert history.counted("toy") == {}
+    history.record(decision("1"), None, b"rows of look 1")
+    history.record(decision("2", "keep", champion="1"), "1")
+    history.record(decision("3", "keep", champion="1"), "1", b"\x00\xff")
+    history.record(decision("3", "keep", champion="1"), "1", b"never written: the same occasion")
+    with pytest.raises(Overtaken):
+        history.record(decision("4"), "9", b"never written: overtaken")
+    assert history.counted("toy") == {1: b"rows of look 1", 3: b"\x00\xff"}
+    assert history.counted("another model") == {}
+    with sqlite3.connect(tmp_path / ".refit" / "history.db") as raw, pytest.raises(sqlite3.Error, match="append-only"):
+        raw.execute("DELETE FROM looks")
+
+
 def test_who_expects_another_champion_is_overtaken(tmp_path: Path) -> None:
     history = History(tmp_path)
     history.record(decision("1"), expected=None)
