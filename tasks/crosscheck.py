@@ -106,6 +106,10 @@ def _problem(wrong: _Mistakes, params: Params, table: Table) -> None:
     for column in params.promotion.cluster:
         if column != "day" or params.problem.prediction_time is None:  # day: of the prediction time
             wrong.column("promotion.cluster", column, table)
+    if params.promotion.metric:
+        from tasks.params import METRICS
+
+        wrong.known("promotion.metric", params.promotion.metric, METRICS[problem.kind])
     for column in params.promotion.guardrails.slices:
         wrong.column("promotion.guardrails.slices", column, table)
 

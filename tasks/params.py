@@ -417,9 +417,12 @@ class Guardrails(_Strict):
 
 
 class Promotion(_Strict):
+    metric: str = Field(default="", description="the metric that decides; the problem's own where unset")
     rule: Literal["superiority", "non_inferiority"] = "superiority"
     alpha: float = Field(default=0.05, gt=0, lt=0.5)
-    margin: float = Field(default=0.0, ge=0, lt=1, description="non_inferiority: how much worse is still acceptable")
+    margin: float = Field(
+        default=0.0, ge=0, lt=1, description="non_inferiority: how much worse is still acceptable, in the metric's unit"
+    )
     control: Literal["anytime", "each_run"] = "anytime"
     evidence: Literal["challenger", "line"] = Field(
         default="challenger",

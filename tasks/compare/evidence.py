@@ -7,26 +7,33 @@ from typing import Any
 
 import numpy as np
 
-from tasks.compare.policy import Gains, Look
-from tasks.compare.scores import Pair, losses, right
-from tasks.errors import RefitError
-from tasks.metrics import measurer
+from tasks.compare.policy import NOTHING, Look, Part
+from tasks.compare.scores import Pair, right
+from tasks.errors import RefitError, some
+from tasks.metrics import called, higher_is_better, measurer
 from tasks.paired import (
+    Contrast,
     Table,
     clustered_mcnemar,
+    contrast,
     delong,
     diebold_mariano,
     difference_interval,
+    judged_classes,
     margin_z,
     mcnemar,
     paired_bootstrap,
+    row_losses,
     rows_needed,
     rows_needed_for_mean,
+    sums,
     wilcoxon,
 )
 from tasks.params import Promotion
 
 MATTERS = 1.2  # a variance so many times that of independent rows is worth a warning
+FEWEST = {"rows": 10, "clusters": 5, "class": 5}  # new rows below that are not judged
+SHARES, STEPS = (0.01, 0.02, 0.05), (0.005, 0.01, 0.02)  # differences for which the rows needed are told
 
 
 @dataclass(frozen=True)
@@ -39,154 +46,232 @@ class Evidence:
     warnings: list[str]
 
 
+@dataclass(frozen=True)
+class Side:
+    """What decides: the metric, both models' decisions (where it goes by them), and how they were taken, in words.
+
+    ``coin``: the metric differs exactly as the discordant rows do, so that McNemar's test decides.
+    """
+
+    metric: str
+    said: tuple[np.ndarray, np.ndarray] | None
+    equal: bool
+    how: str | None
+    coin: bool
+
+
 def gather(pair: Pair, promotion: Promotion, metric: str, new: np.ndarray, seed: int) -> Evidence:
-    """Compare two models on the rows of ``pair``; ``new`` (n,) marks rows that no earlier look has counted."""
-    if pair.kind == "regression":
-        return _regression(pair, promotion, metric, new, seed)
-    return _classification(pair, promotion, metric, new, seed)
+    """Compare two models on the rows of ``pair``; ``new`` (n,) marks rows that no earlier look has counted.
 
+    ``promotion.metric`` decides, or the problem's ``metric`` where that is unset.
 
-def _classification(pair: Pair, promotion: Promotion, metric: str, new: np.ndarray, seed: int) -> Evidence:
-    from scipy.stats import norm
-
-    one, two, how = right(pair)
-    table = Table.of(one, two)
-    gains = one - two
-    plain = mcnemar(table)
-    tests: dict[str, Any] = {"mcnemar": {"name": "McNemar", **plain.to_dict()}}
-    for variant in ("mid_p", "asymptotic"):
-        other = mcnemar(table, variant)
-        tests[f"mcnemar_{variant}"] = {
-            "name": f"McNemar, {variant.replace('_', '-')}",
-            "statistic": other.statistic,
-            "p": other.p,
-        }
+    Raises
+    ------
+    RefitError
+        If the metric has no meaning on these rows.
+    """
+    side = deciding(pair, promotion, metric)
+    check_defined(pair.kind, pair.y, side.metric)
+    whole = _contrast(pair, side, promotion.margin, np.ones(pair.n, dtype=bool))
     warnings: list[str] = []
-    name, inflation = _clusters(tests, pair, one, two, promotion, warnings)
-    margin = promotion.margin
-    if name is not None:
-        z = _z(_sums(gains + margin, pair.clusters[name]))
-        worse_z = -_z(_sums(gains, pair.clusters[name]))
-        two_sided = tests["mcnemar_clustered"]["p"]
-        p_better, p_worse = float(norm.sf(z)), float(norm.sf(worse_z))
-    else:
-        two_sided = plain.p
-        p_better = plain.p_better if margin == 0 else float(norm.sf(margin_z(table, margin)))
-        p_worse = mcnemar(Table(table.both, table.c, table.b, table.neither)).p_better
-    if margin:
-        tests["margin"] = {
-            "name": f"Non-inferiority, margin {margin:g}",
-            "statistic": float(norm.isf(p_better)) if 0 < p_better < 1 else None,
-            "p": p_better,
-        }
-    if pair.kind == "binary":
-        found = delong(pair.y, pair.challenger[:, 1], pair.champion[:, 1])
-        tests["delong"] = {"name": "DeLong (ROC AUC)", "statistic": found.z, **found.to_dict()}
-    tests[f"bootstrap_{metric}"] = _bootstrap(pair, metric, seed, name)
-    low, high = difference_interval(table)
-    if name is not None:
-        spread = _sums(gains - gains.mean(), pair.clusters[name])
-        half = 1.959963984540054 * float(np.sqrt((spread**2).sum())) / pair.n
-        low, high = table.difference - half, table.difference + half
-    discordant = table.discordant / table.n
-    numbers = {
-        "judged": how,
-        "accuracy": {"challenger": float(one.mean()), "champion": float(two.mean())},
-        "difference": table.difference,
-        "interval": [low, high],
-        "level": 0.95,
-        "table": {
-            "both_right": table.both,
-            "challenger_alone": table.b,
-            "champion_alone": table.c,
-            "both_wrong": table.neither,
-        },
-        "as_served": _served(pair),
-        "rows_needed": {
-            f"{d:g}": rows_needed(d, max(discordant, d), promotion.alpha, inflation=inflation)
-            for d in (0.005, 0.01, 0.02)
-        },
-    }
+    name, inflation = worst_cluster(pair, whole.spread, promotion, warnings)
+    labels = pair.clusters[name] if name is not None else None
+    tests: dict[str, Any] = {}
+    part, decided_by = _part(pair, side, promotion, whole, labels, np.ones(pair.n, dtype=bool), tests)
+    tests |= _beside(pair, side, promotion, seed, name)
+    kind = "rows" if labels is None else "clusters"
     look = Look(
-        p_better, p_worse, two_sided, table.difference,
-        _gains(gains, margin, pair, name, None), _gains(gains[new], margin, pair, name, new),
-    )  # fmt: skip
+        f"{side.metric}, margin {promotion.margin:g}, {kind}",
+        float(whole.tested.mean()),
+        part,
+        _new_part(pair, side, promotion, labels, new),
+    )
+    numbers = {"metric": side.metric, "decided_by": decided_by, **_values(pair, side, whole, labels)}
+    if pair.kind != "regression":
+        numbers |= _decisions(pair)
+    else:
+        one, two = (row_losses(side.metric, pair.y, s) for s in (pair.challenger, pair.champion))
+        numbers["better_rows"] = float((one < two).mean())
+    numbers["rows_needed"] = _rows_needed(pair, side, whole, promotion.alpha, inflation)
+    if side.metric == "roc_auc_ovr":
+        warnings += _classes_left_out(pair)
     return Evidence(look, tests, numbers, warnings)
 
 
-def _regression(pair: Pair, promotion: Promotion, metric: str, new: np.ndarray, seed: int) -> Evidence:
-    """Losses instead of right and wrong; a margin is a share of the champion's mean loss."""
+def deciding(pair: Pair, promotion: Promotion, metric: str) -> Side:
+    """What decides, and by which decisions it is judged."""
+    metric = promotion.metric or metric
+    if metric not in ("accuracy", "f1", "f1_macro"):
+        return Side(metric, None, False, None, False)
+    said, how = _said(pair)
+    equal = pair.kind == "binary" and pair.thresholds != (0.5, 0.5)
+    coin = metric == "accuracy" or (metric == "f1" and equal and promotion.margin == 0)
+    return Side(metric, said, equal, how, coin)
+
+
+def check_defined(kind: str, y: np.ndarray, metric: str) -> None:
+    """Refuse a metric that has no meaning on these rows."""
+    if metric == "mape" and (y == 0).any():
+        raise RefitError(
+            f"promotion.metric: mape divides by the truth, which is 0 in {int((y == 0).sum()):,} of the {len(y):,} "
+            "compared rows; no verdict. Let mae or rmse decide."
+        )
+    if metric == "r2" and np.ptp(y) == 0:
+        raise RefitError(
+            "promotion.metric: r2 has no meaning where all compared rows have the same truth; no verdict. "
+            "Let mae or rmse decide, or make split.test larger."
+        )
+    if kind == "binary" and metric in ("roc_auc", "average_precision") and not 2 <= y.sum() <= len(y) - 2:
+        raise RefitError(
+            f"promotion.metric: {metric} needs at least two rows of each class, found {int(y.sum())} positive and "
+            f"{int(len(y) - y.sum())} negative; no verdict. Make split.test larger."
+        )
+    if metric == "roc_auc_ovr" and not judged_classes(y, int(y.max()) + 1):
+        raise RefitError(
+            "promotion.metric: roc_auc_ovr needs a class with two rows, and two rows of others; no verdict. "
+            "Make split.test larger."
+        )
+
+
+def _said(pair: Pair) -> tuple[tuple[np.ndarray, np.ndarray], str]:
+    """Both models' decisions as class indexes, as :func:`tasks.compare.scores.right` takes them."""
+    if pair.kind == "multiclass":
+        one, two = (s.argmax(axis=1).astype(float) for s in (pair.challenger, pair.champion))
+        return (one, two), "the most probable class"
+    mine, theirs, how = right(pair)
+    return (np.where(mine == 1, pair.y, 1 - pair.y), np.where(theirs == 1, pair.y, 1 - pair.y)), how
+
+
+def _contrast(pair: Pair, side: Side, margin: float, rows: np.ndarray) -> Contrast:
+    one, two = (
+        (s[:, 1] / s.sum(axis=1) if pair.kind == "binary" else s)[rows] for s in (pair.challenger, pair.champion)
+    )
+    said = None if side.said is None else (side.said[0][rows], side.said[1][rows])
+    return contrast(side.metric, pair.kind, pair.y[rows], one, two, margin, said, side.equal)
+
+
+def _part(pair: Pair, side: Side, promotion: Promotion, found: Contrast, labels: np.ndarray | None, rows: np.ndarray,
+          tests: dict[str, Any]) -> tuple[Part, str]:  # fmt: skip
+    """The deciding test on ``rows``, added to ``tests``; and its key there."""
+    n = int(rows.sum())
+    name = called(side.metric)
+    if side.coin and labels is None:
+        assert side.said is not None
+        one, two = (s[rows] == pair.y[rows] for s in side.said)
+        table = Table.of(one, two)
+        plain = mcnemar(table)
+        tests["mcnemar"] = {"name": "McNemar", **plain.to_dict()}
+        worse = mcnemar(Table(table.both, table.c, table.b, table.neither)).p_better
+        counts = (table.b, table.c, table.both + table.neither)
+        if promotion.margin == 0:
+            return Part(plain.p_better, worse, n, counts), "mcnemar"
+        better = _margin(table, promotion.margin)
+        tests["margin"] = {"name": f"Non-inferiority, margin {promotion.margin:g}", **better}
+        return Part(better["p"], worse, n, counts), "margin"
+    tested = found.test(labels)
+    without = found if promotion.margin == 0 else _contrast(pair, side, 0.0, rows)
+    even = tested if promotion.margin == 0 else without.test(labels)
+    p_better, p_worse = float(tested.p_above), float(even.p_below)
+    together = "" if labels is None else ", rows of a cluster together"
+    tests["contributions"] = {
+        "name": f"t-test of the rows' contributions to {name}{together}",
+        "statistic": float(even.statistic),
+        "p": min(1.0, 2 * min(float(even.p_above), p_worse)),
+        "p_better": float(even.p_above),
+        "p_worse": p_worse,
+        "df": float(even.df),
+    }
+    if promotion.margin == 0:
+        return Part(p_better, p_worse, n), "contributions"
+    tests["margin"] = {
+        "name": f"Non-inferiority in {name}, margin {promotion.margin:g}",
+        "statistic": float(tested.statistic),
+        "p": p_better,
+    }
+    return Part(p_better, p_worse, n), "margin"
+
+
+def _margin(table: Table, margin: float) -> dict[str, Any]:
     from scipy.stats import norm
 
-    one, two = losses(pair.y, pair.challenger, metric), losses(pair.y, pair.champion, metric)
-    order = np.argsort(pair.time.to_numpy(), kind="stable") if pair.time.notna().all() else np.arange(pair.n)
-    scaled = two * (1 + promotion.margin)
-    main = diebold_mariano(one[order], scaled[order])
-    plain = diebold_mariano(one[order], two[order])
-    tests: dict[str, Any] = {
-        "diebold_mariano": {"name": "Diebold–Mariano", **plain.to_dict()},
-        "wilcoxon": {"name": "Wilcoxon signed-rank", **wilcoxon(one, two).to_dict()},
+    z = margin_z(table, margin)
+    return {"statistic": z, "p": float(norm.sf(z))}
+
+
+def _new_part(pair: Pair, side: Side, promotion: Promotion, labels: np.ndarray | None, new: np.ndarray) -> Part:
+    """The deciding test on the rows not counted before; nothing where they are too few to be judged."""
+    y = pair.y[new]
+    if len(y) < FEWEST["rows"] or (labels is not None and len(np.unique(labels[new])) < FEWEST["clusters"]):
+        return NOTHING
+    if pair.kind != "regression":
+        counts = np.bincount(y.astype(np.int64), minlength=2)
+        wanting = side.metric in ("roc_auc", "average_precision", "roc_auc_ovr", "f1", "f1_macro") and not side.coin
+        if wanting and np.sort(counts)[-2] < FEWEST["class"]:
+            return NOTHING
+    elif side.metric == "r2" and np.ptp(y) == 0:
+        return NOTHING
+    found = _contrast(pair, side, promotion.margin, new)
+    return _part(pair, side, promotion, found, None if labels is None else labels[new], new, {})[0]
+
+
+def worst_cluster(pair: Pair, spread: np.ndarray, promotion: Promotion, warnings: list[str]) -> tuple[str | None, float]:  # fmt: skip
+    """The declared clustering that inflates the variance of the gain most, and warnings about those that matter."""
+    plain = float((spread**2).sum())
+    found = {
+        name: float((sums(spread, labels) ** 2).sum()) / plain if plain > 0 else 1.0
+        for name, labels in pair.clusters.items()
     }
-    gains = scaled - one
-    name, warnings = None, []
-    for candidate, labels in pair.clusters.items():
-        inflation = _inflation(two - one, labels)
-        if inflation > MATTERS and candidate in promotion.cluster:
-            name = candidate if name is None or inflation > _inflation(two - one, pair.clusters[name]) else name
-        elif inflation > MATTERS:
-            warnings.append(_dependent(candidate, inflation))
-    p_better, p_worse, both = main.p_better, 1 - plain.p_better, plain.p
-    if name is not None:
-        z = _z(_sums(gains, pair.clusters[name]))
-        z_plain = _z(_sums(two - one, pair.clusters[name]))
-        p_better, p_worse, both = float(norm.sf(z)), float(norm.cdf(z_plain)), float(2 * norm.sf(abs(z_plain)))
-        tests["clustered"] = {"name": f"Mean loss, rows of equal {name} together", "statistic": z_plain, "p": both,
-                              "inflation": _inflation(two - one, pair.clusters[name])}  # fmt: skip
-        warnings.append(_dependent(name, tests["clustered"]["inflation"], counted=True))
-    tests[f"bootstrap_{metric}"] = found = _bootstrap(pair, metric, seed, name)
-    inflation = max(1.0, _inflation(two - one, pair.clusters[name])) if name else 1.0
-    base, spread = float(two.mean()), float((two - one).std(ddof=1))
-    numbers = {
-        "judged": "the absolute error of each row" if metric in ("mae", "mape") else "the squared error of each row",
-        "loss": {"challenger": float(one.mean()), "champion": float(two.mean())},
-        "difference": found["difference"],
-        "interval": found["interval"],
-        "level": 0.95,
-        "better_rows": float((one < two).mean()),
-    }
-    if base > 0:
-        numbers["rows_needed"] = {
-            f"{d:g}": rows_needed_for_mean(d * base, spread, promotion.alpha, inflation=inflation)
-            for d in (0.01, 0.02, 0.05)
-        }
-    look = Look(p_better, p_worse, both, float((two - one).mean()),
-                _gains(gains, 0.0, pair, name, None, losses=True), _gains(gains[new], 0.0, pair, name, new, losses=True))  # fmt: skip
-    return Evidence(look, tests, numbers, warnings)
+    declared = [name for name in found if name in promotion.cluster]
+    worst = max(declared, key=lambda name: (found[name], name)) if declared else None
+    for name, inflation in found.items():
+        if inflation > MATTERS and (name == worst or name not in declared):
+            warnings.append(_dependent(name, inflation, counted=name == worst))
+    return worst, max(1.0, found[worst]) if worst else 1.0
 
 
-def _clusters(tests: dict[str, Any], pair: Pair, one: np.ndarray, two: np.ndarray, promotion: Promotion,
-              warnings: list[str]) -> tuple[str | None, float]:  # fmt: skip
-    """The declared clustering that inflates the variance most, its test, and warnings about those that matter."""
-    worst: str | None = None
-    found = {name: clustered_mcnemar(one, two, labels) for name, labels in pair.clusters.items()}
-    declared = {name: f for name, f in found.items() if name in promotion.cluster}
-    if declared:
-        worst = max(declared, key=lambda name: (declared[name].inflation, name))
-        test = declared[worst]
-        tests["mcnemar_clustered"] = {"name": f"McNemar, rows of equal {worst} together", **test.to_dict()}
-        if test.inflation > MATTERS:
-            warnings.append(_dependent(worst, test.inflation, counted=True))
-    for name, test in found.items():
-        if name not in declared and test.inflation > MATTERS:
-            warnings.append(_dependent(name, test.inflation))
-    return worst, max(1.0, found[worst].inflation) if worst else 1.0
-
-
-def _dependent(name: str, inflation: float, counted: bool = False) -> str:
-    text = f"Rows of the same {name} are right or wrong together: the difference varies {inflation:.2g} times as much as that of independent rows."
+def _dependent(name: str, inflation: float, counted: bool) -> str:
+    text = f"Rows of the same {name} move together: the difference varies {inflation:.2g} times as much as that of independent rows."
     return text + (
         " The verdict counts that." if counted else f" The tests do not count that; set promotion.cluster: [{name}]."
     )
+
+
+def _classes_left_out(pair: Pair) -> list[str]:
+    classes = pair.challenger.shape[1]
+    out = sorted(set(range(classes)) - set(judged_classes(pair.y, classes)))
+    if not out:
+        return []
+    return [f"Fewer than two of the compared rows are of class number {some(out)}; ROC AUC leaves it out."]
+
+
+def _beside(pair: Pair, side: Side, promotion: Promotion, seed: int, cluster: str | None) -> dict[str, Any]:
+    """The tests that do not decide, for comparison."""
+    tests: dict[str, Any] = {}
+    if pair.kind == "regression":
+        one, two = (row_losses(side.metric, pair.y, s) for s in (pair.challenger, pair.champion))
+        tests["diebold_mariano"] = {"name": "Diebold–Mariano", **diebold_mariano(one, two).to_dict()}
+        tests["wilcoxon"] = {"name": "Wilcoxon signed ranks", **wilcoxon(one, two).to_dict()}
+    else:
+        mine, theirs, _ = right(pair)
+        table = Table.of(mine, theirs)
+        tests["mcnemar"] = {"name": "McNemar", **mcnemar(table).to_dict()}
+        for variant in ("mid_p", "asymptotic"):
+            other = mcnemar(table, variant)
+            tests[f"mcnemar_{variant}"] = {
+                "name": f"McNemar, {variant.replace('_', '-')}",
+                "statistic": other.statistic,
+                "p": other.p,
+            }
+        if cluster is not None:
+            tests["mcnemar_clustered"] = {
+                "name": f"McNemar, rows of equal {cluster} together",
+                **clustered_mcnemar(mine, theirs, pair.clusters[cluster]).to_dict(),
+            }
+        if pair.kind == "binary" and 2 <= pair.y.sum() <= pair.n - 2:
+            found = delong(pair.y, pair.challenger[:, 1], pair.champion[:, 1])
+            tests["delong"] = {"name": "DeLong (ROC AUC)", "statistic": found.z, **found.to_dict()}
+    tests[f"bootstrap_{side.metric}"] = _bootstrap(pair, side.metric, seed, cluster)
+    return tests
 
 
 def _bootstrap(pair: Pair, metric: str, seed: int, cluster: str | None) -> dict[str, Any]:
@@ -196,9 +281,47 @@ def _bootstrap(pair: Pair, metric: str, seed: int, cluster: str | None) -> dict[
     try:
         found = paired_bootstrap(one, two, pair.n, times=400, seed=seed, groups=groups).to_dict()
     except RefitError as error:
-        return {"name": f"Paired bootstrap of {metric}", "statistic": None, "p": None, "why": str(error)}
-    return {"name": f"Paired bootstrap of {metric}", "statistic": None, **found,
+        return {"name": f"Paired bootstrap of {called(metric)}", "statistic": None, "p": None, "why": str(error)}
+    return {"name": f"Paired bootstrap of {called(metric)}", "statistic": None, **found,
             "challenger": one(None), "champion": two(None)}  # fmt: skip
+
+
+def _values(pair: Pair, side: Side, whole: Contrast, labels: np.ndarray | None) -> dict[str, Any]:
+    """Both values, their difference (challenger minus champion, in the metric's own direction) and its interval."""
+    from scipy.stats import t
+
+    sign = 1.0 if higher_is_better(side.metric) else -1.0
+    gain = float(whole.gain)
+    if side.metric == "accuracy" and labels is None:
+        one, two, _ = right(pair)
+        low, high = difference_interval(Table.of(one, two))
+    else:
+        half = float(t.ppf(0.975, whole.test(labels).df) * whole.se(labels))
+        low, high = sorted((sign * (gain - half), sign * (gain + half)))
+    return {
+        "challenger": float(whole.challenger),
+        "champion": float(whole.champion),
+        "difference": sign * gain,
+        "interval": [low, high],
+        "level": 0.95,
+        "judged": side.how or f"{called(side.metric)} of all compared rows",
+    }
+
+
+def _decisions(pair: Pair) -> dict[str, Any]:
+    """Right and wrong decisions, whatever decides."""
+    one, two, how = right(pair)
+    table = Table.of(one, two)
+    return {
+        "accuracy": {"challenger": float(one.mean()), "champion": float(two.mean()), "judged": how},
+        "table": {
+            "both_right": table.both,
+            "challenger_alone": table.b,
+            "champion_alone": table.c,
+            "both_wrong": table.neither,
+        },
+        "as_served": _served(pair),
+    }
 
 
 def _served(pair: Pair) -> dict[str, Any]:
@@ -213,34 +336,18 @@ def _served(pair: Pair) -> dict[str, Any]:
             if pair.kind == "binary" else {"accuracy": float((d == pair.y).mean())} for n, d in zip(names, said, strict=True)}  # fmt: skip
 
 
-def _sums(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    return np.bincount(np.unique(labels, return_inverse=True)[1], weights=values)
-
-
-def _z(sums: np.ndarray) -> float:
-    spread = float(np.sqrt((sums**2).sum()))
-    return float(sums.sum() / spread) if spread > 0 else 0.0
-
-
-def _inflation(values: np.ndarray, labels: np.ndarray) -> float:
-    """Variance of the mean with clusters, relative to independent rows."""
-    centred = values - values.mean()
-    plain = float((centred**2).sum())
-    return float((_sums(centred, labels) ** 2).sum() / plain) if plain > 0 else 1.0
-
-
-def _gains(gains: np.ndarray, margin: float, pair: Pair, cluster: str | None, new: np.ndarray | None,
-           losses: bool = False) -> Gains:  # fmt: skip
-    """Sums over independent units for the bets."""
-    if cluster is None:
-        units = gains + margin
-        units = units if losses else units[units != 0]
-    else:
-        labels = pair.clusters[cluster] if new is None else pair.clusters[cluster][new]
-        units = _sums(gains + margin, labels) if len(gains) else np.zeros(0)
-    squares = float((units**2).sum())
-    unit = float(np.sqrt(squares / len(units))) if squares > 0 else 1.0
-    counts = None
-    if cluster is None and not losses:
-        counts = (int((gains > 0).sum()), int((gains < 0).sum()), int((gains == 0).sum()))
-    return Gains(counts, float(units.sum()), squares, unit)
+def _rows_needed(pair: Pair, side: Side, whole: Contrast, alpha: float, inflation: float) -> dict[str, int]:
+    """Rows after which a single two-sided test would see a difference, by its size: in the metric's unit, for losses a
+    share of the champion's."""
+    if side.metric == "accuracy":
+        one, two, _ = right(pair)
+        table = Table.of(one, two)
+        discordant = table.discordant / table.n
+        return {f"{d:g}": rows_needed(d, max(discordant, d), alpha, inflation=inflation) for d in STEPS}
+    spread = float(np.sqrt((whole.spread**2).mean()))
+    if higher_is_better(side.metric):
+        return {f"{d:g}": rows_needed_for_mean(d, spread, alpha, inflation=inflation) for d in STEPS}
+    base = float(whole.champion)
+    if base <= 0:
+        return {}
+    return {f"{d:g}": rows_needed_for_mean(d * base, spread, alpha, inflation=inflation) for d in SHARES}

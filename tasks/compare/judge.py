@@ -73,8 +73,8 @@ def first(case: Case, y_train: np.ndarray, about: dict[str, Any], state: dict[st
     groups = clusters(case.rows, case.time, case.params)
     pair = Pair(problem.kind, case.y, case.mine, case.mine, (cut, cut), case.time, groups)
     guards, spent = check_guardrails(pair, case.rows, case)
-    found = against_baseline(case.y, case.mine, y_train, problem.kind, problem.metric, cut)
-    out = verdict.first(found, len(case.y), problem.metric, promotion.alpha, guards, about, state)
+    found = against_baseline(pair, y_train, promotion, problem.metric)
+    out = verdict.first(found, len(case.y), promotion.alpha, guards, about, state)
     everything = np.arange(len(case.y))
     return Judged(out, everything, np.ones(len(case.y), dtype=bool), case.y, case.mine, None, spent)
 

@@ -3,8 +3,9 @@
 Everything here is a function of numbers; the state enters and leaves as a plain dictionary:
 
 ``looks`` how many challengers have been judged · ``promoted`` and ``candidates`` the numbers of the looks
-that promoted, or had p <= 0.5 · ``seen_until`` newest row judged so far · ``process`` the bets that go on:
-against which champion, by which challenger (null: a line of challengers), and the sums so far.
+that promoted, or had p <= 0.5 · ``process`` the bets that go on: against which champion, by which challenger (null:
+a line of challengers), on which claim, and the sums so far · ``counted_until`` (only after an upgrade) the newest row
+that format 1 had counted. Keys that others put there are kept.
 """
 
 from __future__ import annotations
@@ -15,70 +16,100 @@ from typing import Any
 import numpy as np
 
 from tasks.errors import RefitError
-from tasks.paired import familywise, log_capital, log_capital_of_sums, lord, over_champions, saffron, split_capital
+from tasks.paired import (
+    familywise,
+    log_capital,
+    log_capital_of_scores,
+    lord,
+    normal_score,
+    over_champions,
+    saffron,
+    split_capital,
+)
 from tasks.params import Promotion
 
-FORMAT = 1
-EMPTY: dict[str, Any] = {
-    "format": FORMAT,
-    "looks": 0,
-    "promoted": [],
-    "candidates": [],
-    "seen_until": None,
-    "process": None,
-}
+FORMAT = 2
+EMPTY: dict[str, Any] = {"format": FORMAT, "looks": 0, "promoted": [], "candidates": [], "process": None}
+ROUNDING = 1e-12  # log capitals so close are equal
 
 
 @dataclass(frozen=True)
-class Gains:
-    """What the challenger gained over the champion, as sums over independent units (rows, or clusters).
+class Part:
+    """What some rows say: the one-sided p-values of "no better" (than the margin) and of "no worse".
 
-    ``b``, ``c``, ``same``: rows where the challenger alone is right, the champion alone, or neither; None where
-    rows have losses instead. ``total`` and ``squares``: sum of the units' gains (margin included), and of
-    their squares. ``unit``: the usual size of a gain.
+    ``rows`` how many they are; 0 where they are too few to be judged, and then both p are 1. ``counts``: rows where the
+    challenger alone is right, the champion alone, or neither alone; None where that is not what decides.
     """
 
-    counts: tuple[int, int, int] | None
-    total: float
-    squares: float
-    unit: float
+    p_better: float
+    p_worse: float
+    rows: int
+    counts: tuple[int, int, int] | None = None
+
+
+NOTHING = Part(1.0, 1.0, 0)
 
 
 @dataclass(frozen=True)
 class Look:
-    """One comparison: the one-sided p-value of "no better", the gains of all rows and of the rows not seen before."""
+    """One comparison by one metric: all its rows, and those of them that no earlier look has counted.
 
-    p_better: float
-    p_worse: float
-    p_two_sided: float
+    ``claim`` names what is judged (metric, margin, rows or clusters): bets on one claim do not count for another.
+    ``gain`` is above 0 where the challenger is better than the margin on all rows.
+    """
+
+    claim: str
     gain: float
-    all: Gains
-    new: Gains
+    all: Part
+    new: Part
+
+    @property
+    def p_better(self) -> float:
+        return self.all.p_better
+
+    @property
+    def p_worse(self) -> float:
+        return self.all.p_worse
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What the policy says, and the numbers it goes by."""
+    """What the policy says, and the numbers it goes by.
+
+    ``worse``: the challenger may be called worse; that claim spends ``worse_level`` of an ``alpha / 2`` of its own.
+    """
 
     promote: bool
+    worse: bool
     rule: str
     look: int
     level: float
+    worse_level: float
     log_e: float | None
     why: list[str]
     state: dict[str, Any]
 
 
 def read_state(state: Any) -> dict[str, Any]:
-    """Check a state that was stored by an earlier run; None is the first look."""
+    """Check a state that was stored by an earlier run; None is the first look.
+
+    Format 1 kept its bets by other sums, so they are closed; looks, promotions and candidates go on counting.
+    """
     if state is None:
         return dict(EMPTY)
-    if not isinstance(state, dict) or state.get("format") != FORMAT or not isinstance(state.get("looks"), int):
+    known = isinstance(state, dict) and state.get("format") in (1, FORMAT)
+    if not known or not isinstance(state.get("looks"), int):
         raise RefitError(
             "data/champion/promotion.json: not a promotion state of this version of Refit. Run `refit run` to fetch "
             "it from the registry's history again."
         )
-    return {**EMPTY, **state}
+    found = {**EMPTY, **state}
+    if state["format"] == 1:
+        until = found.pop("seen_until", None)
+        found |= {"format": FORMAT, "process": None}
+        if until is not None:
+            found["counted_until"] = until
+    return found
 
 
 def decide(look: Look, state: dict[str, Any], promotion: Promotion, challenger: str, champion: str) -> Decision:
@@ -98,54 +129,68 @@ def _title(promotion: Promotion, how: str) -> str:
 
 
 def _each_run(look: Look, state: dict[str, Any], promotion: Promotion) -> Decision:
-    """Plain McNemar (or its kin) at the full level, each run anew."""
+    """A plain test at the full level, each run anew: two-sided where superiority is asked for."""
     number = state["looks"] + 1
-    p = look.p_two_sided if promotion.rule == "superiority" else look.p_better
-    won = p <= promotion.alpha and look.p_better < 0.5
+    p = min(1.0, 2 * look.p_better) if promotion.rule == "superiority" else look.p_better
+    won = p <= promotion.alpha
     why = [
         f"p = {p:.4g} against {promotion.alpha:g}, at each run anew.",
         "Over many runs this errs more often than once in "
         f"{round(1 / promotion.alpha)}; promotion.control: anytime keeps count of the looks.",
     ]
-    return Decision(won, _title(promotion, "each run by itself"), number, promotion.alpha, None, why,
-                    _next(state, number, won, look, None))  # fmt: skip
+    half = promotion.alpha / 2
+    return Decision(won, look.p_worse <= half, _title(promotion, "each run by itself"), number, promotion.alpha, half,
+                    None, why, _next(state, number, won, look.p_better, None))  # fmt: skip
 
 
 def _discovery(look: Look, state: dict[str, Any], promotion: Promotion) -> Decision:
-    """Online false-discovery rate over challengers."""
+    """Online false-discovery rate over challengers, on rows that are new each time.
+
+    Where too few rows are new nothing is tested, so that nothing is spent and the look does not count.
+    """
     number = state["looks"] + 1
     if promotion.fdr == "lord":
         level, name = lord(promotion.alpha, number, state["promoted"]), "LORD++"
     else:
         level, name = saffron(promotion.alpha, number, state["promoted"], state["candidates"]), "SAFFRON"
-    won = look.p_better <= level
+    rule = _title(promotion, f"of all promotions at most {promotion.alpha:.0%} wrong ({name})")
+    half = float(familywise(promotion.alpha / 2, number))
+    if look.new.rows == 0:
+        why = [f"Too few rows are new since the last look; {name} tests nothing and spends nothing."]
+        return Decision(False, False, rule, number, level, half, None, why, {**state, "process": None})
+    p = look.new.p_better
+    won = p <= level
     why = [
         f"Challenger {number} may spend {level:.3g} by {name}, after {len(state['promoted'])} promotions; "
-        f"its one-sided p is {look.p_better:.3g}."
+        f"its one-sided p on {look.new.rows:,} new rows is {p:.3g}."
     ]
-    rule = _title(promotion, f"of all promotions at most {promotion.alpha:.0%} wrong ({name})")
-    return Decision(won, rule, number, level, None, why, _next(state, number, won, look, None))
+    return Decision(won, look.new.p_worse <= half, rule, number, level, half, None, why,
+                    _next(state, number, won, p, None))  # fmt: skip
 
 
 def _challenger(look: Look, state: dict[str, Any], promotion: Promotion, challenger: str, champion: str) -> Decision:
     """Each challenger judged by itself, with the error spent over all challengers.
 
     Most of the capital is staked at once on this challenger's first test, the best bet if it is never seen
-    again. The rest bets row by row, and goes on with new rows if the same challenger is compared again
-    (:func:`tasks.paired.split_capital`).
+    again. The rest goes on with new rows if the same challenger is compared again
+    (:func:`tasks.paired.split_capital`). "Worse" is bet on in the same way, with an error of its own.
     """
     process = state["process"]
-    going_on = process is not None and process["challenger"] == challenger and process["champion"] == champion
+    going_on = (
+        process is not None
+        and process["challenger"] == challenger
+        and process["champion"] == champion
+        and process["claim"] == look.claim
+    )
+    number = process["look"] if going_on else state["looks"] + 1
+    first = process["first"] if going_on else {"better": look.p_better, "worse": look.p_worse}
+    sums = _add(process["sums"] if going_on else None, look.new if going_on else look.all)
+    level, half = float(familywise(promotion.alpha, number)), float(familywise(promotion.alpha / 2, number))
     if going_on:
-        number, level = process["look"], process["level"]
-        sums, first_p = _sum(process, look.new), process["first_p"]
-    else:
-        number = state["looks"] + 1
-        level = float(familywise(promotion.alpha, number))
-        sums, first_p = _sum(None, look.all), look.p_better
-    log_m = _log_m(sums, promotion.margin)
-    log_e = float(split_capital(log_m, first_p, level))
-    won = log_e >= -np.log(level) - 1e-12
+        level, half = process["level"], process["worse_level"]
+    log_e = float(split_capital(_log_better(sums, promotion.margin), first["better"], level))
+    against = float(split_capital(_log_worse(sums), first["worse"], half))
+    won, worse = log_e >= -np.log(level) - ROUNDING, against >= -np.log(half) - ROUNDING
     why = [
         f"Challenger number {number} may spend {level:.3g} of the {promotion.alpha:g} that all challengers share; "
         f"the evidence needed is a capital of {1 / level:,.0f}, and it came to {_capital(log_e)}.",
@@ -158,12 +203,15 @@ def _challenger(look: Look, state: dict[str, Any], promotion: Promotion, challen
     kept = {
         "look": number,
         "level": level,
-        "first_p": first_p,
+        "worse_level": half,
+        "first": first,
         "challenger": challenger,
         "champion": champion,
-        **sums,
+        "claim": look.claim,
+        "sums": sums,
     }
-    return Decision(bool(won), rule, number, level, log_e, why, _next(state, number, bool(won), look, kept))
+    return Decision(bool(won), bool(worse), rule, number, level, half, log_e, why,
+                    _next(state, number, bool(won), look.p_better, kept))  # fmt: skip
 
 
 def _line(look: Look, state: dict[str, Any], promotion: Promotion, champion: str) -> Decision:
@@ -172,48 +220,70 @@ def _line(look: Look, state: dict[str, Any], promotion: Promotion, champion: str
     The hypothesis is that on average they were no better. The error is spent over champions.
     """
     process = state["process"]
-    going_on = process is not None and process["challenger"] is None and process["champion"] == champion
+    going_on = (
+        process is not None
+        and process["challenger"] is None
+        and process["champion"] == champion
+        and process["claim"] == look.claim
+    )
     number = state["looks"] + 1
     level = float(over_champions(promotion.alpha, len(state["promoted"]) + 1))
-    sums = _sum(process if going_on else None, look.new)
-    log_e = float(log_capital_of_sums(sums["total"] / sums["unit"], sums["squares"] / sums["unit"] ** 2))
+    half = float(familywise(promotion.alpha / 2, number))
+    sums = _add(process["sums"] if going_on else None, look.new)
+    log_e = _log_better(sums, promotion.margin)
     weeks = (process["weeks"] if going_on else 0) + 1
-    won = log_e >= -np.log(level) - 1e-12 and look.gain > 0
+    enough = log_e >= -np.log(level) - ROUNDING
+    won = enough and look.gain > 0
     why = [
         f"Since this champion took office {weeks} challengers were compared; the evidence needed that they are "
         f"better on average is a capital of {1 / level:,.0f}, and it came to {_capital(log_e)}.",
     ]
-    if log_e >= -np.log(level) and look.gain <= 0:
+    if enough and not won:
         why.append("The line has won, but this challenger is not better on these rows; it waits for the next one.")
     rule = _title(
         promotion,
         f"the chance ever to promote wrongly is at most {promotion.alpha:.0%}, the line of challengers as one",
     )
-    kept = {"challenger": None, "champion": champion, "weeks": weeks, **sums}
-    return Decision(bool(won), rule, number, level, log_e, why, _next(state, number, bool(won), look, kept))
+    kept = {"challenger": None, "champion": champion, "claim": look.claim, "weeks": weeks, "sums": sums}
+    return Decision(bool(won), look.new.p_worse <= half, rule, number, level, half, log_e, why,
+                    _next(state, number, bool(won), look.p_better, kept))  # fmt: skip
 
 
-def _sum(process: dict[str, Any] | None, gains: Gains) -> dict[str, Any]:
-    """Sums of the bets so far and the new gains; the unit stays the first one."""
-    if process is None:
-        counts = None if gains.counts is None else list(gains.counts)
-        return {"counts": counts, "total": gains.total, "squares": gains.squares, "unit": gains.unit}
-    counts = None
-    if process["counts"] is not None and gains.counts is not None:
-        counts = [a + b for a, b in zip(process["counts"], gains.counts, strict=True)]
+def _add(sums: dict[str, Any] | None, part: Part) -> dict[str, Any]:
+    """The bets so far and those on ``part``. ``unit``: rows of the first part, by which later ones are weighed.
+
+    Right and wrong answers are counted. Anything else brings one p-value a look, whose normal score is bet on.
+    """
+    if sums is None:
+        sums = {"counts": None, "better": 0.0, "worse": 0.0, "squares": 0.0, "unit": 0}
+    if part.rows == 0:
+        return sums
+    if part.counts is not None:
+        before = sums["counts"] or [0, 0, 0]
+        return {**sums, "counts": [a + b for a, b in zip(before, part.counts, strict=True)]}
+    unit = sums["unit"] or part.rows
+    weight = float(np.sqrt(part.rows / unit))
     return {
-        "counts": counts,
-        "total": process["total"] + gains.total,
-        "squares": process["squares"] + gains.squares,
-        "unit": process["unit"] if process["squares"] > 0 else gains.unit,
+        "counts": None,
+        "better": sums["better"] + weight * float(normal_score(part.p_better)),
+        "worse": sums["worse"] + weight * float(normal_score(part.p_worse)),
+        "squares": sums["squares"] + weight**2,
+        "unit": unit,
     }
 
 
-def _log_m(sums: dict[str, Any], margin: float) -> float:
+def _log_better(sums: dict[str, Any], margin: float) -> float:
     if sums["counts"] is not None:
         b, c, same = sums["counts"]
         return float(log_capital(b, c, same, margin))
-    return float(log_capital_of_sums(sums["total"] / sums["unit"], sums["squares"] / sums["unit"] ** 2))
+    return float(log_capital_of_scores(sums["better"], sums["squares"]))
+
+
+def _log_worse(sums: dict[str, Any]) -> float:
+    if sums["counts"] is not None:
+        b, c, same = sums["counts"]
+        return float(log_capital(c, b, same))
+    return float(log_capital_of_scores(sums["worse"], sums["squares"]))
 
 
 def _capital(log_e: float) -> str:
@@ -222,13 +292,13 @@ def _capital(log_e: float) -> str:
     return f"{np.exp(log_e):,.3g}"
 
 
-def _next(state: dict[str, Any], number: int, won: bool, look: Look, process: dict[str, Any] | None) -> dict[str, Any]:
+def _next(state: dict[str, Any], number: int, won: bool, p: float, process: dict[str, Any] | None) -> dict[str, Any]:
     """The state after this look. A promotion ends the bets: the next look has another champion."""
     fresh = number > state["looks"]
     return {
         **state,
         "looks": max(state["looks"], number),
         "promoted": [*state["promoted"], number] if won else state["promoted"],
-        "candidates": [*state["candidates"], number] if fresh and look.p_better <= 0.5 else state["candidates"],
+        "candidates": [*state["candidates"], number] if fresh and p <= 0.5 else state["candidates"],
         "process": None if won else process,
     }

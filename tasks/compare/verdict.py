@@ -6,6 +6,8 @@ from typing import Any
 
 from tasks.compare.evidence import Evidence
 from tasks.compare.policy import Decision
+from tasks.compare.unseen import said as rows_said
+from tasks.metrics import called, higher_is_better
 from tasks.params import Promotion
 
 
@@ -48,12 +50,14 @@ def hold(out: dict[str, Any], reasons: list[str], remedy: str) -> dict[str, Any]
     return {**out, "verdict": "inconclusive", "sentence": sentence, "state": state}
 
 
-def first(found: dict[str, Any], n: int, metric: str, alpha: float, guards: list[dict[str, Any]],
-          about: dict[str, Any], state: dict[str, Any]) -> dict[str, Any]:  # fmt: skip
+def first(found: dict[str, Any], n: int, alpha: float, guards: list[dict[str, Any]], about: dict[str, Any],
+          state: dict[str, Any]) -> dict[str, Any]:  # fmt: skip
     """No champion yet: promote if better than no model, and not by luck."""
     beats = found["p"] <= alpha
     failed = [g for g in guards if not g["passed"]]
-    values = f"{metric} {_number(found['challenger'])} against {_number(found['baseline'])} without a model"
+    values = (
+        f"{called(found['metric'])} {_number(found['challenger'])} against {_number(found['baseline'])} without a model"
+    )
     if beats and not failed:
         verdict = "promote"
         sentence = f"Promote: there is no champion yet, and the challenger beats {found['what']} on {n:,} unseen rows ({values})."
@@ -65,6 +69,7 @@ def first(found: dict[str, Any], n: int, metric: str, alpha: float, guards: list
         sentence = (
             f"Do not promote: on {n:,} unseen rows the challenger is not shown to beat {found['what']} ({values})."
         )
+    said = "< 0.0001" if found["p"] < 1e-4 else f"= {found['p']:.3g}"
     return {
         "verdict": verdict,
         "sentence": sentence,
@@ -72,23 +77,27 @@ def first(found: dict[str, Any], n: int, metric: str, alpha: float, guards: list
         **about,
         "n": n,
         "tests": found["tests"],
-        "evidence": {
-            "metric": metric, "decided_by": found["decided_by"], "p": found["p"],
-            "challenger": found["challenger"], "baseline": found["baseline"],
-        },
-        "why": [f"One-sided p {'< 0.0001' if found['p'] < 1e-4 else '= ' + format(found['p'], '.3g')} by {found['tests'][found['decided_by']]['name']}, against {alpha:g}."],
-        "warnings": [],
+        "evidence": {key: found[key] for key in ("metric", "decided_by", "p", "challenger", "baseline")},
+        "why": [f"One-sided p {said} by {found['tests'][found['decided_by']]['name']}, against {alpha:g}."],
+        "warnings": found["warnings"],
         "guardrails": guards,
         "state": state,
-    }  # fmt: skip
+    }
 
 
 def compared(evidence: Evidence, decision: Decision, promotion: Promotion, guards: list[dict[str, Any]], n: int,
              about: dict[str, Any], decisive: bool, rows: dict[str, int]) -> dict[str, Any]:  # fmt: skip
-    """Challenger against champion; ``decisive``: the rows did not help to choose the champion."""
+    """Challenger against champion.
+
+    Parameters
+    ----------
+    decisive : False where the rows helped to choose the champion. That favours it, so that nothing can be said
+        against the challenger: only *promote* or *inconclusive*.
+    rows : how many there are of each sort (:func:`tasks.compare.unseen.choose`); empty: not told.
+    """
     failed = [g for g in guards if not g["passed"]]
-    worse = evidence.look.p_worse <= promotion.alpha / 2
     said = _said(evidence, n)
+    worse = decisive and decision.worse and promotion.rule == "superiority"
     if decision.promote and not failed:
         verdict, sentence = "promote", f"Promote: {said}."
         if promotion.rule == "non_inferiority":
@@ -96,16 +105,25 @@ def compared(evidence: Evidence, decision: Decision, promotion: Promotion, guard
     elif decision.promote:
         verdict = "keep"
         sentence = f"Keep the champion: {said}, but the guardrail {failed[0]['name']} fails: {failed[0]['said']}."
-    elif worse and decisive and promotion.rule == "superiority":
+    elif worse:
         verdict, sentence = "keep", f"Keep the champion: {said}."
     else:
         verdict = "inconclusive"
         sentence = f"Keep the champion for now: {said}, which is not enough to tell."
+    if verdict == "inconclusive" and not decisive:
+        sentence = (
+            f"Keep the champion for now: {said}. These rows helped to choose the champion, which favours it, so "
+            "nothing is said against the challenger."
+        )
     state = decision.state
     if decision.promote and failed:  # not promoted after all: the look is spent, no promotion is earned
         state = {**state, "promoted": [k for k in state["promoted"] if k != decision.look]}
-    why = list(decision.why)
-    if "rows_needed" in evidence.numbers and verdict == "inconclusive":
+    why = [*([rows_said(rows)] if rows else []), *decision.why]
+    if verdict == "keep" and not failed:
+        why.append(
+            f"That it is worse may be said at {decision.worse_level:.3g}, its share of {promotion.alpha / 2:g} for all looks."
+        )
+    if evidence.numbers.get("rows_needed") and verdict == "inconclusive":
         why.append(_needed(evidence.numbers, promotion.alpha))
     why += [f"Guardrail {g['name']} {'holds' if g['passed'] else 'fails'}: {g['said']}." for g in guards]
     return {
@@ -121,8 +139,10 @@ def compared(evidence: Evidence, decision: Decision, promotion: Promotion, guard
             "p_worse": evidence.look.p_worse,
             "look": decision.look,
             "level": decision.level,
+            "worse_level": decision.worse_level,
             "log_e_value": decision.log_e,
             "confidence": evidence.numbers["level"],
+            "decisive": decisive,
             "rows": rows,
         },
         "why": why,
@@ -135,33 +155,59 @@ def compared(evidence: Evidence, decision: Decision, promotion: Promotion, guard
 
 def _needed(numbers: dict[str, Any], alpha: float) -> str:
     """How many rows would have told, with a chance of 80%."""
-    need, single = numbers["rows_needed"], f"In a single comparison at {alpha * 100:g}%"
-    if "table" in numbers:
+    need = numbers["rows_needed"]
+    small, middle, large = need
+    single = f"In a single comparison at {alpha * 100:g}%"
+    if numbers["metric"] == "accuracy":
         return (
-            f"{single}, a difference of half a point would show after {need['0.005']:,} labelled rows, one point after "
-            f"{need['0.01']:,}, two points after {need['0.02']:,}."
+            f"{single}, a difference of half a point would show after {need[small]:,} labelled rows, one point after "
+            f"{need[middle]:,}, two points after {need[large]:,}."
+        )
+    name = called(numbers["metric"])
+    if higher_is_better(numbers["metric"]):
+        return (
+            f"{single}, a difference of {small} in {name} would show after {need[small]:,} labelled rows, of {middle} "
+            f"after {need[middle]:,}, of {large} after {need[large]:,}."
         )
     return (
-        f"{single}, with losses as scattered as here, a mean loss that differs by 1% would show after {need['0.01']:,} "
-        f"labelled rows, by 2% after {need['0.02']:,}, by 5% after {need['0.05']:,}."
+        f"{single}, with errors as scattered as here, a difference of 1% in {name} would show after {need[small]:,} "
+        f"labelled rows, of 2% after {need[middle]:,}, of 5% after {need[large]:,}."
     )
 
 
 def _said(evidence: Evidence, n: int) -> str:
     numbers = evidence.numbers
     low, high = numbers["interval"]
-    if "table" in numbers:
+    if numbers["metric"] == "accuracy":
         b, c = numbers["table"]["challenger_alone"], numbers["table"]["champion_alone"]
         d = numbers["difference"] * 100
-        side = "more" if d > 0 else "fewer"
-        gap = f"{abs(d):.2f} points {side} accurate" if d else "as accurate"
-        gap = gap.replace("fewer accurate", "less accurate")
+        gap = f"{abs(d):.2f} points {'more' if d > 0 else 'less'} accurate" if d else "as accurate"
         return (
             f"on {n:,} unseen rows the challenger alone is right on {b:,}, the champion alone on {c:,}; it is {gap} "
             f"(95% interval {low * 100:.2f} to {high * 100:.2f})"
         )
-    one, two = numbers["loss"]["challenger"], numbers["loss"]["champion"]
-    return f"on {n:,} unseen rows the challenger's mean loss is {one:.5g}, the champion's {two:.5g}"
+    one, two = numbers["challenger"], numbers["champion"]
+    spread = max(abs(v) for v in (high - low, numbers["difference"], 1e-12))
+    digits = _digits(spread)
+    lower = "" if higher_is_better(numbers["metric"]) else "; lower is better"
+    return (
+        f"on {n:,} unseen rows the challenger's {called(numbers['metric'])} is {one:.{digits}f}, the champion's "
+        f"{two:.{digits}f}: {_signed(numbers['difference'], digits)} (95% interval {_signed(low, digits, plus=False)} to "
+        f"{_signed(high, digits, plus=False)}{lower})"
+    )
+
+
+def _digits(spread: float) -> int:
+    """Decimals that show a spread with two digits, at least three in all, at most nine."""
+    from math import floor, log10
+
+    return min(9, max(0 if spread >= 100 else 3, 1 - floor(log10(spread))))
+
+
+def _signed(value: float, digits: int, plus: bool = True) -> str:
+    text = f"{abs(value):.{digits}f}"
+    nought = not text.strip("0.")
+    return text if nought else ("−" if value < 0 else "+" if plus else "") + text
 
 
 def _number(value: float | None) -> str:

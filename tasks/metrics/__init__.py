@@ -16,7 +16,7 @@ from tasks.metrics import classification as c
 from tasks.metrics import regression as r
 from tasks.metrics.ranking import Ranking
 
-__all__ = ["Ranking", "better", "higher_is_better", "measure", "measurer", "metric_names", "report"]
+__all__ = ["Ranking", "better", "called", "higher_is_better", "measure", "measurer", "metric_names", "report"]
 
 LOWER = ("log_loss", "brier", "ece", "rmse", "mae", "mape", "median_absolute_error", "max_error")
 NAMES = {
@@ -43,6 +43,22 @@ def higher_is_better(name: str) -> bool:
     (True, False)
     """
     return name not in LOWER
+
+
+CALLED = {
+    "roc_auc": "ROC AUC", "roc_auc_ovr": "ROC AUC (each class against the rest)", "log_loss": "log loss",
+    "brier": "Brier score", "f1": "F1", "f1_macro": "F1 (mean of the classes)", "rmse": "RMSE", "mae": "MAE", "r2": "R²",
+    "mape": "MAPE",
+}  # fmt: skip
+
+
+def called(name: str) -> str:
+    """A metric's name within a sentence.
+
+    >>> called("roc_auc"), called("average_precision")
+    ('ROC AUC', 'average precision')
+    """
+    return CALLED.get(name, name.replace("_", " "))
 
 
 def better(name: str, a: float | None, b: float | None) -> bool:

@@ -1,19 +1,25 @@
 """Statistical tests of two or more models' predictions on identical rows."""
 
-from tasks.paired.betting import anytime_p, log_capital, log_capital_of_sums, split_capital
+from tasks.paired.betting import anytime_p, log_capital, log_capital_of_scores, normal_score, split_capital
+from tasks.paired.contrast import Contrast, contrast, judged_classes
 from tasks.paired.delong import DeLong, auc_covariance, delong
+from tasks.paired.influence import f1_above_chance
+from tasks.paired.influence import losses as row_losses
 from tasks.paired.losses import Bootstrap, Test, diebold_mariano, paired_bootstrap, wilcoxon
 from tasks.paired.margin import margin_z, rows_needed, rows_needed_for_mean
 from tasks.paired.mcnemar import Clustered, McNemar, Table, clustered_mcnemar, difference_interval, mcnemar
 from tasks.paired.several import CochranQ, benjamini_hochberg, cochran_q, holm
 from tasks.paired.spending import familywise, lord, over_champions, saffron
+from tasks.paired.tail import MeanTest, mean_test, sums
 
 __all__ = [
     "Bootstrap",
     "Clustered",
     "CochranQ",
+    "Contrast",
     "DeLong",
     "McNemar",
+    "MeanTest",
     "Table",
     "Test",
     "anytime_p",
@@ -21,21 +27,28 @@ __all__ = [
     "benjamini_hochberg",
     "clustered_mcnemar",
     "cochran_q",
+    "contrast",
     "delong",
     "diebold_mariano",
     "difference_interval",
+    "f1_above_chance",
     "familywise",
     "holm",
+    "judged_classes",
     "log_capital",
-    "log_capital_of_sums",
+    "log_capital_of_scores",
     "lord",
     "margin_z",
     "mcnemar",
+    "mean_test",
+    "normal_score",
     "over_champions",
     "paired_bootstrap",
+    "row_losses",
     "rows_needed",
     "rows_needed_for_mean",
     "saffron",
     "split_capital",
+    "sums",
     "wilcoxon",
 ]

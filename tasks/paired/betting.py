@@ -36,15 +36,30 @@ def log_capital(
     return _mix(logs)
 
 
-def log_capital_of_sums(total: np.ndarray | float, squares: np.ndarray | float) -> np.ndarray:
-    """The same from sums over clusters (or rows) ``d``: their total and the total of their squares.
+# Stakes on normal scores, of which a look brings one: from gains that take months to show to those of a single look.
+SCORE_STAKES = np.geomspace(0.05, 5.0, 32)
 
-    ``exp(s total - s² squares / 2)`` is a supermartingale where clusters' differences are symmetric
-    around 0 or below (de la Peña, 1999), and nearly so for large samples of any shape. Stakes scale with
-    ``1/sqrt(squares)`` of a cluster being 1: divide ``d`` by its usual size first.
+
+def log_capital_of_scores(total: np.ndarray | float, squares: np.ndarray | float) -> np.ndarray:
+    """Log of the capital after looks with normal scores ``z`` and weights ``w``: ``total`` = sum w z, ``squares`` = sum w².
+
+    Each look brings rows of its own, and one valid p-value of them; ``z`` is its normal score, ``norm.isf(p)``. If the
+    challenger is no better, z is at most standard normal given the looks before, so ``exp(s w z - (s w)²/2)`` is a
+    fair bet or worse: exactly so where the p-values are valid, whatever the metric, however skewed its rows, and
+    with clusters or a margin. No symmetry is needed. ``w`` must not depend on the scores: the root of the rows.
+
+    >>> bool(log_capital_of_scores(4.0, 1.0) > np.log(100)), float(log_capital_of_scores(0.0, 0.0))
+    (True, 0.0)
     """
     total, squares = (np.asarray(v, dtype=float)[..., None] for v in (total, squares))
-    return _mix(total * STAKES - squares * STAKES**2 / 2)
+    return _mix(total * SCORE_STAKES - squares * SCORE_STAKES**2 / 2)
+
+
+def normal_score(p: np.ndarray | float) -> np.ndarray:
+    """``norm.isf(p)``, kept finite: a p of 0 or 1 must not end the bets."""
+    from scipy.stats import norm
+
+    return norm.isf(np.clip(np.asarray(p, dtype=float), 1e-300, 1 - 1e-15))
 
 
 def _mix(logs: np.ndarray) -> np.ndarray:

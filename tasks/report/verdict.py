@@ -26,7 +26,7 @@ def head(
         return {"word": "No verdict", "tone": "none", "sentence": said, "why": [], "blocks": blocks}
     word = str(verdict.get("verdict", ""))
     evidence = verdict.get("evidence") or {}
-    charts = _charts(evidence, verdict.get("n"), choice) or _against_no_model(choice, metrics)
+    charts = _charts(evidence, verdict.get("n")) or _against_no_model(choice, metrics)
     if charts:
         blocks.append(Charts(charts))
     blocks += [t for t in (_tests(verdict.get("tests") or {}), _guardrails(verdict), _needed(evidence)) if t and t.rows]
@@ -46,11 +46,11 @@ def _facts(
     items: list[tuple[str, str, str]] = []
     evidence = (verdict or {}).get("evidence") or {}
     if evidence.get("difference") is not None:
-        shares = bool(evidence.get("accuracy"))
+        shares, metric = evidence.get("metric") == "accuracy", evidence.get("metric", "")
         say = percent if shares else number
         spread = _between(evidence.get("interval"), say)
-        name = "Challenger ahead by" if shares else f"{title((choice or {}).get('metric', ''))} against the champion's"
-        better = "" if shares else "; below 0 the challenger is better" if _lower(choice) else "; above 0 it is better"
+        name = "Challenger ahead by" if shares else f"{title(metric)} against the champion's"
+        better = "" if shares else f"; {'below' if metric in LOWER else 'above'} 0 the challenger is better"
         items.append(
             (name, say(evidence["difference"], 2 if shares else 3), f"95% interval {spread}{better}" if spread else "")
         )
@@ -78,10 +78,6 @@ def _champion(found: Any) -> tuple[str, str]:
     return str(found)[:16], "in service now"
 
 
-def _lower(choice: dict[str, Any] | None) -> bool:
-    return (choice or {}).get("metric") in LOWER
-
-
 def _between(pair: Any, say: Any) -> str:
     return f"{say(pair[0])} to {say(pair[1])}" if pair and None not in pair else ""
 
@@ -99,26 +95,26 @@ def wilson(right: int, n: int) -> tuple[float, float]:
     return centre - half, centre + half
 
 
-def _charts(evidence: dict[str, Any], n: int | None, choice: dict[str, Any] | None) -> list[Chart]:
+def _charts(evidence: dict[str, Any], n: int | None) -> list[Chart]:
     """Both models side by side, their difference, and the rows on which they differ."""
     charts = []
-    both = evidence.get("accuracy") or evidence.get("loss")
-    name = "accuracy (share of right decisions)" if evidence.get("accuracy") else "mean loss per row"
-    table = evidence.get("table")
-    if both and {"challenger", "champion"} <= set(both):
+    table, metric = evidence.get("table"), evidence.get("metric", "")
+    shares = metric == "accuracy"
+    if {"challenger", "champion"} <= set(evidence):
         rows = []
         for colour, who in ((1, "challenger"), (0, "champion")):
-            low, high = wilson(table["both_right"] + table[f"{who}_alone"], n) if table and n else (None, None)
-            rows.append(Bar(plain(who), both[who], colour, low, high))
-        said = "Each with its own 95% interval." if table else ""
-        charts.append(Chart("Both models on the same rows", intervals("Both models", Axis(name), rows), said))
+            known = shares and table and n
+            low, high = wilson(table["both_right"] + table[f"{who}_alone"], n) if known else (None, None)
+            rows.append(Bar(plain(who), evidence[who], colour, low, high))
+        said = "Each with its own 95% interval." if shares else ""
+        svg = intervals("Both models", Axis(f"{title(metric)} on the compared rows"), rows)
+        charts.append(Chart("Both models on the same rows", svg, said))
     pair = evidence.get("interval")
     if evidence.get("difference") is not None and pair and None not in pair:
-        unit = "accuracy" if evidence.get("accuracy") else title((choice or {}).get("metric", ""))
         row = Bar("Difference", evidence["difference"], 1, pair[0], pair[1])
         svg = intervals(
             "Difference",
-            Axis(f"{unit}: challenger minus champion", percent=bool(evidence.get("accuracy"))),
+            Axis(f"{title(metric)}: challenger minus champion", percent=shares),
             [row],
             zero=0.0,
         )
@@ -201,8 +197,15 @@ def _guardrails(verdict: dict[str, Any]) -> Table:
 
 def _needed(evidence: dict[str, Any]) -> Table | None:
     """How many labelled rows it takes to see a difference of a given size."""
-    found = evidence.get("rows_needed") or {}
-    rows = [[Cell(percent(float(d), 1), sort=float(d)), Cell(number(n), sort=n)] for d, n in found.items()]
+    found, metric = evidence.get("rows_needed") or {}, evidence.get("metric", "")
+    share = metric == "accuracy" or metric in LOWER  # points, or a share of the champion's loss
+    rows = [
+        [Cell(percent(float(d), 1) if share else d, sort=float(d)), Cell(number(n), sort=n)] for d, n in found.items()
+    ]
     return Table(
-        [("To see a difference of", "text", ""), ("labelled rows needed", "number", "with a power of 80%")], rows
+        [
+            ("To see a difference of", "text", f"in {title(metric)}"),
+            ("labelled rows needed", "number", "with a power of 80%"),
+        ],
+        rows,
     )

@@ -21,7 +21,6 @@ from tasks.compare.scores import Pair
 from tasks.compare.verdict import compared
 from tasks.errors import RefitError
 from tasks.files import read_json, sha256, write_json
-from tasks.paired import rows_needed_for_mean
 from tasks.params import Promotion
 from tests.tasks.package import projects
 from tests.tasks.package.projects import TIMED, package, project
@@ -75,7 +74,7 @@ def test_no_champion_yet(packages, tmp_path):
     shutil.copytree(packages["logistic"], tmp_path / "it")
     found = compare(tmp_path / "it")
     assert found["champion"] is None
-    assert found["tests"]["delong"]["auc"][0] == found["evidence"]["challenger"]
+    assert found["tests"]["delong"]["auc"][0] == pytest.approx(found["evidence"]["challenger"])
     assert found["verdict"] == ("promote" if found["evidence"]["p"] <= 0.05 else "inconclusive")
     assert found["state"]["looks"] == 0
     scores = pd.read_parquet(tmp_path / "it" / "data" / "verdict" / "predictions.parquet")
@@ -83,6 +82,7 @@ def test_no_champion_yet(packages, tmp_path):
 
 
 def test_challenger_against_champion(rivals):
+    settle(rivals, metric="accuracy")
     found = compare(rivals)
     scores = pd.read_parquet(rivals / "data" / "verdict" / "predictions.parquet")
     assert len(scores) == found["n"]
@@ -97,7 +97,7 @@ def test_challenger_against_champion(rivals):
     assert found["evidence"]["difference"] == pytest.approx(right.mean() - other.mean())
     assert found["tests"]["mcnemar"]["variant"] == "exact"
     assert "few enough" in found["tests"]["mcnemar"]["why"]
-    assert {"delong", "mcnemar_mid_p", "mcnemar_asymptotic", "bootstrap_roc_auc"} <= set(found["tests"])
+    assert {"delong", "mcnemar_mid_p", "mcnemar_asymptotic", "bootstrap_accuracy"} <= set(found["tests"])
     assert found["champion"]["version"] == "3"
     assert found["state"]["looks"] == 1
     assert found["sentence"].count(".") >= 1
@@ -173,9 +173,9 @@ def test_rows_of_one_shop_together(rivals):
     settle(rivals, cluster=["shop"])
     found = compare(rivals)
     assert found["tests"]["mcnemar_clustered"]["clusters"] == 8
-    assert found["tests"]["mcnemar_clustered"]["p"] == pytest.approx(
-        2 * min(found["evidence"]["p_better"], 1 - found["evidence"]["p_better"])
-    )
+    assert found["evidence"]["decided_by"] == "contributions"
+    assert found["evidence"]["metric"] == "roc_auc"
+    assert found["tests"]["contributions"]["df"] <= 7
 
 
 def test_guardrails_stop_what_the_policy_would_promote(rivals):
@@ -213,10 +213,9 @@ def test_other_kinds(kind, tmp_path):
         gap = (scores["champion_score"] - scores["__target__"]) ** 2 - (
             scores["challenger_score"] - scores["__target__"]
         ) ** 2
-        loss = found["evidence"]["loss"]
-        assert loss["champion"] - loss["challenger"] == pytest.approx(gap.mean())
-        expected = rows_needed_for_mean(0.02 * loss["champion"], float(gap.std()))
-        assert found["evidence"]["rows_needed"]["0.02"] == expected
+        mine, theirs = found["evidence"]["challenger"], found["evidence"]["champion"]
+        assert theirs**2 - mine**2 == pytest.approx(gap.mean())
+        assert found["evidence"]["difference"] == pytest.approx(mine - theirs)
         # The same model with a little noise cannot be told apart; how many rows would do is said.
         pair = Pair("regression", *(scores[c].to_numpy() for c in ("__target__", "champion_score", "champion_score")),
                     (0.5, 0.5), pd.Series(pd.NaT, index=scores.index), {})  # fmt: skip
@@ -228,11 +227,12 @@ def test_other_kinds(kind, tmp_path):
         said = compared(evidence, decision, policy, [], pair.n, {}, True, {})
         assert said["verdict"] == "inconclusive"
         assert re.search(
-            r"by 1% would show after [\d,]+ labelled rows, by 2% after [\d,]+, by 5%", " ".join(said["why"])
+            r"of 1% in RMSE would show after [\d,]+ labelled rows, of 2% after [\d,]+, of 5%", " ".join(said["why"])
         )
     else:
         assert "mcnemar" in found["tests"]
-        assert found["evidence"]["judged"] == "the most probable class"
+        assert found["evidence"]["metric"] == "log_loss"
+        assert found["evidence"]["accuracy"]["judged"] == "the most probable class"
 
 
 def test_damaged_or_missing_champion(rivals):

@@ -5,22 +5,22 @@ import json
 import numpy as np
 import pytest
 
-from tasks.compare.policy import EMPTY, Gains, Look, decide, read_state
+from tasks.compare.policy import EMPTY, NOTHING, Look, Part, decide, read_state
 from tasks.errors import RefitError
 from tasks.paired import Table, familywise, mcnemar, over_champions
 from tasks.params import Promotion
 
 
+def part(b, c, same=1000):
+    """Rows of which the challenger alone is right on ``b``, the champion alone on ``c``."""
+    table = Table(same, b, c, 0)
+    return Part(mcnemar(table).p_better, mcnemar(Table(same, c, b, 0)).p_better, table.n, (b, c, same))
+
+
 def look(b, c, same=1000, new=None):
     """A comparison with ``b`` wins, ``c`` losses; ``new`` is the part of them on rows not seen before."""
-    table = Table(same, b, c, 0)
-    plain = mcnemar(table)
-
-    def gains(b, c, same):
-        return Gains((b, c, same), float(b - c), float(b + c), 1.0)
-
-    worse = mcnemar(Table(same, c, b, 0)).p_better
-    return Look(plain.p_better, worse, plain.p, table.difference, gains(b, c, same), gains(*(new or (b, c, same))))
+    fresh = part(*(new or (b, c, same)))
+    return Look("accuracy", (b - c) / (b + c + same), part(b, c, same), NOTHING if new == (0, 0, 0) else fresh)
 
 
 def test_a_clear_gain_is_promoted_and_a_slight_one_is_not():
@@ -77,7 +77,7 @@ def test_a_line_of_challengers_adds_up_until_it_wins():
 def test_a_line_that_won_waits_for_a_challenger_that_is_better_itself():
     policy = Promotion(evidence="line")
     state = decide(look(70, 45), dict(EMPTY), policy, "a", "old").state
-    state["process"] |= {"total": 400.0, "squares": 2000.0}
+    state["process"]["sums"]["counts"] = [1200, 800, 0]
     decision = decide(look(40, 45), state, policy, "b", "old")
     assert not decision.promote
     assert any("waits for the next one" in line for line in decision.why)
@@ -105,7 +105,7 @@ def test_each_run_is_plain_mcnemar():
     policy = Promotion(control="each_run")
     found = look(62, 40)
     decision = decide(found, {**EMPTY, "looks": 40}, policy, "new", "old")
-    assert decision.promote == (found.p_two_sided <= 0.05) is True
+    assert decision.promote == (mcnemar(Table(1000, 62, 40, 0)).p <= 0.05) is True
     assert not decide(look(40, 62), dict(EMPTY), policy, "new", "old").promote
 
 
@@ -116,8 +116,8 @@ def test_non_inferiority_promotes_an_equal_model():
 
     from tasks.paired import margin_z
 
-    gains = Gains((100, 100, 9800), 200.0, 210.0, 1.0)
-    equal = Look(float(norm.sf(margin_z(table, 0.02))), 0.5, 1.0, 0.0, gains, gains)
+    rows = Part(float(norm.sf(margin_z(table, 0.02))), 0.5, 9900, (100, 100, 9700))
+    equal = Look("accuracy", 0.0, rows, rows)
     assert decide(equal, dict(EMPTY), policy, "new", "old").promote
     assert not decide(look(100, 100, 9800), dict(EMPTY), Promotion(), "new", "old").promote
 
@@ -126,7 +126,7 @@ def test_the_state_is_json_and_comes_back():
     state = decide(look(60, 42), dict(EMPTY), Promotion(), "new", "old").state
     assert read_state(json.loads(json.dumps(state))) == state
     assert read_state(None) == EMPTY
-    for damaged in ({"format": 99, "looks": 1}, [], {"format": 1}):
+    for damaged in ({"format": 99, "looks": 1}, [], {"format": 2}):
         with pytest.raises(RefitError, match="not a promotion state"):
             read_state(damaged)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from tasks.paired import anytime_p, familywise, log_capital, log_capital_of_sums, lord, saffron
+from tasks.paired import anytime_p, familywise, log_capital, log_capital_of_scores, lord, saffron
 
 
 def test_expected_capital_is_one_under_a_fair_coin():
@@ -31,7 +31,8 @@ def test_capital_seldom_reaches_twenty_at_any_time():
     c = np.cumsum(steps < 0, axis=1)
     looks = np.arange(9, 1500, 10)
     ever = (log_capital(b[:, looks], c[:, looks]) >= np.log(20)).any(axis=1).mean()
-    ever_sums = (log_capital_of_sums((b - c)[:, looks], (b + c)[:, looks]) >= np.log(20)).any(axis=1).mean()
+    z = rng.normal(size=(5000, 100))  # one normal score a look
+    ever_sums = (log_capital_of_scores(np.cumsum(z, axis=1), np.arange(1.0, 101)) >= np.log(20)).any(axis=1).mean()
     naive = (np.abs(b - c)[:, looks] / np.sqrt((b + c)[:, looks]) > 1.96).any(axis=1).mean()
     assert ever <= 0.05
     assert ever_sums <= 0.05
@@ -40,7 +41,7 @@ def test_capital_seldom_reaches_twenty_at_any_time():
 
 def test_capital_grows_with_a_true_gain():
     assert log_capital(550, 450) > np.log(20)
-    assert log_capital_of_sums(100.0, 1000.0) > np.log(20)
+    assert log_capital_of_scores(3.5, 1.0) > np.log(20) > log_capital_of_scores(2.0, 1.0)
     assert log_capital(450, 550) < 0
     # With a margin, equal models win the bet that the challenger is not worse by the margin.
     assert log_capital(200, 200, 9600, margin=0.02) > np.log(20)
