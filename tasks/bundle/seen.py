@@ -18,7 +18,7 @@ import pandas as pd
 
 from tasks.errors import RefitError
 from tasks.files import replacing
-from tasks.identity import FORMAT, Identity, Rule, identify
+from tasks.identity import FORMAT, Identity, Rule
 
 if TYPE_CHECKING:
     from tasks.params import Table
@@ -48,13 +48,12 @@ class Seen:
         kinds = [table.columns[c].kind if c in table.columns else None for c in self.rule.columns]
         return kinds == list(self.rule.kinds)
 
-    def has(self, rows: pd.DataFrame) -> np.ndarray:
-        """Which rows of a whole table are among these; bool (n,).
+    def has(self, now: Identity) -> np.ndarray:
+        """Which rows of a whole table are among these; bool (n,). ``now`` is the table's :func:`identify` by this rule.
 
         A content that was common then or is common now (:data:`tasks.identity.COMMON`) but not both times counts as seen
         as a whole: its occurrences cannot be told apart.
         """
-        now = identify(rows, self.rule)
         common = np.isin(now.content, self.content[self.row != self.content])
         return np.isin(now.row, self.row) | (np.isin(now.content, self.content) & ~(common & (now.row != now.content)))
 

@@ -60,10 +60,13 @@ class Side:
     coin: bool
 
 
-def gather(pair: Pair, promotion: Promotion, metric: str, new: np.ndarray, seed: int) -> Evidence:
+def gather(
+    pair: Pair, promotion: Promotion, metric: str, new: np.ndarray, seed: int, *, beside: bool = True
+) -> Evidence:
     """Compare two models on the rows of ``pair``; ``new`` (n,) marks rows that no earlier look has counted.
 
-    ``promotion.metric`` decides, or the problem's ``metric`` where that is unset.
+    ``promotion.metric`` decides, or the problem's ``metric`` where that is unset. Without ``beside`` the tests that only
+    stand beside the deciding one are left out, as simulations of many looks want it.
 
     Raises
     ------
@@ -78,7 +81,8 @@ def gather(pair: Pair, promotion: Promotion, metric: str, new: np.ndarray, seed:
     labels = pair.clusters[name] if name is not None else None
     tests: dict[str, Any] = {}
     part, decided_by = _part(pair, side, promotion, whole, labels, np.ones(pair.n, dtype=bool), tests)
-    tests |= _beside(pair, side, promotion, seed, name)
+    if beside:
+        tests |= _beside(pair, side, promotion, seed, name)
     kind = "rows" if labels is None else "clusters"
     look = Look(
         f"{side.metric}, margin {promotion.margin:g}, {kind}",

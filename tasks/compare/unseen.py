@@ -21,6 +21,7 @@ import pandas as pd
 from tasks.bundle.seen import Seen
 from tasks.compare.scores import Incomparable
 from tasks.errors import some
+from tasks.identity import Identity, Rule, identify
 
 if TYPE_CHECKING:
     from tasks.params import Table
@@ -70,7 +71,7 @@ def unseen(
         If nothing tells which rows the champion has seen.
     """
     if seen is not None and seen.can_ask(table):
-        known = seen.has(whole)
+        known = seen.has(identify(whole, seen.rule))
         warnings = []
         if not known.any():
             warnings.append(
@@ -130,9 +131,14 @@ def counted_by(whole: pd.DataFrame, at: np.ndarray, time: pd.Series, table: Tabl
     A look whose rows can no longer be told apart has counted all rows up to its newest one; without time, all rows.
     """
     first = np.full(len(at), np.inf)
+    named: dict[Rule, Identity] = {}
     for look in sorted(looks, key=lambda look: -look.number):
         if look.seen.can_ask(table):
-            inside = look.seen.has(whole)[at]
+            rule = look.seen.rule
+            if rule not in named:
+                whole_now = identify(whole, rule)
+                named[rule] = Identity(whole_now.row[at], whole_now.content[at])
+            inside = look.seen.has(named[rule])
         elif look.seen.until is not None:
             inside = ~(time > look.seen.until).to_numpy()
         else:

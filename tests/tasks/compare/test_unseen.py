@@ -35,7 +35,7 @@ def test_a_record_knows_its_rows_in_any_later_table_and_after_storage() -> None:
     seen = Seen.from_bytes(seen.to_bytes(), "here")
     assert seen.until == DAYS[1199]
     later = pd.concat([rows(2500).iloc[2000:], rows().iloc[::-1], rows().iloc[:1]], ignore_index=True)
-    assert (seen.has(later) == (later["id"] < 1200)).all()
+    assert (seen.has(identify(later, RULE)) == (later["id"] < 1200)).all()
     assert seen.to_bytes() == record(rows().iloc[::-1].reset_index(drop=True), slice(800, 2000), DAYS[::-1]).to_bytes()
     with pytest.raises(RefitError, match="x: not a record of seen rows"):
         Seen.from_bytes(b"PAR1", "x")
@@ -44,10 +44,10 @@ def test_a_record_knows_its_rows_in_any_later_table_and_after_storage() -> None:
 def test_copies_of_a_common_content_are_told_apart_only_where_they_always_were() -> None:
     twins = pd.DataFrame({"id": [1.0] * 100 + list(range(10, 1010)), "x": 0.0})
     seen = record(twins, slice(0, 60))
-    assert seen.has(twins)[:100].tolist() == [True] * 60 + [False] * 40
+    assert seen.has(identify(twins, RULE))[:100].tolist() == [True] * 60 + [False] * 40
     rare = pd.concat([twins.iloc[:8], pd.DataFrame({"id": np.arange(10.0, 5010.0), "x": 0.0})], ignore_index=True)
-    assert seen.has(rare)[:8].all()  # the content is no longer common, so any copy may be one of those
-    assert not seen.has(rare)[8:].any()
+    assert seen.has(identify(rare, RULE))[:8].all()  # the content is no longer common, so any copy may be one of those
+    assert not seen.has(identify(rare, RULE))[8:].any()
 
 
 def test_rows_that_the_champion_was_fitted_on_are_left_out() -> None:
