@@ -7,14 +7,18 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 # uv does not read pip's configuration: pass on where pip looks for wheels, if that is set.
 export UV_FIND_LINKS ?= $(shell pip config get global.find-links 2>/dev/null)
 export OMP_WAIT_POLICY := PASSIVE
-PYTEST := $(BIN)/python -m pytest
+# Two workers take one file of tests after another, in the order of tests/conftest.py.
+WORKERS ?= 2
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=25
 
 .PHONY: run test lint unit slow bench lock tools clean
 
 run: .venv/.run  ## install from the lock, then run the main job on the bundled flights
 	$(BIN)/refit run
 
-test: .venv/.test tools lint unit slow  ## install what tests need, then run all of them
+test: .venv/.test tools  ## install what tests need, then run all of them
+	$(MAKE) --jobs=2 --output-sync=target lint unit
+	$(MAKE) slow
 
 lint: .venv/.test
 	$(BIN)/ruff check .

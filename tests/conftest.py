@@ -1,17 +1,52 @@
-"""Shared by all tests: quiet settings before any heavy import, and the size of sweeps."""
+"""Shared by all tests: quiet settings before any heavy import, the order, the size of sweeps, and a finished run."""
 
+from __future__ import annotations
+
+from pathlib import Path
+
+import hypothesis
 import pytest
 
 import tasks.stage  # noqa: F401  (applies the settings)
+from tests import times
+from tests.shared import shared
 
 collect_ignore = ["bench"]  # programs, one of them for another environment; doctests would import them
+# Workers share the machine: no test is about time.
+hypothesis.settings.register_profile("refit", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("refit")
+# Files that take more than about forty seconds, the longest first: a worker that gets one of them last makes the
+# other wait for it. Files are handed out whole.
+LONG: tuple[str, ...] = ()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full", action="store_true", help="run sweeps at their full size")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(times, "times")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first, then the slow kinds, then the others."""
+
+    def place(item: pytest.Item) -> tuple[int, int]:
+        file = item.nodeid.partition("::")[0]
+        return (LONG.index(file) if file in LONG else len(LONG), times.kind(item.keywords) == "unit")
+
+    items.sort(key=place)
+
+
 @pytest.fixture
 def full(request: pytest.FixtureRequest) -> bool:
     """True where sweeps shall run at their full size."""
     return bool(request.config.getoption("--full"))
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished binary run with times, history and a champion to compare with."""
+    from tests.tasks.report import runs
+
+    return shared(tmp_path_factory, "finished", runs.finish) / "orders"

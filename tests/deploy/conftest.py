@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from deploy.app import Metrics, Served, build_app
 from tasks.bundle import Bundle
 from tests.samples import KINDS
+from tests.shared import shared
 from tests.tasks.package.projects import TIMED, package, project
 
 with warnings.catch_warnings():  # Starlette would rather have httpx2, which the other components do not use yet
@@ -22,9 +23,9 @@ with warnings.catch_warnings():  # Starlette would rather have httpx2, which the
 @pytest.fixture(scope="session")
 def packages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A package each of binary, multiclass and regression, and one with time."""
-    root = tmp_path_factory.mktemp("packages")
-    made = {kind: package(project(root / kind, kind)) for kind in KINDS}
-    return {**made, TIMED: package(project(root / TIMED, TIMED))}
+    kinds = (*KINDS, TIMED)
+    root = shared(tmp_path_factory, "packages", lambda folder: [package(project(folder / k, k)) for k in kinds])
+    return {kind: root / kind / "data" / "package" for kind in kinds}
 
 
 def in_process(path: Path, version: str = "7") -> TestClient:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
-import functools
 import runpy
 import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from unittest import mock
 
@@ -41,7 +38,7 @@ def evaluated(root: Path, kind: str) -> Path:
     file = root / "params.yaml"
     tree = YAML().load(file)
     tree["models"] = {name: {"trials": 1} for name in families}
-    tree["tuning"] = {"seconds": 20}
+    tree["tuning"] = {"seconds": 300}  # one trial ends it
     tree["monitoring"] = {"window": "10d"}
     YAML().dump(tree, file)
     shutil.copy(ROOT / "dvc.yaml", root)
@@ -53,11 +50,8 @@ def evaluated(root: Path, kind: str) -> Path:
     return root
 
 
-@functools.cache
-def finished() -> Path:
-    """A finished binary run with times, history and a champion to compare with; made once in a session of tests."""
-    folder = Path(tempfile.mkdtemp(prefix="refit-run-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+def finish(folder: Path) -> Path:
+    """A finished binary run with times, history and a champion to compare with, in ``folder/orders``."""
     root = with_champion(evaluated(folder / "orders", "orders"))
     stage(root, "compare")
     stage(root, "report")
