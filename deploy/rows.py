@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, create_model
 
 from tasks.errors import nearest, some
+from tasks.values.levels import level
+from tasks.values.moments import moment
 
 Kind = Literal["numeric", "categorical", "boolean", "datetime", "text"]
 
@@ -16,7 +18,7 @@ FIRST, LAST = datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 LONGEST = {"categorical": 1_000, "text": 100_000}  # characters
 EXPECTED = {
     "numeric": "a finite number",
-    "categorical": f"a string of at most {LONGEST['categorical']:,} characters",
+    "categorical": f"a string of at most {LONGEST['categorical']:,} characters, or a number, or true or false",
     "text": f"a string of at most {LONGEST['text']:,} characters",
     "boolean": "true or false",
     "datetime": f"an ISO 8601 time as in 2013-10-31T18:00:00Z (UTC if no zone is given), {FIRST.year} to {LAST.year - 1}",
@@ -62,7 +64,7 @@ is unknown (where allowed); 'petal width' is not a field of this model. Did you 
     """
 
     def __init__(self, schema: dict[str, Any], most: int) -> None:
-        self.fields: dict[str, dict[str, Any]] = {f["name"]: f for f in schema["fields"]}
+        self.fields: dict[str, dict[str, Any]] = {f["name"]: _known(f) for f in schema["fields"]}
         self.most = most
         self.model = _model(schema["table"], self.fields)
         self._names = list(self.fields)
@@ -144,22 +146,66 @@ is unknown (where allowed); 'petal width' is not a field of this model. Did you 
             return f"{name[:80]!r} is not a field of this model." + nearest(name[:80], self._names)
         field = self.fields[name]
         unless = " or null" if field["nullable"] else ""
-        return f"{name!r} must be {EXPECTED[field['kind']]}{unless}, found {_short(value)}"
+        return f"{name!r} must be {_expected(field)}{unless}, found {_short(value)}"
+
+
+def _known(field: dict[str, Any]) -> dict[str, Any]:
+    """A field whose allowed values are levels; packages of older versions have them as a file wrote them."""
+    if field["kind"] != "categorical" or not field.get("allowed"):
+        return field
+    return {**field, "allowed": [level(value) or value for value in field["allowed"]]}
+
+
+def _expected(field: dict[str, Any]) -> str:
+    form = field.get("format", "iso")
+    return f"a time of the form {form}, or {EXPECTED['datetime']}" if form != "iso" else EXPECTED[field["kind"]]
+
+
+def _read(field: dict[str, Any]) -> Any:
+    """The type of a field's values: categories and times are read as those of a file are."""
+    kind = TYPES[field["kind"]]
+    kind = kind | None if field["nullable"] else kind
+    if field["kind"] == "categorical":
+
+        def category(value: Any) -> Any:
+            if not isinstance(value, str | int | float) or value in (float("inf"), float("-inf")):
+                return value
+            found = level(value)
+            return found if found is not None or field["nullable"] else value
+
+        written: Any = TYPES["categorical"] | float | bool
+        return Annotated[kind, BeforeValidator(category, written | None if field["nullable"] else written)]
+    if field["kind"] == "datetime":
+        form = field.get("format", "iso")
+
+        def time(value: Any) -> Any:
+            if value is None or (form == "iso" and not isinstance(value, str)):
+                return value
+            try:
+                return moment(value, form)
+            except ValueError:
+                if form != "iso":
+                    raise
+                return value  # pydantic reads more ways of ISO 8601, and names the fault
+
+        if form == "iso":
+            return Annotated[kind, BeforeValidator(time)]
+        return Annotated[kind, BeforeValidator(time, str | float | None if field["nullable"] else str | float)]
+    return kind
 
 
 def _model(table: str, fields: dict[str, dict[str, Any]]) -> type[BaseModel]:
     """A strict pydantic model of one row. Fields are named by position; clients see the columns' own names."""
     made: dict[str, Any] = {}
     for i, (name, field) in enumerate(fields.items()):
-        kind = TYPES[field["kind"]]
         hints = [
             f"at least {field['min']:g}" if field.get("min") is not None else "",
             f"at most {field['max']:g}" if field.get("max") is not None else "",
             f"one of {some(field['allowed'])}" if field.get("allowed") else "",
         ]
-        said = ", ".join([EXPECTED[field["kind"]], *filter(None, hints)])
+        said = ", ".join([_expected(field), *filter(None, hints)])
         default = ... if field.get("required", True) else None
-        made[f"f{i}"] = (kind | None if field["nullable"] else kind, Field(default, alias=name, description=said))
+        made[f"f{i}"] = (_read(field), Field(default, alias=name, description=said))
     return create_model(
         "Row", __config__=ConfigDict(extra="forbid", strict=True), __doc__=f"One row of {table!r}.", **made
     )

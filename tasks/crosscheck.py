@@ -56,7 +56,9 @@ def mistakes(params: Params, families: Iterable[str]) -> list[str]:
         _features(wrong, params, params.data.tables[params.problem.table])
         _split(wrong, params, params.data.tables[params.problem.table])
     if params.split.kind == "time" and not params.problem.prediction_time:
-        wrong.add("split.kind", "'time' needs problem.prediction_time; set it, or use kind: random.")
+        times = params.data.tables[params.problem.table].moments if params.problem.table in params.data.tables else []
+        which = f"name one of {some(times)} there" if times else "declare a column datetime"
+        wrong.add("split.kind", f"'time' needs problem.prediction_time: {which}, or use kind: random.")
     return list(dict.fromkeys(wrong))
 
 

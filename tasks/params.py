@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -27,6 +28,8 @@ from pydantic import (
 from tasks.crosscheck import mistakes
 from tasks.errors import RefitError, nearest, some
 from tasks.explain import explain
+from tasks.values.levels import level
+from tasks.values.moments import check_form
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 METRICS = {
@@ -81,6 +84,11 @@ DurationField = Annotated[Duration, BeforeValidator(_duration)]
 WindowField = Annotated[str, BeforeValidator(_window)]
 
 
+def _level(value: Any) -> Any:
+    """A class or category as tables name it: 5 and 5.0 are "5"."""
+    return level(value) if isinstance(value, str | int | float | date) else value
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
@@ -96,7 +104,7 @@ class Moment(_Strict):
     def _parse(cls, value: Any) -> Any:
         if not isinstance(value, str):
             return value
-        found = re.fullmatch(r"\s*(\S+?)\s*(?:([+-])\s*(\d+(?:\.\d+)?[smhdw]))?\s*", value)
+        found = re.fullmatch(r"\s*(\S+?(?: +[^\s+-]\S*?)*?)\s*(?:([+-])\s*(\d+(?:\.\d+)?[smhdw]))?\s*", value)
         if not found:
             raise ValueError("a moment is a column, or a column plus or minus a duration, as in 'departs_at - 2h'")
         column, sign, span = found.groups()
@@ -110,7 +118,9 @@ class Target(_Strict):
     column: str
     above: float | None = Field(default=None, description="binary target: 1 where the column is greater than this")
     name: str = Field(default="", description="name of the derived column; the column's own name unless `above` is set")
-    positive: str | int | float | bool | None = Field(default=None, description="binary: the value that counts as 1")
+    positive: Annotated[str | None, BeforeValidator(_level)] = Field(
+        default=None, description="binary: the value that counts as 1"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -133,7 +143,10 @@ class Problem(_Strict):
     kind: Literal["binary", "multiclass", "regression"]
     table: str
     target: Target
-    prediction_time: Moment | None = None
+    prediction_time: Moment | None = Field(
+        default=None,
+        description="unset with split.kind time: the table's event_time, or else its only datetime column, no outcome",
+    )
     metric: str = ""
 
     @model_validator(mode="after")
@@ -163,11 +176,19 @@ class Column(_Strict):
     min: float | None = None
     max: float | None = None
     allowed: tuple[str, ...] | None = None
+    format: Annotated[str, AfterValidator(check_form)] = Field(
+        default="iso",
+        description="datetime: iso | epoch_s | epoch_ms | epoch_us | excel, or a pattern as in '%d.%m.%Y'",
+    )
 
     @model_validator(mode="before")
     @classmethod
     def _short(cls, value: Any) -> Any:
-        return {"kind": value} if isinstance(value, str) else value
+        if isinstance(value, str):
+            return {"kind": value}
+        if isinstance(value, dict) and value.get("kind") == "categorical" and isinstance(value.get("allowed"), list):
+            return {**value, "allowed": [_level(one) for one in value["allowed"]]}
+        return value
 
     @model_validator(mode="after")
     def _limits(self) -> Column:
@@ -178,6 +199,8 @@ class Column(_Strict):
             raise ValueError(f"min: {self.min:g} is above max {self.max:g}, so no value would be allowed")
         if self.allowed is not None and self.kind not in ("categorical", "text"):
             raise ValueError(f"allowed: only a categorical or text column has a list, and kind is {self.kind!r}")
+        if self.format != "iso" and self.kind != "datetime":
+            raise ValueError(f"format: only a datetime column has one, and kind is {self.kind!r}")
         return self
 
 
@@ -188,6 +211,18 @@ class Table(_Strict):
     event_time: Moment | None = None
     known_at: Moment | None = None
     outcome: tuple[str, ...] = ()
+
+    @property
+    def moments(self) -> list[str]:
+        """Columns that may say when a row was there to be predicted: times that are no outcome."""
+        return [name for name, c in self.columns.items() if c.kind == "datetime" and name not in self.outcome]
+
+    @property
+    def moment(self) -> Moment | None:
+        """The moment of a row where there is no choice: its event_time, or its only time; None where there is one."""
+        if self.event_time and self.event_time.column not in self.outcome:
+            return self.event_time
+        return Moment(column=self.moments[0]) if len(self.moments) == 1 else None
 
 
 def parse_moment(value: Any) -> datetime:
@@ -323,8 +358,10 @@ class Split(_Strict):
     def _sizes(self) -> Split:
         for name in ("valid", "test"):
             value = getattr(self, name)
-            if self.kind == "time" and not isinstance(value, Duration):
-                raise ValueError(f"{name}: a time split needs a duration such as 30d")
+            if self.kind == "time" and not isinstance(value, Duration) and not 0 < value < 0.5:
+                raise ValueError(
+                    f"{name}: a time split needs a duration such as 30d, or a share of the rows between 0 and 0.5"
+                )
             if self.kind == "random" and (isinstance(value, Duration) or not 0 < float(value) < 0.5):
                 raise ValueError(f"{name}: a random split needs a share between 0 and 0.5")
         return self
@@ -507,6 +544,10 @@ class Params(_Strict):
 
     @model_validator(mode="after")
     def _across(self) -> Params:
+        table = self.data.tables.get(self.problem.table)
+        if self.split.kind == "time" and not self.problem.prediction_time and table and table.moment:
+            timed = self.problem.model_copy(update={"prediction_time": table.moment})
+            object.__setattr__(self, "problem", timed)
         wrong = mistakes(self, family_names())
         if wrong:
             raise ValueError("\n".join(wrong))

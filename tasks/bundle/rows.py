@@ -7,6 +7,8 @@ from typing import Any
 
 import pandas as pd
 
+from tasks.values.levels import level
+
 
 def to_json(row: dict[str, Any], fields: list[dict[str, Any]]) -> dict[str, Any]:
     """A table's row as JSON values, in the schema's fields: times as ISO 8601 in UTC, a missing value as null.
@@ -46,5 +48,7 @@ def from_json(row: dict[str, Any], fields: list[dict[str, Any]]) -> dict[str, An
             value = datetime.fromisoformat(value).astimezone(UTC)
         elif value is not None and field["kind"] == "numeric":
             value = float(value)
+        elif field["kind"] == "categorical":
+            value = level(value)
         out[field["name"]] = value
     return out

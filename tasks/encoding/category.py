@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tasks.values.levels import level
+
 ENCODINGS = ("one_hot", "ordinal", "target", "native")
 MISSING = -1  # the code of a missing or never seen value; -2 below is a level too rare for its own code
 
@@ -26,6 +28,10 @@ class Category:
     def __post_init__(self) -> None:
         self._index = {level: code for code, level in enumerate(self.kept)}
         self._index |= dict.fromkeys(self.rare, len(self.kept))
+        for name, code in list(
+            self._index.items()
+        ):  # a model of an older version knows its levels as a file wrote them
+            self._index.setdefault(level(name) or name, code)
 
     @classmethod
     def fit(cls, values: pd.Series, how: str, most: int, least: int) -> Category:

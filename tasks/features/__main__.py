@@ -13,7 +13,7 @@ from tasks.engine import Plan
 from tasks.engine.compute import prediction_times
 from tasks.engine.facts import MISSING
 from tasks.features.split import by_identity, by_time, together
-from tasks.features.target import encode_target
+from tasks.features.target import about_positive, encode_target
 from tasks.files import read_json, read_table, replacing_dir, write_json, write_table
 from tasks.identity import Rule, identify
 
@@ -39,6 +39,8 @@ def main() -> None:
     stage.log(f"computed in {time.perf_counter() - began:.1f} s")
 
     y, classes = encode_target(rows[params.problem.target.name], params.problem)
+    if said := about_positive(classes, params.problem):
+        stage.log(said)
     labelled = ~pd.isna(y)
     t = moments(prediction_times(plan, rows))
     own = params.data.tables[plan.table]

@@ -10,6 +10,7 @@ import pandas as pd
 from tasks.errors import RefitError, some
 from tasks.identity import numbers, position
 from tasks.params import Duration, Split
+from tasks.values.moments import start_of_newest
 
 Assigned = tuple[np.ndarray, dict[str, Any]]
 
@@ -19,20 +20,33 @@ def by_time(
 ) -> Assigned:
     """Test are the rows of the last ``split.test`` before ``as_of``, valid those of ``split.valid`` before them.
 
-    A row without a label is ``pending``, and so is a train or valid row whose label was known only at or after the
+    A share counts labelled rows: ``test: 0.2`` are the newest fifth of them, as near as whole moments allow, since
+    rows of one moment are never parted. A row without a label is ``pending``, and so is a train or valid row whose label was known only at or after the
     start of the next split: at that moment nobody could have learned from it. ``as_of`` None: the newest row's time.
     """
-    if not isinstance(split.test, Duration) or not isinstance(split.valid, Duration):
-        raise RefitError("split: a time split needs durations for `valid` and `test`")
     if time[labelled].isna().all():
         raise RefitError("split: no labelled row has a prediction time; check problem.prediction_time and data.as_of")
     end = (as_of if as_of is not None else time[labelled].max()) + pd.Timedelta(1, "us")  # both count themselves
-    test_start = end - split.test.delta
-    valid_start = test_start - split.valid.delta
+    dated = time[labelled & time.notna().to_numpy()]
+    test_start = _start("test", split.test, dated, len(dated), end)
+    valid_start = _start("valid", split.valid, dated[dated < test_start], len(dated), test_start)
     part = np.select([time >= test_start, time >= valid_start], ["test", "valid"], "train").astype(object)
     late = ((part == "train") & (known >= valid_start)) | ((part == "valid") & (known >= test_start))
     part[~labelled | time.isna().to_numpy() | late.to_numpy()] = "pending"
     return part, {"valid": valid_start.isoformat(), "test": test_start.isoformat(), "as_of": end.isoformat()}
+
+
+def _start(name: str, size: Duration | float, times: pd.Series, labelled: int, end: pd.Timestamp) -> pd.Timestamp:
+    """Where the part before ``end`` begins: a duration earlier, or at its share of the ``labelled`` rows."""
+    if isinstance(size, Duration):
+        return end - size.delta
+    start = start_of_newest(times, size * labelled)
+    if start is None:
+        raise RefitError(
+            f"split.{name}: the labelled rows have too few different times for a part before {end.isoformat()}; rows of "
+            "one moment stay together. Bring rows of more days, or set split.kind: random"
+        )
+    return start
 
 
 def by_identity(rows: np.ndarray, labelled: np.ndarray, split: Split) -> Assigned:

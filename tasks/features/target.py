@@ -7,6 +7,8 @@ import pandas as pd
 
 from tasks.errors import RefitError, nearest, some
 from tasks.params import Problem
+from tasks.values.classes import by_name, named
+from tasks.values.levels import level
 
 
 def encode_target(values: pd.Series, problem: Problem) -> tuple[np.ndarray, list[str]]:
@@ -28,7 +30,7 @@ def encode_target(values: pd.Series, problem: Problem) -> tuple[np.ndarray, list
         return y, []
     labels = values.dropna().unique()
     ordered = sorted(labels, key=lambda v: (isinstance(v, str), v))
-    classes = [_text(v) for v in ordered]
+    classes = [level(v) or str(v) for v in ordered]
     if len(classes) < 2:
         raise RefitError(
             f"target {name!r} has one class only ({some(classes)}) among {int(values.notna().sum())} labelled rows; "
@@ -39,21 +41,34 @@ def encode_target(values: pd.Series, problem: Problem) -> tuple[np.ndarray, list
             raise RefitError(
                 f"problem.kind: binary, but target {name!r} has {len(classes)} classes: {some(classes)}. Set kind: multiclass"
             )
-        positive = problem.target.positive
-        if positive is not None:
-            text = _text(positive)
-            if text not in classes:
-                raise RefitError(
-                    f"problem.target.positive: {text!r} is not one of {some(classes)}." + nearest(text, classes)
-                )
-            if classes[1] != text:
-                classes, ordered = classes[::-1], ordered[::-1]
+        if classes[1] != _positive(classes, problem):
+            classes, ordered = classes[::-1], ordered[::-1]
     index = {v: i for i, v in enumerate(ordered)}
     return values.map(index).to_numpy(dtype=np.float64, na_value=np.nan), classes
 
 
-def _text(value: object) -> str:
-    """A class's name: whole numbers without their point, booleans as 0 and 1."""
-    if isinstance(value, (bool, np.bool_)):
-        return str(int(value))
-    return str(int(value)) if isinstance(value, (float, np.floating)) and float(value).is_integer() else str(value)
+def _positive(classes: list[str], problem: Problem) -> str:
+    """The class that counts as 1: the one declared, else the one whose name says so, else the later one.
+
+    Not the rarer one: that may be another one next week, and the model would predict the opposite. ``refit init``
+    looks at the counts once, and writes ``positive``.
+    """
+    written = problem.target.positive
+    if written is None:
+        return by_name(classes) or classes[1]
+    found = named(written, classes)
+    if found is None:
+        raise RefitError(
+            f"problem.target.positive: {written!r} is not one of {some(classes)}." + nearest(written, classes)
+        )
+    return found
+
+
+def about_positive(classes: list[str], problem: Problem) -> str:
+    """A line on which class is the positive one and why, where ``params.yaml`` does not say it; else empty."""
+    if problem.kind != "binary" or problem.target.positive is not None or problem.target.above is not None:
+        return ""
+    why = "by its name" if by_name(classes) else "the later one in order; their names do not say which is"
+    return (
+        f"{classes[1]!r} is the positive class ({why}); problem.target.positive: {classes[0]!r} would choose the other"
+    )

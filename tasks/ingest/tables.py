@@ -62,7 +62,7 @@ def ingest(name: str, table: Table) -> Ingested:
         If the source cannot be read, lacks a declared column, or a column is mostly not of its kind.
     """
     columns, digest = read_source(table.source)
-    wanted = {c: spec.kind for c, spec in table.columns.items() if spec.kind != "ignore"}
+    wanted = {c: spec for c, spec in table.columns.items() if spec.kind != "ignore"}
     absent = [c for c in wanted if c not in columns.column_names]
     if absent:
         hints = "".join(
@@ -74,12 +74,12 @@ def ingest(name: str, table: Table) -> Ingested:
         )
     values: dict[str, pd.Series] = {}
     problems = []
-    for column, kind in wanted.items():
-        read = coerce(columns[column], kind)
+    for column, spec in wanted.items():
+        read = coerce(columns[column], spec.kind, spec.format)
         values[column] = read.values
         given = len(columns) - columns[column].null_count
         if len(read.problems) > WRONG_KIND * given:
-            raise RefitError(_wrong_kind(name, table.source, column, kind, read.problems, given))
+            raise RefitError(_wrong_kind(name, table.source, column, spec, read.problems, given))
         problems.append(read.problems.assign(column=column))
     found = pd.concat(problems)[["row", "column", "value", "why"]].astype({"column": "str"})
     found = found.sort_values("row", kind="stable", ignore_index=True)

@@ -20,7 +20,7 @@ from tasks.params import Params
 # What a package depends on: the stages up to it, and the modules that they share. `package` of dvc.yaml names the same.
 CODE = (
     "params.py", "files.py", "identity.py", "ingest", "validate", "profile", "features", "engine", "encoding", "tune", "train",
-    "families", "ensembles", "metrics", "paired", "evaluate", "package", "bundle",
+    "families", "ensembles", "metrics", "paired", "evaluate", "package", "bundle", "values",
 )  # fmt: skip
 DATA = ("raw/manifest.json", "expectations", "validated", "features", "evaluation")
 OF_FAMILIES = ("tuning", "models")  # a folder for each family of params.yaml

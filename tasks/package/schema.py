@@ -21,6 +21,8 @@ def schema(params: Params, columns: list[str], identity: list[str]) -> dict[str,
         required = name in columns
         entry: dict[str, Any] = {"name": name, "kind": column.kind, "nullable": column.nullable or not required}
         entry |= {key: getattr(column, key) for key in ("min", "max") if getattr(column, key) is not None}
+        if column.format != "iso":
+            entry["format"] = column.format
         if column.allowed is not None:
             entry["allowed"] = list(column.allowed)
         if not required:

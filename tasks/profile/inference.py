@@ -14,6 +14,7 @@ import pandas as pd
 
 from tasks.errors import RefitError, nearest, some
 from tasks.params import METRICS, family_names
+from tasks.profile.dates import form_of
 from tasks.profile.kinds import coerce
 from tasks.profile.learnable import check_target
 from tasks.profile.reading import read_columns
@@ -94,8 +95,8 @@ def _few_classes(values: pd.Series) -> bool:
     return bool((known == np.floor(known)).all()) and different <= min(FEW_CLASSES, len(known) / 10)
 
 
-def infer_kind(name: str, column: pa.ChunkedArray) -> tuple[str, str]:
-    """The kind of a feature column, and a remark where it deserves one (always for ``ignore``).
+def infer_kind(name: str, column: pa.ChunkedArray) -> tuple[Any, str]:
+    """How a feature column is declared (a kind, or a mapping with more), and a remark where it deserves one.
 
     >>> import pyarrow as pa
     >>> infer_kind("zip", pa.chunked_array([["01219", "01219", "80331"] * 9]))
@@ -112,17 +113,16 @@ def infer_kind(name: str, column: pa.ChunkedArray) -> tuple[str, str]:
     different = known.nunique()
     if different == 1:
         return "ignore", f"always {known.iloc[0][:40]!r}"
-    kind = column.type
-    if pt.is_boolean(kind) or set(known.str.strip().str.lower().unique()) in BOOLEANS:
+    if pt.is_boolean(column.type) or set(known.str.lower().unique()) in BOOLEANS:
         return "boolean", ""
-    if pt.is_timestamp(kind) or pt.is_date(kind):
-        return "datetime", ""
+    form = form_of(name, column)
+    if form is not None:
+        spec = "datetime" if form.form == "iso" else {"kind": "datetime", "format": form.form}
+        faults = _faults(len(coerce(column, "datetime", form.form).problems), "times")
+        return spec, "; ".join(filter(None, (faults, form.remark)))
     numbers = coerce(column, "numeric")
     if _readable(column, len(numbers.problems)):
         return _number(name, known, numbers.values, len(numbers.problems))
-    times = coerce(column, "datetime")
-    if _readable(column, len(times.problems)):
-        return "datetime", _faults(len(times.problems), "times")
     if known.str.count(r"\S+").mean() >= WORDS:
         return "text", ""
     if different > SPREAD * len(known) and different > FEW_CLASSES:

@@ -12,18 +12,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from tasks.values.levels import levels
+from tasks.values.moments import DTYPE, moments
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
-TRUE = ("true", "t", "yes", "y", "1", "1.0")
-FALSE = ("false", "f", "no", "n", "0", "0.0")
+TRUE = ("true", "t", "yes", "y", "1")
+FALSE = ("false", "f", "no", "n", "0")
 EXACT = 2.0**53  # from here on a float64 no longer tells every two whole numbers apart
 DTYPES = {
     "numeric": "float64",
     "boolean": "float64",
     "categorical": "str",
     "text": "str",
-    "datetime": "datetime64[us, UTC]",
+    "datetime": DTYPE,
 }
 _WHY = {
     "numeric": "is not a number",
@@ -40,12 +43,12 @@ class Coerced:
     problems: pd.DataFrame
 
 
-def coerce(column: pa.ChunkedArray, kind: str) -> Coerced:
-    """Read an Arrow column as ``kind``: numeric, boolean, categorical, text or datetime.
+def coerce(column: pa.ChunkedArray, kind: str, form: str = "iso") -> Coerced:
+    """Read an Arrow column as ``kind``: numeric, boolean, categorical, text or datetime (written in ``form``).
 
-    Numbers come back as float64, booleans as 0.0/1.0, categories and text as ``str``, times as
-    ``datetime64[us, UTC]`` (a time without a zone is UTC); missing is NaN or NaT. Infinite numbers and whole
-    numbers that a float64 cannot hold exactly are problems, not values.
+    Numbers come back as float64, booleans as 0.0/1.0, categories (by their level, :mod:`tasks.values.levels`) and
+    text as ``str``, times as ``datetime64[us, UTC]`` (a time without a zone is UTC); missing is NaN or NaT. Infinite
+    numbers and whole numbers that a float64 cannot hold exactly are problems, not values.
 
     >>> import pyarrow as pa
     >>> read = coerce(pa.chunked_array([["1.5", "much", None]]), "numeric")
@@ -60,10 +63,15 @@ def coerce(column: pa.ChunkedArray, kind: str) -> Coerced:
     if pt.is_dictionary(kept):
         column = column.cast(kept.value_type)
     if kind in ("categorical", "text"):
-        return Coerced(_texts(column), _problems(np.zeros(len(column), bool), column, ""))
-    values, bad, why = {"numeric": _numbers, "boolean": _booleans, "datetime": _times}[kind](column)
+        values = levels(column) if kind == "categorical" else _texts(column)
+        return Coerced(values, _problems(np.zeros(len(column), bool), column, ""))
+    if kind == "datetime":
+        values, bad = moments(column, form)
+        why = f"is not a time of the form {form}" if form != "iso" else _WHY[kind]
+        return Coerced(values, _problems(bad, column, why))
+    values, bad, reasons = {"numeric": _numbers, "boolean": _booleans}[kind](column)
     problems = _problems(bad, column, _WHY[kind])
-    for mask, text in why:
+    for mask, text in reasons:
         problems.loc[problems["row"].isin(np.flatnonzero(mask)), "why"] = text
     return Coerced(values, problems)
 
@@ -86,6 +94,8 @@ def _numbers(column: pa.ChunkedArray) -> _Read:
     kind = column.type
     if _is_text(column):
         trimmed = pc.utf8_trim_whitespace(column)
+        trimmed = pc.if_else(pc.equal(trimmed, ""), None, trimmed)
+        given = ~trimmed.is_null().to_numpy()  # blanks are no value
         try:
             values = trimmed.cast(pa.float64()).to_numpy()
         except pa.ArrowInvalid:
@@ -116,44 +126,14 @@ def _numbers(column: pa.ChunkedArray) -> _Read:
 
 def _booleans(column: pa.ChunkedArray) -> _Read:
     given = ~column.is_null().to_numpy()
-    words = _texts(column).str.strip().str.lower()
+    words = levels(column).str.lower()
     values = np.where(words.isin(TRUE), 1.0, np.where(words.isin(FALSE), 0.0, np.nan))
     return pd.Series(values), given & words.notna().to_numpy() & np.isnan(values), []
 
 
-def _times(column: pa.ChunkedArray) -> _Read:
-    import pyarrow as pa
-    import pyarrow.types as pt
-
-    given = ~column.is_null().to_numpy()
-    kind = column.type
-    if _is_text(column):
-        values = pd.to_datetime(column.to_pandas(), utc=True, format="ISO8601", errors="coerce")
-    elif pt.is_timestamp(kind) or pt.is_date(kind):
-        moments = column.cast(pa.timestamp("us", tz=getattr(kind, "tz", None)), safe=False).to_pandas()
-        values = moments.dt.tz_localize("UTC") if moments.dt.tz is None else moments.dt.tz_convert("UTC")
-    else:
-        values = pd.Series(pd.NaT, index=range(len(column)), dtype=DTYPES["datetime"])
-    values = values.astype(DTYPES["datetime"]).reset_index(drop=True)
-    return values, given & values.isna().to_numpy(), []
-
-
 def _texts(column: pa.ChunkedArray) -> pd.Series:
-    """Text of every value; whole floats without ``.0``, so that a category reads the same from CSV and Parquet."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-    import pyarrow.types as pt
-
-    if pt.is_boolean(column.type):
-        column = pc.if_else(column, "True", "False")
-    elif pt.is_floating(column.type):
-        column = pc.if_else(pc.is_nan(column), None, column)
-        whole = column.drop_null()
-        if pc.all(pc.equal(whole, pc.floor(whole))).as_py() and (pc.max(pc.abs(whole)).as_py() or 0) < EXACT:
-            column = column.cast(pa.int64())
-    if not _is_text(column):
-        column = column.cast(pa.string())
-    return pd.Series(column.to_pandas(), dtype="str").reset_index(drop=True)
+    """Free text as it is, blanks and all; what was no text, by its level."""
+    return pd.Series(column.to_pandas(), dtype="str").reset_index(drop=True) if _is_text(column) else levels(column)
 
 
 def _problems(bad: np.ndarray, column: pa.ChunkedArray, why: str) -> pd.DataFrame:

@@ -7,6 +7,8 @@ import pandas as pd
 from tasks.errors import RefitError, some
 from tasks.params import Problem, Table
 from tasks.profile.learnable import check_target
+from tasks.values.classes import named
+from tasks.values.levels import level
 
 
 def check_columns(frame: pd.DataFrame, name: str, table: Table) -> None:
@@ -24,22 +26,8 @@ def check_problem(frame: pd.DataFrame, problem: Problem) -> None:
     column = problem.target.name
     check_target(frame[column], problem.kind, f"problem.target: {column!r} of {problem.table!r}")
     positive = problem.target.positive
-    classes = frame[column].dropna().unique().tolist()
-    if positive is not None and not any(_same(positive, c) for c in classes):
+    classes = sorted(level(value) or str(value) for value in frame[column].dropna().unique())
+    if positive is not None and named(positive, classes) is None:
         raise RefitError(
-            f"problem.target.positive: {positive!r} is not a class of {column!r}, which has {some(sorted(classes))}."
+            f"problem.target.positive: {positive!r} is not a class of {column!r}, which has {some(classes)}."
         )
-
-
-def _same(positive: object, found: object) -> bool:
-    """Whether a class written in YAML is the class found: ``1``, ``1.0``, ``true`` and ``"1"`` are one.
-
-    >>> _same(True, 1.0), _same("1", 1.0), _same(1, "1"), _same("no", "yes")
-    (True, True, True, False)
-    """
-    if str(positive) == str(found):
-        return True
-    try:
-        return float(positive) == float(found)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return False

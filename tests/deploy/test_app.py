@@ -79,6 +79,15 @@ def test_unseen_categories_and_bounds_are_served_with_a_warning(packages: dict[s
     assert far.json()["warnings"] == ["'weight': 1e+06 is above 100, the most that training rows may have"]
 
 
+def test_a_category_is_the_same_level_however_it_is_written(client: TestClient, row: dict[str, Any]) -> None:
+    def answers(*values: Any) -> list[Any]:
+        return client.post("/predict_batch", json=[{**row, "shop": value} for value in values]).json()
+
+    known = row["shop"]
+    for same in (answers(known, f" {known} "), answers(5, 5.0, "5", "5.0", " 5 "), answers(True, "true", "TRUE")):
+        assert all(answer == same[0] for answer in same)
+
+
 @pytest.mark.parametrize(
     ("change", "field", "said"),
     [
@@ -87,7 +96,7 @@ def test_unseen_categories_and_bounds_are_served_with_a_warning(packages: dict[s
         ({"wieght": 3}, "wieght", "Did you mean 'weight'?"),
         ({"gift": None}, "gift", "must be true or false, found null"),
         ({"gift": 1}, "gift", "must be true or false, found 1"),
-        ({"shop": 5}, "shop", "must be a string"),
+        ({"shop": [5]}, "shop", "must be a string of at most 1,000 characters, or a number, or true or false"),
         ({"shop": "x" * 1001}, "shop", "at most 1,000 characters"),
         ({"placed_at": "yesterday"}, "placed_at", "must be an ISO 8601 time"),
         ({"placed_at": 1700000000}, "placed_at", "must be an ISO 8601 time"),

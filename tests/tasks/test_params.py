@@ -126,7 +126,7 @@ def test_parameters_are_frozen(tmp_path: Path) -> None:
         # times
         ("valid: 30d", "valid: 30 days", "split.valid: a duration is a number and one of s, m, h, d, w, as in 3h or 28d"),
         ("valid: 30d", "valid: 0d", "split.valid: a duration must be longer than nothing"),
-        ("valid: 30d", "valid: 0.2", "params.yaml:33: split.valid: a time split needs a duration such as 30d; found 0.2."),
+        ("valid: 30d", "valid: 0.6", "params.yaml:33: split.valid: a time split needs a duration such as 30d, or a share of the rows between 0 and 0.5; found 0.6."),
         ("kind: time", "kind: random", "split.valid: a random split needs a share between 0 and 0.5; found '30d'."),
         ("windows: [7d,", "windows: [7 d,", "features.history[0].windows[0]: a window is a duration (3h, 7d), 'all', or a number of events as in 'last 5'; found '7 d'."),
         ("last 5", "last 0", "features.history[0].windows[2]: a window is"),
@@ -162,8 +162,6 @@ def test_parameters_are_frozen(tmp_path: Path) -> None:
         ("columns: [age, town]", "columns: [age, left_at]", "features.columns: 'left_at' is an outcome of the row itself, and would leak."),
         ("columns: [age, town]", "columns: [age, spare]", "features.columns: column 'spare' is declared `ignore`, so it is not read; declare its kind."),
         ("columns: [age, town]", "columns: [age]\n  dates: {age: [month]}", "features.dates: column 'age' must be of kind datetime, and is declared 'numeric'."),
-        ("  prediction_time: asked_at\n", "", "split.kind: 'time' needs problem.prediction_time; set it, or use kind: random."),
-        ("  prediction_time: asked_at\n", "", "features.history[0]: history needs problem.prediction_time"),
         ("prediction_time: asked_at", "prediction_time: age", "problem.prediction_time: column 'age' must be of kind datetime"),
         ("prediction_time: asked_at", "prediction_time: left_at", "problem.prediction_time: 'left_at' is an outcome, known only after the fact."),
         ("      event_time: left_at\n", "", "data.tables.customers.known_at: needs event_time"),
@@ -177,6 +175,61 @@ def test_parameters_are_frozen(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_a_mistake_is_named(tmp_path: Path, old: str, new: str, expected: str) -> None:
     assert expected in mistakes(tmp_path, old, new)
+
+
+UNTIMED = SMALL.replace("  prediction_time: asked_at\n", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (UNTIMED.replace("spare: ignore", "spare: datetime"), "'time' needs problem.prediction_time: name one of 'asked_at', 'spare' there, or use kind: random."),
+        (UNTIMED.replace("asked_at: datetime", "asked_at: text"), "'time' needs problem.prediction_time: declare a column datetime, or use kind: random."),
+        (UNTIMED.replace("{kind: time, valid: 30d, test: 30d}", "{kind: random}"), "features.history[0]: history needs problem.prediction_time"),
+    ],
+)  # fmt: skip
+def test_a_moment_of_prediction_that_is_not_clear_is_asked_for(tmp_path: Path, text: str, expected: str) -> None:
+    with pytest.raises(RefitError, match=re.escape(expected)):
+        load(written(tmp_path, text))
+
+
+def test_a_time_split_takes_one_edit() -> None:
+    """``kind: time`` alone: shares stay as they are, and the only time of the table is the moment of prediction."""
+    tree = tree_of(UNTIMED.replace("{kind: time, valid: 30d, test: 30d}", "{kind: random, valid: 0.1, test: 0.2}"))
+    del tree["features"]["history"]
+    assert parse(tree).problem.prediction_time is None
+    tree["split"]["kind"] = "time"
+    found = parse(tree)
+    assert found.problem.prediction_time == Moment(column="asked_at")
+    assert (found.split.valid, found.split.test) == (0.1, 0.2)
+    tree["data"]["tables"]["customers"] |= {"event_time": "seen - 1h", "known_at": "left_at"}
+    tree["data"]["tables"]["customers"]["columns"]["seen"] = "datetime"
+    assert parse(tree).problem.prediction_time == Moment.model_validate("seen - 1h")
+
+
+@pytest.mark.parametrize(
+    ("text", "column", "hours"),
+    [("a", "a", 0), ("a - 2h", "a", -2), ("order date", "order date", 0), ("order date + 1d", "order date", 24), ("a-2h", "a", -2)],
+)  # fmt: skip
+def test_a_moment_may_be_of_a_column_with_spaces(text: str, column: str, hours: int) -> None:
+    assert Moment.model_validate(text) == Moment(column=column, offset_micros=hours * 3_600_000_000)
+
+
+def test_classes_and_allowed_values_are_levels() -> None:
+    assert Column(kind="categorical", allowed=[1, 2.0, "3.0", " x ", True]).allowed == ("1", "2", "3", "x", "True")
+    assert Column(kind="text", allowed=["3.0"]).allowed == ("3.0",)
+    for written_as, level in ((1, "1"), (1.0, "1"), ("1.0", "1"), (True, "True"), ("yes", "yes")):
+        assert Target(column="y", positive=written_as).positive == level
+
+
+def test_the_format_of_a_time_is_checked() -> None:
+    for form in ("iso", "epoch_s", "epoch_ms", "excel", "%d.%m.%Y", "%m/%d/%Y %H:%M", "%Y%m"):
+        assert Column(kind="datetime", format=form).format == form
+    for form in ("epoch", "dd.mm.yyyy", "%d.%m", "%H:%M", "%q%Y%m"):
+        with pytest.raises(ValueError, match=r"a format is one of 'iso', .* or a pattern with year and month such as"):
+            Column(kind="datetime", format=form)
+    with pytest.raises(ValueError, match="only a datetime column has one, and kind is 'numeric'"):
+        Column(kind="numeric", format="%Y%m%d")
 
 
 @pytest.mark.parametrize(("key", "way"), [("imbalance", "smote"), ("calibration", "sigmoid")])

@@ -41,7 +41,10 @@ def same(found: pd.Series, expected: list[object]) -> bool:
         (column(True, None, False), "boolean", [1, NAN, 0]),
         (column(1, 0), "boolean", [1, 0]),
         (column(1.0, 0.0, None), "boolean", [1, 0, NAN]),
-        (column("a", " b ", None), "categorical", ["a", " b ", None]),
+        (column("a", " b ", None, "  ", ""), "categorical", ["a", "b", None, None, None]),
+        (column("a", " b ", None, "  "), "text", ["a", " b ", None, "  "]),
+        (column("1", " ", ""), "numeric", [1, NAN, NAN]),
+        (column("2013-10-31", " "), "datetime", [pd.Timestamp("2013-10-31", tz="UTC"), None]),
         (column(1, 2, None), "categorical", ["1", "2", None]),
         (column(1.0, 2.0, None, NAN), "categorical", ["1", "2", None, None]),
         (column(1.0, 2.5), "categorical", ["1", "2.5"]),
@@ -127,7 +130,7 @@ def test_any_text_is_a_value_missing_or_a_problem(values: list[str | None], kind
     read = coerce(pa.chunked_array([pa.array(values, pa.string())]), kind)
     assert len(read.values) == len(values)
     assert str(read.values.dtype) == DTYPES[kind]
-    lost = {i for i, v in enumerate(values) if v is not None and pd.isna(read.values[i])}
+    lost = {i for i, v in enumerate(values) if v is not None and v.strip() and pd.isna(read.values[i])}
     assert lost == set(read.problems["row"])
     if DTYPES[kind] == "float64":
         assert not np.isinf(read.values).any()

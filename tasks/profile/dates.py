@@ -1,0 +1,231 @@
+"""Does a column hold dates, and how does it write them? And which column says when its row happened?
+
+What is found is declared (``format:`` of the column), so later runs read by the declaration and never guess. Numbers
+are harder than texts, because an id, a zip code, a year or a price may look like a date: ``20200731`` counts where all
+values are days of a calendar; seconds and milliseconds since 1970, Excel's serials and ``202007`` count only where the
+column's name speaks of a time, or (seconds and milliseconds) all values are full minutes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import product
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from tasks.values.moments import DTYPE, moments, plain
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+READABLE = 0.95  # as for other kinds: a form fits if at least this share of the values can be read so
+YEARS = (1800, 2200)
+EXCEL = (20_000, 60_000)  # serials of the days from 1954 to 2064
+FEW = 5  # so few different numbers may look like days by chance, unless the name says that they are
+_TIME_WORDS = (
+    "date dates day time timestamp timestamps datetime ts dt at when epoch unix utc moment stamp created"
+    " updated modified month period"
+)
+TIME_WORDS = frozenset(_TIME_WORDS.split())
+NO_TIME = re.compile(r"(up|man|candi|life|over|run|down|part|some|meal|play|half|full|over|lead|wait)(date|time)s?$")
+_ID_WORDS = "id ids key uuid code zip zipcode postcode postal phone ean gtin isbn sku number no nr"
+ID_WORDS = frozenset(_ID_WORDS.split())
+MONEY = frozenset({"price", "amount", "revenue", "cost", "salary", "income", "budget", "sales", "value"})
+NUMERIC = ("%d{0}%m{0}%Y", "%m{0}%d{0}%Y")
+SHORT = ("%d{0}%m{0}%y", "%m{0}%d{0}%y")  # two digits of a year
+NAMED = ("%d{0}%b{0}%Y", "%d{0}%B{0}%Y", "%b{0}%d{0}%Y", "%d{0}%b{0}%y")
+MORE = (
+    "%Y/%m/%d", "%Y.%m.%d", "%Y %m %d", "%b %d, %Y", "%B %d, %Y", "%d. %B %Y", "%d %B, %Y", "%d%b%Y", "%b %Y", "%B %Y",
+    "%b-%Y", "%m/%Y", "%m-%Y", "%Y-%b-%d", "%Y %b %d",
+)  # fmt: skip
+CLOCKS = ("%H:%M", "%H:%M:%S", "%H:%M:%S.%f", "%I:%M %p", "%I:%M:%S %p", "%I:%M%p")
+ZONES = ("", "%z", " %z")
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a column writes its times, and a remark where that could not be told for certain."""
+
+    form: str
+    remark: str = ""
+
+
+def form_of(name: str, column: pa.ChunkedArray) -> Form | None:
+    """The form in which a column writes dates; None where it holds something else.
+
+    >>> import pyarrow as pa
+    >>> form_of("sold", pa.chunked_array([["31.07.2020", "01.08.2020"]]))
+    Form(form='%d.%m.%Y', remark='')
+    >>> form_of("zip", pa.chunked_array([["10115", "80331"]])), form_of("year", pa.chunked_array([[1999, 2003]]))
+    (None, None)
+    """
+    import pyarrow.types as pt
+
+    kind = column.type
+    if pt.is_timestamp(kind) or pt.is_date(kind):
+        return Form("iso")
+    if not (_is_text(kind) or pt.is_integer(kind) or pt.is_floating(kind) or pt.is_decimal(kind)):
+        return None
+    if _too_small(column):
+        return None
+    texts = plain(column).dropna()
+    if texts.empty:
+        return None
+    counts = texts.value_counts(sort=False)
+    different = pd.Series(counts.index.astype("str"), dtype="str")
+    weights = counts.to_numpy(float)
+    numbers = pd.to_numeric(different, errors="coerce")
+    if weights[numbers.notna()].sum() >= READABLE * weights.sum():
+        form = _of_numbers(name, different, numbers, weights)
+        return Form(form) if form else None
+    if not _is_text(kind):
+        return None
+    return _of_texts(name, texts, different, weights)
+
+
+def says_time(name: str) -> bool:
+    """Whether a column's name speaks of a time: ``sold_at``, ``orderDate``, ``timestamp``; not ``update`` or ``lifetime``.
+
+    >>> [says_time(name) for name in ("sold_at", "orderDate", "saledate", "candidate", "lifetime", "price", "customer_id")]
+    [True, True, True, False, False, False, False]
+    """
+    words = _words(name)
+    if words & ID_WORDS:
+        return False
+    return bool(words & TIME_WORDS) or any(
+        re.search(r"(date|time|timestamp|datetime|epoch)$", word) and not NO_TIME.search(word) for word in words
+    )
+
+
+def _words(name: str) -> set[str]:
+    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name)
+    return set(re.findall(r"[a-z]+", spaced.lower()))
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    import pyarrow.types as pt
+
+    return pt.is_string(kind) or pt.is_large_string(kind) or pt.is_string_view(kind)
+
+
+def _too_small(column: pa.ChunkedArray) -> bool:
+    """Whether these are numbers too small for any date: the usual case, told at once."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    try:
+        numbers = (pc.utf8_trim_whitespace(column) if _is_text(column.type) else column).cast(pa.float64(), safe=False)
+    except pa.ArrowInvalid:
+        return False
+    large = pc.sum(pc.greater_equal(numbers, float(EXCEL[0]))).as_py() or 0
+    return large < READABLE * (len(numbers) - numbers.null_count)
+
+
+def _of_numbers(name: str, different: pd.Series, numbers: pd.Series, weights: np.ndarray) -> str | None:
+    """The form of numbers that are dates. ``different`` are their texts."""
+    known = numbers.to_numpy(float)
+    there = ~np.isnan(known)
+    total = weights[there].sum()
+    named, other = says_time(name), _words(name) & (ID_WORDS | MONEY)
+
+    def mostly(where: np.ndarray) -> bool:
+        return bool(weights[there & where].sum() >= READABLE * total)
+
+    whole = known == np.floor(known)
+    for digits, pattern in ((8, "%Y%m%d"), (14, "%Y%m%d%H%M%S"), (12, "%Y%m%d%H%M"), (6, "%Y%m")):
+        shaped = different.str.fullmatch(rf"(?:18|19|20|21)\d{{{digits - 2}}}").to_numpy(bool)
+        if mostly(shaped) and (named or (digits > 6 and len(different) >= FEW)):
+            read = _parsed(different, pattern).notna().to_numpy()
+            if (read | ~shaped).all() and mostly(read):
+                return pattern
+    for form, low, high in (("epoch_s", 3e8, 4.2e9), ("epoch_ms", 3e11, 4.2e12), ("epoch_us", 3e14, 4.2e15)):
+        inside = (known >= low) & (known < high)  # 1979 to 2103
+        unit = {"epoch_s": 1, "epoch_ms": 1_000, "epoch_us": 1_000_000}[form]
+        minutes = whole & (np.mod(known, 60 * unit) == 0)
+        if mostly(inside) and (named or (len(different) >= FEW and mostly(minutes) and not other)):
+            return form
+    days = (known >= EXCEL[0]) & (known < EXCEL[1])
+    return (
+        "excel" if mostly(days) and named and len(different) >= FEW and not _words(name) & {"time", "times"} else None
+    )
+
+
+def _of_texts(name: str, texts: pd.Series, different: pd.Series, weights: np.ndarray) -> Form | None:
+    if _share(_parsed(different, "iso"), weights) >= READABLE:
+        return Form("iso")
+    shapes = Counter(re.sub(r"[A-Za-z]+", "a", re.sub(r"\d+", "9", text)) for text in different.head(1000))
+    common = shapes.most_common(1)[0][0]
+    if "9" not in common or len(common) > 30:
+        return None
+    example = next(text for text in different if re.sub(r"[A-Za-z]+", "a", re.sub(r"\d+", "9", text)) == common)
+    found = [form for form in _patterns(name, example) if _fits(example, form)]
+    shares = {form: _share(_parsed(different, form), weights) for form in found}
+    best = max(shares.values(), default=0.0)
+    if best < READABLE:
+        return None
+    kept = [form for form in found if shares[form] == best]
+    if len(kept) == 1:
+        return Form(kept[0])
+    return _day_or_month(kept, texts)
+
+
+def _patterns(name: str, example: str) -> list[str]:
+    dates = [form.format(sep) for form, sep in product(NUMERIC, "/.- ")]
+    dates += [form.format(sep) for form, sep in product(NAMED, "-/. ")] + list(MORE)
+    padded = re.match(r"\d\d([/.])\d\d\1\d\d(\D|$)", example) is not None
+    if says_time(name) or padded:
+        dates += [form.format(sep) for form, sep in product(SHORT, "/.-")]
+    clocks = [f"{gap}{clock}{zone}" for gap, clock, zone in product((" ", "T", ", "), CLOCKS, ZONES)]
+    return [date + clock for date, clock in product(dates, ["", *clocks])]
+
+
+def _fits(text: str, form: str) -> bool:
+    try:
+        datetime.strptime(text, form)
+    except ValueError:
+        return False
+    return True
+
+
+def _parsed(different: pd.Series, form: str) -> pd.Series:
+    import pyarrow as pa
+
+    values, _ = moments(pa.chunked_array([pa.array(different, pa.string())]), form)
+    years = values.dt.year
+    return values.where((years >= YEARS[0]) & (years < YEARS[1]))
+
+
+def _share(values: pd.Series, weights: np.ndarray) -> float:
+    return float(weights[values.notna().to_numpy()].sum() / weights.sum())
+
+
+def _day_or_month(kept: list[str], texts: pd.Series) -> Form | None:
+    """Of forms that all read every value, the one whose dates make more sense; the remark says that it is a guess."""
+    read = {form: _parsed(texts.reset_index(drop=True), form) for form in kept}
+    first, second = kept[0], kept[1]
+    said = f"written {first} or {second}"
+    monthly = [form for form, values in read.items() if values.dt.day.nunique() == 1 and values.dt.month.nunique() > 1]
+    if len(monthly) == 1:
+        return Form(
+            monthly[0], f"{said}, which the values do not tell; by {monthly[0]} all are of one day of the month"
+        )
+    ordered = [form for form, values in read.items() if _in_order(values)]
+    if len(ordered) == 1:
+        return Form(ordered[0], f"{said}, which the values do not tell; by {ordered[0]} the rows are in order")
+    chosen = next((form for form in kept if form.startswith("%m/" if "/" in first else "%d")), first)
+    return Form(chosen, f"{said}, which the values do not tell: change the format if this is wrong")
+
+
+def _in_order(values: pd.Series) -> bool:
+    known = values.dropna()
+    return known.nunique() > 2 and (known.is_monotonic_increasing or known.is_monotonic_decreasing)
+
+
+def parsed(column: pa.ChunkedArray, form: str) -> pd.Series:
+    """The column's moments, ``datetime64[us, UTC]``."""
+    return moments(column, form)[0].astype(DTYPE)
