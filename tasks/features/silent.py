@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
 import pandas as pd
 
 from tasks.errors import RefitError, some
@@ -19,7 +18,7 @@ def silent(train: pd.DataFrame, kinds: Mapping[str, str]) -> dict[str, str]:
     nothing but blanks counts as missing. ``kinds``: numeric, categorical or text, by feature. Raises
     :class:`RefitError` where every feature is silent.
 
-    >>> frame = pd.DataFrame({"a": [1.0, 2.0], "b": [np.nan] * 2, "c": ["x", "x"], "d": [1.0, np.nan]})
+    >>> frame = pd.DataFrame({"a": [1.0, 2.0], "b": [None] * 2, "c": ["x", "x"], "d": [1.0, None]})
     >>> silent(frame, {"a": "numeric", "b": "numeric", "c": "categorical", "d": "numeric"})
     {'b': 'is empty in all training rows', 'c': 'has one value in the training rows'}
     """

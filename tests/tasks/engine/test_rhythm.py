@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -191,7 +192,7 @@ def test_the_plan_stays_from_week_to_week_and_in_another_order() -> None:
     weeks = pd.date_range(START + pd.Timedelta("60D"), START + pd.Timedelta("400D"), freq="7D")
     grown = [whole[whole["at"] <= week] for week in weeks]
     hashes = [Plan.derive(params, windows_of(params, {"sales": rows})).hash for rows in grown]
-    changes = np.flatnonzero([a != b for a, b in zip(hashes, hashes[1:], strict=False)])
+    changes = np.flatnonzero([a != b for a, b in pairwise(hashes)])
     sizes = np.array([len(rows) for rows in grown])
     steps = np.array([96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072])
     assert len(weeks) > 40
