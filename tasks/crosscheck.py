@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from tasks.errors import nearest, some
+from tasks.errors import RefitError, nearest, some
 
 if TYPE_CHECKING:
     from tasks.params import Params, Table
@@ -59,6 +59,8 @@ def mistakes(params: Params, families: Iterable[str]) -> list[str]:
         times = params.data.tables[params.problem.table].moments if params.problem.table in params.data.tables else []
         which = f"name one of {some(times)} there" if times else "declare a column datetime"
         wrong.add("split.kind", f"'time' needs problem.prediction_time: {which}, or use kind: random.")
+    if not wrong:
+        _plan(wrong, params)
     return list(dict.fromkeys(wrong))
 
 
@@ -68,6 +70,27 @@ def _split(wrong: _Mistakes, params: Params, table: Table) -> None:
             wrong.add("split.by", f"{column!r} is not known of a row without its outcome; name a column that is.")
         else:
             wrong.column("split.by", column, table)
+
+
+def _plan(wrong: _Mistakes, params: Params) -> None:
+    """What is wrong with the features' plan, and names of features that are in no plan."""
+    from tasks.engine.auto import any_windows
+    from tasks.engine.derive import derive
+
+    try:
+        names = derive(params, any_windows(params)).names
+    except RefitError as error:
+        wrong.append(str(error))
+        return
+    select = params.features.select
+    for path, wanted in (
+        ("features.select.keep", select.keep if select else ()),
+        ("tuning.group", [params.tuning.group] if params.tuning.group else []),
+        ("evaluation.slices", params.evaluation.slices),
+    ):
+        for name in wanted:
+            if name not in names:
+                wrong.add(path, f"{name!r} is not a feature; there are {some(names)}." + nearest(name, names))
 
 
 def _table(wrong: _Mistakes, path: str, table: Table) -> None:

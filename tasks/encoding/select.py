@@ -51,7 +51,9 @@ def select(
     """
     if unknown := [c for c in how.keep if c not in X]:
         raise RefitError(f"features.select.keep: {some(unknown)} not among the features {some(X.columns)}")
+    looked_at = "the training rows"
     if len(X) > ROWS:
+        looked_at = f"a sample of {ROWS:,} training rows"
         at = np.sort(np.random.default_rng(seed).choice(len(X), ROWS, replace=False))
         X, y, time = X.iloc[at], y[at], None if time is None else time.iloc[at]
     judged = [c for c in X.columns if kinds[c] != "text"]
@@ -65,7 +67,7 @@ def select(
                 dropped[name] = reason
         table = table[[c for c in table.columns if c not in dropped]]
 
-    constant = {c: "has one value in the training rows" for c in table.columns if table[c].nunique() < 2}
+    constant = {c: f"has one value in {looked_at}" for c in table.columns if table[c].nunique() < 2}
     drop(constant)
     if how.correlation is not None:
         drop(_correlated(table, how.correlation, how.keep))
@@ -92,7 +94,11 @@ def _table(X: pd.DataFrame, y: np.ndarray, kind: str, kinds: Mapping[str, str], 
         _, Z = Encoder.fit_transform(
             X[[name]], y, "dense", kind, kinds={name: kinds[name]}, seed=seed, categories="target"
         )
-        column = Z[:, -1] if kinds[name] == "categorical" else Z[:, 0]
+        if not Z.shape[1]:  # missing in every row
+            columns[name] = np.zeros(len(X))
+            continue
+        missing = Z.shape[1] > 1 and np.ptp(Z[:, 0]) == 0  # one value: what tells rows apart is where it is missing
+        column = Z[:, -1] if kinds[name] == "categorical" or missing else Z[:, 0]
         spread = column.std()
         columns[name] = (column - column.mean()) / spread if spread > 0 else np.zeros(len(column))
     return pd.DataFrame(columns)

@@ -1,8 +1,9 @@
-"""``features.lookups: auto`` and ``features.history: auto``: what a user would list, from the declarations alone.
+"""``features.lookups: auto`` and ``features.history: auto``: what a user would list.
 
-The answer is a function of ``params.yaml`` (tables, kinds, keys, moments, outcomes); no data is looked at, so it never
-changes by itself. What it gives goes through the same plan and engine as what is listed by hand, hence the same rule of
-time. A column means the same in two tables where it has the same name and kind.
+All but the windows is a function of ``params.yaml`` alone (tables, kinds, keys, moments, outcomes). The windows follow
+the table's rhythm (:mod:`tasks.engine.rhythm`), which is measured once a run, by the stage ``features``. What comes out
+goes through the same plan and engine as what is listed by hand, hence the same rule of time. A column means the same in
+two tables where it has the same name and kind.
 
 Lookups: every other table whose key consists of columns of the problem's table; the moment that a table with
 ``event_time`` has in its key is left out, and the newest row known before the prediction time counts. All columns that
@@ -14,16 +15,18 @@ History: every table with ``event_time`` that shares a key with the problem's ta
   in order of declaration, :data:`KEYS` at most; not an outcome, nor what is alone the key of the events. Of these, up
   to :data:`PAIRS` pairs in which at least one has declared few values (``allowed``) and neither is alone the key of a
   table: groups of two would be too thin otherwise.
-- Windows: :data:`WINDOWS`.
+- Windows: at most :data:`WINDOWS` of :data:`LADDER` for each key; none for a key of which no row has an earlier event.
 - Columns: of the problem's table the target, the column it is made from and the other outcomes; of other tables all but
   keys and what both tables have. Numbers get mean and std, booleans mean, categories n_unique and the shares of the
   positive class and of allowed values (:data:`SHARES` at most); events are counted.
-- At most :data:`MOST` features, an equal part for each table: later columns are left out first, then later keys.
+- At most :data:`MOST` features, an equal part for each table: later columns are left out first, then later keys. How
+  many windows a key got changes nothing here, so that other keys keep their features when one key's windows change.
 """
 
 from __future__ import annotations
 
-from itertools import combinations
+from collections.abc import Mapping
+from itertools import combinations, groupby
 from typing import TYPE_CHECKING
 
 from tasks.errors import RefitError
@@ -31,11 +34,15 @@ from tasks.errors import RefitError
 if TYPE_CHECKING:
     from tasks import params as p
 
-WINDOWS = ("1d", "7d", "28d")
+LADDER = ("1h", "6h", "1d", "7d", "31d", "92d", "366d", "all")  # up to the longest month, quarter and year
+WINDOWS = 3
 KEYS = 6
 PAIRS = 3
 SHARES = 3
 MOST = 240
+
+Key = tuple[str, tuple[str, ...]]  # a table, and the columns of a key of it
+Windows = Mapping[Key, tuple[str, ...]]  # the windows of each key; none: the key is left out
 
 
 def lookups_of(params: p.Params) -> tuple[p.Lookup, ...]:
@@ -61,10 +68,11 @@ def lookups_of(params: p.Params) -> tuple[p.Lookup, ...]:
     return tuple(found)
 
 
-def history_of(params: p.Params) -> tuple[p.History, ...]:
-    """The history as listed, or for ``auto`` as derived. Raises :class:`RefitError` where ``auto`` finds none."""
-    if isinstance(params.features.history, tuple):
-        return params.features.history
+def history_keys(params: p.Params) -> dict[str, tuple[tuple[str, ...], ...]]:
+    """For ``history: auto``, the keys of each table: what windows have to be found for.
+
+    Raises :class:`RefitError` where there is no table to aggregate.
+    """
     tables, own = params.data.tables, params.problem.table
     keys = {name: _keys(params, tables[name]) for name in (own, *(n for n in tables if n != own))}
     keys = {name: by for name, by in keys.items() if by and tables[name].event_time}
@@ -73,22 +81,44 @@ def history_of(params: p.Params) -> tuple[p.History, ...]:
             f"features.history: 'auto' finds no table with event_time that shares a key with {own!r}; "
             "declare event_time and keys under data.tables, list the history, or remove the line"
         )
-    names = list(keys)[: MOST // (2 * len(WINDOWS))]
-    return tuple(_history(params, name, keys[name], MOST // len(names)) for name in names)
+    names = list(keys)[: MOST // (2 * WINDOWS)]
+    most = MOST // len(names) // (2 * WINDOWS)
+    return {name: tuple(keys[name][:most]) for name in names}
 
 
-def _history(params: p.Params, name: str, by: list[tuple[str, ...]], most: int) -> p.History:
-    """At most ``most`` features of one table: the count, and as many primitives as there is room for."""
+def any_windows(params: p.Params) -> Windows:
+    """Every window that ``history: auto`` could come to use, for checks before there is data."""
+    if isinstance(params.features.history, tuple):
+        return {}
+    return {(table, key): LADDER for table, by in history_keys(params).items() for key in by}
+
+
+def history_of(params: p.Params, windows: Windows | None = None) -> tuple[p.History, ...]:
+    """The history as listed, or for ``auto`` as derived, with the windows of each of :func:`history_keys`."""
     from tasks.params import History
 
-    by = by[: most // (2 * len(WINDOWS))]
-    room = most // (len(by) * len(WINDOWS)) - 1
-    columns: dict[str, tuple[str, ...]] = {}
-    for column, primitives in _columns(params, name).items():
+    if isinstance(params.features.history, tuple):
+        return params.features.history
+    if windows is None:
+        raise ValueError("history: auto needs windows, as tasks.engine.rhythm finds them")
+    keys = history_keys(params)
+    found = []
+    for table, by in keys.items():
+        columns = _bounded(_columns(params, table), MOST // len(keys) // (len(by) * WINDOWS) - 1)
+        for spans, alike in groupby([(windows[table, key], key) for key in by], lambda pair: pair[0]):
+            if spans:
+                found.append(History(table=table, by=tuple(key for _, key in alike), windows=spans, columns=columns))
+    return tuple(found)
+
+
+def _bounded(columns: dict[str, tuple[str, ...]], room: int) -> dict[str, tuple[str, ...]]:
+    """As many primitives as there is room for, from the first column on."""
+    kept: dict[str, tuple[str, ...]] = {}
+    for column, primitives in columns.items():
         if primitives[:room]:
-            columns[column] = primitives[:room]
-            room -= len(columns[column])
-    return History(table=name, by=tuple(by), windows=WINDOWS, columns=columns)
+            kept[column] = primitives[:room]
+            room -= len(kept[column])
+    return kept
 
 
 def _shared(params: p.Params, there: p.Table) -> list[str]:

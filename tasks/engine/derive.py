@@ -7,12 +7,14 @@ from dataclasses import replace
 from itertools import combinations, combinations_with_replacement
 from typing import TYPE_CHECKING, Any
 
-from tasks.engine.auto import history_of, lookups_of
+from pydantic import ValidationError
+
+from tasks.engine.auto import Windows, history_of, lookups_of
 from tasks.engine.dates import AUTO, part_names
 from tasks.engine.expression import Expression
 from tasks.engine.facts import Table, Time, never_sees_itself
 from tasks.engine.plan import Feature, Plan
-from tasks.engine.primitives import parse_primitive
+from tasks.engine.primitives import Primitive, parse_primitive
 from tasks.errors import RefitError, nearest, some
 
 if TYPE_CHECKING:
@@ -21,7 +23,8 @@ if TYPE_CHECKING:
 KIND = {"numeric": "numeric", "boolean": "numeric", "categorical": "categorical", "text": "text"}
 
 
-def derive(params: p.Params) -> Plan:
+def derive(params: p.Params, windows: Windows | None = None) -> Plan:
+    """:meth:`Plan.derive`."""
     problem, features = params.problem, params.features
     tables = {name: _table(name, spec) for name, spec in params.data.tables.items()}
     own = tables[problem.table]
@@ -31,7 +34,7 @@ def derive(params: p.Params) -> Plan:
         own = Table(own.name, columns, own.key, own.event_time, own.known_at, (*own.outcome, target.name))
         tables[problem.table] = own
     time = _time(problem.prediction_time)
-    lookups, history = lookups_of(params), history_of(params)
+    lookups, history = lookups_of(params), history_of(params, windows)
     children = _children(history, lookups, tables, own.name, time)
     for name, child in children.items():
         columns = {
@@ -43,11 +46,13 @@ def derive(params: p.Params) -> Plan:
     made: list[Feature] = []
     made += _columns(own, features.columns, {target.name, target.column}, time)
     made += [_date(own, c, part) for c, parts in features.dates.items() for part in parts]
-    for look in lookups:
-        made += _lookup(own, tables[look.table], look, time)
+    for i, look in enumerate(lookups):
+        where = "features.lookups" if features.lookups == "auto" else f"features.lookups[{i}]"
+        made += _lookup(own, tables[look.table], look, time, where)
     for i, past in enumerate(history):
-        made += _history(own, tables[past.table], past, time, f"features.history[{i}]")
-    made += _transforms(own, features.transforms, made)
+        where = "features.history" if features.history == "auto" else f"features.history[{i}]"
+        made += _history(own, tables[past.table], past, time, where)
+    made += _transforms(own, features.transforms, made, features.history == "auto")
     if features.polynomial:
         made += _polynomial(features.polynomial, made)
     names = [f.name for f in made]
@@ -81,13 +86,16 @@ def _children(
     children = {}
     for name in dict.fromkeys(h.table for h in history):
         table = tables[name]
-        wanted = [c for h in history if h.table == name for c in h.columns if c not in table.columns]
+        wanted: dict[str, str] = {}  # each with its place in params.yaml
+        for i, past in enumerate(history):
+            if past.table == name:
+                wanted |= {
+                    c: f"features.history[{i}].columns" for c in past.columns if c not in {*table.columns, *wanted}
+                }
         if not wanted:
             continue
-        made = []
         own_time = time if name == problem else table.event_time
-        for text in dict.fromkeys(wanted):
-            made.append(_inner(text, table, tables, lookups, own_time))
+        made = [_inner(text, table, tables, lookups, own_time, path) for text, path in wanted.items()]
         used = {name} | {f.make["table"] for f in made}
         children[name] = Plan(
             table=name,
@@ -100,26 +108,29 @@ def _children(
 
 
 def _inner(
-    text: str, table: Table, tables: dict[str, Table], lookups: tuple[p.Lookup, ...], time: Time | None
+    text: str, table: Table, tables: dict[str, Table], lookups: tuple[p.Lookup, ...], time: Time | None, path: str
 ) -> Feature:
     """The feature of an event that a name stands for: ``table.column`` or ``key.primitive(column, window)``."""
     from tasks.params import History, Lookup
 
-    where = f"features.history ({table.name}): column {text!r}"
+    where = f"{path}: {text!r}"
     aggregate = re.fullmatch(r"([^()]+)\.(\w+)\((?:(.+), )?([^,()]+)\)", text)
     if aggregate:
         by, primitive, inside, window = aggregate.groups()
         column, _, argument = (inside or "").partition(", ")
         primitive = f"{primitive}({argument})" if argument else primitive
-        past = History.model_validate(
-            {
-                "table": table.name,
-                "by": [by.split("+")],
-                "windows": [window],
-                "count": not inside,
-                "columns": {column: [primitive]} if inside else {},
-            }
-        )
+        try:
+            past = History.model_validate(
+                {
+                    "table": table.name,
+                    "by": [by.split("+")],
+                    "windows": [window],
+                    "count": not inside,
+                    "columns": {column: [primitive]} if inside else {},
+                }
+            )
+        except ValidationError as error:  # its window
+            raise RefitError(f"{where}: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from None
         for key in by.split("+"):
             table.kind(key, where)
         return _history(table, table, past, time, where)[0]
@@ -135,7 +146,7 @@ def _inner(
     on = known or {k: k for k in tables[there].key if k in table.columns}
     if not on:
         raise RefitError(f"{where}: {table.name!r} has none of the key columns of {there!r}")
-    return _lookup(table, tables[there], Lookup(table=there, on=on, columns=(column,)), time)[0]
+    return _lookup(table, tables[there], Lookup(table=there, on=on, columns=(column,)), time, where)[0]
 
 
 def _table(name: str, spec: p.Table) -> Table:
@@ -186,8 +197,7 @@ def _date(own: Table, column: str, part: str) -> Feature:
     return Feature(f"{column}.{part}", "numeric", says, {"op": "date", "column": column, "part": part})
 
 
-def _lookup(own: Table, there: Table, look: p.Lookup, time: Time | None) -> list[Feature]:
-    where = f"features.lookups ({there.name})"
+def _lookup(own: Table, there: Table, look: p.Lookup, time: Time | None, where: str) -> list[Feature]:
     if there.event_time and not time:
         raise RefitError(f"{where}: its rows have an event_time, so problem.prediction_time is needed")
     if look.within and not there.event_time:
@@ -246,7 +256,7 @@ def _history(own: Table, there: Table, past: p.History, time: Time | None, where
             for column, primitives in past.columns.items():
                 kind = there.kind(column, f"{where}.columns")
                 for text in primitives:
-                    primitive = parse_primitive(text)
+                    primitive = _primitive(text, f"{where}.columns.{column}")
                     if kind not in primitive.kinds:
                         raise RefitError(
                             f"{where}.columns.{column}: {primitive.label!r} is for {some(primitive.kinds)} columns, "
@@ -267,6 +277,13 @@ def _history(own: Table, there: Table, past: p.History, time: Time | None, where
     return made
 
 
+def _primitive(text: str, where: str) -> Primitive:
+    try:
+        return parse_primitive(text)
+    except RefitError as error:
+        raise RefitError(f"{where}: {error}") from None
+
+
 def _inside(column: str, argument: str | None, window: str) -> str:
     return ", ".join(part for part in (column, argument, window) if part is not None)
 
@@ -279,7 +296,7 @@ def _span(window: str) -> str:
     return f"in the {window} before the prediction time, as far as known by then"
 
 
-def _transforms(own: Table, wanted: dict[str, str], made: list[Feature]) -> list[Feature]:
+def _transforms(own: Table, wanted: dict[str, str], made: list[Feature], auto: bool) -> list[Feature]:
     kinds = {c: "numeric" if k in ("numeric", "boolean", "datetime") else k for c, k in own.columns.items()}
     kinds = {c: k for c, k in kinds.items() if c not in own.outcome} | {f.name: f.kind for f in made}
     result: list[Feature] = []
@@ -297,6 +314,7 @@ def _transforms(own: Table, wanted: dict[str, str], made: list[Feature]) -> list
                 raise RefitError(
                     f"features.transforms.{name}: {used!r} is neither a feature nor a column of {own.name!r}."
                     + nearest(used, kinds)
+                    + (" With history: auto the windows follow the data; list the history to fix them." if auto else "")
                 )
             if kinds[used] not in ("numeric",):
                 raise RefitError(f"features.transforms.{name}: {used!r} is {kinds[used]}; expressions take numbers")

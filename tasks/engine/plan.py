@@ -19,6 +19,7 @@ import pandas as pd
 from tasks.engine.facts import Table, Time
 
 if TYPE_CHECKING:
+    from tasks.engine.auto import Windows
     from tasks.engine.online import State
     from tasks.params import Params
 
@@ -55,11 +56,15 @@ class Plan:
     children: dict[str, Plan] = field(default_factory=dict)
 
     @classmethod
-    def derive(cls, params: Params) -> Plan:
-        """The plan that ``params.yaml`` asks for. Raises :class:`~tasks.errors.RefitError` for what cannot be."""
+    def derive(cls, params: Params, windows: Windows | None = None) -> Plan:
+        """The plan that ``params.yaml`` asks for. Raises :class:`~tasks.errors.RefitError` for what cannot be.
+
+        ``windows``: of each key where ``history`` is ``auto`` (:func:`tasks.engine.rhythm.windows_of`); the stage
+        ``features`` finds them, and whoever comes later reads its ``plan.json``.
+        """
         from tasks.engine.derive import derive
 
-        return derive(params)
+        return derive(params, windows)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready; :meth:`from_dict` gives back an equal plan."""

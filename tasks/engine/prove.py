@@ -87,12 +87,11 @@ def prove(
     return Findings(tuple(unique.values()), tuple(checked))
 
 
-def from_files(folder: str | Path = "data", params: str | Path = "params.yaml", **options: Any) -> Findings:
-    """:func:`prove` for a run's own files: ``data/validated`` and ``data/features``."""
-    from tasks import params as parameters
-    from tasks.files import read_table
+def from_files(folder: str | Path = "data", **options: Any) -> Findings:
+    """:func:`prove` for a run's own files: ``data/validated`` and ``data/features``, whose plan made the features."""
+    from tasks.files import read_json, read_table
 
-    plan = Plan.derive(parameters.load(params))
+    plan = Plan.from_dict(read_json(Path(folder) / "features" / "plan.json"))
     tables = {name: read_table(Path(folder) / "validated" / f"{name}.parquet") for name in plan.tables}
     made = read_table(Path(folder) / "features" / "features.parquet", columns=["__split__", "__target__"])
     target = made["__target__"].to_numpy(np.float64)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ class Rows:
 
     ``frame`` holds the features under their plan names, ``y`` the targets, ``split`` the splits' names, ``group``
     which rows stay together in folds (``split.by``; None: each row by itself).
+    ``silent``: the features that say nothing in the training rows, and why.
     """
 
     kind: str
@@ -30,6 +31,7 @@ class Rows:
     row: np.ndarray
     time: pd.Series
     group: np.ndarray | None = None
+    silent: dict[str, str] = field(default_factory=dict)
 
     def of(self, *splits: str) -> tuple[pd.DataFrame, np.ndarray]:
         """Features and targets of some splits, in the table's order."""
@@ -64,6 +66,7 @@ def read_rows(folder: str | Path = "data/features") -> Rows:
         row=table["__row__"].to_numpy(np.int64),
         time=table["__time__"],
         group=table["__group__"].to_numpy(np.uint64) if "__group__" in table else None,
+        silent=summary.get("silent", {}),
     )
     check_rows(rows, summary)
     return rows

@@ -12,6 +12,9 @@ from tasks import params as parameters
 from tasks.engine import Plan
 from tasks.engine.compute import prediction_times
 from tasks.engine.facts import MISSING
+from tasks.engine.rhythm import windows_of
+from tasks.errors import some
+from tasks.features.silent import silent
 from tasks.features.split import by_identity, by_time, together
 from tasks.features.target import about_positive, encode_target
 from tasks.files import read_json, read_table, replacing_dir, write_json, write_table
@@ -20,12 +23,29 @@ from tasks.identity import Rule, identify
 SPLITS = ("train", "valid", "test", "pending")
 
 
+class Validated(dict[str, pd.DataFrame]):
+    """The validated tables by name, each read when it is first asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.folder = folder
+
+    def __missing__(self, name: str) -> pd.DataFrame:
+        self[name] = read_table(self.folder / f"{name}.parquet")
+        return self[name]
+
+
 def main() -> None:
     params = parameters.load()
-    plan = Plan.derive(params)
     folder = Path("data/validated")
     as_of = read_json(folder / "summary.json").get("as_of")
-    tables = {name: read_table(folder / f"{name}.parquet") for name in plan.tables}
+    validated = Validated(folder)
+    windows = windows_of(params, validated)
+    for (table, key), spans in windows.items():
+        what = f"windows of {', '.join(spans)}" if spans else "left out, for no row has an earlier event"
+        stage.log(f"history of {table} by {' and '.join(key)}: {what}")
+    plan = Plan.derive(params, windows)
+    tables = {name: validated[name] for name in plan.tables}
     rows = tables[plan.table]
     stage.log(f"{len(plan.features)} features for {len(rows):,} rows of {plan.table}")
 
@@ -59,6 +79,9 @@ def main() -> None:
     head["__target__"] = np.where(part == "pending", np.nan, y)
     if params.split.by:
         head["__group__"] = groups
+    mute = silent(features[part == "train"], {f.name: f.kind for f in plan.features})
+    if mute:
+        stage.log(f"{len(mute)} of {len(plan.features)} features say nothing, and no model gets them: {some(mute)}")
     counts = {s: int((part == s).sum()) for s in SPLITS}
     with replacing_dir("data/features") as out:
         write_table(out / "features.parquet", pd.concat([head, features.reset_index(drop=True)], axis=1))
@@ -73,6 +96,7 @@ def main() -> None:
                 "rows": counts,
                 "boundaries": boundaries,
                 "plan": plan.hash,
+                **({"silent": mute} if mute else {}),
             },
         )
     stage.log(", ".join(f"{n:,} {s}" for s, n in counts.items()))

@@ -152,9 +152,12 @@ def periods(times: pd.Series, splits: pd.Series, target: pd.Series) -> dict[str,
 
 
 def features_section(
-    summary: dict[str, Any] | None, plan: dict[str, Any] | None, explain: dict[str, Any] | None
+    summary: dict[str, Any] | None,
+    plan: dict[str, Any] | None,
+    explain: dict[str, Any] | None,
+    models: dict[str, dict[str, Any]],
 ) -> Section:
-    """How many features of which kind, which matter, and what each is."""
+    """How many features of which kind, which matter, which no model got and why, and what each is."""
     lead = "What the models look at. A feature of a row uses only what was known before the row's prediction time."
     if not summary:
         return Section("features", "Features", lead, missing="the feature summary is not there.")
@@ -166,6 +169,9 @@ def features_section(
     weight = importances(explain)
     facts = [("Features", number(len(features)), "in the plan that training and serving share")]
     facts += [(plain(kind), number(n), "features") for kind, n in sorted(kinds.items(), key=lambda kv: -kv[1])]
+    dropped = {name: why for model in models.values() for name, why in (model.get("dropped") or {}).items()}
+    if dropped:
+        facts.append(("Left out", number(len(dropped)), "features that no model gets"))
     blocks: list[Any] = [Facts(facts)]
     missing = ""
     top = sorted(weight.items(), key=lambda kv: (-kv[1], kv[0]))
@@ -189,6 +195,12 @@ def features_section(
         )
     else:
         missing = "which features matter (there is no explanation of the chosen model in data/evaluation)."
+    if dropped:
+        rows = [[Cell(Markup("<code>{}</code>").format(name), sort=name), text(why)] for name, why in dropped.items()]
+        columns = [("Feature", "text", ""), ("Why", "text wide", "judged on the training rows")]
+        blocks.append(
+            Table(columns, rows, "Features that no model gets.", search="Search them" if len(rows) > 14 else "")
+        )
     listed = []
     for feature in features:
         name = feature["name"]

@@ -36,7 +36,7 @@ def build(found: dict[str, Any]) -> str:
     models, tuning = found.get("models") or {}, found.get("tuning") or {}
     sections: list[Section | None] = [
         about_data.data(found.get("validated"), features, found.get("periods")),
-        about_data.features_section(features, found.get("plan"), found.get("explain")),
+        about_data.features_section(features, found.get("plan"), found.get("explain"), models),
         about_models.candidates(choice, metrics, tuning, models),
         about_quality.curves(kind, problem["target"], metrics, found.get("curves")),
         about_rows.decisions(kind, choice, found.get("confusion"), found.get("curves")),

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from tasks.encoding.select import Selection, select
-from tasks.errors import RefitError
-from tasks.families import check_kind, find_family, read_rows, save_model
+from tasks.errors import RefitError, some
+from tasks.families import Rows, check_kind, find_family, read_rows, save_model
 from tasks.families._model import threads
 from tasks.families._rows import score_table
 from tasks.families._space import Space, narrowed
@@ -22,6 +22,23 @@ def champion_params(name: str, path: Path = Path("data/start/params.json")) -> l
     """Parameters of this family in a champion's package: where a retrain begins."""
     found: list[dict[str, Any]] = read_json(path).get(name, []) if path.exists() else []
     return found
+
+
+def worth_trying(rows: Rows, params: Params) -> Selection:
+    """The features that a model gets: what says nothing is left out, and what ``features.select`` drops.
+
+    What ``features.select.keep`` names stays, and so does ``tuning.group``, which the folds are cut by.
+    """
+    wanted = params.features.select
+    protected = {*(wanted.keep if wanted else ()), params.tuning.group}
+    silent = {name: why for name, why in rows.silent.items() if name not in protected}
+    kept = [name for name in rows.kinds if name not in silent]
+    if not wanted:
+        return Selection(kept, silent)
+    train = rows.split == "train"
+    times = rows.time[train].reset_index(drop=True)
+    found = select(*rows.only(kept).of("train"), rows.kind, wanted, rows.kinds, times, params.seed)
+    return Selection(found.kept, silent | found.dropped)
 
 
 def main() -> None:
@@ -38,13 +55,14 @@ def tune(name: str, params: Params) -> None:
     tuning, own = params.tuning, params.models[name]
     check_kind(name, params.problem.kind)
     rows = read_rows()
-    chosen = Selection(list(rows.frame.columns))
-    if params.features.select:
-        train = rows.split == "train"
-        times = rows.time[train].reset_index(drop=True)
-        chosen = select(*rows.of("train"), rows.kind, params.features.select, rows.kinds, times, params.seed)
-        stage.log(f"{name}: {len(chosen.dropped)} of {len(rows.kinds)} features dropped by features.select")
-        rows = rows.only(chosen.kept)
+    chosen = worth_trying(rows, params)
+    if chosen.dropped:
+        silent = len(rows.silent.keys() & chosen.dropped.keys())
+        stage.log(
+            f"{name}: {len(chosen.dropped)} of {len(rows.kinds)} features are left out, {silent} of which say nothing "
+            f"in the training rows ({some(chosen.dropped, 5)})"
+        )
+    rows = rows.only(chosen.kept)
     folds = make_folds(rows, tuning, params.seed)
     n, p = folds[0][0].shape
     objective = Objective(

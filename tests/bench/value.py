@@ -19,7 +19,7 @@ def auc(features: pd.DataFrame, y: np.ndarray, train: np.ndarray, test: np.ndarr
     import xgboost
     from sklearn.metrics import roc_auc_score
 
-    plain = features.copy()
+    plain = features.rename(columns=lambda name: name.replace("[", "(").replace("]", ")"))  # XGBoost refuses brackets
     for name in plain.columns:
         if plain[name].dtype != np.float64:
             plain[name] = plain[name].astype("category")

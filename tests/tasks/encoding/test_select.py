@@ -56,3 +56,20 @@ def test_mistakes_are_named(rows):
         select(X, y, "binary", Select(keep=("nose",)), KINDS)
     with pytest.raises(RefitError, match=r"features.select.time_auc: the rows have no time"):
         select(X, y, "binary", Select(time_auc=0.8), KINDS)
+
+
+def test_where_a_single_value_is_missing_is_worth_knowing(rows):
+    X, y, _ = rows
+    told = pd.Series(np.where(y == 1, 0.1, np.nan))  # a date of payment, say: one value, and it tells everything
+    frame = X[["noise"]].assign(told=told, never=np.nan)
+    found = select(frame, y, "binary", Select(univariate=1), KINDS | {"told": "numeric", "never": "numeric"})
+    assert found.kept == ["told"]
+    assert found.dropped["never"] == "has one value in the training rows"
+
+
+def test_of_many_rows_a_sample_is_looked_at_and_said_to_be_one(monkeypatch):
+    monkeypatch.setattr("tasks.encoding.select.ROWS", 50)
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"a": rng.normal(size=400), "rare": (np.arange(400) == 7).astype(float)})
+    found = select(X, (X["a"] > 0).to_numpy(float), "binary", Select(correlation=0.9), dict.fromkeys(X, "numeric"))
+    assert found.dropped == {"rare": "has one value in a sample of 50 training rows"}

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from ruamel.yaml import YAML
 
 from tasks.engine import Plan
-from tasks.engine.auto import MOST, WINDOWS, history_of, lookups_of
+from tasks.engine.auto import MOST, Windows, any_windows, history_of, lookups_of
 from tasks.errors import RefitError
 from tasks.params import Params, load, parse
 from tests.tasks.engine import oracle
@@ -17,6 +18,12 @@ from tests.tasks.engine.test_properties import as_events, check_against_definiti
 from tests.tasks.engine.worlds import assert_same, moments, tree, world
 
 ROOT = Path(__file__).parents[3]
+SPANS = ("1d", "7d", "28d")
+
+
+def windows(params: Params) -> Windows:
+    """The same for each key; which ones the data ask for is another matter (test_rhythm)."""
+    return dict.fromkeys(any_windows(params), SPANS)
 
 
 def flights() -> Params:
@@ -47,9 +54,9 @@ def small_world(seed: int, n: int = 40) -> dict[str, Any]:
 
 def test_the_flights_get_what_one_would_list() -> None:
     params = flights()
-    own, weather = history_of(params)
+    own, weather = history_of(params, windows(params))
     assert own.table == "flights"
-    assert own.windows == WINDOWS
+    assert own.windows == SPANS
     # keys of other tables, then categories; pairs with the airport, whose three values are declared
     assert own.by == (("tailnum",), ("origin",), ("carrier",), ("dest",), ("origin", "carrier"), ("origin", "dest"))
     assert list(own.columns)[:2] == ["late", "arr_delay"]
@@ -67,13 +74,13 @@ def test_the_flights_get_what_one_would_list() -> None:
 
 def test_the_plan_is_bounded_stable_and_that_of_the_same_list() -> None:
     params = flights()
-    plan = Plan.derive(params)
+    plan = Plan.derive(params, windows(params))
     aggregates = [f for f in plan.features if f.make["op"] == "aggregate"]
     assert 100 < len(aggregates) <= MOST
     assert {"carrier.mean(late, 7d)", "origin+dest.std(arr_delay, 28d)", "tailnum.count(1d)"} <= set(plan.names)
-    assert Plan.derive(flights()).hash == plan.hash
+    assert Plan.derive(flights(), windows(params)).hash == plan.hash
     assert Plan.from_dict(plan.to_dict()) == plan
-    listed = {"history": history_of(params), "lookups": lookups_of(params)}
+    listed = {"history": history_of(params, windows(params)), "lookups": lookups_of(params)}
     by_hand = params.model_copy(update={"features": params.features.model_copy(update=listed)})
     assert Plan.derive(by_hand).hash == plan.hash
     own = params.data.tables["flights"]
@@ -92,10 +99,10 @@ def test_many_columns_stay_below_the_cap_with_the_target_kept() -> None:
             "columns": {"vid": "numeric", "at": "datetime", "who": "categorical", **more},
         }  # fmt: skip
     params = parse(base)
-    plan = Plan.derive(params)
+    plan = Plan.derive(params, windows(params))
     made = [f for f in plan.features if f.make["op"] == "aggregate"]
     assert len(made) <= MOST
-    found = history_of(params)
+    found = history_of(params, windows(params))
     assert [past.table for past in found] == ["orders", "prices", *(f"visits{i}" for i in range(5))]
     assert next(iter(found[0].columns)) == "y"
     assert all(past.columns for past in found)
@@ -109,7 +116,8 @@ def test_neither_outcomes_nor_the_events_own_key_are_keys() -> None:
         "source": "x", "key": ["vid"], "event_time": "at",
         "columns": {"vid": "numeric", "at": "datetime", "id": "numeric", "shop": "categorical", "spent": "numeric"},
     }  # fmt: skip
-    by = {past.table: past.by for past in history_of(parse(base))}
+    params = parse(base)
+    by = {past.table: past.by for past in history_of(params, windows(params))}
     assert by["visits"] == (("id",),)  # a row's own key finds its events; the outcome `shop` does not
     assert by["orders"] == (("who",), ("vid",), ("where",), ("desk",), ("where", "desk"))
     base["features"]["history"] = []
@@ -121,7 +129,8 @@ def test_neither_outcomes_nor_the_events_own_key_are_keys() -> None:
 @pytest.mark.parametrize("seed", [1, 2])
 def test_agrees_with_the_definition(seed: int) -> None:
     lookups = tree()["features"]["lookups"]
-    plan = Plan.derive(parse(small(lookups=lookups)))
+    params = parse(small(lookups=lookups))
+    plan = Plan.derive(params, windows(params))
     prices = {f.name for f in plan.features if f.make["op"] == "aggregate" and f.make["table"] == "prices"}
     assert "prices[who].mean(price, 7d)" in prices
     own = Plan(
@@ -143,7 +152,8 @@ def test_agrees_with_the_definition(seed: int) -> None:
 
 
 def test_later_events_never_change_earlier_rows_and_online_gives_the_same_bits() -> None:
-    plan = Plan.derive(parse(small()))
+    params = parse(small())
+    plan = Plan.derive(params, windows(params))
     tables = small_world(7, 60)
     rows = tables["orders"]
     whole = plan.compute(tables, rows)
@@ -159,24 +169,54 @@ def test_later_events_never_change_earlier_rows_and_online_gives_the_same_bits()
         assert all(oracle.same_bits(one[name], whole[name].iloc[i]) for name in plan.names)
 
 
-def test_auto_that_cannot_be_says_why() -> None:
+def refused(base: dict[str, Any], folder: Path) -> str:
+    """What loading says to it."""
+    with open(folder / "params.yaml", "w") as file:
+        YAML().dump(base, file)
+    with pytest.raises(RefitError) as caught:
+        load(folder / "params.yaml")
+    return str(caught.value).removeprefix(str(folder))
+
+
+def line(key: str, folder: Path) -> int:
+    return next(i for i, text in enumerate((folder / "params.yaml").read_text().split("\n"), 1) if text == key)
+
+
+def test_auto_that_cannot_be_is_refused_with_its_line_before_anything_runs(tmp_path: Path) -> None:
     base = small()
     del base["problem"]["prediction_time"]
-    with pytest.raises(RefitError, match=r"features\.history: 'auto' needs problem\.prediction_time"):
-        parse(base)
+    assert "features.history: 'auto' needs problem.prediction_time" in refused(base, tmp_path)
     base = small(history=[], lookups="auto")
     base["data"]["tables"]["people"]["key"] = []
-    with pytest.raises(RefitError, match=r"features\.lookups: 'auto' finds no other table whose key"):
-        Plan.derive(parse(base))
+    said = refused(base, tmp_path)
+    at = line("  lookups: auto", tmp_path)
+    assert said.startswith(f"/params.yaml:{at}: features.lookups: 'auto' finds no other table whose key consists")
     base = small(lookups=[])
     for table in base["data"]["tables"].values():
         for field in ("event_time", "known_at", "outcome"):
             table.pop(field, None)
-    with pytest.raises(RefitError, match=r"features\.history: 'auto' finds no table with event_time"):
-        Plan.derive(parse(base))
-    with pytest.raises(
-        RefitError, match=r"features\.history: must be one of 'auto'; found 'atuo'\. Did you mean 'auto'"
-    ):
-        parse(small(history="atuo"))
-    with pytest.raises(RefitError, match=r"features\.lookups: expected a list, as in \[a, b\]"):
-        parse(small(lookups={"table": "people"}))
+    said = refused(base, tmp_path)
+    at = line("  history: auto", tmp_path)
+    assert said.startswith(f"/params.yaml:{at}: features.history: 'auto' finds no table with event_time")
+    base = small(lookups=[])
+    base["data"]["tables"]["orders"]["key"] = []
+    assert "data.tables.orders.key: history over the problem's own table needs a key" in refused(base, tmp_path)
+    assert "features.history: must be one of 'auto'; found 'atuo'. Did you mean 'auto'" in refused(
+        small(history="atuo"), tmp_path
+    )
+    assert "features.lookups: expected a list, as in [a, b]" in refused(small(lookups={"table": "people"}), tmp_path)
+
+
+def test_what_the_windows_of_auto_may_come_to_be_can_be_named_and_nothing_else() -> None:
+    named = {
+        "history": "auto",
+        "lookups": [],
+        "transforms": {"rise": "`who.mean(amount, 7d)` - `who.mean(amount, 92d)`"},
+    }
+    params = parse(small(**named))
+    Plan.derive(params, dict.fromkeys(any_windows(params), ("7d", "31d", "92d")))
+    with pytest.raises(RefitError, match=r"'who\.mean\(amount, 92d\)' is neither .* list the history to fix them"):
+        Plan.derive(params, windows(params))
+    named["transforms"] = {"rise": "`who.mean(amount, 8d)` * 2"}
+    with pytest.raises(RefitError, match=r"features\.transforms\.rise: 'who\.mean\(amount, 8d\)' is neither"):
+        parse(small(**named))

@@ -128,3 +128,18 @@ def test_names_from_data_cannot_become_markup():
     html = build({"problem": PROBLEM | {"name": nasty}, "features": summary, "confusion": confusion})
     assert html.count("<script>") == 1
     Outline(html)
+
+
+def test_features_that_no_model_gets_are_named_with_the_reason():
+    features = {
+        "features": [{"name": n, "kind": "numeric", "description": ""} for n in ("a", "shop.mean(y, 1d)", "same")],
+        "rows": {},
+    }
+    dropped = {"shop.mean(y, 1d)": "is empty in all training rows", "same": "has one value in the training rows"}
+    models = {family: {"features": ["a"], "dropped": dropped} for family in ("ridge", "mlp")}
+    text = Outline(build({"problem": PROBLEM, "features": features, "models": models})).text
+    assert "Left out 2 features that no model gets" in text
+    for name, why in dropped.items():
+        assert text.count(f"{name} {why}") == 1
+    text = Outline(build({"problem": PROBLEM, "features": features, "models": {"ridge": {"dropped": {}}}})).text
+    assert "no model gets" not in text
