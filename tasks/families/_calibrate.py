@@ -1,4 +1,4 @@
-"""Calibration of probabilities, fitted on validation rows."""
+"""Calibration of probabilities, fitted on rows that the model was not fitted on."""
 
 from __future__ import annotations
 
@@ -7,15 +7,44 @@ from typing import Any
 
 import numpy as np
 
+from tasks.errors import RefitError
 from tasks.families._base import sigmoid, softmax, two_columns
+from tasks.families._scale import log_odds, logs, scale_of
 
-METHODS = ("none", "sigmoid", "isotonic", "temperature")
+METHODS = ("auto", "none", "sigmoid", "isotonic", "temperature")
 TINY = 1e-12
+
+
+def check_method(method: str, kind: str) -> None:
+    """Refuse, before any fit, to calibrate numbers by a named method; ``auto`` does nothing to them."""
+    if kind == "regression" and method not in ("auto", "none"):
+        raise RefitError(f"training.calibration: {method!r} needs classes, and problem.kind is 'regression'")
+
+
+def calibrate(method: str, scores: np.ndarray, y: np.ndarray, kind: str) -> Calibration | None:
+    """The calibration of a model by its ``scores`` of rows that it was not fitted on; None where there is none to do.
+
+    Parameters
+    ----------
+    method : ``none``; ``auto`` (see :mod:`tasks.families._scale`: nothing where it would not help); or one of the
+        others, which are used whatever comes of it.
+    scores, y : ``(n, classes)`` probabilities, and class indexes ``(n,)``.
+    """
+    check_method(method, kind)
+    if method == "none" or kind == "regression":
+        return None
+    if method != "auto":
+        return Calibration.fit(method, scores, y)
+    found = scale_of(scores, y)
+    return None if found is None else Calibration(method, ({k: [v] for k, v in found.items()},))
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Maps scores ``(n, k)`` to calibrated ones. ``curves`` hold numbers a class, as ``method`` needs them."""
+    """Maps scores ``(n, k)`` to calibrated ones. ``curves`` hold numbers a class, as ``method`` needs them.
+
+    ``auto`` has one curve: ``slope`` and ``shift`` of the log-odds (two classes), or the ``slope`` of the logarithms.
+    """
 
     method: str
     curves: tuple[dict[str, list[float]], ...]
@@ -32,7 +61,21 @@ class Calibration:
             curves.append(_platt(scores[:, k], truth) if method == "sigmoid" else _isotonic(scores[:, k], truth))
         return cls(method, tuple(curves))
 
+    @property
+    def scale(self) -> tuple[float, float] | None:
+        """Slope and shift where log-odds (several classes: logarithms) are scaled and no more; None for other methods."""
+        if self.method != "auto":
+            return None
+        return self.curves[0]["slope"][0], self.curves[0].get("shift", [0.0])[0]
+
     def apply(self, scores: np.ndarray) -> np.ndarray:
+        if self.scale is not None:
+            slope, shift = self.scale
+            return (
+                softmax(slope * logs(scores))
+                if scores.shape[1] > 2
+                else probabilities(slope * log_odds(scores) + shift)
+            )
         if self.method == "temperature":
             return softmax(np.log(np.clip(scores, TINY, 1)) / self.curves[0]["t"][0])
         if len(self.curves) == 1:
@@ -48,6 +91,13 @@ class Calibration:
 
     def state(self) -> dict[str, Any]:
         return {"method": self.method, "curves": list(self.curves)}
+
+
+def probabilities(margin: np.ndarray) -> np.ndarray:
+    """Both classes' ``(n, 2)`` from log-odds, exact at either end: ``1 - p`` would make equals of the surest rows."""
+    from scipy.special import expit
+
+    return np.column_stack([expit(-margin), expit(margin)])
 
 
 def _logit(p: np.ndarray) -> np.ndarray:
