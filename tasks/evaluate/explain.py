@@ -58,14 +58,14 @@ def shap_values(models: list[Model], weights: np.ndarray, X: pd.DataFrame, backg
     calibration scales log-odds: then it scales their parts.
     """
     fixed = models[0].calibration
-    scale = (1.0, 0.0) if fixed is None else fixed.scale
-    if len(models) == 1 and scale is not None:
+    scale = None if fixed is None else fixed.scale
+    if len(models) == 1 and (fixed is None or (scale is not None and "limit" not in scale)):
         inside = _from_inside(models[0], X, background, features)
-        if inside is not None and fixed is None:
+        if inside is not None and scale is None:
             return inside
-        if inside is not None and inside.unit == "log-odds":
-            slope, shift = scale
-            return replace(inside, values=slope * inside.values, base=slope * inside.base + shift)
+        if inside is not None and scale is not None and inside.unit == "log-odds":
+            base = scale["slope"] * inside.base + scale.get("shift", 0.0)
+            return replace(inside, values=scale["slope"] * inside.values, base=base)
     return permutation_shap(models, weights, X.iloc[:WALK_ROWS], background, features, seed)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from tasks.errors import RefitError
 from tasks.families._base import sigmoid, softmax, two_columns
-from tasks.families._scale import log_odds, logs, scale_of
+from tasks.families._scale import Scale, inputs, scale_of, scale_of_mean, scaled
 
 METHODS = ("auto", "none", "sigmoid", "isotonic", "temperature")
 TINY = 1e-12
@@ -36,14 +36,19 @@ def calibrate(method: str, scores: np.ndarray, y: np.ndarray, kind: str) -> Cali
     if method != "auto":
         return Calibration.fit(method, scores, y)
     found = scale_of(scores, y)
-    return None if found is None else Calibration(method, ({k: [v] for k, v in found.items()},))
+    return None if found is None else Calibration.by_scale(found)
+
+
+def calibrate_mean(fixed: Calibration | None, one: np.ndarray, mean: np.ndarray) -> Calibration:
+    """The calibration of a mean of fold models from ``fixed``, that of one of them by ``auto``; see ``scale_of_mean``."""
+    return Calibration.by_scale(scale_of_mean(fixed.scale if fixed else None, one, mean))
 
 
 @dataclass(frozen=True)
 class Calibration:
     """Maps scores ``(n, k)`` to calibrated ones. ``curves`` hold numbers a class, as ``method`` needs them.
 
-    ``auto`` has one curve: ``slope`` and ``shift`` of the log-odds (two classes), or the ``slope`` of the logarithms.
+    ``auto`` has one curve, a scale of :mod:`tasks.families._scale`.
     """
 
     method: str
@@ -61,21 +66,19 @@ class Calibration:
             curves.append(_platt(scores[:, k], truth) if method == "sigmoid" else _isotonic(scores[:, k], truth))
         return cls(method, tuple(curves))
 
+    @classmethod
+    def by_scale(cls, scale: Scale) -> Calibration:
+        return cls("auto", ({k: [v] for k, v in scale.items()},))
+
     @property
-    def scale(self) -> tuple[float, float] | None:
-        """Slope and shift where log-odds (several classes: logarithms) are scaled and no more; None for other methods."""
-        if self.method != "auto":
-            return None
-        return self.curves[0]["slope"][0], self.curves[0].get("shift", [0.0])[0]
+    def scale(self) -> Scale | None:
+        """Of ``auto``; None for other methods."""
+        return {k: v[0] for k, v in self.curves[0].items()} if self.method == "auto" else None
 
     def apply(self, scores: np.ndarray) -> np.ndarray:
         if self.scale is not None:
-            slope, shift = self.scale
-            return (
-                softmax(slope * logs(scores))
-                if scores.shape[1] > 2
-                else probabilities(slope * log_odds(scores) + shift)
-            )
+            found = scaled(inputs(scores), self.scale)
+            return probabilities(found) if found.ndim == 1 else softmax(found)
         if self.method == "temperature":
             return softmax(np.log(np.clip(scores, TINY, 1)) / self.curves[0]["t"][0])
         if len(self.curves) == 1:

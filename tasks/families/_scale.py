@@ -9,6 +9,9 @@ The fit is penalised towards no change, as if slope 1 and shift 0 had been seen 
 and resampled rows move log-odds by several units. So with a handful of rows of the rarer class little happens, and
 there is no number of rows from which on it suddenly does. What was found is used only where it lowers the log loss of
 rows that it was not fitted on, by cross-fitting.
+
+Of n rows none is expected to turn out as something that was given less than 1 in 2n. Where one does (a forest in which
+no tree voted for it), scores beyond are not believed: they are drawn in to within one unit of log-odds, in their order.
 """
 
 from __future__ import annotations
@@ -22,45 +25,89 @@ LEAST = 0.05  # slope: scores that say nothing are made nearly equal, and never 
 FOLDS = 5
 SMALLEST = np.finfo(float).tiny
 
+Scale = dict[str, float]  # slope; shift with two classes; limit where scores beyond it are drawn in
 Point = tuple[float, np.ndarray, np.ndarray]  # value, gradient and Hessian of what is minimised
 
 
-def logs(scores: np.ndarray) -> np.ndarray:
-    """Logarithms of probabilities, finite."""
-    return np.log(np.maximum(scores, SMALLEST))
+def inputs(scores: np.ndarray) -> np.ndarray:
+    """What is scaled of probabilities ``(n, classes)``: log-odds ``(n,)`` of two classes, logarithms of several."""
+    both = np.log(np.maximum(scores, SMALLEST))
+    return np.asarray(both[:, 1] - both[:, 0]) if scores.shape[1] == 2 else np.asarray(both)
 
 
-def log_odds(scores: np.ndarray) -> np.ndarray:
-    """Of the second of two classes ``(n, 2)``; ``(n,)``."""
-    both = logs(scores)
-    return np.asarray(both[:, 1] - both[:, 0])
+def scaled(x: np.ndarray, scale: Scale) -> np.ndarray:
+    """:func:`inputs`, scaled."""
+    if "limit" in scale:
+        x = drawn_in(x, scale["limit"])
+    return scale["slope"] * x + scale.get("shift", 0.0)
 
 
-def scale_of(scores: np.ndarray, y: np.ndarray) -> dict[str, float] | None:
-    """``slope`` (and ``shift`` with two classes) by ``scores`` ``(n, classes)`` of rows that the model has not seen.
+def drawn_in(x: np.ndarray, limit: float) -> np.ndarray:
+    """Numbers beyond ``limit`` on either side brought to less than one beyond it, in the same order.
+
+    >>> drawn_in(np.array([-700.0, -3.0, 2.0, 3.0]), 2.0).round(2).tolist()
+    [-3.0, -2.5, 2.0, 2.5]
+    """
+    beyond = np.maximum(np.abs(x) - limit, 0.0)
+    return np.asarray(np.clip(x, -limit, limit) + np.sign(x) * beyond / (1.0 + beyond))
+
+
+def scale_of(scores: np.ndarray, y: np.ndarray) -> Scale | None:
+    """The scale by ``scores`` ``(n, classes)`` of rows that the model has not seen, and their class indexes ``(n,)``.
 
     None where all rows are of one class, or where it would not lower the log loss of rows left out of the fit.
     """
     labels = y.astype(int)
     if len(np.unique(labels)) < 2:
         return None
-    fit, loss = (_two, _loss_of_two) if scores.shape[1] == 2 else (_one, _loss_of_several)
-    x = log_odds(scores) if scores.shape[1] == 2 else logs(scores)
+    x = inputs(scores)
+    truth = labels.astype(float) if x.ndim == 1 else np.eye(x.shape[1])[labels]
     order = np.lexsort((np.random.default_rng(0).random(len(labels)), labels))
     folds = np.empty(len(labels), dtype=int)
     folds[order] = np.arange(len(labels)) % FOLDS
     gain = 0.0
     for fold in range(FOLDS):
         rest, held = folds != fold, folds == fold
-        gain += float(np.sum(loss(x[held], labels[held], {"slope": 1.0, "shift": 0.0})))
-        gain -= float(np.sum(loss(x[held], labels[held], fit(x[rest], labels[rest]))))
-    return fit(x, labels) if gain > 0 else None
+        gain += _loss(x[held], truth[held]) - _loss(scaled(x[held], _fit(x[rest], truth[rest])), truth[held])
+    return _fit(x, truth) if gain > 0 else None
 
 
-def _two(x: np.ndarray, y: np.ndarray) -> dict[str, float]:
-    """Slope and shift of log-odds ``x`` ``(n,)``.
+def scale_of_mean(scale: Scale | None, one: np.ndarray, mean: np.ndarray) -> Scale:
+    """The scale of the mean of models that were fitted on other folds, from the scale of one of them.
 
-    The penalty on the shift is one at the rows that are in doubt, and so says nothing about the slope.
+    Noise makes one model's scores more extreme than it knows, and averaging takes part of it away: what is right for
+    one is too little for the mean. By how much, tells a fit of ``mean`` on ``one`` (both ``(n, classes)``: scores of
+    the same rows by one model and by the mean of all, without any label) as if the mean were the truth.
+    """
+    limit = float(np.log(2 * len(one)))
+    x = drawn_in(inputs(one), limit)
+    found = _two(x, mean[:, 1]) if x.ndim == 1 else _one(x, mean)
+    scale = scale or {"slope": 1.0, "shift": 0.0}
+    slope = scale["slope"] / found["slope"]
+    shift = {"shift": scale["shift"] - slope * found["shift"]} if x.ndim == 1 else {}
+    return scale | {"slope": slope} | shift
+
+
+def _fit(x: np.ndarray, truth: np.ndarray) -> Scale:
+    limit = float(np.log(2 * len(x)))
+    surprise = (x < -limit) & (truth > 0)
+    if x.ndim == 1:
+        surprise |= (x > limit) & (truth < 1)
+    fit = _two if x.ndim == 1 else _one
+    return fit(drawn_in(x, limit), truth) | {"limit": limit} if surprise.any() else fit(x, truth)
+
+
+def _loss(x: np.ndarray, truth: np.ndarray) -> float:
+    """Log loss of log-odds ``(n,)`` or of unnormalised logarithms ``(n, classes)``, summed over rows."""
+    if x.ndim == 1:
+        return float((np.logaddexp(0.0, x) - truth * x).sum())
+    return float((np.logaddexp.reduce(x, axis=1) - (truth * x).sum(axis=1)).sum())
+
+
+def _two(x: np.ndarray, y: np.ndarray) -> Scale:
+    """Slope and shift of log-odds ``x`` ``(n,)`` for truths ``y`` (0 or 1, or a probability).
+
+    The shift is penalised where rows are in doubt, so that its penalty says nothing about the slope.
     """
     from scipy.special import expit
 
@@ -73,43 +120,31 @@ def _two(x: np.ndarray, y: np.ndarray) -> dict[str, float]:
         margin = x + change[0] * z + change[1]
         q = expit(margin)
         weight, rest = q * (1.0 - q), q - y
-        value = float((np.logaddexp(0.0, margin) - y * margin).sum())
         gradient = np.array([(rest * z).sum(), rest.sum()])
         cross = (weight * z).sum()
         hessian = np.array([[(weight * z * z).sum(), cross], [cross, weight.sum()]])
-        return _penalised((value, gradient, hessian), change, (SLOPE, SHIFT))
+        return _penalised((_loss(margin, y), gradient, hessian), change, (SLOPE, SHIFT))
 
     slope, shift = _minimum(at, 2) + np.array([1.0, 0.0])
     return {"slope": float(slope), "shift": float(centre + shift - slope * centre)}
 
 
-def _one(x: np.ndarray, y: np.ndarray) -> dict[str, float]:
-    """Slope of the logarithms ``x`` ``(n, classes)``."""
-    rows = np.arange(len(y))
+def _one(x: np.ndarray, truth: np.ndarray) -> Scale:
+    """Slope of the logarithms ``x`` ``(n, classes)`` for truths of that shape."""
     z = x - x.max(axis=1, keepdims=True)
+    wanted = (truth * z).sum(axis=1)
 
     def at(change: np.ndarray) -> Point:
         margin = (1.0 + change[0]) * z
-        total = np.exp(margin).sum(axis=1)
-        q = np.exp(margin) / total[:, None]
+        q = np.exp(margin)
+        q /= q.sum(axis=1, keepdims=True)
         mean = (q * z).sum(axis=1)
-        value = float((np.log(total) - margin[rows, y]).sum())
         spread = (q * (z - mean[:, None]) ** 2).sum()
-        return _penalised((value, np.array([(mean - z[rows, y]).sum()]), np.array([[spread]])), change, (SLOPE,))
+        return _penalised(
+            (_loss(margin, truth), np.array([(mean - wanted).sum()]), np.array([[spread]])), change, (SLOPE,)
+        )
 
     return {"slope": float(1.0 + _minimum(at, 1)[0])}
-
-
-def _loss_of_two(x: np.ndarray, y: np.ndarray, scale: dict[str, float]) -> np.ndarray:
-    margin = scale["slope"] * x + scale["shift"]
-    return np.asarray(np.logaddexp(0.0, margin) - y * margin)
-
-
-def _loss_of_several(x: np.ndarray, y: np.ndarray, scale: dict[str, float]) -> np.ndarray:
-    margin = scale["slope"] * x
-    top = margin.max(axis=1)
-    picked = margin[np.arange(len(y)), y]
-    return np.asarray(np.log(np.exp(margin - top[:, None]).sum(axis=1)) + top - picked)
 
 
 def _penalised(point: Point, change: np.ndarray, widths: tuple[float, ...]) -> Point:
