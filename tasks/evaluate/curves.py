@@ -89,7 +89,9 @@ def calibration(y: np.ndarray, score: np.ndarray, bins: int = 10) -> dict[str, A
         "low": _listed(np.array(low)),
         "high": _listed(np.array(high)),
         "rows": rows,
-        **{name: None if found is None else _listed(np.array(found)) for name, found in recalibration(y, score).items()},
+        **{
+            name: None if found is None else _listed(np.array(found)) for name, found in recalibration(y, score).items()
+        },
     }
 
 

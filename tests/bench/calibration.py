@@ -18,6 +18,7 @@ import json
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -70,18 +71,17 @@ def auto(X: pd.DataFrame, y: np.ndarray, new: pd.DataFrame, seconds: float, seed
     bags = cross(X, y, "binary", FOLDS, 1, seed)
     one = Objective("auto", "binary", 2, "roc_auc", bags.folds, kinds, seed=seed)
     found = None
-    while found is None or found.folds is None:
-        with tempfile.TemporaryDirectory() as name:
-            try:
+    with tempfile.TemporaryDirectory() as name:
+        while found is None or found.folds is None:
+            with suppress(RefitError):
                 found = search_families(
                     one, Budget(10_000, seconds, threads(), threads()), lambda family, _: family, {},
                     seed=seed, folder=Path(name), bags=bags,
                 )  # fmt: skip
-            except RefitError:
-                pass
-        seconds *= 2
-    assert found.model is not None
-    model, scores = found.model, {"none": found.model.predict(new)}
+            seconds *= 2
+        assert found.model is not None
+        model = found.model
+    scores = {"none": model.predict(new)}
     held = score_table(found.scores, __row__=found.at, __target__=y, __fold_0__=found.folds[:, 0])
     calibrate_bag(model, X, held.drop(columns="__fold_0__"), "auto", seed)
     scores["folds"] = model.predict(new)
@@ -118,9 +118,7 @@ def summary(done: dict[str, dict[str, Any]]) -> dict[str, Any]:
             by_table[name][way] = {
                 # no finite slope: the scores part the classes without error, as if it were infinite
                 "slope": round(float(np.median(np.nan_to_num(slopes, nan=np.inf))), 3),
-                **{
-                    m: round(float(np.mean([s[way][m] for s in every])), 5) for m in ("log_loss", "brier", "roc_auc")
-                },
+                **{m: round(float(np.mean([s[way][m] for s in every])), 5) for m in ("log_loss", "brier", "roc_auc")},
             }
         gains = np.array([s["none"]["log_loss"] - s["auto"]["log_loss"] for s in every])
         by_table[name]["log_loss_gain"] = [
