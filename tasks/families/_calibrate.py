@@ -67,6 +67,11 @@ class Calibration:
         return cls(method, tuple(curves))
 
     @classmethod
+    def of(cls, state: dict[str, Any] | None) -> Calibration | None:
+        """From what :meth:`state` gave; None of None."""
+        return cls(state["method"], tuple(state["curves"])) if state else None
+
+    @classmethod
     def by_scale(cls, scale: Scale) -> Calibration:
         return cls("auto", ({k: [v] for k, v in scale.items()},))
 

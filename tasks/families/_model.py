@@ -321,7 +321,5 @@ def load_model(folder: str | Path) -> Model:
         raise RefitError(f"{folder}: a file of the model is missing ({error}); train again.") from None
     except (SafetensorError, OSError, ValueError, KeyError, RuntimeError) as error:
         raise RefitError(f"{folder}: damaged ({error}); train again.") from None
-    calibration = None
-    if state["calibration"]:
-        calibration = Calibration(state["calibration"]["method"], tuple(state["calibration"]["curves"]))
+    calibration = Calibration.of(state["calibration"])
     return Model(state["family"], state["kind"], state["classes"], encoder, fitted, calibration, state["params"])

@@ -55,13 +55,19 @@ def drawn_in(x: np.ndarray, limit: float) -> np.ndarray:
 def scale_of(scores: np.ndarray, y: np.ndarray) -> Scale | None:
     """The scale by ``scores`` ``(n, classes)`` of rows that the model has not seen, and their class indexes ``(n,)``.
 
-    None where all rows are of one class, or where it would not lower the log loss of rows left out of the fit.
+    None where all rows are of one class, or where it would not lower the log loss of rows left out of the fit and no
+    score has to be drawn in.
     """
     labels = y.astype(int)
     if len(np.unique(labels)) < 2:
         return None
-    x = inputs(scores)
+    x, limit = inputs(scores), float(np.log(2 * len(labels)))
     truth = labels.astype(float) if x.ndim == 1 else np.eye(x.shape[1])[labels]
+    surprise = (x < -limit) & (truth > 0)
+    if x.ndim == 1:
+        surprise |= (x > limit) & (truth < 1)
+    drawn = {"limit": limit} if surprise.any() else {}
+    x = drawn_in(x, limit) if drawn else x
     order = np.lexsort((np.random.default_rng(0).random(len(labels)), labels))
     folds = np.empty(len(labels), dtype=int)
     folds[order] = np.arange(len(labels)) % FOLDS
@@ -69,7 +75,9 @@ def scale_of(scores: np.ndarray, y: np.ndarray) -> Scale | None:
     for fold in range(FOLDS):
         rest, held = folds != fold, folds == fold
         gain += _loss(x[held], truth[held]) - _loss(scaled(x[held], _fit(x[rest], truth[rest])), truth[held])
-    return _fit(x, truth) if gain > 0 else None
+    if gain > 0:
+        return _fit(x, truth) | drawn
+    return _same(x) | drawn if drawn else None
 
 
 def scale_of_mean(scale: Scale | None, one: np.ndarray, mean: np.ndarray) -> Scale:
@@ -77,24 +85,26 @@ def scale_of_mean(scale: Scale | None, one: np.ndarray, mean: np.ndarray) -> Sca
 
     Noise makes one model's scores more extreme than it knows, and averaging takes part of it away: what is right for
     one is too little for the mean. By how much, tells a fit of ``mean`` on ``one`` (both ``(n, classes)``: scores of
-    the same rows by one model and by the mean of all, without any label) as if the mean were the truth.
+    the same rows by one model and by the mean of all, without any label) as if the mean were the truth. On rows that
+    they were fitted on models differ somewhat less than on new ones, so it errs towards no correction.
     """
-    limit = float(np.log(2 * len(one)))
-    x = drawn_in(inputs(one), limit)
-    found = _two(x, mean[:, 1]) if x.ndim == 1 else _one(x, mean)
-    scale = scale or {"slope": 1.0, "shift": 0.0}
+    x = drawn_in(inputs(one), float(np.log(2 * len(one))))
+    found = _fit(x, mean[:, 1] if x.ndim == 1 else mean)
+    scale = scale or _same(x)
+    if found["slope"] >= 1.0:  # no mean is more extreme than what it is of
+        return scale
     slope = scale["slope"] / found["slope"]
     shift = {"shift": scale["shift"] - slope * found["shift"]} if x.ndim == 1 else {}
     return scale | {"slope": slope} | shift
 
 
+def _same(x: np.ndarray) -> Scale:
+    """The scale that changes nothing."""
+    return {"slope": 1.0, "shift": 0.0} if x.ndim == 1 else {"slope": 1.0}
+
+
 def _fit(x: np.ndarray, truth: np.ndarray) -> Scale:
-    limit = float(np.log(2 * len(x)))
-    surprise = (x < -limit) & (truth > 0)
-    if x.ndim == 1:
-        surprise |= (x > limit) & (truth < 1)
-    fit = _two if x.ndim == 1 else _one
-    return fit(drawn_in(x, limit), truth) | {"limit": limit} if surprise.any() else fit(x, truth)
+    return _two(x, truth) if x.ndim == 1 else _one(x, truth)
 
 
 def _loss(x: np.ndarray, truth: np.ndarray) -> float:
