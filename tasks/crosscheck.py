@@ -47,7 +47,7 @@ def mistakes(params: Params, families: Iterable[str]) -> list[str]:
         wrong.add("training.compression", "only the family mlp can be compressed; add it to models, or remove this.")
     for key in ("imbalance", "calibration"):
         found = getattr(params.training, key)
-        if params.problem.kind == "regression" and found != "none":
+        if params.problem.kind == "regression" and found not in ("none", "auto"):
             wrong.add(f"training.{key}", f"{found!r} needs classes, and problem.kind is 'regression'; remove it.")
     for name, table in params.data.tables.items():
         _table(wrong, f"data.tables.{name}", table)

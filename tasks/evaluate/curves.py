@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tasks.metrics import Ranking
+from tasks.metrics.recalibration import recalibration
 
 POINTS = 200
 
@@ -67,7 +68,8 @@ def thresholds(y: np.ndarray, score: np.ndarray, cost: tuple[float, float]) -> d
 def calibration(y: np.ndarray, score: np.ndarray, bins: int = 10) -> dict[str, Any]:
     """Mean score and share of positives in ``bins`` groups of equal size (by score), with 95% Wilson intervals.
 
-    A calibrated model has both equal: of rows given 30%, 30% turn out positive.
+    A calibrated model has both equal: of rows given 30%, 30% turn out positive. With them ``slope`` and ``intercept``
+    of :func:`tasks.metrics.recalibration.recalibration`, ``[value, low, high]`` or None.
     """
     order = np.argsort(score, kind="stable")
     said, happened, low, high, rows = [], [], [], [], []
@@ -87,6 +89,9 @@ def calibration(y: np.ndarray, score: np.ndarray, bins: int = 10) -> dict[str, A
         "low": _listed(np.array(low)),
         "high": _listed(np.array(high)),
         "rows": rows,
+        **{
+            name: None if found is None else _listed(np.array(found)) for name, found in recalibration(y, score).items()
+        },
     }
 
 

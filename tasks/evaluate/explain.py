@@ -6,7 +6,7 @@ The budget is counted in rows and predictions, not in seconds, so that the same 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -54,12 +54,18 @@ def shap_values(models: list[Model], weights: np.ndarray, X: pd.DataFrame, backg
                 features: list[str], seed: int) -> Explained:  # fmt: skip
     """SHAP values by the quickest way that fits: trees, linear models, or permutations for anything else.
 
-    A calibrated model or an ensemble is explained by permutations, in the unit that it answers in.
+    An ensemble is explained by permutations, in the unit that it answers in. So is a calibrated model, unless its
+    calibration scales log-odds: then it scales their parts.
     """
-    if len(models) == 1 and models[0].calibration is None:
+    fixed = models[0].calibration
+    scale = None if fixed is None else fixed.scale
+    if len(models) == 1 and (fixed is None or (scale is not None and "limit" not in scale)):
         inside = _from_inside(models[0], X, background, features)
-        if inside is not None:
+        if inside is not None and scale is None:
             return inside
+        if inside is not None and scale is not None and inside.unit == "log-odds":
+            base = scale["slope"] * inside.base + scale.get("shift", 0.0)
+            return replace(inside, values=scale["slope"] * inside.values, base=base)
     return permutation_shap(models, weights, X.iloc[:WALK_ROWS], background, features, seed)
 
 
@@ -92,7 +98,7 @@ def _from_trees(model: Model, Z: np.ndarray, parts: list[np.ndarray]) -> Explain
     """scikit-learn's trees by shap's TreeExplainer; None for estimators that it does not know, or gets wrong.
 
     (It reads the category splits of histogram boosting as numeric ones.) So its values are taken only where they add up
-    to the model's own answer, which also tells their unit.
+    to the estimator's own answer, which also tells their unit.
     """
     import shap
 
@@ -105,7 +111,7 @@ def _from_trees(model: Model, Z: np.ndarray, parts: list[np.ndarray]) -> Explain
     base = np.atleast_1d(np.asarray(explainer.expected_value, dtype=float))
     if found.shape[2] == 2 and model.kind == "binary":
         found, base = found[:, :, 1:], base[1:]
-    total, answers = found.sum(axis=1) + base, _answers(model.kind, model.score(Z))
+    total, answers = found.sum(axis=1) + base, _answers(model.kind, model.fitted.predict(Z))
     if total.shape == answers.shape and np.allclose(total, answers, atol=1e-5, rtol=1e-5):
         unit = "the target's unit" if model.kind == "regression" else "probability"
     elif model.kind != "regression" and np.allclose(_probabilities(total), answers, atol=1e-5):

@@ -74,6 +74,10 @@ class Part:
     weight: float
 
 
+def _asked(part: Part, Z: np.ndarray) -> np.ndarray:
+    return part.fitted.predict(np.ascontiguousarray(Z[:, part.start : part.stop], dtype=part.dtype))
+
+
 class Bag:
     """The weighted mean of parts. ``members`` says what they are: family, parameters, weight, and value."""
 
@@ -90,9 +94,43 @@ class Bag:
     def predict(self, Z: np.ndarray) -> np.ndarray:
         total: Any = 0.0
         for part in self.parts:
-            columns = np.ascontiguousarray(Z[:, part.start : part.stop], dtype=part.dtype)
-            total = total + part.weight * part.fitted.predict(columns)
+            total = total + part.weight * _asked(part, Z)
         return np.asarray(total, dtype=float)
+
+    def one_and_mean(self, Z: np.ndarray, folds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What one fold's models say of rows that they were fitted on, and the mean of all models that were.
+
+        Parameters
+        ----------
+        Z : encoded rows ``(n, p)`` that the bag was fitted on.
+        folds : ``(n, cuts)``: the fold of each cut in which a row was left out. A member's parts are in the order of
+            the cuts and their folds.
+
+        Returns
+        -------
+        two arrays ``(m, classes)``, row by row of the same input: the rows that the first fold's models had, then those
+        that the second fold's had, and so on. "One fold's" are a member's parts with that number in every cut.
+        """
+        size = int(folds.max()) + 1
+        ones: list[Any] = [0.0] * size
+        known = [np.ones(len(Z), dtype=bool) for _ in range(size)]
+        mean: Any = 0.0
+        for member in sorted({part.member for part in self.parts}):
+            own = [part for part in self.parts if part.member == member]
+            weight = sum(part.weight for part in own)
+            total: Any = 0.0
+            count = np.zeros(len(Z))
+            for place, part in enumerate(own):
+                cut, fold = divmod(place, size)
+                found, seen = _asked(part, Z), folds[:, cut] != fold
+                ones[fold] = ones[fold] + part.weight * size * found
+                known[fold] &= seen
+                total = total + seen[:, None] * found
+                count += seen
+            mean = mean + weight * total / count[:, None]
+        return np.concatenate([one[at] for one, at in zip(ones, known, strict=True)]), np.concatenate(
+            [mean[at] for at in known]
+        )
 
     def save(self, folder: Path) -> None:
         listed = []

@@ -1,4 +1,4 @@
-"""Calibration of probabilities, fitted on validation rows."""
+"""Calibration of probabilities, fitted on rows that the model was not fitted on."""
 
 from __future__ import annotations
 
@@ -7,15 +7,49 @@ from typing import Any
 
 import numpy as np
 
+from tasks.errors import RefitError
 from tasks.families._base import sigmoid, softmax, two_columns
+from tasks.families._scale import Scale, inputs, scale_of, scale_of_mean, scaled
 
-METHODS = ("none", "sigmoid", "isotonic", "temperature")
+METHODS = ("auto", "none", "sigmoid", "isotonic", "temperature")
 TINY = 1e-12
+
+
+def check_method(method: str, kind: str) -> None:
+    """Refuse, before any fit, to calibrate numbers by a named method; ``auto`` does nothing to them."""
+    if kind == "regression" and method not in ("auto", "none"):
+        raise RefitError(f"training.calibration: {method!r} needs classes, and problem.kind is 'regression'")
+
+
+def calibrate(method: str, scores: np.ndarray, y: np.ndarray, kind: str) -> Calibration | None:
+    """The calibration of a model by its ``scores`` of rows that it was not fitted on; None where there is none to do.
+
+    Parameters
+    ----------
+    method : ``none``; ``auto`` (see :mod:`tasks.families._scale`: nothing where it would not help); or one of the
+        others, which are used whatever comes of it.
+    scores, y : ``(n, classes)`` probabilities, and class indexes ``(n,)``.
+    """
+    check_method(method, kind)
+    if method == "none" or kind == "regression":
+        return None
+    if method != "auto":
+        return Calibration.fit(method, scores, y)
+    found = scale_of(scores, y)
+    return None if found is None else Calibration.by_scale(found)
+
+
+def calibrate_mean(fixed: Calibration | None, one: np.ndarray, mean: np.ndarray) -> Calibration:
+    """The calibration of a mean of fold models from ``fixed``, that of one of them by ``auto``; see ``scale_of_mean``."""
+    return Calibration.by_scale(scale_of_mean(fixed.scale if fixed else None, one, mean))
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Maps scores ``(n, k)`` to calibrated ones. ``curves`` hold numbers a class, as ``method`` needs them."""
+    """Maps scores ``(n, k)`` to calibrated ones. ``curves`` hold numbers a class, as ``method`` needs them.
+
+    ``auto`` has one curve, a scale of :mod:`tasks.families._scale`.
+    """
 
     method: str
     curves: tuple[dict[str, list[float]], ...]
@@ -32,7 +66,24 @@ class Calibration:
             curves.append(_platt(scores[:, k], truth) if method == "sigmoid" else _isotonic(scores[:, k], truth))
         return cls(method, tuple(curves))
 
+    @classmethod
+    def of(cls, state: dict[str, Any] | None) -> Calibration | None:
+        """From what :meth:`state` gave; None of None."""
+        return cls(state["method"], tuple(state["curves"])) if state else None
+
+    @classmethod
+    def by_scale(cls, scale: Scale) -> Calibration:
+        return cls("auto", ({k: [v] for k, v in scale.items()},))
+
+    @property
+    def scale(self) -> Scale | None:
+        """Of ``auto``; None for other methods."""
+        return {k: v[0] for k, v in self.curves[0].items()} if self.method == "auto" else None
+
     def apply(self, scores: np.ndarray) -> np.ndarray:
+        if self.scale is not None:
+            found = scaled(inputs(scores), self.scale)
+            return probabilities(found) if found.ndim == 1 else softmax(found)
         if self.method == "temperature":
             return softmax(np.log(np.clip(scores, TINY, 1)) / self.curves[0]["t"][0])
         if len(self.curves) == 1:
@@ -48,6 +99,13 @@ class Calibration:
 
     def state(self) -> dict[str, Any]:
         return {"method": self.method, "curves": list(self.curves)}
+
+
+def probabilities(margin: np.ndarray) -> np.ndarray:
+    """Both classes' ``(n, 2)`` from log-odds, exact at either end: ``1 - p`` would make equals of the surest rows."""
+    from scipy.special import expit
+
+    return np.column_stack([expit(-margin), expit(margin)])
 
 
 def _logit(p: np.ndarray) -> np.ndarray:

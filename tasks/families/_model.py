@@ -18,7 +18,7 @@ from tasks.encoding import Encoder
 from tasks.errors import RefitError, nearest, some
 from tasks.families._bag import Joined
 from tasks.families._base import Family, Fitted, Job
-from tasks.families._calibrate import Calibration
+from tasks.families._calibrate import Calibration, calibrate, check_method
 from tasks.files import read_json, write_json
 from tasks.params import Params, family_names
 
@@ -252,16 +252,15 @@ def fit_family(
         If the family does not serve the kind, or cannot be fitted on such rows.
     """
     name, params = resolved(name, params)
+    check_method(calibration, kind)
     prepared = prepare(
         name, X, y, X_valid, y_valid, kind, classes, kinds=kinds, encode=encode, imbalance=imbalance, seed=seed
     )
     fitted = prepared.fit(params, seed=seed, device=device, log=log)
-    if calibration != "none" and kind == "regression":
-        raise RefitError(f"training.calibration: {calibration!r} needs classes, and problem.kind is 'regression'")
     model = Model(prepared.family, kind, classes, prepared.encoder, fitted, params=params)
 
     def calibrated(scores: np.ndarray) -> Calibration | None:
-        return None if calibration == "none" else Calibration.fit(calibration, scores, y_valid)
+        return calibrate(calibration, scores, y_valid, kind)
 
     if compression and fitted.FORMAT == "network":
         from tasks.families._compress import chosen
@@ -272,7 +271,8 @@ def fit_family(
             return found if fixed is None else fixed.apply(found)
 
         model.fitted, model.forms = chosen(fitted, params, prepared.job(seed, device, log=log), compression, scores)
-    model.calibration = calibrated(model.fitted.predict(prepared.Z_valid)) if calibration != "none" else None
+    if calibration != "none" and kind != "regression":
+        model.calibration = calibrated(model.fitted.predict(prepared.Z_valid))
     return model
 
 
@@ -321,7 +321,5 @@ def load_model(folder: str | Path) -> Model:
         raise RefitError(f"{folder}: a file of the model is missing ({error}); train again.") from None
     except (SafetensorError, OSError, ValueError, KeyError, RuntimeError) as error:
         raise RefitError(f"{folder}: damaged ({error}); train again.") from None
-    calibration = None
-    if state["calibration"]:
-        calibration = Calibration(state["calibration"]["method"], tuple(state["calibration"]["curves"]))
+    calibration = Calibration.of(state["calibration"])
     return Model(state["family"], state["kind"], state["classes"], encoder, fitted, calibration, state["params"])

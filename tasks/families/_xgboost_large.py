@@ -14,7 +14,7 @@ import numpy as np
 from tasks.errors import RefitError
 from tasks.families import _xgboost_memory as memory
 from tasks.families._base import Fitted
-from tasks.families._calibrate import Calibration
+from tasks.families._calibrate import calibrate
 from tasks.families._model import Model, resolved
 from tasks.families._xgboost_batches import fit_batches
 from tasks.families._xgboost_encoded import SPLITS, Encoded, Outline, encode_to, outline
@@ -125,7 +125,7 @@ def _fit(
         model = Model("xgboost", rows.kind, classes, encoder, fitted, params=own)
         size = memory.batch_rows(limit, train.width)
         if training.calibration != "none":
-            model.calibration = Calibration.fit(training.calibration, _scored(model, valid, size), valid.y)
+            model.calibration = calibrate(training.calibration, _scored(model, valid, size), valid.y, rows.kind)
         return _with_scores(model, rows, made, size)
 
 

@@ -1,6 +1,7 @@
 """``auto``: tuning has kept its model (a bag of fold models), so training takes it, and calibrates it if wanted.
 
-Where ``tuning.rows`` kept rows from it, its members are fitted again, for the final fit uses all rows.
+Where ``tuning.rows`` kept rows from it, or time for one fold only did, its members are fitted again: the final fit uses
+all rows.
 """
 
 from __future__ import annotations
@@ -10,14 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from tasks.families import Model, Rows, find_family, load_model, read_rows
 from tasks.families._bag import Bag, Joined, Part
-from tasks.families._calibrate import Calibration
+from tasks.families._calibrate import calibrate, calibrate_mean
 from tasks.families._xgboost_large import Trained
 from tasks.files import read_json, read_table
 from tasks.params import Params
 from tasks.train.whole import fit_rows, scored
+
+COMPARED = 3_000  # rows on which fold models are compared with their mean
 
 
 def take_tuned(folder: Path, features: list[str], params: Params, log: Callable[[str], None]) -> Trained | None:
@@ -29,17 +33,13 @@ def take_tuned(folder: Path, features: list[str], params: Params, log: Callable[
     if not (folder / "model").is_dir():
         return None
     rows = read_rows().only(features)
-    method = params.training.calibration
     best = read_json(folder / "best.json")
-    if best["left_out"]:
+    held = read_table(folder / "held_out.parquet")
+    if best["left_out"] or _fold_of(held, rows):
         return _fit_again(best["params"], rows, params, log)
     model = load_model(folder / "model")
-    held = read_table(folder / "held_out.parquet")
-    unseen = held[[c for c in map(str, held.columns) if c.startswith("score")]].to_numpy(float)
-    unseen = unseen[:, 0] if rows.kind == "regression" else unseen
-    if method != "none":
-        model.calibration = Calibration.fit(method, unseen, held["__target__"].to_numpy(float))
-        unseen = model.calibration.apply(unseen)
+    X = rows.frame.iloc[pd.Index(rows.row).get_indexer(held["__row__"])]
+    unseen = calibrate_bag(model, X, held, params.training.calibration, params.seed)
     chosen = np.isin(rows.split, ("valid", "test"))
     row, split = rows.row[chosen], rows.split[chosen]
     scores = model.predict(rows.frame[chosen])
@@ -49,6 +49,36 @@ def take_tuned(folder: Path, features: list[str], params: Params, log: Callable[
             scores[i] = unseen[places[int(row[i])]]
     log(f"auto: {model.family} as tuning kept it, of {len(model.notes.get('members', [1]))} members")
     return Trained(model, rows.y[rows.split == "valid"], scores[split == "valid"], row, split, scores)
+
+
+def calibrate_bag(model: Model, X: pd.DataFrame, held: pd.DataFrame, method: str, seed: int) -> np.ndarray:
+    """Calibrate ``model``, and give the calibrated scores of the rows ``X`` by parts that had not seen them.
+
+    ``held`` are these rows of ``held_out.parquet``. What their scores tell is right for one fold's models; the mean of
+    all, which is served, gets its own slope, so that the same number means the same probability from both.
+    """
+    names = [str(c) for c in held.columns]
+    unseen = held[[c for c in names if c.startswith("score")]].to_numpy(float)
+    if model.kind == "regression":
+        return unseen[:, 0]
+    fixed = calibrate(method, unseen, held["__target__"].to_numpy(float), model.kind)
+    model.calibration = fixed
+    folds = held[[c for c in names if c.startswith("__fold_")]].to_numpy(int)
+    if method == "auto" and folds.shape[1]:
+        assert isinstance(model.fitted, Bag)
+        some = np.arange(len(held))
+        if len(some) > COMPARED:
+            some = np.sort(np.random.default_rng(seed).choice(some, COMPARED, replace=False))
+        Z = model.encoder.transform(X.iloc[some])
+        model.calibration = calibrate_mean(fixed, *model.fitted.one_and_mean(Z, folds[some]))
+    return unseen if fixed is None else fixed.apply(unseen)
+
+
+def _fold_of(held: pd.DataFrame, rows: Rows) -> bool:
+    """Whether only some of the training rows were held out: then the parts were fitted on validation rows as well."""
+    trained = rows.row[rows.split == "train"]
+    found = np.isin(trained, held["__row__"])
+    return bool(found.any() and not found.all())
 
 
 def _fit_again(own: dict[str, Any], rows: Rows, params: Params, log: Callable[[str], None]) -> Trained:
@@ -66,7 +96,7 @@ def _fit_again(own: dict[str, Any], rows: Rows, params: Params, log: Callable[[s
     joined = Joined([encoder for encoder, _ in encoders.values()])
     bag = Bag(parts, own["members"], len(encoders))
     model = Model("auto", rows.kind, len(rows.classes), joined, bag, params=own)
-    if params.training.calibration != "none":
+    if params.training.calibration != "none" and rows.kind != "regression":
         X_valid, y_valid = rows.of("valid")
-        model.calibration = Calibration.fit(params.training.calibration, model.predict(X_valid), y_valid)
+        model.calibration = calibrate(params.training.calibration, model.predict(X_valid), y_valid, rows.kind)
     return scored(model, rows)

@@ -136,10 +136,10 @@ def tune(name: str, params: Params) -> None:
         write_json(folder / "trials.json", found.trials)
         if name == "auto":  # the model itself: fitting again would take the budget once more
             save_model(found.model, folder / "model")
-            write_table(
-                folder / "held_out.parquet",
-                score_table(found.scores, __row__=rows.row[at][found.at], __target__=bags.y[found.at]),
-            )
+            leading = {"__row__": rows.row[at][found.at], "__target__": bags.y[found.at]}
+            cuts = [] if found.folds is None else found.folds.T
+            leading |= {f"__fold_{i}__": numbers for i, numbers in enumerate(cuts)}
+            write_table(folder / "held_out.parquet", score_table(found.scores, **leading))
         write_json(folder / "selection.json", chosen.to_dict())
     log(f"best {params.problem.metric} {found.value:.5g}")
 

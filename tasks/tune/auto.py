@@ -48,11 +48,13 @@ class Mixed(Found):
     """What ``auto`` found: also the model itself, and its scores of rows that the parts had not seen.
 
     ``scores`` belong to the rows of :attr:`Bags.y` at ``at``: all of them, or one fold's where time did not suffice.
+    ``folds`` ``(n, cuts)`` says of these rows in which fold of each cut they were left out; None where there was one.
     """
 
     model: Model | None = None
     scores: np.ndarray | None = None
     at: np.ndarray | None = None
+    folds: np.ndarray | None = None
 
 
 @dataclass
@@ -396,7 +398,8 @@ class _Run:
         self.log(
             f"{time.monotonic() - begun:.0f} s, of which {time.monotonic() - self.end:.0f} s choosing and loading the members"
         )
-        return Mixed(params, value, trials, {}, self.reused, model, held, at)
+        folds = self.bags.numbers if self.bags.size > 1 else None
+        return Mixed(params, value, trials, {}, self.reused, model, held, at, folds)
 
     def _model(self, chosen: list[tuple[Tried, float]], members: list[dict[str, Any]], params: dict[str, Any]) -> Model:
         kind, classes = self.fits.kind, self.fits.classes

@@ -42,6 +42,14 @@ class Bags:
     def repeats(self) -> int:
         return len(self.folds) // self.size
 
+    @property
+    def numbers(self) -> np.ndarray:
+        """``(n, repeats)``: in which fold of each repeat a row is held."""
+        out = np.empty((len(self.y), self.repeats), dtype=int)
+        for fold, held in enumerate(self.held):
+            out[held, fold // self.size] = fold % self.size
+        return out
+
 
 def make_bags(rows: Rows, params: Params, seconds: float, cores: int) -> tuple[Bags, np.ndarray]:
     """The folds of a problem, and the positions in ``rows`` of what they are judged on (:attr:`Bags.y`).
