@@ -15,7 +15,7 @@ from tasks.compare.evidence import gather
 from tasks.compare.policy import decide
 from tasks.compare.scores import Pair, align, champion_scores, checked, unknown_levels
 from tasks.compare.unseen import Counted, choose, unseen
-from tasks.params import Params
+from tasks.params import Params, Promotion
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,12 @@ class Case:
     time: pd.Series
     X: pd.DataFrame
     mine: np.ndarray
+
+    @property
+    def promotion(self) -> Promotion:
+        """The policy; rows that ``split.by`` keeps together are compared together too."""
+        own = self.params.promotion
+        return own.model_copy(update={"cluster": tuple(dict.fromkeys([*own.cluster, *self.params.split.by]))})
 
     @property
     def whole(self) -> pd.DataFrame:
@@ -69,8 +75,8 @@ class Incumbent:
 
 def first(case: Case, y_train: np.ndarray, about: dict[str, Any], state: dict[str, Any]) -> Judged:
     """No champion yet: the challenger against what can be said without features."""
-    problem, promotion, cut = case.params.problem, case.params.promotion, _cut(case.challenger)
-    groups = clusters(case.rows, case.time, case.params)
+    problem, promotion, cut = case.params.problem, case.promotion, _cut(case.challenger)
+    groups = clusters(case.rows, case.time, promotion.cluster)
     pair = Pair(problem.kind, case.y, case.mine, case.mine, (cut, cut), case.time, groups)
     guards, spent = check_guardrails(pair, case.rows, case)
     found = against_baseline(pair, y_train, promotion, problem.metric)
@@ -94,7 +100,7 @@ def against(case: Case, incumbent: Incumbent, about: dict[str, Any], state: dict
         If the models speak of different classes, or too few rows are left.
     """
     params, challenger, champion, time = case.params, case.challenger, incumbent.bundle, case.time
-    promotion, table = params.promotion, params.data.tables[params.problem.table]
+    promotion, table = case.promotion, params.data.tables[params.problem.table]
     theirs, X = champion_scores(champion, challenger, case.X, case.rows, case.tables)
     theirs = checked(theirs, len(case.y), "data/champion")
     both = align(case.y, case.mine, theirs, challenger.classes, champion.classes, _cut(champion))
@@ -113,7 +119,7 @@ def against(case: Case, incumbent: Incumbent, about: dict[str, Any], state: dict
     )
     pair = Pair(
         challenger.kind, both.y, both.challenger, both.champion, (_cut(challenger), both.threshold), time,
-        clusters(case.rows, time, params),
+        clusters(case.rows, time, promotion.cluster),
     ).take(rows.at)  # fmt: skip
     guards, spent = check_guardrails(pair, case.rows.iloc[rows.at], case)
     evidence = gather(pair, promotion, params.problem.metric, rows.new, params.seed)
@@ -140,13 +146,13 @@ def check_guardrails(pair: Pair, rows: pd.DataFrame, case: Case) -> tuple[list[d
     return [*guards, guardrails.judge_latency(spent, limits.latency_ms)], spent
 
 
-def clusters(rows: pd.DataFrame, time: pd.Series, params: Params) -> dict[str, np.ndarray]:
+def clusters(rows: pd.DataFrame, time: pd.Series, declared: tuple[str, ...]) -> dict[str, np.ndarray]:
     """Labels of rows that may not be independent: the declared columns, and the day of the prediction time.
 
     A row whose value is missing is a cluster of its own.
     """
     out: dict[str, np.ndarray] = {}
-    for column in params.promotion.cluster:
+    for column in declared:
         if column == "day" and column not in rows:
             continue
         codes = pd.factorize(rows[column])[0]
