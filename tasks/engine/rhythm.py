@@ -9,8 +9,8 @@ Of the rows that have an earlier event at all (no row has: the key is left out):
 
 - the first window is the shortest that holds an event in :data:`FILLED` of them: most are not empty, and a rhythm of a
   day, a week or a month with some jitter is not at the edge of its window, but well inside the next;
-- then the next longer one, and a long one, :data:`LONG` at least; each only if it holds more events than the one
-  before in :data:`MORE` of the rows;
+- then the next longer one that holds more events than the one before in :data:`MORE` of the rows, and likewise a
+  third one, :data:`LONG` at least;
 - where fewer than half of them have two events or more, there is no rhythm, and everything known is one window.
 
 The windows stay the same from week to week. The rows that are looked at lie before a moment that moves only when the
@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from tasks.engine.auto import LADDER, Key, any_windows, history_keys
+from tasks.engine.auto import LADDER, WINDOWS, Key, any_windows, history_keys
 from tasks.engine.compute import prediction_times
 from tasks.engine.facts import MISSING
 from tasks.engine.plan import Plan
@@ -74,8 +74,9 @@ def follow(counts: np.ndarray) -> tuple[str, ...]:
         return LADDER[-1:]
     first = int(np.argmax((seen > 0).mean(axis=0) >= FILLED))
     chosen = [first]
-    for place in (first + 1, max(first + 2, LONG)):
-        if place < len(LADDER) and (seen[:, place] > seen[:, chosen[-1]]).mean() >= MORE:
+    for place in range(first + 1, len(LADDER)):
+        far = len(chosen) == 1 or (len(chosen) < WINDOWS and place >= LONG)
+        if far and (seen[:, place] > seen[:, chosen[-1]]).mean() >= MORE:
             chosen.append(place)
     return tuple(LADDER[place] for place in chosen)
 

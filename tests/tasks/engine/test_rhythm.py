@@ -144,6 +144,12 @@ def test_another_table_has_a_rhythm_of_its_own() -> None:
     assert windows_of(params, tables)["visits", ("shop",)] == ()
 
 
+def test_a_key_that_pauses_gets_a_window_that_bridges_the_pause() -> None:
+    tables = every("7D", 200, shops=1)
+    tables["sales"]["region"] = tables["sales"]["at"].dt.month_name().astype("str")
+    assert windows_of(problem(region=True), tables)["sales", ("region",)] == ("7d", "31d", "366d")
+
+
 def test_a_key_that_never_comes_again_is_left_out() -> None:
     params, tables = problem(), every("D", 1, shops=300)
     windows = windows_of(params, tables)
