@@ -63,8 +63,8 @@ def main() -> None:
     if unknown:
         raise RefitError(f"evaluation.slices: {some(unknown)} are not features.{nearest(unknown[0], names)}")
     slices = {
-        "loss": "squared error of the prediction" if kind == "regression" else "squared error of the probabilities",
         "metric": problem.metric,
+        "classes": classes,
         "declared": declared(seen["valid"], seen["test"], list(params.evaluation.slices), problem.metric, kind, cut),
         "weak": weak(seen["valid"], seen["test"], names, problem.metric, kind, cut),
     }
