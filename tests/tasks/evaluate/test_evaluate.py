@@ -256,7 +256,7 @@ def test_a_misspelt_slice_is_named(copy):
     tree = YAML().load((copy / "params.yaml").read_text())
     tree["evaluation"] = {"slices": ["bandd"]}
     YAML().dump(tree, copy / "params.yaml")
-    refused(copy, "'bandd' are not features. Did you mean 'band'")
+    refused(copy, "'bandd' is not a feature.* Did you mean 'band'")
 
 
 def test_nothing_written_is_undefined(evaluated):
