@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tasks.bands import bands
 from tasks.bundle import Bundle
 from tasks.compare.scores import Pair, losses, right
 from tasks.metrics import measure
@@ -78,15 +79,9 @@ def _slices(pair: Pair, rows: pd.DataFrame, limits: Guardrails) -> dict[str, Any
 
 def _bands(column: pd.Series) -> list[tuple[str, np.ndarray]]:
     """A column's values, or its quarters where it holds more than ten different numbers."""
-    if pd.api.types.is_numeric_dtype(column) and column.nunique() > 10:
-        values = column.to_numpy(dtype=float)
-        cuts = np.unique(np.nanquantile(values, [0.25, 0.5, 0.75]))
-        codes = np.searchsorted(cuts, values, side="left")
-        edges = ["-∞", *(f"{c:.6g}" for c in cuts), "∞"]
-        bands = [(f"{edges[k]} to {edges[k + 1]}", (codes == k) & np.isfinite(values)) for k in range(len(cuts) + 1)]
-    else:
-        bands = [(f"= {v}", (column == v).to_numpy()) for v in sorted(column.dropna().unique())]
-    return [*bands, ("missing", column.isna().to_numpy())]
+    cut = bands(column, most=10)
+    codes = cut.codes(column)
+    return [(name, codes == k) for k, name in enumerate(cut.names)]
 
 
 def latency(bundle: Bundle, rows: pd.DataFrame, count: int = 50) -> list[float]:

@@ -17,7 +17,7 @@ from tasks.evaluate.choice import all_together, baseline_scores, choose, describ
 from tasks.evaluate.curves import confusion, curves
 from tasks.evaluate.diagnosis import diagnose, histories, validation_curves
 from tasks.evaluate.explain import explain
-from tasks.evaluate.learning import learning_curve, training_value
+from tasks.evaluate.learning import figure, learning_curve, on_training_rows
 from tasks.evaluate.rows import notable
 from tasks.evaluate.slices import Rows, declared, weak
 from tasks.families import load_model
@@ -63,8 +63,8 @@ def main() -> None:
     if unknown:
         raise RefitError(f"evaluation.slices: {some(unknown)} are not features.{nearest(unknown[0], names)}")
     slices = {
-        "loss": "squared error of the prediction" if kind == "regression" else "squared error of the probabilities",
         "metric": problem.metric,
+        "classes": classes,
         "declared": declared(seen["valid"], seen["test"], list(params.evaluation.slices), problem.metric, kind, cut),
         "weak": weak(seen["valid"], seen["test"], names, problem.metric, kind, cut),
     }
@@ -134,34 +134,45 @@ def learn(models: list[Any], choice: dict[str, Any], candidates: list[Candidate]
           kinds: dict[str, str], metrics: dict[str, Any], params: Params, cut: float) -> dict[str, Any]:  # fmt: skip
     """``learning.json``: loss curves and validation curves of all families, the learning curve and the diagnosis."""
     problem, names = params.problem, list(kinds)
+    metric, kind = problem.metric, problem.kind
     rows = {name: (part[names], part["__target__"].to_numpy(dtype=float)) for name, part in parts.items()}
+    by_time = params.split.kind == "time"
+    times = {name: part["__time__"] if by_time else None for name, part in parts.items()}
     weights = np.asarray(choice["weights"]) / sum(choice["weights"])
-    train = training_value(models, weights, *rows["train"], problem.metric, problem.kind, cut, params.seed)
-    leading = choice["members"][int(np.argmax(weights))]
-    about = next(c for c in candidates if c.family == leading)
-    classes = 0 if problem.kind == "regression" else about.scores["valid"].shape[1]
+    leading = int(np.argmax(weights))
+    family = choice["members"][leading]
+    about = next(c for c in candidates if c.family == family)
+    classes = 0 if kind == "regression" else about.scores["valid"].shape[1]
     own = about.info["params"]
-    mixed = len(own.get("members", [])) > 1
-    full = None if mixed else measure(problem.metric, rows["valid"][1], about.scores["valid"], problem.kind, cut)
+    # Folds of auto, a mix and a calibrated model are made in another way than a refit, and no point of its curve.
+    alike = family != "auto" and getattr(models[leading], "calibration", None) is None
     used = {f: kinds[f] for f in about.info.get("features", names)}
     small = {name: (rows[name][0][list(used)], rows[name][1]) for name in ("train", "valid")}
-    curve = learning_curve(leading, own, small["train"], small["valid"], params, classes, used, full, cut)
-    base = metrics["baseline"]["valid"][problem.metric]
+    curve = learning_curve(
+        family, own, small["train"], small["valid"], params, classes, used, about.scores["valid"] if alike else None, cut,
+        (times["train"], times["valid"]) if by_time else None,
+    )  # fmt: skip
+    base = metrics["baseline"]["valid"][metric]
+    chosen = next(c for c in candidates if c.family == choice["family"])
+    figures = {
+        "train": on_training_rows(models, weights, *rows["train"], metric, kind, cut, params.seed, times["train"])
+    }
+    figures |= {n: figure(metric, kind, rows[n][1], chosen.scores[n], cut, params.seed, times[n]) for n in SPLITS}
     said = None
-    if base is not None and np.isfinite(train):
-        bounds = metrics["choice"]["test_interval"][problem.metric]
-        interval = (bounds[0], bounds[1]) if bounds else None
-        said = diagnose(problem.metric, train, choice["valid"], choice["test"], base, interval, curve)
+    if base is not None and all(np.isfinite([f.value, f.error]).all() for f in figures.values()):
+        said = diagnose(metric, *figures.values(), base, curve, len(rows["train"][1]), by_time)
         for line in said["said"]:
             stage.log(line)
     trials = {f: DATA / "tuning" / f / "trials.json" for f in params.models}
     return {
         "diagnosis": said,
         "learning_curve": {
-            "family": leading,
-            "fitted": resolved(leading, own)[0],
-            "metric": problem.metric,
+            "family": family,
+            "fitted": resolved(family, own)[0],
+            "metric": metric,
             "points": curve,
+            "rows": len(rows["train"][1]),
+            "newest": by_time,
         },
         "loss": {c.family: histories(c.info) for c in candidates if c.family in params.models},
         "validation_curves": {f: validation_curves(read_json(p)) for f, p in trials.items() if p.exists()},

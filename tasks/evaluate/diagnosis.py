@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,8 @@ import numpy as np
 from tasks.metrics import higher_is_better
 
 POINTS = 100
+LIKELY = 1.959963984540054  # standard errors of a 95% interval
+CERTAIN = 2.5758293035489004  # of a 99% interval: choices made on validation rows shift their figure a little
 
 
 def histories(info: dict[str, Any]) -> dict[str, Any]:
@@ -41,59 +44,100 @@ def validation_curves(trials: list[dict[str, Any]]) -> dict[str, list[dict[str, 
     return out
 
 
-def diagnose(metric: str, train: float, valid: float, test: float, baseline: float, interval: tuple[float, float] | None,
-             curve: list[dict[str, Any]]) -> dict[str, Any]:  # fmt: skip
-    """Bias and variance in words, from the values of one metric.
+@dataclass(frozen=True)
+class Figure:
+    """A metric's value on ``rows`` rows, and its standard error."""
+
+    value: float
+    error: float
+    rows: int
+
+
+def diagnose(metric: str, train: Figure, valid: Figure, test: Figure, baseline: float, curve: list[dict[str, Any]],
+             rows: int, by_time: bool) -> dict[str, Any]:  # fmt: skip
+    """Bias and variance in words, from the values of one metric and how certain they are.
 
     What a model gains over the baseline on rows it was trained on is its reach; the part of that gain which
-    is lost on validation rows is variance; a small reach is bias (or noise that nothing can explain).
+    is lost on validation rows is variance; a small reach is bias (or noise that nothing can explain). Two figures are
+    called different only where their difference is beyond chance, and alike only where it is known to be small.
 
     Parameters
     ----------
-    curve : ``{"rows", "valid"}`` of the same family fitted on fewer rows, smallest first.
+    curve : ``{"rows", "valid", "gain", "gain_error"}`` of the same family fitted on fewer rows, smallest first.
+    rows : all training rows; the curve may end earlier.
+    by_time : whether test rows are newer than validation rows, and these than training rows.
     """
     sign = 1.0 if higher_is_better(metric) else -1.0
-    reach, kept, later = (sign * (v - baseline) for v in (train, valid, test))
-    lost = reach - kept
-    said = []
-    if reach <= 0:
-        kind = "underfit"
-        said.append(
-            "Even on its training rows the model is no better than without features: it underfits, or the features say nothing."
-        )
-    elif lost > 0.5 * reach:
-        kind = "variance"
-        said.append(f"Of the gain on training rows {lost / reach:.0%} is lost on validation rows: the model overfits. "
-                    "More rows, stronger regularisation or fewer features should help.")  # fmt: skip
-    elif lost > 0.2 * reach:
-        kind = "some variance"
-        said.append(
-            f"Of the gain on training rows {lost / reach:.0%} is lost on validation rows: some overfitting, as usual for flexible models."
-        )
-    else:
-        kind = "bias"
-        said.append("Training and validation rows are judged about alike: what is missing is bias or noise. "
-                    "Better features or a more flexible model can help.")  # fmt: skip
-    if interval is not None and not interval[0] <= valid <= interval[1]:
-        direction = "better" if later > kept else "worse"
-        said.append(
-            f"Test rows come out {direction} than validation rows by more than chance explains: the problem changes over time, or the splits differ."
-        )
-    if len(curve) >= 2:
-        gain = sign * (curve[-1]["valid"] - curve[-2]["valid"])
-        factor = curve[-1]["rows"] / curve[-2]["rows"]
-        share = gain / abs(kept) if kept else 0.0
-        rows = f"The last step from {curve[-2]['rows']:,} to {curve[-1]['rows']:,} training rows (times {factor:.2g})"
-        if share > 0.05:
-            said.append(f"{rows} still improved {metric} by {abs(gain):.3g}: more rows are worth having.")
-        else:
-            said.append(f"{rows} changed {metric} by {gain * sign:+.2g}: more of the same rows would change little.")
+    kind, said = _overfitting(metric, train, valid, baseline, sign)
+    out = [said]
+    change, error = sign * (test.value - valid.value), float(np.hypot(test.error, valid.error))
+    if abs(change) > CERTAIN * error:
+        out.append(_later(metric, valid, test, change > 0, by_time))
+    if len(curve) >= 2 and curve[-1]["gain_error"] is not None:
+        out.append(_more_rows(metric, curve, sign, sign * (valid.value - baseline), rows))
     return {
         "kind": kind,
         "metric": metric,
-        "train": train,
-        "valid": valid,
-        "test": test,
+        **{name: {"value": f.value, "error": f.error, "rows": f.rows} for name, f in
+           (("train", train), ("valid", valid), ("test", test))},
         "baseline": baseline,
-        "said": said,
-    }
+        "said": out,
+    }  # fmt: skip
+
+
+def _overfitting(metric: str, train: Figure, valid: Figure, baseline: float, sign: float) -> tuple[str, str]:
+    """What is lost between training and validation rows: the kind of trouble, and a sentence."""
+    reach, kept = sign * (train.value - baseline), sign * (valid.value - baseline)
+    if reach <= 0:
+        return "underfit", ("Even on its training rows the model is no better than without features: it underfits, or "
+                            "the features say nothing.")  # fmt: skip
+    lost, error = reach - kept, LIKELY * float(np.hypot(train.error, valid.error))
+    small, large = (
+        (v.value if sign < 0 else 1 - v.value) for v in (train, valid)
+    )  # errors; 1 is the best of the others
+    growth = large / small if small > 0 else np.inf if large > 0 else 1.0
+    figures = f"{metric} is {train.value:.4g} on training rows and {valid.value:.4g} on validation rows"
+    share = "all" if kept <= 0 else f"{lost / reach:.0%}"
+    if lost <= 0 or (lost + error <= 0.2 * reach and (lost <= error or (lost <= 0.05 * reach and growth <= 1.1))):
+        told = "no worse" if lost <= 0 else "about the same"
+        return "bias", (f"{figures}, {told}: what is missing is bias or noise. Better features or a more flexible model "
+                        "can help.")  # fmt: skip
+    if lost <= error:
+        return "unclear", (f"{figures}. Whether the model overfits, {valid.rows:,} validation rows cannot tell: the "
+                           f"difference of {lost:.2g} may be anything from {lost - error:.2g} to {lost + error:.2g}.")  # fmt: skip
+    if lost > 0.5 * reach:
+        return "variance", (f"{figures}: {share} of the gain on training rows is lost, so the model overfits. More rows, "
+                            "stronger regularisation or fewer features should help.")  # fmt: skip
+    worse = f", and the error is {growth:.2g} times as large" if 2 <= growth < np.inf else ""
+    return "some variance", (f"{figures}: {share} of the gain on training rows is lost{worse}. That is some overfitting, "
+                             "as usual for flexible models.")  # fmt: skip
+
+
+def _later(metric: str, valid: Figure, test: Figure, better: bool, by_time: bool) -> str:
+    """Why test rows may differ from validation rows beyond chance."""
+    said = (f"Test rows come out {'better' if better else 'worse'} than validation rows by more than chance explains "
+            f"({metric} {test.value:.4g} against {valid.value:.4g})")  # fmt: skip
+    if by_time:
+        return said + (": the problem changes over time." if better else
+                       ": the problem changes over time, or choices made on the validation rows flatter them.")  # fmt: skip
+    if better:
+        return said + ". The rows were split at random, so the two parts differ by an unlikely accident."
+    return said + (". The rows were split at random, so this is the price of having chosen parameters, family and threshold "
+                   "on the validation rows: trust the test rows.")  # fmt: skip
+
+
+def _more_rows(metric: str, curve: list[dict[str, Any]], sign: float, kept: float, rows: int) -> str:
+    """Whether the last step of the learning curve speaks for more rows."""
+    last, before = curve[-1], curve[-2]
+    gain, error = sign * last["gain"], LIKELY * last["gain_error"]
+    step = f"The last step of the learning curve, from {before['rows']:,} to {last['rows']:,} training rows,"
+    interval = f"{gain - error:+.2g} to {gain + error:+.2g}"
+    least = 0.05 * abs(kept)  # a gain that would be worth the effort
+    if gain > max(error, least):
+        if last["rows"] < rows:
+            return f"{step} still improved {metric} by {gain:.3g}; the model itself has {rows:,}."
+        return f"{step} still improved {metric} by {gain:.3g}: more rows are worth having."
+    if gain + error <= max(2 * least, error / 2):
+        return f"{step} improved {metric} by {gain:+.2g} ({interval}): more of the same rows would change little."
+    return (f"{step} improved {metric} by {gain:+.2g}, which may be anything from {gain - error:+.2g} to {gain + error:+.2g}: "
+            "it does not tell whether more rows are worth having.")  # fmt: skip

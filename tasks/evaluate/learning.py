@@ -1,62 +1,147 @@
-"""How the chosen candidate does on its own training rows, and when fitted on fewer of them."""
+"""How certain the chosen candidate's figures are, how it does on its own training rows, and when fitted on fewer of them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from tasks.errors import RefitError
+from tasks.evaluate.diagnosis import Figure
 from tasks.families import Model, fit_family
-from tasks.metrics import measure
+from tasks.metrics import measure, measurer
+from tasks.metrics.intervals import resamples
 from tasks.params import Params
 
-SAMPLE = 20_000  # training rows on which the fitted model is measured
+SAMPLE = 20_000  # training rows on which the fitted model is measured, and rows that a standard error is taken from
 MOST = 20_000  # training rows of the largest refit
 WATCHED = 5_000  # validation rows that early stopping of a refit looks at
 STEPS = (1 / 16, 1 / 4, 1.0)
+DRAWS = 3  # random samples of each smaller size
+STRETCHES = 40  # of time, drawn as wholes
+TIMES = 200
 
 
-def training_value(models: list[Model], weights: np.ndarray, X: pd.DataFrame, y: np.ndarray, metric: str, kind: str,
-                   threshold: float, seed: int) -> float:  # fmt: skip
+def errors(metric: str, kind: str, y: np.ndarray, scores: Sequence[np.ndarray], threshold: float, seed: int,
+           time: pd.Series | None = None) -> np.ndarray:  # fmt: skip
+    """Covariance (k, k) of one metric's values for ``k`` scores of the same rows, by the bootstrap.
+
+    With ``time`` (n,) 40 stretches of it are drawn instead of single rows, for rows of one day have much in common.
+    Of many rows a sample gives the covariance, scaled.
+    """
+    n = len(y)
+    at = np.sort(np.random.default_rng(seed).choice(n, SAMPLE, replace=False)) if n > SAMPLE else np.arange(n)
+    groups = None
+    if time is not None and len(at) >= 2 * STRETCHES:
+        order = np.argsort(time.to_numpy()[at], kind="stable")
+        groups = np.empty(len(at), dtype=np.int64)
+        groups[order] = np.arange(len(at)) * STRETCHES // len(at)
+    each = [measurer(metric, kind, y[at], s[at], threshold) for s in scores]
+    values = np.array([[m(w) for m in each] for w in resamples(len(at), TIMES, seed, groups)])
+    values = values[np.isfinite(values).all(axis=1)]
+    if len(values) < TIMES / 2:
+        return np.full((len(scores), len(scores)), np.inf)
+    return np.atleast_2d(np.cov(values, rowvar=False)) * len(at) / n
+
+
+def figure(metric: str, kind: str, y: np.ndarray, scores: np.ndarray, threshold: float, seed: int,
+           time: pd.Series | None = None) -> Figure:  # fmt: skip
+    """The metric on these rows, with its standard error; ``time`` as in :func:`errors`."""
+    variance = errors(metric, kind, y, [scores], threshold, seed, time)[0, 0]
+    return Figure(measure(metric, y, scores, kind, threshold), float(np.sqrt(variance)), len(y))
+
+
+def on_training_rows(models: list[Model], weights: np.ndarray, X: pd.DataFrame, y: np.ndarray, metric: str, kind: str,
+                     threshold: float, seed: int, time: pd.Series | None = None) -> Figure:  # fmt: skip
     """The metric on (a sample of) the rows that the model was fitted on."""
     at = np.arange(len(X))
     if len(X) > SAMPLE:
         at = np.sort(np.random.default_rng(seed).choice(len(X), SAMPLE, replace=False))
-    scores = sum(w * m.predict(X.iloc[at]) for w, m in zip(weights, models, strict=True))
-    return measure(metric, y[at], np.asarray(scores), kind, threshold)
+    scores = np.asarray(sum(w * m.predict(X.iloc[at]) for w, m in zip(weights, models, strict=True)))
+    return figure(metric, kind, y[at], scores, threshold, seed, None if time is None else time.iloc[at])
+
+
+def order_of(y: np.ndarray, kind: str, time: pd.Series | None, seed: int) -> np.ndarray:
+    """Positions (n,) so that the first ``m`` of them are a fair sample of size ``m``: the newest rows where ``time`` is
+    given, else rows drawn at random, of each class its share.
+
+    >>> order_of(np.array([0, 0, 0, 0, 1, 1.0]), "binary", None, 0)[:3] >= 4
+    array([False,  True, False])
+    """
+    if time is not None:
+        return np.argsort(time.to_numpy(), kind="stable")[::-1]
+    rng = np.random.default_rng(seed)
+    if kind == "regression":
+        return rng.permutation(len(y))
+    place = np.empty(len(y))
+    for label in np.unique(y):
+        at = np.flatnonzero(y == label)
+        place[at] = (rng.permutation(len(at)) + 0.5) / len(at)
+    return np.argsort(place, kind="stable")
 
 
 def learning_curve(family: str, settings: dict[str, Any], train: tuple[pd.DataFrame, np.ndarray],
                    valid: tuple[pd.DataFrame, np.ndarray], params: Params, classes: int, kinds: dict[str, str],
-                   full: float | None, threshold: float) -> list[dict[str, Any]]:  # fmt: skip
-    """The validation metric by number of training rows: refits on the newest ones, and the candidate itself.
+                   full: np.ndarray | None, threshold: float, times: tuple[pd.Series, pd.Series] | None = None,
+                   ) -> list[dict[str, Any]]:  # fmt: skip
+    """The validation metric by number of training rows, with what each step gained and that gain's standard error.
 
-    Refits use at most 20,000 rows, so that they cost seconds. A size on which the family cannot be fitted
-    (too few rows, or one class) is left out. ``full`` is the candidate's value; None where it is a mix of several
-    models, of which only the leading one is fitted here, and so no point of the same curve.
+    Refits use at most 20,000 rows, so that they cost seconds: the newest ones where ``times`` (of training and
+    validation rows) are given, else random ones, of the smaller sizes three samples. A size on which the family cannot
+    be fitted (too few rows, or one class) is left out. ``full`` are the validation scores of the candidate itself, the
+    last point; None where it is made in another way (a mix, folds, calibrated), and so is no point of the same curve.
     """
     X, y = train
+    kind, metric, seed = params.problem.kind, params.problem.metric, params.seed
     most = min(MOST, len(X))
-    watched = (valid[0].iloc[-WATCHED:], valid[1][-WATCHED:])
+    watched_at = order_of(valid[1], kind, times[1] if times else None, seed)[:WATCHED]
+    watched = valid[0].iloc[watched_at], valid[1][watched_at]
     points: list[dict[str, Any]] = []
+    found: list[list[np.ndarray]] = []
     for size in sorted({round(most * step) for step in STEPS}):
         if size < 20 or (size == len(X) and full is not None):
             continue
-        part, truth = X.iloc[-size:], y[-size:]
-        if params.problem.kind != "regression" and len(np.unique(truth)) < classes:
-            continue
-        try:
-            model = fit_family(
-                family, settings, part, truth, *watched, params.problem.kind, classes=classes, kinds=kinds,
-                encode=params.features.encoding, imbalance=params.training.imbalance, seed=params.seed,
-                device=params.training.device,
-            )  # fmt: skip
-        except RefitError:
-            continue
-        value, own = (measure(params.problem.metric, t, model.predict(f), params.problem.kind, threshold)
-                      for f, t in (valid, (part, truth)))  # fmt: skip
-        if np.isfinite(value) and np.isfinite(own):
-            points.append({"rows": size, "train": own, "valid": value})
-    return points if full is None else [*points, {"rows": len(X), "train": None, "valid": full}]
+        scores, own = [], []
+        for draw in range(1 if times or size == len(X) else DRAWS):
+            at = np.sort(order_of(y, kind, times[0] if times else None, seed + draw)[:size])
+            part, truth = X.iloc[at], y[at]
+            if kind != "regression" and len(np.unique(truth)) < classes:
+                continue
+            try:
+                model = fit_family(
+                    family, settings, part, truth, *watched, kind, classes=classes, kinds=kinds,
+                    encode=params.features.encoding, imbalance=params.training.imbalance, seed=seed,
+                    device=params.training.device,
+                )  # fmt: skip
+            except RefitError:
+                continue
+            scores.append(model.predict(valid[0]))
+            own.append(measure(metric, truth, model.predict(part), kind, threshold))
+        values = [measure(metric, valid[1], s, kind, threshold) for s in scores]
+        if scores and np.isfinite([*values, *own]).all():
+            points.append(
+                {"rows": size, "train": float(np.mean(own)), "valid": float(np.mean(values)), "values": values}
+            )
+            found.append(scores)
+    if full is not None:
+        value = measure(metric, valid[1], full, kind, threshold)
+        points.append({"rows": len(X), "train": None, "valid": value, "values": [value]})
+        found.append([full])
+    covariance = errors(metric, kind, valid[1], [s for each in found for s in each], threshold, seed,
+                        times[1] if times else None) if found else np.zeros((0, 0))  # fmt: skip
+    start = 0
+    for number, point in enumerate(points):
+        own, point["gain"], point["gain_error"] = point.pop("values"), None, None
+        if number:
+            count = len(found[number - 1])
+            w = np.zeros(len(covariance))
+            w[start : start + count] = -1 / count
+            w[start + count : start + count + len(own)] = 1 / len(own)
+            drawn = sum(np.var(v, ddof=1) / len(v) for v in (before, own) if len(v) > 1)  # of the training rows
+            point["gain"] = point["valid"] - points[number - 1]["valid"]
+            point["gain_error"] = float(np.sqrt(max(0.0, w @ covariance @ w) + drawn))
+            start += count
+        before = own
+    return [p if p["gain_error"] is None or np.isfinite(p["gain_error"]) else p | {"gain_error": None} for p in points]

@@ -11,17 +11,22 @@ from tasks.errors import RefitError
 from tasks.paired.mcnemar import Table, mcnemar
 
 
-def holm(p: np.ndarray) -> np.ndarray:
+def holm(p: np.ndarray, weight: np.ndarray | None = None) -> np.ndarray:
     """Holm's step-down adjusted p-values (1979): the chance of any false rejection stays below alpha.
+
+    ``weight`` (n,), fixed before the tests' data are seen, gives likelier hypotheses a larger share of alpha.
 
     >>> holm(np.array([0.01, 0.04, 0.03])).round(6).tolist()
     [0.03, 0.06, 0.06]
+    >>> holm(np.array([0.01, 0.04, 0.03]), np.array([2.0, 1.0, 1.0])).round(6).tolist()
+    [0.02, 0.06, 0.06]
     """
     p = np.asarray(p, dtype=float)
-    order = np.argsort(p, kind="stable")
-    steps = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)), 1.0)
+    w = np.ones_like(p) if weight is None else np.asarray(weight, dtype=float)
+    order = np.argsort(p / w, kind="stable")
+    left = np.cumsum(w[order][::-1])[::-1]
     out = np.empty_like(p)
-    out[order] = steps
+    out[order] = np.minimum(np.maximum.accumulate(p[order] / w[order] * left), 1.0)
     return out
 
 

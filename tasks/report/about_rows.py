@@ -99,57 +99,110 @@ def _threshold_charts(found: dict[str, Any], threshold: float | None) -> list[Ch
 def slices(found: dict[str, Any] | None, alpha: float) -> Section:
     """Parts of the test rows: weak ones that were found, then the declared ones."""
     lead = (
-        "The same model on parts of the test rows. Weak parts are searched for on the validation rows and tested on the "
-        "test rows, so that the search does not flatter itself; p-values are corrected for the number of parts."
+        "The same model on parts of the test rows. Rows that are hard by nature are no fault of the model, so errors are "
+        "not compared. A part is worse where what happens differs from what the model says, more than on the other rows: "
+        "in the mean (level), or because the differences that it makes between rows are not there (skill). Weak parts "
+        "are searched for on the validation rows and tested on the test rows, so that the search does not flatter itself."
     )
     if not found or not (found.get("weak") or found.get("declared")):
-        return Section("slices", "Slices", lead, missing="no slice was large enough, or data/evaluation has none.")
+        missing = "no part gave rise to suspicion, or none is large enough to be tested (30 rows)."
+        return Section("slices", "Slices", lead, missing=missing if found else "data/evaluation has no slices.")
     blocks: list[Any] = []
-    for key, caption in (("weak", "Weak parts, the most certain first."), ("declared", "Declared parts.")):
+    for key, caption in (("weak", "Suspected parts, the most certain first."), ("declared", "Declared parts.")):
         entries = found.get(key) or []
         if entries:
             blocks += [
                 Prose(_slices_said(entries, key, alpha)),
-                _slices_table(entries, found.get("metric", ""), caption, alpha),
+                _slices_table(entries, found.get("metric", ""), caption, alpha, found.get("classes") or []),
             ]
-    return Section("slices", "Slices", lead + f" Loss: {found.get('loss', 'squared error')}.", blocks)
+    return Section("slices", "Slices", lead, blocks)
+
+
+def _judged(entry: dict[str, Any], alpha: float) -> str:
+    """``worse`` or ``better`` than the other rows beyond chance, else nothing."""
+    beyond = entry["p_holm"] is not None and entry["p_holm"] < alpha
+    return str(entry["direction"]) if beyond else ""
 
 
 def _slices_said(entries: list[dict[str, Any]], key: str, alpha: float) -> str:
-    worse = sum(e["p_holm"] < alpha and e["loss"] > (e["loss_elsewhere"] or 0) for e in entries)
     what = "suspected part" if key == "weak" else "declared part"
-    plural = "s" if len(entries) != 1 else ""
-    if not worse:
-        return f"None of the {len(entries)} {what}{plural} is worse than chance explains."
-    return f"{worse} of {len(entries)} {what}{plural} {'is' if worse == 1 else 'are'} worse than the other rows beyond chance."
+    counted = f"{len(entries)} {what}{'s' if len(entries) != 1 else ''}"
+    said = []
+    for word in ("worse", "better"):
+        count = sum(_judged(e, alpha) == word for e in entries)
+        if count:
+            said.append(
+                f"{count} of {counted} {'is' if count == 1 else 'are'} {word} than the other rows beyond chance."
+            )
+    if said:
+        return " ".join(said)
+    if len(entries) == 1:
+        return f"The one {what} is in line: what differs may be chance."
+    return f"None of the {counted} differs from the other rows by more than chance explains."
 
 
-def _slices_table(entries: list[dict[str, Any]], metric: str, caption: str, alpha: float) -> Table:
+def _verdict(entry: dict[str, Any], alpha: float, classes: list[str]) -> Cell:
+    """The judgement of a part, and what it rests on."""
+    word = _judged(entry, alpha)
+    if entry["p_holm"] is None:
+        return Cell("not tested", note="too few rows in it, or beside it")
+    if not word:
+        return Cell("in line")
+    which = entry.get("class")
+    of = f"{classes[which]} " if which is not None and which < len(classes) else ""
+    if entry["fault"] == "skill":
+        said = "differences between rows are " + ("not there as said" if word == "worse" else "there as said, or more")
+    elif word == "better":
+        said = f"{of}comes closer to what is said"
+    else:
+        above = entry["observed"] > entry["predicted"]
+        happens = "happens " + ("more" if above else "less") + " often than said"
+        number = "truth lies " + ("above" if above else "below") + " the prediction"
+        said = f"{of}{number if 'r2' in entry else happens}"
+    return Cell(word, tone="warn" if word == "worse" else "good", note=said)
+
+
+def _slices_table(entries: list[dict[str, Any]], metric: str, caption: str, alpha: float, classes: list[str]) -> Table:
     rows = []
-    said = "predicted" in entries[0]
+    promised = "promised" in entries[0]
     for s in entries:
-        worse = s["p_holm"] < alpha and s["loss"] > (s["loss_elsewhere"] or 0)
+        which = s.get("class")
+        of = f"of {classes[which]}" if which is not None and which < len(classes) else ""
         row = [
             Cell(", ".join(f"{k} {v}" for k, v in s["where"].items())),
             Cell(number(s["rows"]), sort=s["rows"], note=percent(s["share"])),
-            Cell(number(s["loss"]), sort=s["loss"], note=f"elsewhere {number(s['loss_elsewhere'])}"),
             Cell(number(s["metric"]), sort=s["metric"] if s["metric"] is not None else -1),
+            Cell(f"{number(s['predicted'])} → {number(s['observed'])}", sort=s["observed"] - s["predicted"], note=of),
+            Cell(
+                DASH if s["skill"] is None else percent(s["skill"], 0),
+                sort=s["skill"] if s["skill"] is not None else -1,
+                note="" if s["skill_elsewhere"] is None else f"elsewhere {percent(s['skill_elsewhere'], 0)}",
+            ),
         ]
-        if said:
-            row.append(Cell(f"{number(s['predicted'])} → {number(s['observed'])}", sort=s["predicted"] - s["observed"]))
-        row += [
-            Cell(p_value(s["p_holm"]), sort=s["p_holm"]),
-            Cell("worse" if worse else "in line", tone="warn" if worse else ""),
-        ]
-        rows.append(row)
+        if promised:
+            row.append(
+                Cell(number(s["loss"]), sort=s["loss"] - s["promised"], note=f"promised {number(s['promised'])}")
+            )
+        elif "r2" in s:
+            row.append(Cell(number(s["r2"]), sort=s["r2"] if s["r2"] is not None else -1))
+        row += [Cell(p_value(s["p_holm"]), sort=s["p_holm"] if s["p_holm"] is not None else 2)]
+        rows.append([*row, _verdict(s, alpha, classes)])
     columns = [
         ("Part", "text", ""),
         ("Rows", "number", ""),
-        ("Loss", "number", ""),
         (title(metric), "number", meaning(metric)),
+        ("Said → happened", "number", "level: mean prediction and mean truth of the part"),
+        (
+            "Skill",
+            "number",
+            "share of the differences between predictions that the truth bears out: 100% if they are right",
+        ),
     ]
-    columns += [("Said → happened", "number", "mean prediction and mean truth of the part")] if said else []
-    columns += [("p, corrected", "number", "Holm's correction over all parts of the table"), ("", "text", "")]
+    if promised:
+        columns += [("Squared error", "number", "and the one that the probabilities promise if they are right")]
+    elif "r2" in entries[0]:
+        columns += [("R² within", "number", "below 0 the mean of the part would be the better prediction")]
+    columns += [("p, corrected", "number", "Holm's correction over all tests of the table"), ("", "text", "")]
     return Table(columns, rows, caption, search="Search the slices" if len(rows) > 14 else "")
 
 

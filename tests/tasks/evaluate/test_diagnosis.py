@@ -1,0 +1,165 @@
+"""What the report says about bias, variance, time and more rows agrees with the figures and with their uncertainty."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tasks.evaluate.diagnosis import Figure, diagnose, validation_curves
+from tasks.evaluate.learning import errors, figure, learning_curve, order_of
+from tasks.params import Params
+
+
+def told(metric, train, valid, test, baseline, error=0.001, curve=(), by_time=True, rows=1000):
+    figures = (Figure(v, error, 2000) for v in (train, valid, test))
+    found = diagnose(metric, *figures, baseline, list(curve), rows, by_time)
+    return found["kind"], " ".join(found["said"])
+
+
+def step(gain, error, rows=(250, 1000)):
+    return [{"rows": rows[0], "valid": 0.7}, {"rows": rows[1], "valid": 0.7 + gain, "gain": gain, "gain_error": error}]
+
+
+@pytest.mark.parametrize(
+    ("figures", "kind", "words"),
+    [
+        (
+            ("roc_auc", 0.99, 0.70, 0.70, 0.5),
+            "variance",
+            "59% of the gain on training rows is lost, so the model overfits",
+        ),
+        (("roc_auc", 0.8085, 0.7505, 0.7505, 0.5), "some variance", "19% of the gain on training rows is lost"),
+        (("log_loss", 0.0072, 0.0630, 0.0630, 0.66), "some variance", "the error is 8.8 times as large"),
+        (("accuracy", 1.0, 0.97, 0.97, 0.5), "some variance", "6% of the gain on training rows is lost"),
+        (("roc_auc", 0.71, 0.709, 0.709, 0.5), "bias", "about the same: what is missing is bias or noise"),
+        (("roc_auc", 0.70, 0.71, 0.71, 0.5), "bias", "no worse"),
+        (("rmse", 3.0, 3.1, 3.1, 2.9), "underfit", "no better than without features"),
+        (("rmse", 1.0, 3.0, 3.0, 2.9), "variance", "all of the gain"),
+    ],
+)
+def test_the_words_agree_with_the_figures(figures, kind, words):
+    found, said = told(*figures)
+    assert found == kind
+    assert words in said
+    assert ("about the same" in said) == (words.startswith("about the same"))
+
+
+def test_few_rows_cannot_tell_and_that_is_said():
+    kind, said = told("roc_auc", 0.8085, 0.7505, 0.7505, 0.5, error=0.05)
+    assert kind == "unclear"
+    assert "2,000 validation rows cannot tell" in said
+    assert "-0.081 to 0.2" in said
+
+
+def test_a_change_needs_two_uncertain_figures_to_differ_and_time_needs_a_split_by_time():
+    assert "Test rows" not in told("rmse", 1.0, 1.1, 1.15, 2.9, error=0.02)[1]  # 1.8 standard errors of the difference
+    assert "the problem changes over time" in told("rmse", 1.0, 1.1, 1.2, 2.9, error=0.02)[1]
+    assert "come out worse" in told("rmse", 1.0, 1.1, 1.2, 2.9, error=0.02)[1]
+    assert "come out better" in told("roc_auc", 0.8, 0.7, 0.8, 0.5, error=0.02)[1]
+    for later in (0.6, 0.8):
+        said = told("roc_auc", 0.8, 0.7, later, 0.5, error=0.02, by_time=False)[1]
+        assert "split at random" in said
+        assert "over time" not in said
+
+
+def test_more_rows_are_advised_only_where_the_last_step_proves_it():
+    def said(*curve, rows=1000):
+        return told("roc_auc", 0.8, 0.75, 0.75, 0.5, curve=step(*curve), rows=rows)[1]
+
+    assert "more rows are worth having" in said(0.05, 0.01)
+    assert "does not tell whether more rows are worth having" in said(0.05, 0.04)
+    assert "more of the same rows would change little" in said(0.001, 0.002)
+    assert "the model itself has 300,000" in said(0.05, 0.01, (5000, 20_000), rows=300_000)
+    assert "worth having" not in said(0.05, 0.01, (5000, 20_000), rows=300_000)
+    assert "more of the same rows would change little" in said(-0.02, 0.002)
+
+
+def stationary(rng, n, shift=0.0, metric="log_loss"):
+    """Validation and test rows of one problem (or a shifted one), and the best of eight alike models on the former."""
+    parts = []
+    for moved in (0.0, shift):
+        x = rng.normal(size=n)
+        y = (rng.random(n) < 1 / (1 + np.exp(-1.5 * x - moved))).astype(float)
+        each = [1 / (1 + np.exp(-1.5 * x - rng.normal(0, 0.3, n))) for _ in range(8)]
+        parts.append((y, [np.column_stack([1 - p, p]) for p in each]))
+    losses = [figure(metric, "binary", parts[0][0], s, 0.5, 0) for s in parts[0][1]]
+    best = int(np.argmin([f.value for f in losses]))
+    return losses[best], figure(metric, "binary", parts[1][0], parts[1][1][best], 0.5, 0)
+
+
+def test_nothing_changes_over_time_on_stationary_rows_and_a_change_is_found():
+    """Though the model is the best of eight on the validation rows."""
+    rng = np.random.default_rng(0)
+
+    def changes(shift, n=150):
+        valid, test = stationary(rng, n, shift)
+        found = diagnose("log_loss", valid, valid, test, 0.69, [], 1000, True)
+        return any("changes over time" in line for line in found["said"])
+
+    assert sum(changes(0.0) for _ in range(6)) <= 1
+    assert all(changes(2.0, 600) for _ in range(2))
+
+
+def test_standard_errors_are_those_of_repeated_samples_and_grow_where_a_day_moves_as_a_whole():
+    rng = np.random.default_rng(1)
+
+    def sample():
+        p = rng.beta(2, 2, 400)
+        return (rng.random(400) < p).astype(float), np.column_stack([1 - p, p])
+
+    drawn = [figure("brier", "binary", *sample(), 0.5, 0) for _ in range(40)]
+    assert np.mean([f.error for f in drawn]) == pytest.approx(np.std([f.value for f in drawn]), rel=0.3)
+    time = pd.Series(pd.date_range("2024-01-01", periods=4000, freq="h", tz="UTC"))
+    days = np.repeat(rng.normal(size=40), 100)
+    y = days + rng.normal(size=4000)
+    alone, together = (errors("mae", "regression", y, [np.zeros(4000)], 0.5, 0, t)[0, 0] for t in (None, time))
+    assert together > 5 * alone
+
+
+def test_rows_of_a_random_split_are_drawn_at_random_and_of_a_time_split_the_newest():
+    y = np.array([0.0] * 900 + [1.0] * 100)
+    first = order_of(y, "binary", None, 0)
+    assert sorted(first) == list(range(1000))
+    assert y[first[:50]].sum() == 5  # each class has its share
+    assert first[:50].max() > 800
+    assert (first != order_of(y, "binary", None, 1)).any()
+    assert (first == order_of(y, "binary", None, 0)).all()
+    time = pd.Series(pd.date_range("2024-01-01", periods=1000, freq="h"))[np.random.default_rng(0).permutation(1000)]
+    newest = order_of(y, "binary", time, 0)[:10]
+    assert time.iloc[newest].min() == pd.Timestamp("2024-01-01") + pd.Timedelta(hours=990)
+
+
+def test_a_learning_curve_says_what_each_step_gained():
+    """The rows lie sorted by a feature that turns the target around: the newest alone would teach nothing true."""
+    rng = np.random.default_rng(2)
+    X = pd.DataFrame({"a": np.sort(rng.normal(size=1500)), "b": rng.normal(size=1500)})
+    y = (rng.random(1500) < 1 / (1 + np.exp(-3 * X["b"] * np.sign(X["a"])))).astype(float)
+    at = rng.random(1500) < 0.3
+    params = Params.model_validate(
+        {
+            "problem": {"name": "x", "kind": "binary", "table": "t", "target": "y", "metric": "roc_auc"},
+            "data": {
+                "tables": {"t": {"source": "t.csv", "columns": {"a": "numeric", "b": "numeric", "y": "categorical"}}}
+            },
+            "models": {"tree": {}},
+        }
+    )
+    kinds = {"a": "numeric", "b": "numeric"}
+    parts = [(X[~at].reset_index(drop=True), y[~at].to_numpy()), (X[at].reset_index(drop=True), y[at].to_numpy())]
+    points = learning_curve("tree", {"max_depth": 4}, *parts, params, 2, kinds, None, 0.5)
+    count = int((~at).sum())
+    assert [p["rows"] for p in points] == [round(count / 16), round(count / 4), count]
+    assert points[0]["gain"] is None
+    assert all(p["gain"] == pytest.approx(p["valid"] - q["valid"]) for q, p in zip(points, points[1:], strict=False))
+    assert all(0 < p["gain_error"] < 0.2 for p in points[1:])
+    assert points[1]["valid"] > 0.6
+
+
+def test_failed_trials_are_left_out_of_validation_curves():
+    trials = [
+        {"params": {"c": 1.0, "how": "x"}, "value": 0.5, "state": "complete"},
+        {"params": {"c": 0.1, "how": "y"}, "value": None, "state": "pruned"},
+        {"params": {"c": 0.5, "how": "a"}, "value": 0.6, "state": "complete"},
+    ]
+    found = validation_curves(trials)
+    assert [p["value"] for p in found["c"]] == [0.5, 1.0]
+    assert [p["value"] for p in found["how"]] == ["a", "x"]
