@@ -24,7 +24,7 @@ from tasks.families import load_model
 from tasks.families._model import resolved
 from tasks.files import read_json, read_table, replacing_dir, write_json, write_table
 from tasks.metrics import measure, measurer, metric_names, report
-from tasks.metrics.intervals import bootstrap_intervals
+from tasks.metrics.intervals import bootstrap_intervals, days
 from tasks.params import Params, load
 
 DATA = Path("data")
@@ -52,7 +52,7 @@ def main() -> None:
     parts = {name: features[features["__split__"] == name].reset_index(drop=True) for name in ("train", *SPLITS)}
     y_train = parts["train"]["__target__"].to_numpy(dtype=float)
     constant = {name: baseline_scores(y_train, kind, len(classes), len(split.y)) for name, split in splits.items()}
-    metrics = measure_all(candidates, best, splits, constant, params, cut)
+    metrics = measure_all(candidates, best, splits, constant, params, cut, days(parts["test"]["__time__"]))
     metrics["all_together"] = all_together(candidates, best, splits["test"], kind, cut)
     choice = describe(best, values, params, threshold, metrics["baseline"]["test"][problem.metric])
     stage.log(choice["reason"])
@@ -186,8 +186,12 @@ def measure_all(
     constant: dict[str, np.ndarray],
     params: Params,
     cut: float,
+    groups: np.ndarray | None,
 ) -> dict[str, Any]:
-    """``metrics.json``: every metric of every candidate, the choice with intervals, and the baseline."""
+    """``metrics.json``: every metric of every candidate, the choice with intervals, and the baseline.
+
+    ``groups`` are the days of the test rows where they have moments: rows of one day go well or badly together.
+    """
     kind = params.problem.kind
     out: dict[str, Any] = {"metric": params.problem.metric, "candidates": {}}
     for one in candidates:
@@ -199,12 +203,13 @@ def measure_all(
         }
     test = splits["test"]
     measurers = {m: measurer(m, kind, test.y, best.scores["test"], cut) for m in metric_names(kind)}
-    intervals = bootstrap_intervals(measurers, len(test.y), seed=params.seed)
+    intervals = bootstrap_intervals(measurers, len(test.y), seed=params.seed, groups=groups)
     out["choice"] = {
         "family": best.family,
         **{name: report(split.y, best.scores[name], kind, cut) for name, split in splits.items()},
         "test_interval": {m: None if pair is None else list(pair) for m, pair in intervals.items()},
         "level": 0.95,
+        "drawn": "rows" if groups is None else "days",
     }
     out["baseline"] = {
         "name": "mean of the training rows" if kind == "regression" else "class shares of the training rows",

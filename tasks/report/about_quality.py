@@ -44,17 +44,19 @@ def _metrics_table(measured: dict[str, Any]) -> Table:
                 Cell(Markup('<span class="soft">{}</span>').format(meaning(name))),
             ]
         )
+    whole = ", whole days at a time" if measured.get("drawn") == "days" else ""
     columns = [
         ("Measure", "text", ""),
         ("Test", "number", ""),
-        ("95% interval", "number", "bootstrap over the test rows"),
+        ("95% interval", "number", f"bootstrap over the test rows{whole}"),
         ("Validation", "number", ""),
         ("What it says", "text wide", ""),
     ]
     return Table(
         columns,
         rows,
-        "A test value well below its validation value means that the choice was fitted to the validation rows.",
+        "A test value much worse than its validation value means that the choice was fitted to the validation rows, or that "
+        "the test rows are of another kind, as newer rows can be.",
     )
 
 

@@ -1,12 +1,13 @@
 """Every metric against scikit-learn, with and without weights, and the bootstrap's intervals."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn import metrics as sk
 
 from tasks.errors import RefitError
 from tasks.metrics import Ranking, better, measure, measurer, metric_names, report
-from tasks.metrics.intervals import bootstrap_intervals, resamples
+from tasks.metrics.intervals import bootstrap_intervals, days, resamples
 
 
 def binary(seed, n=300, digits=2):
@@ -145,6 +146,43 @@ def test_resamples_of_groups_keep_groups_whole():
         assert weight[2] == weight[3]
     first, again = (list(resamples(5, 3, 7)) for _ in range(2))
     np.testing.assert_array_equal(first, again)
+
+
+def test_intervals_of_rows_that_go_well_or_badly_by_the_day_cover_when_days_are_drawn():
+    """The mean error of 40 days of 10 rows that share most of their luck; rows drawn one by one miss it in half the samples."""
+    rng = np.random.default_rng(4)
+    time = pd.Series(pd.date_range("2013-01-01", periods=400, freq="144min", tz="UTC"))
+    inside = {"days": 0, "rows": 0}
+    for seed in range(40):
+        error = np.repeat(rng.normal(0, 1, 40), 10) + rng.normal(0, 0.5, 400)
+        for how, groups in (("days", days(time)), ("rows", None)):
+            mean = {"bias": lambda w, e=error: float(np.average(e, weights=w))}
+            low, high = bootstrap_intervals(mean, 400, times=80, seed=seed, groups=groups)["bias"]
+            inside[how] += low <= 0 <= high
+    assert inside["days"] >= 34
+    assert inside["rows"] <= 26
+
+
+def test_rows_are_drawn_one_by_one_where_days_say_nothing():
+    hourly = pd.Series(pd.date_range("2013-01-01", periods=24 * 9, freq="h", tz="UTC"))
+    assert days(hourly) is None  # nine days
+    assert days(pd.Series(pd.date_range("2013-01-01", periods=50, freq="D", tz="UTC"))) is None
+    assert days(pd.Series(pd.NaT, index=range(50), dtype="datetime64[us, UTC]")) is None
+    assert days(hourly.iloc[:0]) is None
+
+
+def test_no_interval_is_claimed_for_a_maximum_or_a_calibration_error():
+    """Of a calibrated model the true calibration error is 0, and no resample comes near it."""
+    rng = np.random.default_rng(0)
+    p = rng.random(500)
+    y = (rng.random(500) < p).astype(float)
+    scores = np.column_stack([1 - p, p])
+    measurers = {m: measurer(m, "binary", y, scores) for m in ("ece", "brier")}
+    found = bootstrap_intervals(measurers, 500, times=50)
+    assert found["ece"] is None
+    assert found["brier"] is not None
+    worst = {"max_error": measurer("max_error", "regression", y, p)}
+    assert bootstrap_intervals(worst, 500, times=50) == {"max_error": None}
 
 
 def test_an_interval_that_cannot_be_had():
