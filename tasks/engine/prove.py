@@ -78,13 +78,25 @@ def prove(
         features = compute(plan, tables, part)
         found += scan.giveaways(features, target[some_rows], rng)
         found += scan.filled_later(features, target[some_rows])
-        found += scan.encoded_targets(plan, tables, rows, target)
+        found += scan.encoded_targets(features, target[some_rows])
+        found += scan.later_labels(plan, part, features, target[some_rows], keys_of(plan, part))
         checked.append(f"what each feature alone knows of the target, {len(part)} rows")
         if split is not None:
             found += scan.overlaps(plan, rows, np.asarray(split), target)
             checked.append("rows that training and test share")
     unique = {(f.kind, f.where): f for f in found}
     return Findings(tuple(unique.values()), tuple(checked))
+
+
+def keys_of(plan: Plan, rows: pd.DataFrame, most: int = 6) -> list[str]:
+    """Columns of the problem table by which rows may belong together: those that the plan groups by, then categories."""
+    own = plan.tables[plan.table]
+    asked = [c for f in plan.features for c in (*f.make.get("by", ()), *f.make.get("on", ()))]
+    kinds = [c for c, kind in own.columns.items() if kind in ("categorical", "boolean")]
+    named = dict.fromkeys([*asked, *own.key, *kinds])
+    return [c for c in named if c in rows.columns and c not in own.outcome and 2 <= rows[c].nunique() <= len(rows) / 3][
+        :most
+    ]
 
 
 def from_files(folder: str | Path = "data", params: str | Path = "params.yaml", **options: Any) -> Findings:
