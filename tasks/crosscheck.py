@@ -106,6 +106,9 @@ def _problem(wrong: _Mistakes, params: Params, table: Table) -> None:
     for column in params.promotion.cluster:
         if column != "day" or params.problem.prediction_time is None:  # day: of the prediction time
             wrong.column("promotion.cluster", column, table)
+    others = [f"{name}.{column}" for name, other in params.data.tables.items() for column in other.columns]
+    for column in params.promotion.accept:
+        wrong.known("promotion.accept", column, [*table.columns, *params.features.transforms, *others])
     for column in params.promotion.guardrails.slices:
         wrong.column("promotion.guardrails.slices", column, table)
 

@@ -143,12 +143,11 @@ class _Look:
         return best if best is not None else _Power(np.zeros(len(self.kinds)), np.zeros(len(column)), "")
 
     def _alone(self, view: np.ndarray, levels: bool) -> np.ndarray:
-        guesses = [self._by_bins(view, levels)]
-        if not levels:
-            guesses.append(self._by_tree(view))
-        scores = [self.measure(guess) for guess in guesses]
+        scores = [self.measure(self._by_bins(view, levels))]
         if not levels and self.kind != "multiclass":
             scores.append(self._by_rank(view))
+        if not levels and np.max(scores) >= NEARLY[self.kind] - 0.15:  # below, no four leaves reach what is looked at
+            scores.append(self.measure(self._by_tree(view)))
         return np.max(scores, axis=0)
 
     def measure(self, guess: np.ndarray) -> np.ndarray:

@@ -5,33 +5,34 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
+from tasks.compare import verdict
 
-def hold(out: dict[str, Any], suspicions: Sequence[dict[str, Any]], accepted: Collection[str]) -> dict[str, Any]:
-    """The verdict with what is suspected (``suspicions``) and what was ``accepted`` (``promotion.accept``).
 
-    Where an unaccepted suspicion is left, *promote* becomes *inconclusive*: nothing is promoted, and the look counts as
-    one that did not promote, as with a guardrail that fails. In any case the sentence says it.
+def hold(out: dict[str, Any], suspicions: Sequence[dict[str, Any]] | None, accepted: Collection[str]) -> dict[str, Any]:
+    """The verdict with what is suspected (``suspicions``) and what ``promotion.accept`` allows (``accepted``).
+
+    Where a suspicion is not accepted, *promote* becomes *inconclusive*: nothing is promoted, and the look counts as one
+    that did not promote, as where a guardrail fails. Whatever the verdict, its sentence says it. ``suspicions`` None:
+    the look was not made, as in a project whose ``dvc.yaml`` is older than the stage.
     """
-    fine = [s for s in suspicions if set(s.get("columns", [s["column"]])) & set(accepted)]
-    open_ = [s for s in suspicions if s not in fine]
-    out = {**out, "suspicions": open_, "accepted": fine, "warnings": list(out["warnings"])}
-    out["warnings"] += [f"Accepted by promotion.accept: {s['column']}, which {s['said']}." for s in fine]
-    if not open_:
+    if suspicions is None:
+        note = "No look for leaks was made: dvc.yaml is older than the stage `leaks`; remove it, and `refit init --force` writes it anew."
+        return {**out, "suspicions": [], "accepted": [], "warnings": [*out["warnings"], note]}
+    fine = [s for s in suspicions if {s["column"], *s["columns"]} & set(accepted)]
+    still = [s for s in suspicions if s not in fine]
+    notes = [f"Accepted by promotion.accept: {s['column']} {s['said']}." for s in fine]
+    out = {**out, "suspicions": still, "accepted": fine, "warnings": [*out["warnings"], *notes]}
+    if not still:
         return out
-    first = open_[0]
-    names = [s["column"] for s in open_]
-    more = f" So do {len(open_) - 1} more: {', '.join(names[1:6])}." if len(open_) > 1 else ""
+    names = ", ".join(s["column"] for s in still)
     remedy = (
-        f"If it is known when a prediction is asked for, set promotion.accept: [{', '.join(names)}]; if not, leave it "
-        "out of the features (kind: ignore)."
+        f"If it is known when a prediction is asked for, say so by promotion.accept: [{names}] in params.yaml; if not, "
+        "keep it out of the features (kind: ignore)"
     )
-    said = f"{first['column']} {first['said']}.{more} {remedy}"
-    out["warnings"] += [f"Suspected: {s['column']}, which {s['said']}." for s in open_[1:]]
-    if out["verdict"] != "promote":
-        return {**out, "sentence": f"{out['sentence']} Besides, a leak is suspected: {said}"}
-    state = out["state"]
-    look = out["evidence"].get("look")
-    if look is not None:
-        state = {**state, "promoted": [k for k in state["promoted"] if k != look]}
-    sentence = f"Not promoted, since a leak is suspected: {said} Without this the verdict was: {out['sentence']}"
-    return {**out, "verdict": "inconclusive", "sentence": sentence, "state": state}
+    reasons = [f"a leak is suspected, {s['column']} {s['said']}" for s in still]
+    if len(still) > 1:
+        reasons[0] += f" (and {len(still) - 1} more: {names})"
+    held = verdict.hold(out, reasons, remedy)
+    if held["verdict"] == out["verdict"]:  # nothing was to be promoted
+        return {**held, "sentence": f"{out['sentence']} Besides, {reasons[0]}. {remedy}."}
+    return held

@@ -241,9 +241,9 @@ def _within(codes: np.ndarray, t: np.ndarray, span: int) -> tuple[np.ndarray, np
 def _explained(c: np.ndarray, X: np.ndarray) -> np.ndarray:
     """Sum of squares of each column of ``c`` (centred) that the columns of ``X`` explain."""
     X = X - X.mean(axis=0)
-    u, s, _ = np.linalg.svd(X, full_matrices=False)
-    u = u[:, s > 1e-9 * max(s.max(initial=0.0), 1e-300)]
-    return ((u.T @ c) ** 2).sum(axis=0)
+    X = X / np.maximum(X.std(axis=0), 1e-300)
+    both = X.T @ c
+    return (both * (np.linalg.pinv(X.T @ X, rcond=1e-10, hermitian=True) @ both)).sum(axis=0)
 
 
 def overlaps(plan: Plan, rows: pd.DataFrame, split: np.ndarray, target: np.ndarray) -> list[Finding]:

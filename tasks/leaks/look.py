@@ -61,7 +61,9 @@ def look(plan: Plan, tables: Mapping[str, pd.DataFrame], made: pd.DataFrame, kin
         checked.append(
             f"what each of {X.shape[1]} features tells alone, on {len(part):,} rows, against all weaker ones"
         )
-    findings = scan.filled_later(features, label_of(plan, rows))
+    label = label_of(plan, rows)
+    few = np.concatenate([np.flatnonzero(labelled)[-TRAIN:] for labelled in (np.isnan(label), ~np.isnan(label))])
+    findings = scan.filled_later(features.iloc[few], label[few])
     checked.append("features that are filled in only where the label is there")
 
     some = _newest(np.flatnonzero(~np.isnan(y)), plan, rows, LABELS)
