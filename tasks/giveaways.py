@@ -26,7 +26,7 @@ KNOWS = 0.99  # area under the ROC curve, or R², from which a feature is taken 
 NEARLY = {"binary": 0.93, "multiclass": 0.93, "regression": 0.85}  # from here on it is looked at closely
 CERTAIN = 0.999
 ROOM = 1.4  # how many times as much the weaker features have to leave untold, before a feature stands out
-EXACT = 150  # rows from which values that fit the classes without exception are no accident
+EXACT = 100  # rows from which values that fit the classes without exception are no accident
 RELATED = 0.03  # R² of other features on what is left of a feature given the target, from which it is no mere noise
 PURE = 0.995  # share of one class among the rows of a value that no row of another class should have
 COVERS = 0.1  # share of its class that such a value must cover
@@ -280,8 +280,6 @@ class _Look:
         said = f"alone it tells the target ({score} {mine:.3f}{_how(power.how)})"
         if self._same_rows(power.view):
             return Giveaway(name, "copy", round(mine, 4), True, f"{said}: its values and the classes are the same rows")
-        if mine < 0.998 and (self.kept(name) >= 0.15 or self._cut(name)):
-            return None
         theirs = float(self.rest(self.weaker(name))[k])
         if 1 - theirs > max(3 * (1 - mine), 1 - KNOWS):
             sure = mine >= CERTAIN and theirs < 0.98 and (self.kind != "multiclass" or power.whole >= CERTAIN)
@@ -292,7 +290,9 @@ class _Look:
         """A feature that tells nearly all of the target, and of which nothing else is left but noise."""
         mine = self.powers[name]
         limit = max(RELATED, 10 / len(self.use))
-        if mine.whole < NEARLY[self.kind] or self.kept(name) >= limit or self._cut(name):
+        if mine.whole < NEARLY[self.kind] or not self.related(name):  # alone in its table, nothing tells what it is
+            return None
+        if self.kept(name) >= limit or self._cut(name):
             return None
         said = f"alone it tells nearly all of the target ({self._score} {mine.whole:.3f}{_how(mine.how)})"
         noise = "what is left of it is noise that no other feature knows anything of"

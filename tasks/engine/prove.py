@@ -240,7 +240,9 @@ class Future:
                 continue
             if any(t.column == column for t in times):
                 if column in spec.outcome or not own_table:
-                    moved = pd.Series(pd.Timestamp(self.cut, unit="us", tz="UTC"), index=frame.index) + push
+                    # not before the event, whose own time may be one that stays
+                    since = np.maximum(Facts(spec, frame).event, self.cut) if spec.event_time else self.cut
+                    moved = pd.Series(pd.to_datetime(since, unit="us", utc=True), index=frame.index) + push
                     offset = max((t.offset for t in times if t.column == column), default=0)
                     moved = (moved + pd.Timedelta(abs(offset), "us")).astype(frame[column].dtype)
                     frame[column] = frame[column].where(~where, moved)
