@@ -70,4 +70,4 @@ touch $@
 endef
 
 clean:
-	rm -rf .venv .refit data/{raw,validated,quarantine,features,tuning,models,evaluation,package,verdict,drift,reports}
+	rm -rf .venv .refit data/{raw,validated,quarantine,features,leaks,tuning,models,evaluation,package,verdict,drift,reports}

@@ -136,6 +136,8 @@ def promote(
 
     made = effects.promote(Path.cwd(), _model(), version, reason, check)
     print(f"version {made.version} is champion (before: {made.previous or 'none'})")
+    for line in effects.suspected(Path.cwd(), made):
+        print(line)
 
 
 @app.command(epilog='Example: refit rollback --reason "complaints since Monday"')

@@ -259,6 +259,7 @@ def decide(root: Path, registered: Registered, by: str = "refit run", answer: An
     champion = past[-1].champion if past else None
     key = _occasion(root, registered)
     evidence = {k: verdict[k] for k in ("verdict", "rule", "n", "state") if k in verdict}
+    evidence |= {k: verdict[k] for k in ("suspicions", "accepted") if verdict.get(k)}
     sentence = verdict["sentence"]
     removed = rolled_back(past, registered.package_sha256)
     promote = verdict["verdict"] == "promote" and registered.version != champion
@@ -363,6 +364,13 @@ def enthrone(
     made = history.record(decision, expected=expected)
     registry.follow(registered.model, registered.version)
     return made
+
+
+def suspected(root: Path, made: Decision) -> list[str]:
+    """What the verdict about this version suspected as a leak, one line each: a person who promotes by hand sees it."""
+    about = (d for d in reversed(History(root).decisions(made.model)) if d.package_sha256 == made.package_sha256)
+    evidence = next((d.evidence for d in about if "verdict" in d.evidence), {})
+    return [f"suspected as a leak: {s['column']} {s['said']}" for s in evidence.get("suspicions", [])]
 
 
 def exported_champion(root: Path, model: str) -> tuple[Path, str]:

@@ -32,11 +32,13 @@ def create(root: Path, data: Path, target: str, force: bool) -> Iterator[str]:
     """
     from tasks.params import load, parse
     from tasks.profile import infer, to_yaml
+    from tasks.profile.giveaways import remark
 
     params = root / "params.yaml"
     if params.exists() and not force:
         raise RefitError(f"{params}: is there already. Use --force to replace it, or another folder.")
     tree = infer(data, target)
+    yield from remark(tree, data)
     for section in _sections():
         tree.setdefault(section, {})  # DVC, unlike our own parser, wants every section that a stage names
     text = to_yaml(tree)

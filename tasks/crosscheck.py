@@ -135,6 +135,9 @@ def _problem(wrong: _Mistakes, params: Params, table: Table) -> None:
         from tasks.params import METRICS
 
         wrong.known("promotion.metric", params.promotion.metric, METRICS[problem.kind])
+    others = [f"{name}.{column}" for name, other in params.data.tables.items() for column in other.columns]
+    for column in params.promotion.accept:
+        wrong.known("promotion.accept", column, [*table.columns, *params.features.transforms, *others])
     for column in params.promotion.guardrails.slices:
         wrong.column("promotion.guardrails.slices", column, table)
 

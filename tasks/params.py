@@ -472,6 +472,9 @@ class Promotion(_Strict):
     cluster: tuple[str, ...] = Field(
         default=(), description="columns of the problem table (or day) whose equal values are not independent"
     )
+    accept: tuple[str, ...] = Field(
+        default=(), description="columns (table.column of other tables) that look like a leak, and are known in time"
+    )
     approval: bool = Field(default=False, description="wait for a person in the Prefect UI before promoting")
     guardrails: Guardrails = Guardrails()
 

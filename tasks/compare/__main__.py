@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tasks import stage  # isort: skip
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pandas as pd
 
 from tasks.bundle import Bundle
 from tasks.bundle.seen import Seen
-from tasks.compare import verdict
+from tasks.compare import leaks, verdict
 from tasks.compare.judge import Case, Incumbent, Judged, against, first, unjudged
 from tasks.compare.policy import read_state
 from tasks.compare.scores import Incomparable, checked, labels
@@ -50,6 +51,9 @@ def main() -> None:
             judged = against(case, champion, about, state)
         except Incomparable as error:
             judged = unjudged(case, verdict.refused(str(error), len(y), about, state))
+    file = DATA / "leaks" / "leaks.json"
+    found = read_json(file)["suspicions"] if file.exists() else None
+    judged = replace(judged, out=leaks.hold(judged.out, found, params.promotion.accept))
     stage.log(judged.out["sentence"])
     rows = at[judged.at]
     with replacing_dir(DATA / "verdict") as folder:

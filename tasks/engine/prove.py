@@ -78,13 +78,25 @@ def prove(
         features = compute(plan, tables, part)
         found += scan.giveaways(features, target[some_rows], rng)
         found += scan.filled_later(features, target[some_rows])
-        found += scan.encoded_targets(plan, tables, rows, target)
+        found += scan.encoded_targets(features, target[some_rows])
+        found += scan.later_labels(plan, part, features, target[some_rows], keys_of(plan, part))
         checked.append(f"what each feature alone knows of the target, {len(part)} rows")
         if split is not None:
             found += scan.overlaps(plan, rows, np.asarray(split), target)
             checked.append("rows that training and test share")
     unique = {(f.kind, f.where): f for f in found}
     return Findings(tuple(unique.values()), tuple(checked))
+
+
+def keys_of(plan: Plan, rows: pd.DataFrame, most: int = 6) -> list[str]:
+    """Columns of the problem table by which rows may belong together: those that the plan groups by, then categories."""
+    own = plan.tables[plan.table]
+    asked = [c for f in plan.features for c in (*f.make.get("by", ()), *f.make.get("on", ()))]
+    kinds = [c for c, kind in own.columns.items() if kind in ("categorical", "boolean")]
+    named = dict.fromkeys([*asked, *own.key, *kinds])
+    return [c for c in named if c in rows.columns and c not in own.outcome and 2 <= rows[c].nunique() <= len(rows) / 3][
+        :most
+    ]
 
 
 def from_files(folder: str | Path = "data", **options: Any) -> Findings:
@@ -227,7 +239,9 @@ class Future:
                 continue
             if any(t.column == column for t in times):
                 if column in spec.outcome or not own_table:
-                    moved = pd.Series(pd.Timestamp(self.cut, unit="us", tz="UTC"), index=frame.index) + push
+                    # not before the event, whose own time may be one that stays
+                    since = np.maximum(Facts(spec, frame).event, self.cut) if spec.event_time else self.cut
+                    moved = pd.Series(pd.to_datetime(since, unit="us", utc=True), index=frame.index) + push
                     offset = max((t.offset for t in times if t.column == column), default=0)
                     moved = (moved + pd.Timedelta(abs(offset), "us")).astype(frame[column].dtype)
                     frame[column] = frame[column].where(~where, moved)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -11,12 +12,13 @@ import pandas as pd
 from tasks.engine.compute import prediction_times
 from tasks.engine.facts import MISSING, Facts, micros, series
 from tasks.engine.plan import Plan
+from tasks.giveaways import FEWEST, sample
+from tasks.giveaways import giveaways as alone
 
-KNOWS = 0.99  # area under the ROC curve from which one feature alone is taken to be the target in disguise
-FEWEST = 20  # rows of each class (or of each side) below which nothing is concluded
-BINS = 20
+LOOKED_AT = 6000  # rows on which single features are measured
+CLOSER = 0.5  # scatter of labels about a feature, as a share of what chance makes at least
+LATER = 0.8  # share of a feature that labels of later rows explain
 SHARED = 0.02  # share of test rows with a twin in training
-ENCODED = 0.98  # correlation of a table's column with the key's mean target
 
 
 @dataclass(frozen=True)
@@ -32,67 +34,16 @@ class Finding:
 
 
 def giveaways(features: pd.DataFrame, target: np.ndarray, rng: np.random.Generator) -> list[Finding]:
-    """Features that alone tell the target almost perfectly, in rows they were not fitted on."""
-    labelled = ~np.isnan(target)
-    y = target[labelled]
-    levels, counts = np.unique(y, return_counts=True)
-    classes = len(levels) <= 20 and counts.min() >= FEWEST if len(levels) else False
-    if len(levels) < 2 or (not classes and len(y) < 5 * FEWEST):
+    """Features that alone tell the target, as :mod:`tasks.giveaways` measures it."""
+    known = target[~np.isnan(target)]
+    levels, counts = np.unique(known, return_counts=True)
+    if len(levels) < 2:
         return []
-    found = []
-    fold = rng.integers(0, 2, len(y))
-    for name in features.columns:
-        score = knows(features[name][labelled], y, fold, levels if classes else None)
-        if score >= KNOWS:
-            what = f"area under the ROC curve {score:.3f}" if classes else f"R² {score:.3f}"
-            found.append(Finding("target", str(name), f"alone it tells the target ({what}); was it known at the time?"))
-    return found
-
-
-def knows(column: pd.Series, y: np.ndarray, fold: np.ndarray, levels: np.ndarray | None) -> float:
-    """How well bins of a column (missing is one) tell the target in the other half: the lowest AUC of any class, or R²."""
-    codes = _bins(column)
-    if codes.max(initial=0) == 0:
-        return 0.0
-    if levels is None:
-        guess = _held_out(codes, y, fold)
-        return float(1 - np.mean((y - guess) ** 2) / max(np.var(y), 1e-300))
-    return min(_auc(_held_out(codes, (y == level).astype(float), fold), y == level) for level in levels)
-
-
-def _bins(column: pd.Series) -> np.ndarray:
-    if column.dtype != np.float64:
-        codes = pd.factorize(column)[0]
-        counts = np.bincount(codes + 1)
-        return np.where(counts[codes + 1] >= 5, codes + 1, 0)
-    values = column.to_numpy()
-    there = ~np.isnan(values)
-    if not there.any():
-        return np.zeros(len(values), np.int64)
-    levels = np.unique(values[there])
-    if len(levels) <= 4 * BINS:
-        edges = levels
-    else:
-        edges = np.unique(np.quantile(values[there], np.linspace(0, 1, 10 * BINS + 1)))
-    return np.where(there, np.searchsorted(edges, values, side="right") + 1, 0)
-
-
-def _held_out(codes: np.ndarray, y: np.ndarray, fold: np.ndarray) -> np.ndarray:
-    """Mean target of each bin as the other half of the rows has it."""
-    guess = np.empty(len(y))
-    for half in (0, 1):
-        fit, use = fold != half, fold == half
-        size = codes.max() + 1
-        total, count = np.bincount(codes[fit], y[fit], size), np.bincount(codes[fit], minlength=size)
-        prior = y[fit].mean() if fit.any() else 0.0
-        guess[use] = ((total + 0.1 * prior) / (count + 0.1))[codes[use]]
-    return guess
-
-
-def _auc(score: np.ndarray, positive: np.ndarray) -> float:
-    rank = pd.Series(score).rank().to_numpy()
-    n = int(positive.sum())
-    return float((rank[positive].sum() - n * (n + 1) / 2) / max(n * (len(score) - n), 1))
+    classes = len(levels) <= 20 and counts.min() >= FEWEST
+    kind = "regression" if not classes else "binary" if len(levels) == 2 else "multiclass"
+    rows = sample(target, kind, LOOKED_AT, int(rng.integers(2**31)))
+    found = alone(features.iloc[rows].reset_index(drop=True), target[rows], kind)
+    return [Finding("target", g.feature, f"{g.said}; was it known at the time?") for g in found]
 
 
 def filled_later(features: pd.DataFrame, target: np.ndarray) -> list[Finding]:
@@ -149,25 +100,150 @@ def declared_times(tables: Mapping[str, pd.DataFrame], plan: Plan, rows: pd.Data
     return found
 
 
-def encoded_targets(
-    plan: Plan, tables: Mapping[str, pd.DataFrame], rows: pd.DataFrame, target: np.ndarray
-) -> list[Finding]:
-    """Columns of tables without times that are the mean target of their key: learned from all rows, test rows too."""
+def encoded_targets(features: pd.DataFrame, target: np.ndarray) -> list[Finding]:
+    """Numbers that follow the labels of the rows that share them closer than chance allows: they have seen these labels.
+
+    Let m rows share one value. Whatever was known before, the mean of their labels scatters about its expectation with
+    variance σ²/m, where σ² is the variance of labels of like rows. A mean that was taken over these very labels does not.
+    With G groups, the sum of m·(mean − line)²/σ² over the groups is about χ² with G − 2 degrees of freedom, or larger.
+    """
+    known = ~np.isnan(target)
+    y = target[known]
+    classes = [v for v, n in zip(*np.unique(y, return_counts=True), strict=True) if n >= FEWEST][:20]
     found = []
-    for feature in plan.features:
-        make = feature.make
-        if make["op"] != "lookup" or feature.kind != "numeric" or plan.tables[make["table"]].event_time is not None:
+    for name in features.columns:
+        if features[name].dtype != np.float64:
             continue
-        mine, theirs = list(make["on"]), list(make["on"].values())
-        means = rows[mine].assign(__y=target).dropna().groupby(mine)["__y"].agg(["mean", "count"])
-        means = means[means["count"] >= 5].reset_index()
-        both = means.merge(tables[make["table"]][[*theirs, make["column"]]], left_on=mine, right_on=theirs)
-        if len(both) >= FEWEST // 2 and both[make["column"]].nunique() > 2 and both["mean"].nunique() > 2:
-            r = float(both["mean"].corr(both[make["column"]], method="spearman"))
-            if abs(r) >= ENCODED:
-                why = f"it follows its key's mean target over all rows (rank correlation {r:.3f})"
-                found.append(Finding("encoded target", feature.name, why))
+        z = features[name].to_numpy()[known]
+        for labels in (
+            [y] if len(np.unique(y)) > 20 else [(y == v).astype(float) for v in classes[-1:] + classes[:-1][:3]]
+        ):
+            ratio, groups = _scatter(z, labels)
+            if ratio < CLOSER:
+                why = (
+                    f"the labels of rows that share a value lie {1 / max(ratio, 0.01):.0f} times closer to it than chance "
+                    f"allows ({groups} groups): it was computed from these labels"
+                )
+                found.append(Finding("encoded target", str(name), why))
+                break
     return found
+
+
+def _scatter(z: np.ndarray, y: np.ndarray) -> tuple[float, int]:
+    """Scatter of the groups' means about a line, in units of what chance makes at least (1.0 where that cannot be said)."""
+    there = ~np.isnan(z)
+    z, y = z[there], y[there]
+    values, codes, m = np.unique(z, return_inverse=True, return_counts=True)
+    fit = (m >= 2)[codes]
+    if (m >= 2).sum() < 30 or fit.sum() < max(200, 0.3 * len(z)):
+        return 1.0, 0
+    mean = np.bincount(codes, y) / m
+    use = m >= 2
+    within = float(((y - mean[codes])[fit] ** 2).sum() / (m[use] - 1).sum())
+    slope, level = np.polyfit(values[use], mean[use], 1, w=np.sqrt(m[use]))
+    about = float((m[use] * (mean[use] - level - slope * values[use]) ** 2).sum())
+    spread = float((m[use] * (mean[use] - np.average(mean[use], weights=m[use])) ** 2).sum())
+    groups = int(use.sum())
+    if np.isin(y, (0.0, 1.0)).all():  # within groups that have one label only nothing scatters: take the mean rate
+        rate = np.clip(level + slope * values[use], 0.01, 0.99)
+        within = float(np.average(rate * (1 - rate), weights=m[use]))
+        sure = min(groups - 2, int(y[fit].sum()), int((1 - y[fit]).sum()))
+    else:
+        sure = groups - 2
+    if within <= 0 or sure < 20 or spread < 0.8 * (groups - 1) * within:  # means as even as these are no one's rates
+        return 1.0, groups
+    from scipy.stats import chi2
+
+    ratio = about / (groups - 2) / within
+    return (ratio, groups) if ratio < CLOSER and chi2.cdf(ratio * sure, sure) < 1e-5 else (1.0, groups)
+
+
+def later_labels(
+    plan: Plan, rows: pd.DataFrame, features: pd.DataFrame, target: np.ndarray, keys: Sequence[str]
+) -> list[Finding]:
+    """Numbers that later rows' labels explain, and earlier ones do not: aggregates over the future.
+
+    For each key (and for none) the rows stand in the order of their prediction time. The labels of the rows that follow
+    (one by one, and as means over the next rows and spans) are held against those of the rows before and the row's own.
+    """
+    t = prediction_times(plan, rows)
+    ok = np.flatnonzero((t != MISSING) & ~np.isnan(target))
+    names = [n for n in features.columns if features[n].dtype == np.float64 and features[n].isna().mean() < 0.5]
+    if len(ok) < 10 * FEWEST or not names:
+        return []
+    C = features[names].to_numpy()[ok]
+    C = np.where(np.isnan(C), np.nanmean(C, axis=0), C)
+    y, t = target[ok], t[ok]
+    found: dict[str, Finding] = {}
+    for key in (None, *keys):
+        codes = np.zeros(len(ok), np.int64) if key is None else pd.factorize(rows[key].iloc[ok])[0]
+        if key is not None and not 2 <= codes.max() + 1 <= len(ok) / 3:
+            continue
+        order = np.lexsort((t, codes))
+        before, after, use = _around(codes[order], t[order], y[order])
+        if use.sum() < 10 * FEWEST:
+            continue
+        own, c = y[order][use, None], C[order][use]
+        c = c - c.mean(axis=0)
+        size = np.maximum((c**2).sum(axis=0), 1e-300)
+        past, later = _explained(c, np.hstack([own, before[use]])), _explained(c, np.hstack([own, after[use]]))
+        both = _explained(c, np.hstack([own, before[use], after[use]]))
+        for i, name in enumerate(names):
+            p, f, b = past[i] / size[i], later[i] / size[i], both[i] / size[i]
+            if b >= LATER and b - p >= 0.25 and f - p >= 0.25 and name not in found:
+                whose = f"rows with the same {key}" if key else "rows"
+                why = (
+                    f"labels of later {whose} explain {b:.0%} of it, its own and earlier ones {p:.0%}: an aggregate over "
+                    "the future?"
+                )
+                found[name] = Finding("future labels", name, why)
+    return list(found.values())
+
+
+def _around(codes: np.ndarray, t: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What lies before and after each row of its key: ``(n, columns)`` each, and which rows have both."""
+    n = len(y)
+    start = np.searchsorted(codes, codes, side="left")
+    end = np.searchsorted(codes, codes, side="right")
+    at, total = np.arange(n), np.concatenate([[0.0], np.cumsum(y)])
+    use = (at > start) & (at < end - 1)
+
+    def mean(low: np.ndarray, high: np.ndarray) -> np.ndarray:
+        many = high - low
+        return np.where(many > 0, (total[high] - total[low]) / np.maximum(many, 1), y.mean())
+
+    before, after = [], []
+    for k in (1, 2, 3):  # single neighbours
+        before.append(np.where(at - k >= start, y[np.maximum(at - k, 0)], y.mean()))
+        after.append(np.where(at + k < end, y[np.minimum(at + k, n - 1)], y.mean()))
+    for k in (2, 3, 5, 7, 10, 14, 30, n):  # means of the next ones
+        before.append(mean(np.maximum(at - k, start), at))
+        after.append(mean(np.minimum(at + 1, end), np.minimum(at + 1 + min(k, n), end)))
+    for days in (1, 7, 30):
+        span = days * 86_400_000_000
+        low, high = _within(codes, t, span)
+        before.append(mean(np.minimum(low, at), at))
+        after.append(mean(np.minimum(at + 1, end), np.maximum(high, np.minimum(at + 1, end))))
+    return np.column_stack(before), np.column_stack(after), use
+
+
+def _within(codes: np.ndarray, t: np.ndarray, span: int) -> tuple[np.ndarray, np.ndarray]:
+    """First position at most ``span`` µs before each row, and the end of those at most ``span`` after, in its key."""
+    low, high = np.zeros(len(t), np.int64), np.zeros(len(t), np.int64)
+    edges = np.append(np.flatnonzero(np.diff(codes, prepend=codes[0] - 1)), len(codes))
+    for a, b in pairwise(edges):
+        part = t[a:b]
+        low[a:b] = a + np.searchsorted(part, part - span, side="left")
+        high[a:b] = a + np.searchsorted(part, part + span, side="right")
+    return low, high
+
+
+def _explained(c: np.ndarray, X: np.ndarray) -> np.ndarray:
+    """Sum of squares of each column of ``c`` (centred) that the columns of ``X`` explain."""
+    X = X - X.mean(axis=0)
+    X = X / np.maximum(X.std(axis=0), 1e-300)
+    both = X.T @ c
+    return (both * (np.linalg.pinv(X.T @ X, rcond=1e-10, hermitian=True) @ both)).sum(axis=0)
 
 
 def overlaps(plan: Plan, rows: pd.DataFrame, split: np.ndarray, target: np.ndarray) -> list[Finding]:
