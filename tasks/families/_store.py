@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -39,11 +40,26 @@ CONSTANTS = ("JsonNode", "TupleNode", "TypeNode", "FunctionNode", "DTypeNode")
 EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
+def _skops() -> Any:
+    """``skops.io``, loaded without torch.
+
+    To list what it trusts, skops imports every package of scikit-learn. One of them only passes on torch, which takes
+    as long to load as all the others together; what cannot be imported is left out of the list.
+    """
+    bridge = "sklearn.externals.array_api_compat.torch"
+    modules: dict[str, Any] = sys.modules
+    hidden = "torch" not in modules and modules.setdefault(bridge, None) is None
+    try:
+        import skops.io
+    finally:
+        if hidden:
+            modules.pop(bridge, None)
+    return skops.io
+
+
 def dump(estimator: Any, path: Path) -> None:
     """Write ``estimator``; the bytes depend on its state alone."""
-    import skops.io
-
-    with zipfile.ZipFile(io.BytesIO(skops.io.dumps(estimator))) as archive:
+    with zipfile.ZipFile(io.BytesIO(_skops().dumps(estimator))) as archive:
         schema = json.loads(archive.read("schema.json"))
         numbers: dict[Any, int] = {}
         files: dict[str, str] = {}
@@ -101,11 +117,11 @@ def load(path: Path) -> Any:
     RefitError
         If the file holds a type that is not on the list, or is damaged.
     """
-    import skops.io
+    skops = _skops()
     from skops.io.exceptions import UntrustedTypesFoundException
 
     try:
-        return skops.io.load(path, trusted=list(TRUSTED))
+        return skops.load(path, trusted=list(TRUSTED))
     except UntrustedTypesFoundException as error:
         raise RefitError(f"{path}: {error}. Only models that Refit wrote are loaded; train again.") from None
     except (zipfile.BadZipFile, KeyError, ValueError, TypeError) as error:

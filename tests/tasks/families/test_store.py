@@ -1,5 +1,7 @@
 """What may come from disk: our own files, whole, and nothing else."""
 
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -30,6 +32,17 @@ def test_archives_carry_no_clock_and_no_address(tmp_path: Path):
     with zipfile.ZipFile(tmp_path / "t.skops") as archive:
         assert {i.date_time[0] for i in archive.infolist()} == {1980}
         assert {n.split(".")[0] for n in archive.namelist()} <= {"schema", *map(str, range(100))}
+
+
+def test_storing_a_tree_does_not_load_torch(tmp_path: Path):
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom sklearn.tree import DecisionTreeClassifier\n"
+        "from tasks.families._store import dump, load\n"
+        "path = Path(sys.argv[1])\ndump(DecisionTreeClassifier().fit([[0], [1]], [0, 1]), path)\n"
+        "assert load(path).predict([[1]]) == [1]\nassert 'torch' not in sys.modules\n"
+        "from sklearn.externals.array_api_compat import torch\nassert 'torch' in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "t.skops")], check=True)
 
 
 @pytest.mark.parametrize("name", ["gradient_boosting", "xgboost", "logistic"])
