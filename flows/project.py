@@ -6,10 +6,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tasks.errors import RefitError
 from tasks.files import replacing, write_text
+
+if TYPE_CHECKING:
+    from tasks.params import Params
 
 HOUSE = Path(__file__).resolve().parent.parent
 KEPT = {  # folders that stages read and no stage makes; each holds a README, so that git and DVC keep it
@@ -44,8 +47,9 @@ def create(root: Path, data: Path, target: str, force: bool) -> Iterator[str]:
     text = to_yaml(tree)
     parse(tree, str(params))
     write_text(params, text)
-    kind = load(params).problem.kind
-    yield f"wrote params.yaml: {target!r} is predicted as {kind}; look it over, it is the one file you edit"
+    made = load(params)
+    yield f"wrote params.yaml: {target!r} is predicted as {made.problem.kind}; look it over, it is the one file you edit"
+    yield from _decided(made)
     if not (root / "dvc.yaml").exists():
         write_text(root / "dvc.yaml", dag(str(data)))
         yield "wrote dvc.yaml: the stages"
@@ -66,6 +70,18 @@ def create(root: Path, data: Path, target: str, force: bool) -> Iterator[str]:
         _dvc(root, "remote", "add", "-d", "-q", "local", str(root / ".dvc-remote"))
         yield "made the folder a DVC repository with a remote in .dvc-remote (change it with `dvc remote modify`)"
     yield "next: refit run"
+
+
+def _decided(made: Params) -> Iterator[str]:
+    """What was decided for the user, in a line each; the reasons stand in ``params.yaml``."""
+    positive, when, split = made.problem.target.positive, made.problem.prediction_time, made.split
+    if positive is not None:
+        yield f"the positive class is {positive!r} (problem.target.positive)"
+    if split.kind == "time" and when:
+        yield f"the newest rows by {when.column!r} are kept for the test (split)"
+    else:
+        together = f", rows of one {', '.join(split.by)} together" if split.by else ""
+        yield f"rows are divided at random{together} (split)"
 
 
 def dag(source: str) -> str:

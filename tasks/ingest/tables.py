@@ -12,8 +12,9 @@ import pandas as pd
 from tasks.errors import RefitError, nearest, some
 from tasks.files import sha256
 from tasks.ingest import sources
-from tasks.params import Table
+from tasks.params import Column, Table
 from tasks.profile import coerce, read_columns
+from tasks.profile.dates import form_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -79,17 +80,30 @@ def ingest(name: str, table: Table) -> Ingested:
         values[column] = read.values
         given = len(columns) - columns[column].null_count
         if len(read.problems) > WRONG_KIND * given:
-            raise RefitError(_wrong_kind(name, table.source, column, spec, read.problems, given))
+            raise RefitError(
+                _wrong_kind(name, table.source, column, spec, read.problems, given, _remedy(columns, column))
+            )
         problems.append(read.problems.assign(column=column))
     found = pd.concat(problems)[["row", "column", "value", "why"]].astype({"column": "str"})
     found = found.sort_values("row", kind="stable", ignore_index=True)
     return Ingested(pd.DataFrame(values), found, digest)
 
 
-def _wrong_kind(name: str, source: str, column: str, kind: str, problems: pd.DataFrame, given: int) -> str:
+def _remedy(columns: pa.Table, column: str) -> str:
+    """What to declare instead: the form, where the values are times in another one than declared."""
+    form = form_of(column, columns[column])
+    if form is None:
+        return "Declare another kind, or ignore."
+    declared = "datetime" if form.form == "iso" else f"{{kind: datetime, format: {form.form!r}}}"
+    return f"They look like times: declare {column}: {declared}, or another kind, or ignore."
+
+
+def _wrong_kind(
+    name: str, source: str, column: str, spec: Column, problems: pd.DataFrame, given: int, remedy: str
+) -> str:
     first = problems.head(3)
     rows = ", ".join(str(r + 1) for r in first["row"])
     return (
-        f"data.tables.{name}.columns.{column}: {len(problems)} of {given} values of {source} cannot be read as {kind}: "
-        f"{some(first['value'])} (rows {rows}) {first['why'].iloc[0]}. Declare another kind, or ignore."
+        f"data.tables.{name}.columns.{column}: {len(problems)} of {given} values of {source} cannot be read as "
+        f"{spec.kind}: {some(first['value'])} (rows {rows}) {first['why'].iloc[0]}. {remedy}"
     )

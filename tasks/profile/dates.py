@@ -11,8 +11,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass
-from datetime import datetime
-from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -36,15 +34,7 @@ NO_TIME = re.compile(r"(up|man|candi|life|over|run|down|part|some|meal|play|half
 _ID_WORDS = "id ids key uuid code zip zipcode postcode postal phone ean gtin isbn sku number no nr"
 ID_WORDS = frozenset(_ID_WORDS.split())
 MONEY = frozenset({"price", "amount", "revenue", "cost", "salary", "income", "budget", "sales", "value"})
-NUMERIC = ("%d{0}%m{0}%Y", "%m{0}%d{0}%Y")
-SHORT = ("%d{0}%m{0}%y", "%m{0}%d{0}%y")  # two digits of a year
-NAMED = ("%d{0}%b{0}%Y", "%d{0}%B{0}%Y", "%b{0}%d{0}%Y", "%d{0}%b{0}%y")
-MORE = (
-    "%Y/%m/%d", "%Y.%m.%d", "%Y %m %d", "%b %d, %Y", "%B %d, %Y", "%d. %B %Y", "%d %B, %Y", "%d%b%Y", "%b %Y", "%B %Y",
-    "%b-%Y", "%m/%Y", "%m-%Y", "%Y-%b-%d", "%Y %b %d",
-)  # fmt: skip
-CLOCKS = ("%H:%M", "%H:%M:%S", "%H:%M:%S.%f", "%I:%M %p", "%I:%M:%S %p", "%I:%M%p")
-ZONES = ("", "%z", " %z")
+CLOCK = r"(?:(, |[ T])(\d{1,2}):(\d{2})(:\d{2})?(\.\d+)?( ?[AaPp][Mm])?( ?(?:Z|[+-]\d\d:?\d\d))?)?"
 
 
 @dataclass(frozen=True)
@@ -163,7 +153,7 @@ def _of_texts(name: str, texts: pd.Series, different: pd.Series, weights: np.nda
     if "9" not in common or len(common) > 30:
         return None
     example = next(text for text in different if re.sub(r"[A-Za-z]+", "a", re.sub(r"\d+", "9", text)) == common)
-    found = [form for form in _patterns(name, example) if _fits(example, form)]
+    found = _patterns(name, example)
     shares = {form: _share(_parsed(different, form), weights) for form in found}
     best = max(shares.values(), default=0.0)
     if best < READABLE:
@@ -175,21 +165,47 @@ def _of_texts(name: str, texts: pd.Series, different: pd.Series, weights: np.nda
 
 
 def _patterns(name: str, example: str) -> list[str]:
-    dates = [form.format(sep) for form, sep in product(NUMERIC, "/.- ")]
-    dates += [form.format(sep) for form, sep in product(NAMED, "-/. ")] + list(MORE)
-    padded = re.match(r"\d\d([/.])\d\d\1\d\d(\D|$)", example) is not None
-    if says_time(name) or padded:
-        dates += [form.format(sep) for form, sep in product(SHORT, "/.-")]
-    clocks = [f"{gap}{clock}{zone}" for gap, clock, zone in product((" ", "T", ", "), CLOCKS, ZONES)]
-    return [date + clock for date, clock in product(dates, ["", *clocks])]
+    """The patterns that a text may be written in; several where day and month could change places.
+
+    >>> _patterns("sold", "7/31/2020 10:00"), _patterns("sold", "31 May 2020")
+    (['%d/%m/%Y %H:%M', '%m/%d/%Y %H:%M'], ['%d %b %Y', '%d %B %Y'])
+    """
+    found = re.fullmatch(rf"(.*?){CLOCK}", example)
+    assert found is not None
+    days, gap, hour, _, second, fraction, half, zone = found.groups()
+    clock = ""
+    if hour:
+        clock = f"{gap}%I:%M" if half else f"{gap}%H:%M"
+        clock += "".join((":%S" if second else "", ".%f" if fraction else ""))
+        clock += (" %p" if half[0] == " " else "%p") if half else ""
+        clock += (" %z" if zone[0] == " " else "%z") if zone else ""
+    return [date + clock for date in _dates(name, days)]
 
 
-def _fits(text: str, form: str) -> bool:
-    try:
-        datetime.strptime(text, form)
-    except ValueError:
-        return False
-    return True
+def _dates(name: str, days: str) -> list[str]:
+    if m := re.fullmatch(r"(\d{1,2})([/.\- ])(\d{1,2})\2(\d{4}|\d\d)", days):
+        gap, year = m[2], "%Y" if len(m[4]) == 4 else "%y"
+        padded = len(m[1]) == len(m[3]) == 2 and gap in "/."
+        if year == "%y" and not (says_time(name) or padded):
+            return []  # rather a version or a part's number
+        return [f"%d{gap}%m{gap}{year}", f"%m{gap}%d{gap}{year}"]
+    if m := re.fullmatch(r"\d{4}([/. ])\d{1,2}\1\d{1,2}", days):
+        return [f"%Y{m[1]}%m{m[1]}%d"]
+    if m := re.fullmatch(r"\d{1,2}([/-])\d{4}", days):
+        return [f"%m{m[1]}%Y"]
+    if m := re.fullmatch(r"(\d{1,2})(\. |[-/. ]?)([A-Za-z]{3,9})(,? |[-/.]?)(\d{4}|\d\d)", days):
+        return [f"%d{m[2]}{month}{m[4]}{'%Y' if len(m[5]) == 4 else '%y'}" for month in _months(m[3])]
+    if m := re.fullmatch(r"([A-Za-z]{3,9})([-/. ])\d{1,2}(, |[-/. ])\d{4}", days):
+        return [f"{month}{m[2]}%d{m[3]}%Y" for month in _months(m[1])]
+    if m := re.fullmatch(r"\d{4}([-/ ])([A-Za-z]{3,9})\1\d{1,2}", days):
+        return [f"%Y{m[1]}{month}{m[1]}%d" for month in _months(m[2])]
+    if m := re.fullmatch(r"([A-Za-z]{3,9})([-/ ])\d{4}", days):
+        return [f"{month}{m[2]}%Y" for month in _months(m[1])]
+    return []
+
+
+def _months(word: str) -> list[str]:
+    return ["%b", "%B"] if len(word) == 3 else ["%B"]
 
 
 def _parsed(different: pd.Series, form: str) -> pd.Series:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +13,14 @@ import numpy as np
 import pandas as pd
 
 from tasks.errors import RefitError, nearest, some
-from tasks.params import METRICS, family_names
+from tasks.params import METRICS, family_names, parse
 from tasks.profile.dates import form_of
+from tasks.profile.division import SALTS, best_salt, groups, is_key, twins
 from tasks.profile.kinds import coerce
 from tasks.profile.learnable import check_target
+from tasks.profile.moment import Moment, choose
 from tasks.profile.reading import read_columns
+from tasks.values.classes import choose as choose_class
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -51,20 +54,158 @@ def infer(path: str | Path, target: str) -> CommentedMap:
             f"Its columns are {some(table.column_names, 20)}."
         )
     kind, target_kind, classes = infer_problem(table[target], f"{path}: the target {target!r}")
+    specs: dict[str, Any] = {target: target_kind}
+    remarks: dict[str, list[str]] = {target: ["the target"]}
+    for name in table.column_names:
+        if name != target:
+            specs[name], why = infer_kind(name, table[name])
+            remarks[name] = [why] if why else []
+    read = {name: _read(table[name], spec) for name, spec in specs.items() if spec != "ignore"}
+    moment = choose({name: read[name] for name, spec in specs.items() if name != target and _kind(spec) == "datetime"})
+    for name, why in moment.later.items():
+        specs[name] = "ignore"
+        remarks[name].append(f"{why}, so perhaps not known yet by then; declare it datetime if it was")
+    key = _key(table, specs, remarks, target)
     columns = CommentedMap()
     for name in table.column_names:
-        if name == target:
-            columns[name] = target_kind
-            columns.yaml_add_eol_comment("the target", name)
-            continue
-        columns[name], why = infer_kind(name, table[name])
-        if why:
-            columns.yaml_add_eol_comment(why, name)
-    if all(spec == "ignore" for name, spec in columns.items() if name != target):
+        columns[name] = _flow(specs[name])
+        if remarks[name]:
+            columns.yaml_add_eol_comment("; ".join(remarks[name]), name)
+    if all(spec == "ignore" for name, spec in columns.items() if name not in (target, key)):
         raise RefitError(
             f"{path}: no column is left to predict {target!r} from: all others are constant, empty or ids."
         )
-    return _tree(Path(path), target, kind, classes, columns, table.num_rows)
+    tree = _tree(Path(path), target, kind, _positive(read[target], classes), columns, table.num_rows)
+    if key:
+        tree["data"]["tables"][tree["problem"]["table"]].insert(1, "key", _flow_list([key]))
+    if moment.column:
+        _split_by_time(tree, moment)
+    else:
+        _split_at_random(tree, table, specs, read, moment.why)
+    return tree
+
+
+def _kind(spec: Any) -> str:
+    return spec if isinstance(spec, str) else str(spec["kind"])
+
+
+def _flow(spec: Any) -> Any:
+    from ruamel.yaml.comments import CommentedMap
+
+    if isinstance(spec, str):
+        return spec
+    made = CommentedMap(spec)
+    made.fa.set_flow_style()
+    return made
+
+
+def _read(column: pa.ChunkedArray, spec: Any) -> pd.Series:
+    """A column as later stages have it."""
+    return coerce(column, _kind(spec), spec["format"] if isinstance(spec, dict) else "iso").values
+
+
+def _key(table: pa.Table, specs: dict[str, Any], remarks: dict[str, list[str]], target: str) -> str:
+    """The column that names each row; declared, and so no longer ignored. Empty: there is none."""
+    for name in table.column_names:
+        if name == target or specs[name] not in ("ignore", "numeric", "categorical"):
+            continue
+        values = coerce(table[name], "categorical").values
+        if is_key(name, values):
+            numbers = coerce(table[name], "numeric")
+            whole = numbers.problems.empty and not values.str.match(r"0\d").any()
+            specs[name] = "numeric" if whole else "categorical"
+            remarks[name] = ["the row's key, so no feature"]
+            return name
+    return ""
+
+
+def _positive(labels: pd.Series, classes: list[str]) -> tuple[str, str, str] | None:
+    """The positive class, the other one, and why; None unless there are two."""
+    if len(classes) != 2:
+        return None
+    positive, why = choose_class({name: int(n) for name, n in labels.value_counts().items()})
+    return positive, next(name for name in classes if name != positive), why
+
+
+def _split_by_time(tree: CommentedMap, moment: Moment) -> None:
+    """Newest rows test: the prediction time, the event's time and the split, each with its reason."""
+    from ruamel.yaml.comments import CommentedMap
+
+    problem = tree["problem"]
+    problem.insert(list(problem).index("metric"), "prediction_time", moment.column)
+    problem.yaml_add_eol_comment(
+        "a feature may use only what was known by then; `column - 2h` is earlier", "prediction_time"
+    )
+    table = tree["data"]["tables"][problem["table"]]
+    table.insert(1 + ("key" in table), "event_time", moment.column)
+    table.yaml_add_eol_comment("and known_at, with outcome, where the target is known only later", "event_time")
+    split = CommentedMap(kind="time", test=0.2, valid=0.2)
+    split.yaml_add_eol_comment(
+        f"{moment.why}: the newest rows test, as the model will meet newer rows too; a random split flatters", "kind"
+    )
+    split.yaml_add_eol_comment("the newest fifth of the rows; or a duration such as 30d", "test")
+    tree["split"] = split
+
+
+def _split_at_random(
+    tree: CommentedMap, table: pa.Table, specs: dict[str, Any], read: dict[str, pd.Series], why: str
+) -> None:
+    """Rows without an order in time: what must stay together, and the salt whose parts are most alike."""
+    from ruamel.yaml.comments import CommentedMap
+    from ruamel.yaml.scalarstring import DoubleQuotedScalarString
+
+    from tasks.identity import Rule, identify, numbers
+
+    problem = tree["problem"]
+    target = problem["target"] if isinstance(problem["target"], str) else problem["target"]["column"]
+    declared = tree["data"]["tables"][problem["table"]]
+    keys = list(declared.get("key", ()))
+    shares = {"test": 0.2, "valid": 0.2}
+    split = CommentedMap(kind="random", **shares)
+    tree["split"] = split
+    frame = pd.DataFrame(
+        {name: read.get(name, coerce(table[name], "categorical").values) for name in table.column_names}
+    )
+    found = groups(frame.drop(columns=keys), target)
+    own = identify(
+        pd.DataFrame({name: _read(table[name], specs[name]) for name in specs if specs[name] != "ignore"}),
+        Rule.of(parse(tree)),
+    ).row
+
+    def together(by: tuple[str, ...]) -> np.ndarray:
+        return np.where(frame[list(by)].isna().any(axis=1).to_numpy(), own, numbers(frame, by)) if by else own
+
+    by = found.by if found.clear else ()
+    salt, part = best_salt(together(by), frame[target], shares)
+    if not found.by:
+        used = [name for name, spec in specs.items() if spec != "ignore" and name not in keys]
+        found = twins(frame[used], target, part)
+        if found.clear:
+            by = found.by
+            salt, part = best_salt(together(by), frame[target], shares)
+    split["salt"] = DoubleQuotedScalarString(salt)
+    split.yaml_add_eol_comment(
+        f"{why}, so a row's part follows from its {'key' if keys else 'inputs'}; with times use kind: time", "kind"
+    )
+    split.yaml_add_eol_comment(f"of {SALTS} the one whose parts are most alike in size and target; keep it", "salt")
+    if by:
+        split["by"] = _flow_list(by)
+        split.yaml_add_eol_comment(f"{found.why}, so they stay together", "by")
+        for name in by:
+            if specs[name] == "ignore":
+                declared["columns"][name] = "categorical"
+                declared["columns"].yaml_add_eol_comment("for split.by", name)
+    elif found.why:
+        named = f"; `by: [{', '.join(found.by)}]` would keep them together" if found.by else ""
+        split.yaml_set_comment_before_after_key("salt", before=f"{found.why}{named}", indent=2)
+
+
+def _flow_list(values: Iterable[str]) -> Any:
+    from ruamel.yaml.comments import CommentedSeq
+
+    made = CommentedSeq(values)
+    made.fa.set_flow_style()
+    return made
 
 
 def infer_problem(column: pa.ChunkedArray, where: str) -> tuple[str, str, list[str]]:
@@ -159,7 +300,9 @@ def _slug(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9_]+", "-", text).strip("-_") or "data"
 
 
-def _tree(path: Path, target: str, kind: str, classes: list[str], columns: CommentedMap, rows: int) -> CommentedMap:
+def _tree(
+    path: Path, target: str, kind: str, positive: tuple[str, str, str] | None, columns: CommentedMap, rows: int
+) -> CommentedMap:
     from ruamel.yaml.comments import CommentedMap
     from ruamel.yaml.scalarstring import SingleQuotedScalarString
 
@@ -167,15 +310,18 @@ def _tree(path: Path, target: str, kind: str, classes: list[str], columns: Comme
     inside = path.resolve().is_relative_to(Path.cwd())
     source = Path(os.path.relpath(path)).as_posix() if inside else path.resolve().as_posix()
     aim: Any = target
-    if kind == "binary":
-        aim = CommentedMap(column=target, positive=SingleQuotedScalarString(classes[1]))
-        aim.yaml_add_eol_comment(f"the class whose probability is predicted; the other is {classes[0]!r}", "positive")
+    if positive:
+        chosen, other, why = positive
+        aim = CommentedMap(column=target, positive=SingleQuotedScalarString(chosen))
+        aim.yaml_add_eol_comment(
+            f"the class whose probability is predicted, chosen {why}; write {other!r} for the other", "positive"
+        )
     problem = CommentedMap(name=f"{name}-{_slug(target)}", kind=kind, table=name, target=aim, metric=METRICS[kind][0])
     problem.yaml_add_eol_comment("binary | multiclass | regression", "kind")
     problem.yaml_add_eol_comment(f"what tuning and the choice of a family go by: {', '.join(METRICS[kind])}", "metric")
     table = CommentedMap(source=source, columns=columns)
     table.yaml_add_eol_comment(
-        "name: numeric, categorical, boolean, datetime, text or ignore; or {kind, nullable, min, max, allowed}",
+        "name: numeric, categorical, boolean, datetime, text or ignore; or {kind, nullable, min, max, allowed, format}",
         "columns",
     )
     data = CommentedMap(max_quarantined=0.05, tables=CommentedMap({name: table}))
@@ -197,7 +343,6 @@ def _tree(path: Path, target: str, kind: str, classes: list[str], columns: Comme
     )
     tree["features"].yaml_add_eol_comment("all columns but the target and the ignored ones", "columns")
     tree["models"].yaml_add_eol_comment("tries many families within its seconds, and mixes the best", "auto")
-    tree["split"].yaml_add_eol_comment("rows without an order in time; with times use kind: time", "kind")
     for family in tree["models"].values():
         family.fa.set_flow_style()
     if kind == "binary":

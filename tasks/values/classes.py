@@ -26,18 +26,18 @@ NEGATIONS = ("not ", "no ", "non ", "non-", "never ", "without ", "un", "in", "d
 
 
 def choose(counts: Mapping[str, int]) -> tuple[str, str]:
-    """The positive one of two classes, given how many rows each has, and why (``by its name`` or ``the rarer one``).
+    """The positive one of two classes, given how many rows each has, and why (``by its name`` or ``as the rarer one``).
 
     >>> choose({"active": 20, "churned": 80}), choose({"a": 80, "b": 20}), choose({"no": 5, "yes": 95})
-    (('churned', 'by its name'), ('b', 'the rarer one'), ('yes', 'by its name'))
+    (('churned', 'by its name'), ('b', 'as the rarer one'), ('yes', 'by its name'))
     """
     named = by_name(list(counts))
     if named is not None:
         return named, "by its name"
     first, second = sorted(counts)
     if counts[first] == counts[second]:
-        return second, "the later in the alphabet, since both are equally frequent"
-    return (first if counts[first] < counts[second] else second), "the rarer one"
+        return second, "as the later in the alphabet, since both are equally frequent"
+    return (first if counts[first] < counts[second] else second), "as the rarer one"
 
 
 def by_name(classes: Sequence[str]) -> str | None:

@@ -158,7 +158,10 @@ def test_ignored_columns_carry_their_reason(tmp_path: Path) -> None:
     text = to_yaml(infer(written(tmp_path, frame), "y"))
     for line in ("id: ignore *# counts the rows", "empty: ignore *# no value at all", "same: ignore *# always 'x'"):
         assert re.search(line, text)
-    assert "positive: 'b'  # the class whose probability is predicted; the other is 'a'" in text
+    assert (
+        "positive: 'b'  # the class whose probability is predicted, chosen as the later in the alphabet, since both are"
+        in text
+    )
 
 
 def test_awkward_names_survive(tmp_path: Path) -> None:

@@ -30,12 +30,12 @@ def test_a_name_that_says_so_decides_whatever_the_order(negative: str, positive:
 )  # fmt: skip
 def test_where_names_say_nothing_the_rarer_class_is_positive(a: str, b: str) -> None:
     assert by_name([a, b]) is None
-    assert choose({a: 5, b: 95}) == (a, "the rarer one")
-    assert choose({a: 95, b: 5}) == (b, "the rarer one")
+    assert choose({a: 5, b: 95}) == (a, "as the rarer one")
+    assert choose({a: 95, b: 5}) == (b, "as the rarer one")
 
 
 def test_equally_frequent_classes_keep_their_order() -> None:
-    assert choose({"b": 50, "a": 50}) == ("b", "the later in the alphabet, since both are equally frequent")
+    assert choose({"b": 50, "a": 50}) == ("b", "as the later in the alphabet, since both are equally frequent")
 
 
 @pytest.mark.parametrize(
