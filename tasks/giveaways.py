@@ -278,7 +278,7 @@ class _Look:
         score, k = self._score, int(power.by_class.argmax())
         mine = float(power.by_class[k])
         said = f"alone it tells the target ({score} {mine:.3f}{_how(power.how)})"
-        if self._same_rows(power.view):
+        if self._same_rows(power.view) and (len(np.unique(self.y[self.use])) == 2 or not self._described):
             return Giveaway(name, "copy", round(mine, 4), True, f"{said}: its values and the classes are the same rows")
         theirs = float(self.rest(self.weaker(name))[k])
         if 1 - theirs > max(3 * (1 - mine), 1 - KNOWS):
@@ -312,6 +312,22 @@ class _Look:
     def _cut(self, name: str) -> bool:
         return self.kind == "binary" and cut_from_one(self.powers[name].view[self.use], self.y[self.use] == self.kinds[0])  # fmt: skip
 
+    @cached_property
+    def _described(self) -> bool:
+        """Whether several columns are functions of many classes: then they describe the classes, as traits do species."""
+        if self.kind != "multiclass":
+            return False
+        y = self.y[self.use].astype(int)
+        given = 0
+        for power in self.powers.values():
+            z = power.view[self.use]
+            codes = np.unique(np.where(np.isnan(z), -np.inf, z), return_inverse=True)[1]
+            table = np.zeros((y.max() + 1, codes.max() + 1), int)
+            np.add.at(table, (y, codes), 1)
+            several = (table.sum(axis=0) > 0).sum() >= 2 and power.whole < CERTAIN  # a whole copy is no trait
+            given += bool(several and (table.max(axis=1) == table.sum(axis=1)).all())
+        return given > 2
+
     def _same_rows(self, view: np.ndarray) -> bool:
         """Whether one class is exactly the rows with some value, or with none, without an exception among many rows."""
         z, y = view[self.use], self.y[self.use]
@@ -340,7 +356,7 @@ class _Look:
             return None
         if odd > 0.005 * len(z):
             return None
-        exact = odd == 0 and len(z) >= EXACT
+        exact = odd == 0 and len(z) >= EXACT and not self._described
         other = self._tells(name, codes == np.bincount(codes).argmax())
         if other >= 0.98 and not exact:
             return None
@@ -478,7 +494,7 @@ def cut_from_one(z: np.ndarray, positive: np.ndarray) -> bool:
     """Whether a number's two classes are the two sides of one heap, as where a measure decides the class by a limit.
 
     A copy with noise is one shape twice, moved apart: equal skewness. The sides of a heap lean away from each other (by
-    more than chance, with standard error √(6/n) each); those of a plateau lean towards each other without a valley.
+    more than chance); those of a plateau lean towards each other without a valley.
     """
     there = ~np.isnan(z)
     z, positive = z[there], positive[there]
@@ -487,11 +503,11 @@ def cut_from_one(z: np.ndarray, positive: np.ndarray) -> bool:
         return False
     if np.median(one) < np.median(two):
         one, two = -one, -two
-    apart = _skewness(one) - _skewness(two)
-    doubt = float(np.sqrt(6 / len(one) + 6 / len(two)))
-    if apart > max(0.3, 3.5 * doubt):
+    (lean, doubt), (other, other_doubt) = _skewness(one), _skewness(two)
+    apart, limit = lean - other, max(0.25, 2.5 * float(np.hypot(doubt, other_doubt)))
+    if apart > limit:
         return True
-    if apart < -max(0.3, 3.5 * doubt):
+    if apart < -limit:
         middle = (np.median(one) + np.median(two)) / 2
         width = (np.median(one) - np.median(two)) / 8
 
@@ -502,10 +518,13 @@ def cut_from_one(z: np.ndarray, positive: np.ndarray) -> bool:
     return False
 
 
-def _skewness(z: np.ndarray) -> float:
+def _skewness(z: np.ndarray) -> tuple[float, float]:
+    """Skewness with the outer 2% on either side drawn in, and its standard error by the influence of each value."""
     z = np.clip(z, *np.quantile(z, [0.02, 0.98]))
-    z = z - z.mean()
-    return float((z**3).mean() / max(z.std(), 1e-300) ** 3)
+    z = (z - z.mean()) / max(float(z.std()), 1e-300)
+    lean = float((z**3).mean())
+    influence = z**3 - lean - 3 * z - 1.5 * lean * (z**2 - 1)
+    return lean, float(influence.std() / np.sqrt(len(z)))
 
 
 def _ranks(z: np.ndarray) -> np.ndarray:

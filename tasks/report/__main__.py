@@ -15,6 +15,7 @@ FILES = {
     "validated": "validated/summary.json",
     "features": "features/summary.json",
     "plan": "features/plan.json",
+    "leaks": "leaks/leaks.json",
     "choice": "evaluation/choice.json",
     "metrics": "evaluation/metrics.json",
     "curves": "evaluation/curves.json",

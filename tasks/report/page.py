@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from tasks.report import about_data, about_models, about_quality, about_rows, about_run, about_why
+from tasks.report import about_data, about_leaks, about_models, about_quality, about_rows, about_run, about_why
 from tasks.report.blocks import Section
 from tasks.report.numbers import day, plain
 from tasks.report.verdict import head
@@ -22,7 +22,7 @@ def build(found: dict[str, Any]) -> str:
     ----------
     found
         What the stages left, by name; each may be missing: ``problem`` (name, kind, target, metric), ``alpha``,
-        ``validated``, ``features``, ``periods`` (:func:`tasks.report.about_data.periods`), ``plan``,
+        ``validated``, ``features``, ``leaks``, ``periods`` (:func:`tasks.report.about_data.periods`), ``plan``,
         ``tuning`` and ``models`` (by family), ``choice``, ``metrics``, ``curves``, ``confusion``, ``slices``,
         ``rows``, ``explain``, ``learning``, ``verdict``, ``drift``, ``receipt``, ``bundle``, ``identity``, ``dag``.
     """
@@ -37,6 +37,7 @@ def build(found: dict[str, Any]) -> str:
     sections: list[Section | None] = [
         about_data.data(found.get("validated"), features, found.get("periods")),
         about_data.features_section(features, found.get("plan"), found.get("explain"), models),
+        about_leaks.leaks(found.get("leaks"), found.get("verdict")),
         about_models.candidates(choice, metrics, tuning, models),
         about_quality.curves(kind, problem["target"], metrics, found.get("curves")),
         about_rows.decisions(kind, choice, found.get("confusion"), found.get("curves")),

@@ -113,6 +113,17 @@ def test_the_first_model_then_a_better_one_then_back(project: Path) -> None:
     assert effects.promote(project, MODEL, "2", "checked it", None).champion == "2"
 
 
+def test_a_suspected_leak_is_repeated_to_the_person_who_promotes_by_hand(project: Path) -> None:
+    leak = {"column": "refund", "said": "repeats the target"}
+    effects.decide(project, put(project, 1, "inconclusive", suspicions=[leak], accepted=[]))
+    assert History(project).decisions(MODEL)[-1].evidence["suspicions"] == [leak]
+    made = effects.promote(project, MODEL, "1", "known in time", None)
+    assert effects.suspected(project, made) == ["suspected as a leak: refund repeats the target"]
+    effects.decide(project, put(project, 2, "inconclusive", suspicions=[], accepted=[leak]))
+    assert effects.suspected(project, effects.promote(project, MODEL, "2", "fine", None)) == []
+    assert History(project).decisions(MODEL)[-2].evidence["accepted"] == [leak]
+
+
 def test_a_family_dropped_from_the_parameters_is_not_part_of_the_result(tmp_path: Path) -> None:
     params = parse(
         {

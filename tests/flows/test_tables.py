@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.projects import edit, succeeds
@@ -18,11 +19,29 @@ pytestmark = [pytest.mark.flows, pytest.mark.timeout(600)]
 def test_a_plain_table_gets_a_champion(tmp_path: Path, name: str, kind: str, linear: str):
     from sklearn import datasets
 
-    getattr(datasets, f"load_{name}")(as_frame=True).frame.to_parquet(tmp_path / "table.parquet")
+    frame = getattr(datasets, f"load_{name}")(as_frame=True).frame
+    if kind == "regression":  # two leaks: `init` keeps the exact one out, and the run asks about the other
+        noise = np.random.default_rng(0).normal(0, 0.3 * frame["target"].std(), len(frame))
+        frame = frame.assign(again=-3 * frame["target"], later=frame["target"] + noise)
+    frame.to_parquet(tmp_path / "table.parquet")
     said = succeeds(tmp_path, "refit", "init", "--data", "table.parquet", "--target", "target")
     assert f"predicted as {kind}" in said
     edit(tmp_path / "params.yaml", models={linear: {"trials": 1}, "xgboost": {"trials": 1}})
-    succeeds(tmp_path, "refit", "run")
+    ran = succeeds(tmp_path, "refit", "run")
+    if kind == "regression":
+        assert "again: ignored, since it gives the target away" in said
+        assert "later: a leak?" in said
+        held = json.loads((tmp_path / "data/verdict/verdict.json").read_text())
+        assert held["verdict"] == "inconclusive"
+        assert [s["column"] for s in held["suspicions"]] == ["later"]
+        for words in ("Not promoted", "later repeats the target with some noise", "promotion.accept: [later]"):
+            assert words in " ".join(ran.split())
+        assert succeeds(tmp_path, "refit", "history", "--at", "2100-01-01").strip() == "no champion"
+        edit(tmp_path / "params.yaml", promotion__accept=["later"])
+        succeeds(tmp_path, "refit", "run")
+        assert succeeds(tmp_path, "refit", "history", "--at", "2100-01-01").startswith("version 1 (")
+        accepted = json.loads((tmp_path / "data/verdict/verdict.json").read_text())["accepted"]
+        assert [s["column"] for s in accepted] == ["later"]
     verdict = json.loads((tmp_path / "data/verdict/verdict.json").read_text())
     assert verdict["verdict"] == "promote"
     summary = json.loads((tmp_path / "data/features/summary.json").read_text())

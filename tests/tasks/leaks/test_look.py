@@ -68,6 +68,7 @@ def test_the_stage_writes_the_same_bytes_and_nothing_that_depends_on_the_clock(t
     for name, frame in tables.items():
         write_table(tmp_path / "data" / "validated" / f"{name}.parquet", frame)
     write_table(tmp_path / "data" / "features" / "features.parquet", made_of(plan, tables))
+    write_json(tmp_path / "data" / "features" / "plan.json", plan.to_dict())
     write_json(tmp_path / "data" / "features" / "summary.json", {"kind": "binary"})
     main()
     file = tmp_path / "data" / "leaks" / "leaks.json"

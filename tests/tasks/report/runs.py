@@ -42,6 +42,7 @@ def evaluated(root: Path, kind: str) -> Path:
     tree["monitoring"] = {"window": "10d"}
     YAML().dump(tree, file)
     shutil.copy(ROOT / "dvc.yaml", root)
+    stage(root, "leaks")
     for family in families:
         stage(root, "tune", family)
         stage(root, "train", family)

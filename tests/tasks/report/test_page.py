@@ -61,6 +61,7 @@ def test_finished_run(finished):
     for name in (
         "data",
         "features",
+        "leaks",
         "candidates",
         "quality",
         "decisions",
