@@ -23,7 +23,7 @@ from tasks.evaluate.slices import Rows, declared, weak
 from tasks.families import load_model
 from tasks.families._model import resolved
 from tasks.files import read_json, read_table, replacing_dir, write_json, write_table
-from tasks.metrics import measure, measurer, metric_names, report
+from tasks.metrics import measurer, metric_names, report
 from tasks.metrics.intervals import bootstrap_intervals, days
 from tasks.params import Params, load
 

@@ -129,19 +129,31 @@ def learning_curve(family: str, settings: dict[str, Any], train: tuple[pd.DataFr
         value = measure(metric, valid[1], full, kind, threshold)
         points.append({"rows": len(X), "train": None, "valid": value, "values": [value]})
         found.append([full])
-    covariance = errors(metric, kind, valid[1], [s for each in found for s in each], threshold, seed,
-                        times[1] if times else None) if found else np.zeros((0, 0))  # fmt: skip
+    if not points:
+        return []
+    every = [s for each in found for s in each]
+    covariance = errors(metric, kind, valid[1], every, threshold, seed, times[1] if times else None)
+    return _with_gains(points, covariance)
+
+
+def _with_gains(points: list[dict[str, Any]], covariance: np.ndarray) -> list[dict[str, Any]]:
+    """The points with what each gained on the one before; ``values`` are those of its draws, in ``covariance``'s order.
+
+    A gain is uncertain by the validation rows, which all points share, and by the training rows drawn.
+    """
+    out: list[dict[str, Any]] = []
     start = 0
     for number, point in enumerate(points):
-        own, point["gain"], point["gain_error"] = point.pop("values"), None, None
+        gain = error = None
         if number:
-            count = len(found[number - 1])
-            w = np.zeros(len(covariance))
-            w[start : start + count] = -1 / count
-            w[start + count : start + count + len(own)] = 1 / len(own)
-            drawn = sum(np.var(v, ddof=1) / len(v) for v in (before, own) if len(v) > 1)  # of the training rows
-            point["gain"] = point["valid"] - points[number - 1]["valid"]
-            point["gain_error"] = float(np.sqrt(max(0.0, w @ covariance @ w) + drawn))
-            start += count
-        before = own
-    return [p if p["gain_error"] is None or np.isfinite(p["gain_error"]) else p | {"gain_error": None} for p in points]
+            old, new = points[number - 1]["values"], point["values"]
+            weight = np.zeros(len(covariance))
+            weight[start : start + len(old)] = -1 / len(old)
+            weight[start + len(old) : start + len(old) + len(new)] = 1 / len(new)
+            variance = sum(float(np.var(v, ddof=1)) / len(v) for v in (old, new) if len(v) > 1)
+            gain = point["valid"] - points[number - 1]["valid"]
+            if np.isfinite(covariance).all():
+                error = float(np.sqrt(max(0.0, float(weight @ covariance @ weight)) + variance))
+            start += len(old)
+        out.append({k: v for k, v in point.items() if k != "values"} | {"gain": gain, "gain_error": error})
+    return out

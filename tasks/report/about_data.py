@@ -101,9 +101,12 @@ def _over_time(features: dict[str, Any], periods: dict[str, Any]) -> list[Chart]
     groups = [(plain(k), periods["rows"][k], SPLITS[k][0]) for k in SPLITS if any(periods["rows"].get(k, ()))]
     named = [day(e) for e in edges]
     svg = histogram("Rows by time", axis, Axis("rows", low=0), at, groups, named)
-    charts = [
-        Chart("Rows by time", svg, "Each split lies after the one before it, so nothing is learnt from the future.")
-    ]
+    by_time = isinstance((features.get("boundaries") or {}).get("test"), str)
+    said = (
+        "Each split lies after the one before it, so nothing is learnt from the future." if by_time
+        else "The rows were split at random: training rows are as new as test rows, so the test does not show what time does."
+    )  # fmt: skip
+    charts = [Chart("Rows by time", svg, said)]
     target, kind = features.get("target", "target"), features.get("kind")
     known = [
         (i + 0.5, v, n)

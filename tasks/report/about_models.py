@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from tasks.report.blocks import Cell, Chart, Charts, Section, Table, text
+from tasks.report.blocks import Cell, Chart, Charts, Prose, Section, Table, text
 from tasks.report.charts import Axis, Series, xy
 from tasks.report.numbers import DASH, LOWER, meaning, number, plain, title
 
@@ -64,6 +64,8 @@ def candidates(
     blocks: list[Any] = [
         Table(columns, rows, "Sorted by the validation value.", [i for i, n in enumerate(families) if n in chosen])
     ]
+    if told := _auto(tuning.get("auto") or {}, (models.get("auto") or {}).get("params") or {}):
+        blocks.append(Prose(told))
     blocks.append(_parameters(families, tuning, models))
     blocks += [t for t in (_forms(families, models, metric),) if t]
     charts = [
@@ -158,6 +160,49 @@ def _forms(families: list[str], models: dict[str, dict[str, Any]], metric: str) 
     return Table(columns, rows, said, [i for i, (_, form) in enumerate(forms) if form["used"]])
 
 
+def _auto(tuning: dict[str, Any], params: dict[str, Any]) -> str:
+    """What ``auto`` tried, what it judged that on, and what came of it."""
+    trials, judged = tuning.get("trials") or [], (tuning.get("best") or {}).get("judged")
+    if not trials or not judged:
+        return ""
+    count = {state: sum(t["state"] == state for t in trials) for state in ("complete", "pruned", "fail")}
+    names = {t["family"] for t in trials}
+    said = [f"Auto tried {_count(len(trials), 'setting')} of {_count(len(names), 'family')}."]
+    folds, rows = judged["folds"], number(judged["rows"])
+    if folds > 1:
+        said.append(f"It judged {number(count['complete'])} of them on all of {folds} folds of the {rows} training and "
+                    "validation rows together, each row by models that had not seen it.")  # fmt: skip
+        if count["pruned"]:
+            said.append(f"{_were(count['pruned'])} stopped after one fold.")
+    elif judged["cut_short"]:
+        said.append(f"Its time did not suffice for more than the first fold, so {rows} rows judged the settings.")
+    else:
+        said.append(f"It judged them on {rows} validation rows.")
+    if count["fail"]:
+        said.append(f"{_were(count['fail'])} not finished in time, or failed.")
+    members = params.get("members") or []
+    if len(members) > 1:
+        said.append(f"The candidate is a mix of {len(members)} settings, with weights chosen on the same rows.")
+    elif members:
+        said.append(f"The candidate is one setting of {plain(members[0]['family'])}: no mix was better.")
+    if folds > 1:
+        said.append("What answers is the mean of the models of all folds.")
+    return " ".join(said)
+
+
+def _were(n: int) -> str:
+    return f"{number(n)} {'was' if n == 1 else 'were'}"
+
+
+def _count(n: int, what: str) -> str:
+    """
+    >>> _count(1, "family"), _count(3, "family")
+    ('1 family', '3 families')
+    """
+    many = what[:-1] + "ies" if what.endswith("y") else what + "s"
+    return f"{number(n)} {what if n == 1 else many}"
+
+
 def _params(params: dict[str, Any] | None) -> Markup | str:
     if not params:
         return DASH
@@ -170,9 +215,13 @@ def _tuning_chart(tuning: dict[str, dict[str, Any]], metric: str) -> Chart | Non
     series = []
     lower = metric in LOWER
     for colour, name in enumerate(sorted(tuning), 1):
-        trials = [t for t in tuning[name].get("trials") or [] if value_of(t.get("value")) is not None]
+        trials = [
+            t for t in tuning[name].get("trials") or []
+            if value_of(t.get("value")) is not None and t.get("state", "complete") == "complete"
+        ]  # fmt: skip
         best, xs, ys, labels = None, [], [], []
         for i, trial in enumerate(sorted(trials, key=lambda t: t.get("number", 0)), 1):
+            i = int(trial["number"]) + 1 if "number" in trial else i
             value = float(trial["value"])
             best = value if best is None else min(best, value) if lower else max(best, value)
             xs.append(i)
@@ -184,10 +233,12 @@ def _tuning_chart(tuning: dict[str, dict[str, Any]], metric: str) -> Chart | Non
         return None
     svg = xy("Tuning history", Axis("trial", whole=True), Axis(f"best {title(metric)} so far"), series)
     said = (
-        "Best validation value found so far, by trial. A line still rising at its end would gain from a larger budget."
+        f"Best validation value found so far, by complete trial. A line still {'falling' if lower else 'rising'} at its end "
+        "would gain from a larger budget."
     )
-    if "auto" in tuning and len(series) > 1:
-        said += " Auto may be judged on folds of more rows: compare no heights with its line."
+    judged = ((tuning.get("auto") or {}).get("best") or {}).get("judged") or {}
+    if judged.get("pooled") and len(series) > 1:
+        said += " Auto was judged on other rows: compare no heights with its line."
     return Chart("Tuning history", svg, said)
 
 

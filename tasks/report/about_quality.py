@@ -99,8 +99,8 @@ def _classification(found: dict[str, Any], kind: str) -> list[Chart]:
                     colour,
                     "line+points",
                     tips,
-                    c.get("low", ()) if kind == "binary" else (),
-                    c.get("high", ()) if kind == "binary" else (),
+                    c.get("low", ()),
+                    c.get("high", ()),
                 )
             )
     if roc:
@@ -144,7 +144,7 @@ def _classification(found: dict[str, Any], kind: str) -> list[Chart]:
                 "Calibration",
                 svg,
                 "On the dotted line, of the rows given 30% exactly 30% turn out positive."
-                + (" The band is the 95% interval." if kind == "binary" else ""),
+                + (" A band is a 95% interval." if any(len(one.low) for one in cal) else ""),
             )
         )
     return charts

@@ -150,7 +150,10 @@ def learning(found: dict[str, Any] | None) -> Section | None:
         svg = xy("Learning curve", Axis("training rows (logarithmic)", ticks=ticks), Axis(measure), series)
         same = curve["fitted"] == curve["family"]
         what = "The same family" if same else f"Its leading member, {plain(curve['fitted'])},"
-        charts.append(Chart(f"Learning curve: {plain(curve['family'])}", svg, f"{what} fitted on fewer rows."))
+        which = "the newest of" if curve.get("newest") else "random samples of"
+        said = f"{what} fitted on {which} the {number(curve.get('rows'))} training rows"
+        said += "." if curve.get("newest") else "; a smaller size is the mean of three samples."
+        charts.append(Chart(f"Learning curve: {plain(curve['family'])}", svg, said))
     tried = (found.get("validation_curves") or {}).get(curve.get("family"), {})
     for name, values in list(tried.items())[:5]:
         numeric = [(p["value"], p["metric"]) for p in values if isinstance(p["value"], int | float)]

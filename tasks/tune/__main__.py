@@ -4,7 +4,7 @@ from tasks import stage  # isort: skip
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tasks.encoding.select import Selection, select
 from tasks.errors import RefitError, some
@@ -16,6 +16,10 @@ from tasks.files import read_json, replacing_dir, sha256, write_json, write_tabl
 from tasks.params import Params, load
 from tasks.tune.folds import make_folds
 from tasks.tune.objective import Objective
+
+if TYPE_CHECKING:
+    from tasks.tune.auto import Mixed
+    from tasks.tune.bags import Bags
 
 
 def champion_params(name: str, path: Path = Path("data/start/params.json")) -> list[dict[str, Any]]:
@@ -81,7 +85,6 @@ def tune(name: str, params: Params) -> None:
     )
     budget = Budget(own.trials or tuning.trials, own.seconds or tuning.seconds, tuning.workers, threads())
     starts = champion_params(name) if tuning.warm_start else []
-    stage.log(f"{name}: at most {budget.trials} trials or {budget.seconds:g} s ({tuning.sampler}) on {n:,} rows")
 
     def key(family: str, space: Space) -> str:
         return study_key(
@@ -105,8 +108,17 @@ def tune(name: str, params: Params) -> None:
         from tasks.tune.bags import make_bags
 
         bags, at = make_bags(rows, params, budget.seconds, budget.threads)
+        judged = (
+            f"{bags.size} folds of {len(bags.y):,} training and validation rows" if bags.size > 1
+            else f"{len(bags.y):,} validation rows, fitted on {len(bags.folds[0][1]):,} training rows"
+        )  # fmt: skip
+        log(f"{budget.seconds:g} s for all families, at most {budget.trials} settings of each, judged on {judged}")
         found = search_families(objective, budget, key, own.space, bags=bags, **common)
     else:
+        log(
+            f"at most {budget.trials} trials or {budget.seconds:g} s ({tuning.sampler}), fitted on {n:,} rows"
+            + (f" of each of {len(folds)} folds" if len(folds) > 1 else "")
+        )
         space = narrowed(find_family(name).space(rows.kind, n, p), own.space, f"models.{name}.space")
         space = {k: d for k, d in space.items() if k not in own.params}
         if tuning.sampler == "pbt":
@@ -131,6 +143,7 @@ def tune(name: str, params: Params) -> None:
                 "trials": len(found.trials),
                 "importance": found.importance,
                 "left_out": max(0, train - (tuning.rows or train)),
+                **({"judged": _judged(bags, found)} if name == "auto" else {}),
             },
         )
         write_json(folder / "trials.json", found.trials)
@@ -142,6 +155,13 @@ def tune(name: str, params: Params) -> None:
             write_table(folder / "held_out.parquet", score_table(found.scores, **leading))
         write_json(folder / "selection.json", chosen.to_dict())
     log(f"best {params.problem.metric} {found.value:.5g}")
+
+
+def _judged(bags: Bags, found: Mixed) -> dict[str, Any]:
+    """What ``auto`` judged its settings on: rows, folds of one cut, and whether time cut it down to the first fold."""
+    folds = bags.size if found.folds is not None else 1
+    assert found.at is not None
+    return {"rows": len(found.at), "folds": folds, "pooled": bags.size > 1, "cut_short": folds < bags.size}
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """What the report says about bias, variance, time and more rows agrees with the figures and with their uncertainty."""
 
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -149,7 +151,7 @@ def test_a_learning_curve_says_what_each_step_gained():
     count = int((~at).sum())
     assert [p["rows"] for p in points] == [round(count / 16), round(count / 4), count]
     assert points[0]["gain"] is None
-    assert all(p["gain"] == pytest.approx(p["valid"] - q["valid"]) for q, p in zip(points, points[1:], strict=False))
+    assert all(p["gain"] == pytest.approx(p["valid"] - q["valid"]) for q, p in pairwise(points))
     assert all(0 < p["gain_error"] < 0.2 for p in points[1:])
     assert points[1]["valid"] > 0.6
 
