@@ -9,6 +9,7 @@ import pandas as pd
 
 from tasks.errors import RefitError
 from tasks.families import Model, fit_family
+from tasks.families._calibrate import Calibration, mixed
 from tasks.metrics import measure
 from tasks.params import Params
 
@@ -19,13 +20,13 @@ STEPS = (1 / 16, 1 / 4, 1.0)
 
 
 def training_value(models: list[Model], weights: np.ndarray, X: pd.DataFrame, y: np.ndarray, metric: str, kind: str,
-                   threshold: float, seed: int) -> float:  # fmt: skip
+                   threshold: float, seed: int, fixed: Calibration | None = None) -> float:  # fmt: skip
     """The metric on (a sample of) the rows that the model was fitted on."""
     at = np.arange(len(X))
     if len(X) > SAMPLE:
         at = np.sort(np.random.default_rng(seed).choice(len(X), SAMPLE, replace=False))
-    scores = sum(w * m.predict(X.iloc[at]) for w, m in zip(weights, models, strict=True))
-    return measure(metric, y[at], np.asarray(scores), kind, threshold)
+    scores = mixed((m.predict(X.iloc[at]) for m in models), weights, fixed)
+    return measure(metric, y[at], scores, kind, threshold)
 
 
 def learning_curve(family: str, settings: dict[str, Any], train: tuple[pd.DataFrame, np.ndarray],
@@ -51,7 +52,7 @@ def learning_curve(family: str, settings: dict[str, Any], train: tuple[pd.DataFr
             model = fit_family(
                 family, settings, part, truth, *watched, params.problem.kind, classes=classes, kinds=kinds,
                 encode=params.features.encoding, imbalance=params.training.imbalance, seed=params.seed,
-                device=params.training.device,
+                calibration=params.training.calibration, device=params.training.device,
             )  # fmt: skip
         except RefitError:
             continue
