@@ -21,6 +21,7 @@ from tasks.bundle.seen import Seen
 from tasks.engine import Plan
 from tasks.errors import RefitError, some
 from tasks.families import load_model
+from tasks.families._calibrate import Calibration
 from tasks.files import read_json, read_table, sha256
 
 __all__ = ["Answer", "Bundle", "decide"]
@@ -67,6 +68,7 @@ class Bundle:
         self.plan = Plan.from_dict(read_json(path / "plan.json"))
         self.members = [load_model(path / "model" / name) for name in manifest["members"]]
         self.weights = np.asarray(manifest["weights"], dtype=float)
+        self.calibration = Calibration.of(manifest.get("calibration"))  # of several members' mean
         self._state: Any = None
 
     @classmethod
@@ -104,7 +106,7 @@ class Bundle:
     def predict(self, features: pd.DataFrame) -> np.ndarray:
         """Scores of feature rows: ``(n, n_classes)`` probabilities, or ``(n,)`` numbers.
 
-        Of several members, the weighted mean of their scores.
+        Of several members, the weighted mean of their scores, calibrated as a whole.
         """
         missing = [f.name for f in self.plan.features if f.name not in features]
         if missing:
@@ -118,7 +120,8 @@ class Bundle:
         if len(self.members) == 1:
             return self.members[0].predict(frame)
         total = sum(w * m.predict(frame) for w, m in zip(self.weights, self.members, strict=True))
-        return np.asarray(total / self.weights.sum())
+        mean = np.asarray(total / self.weights.sum())
+        return mean if self.calibration is None else self.calibration.apply(mean)
 
     def decide(self, scores: np.ndarray) -> np.ndarray:
         """Decisions of scores, as in ``__target__``; see :func:`decide`."""

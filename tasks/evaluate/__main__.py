@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tasks.ensembles import combine
 from tasks.errors import RefitError, nearest, some
-from tasks.evaluate.candidates import SPLITS, Candidate, Split, score_columns, scores_of, splits_of
+from tasks.evaluate.candidates import SPLITS, Candidate, Split, ensemble_of, score_columns, scores_of, splits_of
 from tasks.evaluate.choice import all_together, baseline_scores, choose, describe, threshold_of
 from tasks.evaluate.curves import confusion, curves
 from tasks.evaluate.diagnosis import diagnose, histories, validation_curves
@@ -21,6 +20,7 @@ from tasks.evaluate.learning import figure, learning_curve, on_training_rows
 from tasks.evaluate.rows import notable
 from tasks.evaluate.slices import Rows, declared, weak
 from tasks.families import load_model
+from tasks.families._calibrate import Calibration
 from tasks.families._model import resolved
 from tasks.files import read_json, read_table, replacing_dir, write_json, write_table
 from tasks.metrics import measurer, metric_names, report
@@ -85,7 +85,7 @@ def main() -> None:
             chosen = list(dict.fromkeys(at[e["row"]] for group in errors.values() for e in group[:5]))
             why = explain(
                 models, choice["weights"], parts["test"][names], test.rows, parts["train"][names], chosen, kind,
-                params.seed,
+                params.seed, Calibration.of(choice.get("calibration")),
             )  # fmt: skip
             write_json(out / "explain.json", why)
     without = choice["baseline"]
@@ -102,32 +102,11 @@ def read_candidates(params: Params, splits: dict[str, Split], columns: list[str]
         out.append(Candidate(family, scores, read_json(folder / "candidate.json")))
     if not params.training.ensembles:
         return out
-    problem = params.problem
-    found = combine(
-        {c.family: c.scores["valid"] for c in out},
-        splits["valid"].y,
-        problem.kind,
-        problem.metric,
-        params.training.ensembles,
-        params.seed,
-    )
-    if found["method"] == "single":
-        stage.log(f"no ensemble is better on the validation rows than {found['single']['family']} alone")
+    mix = ensemble_of(out, splits, params)
+    if mix is None:
+        stage.log("no ensemble is better on the validation rows than the best family alone")
         return out
-    by_name = {c.family: c.scores for c in out}
-    mixed = {
-        name: np.asarray(sum(w * by_name[m][name] for m, w in zip(found["members"], found["weights"], strict=True)))
-        for name in splits
-    }
-    single = found["single"]
-    info = {
-        "members": found["members"],
-        "weights": found["weights"],
-        "reason": f"the ensemble by {found['method']} of {', '.join(found['members'])} has a {problem.metric} of "
-        f"{found['tried'][found['method']]:.4g} on validation rows that its weights were not fitted on; the best single "
-        f"candidate is {single['family']} ({single['value']:.4g}).",
-    }
-    return [*out, Candidate(found["method"], mixed, info)]
+    return [*out, mix]
 
 
 def learn(models: list[Any], choice: dict[str, Any], candidates: list[Candidate], parts: dict[str, pd.DataFrame],
@@ -146,6 +125,7 @@ def learn(models: list[Any], choice: dict[str, Any], candidates: list[Candidate]
     own = about.info["params"]
     # Folds of auto, a mix and a calibrated model are made in another way than a refit, and no point of its curve.
     alike = family != "auto" and getattr(models[leading], "calibration", None) is None
+    fixed = Calibration.of(choice.get("calibration"))
     used = {f: kinds[f] for f in about.info.get("features", names)}
     small = {name: (rows[name][0][list(used)], rows[name][1]) for name in ("train", "valid")}
     curve = learning_curve(
@@ -155,7 +135,9 @@ def learn(models: list[Any], choice: dict[str, Any], candidates: list[Candidate]
     base = metrics["baseline"]["valid"][metric]
     chosen = next(c for c in candidates if c.family == choice["family"])
     figures = {
-        "train": on_training_rows(models, weights, *rows["train"], metric, kind, cut, params.seed, times["train"])
+        "train": on_training_rows(
+            models, weights, *rows["train"], metric, kind, cut, params.seed, times["train"], fixed
+        )
     }
     figures |= {n: figure(metric, kind, rows[n][1], chosen.scores[n], cut, params.seed, times[n]) for n in SPLITS}
     said = None

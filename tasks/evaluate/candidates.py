@@ -1,4 +1,4 @@
-"""What the candidates said: reading their scores, and refusing those that cannot be judged."""
+"""What the candidates said: reading their scores, refusing those that cannot be judged, and mixing them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tasks.ensembles import combine
 from tasks.errors import RefitError
+from tasks.families._calibrate import calibrate, mixed
+from tasks.params import Params
 
 SPLITS = ("valid", "test")
 
@@ -103,3 +106,36 @@ def check_scores(scores: np.ndarray, where: str, remedy: str) -> None:
         off = (scores < 0).any(axis=1) | (np.abs(scores.sum(axis=1) - 1) > 1e-6)
         if off.any():
             raise RefitError(f"{where}: {int(off.sum()):,} rows are no probabilities (0 to 1, summing to 1). {remedy}")
+
+
+def ensemble_of(candidates: list[Candidate], splits: dict[str, Split], params: Params) -> Candidate | None:
+    """The mix of candidates by ``training.ensembles``; None where none is better on validation rows than the best alone.
+
+    By the default calibration it is calibrated as a whole, since a mean of calibrated probabilities is not.
+    """
+    problem = params.problem
+    found = combine(
+        {c.family: c.scores["valid"] for c in candidates},
+        splits["valid"].y,
+        problem.kind,
+        problem.metric,
+        params.training.ensembles,
+        params.seed,
+    )
+    if found["method"] == "single":
+        return None
+    by_name = {c.family: c.scores for c in candidates}
+    each = {name: [by_name[m][name] for m in found["members"]] for name in splits}
+    fixed = None
+    if params.training.calibration == "auto":
+        fixed = calibrate("auto", mixed(each["valid"], found["weights"], None), splits["valid"].y, problem.kind)
+    single = found["single"]
+    info = {
+        "members": found["members"],
+        "weights": found["weights"],
+        "calibration": fixed.state() if fixed else None,
+        "reason": f"the ensemble by {found['method']} of {', '.join(found['members'])} has a {problem.metric} of "
+        f"{found['tried'][found['method']]:.4g} on validation rows that its weights were not fitted on; the best single "
+        f"candidate is {single['family']} ({single['value']:.4g}).",
+    }
+    return Candidate(found["method"], {name: mixed(each[name], found["weights"], fixed) for name in splits}, info)

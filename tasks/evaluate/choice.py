@@ -75,10 +75,12 @@ def reason(best: Candidate, values: dict[str, dict[str, float]], metric: str) ->
 def describe(best: Candidate, values: dict[str, dict[str, float]], params: Params, threshold: float | None,
              baseline: float | None) -> dict[str, Any]:  # fmt: skip
     """``choice.json``: the challenger, its members and weights, threshold and values."""
+    fixed = best.info.get("calibration")  # of a mix of candidates as a whole
     return {
         "family": best.family,
         "members": best.info.get("members", [best.family]),
         "weights": best.info.get("weights", [1.0]),
+        **({"calibration": fixed} if fixed else {}),
         "threshold": threshold,
         "metric": params.problem.metric,
         "valid": values[best.family]["valid"],

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from tasks.families import Model
+from tasks.families._calibrate import Calibration, mixed
 
 SHAP_ROWS = 1000  # rows explained by formulas that know the model's inside
 WALK_ROWS = 40  # rows explained by asking the model only
@@ -51,22 +52,22 @@ def _gather(values: np.ndarray, parts: list[np.ndarray]) -> np.ndarray:
 
 
 def shap_values(models: list[Model], weights: np.ndarray, X: pd.DataFrame, background: pd.DataFrame,
-                features: list[str], seed: int) -> Explained:  # fmt: skip
+                features: list[str], seed: int, fixed: Calibration | None = None) -> Explained:  # fmt: skip
     """SHAP values by the quickest way that fits: trees, linear models, or permutations for anything else.
 
     An ensemble is explained by permutations, in the unit that it answers in. So is a calibrated model, unless its
-    calibration scales log-odds: then it scales their parts.
+    calibration scales log-odds: then it scales their parts. ``fixed`` is the ensemble's own calibration.
     """
-    fixed = models[0].calibration
-    scale = None if fixed is None else fixed.scale
-    if len(models) == 1 and (fixed is None or (scale is not None and "limit" not in scale)):
+    own = models[0].calibration
+    scale = None if own is None else own.scale
+    if len(models) == 1 and (own is None or (scale is not None and "limit" not in scale)):
         inside = _from_inside(models[0], X, background, features)
         if inside is not None and scale is None:
             return inside
         if inside is not None and scale is not None and inside.unit == "log-odds":
             base = scale["slope"] * inside.base + scale.get("shift", 0.0)
             return replace(inside, values=scale["slope"] * inside.values, base=base)
-    return permutation_shap(models, weights, X.iloc[:WALK_ROWS], background, features, seed)
+    return permutation_shap(models, weights, X.iloc[:WALK_ROWS], background, features, seed, fixed)
 
 
 def _from_inside(model: Model, X: pd.DataFrame, background: pd.DataFrame, features: list[str]) -> Explained | None:
@@ -135,7 +136,7 @@ def _outputs_last(raw: np.ndarray) -> np.ndarray:
 
 
 def permutation_shap(models: list[Model], weights: np.ndarray, X: pd.DataFrame, background: pd.DataFrame,
-                     features: list[str], seed: int) -> Explained:  # fmt: skip
+                     features: list[str], seed: int, fixed: Calibration | None = None) -> Explained:  # fmt: skip
     """SHAP values by walks from a background row to the explained row, one feature after another.
 
     Each walk visits the features in random order, then another one in the reverse order (Strumbelj and
@@ -146,21 +147,21 @@ def permutation_shap(models: list[Model], weights: np.ndarray, X: pd.DataFrame, 
     rng = np.random.default_rng(seed)
     p = len(features)
     encoded = [(m, m.encoder.transform(X), m.encoder.transform(background), groups(m, features)) for m in models]
-    drawn = [w * _answers(m.kind, m.score(B)) for (m, _, B, _), w in zip(encoded, weights, strict=True)]
-    base = np.sum(drawn, axis=0).mean(axis=0)
+    kind = models[0].kind
+    base = _answers(kind, mixed((m.score(B) for m, _, B, _ in encoded), weights, fixed)).mean(axis=0)
     values, squares = np.zeros((len(X), p, len(base))), np.zeros((len(X), p, len(base)))
     missing = np.zeros((len(X), 1, len(base)))
     for i in range(len(X)):
         for _ in range(WALKS // 2):
             order, start = rng.permutation(p), int(rng.integers(len(background)))
             for path in (order, order[::-1]):
-                total: np.ndarray | float = 0.0
-                for (model, Z, B, parts), weight in zip(encoded, weights, strict=True):
+                said = []
+                for model, Z, B, parts in encoded:
                     steps = np.repeat(B[start : start + 1], p + 1, axis=0)
                     for k, feature in enumerate(path):
                         steps[k + 1 :, parts[feature]] = Z[i, parts[feature]]
-                    total = total + weight * _answers(model.kind, model.score(steps))
-                walk = np.asarray(total)
+                    said.append(model.score(steps))
+                walk = _answers(kind, mixed(said, weights, fixed))
                 gains = np.diff(walk, axis=0)
                 values[i, path] += gains / WALKS
                 squares[i, path] += gains**2 / WALKS
@@ -168,7 +169,7 @@ def permutation_shap(models: list[Model], weights: np.ndarray, X: pd.DataFrame, 
     spread = np.clip(squares - values**2, 0.0, None) + 1e-12 * squares
     whole = spread.sum(axis=1, keepdims=True)
     values += missing * np.divide(spread, whole, out=np.full_like(spread, 1.0 / p), where=whole > 0)
-    unit = "the target's unit" if models[0].kind == "regression" else "probability"
+    unit = "the target's unit" if kind == "regression" else "probability"
     return Explained(values, base, "permutation", unit)
 
 
@@ -226,13 +227,14 @@ def surface(predict: Callable[[pd.DataFrame], np.ndarray], X: pd.DataFrame, two:
 
 
 def explain(models: list[Model], weights: list[float], X: pd.DataFrame, rows: np.ndarray, background: pd.DataFrame,
-            notable: list[int], kind: str, seed: int) -> dict[str, Any]:  # fmt: skip
+            notable: list[int], kind: str, seed: int, fixed: Calibration | None = None) -> dict[str, Any]:  # fmt: skip
     """``explain.json``: importance (bar), summary points (beeswarm), single rows, partial dependence, a surface.
 
     Parameters
     ----------
     X, rows : test rows' features and their positions in the validated table.
     notable : positions in ``X`` of rows to be explained one by one.
+    fixed : the calibration of the models' weighted mean.
     """
     features = [str(c) for c in X]
     share = np.asarray(weights, dtype=float) / sum(weights)
@@ -241,7 +243,7 @@ def explain(models: list[Model], weights: list[float], X: pd.DataFrame, rows: np
     drawn = np.sort(rng.choice(others, min(SHAP_ROWS, len(others)), replace=False))
     at = np.concatenate([np.asarray(notable, dtype=np.int64), rng.permutation(drawn)])
     back = background.iloc[np.sort(rng.choice(len(background), min(BACKGROUND, len(background)), replace=False))]
-    found = shap_values(models, share, X.iloc[at], back, features, seed)
+    found = shap_values(models, share, X.iloc[at], back, features, seed, fixed)
     at = at[: len(found.values)]
     weight = np.abs(found.values).sum(axis=2).mean(axis=0)
     order = np.argsort(-weight, kind="stable")
@@ -249,7 +251,7 @@ def explain(models: list[Model], weights: list[float], X: pd.DataFrame, rows: np
     shown = np.arange(len(at))[:SHOWN_ROWS]
 
     def predict(frame: pd.DataFrame) -> np.ndarray:
-        return np.asarray(sum(w * m.predict(frame) for w, m in zip(share, models, strict=True)))
+        return mixed((m.predict(frame) for m in models), share, fixed)
 
     sample = X.iloc[np.sort(at[:PDP_ROWS])]
     numeric = [

@@ -11,6 +11,7 @@ import pandas as pd
 from tasks.errors import RefitError
 from tasks.evaluate.diagnosis import Figure
 from tasks.families import Model, fit_family
+from tasks.families._calibrate import Calibration, mixed
 from tasks.metrics import measure, measurer
 from tasks.metrics.intervals import resamples
 from tasks.params import Params
@@ -54,12 +55,13 @@ def figure(metric: str, kind: str, y: np.ndarray, scores: np.ndarray, threshold:
 
 
 def on_training_rows(models: list[Model], weights: np.ndarray, X: pd.DataFrame, y: np.ndarray, metric: str, kind: str,
-                     threshold: float, seed: int, time: pd.Series | None = None) -> Figure:  # fmt: skip
+                     threshold: float, seed: int, time: pd.Series | None = None,
+                     fixed: Calibration | None = None) -> Figure:  # fmt: skip
     """The metric on (a sample of) the rows that the model was fitted on."""
     at = np.arange(len(X))
     if len(X) > SAMPLE:
         at = np.sort(np.random.default_rng(seed).choice(len(X), SAMPLE, replace=False))
-    scores = np.asarray(sum(w * m.predict(X.iloc[at]) for w, m in zip(weights, models, strict=True)))
+    scores = mixed((m.predict(X.iloc[at]) for m in models), weights, fixed)
     return figure(metric, kind, y[at], scores, threshold, seed, None if time is None else time.iloc[at])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +43,15 @@ def calibrate(method: str, scores: np.ndarray, y: np.ndarray, kind: str) -> Cali
 def calibrate_mean(fixed: Calibration | None, one: np.ndarray, mean: np.ndarray) -> Calibration:
     """The calibration of a mean of fold models from ``fixed``, that of one of them by ``auto``; see ``scale_of_mean``."""
     return Calibration.by_scale(scale_of_mean(fixed.scale if fixed else None, one, mean))
+
+
+def mixed(scores: Iterable[np.ndarray], weights: Sequence[float] | np.ndarray, fixed: Calibration | None) -> np.ndarray:
+    """The weighted mean of several models' scores; ``fixed`` is the mean's own calibration.
+
+    A mean of calibrated probabilities is not extreme enough (Ranjan and Gneiting, 2010), so it has one of its own.
+    """
+    total = np.asarray(sum(w * s for w, s in zip(weights, scores, strict=True)))
+    return total if fixed is None else fixed.apply(total)
 
 
 @dataclass(frozen=True)

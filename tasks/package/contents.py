@@ -48,5 +48,6 @@ def about_of(given: Params, choice: dict[str, Any], summary: dict[str, Any]) -> 
         "family": choice["family"],
         "members": list(members),
         "weights": [float(w) for w in weights],
+        **({"calibration": choice["calibration"]} if choice.get("calibration") else {}),
         "metrics": {key: choice.get(key) for key in ("metric", "valid", "test", "baseline")},
     }

@@ -144,10 +144,26 @@ def _classification(found: dict[str, Any], kind: str) -> list[Chart]:
                 "Calibration",
                 svg,
                 "On the dotted line, of the rows given 30% exactly 30% turn out positive."
-                + (" A band is a 95% interval." if any(len(one.low) for one in cal) else ""),
+                + (" A band is a 95% interval." if any(len(one.low) for one in cal) else "")
+                + _slopes(each),
             )
         )
     return charts
+
+
+def _slopes(each: dict[str, dict[str, Any]]) -> str:
+    """The calibration slope of each curve with its interval, in a sentence."""
+    told = []
+    for name, part in each.items():
+        slope = (part.get("calibration") or {}).get("slope")
+        if slope:
+            told.append(f"{name + ' ' if name else ''}{slope[0]:.2f} ({slope[1]:.2f} to {slope[2]:.2f})")
+    if not told:
+        return ""
+    return (
+        f" Calibration slope (95% interval): {', '.join(told)}; 1 is right, above it probabilities are not extreme enough,"
+        " below it too extreme."
+    )
 
 
 def _regression(found: dict[str, Any], target: str) -> list[Chart]:

@@ -12,6 +12,7 @@ import pytest
 from tasks.bundle import Bundle, decide
 from tasks.bundle.rows import from_json
 from tasks.errors import RefitError
+from tasks.families._calibrate import Calibration
 from tasks.files import read_json, read_table, write_json
 from tests.tasks.package.projects import TIMED, package, project
 
@@ -70,6 +71,14 @@ def test_ensemble_is_the_weighted_mean_of_its_members(made: Path) -> None:
     np.testing.assert_allclose(bundle.predict(features), expected, rtol=0, atol=1e-15)
     stored = features[["score_0", "score_1"]].to_numpy()
     np.testing.assert_allclose(bundle.predict(features), stored, rtol=0, atol=1e-12)
+
+
+def test_calibration_of_an_ensemble_is_of_the_mean(copy: Path) -> None:
+    plain = Bundle.load(copy)
+    fixed = Calibration.by_scale({"slope": 1.3, "shift": 0.2})
+    write_json(copy / "bundle.json", read_json(copy / "bundle.json") | {"calibration": fixed.state()})
+    features = read_table(copy / "reference.parquet").head(50)
+    assert np.array_equal(Bundle.load(copy).predict(features), fixed.apply(plain.predict(features)))
 
 
 def test_online_equals_batch(made: Path) -> None:

@@ -10,12 +10,19 @@ import numpy as np
 import pandas as pd
 import pytest
 from ruamel.yaml import YAML
+from scipy.special import expit
 from sklearn import metrics as sk
+from sklearn.linear_model import LogisticRegression
 
 from tasks.errors import RefitError
+from tasks.evaluate.candidates import Candidate, Split, ensemble_of
 from tasks.families import fit_family, save_model
+from tasks.families._calibrate import Calibration
 from tasks.files import read_json, write_json, write_table
+from tasks.metrics.recalibration import recalibration
+from tasks.params import parse
 from tests.samples import KINDS, features_folder, sample_frame
+from tests.tasks.package.projects import plain
 
 FAMILIES = {
     "binary": ("logistic", "xgboost"),
@@ -117,7 +124,14 @@ def test_curves(evaluated):
     assert (curves["roc"]["fpr"][0], curves["roc"]["tpr"][-1]) == (0.0, 1.0)
     for name in ("roc", "precision_recall", "threshold"):
         assert all(len(v) <= 200 for v in curves[name].values() if isinstance(v, list))
-    assert sum(curves["calibration"]["rows"]) == len(rows)
+    calibration = curves["calibration"]
+    assert sum(calibration["rows"]) == len(rows)
+    assert all(a <= b <= c for a, b, c in zip(*(calibration[k] for k in ("low", "observed", "high")), strict=True))
+    assert calibration["slope"][1] < calibration["slope"][0] < calibration["slope"][2]
+    assert calibration["intercept"][1] < calibration["intercept"][0] < calibration["intercept"][2]
+    for one in read(evaluated["multiclass"], "curves.json")["calibration"].values():
+        assert all(a <= b <= c for a, b, c in zip(*(one[k] for k in ("low", "observed", "high")), strict=True))
+        assert set(one) >= {"slope", "intercept"}
     assert set(read(evaluated["multiclass"], "curves.json")["roc"]) == {"0", "1", "2"}
     residuals = read(evaluated["regression"], "curves.json")["residuals"]
     assert residuals["predicted"] == sorted(residuals["predicted"])
@@ -206,6 +220,35 @@ def test_an_ensemble_is_kept_only_where_it_is_better(evaluated, tmp_path):
         assert "ensemble" in choice["reason"]
         assert sum(choice["weights"]) == pytest.approx(1.0)
         assert read(root, "explain.json")["explainer"] == "permutation"
+
+
+def test_a_mix_of_calibrated_candidates_is_calibrated_as_a_whole():
+    """Each candidate knows half of what counts and says the right probability of it; their mean is too near the middle."""
+    rng = np.random.default_rng(0)
+    n = 8_000
+    known = 1.5 * rng.normal(size=(2, n))
+    y = (rng.random(n) < expit(known.sum(axis=0))).astype(float)
+    at = {"valid": np.arange(0, n, 2), "test": np.arange(1, n, 2)}
+    splits = {name: Split(rows, y[rows]) for name, rows in at.items()}
+    candidates = []
+    for family, x in zip(("logistic", "xgboost"), known, strict=True):
+        scores = LogisticRegression(C=1e6).fit(x[:, None], y).predict_proba(x[:, None])
+        candidates.append(Candidate(family, {name: scores[rows] for name, rows in at.items()}))
+    tree, _ = plain("binary")
+    tree |= {"models": {"logistic": {}, "xgboost": {}}, "training": {"ensembles": ["voting"]}}
+    mix = ensemble_of(candidates, splits, parse(tree))
+    assert mix is not None
+    assert mix.info["calibration"]["curves"][0]["slope"][0] > 1.3
+    slope = recalibration(splits["test"].y, mix.scores["test"][:, 1])["slope"]
+    assert slope is not None
+    assert slope[0] == pytest.approx(1, abs=0.1)
+    tree["training"]["calibration"] = "none"
+    bare = ensemble_of(candidates, splits, parse(tree))
+    assert bare is not None
+    assert bare.info["calibration"] is None
+    fixed = Calibration.of(mix.info["calibration"])
+    assert fixed is not None
+    assert np.array_equal(fixed.apply(bare.scores["test"]), mix.scores["test"])
 
 
 @pytest.fixture

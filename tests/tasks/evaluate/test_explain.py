@@ -8,6 +8,7 @@ from sklearn.inspection import partial_dependence as sklearn_dependence
 
 from tasks.evaluate.explain import partial_dependence, permutation_shap, shap_values, surface
 from tasks.families import fit_family
+from tasks.families._calibrate import Calibration
 
 
 def table(n=300, seed=0):
@@ -93,6 +94,36 @@ def test_an_ensemble_is_explained_in_its_own_unit():
     found = shap_values([one, two], np.array([0.25, 0.75]), X[:60], X[:200], list(X), 0)
     assert found.method == "permutation"
     answers = 0.25 * one.predict(X[:40]) + 0.75 * two.predict(X[:40])
+    np.testing.assert_allclose(found.values.sum(axis=1)[:, 0] + found.base[0], answers, atol=1e-6)
+
+
+@pytest.mark.parametrize("family", ["xgboost", "lightgbm", "logistic", "random_forest"])
+def test_each_row_of_a_calibrated_model_adds_up_to_its_own_answer(family):
+    """Log-odds are scaled with the model's own; where a model answers otherwise, permutations take over."""
+    model, X = fitted(family, "binary")
+    plain = shap_values([model], np.ones(1), X[:4], X[:200], list(X), 0)
+    model.calibration = Calibration.by_scale({"slope": 1.4, "shift": 0.3})
+    found = shap_values([model], np.ones(1), X[:4], X[:200], list(X), 0)
+    answers = model.predict(X[:4])[:, 1]
+    total = found.values.sum(axis=1)[:, 0] + found.base[0]
+    if found.unit == "log-odds":
+        np.testing.assert_allclose(1 / (1 + np.exp(-total)), answers, atol=1e-4)
+        np.testing.assert_allclose(found.values, 1.4 * plain.values, atol=1e-9)
+    else:
+        np.testing.assert_allclose(total, answers, atol=1e-6)
+    assert (found.unit == "log-odds") == (family in ("xgboost", "lightgbm", "logistic"))
+    model.calibration = Calibration.by_scale({"slope": 1.4, "shift": 0.3, "limit": 2.0})
+    drawn = shap_values([model], np.ones(1), X[:4], X[:200], list(X), 0)
+    assert drawn.method == "permutation"
+    np.testing.assert_allclose(drawn.values.sum(axis=1)[:, 0] + drawn.base[0], model.predict(X[:4])[:, 1], atol=1e-6)
+
+
+def test_each_row_of_a_calibrated_mix_adds_up_to_the_mixs_answer():
+    one, X = fitted("xgboost", "binary")
+    two, _ = fitted("logistic", "binary")
+    fixed, weights = Calibration.by_scale({"slope": 1.2, "shift": -0.1}), np.array([0.25, 0.75])
+    found = shap_values([one, two], weights, X[:8], X[:200], list(X), 0, fixed)
+    answers = fixed.apply(0.25 * one.predict(X[:8]) + 0.75 * two.predict(X[:8]))[:, 1]
     np.testing.assert_allclose(found.values.sum(axis=1)[:, 0] + found.base[0], answers, atol=1e-6)
 
 
