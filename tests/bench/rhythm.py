@@ -110,7 +110,7 @@ def flights() -> Set:
     )
 
 
-def tested(made: Set, windows: Windows | None, drop: bool = True) -> float:
+def measured(made: Set, windows: Windows | None, drop: bool = True) -> float:
     """The metric on the newest quarter of the rows; ``windows`` None: without history."""
     params, tables, target = made
     if windows is None:
@@ -154,9 +154,9 @@ def main(quick: bool) -> None:
         made = make()
         params = made[0]
         windows = windows_of(made[0], made[1])
-        without = tested(made, None)
-        days = tested(made, dict.fromkeys(any_windows(params), DAYS), drop=False)
-        rhythm = tested(made, windows)
+        without = measured(made, None)
+        days = measured(made, dict.fromkeys(any_windows(params), DAYS), drop=False)
+        rhythm = measured(made, windows)
         metric = params.problem.metric
         loss = (without - rhythm) if higher_is_better(metric) else (rhythm - without)
         worse += loss > 0.02 * abs(without)
