@@ -1,5 +1,7 @@
 """`python -m tasks.tune FAMILY`: search a family's parameters within its budget."""
 
+from __future__ import annotations
+
 from tasks import stage  # isort: skip
 
 import sys
