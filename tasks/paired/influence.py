@@ -119,12 +119,14 @@ def losses(metric: str, y: np.ndarray, score: np.ndarray) -> np.ndarray:
 def _runs(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Rising order (..., n), and for each place in it the first and the last place of equal values."""
     values = np.asarray(values, dtype=float)
-    order = np.argsort(values, axis=-1, kind="stable")
+    order = np.argsort(values, axis=-1)
     ranked = np.take_along_axis(values, order, -1)
     n = values.shape[-1]
     place = np.broadcast_to(np.arange(n), values.shape)
     new = np.ones(values.shape, dtype=bool)
-    new[..., 1:] = ranked[..., 1:] != ranked[..., :-1]
+    np.not_equal(ranked[..., 1:], ranked[..., :-1], out=new[..., 1:])
+    if new.all():
+        return order, place, place
     first = np.maximum.accumulate(np.where(new, place, 0), axis=-1)
     ends = np.ones(values.shape, dtype=bool)
     ends[..., :-1] = new[..., 1:]

@@ -2,17 +2,25 @@
 
 ``python -m tests.bench.promotion [--quick] [--docs]``. The last line is one JSON object:
 
-``false_promotion_rate``  share of projects that ever promote in 52 weekly looks at challengers that are no better:
-                          the worst of both family-wise policies, with independent and with dependent challengers
-``naive_rate``            the same by plain McNemar at 5% each week, on the same data (independent challengers)
-``power``                 share of projects that promote within 52 weeks where challengers gain 1 point, at 5,000 rows a
-                          week, with the default policy
-``rates``                 every policy, independent and dependent
+``false_promotion_rate``  share of projects that ever promote in 52 weekly looks at challengers that are no better: the
+                          worst over deciding metrics, settings and both family-wise policies
+``by_metric``             the same by metric and setting, with the default policy; ``line``, ``lord`` and ``saffron`` give
+                          the worst setting of each metric by the other policies
+``worse_rate``            share of projects that ever call a challenger worse that is not (at most 0.025), the worst
+``naive_rate``            share that ever promote by plain McNemar at 5% each week, on the same data
+``tail``, ``plain_tail``  how many times too often the tests, and a plain normal test, reject at a level of 0.001
+``power``                 share of projects that promote within 52 weeks where challengers gain 1 point of accuracy, at
+                          5,000 rows a week, with the default policy
+``power_by_metric``       share that promote at the first look a challenger that is better by about four standard errors,
+                          beside the share of a plain normal test at the same level
+``rates``                 McNemar with 5,000 rows a week: every policy, independent and dependent challengers
 ``weeks``                 median weeks until promotion by policy, gain and rows a week; null: most never do
 
-Independent: each week's challenger is judged on that week's rows. Dependent: each is judged on the newest four weeks,
-so that three quarters of the rows were judged before, and successive challengers say the same of them. The levels,
-bets and tests are the product's own functions. ``--docs`` writes the plot and prints the table of docs/verdicts.md.
+Looks have 200 rows where they are hard to judge: 20 positives, skewed and heavy-tailed losses, 20 clusters of unequal
+size, overconfident challengers. In each setting the two models' true values of the metric are equal. Independent: each
+week's challenger is judged on that week's rows. Dependent: each is judged on the newest four weeks, so that three
+quarters of the rows were judged before. Levels, bets and tests are the product's own functions. ``--docs`` writes the
+plot and prints the tables of docs/verdicts.md.
 """
 
 from __future__ import annotations
@@ -25,8 +33,17 @@ import tasks.stage  # noqa: F401  (threads, before numpy loads)
 
 import numpy as np  # isort: skip
 
-from tasks.paired import familywise, log_capital, log_capital_of_sums, lord, over_champions, saffron, split_capital
-from tasks.paired.mcnemar import FEW
+from tasks.paired import (
+    familywise,
+    log_capital,
+    log_capital_of_scores,
+    lord,
+    normal_score,
+    over_champions,
+    saffron,
+    split_capital,
+)
+from tests.bench._looks import binary, multiclass, p_better, regression, settings
 
 ALPHA = 0.05
 LOOKS = 52
@@ -54,15 +71,6 @@ def window(values: np.ndarray, weeks: int) -> np.ndarray:
     return total - np.pad(total, ((0, 0), (weeks, 0)))[:, :LOOKS]
 
 
-def p_better(b: np.ndarray, c: np.ndarray) -> np.ndarray:
-    """One-sided McNemar, exact where discordant rows are few, as :func:`tasks.paired.mcnemar` chooses."""
-    from scipy.stats import binom, norm
-
-    n = b + c
-    z = np.sign(b - c) * np.maximum(np.abs(b - c) - 1, 0) / np.sqrt(n)
-    return np.where(n <= FEW, binom.sf(b - 1, n, 0.5), norm.sf(z))
-
-
 def first_promotion(b: np.ndarray, c: np.ndarray, weeks: int = 1) -> dict[str, np.ndarray]:
     """Number of the look that promotes first, by policy; 0 where none does. Each look judges the newest ``weeks``."""
     seen_b, seen_c = window(b, weeks), window(c, weeks)
@@ -71,22 +79,44 @@ def first_promotion(b: np.ndarray, c: np.ndarray, weeks: int = 1) -> dict[str, n
     level = np.asarray(familywise(ALPHA, k))
     capital = np.stack([log_capital(seen_b[:, i], seen_c[:, i]) for i in range(LOOKS)], axis=1)
     wins, losses = np.cumsum(b, axis=1), np.cumsum(c, axis=1)  # the line counts every row once
-    line = np.stack(
-        [log_capital_of_sums(d, n) for d, n in zip((wins - losses).T, (wins + losses).T, strict=True)], axis=1
-    )
+    line = np.stack([log_capital(*both) for both in zip(wins.T, losses.T, strict=True)], axis=1)
+    # so do LORD++ and SAFFRON, whatever the look shows
+    return _firsts(p, capital, level, line, seen_b > seen_c, p_better(b, c))
+
+
+def by_scores(p: np.ndarray, worse: np.ndarray | None = None) -> dict[str, np.ndarray]:
+    """The same from the p-values (projects, looks) of looks with rows of their own; with the first look that says "worse"."""
+    k = np.arange(1, LOOKS + 1)
+    z = normal_score(p)
+    level = np.asarray(familywise(ALPHA, k))
+    line = log_capital_of_scores(np.cumsum(z, axis=1), np.broadcast_to(k, z.shape))
+    out = _firsts(p, log_capital_of_scores(z, np.ones_like(z)), level, line, p < 0.5, p)
+    if worse is not None:
+        half = np.asarray(familywise(ALPHA / 2, k))
+        said = split_capital(log_capital_of_scores(normal_score(worse), np.ones_like(z)), worse, half) >= -np.log(half)
+        out["worse"] = _first(said)
+    return out
+
+
+def _firsts(p: np.ndarray, capital: np.ndarray, level: np.ndarray, line: np.ndarray, ahead: np.ndarray,
+            new: np.ndarray) -> dict[str, np.ndarray]:  # fmt: skip
+    """First promotion by each policy; ``new`` are the p-values of rows not counted before."""
+    k = np.arange(1, LOOKS + 1)
     # Until the first promotion LORD++ has no rejections, so that its levels are the same for all projects.
-    candidates = p <= 0.5
-    by_lord = p <= np.array([lord(ALPHA, int(look), []) for look in k])
+    candidates = new <= 0.5
     spent = k - np.concatenate([np.zeros((len(p), 1), dtype=int), np.cumsum(candidates, axis=1)[:, :-1]], axis=1)
-    by_saffron = p <= np.array([saffron(ALPHA, int(look), [], []) for look in k])[spent - 1]
     won = {
         "challenger": split_capital(capital, p, level) >= -np.log(level) - 1e-12,
-        "line": (line >= -np.log(over_champions(ALPHA, 1))) & (seen_b > seen_c),
-        "lord": by_lord,
-        "saffron": by_saffron,
-        "naive": (2 * p <= ALPHA) & (seen_b > seen_c),
+        "line": (line >= -np.log(over_champions(ALPHA, 1))) & ahead,
+        "lord": new <= np.array([lord(ALPHA, int(look), []) for look in k]),
+        "saffron": new <= np.array([saffron(ALPHA, int(look), [], []) for look in k])[spent - 1],
+        "naive": (2 * p <= ALPHA) & ahead,
     }
-    return {name: np.where(w.any(axis=1), w.argmax(axis=1) + 1, 0) for name, w in won.items()}
+    return {name: _first(w) for name, w in won.items()}
+
+
+def _first(won: np.ndarray) -> np.ndarray:
+    return np.where(won.any(axis=1), won.argmax(axis=1) + 1, 0)
 
 
 def false_rates(projects: int, rng: np.random.Generator) -> dict[str, dict[str, float]]:
@@ -110,6 +140,72 @@ def weeks_until(projects: int, rng: np.random.Generator) -> dict[str, dict[str, 
                 cell = {"median": median if median <= LOOKS else None, "promoted": float((at <= LOOKS).mean())}
                 out[policy].setdefault(f"{gain:g}", {})[str(rows)] = cell
     return out
+
+
+BLOCK = 500  # looks at once: their arrays stay in the processor's cache
+
+
+def by_metric(projects: int, rng: np.random.Generator) -> dict[str, dict[str, dict[str, float]]]:
+    """For each metric and setting: the share of projects that ever promote, by policy, though no challenger is better."""
+    out: dict[str, dict[str, dict[str, float]]] = {}
+    for setting, make, metrics in settings():
+        seen: dict[str, list[np.ndarray]] = {metric: [] for metric in metrics}
+        for start in range(0, projects * LOOKS, BLOCK):
+            looks = make(min(BLOCK, projects * LOOKS - start), rng, 0.0)
+            for metric in metrics:
+                seen[metric].append(np.stack(looks.p(metric)).astype(np.float32))
+        kind = looks.kind
+        for metric, parts in seen.items():
+            better, worse, plain = np.concatenate(parts, axis=1).astype(float).reshape(3, projects, LOOKS)
+            rates = {policy: float((at > 0).mean()) for policy, at in by_scores(better, worse).items()}
+            tails = {"tail": float((better <= 1e-3).mean() / 1e-3), "plain_tail": float((plain <= 1e-3).mean() / 1e-3)}
+            name = metric if kind != "multiclass" or metric in ("f1_macro", "roc_auc_ovr") else f"{metric}, 3 classes"
+            out.setdefault(name, {})[setting] = rates | tails
+            print(f"{name}, {setting}: " + ", ".join(f"{k} {v:.4f}" for k, v in out[name][setting].items()), flush=True)
+    return out
+
+
+def power_by_metric(looks: int, rng: np.random.Generator) -> dict[str, dict[str, float]]:
+    """First looks at a challenger whose own errors are smaller, 2,000 rows: how many promote, and by a plain normal test.
+
+    How much smaller is sought so that the plain test, at this level, sees about nine in ten.
+    """
+    cases = [
+        ("binary", binary(600, n=2000), ("roc_auc", "average_precision", "log_loss", "brier", "f1")),
+        ("multiclass", multiclass((900, 700, 400)), ("log_loss", "f1_macro", "roc_auc_ovr")),
+        ("regression", regression("normal", n=2000), ("rmse", "mae", "r2")),
+        ("regression", regression("normal", positive=True, n=2000), ("mape",)),
+    ]
+    level = 0.9 * float(familywise(ALPHA, 1))
+    out = {}
+    for kind, make, metrics in cases:
+        for metric in metrics:
+            found = [(0.0, 0.0)]
+            for better in (0.04, 0.07, 0.1, 0.14, 0.2, 0.28, 0.4):
+                parts = [make(50, rng, better).p(metric) for _ in range(max(1, looks // 50))]
+                p, _, plain = (np.concatenate(part) for part in zip(*parts, strict=True))
+                found.append((float((p <= level).mean()), float((plain <= level).mean())))
+                if found[-1][1] >= 0.8:
+                    break
+            name = metric if kind != "multiclass" or metric != "log_loss" else "log_loss, 3 classes"
+            out[name] = {"promoted": found[-1][0], "plain": found[-1][1]}
+    return out
+
+
+def metric_table(found: dict[str, dict[str, dict[str, float]]], power: dict[str, dict[str, float]]) -> str:
+    """The table of the docs by metric: the worst setting, and the power."""
+    lines = [
+        "| metric | ever promoted | hardest setting | the line | LORD++ | SAFFRON | ever called worse | power (plain test) |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for metric, by in found.items():
+        hardest = max(by, key=lambda s: by[s]["challenger"])
+        worst = [max(r[policy] for r in by.values()) for policy in ("challenger", "line", "lord", "saffron", "worse")]
+        cells = [f"{v:.1%}" for v in worst]
+        two = power.get(metric)
+        said = f"{two['promoted']:.0%} ({two['plain']:.0%})" if two else "as McNemar's"
+        lines.append(f"| {metric} | {cells[0]} | {hardest} | {' | '.join(cells[1:])} | {said} |")
+    return "\n".join(lines)
 
 
 def table(weeks: dict) -> str:
@@ -159,15 +255,31 @@ def main() -> None:
     rng = np.random.default_rng(0)
     rates = false_rates(2000 if quick else 10_000, rng)
     weeks = weeks_until(300 if quick else 2000, rng)
+    metrics = by_metric(200 if quick else 10_000, rng)
+    power = power_by_metric(100 if quick else 1000, rng)
     print(table(weeks))
+    print(metric_table(metrics, power))
     if "--docs" in sys.argv:
         plot(weeks, DOCS / "promotion-power.svg")
+    every = [r for by in metrics.values() for r in by.values()]
     print(
         json.dumps(
             {
-                "false_promotion_rate": max(rates[how][policy] for how in rates for policy in ("challenger", "line")),
+                "false_promotion_rate": max(
+                    [rates[how][policy] for how in rates for policy in ("challenger", "line")]
+                    + [r[policy] for r in every for policy in ("challenger", "line")]
+                ),
+                "by_metric": {m: {s: r["challenger"] for s, r in by.items()} for m, by in metrics.items()},
+                **{
+                    p: {m: max(r[p] for r in by.values()) for m, by in metrics.items()}
+                    for p in ("line", "lord", "saffron")
+                },
+                "worse_rate": max(r["worse"] for r in every),
                 "naive_rate": rates["independent"]["naive"],
+                "tail": max(r["tail"] for r in every),
+                "plain_tail": {m: {s: r["plain_tail"] for s, r in by.items()} for m, by in metrics.items()},
                 "power": weeks["challenger"]["0.01"]["5000"]["promoted"],
+                "power_by_metric": power,
                 "rates": rates,
                 "weeks": {
                     p: {g: {r: cell["median"] for r, cell in by.items()} for g, by in gains.items()}
