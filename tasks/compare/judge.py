@@ -159,7 +159,7 @@ def clusters(rows: pd.DataFrame, time: pd.Series, declared: tuple[str, ...]) -> 
         out[column] = np.where(codes < 0, -1 - np.arange(len(codes)), codes)
     if time.notna().all() and "day" not in out:
         day = time.dt.floor("D")
-        if day.nunique() >= 10 or "day" in params.promotion.cluster:
+        if day.nunique() >= 10 or "day" in declared:
             out["day"] = pd.factorize(day)[0]
     return out
 
