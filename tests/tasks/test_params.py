@@ -147,6 +147,7 @@ def test_parameters_are_frozen(tmp_path: Path) -> None:
         ("table: customers, by", "table: custmers, by", "features.history[0].table: 'custmers' is not one of"),
         ("  xgboost:", "  xgbost:", "models: 'xgbost' is not one of"),
         ("trials: 8", "trials: 8\npromotion: {cluster: [twn]}", "promotion.cluster: 'twn' is not one of"),
+        ("trials: 8", "trials: 8\npromotion: {metric: rmze}", "promotion.metric: 'rmze' is not one of"),
         # what cannot go together
         ("kind: binary", "kind: binary\n  metric: rmse", "problem.metric: 'rmse' is not one of 'roc_auc', 'average_precision'"),
         ("kind: binary", "kind: regression\n  metric: rsme", "Did you mean 'rmse'?"),

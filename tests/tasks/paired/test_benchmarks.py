@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -14,10 +16,16 @@ def bench(name: str) -> dict:
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_promotion():
     found = bench("promotion")
     assert found["false_promotion_rate"] <= 0.05
+    assert found["worse_rate"] <= 0.05
+    assert found["tail"] <= 2
+    assert max(found["plain_tail"]["log_loss"].values()) > 5
     assert found["naive_rate"] > 0.5
+    for two in found["power_by_metric"].values():
+        assert two["plain"] - 0.6 < two["promoted"] <= two["plain"] + 0.05
     assert found["power"] > 0.9
     for how in found["rates"].values():
         assert max(how[policy] for policy in ("challenger", "line", "lord", "saffron")) <= 0.05
