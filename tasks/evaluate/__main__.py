@@ -130,7 +130,7 @@ def learn(models: list[Any], choice: dict[str, Any], candidates: list[Candidate]
     small = {name: (rows[name][0][list(used)], rows[name][1]) for name in ("train", "valid")}
     curve = learning_curve(
         family, own, small["train"], small["valid"], params, classes, used, about.scores["valid"] if alike else None, cut,
-        (times["train"], times["valid"]) if by_time else None,
+        (parts["train"]["__time__"], parts["valid"]["__time__"]) if by_time else None,
     )  # fmt: skip
     base = metrics["baseline"]["valid"][metric]
     chosen = next(c for c in candidates if c.family == choice["family"])
@@ -142,7 +142,9 @@ def learn(models: list[Any], choice: dict[str, Any], candidates: list[Candidate]
     figures |= {n: figure(metric, kind, rows[n][1], chosen.scores[n], cut, params.seed, times[n]) for n in SPLITS}
     said = None
     if base is not None and all(np.isfinite([f.value, f.error]).all() for f in figures.values()):
-        said = diagnose(metric, *figures.values(), base, curve, len(rows["train"][1]), by_time)
+        said = diagnose(
+            metric, figures["train"], figures["valid"], figures["test"], base, curve, len(rows["train"][1]), by_time
+        )
         for line in said["said"]:
             stage.log(line)
     trials = {f: DATA / "tuning" / f / "trials.json" for f in params.models}

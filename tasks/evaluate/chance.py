@@ -42,8 +42,8 @@ def _grouped(p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _upper(p: np.ndarray, many: np.ndarray, w: np.ndarray, total: float, counts: bool) -> float:
     """Chance of a sum of at least ``total``."""
     scale = float(np.abs(w).max(initial=0.0))
-    if scale < 1e-12:
-        return 1.0
+    if scale < 1e-12:  # no coins, or all alike, so that what they add is nothing
+        return float(total <= 1e-9)
     w, total = w / scale, total / scale
     least, most = float(many @ np.minimum(w, 0)), float(many @ np.maximum(w, 0))
     near = 1e-9 * max(1.0, most - least)

@@ -336,4 +336,4 @@ def _skill(said: Said, inside: np.ndarray) -> float | None:
     if inside.sum() < 3:
         return None
     found = _value(said, inside, "skill")
-    return None if found is None else 1 + found[0]
+    return 1 + found[0] if found is not None and found[1] < 1 else None  # too uncertain to be worth a look

@@ -170,7 +170,7 @@ def _auto(tuning: dict[str, Any], params: dict[str, Any]) -> str:
     said = [f"Auto tried {_count(len(trials), 'setting')} of {_count(len(names), 'family')}."]
     folds, rows = judged["folds"], number(judged["rows"])
     if folds > 1:
-        said.append(f"It judged {number(count['complete'])} of them on all of {folds} folds of the {rows} training and "
+        said.append(f"It judged {number(count['complete'])} of them on all {folds} folds of the {rows} training and "
                     "validation rows together, each row by models that had not seen it.")  # fmt: skip
         if count["pruned"]:
             said.append(f"{_were(count['pruned'])} stopped after one fold.")
@@ -184,7 +184,8 @@ def _auto(tuning: dict[str, Any], params: dict[str, Any]) -> str:
     if len(members) > 1:
         said.append(f"The candidate is a mix of {len(members)} settings, with weights chosen on the same rows.")
     elif members:
-        said.append(f"The candidate is one setting of {plain(members[0]['family'])}: no mix was better.")
+        why = ", the only one judged in full" if count["complete"] == 1 else ": no mix was better"
+        said.append(f"The candidate is one setting of {plain(members[0]['family'])}{why}.")
     if folds > 1:
         said.append("What answers is the mean of the models of all folds.")
     return " ".join(said)

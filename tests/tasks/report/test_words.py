@@ -84,7 +84,7 @@ def auto(judged: dict[str, Any], members: int, states: str) -> str:
 def test_what_auto_did_is_told_by_what_it_wrote():
     folds = {"rows": 458, "folds": 8, "pooled": True, "cut_short": False}
     assert auto(folds, 3, "ccccpf") == (
-        "Auto tried 6 settings of 2 families. It judged 4 of them on all of 8 folds of the 458 training and validation "
+        "Auto tried 6 settings of 2 families. It judged 4 of them on all 8 folds of the 458 training and validation "
         "rows together, each row by models that had not seen it. 1 were stopped after one fold. 1 were not finished in "
         "time, or failed. The candidate is a mix of 3 settings, with weights chosen on the same rows. What answers is the "
         "mean of the models of all folds."
@@ -93,6 +93,7 @@ def test_what_auto_did_is_told_by_what_it_wrote():
         "Auto tried 2 settings of 2 families. It judged them on 90 validation rows. "
         "The candidate is one setting of Ridge: no mix was better."
     )
+    assert "one setting of Ridge, the only one judged in full." in auto(folds, 1, "cp")
     short = auto({"rows": 57, "folds": 1, "pooled": True, "cut_short": True}, 1, "c")
     assert "Its time did not suffice for more than the first fold, so 57 rows judged the settings." in short
 
