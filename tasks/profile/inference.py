@@ -15,7 +15,7 @@ import pandas as pd
 from tasks.errors import RefitError, nearest, some
 from tasks.params import METRICS, family_names, parse
 from tasks.profile.dates import form_of
-from tasks.profile.division import SALTS, best_salt, groups, is_key, twins
+from tasks.profile.division import SALTS, best_salt, groups, names_rows, twins
 from tasks.profile.kinds import coerce
 from tasks.profile.learnable import check_target
 from tasks.profile.moment import Moment, choose
@@ -89,6 +89,11 @@ def _kind(spec: Any) -> str:
     return spec if isinstance(spec, str) else str(spec["kind"])
 
 
+def _declared(spec: Any) -> Any:
+    """How a column is read for a look at its groups: an ignored one by its levels."""
+    return "categorical" if spec == "ignore" else spec
+
+
 def _flow(spec: Any) -> Any:
     from ruamel.yaml.comments import CommentedMap
 
@@ -107,10 +112,10 @@ def _read(column: pa.ChunkedArray, spec: Any) -> pd.Series:
 def _key(table: pa.Table, specs: dict[str, Any], remarks: dict[str, list[str]], target: str) -> str:
     """The column that names each row; declared, and so no longer ignored. Empty: there is none."""
     for name in table.column_names:
-        if name == target or specs[name] not in ("ignore", "numeric", "categorical"):
+        if name == target or specs[name] not in ("ignore", "numeric", "categorical") or not names_rows(name):
             continue
         values = coerce(table[name], "categorical").values
-        if is_key(name, values):
+        if values.notna().all() and values.is_unique:
             numbers = coerce(table[name], "numeric")
             whole = numbers.problems.empty and not values.str.match(r"0\d").any()
             specs[name] = "numeric" if whole else "categorical"
@@ -163,14 +168,12 @@ def _split_at_random(
     shares = {"test": 0.2, "valid": 0.2}
     split = CommentedMap(kind="random", **shares)
     tree["split"] = split
-    frame = pd.DataFrame(
-        {name: read.get(name, coerce(table[name], "categorical").values) for name in table.column_names}
-    )
+    full = {
+        name: read[name] if name in read else _read(table[name], _declared(specs[name])) for name in table.column_names
+    }
+    frame = pd.DataFrame(full)
     found = groups(frame.drop(columns=keys), target)
-    own = identify(
-        pd.DataFrame({name: _read(table[name], specs[name]) for name in specs if specs[name] != "ignore"}),
-        Rule.of(parse(tree)),
-    ).row
+    own = identify(frame, Rule.of(parse(tree))).row
 
     def together(by: tuple[str, ...]) -> np.ndarray:
         return np.where(frame[list(by)].isna().any(axis=1).to_numpy(), own, numbers(frame, by)) if by else own

@@ -86,8 +86,12 @@ def levels(column: pa.ChunkedArray) -> pd.Series:
             return levels(column.cast(pa.int64(), safe=False))
         size = pc.abs(column)
         usual = pc.or_(pc.and_(pc.greater_equal(size, 1e-4), pc.less(size, 1e15)), pc.equal(size, 0.0))
-        if pc.all(usual).as_py():  # written by Arrow as by Python; with exponents they differ
-            return levels(column.cast(pa.string()))
+        values = levels(column.cast(pa.string()))
+        rest = pc.fill_null(pc.invert(usual), False)  # with exponents Arrow writes otherwise than Python, and so CSV
+        if pc.any(rest).as_py():
+            at = rest.to_numpy()
+            values[at] = _each(pd.Series(column.filter(rest).to_pylist(), dtype=object), kind).to_numpy()
+        return values
     return _each(pd.Series(column.to_pylist(), dtype=object), kind)
 
 

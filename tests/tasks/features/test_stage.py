@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 from tasks.errors import RefitError
 from tasks.features.__main__ import main
 from tasks.features.split import by_identity, by_time, together
-from tasks.features.target import encode_target
+from tasks.features.target import about_positive, encode_target
 from tasks.files import read_json, write_json, write_table
 from tasks.identity import Rule, identify
 from tasks.params import Problem, Split
@@ -98,6 +98,65 @@ def test_a_part_without_rows_is_refused() -> None:
     rows = table(400).assign(who=1.0)
     with pytest.raises(RefitError, match=r"400 labelled rows and 1 different values of split\.by.*split\.salt"):
         parts_of(rows, by=("who",))
+
+
+@pytest.mark.parametrize(
+    ("valid", "test", "counts"),
+    [
+        (0.2, 0.2, [6, 2, 2]),
+        (0.1, 0.3, [6, 1, 3]),
+        (0.2, "3d", [5, 2, 3]),
+        ("1d", 0.2, [7, 1, 2]),
+        (0.01, 0.01, [8, 1, 1]),
+    ],
+)
+def test_a_time_split_takes_shares_and_durations(valid: object, test: object, counts: list[int]) -> None:
+    time = days(*range(10)).sample(frac=1, random_state=0).reset_index(drop=True)
+    known = pd.Series(pd.NaT, index=time.index, dtype=time.dtype)
+    part, _ = by_time(time, known, np.ones(10, bool), Split(kind="time", valid=valid, test=test), None)
+    assert [(part == name).sum() for name in ("train", "valid", "test")] == counts
+    newest = {name: time[part == name] for name in ("train", "valid", "test")}
+    assert newest["train"].max() < newest["valid"].min() <= newest["valid"].max() < newest["test"].min()
+
+
+def test_a_share_never_parts_rows_of_one_moment_and_counts_labelled_rows() -> None:
+    time = days(*[0] * 4, *[1] * 2, *[2] * 3, *[3] * 1, *[9] * 5)
+    labelled = np.array([True] * 10 + [False] * 5)
+    known = pd.Series(pd.NaT, index=time.index, dtype=time.dtype)
+    part, boundaries = by_time(time, known, labelled, Split(kind="time", valid=0.2, test=0.2), None)
+    # A fifth is two rows: the newest moment has one and the two newest four; one is nearer.
+    assert part.tolist() == ["train"] * 6 + ["valid"] * 3 + ["test"] + ["pending"] * 5
+    assert boundaries["test"] == "2024-01-04T00:00:00+00:00"
+    few = days(*[0] * 5, *[1] * 5)
+    with pytest.raises(RefitError, match=r"split\.valid: the labelled rows have too few different times"):
+        by_time(few, known[:10], np.ones(10, bool), Split(kind="time"), None)
+
+
+@pytest.mark.parametrize(
+    ("values", "positive", "classes"),
+    [
+        (["late", "on time"], None, ["on time", "late"]),  # by the name, though the alphabet has it first
+        (["churned", "active"], None, ["active", "churned"]),
+        (["left", "right"], None, ["left", "right"]),  # names do not say: the order stays, however rare
+        (["1", "2"], None, ["1", "2"]),
+        ([0.0, 1.0], None, ["0", "1"]),
+        ([0.0, 1.0], True, ["0", "1"]),
+        ([0.0, 1.0], False, ["1", "0"]),
+        (["False", "True"], 1, ["False", "True"]),
+        (["False", "True"], "false", ["True", "False"]),
+        (["1", "2"], 1.0, ["2", "1"]),
+    ],
+)
+def test_the_positive_class_is_the_one_declared_or_named(values: list, positive: object, classes: list[str]) -> None:
+    rare_first = pd.Series(values[:1] * 2 + values[1:] * 8)
+    common_first = pd.Series(values[:1] * 8 + values[1:] * 2)
+    declared = problem("binary", positive=positive)
+    for labels in (rare_first, common_first):
+        labels = labels if isinstance(values[0], float) else labels.astype("str")
+        assert encode_target(labels, declared)[1] == classes
+    said = about_positive(classes, declared)
+    assert said.startswith(f"{classes[1]!r} is the positive class" if positive is None else "")
+    assert bool(said) == (positive is None)
 
 
 def problem(kind: str, **target: object) -> Problem:

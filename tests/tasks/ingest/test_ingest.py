@@ -111,6 +111,18 @@ def test_a_declared_column_that_does_not_fit(project: Path, columns: dict[str, s
         ingest("sales", table(**columns))
 
 
+def test_dates_of_another_form_than_declared_are_named_with_the_remedy(project: Path) -> None:
+    days = pd.date_range("2024-01-15", periods=9)
+    pd.DataFrame({"day": days.strftime("%m/%d/%Y"), "stamp": days.astype("int64") // 10**6}).to_csv("d.csv")
+    for column, remedy in (("day", r"format: '%m/%d/%Y'"), ("stamp", "format: 'epoch_")):
+        with pytest.raises(RefitError, match=rf"look like times: declare {column}: {{kind: datetime, {remedy}"):
+            ingest("d", table("d.csv", **{column: "datetime"}))
+    spec = {"source": "d.csv", "columns": {"day": {"kind": "datetime", "format": "%m/%d/%Y"}}}
+    assert (
+        ingest("d", Table.model_validate(spec)).frame["day"] == days.tz_localize("UTC").to_series().to_numpy()
+    ).all()
+
+
 def test_a_source_may_be_bundled(tmp_path: Path) -> None:
     read = ingest("iris", table("sklearn:iris", **{"target": "categorical", "sepal length (cm)": "numeric"}))
     assert read.frame["target"].value_counts().to_dict() == {"0": 50, "1": 50, "2": 50}

@@ -13,7 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tasks import params
+from tasks.engine import Plan
 from tasks.errors import RefitError
+from tasks.ingest.tables import ingest
 from tasks.profile import infer, to_yaml
 from tasks.profile.inference import infer_kind, infer_problem
 
@@ -154,14 +156,118 @@ def test_a_table_without_features_is_refused(tmp_path: Path) -> None:
 
 
 def test_ignored_columns_carry_their_reason(tmp_path: Path) -> None:
-    frame = pd.DataFrame({"id": np.arange(N), "empty": None, "same": "x", "x": np.arange(N) / 3, "y": ["a", "b"] * 30})
+    frame = pd.DataFrame({"nr": np.arange(N), "empty": None, "same": "x", "x": np.arange(N) / 3, "y": ["a", "b"] * 30})
     text = to_yaml(infer(written(tmp_path, frame), "y"))
-    for line in ("id: ignore *# counts the rows", "empty: ignore *# no value at all", "same: ignore *# always 'x'"):
+    for line in ("nr: ignore *# counts the rows", "empty: ignore *# no value at all", "same: ignore *# always 'x'"):
         assert re.search(line, text)
     assert (
         "positive: 'b'  # the class whose probability is predicted, chosen as the later in the alphabet, since both are"
         in text
     )
+
+
+DAYS = pd.date_range("2022-01-01", periods=120, tz="UTC")
+RNG = np.random.default_rng(0)
+
+
+def dated(**more: object) -> pd.DataFrame:
+    frame = pd.DataFrame({"order date": DAYS, "x": RNG.normal(size=120), "y": ["on time", "late", "on time"] * 40})
+    return frame.assign(**more)
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+@pytest.mark.parametrize("written_as", ["%Y-%m-%d", "%d.%m.%Y", "%m/%d/%Y", "%Y%m%d", "epoch", "excel", "typed"])
+def test_a_table_with_a_moment_is_split_by_time(tmp_path: Path, form: str, written_as: str) -> None:
+    """Whatever the way of writing: the column is a time, the newest rows test, and later runs read by the same form."""
+    number = {"epoch": DAYS.astype("int64") // 10**6, "excel": (DAYS - pd.Timestamp("1899-12-30", tz="UTC")).days}
+    given = number[written_as] if written_as in number else DAYS if written_as == "typed" else DAYS.strftime(written_as)
+    found = loaded(written(tmp_path, dated(**{"order date": given}), form), "y")
+    assert (found.split.kind, found.split.test, found.split.valid) == ("time", 0.2, 0.2)
+    assert found.problem.prediction_time == params.Moment(column="order date")
+    table = found.data.tables["table"]
+    assert table.event_time == params.Moment(column="order date")
+    times = ingest("table", table.model_copy(update={"source": str(tmp_path / f"table.{form}")}))
+    assert times.problems.empty
+    assert (times.frame["order date"] == DAYS.to_series().to_numpy()).all()
+
+
+def test_the_reason_stands_beside_the_split(tmp_path: Path) -> None:
+    text = to_yaml(infer(written(tmp_path, dated()), "y"))
+    assert "kind: time  # order date says when each row happened: the newest rows test" in text
+    text = to_yaml(infer(written(tmp_path, dated().drop(columns="order date")), "y"))
+    assert "kind: random  # no column says when a row happened, so a row's part follows from its inputs" in text
+    birth = pd.to_datetime(RNG.integers(-(10**9), 9 * 10**8, 120), unit="s").strftime("%Y-%m-%d")
+    text = to_yaml(infer(written(tmp_path, dated(**{"birth_date": birth}).drop(columns="order date")), "y"))
+    assert "kind: random  # birth_date: by its name no moment of the row, so a row's part" in text
+
+
+def test_a_time_after_the_moment_is_left_out_with_the_reason(tmp_path: Path) -> None:
+    later = DAYS + pd.to_timedelta(RNG.integers(1, 9, 120), "D")
+    text = to_yaml(infer(written(tmp_path, dated(delivered=later)), "y"))
+    assert re.search(r"delivered: ignore *# later than order date in 100% of rows, so perhaps not known yet", text)
+
+
+def test_a_project_without_time_becomes_one_with_time_by_one_edit(tmp_path: Path) -> None:
+    path = written(tmp_path, dated())
+    tree = infer(path, "y")
+    tree["split"]["kind"] = "random"  # what the user may prefer, and back again
+    assert params.parse(tree).split.kind == "random"
+    tree["split"]["kind"] = "time"
+    assert params.parse(tree).split.kind == "time"
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "key", "kind"),
+    [
+        ("id", list(range(120)), ("id",), "numeric"),
+        ("customer_id", [x * x + 3 for x in range(120)], ("customer_id",), "numeric"),
+        ("uuid", [f"a-{x}" for x in range(120)], ("uuid",), "categorical"),
+        ("order no", [f"{x:05d}" for x in range(120)], ("order no",), "categorical"),
+        ("id", [None, *range(119)], (), None),  # one row has no name
+        ("id", [1, 1, *range(118)], (), None),
+        ("Unnamed: 0", list(range(120)), (), "ignore"),  # the place in the file is no name
+        ("index", list(range(120)), (), "ignore"),
+        ("price", [x * x + 3 for x in range(120)], (), "numeric"),
+    ],
+)
+def test_a_unique_id_is_the_key(
+    tmp_path: Path, name: str, values: list[object], key: tuple[str, ...], kind: str
+) -> None:
+    found = loaded(written(tmp_path, dated(**{name: values}), "parquet"), "y").data.tables["table"]
+    assert found.key == key
+    assert kind is None or found.columns[name].kind == kind
+    if key:
+        plan = Plan.derive(loaded(written(tmp_path, dated(**{name: values}), "parquet"), "y"))
+        assert name not in {feature.name for feature in plan.features}
+
+
+@pytest.mark.parametrize(
+    ("labels", "positive", "why"),
+    [
+        (["late"] * 100 + ["on time"] * 20, "late", "chosen by its name; write 'on time' for the other"),
+        (["a"] * 20 + ["b"] * 100, "a", "chosen as the rarer one; write 'b' for the other"),
+        ([1] * 100 + [2] * 20, "2", "chosen as the rarer one; write '1' for the other"),
+        ([0.0] * 20 + [1.0] * 100, "1", "chosen by its name; write '0' for the other"),
+        ([True] * 100 + [False] * 20, "True", "chosen by its name; write 'False' for the other"),
+    ],
+)
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_the_positive_class_and_why(tmp_path: Path, form: str, labels: list[object], positive: str, why: str) -> None:
+    path = written(tmp_path, dated(y=labels), form)
+    assert loaded(path, "y").problem.target.positive == positive
+    assert f"positive: '{positive}'  # the class whose probability is predicted, {why}" in to_yaml(infer(path, "y"))
+
+
+def test_rows_of_one_customer_stay_together_and_the_salt_is_written(tmp_path: Path) -> None:
+    who = np.repeat(np.arange(40), 3)
+    traits = RNG.normal(size=(40, 3))[who]
+    frame = pd.DataFrame({"customer": who * 3 + 100, "a": traits[:, 0], "b": traits[:, 1], "c": RNG.normal(size=120)})
+    path = written(tmp_path, frame.assign(y=np.where(traits[:, 2] > 0, "yes", "no")))
+    found = loaded(path, "y")
+    assert found.split.by == ("customer",)
+    assert found.split.salt in map(str, range(64))
+    assert "by: [customer]  # rows of one customer agree in" in to_yaml(infer(path, "y")).replace("] #", "]  #")
+    assert loaded(path, "y") == found
 
 
 def test_awkward_names_survive(tmp_path: Path) -> None:

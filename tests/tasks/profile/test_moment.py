@@ -1,0 +1,57 @@
+"""Which column says when a row happened, and which only looks like it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tasks.profile.moment import choose
+
+N = 400
+RNG = np.random.default_rng(0)
+DAYS = pd.Series(pd.date_range("2022-01-01", periods=N, tz="UTC"))
+SHUFFLED = DAYS.sample(frac=1, random_state=0).reset_index(drop=True)
+SOON = pd.to_timedelta(RNG.integers(1, 9, N), "D")
+BIRTHS = pd.Series(pd.Timestamp("1940-01-01", tz="UTC") + pd.to_timedelta(RNG.integers(0, 25_000, N), "D"))
+
+
+@pytest.mark.parametrize(
+    ("times", "column"),
+    [
+        ({"date": DAYS}, "date"),
+        ({"x": SHUFFLED}, "x"),
+        ({"month": pd.Series(pd.to_datetime(SHUFFLED.dt.strftime("%Y-%m"), utc=True))}, "month"),
+        ({"delivered_at": SHUFFLED + SOON, "ordered_at": SHUFFLED}, "ordered_at"),
+        ({"a": SHUFFLED + SOON, "b": SHUFFLED}, "b"),
+        ({"tpep_pickup_datetime": SHUFFLED, "tpep_dropoff_datetime": SHUFFLED + pd.Timedelta(hours=1)}, "tpep_pickup_datetime"),
+        ({"birth_date": DAYS, "visit": SHUFFLED}, "visit"),
+        ({"birthday": BIRTHS, "created": SHUFFLED}, "created"),
+        ({"due_date": DAYS + SOON, "invoice_date": DAYS}, "invoice_date"),
+        ({"closed": SHUFFLED.where(RNG.random(N) < 0.6), "opened": SHUFFLED}, "opened"),
+        ({"seen": BIRTHS.sort_values(ignore_index=True)}, "seen"),  # decades, but the rows are in their order
+        ({"birth_date": BIRTHS}, None),
+        ({"x": BIRTHS}, None),  # without a name that says so: no order, over decades
+        ({"hire_date": SHUFFLED}, None),
+        ({"expires": SHUFFLED}, None),
+        ({"quarter": DAYS.dt.floor("D").where(DAYS.index % 2 == 0, DAYS[0]).mask(DAYS.index % 2 == 0, DAYS[9])}, None),
+        ({"date": DAYS.where(RNG.random(N) < 0.8)}, None),
+        ({}, None),
+    ],
+)  # fmt: skip
+def test_the_moment_of_a_row(times: dict[str, pd.Series], column: str | None) -> None:
+    found = choose(times)
+    assert found.column == column
+    assert found.why
+
+
+def test_times_after_the_moment_are_named_unless_they_are_plans() -> None:
+    found = choose(
+        {"ordered_at": SHUFFLED, "delivered_at": SHUFFLED + SOON, "due_date": SHUFFLED + SOON, "birth_date": BIRTHS}
+    )
+    assert found.column == "ordered_at"
+    assert found.later == {"delivered_at": "later than ordered_at in 100% of rows"}
+
+
+def test_a_time_of_the_same_day_is_not_later_than_its_date() -> None:
+    assert choose({"date": DAYS, "clock": DAYS + pd.Timedelta(hours=10)}).later == {}
