@@ -229,6 +229,8 @@ class Future:
         if name == self.plan.table:
             asks = prediction_times(self.plan, frame)
             after = later & (asks > self.cut) if salt == 1 else np.zeros(len(frame), bool)
+        # Nothing moves to before the event, whose own time may be one that stays.
+        since = np.maximum(Facts(spec, frame).event, self.cut) if times else np.full(len(frame), self.cut)
         push = (rng.integers(1, 10**9, len(frame)) * 1000).astype("timedelta64[us]")
         for column in columns:
             if column not in wanted:
@@ -239,8 +241,6 @@ class Future:
                 continue
             if any(t.column == column for t in times):
                 if column in spec.outcome or not own_table:
-                    # not before the event, whose own time may be one that stays
-                    since = np.maximum(Facts(spec, frame).event, self.cut) if spec.event_time else self.cut
                     moved = pd.Series(pd.to_datetime(since, unit="us", utc=True), index=frame.index) + push
                     offset = max((t.offset for t in times if t.column == column), default=0)
                     moved = (moved + pd.Timedelta(abs(offset), "us")).astype(frame[column].dtype)
