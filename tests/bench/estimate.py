@@ -35,6 +35,7 @@ import tasks.stage  # noqa: F401  (applies the settings before any heavy import)
 import numpy as np
 import pandas as pd
 
+from tasks.errors import RefitError
 from tests.bench._tables import load
 from tests.projects import command, edit
 
@@ -282,7 +283,7 @@ def main() -> None:
         began = time.perf_counter()
         try:
             found = examine(name, args.quick, args.split)
-        except (RuntimeError, subprocess.TimeoutExpired) as error:
+        except (RefitError, RuntimeError, subprocess.TimeoutExpired) as error:
             found = {"within": False, "error": str(error)}
         print(f"{name} ({time.perf_counter() - began:.0f} s): {found}", file=sys.stderr, flush=True)
         return found
