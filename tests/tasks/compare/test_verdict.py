@@ -119,6 +119,22 @@ def test_small_differences_are_shown_with_enough_digits():
     assert (_number(None), _number(0.123456)) == ("undefined", "0.1235")
 
 
+@pytest.mark.parametrize(
+    ("interval", "difference", "said"),
+    [
+        ([-0.02, 0.0201], 0.00005, "0.000 (95% interval −0.020 to 0.020)"),
+        ([0.00001, 0.00002], 0.000015, "+0.000015 (95% interval 0.000010 to 0.000020)"),
+        ([-0.0003, -0.0001], -0.4, "−0.400 (95% interval 0.000 to 0.000)"),
+    ],
+)
+def test_digits_follow_the_wider_of_difference_and_interval(interval, difference, said):
+    from tasks.compare.evidence import Evidence
+    from tasks.compare.verdict import _said
+
+    numbers = {"metric": "roc_auc", "interval": interval, "difference": difference, "challenger": 0.7, "champion": 0.7}
+    assert said in _said(Evidence(None, {}, numbers, []), 10)
+
+
 def test_how_many_rows_would_tell():
     found = judged(ALIKE)
     need = found["evidence"]["rows_needed"]
