@@ -93,7 +93,7 @@ def _no_moment(moment: Moment, names: Iterable[str]) -> str:
     pieces = calendar(names)
     if not pieces or moment.not_taken:
         return moment.why
-    return f"{moment.why} in one ({', '.join(pieces)} as one date would allow kind: time)"
+    return f"no single column says when a row happened ({', '.join(pieces)} joined to a date would allow kind: time)"
 
 
 def _kind(spec: Any) -> str:

@@ -63,7 +63,7 @@ def choose(times: Mapping[str, pd.Series]) -> Moment:
     """Choose among the columns with times, each a ``datetime64`` series in the rows' order.
 
     >>> days = pd.Series(pd.date_range("2020-01-01", periods=100))
-    >>> found = choose({"sold": days, "delivered": days + pd.Timedelta(days=3), "birth_date": days - pd.Timedelta("9000d")})
+    >>> found = choose({"sold": days, "delivered": days + pd.Timedelta(days=3), "birth_date": days - pd.Timedelta("9000D")})
     >>> found.column, found.later, found.not_taken
     ('sold', {'delivered': 'later than sold in 100% of rows'}, {'birth_date': 'by its name no moment of the row'})
     """
