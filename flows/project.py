@@ -40,8 +40,9 @@ def create(root: Path, data: Path, target: str, force: bool) -> Iterator[str]:
     params = root / "params.yaml"
     if params.exists() and not force:
         raise RefitError(f"{params}: is there already. Use --force to replace it, or another folder.")
-    tree = infer(data, target)
-    yield from remark(tree, data)
+    said: list[str] = []
+    tree = infer(data, target, lambda tree: said.extend(remark(tree, data)))
+    yield from said
     for section in _sections():
         tree.setdefault(section, {})  # DVC, unlike our own parser, wants every section that a stage names
     text = to_yaml(tree)

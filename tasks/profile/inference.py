@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from tasks.profile.dates import form_of
 from tasks.profile.division import SALTS, best_salt, groups, names_rows, twins
 from tasks.profile.kinds import coerce
 from tasks.profile.learnable import check_target
-from tasks.profile.moment import Moment, choose
+from tasks.profile.moment import Moment, calendar, choose
 from tasks.profile.reading import read_columns
 from tasks.values.classes import choose as choose_class
 
@@ -35,10 +35,11 @@ ID_NAME = r"(?i:(^|[_\W])(id|key|uuid|index)$)|[a-z](Id|ID)$"
 BOOLEANS = ({"true", "false"}, {"yes", "no"}, {"t", "f"}, {"y", "n"})
 
 
-def infer(path: str | Path, target: str) -> CommentedMap:
+def infer(path: str | Path, target: str, ask: Callable[[CommentedMap], None] | None = None) -> CommentedMap:
     """The tree of a ``params.yaml`` that predicts ``target`` from the other columns of a CSV or Parquet file.
 
-    Comments in the tree say why a column is ignored and what a section is for; see :func:`to_yaml`.
+    Comments in the tree say why a column is ignored and what a section is for; see :func:`to_yaml`. ``ask`` may change
+    the columns of the tree before rows are divided at random, which goes by the columns that are left.
 
     Raises
     ------
@@ -80,9 +81,19 @@ def infer(path: str | Path, target: str) -> CommentedMap:
         tree["data"]["tables"][tree["problem"]["table"]].insert(1, "key", _flow_list([key]))
     if moment.column:
         _split_by_time(tree, moment)
-    else:
-        _split_at_random(tree, table, specs, read, moment.why)
+    if ask:  # what it takes out is no input, and so does not say who a row is
+        ask(tree)
+    if not moment.column:
+        _divide(tree, table, _no_moment(moment, table.column_names))
     return tree
+
+
+def _no_moment(moment: Moment, names: Iterable[str]) -> str:
+    """Why rows are divided at random."""
+    pieces = calendar(names)
+    if not pieces or moment.not_taken:
+        return moment.why
+    return f"no single column says when a row happened ({', '.join(pieces)} joined to a date would allow kind: time)"
 
 
 def _kind(spec: Any) -> str:
@@ -106,7 +117,7 @@ def _flow(spec: Any) -> Any:
 
 def _read(column: pa.ChunkedArray, spec: Any) -> pd.Series:
     """A column as later stages have it."""
-    return coerce(column, _kind(spec), spec["format"] if isinstance(spec, dict) else "iso").values
+    return coerce(column, _kind(spec), spec.get("format", "iso") if isinstance(spec, dict) else "iso").values
 
 
 def _key(table: pa.Table, specs: dict[str, Any], remarks: dict[str, list[str]], target: str) -> str:
@@ -152,10 +163,11 @@ def _split_by_time(tree: CommentedMap, moment: Moment) -> None:
     tree["split"] = split
 
 
-def _split_at_random(
-    tree: CommentedMap, table: pa.Table, specs: dict[str, Any], read: dict[str, pd.Series], why: str
-) -> None:
-    """Rows without an order in time: what must stay together, and the salt whose parts are most alike."""
+def _divide(tree: CommentedMap, table: pa.Table, why: str) -> None:
+    """Write the random split: what must stay together, and the salt whose parts are most alike, for the columns declared.
+
+    ``why`` says why it is no split by time.
+    """
     from ruamel.yaml.comments import CommentedMap
     from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
@@ -168,10 +180,8 @@ def _split_at_random(
     shares = {"test": 0.2, "valid": 0.2}
     split = CommentedMap(kind="random", **shares)
     tree["split"] = split
-    full = {
-        name: read[name] if name in read else _read(table[name], _declared(specs[name])) for name in table.column_names
-    }
-    frame = pd.DataFrame(full)
+    specs = {name: declared["columns"][name] for name in table.column_names}
+    frame = pd.DataFrame({name: _read(table[name], _declared(spec)) for name, spec in specs.items()})
     found = groups(frame.drop(columns=keys), target)
     own = identify(frame, Rule.of(parse(tree))).row
 

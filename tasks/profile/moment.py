@@ -8,7 +8,7 @@ estimate is too good. No moment of its row is a birthday and the like (by its na
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -24,7 +24,8 @@ OF_A_LIFE = re.compile(
     r"birth|born|\bdob\b|death|died|hire|\bjoin|\bsince\b|sign ?up|member|enrol|found|establish|manufactur|\bbuilt\b|"
     r"\brelease|\blaunch|\bopened account"
 )
-PLANNED = re.compile(r"\bdue\b|deadline|expir|valid|sched|plan|expect|promis|estimat|target|renew|until")
+AHEAD = re.compile(r"\bdue\b|deadline|expir|valid|promis|target|renew|until")  # of what shall be, and never of a row
+PLANNED = re.compile(rf"{AHEAD.pattern}|sched|plan|expect|estimat")  # known beforehand, though later
 FIRST = re.compile(
     r"order|transaction|sale|sold|purchase|creat|event|issue|place|pick ?up|request|start|observ|measur|open|admi"
 )
@@ -44,11 +45,25 @@ class Moment:
     not_taken: dict[str, str] = field(default_factory=dict)
 
 
+def calendar(names: Iterable[str]) -> list[str]:
+    """Columns that tell a row's time in pieces, or too coarsely to divide by: year, month and day as numbers.
+
+    >>> calendar(["origin", "year", "Month", "temp"])
+    ['year', 'Month']
+    """
+    found = [
+        name
+        for name in names
+        if re.fullmatch(r"(year|yr|month|mon|day|dayofmonth|week|quarter)s?", _spaced(name).replace(" ", ""))
+    ]
+    return found if any(_spaced(name).startswith("y") for name in found) else []
+
+
 def choose(times: Mapping[str, pd.Series]) -> Moment:
     """Choose among the columns with times, each a ``datetime64`` series in the rows' order.
 
     >>> days = pd.Series(pd.date_range("2020-01-01", periods=100))
-    >>> found = choose({"sold": days, "delivered": days + pd.Timedelta(days=3), "birth_date": days[::-1]})
+    >>> found = choose({"sold": days, "delivered": days + pd.Timedelta(days=3), "birth_date": days - pd.Timedelta("9000D")})
     >>> found.column, found.later, found.not_taken
     ('sold', {'delivered': 'later than sold in 100% of rows'}, {'birth_date': 'by its name no moment of the row'})
     """
@@ -74,7 +89,7 @@ def _unfit(name: str, values: pd.Series) -> str:
     spaced = _spaced(name)
     if OF_A_LIFE.search(spaced):
         return "by its name no moment of the row"
-    if PLANNED.search(spaced):
+    if AHEAD.search(spaced):
         return "by its name a plan"
     known = values.dropna()
     if len(known) < GIVEN * len(values):

@@ -56,11 +56,13 @@ def test_a_date_that_tells_by_its_distance_from_another(tmp_path: Path) -> None:
     frame, rng = orders()
     opened = pd.Timestamp("2024-01-01") + pd.to_timedelta(np.sort(rng.integers(0, 90 * 86400, len(frame))), unit="s")
     frame["opened"] = opened
-    frame["closed"] = opened + pd.to_timedelta(
+    frame["due"] = opened + pd.to_timedelta(
         np.where(frame["y"] == "yes", 50, 5) + rng.integers(0, 20, len(frame)), unit="h"
     )
     _, _, said = made(tmp_path, frame)
-    assert [s.split(":")[0] for s in said] == ["closed"]
+    assert [s.split(":")[0] for s in said] == ["due"]
+    columns, _, said = made(tmp_path, frame.rename(columns={"due": "closed"}))  # by its name no plan, and later
+    assert (columns["closed"], said) == ("ignore", [])
 
 
 def test_strong_honest_columns_and_a_table_of_one_column_stay_as_they_are(tmp_path: Path) -> None:

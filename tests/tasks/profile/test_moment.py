@@ -30,6 +30,8 @@ BIRTHS = pd.Series(pd.Timestamp("1940-01-01", tz="UTC") + pd.to_timedelta(RNG.in
         ({"due_date": DAYS + SOON, "invoice_date": DAYS}, "invoice_date"),
         ({"closed": SHUFFLED.where(RNG.random(N) < 0.6), "opened": SHUFFLED}, "opened"),
         ({"seen": BIRTHS.sort_values(ignore_index=True)}, "seen"),  # decades, but the rows are in their order
+        ({"sched_dep_at": SHUFFLED, "arrived_at": SHUFFLED + SOON}, "sched_dep_at"),
+        ({"scheduled": SHUFFLED, "created": SHUFFLED - SOON}, "created"),
         ({"birth_date": BIRTHS}, None),
         ({"x": BIRTHS}, None),  # without a name that says so: no order, over decades
         ({"hire_date": SHUFFLED}, None),
@@ -47,7 +49,13 @@ def test_the_moment_of_a_row(times: dict[str, pd.Series], column: str | None) ->
 
 def test_times_after_the_moment_are_named_unless_they_are_plans() -> None:
     found = choose(
-        {"ordered_at": SHUFFLED, "delivered_at": SHUFFLED + SOON, "due_date": SHUFFLED + SOON, "birth_date": BIRTHS}
+        {
+            "ordered_at": SHUFFLED,
+            "sched_arrival": SHUFFLED + SOON,
+            "delivered_at": SHUFFLED + SOON,
+            "due_date": SHUFFLED + SOON,
+            "birth_date": BIRTHS,
+        }
     )
     assert found.column == "ordered_at"
     assert found.later == {"delivered_at": "later than ordered_at in 100% of rows"}
