@@ -14,6 +14,7 @@ from tasks.engine.compute import prediction_times
 from tasks.engine.facts import MISSING
 from tasks.engine.rhythm import windows_of
 from tasks.errors import some
+from tasks.features.seasons import unfinished
 from tasks.features.silent import silent
 from tasks.features.split import by_identity, by_time, together
 from tasks.features.target import about_positive, encode_target
@@ -80,8 +81,16 @@ def main() -> None:
     if params.split.by:
         head["__group__"] = groups
     mute = silent(features[part == "train"], {f.name: f.kind for f in plan.features})
+    early: dict[str, str] = {}
+    if params.split.kind == "time" and params.features.columns == "auto":  # who names the month gets it
+        early = unfinished(features, prediction_times(plan, rows), part == "train")
+        if len({**mute, **early}) == len(plan.features):
+            early = {}
     if mute:
         stage.log(f"{len(mute)} of {len(plan.features)} features say nothing, and no model gets them: {some(mute)}")
+    if early:
+        stage.log(f"no model gets what is new to the training rows as time goes on: {some(early)} (features.columns)")
+    mute |= early
     counts = {s: int((part == s).sum()) for s in SPLITS}
     with replacing_dir("data/features") as out:
         write_table(out / "features.parquet", pd.concat([head, features.reset_index(drop=True)], axis=1))
