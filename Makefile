@@ -7,6 +7,8 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 # uv does not read pip's configuration: pass on where pip looks for wheels, if that is set.
 export UV_FIND_LINKS ?= $(shell pip config get global.find-links 2>/dev/null)
 export OMP_WAIT_POLICY := PASSIVE
+# Hundreds of processes import the same files: let them be compiled once.
+export PYTHONDONTWRITEBYTECODE :=
 # Two workers take one file of tests after another, in the order of tests/conftest.py.
 WORKERS ?= 2
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=25
@@ -16,9 +18,10 @@ PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-r
 run: .venv/.run  ## install from the lock, then run the main job on the bundled flights
 	$(BIN)/refit run
 
-test: .venv/.test tools  ## install what tests need, then run all of them
-	$(MAKE) --jobs=2 --output-sync=target lint unit
-	$(MAKE) slow
+test:  ## install what tests need, then run all of them
+	$(MAKE) --jobs=2 --output-sync=target .venv/.test tools
+	export TESTS_SHARED=$$(mktemp -d) && trap 'rm -rf "$$TESTS_SHARED"' EXIT && \
+		$(MAKE) --jobs=2 --output-sync=target lint unit && $(MAKE) slow
 
 lint: .venv/.test
 	$(BIN)/ruff check .
@@ -64,8 +67,9 @@ tools:  # on CI (a bare Debian machine, as root): the browser, the load generato
 define install
 if command -v uv >/dev/null; then uv pip install --quiet --compile-bytecode --python .venv -r $(1) && \
 	uv pip install --quiet --compile-bytecode --python .venv --no-deps --editable .; \
-else $(BIN)/python -m pip install --quiet --disable-pip-version-check -r $(1) && \
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .; fi
+else $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -r $(1) && \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable . && \
+	{ $(BIN)/python -m compileall -q -j 0 -x '/tests/' .venv/lib >/dev/null 2>&1 || true; }; fi
 touch $@
 endef
 

@@ -1,4 +1,7 @@
-"""What several tests need and takes long to make is made once in a test session, whichever worker asks first."""
+"""What several tests need and takes long to make is made once, by whichever worker asks first.
+
+Once in a session of pytest; once in all of ``make test``, which names a folder for it in ``TESTS_SHARED``.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,9 @@ def shared(factory: pytest.TempPathFactory, name: str, build: Callable[[Path], o
 
     Whoever changes something takes a copy. What failed once is not tried again: the others fail with its message.
     """
-    base = factory.getbasetemp()
-    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    own = factory.getbasetemp()
+    session = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    base = Path(os.environ.get("TESTS_SHARED", session))
     folder, done, failed = (base / f"shared-{name}{end}" for end in ("", ".done", ".failed"))
     with (base / f"shared-{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # the system releases it where a worker is killed
