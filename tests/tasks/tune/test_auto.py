@@ -7,11 +7,12 @@ import pandas as pd
 import pytest
 
 from tasks.errors import RefitError
-from tasks.families import fit_family, load_model, save_model
+from tasks.families import Model, fit_family, load_model, save_model
 from tasks.families._bag import Bag, Joined, Part
 from tasks.families._forest import Forest
 from tasks.families._space import Choice, Number
 from tasks.files import hash_tree, read_json, read_table
+from tasks.metrics import measure
 from tasks.tune.auto import search_families
 from tasks.tune.bags import cross, fold_count, holdout
 from tasks.tune.objective import Objective
@@ -142,7 +143,7 @@ def test_killed_search_goes_on_and_a_champions_members_come_first(tmp_path: Path
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["binary", "regression"])
 def test_auto_through_the_stages(kind: str, tmp_path: Path):
-    root = project(tmp_path, kind, "auto", "{seconds: 12, trials: 1}", "sigmoid" if kind == "binary" else "none")
+    root = project(tmp_path, kind, "auto", "{seconds: 12, trials: 1}", "auto")
     for step in ("tune", "train"):
         done = stage(step, "auto", root)
         assert done.returncode == 0, done.stderr
@@ -158,8 +159,19 @@ def test_auto_through_the_stages(kind: str, tmp_path: Path):
     test = (found["__split__"] == "test").to_numpy()
     assert np.array_equal(told[test], whole[test])
     # Validation rows are told by parts that had not seen them; of a bag of folds the whole has, of a holdout it has not.
-    crossed = len(read_table(out / "tuning/auto/held_out.parquet")) > (~test).sum()
+    held = read_table(out / "tuning/auto/held_out.parquet")
+    crossed = "__fold_0__" in held
+    assert crossed == (len(held) > (~test).sum())
     assert np.allclose(told[~test], whole[~test]) != crossed
+    if kind == "regression":
+        assert model.calibration is None
+    elif crossed:  # both are calibrated, each in its own way: one threshold does for both
+        assert model.calibration is not None
+        assert model.calibration.method == "auto"
+        plain = Model("auto", kind, 2, model.encoder, model.fitted).predict(features)
+        at = features["__row__"].isin(found["__row__"][test]).to_numpy()
+        y, auc = features["__target__"][at].to_numpy(float), lambda s: measure("roc_auc", y, s, kind)
+        assert auc(plain[at]) == pytest.approx(auc(model.predict(features)[at]), abs=1e-12)
 
 
 @pytest.mark.slow

@@ -1,0 +1,44 @@
+"""What training makes of the model that `auto`'s tuning kept."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tasks.families import fit_family, read_rows, save_model
+from tasks.families._rows import score_table
+from tasks.files import write_json, write_table
+from tasks.params import parse
+from tasks.train.tuned import take_tuned
+from tests.samples import features_folder
+from tests.tasks.package.projects import plain
+
+
+@pytest.mark.parametrize("known", ["all", "one fold"])
+def test_parts_that_saw_validation_rows_are_fitted_again(known: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Time for one fold only: its model knows the validation rows of the others, and cannot be judged on them."""
+    features_folder(tmp_path, "binary")
+    monkeypatch.chdir(tmp_path)
+    rows = read_rows()
+    pooled = np.flatnonzero(np.isin(rows.split, ("train", "valid")))
+    out = pooled[::5] if known == "one fold" else np.flatnonzero(rows.split == "valid")
+    rest = np.setdiff1d(pooled, out)
+    model = fit_family(
+        "logistic", {}, rows.frame.iloc[rest], rows.y[rest], rows.frame.iloc[out], rows.y[out], "binary",
+        kinds=rows.kinds,
+    )  # fmt: skip
+    folder = tmp_path / "data/tuning/auto"
+    save_model(model, folder / "model")
+    held = score_table(model.predict(rows.frame.iloc[out]), __row__=rows.row[out], __target__=rows.y[out])
+    write_table(folder / "held_out.parquet", held)
+    members = [{"family": "logistic", "params": {}, "weight": 1.0, "value": 0.0}]
+    write_json(folder / "best.json", {"params": {"family": "logistic", "members": members}, "left_out": 0})
+    tree, _ = plain("binary")
+    said: list[str] = []
+    found = take_tuned(folder, list(rows.kinds), parse(tree | {"models": {"auto": {}}}), said.append)
+    assert found is not None
+    assert ("again" in said[0]) == (known == "one fold")
+    test = found.split == "test"
+    assert np.array_equal(found.scores[test], found.model.predict(rows.frame[rows.split == "test"]))
+    valid = found.model.predict(rows.frame[rows.split == "valid"])
+    assert np.allclose(found.scores[~test], valid)
