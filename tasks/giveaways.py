@@ -437,7 +437,7 @@ def views(column: pd.Series) -> list[tuple[str, np.ndarray]]:
         out += [("length", of(texts.str.len())), ("number inside", of(digits)), ("last digit", of(digits % 10))]
         out += [("beginning", of(code(texts.str[:n]))) for n in (1, 3)] + [("end", of(code(texts.str[-1:])))]
         words = texts.str.lower().str.findall(r"\w{2,}")
-        if words.str.len().mean() >= 2:
+        if np.mean([len(w) for w in words]) >= 2:
             out += [(f"word {w!r}", of(has)) for w, has in _words(words, codes)]
     return out
 

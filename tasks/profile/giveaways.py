@@ -34,7 +34,9 @@ def remark(tree: CommentedMap, path: str | Path) -> Iterator[str]:
     named = {str(problem.get("prediction_time", "")).split(" ")[0]}
     named |= {str(table.get(k, "")).split(" ")[0] for k in ("event_time", "known_at")} | set(table.get("key", ()))
     read = [n for n, kind in kinds.items() if kind in READ and n not in table.get("outcome", ())]
-    found = suspects(path, target, problem["kind"], {n: kinds[n] for n in read}, tree["seed"])
+    forms = {n: spec.get("format", "iso") for n, spec in columns.items() if not isinstance(spec, str)}
+    asked = {n: (kinds[n], forms.get(n, "iso")) for n in read}
+    found = suspects(path, target, problem["kind"], asked, tree["seed"])
     for name, given in found.items():
         left = [n for n in read if n != name and kinds[n] != "ignore"]
         if given.certain and name not in named and left:
@@ -58,8 +60,11 @@ def _target(problem: Any) -> str:
     return target if isinstance(target, str) else target["column"]
 
 
-def suspects(path: str | Path, target: str, kind: str, kinds: dict[str, str], seed: int) -> dict[str, Giveaway]:
-    """Columns of the file that alone tell the target, by name; a span between two dates counts for the first of them."""
+def suspects(path: str | Path, target: str, kind: str, columns: dict[str, tuple[str, str]], seed: int) -> dict[str, Giveaway]:  # fmt: skip
+    """Columns of the file that alone tell the target, by name; a span between two dates counts for the first of them.
+
+    ``columns``: the kind of each, and the form that its dates are written in.
+    """
     table = read_columns(path)
     values = coerce(table[target], "numeric" if kind == "regression" else "categorical").values
     y = (
@@ -72,8 +77,8 @@ def suspects(path: str | Path, target: str, kind: str, kinds: dict[str, str], se
     rows = sample(np.where(np.isinf(y), np.nan, y), kind, ROWS, seed)
     X: dict[str, Any] = {}
     moments = {}
-    for name, how in kinds.items():
-        column = coerce(table[name].take(rows), how).values.reset_index(drop=True)
+    for name, (how, form) in columns.items():
+        column = coerce(table[name].take(rows), how, form).values.reset_index(drop=True)
         if how == "datetime":
             moments[name] = column.astype("int64").where(column.notna()).to_numpy(np.float64, na_value=np.nan) / 3.6e9
             X[name] = moments[name]
@@ -83,5 +88,5 @@ def suspects(path: str | Path, target: str, kind: str, kinds: dict[str, str], se
         X[f"{b} - {a}"] = moments[b] - moments[a]
     out: dict[str, Giveaway] = {}
     for g in giveaways(pd.DataFrame(X), y[rows], kind, seed=seed):
-        out.setdefault(g.feature if g.feature in kinds else g.feature.partition(" - ")[0], g)
+        out.setdefault(g.feature if g.feature in columns else g.feature.partition(" - ")[0], g)
     return out

@@ -55,14 +55,16 @@ def test_a_bent_copy_of_a_number_is_ignored(tmp_path: Path) -> None:
 def test_a_date_that_tells_by_its_distance_from_another(tmp_path: Path) -> None:
     frame, rng = orders()
     opened = pd.Timestamp("2024-01-01") + pd.to_timedelta(np.sort(rng.integers(0, 90 * 86400, len(frame))), unit="s")
+    hours = np.where(frame["y"] == "yes", 50, 5) + rng.integers(0, 20, len(frame))
     frame["opened"] = opened
-    frame["due"] = opened + pd.to_timedelta(
-        np.where(frame["y"] == "yes", 50, 5) + rng.integers(0, 20, len(frame)), unit="h"
-    )
+    frame["due"] = opened + pd.to_timedelta(hours, unit="h")
     _, _, said = made(tmp_path, frame)
     assert [s.split(":")[0] for s in said] == ["due"]
     columns, _, said = made(tmp_path, frame.rename(columns={"due": "closed"}))  # by its name no plan, and later
     assert (columns["closed"], said) == ("ignore", [])
+    earlier = (opened - pd.to_timedelta(hours, unit="h")).strftime("%d.%m.%Y %H:%M")  # the dates in a form of their own
+    _, _, said = made(tmp_path, frame.drop(columns="due").assign(asked=earlier))
+    assert [s.split(":")[0] for s in said] == ["asked"]
 
 
 def test_strong_honest_columns_and_a_table_of_one_column_stay_as_they_are(tmp_path: Path) -> None:
