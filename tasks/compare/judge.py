@@ -133,7 +133,9 @@ def against(case: Case, incumbent: Incumbent, about: dict[str, Any], state: dict
         "`refit promote VERSION --reason ...`"
     )
     out = verdict.hold(out, [level["said"] for level in levels], remedy)
-    return Judged(out, rows.at, rows.new, pair.y, pair.challenger, pair.champion, spent)
+    # Rows that were too few to bet on wait for the next look.
+    waiting = evidence.look.new.rows == 0 and (promotion.evidence == "line" or promotion.error == "fdr")
+    return Judged(out, rows.at, rows.new & (not waiting), pair.y, pair.challenger, pair.champion, spent)
 
 
 def check_guardrails(pair: Pair, rows: pd.DataFrame, case: Case) -> tuple[list[dict[str, Any]], list[float]]:
