@@ -17,7 +17,23 @@ hypothesis.settings.register_profile("refit", deadline=None, suppress_health_che
 hypothesis.settings.load_profile("refit")
 # Files that take more than about forty seconds, the longest first: a worker that gets one of them last makes the
 # other wait for it. Files are handed out whole.
-LONG: tuple[str, ...] = ()
+LONG = (
+    "tests/flows/test_main_job.py",
+    "tests/flows/test_run.py",
+    "tests/flows/test_server.py",
+    "tests/tasks/tune/test_auto.py",
+    "tests/flows/test_tables.py",
+    "tests/deploy/test_service.py",
+    "tests/tasks/tune/test_search.py",
+    "tests/test_readme.py",
+    "tests/flows/test_kills.py",
+    "tests/faults/test_tuner.py",
+    "tests/faults/test_promotion.py",
+    "tests/tasks/families/test_xgboost_large.py",
+    "tests/tasks/families/test_tabular_networks.py",
+    "tests/tasks/families/test_xgboost_memory.py",
+    "tests/flows/test_dag.py",
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from ruamel.yaml import YAML
 
 from tasks.params import Params, load
+from tests.conftest import LONG
 
 ROOT = Path(__file__).parents[1]
 DAG = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -16,6 +17,10 @@ DAG = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
 def test_each_stage_has_a_package_that_can_be_run():
     for name in DAG:
         assert (ROOT / "tasks" / name / "__main__.py").is_file(), name
+
+
+def test_files_that_are_begun_first_exist():
+    assert [file for file in LONG if not (ROOT / file).is_file()] == []
 
 
 def test_each_stage_depends_on_its_own_code():

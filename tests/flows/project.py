@@ -1,10 +1,19 @@
-"""A small real DVC project whose stages are trivial Python programs that keep a diary of when they ran."""
+"""The command in a project, and a small real DVC project whose stages keep a diary of when they ran."""
 
 from __future__ import annotations
 
+import os
+import shutil
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+REFIT = [sys.executable, "-m", "flows.cli"]
 
 DVC_YAML = """\
 stages:
@@ -89,3 +98,39 @@ def diary(root: Path, word: str = "ended") -> list[str]:
     path = root / "diary.txt"
     lines = path.read_text().splitlines() if path.exists() else []
     return [line.split()[2] for line in lines if line.split()[1] == word]
+
+
+def alone() -> dict[str, str]:
+    """This process's environment without a server: Prefect starts one of its own, MLflow keeps files in the project."""
+    return {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_TRACKING"))}
+
+
+def refit(root: Path, *arguments: str, code: int = 0, env: dict[str, str] | None = None) -> str:
+    """Run the command in the project, without a server if ``env`` names none; returns what it printed."""
+    done = subprocess.run(
+        [*REFIT, *arguments], cwd=root, env=env or alone(), capture_output=True, text=True, timeout=500
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.stdout + done.stderr
+
+
+def copied(root: Path, to: Path) -> Path:
+    """A copy of a project that has run: its registry keeps whole paths, which shall lead to the copy's own files."""
+    shutil.copytree(root, to, symlinks=True)
+    places = (
+        ("experiments", "artifact_location"),
+        ("runs", "artifact_uri"),
+        ("model_versions", "source"),
+        ("model_versions", "storage_location"),
+    )
+    with closing(sqlite3.connect(to / ".refit" / "mlflow.db")) as registry, registry:
+        for table, column in places:
+            registry.execute(f"UPDATE {table} SET {column} = replace({column}, ?, ?)", (str(root), str(to)))
+    return to
+
+
+def recorded(root: Path) -> dict[str, Any]:
+    """The stages of ``dvc.lock``, whose order is that of recording."""
+    found: dict[str, Any] = YAML(typ="safe").load(root / "dvc.lock")["stages"]
+    return found

@@ -2,70 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-from urllib.request import urlopen
 
 import pytest
-from ruamel.yaml import YAML
 
 from tasks.files import write_json
 from tasks.registry.history import History
-from tests.flows.project import diary, dvc, make_project
+from tests.flows.conftest import running
+from tests.flows.project import REFIT, diary, dvc, make_project, recorded
 from tests.tasks.registry.packages import make_versions
 
 pytestmark = pytest.mark.flows
-REFIT = [sys.executable, "-m", "flows.cli"]
-
-
-@contextmanager
-def running(command: list[str], env: dict[str, str]) -> Iterator[None]:
-    """A process of its own group with its signals reset, ended with all its children."""
-    process = subprocess.Popen(
-        command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    )
-    try:
-        yield
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait(20)
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """Environment of a Prefect server with the work pools ``cpu`` and ``gpu`` and no worker."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port = one.getsockname()[1]
-    url = f"http://127.0.0.1:{port}/api"
-    home = tmp_path_factory.mktemp("prefect")
-    env = {**os.environ, "PREFECT_HOME": str(home), "PREFECT_API_URL": url, "PREFECT_WORKER_QUERY_SECONDS": "1"}
-    prefect = [sys.executable, "-m", "prefect"]
-    with running([*prefect, "server", "start", "--port", str(port)], env):
-        deadline = time.monotonic() + 120
-        while True:
-            try:
-                urlopen(f"{url}/health", timeout=2).close()
-                break
-            except OSError:
-                assert time.monotonic() < deadline, "the Prefect server did not start"
-                time.sleep(0.3)
-        for pool in ("cpu", "gpu"):
-            subprocess.run([*prefect, "work-pool", "create", pool, "--type", "process"], env=env, check=True, stdout=-3)
-        yield env
 
 
 def worker(pool: str, env: dict[str, str]) -> list[str]:
@@ -156,11 +107,6 @@ def test_workers_that_share_a_dvc_remote_and_nothing_else(
     after = recorded(project)
     assert after["join"] == before["join"]  # the last good one
     assert after["load"] != before["load"]
-
-
-def recorded(root: Path) -> Any:
-    """The stages of ``dvc.lock``, whose order is that of recording."""
-    return YAML(typ="safe").load(root / "dvc.lock")["stages"]
 
 
 def test_without_a_worker_stages_run_here_and_say_so(project: Path, server: dict[str, str]) -> None:

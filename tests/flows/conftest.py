@@ -1,0 +1,83 @@
+"""A Prefect server, and an iris project after its first run."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+
+from tests.flows.project import refit
+from tests.shared import shared
+
+
+@contextmanager
+def running(command: list[str], env: dict[str, str]) -> Iterator[None]:
+    """A process of its own group with its signals reset, ended with all its children."""
+    process = subprocess.Popen(
+        command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    try:
+        yield
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait(20)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """Environment of a Prefect server with the work pools ``cpu`` and ``gpu`` and no worker.
+
+    A `refit run` without a server starts one of its own, which takes nine processor seconds each time.
+    """
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port = one.getsockname()[1]
+    url = f"http://127.0.0.1:{port}/api"
+    home = tmp_path_factory.mktemp("prefect")
+    env = {**os.environ, "PREFECT_HOME": str(home), "PREFECT_API_URL": url, "PREFECT_WORKER_QUERY_SECONDS": "1"}
+    prefect = [sys.executable, "-m", "prefect"]
+    with running([*prefect, "server", "start", "--port", str(port)], env):
+        deadline = time.monotonic() + 120
+        while True:
+            try:
+                urlopen(f"{url}/health", timeout=2).close()
+                break
+            except OSError:
+                assert time.monotonic() < deadline, "the Prefect server did not start"
+                time.sleep(0.3)
+        for pool in ("cpu", "gpu"):
+            subprocess.run([*prefect, "work-pool", "create", pool, "--type", "process"], env=env, check=True, stdout=-3)
+        yield env
+
+
+@pytest.fixture(scope="session")
+def iris(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Iris after its first run, with two small families; for all workers, so take a copy."""
+    return shared(tmp_path_factory, "iris", first_run)
+
+
+def first_run(root: Path) -> None:
+    from sklearn.datasets import load_iris
+
+    load_iris(as_frame=True).frame.to_csv(root / "iris.csv", index=False)
+    refit(root, "init", "--data", "iris.csv", "--target", "target")
+    params = root / "params.yaml"
+    text = re.sub(r"  auto: .*", "  gradient_boosting: {}", params.read_text())
+    params.write_text(text.replace("trials: 6", "trials: 2"))
+    said = refit(root, "run", "--plain")
+    assert "150 accepted, 0 quarantined" in said
+    assert "champion: version 1" in said
