@@ -103,8 +103,9 @@ def _charts(evidence: dict[str, Any], n: int | None) -> list[Chart]:
     if {"challenger", "champion"} <= set(evidence):
         rows = []
         for colour, who in ((1, "challenger"), (0, "champion")):
-            known = shares and table and n
-            low, high = wilson(table["both_right"] + table[f"{who}_alone"], n) if known else (None, None)
+            low, high = None, None
+            if shares and table and n:
+                low, high = wilson(table["both_right"] + table[f"{who}_alone"], n)
             rows.append(Bar(plain(who), evidence[who], colour, low, high))
         said = "Each with its own 95% interval." if shares else ""
         svg = intervals("Both models", Axis(f"{title(metric)} on the compared rows"), rows)
