@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from tasks.values.moments import DTYPE, moments, plain
+from tasks.values.moments import moments, plain
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -240,8 +240,3 @@ def _day_or_month(kept: list[str], texts: pd.Series) -> Form | None:
 def _in_order(values: pd.Series) -> bool:
     known = values.dropna()
     return known.nunique() > 2 and (known.is_monotonic_increasing or known.is_monotonic_decreasing)
-
-
-def parsed(column: pa.ChunkedArray, form: str) -> pd.Series:
-    """The column's moments, ``datetime64[us, UTC]``."""
-    return moments(column, form)[0].astype(DTYPE)

@@ -91,7 +91,7 @@ def twins(frame: pd.DataFrame, target: str, part: np.ndarray) -> Together:
     Two rows are near-twins if they agree in all columns but one, in one at least whose values hardly repeat, and would
     not by chance: otherwise tables of a few categories would be full of them. Found by hashes that leave out each column in turn.
     """
-    names = [name for name in frame if name != target][:COLUMNS]
+    names = [str(name) for name in frame if name != target][:COLUMNS]
     if len(names) < 3 or len(frame) < 20:
         return Together()
     exact = np.column_stack([pd.factorize(frame[name], use_na_sentinel=False)[0] for name in names])

@@ -139,7 +139,7 @@ def _positive(labels: pd.Series, classes: list[str]) -> tuple[str, str, str] | N
     """The positive class, the other one, and why; None unless there are two."""
     if len(classes) != 2:
         return None
-    positive, why = choose_class({name: int(n) for name, n in labels.value_counts().items()})
+    positive, why = choose_class({str(name): int(n) for name, n in labels.value_counts().items()})
     return positive, next(name for name in classes if name != positive), why
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from tasks.errors import some
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 NUMBERED = {"epoch_s": 1_000_000, "epoch_ms": 1_000, "epoch_us": 1}  # microseconds a unit
 FORMS = ("iso", *NUMBERED, "excel")
-DTYPE = "datetime64[us, UTC]"
+DTYPE: Final = "datetime64[us, UTC]"
 _DIRECTIVES = "YymdHMSfzbBpIj"
 _EXCEL_1970 = 25569  # the serial of 1970-01-01; serials count days, from 1900
 _EXCEL = (61, 2_958_466)  # 1900-03-01 (before it Excel has a day that never was) to the end of 9999
@@ -44,7 +44,8 @@ def start_of_newest(times: pd.Series, rows: float) -> pd.Timestamp | None:
     if len(counts) < 2:
         return None
     newer = counts.cumsum().iloc[:-1]
-    return (newer - rows).abs().idxmin()
+    start: Any = (newer - rows).abs().idxmin()
+    return start
 
 
 def check_form(form: str) -> str:
