@@ -91,6 +91,14 @@ def numbers(rows: pd.DataFrame, columns: tuple[str, ...]) -> np.ndarray:
     return total
 
 
+def together(rows: pd.DataFrame, own: np.ndarray, by: tuple[str, ...]) -> np.ndarray:
+    """Numbers of the groups that ``split.by`` keeps together, uint64 (n,).
+
+    A row with a missing value among the columns ``by`` is a group of its own, by its own number.
+    """
+    return np.where(rows[list(by)].isna().any(axis=1).to_numpy(), own, numbers(rows, by)) if by else own
+
+
 def position(rows: np.ndarray, salt: str) -> np.ndarray:
     """Where in [0, 1) rows with these numbers stand, evenly spread and another way for each ``salt``; float64 (n,)."""
     return (_mix(rows ^ _number(f"salt:{salt}")) >> np.uint64(11)).astype(np.float64) / 2.0**53

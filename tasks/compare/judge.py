@@ -16,6 +16,7 @@ from tasks.compare.policy import decide
 from tasks.compare.scores import Pair, align, champion_scores, checked, unknown_levels
 from tasks.compare.unseen import Counted, choose, unseen
 from tasks.params import Params, Promotion
+from tasks.values.levels import level
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,8 @@ def against(case: Case, incumbent: Incumbent, about: dict[str, Any], state: dict
     promotion, table = case.promotion, params.data.tables[params.problem.table]
     theirs, X = champion_scores(champion, challenger, case.X, case.rows, case.tables)
     theirs = checked(theirs, len(case.y), "data/champion")
-    both = align(case.y, case.mine, theirs, challenger.classes, champion.classes, _cut(champion))
+    mine, old = (tuple(level(name) or name for name in bundle.classes) for bundle in (challenger, champion))
+    both = align(case.y, case.mine, theirs, mine, old, _cut(champion))
     free, warnings = unseen(case.whole, time, case.at, table, champion.seen, incumbent.as_of)
     rows = choose(
         case.whole,

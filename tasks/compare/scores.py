@@ -10,6 +10,7 @@ import pandas as pd
 
 from tasks.bundle import Bundle
 from tasks.errors import RefitError, some
+from tasks.values.levels import level
 
 
 class Incomparable(RefitError):
@@ -198,7 +199,7 @@ def unknown_levels(features: pd.DataFrame, reference: pd.DataFrame) -> list[dict
             continue
         counts = then.value_counts()
         expected = 1 - float((counts == 1).sum()) / len(then)
-        known = now.isin(counts.index)
+        known = now.isin({level(value) for value in counts.index})  # packages of old wrote some levels otherwise
         if float(known.mean()) < KNOWN * expected:
             fresh = [str(v) for v in now[~known].value_counts().index[:3]]
             usual = [str(v) for v in counts.index[:3]]

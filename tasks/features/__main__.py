@@ -16,10 +16,10 @@ from tasks.engine.rhythm import windows_of
 from tasks.errors import some
 from tasks.features.seasons import unfinished
 from tasks.features.silent import silent
-from tasks.features.split import by_identity, by_time, together
+from tasks.features.split import by_identity, by_time
 from tasks.features.target import about_positive, encode_target
 from tasks.files import read_json, read_table, replacing_dir, write_json, write_table
-from tasks.identity import Rule, identify
+from tasks.identity import Rule, identify, together
 
 SPLITS = ("train", "valid", "test", "pending")
 

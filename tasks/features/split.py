@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from tasks.errors import RefitError, some
-from tasks.identity import numbers, position
+from tasks.identity import position
 from tasks.params import Duration, Split
 from tasks.values.moments import start_of_newest
 
@@ -73,11 +73,3 @@ def by_identity(rows: np.ndarray, labelled: np.ndarray, split: Split) -> Assigne
             "Set another split.salt (any text), larger shares, or bring more rows."
         )
     return part, {"valid": valid, "test": test}
-
-
-def together(rows: pd.DataFrame, own: np.ndarray, by: tuple[str, ...]) -> np.ndarray:
-    """Numbers of the groups that ``split.by`` keeps together, uint64 (n,).
-
-    A row with a missing value among the columns ``by`` is a group of its own, by its own number.
-    """
-    return np.where(rows[list(by)].isna().any(axis=1).to_numpy(), own, numbers(rows, by)) if by else own

@@ -171,7 +171,7 @@ def _divide(tree: CommentedMap, table: pa.Table, why: str) -> None:
     from ruamel.yaml.comments import CommentedMap
     from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
-    from tasks.identity import Rule, identify, numbers
+    from tasks.identity import Rule, identify, together
 
     problem = tree["problem"]
     target = problem["target"] if isinstance(problem["target"], str) else problem["target"]["column"]
@@ -185,17 +185,14 @@ def _divide(tree: CommentedMap, table: pa.Table, why: str) -> None:
     found = groups(frame.drop(columns=keys), target)
     own = identify(frame, Rule.of(parse(tree))).row
 
-    def together(by: tuple[str, ...]) -> np.ndarray:
-        return np.where(frame[list(by)].isna().any(axis=1).to_numpy(), own, numbers(frame, by)) if by else own
-
     by = found.by if found.clear else ()
-    salt, part = best_salt(together(by), frame[target], shares)
+    salt, part = best_salt(together(frame, own, by), frame[target], shares)
     if not found.by:
         used = [name for name, spec in specs.items() if spec != "ignore" and name not in keys]
         found = twins(frame[used], target, part)
         if found.clear:
             by = found.by
-            salt, part = best_salt(together(by), frame[target], shares)
+            salt, part = best_salt(together(frame, own, by), frame[target], shares)
     split["salt"] = DoubleQuotedScalarString(salt)
     split.yaml_add_eol_comment(
         f"{why}, so a row's part follows from its {'key' if keys else 'inputs'}; with times use kind: time", "kind"

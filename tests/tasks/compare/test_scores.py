@@ -80,6 +80,10 @@ def test_a_column_written_otherwise_is_told() -> None:
     assert levels(usual[:190] + ["new"] * 210, usual)[0]["known"] == pytest.approx(0.475)
 
 
+def test_levels_that_an_older_package_wrote_otherwise_are_known() -> None:
+    assert levels(["2024-01-31", "5"] * 50, ["2024-01-31 00:00:00", "5.0"] * 50) == []
+
+
 def test_a_column_of_which_every_value_is_new_by_nature_is_not_told() -> None:
     assert levels([f"b{k}" for k in range(300)], [f"a{k}" for k in range(300)]) == []
     assert levels([], ["a"]) == []

@@ -11,10 +11,10 @@ from ruamel.yaml import YAML
 
 from tasks.errors import RefitError
 from tasks.features.__main__ import main
-from tasks.features.split import by_identity, by_time, together
+from tasks.features.split import by_identity, by_time
 from tasks.features.target import about_positive, encode_target
 from tasks.files import read_json, write_json, write_table
-from tasks.identity import Rule, identify
+from tasks.identity import Rule, identify, together
 from tasks.params import Problem, Split
 from tests.samples import KINDS, sample_frame
 from tests.tasks.engine.worlds import tree, world
