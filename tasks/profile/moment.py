@@ -101,7 +101,7 @@ def _unfit(name: str, values: pd.Series) -> str:
         if start is None or not LEAST <= newest <= MOST:
             return f"only {known.nunique()} different dates, too few to part the newest rows"
         left = left[left < start]
-    low, high = pd.Timestamp(known.quantile(0.005)), pd.Timestamp(known.quantile(0.995))
+    low, high = (pd.Timestamp(moment) for moment in known.quantile([0.005, 0.995]))
     if high - low > LIFETIME and not _in_order(known):
         return f"its dates span {(high - low).days / 365.25:.0f} years in no order, as birthdays do"
     return ""
