@@ -83,7 +83,8 @@ def main() -> None:
     mute = silent(features[part == "train"], {f.name: f.kind for f in plan.features})
     early: dict[str, str] = {}
     if params.split.kind == "time" and params.features.columns == "auto":  # who names the month gets it
-        early = unfinished(features, prediction_times(plan, rows), part == "train")
+        named = [f"{column}.{one}" for column, parts in params.features.dates.items() for one in parts]
+        early = unfinished(features.drop(columns=named), prediction_times(plan, rows), part == "train")
         if len({**mute, **early}) == len(plan.features):
             early = {}
     if mute:

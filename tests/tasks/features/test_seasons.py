@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,6 +12,8 @@ import pytest
 from tasks.engine.dates import date_part
 from tasks.engine.facts import MISSING
 from tasks.features.seasons import DAY, unfinished
+from tasks.files import read_json
+from tests.tasks.features.test_stage import run_in
 
 HOUR = DAY // 24
 
@@ -50,3 +55,35 @@ def test_rows_without_a_moment_say_nothing_of_it() -> None:
     assert list(unfinished(frame(moments), some, train)) == ["month", "day_of_year"]
     assert unfinished(frame(moments), np.full(len(moments), MISSING), train) == {}
     assert unfinished(frame(moments), moments, moments < 0) == {}
+
+
+TIME = {"kind": "time", "test": 0.2, "valid": 0.2}
+MONTHS = ["month", "at.month"]
+
+
+@pytest.mark.parametrize(
+    ("features", "split", "days", "expected"),
+    [
+        ({"columns": "auto"}, TIME, 300, MONTHS),
+        ({"columns": "auto"}, TIME, 700, []),
+        ({"columns": "auto"}, {"kind": "random"}, 300, []),
+        ({"columns": ["month", "x"], "dates": {"at": ["month"]}}, TIME, 300, []),
+    ],
+)
+def test_the_stage_keeps_unfinished_parts_from_models_unless_they_are_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, features: dict[str, Any], split: dict[str, Any], days: int,
+    expected: list[str],
+) -> None:  # fmt: skip
+    at = pd.Series(pd.date_range("2021-01-01", periods=days, freq="D", tz="UTC")).astype("datetime64[us, UTC]")
+    x = pd.Series(np.random.default_rng(0).normal(size=days))
+    table = pd.DataFrame({"at": at, "month": at.dt.month.astype(float), "x": x, "y": x * 2})
+    spec = {
+        "problem": {"name": "p", "kind": "regression", "table": "t", "target": "y", "prediction_time": "at"},
+        "data": {"tables": {"t": {"source": "x", "columns": {
+            "at": "datetime", "month": "numeric", "x": "numeric", "y": "numeric"}}}},
+        "features": features, "split": split, "models": {"ridge": {}},
+    }  # fmt: skip
+    made = run_in(tmp_path, spec, {"t": table}, monkeypatch)
+    silent = read_json("data/features/summary.json").get("silent", {})
+    assert sorted(name for name in silent if name != "at.hour") == sorted(expected)
+    assert set(MONTHS) < set(made.columns)
