@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tasks.features.split import by_identity, together
-from tasks.identity import Rule, identify, numbers
+from tasks.features.split import by_identity
+from tasks.identity import Rule, identify, numbers, together
 from tasks.params import Split
 from tasks.profile.division import best_salt, groups, twins
 
