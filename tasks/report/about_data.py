@@ -161,7 +161,10 @@ def features_section(
     models: dict[str, dict[str, Any]],
 ) -> Section:
     """How many features of which kind, which matter, which no model got and why, and what each is."""
-    lead = "What the models look at. A feature of a row uses only what was known before the row's prediction time."
+    timed = bool((plan or {}).get("time"))
+    lead = "What the models look at." + (
+        " A feature of a row uses only what was known before the row's prediction time." if timed else ""
+    )
     if not summary:
         return Section("features", "Features", lead, missing="the feature summary is not there.")
     features = summary["features"]

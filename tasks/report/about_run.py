@@ -29,7 +29,7 @@ NAMES = {
 
 def drift(found: dict[str, Any] | None) -> Section:
     """Columns by strength of drift, the predictions' drift, and the link to Evidently's page."""
-    lead = "Do the newest rows, and the model's answers to them, still look like the training rows?"
+    lead = "Do the rows looked at, and the model's answers to them, still look like the training rows?"
     if not found:
         return Section("drift", "Drift", lead, missing="there is no data/drift.")
     window, reference, prediction = (

@@ -63,7 +63,15 @@ def _facts(
         items.append(("Challenger", plain(str(choice.get("family", DASH))), "chosen on the validation rows"))
     if verdict:
         if verdict.get("n") is not None:
-            items.append(("Compared on", number(int(verdict["n"])), "rows that neither model has seen"))
+            items.append(
+                (
+                    "Compared on",
+                    number(int(verdict["n"])),
+                    "rows that neither model has seen"
+                    if verdict.get("champion")
+                    else "rows that the model has not seen",
+                )
+            )
         items.append(("Champion", *_champion(verdict.get("champion"))))
     return items
 
