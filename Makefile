@@ -33,7 +33,7 @@ unit: .venv/.test
 	$(PYTEST) -m "not slow and not flows and not service and not faults"
 
 slow: .venv/.test
-	$(PYTEST) tests -m "slow or flows or service or faults"
+	$(PYTEST) $$(grep -rlE "mark\.(slow|flows|service|faults)\b" tests --include='test_*.py') -m "slow or flows or service or faults"
 
 bench: .venv/.test  ## every benchmark at its quick size
 	for file in tests/bench/[a-z]*.py; do name=$$(basename $$file .py); echo "== $$name"; \

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import hypothesis
 import pytest
@@ -15,6 +17,10 @@ collect_ignore = ["bench"]  # programs, one of them for another environment; doc
 # Workers share the machine: no test is about time.
 hypothesis.settings.register_profile("refit", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("refit")
+# A worker's main module has neither file nor specification. PySpark, which Great Expectations loads, takes such a process
+# for its own doctests and ends it. A specification without a name changes nothing else.
+if (main := sys.modules["__main__"]).__spec__ is None and not hasattr(main, "__file__"):
+    main.__spec__ = SimpleNamespace(name=None)  # type: ignore[assignment]
 # Files that take more than about forty seconds, the longest first: a worker that gets one of them last makes the
 # other wait for it. Files are handed out whole.
 LONG = (
@@ -49,7 +55,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     def place(item: pytest.Item) -> tuple[int, int]:
         file = item.nodeid.partition("::")[0]
-        return (LONG.index(file) if file in LONG else len(LONG), times.kind(item.keywords) == "unit")
+        return (LONG.index(file) if file in LONG else len(LONG), times.kind(item) == "unit")
 
     items.sort(key=place)
 

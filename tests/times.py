@@ -17,17 +17,21 @@ LONGEST = 25
 _spent = [sum(os.times()[:4])]
 
 
-def kind(keywords: object) -> str:
+def kind(item: pytest.Item) -> str:
     """The marker by which a test is chosen; ``unit`` where it has none."""
-    return next((k for k in KINDS if k in keywords), "unit")  # type: ignore[operator]
+    return next((k for k in KINDS if item.get_closest_marker(k)), "unit")
+
+
+def pytest_collection_finish() -> None:
+    _spent[0] = sum(os.times()[:4])  # what collecting took belongs to no test
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Note the processor seconds since the last report; they travel with the report to the first process."""
     report = yield
     now = sum(os.times()[:4])
-    report.cpu = now - _spent[0]  # type: ignore[attr-defined]
+    report.cpu, report.kind = now - _spent[0], kind(item)  # type: ignore[attr-defined]
     _spent[0] = now
     return report
 
@@ -38,9 +42,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     tests: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
     counted: dict[str, set[str]] = defaultdict(set)
     for report in (r for reports in terminalreporter.stats.values() for r in reports if hasattr(r, "cpu")):
-        of = kind(report.keywords)
-        counted[of].add(report.nodeid)
-        for spent in (kinds[of], tests[report.nodeid]):
+        counted[report.kind].add(report.nodeid)
+        for spent in (kinds[report.kind], tests[report.nodeid]):
             spent[0] += report.cpu
             spent[1] += report.duration
     if sum(clock for _, clock in kinds.values()) < 60:
