@@ -85,7 +85,7 @@ def levels(column: pa.ChunkedArray) -> pd.Series:
         if pc.all(whole).as_py():  # all that are there: the usual case of codes with a missing one, at once
             return levels(column.cast(pa.int64(), safe=False))
         size = pc.abs(column)
-        usual = pc.or_(pc.and_(pc.greater_equal(size, 1e-4), pc.less(size, 1e15)), pc.equal(size, 0.0))
+        usual = pc.or_(pc.and_(pc.greater_equal(size, 1e-4), pc.less(size, 1e10)), pc.equal(size, 0.0))
         values = levels(column.cast(pa.string()))
         rest = pc.fill_null(pc.invert(usual), False)  # with exponents Arrow writes otherwise than Python, and so CSV
         if pc.any(rest).as_py():

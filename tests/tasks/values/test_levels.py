@@ -100,6 +100,11 @@ def test_a_float_is_the_same_in_a_column_alone_and_as_pandas_writes_it(values: l
     assert [level(repr(value)) for value in values] == alone
 
 
+def test_large_and_small_fractions_are_written_by_one_hand() -> None:
+    values = [9999999999.5, 10000000000.5, 123456789012345.5, 1e15 + 0.5, 0.0001, 0.00001]
+    assert levels(column(values, pa.float64())).tolist() == [level(value) for value in values]
+
+
 @given(st.lists(st.none() | st.text(max_size=8), max_size=6))
 def test_a_level_is_its_own_level(values: list[str | None]) -> None:
     once = levels(column(values, pa.string()))
