@@ -123,8 +123,7 @@ def learn(models: list[Any], choice: dict[str, Any], candidates: list[Candidate]
     about = next(c for c in candidates if c.family == family)
     classes = 0 if kind == "regression" else about.scores["valid"].shape[1]
     own = about.info["params"]
-    # Folds of auto, a mix and a calibrated model are made in another way than a refit, and no point of its curve.
-    alike = family != "auto" and getattr(models[leading], "calibration", None) is None
+    alike = family != "auto"  # its folds are made in another way than a refit, and no point of its curve
     fixed = Calibration.of(choice.get("calibration"))
     used = {f: kinds[f] for f in about.info.get("features", names)}
     small = {name: (rows[name][0][list(used)], rows[name][1]) for name in ("train", "valid")}

@@ -93,7 +93,8 @@ def learning_curve(family: str, settings: dict[str, Any], train: tuple[pd.DataFr
     Refits use at most 20,000 rows, so that they cost seconds: the newest ones where ``times`` (of training and
     validation rows) are given, else random ones, of the smaller sizes three samples. A size on which the family cannot
     be fitted (too few rows, or one class) is left out. ``full`` are the validation scores of the candidate itself, the
-    last point; None where it is made in another way (a mix, folds, calibrated), and so is no point of the same curve.
+    last point; None where it is made in another way (folds), and so is no point of the same curve. Refits are
+    calibrated as the candidate is.
     """
     X, y = train
     kind, metric, seed = params.problem.kind, params.problem.metric, params.seed
@@ -114,8 +115,8 @@ def learning_curve(family: str, settings: dict[str, Any], train: tuple[pd.DataFr
             try:
                 model = fit_family(
                     family, settings, part, truth, *watched, kind, classes=classes, kinds=kinds,
-                    encode=params.features.encoding, imbalance=params.training.imbalance, seed=seed,
-                    device=params.training.device,
+                    encode=params.features.encoding, imbalance=params.training.imbalance,
+                    calibration=params.training.calibration, seed=seed, device=params.training.device,
                 )  # fmt: skip
             except RefitError:
                 continue
