@@ -10,7 +10,7 @@ from tasks.paired.margin import margin_z, rows_needed, rows_needed_for_mean
 from tasks.paired.mcnemar import Clustered, McNemar, Table, clustered_mcnemar, difference_interval, mcnemar
 from tasks.paired.several import CochranQ, benjamini_hochberg, cochran_q, holm
 from tasks.paired.spending import familywise, lord, over_champions, saffron
-from tasks.paired.tail import MeanTest, mean_test, sums
+from tasks.paired.tail import MeanTest, mean_test, ordinary_test, sums
 
 __all__ = [
     "Bootstrap",
@@ -42,6 +42,7 @@ __all__ = [
     "mcnemar",
     "mean_test",
     "normal_score",
+    "ordinary_test",
     "over_champions",
     "paired_bootstrap",
     "row_losses",

@@ -7,7 +7,7 @@ from scipy.stats import hypergeom
 from tasks.compare.baseline import against_baseline
 from tasks.errors import RefitError
 from tasks.metrics import measure
-from tasks.paired import Table, delong, mcnemar, mean_test
+from tasks.paired import Table, delong, mcnemar, ordinary_test
 from tasks.params import METRICS, Promotion
 from tests.tasks.compare.pairs import graded, make, two
 
@@ -142,7 +142,7 @@ def test_roc_auc_agrees_with_delong():
     plain = delong(pair.y, pair.challenger[:, 1], np.zeros(2000))
     assert found["tests"]["delong"]["difference"] == pytest.approx(plain.difference)
     assert found["tests"]["delong"]["auc"] == pytest.approx([found["challenger"], 0.5])
-    assert found["tests"]["contributions"]["statistic"] == pytest.approx(plain.z, rel=0.1)
+    assert 20 < found["tests"]["contributions"]["statistic"] <= plain.z  # so far out a likelihood is less sure than a t
 
 
 @pytest.mark.parametrize("kind", list(METRICS))
@@ -186,7 +186,15 @@ def test_log_loss_by_hand():
     found = found_for(make("binary", y, p, p), "log_loss", np.repeat([1.0, 0.0], [2, 8]))
     own = -np.where(y == 1, np.log(p), np.log(1 - p))
     base = -np.where(y == 1, np.log(0.2), np.log(0.8))
-    assert found["p"] == pytest.approx(float(mean_test(base - own).p_above))
+    assert found["p"] == pytest.approx(float(ordinary_test(base - own).p_above))
+
+
+def test_a_few_surprises_do_not_hide_a_gain_of_two_thirds():
+    """Iris: 28 of 31 rows right and sure, three wrong."""
+    y = np.array([1.0] * 15 + [0.0] * 16)
+    p = np.where(y == 1, 0.97, 0.03)
+    p[[0, 20, 30]] = [0.1, 0.9, 0.8]
+    assert 0.001 < found_for(make("binary", y, p, p), "log_loss", np.repeat([1.0, 0.0], [50, 50]))["p"] < 0.05
 
 
 def test_thirty_rows_suffice_for_a_sure_model_that_is_right():

@@ -24,8 +24,12 @@ def test_promotion():
     assert found["tail"] <= 2
     assert max(found["plain_tail"]["log_loss"].values()) > 5
     assert found["naive_rate"] > 0.5
-    for two in found["power_by_metric"].values():
-        assert two["plain"] - 0.6 < two["promoted"] <= two["plain"] + 0.05
+    for name, two in found["power_by_metric"].items():
+        assert two["promoted"] <= two["plain"] + 0.05
+        if (
+            ", 20 " not in name
+        ):  # with 20 positives, or clusters, the plain test is too bold and ours sees large gains only
+            assert two["promoted"] > two["plain"] - 0.3
     assert found["power"] > 0.9
     for how in found["rates"].values():
         assert max(how[policy] for policy in ("challenger", "line", "lord", "saffron")) <= 0.05

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tasks.paired import mean_test, sums
+from tasks.paired import mean_test, ordinary_test, sums
 
 X = np.array([0.5, 1.5, -0.25, 2.0, 1.0, 0.75, 3.0, -1.0, 1.25, 0.25])
 
@@ -109,3 +109,20 @@ def test_sums_within_clusters():
     values = np.array([[1.0, 2.0, 4.0, 8.0, 16.0], [1.0, 1.0, 1.0, 1.0, 1.0]])
     assert sums(values, labels).tolist() == [[18.0, 8.0, 5.0], [2.0, 1.0, 2.0]]
     assert sums(values[0], np.array(["b", "a", "b", "c", "a"])).tolist() == [18.0, 5.0, 8.0]
+
+
+def test_the_ordinary_test_is_students_where_shapes_are_plain_and_careful_where_they_are_not():
+    rng = np.random.default_rng(0)
+    x = rng.normal(0.2, 1, 200)
+    assert float(ordinary_test(x).p_above) == pytest.approx(
+        stats.ttest_1samp(x, 0, alternative="greater").pvalue, rel=0.25
+    )
+    assert float(ordinary_test(-x).p_below) == pytest.approx(float(ordinary_test(x).p_above))
+    assert float(ordinary_test(np.ones(10)).p_above) < 1e-10
+    assert float(ordinary_test(np.zeros(10)).p_above) == 0.5
+    passed = plain = 0
+    for _ in range(400):  # many small gains, one loss in ten: no gain on average
+        y = np.where(rng.random(60) < 0.1, -9.0, 1.0) + rng.normal(0, 0.1, 60)
+        passed += float(ordinary_test(y).p_above) <= 0.05
+        plain += stats.ttest_1samp(y, 0, alternative="greater").pvalue <= 0.05
+    assert passed <= 40 < plain
