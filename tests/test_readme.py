@@ -57,7 +57,7 @@ def test_a_newcomers_csv_is_served(tmp_path: Path):
     port = free_port()
 
     succeeds(tmp_path, *shlex.split(HERE[0]))
-    edit(tmp_path / "params.yaml", serving__port=port, models__auto__seconds=12)
+    edit(tmp_path / "params.yaml", serving__port=port, models__auto__seconds=20)
     assert "Promote" in succeeds(tmp_path, *shlex.split(HERE[1]))
 
     row = bunch.frame.iloc[0].drop("target").to_dict()

@@ -121,14 +121,14 @@ def test_killed_search_goes_on_and_a_champions_members_come_first(tmp_path: Path
     one = Objective(
         "auto", "binary", 2, "roc_auc", bags.folds, {c: "numeric" if c != "band" else "categorical" for c in X}
     )
-    found = search_families(one, Budget(1, 12, 1, 2), lambda name, _: name, {}, folder=tmp_path, bags=bags)
+    found = search_families(one, Budget(1, 20, 1, 2), lambda name, _: name, {}, folder=tmp_path, bags=bags)
     assert found.reused == 0
     done = [t for t in found.trials if t["state"] == "complete"]
     assert len({t["family"] for t in done}) == len(done) >= 2
     single = max(t["value"] for t in done)
     assert found.value >= single - 0.01
     again = search_families(
-        one, Budget(1, 12, 1, 2), lambda name, _: name, {}, folder=tmp_path, bags=bags, starts=[found.params]
+        one, Budget(1, 20, 1, 2), lambda name, _: name, {}, folder=tmp_path, bags=bags, starts=[found.params]
     )
     assert again.reused >= 3 * len(done)
     first = found.params["members"][0]
@@ -143,7 +143,7 @@ def test_killed_search_goes_on_and_a_champions_members_come_first(tmp_path: Path
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["binary", "regression"])
 def test_auto_through_the_stages(kind: str, tmp_path: Path):
-    root = project(tmp_path, kind, "auto", "{seconds: 12, trials: 1}", "auto")
+    root = project(tmp_path, kind, "auto", "{seconds: 20, trials: 1}", "auto")
     for step in ("tune", "train"):
         done = stage(step, "auto", root)
         assert done.returncode == 0, done.stderr
@@ -177,7 +177,7 @@ def test_auto_through_the_stages(kind: str, tmp_path: Path):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["binary", "regression"])
 def test_members_are_fitted_again_on_rows_that_tuning_did_not_get(kind: str, tmp_path: Path):
-    root = project(tmp_path, kind, "auto", "{seconds: 12, trials: 1}", "sigmoid" if kind == "binary" else "none")
+    root = project(tmp_path, kind, "auto", "{seconds: 20, trials: 1}", "sigmoid" if kind == "binary" else "none")
     params = root / "params.yaml"
     params.write_text(params.read_text().replace("tuning: {", "tuning: {rows: 100, "))
     for step in ("tune", "train"):

@@ -199,7 +199,7 @@ def test_a_population_improves_and_resumes(tmp_path: Path):
 def test_auto_races_families(tmp_path: Path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     lines: list[str] = []
-    found = search_families(objective("auto"), Budget(4, 15), lambda name, _: f"auto-{name}", {}, log=lines.append)
+    found = search_families(objective("auto"), Budget(4, 25), lambda name, _: f"auto-{name}", {}, log=lines.append)
     assert found.params["family"] in {t["family"] for t in found.trials}
     assert len({t["family"] for t in found.trials}) >= 3
     assert any("settings" in line for line in lines)
