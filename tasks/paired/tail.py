@@ -85,8 +85,9 @@ def ordinary_test(x: np.ndarray) -> MeanTest:
         edge = 1e-10
         weight = brentq(lambda w: float((x / (1 + w * x)).sum()), -(1 - edge) / high, -(1 - edge) / low)
         size = min(size, float(np.sqrt(max(0.0, 2 * np.log1p(weight * x).sum()))))
-    statistic, df = np.float64(np.sign(mean) * size), np.float64(max(n - 1, 1))
-    return MeanTest(np.float64(mean), np.float64(se), df, statistic, t.sf(statistic, df), t.sf(-statistic, df))
+    values = (mean, se, float(max(n - 1, 1)), np.sign(mean) * size)
+    center, error, df, statistic = (np.asarray(value) for value in values)
+    return MeanTest(center, error, df, statistic, t.sf(statistic, df), t.sf(-statistic, df))
 
 
 def _hall(total: np.ndarray, reach: np.ndarray, sums: np.ndarray, skewness: np.ndarray, n: int) -> np.ndarray:
