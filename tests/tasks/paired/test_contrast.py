@@ -178,3 +178,14 @@ def test_what_cannot_be_compared_is_said():
         contrast("ece", "binary", Y, GOOD, BAD)
     with pytest.raises(RefitError, match="accuracy compares decisions; none were given"):
         contrast("accuracy", "binary", Y, GOOD, BAD)
+
+
+@pytest.mark.parametrize("groups", [2, 3, 7])
+def test_the_standard_error_counts_clusters_by_hand(groups):
+    rng = np.random.default_rng(0)
+    y, one, two = (rng.normal(size=60) for _ in range(3))
+    labels = np.arange(60) % groups
+    found = contrast("rmse", "regression", y, one, two, 0.0, None, False)
+    totals = np.array([found.spread[labels == g].sum() for g in range(groups)])
+    assert float(found.se(labels)) == pytest.approx(np.sqrt((totals**2).sum() * groups / (groups - 1)) / 60)
+    assert float(found.se()) == pytest.approx(np.sqrt((found.spread**2).sum() * 60 / 59) / 60)

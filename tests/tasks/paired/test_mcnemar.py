@@ -178,3 +178,19 @@ def test_rows_needed_give_the_promised_power():
     assert 0.77 < seen < 0.84
     with pytest.raises(RefitError, match="difference <= discordant"):
         rows_needed(0.2, 0.1)
+
+
+@pytest.mark.parametrize(("b", "c", "margin"), [(6, 4, 0.05), (10, 25, 0.1), (30, 12, 0.02)])
+def test_tangos_score_uses_the_likeliest_shares_at_the_margins_edge(b, c, margin):
+    from scipy.optimize import minimize_scalar
+
+    n = 200
+    rest = n - b - c
+    likeliest = minimize_scalar(
+        lambda q: -(b * np.log(q - margin) + c * np.log(q) + rest * np.log(1 - 2 * q + margin)),
+        bounds=(margin + 1e-9, (1 + margin) / 2 - 1e-9),
+        method="bounded",
+        options={"xatol": 1e-12},
+    ).x
+    z = ((b - c) / n + margin) / np.sqrt((2 * likeliest - margin - margin**2) / n)
+    assert margin_z(Table(rest, b, c, 0), margin) == pytest.approx(z, rel=1e-5)
