@@ -212,6 +212,11 @@ def unknown_levels(features: pd.DataFrame, reference: pd.DataFrame) -> list[dict
 
 
 def _said(error: BaseException) -> str:
+    """What went wrong, in at most 200 characters.
+
+    >>> len(_said(ValueError("x" * 300))), _said(KeyError("age"))
+    (200, "column 'age' is missing")
+    """
     text = f"column {error} is missing" if isinstance(error, KeyError) else str(error).rstrip(".")
     return text if len(text) <= 200 else text[:197] + "..."
 

@@ -78,14 +78,16 @@ def ordinary_test(x: np.ndarray) -> MeanTest:
 
     x = np.asarray(x, dtype=float)
     n, mean = len(x), float(x.mean())
-    se = float(x.std(ddof=1)) / np.sqrt(n) if n > 1 else 0.0
+    if n < 2:  # one unit tells nothing about others
+        return MeanTest(*(np.asarray(value) for value in (mean, np.inf, 1.0, 0.0, 0.5, 0.5)))
+    se = float(x.std(ddof=1)) / np.sqrt(n)
     size = abs(mean) / se if se > 0 else (CERTAIN if mean else 0.0)
     low, high = float(x.min()), float(x.max())
     if mean and low < 0 < high:
         edge = 1e-10
         weight = brentq(lambda w: float((x / (1 + w * x)).sum()), -(1 - edge) / high, -(1 - edge) / low)
         size = min(size, float(np.sqrt(max(0.0, 2 * np.log1p(weight * x).sum()))))
-    values = (mean, se, float(max(n - 1, 1)), np.sign(mean) * size)
+    values = (mean, se, float(n - 1), np.sign(mean) * size)
     center, error, df, statistic = (np.asarray(value) for value in values)
     return MeanTest(center, error, df, statistic, t.sf(statistic, df), t.sf(-statistic, df))
 

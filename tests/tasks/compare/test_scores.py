@@ -86,4 +86,10 @@ def test_levels_that_an_older_package_wrote_otherwise_are_known() -> None:
 
 def test_a_column_of_which_every_value_is_new_by_nature_is_not_told() -> None:
     assert levels([f"b{k}" for k in range(300)], [f"a{k}" for k in range(300)]) == []
-    assert levels([], ["a"]) == []
+    assert levels([], ["a"]) == levels(["a"], []) == []
+
+
+def test_how_many_new_levels_are_ordinary_is_told_by_those_seen_once() -> None:
+    then = ["usual"] * 100 + [f"once {k}" for k in range(100)]  # every second row is expected to be new
+    assert levels(["usual"] * 26 + ["new"] * 74, then) == []
+    assert levels(["usual"] * 24 + ["new"] * 76, then)[0]["known"] == pytest.approx(0.24)

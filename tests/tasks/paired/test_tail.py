@@ -120,6 +120,12 @@ def test_the_ordinary_test_is_students_where_shapes_are_plain_and_careful_where_
     assert float(ordinary_test(-x).p_below) == pytest.approx(float(ordinary_test(x).p_above))
     assert float(ordinary_test(np.ones(10)).p_above) < 1e-10
     assert float(ordinary_test(np.zeros(10)).p_above) == 0.5
+    above = np.abs(x[:20]) + 0.01  # all on one side, where no likelihood ratio is to be had
+    assert float(ordinary_test(above).p_above) == pytest.approx(
+        stats.ttest_1samp(above, 0, alternative="greater").pvalue
+    )
+    alone = ordinary_test(np.ones(1))  # one cluster, say
+    assert (float(alone.p_above), float(alone.p_below)) == (0.5, 0.5)
     passed = plain = 0
     for _ in range(400):  # many small gains, one loss in ten: no gain on average
         y = np.where(rng.random(60) < 0.1, -9.0, 1.0) + rng.normal(0, 0.1, 60)
