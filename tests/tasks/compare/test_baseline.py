@@ -45,6 +45,8 @@ def test_a_good_model_beats_no_model_and_a_wrong_one_does_not(kind, metric):
     assert good["p"] < 1e-4
     assert bad["p"] > 0.9
     assert good["p"] == good["tests"][good["decided_by"]]["p_better"]
+    for sided in (good["tests"]["contributions"], bad["tests"]["contributions"]):
+        assert sided["p"] == pytest.approx(2 * min(sided["p_better"], 1 - sided["p_better"]), abs=1e-9)
     assert good["metric"] == metric
     assert good["challenger"] == pytest.approx(measure(metric, pair.y, pair.challenger, kind))
     assert good["decided_by"] == {"accuracy": "mcnemar", "f1": "fisher"}.get(metric, "contributions")
@@ -93,6 +95,8 @@ def test_what_is_to_be_beaten_with_numbers(metric, what, constant):
 def test_the_constant_for_relative_errors_needs_truths_other_than_nought():
     y = np.linspace(1, 9, 50)
     assert found_for(make("regression", y, y, y), "mape", np.zeros(5))["baseline"] == pytest.approx(1.0)
+    best = measure("mape", y, np.full(50, 2.0), "regression")  # 1/1 + 1/2 is past half of 1/1 + … + 1/5
+    assert found_for(make("regression", y, y, y), "mape", np.arange(1.0, 6.0))["baseline"] == pytest.approx(best)
 
 
 def test_what_is_to_be_beaten_with_three_classes():

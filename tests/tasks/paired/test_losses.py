@@ -62,6 +62,7 @@ def test_bootstrap_of_a_difference_of_aucs():
     found = paired_bootstrap(*measurers, 400, times=300)
     assert found.interval[0] > 0
     assert found.p_higher <= 1 / 300 + 1e-9
+    assert found.p == pytest.approx(2 * found.p_higher)
     assert found.difference == measurers[0](None) - measurers[1](None)
     assert paired_bootstrap(*measurers, 400, times=300) == found  # seeded
     even = paired_bootstrap(measurers[0], measurers[0], 400, times=300)

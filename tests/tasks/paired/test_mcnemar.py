@@ -57,6 +57,8 @@ def test_prime_ministers_rating():
     assert round(found.statistic, 2) == 17.36
     low, high = difference_interval(Table(794, 86, 150, 570))  # second survey minus first
     assert (round(low, 3), round(high, 3)) == (-0.059, -0.021)
+    assert difference_interval(Table(0, 10, 0, 0))[1] == 1.0
+    assert difference_interval(Table(0, 0, 10, 0))[0] == -1.0
 
 
 def test_airway_responsiveness():
