@@ -4,7 +4,18 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from tasks.paired import anytime_p, familywise, log_capital, log_capital_of_scores, lord, saffron
+from tasks.paired import (
+    anytime_p,
+    familywise,
+    log_capital,
+    log_capital_of_scores,
+    lord,
+    normal_score,
+    over_champions,
+    saffron,
+    split_capital,
+)
+from tasks.paired.betting import SCORE_STAKES, STAKES
 
 
 def test_expected_capital_is_one_under_a_fair_coin():
@@ -22,6 +33,34 @@ def test_expected_capital_is_at_most_one_where_the_challenger_is_worse():
                 chance = binom.pmf(b, 12, p[0]) * binom.pmf(c, 12 - b, p[1] / (1 - p[0]))
                 total += chance * np.exp(log_capital(b, c, 12 - b - c, margin))
         assert total <= 1 + 1e-12
+
+
+def test_a_bet_is_fair_where_the_challenger_is_worse_by_just_the_margin():
+    p, total = (0.2, 0.25), 0.0  # wins, losses
+    for b in range(7):
+        for c in range(7 - b):
+            chance = binom.pmf(b, 6, p[0]) * binom.pmf(c, 6 - b, p[1] / (1 - p[0]))
+            total += chance * np.exp(log_capital(b, c, 6 - b - c, 0.05))
+    assert total == pytest.approx(1, abs=1e-12)
+
+
+def test_capital_is_the_mean_over_stakes_of_what_each_row_multiplies_it_by():
+    factors = [1 + STAKES * (x + 0.1) / 1.1 for x in (1, -1, 0)]
+    by_hand = np.log(np.mean(factors[0] ** 7 * factors[1] ** 4 * factors[2] ** 9))
+    assert log_capital(7, 4, 9, 0.1) == pytest.approx(by_hand, rel=1e-12)
+    assert log_capital_of_scores(3.0, 2.0) == pytest.approx(
+        np.log(np.mean(np.exp(3.0 * SCORE_STAKES - 2.0 * SCORE_STAKES**2 / 2))), rel=1e-12
+    )
+
+
+def test_nine_tenths_are_staked_on_the_first_test():
+    assert np.exp(split_capital(np.log(3.0), 0.004, 0.01)) == pytest.approx(0.1 * 3 + 1 / 0.01)
+    assert np.exp(split_capital(np.log(3.0), 0.0091, 0.01)) == pytest.approx(0.1 * 3)
+    assert split_capital(0.0, 0.45, 0.5) > 0  # a p of nine tenths of the level wins
+
+
+def test_normal_scores_stay_finite():
+    assert normal_score(np.array([0.0, 0.025, 1.0])) == pytest.approx([37.0471, 1.95996, -7.94145], abs=1e-4)
 
 
 def test_capital_seldom_reaches_twenty_at_any_time():
@@ -56,6 +95,26 @@ def test_familywise_levels_sum_to_alpha():
     levels = familywise(0.05, np.arange(1, 3_000_000))
     assert levels.sum() < 0.05
     assert levels.sum() + 0.05 * 3_000_000**-0.2 / 0.2 / 5.591582441 == pytest.approx(0.05, rel=1e-4)
+
+
+def test_levels_over_champions_sum_to_alpha():
+    assert over_champions(0.05, np.array([1, 2, 3])) == pytest.approx([0.05 / 2, 0.05 / 6, 0.05 / 12])
+    assert over_champions(0.05, np.arange(1, 100_000)).sum() == pytest.approx(0.05, rel=1e-4)
+
+
+def test_levels_after_promotions_by_the_published_formulas():
+    """Ramdas and others (2017), LORD++ with w0 = alpha/2; (2018), SAFFRON with lambda = 1/2 and w0 = alpha/4."""
+
+    def gamma(j):
+        return 0.07720838 * np.log(max(j, 2)) / (j * np.exp(np.sqrt(np.log(j))))
+
+    for look, past in ((1, []), (2, [1]), (6, [2, 4]), (9, [8])):
+        earned = sum((0.025 if k == 0 else 0.05) * gamma(look - at) for k, at in enumerate(past))
+        assert lord(0.05, look, past) == pytest.approx(0.025 * gamma(look) + earned, rel=1e-12)
+    # the looks 1, 2, 4 and 5 were candidates: look 6 is the second that counts, and the second after the promotion at 2
+    level = (0.0125 + 0.0125) * 2**-1.6 + 0.025 * 1**-1.6
+    assert saffron(0.05, 6, [2, 4], [1, 2, 4, 5]) == pytest.approx(level / 2.2857656, rel=1e-6)
+    assert saffron(1.0, 2, [1], [1]) <= 0.5
 
 
 def test_lord_levels_before_any_promotion_stay_below_half_of_alpha():
