@@ -198,7 +198,11 @@ def _said(evidence: Evidence, n: int) -> str:
 
 
 def _digits(spread: float) -> int:
-    """Decimals that show a spread with two digits, at least three in all, at most nine."""
+    """Decimals that show a spread with two digits: none from 100 on, else at least three, at most nine.
+
+    >>> [_digits(spread) for spread in (100.0, 99.0, 0.02, 3e-4, 1e-12)]
+    [0, 3, 3, 5, 9]
+    """
     from math import floor, log10
 
     return min(9, max(0 if spread >= 100 else 3, 1 - floor(log10(spread))))

@@ -10,6 +10,9 @@ expected metric on 50,000 fresh rows. The last line is one JSON object:
                       and ``coverage_error``, its standard error with looks of one project together
 ``power_ratio``       promotions of better models, over those of the same test on as many fresh rows (``shift`` left out: rows
                       from before the change, which nobody had seen, speak for the champion; its figure stands in ``by``)
+``power_first``       the same of each challenger's first look at a champion that no look has chosen (the project's first).
+                      Later looks share most of their rows with looks that did not promote, while the test it is compared
+                      with draws new ones each time; that, and rows that helped to choose the champion, is the difference
 ``judged``            share of looks that were judged at all
 ``naive``             the same two errors where the rows are split anew at each look and each look is a plain 5% test on all
                       test rows, as pipelines commonly do: the rival
@@ -108,6 +111,8 @@ class Outcome:
     covered: list[bool] = field(default_factory=list)
     won: int = 0
     could: int = 0
+    first_won: int = 0
+    first_could: int = 0
 
 
 @dataclass
@@ -184,8 +189,13 @@ def project(seed: int) -> tuple[tuple[str, str, str], Outcome]:
             X_other, y_other = truths[now].sample(pair.n, rng)
             other = _pair(kind, X_other, y_other, challenger, champion)
             ideal = gather(other, promotion, metric, np.ones(pair.n, dtype=bool), 0, beside=False)
-            out.could += decide(ideal.look, state, promotion, str(week), str(since)).promote
-            out.won += verdict["verdict"] == "promote"
+            could, won = (
+                decide(ideal.look, state, promotion, str(week), str(since)).promote,
+                verdict["verdict"] == "promote",
+            )
+            out.could, out.won = out.could + could, out.won + won
+            if week == 1:
+                out.first_could, out.first_won = int(could), int(won)
         elif verdict["verdict"] == "promote":
             out.wrong = True
         if verdict["verdict"] == "keep":
@@ -233,6 +243,7 @@ def summary(found: list[Outcome]) -> dict[str, Any]:
     share = sum(c.sum() for c in covered) / total if total else None
     error = None if share is None else float(np.sqrt(sum((c - share).sum() ** 2 for c in covered)) / total)
     could, naive = sum(o.could for o in found), [o for o in found if o.naive is not None]
+    could_first = sum(o.first_could for o in found)
     return {
         "projects": len(found),
         "wrong_promotions": float(np.mean([o.wrong for o in found])),
@@ -241,6 +252,7 @@ def summary(found: list[Outcome]) -> dict[str, Any]:
         "coverage": None if share is None else float(share),
         "coverage_error": error,
         "power_ratio": sum(o.won for o in found) / could if could else None,
+        "power_first": sum(o.first_won for o in found) / could_first if could_first else None,
         "promotions": sum(o.won for o in found),
         "judged": 1 - refused / max(looks, 1),
         "naive": {
@@ -266,7 +278,8 @@ def main() -> None:
     for name, row in rows.items():
         print(f"{name or 'all':10s}", {k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()})
     steady = rows.pop("steady")
-    print(json.dumps({**rows.pop(""), "power_ratio": steady["power_ratio"], "by": rows}))
+    power = {name: steady[name] for name in ("power_ratio", "power_first")}
+    print(json.dumps({**rows.pop(""), **power, "by": rows}))
 
 
 if __name__ == "__main__":
