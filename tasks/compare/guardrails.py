@@ -11,9 +11,9 @@ import pandas as pd
 
 from tasks.bands import bands
 from tasks.bundle import Bundle
-from tasks.compare.scores import Pair, losses, right
+from tasks.compare.scores import Pair, right
 from tasks.metrics import measure
-from tasks.paired import Table, diebold_mariano, holm, mcnemar
+from tasks.paired import Table, diebold_mariano, holm, mcnemar, row_losses
 from tasks.params import Guardrails
 
 LEAST_ROWS = 50
@@ -53,7 +53,7 @@ def _slices(pair: Pair, rows: pd.DataFrame, limits: Guardrails) -> dict[str, Any
     assert limits.slice_drop is not None
     found: list[tuple[str, float, float]] = []
     if pair.kind == "regression":
-        mine, theirs = losses(pair.y, pair.challenger, "mae"), losses(pair.y, pair.champion, "mae")
+        mine, theirs = (row_losses("mae", pair.y, scores) for scores in (pair.challenger, pair.champion))
     else:
         mine, theirs, _ = right(pair)
     for column in limits.slices:

@@ -242,17 +242,3 @@ def right(pair: Pair) -> tuple[np.ndarray, np.ndarray, str]:
         said_mine[np.argsort(-mine, kind="stable")[:alarms]] = True
         how = f"both models raise {alarms:,} alarms on these rows, as the champion's threshold does"
     return (said_mine == pair.y).astype(float), (said == pair.y).astype(float), how
-
-
-def losses(y: np.ndarray, scores: np.ndarray, metric: str) -> np.ndarray:
-    """Loss of each row, in the spirit of the problem's metric: smaller is better.
-
-    Regression: the absolute error for ``mae`` and ``mape``, else the squared one. Classification: the log
-    loss for ``log_loss``, else the squared error of the probabilities.
-    """
-    if scores.ndim == 1:
-        return np.abs(scores - y) if metric in ("mae", "mape") else (scores - y) ** 2
-    index = y.astype(np.int64)
-    if metric == "log_loss":
-        return -np.log(np.clip(scores[np.arange(len(y)), index], np.finfo(float).eps, 1.0))
-    return ((scores - np.eye(scores.shape[1])[index]) ** 2).sum(axis=1)
