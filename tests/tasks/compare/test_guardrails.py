@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tasks.compare.guardrails import check, judge_latency
+from tasks.compare.guardrails import check, judge_latency, latency
 from tasks.params import Guardrails
 from tests.tasks.compare.pairs import make, swapped
 
@@ -141,6 +141,28 @@ def test_the_size_of_the_package(tmp_path):
         (found,) = check(pair, HALVES, Guardrails(size_mb=limit), tmp_path)
         assert (found["passed"], found["found"]) == (passed, pytest.approx(2.0))
     assert found["said"] == "the package has 2.0 MB"
+
+
+class Asked:
+    """Notes which rows it is asked about."""
+
+    def __init__(self):
+        self.rows = []
+
+    def start(self):
+        assert not self.rows
+
+    def predict_row(self, row):
+        self.rows.append(row)
+
+
+def test_latency_is_of_the_newest_fifty_rows_after_ten_to_warm_up():
+    bundle = Asked()
+    spent = latency(bundle, pd.DataFrame({"x": range(100)}))
+    assert [row["x"] for row in bundle.rows] == list(range(40, 100))
+    assert len(spent) == 50
+    assert spent == sorted(spent)
+    assert len(latency(Asked(), pd.DataFrame({"x": range(3)}))) == 1
 
 
 def test_latency_by_the_median():

@@ -54,6 +54,12 @@ def test_wilcoxon_agrees_with_scipy_and_knows_the_direction(two):
     assert wilcoxon(one, one).p == 1.0
 
 
+def test_the_same_gain_in_every_row_leaves_no_doubt():
+    better, worse = (diebold_mariano(np.zeros(5), np.full(5, gain)) for gain in (0.5, -0.5))
+    assert (better.p, better.p_better, better.statistic) == (0.0, 0.0, 40.0)
+    assert (worse.p, worse.p_better, worse.statistic) == (0.0, 1.0, -40.0)
+
+
 def test_bootstrap_of_a_difference_of_aucs():
     rng = np.random.default_rng(2)
     y = rng.integers(0, 2, 400).astype(float)
