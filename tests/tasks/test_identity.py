@@ -47,6 +47,7 @@ def test_occurrences_of_a_common_content_are_counted_in_order() -> None:
     found = identify(rows, rule)
     assert len(set(found.row[:50].tolist())) == 50
     assert len(set(found.content[:50].tolist())) == 1
+    assert found.row[:2].tolist() == [3840430983473392667, 14183813095191381369]  # kept in packages, as all numbers are
     assert len(set(found.row[50:53].tolist())) == 1
     more = identify(pd.concat([rows, rows.iloc[:1]], ignore_index=True), rule)
     assert (more.row[:-1] == found.row).all()
