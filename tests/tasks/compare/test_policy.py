@@ -103,6 +103,7 @@ def test_false_discovery_rate_earns_by_promotions(method):
 
 def test_each_run_is_plain_mcnemar():
     policy = Promotion(control="each_run")
+    assert decide(look(40, 60), dict(EMPTY), policy, "new", "old").why[0] == "p = 1 against 0.05, at each run anew."
     found = look(62, 40)
     decision = decide(found, {**EMPTY, "looks": 40}, policy, "new", "old")
     assert decision.promote == (mcnemar(Table(1000, 62, 40, 0)).p <= 0.05) is True

@@ -138,6 +138,12 @@ def test_an_overconfident_challenger_is_not_better_for_want_of_a_surprise():
     assert found.test().p_above > 0.2
 
 
+def test_f1_without_positives_and_alarms_tells_nothing():
+    nothing = np.zeros(20)
+    found = contrast("f1", "binary", nothing, nothing, nothing, said=(nothing, nothing), equal_alarms=True)
+    assert found.tested.tolist() == [0.0] * 20
+
+
 def test_f1_at_equal_alarms_goes_by_the_right_decisions():
     said = tuple((np.argsort(np.argsort(-s)) < 90).astype(float) for s in (GOOD, BAD))
     found = contrast("f1", "binary", Y, GOOD, BAD, said=said, equal_alarms=True)
