@@ -74,7 +74,7 @@ def run_command(
         from flows.run import run
 
         standing = run(root, as_of, display.watch)
-    print(summary(root, params, standing, display.outcomes))
+    print(summary(root, display.params or params, standing, display.outcomes, display.notes))
 
 
 @app.command(epilog="Example: refit serve --port 3001")

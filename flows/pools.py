@@ -80,7 +80,8 @@ def _run(dag: Dag, params: Params, node: Node, log: Log) -> None:
         carry.accept(dag, node, json.loads(send(dag, node, pool, log, None, order)))
     else:
         log(f"sent to work pool {pool!r}")
-        send(dag, node, pool, log, str(dag.root), {"stage": node.name, "commands": words(node.cmd)})
+        order = {"stage": node.name, "commands": words(node.cmd), "start": str(dag.seal.folder)}
+        send(dag, node, pool, log, str(dag.root), order)
 
 
 def alive(pool: str) -> bool:
