@@ -41,8 +41,10 @@ from flows.commands import (
     words,
 )
 from flows.seal import Seal, file_system, seal, signature
+from tasks import code
 from tasks.errors import RefitError, nearest, some
 from tasks.files import sweep, write_text
+from tasks.params import AT_START
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -165,6 +167,8 @@ class Dag:
             )
         for node in self.nodes.values():
             node.record = self._bound(node, node.record)
+        dag = (self.seal.folder / AT_START["dvc.yaml"]).read_text(encoding="utf-8")
+        code.write(self.root, code.asked(dag), self.seal.folder / "tasks")
         self.nodes = dict(sorted(self.nodes.items(), key=lambda item: self._depth(item[0])))
 
     def _depth(self, name: str) -> int:
