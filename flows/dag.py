@@ -375,14 +375,17 @@ class Dag:
 
         DVC believes a read-only object unseen. A damaged one is removed, and taken from ``data/`` anew where that is whole.
         """
-        damaged = sum(_remove_damaged(out) for out in found.outs if out.use_cache)
-        whole = found.outs_cached()
-        if not whole:
-            for out in found.outs:
-                if out.use_cache and out.exists and out.get_hash() == out.hash_info:
+        cached = [out for out in found.outs if out.use_cache]
+        damaged, whole = 0, False
+        for _ in range(3):  # a damaged list of a folder hides what it lists
+            removed = sum(map(_remove_damaged, cached))
+            damaged, whole = damaged + removed, removed == 0 and found.outs_cached()
+            if whole:
+                break
+            for out in cached:
+                if out.exists and out.get_hash() == out.hash_info:
                     out.obj = None
                     out.commit(relink=False)
-            whole = not any(_remove_damaged(out) for out in found.outs if out.use_cache) and found.outs_cached()
         if damaged:
             log(
                 f"{damaged} damaged object{'s' if damaged > 1 else ''} of {name} in DVC's cache removed; "
