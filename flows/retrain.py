@@ -65,7 +65,7 @@ def retrain(as_of: str | None = None, root: str | None = None) -> Standing | Non
         params = dag.seal.params()
         check_models(params)
         _tell("run", "began", params)
-        for line in dag.notes:
+        for line in [*dag.notes, *_unwatched(dag, params)]:
             _remark(line)
         context(str(home), as_of)
         walk(dag, params)
@@ -74,6 +74,18 @@ def retrain(as_of: str | None = None, root: str | None = None) -> Standing | Non
         if newer:
             _remark(f"edited since this run began, and waiting for the next one: {', '.join(newer)}")
     return standing
+
+
+def _unwatched(dag: Dag, params: Params) -> list[str]:
+    """A line where a table's file is no dependency of the stage that reads it, so that a new one would go unnoticed."""
+    from tasks.ingest.tables import is_bundled
+
+    known = {os.path.normpath(path) for path in dag.nodes["ingest"].deps} if "ingest" in dag.nodes else None
+    files = sorted({t.source for t in params.data.tables.values() if not is_bundled(t.source)})
+    lacking = [f for f in files if known is not None and os.path.normpath(os.path.relpath(dag.root / f)) not in known]
+    if not lacking:
+        return []
+    return [f"add {', '.join(lacking)} to deps of ingest in dvc.yaml, or changes there go unnoticed"]
 
 
 def _remark(line: str) -> None:

@@ -78,6 +78,7 @@ def seal(root: Path) -> Seal:
             _whole(root / name, fresh / kept)
         _whole(code, fresh / "tasks")
         _whole(code.parent / "requirements.lock", fresh / "requirements.lock")  # the receipt names it with the code
+        fresh.chmod(0o755)  # a worker of another user reads it
         place = root / FOLDER / _digest(fresh)
         if not place.exists():
             os.replace(fresh, place)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tasks import code
 from tasks.errors import RefitError
+from tasks.files import read_json
 
 
 def test_a_digest_changes_with_the_code_that_a_stage_uses_and_with_nothing_else(tmp_path: Path) -> None:
@@ -62,3 +66,24 @@ def test_a_stage_refuses_a_digest_of_other_code(tmp_path: Path, monkeypatch: pyt
         code.check("tune")
     code.write(tmp_path, {"tune": ["seed", "tuning"]}, folder)
     code.check("tune")
+
+
+def test_the_files_are_written_by_hand_for_the_stages_that_ask_for_them(tmp_path: Path) -> None:
+    root = Path(code.__file__).parents[1]
+    command = [sys.executable, "-m", "tasks.code"]
+
+    def run() -> subprocess.CompletedProcess[str]:
+        env = {**os.environ, "PYTHONPATH": str(root)}
+        return subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+
+    assert "error: dvc.yaml: no such file" in run().stderr
+    (tmp_path / "dvc.yaml").write_text(
+        "stages:\n  tune: {cmd: x, deps: [data/code/tune.json, data/features], params: [seed, models.a]}\n"
+        "  own: {cmd: y, deps: [own.py]}\n"
+    )
+    done = run()
+    assert done.returncode == 0, done.stderr
+    (file,) = (tmp_path / "data" / "code").iterdir()
+    assert read_json(file) == code.digest(root / "tasks", "tune", ["seed", "models"])
+    (tmp_path / "dvc.yaml").write_text("stages:\n  own: {cmd: y, deps: [data/code/own.json]}\n")
+    assert "error: dvc.yaml: stage 'own' depends on data/code/own.json, but Refit has no such stage" in run().stderr
