@@ -91,16 +91,30 @@ def _of_models(kind: Any, seen: set[Any]) -> Iterator[str]:
         yield from _of_models(part, seen)
 
 
-def asked(dag: str) -> dict[str, list[str]]:
-    """Stages of a ``dvc.yaml`` (its text) that depend on their file in ``data/code``, with the sections of parameters that they name."""
+def _bodies(dag: str) -> dict[str, Any]:
     from ruamel.yaml import YAML
 
-    found = {}
-    for name, stage in (YAML(typ="safe").load(dag) or {}).get("stages", {}).items():
-        body = stage.get("do", stage)
-        if (FOLDER / f"{name}.json").as_posix() in (body.get("deps") or []):
-            found[name] = [p.split(".")[0] for p in body.get("params", []) if isinstance(p, str)]
-    return found
+    stages = (YAML(typ="safe").load(dag) or {}).get("stages") or {}
+    return {name: stage.get("do", stage) for name, stage in stages.items()}
+
+
+def asked(dag: str) -> dict[str, list[str]]:
+    """Stages of a ``dvc.yaml`` (its text) that depend on their file in ``data/code``, with the sections of parameters that they name."""
+    return {
+        name: [p.split(".")[0] for p in body.get("params", []) if isinstance(p, str)]
+        for name, body in _bodies(dag).items()
+        if (FOLDER / f"{name}.json").as_posix() in (body.get("deps") or [])
+    }
+
+
+def unnamed(dag: str) -> list[str]:
+    """Stages of a ``dvc.yaml`` that run a package of ``tasks`` and depend neither on its folder nor on its file in ``data/code``."""
+    return [
+        name
+        for name, body in _bodies(dag).items()
+        if f" -m tasks.{name}" in str(body.get("cmd"))
+        and not {f"tasks/{name}", (FOLDER / f"{name}.json").as_posix()} & set(body.get("deps") or [])
+    ]
 
 
 def write(root: Path, stages: dict[str, list[str]], folder: Path) -> None:

@@ -87,3 +87,12 @@ def test_the_files_are_written_by_hand_for_the_stages_that_ask_for_them(tmp_path
     assert read_json(file) == code.digest(root / "tasks", "tune", ["seed", "models"])
     (tmp_path / "dvc.yaml").write_text("stages:\n  own: {cmd: y, deps: [data/code/own.json]}\n")
     assert "error: dvc.yaml: stage 'own' depends on data/code/own.json, but Refit has no such stage" in run().stderr
+
+
+def test_stages_that_name_no_code_are_found() -> None:
+    dag = (
+        "stages:\n  a: {cmd: python -m tasks.a, deps: [tasks/a]}\n  b: {cmd: python -m tasks.b, deps: [data/code/b.json]}\n"
+        "  c: {foreach: [1], do: {cmd: 'python -m tasks.c 1', deps: [data/x]}}\n  own: {cmd: python own.py}\n"
+    )
+    assert code.unnamed(dag) == ["c"]
+    assert code.unnamed((Path(code.__file__).parents[1] / "dvc.yaml").read_text()) == []
