@@ -60,12 +60,17 @@ def offer(dag: Dag, node: Node) -> dict[str, Any]:
         )
     return {
         "stage": node.name,
-        "files": {name: (dag.root / name).read_text(encoding="utf-8") for name in sorted(files)},
+        "files": {name: _given(dag, name) for name in sorted(files)},
         "deps": deps,
         "data": [dep["path"] for dep in data],
         "made": sorted({path.relative_to(dag.root).parts[0] for path in made}),
-        "code": code_of(dag.root),
+        "code": code_of(dag.seal.folder),
     }
+
+
+def _given(dag: Dag, name: str) -> str:
+    """The text of a file at the project's top, as the run began with it."""
+    return (dag.seal.path_of(dag.root / name) or dag.root / name).read_text(encoding="utf-8")
 
 
 def accept(dag: Dag, node: Node, outs: list[Entry]) -> None:
@@ -118,11 +123,7 @@ class Workplace:
         from dvc.repo import lock_repo
 
         order = self.order
-        if order["code"] != code_of(self.checkout):
-            raise RefitError(
-                f"{self.name}: this worker's code (tasks/) is not the sender's. Bring {self.checkout} to the sender's "
-                "commit, or install the same Refit, and restart the worker."
-            )
+        self._same_code()
         for path in self.checkout.iterdir():
             if path.name not in OWN and path.name not in order["made"]:
                 (self.folder / path.name).symlink_to(path, target_is_directory=path.is_dir())
@@ -137,6 +138,13 @@ class Workplace:
             _transfer(carrier, self._repo.cloud.pull)
             carrier.checkout(force=True)
             self._compare(data=True)
+
+    def _same_code(self) -> None:
+        if self.order["code"] != code_of(self.checkout):
+            raise RefitError(
+                f"{self.name}: this worker's code (tasks/) is not the sender's. Bring {self.checkout} to the sender's "
+                "commit, or install the same Refit, and restart the worker."
+            )
 
     def _compare(self, data: bool) -> None:
         """Hash dependencies as DVC does; every one must be what the sender has."""
@@ -167,6 +175,8 @@ class Workplace:
             raise StageFailed(f"{self.name}: the command ended well but did not write {some(left_out)}.")
         with lock_repo(self._repo), _plainly(self.name, "push its outputs to"):
             self._compare(data=True)  # a stage that writes into its inputs would leave a wrong record
+            self._compare(data=False)  # nor may the checkout be brought to another commit while the stage runs
+            self._same_code()
             self.stage.save_outs()
             outs: list[Entry] = to_single_stage_lockfile(self.stage)["outs"]
             carrier = _carrier(self._repo, self.stage, outs)

@@ -74,7 +74,25 @@ def run_command(
         from flows.run import run
 
         standing = run(root, as_of, display.watch)
-    print(summary(root, params, standing, display.outcomes))
+    print(summary(root, display.params or params, standing, display.outcomes, display.notes))
+
+
+@app.command(epilog='Example: refit schedule --cron "0 5 * * 1"')
+@plainly
+def schedule(
+    cron: Annotated[str, typer.Option(help="When, as minute, hour, day, month and day of the week.")] = "0 5 * * 1",
+    timezone: Annotated[str, typer.Option(help="Time zone of the cron line.")] = "UTC",
+    pool: Annotated[str | None, typer.Option(help="Work pool, made if it is not there. [refit-NAME]")] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Take the name over from another folder.")] = False,
+    remove: Annotated[bool, typer.Option("--remove", help="Take the project off the server.")] = False,
+) -> None:
+    """Have the Prefect server of PREFECT_API_URL run this project by itself."""
+    from flows import schedule as schedules
+
+    for line in (
+        [schedules.unschedule(Path.cwd())] if remove else schedules.schedule(Path.cwd(), cron, timezone, pool, replace)
+    ):
+        print(line)
 
 
 @app.command(epilog="Example: refit serve --port 3001")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.errors import RefitError
+from tasks.params import START
 
 # In the environment of every process that a walk starts: the project, and the process id of the walk.
 MARK, WALKER = "REFIT_WALK", "REFIT_WALKER"
@@ -57,6 +58,15 @@ a shell; put the logic into the Python module that the stage runs.
     return [c for c in commands if c]
 
 
+def is_stage(command: list[str]) -> bool:
+    """Whether a command runs a package of ``tasks``, which reads ``params.yaml`` through :mod:`tasks.params` alone.
+
+    >>> is_stage(["python", "-m", "tasks.train", "xgboost"]), is_stage(["python", "work.py"])
+    (True, False)
+    """
+    return Path(command[0]).name.startswith("python") and command[1:2] == ["-m"] and command[2].startswith("tasks.")
+
+
 def environment(root: Path, stage: str) -> dict[str, str]:
     """The environment of a stage's command: this interpreter first on the path, and what DVC itself sets."""
     return {
@@ -68,6 +78,15 @@ def environment(root: Path, stage: str) -> dict[str, str]:
         MARK: str(root),
         WALKER: str(os.getpid()),
     }
+
+
+def sealed_environment(sealed: Path, wdir: Path) -> dict[str, str]:
+    """What has a stage read ``params.yaml``, ``dvc.yaml`` and the code of ``tasks`` from where a run keeps them.
+
+    Python then does not put the working directory first on its path; it comes after the run's code.
+    """
+    paths = [str(sealed), str(wdir.resolve()), os.environ.get("PYTHONPATH", "")]
+    return {START: str(sealed), "PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 
 def mark(root: Path) -> None:
@@ -86,13 +105,19 @@ def failure(name: str, code: int, said: list[str]) -> StageFailed:
     return StageFailed(f"{name}: the command {how}{hint}." + (f" Its last lines:\n{last}" if last else ""))
 
 
-def start(name: str, command: list[str], wdir: str | Path, root: Path) -> subprocess.Popen[str]:
-    """Start one command of a stage in a process group of its own, its two outputs in one stream of lines."""
+def start(
+    name: str, command: list[str], wdir: str | Path, root: Path, sealed: Path | None = None
+) -> subprocess.Popen[str]:
+    """Start one command of a stage in a process group of its own, its two outputs in one stream of lines.
+
+    ``sealed`` is the folder of what the run began with (:mod:`flows.seal`), for commands that know how to read it.
+    """
+    more = sealed_environment(sealed, Path(wdir)) if sealed is not None and is_stage(command) else {}
     try:
         return subprocess.Popen(
             command,
             cwd=wdir,
-            env=environment(root, name),
+            env=environment(root, name) | more,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

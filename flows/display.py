@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,8 @@ class Display:
 
     def __init__(self, plain: bool) -> None:
         self.outcomes: dict[str, Outcome] = {}
+        self.params: Params | None = None  # the run's own, from its beginning
+        self.notes: list[str] = []
         self._plain = plain
         self._began = time.perf_counter()
         self._lock = threading.Lock()
@@ -46,6 +49,9 @@ class Display:
 
     def watch(self, stage: str, what: str, value: Any) -> None:
         """Take one event of the flow."""
+        if what == "began":
+            self.params = value
+            return
         with self._lock:
             if what == "start":
                 self._active[stage] = (time.perf_counter(), "")
@@ -53,6 +59,9 @@ class Display:
             elif what == "line":
                 began = self._active.get(stage, (time.perf_counter(), ""))[0]
                 self._active[stage] = (began, value)
+                line = f"{stage} | {value}"
+            elif what == "note":
+                self.notes.append(value)
                 line = f"{stage} | {value}"
             else:
                 self._active.pop(stage, None)
@@ -77,8 +86,10 @@ class Display:
         return Text.from_markup("\n".join(lines) or f"[dim]starting, {now - self._began:.0f} s[/]")
 
 
-def summary(root: Path, params: Params, standing: Standing | None, outcomes: dict[str, Outcome]) -> str:
-    """The run in a few lines: rows, family, test metrics, verdict, and where everything is."""
+def summary(
+    root: Path, params: Params, standing: Standing | None, outcomes: dict[str, Outcome], notes: Sequence[str] = ()
+) -> str:
+    """The run in a few lines: rows, family, test metrics, verdict, where everything is, and what is to be noted."""
     ran = sum(o.how == "ran" for o in outcomes.values())
     rows: list[tuple[str, str]] = [("stages", f"{ran} run, {len(outcomes) - ran} cached")]
     data = root / "data"
@@ -104,6 +115,7 @@ def summary(root: Path, params: Params, standing: Standing | None, outcomes: dic
     rows.append(("UI", url or "prefect server start, then PREFECT_API_URL=http://127.0.0.1:4200/api refit run"))
     if os.environ.get("MLFLOW_TRACKING_URI") is None and standing:
         rows.append(("runs", "mlflow ui --backend-store-uri sqlite:///.refit/mlflow.db"))
+    rows += [("note", note) for note in notes]
     width = max(len(label) for label, _ in rows)
     return "\n".join(["", *(f"{label:<{width}}  {text}" for label, text in rows)])
 

@@ -39,7 +39,17 @@ class Finding:
 
 def examine(root: Path) -> list[Finding]:
     """Look at everything; nothing is changed."""
-    found = [python(), packages(), git(), params(root), dvc(root), expectations(root), registry(root), prefect()]
+    found = [
+        python(),
+        packages(),
+        git(),
+        params(root),
+        dvc(root),
+        code(root),
+        expectations(root),
+        registry(root),
+        prefect(),
+    ]
     return [*found, port(root), disk(root), java(), browser(), gpu()]
 
 
@@ -103,6 +113,19 @@ def dvc(root: Path) -> Finding:
     if "remote" not in text:
         return Finding("DVC", False, "no remote to push data to", "dvc remote add -d NAME URL", needed=False)
     return Finding("DVC", True, "repository and remote")
+
+
+def code(root: Path) -> Finding:
+    """Stages depend on Refit's code, so that an upgrade runs again what it changed."""
+    from tasks.code import FOLDER, unnamed
+
+    path = root / "dvc.yaml"
+    if not path.exists():
+        return Finding("code", True, "unknown without dvc.yaml", needed=False)
+    lacking = unnamed(path.read_text(encoding="utf-8"))
+    says = f"stages that name no code, so an upgrade of Refit does not run them again: {some(lacking)}"
+    mend = f"in dvc.yaml, add {FOLDER}/STAGE.json to the deps of each, as refit init writes it"
+    return Finding("code", not lacking, says if lacking else "named by every stage", mend, needed=False)
 
 
 def expectations(root: Path) -> Finding:

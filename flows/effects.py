@@ -163,10 +163,10 @@ def _write_if_new(path: Path, value: Any) -> None:
 # After the stages ------------------------------------------------------------------------------------------
 
 
-def result(root: Path, params: Params) -> Result:
+def result(root: Path, params: Params, start: Path | None = None) -> Result:
     """Identify what the walk left: its key covers every output in ``dvc.lock`` and where it is tracked.
 
-    Families that are no longer in ``params.yaml`` may still have a record and a folder; they are not part of the result.
+    ``start`` holds ``params.yaml`` as the run began with it. Families that are no longer in ``params.yaml`` may still have a record and a folder; they are not part of the result.
     """
     from dvc.utils.serialize import load_yaml
 
@@ -181,7 +181,7 @@ def result(root: Path, params: Params) -> Result:
     summary = root / "data" / "validated" / "summary.json"
     as_of = read_json(summary).get("as_of") if summary.exists() else None
     key = hashlib.sha256(text.encode()).hexdigest()
-    return Result(root, params.problem.name, key, as_of, versions, _commit(root), tuple(sorted(params.models)))
+    return Result(root, params.problem.name, key, as_of, versions, _commit(root), tuple(sorted(params.models)), start)
 
 
 def standing(root: Path, found: Result) -> Standing | None:

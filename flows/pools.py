@@ -77,10 +77,11 @@ def _run(dag: Dag, params: Params, node: Node, log: Log) -> None:
     if settings.exchange == "remote":
         order = carry.offer(dag, node)
         log(f"inputs pushed to the DVC remote; sent to work pool {pool!r}")
-        carry.accept(dag, node, json.loads(send(dag, node, pool, log, None, order)))
+        carry.accept(dag, node, json.loads(send(dag, node, pool, log, None, order, params.problem.name)))
     else:
         log(f"sent to work pool {pool!r}")
-        send(dag, node, pool, log, str(dag.root), {"stage": node.name, "commands": words(node.cmd)})
+        order = {"stage": node.name, "commands": words(node.cmd), "start": str(dag.seal.folder)}
+        send(dag, node, pool, log, str(dag.root), order, params.problem.name)
 
 
 def alive(pool: str) -> bool:
@@ -95,13 +96,13 @@ def alive(pool: str) -> bool:
     return any(worker.status == WorkerStatus.ONLINE for worker in workers)
 
 
-def send(dag: Dag, node: Node, pool: str, log: Log, root: str | None, order: dict[str, Any]) -> str:
-    """Have a worker of the pool run :func:`flows.worker.run_stage`; its lines are passed on while it runs.
+def send(dag: Dag, node: Node, pool: str, log: Log, root: str | None, order: dict[str, Any], model: str) -> str:
+    """Have a worker of the pool run :func:`flows.worker.run_stage` for a model; its lines are passed on while it runs.
 
     Returns the message of the run's final state; raises :class:`StageFailed` with it where the run failed.
     """
     submitted: Any = run_deployment(
-        name=_deployed(pool), parameters={"root": root, "order": order}, flow_run_name=node.name, timeout=0
+        name=_deployed(pool, model), parameters={"root": root, "order": order}, flow_run_name=node.name, timeout=0
     )
     run: FlowRun = submitted
     life = _Life(node, pool)
@@ -171,15 +172,16 @@ _deploying = threading.Lock()
 _deployments: dict[str, str] = {}
 
 
-def _deployed(pool: str) -> str:
-    """The deployment that runs a stage in a pool, made on first use; the worker imports it from its own installed code."""
+def _deployed(pool: str, model: str) -> str:
+    """The deployment that runs a model's stages in a pool, made on first use; the worker imports it from its own installed code."""
     from prefect.flows import EntrypointType
 
+    name = f"{model}-{pool}"
     with _deploying:
-        if pool not in _deployments:
+        if name not in _deployments:
             made: Any = worker.run_stage.to_deployment(
-                name=pool, work_pool_name=pool, entrypoint_type=EntrypointType.MODULE_PATH
+                name=name, work_pool_name=pool, tags=["refit", model], entrypoint_type=EntrypointType.MODULE_PATH
             )
             made.apply()
-            _deployments[pool] = f"{worker.run_stage.name}/{pool}"
-        return _deployments[pool]
+            _deployments[name] = f"{worker.run_stage.name}/{name}"
+        return _deployments[name]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tasks import code
 from tasks.errors import RefitError
 from tasks.files import replacing, write_text
 
@@ -21,8 +22,10 @@ KEPT = {  # folders that stages read and no stage makes; each holds a README, so
     "data/start": "Where tuning begins: `params.json`, written by `refit run`. Commit it with `dvc.lock`.",
     "data/expectations": "One suite of expectations a table, kept in git (`python -m tasks.validate --write-suite`).",
 }
+CODE = "What Refit's code was for each stage, by hashes: written by `refit run`. Commit it with `dvc.lock`."
+UNFINISHED = ".*.part"  # what a killed stage left (tasks/files.py): no hash may depend on it
 IGNORED = (
-    "/data/*", "!/data/context", "!/data/champion", "!/data/start", "!/data/expectations", "/data/context/*",
+    "/data/*", "!/data/code", "!/data/context", "!/data/champion", "!/data/start", "!/data/expectations", "/data/context/*",
     "/data/champion/*", "!README.md", "/.refit/", "/.dvc-remote/", "__pycache__/",
 )  # fmt: skip
 
@@ -56,21 +59,29 @@ def create(root: Path, data: Path, target: str, force: bool) -> Iterator[str]:
         yield "wrote dvc.yaml: the stages"
     elif add_source(root / "dvc.yaml", str(data)):
         yield f"dvc.yaml: stage ingest now depends on {data}"
-    for name, about in KEPT.items():
+    stages = code.asked((root / "dvc.yaml").read_text(encoding="utf-8"))
+    for name, about in {**KEPT, **({"data/code": CODE} if stages else {})}.items():
         if not (root / name / "README.md").exists():
             write_text(root / name / "README.md", about + "\n")
-    ignore = root / ".gitignore"
-    lines = ignore.read_text(encoding="utf-8").splitlines() if ignore.exists() else []
-    lacking = [line for line in IGNORED if line not in lines]
-    if lacking and root != HOUSE:
-        write_text(ignore, "\n".join([*lines, *lacking]) + "\n")
+    code.write(root, stages, HOUSE / "tasks")
+    if root != HOUSE:
+        _lines(root / ".gitignore", IGNORED)
     if not (root / ".dvc").is_dir():
         _dvc(root, "init", "-q", *([] if (root / ".git").exists() else ["--no-scm"]))
         _dvc(root, "config", "core.analytics", "false")
         _dvc(root, "config", "core.check_update", "false")
         _dvc(root, "remote", "add", "-d", "-q", "local", str(root / ".dvc-remote"))
         yield "made the folder a DVC repository with a remote in .dvc-remote (change it with `dvc remote modify`)"
+    _lines(root / ".dvcignore", [UNFINISHED])
     yield "next: refit run"
+
+
+def _lines(path: Path, wanted: Iterable[str]) -> None:
+    """Add to a file of patterns the lines that it lacks."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    lacking = [line for line in wanted if line not in lines]
+    if lacking:
+        write_text(path, "\n".join([*lines, *lacking]) + "\n")
 
 
 def _decided(made: Params) -> Iterator[str]:
@@ -86,7 +97,7 @@ def _decided(made: Params) -> Iterator[str]:
 
 
 def dag(source: str) -> str:
-    """The DAG for a project that uses the installed Refit: Refit's own ``dvc.yaml`` with the table, not code, as dependency."""
+    """The DAG for a project that uses the installed Refit: Refit's own ``dvc.yaml`` with the table and digests of code as dependencies."""
     from io import StringIO
 
     yaml, tree = _own_dag()
@@ -99,6 +110,7 @@ def dag(source: str) -> str:
         for at in reversed(range(len(body["deps"]))):
             if str(body["deps"][at]).startswith("tasks/"):
                 del body["deps"][at]
+        body["deps"].insert(0, f"data/code/{name}.json")
         if name == "ingest":
             body["deps"].append(source)
     text = StringIO()

@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from tasks.registry.tracking import Registered, Result
 
 F = TypeVar("F", bound=Callable[..., Any])
-Watch = Callable[[str, str, Any], None]  # (stage, "start" | "line" | "end", line or Outcome)
+# (stage, "start" | "line" | "end", line or Outcome); of the run itself ("run", "began", Params) and ("run", "note", line)
+Watch = Callable[[str, str, Any], None]
 _watchers: list[Watch] = []
 
 
@@ -56,15 +57,41 @@ def retrain(as_of: str | None = None, root: str | None = None) -> Standing | Non
     """Bring every stage up to date as known at ``as_of``, then track, register, check and promote.
 
     ``root`` is the project's folder (default: the working directory). Safe to repeat after a crash at any point.
+    Stages and effects work on ``params.yaml``, ``dvc.yaml`` and code as they are when this begins.
     """
     home = Path(root or Path.cwd()).resolve()
-    params = load(home / "params.yaml")
-    check_models(params)
+    check_models(load(home / "params.yaml"))  # a mistake is told before anything is touched
     with Dag(home) as dag:
+        params = dag.seal.params()
+        check_models(params)
+        _tell("run", "began", params)
+        for line in [*dag.notes, *_unwatched(dag, params)]:
+            _remark(line)
         context(str(home), as_of)
         walk(dag, params)
-        standing: Standing | None = ended(conclude(home, params))
+        standing: Standing | None = ended(conclude(dag, params))
+        newer = dag.newer()
+        if newer:
+            _remark(f"edited since this run began, and waiting for the next one: {', '.join(newer)}")
     return standing
+
+
+def _unwatched(dag: Dag, params: Params) -> list[str]:
+    """A line where a table's file is no dependency of the stage that reads it, so that a new one would go unnoticed."""
+    from tasks.ingest.tables import is_bundled
+
+    known = {os.path.normpath(path) for path in dag.nodes["ingest"].deps} if "ingest" in dag.nodes else None
+    files = sorted({t.source for t in params.data.tables.values() if not is_bundled(t.source)})
+    lacking = [f for f in files if known is not None and os.path.normpath(os.path.relpath(dag.root / f)) not in known]
+    if not lacking:
+        return []
+    return [f"add {', '.join(lacking)} to deps of ingest in dvc.yaml, or changes there go unnoticed"]
+
+
+def _remark(line: str) -> None:
+    """Say something about the run itself: in its log, and at the end of the command."""
+    _note(line)
+    _tell("run", "note", line)
 
 
 # Stages ----------------------------------------------------------------------------------------------------
@@ -111,7 +138,9 @@ def _starts(dag: Dag, params: Params) -> None:
     Otherwise the files stay as they are: a promotion alone must not make the next run tune again on the same data.
     """
     searches = [node.name for node in dag.nodes.values() if effects.START in node.deps]
-    if params.tuning.warm_start and all(dag.changed(name) for name in searches):
+    if not params.tuning.warm_start or not all(dag.changed(name) for name in searches):
+        return
+    if not all(dag.restorable(name) for name in searches):  # a lost dvc.lock is no reason to search again
         starts(str(dag.root), params.problem.name)
 
 
@@ -250,11 +279,12 @@ def promote(root: Path, registered: Registered, answer: Answer | None) -> Standi
     return at_end
 
 
-def conclude(root: Path, params: Params) -> Standing | None:
+def conclude(dag: Dag, params: Params) -> Standing | None:
     """The effects after the stages: track, register as challenger, check the package, promote if the verdict says so."""
+    root = dag.root
     if not all((root / path).exists() for path in (effects.PACKAGE, effects.VERDICT)):
         return None  # a DAG cut down to some stages: nothing to promote
-    found = effects.result(root, params)
+    found = effects.result(root, params, dag.seal.folder)
     before = effects.standing(root, found)
     if before is not None:
         return before

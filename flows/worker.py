@@ -43,7 +43,7 @@ def run_stage(root: str | None, order: dict[str, Any]) -> State[Any]:
                     raise RefitError(
                         f"{root}: this worker does not see the project's folder. Share it, or set orchestration.exchange: remote."
                     )
-                _commands(Path(root), Path(root), order["stage"], order["commands"], say)
+                _commands(Path(root), Path(root), order["stage"], order["commands"], say, Path(order["start"]))
                 return Completed(message="ran in the sender's folder")
             return Completed(message=json.dumps(_by_remote(order, say)))
         except RefitError as error:
@@ -64,9 +64,11 @@ def _by_remote(order: dict[str, Any], say: Any) -> list[dict[str, Any]]:
         return place.deliver()
 
 
-def _commands(root: Path, wdir: Path, stage: str, commands: list[list[str]], say: Any) -> None:
+def _commands(
+    root: Path, wdir: Path, stage: str, commands: list[list[str]], say: Any, sealed: Path | None = None
+) -> None:
     for command in commands:
-        code, said = follow(start(stage, command, wdir, root), say)
+        code, said = follow(start(stage, command, wdir, root, sealed), say)
         if code:
             raise failure(stage, code, said)
 

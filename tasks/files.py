@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,12 +20,52 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+PART = re.compile(r"\..*\.([0-9a-f]{8})-([0-9]+)\.part")  # name of what is being written: by which machine and process
+
+
+def _part() -> str:
+    """End of the name of something unfinished. DVC passes it over (``.dvcignore``), and :func:`sweep` finds whose it is."""
+    return f".{_machine()}-{os.getpid()}.part"
+
+
+def _machine() -> str:
+    return hashlib.sha256(os.uname().nodename.encode()).hexdigest()[:8]
+
+
+def sweep(folder: str | Path) -> list[Path]:
+    """Remove what killed processes left unfinished below a folder; returns what was removed.
+
+    What a living process of this machine writes stays. Of another machine's processes, which cannot be asked, stays what
+    was written within a day.
+    """
+    import psutil
+
+    found = []
+    for path in sorted(Path(folder).rglob(".*.part")):
+        owner = PART.fullmatch(path.name)
+        try:
+            if owner is None or (
+                psutil.pid_exists(int(owner[2]))
+                if owner[1] == _machine()
+                else time.time() - path.stat().st_mtime < 86400
+            ):
+                continue
+        except FileNotFoundError:  # finished just now
+            continue
+        found.append(path)
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+    return found
+
+
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; on success rename it onto ``path``, on failure remove it."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=_part(), dir=path.parent)
     os.close(handle)
     # mkstemp makes files that only the owner may read; the result gets the ordinary mode.
     umask = os.umask(0)
@@ -41,14 +83,14 @@ def replacing_dir(path: str | Path) -> Iterator[Path]:
     """Yield an empty temporary folder; on success it takes the place of the folder ``path``."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    fresh = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=_part(), dir=path.parent))
     umask = os.umask(0)
     os.umask(umask)
     os.chmod(fresh, 0o777 & ~umask)
     try:
         yield fresh
         if path.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent))
+            old = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", suffix=_part(), dir=path.parent))
             os.replace(path, old / "it")
             os.replace(fresh, path)
             shutil.rmtree(old)
@@ -99,6 +141,11 @@ def sha256(path: str | Path) -> str:
 
 
 def hash_tree(path: str | Path) -> dict[str, str]:
-    """SHA-256 of every file below a folder, by relative POSIX path, sorted."""
+    """SHA-256 of every file below a folder, by relative POSIX path, sorted; what is unfinished does not count."""
     root = Path(path)
-    return {p.relative_to(root).as_posix(): sha256(p) for p in sorted(root.rglob("*")) if p.is_file()}
+    found = {p: p.relative_to(root) for p in sorted(root.rglob("*"))}
+    return {
+        inner.as_posix(): sha256(p)
+        for p, inner in found.items()
+        if not any(PART.fullmatch(part) for part in inner.parts) and p.is_file()
+    }

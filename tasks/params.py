@@ -7,6 +7,7 @@ key's path, what was found, what is allowed and, for a misspelt key or name, the
 
 from __future__ import annotations
 
+import os
 import re
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
@@ -31,6 +32,10 @@ from tasks.explain import explain
 from tasks.values.levels import level
 from tasks.values.moments import check_form
 
+START = (
+    "REFIT_START"  # in the environment of a run's stages: the folder that holds these files as the run began with them
+)
+AT_START = {"params.yaml": "params.yaml", "dvc.yaml": "dag.yaml"}  # DVC would take a second dvc.yaml for another DAG
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 METRICS = {
     "binary": ("roc_auc", "average_precision", "log_loss", "brier", "accuracy", "f1"),
@@ -569,28 +574,39 @@ def parse(tree: Any, source: str = "params.yaml") -> Params:
         raise RefitError(explain(error, tree, source, Params)) from None
 
 
-def load(path: str | Path = "params.yaml") -> Params:
-    """Read and check ``params.yaml``.
+def at_start(name: str) -> Path:
+    """Where ``params.yaml`` or ``dvc.yaml`` is to be read: as the run began with it, else in the working directory."""
+    folder = os.environ.get(START)
+    return Path(folder, AT_START[name]) if folder else Path(name)
+
+
+def load(path: str | Path | None = None) -> Params:
+    """Read and check ``params.yaml``; by default the run's own (:func:`at_start`).
 
     Raises
     ------
     RefitError
         If the file is missing, is not YAML, or holds a mistake; all mistakes are listed.
     """
+    shown = Path("params.yaml" if path is None else path)
+    try:
+        text = (at_start("params.yaml") if path is None else shown).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise RefitError(f"{shown}: no such file. Run `refit init --data FILE --target COLUMN` to write one.") from None
+    except UnicodeDecodeError:
+        raise RefitError(f"{shown}: not UTF-8. Save it as UTF-8.") from None
+    return loads(text, str(shown))
+
+
+def loads(text: str, path: str) -> Params:
+    """Check the text of a ``params.yaml``; ``path`` is what messages call it. Raises :class:`RefitError` as :func:`load`."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
-    path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise RefitError(f"{path}: no such file. Run `refit init --data FILE --target COLUMN` to write one.") from None
-    except UnicodeDecodeError:
-        raise RefitError(f"{path}: not UTF-8. Save it as UTF-8.") from None
     try:
         tree = YAML(typ="rt").load(text)
     except YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         at = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
         raise RefitError(f"{path}{at}: not valid YAML: {getattr(error, 'problem', error)}") from None
-    return parse(tree, str(path))
+    return parse(tree, path)

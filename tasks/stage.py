@@ -41,9 +41,13 @@ def log(message: str) -> None:
 
 def run(main: Callable[[], None]) -> None:
     """Run a stage's ``main``; a user's mistake is printed as its message and exits with 1."""
+    from tasks.code import check
     from tasks.errors import RefitError
 
+    module = sys.modules["__main__"].__spec__
     try:
+        if module is not None and module.name.startswith("tasks."):
+            check(module.name.split(".")[1])
         main()
     except RefitError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)

@@ -27,18 +27,21 @@ LONG = (
     "tests/flows/test_main_job.py",
     "tests/flows/test_run.py",
     "tests/flows/test_server.py",
+    "tests/flows/test_edits.py",
     "tests/tasks/tune/test_auto.py",
     "tests/flows/test_tables.py",
     "tests/deploy/test_service.py",
     "tests/tasks/tune/test_search.py",
     "tests/test_readme.py",
     "tests/flows/test_kills.py",
+    "tests/flows/test_schedule.py",
     "tests/faults/test_tuner.py",
     "tests/faults/test_promotion.py",
     "tests/tasks/families/test_xgboost_large.py",
     "tests/tasks/families/test_tabular_networks.py",
     "tests/tasks/families/test_xgboost_memory.py",
     "tests/flows/test_dag.py",
+    "tests/flows/test_seal.py",
 )
 
 

@@ -1,12 +1,12 @@
 """The house rules that no other tool checks: names agree, stages name the code they use, no pickle."""
 
-import ast
 import re
 from pathlib import Path
 
 from pydantic import BaseModel
 from ruamel.yaml import YAML
 
+from tasks.code import used
 from tasks.params import Params, load
 from tests.conftest import LONG
 
@@ -39,32 +39,13 @@ def test_no_pickle_in_the_product():
                 assert word not in text, f"{file}: {word}"
 
 
-def _packages_used(package: str, seen: set[str]) -> set[str]:
-    """Packages of tasks/ that a package imports, directly or through others."""
-    seen.add(package)
-    for file in (ROOT / "tasks" / package).rglob("*.py"):
-        for node in ast.walk(ast.parse(file.read_text())):
-            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-            if isinstance(node, ast.Import):
-                names = [alias.name for alias in node.names]
-            if isinstance(node, ast.ImportFrom) and node.module == "tasks":
-                names = [f"tasks.{alias.name}" for alias in node.names]
-            for name in names:
-                parts = name.split(".")
-                is_package = parts[0] == "tasks" and len(parts) > 1 and (ROOT / "tasks" / parts[1]).is_dir()
-                if is_package and parts[1] not in seen:
-                    _packages_used(parts[1], seen)
-    return seen
-
-
 def test_a_stage_depends_on_all_the_code_it_uses():
-    missing = {}
+    wrong = {}
     for name, stage in DAG.items():
         listed = {dep.removeprefix("tasks/") for dep in stage.get("do", stage)["deps"] if dep.startswith("tasks/")}
-        lacking = _packages_used(name, set()) - listed
-        if lacking:
-            missing[name] = sorted(lacking)
-    assert not missing
+        if listed != set(used(ROOT / "tasks", name)):
+            wrong[name] = sorted(listed ^ set(used(ROOT / "tasks", name)))
+    assert not wrong
 
 
 def test_a_stage_declares_the_parameters_and_the_data_that_it_reads():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -42,16 +43,36 @@ def is_bundled(source: str) -> bool:
     return re.fullmatch(r"\w{2,}:\w+", source) is not None
 
 
+TRIES = 3
+
+
 def read_source(source: str) -> tuple[pa.Table, str]:
-    """Columns of a file or bundled data set, and the SHA-256 of what was read."""
+    """Columns of a file or bundled data set, and the SHA-256 of what was read.
+
+    Raises :class:`RefitError` for a file that is written to each time it is read.
+    """
     import pyarrow as pa
 
     if not is_bundled(source):
-        return read_columns(source), sha256(source)
-    module, table = sources.find(source)
-    digests = [sha256(path) for path in module.files(table)]
+        for _ in range(TRIES):
+            before, table = marked(source), read_columns(source)
+            digest = sha256(source)
+            if marked(source) == before:
+                return table, digest
+        raise RefitError(f"{source}: was edited while it was read, {TRIES} times. Run again when nothing writes to it.")
+    module, name = sources.find(source)
+    digests = [sha256(path) for path in module.files(name)]
     digest = digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
-    return pa.Table.from_pandas(module.read(table), preserve_index=False), digest
+    return pa.Table.from_pandas(module.read(name), preserve_index=False), digest
+
+
+def marked(path: str) -> tuple[int, int, int] | None:
+    """What changes with each write to a file; None where it is not there."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def ingest(name: str, table: Table) -> Ingested:

@@ -14,14 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import tasks
+from tasks.code import RECEIPT
 from tasks.files import hash_tree, sha256
 from tasks.params import Params
 
-# What a package depends on: the stages up to it, and the modules that they share. `package` of dvc.yaml names the same.
-CODE = (
-    "params.py", "files.py", "identity.py", "ingest", "validate", "profile", "features", "engine", "encoding", "tune", "train",
-    "families", "ensembles", "metrics", "paired", "evaluate", "package", "bundle", "values",
-)  # fmt: skip
 DATA = ("raw/manifest.json", "expectations", "validated", "features", "evaluation")
 OF_FAMILIES = ("tuning", "models")  # a folder for each family of params.yaml
 SECTIONS = ("seed", "problem", "data", "features", "split", "models", "tuning", "training")
@@ -59,9 +55,9 @@ def data_hashes(data: Path, families: Iterable[str]) -> dict[str, str]:
 
 
 def code_hashes() -> dict[str, str]:
-    """SHA-256 of the source files of :data:`CODE`."""
+    """SHA-256 of the source files of :data:`tasks.code.RECEIPT`."""
     root = Path(tasks.__file__).parent
-    files = [p for name in CODE for p in ([root / name] if name.endswith(".py") else (root / name).rglob("*.py"))]
+    files = [p for name in RECEIPT for p in ([root / name] if name.endswith(".py") else (root / name).rglob("*.py"))]
     return {f"tasks/{p.relative_to(root).as_posix()}": sha256(p) for p in sorted(files)}
 
 

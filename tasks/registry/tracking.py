@@ -57,6 +57,7 @@ class Result:
     data_versions: dict[str, str]
     commit: str | None
     families: tuple[str, ...]
+    start: Path | None = None  # the folder with params.yaml as the run began with it; None: the project's own
 
 
 class Registry:
@@ -126,7 +127,7 @@ class Registry:
             for path in sorted((data / name).rglob("*")):
                 if path.is_file() and path.suffix in (".json", ".html", ".png", ".svg"):
                     self.client.log_artifact(parent, str(path), name)
-        self.client.log_artifact(parent, str(result.root / "params.yaml"))
+        self.client.log_artifact(parent, str((result.start or result.root) / "params.yaml"))
         self.client.log_artifact(parent, str(result.root / "dvc.lock"))
         self.client.set_terminated(parent, "FINISHED")
         return str(parent)

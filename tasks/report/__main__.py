@@ -62,10 +62,11 @@ def collect() -> dict[str, Any]:
         found["periods"] = periods(rows["__time__"], rows["__split__"], rows["__target__"])
     bundle = DATA / "package" / "bundle.json"
     found["identity"] = sha256(bundle) if bundle.is_file() else None
-    if Path("dvc.yaml").is_file():
+    dag = params.at_start("dvc.yaml")
+    if dag.is_file():
         from ruamel.yaml import YAML
 
-        found["dag"] = YAML(typ="safe").load(Path("dvc.yaml").read_text(encoding="utf-8"))
+        found["dag"] = YAML(typ="safe").load(dag.read_text(encoding="utf-8"))
     return found
 
 

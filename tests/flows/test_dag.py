@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +18,7 @@ from dvc.utils.serialize import load_yaml
 
 from flows.commands import Cancelled, StageFailed, words
 from flows.dag import Dag, Outcome
+from tasks import files
 from tasks.errors import RefitError
 from tests.flows.project import diary, dvc, make_project
 
@@ -89,14 +93,157 @@ def test_earlier_inputs_are_restored_from_the_run_cache(project: Path) -> None:
     assert set(hows(walk(project)).values()) == {"restored"}
 
 
-def test_a_half_written_lock_is_set_aside(project: Path) -> None:
+CONFLICT = """<<<<<<< HEAD
+    - path: data/load
+=======
+    - path: data/load
+>>>>>>> other
+"""
+
+
+def test_a_lock_that_is_lost_cut_or_in_conflict_comes_back_from_the_run_cache(project: Path, full: bool) -> None:
     walk(project)
     lock = project / "dvc.lock"
-    whole = lock.read_text()
-    lock.write_text(whole[: len(whole) // 2] + "\n  - [")
-    assert hows(walk(project)) == dict.fromkeys(ALL, "restored")
-    assert lock.read_text() == whole
-    assert len(diary(project)) == 4
+    whole, text = lock.read_text(), (project / "data" / "join" / "text").read_text()
+    middle = whole.index("    - path: data/load")
+    step = 25 if full else 250
+    damaged = {f"cut at {at}": whole[:at] for at in range(0, len(whole) - 1, step)}
+    damaged |= {
+        "ends in no YAML": whole[: len(whole) // 2] + "\n  - [",
+        "in conflict": whole[:middle] + CONFLICT + whole[middle:],
+        "twice": whole + whole[whole.index("stages:") :],
+        "not text": "\udcff\x00",
+        "of no form": "- 1\n- 2\n",
+    }
+    for how, content in damaged.items():
+        lock.write_bytes(content.encode("utf-8", "surrogateescape"))
+        with Dag(project) as dag:
+            outcomes = {name: dag.run(name, lambda line: None).how for name in dag.nodes}
+            told = dag.notes
+        assert set(outcomes.values()) <= {"restored", "unchanged"}, how
+        assert load_yaml(lock) == load_yaml_text(whole), how
+        if "unchanged" not in outcomes.values():  # a cut between stages leaves a lock that is right as far as it goes
+            kept = (project / ".refit" / "dvc.lock.damaged").read_bytes()
+            assert told == [] or kept == content.encode("utf-8", "surrogateescape"), how
+        if how in ("ends in no YAML", "in conflict", "twice", "not text", "of no form"):
+            assert told == [
+                "dvc.lock was cut or in conflict, and was set aside as .refit/dvc.lock.damaged; stages come from the run cache"
+            ], how
+    lock.unlink()
+    with Dag(project) as dag:
+        assert dag.notes == ["dvc.lock was not there; stages come from the run cache"]
+        assert all(dag.restorable(name) for name in ("load", "fit@p", "fit@q"))
+        assert {dag.run(name, lambda line: None).how for name in dag.nodes} == {"restored"}
+    assert (project / "data" / "join" / "text").read_text() == text
+    assert len(diary(project)) == 4, "no command ran again"
+    assert dvc(project, "status").strip() == UP_TO_DATE
+
+
+def load_yaml_text(text: str) -> object:
+    from ruamel.yaml import YAML
+
+    return YAML(typ="safe").load(text)
+
+
+def test_a_first_run_has_nothing_to_remark(project: Path) -> None:
+    with Dag(project) as dag:
+        assert dag.notes == []
+        assert not dag.restorable("load")
+        assert not dag.restorable("join"), "what it needs is not there"
+
+
+def test_a_lock_that_is_damaged_while_stages_run_loses_nothing(project: Path) -> None:
+    walk(project)
+    whole = load_yaml(project / "dvc.lock")
+    params = project / "params.yaml"
+    text = params.read_text()
+    params.write_text(text.replace("trials: 2", "trials: 3"))
+    with Dag(project) as dag:
+        for name in dag.nodes:
+            dag.run(name, lambda line: (project / "dvc.lock").write_text("<<<<<<<\n"))
+    params.write_text(text)
+    assert hows(walk(project)) == {"fit@p": "restored", "fit@q": "restored", "join": "unchanged", "load": "unchanged"}
+    assert load_yaml(project / "dvc.lock") == whole
+
+
+def objects(project: Path, stage: str) -> list[Path]:
+    """The cached objects of a stage's output: its folder's list first."""
+    (out,) = load_yaml(project / "dvc.lock")["stages"][stage]["outs"]
+    cache = project / ".dvc" / "cache" / "files" / "md5"
+    listed = cache / out["md5"][:2] / out["md5"][2:]
+    parts = [entry["md5"] for entry in json.loads(listed.read_text())]
+    return [listed, *(cache / md5[:2] / md5[2:] for md5 in parts)]
+
+
+def alter(path: Path) -> None:
+    """Change an object as a careless program would, and leave it read-only as DVC has it."""
+    path.chmod(0o644)
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    path.chmod(0o444)
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_damaged_object_is_never_restored(project: Path, which: int) -> None:
+    walk(project)
+    before = load_yaml(project / "dvc.lock")
+    path = objects(project, "join")[which]
+    alter(path)
+    shutil.rmtree(project / "data" / "join")
+    said: list[str] = []
+    with Dag(project) as dag:
+        assert {name: dag.run(name, said.append).how for name in dag.nodes}["join"] == "ran"
+    assert said[0] == "1 damaged object of join in DVC's cache removed; it is made anew"
+    assert load_yaml(project / "dvc.lock") == before
+    assert file_md5(path) == path.parent.name + path.name.removesuffix(".dir")
+
+
+def test_an_object_that_is_whole_in_the_project_is_taken_from_there(project: Path) -> None:
+    walk(project)
+    for path in objects(project, "join"):
+        alter(path)
+    (project / "dvc.lock").unlink()
+    said: list[str] = []
+    with Dag(project) as dag:
+        assert {dag.run(name, said.append).how for name in dag.nodes} == {"restored"}
+    assert said == [  # one of them is an output of another stage too
+        "1 damaged object of load in DVC's cache removed; its files in the project are whole",
+        "2 damaged objects of join in DVC's cache removed; its files in the project are whole",
+    ]
+    shutil.rmtree(project / "data" / "join")
+    assert hows(walk(project))["join"] == "restored"
+
+
+def file_md5(path: Path) -> str:
+    return hashlib.md5(path.read_bytes()).hexdigest()
+
+
+def test_what_killed_stages_left_unfinished_enters_no_hash_and_is_swept(project: Path) -> None:
+    """Beside an output, where a folder that another stage depends on holds both; of a living process it stays."""
+    (project / ".dvcignore").write_text(".*.part\n")
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    machine = files._machine()
+    context = project / "data" / "context"
+    walk(project)
+    left = [
+        context / f".as_of.json.x1.{machine}-{gone.pid}.part",
+        project / "data" / f".fit_p.x2.{machine}-{gone.pid}.part",
+    ]
+    kept = [
+        context / f".as_of.json.x3.{machine}-{os.getpid()}.part",
+        context / ".as_of.json.x4.00000000-1.part",  # of another machine, just now
+        context / "of the user.part",
+    ]
+    for path in [*left, *kept]:
+        path.mkdir() if "fit" in path.name else path.write_text("half")
+    kept[2].unlink()
+    assert dvc(project, "status").strip() == UP_TO_DATE
+    assert hows(walk(project)) == dict.fromkeys(ALL, "unchanged")
+    assert not any(path.exists() for path in left)
+    assert all(path.exists() for path in kept[:2])
+    assert set(files.hash_tree(context)) == {"README.md"}
+    os.utime(kept[1], (0, 0))
+    assert files.sweep(context) == [kept[1]]
 
 
 def test_independent_stages_overlap(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

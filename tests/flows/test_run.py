@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from tasks.files import read_json, sha256
 from tasks.registry.history import History
 from tasks.registry.tracking import PARENT, Registry
 from tests.flows.project import copied, dvc, recorded, refit
+from tests.projects import ROOT
 
 pytestmark = pytest.mark.flows
 MODEL = "iris-target"
@@ -67,6 +69,50 @@ def test_a_change_of_tuning_runs_only_what_depends_on_it(project: Path, server: 
     ran = {line.split()[2] for line in said.splitlines() if " done (" in line}
     assert ran <= {"compare", "report"}, "what was computed before comes from the run cache; the champion is new"
     assert "Data and pipelines are up to date." in dvc(project, "status")
+
+
+def test_a_lost_lock_costs_no_search_and_no_look(iris: Path, tmp_path: Path, server: dict[str, str]) -> None:
+    """There is a champion by now, at whose parameters a new search would begin."""
+    root = copied(iris, tmp_path / "copy")
+    before, decided = recorded(root), len(History(root).decisions(MODEL))
+    (root / "dvc.lock").unlink()
+    said = refit(root, "run", "--plain", env=server)
+    assert f"stages    0 run, {len(before)} cached" in said
+    assert "note      dvc.lock was not there; stages come from the run cache" in said
+    assert recorded(root) == before
+    assert not (root / "data" / "start" / "params.json").exists()
+    assert len(History(root).decisions(MODEL)) == decided
+    metrics = root / "data" / "evaluation" / "metrics.json"
+    whole, folder = metrics.read_bytes(), root / ".dvc" / "cache" / "files" / "md5"
+    (cached,) = [path for path in folder.rglob("*") if path.is_file() and path.read_bytes() == whole]
+    cached.chmod(0o644)
+    cached.write_bytes(whole.replace(b"0.9", b"0.8"))
+    cached.chmod(0o444)
+    shutil.rmtree(metrics.parent)
+    said = refit(root, "run", "--plain", env=server)
+    assert f"stages    1 run, {len(before) - 1} cached" in said
+    assert "evaluate | 1 damaged object of evaluate in DVC's cache removed; it is made anew" in said
+    assert metrics.read_bytes() == whole
+    assert recorded(root) == before
+
+
+def test_another_refit_runs_again_what_it_changed_and_nothing_else(
+    iris: Path, tmp_path: Path, server: dict[str, str]
+) -> None:
+    root, upgraded = copied(iris, tmp_path / "copy"), tmp_path / "upgraded"
+    for name in ("tasks", "flows", "deploy"):
+        shutil.copytree(ROOT / name, upgraded / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "requirements.lock", upgraded)
+    page = upgraded / "tasks" / "report" / "page.py"
+    page.write_text(page.read_text() + "\n# a newer version\n")
+    lock, new = (root / "dvc.lock").read_text(), {**server, "PYTHONPATH": str(upgraded)}
+    said = refit(root, "run", "--plain", env=new)
+    assert [line.split()[2] for line in said.splitlines() if " done (" in line] == ["report"]
+    assert str(tmp_path) not in (root / "dvc.lock").read_text()
+    assert dvc(root, "status").strip() == "Data and pipelines are up to date."
+    said = refit(root, "run", "--plain", env=server)
+    assert "report cached (restored from the run cache)" in said
+    assert (root / "dvc.lock").read_text() == lock
 
 
 @pytest.fixture(scope="module")

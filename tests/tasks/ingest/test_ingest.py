@@ -12,6 +12,7 @@ import pytest
 
 from tasks.errors import RefitError
 from tasks.files import hash_tree, sha256
+from tasks.ingest import tables
 from tasks.ingest.__main__ import main
 from tasks.ingest.tables import ingest, is_bundled
 from tasks.params import Table
@@ -133,3 +134,29 @@ def test_a_source_may_be_bundled(tmp_path: Path) -> None:
 @pytest.mark.parametrize("source", ["a.csv", "./a.csv", "/tmp/a:b.csv", "dir/a.parquet", "C:/a.csv"])
 def test_a_path_is_no_bundled_source(source: str) -> None:
     assert not is_bundled(source)
+
+
+@pytest.mark.parametrize("times", [1, 99])
+def test_a_source_edited_while_it_is_read_is_read_anew(
+    project: Path, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    """The hash in the manifest is that of the bytes that were read."""
+    count, read, path = 0, tables.read_columns, project / "sales.csv"
+
+    def reading(source: str) -> object:
+        nonlocal count
+        found = read(source)
+        count += 1
+        if count <= times:
+            path.write_text(path.read_text().replace("1", str(count + 1), 1) + "\n")
+        return found
+
+    monkeypatch.setattr(tables, "read_columns", reading)
+    if times == 99:
+        with pytest.raises(RefitError, match=r"sales\.csv: was edited while it was read, 3 times"):
+            tables.read_source("sales.csv")
+    else:
+        found, digest = tables.read_source("sales.csv")
+        assert digest == sha256(path)
+        assert found.equals(read("sales.csv"))
+        assert count == 2

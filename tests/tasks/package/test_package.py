@@ -15,10 +15,11 @@ from ruamel.yaml import YAML
 
 from tasks import params
 from tasks.bundle import Bundle
+from tasks.code import RECEIPT
 from tasks.engine import Plan
 from tasks.files import hash_tree, read_json, read_table, write_json, write_table
 from tasks.package.history import identity_columns, keep, needs, row_columns
-from tasks.package.receipt import CODE, code_hashes, differences, receipt
+from tasks.package.receipt import code_hashes, differences, receipt
 from tasks.package.schema import schema
 from tests.samples import KINDS
 from tests.tasks.package.projects import TIMED, package, project
@@ -123,7 +124,7 @@ def test_a_family_that_was_dropped_leaves_no_trace(timed: Path, tmp_path: Path) 
 def test_the_stage_depends_on_the_code_that_the_receipt_names() -> None:
     stage = YAML(typ="safe").load((Path(__file__).parents[3] / "dvc.yaml").read_text())["stages"]["package"]
     code = {dep.removeprefix("tasks/") for dep in stage["deps"] if dep.startswith("tasks/")}
-    assert code == set(CODE)
+    assert code == set(RECEIPT)
 
 
 def test_what_changed_since_is_named(timed: Path, tmp_path: Path) -> None:

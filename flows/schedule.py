@@ -1,0 +1,118 @@
+"""``refit schedule``: have a project's flow run by itself, on a Prefect server that several projects may share.
+
+Everything on the server carries the problem's name: the deployment ``retrain/NAME``, the work pool ``refit-NAME`` and in
+it the queue ``NAME``. The worker imports the flow from its installed Refit and is told the project's folder, so a
+project made by ``refit init`` is scheduled as it is.
+"""
+
+from __future__ import annotations
+
+import flows.settings  # noqa: F401  # isort: skip  (before Prefect)
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tasks.errors import RefitError
+from tasks.params import load
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.responses import DeploymentResponse
+
+
+def schedule(root: Path, cron: str, timezone: str, pool: str | None, replace: bool) -> Iterator[str]:
+    """Make or renew the deployment of the project in ``root``; yields what to know about it.
+
+    Raises :class:`RefitError` without a server, for a cron line or time zone that is none, and where another folder's
+    project of the same name is scheduled there and ``replace`` is not given.
+    """
+    from prefect import get_client
+    from prefect.client.schemas.actions import WorkPoolCreate
+    from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
+    from prefect.client.schemas.schedules import CronSchedule
+    from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
+    from prefect.flows import EntrypointType
+
+    from flows.retrain import retrain
+
+    root, name = root.resolve(), load(root / "params.yaml").problem.name
+    pool = pool or f"refit-{name}"
+    _server()
+    try:
+        when = CronSchedule(cron=cron, timezone=timezone)
+    except ValueError as error:
+        raise RefitError(
+            f"--cron, --timezone: not a cron line and a time zone such as '0 5 * * 1' and 'UTC'; found {cron!r} and "
+            f"{timezone!r} ({str(error).splitlines()[-1].strip()})."
+        ) from None
+    before = deployed(name)
+    where = _folder(before)
+    if where is not None and where != str(root) and not replace:
+        raise RefitError(
+            f"retrain/{name}: is scheduled on this server for the folder {where}. Give this problem another name "
+            "(problem.name), or, if that project was moved here, use --replace."
+        )
+    with get_client(sync_client=True) as client:
+        try:
+            client.read_work_pool(pool)
+        except ObjectNotFound:
+            client.create_work_pool(WorkPoolCreate(name=pool, type="process"))
+        with suppress(ObjectAlreadyExists):
+            client.create_work_queue(name=name, work_pool_name=pool)
+    made: Any = retrain.to_deployment(
+        name=name,
+        description=f"Retrain {name} on everything known by now, and promote if the verdict says so.",
+        parameters={"as_of": None, "root": str(root)},
+        schedules=[when],
+        tags=["refit", name],
+        concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW),
+        work_pool_name=pool,
+        work_queue_name=name,
+        job_variables={"working_dir": str(root)},
+        entrypoint_type=EntrypointType.MODULE_PATH,
+    )
+    made.apply()
+    yield f"retrain/{name} runs at {cron!r} ({timezone}) in {root}"
+    yield f"a worker must be alive for it: prefect worker start --pool {pool} --work-queue {name}"
+
+
+def unschedule(root: Path) -> str:
+    """Remove the project's deployment from the server; its work pool stays. Returns what was done."""
+    from prefect import get_client
+
+    root, name = root.resolve(), load(root / "params.yaml").problem.name
+    _server()
+    found = deployed(name)
+    if found is None:
+        raise RefitError(f"retrain/{name}: is not scheduled on this server.")
+    if _folder(found) != str(root):
+        raise RefitError(f"retrain/{name}: is scheduled for the folder {_folder(found)}; remove it there.")
+    with get_client(sync_client=True) as client:
+        client.delete_deployment(found.id)
+    return f"retrain/{name} is no longer scheduled"
+
+
+def deployed(name: str) -> DeploymentResponse | None:
+    """The deployment ``retrain/NAME`` of the server; None where there is none."""
+    from prefect import get_client
+    from prefect.exceptions import ObjectNotFound
+
+    with get_client(sync_client=True) as client:
+        try:
+            return client.read_deployment_by_name(f"retrain/{name}")
+        except ObjectNotFound:
+            return None
+
+
+def _folder(found: DeploymentResponse | None) -> str | None:
+    return None if found is None else str(found.parameters.get("root"))
+
+
+def _server() -> None:
+    if not os.environ.get("PREFECT_API_URL"):
+        raise RefitError(
+            "refit schedule: needs a Prefect server that goes on running. Start one (prefect server start) and set "
+            "PREFECT_API_URL=http://127.0.0.1:4200/api."
+        )

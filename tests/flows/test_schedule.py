@@ -1,0 +1,98 @@
+"""Several projects on one Prefect server: each has a deployment, a pool and a queue of its own name, and runs where it is."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tasks.params import load
+from tests.flows.conftest import running
+from tests.flows.project import alone, diary, dvc, make_project, refit
+from tests.projects import ROOT
+
+pytestmark = pytest.mark.flows
+
+
+def named(root: Path, name: str) -> Path:
+    make_project(root)
+    params = root / "params.yaml"
+    params.write_text(params.read_text().replace("name: toy", f"name: {name}"))
+    return root
+
+
+@pytest.fixture(scope="module")
+def projects(tmp_path_factory: pytest.TempPathFactory, server: dict[str, str]) -> list[Path]:
+    """Two scheduled projects of other names."""
+    home = tmp_path_factory.mktemp("scheduled")
+    made = [named(home / name, name) for name in ("apples", "pears")]
+    for root in made:
+        said = refit(root, "schedule", "--cron", "0 5 1 1 *", env=server)
+        assert f"prefect worker start --pool refit-{root.name} --work-queue {root.name}" in said
+    return made
+
+
+def test_the_second_project_leaves_the_first_alone(projects: list[Path], server: dict[str, str]) -> None:
+    from prefect.client.orchestration import SyncPrefectClient
+
+    with SyncPrefectClient(server["PREFECT_API_URL"]) as client:
+        for root in projects:
+            found = client.read_deployment_by_name(f"retrain/{root.name}")
+            assert found.parameters == {"as_of": None, "root": str(root)}
+            assert (found.work_pool_name, found.work_queue_name) == (f"refit-{root.name}", root.name)
+            assert [s.schedule.cron for s in found.schedules] == ["0 5 1 1 *"]
+
+
+def test_a_name_that_another_folder_has_is_not_taken_over_unasked(
+    projects: list[Path], tmp_path: Path, server: dict[str, str]
+) -> None:
+    other = named(tmp_path / "elsewhere", "pears")
+    said = refit(other, "schedule", code=1, env=server)
+    assert f"retrain/pears: is scheduled on this server for the folder {projects[1]}" in said
+    refit(other, "schedule", "--replace", env=server)
+    assert f"for the folder {other}" in refit(projects[1], "schedule", "--remove", code=1, env=server)
+    assert "no longer scheduled" in refit(other, "schedule", "--remove", env=server)
+
+
+def test_a_worker_elsewhere_runs_it_in_its_folder(projects: list[Path], server: dict[str, str]) -> None:
+    from prefect.client.orchestration import SyncPrefectClient
+
+    prefect, root = [sys.executable, "-m", "prefect"], projects[0]
+    words = ["worker", "start", "--pool", "refit-apples", "--work-queue", "apples"]
+    with running([*prefect, *words], server), SyncPrefectClient(server["PREFECT_API_URL"]) as client:
+        run = client.create_flow_run_from_deployment(client.read_deployment_by_name("retrain/apples").id)
+        deadline = time.monotonic() + 240
+        while not (run.state is not None and run.state.is_final()) and time.monotonic() < deadline:
+            time.sleep(1)
+            run = client.read_flow_run(run.id)
+    assert run.state is not None
+    assert run.state.is_completed(), run.state.message
+    assert sorted(diary(root)) == ["fit_p", "fit_q", "join", "load"]
+    assert dvc(root, "status").strip() == "Data and pipelines are up to date."
+    assert diary(projects[1]) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [(["--cron", "often"], "not a cron line"), (["--timezone", "Mars"], "found '0 5 * * 1' and 'Mars'")],
+)
+def test_what_is_no_schedule_is_told(
+    projects: list[Path], server: dict[str, str], arguments: list[str], said: str
+) -> None:
+    assert said in refit(projects[0], "schedule", *arguments, code=1, env=server)
+
+
+def test_without_a_server_the_message_says_what_to_start(tmp_path: Path) -> None:
+    said = refit(named(tmp_path / "p", "p"), "schedule", code=1, env=alone())
+    assert "prefect server start" in said
+
+
+def test_the_deployment_in_prefect_yaml_has_the_name_of_this_checkouts_problem() -> None:
+    from ruamel.yaml import YAML
+
+    name = load(ROOT / "params.yaml").problem.name
+    (one,) = YAML(typ="safe").load((ROOT / "deploy" / "prefect.yaml").read_text())["deployments"]
+    assert one["name"] == name
+    assert one["work_pool"] == {"name": f"refit-{name}", "work_queue_name": name}

@@ -1,0 +1,32 @@
+"""Every command of the pages in docs/ is run by some test."""
+
+import re
+
+import pytest
+
+from tests.projects import ROOT
+
+# Where each command is run, and what in that file says so.
+RUN = {
+    "runs.md": {
+        "refit run": ("tests/flows/test_run.py", '"run"'),
+        "dvc repro": ("tests/flows/test_seal.py", '"repro"'),
+        "python -m tasks.code": ("tests/tasks/test_code.py", '"tasks.code"'),
+        "prefect server start": ("tests/flows/conftest.py", '"server", "start"'),
+        'refit schedule --cron "0 5 * * 1"': ("tests/flows/test_schedule.py", '"schedule", "--cron"'),
+        "refit schedule --remove": ("tests/flows/test_schedule.py", '"--remove"'),
+        "prefect worker start --pool refit-iris-target --work-queue iris-target": (
+            "tests/flows/test_schedule.py",
+            '"worker", "start", "--pool"',
+        ),
+    }
+}
+
+
+@pytest.mark.parametrize("page", RUN)
+def test_each_command_of_a_page_is_run_by_a_test(page: str) -> None:
+    blocks = re.findall(r"```console\n(.*?)```", (ROOT / "docs" / page).read_text(), flags=re.DOTALL)
+    commands = [line.removeprefix("$ ") for block in blocks for line in block.splitlines() if line.startswith("$ ")]
+    assert sorted(commands) == sorted(RUN[page])
+    for file, words in RUN[page].values():
+        assert words in (ROOT / file).read_text(), (file, words)
