@@ -61,6 +61,7 @@ def retrain(as_of: str | None = None, root: str | None = None) -> Standing | Non
     params = load(home / "params.yaml")
     check_models(params)
     with Dag(home) as dag:
+        ready(str(home), params.problem.name)
         context(str(home), as_of)
         walk(dag, params)
         standing: Standing | None = ended(conclude(home, params))
@@ -201,6 +202,11 @@ def _effect(name: str, retries: int = 0) -> Callable[[F], F]:
         persist_result=False,
     )
     return made
+
+
+@_effect("find champion")
+def ready(root: str, model: str) -> None:
+    effects.ready(Path(root), model)
 
 
 @_effect("write context")

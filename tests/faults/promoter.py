@@ -13,7 +13,7 @@ import mlflow
 import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
 from sqlalchemy.dialects import sqlite  # noqa: F401
 
-from flows import effects
+from flows import hand
 
 
 def main() -> None:
@@ -24,9 +24,9 @@ def main() -> None:
         pid = os.fork()
         if pid == 0:
             if action == "promote":
-                effects.promote(root, "toy", version, f"promote {version}", None)
+                hand.promote(root, "toy", version, f"promote {version}", None)
             else:
-                effects.rollback(root, "toy", version, f"rollback to {version}")
+                hand.rollback(root, "toy", version, f"rollback to {version}")
             os._exit(0)
         print(pid, flush=True)
         _, status = os.waitpid(pid, 0)

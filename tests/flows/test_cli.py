@@ -16,7 +16,19 @@ from tasks.params import load
 from tests.projects import ROOT
 
 REFIT = [sys.executable, "-m", "flows.cli"]
-COMMANDS = ("run", "serve", "init", "doctor", "promote", "rollback", "history", "verify", "prove-time", "report")
+COMMANDS = (
+    "run",
+    "serve",
+    "init",
+    "doctor",
+    "promote",
+    "rollback",
+    "adopt",
+    "history",
+    "verify",
+    "prove-time",
+    "report",
+)
 
 
 def test_help_imports_nothing_heavy() -> None:
