@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from flows import throne
+from flows import inputs, throne
 from flows.throne import CHAMPION, PACKAGE, START
 from tasks.errors import RefitError
 from tasks.files import read_json, replacing, replacing_dir, sha256, write_json
@@ -206,7 +206,7 @@ def standing(root: Path, found: Result) -> Standing | None:
 def finish(root: Path, found: Result, at_end: Standing, seconds: float) -> None:
     """Remember that all effects of a result are done: the next run need not open MLflow to learn it."""
     past = History(root).decisions(found.model)
-    value = {"of": found.key, "stand": throne.stand(root, past[-1] if past else None)}
+    value: dict[str, Any] = {"of": found.key, "stand": throne.stand(root, past[-1] if past else None)}
     value |= {"version": at_end.version, "champion": at_end.champion, "sentence": at_end.sentence}
     write_json(root / DONE, {**value, "seconds": round(seconds, 3)})
 
@@ -243,7 +243,7 @@ def would_promote(root: Path, registered: Registered) -> bool:
         verdict["verdict"] == "promote"
         and (champion is None or registered.package_sha256 != champion.package_sha256)
         and rolled_back(past, registered.package_sha256) is None
-        and not any(d.key == _occasion(root, registered) for d in past)
+        and not any(d.key == _occasion(root, registered, past) for d in past)
     )
 
 
@@ -260,8 +260,10 @@ def waiting(root: Path, registered: Registered) -> Standing:
     )
 
 
-def _occasion(root: Path, registered: Registered) -> str:
-    return f"verdict:{sha256(root / VERDICT / 'verdict.json')}:{registered.package_sha256}"
+def _occasion(root: Path, registered: Registered, past: list[Decision]) -> str:
+    """One verdict about one package; after a beginning without a champion, the same verdict is a new occasion."""
+    anew = next((f":{d.number}" for d in reversed(past) if d.action == "adopt" and d.champion is None), "")
+    return f"verdict:{sha256(root / VERDICT / 'verdict.json')}:{registered.package_sha256}{anew}"
 
 
 def decide(root: Path, registered: Registered, by: str = "refit run", answer: Answer | None = None) -> Standing:
@@ -273,7 +275,7 @@ def decide(root: Path, registered: Registered, by: str = "refit run", answer: An
     past = throne.decisions(root, registered.model, registry)
     champion = reigning(past)
     reigns = champion is not None and registered.package_sha256 == champion.package_sha256
-    key = _occasion(root, registered)
+    key = _occasion(root, registered, past)
     evidence = {k: verdict[k] for k in ("verdict", "rule", "n", "state") if k in verdict}
     evidence |= {k: verdict[k] for k in ("suspicions", "accepted") if verdict.get(k)}
     sentence = verdict["sentence"]
@@ -314,6 +316,7 @@ def decide(root: Path, registered: Registered, by: str = "refit run", answer: An
     )
     if promote:
         throne.keep(root, registered.package_sha256)  # before the row: there is no champion without its package
+        inputs.keep(root, registry, registered)
     made = _record(root, decision, registered.package_sha256 if reigns else compared_with, look)
     now = throne.follow(root, registry, registered.model, registered.version)
     if promote and made.key != key:

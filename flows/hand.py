@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from flows import throne
+from flows import inputs, throne
 from tasks.errors import RefitError
 from tasks.files import read_json, sha256
 from tasks.registry.history import Decision, History, reigning, reigns
@@ -82,6 +82,7 @@ def _enthrone(
         by=person(),
         key=f"hand:{uuid.uuid4().hex}",
     )
+    inputs.keep(root, registry, chosen)
     made = History(root).record(decision, champion.package_sha256 if champion else None)
     throne.follow(root, registry, model)
     return made
@@ -129,6 +130,7 @@ def adopt(root: Path, model: str, version: str | None, reason: str, check: Check
     if check is not None:
         check(folder)
     chosen = throne.registered(root, registry, model, digest, number, past)
+    inputs.keep(root, registry, chosen)
     account, key, by = _account(root, registry, model, digest), f"adopt:{uuid.uuid4().hex}", person()
     known = set(history.counted(model).values())
 
@@ -151,7 +153,7 @@ def adopt(root: Path, model: str, version: str | None, reason: str, check: Check
     evidence: dict[str, Any] = {"adopted": {"from": account.place, "looks": len(looks)}}
     if account.state is not None:
         evidence["state"] = account.state
-    entries = [entry for number, entry in looks if number <= account.since]
+    entries: list[tuple[Decision, bytes | None]] = [entry for number, entry in looks if number <= account.since]
     entries.append((row("adopt", reason.strip(), key, evidence), None))
     entries += [entry for number, entry in looks if number > account.since]
     history.record_all(entries, champion.package_sha256 if champion else None)
@@ -199,7 +201,7 @@ def _found(root: Path, registry: Registry, model: str, past: list[Decision]) -> 
         ):
             raise RefitError(
                 f"{model}: {throne.CHAMPION} holds what the newest package was compared with, and the verdict was to promote "
-                f"that package; no file tells whether it was. Say which: `refit adopt {newer[:12]} --reason ...` for "  # type: ignore[index]
+                f"that package; no file tells whether it was. Say which: `refit adopt {newer[:12]} --reason ...` for "
                 f"{throne.PACKAGE}, `refit adopt {held['package_sha256'][:12]} --reason ...` for {throne.CHAMPION}."
             )
         if held.get("name", model) == model:
@@ -207,7 +209,7 @@ def _found(root: Path, registry: Registry, model: str, past: list[Decision]) -> 
     raise RefitError(
         f"{model}: nothing tells of a champion: neither the registry ({registry.shown}) nor {throne.LOCK} nor "
         f"{throne.CHAMPION}. Set MLFLOW_TRACKING_URI to the registry that has it, name a package (`refit adopt VERSION`), or "
-        "begin without one: `refit adopt --none`."
+        "begin without one: `refit adopt --none --reason ...`."
     )
 
 

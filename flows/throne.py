@@ -186,7 +186,7 @@ def package(root: Path, model: str, digest: str, version: str | None, registry: 
         f"{model}: the package of version {version} ({digest[:12]}) is gone: it is neither in {KEPT}, {CHAMPION} nor "
         f"{PACKAGE}, and the registry ({registry.shown}) {why if registered is None else f'says: {why}'}. Nothing was done. "
         "Set MLFLOW_TRACKING_URI to the registry that has it, or restore that; `refit rollback --to VERSION` makes "
-        "another version champion, and `refit adopt --none` begins without one."
+        "another version champion, and `refit adopt --none --reason ...` begins without one."
     )
 
 

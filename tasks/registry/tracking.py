@@ -208,6 +208,20 @@ class Registry:
         with _plainly(self.uri):
             return Path(self.client.download_artifacts(run_id, name, str(into)))
 
+    def has(self, run_id: str, name: str) -> bool:
+        """Whether a run recorded a file of this name."""
+        with _plainly(self.uri):
+            folder = name.rpartition("/")[0]
+            return any(file.path == name for file in self.client.list_artifacts(run_id, folder or None))
+
+    def store(self, run_id: str, path: Path, place: str) -> None:
+        """Record a file, or all files below a folder, with a run, in its folder ``place``."""
+        with _plainly(self.uri):
+            if path.is_dir():
+                self.client.log_artifacts(run_id, str(path), place)
+            else:
+                self.client.log_artifact(run_id, str(path), place)
+
     # Versions ----------------------------------------------------------------------------------------------
 
     def versions(self, model: str) -> list[Registered]:
