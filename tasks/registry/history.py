@@ -142,12 +142,15 @@ class History:
     @contextmanager
     def _connection(self, write: bool = False) -> Iterator[Connection]:
         """A connection in one transaction; a database's own errors become plain messages."""
-        from sqlalchemy import create_engine, event
+        from sqlalchemy import create_engine, event, make_url
         from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 
         shown = self.shown
         try:
-            engine = create_engine(self.url, connect_args={"timeout": WAIT} if "sqlite" in self.url[:7] else {})
+            url = make_url(self.url)
+            if url.drivername in ("postgres", "postgresql"):
+                url = url.set(drivername="postgresql+psycopg")
+            engine = create_engine(url, connect_args={"timeout": WAIT} if url.drivername.startswith("sqlite") else {})
         except (ArgumentError, NoSuchModuleError, ImportError) as error:
             raise RefitError(f"REFIT_HISTORY: {shown!r} is not a usable database URL ({error}).") from None
         if engine.dialect.name == "sqlite":
