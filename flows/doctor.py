@@ -135,7 +135,9 @@ def registry(root: Path) -> Finding:
             )
     elif champion and not throne.reachable(root):
         if throne.near(root, champion.package_sha256) is None:
-            return Finding("registry", False, f"{shown} is gone", "restore .refit/mlflow.db, or set MLFLOW_TRACKING_URI")
+            return Finding(
+                "registry", False, f"{shown} is gone", "restore .refit/mlflow.db, or set MLFLOW_TRACKING_URI"
+            )
         shown += " is gone (the next run registers the champion there again)"
     said = f"champion: version {champion.champion}" if champion else "no champion yet"
     return Finding("registry", True, f"{shown}; history {kept}; {said}")

@@ -320,9 +320,11 @@ def ready(root: Path, model: str, asked: bool) -> None:
     opened to ask again.
     """
     registry = Registry(root) if not asked and reachable(root) else None
-    champion = reigning(decisions(root, model, registry))
+    past = decisions(root, model, registry)
+    champion = reigning(past)
     if champion is not None:
         package(root, model, champion.package_sha256, champion.champion, registry)
+    _write_lock(root, past, champion)
 
 
 def reachable(root: Path) -> bool:
