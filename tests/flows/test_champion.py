@@ -16,7 +16,7 @@ from tasks.files import sha256
 from tasks.params import load
 from tasks.registry.history import History
 from tasks.registry.tracking import Registry
-from tests.flows.project import alone, copied, dvc, refit
+from tests.flows.project import copied, dvc, refit
 from tests.projects import ROOT
 
 pytestmark = pytest.mark.flows
