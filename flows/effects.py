@@ -209,6 +209,7 @@ def finish(root: Path, found: Result, at_end: Standing, seconds: float) -> None:
     value: dict[str, Any] = {"of": found.key, "stand": throne.stand(root, past[-1] if past else None)}
     value |= {"version": at_end.version, "champion": at_end.champion, "sentence": at_end.sentence}
     write_json(root / DONE, {**value, "seconds": round(seconds, 3)})
+    throne.prune(root, past)
 
 
 def _done(root: Path) -> dict[str, Any]:

@@ -1,14 +1,15 @@
 """Who is champion, and where its package is: one answer for whoever asks, whatever else was lost or moved.
 
-The history (:mod:`tasks.registry.history`) alone says who reigns, and by a package's SHA-256. Three places keep the
+The history (:mod:`tasks.registry.history`) alone says who reigns, and by a package's SHA-256. Two places keep the
 mark of the decision that they followed last, so that a history which is not there is never taken for an empty one:
-``champion.lock`` of the project (kept in git, as ``dvc.lock`` is), the registered model in MLflow, and ``data/champion``.
-The package itself is taken from wherever a whole copy with that hash lies.
+``champion.lock`` of the project (kept in git, as ``dvc.lock`` is) and the registered model in MLflow. ``data/champion`` and
+``data/start`` tell of a champion, too. The package itself is taken from wherever a whole copy with that hash lies.
 """
 
 from __future__ import annotations
 
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,12 @@ from tasks.registry.tracking import Registered, Registry, Said, tracking_uri
 CHAMPION, PACKAGE, START = "data/champion", "data/package", "data/start"
 LOCK = "champion.lock"
 KEPT = ".refit/versions"  # packages by the first digits of their hash
+RECENT = 8
 CONNECT = (
     "Connect to the history that has it (REFIT_HISTORY names its database; docs/champion.md), or take the champion over "
     "into this one: `refit adopt --reason ...`"
 )
+ANOTHERS = "If that is another project's model: name another problem.name, or another MLFLOW_TRACKING_URI."
 
 
 # Who ------------------------------------------------------------------------------------------------------------------
@@ -52,9 +55,7 @@ def decisions(root: Path, model: str, registry: Registry | None) -> list[Decisio
         )
     if registry is not None and past and _foreign(registry, model, said, past):
         raise RefitError(
-            f"{model}: the registry ({registry.shown}) follows decision {_number(said.decision)} (champion: version "
-            f"{said.champion} there), which is not in {here}. Nothing was done. {CONNECT}. If that is another project's "
-            "model: name another problem.name, or another MLFLOW_TRACKING_URI."
+            f"{model}: {_said(registry, said)}, which is not in {here}. Nothing was done. {CONNECT}. {ANOTHERS}"
         )
     if not past:
         _refuse_to_forget(root, model, lock, said, registry)
@@ -76,6 +77,11 @@ def _number(marked: str | None) -> str:
     return (marked or "?").partition(":")[0]
 
 
+def _said(registry: Registry, said: Said) -> str:
+    champion = "no champion" if said.champion is None else f"champion: version {said.champion} there"
+    return f"the registry ({registry.shown}) follows decision {_number(said.decision)} ({champion})"
+
+
 def _called(lock: dict[str, Any]) -> str:
     if lock["version"] is None:
         return "no champion"
@@ -89,16 +95,12 @@ def _refuse_to_forget(
     where = f"and the history here ({History(root).shown}) has no decision about {model}"
     anew = "or begin a history without it: `refit adopt --none --reason ...`"
     if registry is not None and (said.champion is not None or said.decision is not None):
-        raise RefitError(
-            f"{model}: the registry ({registry.shown}) follows decision {_number(said.decision)} (champion: version "
-            f"{said.champion} there), {where}. Nothing was done. {CONNECT}. If that is another project's model: name "
-            "another problem.name, or another MLFLOW_TRACKING_URI."
-        )
+        raise RefitError(f"{model}: {_said(registry, said)}, {where}. Nothing was done. {CONNECT}. {ANOTHERS}")
     about = root / CHAMPION / "champion.json"
     held = read_json(about) if about.exists() else None
-    called = next(
-        (x["model"] for x in (lock, held and {"model": held.get("name", model)}) if x and x["model"] != model), None
-    )
+    names = [lock["model"]] if lock is not None and lock["package_sha256"] else []
+    names += [held.get("name", model)] if held is not None else []
+    called = next((name for name in names if name != model), None)
     if called is not None:
         raise RefitError(
             f"problem.name: this project's champion is that of {called!r}, and params.yaml says {model!r}. A package keeps "
@@ -162,6 +164,20 @@ def keep(root: Path, digest: str) -> Path | None:
         if not whole(folder, digest):  # else another process was quicker
             raise
     return folder
+
+
+def prune(root: Path, past: list[Decision]) -> None:
+    """Remove old copies of packages, and what a kill left of one: all but those of the last :data:`RECENT` champions.
+
+    What was written within a day stays: another command may be at work on it.
+    """
+    recent = {
+        digest[:16]
+        for digest in list(dict.fromkeys(d.package_sha256 for d in reversed(past) if d.action != "keep"))[:RECENT]
+    }
+    for folder in (root / KEPT).glob("*"):
+        if folder.name not in recent and time.time() - folder.stat().st_mtime > 86400:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def package(root: Path, model: str, digest: str, version: str | None, registry: Registry | None = None) -> Path:
@@ -246,6 +262,18 @@ def meant(registry: Registry, model: str, text: str, past: list[Decision]) -> st
             f"{some([digest[:12] for digest in found])}. Name one by these digits instead."
         )
     return found[0]
+
+
+def known(registry: Registry, model: str, text: str, past: list[Decision]) -> Registered:
+    """The version that a person means (:func:`meant`), of those that are in this registry."""
+    digest = meant(registry, model, text, past)
+    found = registry.holding(model, digest)
+    if found is None:
+        raise RefitError(
+            f"{model}: version {text} (package {digest[:12]}) is in the history, and the registry ({registry.shown}) does not "
+            "know it. Set MLFLOW_TRACKING_URI to the one that does."
+        )
+    return found
 
 
 def resolve(root: Path, registry: Registry, model: str, text: str, past: list[Decision]) -> Registered:

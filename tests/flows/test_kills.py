@@ -42,6 +42,7 @@ def test_kills_between_effects_are_made_good_by_the_same_command(
     root = copied(iris, tmp_path / "copy")
     for name in ("mlflow.db", "history.db", "done.json", "walk.lock"):
         (root / ".refit" / name).unlink(missing_ok=True)
+    (root / "champion.lock").unlink()
     shutil.rmtree(root / ".refit" / "mlruns")
     for phase, env in zip(PHASES, (alone(), server, server, server), strict=True):
         killed(root, phase, env)

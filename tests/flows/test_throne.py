@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -179,6 +180,20 @@ def test_numbers_of_two_registries_are_never_mixed(
     back = hand.rollback(project, MODEL, None, "back to what was first here")
     assert (back.package_sha256, back.version) == (digest, "3")
     assert crowned(project) == digest
+
+
+def test_old_copies_of_packages_are_removed(tmp_path: Path) -> None:
+    """Of the last eight champions all stay, whatever their age; of others, and of what a kill left, a day."""
+    digests = [f"{i:064x}"[::-1] for i in range(12)]
+    past = [Decision("m", "promote", str(i), str(i), digest, "", "", "") for i, digest in enumerate(digests)]
+    past.append(Decision("m", "keep", "99", "11", "f" * 64, "", "", ""))
+    for name in (*(digest[:16] for digest in digests), "f" * 16, ".left.old", "new"):
+        (tmp_path / throne.KEPT / name).mkdir(parents=True)
+        if name != "new":
+            os.utime(tmp_path / throne.KEPT / name, (0, 0))
+    throne.prune(tmp_path, past)
+    assert {p.name for p in (tmp_path / throne.KEPT).iterdir()} == {"new", *(digest[:16] for digest in digests[4:])}
+    throne.prune(tmp_path / "nowhere", past)
 
 
 # A history that is not there ------------------------------------------------------------------------------------------
