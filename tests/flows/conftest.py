@@ -71,14 +71,14 @@ def iris(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def twice(iris: Path, server: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def twice(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Iris after a second run without one of its families: champion 1, and version 2, which is kept; take a copy."""
 
     def second_run(root: Path) -> None:
-        project = copied(iris, root / "iris")
+        project = copied(request.getfixturevalue("iris"), root / "iris")
         params = project / "params.yaml"
         params.write_text(params.read_text().replace("  gradient_boosting: {}\n", ""))
-        said = refit(project, "run", "--plain", env=server)
+        said = refit(project, "run", "--plain", env=request.getfixturevalue("server"))
         assert "this run: version 2; champion: version 1" in said
 
     return shared(tmp_path_factory, "twice", second_run) / "iris"
