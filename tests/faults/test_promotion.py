@@ -98,10 +98,8 @@ class World:
 
     def lay_out(self, root: Path, number: int) -> str:
         """Stages of a run that made package ``number``, better than the champion; returns its hash."""
-        effects.write_champion(root, MODEL)
         shutil.rmtree(root / effects.PACKAGE, ignore_errors=True)
         make_package(root / effects.PACKAGE, f"package {number}")
-        (root / effects.VERDICT).mkdir(parents=True, exist_ok=True)
         effects.write_champion(root, MODEL)
         said = {"verdict": "promote", "sentence": f"effects {number}", "rule": "test", "n": number}
         write_json(root / effects.VERDICT / "verdict.json", said)
@@ -129,7 +127,7 @@ class World:
         return None if version is None else registry.version(MODEL, str(version)).package_sha256
 
     def settled(self, root: Path) -> None:
-        """History, alias, lock and service of a checkout name one package, and each package is one version."""
+        """History, alias, lock and service of a checkout name one package, and nothing half-copied lies there."""
         champion = self.champion()
         lock = throne.lock_of(root)
         assert lock is not None
