@@ -8,12 +8,15 @@ import sys
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tasks.errors import RefitError
 from tasks.stage import settle
+
+if TYPE_CHECKING:
+    from tasks.registry.history import Decision
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -106,9 +109,9 @@ def serve(
 
     params = load()
     if package is None:
-        from flows.effects import exported_champion
+        from flows.throne import served
 
-        package, version = exported_champion(Path.cwd(), params.problem.name)
+        package, version = served(Path.cwd(), params.problem.name)
     else:
         version = "local"
     from deploy.serve import serve as start
@@ -150,11 +153,11 @@ def promote(
 ) -> None:
     """Make a version champion by hand; its package is booted and checked first."""
     from deploy.check import check
-    from flows import effects
+    from flows import hand
 
-    made = effects.promote(Path.cwd(), _model(), version, reason, check)
-    print(f"version {made.version} is champion (before: {made.previous or 'none'})")
-    for line in effects.suspected(Path.cwd(), made):
+    made = hand.promote(Path.cwd(), _model(), version, reason, check)
+    print(_crowned(made, reason, f"version {made.version} is champion (before: {made.previous or 'none'})"))
+    for line in hand.suspected(Path.cwd(), made):
         print(line)
 
 
@@ -165,10 +168,42 @@ def rollback(
     to: Annotated[str | None, typer.Option(help="Version to go back to. [the champion before this one]")] = None,
 ) -> None:
     """Put an earlier champion back."""
-    from flows import effects
+    from flows import hand
 
-    made = effects.rollback(Path.cwd(), _model(), to, reason)
-    print(f"version {made.version} is champion again (before: {made.previous})")
+    made = hand.rollback(Path.cwd(), _model(), to, reason)
+    print(_crowned(made, reason, f"version {made.version} is champion again (before: {made.previous})"))
+
+
+@app.command(epilog='Example: refit adopt --reason "moved to a machine of our own"')
+@plainly
+def adopt(
+    reason: Annotated[str, typer.Option(help="Why; kept in the history.")],
+    version: Annotated[
+        str | None, typer.Argument(help="Version, or digits of its package's hash. [the registry's or data/champion's]")
+    ] = None,
+    none: Annotated[bool, typer.Option("--none", help="Begin without a champion instead.")] = False,
+) -> None:
+    """Take a champion that this history does not know over into it; its package is booted and checked first."""
+    from deploy.check import check
+    from flows import hand
+
+    if none:
+        if version is not None:
+            raise RefitError(f"--none: begins without a champion; found a version too ({version!r}). Leave one out.")
+        hand.adopt_nothing(Path.cwd(), _model(), reason)
+        print("there is no champion in this history; `refit run` judges the next model as a first one")
+        return
+    made = hand.adopt(Path.cwd(), _model(), version, reason, check)
+    about = made.evidence.get("adopted", {"from": "", "looks": 0})
+    said = f"version {made.version} is champion here, as adopted ({about['from']}; earlier looks: {about['looks']})"
+    print(_crowned(made, reason, said))
+
+
+def _crowned(made: Decision, reason: str, said: str) -> str:
+    """Whose decision made the champion: this one, or an earlier one that came to the same."""
+    if made.reason == reason.strip():
+        return said
+    return f"version {made.champion} is champion already (since {made.at[:19]} UTC, by {made.by}: {made.reason})"
 
 
 @app.command(epilog="Example: refit history --at 2026-11-02T09:00:00")

@@ -137,14 +137,15 @@ def expectations(root: Path) -> Finding:
 
 def registry(root: Path) -> Finding:
     """The history of decisions, and where MLflow keeps runs."""
+    from flows import throne
     from tasks.params import load
-    from tasks.registry.history import History
+    from tasks.registry.history import History, reigning
     from tasks.registry.tracking import tracking_uri
 
-    uri = tracking_uri(root)
-    shown = uri.split("@")[-1].replace(str(root.resolve()), ".")
+    uri, history = tracking_uri(root), History(root)
+    shown, kept = (text.split("@")[-1].replace(str(root.resolve()), ".") for text in (uri, history.shown))
     try:
-        champion = History(root).champion(load(root / "params.yaml").problem.name)
+        champion = reigning(throne.decisions(root, load(root / "params.yaml").problem.name, None))
     except RefitError as error:
         return Finding("registry", False, str(error), "see the message")
     if uri.startswith("http"):
@@ -155,11 +156,14 @@ def registry(root: Path) -> Finding:
             return Finding(
                 "registry", False, f"{shown} does not answer ({error})", "start it, or mend MLFLOW_TRACKING_URI"
             )
-    elif uri.startswith("sqlite:///") and champion and not Path(uri.removeprefix("sqlite:///")).exists():
-        return Finding("registry", False, f"{shown} is gone", "restore .refit/mlflow.db, or set MLFLOW_TRACKING_URI")
-    return Finding(
-        "registry", True, f"{shown}; " + (f"champion: version {champion.champion}" if champion else "no champion yet")
-    )
+    elif champion and not throne.reachable(root):
+        if throne.near(root, champion.package_sha256) is None:
+            return Finding(
+                "registry", False, f"{shown} is gone", "restore .refit/mlflow.db, or set MLFLOW_TRACKING_URI"
+            )
+        shown += " is gone (the next run registers the champion there again)"
+    said = f"champion: version {champion.champion}" if champion else "no champion yet"
+    return Finding("registry", True, f"{shown}; history {kept}; {said}")
 
 
 def prefect() -> Finding:

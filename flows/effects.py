@@ -5,28 +5,25 @@ Each may be repeated after a crash at any point: what is done already is found a
 
 from __future__ import annotations
 
-import getpass
 import hashlib
 import json
 import shutil
 import subprocess
-import uuid
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from flows import inputs, throne
+from flows.throne import CHAMPION, PACKAGE, START
 from tasks.errors import RefitError
-from tasks.files import read_json, replacing, sha256, write_json
+from tasks.files import read_json, replacing, replacing_dir, sha256, write_json
 from tasks.params import Params, parse_moment
-from tasks.registry.history import Decision, History, Overtaken, reigning, reigns, rolled_back
-from tasks.registry.tracking import Registered, Registry, Result, tracking_uri
+from tasks.registry.history import Decision, History, Overtaken, highest, reigning, rolled_back
+from tasks.registry.tracking import Registered, Registry, Result
 
-CONTEXT, CHAMPION, PACKAGE, VERDICT = "data/context", "data/champion", "data/package", "data/verdict"
-START = "data/start"
+CONTEXT, VERDICT = "data/context", "data/verdict"
 DONE = ".refit/done.json"
-Check = Callable[[Path], dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -53,6 +50,12 @@ class Answer:
 # Before the stages -----------------------------------------------------------------------------------------
 
 
+def ready(root: Path, model: str) -> None:
+    """Refuse a run whose history is not the whole one, or whose champion is nowhere; before any stage."""
+    done, past = _done(root), History(root).decisions(model)
+    throne.ready(root, model, bool(past) and done.get("stand") == throne.stand(root, past[-1]))
+
+
 def write_as_of(root: Path, as_of: str | None) -> None:
     """Write ``data/context/as_of.json``, or remove it where ``data.as_of`` of ``params.yaml`` shall count."""
     path = root / CONTEXT / "as_of.json"
@@ -75,17 +78,17 @@ def write_starts(root: Path, model: str) -> str | None:
 
     Call only where every search runs anyway: the file is a dependency of all of them.
     """
-    champion, path = History(root).champion(model), root / START / "params.json"
-    if champion is None or champion.champion is None:
+    champion, path = reigning(throne.decisions(root, model, None)), root / START / "params.json"
+    if champion is None:
         path.unlink(missing_ok=True)
         return None
-    folder, version = exported_champion(root, model)
+    folder = throne.package(root, model, champion.package_sha256, champion.champion)
     starts: dict[str, list[Any]] = {}
     for state in (read_json(found) for found in sorted((folder / "model").rglob("model.json"))):
         if "params" in state:  # not in the oldest packages
             starts.setdefault(state["family"], []).append(state["params"])
     _write_if_new(path, starts)
-    return version
+    return champion.champion
 
 
 def write_champion(root: Path, model: str) -> str | None:
@@ -94,22 +97,22 @@ def write_champion(root: Path, model: str) -> str | None:
     Called when the new package exists, just before the first stage that reads ``data/champion``. Where that package
     is the champion itself, the files stay: they are what it was compared with when it was promoted.
     """
-    history = History(root)
-    past = history.decisions(model)
-    champion = history.champion(model)
+    past = throne.decisions(root, model, None)
+    champion = reigning(past)
     digest = _package(root)
     folder = root / CHAMPION
     if champion is not None and digest == champion.package_sha256:
+        throne.keep(root, digest)  # the next run writes another package over it
         return champion.champion
     # What this very package came to against this champion is not part of what it is judged by.
     since = champion.number if champion is not None else 0
-    others = [d for d in past if d.package_sha256 != digest or d.number <= since]
+    others = [d for d in past if d.package_sha256 != digest or d.number <= since or not _against(d, champion)]
     state = next((d.evidence["state"] for d in reversed(others) if "state" in d.evidence), None)
     if state is None:
         (folder / "promotion.json").unlink(missing_ok=True)
     else:
         _write_if_new(folder / "promotion.json", state)
-    counted = history.counted(model)
+    counted = History(root).counted(model)
     _write_counted(folder / "counted", {d.number: counted[d.number] for d in others if d.number in counted})
     about, copy = folder / "champion.json", folder / "package"
     if champion is None:
@@ -118,13 +121,19 @@ def write_champion(root: Path, model: str) -> str | None:
         return None
     held = read_json(about) if about.exists() else {}
     of = {"version": champion.champion, "package_sha256": champion.package_sha256, "since": champion.number}
-    if {**held, **of} != held or not _whole(copy, champion.package_sha256):
+    if {**held, **of} != held or not throne.whole(copy, champion.package_sha256):
+        found = throne.package(root, model, champion.package_sha256, champion.champion)
         about.unlink(missing_ok=True)
-        registry = Registry(root)
-        registered = registry.version(model, str(champion.champion))
-        registry.fetch(registered, copy)
-        write_json(about, {**of, "name": model, "run_id": registered.run_id})
+        with replacing_dir(copy) as fresh:
+            shutil.copytree(found, fresh, dirs_exist_ok=True)
+        write_json(about, {**of, "name": model})
     return champion.champion
+
+
+def _against(decision: Decision, champion: Decision | None) -> bool:
+    """Whether a look compared with this champion; older rows do not say, and did."""
+    compared = decision.evidence.get("against")
+    return compared is None or champion is None or compared == champion.package_sha256
 
 
 def _write_counted(folder: Path, counted: dict[int, bytes]) -> None:
@@ -137,16 +146,6 @@ def _write_counted(folder: Path, counted: dict[int, bytes]) -> None:
         if not (folder / name).exists():
             with replacing(folder / name) as beside:
                 beside.write_bytes(stored)
-
-
-def _whole(folder: Path, digest: str) -> bool:
-    from tasks.bundle.manifest import read_manifest
-
-    try:
-        read_manifest(folder)
-        return sha256(folder / "bundle.json") == digest
-    except RefitError:
-        return False
 
 
 def _package(root: Path) -> str | None:
@@ -166,8 +165,20 @@ def _write_if_new(path: Path, value: Any) -> None:
 def result(root: Path, params: Params, start: Path | None = None) -> Result:
     """Identify what the walk left: its key covers every output in ``dvc.lock`` and where it is tracked.
 
-    ``start`` holds ``params.yaml`` as the run began with it. Families that are no longer in ``params.yaml`` may still have a record and a folder; they are not part of the result.
+    ``start`` holds ``params.yaml`` as the run began with it. Families that are no longer in ``params.yaml`` may still have
+    a record and a folder; they are not part of the result.
+
+    Raises
+    ------
+    RefitError
+        If the package was made under another name than ``problem.name`` says now.
     """
+    made = root / PACKAGE / "bundle.json"
+    if made.exists() and (called := read_json(made)["name"]) != params.problem.name:
+        raise RefitError(
+            f"problem.name: the package of this run was made as {called!r}, and params.yaml says {params.problem.name!r} by "
+            "now. Nothing was registered. `refit run` again makes the package of the new name, or put the old one back."
+        )
     from dvc.utils.serialize import load_yaml
 
     stages = load_yaml(str(root / "dvc.lock")).get("stages", {})
@@ -186,49 +197,55 @@ def result(root: Path, params: Params, start: Path | None = None) -> Result:
 
 def standing(root: Path, found: Result) -> Standing | None:
     """What the effects of this very result came to, if they are all done and nothing was decided since."""
-    path = root / DONE
-    if not path.exists():
-        return None
-    done = read_json(path)
-    champion = History(root).champion(found.model)
-    now = [found.key, tracking_uri(root), champion.number if champion else 0]
-    if done.get("of") != now or not _reachable(root):
+    done, past = _done(root), History(root).decisions(found.model)
+    stand = throne.stand(root, past[-1] if past else None)
+    if done.get("of") != found.key or done.get("stand") != stand or not throne.reachable(root):
         return None
     return Standing(done["version"], done["champion"], done["sentence"])
 
 
 def finish(root: Path, found: Result, at_end: Standing, seconds: float) -> None:
     """Remember that all effects of a result are done: the next run need not open MLflow to learn it."""
-    champion = History(root).champion(found.model)
-    of = [found.key, tracking_uri(root), champion.number if champion else 0]
-    value = {"of": of, "version": at_end.version, "champion": at_end.champion, "sentence": at_end.sentence}
+    past = History(root).decisions(found.model)
+    value: dict[str, Any] = {"of": found.key, "stand": throne.stand(root, past[-1] if past else None)}
+    value |= {"version": at_end.version, "champion": at_end.champion, "sentence": at_end.sentence}
     write_json(root / DONE, {**value, "seconds": round(seconds, 3)})
+    throne.prune(root, past)
 
 
-def _reachable(root: Path) -> bool:
-    uri = tracking_uri(root)
-    return not uri.startswith("sqlite:///") or Path(uri.removeprefix("sqlite:///")).exists()
+def _done(root: Path) -> dict[str, Any]:
+    done = read_json(root / DONE) if (root / DONE).exists() else {}
+    return done if isinstance(done, dict) else {}
 
 
 def register(root: Path, found: Result, run_id: str) -> Registered:
-    """Register the package, as challenger unless it is the champion; MLflow's aliases are put right on the way."""
+    """Register the package, as challenger unless it is the champion; MLflow's aliases are put right on the way.
+
+    A registry that does not know the champion gets it first.
+    """
     registry = Registry(root)
-    registered = registry.register(found.model, root / PACKAGE, run_id)
-    champion = History(root).champion(found.model)
-    registry.follow(found.model, champion.champion if champion else None, registered.version)
+    past = throne.decisions(root, found.model, registry)
+    champion = reigning(past)
+    if champion is not None and champion.package_sha256 == _package(root):
+        above = throne.above(past, champion.package_sha256, str(champion.champion))
+    else:
+        throne.follow(root, registry, found.model)
+        above = highest(past)
+    registered = registry.register(found.model, root / PACKAGE, run_id, above)
+    throne.follow(root, registry, found.model, registered.version)
     return registered
 
 
 def would_promote(root: Path, registered: Registered) -> bool:
     """Whether carrying the verdict out would put this version on the throne."""
-    past = History(root).decisions(registered.model)
-    champion = past[-1].champion if past else None
+    past = throne.decisions(root, registered.model, None)
+    champion = reigning(past)
     verdict = read_json(root / VERDICT / "verdict.json")
     return (
         verdict["verdict"] == "promote"
-        and registered.version != champion
+        and (champion is None or registered.package_sha256 != champion.package_sha256)
         and rolled_back(past, registered.package_sha256) is None
-        and not any(d.key == _occasion(root, registered) for d in past)
+        and not any(d.key == _occasion(root, registered, past) for d in past)
     )
 
 
@@ -245,8 +262,10 @@ def waiting(root: Path, registered: Registered) -> Standing:
     )
 
 
-def _occasion(root: Path, registered: Registered) -> str:
-    return f"verdict:{sha256(root / VERDICT / 'verdict.json')}:{registered.package_sha256}"
+def _occasion(root: Path, registered: Registered, past: list[Decision]) -> str:
+    """One verdict about one package; after a beginning without a champion, the same verdict is a new occasion."""
+    anew = next((f":{d.number}" for d in reversed(past) if d.action == "adopt" and d.champion is None), "")
+    return f"verdict:{sha256(root / VERDICT / 'verdict.json')}:{registered.package_sha256}{anew}"
 
 
 def decide(root: Path, registered: Registered, by: str = "refit run", answer: Answer | None = None) -> Standing:
@@ -254,15 +273,16 @@ def decide(root: Path, registered: Registered, by: str = "refit run", answer: An
 
     ``answer`` is a person's, where one was asked; a refusal is recorded too, and keeps the champion.
     """
-    history, verdict = History(root), read_json(root / VERDICT / "verdict.json")
-    past = history.decisions(registered.model)
-    champion = past[-1].champion if past else None
-    key = _occasion(root, registered)
+    registry, verdict = Registry(root), read_json(root / VERDICT / "verdict.json")
+    past = throne.decisions(root, registered.model, registry)
+    champion = reigning(past)
+    reigns = champion is not None and registered.package_sha256 == champion.package_sha256
+    key = _occasion(root, registered, past)
     evidence = {k: verdict[k] for k in ("verdict", "rule", "n", "state") if k in verdict}
     evidence |= {k: verdict[k] for k in ("suspicions", "accepted") if verdict.get(k)}
     sentence = verdict["sentence"]
     removed = rolled_back(past, registered.package_sha256)
-    promote = verdict["verdict"] == "promote" and registered.version != champion
+    promote = verdict["verdict"] == "promote" and not reigns
     if promote and removed is not None and not any(d.key == key for d in past):
         promote = False
         sentence += (
@@ -279,120 +299,53 @@ def decide(root: Path, registered: Registered, by: str = "refit run", answer: An
                 "overrides that)."
             )
         )
+    about = root / CHAMPION / "champion.json"
+    compared_with = read_json(about)["package_sha256"] if about.exists() else None
+    if compared_with is not None:
+        evidence["against"] = compared_with
+    counted = root / VERDICT / "counted.parquet"
+    look = counted.read_bytes() if counted.exists() else None
     decision = Decision(
         model=registered.model,
         action="promote" if promote else "keep",
         version=registered.version,
-        champion=registered.version if promote else champion,
+        champion=registered.version if promote else None,
         package_sha256=registered.package_sha256,
         reason=sentence,
         by=by,
         key=key,
         evidence=evidence,
     )
-    compared_with = champion
-    about = root / CHAMPION / "champion.json"
     if promote:
-        compared_with = read_json(about)["version"] if about.exists() else None
-    counted = root / VERDICT / "counted.parquet"
-    made = history.record(decision, compared_with, counted.read_bytes() if counted.exists() else None)
-    champion_now = history.champion(registered.model)
-    now = champion_now.champion if champion_now else None
-    Registry(root).follow(registered.model, now, registered.version)
-    return Standing(registered.version, now, made.reason)
+        throne.keep(root, registered.package_sha256)  # before the row: there is no champion without its package
+        inputs.keep(root, registry, registered)
+    made = _record(root, decision, registered.package_sha256 if reigns else compared_with, look)
+    now = throne.follow(root, registry, registered.model, registered.version)
+    if promote and made.key != key:
+        raise Overtaken(made.reason)
+    return Standing(registered.version, now.champion if now else None, made.reason)
 
 
-# By hand ---------------------------------------------------------------------------------------------------
+def _record(root: Path, decision: Decision, expected: str | None, look: bytes | None) -> Decision:
+    """Record what a run decided; where another champion came meanwhile, the look is kept and says so, and nothing else.
 
-
-def promote(root: Path, model: str, version: str | None, reason: str, check: Check | None) -> Decision:
-    """Make a version champion by a person's decision; default: the newest version that is not."""
-    history, registry = History(root), Registry(root)
-    champion = history.champion(model)
-    now = champion.champion if champion else None
-    if version is None:
-        others = [r for r in registry.versions(model) if r.version != now]
-        if not others:
-            raise RefitError(f"{model}: no version to promote; `refit run` makes one.")
-        version = others[-1].version
-    return enthrone(root, registry.version(model, version), "promote", reason, now, check)
-
-
-def rollback(root: Path, model: str, version: str | None, reason: str) -> Decision:
-    """Put an earlier version back on the throne; default: the champion before the present one."""
+    Rows that were looked at count, whoever reigns by now.
+    """
     history = History(root)
-    past = history.decisions(model)
-    champion = past[-1].champion if past else None
-    if champion is None:
-        raise RefitError(f"{model}: there is no champion yet, so nothing can be rolled back.")
-    if version is None:
-        order = reigns(past)
-        if len(order) < 2:
-            raise RefitError(
-                f"{model}: version {champion} is the first champion; nothing stood before it. "
-                "`refit rollback --to VERSION` names another."
-            )
-        version = order[-2]
-    return enthrone(root, Registry(root).version(model, version), "rollback", reason, champion, None)
-
-
-def enthrone(
-    root: Path, registered: Registered, action: str, reason: str, expected: str | None, check: Check | None
-) -> Decision:
-    """The one way onto the throne by hand: package whole, then checked, then one row, then MLflow's alias."""
-    if not reason.strip():
-        raise RefitError("--reason: say why in a few words; it is kept in the history.")
-    registry, history = Registry(root), History(root)
-    if registered.version == expected:  # a repeat after a crash between the row and the alias
-        registry.follow(registered.model, expected)
-        return reigning(history.decisions(registered.model))  # type: ignore[return-value]
-    folder = root / ".refit" / "versions" / registered.package_sha256[:16]
-    if not _whole(folder, registered.package_sha256):
-        registry.fetch(registered, folder)
-    if check is not None:
-        check(folder)
-    decision = Decision(
-        model=registered.model,
-        action="rollback" if action == "rollback" else "promote",
-        version=registered.version,
-        champion=registered.version,
-        package_sha256=registered.package_sha256,
-        reason=reason.strip(),
-        by=person(),
-        key=f"hand:{uuid.uuid4().hex}",
-    )
-    made = history.record(decision, expected=expected)
-    registry.follow(registered.model, registered.version)
-    return made
-
-
-def suspected(root: Path, made: Decision) -> list[str]:
-    """What the verdict about this version suspected as a leak, one line each: a person who promotes by hand sees it."""
-    about = (d for d in reversed(History(root).decisions(made.model)) if d.package_sha256 == made.package_sha256)
-    evidence = next((d.evidence for d in about if "verdict" in d.evidence), {})
-    return [f"suspected as a leak: {s['column']} {s['said']}" for s in evidence.get("suspicions", [])]
-
-
-def exported_champion(root: Path, model: str) -> tuple[Path, str]:
-    """The champion's package as a folder below ``.refit/serving``, and its version."""
-    champion = History(root).champion(model)
-    if champion is None or champion.champion is None:
-        raise RefitError(
-            f"{model}: there is no champion to serve yet. Run `refit run`, or name a folder: --package DIR."
-        )
-    folder = root / ".refit" / "serving" / champion.champion
-    if not _whole(folder, champion.package_sha256):
-        registry = Registry(root)
-        registry.fetch(registry.version(model, champion.champion), folder)
-    return folder, champion.champion
-
-
-def person() -> str:
-    """Who gives the command, for the history."""
     try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "unknown"
+        return history.record(decision, expected, look)
+    except Overtaken as error:
+        said = str(error)
+    if decision.action == "keep":
+        said = f"{decision.reason} That champion was replaced meanwhile: {said}"
+    while True:
+        champion = history.champion(decision.model)
+        key = f"{decision.key}:late:{champion.number if champion else 0}"
+        late = replace(decision, action="keep", champion=None, reason=said, key=key)
+        try:
+            return history.record(late, champion.package_sha256 if champion else None, look)
+        except Overtaken:
+            continue
 
 
 def _commit(root: Path) -> str | None:
@@ -412,21 +365,3 @@ def _commit(root: Path) -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return head + ("+" if dirty else "")
-
-
-__all__ = [
-    "Answer",
-    "Overtaken",
-    "Standing",
-    "decide",
-    "enthrone",
-    "finish",
-    "promote",
-    "register",
-    "result",
-    "rollback",
-    "standing",
-    "write_as_of",
-    "write_champion",
-    "write_starts",
-]

@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from flows import throne
 from tasks.errors import RefitError
 from tasks.files import read_json, write_text
+from tasks.registry.history import History
 from tasks.registry.tracking import Registered, Registry
 
 PAGE = ".refit/reports/compare.html"  # not in data/reports, which is a stage's output and DVC's
@@ -38,7 +40,8 @@ def compare(root: Path, model: str, versions: list[str]) -> Iterator[str]:
     from tasks.report.compare_runs import compare_runs
 
     registry = Registry(root)
-    runs = [recorded(registry, registry.version(model, version)) for version in versions]
+    past = History(root).decisions(model)
+    runs = [recorded(registry, throne.known(registry, model, version, past)) for version in versions]
     html = compare_runs(runs)
     write_text(root / PAGE, html)
     wide = max(len(run["name"]) for run in runs)

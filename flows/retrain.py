@@ -67,6 +67,7 @@ def retrain(as_of: str | None = None, root: str | None = None) -> Standing | Non
         _tell("run", "began", params)
         for line in [*dag.notes, *_unwatched(dag, params)]:
             _remark(line)
+        ready(str(home), params.problem.name)
         context(str(home), as_of)
         walk(dag, params)
         standing: Standing | None = ended(conclude(dag, params))
@@ -230,6 +231,11 @@ def _effect(name: str, retries: int = 0) -> Callable[[F], F]:
         persist_result=False,
     )
     return made
+
+
+@_effect("find champion")
+def ready(root: str, model: str) -> None:
+    effects.ready(Path(root), model)
 
 
 @_effect("write context")

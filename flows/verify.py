@@ -9,15 +9,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from flows import inputs, throne
 from flows.dag import Dag
+from flows.inputs import FROM_CACHE
 from flows.project import KEPT
 from tasks.bundle.manifest import read_manifest
 from tasks.errors import RefitError, some
 from tasks.files import hash_tree, read_json, sha256, write_json, write_text
 from tasks.params import load
+from tasks.registry.history import History
 from tasks.registry.tracking import Registered, Registry
-
-FROM_CACHE = ("ingest", "tune@")  # the sources may have moved on, and tuning ends by the clock
 
 
 def verify(root: Path, model: str, version: str, rebuild: bool) -> tuple[bool, list[str]]:
@@ -28,14 +29,28 @@ def verify(root: Path, model: str, version: str, rebuild: bool) -> tuple[bool, l
     made again in a temporary folder (:func:`made_again`), and each byte is compared.
     """
     registry = Registry(root)
-    registered = registry.version(model, version)
+    past = History(root).decisions(model)
+    digest = throne.meant(registry, model, version, past)
+    registered = registry.holding(model, digest)
     with tempfile.TemporaryDirectory(prefix="refit-verify-") as name:
-        package = registry.fetch(registered, Path(name) / "package")  # refuses a damaged one
+        if registered is not None:
+            package = registry.fetch(registered, Path(name) / "package")  # refuses a damaged one
+        else:
+            package = throne.package(root, model, digest, version, registry)
         manifest, receipt = read_manifest(package), read_json(package / "receipt.json")
-        lines = [f"ok  package     {len(manifest['files'])} files, {registered.package_sha256[:16]}"]
+        lines = [f"ok  package     {len(manifest['files'])} files, {digest[:16]}"]
+        if registered is None:
+            lines.append(f"--  registry    {registry.shown} does not have it; the project's own copy was looked at")
         lines += list(against_here(root, receipt))
+        if registered is not None:
+            lines.append(inputs.told(inputs.kept(registry, registered)))
         good = True
-        if rebuild:
+        if rebuild and registered is None:
+            raise RefitError(
+                f"version {version}: the registry ({registry.shown}) does not know the run that made it, so it cannot be made "
+                "again. Set MLFLOW_TRACKING_URI to the one that does, or verify without --rebuild."
+            )
+        if rebuild and registered is not None:
             commit = registry.client.get_run(registered.run_id).data.tags.get("mlflow.source.git.commit")
             again = made_again(root.resolve(), registered, receipt.get("as_of"), Path(name) / "again")
             good, told = compare(package, again)
@@ -65,12 +80,17 @@ def against_here(root: Path, receipt: dict[str, Any]) -> Iterator[str]:
 def made_again(root: Path, registered: Registered, as_of: str | None, folder: Path) -> Path:
     """Make a version's package again in ``folder``, from the parameters and the lock that its run recorded.
 
-    Raw tables and what tuning found within its seconds come from the DVC cache (``FROM_CACHE``); every other stage up
-    to the package truly runs, with the code of this checkout. Nothing of the project is touched.
+    Raw tables and what tuning found within its seconds come from the DVC cache (``FROM_CACHE``), or from what is stored with
+    the version (:mod:`flows.inputs`); every other stage up to the package truly runs, with the code of this checkout. Nothing of the project is touched.
     """
     registry = Registry(root)
     folder.mkdir()
     for name in ("params.yaml", "dvc.lock"):
+        if not registry.has(registered.run_id, name):
+            raise RefitError(
+                f"version {registered.version}: its run in the registry ({registry.shown}) recorded no {name}, since the version "
+                "was registered again there from its package alone. Only the registry of its first run can make it again."
+            )
         registry.artifact(registered.run_id, name, folder)
     for name in ("dvc.yaml", ".dvcignore", "requirements.lock"):
         if (root / name).exists():
@@ -85,8 +105,9 @@ def made_again(root: Path, registered: Registered, as_of: str | None, folder: Pa
     write_text(
         folder / ".dvc" / "config",
         f"[core]\n    no_scm = true\n    analytics = false\n    remote = project\n"
-        f"['remote \"project\"']\n    url = {_cache(root)}\n",
+        f"['remote \"project\"']\n    url = {inputs.cache_of(root)}\n",
     )
+    inputs.bring(root, registry, registered, folder / "dvc.lock", folder / ".dvc" / "cache")
     with Dag(folder) as dag:
         wanted = [name for name in dag.nodes if name in _up_to(dag, "package")]
         dag.pull([name for name in wanted if name.startswith(FROM_CACHE)])
@@ -95,14 +116,6 @@ def made_again(root: Path, registered: Registered, as_of: str | None, folder: Pa
                 print(f"    {name} ...", file=sys.stderr, flush=True)
                 dag.run(name, lambda line: None, force=True)
     return folder / "data" / "package"
-
-
-def _cache(root: Path) -> str:
-    """The folder of the project's DVC cache, wherever ``cache.dir`` puts it."""
-    from dvc.repo import Repo
-
-    with Repo(str(root)) as repo:
-        return str(repo.cache.local_cache_dir)
 
 
 def _up_to(dag: Dag, last: str) -> set[str]:

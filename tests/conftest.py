@@ -26,6 +26,7 @@ if (main := sys.modules["__main__"]).__spec__ is None and not hasattr(main, "__f
 LONG = (
     "tests/flows/test_main_job.py",
     "tests/flows/test_run.py",
+    "tests/flows/test_champion.py",
     "tests/flows/test_server.py",
     "tests/flows/test_edits.py",
     "tests/tasks/tune/test_auto.py",

@@ -1,9 +1,13 @@
 """The append-only history of decisions: the one source of truth about which version is champion.
 
 One row a decision in one table, and beside it the rows that its look counted. The champion is what the last row says, so there is never none or two: a crash
-leaves the row written or not. A decision names the champion it expects to replace; the row's number is the primary
+leaves the row written or not. The champion is a package, named by its SHA-256; a version is only its number in the
+registry of that day. A decision names the package it expects to replace; the row's number is the primary
 key, so of several deciders at once the database lets exactly one in. MLflow's aliases follow (see
 :mod:`tasks.registry.tracking`) and are put right by the next reader after a crash in between.
+
+A :func:`mark` names one row for ever. Whoever follows a history keeps the mark of the row that it followed last: a
+history that does not know the mark is not that history, or has lost decisions.
 
 SQLite in ``.refit/history.db``; ``REFIT_HISTORY`` may name another database (a SQLAlchemy URL) that several
 machines share.
@@ -11,9 +15,10 @@ machines share.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
@@ -24,9 +29,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from tasks.errors import RefitError
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Engine
 
-Action = Literal["promote", "rollback", "keep"]
+Action = Literal["promote", "rollback", "keep", "adopt"]
+TRIES = 50  # of a row whose number another decider took meanwhile
 CLOCK_SLACK = 2.0  # seconds by which clocks of machines may differ
 WAIT = 30.0  # seconds to wait for another writer
 
@@ -37,10 +43,12 @@ class Overtaken(RefitError):
 
 @dataclass(frozen=True)
 class Decision:
-    """One row: what was decided about ``version``, and which version is ``champion`` from then on.
+    """One row: what was decided about a package, and which version is ``champion`` from then on.
 
-    ``key`` names the occasion (one verdict, one command): the same occasion is never recorded twice. ``at`` is an
-    ISO time in UTC.
+    ``version``, ``champion`` and ``previous`` are numbers of the registry in which the decision was taken, for people
+    to read; what the row is about is ``package_sha256`` (empty where an adoption begins without a champion). ``key``
+    names the occasion (one verdict, one command): the same occasion is never recorded twice. ``at`` is an ISO time in
+    UTC.
     """
 
     model: str
@@ -69,6 +77,11 @@ class History:
         self.url = url or history_url(root)
 
     @property
+    def shown(self) -> str:
+        """The address without a password."""
+        return self.url.split("@")[-1]
+
+    @property
     def _missing(self) -> bool:
         return self.url.startswith("sqlite:///") and not Path(self.url.removeprefix("sqlite:///")).exists()
 
@@ -95,7 +108,7 @@ class History:
             return {int(number): bytes(stored) for number, stored in found}
 
     def record(self, decision: Decision, expected: str | None, counted: bytes | None = None) -> Decision:
-        """Append a decision if the champion is still ``expected``; of several callers at once, one succeeds.
+        """Append a decision if the champion's package is still ``expected``; of several callers at once, one succeeds.
 
         ``counted`` names the rows that the look behind it counted, and is kept beside it. Returns the row as written, or as it was written before under the same key.
 
@@ -106,55 +119,48 @@ class History:
         RefitError
             The database cannot be reached or stays locked, or the clock is behind the last decision.
         """
-        from sqlalchemy import text
+        return self.record_all([(decision, counted)], expected)[0]
+
+    def record_all(self, entries: Sequence[tuple[Decision, bytes | None]], expected: str | None) -> list[Decision]:
+        """Append decisions about one model, all or none of them; otherwise as :meth:`record`, which is asked of the first.
+
+        A decision to keep keeps the champion of the row before it, whatever it was written with.
+        """
         from sqlalchemy.exc import IntegrityError
 
-        try:
-            with self._connection(write=True) as connection:
-                past = _read(connection, decision.model)
-                for old in past:
-                    if old.key == decision.key:
-                        return old
-                champion = past[-1].champion if past else None
-                if champion != expected:
-                    raise _overtaken(decision, expected, past)
-                row = replace(
-                    decision,
-                    previous=champion,
-                    number=len(past) + 1,
-                    at=_now(past),
-                )
-                values = {**asdict(row), "evidence": json.dumps(row.evidence, sort_keys=True)}
-                columns = ", ".join(_RENAMED.get(name, name) for name in values)
-                marks = ", ".join(f":{name}" for name in values)
-                connection.execute(text(f"INSERT INTO decisions ({columns}) VALUES ({marks})"), values)
-                if counted is not None:
-                    look = {"model": row.model, "number": row.number, "counted": counted}
-                    connection.execute(text("INSERT INTO looks VALUES (:model, :number, :counted)"), look)
-                return row
-        except IntegrityError:
-            raise _overtaken(decision, expected, self.decisions(decision.model)) from None
+        for _ in range(TRIES):
+            try:
+                with self._connection(write=True) as connection:
+                    return _append(connection, entries, expected)
+            except IntegrityError:  # PostgreSQL: another took the number, perhaps for a decision that changes nothing
+                continue
+        raise RefitError(
+            f"the registry's history ({self.shown}) took {TRIES} other decisions meanwhile; the champion is as they "
+            "left it. Repeat."
+        )
 
     @contextmanager
     def _connection(self, write: bool = False) -> Iterator[Connection]:
         """A connection in one transaction; a database's own errors become plain messages."""
-        from sqlalchemy import create_engine, event
+        from sqlalchemy import create_engine, event, make_url
         from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 
-        shown = self.url.split("@")[-1]
+        shown = self.shown
         try:
-            engine = create_engine(self.url, connect_args={"timeout": WAIT} if "sqlite" in self.url[:7] else {})
+            url = make_url(self.url)
+            if url.drivername in ("postgres", "postgresql"):
+                url = url.set(drivername="postgresql+psycopg")
+            engine = create_engine(url, connect_args={"timeout": WAIT} if url.drivername.startswith("sqlite") else {})
         except (ArgumentError, NoSuchModuleError, ImportError) as error:
             raise RefitError(f"REFIT_HISTORY: {shown!r} is not a usable database URL ({error}).") from None
         if engine.dialect.name == "sqlite":
             Path(self.url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
             # The driver's own begin would read first and ask for the write lock later, which can deadlock.
             event.listen(engine, "connect", lambda raw, _: setattr(raw, "isolation_level", None))
-            start = "BEGIN IMMEDIATE" if write else "BEGIN"
-            event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(start))
+            event.listen(engine, "begin", lambda c: c.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN"))
         try:
+            _create(engine)
             with engine.begin() as connection:
-                _create(connection)
                 yield connection
         except IntegrityError:
             raise
@@ -170,39 +176,107 @@ class History:
 
 def reigning(decisions: list[Decision]) -> Decision | None:
     """Of decisions in order, the one that put the present champion in place."""
-    if not decisions or decisions[-1].champion is None:
-        return None
-    champion = decisions[-1].champion
-    return next(d for d in reversed(decisions) if d.action != "keep" and d.champion == champion)
+    last = next((d for d in reversed(decisions) if d.action != "keep"), None)
+    return None if last is None or last.champion is None else last
 
 
-def reigns(decisions: list[Decision]) -> list[str]:
-    """Champions in order of their reigns, the present one last; what was rolled back from is taken off.
+def reigns(decisions: list[Decision]) -> list[Decision]:
+    """What began each reign, in order and the present one last; what was rolled back from is taken off.
 
     >>> def row(action, version):
-    ...     return Decision("m", action, version, version, "", "", "", "")
-    >>> reigns([row("promote", "1"), row("promote", "2"), row("rollback", "1"), row("promote", "4")])
+    ...     return Decision("m", action, version, version, f"sha {version}", "", "", "")
+    >>> rows = [row("promote", "1"), row("promote", "2"), row("rollback", "1"), row("promote", "4")]
+    >>> [d.version for d in reigns(rows)]
     ['1', '4']
     """
-    stack: list[str] = []
+    stack: list[Decision] = []
     for d in decisions:
-        if d.action == "rollback" and d.version in stack:
-            del stack[stack.index(d.version) + 1 :]
-        elif d.action != "keep":
-            stack = [v for v in stack if v != d.version] + [d.version]
+        if d.action == "keep":
+            continue
+        if d.champion is None:
+            stack = []
+            continue
+        before = [e.package_sha256 for e in stack]
+        if d.action == "rollback" and d.package_sha256 in before:
+            del stack[before.index(d.package_sha256) :]
+        stack = [e for e in stack if e.package_sha256 != d.package_sha256] + [d]
     return stack
+
+
+def mark(decision: Decision) -> str:
+    """What names a row for ever: its number, and a hash of what was decided when.
+
+    >>> mark(Decision("m", "promote", "1", "1", "sha", "", "", "key", number=3, at="2026-01-01T00:00:00+00:00"))
+    '3:8c62414bf7570efe'
+    """
+    what = json.dumps([decision.model, decision.number, decision.at, decision.key, decision.package_sha256])
+    return f"{decision.number}:{hashlib.sha256(what.encode()).hexdigest()[:16]}"
+
+
+def knows(decisions: list[Decision], marked: str) -> bool:
+    """Whether the row of a :func:`mark` is among the decisions about its model."""
+    number = marked.partition(":")[0]
+    return any(str(d.number) == number and mark(d) == marked for d in decisions)
+
+
+def named(decisions: list[Decision], version: str) -> list[str]:
+    """Packages that were decided on under a version's number, in order; more than one after a change of registries."""
+    return list(dict.fromkeys(d.package_sha256 for d in decisions if d.version == version))
+
+
+def highest(decisions: list[Decision]) -> int:
+    """The highest version's number that a decision was about; 0 where there is none."""
+    return max((int(d.version) for d in decisions if d.version.isdecimal()), default=0)
 
 
 def rolled_back(decisions: list[Decision], package_sha256: str) -> Decision | None:
     """The rollback that removed a package from the throne, unless someone has put it back since."""
     found = None
-    shas = {d.version: d.package_sha256 for d in decisions if d.action != "keep"}
+    before = None
     for d in decisions:
-        if d.action == "rollback" and d.previous is not None and shas.get(d.previous) == package_sha256:
+        if d.action == "keep":
+            continue
+        if d.action == "rollback" and before == package_sha256:
             found = d
-        elif d.action == "promote" and d.package_sha256 == package_sha256:
+        elif d.package_sha256 == package_sha256:
             found = None
+        before = d.package_sha256
     return found
+
+
+def _append(
+    connection: Connection, entries: Sequence[tuple[Decision, bytes | None]], expected: str | None
+) -> list[Decision]:
+    from sqlalchemy import text
+
+    past = _read(connection, entries[0][0].model)
+    made = []
+    for decision, counted in entries:
+        old = next((d for d in past if d.key == decision.key), None)
+        if old is not None:
+            made.append(old)
+            continue
+        before = reigning(past)
+        if not made and (before.package_sha256 if before else None) != expected:
+            raise _overtaken(decision, expected, past)
+        champion = before.champion if before else None
+        row = replace(
+            decision,
+            champion=champion if decision.action == "keep" else decision.champion,
+            previous=champion,
+            number=len(past) + 1,
+            at=_now(past),
+        )
+        values = {**asdict(row), "evidence": json.dumps(row.evidence, sort_keys=True)}
+        columns = ", ".join(_RENAMED.get(name, name) for name in values)
+        marks = ", ".join(f":{name}" for name in values)
+        connection.execute(text(f"INSERT INTO decisions ({columns}) VALUES ({marks})"), values)
+        if counted is not None:
+            look = {"model": row.model, "number": row.number, "counted": counted}
+            connection.execute(text("INSERT INTO looks VALUES (:model, :number, :counted)"), look)
+        past.append(row)
+        made.append(row)
+    return made
 
 
 def _now(past: list[Decision]) -> str:
@@ -219,12 +293,14 @@ def _now(past: list[Decision]) -> str:
 
 
 def _overtaken(decision: Decision, expected: str | None, past: list[Decision]) -> Overtaken:
-    last = reigning(past)
-    if last is None:
-        return Overtaken(f"version {decision.version} was not made champion: version {expected} is no longer champion.")
+    last = past and reigning(past)
+    about = next((d.version for d in reversed(past) if d.package_sha256 == expected), None)
+    old = f"version {about}" if about is not None else f"package {str(expected)[:12]}"
+    if not last:
+        return Overtaken(f"version {decision.version} was not made champion: {old} is no longer champion.")
     return Overtaken(
         f"version {decision.version} was not made champion: it was to replace "
-        f"{'no champion' if expected is None else f'version {expected}'}, and version {last.champion} became champion "
+        f"{'no champion' if expected is None else old}, and version {last.champion} became champion "
         f"at {last.at[:19]} UTC (by {last.by}: {last.reason}). Run again to compare with it."
     )
 
@@ -240,17 +316,32 @@ _LOOKS = """CREATE TABLE IF NOT EXISTS looks (
 _RENAMED = {"at": "decided_at", "by": "decided_by", "key": "occasion"}  # words that SQL keeps for itself
 
 
-def _create(connection: Connection) -> None:
-    """Make the tables; on SQLite, triggers refuse that a row is ever changed or removed."""
-    connection.exec_driver_sql(_TABLE)
-    connection.exec_driver_sql(_LOOKS.format(blob="BYTEA" if connection.dialect.name == "postgresql" else "BLOB"))
-    if connection.dialect.name == "sqlite":
-        for verb, table in product(("UPDATE", "DELETE"), ("decisions", "looks")):
-            name = f"no_{verb.lower()}" + ("" if table == "decisions" else f"_{table}")
-            connection.exec_driver_sql(
-                f"CREATE TRIGGER IF NOT EXISTS {name} BEFORE {verb} ON {table} "
-                "BEGIN SELECT RAISE(ABORT, 'the history is append-only'); END"
-            )
+def _create(engine: Engine) -> None:
+    """Make the tables where they are not there; on SQLite, triggers refuse that a row is ever changed or removed."""
+    from sqlalchemy.exc import IntegrityError, ProgrammingError
+
+    sqlite = engine.dialect.name == "sqlite"
+    if _there(engine):
+        return
+    try:
+        with engine.begin() as connection:
+            connection.exec_driver_sql(_TABLE)
+            connection.exec_driver_sql(_LOOKS.format(blob="BYTEA" if engine.dialect.name == "postgresql" else "BLOB"))
+            for verb, table in product(("UPDATE", "DELETE"), ("decisions", "looks")) if sqlite else ():
+                name = f"no_{verb.lower()}" + ("" if table == "decisions" else f"_{table}")
+                connection.exec_driver_sql(
+                    f"CREATE TRIGGER IF NOT EXISTS {name} BEFORE {verb} ON {table} "
+                    "BEGIN SELECT RAISE(ABORT, 'the history is append-only'); END"
+                )
+    except (IntegrityError, ProgrammingError):  # PostgreSQL: another made them in this very moment
+        if not _there(engine):
+            raise
+
+
+def _there(engine: Engine) -> bool:
+    from sqlalchemy import inspect
+
+    return {"decisions", "looks"} <= set(inspect(engine).get_table_names())
 
 
 def _read(connection: Connection, model: str) -> list[Decision]:

@@ -1,30 +1,37 @@
 """What a run leaves in MLflow: a parent run with a nested run per family, and versions of the package.
 
 Everything here may be repeated: a run is found again by its key, a version by the package's SHA-256. MLflow's
-aliases mirror the history (:mod:`tasks.registry.history`), which alone says who is champion.
+aliases mirror the history (:mod:`tasks.registry.history`), which alone says who is champion. A version's number means
+something in its own registry only: what is looked for is a package's SHA-256 (:meth:`Registry.holding`).
 
 SQLite and files below ``.refit``, unless ``MLFLOW_TRACKING_URI`` names a server or another database.
 """
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import shutil
+import socket
+import sqlite3
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from tasks.errors import RefitError, some
-from tasks.files import read_json, replacing_dir, sha256
+from tasks.files import read_json, replacing_dir, sha256, write_json
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Metric
 
 KEY, PACKAGE = "refit.key", "refit.package_sha256"
+CHECKOUT = "refit.checkout"  # whose run it is: only its own checkout knows that a kill left it unfinished
+DECISION = "refit.decision"  # of a registered model: mark of the history's row that its aliases followed last
 PARENT = "mlflow.parentRunId"
 
 
@@ -41,6 +48,14 @@ class Registered:
     version: str
     run_id: str
     package_sha256: str
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a registry says about a model: its alias ``champion``, and the mark of the decision that it followed."""
+
+    champion: str | None
+    decision: str | None
 
 
 @dataclass(frozen=True)
@@ -78,29 +93,54 @@ class Registry:
                 logging.getLogger(noisy).setLevel(logging.WARNING)
 
             (self.root / ".refit").mkdir(parents=True, exist_ok=True)
+            if self.uri == f"sqlite:///{self.root / '.refit' / 'mlflow.db'}":
+                _move_in(self.root)
             self.client: MlflowClient = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
 
     # Runs --------------------------------------------------------------------------------------------------
 
+    @property
+    def shown(self) -> str:
+        """The address without a password."""
+        return self.uri.split("@")[-1]
+
+    @property
+    def checkout(self) -> str:
+        """What names this folder among all that use the registry."""
+        return f"{socket.gethostname()}:{self.root}"
+
     def experiment(self, model: str) -> str:
         """Id of the model's experiment, made if it is not there."""
-        found = self.client.get_experiment_by_name(model)
-        if found is not None:
-            return str(found.experiment_id)
+        from mlflow.exceptions import MlflowException
+
         local = self.uri.startswith("sqlite")
         place = (self.root / ".refit" / "mlruns" / model).as_uri() if local else None
-        return str(self.client.create_experiment(model, artifact_location=place))
+        if (found := self.client.get_experiment_by_name(model)) is None:
+            try:
+                return str(self.client.create_experiment(model, artifact_location=place))
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                    raise
+                found = self.client.get_experiment_by_name(model)  # another checkout made it in this moment
+                if found is None:
+                    raise
+        return str(found.experiment_id)
 
     def track(self, result: Result) -> str:
         """Log the result once: parent run, one nested run per family. Returns the parent's id.
 
-        A run that a crash left unfinished is dropped and logged anew.
+        A run that a crash left unfinished is dropped and logged anew; one that another checkout has not finished may
+        be at work, and is left alone.
         """
         with _plainly(self.uri):
             experiment = self.experiment(result.model)
-            for run in self.client.search_runs([experiment], f"tags.`{KEY}` = '{result.key}'"):
+            found = self.client.search_runs([experiment], f"tags.`{KEY}` = '{result.key}'")
+            for run in sorted(found, key=lambda run: (run.info.start_time, run.info.run_id)):
                 if run.info.status == "FINISHED":
                     return str(run.info.run_id)
+            for run in found:
+                if run.data.tags.get(CHECKOUT, self.checkout) != self.checkout:
+                    continue
                 for child in self.client.search_runs([experiment], f"tags.`{PARENT}` = '{run.info.run_id}'"):
                     self.client.delete_run(child.info.run_id)
                 self.client.delete_run(run.info.run_id)
@@ -112,7 +152,8 @@ class Registry:
             read_json(data / "evaluation" / "choice.json"),
             read_json(data / "evaluation" / "metrics.json"),
         )
-        tags = {KEY: result.key, "mlflow.runName": f"{result.model} {result.as_of or ''}".strip()}
+        tags = {KEY: result.key, CHECKOUT: self.checkout}
+        tags["mlflow.runName"] = f"{result.model} {result.as_of or ''}".strip()
         if result.commit:
             tags["mlflow.source.git.commit"] = result.commit
         tags |= {f"dvc.{path}": md5 for path, md5 in result.data_versions.items()}
@@ -168,6 +209,20 @@ class Registry:
         with _plainly(self.uri):
             return Path(self.client.download_artifacts(run_id, name, str(into)))
 
+    def has(self, run_id: str, name: str) -> bool:
+        """Whether a run recorded a file of this name."""
+        with _plainly(self.uri):
+            folder = name.rpartition("/")[0]
+            return any(file.path == name for file in self.client.list_artifacts(run_id, folder or None))
+
+    def store(self, run_id: str, path: Path, place: str) -> None:
+        """Record a file, or all files below a folder, with a run, in its folder ``place``."""
+        with _plainly(self.uri):
+            if path.is_dir():
+                self.client.log_artifacts(run_id, str(path), place)
+            else:
+                self.client.log_artifact(run_id, str(path), place)
+
     # Versions ----------------------------------------------------------------------------------------------
 
     def versions(self, model: str) -> list[Registered]:
@@ -188,14 +243,33 @@ class Registry:
         there = f"there are {some([r.version for r in listed], 20)}" if listed else "there is none yet"
         raise RefitError(f"{model}: no version {version!r} in the registry; {there}. See `refit history`.")
 
-    def register(self, model: str, package: Path, run_id: str) -> Registered:
-        """Make a version of a package, or find the one made of the same package before."""
+    def holding(self, model: str, package_sha256: str) -> Registered | None:
+        """The version made of a package, the oldest if there are more; None: this registry has none."""
+        return next((one for one in self.versions(model) if one.package_sha256 == package_sha256), None)
+
+    def register(self, model: str, package: Path, run_id: str, above: int = 0) -> Registered:
+        """Make a version of a package, or find the one made of the same package before.
+
+        Its number is higher than ``above``, so that numbers that were given in another registry are not given again
+        to other packages. Of several callers at once with one package, all get the same version.
+
+        Raises
+        ------
+        RefitError
+            If the package was made under another name: ``model`` would get what was never measured as its own.
+        """
         from mlflow.exceptions import MlflowException
 
-        digest = sha256(package / "bundle.json")
-        for one in self.versions(model):
-            if one.package_sha256 == digest:
-                return one
+        from tasks.bundle.manifest import NAME
+
+        named, digest = read_json(package / NAME)["name"], sha256(package / NAME)
+        if named != model:
+            raise RefitError(
+                f"{package}: this package was made as {named!r} and cannot be registered as {model!r}. Put problem.name "
+                "of params.yaml back, or `refit run` to make one of the new name."
+            )
+        if (one := self.holding(model, digest)) is not None:
+            return one
         with _plainly(self.uri):
             try:
                 self.client.create_registered_model(model)
@@ -205,8 +279,89 @@ class Registry:
             # The files first: a version exists only once all of its package does.
             self.client.log_artifacts(run_id, str(package), "package")
             source = f"{self.client.get_run(run_id).info.artifact_uri}/package"
+            self._use_up(model, source, above)
             made = self.client.create_model_version(model, source, run_id, tags={PACKAGE: digest})
+            first = self.holding(model, digest)
+            if first is not None and first.version != str(made.version):  # another checkout was quicker
+                self.client.delete_model_version(model, str(made.version))
+                return first
         return Registered(model, str(made.version), run_id, digest)
+
+    def _use_up(self, model: str, source: str, above: int) -> None:
+        """Take numbers up to ``above`` away: MLflow never gives the number of a deleted version again."""
+        if above <= max((int(one.version) for one in self.versions(model)), default=0):
+            return
+        number = 0
+        while number < above:
+            number = int(self.client.create_model_version(model, source).version)
+            self.client.delete_model_version(model, str(number))
+
+    def restored(self, model: str, package_sha256: str) -> str:
+        """Id of a run that stands for the one in which a package was made, and which this registry does not have."""
+        key = f"restored:{package_sha256}"
+        with _plainly(self.uri):
+            experiment = self.experiment(model)
+            for run in self.client.search_runs([experiment], f"tags.`{KEY}` = '{key}'"):
+                return str(run.info.run_id)
+            tags = {KEY: key, "mlflow.runName": f"{model}: package {package_sha256[:12]}, registered again"}
+            run_id = str(self.client.create_run(experiment, tags=tags).info.run_id)
+            self.client.set_terminated(run_id, "FINISHED")
+            return run_id
+
+    # The account of looks ----------------------------------------------------------------------------------
+
+    def keep_account(self, model: str, package_sha256: str, since: int, state: Any, looks: dict[int, bytes]) -> None:
+        """Keep what a promotion policy must remember about a champion: its state, and the rows that each look counted.
+
+        All looks of a model are files of one run; those that are there already are left as they are.
+        """
+        with _plainly(self.uri):
+            run_id = self._account_run(model, make=True)
+            held = {Path(f.path).name for f in self.client.list_artifacts(run_id, "counted")}
+            with tempfile.TemporaryDirectory(prefix="refit-account-") as name:
+                for number, rows in looks.items():
+                    path = Path(name) / f"{number:06d}-{hashlib.sha256(rows).hexdigest()[:16]}.parquet"
+                    if path.name not in held:
+                        path.write_bytes(rows)
+                        self.client.log_artifact(run_id, str(path), "counted")
+                about = Path(name) / "account.json"
+                names = [
+                    f"{n:06d}-{hashlib.sha256(rows).hexdigest()[:16]}.parquet" for n, rows in sorted(looks.items())
+                ]
+                write_json(about, {"package_sha256": package_sha256, "since": since, "state": state, "looks": names})
+                self.client.log_artifact(run_id, str(about))
+
+    def account(self, model: str, package_sha256: str) -> tuple[int, Any, dict[int, bytes]] | None:
+        """``since``, state and looks of :meth:`keep_account`, if they are about this package."""
+        with _plainly(self.uri):
+            run_id = self._account_run(model, make=False)
+            if run_id is None or not any(f.path == "account.json" for f in self.client.list_artifacts(run_id)):
+                return None
+            with tempfile.TemporaryDirectory(prefix="refit-account-") as name:
+                about = read_json(self.client.download_artifacts(run_id, "account.json", name))
+                if about["package_sha256"] != package_sha256:
+                    return None
+                looks = {}
+                for file in about["looks"]:
+                    found = self.client.download_artifacts(run_id, f"counted/{file}", name)
+                    looks[int(file.partition("-")[0])] = Path(found).read_bytes()
+                return int(about["since"]), about["state"], looks
+
+    @overload
+    def _account_run(self, model: str, make: Literal[True]) -> str: ...
+    @overload
+    def _account_run(self, model: str, make: bool) -> str | None: ...
+    def _account_run(self, model: str, make: bool) -> str | None:
+        found = self.client.get_experiment_by_name(model)
+        if found is not None:
+            runs = self.client.search_runs([found.experiment_id], f"tags.`{KEY}` = 'account'")
+            if runs:  # several where two checkouts made the first at once: the oldest counts
+                return str(min(runs, key=lambda run: (run.info.start_time, run.info.run_id)).info.run_id)
+        if not make:
+            return None
+        tags = {KEY: "account", "mlflow.runName": f"{model}: rows that looks counted"}
+        self.client.set_terminated(self.client.create_run(self.experiment(model), tags=tags).info.run_id, "FINISHED")
+        return self._account_run(model, make=True)
 
     def fetch(self, registered: Registered, into: Path) -> Path:
         """Copy a version's package to the folder ``into`` (replacing it), checked against its hashes."""
@@ -226,22 +381,86 @@ class Registry:
                 raise RefitError(f"{what}: its package in the registry is not the one registered (hash differs).")
         return into
 
-    def follow(self, model: str, champion: str | None, challenger: str | None = None) -> None:
-        """Set MLflow's aliases as told; whatever moved ``champion`` elsewhere is put right by this."""
+    def said(self, model: str) -> Said:
+        """Which version the alias ``champion`` names, and which decision it follows; both None where nobody set them."""
         from mlflow.exceptions import MlflowException
 
         with _plainly(self.uri):
             try:
-                aliases = self.client.get_registered_model(model).aliases
+                found = self.client.get_registered_model(model)
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                    raise
+                return Said(None, None)
+            champion = found.aliases.get("champion")
+            return Said(None if champion is None else str(champion), found.tags.get(DECISION))
+
+    def follow(
+        self, model: str, champion: str | None, challenger: str | None = None, decision: str | None = None
+    ) -> None:
+        """Set MLflow's aliases as told; whatever moved ``champion`` elsewhere is put right by this.
+
+        ``decision``: the mark of the history's row that says so.
+        """
+        from mlflow.exceptions import MlflowException
+
+        with _plainly(self.uri):
+            try:
+                found = self.client.get_registered_model(model)
             except MlflowException as error:
                 if error.error_code == "RESOURCE_DOES_NOT_EXIST":
                     return
                 raise
+            aliases = found.aliases
             for alias, version in (("champion", champion), ("challenger", challenger)):
                 if version is not None and str(aliases.get(alias)) != version:
                     self.client.set_registered_model_alias(model, alias, version)
             if champion is None and "champion" in aliases:
                 self.client.delete_registered_model_alias(model, "champion")
+            if decision is not None and found.tags.get(DECISION) != decision:
+                self.client.set_registered_model_tag(model, DECISION, decision)
+
+
+def _move_in(root: Path) -> None:
+    """Let the project's own registry point to files below ``root``, after the folder was moved or copied.
+
+    MLflow keeps whole paths: without this a copy would read and write the files of the project it was copied from.
+    """
+    path = root / ".refit" / "mlflow.db"
+    if not path.exists():
+        return
+    part = "/.refit/mlruns/"
+    with closing(sqlite3.connect(path, timeout=30)) as raw, raw:
+        if not raw.execute("SELECT 1 FROM sqlite_master WHERE name = 'experiments'").fetchone():
+            return
+        found = raw.execute(
+            "SELECT artifact_location FROM experiments WHERE artifact_location LIKE ?", [f"file://%{part}%"]
+        )
+        for (place,) in found.fetchall():
+            then, now = place.partition(part)[0], root.as_uri()
+            new = f"{now}{part}{place.partition(part)[2]}"
+            # An experiment of another project that uses this database stays where its files are.
+            if then == now or (_folder(place).exists() and not _folder(new).exists()):
+                continue
+            for table, column in PLACES:
+                if raw.execute("SELECT 1 FROM sqlite_master WHERE name = ?", [table]).fetchone():
+                    raw.execute(
+                        f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column} || '/', 1, ?) = ?",
+                        [new, len(place) + 1, len(place) + 1, f"{place}/"],
+                    )
+
+
+# Where MLflow's tables keep whole paths of artifacts.
+PLACES = (
+    ("experiments", "artifact_location"), ("runs", "artifact_uri"), ("model_versions", "source"),
+    ("model_versions", "storage_location"), ("logged_models", "artifact_location"),
+)  # fmt: skip
+
+
+def _folder(uri: str) -> Path:
+    from urllib.parse import unquote, urlsplit
+
+    return Path(unquote(urlsplit(uri).path))
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from tests.flows.project import refit
+from tests.flows.project import copied, refit
 from tests.shared import shared
 
 
@@ -68,6 +68,20 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
 def iris(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Iris after its first run, with two small families; for all workers, so take a copy."""
     return shared(tmp_path_factory, "iris", first_run)
+
+
+@pytest.fixture(scope="session")
+def twice(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Iris after a second run without one of its families: champion 1, and version 2, which is kept; take a copy."""
+
+    def second_run(root: Path) -> None:
+        project = copied(request.getfixturevalue("iris"), root / "iris")
+        params = project / "params.yaml"
+        params.write_text(params.read_text().replace("  gradient_boosting: {}\n", ""))
+        said = refit(project, "run", "--plain", env=request.getfixturevalue("server"))
+        assert "this run: version 2; champion: version 1" in said
+
+    return shared(tmp_path_factory, "twice", second_run) / "iris"
 
 
 def first_run(root: Path) -> None:

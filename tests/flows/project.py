@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-import sqlite3
 import subprocess
 import sys
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -116,17 +114,8 @@ def refit(root: Path, *arguments: str, code: int = 0, env: dict[str, str] | None
 
 
 def copied(root: Path, to: Path) -> Path:
-    """A copy of a project that has run: its registry keeps whole paths, which shall lead to the copy's own files."""
+    """A copy of a project that has run."""
     shutil.copytree(root, to, symlinks=True)
-    places = (
-        ("experiments", "artifact_location"),
-        ("runs", "artifact_uri"),
-        ("model_versions", "source"),
-        ("model_versions", "storage_location"),
-    )
-    with closing(sqlite3.connect(to / ".refit" / "mlflow.db")) as registry, registry:
-        for table, column in places:
-            registry.execute(f"UPDATE {table} SET {column} = replace({column}, ?, ?)", (str(root), str(to)))
     return to
 
 

@@ -24,6 +24,7 @@ COMMANDS = (
     "doctor",
     "promote",
     "rollback",
+    "adopt",
     "history",
     "verify",
     "prove-time",

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from flows import effects
+from flows import effects, hand, throne
 from tasks.errors import RefitError
 from tasks.files import read_json, write_json
 from tasks.params import parse
 from tasks.registry.history import History, Overtaken
-from tasks.registry.tracking import Registered, Registry
+from tasks.registry.tracking import DECISION, Registered, Registry
 from tests.tasks.registry.packages import MODEL, make_package, make_versions
 
 
@@ -28,6 +28,10 @@ def stocked(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def project(stocked: Path) -> Path:
     """The same with an empty history and no files of a run."""
     (stocked / ".refit" / "history.db").unlink(missing_ok=True)
+    (stocked / "champion.lock").unlink(missing_ok=True)
+    Registry(stocked).client.delete_registered_model_tag(MODEL, DECISION)
+    for alias in Registry(stocked).client.get_registered_model(MODEL).aliases:
+        Registry(stocked).client.delete_registered_model_alias(MODEL, alias)
     shutil.rmtree(stocked / "data", ignore_errors=True)
     return stocked
 
@@ -67,11 +71,11 @@ def test_counted_rows_travel_with_the_history(project: Path) -> None:
     assert held() == {"000001.parquet": b"one"}  # package 2 is here still: its own look is not held against it
     put(project, 3, "keep")
     assert held() == {"000001.parquet": b"one", "000002.parquet": b"two"}
-    effects.promote(project, MODEL, "2", "by hand", None)
+    hand.promote(project, MODEL, "2", "by hand", None)
     put(project, 3, "keep")
     held()
     assert read_json(project / "data" / "champion" / "champion.json")["since"] == 3
-    effects.rollback(project, MODEL, None, "back")
+    hand.rollback(project, MODEL, None, "back")
     put(project, 2, "keep")  # champion 1 reigns anew: what was counted before is not fresh, nor is it new
     assert held() == {"000001.parquet": b"one", "000002.parquet": b"two"}
     assert read_json(project / "data" / "champion" / "champion.json")["since"] == 4
@@ -99,7 +103,7 @@ def test_the_first_model_then_a_better_one_then_back(project: Path) -> None:
     assert effects.write_champion(project, MODEL) == "2"
     assert read_json(project / "data" / "champion" / "champion.json")["version"] == "1"
 
-    back = effects.rollback(project, MODEL, None, "complaints")
+    back = hand.rollback(project, MODEL, None, "complaints")
     assert (back.version, back.previous, back.reason) == ("1", "2", "complaints")
     assert aliases(project)["champion"] == "1"
     # The version rolled back is not promoted again by the next run, even by a new verdict.
@@ -110,17 +114,17 @@ def test_the_first_model_then_a_better_one_then_back(project: Path) -> None:
     assert "it was rolled back on" in kept.sentence
     assert [d.action for d in History(project).decisions(MODEL)] == ["promote", "promote", "rollback", "keep"]
     # A person may.
-    assert effects.promote(project, MODEL, "2", "checked it", None).champion == "2"
+    assert hand.promote(project, MODEL, "2", "checked it", None).champion == "2"
 
 
 def test_a_suspected_leak_is_repeated_to_the_person_who_promotes_by_hand(project: Path) -> None:
     leak = {"column": "refund", "said": "repeats the target"}
     effects.decide(project, put(project, 1, "inconclusive", suspicions=[leak], accepted=[]))
     assert History(project).decisions(MODEL)[-1].evidence["suspicions"] == [leak]
-    made = effects.promote(project, MODEL, "1", "known in time", None)
-    assert effects.suspected(project, made) == ["suspected as a leak: refund repeats the target"]
+    made = hand.promote(project, MODEL, "1", "known in time", None)
+    assert hand.suspected(project, made) == ["suspected as a leak: refund repeats the target"]
     effects.decide(project, put(project, 2, "inconclusive", suspicions=[], accepted=[leak]))
-    assert effects.suspected(project, effects.promote(project, MODEL, "2", "fine", None)) == []
+    assert hand.suspected(project, hand.promote(project, MODEL, "2", "fine", None)) == []
     assert History(project).decisions(MODEL)[-2].evidence["accepted"] == [leak]
 
 
@@ -152,7 +156,9 @@ def test_a_refusal_is_recorded_and_keeps_the_champion(project: Path) -> None:
     assert "refused by Ada: wait for the audit" in refused.sentence
     last = History(project).decisions(MODEL)[-1]
     assert (last.action, last.version, last.champion, last.previous) == ("keep", "2", "1", "1")
-    assert last.evidence == {"verdict": "promote", "rule": "test", "n": 10, "state": {"looks": 2}}
+    against = read_json(project / "data" / "champion" / "champion.json")["package_sha256"]
+    said = {"verdict": "promote", "rule": "test", "n": 10, "state": {"looks": 2}, "against": against}
+    assert last.evidence == said
     assert aliases(project)["champion"] == "1"
     # Nobody is asked about the same verdict twice, and a repeated run leaves the refusal as it is.
     assert not effects.would_promote(project, challenger)
@@ -166,17 +172,17 @@ def test_a_refusal_is_recorded_and_keeps_the_champion(project: Path) -> None:
 
 def test_nothing_before_the_first_champion(project: Path) -> None:
     with pytest.raises(RefitError, match="there is no champion yet, so nothing can be rolled back"):
-        effects.rollback(project, MODEL, None, "why not")
-    effects.promote(project, MODEL, "1", "first", None)
+        hand.rollback(project, MODEL, None, "why not")
+    hand.promote(project, MODEL, "1", "first", None)
     with pytest.raises(RefitError, match="version 1 is the first champion; nothing stood before it"):
-        effects.rollback(project, MODEL, None, "why not")
+        hand.rollback(project, MODEL, None, "why not")
 
 
 def test_a_champion_changed_meanwhile_is_not_overwritten(project: Path) -> None:
-    effects.promote(project, MODEL, "1", "first", None)
+    hand.promote(project, MODEL, "1", "first", None)
     challenger = put(project, 2, "promote")
     effects.write_champion(project, MODEL)  # compared with version 1 ...
-    effects.promote(project, MODEL, "3", "someone else was quicker", None)  # ... and then
+    hand.promote(project, MODEL, "3", "someone else was quicker", None)  # ... and then
     with pytest.raises(Overtaken, match=r"it was to replace version 1, and version 3 became champion.*Run again"):
         effects.decide(project, challenger)
     champion = History(project).champion(MODEL)
@@ -186,14 +192,14 @@ def test_a_champion_changed_meanwhile_is_not_overwritten(project: Path) -> None:
 
 
 def test_a_failing_check_changes_nothing(project: Path) -> None:
-    effects.promote(project, MODEL, "1", "first", None)
+    hand.promote(project, MODEL, "1", "first", None)
 
     def refuse(package: Path) -> dict[str, object]:
         assert (package / "bundle.json").exists()
         raise RefitError("golden row 0: differs")
 
     with pytest.raises(RefitError, match="golden row 0"):
-        effects.promote(project, MODEL, "2", "try", refuse)
+        hand.promote(project, MODEL, "2", "try", refuse)
     champion = History(project).champion(MODEL)
     assert champion is not None
     assert champion.version == "1"
@@ -201,25 +207,26 @@ def test_a_failing_check_changes_nothing(project: Path) -> None:
 
 def test_a_reason_is_asked_for(project: Path) -> None:
     with pytest.raises(RefitError, match="--reason: say why"):
-        effects.promote(project, MODEL, "1", "  ", None)
+        hand.promote(project, MODEL, "1", "  ", None)
 
 
 def test_promoting_the_champion_again_mends_the_alias(project: Path) -> None:
-    effects.promote(project, MODEL, "1", "first", None)
+    hand.promote(project, MODEL, "1", "first", None)
     Registry(project).client.set_registered_model_alias(MODEL, "champion", "3")
-    assert effects.promote(project, MODEL, "1", "again", None).reason == "first"
+    assert hand.promote(project, MODEL, "1", "again", None).reason == "first"
     assert aliases(project)["champion"] == "1"
     assert len(History(project).decisions(MODEL)) == 1
 
 
 def test_the_champion_is_exported_for_serving(project: Path) -> None:
     with pytest.raises(RefitError, match="no champion to serve yet"):
-        effects.exported_champion(project, MODEL)
-    effects.promote(project, MODEL, "2", "first", None)
-    folder, version = effects.exported_champion(project, MODEL)
-    assert (folder.name, version) == ("2", "2")
+        throne.served(project, MODEL)
+    hand.promote(project, MODEL, "2", "first", None)
+    folder, version = throne.served(project, MODEL)
+    digest = Registry(project).version(MODEL, "2").package_sha256
+    assert (folder.name, version) == (digest[:16], "2")
     (folder / "plan.json").write_text("damaged")
-    folder, _ = effects.exported_champion(project, MODEL)
+    folder, _ = throne.served(project, MODEL)
     assert "package 2" in (folder / "plan.json").read_text()
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from flows.throne import served
 from tasks.files import read_json, sha256
 from tasks.registry.history import History
 from tasks.registry.tracking import PARENT, Registry
@@ -48,12 +49,6 @@ def test_what_is_tracked(project: Path) -> None:
         "champion": "1",
         "challenger": "1",
     }
-
-
-def test_the_package_is_rebuilt_to_the_byte(project: Path) -> None:
-    said = refit(project, "verify", "1", "--rebuild")
-    assert "ok  rebuild" in said
-    assert "every byte the same" in said
 
 
 def test_a_change_of_tuning_runs_only_what_depends_on_it(project: Path, server: dict[str, str]) -> None:
@@ -116,13 +111,9 @@ def test_another_refit_runs_again_what_it_changed_and_nothing_else(
 
 
 @pytest.fixture(scope="module")
-def fewer(iris: Path, tmp_path_factory: pytest.TempPathFactory, server: dict[str, str]) -> Path:
+def fewer(twice: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with version 1 of both families, and version 2 after one was dropped."""
-    root = copied(iris, tmp_path_factory.mktemp("fewer") / "copy")
-    params = root / "params.yaml"
-    params.write_text(params.read_text().replace("  gradient_boosting: {}\n", ""))
-    assert "this run: version 2" in refit(root, "run", "--plain", env=server)
-    return root
+    return copied(twice, tmp_path_factory.mktemp("fewer") / "copy")
 
 
 def test_a_package_is_rebuilt_after_a_family_was_dropped(fewer: Path) -> None:
@@ -171,7 +162,7 @@ def test_tuning_begins_at_the_champion_and_a_promotion_alone_starts_none(
     params = root / "params.yaml"
     params.write_text(params.read_text().replace("trials: 2", "trials: 3"))
     refit(root, "run", "--plain", env=server)
-    champion = read_json(root / ".refit" / "serving" / "1" / "bundle.json")["family"]
+    champion = read_json(served(root, MODEL)[0] / "bundle.json")["family"]
     begun = read_json(start)
     assert list(begun) == [champion]
     first = read_json(root / "data" / "tuning" / champion / "trials.json")[0]["params"]

@@ -12,7 +12,19 @@ import pytest
 
 from tasks.errors import RefitError
 from tasks.registry import history as module
-from tasks.registry.history import Action, Decision, History, Overtaken, reigning, reigns, rolled_back
+from tasks.registry.history import (
+    Action,
+    Decision,
+    History,
+    Overtaken,
+    highest,
+    knows,
+    mark,
+    named,
+    reigning,
+    reigns,
+    rolled_back,
+)
 
 
 def decision(version: str, action: Action = "promote", key: str | None = None, champion: str | None = None) -> Decision:
@@ -29,8 +41,8 @@ def test_no_database_is_no_champion_and_makes_none(tmp_path: Path) -> None:
 def test_the_last_row_says_who_is_champion_and_when_it_was(tmp_path: Path) -> None:
     history = History(tmp_path)
     first = history.record(decision("1"), expected=None)
-    kept = history.record(decision("2", "keep", champion="1"), expected="1")
-    second = history.record(decision("3"), expected="1")
+    kept = history.record(decision("2", "keep", champion="1"), expected="sha-1")
+    second = history.record(decision("3"), expected="sha-1")
     assert [d.number for d in history.decisions("toy")] == [1, 2, 3]
     assert (first.previous, kept.previous, second.previous) == (None, "1", "1")
     champion = history.champion("toy")
@@ -54,15 +66,70 @@ def test_what_a_look_counted_stays_beside_its_decision(tmp_path: Path) -> None:
     history = History(tmp_path)
     assert history.counted("toy") == {}
     history.record(decision("1"), None, b"rows of look 1")
-    history.record(decision("2", "keep", champion="1"), "1")
-    history.record(decision("3", "keep", champion="1"), "1", b"\x00\xff")
-    history.record(decision("3", "keep", champion="1"), "1", b"never written: the same occasion")
+    history.record(decision("2", "keep", champion="1"), "sha-1")
+    history.record(decision("3", "keep", champion="1"), "sha-1", b"\x00\xff")
+    history.record(decision("3", "keep", champion="1"), "sha-1", b"never written: the same occasion")
     with pytest.raises(Overtaken):
-        history.record(decision("4"), "9", b"never written: overtaken")
+        history.record(decision("4"), "sha-9", b"never written: overtaken")
     assert history.counted("toy") == {1: b"rows of look 1", 3: b"\x00\xff"}
     assert history.counted("another model") == {}
     with sqlite3.connect(tmp_path / ".refit" / "history.db") as raw, pytest.raises(sqlite3.Error, match="append-only"):
         raw.execute("DELETE FROM looks")
+
+
+def test_several_rows_are_written_together_or_not_at_all(tmp_path: Path) -> None:
+    history = History(tmp_path)
+    rows = [
+        (decision("1", "keep", "look 1"), b"one"), (decision("1", "adopt", "crown"), None),
+        (decision("1", "keep", "look 2"), b"two"),
+    ]  # fmt: skip
+    made = history.record_all(rows, None)
+    assert [(d.number, d.action, d.previous, d.champion) for d in made] == [
+        (1, "keep", None, None), (2, "adopt", None, "1"), (3, "keep", "1", "1"),
+    ]  # fmt: skip
+    assert history.counted("toy") == {1: b"one", 3: b"two"}
+    assert history.record_all(rows, None) == made
+    with pytest.raises(Overtaken):
+        history.record_all([(decision("2"), None), (decision("3"), None)], None)
+    assert len(history.decisions("toy")) == 3
+
+
+def test_a_champion_is_its_package_whatever_its_version_is_called(tmp_path: Path) -> None:
+    history = History(tmp_path)
+    history.record(decision("1"), None)
+    other = Decision(**{**decision("1", key="again").__dict__, "package_sha256": "sha-other"})
+    with pytest.raises(Overtaken):
+        history.record(other, "sha-other")
+    history.record(other, "sha-1")
+    rows = history.decisions("toy")
+    last = reigning(rows)
+    assert last is not None
+    assert last.package_sha256 == "sha-other"
+    assert named(rows, "1") == ["sha-1", "sha-other"]
+    assert [d.package_sha256 for d in reigns(rows)] == ["sha-1", "sha-other"]
+    assert highest(rows) == 1
+
+
+def test_a_mark_is_known_to_its_own_history_only(tmp_path: Path) -> None:
+    first, second = History(tmp_path / "a"), History(tmp_path / "b")
+    row = first.record(decision("1"), None)
+    second.record(decision("1"), None)  # the same decision, at another moment
+    assert knows(first.decisions("toy"), mark(row))
+    assert not knows(second.decisions("toy"), mark(row))
+    later = first.record(decision("2"), "sha-1")
+    assert knows(first.decisions("toy"), mark(row))
+    assert not knows([row], mark(later))
+
+
+def test_an_adoption_of_nothing_leaves_no_champion(tmp_path: Path) -> None:
+    history = History(tmp_path)
+    history.record(decision("1"), None)
+    nothing = Decision("toy", "adopt", "none", None, "", "anew", "a test", "n")
+    assert history.record(nothing, "sha-1").previous == "1"
+    assert history.champion("toy") is None
+    assert reigns(history.decisions("toy")) == []
+    history.record(decision("2"), None)
+    assert [d.version for d in reigns(history.decisions("toy"))] == ["2"]
 
 
 def test_who_expects_another_champion_is_overtaken(tmp_path: Path) -> None:
@@ -86,7 +153,7 @@ def test_a_clock_behind_the_last_decision_is_refused(tmp_path: Path, monkeypatch
 
     monkeypatch.setattr(module, "datetime", Yesterday)
     with pytest.raises(RefitError, match=r"the clock says .* Set the clock right"):
-        history.record(decision("2"), expected="1")
+        history.record(decision("2"), expected="sha-1")
     monkeypatch.undo()
     champion = history.champion("toy")
     assert champion is not None
@@ -109,7 +176,7 @@ def test_a_locked_database_is_a_plain_error(tmp_path: Path, monkeypatch: pytest.
     other = sqlite3.connect(tmp_path / ".refit" / "history.db", isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
     with pytest.raises(RefitError, match=r"cannot be used: database is locked\. The champion is unchanged"):
-        history.record(decision("2"), expected="1")
+        history.record(decision("2"), expected="sha-1")
     other.execute("ROLLBACK")
     other.close()
     champion = history.champion("toy")
@@ -125,10 +192,10 @@ def test_an_unusable_database_is_a_plain_error(url: str) -> None:
 
 def test_rollback_takes_versions_off_the_throne() -> None:
     rows = [decision("1"), decision("2"), decision("3")]
-    assert reigns(rows) == ["1", "2", "3"]
+    assert [d.version for d in reigns(rows)] == ["1", "2", "3"]
     back = decision("2", "rollback")
     rows.append(Decision(**{**back.__dict__, "previous": "3"}))
-    assert reigns(rows) == ["1", "2"]
+    assert [d.version for d in reigns(rows)] == ["1", "2"]
     last = reigning(rows)
     assert last is not None
     assert last.version == "2"
@@ -146,7 +213,7 @@ version = sys.argv[1]
 sys.stdin.readline()  # all start together
 try:
     History(sys.argv[2]).record(
-        Decision("toy", "promote", version, version, "sha-" + version, "race", "promoter " + version, version), "0"
+        Decision("toy", "promote", version, version, "sha-" + version, "race", "promoter " + version, version), "sha-0"
     )
     print("won")
 except Overtaken as error:

@@ -9,7 +9,7 @@ import pytest
 
 from tasks.errors import RefitError
 from tasks.files import sha256, write_json
-from tasks.registry.tracking import PARENT, Registry, Result
+from tasks.registry.tracking import CHECKOUT, PARENT, Registered, Registry, Result
 from tests.tasks.registry.packages import MODEL, make_package, make_versions
 
 
@@ -142,3 +142,85 @@ def test_a_run_left_unfinished_is_logged_anew(project: Path, tmp_path: Path, mon
     run_id = registry.track(Result(tmp_path, "crashed", "k", None, {}, None, ()))
     assert run_id not in (left, child)
     assert [r.info.run_id for r in registry.client.search_runs([experiment])] == [run_id]
+
+
+def test_a_run_that_another_checkout_is_at_work_on_is_left_alone(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", Registry(project).uri)
+    data = tmp_path / "data"
+    write_json(data / "evaluation" / "choice.json", {"family": "tree", "metric": "rmse", "valid": 1.0})
+    write_json(data / "evaluation" / "metrics.json", {})
+    for name in ("params.yaml", "dvc.lock"):
+        (tmp_path / name).write_text("seed: 1\n")
+    registry = Registry(tmp_path)
+    experiment = registry.experiment("shared")
+    theirs, ours = (
+        registry.client.create_run(experiment, tags={"refit.key": "k", CHECKOUT: whose}).info.run_id
+        for whose in (Registry(project).checkout, registry.checkout)
+    )
+    run_id = registry.track(Result(tmp_path, "shared", "k", None, {}, None, ()))
+    found = {run.info.run_id: run.info.status for run in registry.client.search_runs([experiment])}
+    assert found == {theirs: "RUNNING", run_id: "FINISHED"}, "ours, which a kill left, is dropped"
+    assert run_id != ours
+
+
+def test_numbers_of_another_registry_are_not_given_again(project: Path, tmp_path: Path) -> None:
+    registry = Registry(project)
+    run = registry.restored(MODEL, "nine")
+    assert registry.restored(MODEL, "nine") == run
+    package = make_package(tmp_path / "nine", "package 9")
+    assert registry.register(MODEL, package, run, above=8).version == "9"
+    assert registry.register(MODEL, package, run, above=20).version == "9"
+    another = make_package(tmp_path / "ten", "package 10")
+    assert registry.register(MODEL, another, registry.restored(MODEL, "ten"), above=4).version == "10"
+    assert [v.version for v in registry.versions(MODEL)] == ["1", "2", "9", "10"]
+
+
+def test_a_package_that_two_register_at_once_is_one_version(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another is quicker between the look and the version: whoever is later takes its own away."""
+    registry = Registry(project)
+    package = make_package(tmp_path / "same", "the same")
+    run = registry.restored(MODEL, "same")
+    honest = Registry._use_up
+
+    def slow(self: Registry, model: str, source: str, above: int) -> None:
+        monkeypatch.setattr(Registry, "_use_up", honest)
+        theirs.append(registry.register(model, package, run))
+        honest(self, model, source, above)
+
+    theirs: list[Registered] = []
+    monkeypatch.setattr(Registry, "_use_up", slow)
+    assert registry.register(MODEL, package, run) == theirs[0]
+    assert [v.version for v in registry.versions(MODEL) if v.package_sha256 == theirs[0].package_sha256] == [
+        theirs[0].version
+    ]
+
+
+def test_a_registry_keeps_the_account_of_its_champion(project: Path) -> None:
+    registry = Registry(project)
+    assert registry.account(MODEL, "sha") is None
+    registry.keep_account(MODEL, "sha", 2, {"looks": 1}, {1: b"one", 3: b"three"})
+    assert registry.account(MODEL, "sha") == (2, {"looks": 1}, {1: b"one", 3: b"three"})
+    assert registry.account(MODEL, "another") is None
+    # Of another history, whose looks have the same numbers.
+    registry.keep_account(MODEL, "another", 1, None, {1: b"another one"})
+    assert registry.account(MODEL, "another") == (1, None, {1: b"another one"})
+    assert registry.account(MODEL, "sha") is None
+
+
+def test_a_projects_registry_follows_its_folder(project: Path, tmp_path: Path) -> None:
+    """A folder whose name MLflow writes in another way, and one whose path begins like the old one."""
+    for name in ("my _%project", f"{project.name}-2"):
+        copy = tmp_path / name
+        shutil.copytree(project, copy)
+        registry = Registry(copy)
+        for version in registry.versions(MODEL):
+            registry.fetch(version, copy / "fetched")
+            place = registry.client.get_run(version.run_id).info.artifact_uri
+            assert place.startswith(copy.as_uri() + "/.refit/mlruns/")
+        before = {v.version: registry.client.get_run(v.run_id).info.artifact_uri for v in registry.versions(MODEL)}
+        again = Registry(copy)
+        assert {v.version: again.client.get_run(v.run_id).info.artifact_uri for v in again.versions(MODEL)} == before
