@@ -99,10 +99,10 @@ def left_behind(X: pd.DataFrame, X_valid: pd.DataFrame) -> tuple[str, ...]:
     >>> left_behind(old, new)
     ('year',)
     """
-    numbers = [c for c in X if X[c].dtype.kind == "f" and X[c].notna().any()]
+    numbers = [str(c) for c in X if X[c].dtype.kind == "f" and X[c].notna().any()]
     low, high = X[numbers].min(), X[numbers].max()
     out = ((X_valid[numbers] < low) | (X_valid[numbers] > high)).mean()
-    return tuple(str(c) for c in numbers if out[c] > BEYOND)
+    return tuple(c for c in numbers if out[c] > BEYOND)
 
 
 def _as_far(train: pd.Series, valid: pd.Series) -> np.ndarray:

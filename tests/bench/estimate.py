@@ -207,9 +207,10 @@ def refit(root: Path, *words: str) -> None:
 
 
 def _succeeds(root: Path, *words: str) -> None:
-    # On a busy machine Prefect's temporary server needs more than its twenty seconds to start.
-    more = {"PYTHONPATH": str(HOUSE), "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "300"}
-    done = command(root, *words, **more)
+    # A busy machine needs longer for Prefect's temporary server to start, and for the whole run.
+    done = command(
+        root, *words, timeout=3600, PYTHONPATH=str(HOUSE), PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS="300"
+    )
     if done.returncode:
         raise RuntimeError(f"{' '.join(words[1:])}: {done.stdout.strip()[-2000:]}")
 
