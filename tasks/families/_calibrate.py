@@ -27,7 +27,7 @@ def calibrate(method: str, scores: np.ndarray, y: np.ndarray, kind: str) -> Cali
 
     Parameters
     ----------
-    method : ``none``; ``auto`` (see :mod:`tasks.families._scale`: nothing where it would not help); or one of the
+    method : ``none``; ``auto`` (see :mod:`tasks.families._scale`); or one of the
         others, which are used whatever comes of it.
     scores, y : ``(n, classes)`` probabilities, and class indexes ``(n,)``.
     """

@@ -1,14 +1,16 @@
-"""The default calibration: two numbers (two classes) or one (several), fitted so that it can help but hardly harm.
+"""The default calibration: two numbers (two classes) or one (several), fitted so that they can hardly harm.
 
 With two classes the log-odds get a slope and a shift (Platt, 1999, on log-odds), with several the logarithms of the
 probabilities a common slope, which is one over the temperature (Guo et al., 2017). Neither changes an order of rows,
 or the most probable class.
 
 The fit is penalised towards no change, as if slope 1 and shift 0 had been seen before with an uncertainty of
-:data:`SLOPE` and :data:`SHIFT`; far from there the penalty only grows in proportion (Huber, 1964), since class weights
-and resampled rows move log-odds by several units. So with a handful of rows of the rarer class little happens, and
-there is no number of rows from which on it suddenly does. What was found is used only where it lowers the log loss of
-rows that it was not fitted on, by cross-fitting.
+:data:`SLOPE` (of the slope's logarithm, since penalised models need slopes of two and three) and :data:`SHIFT` (far from
+0 its penalty only grows in proportion, as by Huber, 1964, since class weights and resampled rows move log-odds by several
+units). So with a handful of rows of the rarer class little happens, and there is no number of rows from which on it
+suddenly does. There is no test whether it helps: where nothing was wrong, two numbers cost one nat of log loss in all
+rows together, and a test would keep the slopes that it fails to see (of a tenth, with a hundred rows of the rarer class),
+which the correction for the mean then takes for 1.
 
 Of n rows none is expected to turn out as something that was given less than 1 in 2n. Where one does (a forest in which
 no tree voted for it), scores beyond are not believed: they are drawn in to within one unit of log-odds, in their order.
@@ -22,7 +24,7 @@ import numpy as np
 
 SLOPE, SHIFT = 0.5, 1.0
 LEAST = 0.05  # slope: scores that say nothing are made nearly equal, and never turned round
-FOLDS = 5
+STEP = 1.0  # of the slope's logarithm, at most
 SMALLEST = np.finfo(float).tiny
 
 Scale = dict[str, float]  # slope; shift with two classes; limit where scores beyond it are drawn in
@@ -55,8 +57,7 @@ def drawn_in(x: np.ndarray, limit: float) -> np.ndarray:
 def scale_of(scores: np.ndarray, y: np.ndarray) -> Scale | None:
     """The scale by ``scores`` ``(n, classes)`` of rows that the model has not seen, and their class indexes ``(n,)``.
 
-    None where all rows are of one class, or where it would not lower the log loss of rows left out of the fit and no
-    score has to be drawn in.
+    None where all rows are of one class.
     """
     labels = y.astype(int)
     if len(np.unique(labels)) < 2:
@@ -68,16 +69,7 @@ def scale_of(scores: np.ndarray, y: np.ndarray) -> Scale | None:
         surprise |= (x > limit) & (truth < 1)
     drawn = {"limit": limit} if surprise.any() else {}
     x = drawn_in(x, limit) if drawn else x
-    order = np.lexsort((np.random.default_rng(0).random(len(labels)), labels))
-    folds = np.empty(len(labels), dtype=int)
-    folds[order] = np.arange(len(labels)) % FOLDS
-    gain = 0.0
-    for fold in range(FOLDS):
-        rest, held = folds != fold, folds == fold
-        gain += _loss(x[held], truth[held]) - _loss(scaled(x[held], _fit(x[rest], truth[rest])), truth[held])
-    if gain > 0:
-        return _fit(x, truth) | drawn
-    return _same(x) | drawn if drawn else None
+    return _fit(x, truth) | drawn
 
 
 def scale_of_mean(scale: Scale | None, one: np.ndarray, mean: np.ndarray) -> Scale:
@@ -127,61 +119,67 @@ def _two(x: np.ndarray, y: np.ndarray) -> Scale:
     z = x - centre
 
     def at(change: np.ndarray) -> Point:
-        margin = x + change[0] * z + change[1]
+        wide = np.exp(change[0]) * z
+        margin = centre + wide + change[1]
         q = expit(margin)
         weight, rest = q * (1.0 - q), q - y
-        gradient = np.array([(rest * z).sum(), rest.sum()])
-        cross = (weight * z).sum()
-        hessian = np.array([[(weight * z * z).sum(), cross], [cross, weight.sum()]])
-        return _penalised((_loss(margin, y), gradient, hessian), change, (SLOPE, SHIFT))
+        gradient = np.array([(rest * wide).sum(), rest.sum()])
+        cross = (weight * wide).sum()
+        hessian = np.array([[(weight * wide * wide).sum(), cross], [cross, weight.sum()]])
+        return _penalised((_loss(margin, y), gradient, hessian), change)
 
-    slope, shift = _minimum(at, 2) + np.array([1.0, 0.0])
-    return {"slope": float(slope), "shift": float(centre + shift - slope * centre)}
+    log_slope, shift = _minimum(at, 2)
+    slope = float(np.exp(log_slope))
+    return {"slope": slope, "shift": float(centre + shift - slope * centre)}
 
 
 def _one(x: np.ndarray, truth: np.ndarray) -> Scale:
     """Slope of the logarithms ``x`` ``(n, classes)`` for truths of that shape."""
     z = x - x.max(axis=1, keepdims=True)
-    wanted = (truth * z).sum(axis=1)
 
     def at(change: np.ndarray) -> Point:
-        margin = (1.0 + change[0]) * z
+        margin = np.exp(change[0]) * z
         q = np.exp(margin)
         q /= q.sum(axis=1, keepdims=True)
-        mean = (q * z).sum(axis=1)
-        spread = (q * (z - mean[:, None]) ** 2).sum()
-        return _penalised(
-            (_loss(margin, truth), np.array([(mean - wanted).sum()]), np.array([[spread]])), change, (SLOPE,)
-        )
+        mean = (q * margin).sum(axis=1)
+        gradient = np.array([(mean - (truth * margin).sum(axis=1)).sum()])
+        spread = (q * (margin - mean[:, None]) ** 2).sum()
+        return _penalised((_loss(margin, truth), gradient, np.array([[spread]])), change)
 
-    return {"slope": float(1.0 + _minimum(at, 1)[0])}
+    return {"slope": float(np.exp(_minimum(at, 1)[0]))}
 
 
-def _penalised(point: Point, change: np.ndarray, widths: tuple[float, ...]) -> Point:
-    """Adds Huber's function of ``change / widths``."""
+def _penalised(point: Point, change: np.ndarray) -> Point:
+    """Adds the penalties: a square of the slope's logarithm, Huber's function of the shift where there is one."""
     value, gradient, hessian = point
-    width = np.array(widths)
+    width = np.array([SLOPE, SHIFT])[: len(change)]
     away = change / width
-    far = np.abs(away) > 1.0
-    value += float(np.where(far, np.abs(away) - 0.5, 0.5 * away**2).sum())
-    return value, gradient + np.clip(away, -1.0, 1.0) / width, hessian + np.diag(np.where(far, 0.0, 1.0 / width**2))
+    drawn, curved = away.copy(), np.ones(len(change))
+    value += 0.5 * float(away[0]) ** 2
+    if len(change) > 1:
+        shift = abs(float(away[1]))
+        value += 0.5 * shift**2 if shift <= 1.0 else shift - 0.5
+        drawn[1], curved[1] = np.clip(away[1], -1.0, 1.0), float(shift <= 1.0)
+    return value, gradient + drawn / width, hessian + np.diag(curved / width**2)
 
 
 def _minimum(at: Callable[[np.ndarray], Point], size: int) -> np.ndarray:
-    """Newton's method with halved steps; the first number stays above ``LEAST - 1``."""
+    """Gauss and Newton's method with halved steps; the first number, a slope's logarithm, stays above that of LEAST."""
+    least = float(np.log(LEAST))
     found = np.zeros(size)
     value, gradient, hessian = at(found)
     for _ in range(100):
-        stuck = found[0] <= LEAST - 1.0 and gradient[0] > 0  # at its bound, and drawn beyond: only the others move
+        stuck = found[0] <= least and gradient[0] > 0  # at its bound, and drawn beyond: only the others move
         free = np.arange(size)[1 if stuck else 0 :]
         if not len(free):
             break
         step = np.zeros(size)
         curved = hessian[np.ix_(free, free)]
         step[free] = -np.linalg.solve(curved + 1e-9 * (1.0 + np.trace(curved)) * np.eye(len(free)), gradient[free])
+        step /= max(1.0, abs(step[0]) / STEP)
         for _ in range(60):
             tried = found + step
-            tried[0] = max(tried[0], LEAST - 1.0)
+            tried[0] = max(tried[0], least)
             new = at(tried)
             if new[0] <= value:
                 break

@@ -7,6 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from tasks.errors import some
 from tasks.report.blocks import Cell, Chart, Charts, Prose, Section, Table, text
 from tasks.report.charts import Axis, Series, xy
 from tasks.report.numbers import DASH, LOWER, meaning, number, plain, title
@@ -178,6 +179,9 @@ def _auto(tuning: dict[str, Any], params: dict[str, Any]) -> str:
         said.append(f"Its time did not suffice for more than the first fold, so {rows} rows judged the settings.")
     else:
         said.append(f"It judged them on {rows} validation rows.")
+    if judged.get("beyond"):
+        said.append(f"Most of these lie beyond all training rows in {some(judged['beyond'], 5)}, so members were chosen by "
+                    "fits on older training rows, as far from the validation rows as the test rows will be.")  # fmt: skip
     if count["fail"]:
         said.append(f"{_were(count['fail'])} not finished in time, or failed.")
     members = params.get("members") or []
@@ -238,8 +242,8 @@ def _tuning_chart(tuning: dict[str, dict[str, Any]], metric: str) -> Chart | Non
         "would gain from a larger budget."
     )
     judged = ((tuning.get("auto") or {}).get("best") or {}).get("judged") or {}
-    if judged.get("pooled") and len(series) > 1:
-        said += " Auto was judged on other rows: compare no heights with its line."
+    if (judged.get("pooled") or judged.get("beyond")) and len(series) > 1:
+        said += " Auto was judged in another way: compare no heights with its line."
     return Chart("Tuning history", svg, said)
 
 

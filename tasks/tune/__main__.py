@@ -111,9 +111,15 @@ def tune(name: str, params: Params) -> None:
 
         bags, at = make_bags(rows, params, budget.seconds, budget.threads)
         judged = (
-            f"{bags.size} folds of {len(bags.y):,} training and validation rows" if bags.size > 1
+            f"{bags.size} folds of {len(bags.y):,} training and validation rows" if bags.crossed
             else f"{len(bags.y):,} validation rows, fitted on {len(bags.folds[0][1]):,} training rows"
         )  # fmt: skip
+        if bags.beyond:
+            log(
+                f"most validation rows lie beyond all training rows in {some(bags.beyond, 5)}: members are chosen by "
+                f"fits on the oldest {len(bags.folds[1][1]):,} training rows, which are as far from the validation rows "
+                "as the test rows will be"
+            )
         log(f"{budget.seconds:g} s for all families, at most {budget.trials} settings of each, judged on {judged}")
         found = search_families(objective, budget, key, own.space, bags=bags, **common)
     else:
@@ -160,10 +166,15 @@ def tune(name: str, params: Params) -> None:
 
 
 def _judged(bags: Bags, found: Mixed) -> dict[str, Any]:
-    """What ``auto`` judged its settings on: rows, folds of one cut, and whether time cut it down to the first fold."""
+    """What ``auto`` judged its settings on: rows, folds of one cut, and whether time cut it down to the first fold.
+
+    ``beyond``, where there are any, are features that leave the range of the training rows (:class:`Bags`).
+    """
     folds = bags.size if found.folds is not None else 1
     assert found.at is not None
-    return {"rows": len(found.at), "folds": folds, "pooled": bags.size > 1, "cut_short": folds < bags.size}
+    beyond = {"beyond": list(found.beyond)} if found.beyond else {}
+    short = bags.crossed and folds < bags.size
+    return {"rows": len(found.at), "folds": folds, "pooled": bags.crossed, "cut_short": short} | beyond
 
 
 if __name__ == "__main__":

@@ -49,12 +49,14 @@ class Mixed(Found):
 
     ``scores`` belong to the rows of :attr:`Bags.y` at ``at``: all of them, or one fold's where time did not suffice.
     ``folds`` ``(n, cuts)`` says of these rows in which fold of each cut they were left out; None where there was one.
+    ``beyond`` as in :class:`Bags`, where members were chosen so.
     """
 
     model: Model | None = None
     scores: np.ndarray | None = None
     at: np.ndarray | None = None
     folds: np.ndarray | None = None
+    beyond: tuple[str, ...] = ()
 
 
 @dataclass
@@ -138,7 +140,7 @@ class _Run:
     # The loop ------------------------------------------------------------------------------------
     def until_done(self) -> None:
         # Fits of one thread side by side waste nothing; with one holdout of many rows memory decides.
-        count = max(self.budget.workers, self.budget.threads if self.bags.size > 1 else 1)
+        count = max(self.budget.workers, self.budget.threads if self.bags.crossed else 1)
         crew: list[Worker] = []
         try:
             for _ in range(count):
@@ -180,7 +182,7 @@ class _Run:
 
     def _longest(self) -> float:
         """Seconds that one fit may take; families that can stop early do so then, others are ended a little later."""
-        cores = self.budget.threads if self.bags.size > 1 else 1
+        cores = self.budget.threads if self.bags.crossed else 1
         return LOADING + SHARE * self.budget.seconds * cores / self.bags.size
 
     def _begin(self, place: int, worker: Worker) -> None:
@@ -328,7 +330,9 @@ class _Run:
         return any(t.state == "complete" for t in self.tried)
 
     def _value(self, tried: Tried) -> float:
-        """Mean over the folds of complete cuts."""
+        """Mean over the folds of complete cuts; the second alone where that is the one to choose by."""
+        if self.bags.beyond:
+            return tried.values.get(1, tried.values[0])
         count = max(1, tried.repeats(self.bags.size)) * self.bags.size
         return float(np.mean([v for fold, v in tried.values.items() if fold < count]))
 
@@ -336,8 +340,14 @@ class _Run:
         return sorted((t for t in self.tried if t.state == "complete"), key=lambda t: self.sign * self._value(t))
 
     # The end -------------------------------------------------------------------------------------
-    def _scores(self, tried: Tried) -> np.ndarray:
-        """Scores of all rows by models that had not seen them: ``(n, classes)`` or ``(n,)``, the mean over cuts."""
+    def _scores(self, tried: Tried, served: bool = False) -> np.ndarray:
+        """Scores of all rows by models that had not seen them: ``(n, classes)`` or ``(n,)``, the mean over cuts.
+
+        Of two fits, further back and not, those to choose by; with ``served`` those of what is served.
+        """
+        if self.bags.beyond:
+            fold = 0 if served else 1
+            return np.asarray(np.load(tried.folder / str(fold) / "scores.npy", allow_pickle=False), dtype=float)
         total: Any = None
         turns = tried.repeats(self.bags.size)
         for fold in range(turns * self.bags.size):
@@ -376,7 +386,7 @@ class _Run:
         order = [i for i in np.argsort(-weights, kind="stable") if weights[i] >= min(LEAST_WEIGHT, weights.max())]
         weights = weights / weights[order].sum()
         chosen = [(pool[int(found["members"][i])], float(weights[i])) for i in order]
-        held = np.asarray(sum(w * scores[found["members"][i]] for i, (_, w) in zip(order, chosen, strict=True)))
+        held = np.asarray(sum(w * self._scores(t, served=True) for t, w in chosen))
         value = float(measure(metric, y, held, kind))
         told = ", ".join(f"{t.family} {w:.2f}" for t, w in chosen)
         self.log(f"{found['method']} of {len(ranked)} settings: {metric} {value:.5g} ({told})")
@@ -398,8 +408,8 @@ class _Run:
         self.log(
             f"{time.monotonic() - begun:.0f} s, of which {time.monotonic() - self.end:.0f} s choosing and loading the members"
         )
-        folds = self.bags.numbers if self.bags.size > 1 else None
-        return Mixed(params, value, trials, {}, self.reused, model, held, at, folds)
+        folds = self.bags.numbers if self.bags.crossed else None
+        return Mixed(params, value, trials, {}, self.reused, model, held, at, folds, self.bags.beyond)
 
     def _model(self, chosen: list[tuple[Tried, float]], members: list[dict[str, Any]], params: dict[str, Any]) -> Model:
         kind, classes = self.fits.kind, self.fits.classes
@@ -407,7 +417,7 @@ class _Run:
         parts: list[Part] = []
         width = 0
         for number, (tried, weight) in enumerate(chosen):
-            count = tried.repeats(self.bags.size) * self.bags.size
+            count = 1 if self.bags.beyond else tried.repeats(self.bags.size) * self.bags.size
             for fold in range(count):
                 at = encoder_folder(self.root / "encoders", tried.family, fold)
                 if at not in encoders:

@@ -1,6 +1,12 @@
 """Rows that ``auto`` fits and judges on: folds over all labelled rows where they are exchangeable, else the holdout.
 
 With folds every row is predicted by models that have not seen it, and the fold models together are what is served.
+
+With a holdout by time the validation rows come right after the training rows, and what is served will be asked further
+ahead: the test rows begin only where the validation rows end. Where features have left the range of the training rows
+by then (a trend), a model can be good nearby and go astray further on, as networks do. There each setting is also
+fitted on the older training rows, which are as far from the validation rows as the training rows are from the test
+rows, and members and weights are chosen by these fits.
 """
 
 from __future__ import annotations
@@ -23,6 +29,7 @@ from tasks.tune.folds import grouped, newest
 from tasks.tune.objective import Fold, Objective, Watch
 
 CELLS_A_SECOND = 400_000  # rows x columns x classes that one boosting fit gets through, roughly, on one core
+BEYOND = 0.5  # share of validation rows
 KEPT_CELLS = 30_000_000  # encoded numbers that a worker keeps between fits
 
 
@@ -30,13 +37,21 @@ KEPT_CELLS = 30_000_000  # encoded numbers that a worker keeps between fits
 class Bags:
     """Folds, repeated with other cuts: ``held[i]`` are the positions in the pooled rows that fold ``i`` is judged on.
 
-    ``size`` folds make one repeat, and each repeat covers all of ``y``'s rows once.
+    ``size`` folds make one repeat, and each repeat covers all of ``y``'s rows once. Where ``beyond`` names features that
+    leave the range of the training rows, there are two: fitted on all training rows (to be served), and on the older
+    ones (to choose by), both judged on all of ``y``.
     """
 
     folds: list[Fold]
     held: list[np.ndarray]
     y: np.ndarray
     size: int
+    beyond: tuple[str, ...] = ()
+
+    @property
+    def crossed(self) -> bool:
+        """Whether folds were cut out of pooled rows."""
+        return self.size > 1 and not self.beyond
 
     @property
     def repeats(self) -> int:
@@ -67,7 +82,37 @@ def make_bags(rows: Rows, params: Params, seconds: float, cores: int) -> tuple[B
             group = None if rows.group is None else rows.group[at]
             if group is None or len(np.unique(group)) >= size:
                 return cross(_at(rows.frame, at), y, rows.kind, size, repeats, seed, group), at
-    return holdout(_at(rows.frame, train), rows.y[train], _at(rows.frame, valid), rows.y[valid]), valid
+    near = holdout(_at(rows.frame, train), rows.y[train], _at(rows.frame, valid), rows.y[valid])
+    if params.split.kind == "time" and (beyond := left_behind(near.folds[0][0], near.folds[0][2])):
+        older = train[_as_far(rows.time.iloc[train], rows.time.iloc[valid])]
+        whole = rows.kind == "regression" or len(np.unique(rows.y[older])) == len(np.unique(rows.y[train]))
+        if 2 * len(older) >= len(train) and whole:
+            far = _at(rows.frame, older), rows.y[older], *near.folds[0][2:]
+            return Bags([near.folds[0], far], near.held * 2, near.y, 2, beyond), valid
+    return near, valid
+
+
+def left_behind(X: pd.DataFrame, X_valid: pd.DataFrame) -> tuple[str, ...]:
+    """Numbers of which most validation rows lie beyond all training rows.
+
+    >>> old, new = pd.DataFrame({"year": [1.0, 2.0], "x": [0.0, 9.0]}), pd.DataFrame({"year": [2.0, 3.0, 4.0], "x": 5.0})
+    >>> left_behind(old, new)
+    ('year',)
+    """
+    numbers = [str(c) for c in X if X[c].dtype.kind == "f" and X[c].notna().any()]
+    low, high = X[numbers].min(), X[numbers].max()
+    out = ((X_valid[numbers] < low) | (X_valid[numbers] > high)).mean()
+    return tuple(c for c in numbers if out[c] > BEYOND)
+
+
+def _as_far(train: pd.Series, valid: pd.Series) -> np.ndarray:
+    """Mask of the training rows that are at least as far before the validation rows as these reach in time.
+
+    The test rows begin where the validation rows end, so it is the distance at which they will be told.
+    """
+    if train.isna().any() or valid.isna().any():
+        return np.zeros(len(train), dtype=bool)
+    return (train <= valid.min() - (valid.max() - valid.min())).to_numpy()
 
 
 def holdout(X: pd.DataFrame, y: np.ndarray, X_valid: pd.DataFrame, y_valid: np.ndarray) -> Bags:

@@ -121,3 +121,49 @@ def test_mistakes_are_named():
         Encoder.fit(X, y, "dense", "binary", kinds=KINDS, scale="standart")
     with pytest.raises(RefitError, match=r"unknown key 'catgories'.*Did you mean 'categories'"):
         Encoder.fit(X, y, "dense", "binary", kinds=KINDS, catgories="target")
+
+
+def rising(rows: int = 600, gaps: float = 0.05, seed: int = 0) -> tuple[pd.DataFrame, np.ndarray]:
+    """A rising series by its own earlier values, some of which are missing."""
+    rng = np.random.default_rng(seed)
+    level = 300 + 0.2 * np.arange(rows + 12) + 3 * np.sin(np.arange(rows + 12) / 2) + rng.normal(0, 0.3, rows + 12)
+    X = pd.DataFrame({"last": level[11:-1], "before": level[10:-2], "year_ago": level[:-12]})
+    return X.mask(rng.random(X.shape) < gaps), level[12:]
+
+
+def test_a_gap_is_filled_from_the_column_that_tells_most_of_those_that_are_there(tmp_path: Path):
+    X, y = rising()
+    encoder = Encoder.fit(X.head(400), y[:400], "dense", "regression", scale="none")
+    filled = pd.DataFrame(encoder.transform(X)[:, :3], columns=X.columns)
+    whole = rising(gaps=0.0)[0]
+    missing = X.isna().to_numpy()
+    assert missing.any(axis=0).all()
+    assert np.array_equal(filled.to_numpy()[~missing], whole.to_numpy()[~missing])
+    off = np.abs(filled - whole).to_numpy()[400:][missing[400:]]
+    assert np.median(off) < 3  # the median of the training rows would be 60 to 120 away
+    assert off.max() < 8
+    nothing = encoder.transform(X.head(1) * np.nan)
+    assert np.array_equal(nothing[0, :3], X.head(400).median())
+    one_by_one = np.vstack([encoder.transform(X.iloc[[i]]) for i in np.flatnonzero(missing.any(axis=1))])
+    assert np.array_equal(one_by_one, encoder.transform(X)[missing.any(axis=1)])
+    encoder.save(tmp_path)
+    assert np.array_equal(Encoder.load(tmp_path).transform(X), encoder.transform(X))
+
+
+def test_few_gaps_do_not_bend_a_linear_model_of_a_rising_series():
+    X, y = rising()
+    Z = Encoder.fit(X.head(400), y[:400], "dense", "regression").transform(X)
+    coef = np.linalg.lstsq(np.column_stack([Z, np.ones(len(Z))])[:400], y[:400], rcond=None)[0]
+    off = (np.column_stack([Z, np.ones(len(Z))]) @ coef - y)[400:]
+    assert np.sqrt(np.mean(off**2)) < 1.5
+    assert abs(off.mean()) < 0.5
+
+
+def test_columns_that_tell_little_or_only_by_a_few_far_values_fill_no_gap():
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(rng.normal(size=(500, 3)), columns=list("abc"))
+    X["b"] += 0.5 * X["a"]
+    X.loc[:4, ["a", "c"]] = [[50.0, 50.0]] * 5  # a correlation of 0.98 by five rows
+    X.loc[400:, ["b", "c"]] = np.nan
+    Z = Encoder.fit(X, X["a"].to_numpy(), "dense", "regression", scale="none").transform(X)
+    assert np.array_equal(Z[400:, 1:3], np.tile(X[["b", "c"]].median(), (100, 1)))

@@ -51,7 +51,7 @@ def test_rare_positives_gain_on_new_rows_and_lose_nothing_where_all_was_well(slo
         loss = [measure("log_loss", happened, s, "binary") for s in (plain, found.apply(plain) if found else plain)]
         gains.append(loss[0] - loss[1])
     assert np.mean(np.array(gains) > 0) >= better
-    assert np.mean(gains) > -2 / (2 * 4_000)  # what two numbers cost where there is nothing to find
+    assert np.mean(gains) > -1.5 * 2 / (2 * 4_000)  # two numbers cost a nat in all rows, where there is nothing to find
 
 
 def test_twelve_positives_move_it_a_little_and_never_far():
@@ -84,7 +84,17 @@ def test_classes_that_part_give_a_finite_slope_above_one():
     x, _ = planted(300, 0.0, 1.0, 0.0)
     found = scale_of(two(expit(x)), (x > 0).astype(float))
     assert found is not None
-    assert 1.5 < found["slope"] < 10
+    assert 1.5 < found["slope"] < 20
+
+
+@pytest.mark.parametrize("slope", [0.7, 0.85, 1.0, 1.2, 2.2])
+def test_slopes_too_near_one_to_be_seen_are_mended_in_the_middle_too(slope: float):
+    """What is left of a slope, in the median of many fits on a hundred and forty positives; it was 1.1 of 1.2."""
+    left = []
+    for seed in range(60):
+        x, y = planted(2_500, -3.2, slope, 0.0, seed)
+        left.append(slope / (scale_of(two(expit(x)), y) or {"slope": 1.0})["slope"])
+    assert np.median(left) == pytest.approx(1.0, abs=0.05)
 
 
 def test_scores_that_say_nothing_or_the_opposite_become_nearly_equal_and_are_not_turned_round():

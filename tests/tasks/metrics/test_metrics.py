@@ -7,7 +7,7 @@ from sklearn import metrics as sk
 
 from tasks.errors import RefitError
 from tasks.metrics import Ranking, better, measure, measurer, metric_names, report
-from tasks.metrics.intervals import bootstrap_intervals, days, resamples
+from tasks.metrics.intervals import Measurer, bootstrap_intervals, days, resamples
 
 
 def binary(seed, n=300, digits=2):
@@ -137,6 +137,34 @@ def test_intervals_cover():
         found = bootstrap_intervals({"auc": Ranking(y, score).roc_auc}, 200, times=150, seed=seed)["auc"]
         inside += found[0] <= 0.76025 <= found[1]
     assert 0.88 <= inside / 200 <= 0.99
+
+
+def test_intervals_of_a_skewed_loss_are_missed_on_either_side_alike():
+    """Log loss of 150 rows, whose few large losses make all the difference; plain percentiles lie below in one of ten."""
+    rng = np.random.default_rng(5)
+    z = rng.normal(4.2, 2.2, 400_000)
+    p = 1 / (1 + np.exp(-z))
+    every = np.where(rng.random(len(z)) < p, -np.log(p), -np.log1p(-p))
+    above, below, plain = 0, 0, 0
+    for seed in range(150):
+        loss = rng.choice(every, 150)
+        mean: Measurer = lambda w, e=loss: float(e.mean() if w is None else w @ e / w.sum())  # noqa: E731
+        low, high = bootstrap_intervals({"log_loss": mean}, 150, times=400, seed=seed)["log_loss"]
+        above, below = above + (low > every.mean()), below + (high < every.mean())
+        plain += np.quantile([mean(w) for w in resamples(150, 400, seed)], 0.975) < every.mean()
+    assert above <= 9
+    assert below <= 11
+    assert below < plain
+
+
+def test_days_are_left_out_as_wholes_and_no_spread_gives_no_width():
+    groups = np.repeat(np.arange(300), 2)
+    seen = []
+    mean: Measurer = lambda w: seen.append(w) or 1.0  # noqa: E731
+    assert bootstrap_intervals({"bias": mean}, 600, times=20, groups=groups) == {"bias": (1.0, 1.0)}
+    left = [w for w in seen if set(w) == {0.0, 1.0}]
+    assert len(left) >= 200
+    assert all(np.array_equal(w[::2], w[1::2]) for w in left)
 
 
 def test_resamples_of_groups_keep_groups_whole():

@@ -93,6 +93,8 @@ def test_what_auto_did_is_told_by_what_it_wrote():
         "Auto tried 2 settings of 2 families. It judged them on 90 validation rows. "
         "The candidate is one setting of Ridge: no mix was better."
     )
+    ahead = {"rows": 90, "folds": 1, "pooled": False, "cut_short": False, "beyond": ["year"]}
+    assert "Most of these lie beyond all training rows in 'year', so members" in auto(ahead, 1, "cc")
     assert "one setting of Ridge, the only one judged in full." in auto(folds, 1, "cp")
     short = auto({"rows": 57, "folds": 1, "pooled": True, "cut_short": True}, 1, "c")
     assert "Its time did not suffice for more than the first fold, so 57 rows judged the settings." in short

@@ -7,14 +7,15 @@ import pandas as pd
 import pytest
 
 from tasks.errors import RefitError
-from tasks.families import Model, fit_family, load_model, save_model
+from tasks.families import Model, Rows, fit_family, load_model, save_model
 from tasks.families._bag import Bag, Joined, Part
 from tasks.families._forest import Forest
 from tasks.families._space import Choice, Number
 from tasks.files import hash_tree, read_json, read_table
 from tasks.metrics import measure
+from tasks.params import load
 from tasks.tune.auto import search_families
-from tasks.tune.bags import cross, fold_count, holdout
+from tasks.tune.bags import cross, fold_count, holdout, make_bags
 from tasks.tune.objective import Objective
 from tasks.tune.portfolio import near, portfolio
 from tasks.tune.search import Budget
@@ -50,6 +51,70 @@ def test_a_rare_class_or_too_little_time_leaves_the_holdout():
     assert fold_count(505, 4, "binary", y, 300, 2) == (1, 1)
     assert fold_count(2_000_000, 30, "regression", np.arange(10.0), 60, 2) == (1, 1)
     assert fold_count(400, 10, "regression", np.arange(400.0), 300, 2)[0] == 8
+
+
+TIMED = """
+seed: 1
+problem: {name: t, kind: regression, table: t, target: target, prediction_time: at}
+data: {tables: {t: {source: t.csv, event_time: at, columns: {target: numeric, at: datetime}}}}
+features: {columns: auto}
+split: {kind: time, test: 0.2, valid: 0.2}
+models: {auto: {}}
+"""
+
+
+def by_time(x: np.ndarray, y: np.ndarray) -> Rows:
+    """Daily rows: the oldest six tenths train, the next two validate."""
+    n = len(y)
+    names = np.array(["train", "train", "train", "valid", "test"])[5 * np.arange(n) // n]
+    time = pd.Series(pd.date_range("2024-01-01", periods=n, tz="UTC"))
+    frame = pd.DataFrame({"x": x, "noise": np.random.default_rng(0).normal(size=n)})
+    return Rows("regression", (), dict.fromkeys(frame, "numeric"), frame, y, names.astype(str), np.arange(n), time)
+
+
+def test_where_features_leave_their_range_members_are_chosen_as_far_ahead_as_the_test_rows_are(tmp_path: Path):
+    (tmp_path / "params.yaml").write_text(TIMED)
+    params = load(tmp_path / "params.yaml")
+    rising = np.arange(500.0)
+    rows = by_time(rising, rising)
+    bags, at = make_bags(rows, params, 60, 2)
+    assert (bags.beyond, bags.size, bags.crossed) == (("x",), 2, False)
+    near, far = bags.folds
+    assert len(near[1]) == 300
+    assert far[0]["x"].tolist() == list(range(202))  # up to 99 days before the validation rows, which span 99 days
+    assert np.array_equal(near[3], far[3])
+    assert np.array_equal(rows.y[at], near[3])
+    still = np.random.default_rng(1).normal(size=500)
+    for series in (still, np.sin(rising / 9), np.where(rising < 50, 1000.0, still)):
+        bags, _ = make_bags(by_time(series, rising), params, 60, 2)
+        assert (bags.beyond, bags.size) == ((), 1)
+    short = by_time(rising, rising)
+    short.split[200:] = "valid"  # nothing would be left to fit on
+    assert make_bags(short, params, 60, 2)[0].beyond == ()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("walk", [False, True])
+def test_of_a_rising_series_what_goes_on_along_a_line_is_served(walk: bool, tmp_path: Path):
+    """A trend, and a random walk with drift, by last month's value: trees cannot follow either."""
+    (tmp_path / "params.yaml").write_text(TIMED)
+    rng = np.random.default_rng(3)
+    steps = rng.normal(0.2, 0.5 if walk else 0.0, 700)
+    level = steps.cumsum() + (0.0 if walk else 1.0) * rng.normal(0, 0.5, 700)
+    rows = by_time(level[:-1], level[1:])
+    bags, at = make_bags(rows, load(tmp_path / "params.yaml"), 60, 2)
+    assert bags.beyond == ("x",)
+    one = Objective("auto", "regression", 0, "rmse", bags.folds, rows.kinds)
+    found = search_families(one, Budget(1, 25, 1, 2), lambda n, _: n, {}, folder=tmp_path, bags=bags)
+    weights = {m["family"]: m["weight"] for m in found.params["members"]}
+    assert weights["ridge"] > 0.5
+    assert {"lightgbm", "xgboost", "extra_trees", "random_forest"}.isdisjoint(weights)
+    assert found.beyond == ("x",)
+    assert found.folds is None
+    assert np.allclose(found.scores, found.model.predict(rows.frame.iloc[at]))  # of what is served, which had them not
+    test = rows.split == "test"
+    off = found.model.predict(rows.frame[test]) - rows.y[test]
+    assert np.sqrt(np.mean(off**2)) < 1.0
 
 
 def test_portfolio_goes_round_the_families_and_neighbours_stay_in_bounds():
