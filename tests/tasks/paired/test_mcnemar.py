@@ -101,6 +101,7 @@ def test_no_discordant_rows_is_no_difference():
     found = mcnemar(Table(90, 0, 0, 10))
     assert (found.p, found.p_better) == (1.0, 1.0)
     assert "no row tells the models apart" in found.why
+    assert found.statistic == 0.0
 
 
 def test_table_of_right_and_wrong():
