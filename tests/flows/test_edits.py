@@ -89,7 +89,9 @@ def test_the_result_is_that_of_the_start(begun: Path, tmp_path: Path, server: di
         return  # test_seal.py sees with small stages that the next run has the rest
     shutil.rmtree(root / "tasks")
     shutil.copytree(begun / "tasks", root / "tasks")
+    assert "this project's champion is that of 'iris-target'" in refit(root, "run", "--plain", env=env, code=1)
+    refit(root, "adopt", "--none", "--reason", "another question", env=env)
     subprocess.run(RUN, cwd=root, env=env, check=True, stdout=subprocess.DEVNULL)
     assert recorded(root)["tune@logistic"]["params"]["params.yaml"]["seed"] == 7
-    assert [d.model for d in History(root).decisions("renamed")] == ["renamed"]
+    assert [d.model for d in History(root).decisions("renamed")] == ["renamed"] * 2
     assert recorded(root)["ingest"] != recorded(right["first"])["ingest"]
