@@ -23,7 +23,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special, stats
+from scipy import special
 
 from tasks.ordinary.cells import MISSING, ODD
 from tasks.ordinary.record import Column
@@ -37,6 +37,7 @@ LOOKS = 365  # a year, also of overlapping windows
 LENGTHS = (1, 2)  # windows that are looked at together
 EDGE = 0.002  # share of the reference that lies at the edges, half on either side
 COMMON = 0.005  # share of a level from which on it is watched by itself
+SEASONAL = 1e-2  # p-value above which nobody asks whether it is the season
 PERIODS = 2  # of history, before a season is believed
 CARRIED = ("mean", "spread", "edge", "level")
 LEAST = 30  # rows of a window below which it tells nothing
@@ -174,10 +175,15 @@ def _answer(column: Column, check: _Check, now: np.ndarray, windows: int, ends: 
     rows = rows / (1 + (rows / max(len(old), 1) - 1) * alike)
     n, old_n = (each / (1 + np.maximum(each - 1, 0) * alike) for each in (n, old_n))
     between, df, follow = _between(old, old_n, law)
-    between = between * known * (1 + 2 * follow * (1 - 1 / windows)) / windows
-    p = law.tail(value, n, rows, between, df, check.one_sided)
+    shrunk = known * (1 + 2 * follow * (1 - 1 / windows)) / windows
+    lean = _lean(old) / np.sqrt(windows) if np.isfinite(df) else 0.0
+    p = law.tail(value, n, rows, between * shrunk, df, check.one_sided, lean)
+    if np.isfinite(df) and check.kind != "mean":
+        count = float((old * old_n).mean()) if law.rare else np.inf
+        p = np.maximum(p, _on_logarithms(value, n, old, old_n, shrunk, count, check.one_sided))
     season = np.zeros(len(now), dtype=bool)
-    if ends is not None and period is not None and whole and check.kind not in ("far", "new"):
+    far = ((p <= SEASONAL) | (plain <= SEASONAL)).any()  # else nothing is asked of a season
+    if ends is not None and period is not None and far and whole and check.kind not in ("far", "new"):
         season = _season(old, law.mean, value, ends, period, windows)
     return _Answer(p, plain, value, law.mean, season)
 
@@ -200,10 +206,9 @@ class _Law:
         share = ALLOWED**2 * self.variance
         return min(share, (RARE * min(self.mean, 1 - self.mean)) ** 2) if self.rare else share
 
-    def tail(
-        self, value: np.ndarray, n: np.ndarray, rows: float, between: float, df: float, one_sided: bool
-    ) -> np.ndarray:
-        """p-value of means ``value`` (T,) over ``n`` (T,) rows, given the reference's ``rows``."""
+    def tail(self, value: np.ndarray, n: np.ndarray, rows: float, between: float, df: float, one_sided: bool,
+             lean: float = 0.0) -> np.ndarray:  # fmt: skip
+        """p-value of means ``value`` (T,) over ``n`` (T,) rows, given the reference's ``rows``; ``lean``: the windows' skewness."""
         some = np.maximum(n, 1e-9)
         v = np.maximum(self.variance * (1 / some + 1 / rows) + self.more + between, 1e-24)
         cumulant = self.third / some**2
@@ -212,8 +217,11 @@ class _Law:
         ):  # the share itself varies, and is not known well, as a gamma variable: the negative binomial's cumulant
             rarer, b = min(self.mean, 1 - self.mean), between + self.variance / rows
             cumulant = cumulant + (1 if self.mean <= 0.5 else -1) * (3 * b / some + 2 * b**2 / rarer)
-        z = wilson_hilferty((value - self.mean) / np.sqrt(v), cumulant / v**1.5)
-        over, under = (stats.t.sf(x, df) if np.isfinite(df) else special.ndtr(-x) for x in (z, -z))
+        x, skew = (value - self.mean) / np.sqrt(v), cumulant / v**1.5
+        z = wilson_hilferty(
+            x, np.where(x * lean > 0, np.sign(lean) * np.maximum(np.sign(lean) * skew, abs(lean)), skew)
+        )
+        over, under = _tail(z, df), _tail(-z, df)
         p = over if one_sided else np.minimum(2 * np.minimum(over, under), 1.0)
         return np.where(n > 0, p, 1.0)
 
@@ -246,8 +254,33 @@ def _between(old: np.ndarray, n: np.ndarray, law: _Law) -> tuple[float, float, f
     spread = float((away**2).sum() / (count - 1))
     own = max(spread - sampling, 0.0)
     follow = max(float((away[1:] * away[:-1]).sum() / max((away**2).sum(), 1e-300)), 0.0)
-    differ = (count - 1) * spread > stats.chi2.isf(PRETEST, count - 1) * (sampling + law.allowed)
+    differ = (count - 1) * spread > special.chdtri(count - 1, PRETEST) * (sampling + law.allowed)
     return (own, count - 1.0, follow) if count >= ENOUGH or differ else (law.allowed, np.inf, 0.0)
+
+
+def _lean(old: np.ndarray) -> float:
+    """Skewness of past windows, less its standard error for normal ones, so that chance is not taken for it.
+
+    The distance from the middle, of windows whose level wanders, is as a square: a few lie far above the others.
+    """
+    count, away = len(old), old - old.mean()
+    skew = float((away**3).mean() / max((away**2).mean(), 1e-24) ** 1.5)
+    return float(np.sign(skew) * max(abs(skew) - np.sqrt(6 / count), 0.0))
+
+
+def _on_logarithms(value: np.ndarray, n: np.ndarray, old: np.ndarray, old_n: np.ndarray, shrunk: float, count: float,
+                   one_sided: bool) -> np.ndarray:  # fmt: skip
+    """The p-value by the spread of past windows' logarithms (Student's tail); both must alarm.
+
+    A share, or a mean of distances, of windows whose level wanders is skewed: the largest lie far above the others.
+    ``count``: of events in a past window, which tells how rough logarithms of few are (infinite: a mean).
+    """
+    half = 0.5 if np.isfinite(count) else 0.0
+    now, then = (np.log((x * k + half) / np.maximum(k, 1e-9)) for x, k in ((value, n), (old, old_n)))
+    scale = max(float(then.std(ddof=1)), 0.5 / (1 + count))
+    t = (now - then.mean()) / (scale * np.sqrt(shrunk))
+    over = _tail(t, len(old) - 1)
+    return over if one_sided else 2 * np.minimum(over, _tail(-t, len(old) - 1))
 
 
 def _single(column: Column, now: np.ndarray, largest: np.ndarray, windows: int) -> _Answer:
@@ -255,6 +288,11 @@ def _single(column: Column, now: np.ndarray, largest: np.ndarray, windows: int) 
     p = lone(largest, n, int(column.total[1:].sum()))
     usual = _past_largest(column.largest, largest / windows)
     return _Answer(np.maximum(p, usual), p, largest / np.maximum(n, 1), 0.0, np.zeros(len(now), dtype=bool))
+
+
+def _tail(x: np.ndarray, df: float) -> np.ndarray:
+    """The upper tail of Student's distribution; of the normal one where ``df`` is infinite."""
+    return np.asarray(special.stdtr(df, -x) if np.isfinite(df) else special.ndtr(-x))
 
 
 def wilson_hilferty(x: np.ndarray, skew: np.ndarray) -> np.ndarray:
@@ -288,7 +326,7 @@ def _past_largest(past: np.ndarray, now: np.ndarray) -> np.ndarray:
         return np.zeros(len(now))
     log = np.log(past + 1.0)
     scale = max(float(log.std(ddof=1)), 0.2) * np.sqrt(1 + 1 / len(past))
-    return np.asarray(stats.t.sf((np.log(now + 1.0) - log.mean()) / scale, len(past) - 1))
+    return _tail((np.log(now + 1.0) - log.mean()) / scale, len(past) - 1)
 
 
 def _season(old: np.ndarray, mean: float, value: np.ndarray, ends: np.ndarray, period: int, windows: int) -> np.ndarray:
@@ -304,7 +342,7 @@ def _season(old: np.ndarray, mean: float, value: np.ndarray, ends: np.ndarray, p
     smooth = np.convolve(old, np.ones(3) / 3, mode="same")
     smooth[[0, -1]] = old[[0, -1]]
     away = old[period:] - smooth[:-period]
-    limit = stats.t.isf(1e-4, len(away) - 1) * away.std(ddof=1) * np.sqrt(1 + 1 / len(away))
+    limit = -special.stdtrit(len(away) - 1, 1e-4) * away.std(ddof=1) * np.sqrt(1 + 1 / len(away))
     at = np.rint(count - 1 + ends - (windows - 1) / 2 - period).astype(int)
     known = (at >= 0) & (at < count)
     before = smooth[np.clip(at, 0, count - 1)]
