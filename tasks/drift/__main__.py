@@ -24,7 +24,7 @@ ROWS = 50_000  # of a window; more tell nothing more
 def main() -> None:
     settings = params.load()
     bundle, champion = against()
-    window = settings.monitoring.window.delta if settings.monitoring.window else WEEK
+    window = pd.Timedelta(settings.monitoring.window.delta) if settings.monitoring.window else WEEK
     features = read_table(DATA / "features" / "features.parquet")
     tables = {name: read_table(DATA / "validated" / f"{name}.parquet") for name in settings.data.tables}
     whole = tables[settings.problem.table]

@@ -90,12 +90,14 @@ def _decide(found: list[Found], columns: int) -> tuple[tuple[int, int], str, lis
     ):
         if any(f.any() for f in fit):
             best = max(
-                ((v[j], -i, -j) for i, (v, f) in enumerate(zip(value, fit, strict=True)) for j in np.flatnonzero(f))
+                (float(v[j]), -i, -int(j))
+                for i, (v, f) in enumerate(zip(value, fit, strict=True))
+                for j in np.flatnonzero(f)
             )
             kinds = [ALARM[f.kinds[j]] for f, chosen in zip(found, fit, strict=True) for j in np.flatnonzero(chosen)]
             return (-best[1], -best[2]), state, list(dict.fromkeys(kinds)) if state == "drifted" else []
     values = [_strength(f, columns) for f in found]
-    best = max((v[j], -i, -j) for i, v in enumerate(values) for j in range(len(v)))
+    best = max((float(v[j]), -i, -j) for i, v in enumerate(values) for j in range(len(v)))
     return (-best[1], -best[2]), "stable", []
 
 

@@ -83,15 +83,16 @@ class Cells:
         """Rows of each cell, int64 (count,)."""
         return np.bincount(self.codes(values), minlength=self.count)
 
-    def scores(self, total: np.ndarray) -> np.ndarray:
+    def scores(self, total: np.ndarray, independent: float | None = None) -> np.ndarray:
         """The normal score of each cell's middle rank, for numbers; float64 (count,), 0 for missing values.
 
-        ``total`` (count,): the reference's rows by cell.
+        ``total`` (count,): the reference's rows by cell, as many as so many ``independent`` ones: no cell is rarer than one.
         """
         present = np.arange(self.count) != MISSING
         rows = total[present].sum()
         share = np.where(present, total, 0) / max(rows, 1)
-        middle = np.clip(np.cumsum(share) - share / 2, 0.5 / (rows + 1), 1 - 0.5 / (rows + 1))
+        least = 0.5 / ((independent or rows) + 1)
+        middle = np.clip(np.cumsum(share) - share / 2, least, 1 - least)
         return np.where(present, special.ndtri(middle), 0.0)
 
     def to_dict(self) -> dict[str, Any]:

@@ -38,6 +38,7 @@ LENGTHS = (1, 2)  # windows that are looked at together
 EDGE = 0.002  # share of the reference that lies at the edges, half on either side
 COMMON = 0.005  # share of a level from which on it is watched by itself
 SEASONAL = 1e-2  # p-value above which nobody asks whether it is the season
+MANY = 25  # expected events, from which on a cube root will do for their number
 PERIODS = 2  # of history, before a season is believed
 CARRIED = ("mean", "spread", "edge", "level")
 LEAST = 30  # rows of a window below which it tells nothing
@@ -104,7 +105,7 @@ def _checks(column: Column) -> list[_Check]:
     if cells.kind == "numeric":
         share = np.where(present, column.total, 0) / total
         below = np.cumsum(share) - share
-        score = cells.scores(column.total)
+        score = cells.scores(column.total, _independent(column, float(total), len(column.past)))
         far = (at == ODD) | (at == size - 1)
         edge = present & (far | (below + share <= EDGE) | (1 - below <= EDGE))
         out += [
@@ -140,11 +141,14 @@ def look(column: Column, now: np.ndarray, largest: np.ndarray, windows: int = 1,
         checks.append(_Check("single", np.zeros(0), np.zeros(0), one_sided=True))
         answers.append(_single(column, now, largest, windows))
     weight = np.array([check.weight for check in checks])
+    p, moved, value = (np.column_stack([getattr(a, part) for a in answers]) for part in ("p", "moved", "value"))
     return Found(
         tuple(check.kind for check in checks),
         tuple(check.level for check in checks),
         weight / weight.sum(),
-        *(np.column_stack([getattr(answer, part) for answer in answers]) for part in ("p", "moved", "value")),
+        p,
+        moved,
+        value,
         np.array([answer.usual for answer in answers]),
         np.column_stack([answer.season for answer in answers]),
     )
@@ -167,12 +171,13 @@ def _answer(column: Column, check: _Check, now: np.ndarray, windows: int, ends: 
     old = (column.own if check.kind == "new" else column.past @ (check.f * of)) / np.maximum(old_n, 1)
     whole = bool((old_n >= LEAST).all())
     old, old_n = old[old_n >= LEAST], old_n[old_n >= LEAST]
-    law = _law(check, column, old)
-    known = 1 + 1 / max(len(old), 1) if len(old) else 1.0
-    plain = law.tail(value, n, rows, law.allowed * known / windows, np.inf, check.one_sided)
     # With few past windows, rows that carry their neighbours' value count for less.
     alike = column.alike if len(old) < ENOUGH and check.kind in CARRIED else 0.0
-    rows = rows / (1 + (rows / max(len(old), 1) - 1) * alike)
+    independent = _independent(column, rows, len(old)) if alike else rows
+    law = _law(check, column, old, independent / max(rows, 1))
+    known = 1 + 1 / max(len(old), 1) if len(old) else 1.0
+    plain = law.tail(value, n, rows, law.allowed * known / windows, np.inf, check.one_sided)
+    rows = independent
     n, old_n = (each / (1 + np.maximum(each - 1, 0) * alike) for each in (n, old_n))
     between, df, follow = _between(old, old_n, law)
     shrunk = known * (1 + 2 * follow * (1 - 1 / windows)) / windows
@@ -210,23 +215,45 @@ class _Law:
              lean: float = 0.0) -> np.ndarray:  # fmt: skip
         """p-value of means ``value`` (T,) over ``n`` (T,) rows, given the reference's ``rows``; ``lean``: the windows' skewness."""
         some = np.maximum(n, 1e-9)
-        v = np.maximum(self.variance * (1 / some + 1 / rows) + self.more + between, 1e-24)
-        cumulant = self.third / some**2
+        shared = self.more + between + self.variance / rows  # what more new rows would not lessen
+        v = np.maximum(self.variance / some + shared, 1e-24)
+        cumulant, rarer = self.third / some**2, min(self.mean, 1 - self.mean)
         if (
             self.rare
         ):  # the share itself varies, and is not known well, as a gamma variable: the negative binomial's cumulant
-            rarer, b = min(self.mean, 1 - self.mean), between + self.variance / rows
-            cumulant = cumulant + (1 if self.mean <= 0.5 else -1) * (3 * b / some + 2 * b**2 / rarer)
+            cumulant = cumulant + (1 if self.mean <= 0.5 else -1) * (3 * shared / some + 2 * shared**2 / rarer)
         x, skew = (value - self.mean) / np.sqrt(v), cumulant / v**1.5
         z = wilson_hilferty(
             x, np.where(x * lean > 0, np.sign(lean) * np.maximum(np.sign(lean) * skew, abs(lean)), skew)
         )
+        if self.rare:
+            over, under = negative_binomial(value if self.mean <= 0.5 else 1 - value, some, rarer, shared)
+            over, under = (over, under) if self.mean <= 0.5 else (under, over)
+            z = np.where(some * rarer < MANY, np.where(over < under, -special.ndtri(over), special.ndtri(under)), z)
         over, under = _tail(z, df), _tail(-z, df)
         p = over if one_sided else np.minimum(2 * np.minimum(over, under), 1.0)
         return np.where(n > 0, p, 1.0)
 
 
-def _law(check: _Check, column: Column, old: np.ndarray) -> _Law:
+def negative_binomial(share: np.ndarray, n: np.ndarray, mean: float, between: float) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities of as many events and more, and of as many and fewer, where the expected share varies by ``between``.
+
+    >>> [float(p.round(4)) for p in negative_binomial(np.array(0.003), np.array(1000.0), 0.001, 1e-12)]  # Poisson of mean 1
+    [0.0803, 0.981]
+    """
+    shape = mean**2 / max(between, 1e-6 * mean**2)
+    count, q = np.maximum(share * n, 0.0), n * mean / (n * mean + shape)
+    more = np.where(count > 0, special.betainc(np.maximum(count, 1e-9), shape, q), 1.0)
+    return np.maximum(more, 1e-300), np.maximum(special.betaincc(count + 1, shape, q), 1e-300)
+
+
+def _independent(column: Column, rows: float, windows: int) -> float:
+    """How many independent rows tell as much as the reference's ``rows`` in so many windows (Kish's design effect)."""
+    return rows / (1 + max(rows / max(windows, 1) - 1, 0.0) * column.alike)
+
+
+def _law(check: _Check, column: Column, old: np.ndarray, part: float) -> _Law:
+    """``part``: what of the reference's rows is independent."""
     rows = np.where(check.of, column.total, 0).astype(float)
     if check.kind in ("mean", "spread"):
         # What never happened is not impossible: half a row in each empty cell.
@@ -234,6 +261,7 @@ def _law(check: _Check, column: Column, old: np.ndarray) -> _Law:
         mean = float(rows @ check.f / rows.sum())
         away = check.f - mean
         return _Law(mean, float(weight @ away**2 / weight.sum()), float(weight @ away**3 / weight.sum()), rare=False)
+    rows = rows * part
     seen = column.once if check.kind == "new" else rows @ check.f
     p, more = float((seen + 0.5) / (rows.sum() + 1)), 0.0
     if (

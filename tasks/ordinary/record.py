@@ -94,7 +94,9 @@ class Record:
                 rows = np.zeros((1 + told["windows"], cells.count), dtype=np.int64)
                 if i in of:
                     rows[of[i]["window"], of[i]["cell"]] = of[i]["rows"]
-                extra = {key: np.array(told[key], dtype=np.int64) for key in ("own", "largest") if key in told}
+                extra: dict[str, Any] = {
+                    key: np.array(told[key], dtype=np.int64) for key in ("own", "largest") if key in told
+                }
                 extra |= {key: told[key] for key in ("once", "twice", "watched", "alike") if key in told}
                 columns[name] = Column(name, cells, rows[0], rows[1:], **extra)
             length = None if part["length"] is None else pd.Timedelta(seconds=part["length"])

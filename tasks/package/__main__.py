@@ -10,6 +10,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from tasks import files, params
 from tasks.bundle import Bundle
 from tasks.bundle.manifest import write_manifest
@@ -74,7 +76,7 @@ def main() -> None:
             files.write_json(folder / name, EMPTY)
         write_manifest(folder, about)
         bundle = Bundle.load(folder).start()
-        window = given.monitoring.window.delta if given.monitoring.window else WEEK
+        window = pd.Timedelta(given.monitoring.window.delta) if given.monitoring.window else WEEK
         held_against = parts(features, window)
         files.write_table(folder / "reference.parquet", reference(bundle, features, held_against, given.seed))
         kinds = {f.name: f.kind for f in bundle.plan.features}

@@ -16,7 +16,7 @@ from tasks.params import Params
 
 REFERENCE_ROWS = 20_000
 HELD_OUT_ROWS = 5_000
-ALIKE_WINDOWS = 8
+ALIKE_WINDOWS, FEW = 8, 100
 
 
 @dataclass(frozen=True)
@@ -31,16 +31,17 @@ def parts(features: pd.DataFrame, window: pd.Timedelta) -> Parts:
     """Which feature rows drift is held against.
 
     Rows that the model has seen, and test rows that are no newer. Answers are those to test rows, which nothing was fitted,
-    tuned or calibrated on; newer ones without the newest window, which the first run looks at.
+    tuned or calibrated on; newer ones without the newest window, which the first run looks at, unless few are left: then
+    later runs are judged, and the first one compares rows with themselves.
     """
     split, time = features["__split__"].to_numpy(), features["__time__"]
     seen, test = np.isin(split, ["train", "valid"]), split == "test"
     until = time[seen].max() if seen.any() else pd.NaT
     older = (time.isna() | (time <= until)).to_numpy()
-    return Parts(
-        np.flatnonzero(seen | (test & older)),
-        np.flatnonzero(test & (older | (time <= time.max() - window).to_numpy())),
-    )
+    held_out = test & (older | (time <= time.max() - window).to_numpy())
+    if held_out.sum() < FEW:
+        held_out = test
+    return Parts(np.flatnonzero(seen | (test & older)), np.flatnonzero(held_out))
 
 
 def reference(bundle: Bundle, features: pd.DataFrame, rows: Parts, seed: int) -> pd.DataFrame:
@@ -70,23 +71,20 @@ def ordinary(
     record = make(known, kinds, known["__time__"], window)
     if held_out.empty:
         return record
-    told = answers(bundle.predict(held_out), bundle.kind, bundle.classes).to_frame()
-    kind = "categorical" if bundle.kind == "multiclass" else "numeric"
-    told = make(told, {PREDICTION: kind}, held_out["__time__"].reset_index(drop=True), window)
-    alike = max(
-        told.columns[PREDICTION].alike, (record.length is not None and _alike(bundle, features, kind, window)) or 0.0
-    )
-    told = Record({PREDICTION: replace(told.columns[PREDICTION], alike=alike)}, told.length, told.end)
-    return Record(record.columns, record.length, record.end, told)
+    told = _answers(bundle, held_out, window)
+    column = told.columns[PREDICTION]
+    if record.length is not None:  # how answers of a window resemble each other is told by rows that were seen, too
+        time = features["__time__"]
+        at = np.flatnonzero((time > time.max() - ALIKE_WINDOWS * window).to_numpy())
+        recent = _answers(bundle, features.iloc[at[:: 1 + len(at) // REFERENCE_ROWS]], window)
+        column = replace(column, alike=max(column.alike, recent.columns[PREDICTION].alike))
+    return Record(record.columns, record.length, record.end, Record({PREDICTION: column}, told.length, told.end))
 
 
-def _alike(bundle: Bundle, features: pd.DataFrame, kind: str, window: pd.Timedelta) -> float:
-    """The correlation of answers within a window. Held-out rows are few windows; rows that the model has seen tell it too."""
-    time = features["__time__"]
-    at = np.flatnonzero((time > time.max() - ALIKE_WINDOWS * window).to_numpy())
-    rows = features.iloc[at[:: 1 + len(at) // REFERENCE_ROWS]]
+def _answers(bundle: Bundle, rows: pd.DataFrame, window: pd.Timedelta) -> Record:
     told = answers(bundle.predict(rows), bundle.kind, bundle.classes).to_frame()
-    return make(told, {PREDICTION: kind}, rows["__time__"].reset_index(drop=True), window).columns[PREDICTION].alike
+    kind = "categorical" if bundle.kind == "multiclass" else "numeric"
+    return make(told, {PREDICTION: kind}, rows["__time__"].reset_index(drop=True), window)
 
 
 def seen_rows(rows: pd.DataFrame, features: pd.DataFrame, rule: Rule) -> Seen:

@@ -175,3 +175,16 @@ def test_the_level_is_shared_by_all_columns():
     found: Found = look(reference([1.0, 2.0] * 500, windows=0), np.zeros((1, 6), dtype=int) + 1, np.zeros(1))
     assert found.share.sum() == pytest.approx(1)
     assert ENOUGH == 50
+
+
+def test_rows_that_follow_the_calendar_are_no_events_at_the_edges():
+    """The month of the row: all rows of a window share it, so a new one is one observation, and an absent one is none."""
+    rng = np.random.default_rng(9)
+    month = np.repeat(np.arange(1, 9), 4000)
+    record = reference(month, windows=32)
+    assert seen(record, np.full(1000, 8)) == set()
+    assert seen(record, np.full(1000, 9)) == set()
+    weekday = reference(np.tile(np.repeat(np.arange(7), 140), 32), windows=32)
+    assert seen(weekday, np.repeat(np.arange(7), 140)) == set()
+    late = np.where(rng.random(32_000) < 0.3, rng.choice([0.25, 0.5, 1.0], 32_000), 0.0)
+    assert seen(reference(late, windows=32), rng.permutation(late)[:1000]) == set()
