@@ -48,7 +48,6 @@ def entry(column: Column, reference: pd.Series, windows: list[pd.Series], column
     best, state, kinds = _decide(found, columns)
     i, j = best
     one, now = found[i], windows[i]
-    current = now.dropna()
     left = reference.dropna()
     out: dict[str, Any] = {
         "column": column.name, "kind": column.cells.kind, "state": state, "drifted": state == "drifted", "alarms": kinds,
@@ -61,8 +60,6 @@ def entry(column: Column, reference: pd.Series, windows: list[pd.Series], column
     out["said"] = None if state == "stable" else said(column, one, j, reference, now)
     if len(left) and len(windows[0].dropna()):
         out["distribution"] = distribution(left, windows[0].dropna(), column.cells.kind)
-    elif len(current) == 0:
-        out["distribution"] = None
     return out | {"source": "refit"}
 
 

@@ -9,10 +9,11 @@ value is missing, is a certain level, or an unseen one (*new*). Its difference f
 with s² of the function in the reference's N rows, n new rows, and b between windows: of K past windows, if these are
 at least :data:`ENOUGH`, what their variance exceeds s²/n by. With fewer windows the threshold is *parametric*: b is that
 of windows that differ by :data:`ALLOWED` standard deviations, or that of the past windows, where a chi-square test says
-that they differ by more. The skewness of a mean of few rare events is taken out by Wilson and Hilferty's cube root (Pearson
-III; 1931), so that the same formula holds for counts of 0, 1, 2 …; where b was estimated, the tail is Student's with K-1
-degrees of freedom. Rows that carry their neighbours' value, as features of history do, are counted by the design effect where
-few windows tell (:func:`tasks.ordinary.record.dependence`).
+that they differ by more. The skewness of a mean is taken out by Wilson and Hilferty's cube root (Pearson III; 1931); of
+fewer than :data:`MANY` expected events the tail is that of a negative binomial with the same variance. Where b was
+estimated, the tail is Student's with K-1 degrees of freedom, and windows that are skewed, or are so on the scale of
+logarithms, are given room. Rows that carry their neighbours' value, as features of history do, are counted by the design
+effect where few windows tell (:func:`tasks.ordinary.record.dependence`).
 
 Two lengths are looked at, the newest window and the newest two together: a lasting small shift is seen by the second.
 The level is shared out over everything that is looked at in a year (:func:`level`), as Bonferroni.

@@ -22,8 +22,8 @@ EVERY = 6  # of the flights, in order of time: still 1,000 a week
 def months() -> None:
     """Two tables in Markdown, then one JSON object.
 
-    The champion of the main project (known rows up to September, answers held against October's) looks at each month; then
-    a champion made anew before each month looks at that month. Looks are weekly, over the newest week and the newest two.
+    The champion of the main project (known rows up to September, answers held against October's) looks at the months from
+    October on; then a champion made anew before each month looks at that month. Looks are weekly, over the newest week and the newest two.
     """
     began = clock.perf_counter()
     found = params()
