@@ -42,7 +42,7 @@ SHAPES = ("normal", "lognormal", "count", "zeros", "heavy")
 PLANTED = {"numeric": ("mean", "spread", "missing", "unit"), "categorical": ("category", "missing")}
 SHARE = {"category": 0.05, "missing": 0.2, "unit": 0.02}
 SHIFTED = 4  # columns of a project in which shifts are planted
-RIVAL = {"columns": 12, "weeks": 13, "reference": 5000}
+RIVAL = {"levels": 100, "columns": 12, "weeks": 13, "reference": 5000}
 
 
 @dataclass
@@ -206,7 +206,8 @@ def project(seed: int, rival: bool) -> dict[str, Any]:
                     hits.append(any(a.any() for a in alarms(record, values, columns, ends).values()))
                 out["found"].append((kind, *hits))
                 shifted.append((kind, y[2 * DAYS : 3 * DAYS].ravel()))
-        if rival and len(out["rival"]) < RIVAL["columns"]:
+        few = source.edges is None or len(source.edges) < RIVAL["levels"]
+        if rival and few and len(out["rival"]) < RIVAL["columns"]:
             out["rival"].append(
                 (source.kind, rng.choice(past.ravel(), RIVAL["reference"], replace=False), year, shifted)
             )
@@ -259,7 +260,7 @@ def preset(held: list[tuple[str, np.ndarray, np.ndarray, list[tuple[str, np.ndar
 
 
 def main(quick: bool) -> None:
-    projects, rivals = (25, 2) if quick else (200, 8)
+    projects, rivals = (25, 1) if quick else (200, 8)
     weekly, daily, by_history = defaultdict(float), defaultdict(float), defaultdict(list)
     found, other, calls = defaultdict(list), defaultdict(list), []
     for seed in range(projects):
@@ -299,7 +300,7 @@ def main(quick: bool) -> None:
         },
         "rival": {
             "what": "Evidently's default preset",
-            "subset": f"{rivals} projects, {RIVAL['columns']} columns each, weekly looks of {RIVAL['weeks']} weeks times four",
+            "subset": f"{rivals} projects, {RIVAL['columns']} columns each (fewer than {RIVAL['levels']} levels), weekly looks of {RIVAL['weeks']} weeks times four",
             "alarms_per_year": round(float(np.mean(calls)), 2),
             "detected": round(float(np.mean([hit for hits in other.values() for hit in hits])), 4),
             "by": {kind: round(float(np.mean(hits)), 4) for kind, hits in sorted(other.items())},
