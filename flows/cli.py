@@ -18,6 +18,8 @@ from tasks.stage import settle
 if TYPE_CHECKING:
     from tasks.registry.history import Decision
 
+DRIFTED = 3  # exit status of a run that found drift, with monitoring.alarm: exit
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -66,7 +68,7 @@ def run_command(
         from flows.effects import moment
 
         moment(as_of)
-    from flows.display import Display, summary
+    from flows.display import Display, drifted, summary
 
     def stop(*_: Any) -> None:
         raise KeyboardInterrupt
@@ -78,6 +80,8 @@ def run_command(
 
         standing = run(root, as_of, display.watch)
     print(summary(root, display.params or params, standing, display.outcomes, display.notes))
+    if (display.params or params).monitoring.alarm == "exit" and drifted(root):
+        raise SystemExit(DRIFTED)
 
 
 @app.command(epilog='Example: refit schedule --cron "0 5 * * 1"')

@@ -104,6 +104,9 @@ def summary(
     if choice:
         rows.append(("family", str(choice["family"])))
         rows.append(("test", _metrics(_maybe(data / "evaluation" / "metrics.json"), choice)))
+    drift = _maybe(data / "drift" / "drift.json")
+    if drift:
+        rows.append(("drift", str(drift["sentence"])))
     if standing:
         rows.append(("verdict", standing.sentence))
         champion = f"champion: version {standing.champion}" if standing.champion else "no champion yet"
@@ -118,6 +121,11 @@ def summary(
     rows += [("note", note) for note in notes]
     width = max(len(label) for label, _ in rows)
     return "\n".join(["", *(f"{label:<{width}}  {text}" for label, text in rows)])
+
+
+def drifted(root: Path) -> bool:
+    """Whether the run's newest rows have drifted, as its page and summary say."""
+    return bool((_maybe(root / "data" / "drift" / "drift.json") or {}).get("drifted"))
 
 
 def _maybe(path: Path) -> Any:

@@ -507,9 +507,17 @@ class Serving(_Strict):
 
 
 class Monitoring(_Strict):
-    window: DurationField | None = None
+    window: DurationField | None = Field(
+        default=None, description="the newest rows that drift looks at; 7d where unset"
+    )
     drift_share: float = Field(
-        default=0.5, gt=0, le=1, description="share of drifted columns that counts as drift of the table"
+        default=0.5,
+        gt=0,
+        le=1,
+        description="share of drifted columns from which on the whole table is said to have drifted",
+    )
+    alarm: Literal["tell", "exit"] = Field(
+        default="tell", description="exit: a run that finds drift ends with exit status 3, after everything is done"
     )
 
 

@@ -17,12 +17,14 @@ import pandas as pd
 from tasks.bundle.few import FewRows
 from tasks.bundle.manifest import read_manifest
 from tasks.bundle.seen import FILE as SEEN
-from tasks.bundle.seen import Seen
+from tasks.bundle.seen import THERE, Seen
 from tasks.engine import Plan
 from tasks.errors import RefitError, some
 from tasks.families import load_model
 from tasks.families._calibrate import Calibration
 from tasks.files import read_json, read_table, sha256
+from tasks.ordinary.record import FOLDER as ORDINARY
+from tasks.ordinary.record import Record
 
 __all__ = ["Answer", "Bundle", "decide"]
 
@@ -97,6 +99,18 @@ class Bundle:
         """The rows that the model was fitted, tuned, calibrated or chosen on; None in packages that do not say."""
         path = self.path / SEEN
         return Seen.read(path) if path.is_file() else None
+
+    @cached_property
+    def there(self) -> Seen | None:
+        """The other rows that the table had, where rows have no moment; None where they have, and in older packages."""
+        path = self.path / THERE
+        return Seen.read(path) if path.is_file() else None
+
+    @cached_property
+    def ordinary(self) -> Record | None:
+        """What drift is held against (:mod:`tasks.ordinary`); None in older packages."""
+        folder = self.path / ORDINARY
+        return Record.read(folder) if folder.is_dir() else None
 
     # Batch ---------------------------------------------------------------------------------------
     def compute(self, rows: pd.DataFrame, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:

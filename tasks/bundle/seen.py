@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tasks.params import Table
 
 FILE = "rows.parquet"
+THERE = "there.parquet"
 _ABOUT = b"refit"
 
 

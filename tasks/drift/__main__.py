@@ -1,51 +1,116 @@
-"""``python -m tasks.drift``: the newest window against the package's training reference."""
+"""``python -m tasks.drift``: the newest rows against the reference of the champion in service."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
 from tasks import params, stage
 from tasks.bundle import Bundle
-from tasks.drift.table import answers, compare_tables, confirm, summarise
-from tasks.drift.window import newest, thin
+from tasks.drift.table import Reference, compare_table, evidently, named, summarise, thresholds
+from tasks.drift.window import New, newest, thin
+from tasks.engine import Plan
+from tasks.errors import RefitError
 from tasks.files import read_json, read_table, replacing_dir, write_json, write_text
+from tasks.ordinary.record import WEEK, answers
+from tasks.params import Params
+
+DATA = Path("data")
+ROWS = 50_000  # of a window; more tell nothing more
 
 
 def main() -> None:
     settings = params.load()
-    summary = read_json("data/features/summary.json")
-    window, about = newest(read_table("data/features/features.parquet"), settings.monitoring.window)
-    bundle = Bundle.load("data/package")
-    whole = read_table("data/package/reference.parquet")
-    kinds = {f["name"]: f["kind"] for f in summary["features"] if f["name"] in whole}
+    bundle, champion = against()
+    window = pd.Timedelta(settings.monitoring.window.delta) if settings.monitoring.window else WEEK
+    features = read_table(DATA / "features" / "features.parquet")
+    tables = {name: read_table(DATA / "validated" / f"{name}.parquet") for name in settings.data.tables}
+    whole = tables[settings.problem.table]
+    new = newest(features, whole, settings.data.tables[settings.problem.table], bundle.seen, bundle.there, window)
+    who = {"version": champion, "package": bundle.identity, "of": "champion" if champion else "new package"}
+    html = None
+    if new.why is None:
+        frames, new = computed(bundle, features, tables, settings, new)
+    if new.why is not None:
+        state = "no_rows" if new.why == "no new rows" else "unjudged"
+        sentence = f"No verdict on drift against {named(champion)}: {new.why}."
+        if state == "no_rows":
+            sentence = f"No new rows since {named(champion)} was made: no verdict on drift."
+        result: dict[str, Any] = {
+            "state": state, "drifted": None, "share": None, "drift_share": settings.monitoring.drift_share, "alarms": [],
+            "sentence": sentence, "columns": [], "prediction": None, "window": new.about, "reference": who,
+        }  # fmt: skip
+    else:
+        result, html = judged(bundle, champion, frames, new, settings, window, who)
+    with replacing_dir(DATA / "drift") as folder:
+        write_json(folder / "drift.json", result)
+        if html is not None:
+            write_text(folder / "drift.html", html)
+    stage.log(str(result["sentence"]))
 
-    both = []
-    for rows in (whole, window):
-        taken = thin(rows, settings.seed).reset_index(drop=True)
-        # Both sides are scored anew by the same package, so that nothing but the rows differs.
-        taken["prediction"] = answers(bundle.predict(taken), bundle.kind, bundle.classes)
-        both.append(taken)
-    reference, current = both
-    stage.log(f"{len(current)} of the {about['rows']} rows ({about['rule']}) against {len(reference)} training rows")
 
-    entries = compare_tables(reference, current, kinds)
-    kind = "categorical" if bundle.kind == "multiclass" else "numeric"
-    [prediction] = compare_tables(reference, current, {"prediction": kind})
-    columns, prediction, html = confirm(entries, prediction, reference, current)
-    if bundle.kind == "binary" and bundle.threshold is not None:
-        prediction["positive_rate"] = [float((side["prediction"] >= bundle.threshold).mean()) for side in both]
-    if kind == "numeric":
-        prediction["mean"] = [float(side["prediction"].mean()) for side in both]
+def against() -> tuple[Bundle, str | None]:
+    """The package whose reference counts, and its version: the champion's, or the new one where there is none (None)."""
+    path = DATA / "champion" / "champion.json"
+    if not path.exists():
+        return Bundle.load(DATA / "package"), None
+    named = read_json(path)
+    bundle = Bundle.load(DATA / "champion" / "package")
+    if bundle.identity != named["package_sha256"]:
+        raise RefitError(
+            f"data/champion: the package is {bundle.identity[:12]}…, and champion.json names version {named['version']} "
+            f"with {named['package_sha256'][:12]}…. `refit run` fetches it from the registry again."
+        )
+    return bundle, str(named["version"])
 
-    told = summarise(columns, prediction, settings.monitoring.drift_share)
-    result = told | {
+
+def computed(
+    bundle: Bundle, features: pd.DataFrame, tables: dict[str, pd.DataFrame], settings: Params, new: New
+) -> tuple[list[pd.DataFrame], New]:
+    """Features of the windows' rows by the package's own plan; or why they cannot be computed."""
+    rows = [thin(features.iloc[at], settings.seed, ROWS) for at in (new.rows, new.both) if at is not None]
+    if Plan.from_dict(read_json(DATA / "features" / "plan.json")).hash == bundle.plan.hash:
+        return [part.reset_index(drop=True) for part in rows], new
+    whole = tables[settings.problem.table]
+    try:
+        return [bundle.compute(whole.iloc[part["__row__"]], tables).reset_index(drop=True) for part in rows], new
+    except (RefitError, KeyError, ValueError, TypeError) as error:
+        why = f"the champion's features cannot be computed from these tables ({error})"
+        return [], New(new.rows, new.both, new.about, why)
+
+
+def judged(bundle: Bundle, champion: str | None, frames: list[pd.DataFrame], new: New, settings: Params,
+           window: pd.Timedelta, who: dict[str, Any]) -> tuple[dict[str, Any], str]:  # fmt: skip
+    """``drift.json`` and Evidently's page of rows that can be judged."""
+    kinds = {f.name: f.kind for f in bundle.plan.features}
+    sample = read_table(bundle.path / "reference.parquet")
+    reference = Reference.of(bundle.ordinary, sample, kinds, champion, bundle.identity)
+    given = [answers(bundle.predict(frame), bundle.kind, bundle.classes) for frame in frames]
+    scores = reference.scores
+    told = None if scores is None else answers(scores, bundle.kind, bundle.classes)
+    end = None if new.about["to"] is None else pd.Timestamp(new.about["to"])
+    columns, prediction = compare_table(reference, frames, given, kinds, told, window, end)
+    if told is not None and prediction["drifted"] is not None:
+        if bundle.kind == "binary" and bundle.threshold is not None:
+            prediction["positive_rate"] = [float((side >= bundle.threshold).mean()) for side in (told, given[0])]
+        if bundle.kind != "multiclass":
+            prediction["mean"] = [float(side.mean()) for side in (told, given[0])]
+    html = evidently(columns, prediction, reference, told, frames[0], given[0], settings.seed)
+    summed = summarise(columns, prediction, settings.monitoring.drift_share, reference.who())
+    said = thresholds(columns)
+    stage.log(f"{new.about['rows']} rows ({new.about['rule']}) against {reference.who()}; thresholds {said}")
+    return summed | {
+        "thresholds": said,
         "columns": columns,
         "prediction": prediction,
-        "window": about | {"sampled": len(current)},
-        "reference": {"rows": len(whole), "sampled": len(reference), "package": bundle.identity},
-    }
-    with replacing_dir("data/drift") as folder:
-        write_json(folder / "drift.json", result)
-        write_text(folder / "drift.html", html)
-    stage.log(str(told["sentence"]))
+        "window": new.about,
+        "reference": who | {
+            "rows": int(max((c.total.sum() for c in reference.record.columns.values()), default=0)),
+            "held_out": 0 if told is None else len(told),
+        },
+    }, html  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -1,168 +1,184 @@
-"""One column's drift, measured cheaply: which measure fits, its value, and what is missing.
-
-The measures are those of Evidently (see :mod:`tasks.drift.evidently_report`), written here with scipy so that
-a table of hundreds of columns takes a second; the tests check that both give the same numbers.
-
-With at least :data:`LARGE` rows on both sides any difference is "significant", so a *distance* is compared with a
-fixed threshold. With fewer rows a distance is mostly noise, so a *test* is used, its level divided by the number of
-columns (Bonferroni): the chance that any column of an unchanged table is called drifted stays below :data:`ALPHA`.
-"""
+"""One column's entry of ``drift.json``: what its checks found, in a sentence, with its distributions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
-from scipy.spatial import distance
 
-LARGE = 1000
-ALPHA = 0.05
-DISTANCE = 0.1
-MISSING = 0.1
+from tasks.ordinary.cells import MISSING, ODD
+from tasks.ordinary.checks import ENOUGH, LENGTHS, Found, look
+from tasks.ordinary.record import Column
+
 BINS = 20
 LEVELS = 12
+SEASON = pd.Timedelta(days=365.25)
+ALARM = {
+    "mean": "shift", "spread": "spread", "edge": "extremes", "far": "unit", "missing": "missing values", "level": "shares",
+    "new": "new category", "single": "new category",
+}  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Measure:
-    """A way to compare two samples. ``small_is_drift``: a p-value, where small values mean drift."""
-
-    name: str
-    title: str
-    small_is_drift: bool
-    function: Callable[[pd.Series, pd.Series], float]
-
-
-def wasserstein(reference: pd.Series, current: pd.Series) -> float:
-    """Earth mover's distance in units of the reference's standard deviation (at least 0.001).
-
-    >>> round(wasserstein(pd.Series([0.0, 2.0]), pd.Series([1.0, 3.0])), 6)
-    1.0
-    """
-    return float(stats.wasserstein_distance(reference, current)) / max(float(np.std(reference)), 0.001)
-
-
-def jensen_shannon(reference: pd.Series, current: pd.Series) -> float:
-    """Jensen–Shannon distance (natural logarithm) of two categorical samples: 0 equal, 0.833 disjoint.
-
-    >>> jensen_shannon(pd.Series(["a", "b"]), pd.Series(["b", "a"]))
-    0.0
-    """
-    left, right = _counts(reference, current)
-    return float(distance.jensenshannon(left / left.sum(), right / right.sum()))
-
-
-def kolmogorov_smirnov(reference: pd.Series, current: pd.Series) -> float:
-    """p-value of the two-sided two-sample Kolmogorov–Smirnov test."""
-    return float(stats.ks_2samp(reference, current).pvalue)
-
-
-def homogeneity(reference: pd.Series, current: pd.Series) -> float:
-    """p-value of Pearson's chi-square test that both samples come from the same categories' shares.
-
-    Levels whose expected count is below 5 on either side are pooled (Cochran's rule).
-
-    >>> homogeneity(pd.Series(list("ab") * 20), pd.Series(list("ab") * 20))
-    1.0
-    """
-    table = np.vstack(_counts(reference, current))
-    expected = table.sum(0) * (table.sum(1, keepdims=True) / table.sum())
-    rare = expected.min(0) < 5
-    if rare.any():
-        table = np.column_stack([table[:, ~rare], table[:, rare].sum(1)])
-    table = table[:, table.sum(0) > 0]
-    if table.shape[1] < 2:
-        return 1.0
-    return float(stats.chi2_contingency(table, correction=False).pvalue)
-
-
-def psi(reference: pd.Series, current: pd.Series, kind: str, bins: int = 10) -> float:
-    """Population stability index over deciles of the reference (or over categories); 0.1 some, 0.25 much.
-
-    Empty cells count as half a row, so that the index stays finite.
-    """
-    if kind == "numeric":
-        edges = np.unique(np.quantile(reference, np.linspace(0, 1, bins + 1)[1:-1]))
-        counts = [
-            np.bincount(np.searchsorted(edges, x, side="left"), minlength=len(edges) + 1) for x in (reference, current)
-        ]
-        left, right = (c.astype(float) for c in counts)
-    else:
-        left, right = _counts(reference, current)
-    p = np.maximum(left, 0.5) / len(reference)
-    q = np.maximum(right, 0.5) / len(current)
-    return float(((q - p) * np.log(q / p)).sum())
-
-
-def _counts(reference: pd.Series, current: pd.Series) -> tuple[np.ndarray, np.ndarray]:
-    """Rows per level of both samples, levels in sorted order (so that sums do not depend on hashing)."""
-    left, right = reference.value_counts(), current.value_counts()
-    levels = sorted({*left.index, *right.index}, key=str)
-    return left.reindex(levels, fill_value=0).to_numpy(float), right.reindex(levels, fill_value=0).to_numpy(float)
-
-
-MEASURES = {
-    ("numeric", True): Measure("wasserstein", "Wasserstein distance (in standard deviations)", False, wasserstein),
-    ("categorical", True): Measure("jensenshannon", "Jensen–Shannon distance", False, jensen_shannon),
-    ("numeric", False): Measure("ks", "Kolmogorov–Smirnov p-value", True, kolmogorov_smirnov),
-    ("categorical", False): Measure("homogeneity", "chi-square p-value", True, homogeneity),
-}
-
-
-def choose(kind: str, rows: int, columns: int) -> tuple[Measure, float]:
-    """The measure for a column of ``kind``, and the threshold beyond which it has drifted.
+def entry(column: Column, reference: pd.Series, windows: list[pd.Series], columns: int, length: int | None,
+          ends: float | None, season: int | None) -> dict[str, Any]:  # fmt: skip
+    """What is said of one column.
 
     Parameters
     ----------
-    kind
-        ``numeric`` or ``categorical``.
-    rows
-        Rows of the smaller sample.
-    columns
-        Columns looked at, over which the level is shared.
+    column : its record. reference : a sample of the reference's rows, for the sentence and the picture.
+    windows : the newest rows' values, by :data:`tasks.ordinary.checks.LENGTHS`; the second may be absent.
+    columns : how many columns share the level. length : past windows that make one of these; None: past windows are of no use.
+    ends : where the newest window ends, in past windows after the record's end. season : past windows in a year.
 
-    >>> choose("numeric", 5000, 100)[0].name, choose("numeric", 50, 10)[1]
-    ('wasserstein', 0.005)
+    Returns
+    -------
+    ``statistic`` is the logarithm of the p-value over that of its limit: 1 and more is drift. ``state``: ``drifted``,
+    ``seasonal`` (moved as it did a year before), ``varies`` (moved as it often does) or ``stable``.
     """
-    measure = MEASURES[kind, rows >= LARGE]
-    return measure, ALPHA / max(columns, 1) if measure.small_is_drift else DISTANCE
+    if length is None:
+        column = Column(column.name, column.cells, column.total, column.past[:0], column.once, column.twice,
+                        column.own[:0], column.largest[:0], column.watched, column.alike)  # fmt: skip
+    found = []
+    for count, values in zip(LENGTHS, windows, strict=False):
+        counts = column.cells.counts(values)
+        size = count * (length or 1)
+        at = np.array([ends]) if ends is not None else None
+        found.append(look(column, counts[None], np.array([_largest(column, values)]), size, at, season))
+    best, state, kinds = _decide(found, columns)
+    i, j = best
+    one, now = found[i], windows[i]
+    left = reference.dropna()
+    out: dict[str, Any] = {
+        "column": column.name, "kind": column.cells.kind, "state": state, "drifted": state == "drifted", "alarms": kinds,
+        "test": one.kinds[j], "statistic": tidy(_strength(one, columns)[j]), "threshold": 1.0, "p": tidy(one.p[0, j]),
+        "windows": LENGTHS[i], "past_windows": len(column.past),
+        "limit": "past windows" if len(column.past) >= ENOUGH else "parametric",
+        "missing": [tidy(column.total[MISSING] / max(column.total.sum(), 1)), tidy(windows[0].isna().mean())],
+        "psi": psi(column, windows[0]),
+    }  # fmt: skip
+    out["said"] = None if state == "stable" else said(column, one, j, reference, now)
+    if len(left) and len(windows[0].dropna()):
+        out["distribution"] = distribution(left, windows[0].dropna(), column.cells.kind)
+    return out | {"source": "refit"}
 
 
-def compare(
-    name: str, kind: str, reference: pd.Series, current: pd.Series, rows: int, columns: int
-) -> dict[str, object]:
-    """One column's entry of ``drift.json``: measure, value, threshold, decision, missing shares, distributions.
+def _strength(found: Found, columns: int, moved: bool = False) -> np.ndarray:
+    """How far each check is beyond its limit (1 and more: beyond); float64 (q,)."""
+    p = found.moved[0] if moved else found.p[0]
+    return np.log(np.maximum(p, 1e-300)) / np.log(found.limit(columns))
 
-    A column also counts as drifted where its share of missing values moved by more than :data:`MISSING`.
+
+def _decide(found: list[Found], columns: int) -> tuple[tuple[int, int], str, list[str]]:
+    """Which length and check says most, the column's state, and the alarms' kinds."""
+    for state, value, fit in (
+        ("drifted", [_strength(f, columns) for f in found], [f.alarms(columns)[0] for f in found]),
+        (
+            "seasonal",
+            [_strength(f, columns) for f in found],
+            [f.season[0] & (f.p[0] <= f.limit(columns)) for f in found],
+        ),
+        (
+            "seasonal",
+            [_strength(f, columns, True) for f in found],
+            [f.season[0] & (f.moved[0] <= f.limit(columns)) for f in found],
+        ),
+        ("varies", [_strength(f, columns, True) for f in found], [f.moved[0] <= f.limit(columns) for f in found]),
+    ):
+        if any(f.any() for f in fit):
+            best = max(
+                (float(v[j]), -i, -int(j))
+                for i, (v, f) in enumerate(zip(value, fit, strict=True))
+                for j in np.flatnonzero(f)
+            )
+            kinds = [ALARM[f.kinds[j]] for f, chosen in zip(found, fit, strict=True) for j in np.flatnonzero(chosen)]
+            return (-best[1], -best[2]), state, list(dict.fromkeys(kinds)) if state == "drifted" else []
+    values = [_strength(f, columns) for f in found]
+    best = max((float(v[j]), -i, -j) for i, v in enumerate(values) for j in range(len(v)))
+    return (-best[1], -best[2]), "stable", []
+
+
+def _unseen(column: Column, values: pd.Series) -> pd.Series:
+    """Rows by unseen level, most frequent first."""
+    odd = values[column.cells.codes(values) == ODD]
+    counts = odd.astype(str).value_counts()
+    return counts.iloc[np.lexsort([counts.index.to_numpy(str), -counts.to_numpy()])] if len(counts) else counts
+
+
+def _largest(column: Column, values: pd.Series) -> int:
+    if column.cells.kind == "numeric":
+        return 0
+    counts = _unseen(column, values)
+    return int(counts.iloc[0]) if len(counts) else 0
+
+
+def said(column: Column, found: Found, j: int, reference: pd.Series, now: pd.Series) -> str:
+    """The finding in words; the column's name comes before it."""
+    kind, value, usual = found.kinds[j], float(found.value[0, j]), float(found.usual[j])
+    left, right = reference.dropna(), now.dropna()
+    if kind == "missing":
+        was = column.total[MISSING] / max(column.total.sum(), 1)
+        return f"{_percent(value)} of the values are missing ({_percent(was)} in the reference)"
+    if kind in ("new", "single"):
+        counts = _unseen(column, now)
+        names = ", ".join(repr(str(level)) for level in counts.index[:3]) + (", …" if len(counts) > 3 else "")
+        share = counts.sum() / max(len(right), 1)
+        what = f"new category {names}" if len(counts) == 1 else f"{len(counts):,} new categories ({names})"
+        expected = f", {_percent(column.once / max(column.total[1:].sum(), 1))} expected" if column.once else ""
+        return f"{what} in {_percent(share)} of the rows{expected}"
+    if kind == "level":
+        return f"{found.levels[j]!r} is {_percent(value)} of the rows ({_percent(usual)} in the reference)"
+    if kind == "far":
+        low, high = column.cells.far
+        outside = right[(right < low) | (right > high)].abs()
+        return f"{_percent(value)} of the values lie far outside all that was seen{_times(outside, left)}"
+    if kind == "edge":
+        return f"{_percent(value)} of the values lie at the edges of what was seen or beyond ({_percent(usual)} in the reference)"
+    if kind == "spread":
+        a, b = (float(np.subtract(*np.quantile(x, [0.75, 0.25]))) for x in (left, right))
+        more = "more" if value > usual else "less"
+        return f"values are {more} spread out (middle half {_short(b)} wide, {_short(a)} in the reference)"
+    a, b = (float(x.median()) for x in (left, right))
+    if _short(a) == _short(b):
+        a, b = float(left.mean()), float(right.mean())
+        return f"values are {'higher' if value > usual else 'lower'} (mean {_short(b)}, {_short(a)} in the reference)"
+    return f"values are {'higher' if value > usual else 'lower'} (median {_short(b)}, {_short(a)} in the reference)"
+
+
+def _times(outside: pd.Series, left: pd.Series) -> str:
+    usual = float(left.abs().median()) if len(left) else 0.0
+    if not len(outside) or usual <= 0:
+        return ""
+    power = int(np.rint(np.log10(max(float(outside.median()) / usual, 1e-300))))
+    return f", about {10**power:,} times the usual size (another unit?)" if 1 <= power <= 12 else ""
+
+
+def _percent(share: float) -> str:
+    """A share in words.
+
+    >>> _percent(0.05), _percent(0.0012), _percent(0), _percent(0.1532)
+    ('5%', '0.12%', '0%', '15%')
     """
-    measure, threshold = choose(kind, rows, columns)
-    missing = [_share(reference), _share(current)]
-    left, right = reference.dropna(), current.dropna()
-    entry: dict[str, object] = {"column": name, "kind": kind}
-    if left.empty or right.empty:
-        entry |= {"test": "missing values", "statistic": tidy(abs(missing[1] - missing[0])), "threshold": MISSING}
-        entry |= {"drifted": abs(missing[1] - missing[0]) > MISSING, "psi": None}
-    else:
-        value = tidy(measure.function(left, right))
-        entry |= {"test": measure.name, "statistic": value, "threshold": threshold}
-        entry |= {"drifted": is_drift(measure, value, threshold) or abs(missing[1] - missing[0]) > MISSING}
-        entry |= {"psi": tidy(psi(left, right, kind)), "distribution": distribution(left, right, kind)}
-    return entry | {"missing": [tidy(m) for m in missing], "source": "scipy"}
+    return f"{100 * float(share):.2g}%" if 0 < share < 0.0995 else f"{100 * float(share):.0f}%"
 
 
-def is_drift(measure: Measure, value: float, threshold: float) -> bool:
-    return value <= threshold if measure.small_is_drift else value >= threshold
+def _short(value: float) -> str:
+    return f"{value:,.4g}" if abs(value) < 1e6 else f"{value:.3g}"
 
 
-def strength(entry: dict[str, object]) -> float:
-    """How far beyond its threshold a column is (above 1: drifted), on one scale for distances and p-values."""
-    value, threshold = float(entry["statistic"]), float(entry["threshold"])  # type: ignore[arg-type]
-    if entry["test"] in ("ks", "homogeneity"):
-        return float(np.log(max(value, 1e-300)) / np.log(threshold))
-    return value / threshold
+def psi(column: Column, values: pd.Series) -> float | None:
+    """Population stability index over the column's cells, less what chance alone adds to it; it describes, and decides nothing.
+
+    Empty cells count as half a row. Chance adds about (cells - 1) (1/n + 1/N).
+    """
+    now, then = column.cells.counts(values)[1:], column.total[1:]
+    used = (now + then) > 0
+    if not now.sum() or not then.sum():
+        return None
+    p = np.maximum(then[used], 0.5) / then.sum()
+    q = np.maximum(now[used], 0.5) / now.sum()
+    chance = (used.sum() - 1) * (1 / now.sum() + 1 / then.sum())
+    return tidy(max(float(((q - p) * np.log(q / p)).sum()) - chance, 0.0))
 
 
 def distribution(reference: pd.Series, current: pd.Series, kind: str) -> dict[str, object]:
@@ -177,22 +193,28 @@ def distribution(reference: pd.Series, current: pd.Series, kind: str) -> dict[st
         low, high = np.quantile(both, [0.005, 0.995])
         if low == high:
             low, high = both.min(), both.max()
+        # Values in another unit would squeeze all others into one bin.
+        first, last = np.quantile(reference, [0, 1])
+        low, high = max(low, first - (last - first)), min(high, last + (last - first))
+        if low > high:
+            low, high = min(first, float(both.min())), max(last, float(both.max()))
         if low == high:
             low, high = low - 0.5, high + 0.5
         edges = np.linspace(low, high, BINS + 1)
         sides = [np.histogram(x.clip(low, high), edges)[0] / len(x) for x in (reference, current)]
         return {"edges": _tidy(edges), "reference": _tidy(sides[0]), "current": _tidy(sides[1])}
-    left, right = _counts(reference, current)
-    levels = sorted({*reference.unique(), *current.unique()}, key=str)
-    left, right = left / left.sum(), right / right.sum()
-    order = np.argsort(-(left + right), kind="stable")
+    left, right = reference.value_counts(), current.value_counts()
+    levels = sorted({*left.index, *right.index}, key=str)
+    shares = [x.reindex(levels, fill_value=0).to_numpy(float) for x in (left, right)]
+    shares = [x / x.sum() for x in shares]
+    order = np.argsort(-(shares[0] + shares[1]), kind="stable")
     top, rest = order[:LEVELS], order[LEVELS:]
     names = [str(levels[i]) for i in top]
-    shares = [x[top].tolist() for x in (left, right)]
+    told = [x[top].tolist() for x in shares]
     if len(rest):
         names.append("other")
-        shares = [[*s, x[rest].sum()] for s, x in zip(shares, (left, right), strict=True)]
-    return {"levels": names, "reference": _tidy(shares[0]), "current": _tidy(shares[1])}
+        told = [[*s, x[rest].sum()] for s, x in zip(told, shares, strict=True)]
+    return {"levels": names, "reference": _tidy(told[0]), "current": _tidy(told[1])}
 
 
 def tidy(value: float) -> float:
@@ -202,7 +224,3 @@ def tidy(value: float) -> float:
 
 def _tidy(values: object) -> list[float]:
     return [tidy(v) for v in values]  # type: ignore[attr-defined]
-
-
-def _share(values: pd.Series) -> float:
-    return float(values.isna().mean()) if len(values) else 1.0

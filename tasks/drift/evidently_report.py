@@ -1,4 +1,4 @@
-"""The only module that knows Evidently (0.7): figures of record and the HTML page for chosen columns.
+"""The only module that knows Evidently (0.7): its page, with the figures that decide.
 
 Evidently's HTML carries its own scripts and font and loads nothing; only its ids are random, and are replaced by
 counted ones here, so that equal inputs give equal bytes.
@@ -7,35 +7,26 @@ counted ones here, so that equal inputs give equal bytes.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
-from tasks.drift.columns import homogeneity, tidy
-
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _DASHBOARD = re.compile(r"metric_[0-9a-f]{32}")
+TEST = "ordinary"
 
 
-@dataclass(frozen=True)
-class Asked:
-    """A column to look at, by which of Evidently's tests, against which threshold."""
-
-    column: str
-    kind: str
-    test: str
-    threshold: float
-
-
-def measure(reference: pd.DataFrame, current: pd.DataFrame, asked: list[Asked]) -> tuple[dict[str, float], str]:
-    """Evidently's drift score of every asked column, and its page.
+def page(
+    pairs: dict[str, tuple[pd.Series, pd.Series]], entries: dict[str, dict[str, Any]]
+) -> tuple[dict[str, float], str]:
+    """Evidently's drift score of every column, and its page.
 
     Parameters
     ----------
-    reference, current
-        Rows with the asked columns; each column has at least one value on both sides.
-    asked
-        What to measure; the page has the columns in this order.
+    pairs
+        Reference and newest values by column, in the page's order; each has at least one value on both sides.
+    entries
+        By column: ``kind``, ``statistic`` and ``drifted``, which Evidently takes as its score and decision.
 
     Returns
     -------
@@ -44,40 +35,36 @@ def measure(reference: pd.DataFrame, current: pd.DataFrame, asked: list[Asked]) 
     from evidently import DataDefinition, Dataset, Report
     from evidently.metrics import ValueDrift
 
-    _register_homogeneity()
-    names = [a.column for a in asked]
+    _register(entries)
     definition = DataDefinition(
-        numerical_columns=[a.column for a in asked if a.kind == "numeric"],
-        categorical_columns=[a.column for a in asked if a.kind != "numeric"],
+        numerical_columns=[n for n in pairs if entries[n]["kind"] == "numeric"],
+        categorical_columns=[n for n in pairs if entries[n]["kind"] != "numeric"],
     )
-    report = Report([ValueDrift(column=a.column, method=a.test, threshold=a.threshold) for a in asked])
-    snapshot = report.run(
-        Dataset.from_pandas(current[names].reset_index(drop=True), definition),
-        Dataset.from_pandas(reference[names].reset_index(drop=True), definition),
-    )
-    found = {m["config"]["column"]: tidy(m["value"]) for m in snapshot.dict()["metrics"]}
-    return {name: found[name] for name in names}, _counted_ids(snapshot.get_html_str(as_iframe=False))
+    sides = [
+        Dataset.from_pandas(pd.DataFrame({n: pair[i].reset_index(drop=True) for n, pair in pairs.items()}), definition)
+        for i in (1, 0)
+    ]
+    report = Report([ValueDrift(column=n, method=TEST, threshold=1.0) for n in pairs])
+    snapshot = report.run(*sides)
+    found = {m["config"]["column"]: float(m["value"]) for m in snapshot.dict()["metrics"]}
+    return {name: found[name] for name in pairs}, _counted_ids(snapshot.get_html_str(as_iframe=False))
 
 
-def _register_homogeneity() -> None:
-    """Teach Evidently our chi-square test of homogeneity.
-
-    Its own ``chisquare`` takes the reference's shares as known exactly, which calls every second unchanged column
-    drifted when the reference is as small as the current rows.
-    """
+def _register(entries: dict[str, dict[str, Any]]) -> None:
+    """Give Evidently our finding as one of its tests: a column's series carries its name."""
     from evidently.legacy.calculations.stattests.registry import StatTest, register_stattest
     from evidently.legacy.core import ColumnType
 
     def run(reference: pd.Series, current: pd.Series, kind: ColumnType, threshold: float) -> tuple[float, bool]:
-        value = homogeneity(reference, current)
-        return value, value <= threshold
+        entry = entries[str(current.name)]
+        return float(entry["statistic"]), bool(entry["drifted"])
 
     register_stattest(
         StatTest(
-            name="homogeneity",
-            display_name="chi-square p-value",
-            allowed_feature_types=[ColumnType.Categorical],
-            default_threshold=0.05,
+            name=TEST,
+            display_name="distance beyond what is ordinary (1: the limit)",
+            allowed_feature_types=[ColumnType.Numerical, ColumnType.Categorical],
+            default_threshold=1.0,
         ),
         run,
     )

@@ -1,79 +1,168 @@
-"""Drift of a whole table: every column by a cheap measure, the ones worth a look by Evidently, and the sum of it."""
+"""Drift of a whole table: every column and the answers held against the reference, and the sum of it in a sentence."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from tasks.drift.columns import MISSING, choose, compare, is_drift, strength
-from tasks.drift.evidently_report import Asked, measure
+from tasks.drift.columns import SEASON, entry
+from tasks.drift.evidently_report import page
+from tasks.drift.window import thin
+from tasks.errors import some
+from tasks.ordinary.checks import ENOUGH
+from tasks.ordinary.record import PREDICTION, Record, make
 
 LISTED = 24
+NAMED = 5
 
 
-def answers(scores: np.ndarray, kind: str, classes: tuple[str, ...]) -> pd.Series:
-    """The model's answers as one column: probability of the positive class, class, or number.
+def named(champion: str | None) -> str:
+    """Whose reference it is, in words."""
+    return f"the champion (version {champion})" if champion else "the new package (there is no champion yet)"
 
-    >>> answers(np.array([[0.2, 0.8]]), "multiclass", ("a", "b")).tolist()
-    ['b']
+
+@dataclass(frozen=True)
+class Reference:
+    """What rows are held against: the package's record, and its sample of rows (``reference.parquet``).
+
+    ``champion``: its version, or None where the new package is its own reference. ``identity``: of the package.
     """
-    if kind == "multiclass":
-        return pd.Series(pd.array([classes[i] for i in scores.argmax(axis=1)], dtype="str"), name="prediction")
-    return pd.Series(scores[:, 1] if kind == "binary" else scores, name="prediction", dtype=float)
+
+    record: Record
+    sample: pd.DataFrame
+    champion: str | None
+    identity: str
+
+    @classmethod
+    def of(
+        cls, record: Record | None, sample: pd.DataFrame, kinds: dict[str, str], champion: str | None, identity: str
+    ) -> Reference:
+        """The reference of a package; of an older one (``record`` None) its sample of training rows is all there is."""
+        if record is None:
+            kept = {name: kind for name, kind in kinds.items() if name in sample}
+            record = make(sample, kept, pd.Series(pd.NaT, index=sample.index, dtype="datetime64[us, UTC]"), None)
+        return cls(record, sample, champion, identity)
+
+    @property
+    def rows(self) -> pd.DataFrame:
+        """The sample of rows that the model has seen."""
+        if "__split__" not in self.sample:
+            return self.sample
+        seen = self.sample["__split__"] != "test"
+        return self.sample[seen] if seen.any() else self.sample
+
+    @property
+    def scores(self) -> np.ndarray | None:
+        """Scores of the sample's held-out rows; None in older packages, which have those of training rows."""
+        if self.record.answers is None:
+            return None
+        names = [c for c in self.sample if c == "score" or str(c).startswith("score_")]
+        held_out = self.sample.loc[self.sample["__split__"] == "test", names].to_numpy(float)
+        return held_out[:, 0] if names == ["score"] else held_out
+
+    def who(self) -> str:
+        return named(self.champion)
 
 
-def compare_tables(reference: pd.DataFrame, current: pd.DataFrame, kinds: dict[str, str]) -> list[dict[str, Any]]:
-    """An entry per column of ``kinds`` (name: ``numeric`` or ``categorical``; text is left out), in that order."""
-    rows = min(len(reference), len(current))
-    looked = {name: kind for name, kind in kinds.items() if kind in ("numeric", "categorical")}
-    return [compare(n, k, reference[n], current[n], rows, len(looked)) for n, k in looked.items()]
+def compare_table(reference: Reference, windows: list[pd.DataFrame], given: list[pd.Series], kinds: dict[str, str],
+                  told: pd.Series | None, window: pd.Timedelta, end: pd.Timestamp | None) -> tuple[list[dict[str, Any]], dict[str, Any]]:  # fmt: skip
+    """An entry per column, drifted ones first and the strongest on top, and that of the answers.
+
+    Parameters
+    ----------
+    windows : features of the newest window, and of the newest two together where there are two.
+    given : the model's answers to the same rows. kinds : of the features; text is left out.
+    told : answers to the sample's held-out rows, or None. window : its length. end : of the newest window, if it has one.
+    """
+    record = reference.record
+    looked = [n for n in kinds if n in record.columns and n in windows[0]]
+    count = len(looked) + 1
+    rows = reference.rows
+    entries = [
+        entry(record.columns[n], rows[n], [w[n] for w in windows], count, *_place(record, window, end)) for n in looked
+    ]
+    entries.sort(key=lambda e: (not e["drifted"], -e["statistic"], e["column"]))
+    if record.answers is None or told is None or record.answers.columns[PREDICTION].total.sum() == 0:
+        why = "the package has no scores of held-out rows" if record.answers is None else "there are no held-out rows"
+        return entries, {"column": PREDICTION, "state": "unjudged", "drifted": None, "said": why}
+    answers = record.answers
+    return entries, entry(answers.columns[PREDICTION], told, given, count, *_place(answers, window, end))
+
+
+def _place(
+    record: Record, window: pd.Timedelta, end: pd.Timestamp | None
+) -> tuple[int | None, float | None, int | None]:
+    """Past windows in one of ``window``, where it ends in them after the record, and how many make a year."""
+    if record.length is None or record.end is None or end is None:
+        return None, None, None
+    length = window / record.length
+    if length < 0.95 or abs(length - round(length)) > 0.05 * length:
+        return None, None, None
+    season = round(SEASON / record.length)
+    return round(length), float((end - record.end) / record.length), season if season > 1 else None
 
 
 def listed(entries: list[dict[str, Any]], limit: int = LISTED) -> list[str]:
-    """Columns worth Evidently's time: the first of the plan (raw ones come first) and the ones that moved most."""
-    fit = [e for e in entries if e["test"] != "missing values"]
-    moved = sorted(fit, key=lambda e: (-strength(e), e["column"]))
-    chosen = dict.fromkeys([e["column"] for e in moved[: limit // 2]] + [e["column"] for e in fit])
-    return list(chosen)[:limit]
+    """Columns worth a picture in Evidently's page: the ones that moved most, then the first ones by name."""
+    fit = [e for e in entries if e.get("distribution")]
+    moved = sorted(fit, key=lambda e: (-e["statistic"], e["column"]))
+    return [e["column"] for e in moved[:limit]]
 
 
-def confirm(
-    entries: list[dict[str, Any]], prediction: dict[str, Any], reference: pd.DataFrame, current: pd.DataFrame
-) -> tuple[list[dict[str, Any]], dict[str, Any], str]:
-    """Let Evidently measure the listed columns and the prediction; its figures replace ours.
-
-    Returns the entries (drifted ones first, strongest first), the prediction's entry, and the page.
-    """
-    names = ["prediction", *listed(entries)]
+def evidently(entries: list[dict[str, Any]], prediction: dict[str, Any], reference: Reference, told: pd.Series | None,
+              window: pd.DataFrame, given: pd.Series, seed: int) -> str:  # fmt: skip
+    """Evidently's page of the listed columns and the answers, by the figures that decide."""
     by_name = {e["column"]: e for e in [prediction, *entries]}
-    asked = [Asked(n, by_name[n]["kind"], by_name[n]["test"], by_name[n]["threshold"]) for n in names]
-    asked = [a for a in asked if a.test != "missing values"]
-    scores, html = measure(reference, current, asked)
-    rows = min(len(reference), len(current))
-    for name, score in scores.items():
-        entry = by_name[name]
-        moved = abs(entry["missing"][1] - entry["missing"][0]) > MISSING
-        test, _ = choose(entry["kind"], rows, 1)
-        by_name[name] = entry | {
-            "statistic": score,
-            "drifted": is_drift(test, score, entry["threshold"]) or moved,
-            "source": "evidently",
-        }
-    ordered = sorted(
-        (by_name[e["column"]] for e in entries), key=lambda e: (not e["drifted"], -strength(e), e["column"])
-    )
-    return ordered, by_name["prediction"], html
+    names = [n for n in [PREDICTION, *listed(entries)] if by_name[n].get("distribution")]
+    left, right = thin(reference.rows, seed), thin(window, seed)
+    pairs = {n: (left[n], right[n]) for n in names if n != PREDICTION}
+    if PREDICTION in names and told is not None:
+        pairs = {PREDICTION: (told, given)} | pairs
+    found, html = page(pairs, by_name)
+    for name, value in found.items():
+        assert value == by_name[name]["statistic"], name  # one place decides
+        by_name[name]["source"] = "evidently"
+    return html
 
 
-def summarise(entries: list[dict[str, Any]], prediction: dict[str, Any], drift_share: float) -> dict[str, Any]:
-    """``{"drifted", "share", "drift_share", "sentence"}`` of a table: drifted where the share of columns reaches ``drift_share``."""
-    count, total = sum(bool(e["drifted"]) for e in entries), len(entries)
+def summarise(
+    entries: list[dict[str, Any]], prediction: dict[str, Any], drift_share: float, who: str
+) -> dict[str, Any]:
+    """``{"state", "drifted", "share", "drift_share", "alarms", "sentence"}`` of a table: drifted where anything is."""
+    moved = [e for e in entries if e["drifted"]]
+    count, total = len(moved), len(entries)
     share = count / total if total else 0.0
-    drifted = share >= drift_share and count > 0
-    sentence = (
-        f"{count} of {total} columns drifted ({share:.0%}; {drift_share:.0%} counts as drift of the table), "
-        f"and the predictions {'did too' if prediction['drifted'] and count else 'did' if prediction['drifted'] else 'did not'}."
-    )
-    return {"drifted": drifted, "share": share, "drift_share": drift_share, "sentence": sentence}
+    named = [f"`{e['column']}`: {e['said']}" for e in moved]
+    if prediction["drifted"]:
+        named = [f"the predictions: {prediction['said']}", *named]
+    alarms = [
+        {"column": e["column"], "kinds": e["alarms"], "said": e["said"]} for e in [prediction, *moved] if e["drifted"]
+    ]
+    if named:
+        columns = f"{count} of {total} columns" if count else ""
+        what = f"{columns} and the predictions" if columns and prediction["drifted"] else columns or "the predictions"
+        rest = f"; and {len(named) - NAMED} more" if len(named) > NAMED else ""
+        wide = f", {share:.0%} of the table" if count and share >= drift_share else ""
+        sentence = f"Drift against {who} in {what}{wide}: {'; '.join(named[:NAMED])}{rest}."
+    else:
+        seasonal = [f"`{e['column']}`" for e in entries if e["state"] == "seasonal"]
+        season = f" {some(seasonal)} moved as in the year before." if seasonal else ""
+        answers = " and the predictions are" if prediction["drifted"] is False else " are"
+        unjudged = "" if prediction["drifted"] is False else f" The predictions are not judged: {prediction['said']}."
+        sentence = f"No drift against {who}: {total} columns{answers} as ordinary.{season}{unjudged}"
+    return {
+        "state": "drifted" if named else "stable", "drifted": bool(named), "share": share, "drift_share": drift_share,
+        "alarms": alarms, "sentence": sentence,
+    }  # fmt: skip
+
+
+def thresholds(entries: list[dict[str, Any]]) -> str:
+    """Where the thresholds come from, in words."""
+    past = max((e["past_windows"] for e in entries), default=0)
+    if past >= ENOUGH:
+        return f"from how {past} past windows differed"
+    has = f"{past} past windows of this length" if past else "no past windows of this length"
+    return f"parametric, as there are {has} and {ENOUGH} are needed: ordinary windows may differ by 0.05 standard deviations"

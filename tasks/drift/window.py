@@ -1,43 +1,95 @@
-"""Which rows are compared: the newest window of the feature table, and how many of them."""
+"""Which rows are compared: those that arrived after the reference was made, the newest window of them."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from tasks.errors import RefitError
-from tasks.params import Duration
+from tasks.bundle.seen import Seen
+from tasks.errors import some
+from tasks.identity import identify
+from tasks.params import Table
 
 ROWS = 5000
+LEAST = 30
 
 
-def newest(features: pd.DataFrame, window: Duration | None) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """The rows to look at, and a description of them.
+@dataclass(frozen=True)
+class New:
+    """Positions of the feature rows of the newest window, and of the newest two together (None: there are no two).
 
-    With times and a ``window``: the rows whose ``__time__`` lies within ``window`` of the newest one, labelled or not.
-    Otherwise the test split.
+    ``about``: ``{"rule", "from", "to", "rows"}``, for the record; ``why`` there are no rows to judge, or None.
+    """
 
-    Raises
-    ------
-    RefitError
-        If no row is left.
+    rows: np.ndarray
+    both: np.ndarray | None
+    about: dict[str, Any]
+    why: str | None = None
+
+
+def newest(features: pd.DataFrame, whole: pd.DataFrame, table: Table, seen: Seen | None, there: Seen | None,
+           window: pd.Timedelta) -> New:  # fmt: skip
+    """The rows to look at.
+
+    Where rows have a moment: those newer than every row that the model was fitted, tuned or chosen on, within ``window`` of
+    the newest, labelled or not. Otherwise those that were not in its table, however many arrived since.
+
+    Parameters
+    ----------
+    features : feature rows (``__row__``, ``__time__``, ``__split__``). whole : the problem's whole table, which ``__row__``
+    counts in. table : its declaration. seen, there : the package's record of the rows that it has seen, and of the others.
     """
     times = features["__time__"]
-    if window is not None and times.notna().any():
-        rows = features[times > times.max() - window.delta]
-        about: dict[str, Any] = {"rule": f"newest {window}"}
-        about |= {"from": rows["__time__"].min().isoformat(), "to": rows["__time__"].max().isoformat()}
-    else:
-        rows = features[features["__split__"] == "test"]
-        about = {"rule": "test split", "from": None, "to": None}
-    if rows.empty:
-        raise RefitError(
-            f"monitoring.window: no row to compare ({about['rule']}; the feature table has {len(features)} rows). "
-            "Set a longer window, or a larger split.test."
+    if times.notna().any() and (seen is None or seen.until is not None):
+        end = times.max()
+        fresh = (
+            (times > seen.until).to_numpy() if seen is not None and seen.until is not None else times.notna().to_numpy()
         )
-    return rows, about | {"rows": len(rows)}
+        at = np.flatnonzero(fresh & (times > end - window).to_numpy())
+        both = None
+        if seen is not None and seen.until is not None and end - 2 * window >= seen.until:
+            both = np.flatnonzero(fresh & (times > end - 2 * window).to_numpy())
+        about: dict[str, Any] = {"rule": f"newest {_days(window)}"}
+        inside = times.iloc[at]
+        about |= {
+            side: None if len(at) == 0 else m.isoformat() for side, m in (("from", inside.min()), ("to", inside.max()))
+        }
+        return _judged(at, both, about)
+    about = {"rule": "arrived since", "from": None, "to": None}
+    none = np.zeros(0, dtype=np.int64)
+    if seen is None or not seen.can_ask(table):
+        why = "its package does not say which rows it was made from"
+        if seen is not None:
+            why = f"it knows rows by {some(seen.rule.columns)}, which this table does not have as they were"
+        return New(none, None, about | {"rows": 0}, f"new rows cannot be told from old ones: {why}")
+    rows = features["__row__"].to_numpy()
+    now = identify(whole, seen.rule)
+    old = seen.has(now)[rows]
+    # An older package does not name the rows that it left for testing; a new row of another part is surely new.
+    old |= there.has(now)[rows] if there is not None else (features["__split__"] == "test").to_numpy()
+    return _judged(np.flatnonzero(~old), None, about)
+
+
+def _judged(at: np.ndarray, both: np.ndarray | None, about: dict[str, Any]) -> New:
+    about = about | {"rows": len(at)}
+    if len(at) == 0:
+        return New(at, None, about, "no new rows")
+    if len(at) < LEAST:
+        return New(at, None, about, f"{len(at)} new rows, too few to judge ({LEAST} are needed)")
+    return New(at, both, about)
+
+
+def _days(window: pd.Timedelta) -> str:
+    """A duration as people write it.
+
+    >>> _days(pd.Timedelta(days=7)), _days(pd.Timedelta(hours=36))
+    ('7d', '36h')
+    """
+    hours = window / pd.Timedelta(hours=1)
+    return f"{hours / 24:.10g}d" if hours % 24 == 0 else f"{hours:.10g}h" if hours % 1 == 0 else str(window)
 
 
 def thin(rows: pd.DataFrame, seed: int, limit: int = ROWS) -> pd.DataFrame:

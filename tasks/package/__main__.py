@@ -10,14 +10,19 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from tasks import files, params
 from tasks.bundle import Bundle
 from tasks.bundle.manifest import write_manifest
 from tasks.bundle.seen import FILE as SEEN
+from tasks.bundle.seen import THERE
 from tasks.engine import Plan
 from tasks.errors import RefitError
 from tasks.identity import Rule
-from tasks.package.contents import about_of, reference, seen_rows
+from tasks.ordinary.record import FOLDER as ORDINARY
+from tasks.ordinary.record import WEEK
+from tasks.package.contents import about_of, ordinary, other_rows, parts, reference, seen_rows
 from tasks.package.golden import choose, earliest, golden
 from tasks.package.history import identity_columns, keep, needs, row_columns
 from tasks.package.receipt import receipt
@@ -60,6 +65,9 @@ def main() -> None:
             files.write_table(folder / "history" / f"{name}.parquet", kept)
             stage.log(f"history of {name}: {len(kept):,} of {len(table):,} rows, {len(kept.columns)} columns")
         seen_rows(whole, features, rule).write(folder / SEEN)
+        others = other_rows(whole, features, rule)
+        if others is not None:
+            others.write(folder / THERE)
         as_of = files.read_json(validated / "summary.json").get("as_of")
         files.write_json(folder / "receipt.json", receipt(DATA, given, as_of))
 
@@ -68,7 +76,11 @@ def main() -> None:
             files.write_json(folder / name, EMPTY)
         write_manifest(folder, about)
         bundle = Bundle.load(folder).start()
-        files.write_table(folder / "reference.parquet", reference(bundle, features, given.seed))
+        window = pd.Timedelta(given.monitoring.window.delta) if given.monitoring.window else WEEK
+        held_against = parts(features, window)
+        files.write_table(folder / "reference.parquet", reference(bundle, features, held_against, given.seed))
+        kinds = {f.name: f.kind for f in bundle.plan.features}
+        ordinary(bundle, features, kinds, held_against, window).write(folder / ORDINARY)
         files.write_json(folder / "golden.json", golden(bundle, features.iloc[chosen][names], rows))
         identity = write_manifest(folder, about)
     size = sum(p.stat().st_size for p in (DATA / "package").rglob("*") if p.is_file())

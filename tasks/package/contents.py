@@ -1,7 +1,8 @@
-"""What the manifest says about a package, and the reference sample that drift compares with."""
+"""What the manifest says about a package, and the reference that drift compares with."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,27 +11,94 @@ import pandas as pd
 from tasks.bundle import Bundle
 from tasks.bundle.seen import Seen
 from tasks.identity import Rule, identify
+from tasks.ordinary.record import PREDICTION, Record, answers, make
 from tasks.params import Params
 
 REFERENCE_ROWS = 20_000
+HELD_OUT_ROWS = 5_000
+ALIKE_WINDOWS, FEW = 8, 100
 
 
-def reference(bundle: Bundle, features: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """A seeded sample of at most 20,000 training rows: features as fitted on, then the model's scores."""
-    train = np.flatnonzero((features["__split__"] == "train").to_numpy())
-    if len(train) > REFERENCE_ROWS:
-        train = np.sort(np.random.default_rng(seed).choice(train, REFERENCE_ROWS, replace=False))
-    sample = features.iloc[train].reset_index(drop=True)
-    scores = bundle.predict(sample)
-    names = ["score"] if scores.ndim == 1 else [f"score_{i}" for i in range(scores.shape[1])]
-    told = pd.DataFrame(scores.reshape(len(sample), -1), columns=names)
-    return pd.concat([sample[[f.name for f in bundle.plan.features]], told], axis=1)
+@dataclass(frozen=True)
+class Parts:
+    """Positions of feature rows: ``known`` ones make the reference, ``held_out`` ones (test) that of the answers."""
+
+    known: np.ndarray
+    held_out: np.ndarray
+
+
+def parts(features: pd.DataFrame, window: pd.Timedelta) -> Parts:
+    """Which feature rows drift is held against.
+
+    Rows that the model has seen, and test rows that are no newer. Answers are those to test rows, which nothing was fitted,
+    tuned or calibrated on; newer ones without the newest window, which the first run looks at, unless few are left: then
+    later runs are judged, and the first one compares rows with themselves.
+    """
+    split, time = features["__split__"].to_numpy(), features["__time__"]
+    seen, test = np.isin(split, ["train", "valid"]), split == "test"
+    until = time[seen].max() if seen.any() else pd.NaT
+    older = (time.isna() | (time <= until)).to_numpy()
+    held_out = test & (older | (time <= time.max() - window).to_numpy())
+    if held_out.sum() < FEW:
+        held_out = test
+    return Parts(np.flatnonzero(seen | (test & older)), np.flatnonzero(held_out))
+
+
+def reference(bundle: Bundle, features: pd.DataFrame, rows: Parts, seed: int) -> pd.DataFrame:
+    """A seeded sample of the reference: ``__split__``, features as fitted on, and scores.
+
+    At most 20,000 rows that the model has seen, without scores, and 5,000 held-out ones with them.
+    """
+    draw = np.random.default_rng(seed)
+    seen = np.setdiff1d(rows.known, rows.held_out)
+    chosen = [
+        np.sort(draw.choice(at, limit, replace=False)) if len(at) > limit else at
+        for at, limit in ((seen, REFERENCE_ROWS), (rows.held_out, HELD_OUT_ROWS))
+    ]
+    sample = features.iloc[np.concatenate(chosen)].reset_index(drop=True)
+    scores = bundle.predict(sample).reshape(len(sample), -1)
+    scores[: len(chosen[0])] = np.nan
+    names = ["score"] if bundle.kind == "regression" else [f"score_{i}" for i in range(scores.shape[1])]
+    told = pd.DataFrame(scores, columns=names)
+    return pd.concat([sample[["__split__", *(f.name for f in bundle.plan.features)]], told], axis=1)
+
+
+def ordinary(
+    bundle: Bundle, features: pd.DataFrame, kinds: dict[str, str], rows: Parts, window: pd.Timedelta
+) -> Record:
+    """The record of every feature in the known rows, and of the answers to the held-out ones."""
+    known, held_out = features.iloc[rows.known], features.iloc[rows.held_out]
+    record = make(known, kinds, known["__time__"], window)
+    if held_out.empty:
+        return record
+    told = _answers(bundle, held_out, window)
+    column = told.columns[PREDICTION]
+    if record.length is not None:  # how answers of a window resemble each other is told by rows that were seen, too
+        time = features["__time__"]
+        at = np.flatnonzero((time > time.max() - ALIKE_WINDOWS * window).to_numpy())
+        recent = _answers(bundle, features.iloc[at[:: 1 + len(at) // REFERENCE_ROWS]], window)
+        column = replace(column, alike=max(column.alike, recent.columns[PREDICTION].alike))
+    return Record(record.columns, record.length, record.end, Record({PREDICTION: column}, told.length, told.end))
+
+
+def _answers(bundle: Bundle, rows: pd.DataFrame, window: pd.Timedelta) -> Record:
+    told = answers(bundle.predict(rows), bundle.kind, bundle.classes).to_frame()
+    kind = "categorical" if bundle.kind == "multiclass" else "numeric"
+    return make(told, {PREDICTION: kind}, rows["__time__"].reset_index(drop=True), window)
 
 
 def seen_rows(rows: pd.DataFrame, features: pd.DataFrame, rule: Rule) -> Seen:
     """The record of the training and validation rows; ``rows`` is the problem's whole table, one row a feature row."""
     seen = features["__split__"].isin(["train", "valid"]).to_numpy()
     return Seen.of(identify(rows, rule), seen, features["__time__"], rule)
+
+
+def other_rows(rows: pd.DataFrame, features: pd.DataFrame, rule: Rule) -> Seen | None:
+    """The record of all other rows, so that rows without a moment can be told from later ones; None where they have one."""
+    if features["__time__"].notna().any():
+        return None
+    others = ~features["__split__"].isin(["train", "valid"]).to_numpy()
+    return Seen.of(identify(rows, rule), others, features["__time__"], rule)
 
 
 def about_of(given: Params, choice: dict[str, Any], summary: dict[str, Any]) -> dict[str, Any]:

@@ -31,7 +31,7 @@ def receipt(data: Path, params: Params, as_of: str | None) -> dict[str, Any]:
         "seed": params.seed,
         "data": data_hashes(data, params.models),
         "code": code_hashes(),
-        "params": params.model_dump(mode="json", include=set(SECTIONS)),
+        "params": params.model_dump(mode="json", include=dict.fromkeys(SECTIONS, True) | {"monitoring": {"window"}}),
         "lock": lock_hash(),
         "libraries": {name: _version(name) for name in LIBRARIES},
     }

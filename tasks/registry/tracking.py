@@ -164,6 +164,7 @@ class Registry:
         )
         for family in result.families:
             self._family(experiment, parent, data / "models" / family, metrics, data / "tuning" / family)
+        self._drift(parent, data / "drift" / "drift.json")
         for name in ("evaluation", "verdict", "drift", "reports"):
             for path in sorted((data / name).rglob("*")):
                 if path.is_file() and path.suffix in (".json", ".html", ".png", ".svg"):
@@ -172,6 +173,20 @@ class Registry:
         self.client.log_artifact(parent, str(result.root / "dvc.lock"))
         self.client.set_terminated(parent, "FINISHED")
         return str(parent)
+
+    def _drift(self, run: str, path: Path) -> None:
+        """What drift decided, as metrics and a tag; nothing where there was no verdict on it."""
+        found = read_json(path) if path.is_file() else {}
+        if found.get("sentence"):
+            self.client.set_tag(run, "drift", found["sentence"][:5000])
+        if found.get("drifted") is not None:
+            columns = sum(bool(c["drifted"]) for c in found["columns"])
+            told = {
+                "drifted": found["drifted"],
+                "columns": columns,
+                "predictions": bool(found["prediction"]["drifted"]),
+            }
+            self._values(run, {}, {f"drift.{name}": float(value) for name, value in told.items()})
 
     def _family(self, experiment: str, parent: str, folder: Path, metrics: dict[str, Any], tuning: Path) -> None:
         from mlflow.entities import Metric

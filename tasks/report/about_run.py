@@ -12,61 +12,63 @@ from tasks.report.dag import picture, stages
 from tasks.report.marks import spark
 from tasks.report.numbers import DASH, day, number, percent
 
-TESTS = {
-    "wasserstein": "Wasserstein distance, in standard deviations of the training rows",
-    "jensenshannon": "Jensen–Shannon distance of the categories' shares",
-    "ks": "p-value of the Kolmogorov–Smirnov test",
-    "homogeneity": "p-value of the chi-square test of equal shares",
-    "missing values": "change of the share of missing values",
+CHECKS = {
+    "mean": "higher or lower values",
+    "spread": "more or less spread out",
+    "edge": "values at the edges of what was seen",
+    "far": "values far outside",
+    "missing": "missing values",
+    "level": "share of a category",
+    "new": "rows of unseen categories",
+    "single": "one new category",
 }
-NAMES = {
-    "wasserstein": "Wasserstein",
-    "jensenshannon": "Jensen–Shannon",
-    "ks": "KS p-value",
-    "homogeneity": "χ² p-value",
-}
+STATES = {"drifted": "drifted", "seasonal": "as a year ago", "varies": "moves, as often", "stable": "stable"}
 
 
 def drift(found: dict[str, Any] | None) -> Section:
-    """Columns by strength of drift, the predictions' drift, and the link to Evidently's page."""
-    lead = "Do the rows looked at, and the model's answers to them, still look like the training rows?"
+    """What drifted in a sentence, columns by strength, the predictions, and the link to Evidently's page."""
+    lead = "Do the newest rows, and the model's answers to them, still look like those that the champion was made from?"
     if not found:
         return Section("drift", "Drift", lead, missing="there is no data/drift.")
-    window, reference, prediction = (
-        found.get("window") or {},
-        found.get("reference") or {},
-        found.get("prediction") or {},
+    if found.get("drifted") is None:
+        return Section("drift", "Drift", lead, [Prose(str(found["sentence"]))])
+    window, reference, prediction = found["window"], found["reference"], found["prediction"]
+    columns = found["columns"]
+    span = (
+        f"{day(window['from'])} to {day(window['to'])}" if window.get("from") else "arrived since the champion was made"
     )
-    columns = found.get("columns") or []
-    span = f"{day(window['from'])} to {day(window['to'])}" if window.get("from") else window.get("rule", "")
-    share = found.get("share")
+    whose = f"champion, version {reference['version']}" if reference.get("version") else "new package: no champion yet"
+    said = {True: "drifted", False: "stable", None: "not judged"}[prediction["drifted"]]
     facts = [
         (
             "Columns drifted",
             f"{sum(bool(c['drifted']) for c in columns)} of {len(columns)}",
-            f"{percent(share, 0)}; {percent(found.get('drift_share'), 0)} counts as drift of the table",
+            f"{percent(found['share'], 0)}; from {percent(found['drift_share'], 0)} on, the whole table has drifted",
         ),
-        (
-            "Predictions",
-            "drifted" if prediction.get("drifted") else "stable",
-            f"{number(prediction.get('statistic'))} against a threshold of {number(prediction.get('threshold'))}",
-        ),
-        ("Newest rows", number(window.get("rows")), span),
-        ("Training rows", number(reference.get("rows")), "kept in the package as reference"),
+        ("Predictions", said, prediction.get("said") or "held against answers to held-out rows"),
+        ("Newest rows", number(window["rows"]), span),
+        ("Reference rows", number(reference["rows"]), whose),
     ]
-    blocks: list[Any] = [Facts(facts)]
+    blocks: list[Any] = [Prose(str(found["sentence"])), Facts(facts)]
+    blocks.append(
+        Prose(
+            f"Thresholds: {found['thresholds']}. Over a year of looks at all columns together, ordinary data raise one false "
+            "alarm at most.",
+            quiet=True,
+        )
+    )
     mean, rate = prediction.get("mean"), prediction.get("positive_rate")
-    said = f"Mean {number(mean[0])} on the training rows, {number(mean[1])} on the newest." if mean else ""
-    said += f" Called positive: {percent(rate[0])} and {percent(rate[1])}." if rate else ""
-    charts = [_distribution("The model's answers", "prediction", prediction, said.strip())]
-    charts += [_distribution(c["column"], c["column"], c, "") for c in columns[:2] if c["drifted"]]
+    told = f"Mean {number(mean[0])} on held-out rows, {number(mean[1])} on the newest." if mean else ""
+    told += f" Called positive: {percent(rate[0])} and {percent(rate[1])}." if rate else ""
+    charts = [_distribution("The model's answers", "prediction", prediction, told.strip())]
+    charts += [_distribution(c["column"], c["column"], c, c["said"]) for c in columns[:2] if c["drifted"]]
     if any(charts):
         blocks.append(Charts([c for c in charts if c]))
     blocks.append(_columns(columns))
     blocks.append(
         Prose(
             Markup(
-                'The figures of {} columns and their full distributions: <a href="../drift/drift.html">drift.html</a>.'
+                'Full distributions of {} columns, by the same figures: <a href="../drift/drift.html">drift.html</a>.'
             ).format(sum(c.get("source") == "evidently" for c in columns)),
             quiet=True,
         )
@@ -75,11 +77,11 @@ def drift(found: dict[str, Any] | None) -> Section:
 
 
 def _distribution(heading: str, name: str, entry: dict[str, Any], caption: str) -> Chart | None:
-    """Training and newest rows over each other, for a numeric or a categorical column."""
+    """Reference and newest rows over each other, for a numeric or a categorical column."""
     shown = entry.get("distribution") or {}
     if "reference" not in shown:
         return None
-    groups = [("training", shown["reference"], 0), ("newest", shown["current"], 2)]
+    groups = [("reference", shown["reference"], 0), ("newest", shown["current"], 2)]
     levels = shown.get("levels", [])
     ticks = (
         [(i + 0.5, short(level, 40 // len(levels) + 2)) for i, level in enumerate(levels)] if len(levels) <= 8 else []
@@ -95,32 +97,27 @@ def _columns(columns: list[dict[str, Any]]) -> Table:
         shown = c.get("distribution") or {}
         small: Markup | str = DASH
         if "reference" in shown:
-            small = spark(shown["reference"], shown["current"], f"{c['column']}: grey training, coloured newest")
-        missing = c.get("missing")
+            small = spark(shown["reference"], shown["current"], f"{c['column']}: grey reference, coloured newest")
+        missing = c["missing"]
         rows.append(
             [
                 Cell(Markup("<code>{}</code>").format(c["column"]), sort=c["column"]),
                 Cell(small, sort=""),
+                Cell(STATES[c["state"]], tone="warn" if c["drifted"] else "", sort=c["state"]),
                 Cell(number(c["statistic"]), sort=c["statistic"]),
-                Cell(NAMES.get(c["test"], c["test"]), note=""),
-                Cell(number(c["threshold"]), sort=c["threshold"]),
+                Cell(CHECKS[c["test"]], note=c["said"] or ""),
                 Cell(number(c.get("psi")), sort=c.get("psi") if c.get("psi") is not None else -1),
-                Cell(
-                    f"{percent(missing[0], 0)} → {percent(missing[1], 0)}" if missing else DASH,
-                    sort=missing[1] if missing else -1,
-                ),
-                Cell("drifted" if c["drifted"] else "stable", tone="warn" if c["drifted"] else ""),
+                Cell(f"{percent(missing[0], 0)} → {percent(missing[1], 0)}", sort=missing[1]),
             ]
         )
     names = [
         ("Column", "text", ""),
-        ("Distribution", "text", "grey: training rows; coloured: newest rows"),
-        ("Statistic", "number", ""),
-        ("Measure", "text", "; ".join(f"{k}: {v}" for k, v in TESTS.items())),
-        ("Threshold", "number", ""),
-        ("PSI", "number", "population stability index: 0.1 some change, 0.25 much"),
-        ("Missing", "number", "share of missing values, training → newest"),
-        ("", "text", ""),
+        ("Distribution", "text", "grey: reference rows; coloured: newest rows"),
+        ("", "text", "as a year ago: moved as in the season before; moves, as often: no more than past windows did"),
+        ("Beyond", "number", "how far the strongest check is beyond what is ordinary; 1 is the limit, and decides"),
+        ("By", "text", "the strongest check"),
+        ("PSI", "number", "population stability index, less what chance adds to it; it describes, and decides nothing"),
+        ("Missing", "number", "share of missing values, reference → newest"),
     ]
     return Table(names, rows, "Drifted columns first, the strongest on top.", search="Search the columns")
 
@@ -256,7 +253,7 @@ def reading(kind: str, champion: bool) -> Section:
         ),
         (
             "Drift",
-            "The newest rows differ from the training rows. That is a reason to look, not a proof that the model got worse.",
+            "The newest rows differ from the reference by more than past windows did. That is a reason to look, not a proof that the model got worse.",
         ),
     ]
     if not champion:

@@ -65,7 +65,7 @@ def test_no_package(tmp_path: Path) -> None:
 
 def test_ensemble_is_the_weighted_mean_of_its_members(made: Path) -> None:
     bundle = Bundle.load(made)
-    features = read_table(made / "reference.parquet").head(50)
+    features = read_table(made / "reference.parquet").tail(50)
     xgboost, logistic = (member.predict(features) for member in bundle.members)
     expected = (3 * xgboost + logistic) / 4
     np.testing.assert_allclose(bundle.predict(features), expected, rtol=0, atol=1e-15)
@@ -77,7 +77,7 @@ def test_calibration_of_an_ensemble_is_of_the_mean(copy: Path) -> None:
     plain = Bundle.load(copy)
     fixed = Calibration.by_scale({"slope": 1.3, "shift": 0.2})
     write_json(copy / "bundle.json", read_json(copy / "bundle.json") | {"calibration": fixed.state()})
-    features = read_table(copy / "reference.parquet").head(50)
+    features = read_table(copy / "reference.parquet").tail(50)
     assert np.array_equal(Bundle.load(copy).predict(features), fixed.apply(plain.predict(features)))
 
 

@@ -1,97 +1,202 @@
-"""Drift of columns: our cheap measures are Evidently's, and unchanged tables stay unchanged."""
+"""Drift of a table: planted changes are named in a sentence, ordinary ones are not, and all that is shown agrees."""
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
 
-from tasks.drift.columns import compare, distribution, homogeneity, psi
-from tasks.drift.table import compare_tables, confirm, summarise
+from tasks.drift.columns import distribution, entry, psi
+from tasks.drift.table import Reference, compare_table, evidently, listed, summarise, thresholds
+from tasks.ordinary.record import PREDICTION, WEEK, Record, make
 
 KINDS = {"x": "numeric", "skewed": "numeric", "letter": "categorical"}
 
 
-def table(rows: int, seed: int, shift: float = 0.0) -> pd.DataFrame:
+def table(rows: int, seed: int) -> pd.DataFrame:
     rng = np.random.default_rng(seed)
-    p = np.array([0.5, 0.3, 0.2]) + np.array([-shift, 0, shift]) / 4
     return pd.DataFrame(
         {
-            "x": rng.normal(shift, 1, rows),
-            "skewed": np.where(rng.random(rows) < 0.1, np.nan, rng.gamma(2, 1 + shift, rows)),
-            "letter": pd.array(rng.choice(list("abc"), rows, p=p), dtype="str"),
-            "prediction": rng.beta(2, 5, rows),
+            "x": rng.normal(50, 10, rows),
+            "skewed": np.where(rng.random(rows) < 0.02, np.nan, rng.gamma(2, 1, rows)),
+            "letter": pd.array(rng.choice(list("abc"), rows, p=[0.5, 0.3, 0.2]), dtype="str"),
+            "__split__": np.where(np.arange(rows) % 5 == 0, "test", "train"),
+            "score_0": np.nan,
+            "score_1": rng.beta(2, 5, rows),
         }
     )
 
 
-@pytest.mark.parametrize("rows", [200, 3000])
-def test_evidently_confirms_every_figure(rows):
-    reference, current = table(rows, 1), table(rows, 2, 1.0)
-    entries = compare_tables(reference, current, KINDS)
-    [prediction] = compare_tables(reference, current, {"prediction": "numeric"})
-    confirmed, answer, html = confirm(entries, prediction, reference, current)
-    ours = {e["column"]: e["statistic"] for e in [*entries, prediction]}
-    assert {e["column"] for e in confirmed} == set(KINDS)
-    for entry in [*confirmed, answer]:
-        assert entry["source"] == "evidently"
-        assert entry["statistic"] == pytest.approx(ours[entry["column"]], rel=1e-9)
-    assert all(e["drifted"] for e in confirmed)
-    assert not answer["drifted"]
-    assert "Drift in column" in html
-    again = confirm(entries, prediction, reference, current)
-    assert json.dumps(again[:2]) == json.dumps([confirmed, answer])
-    assert again[2] == html
+def made(rows: int = 5000, seed: int = 1) -> Reference:
+    sample = table(rows, seed)
+    never = pd.Series(pd.NaT, index=sample.index, dtype="datetime64[us, UTC]")
+    test = (sample["__split__"] == "test").to_numpy()
+    answers = make(pd.DataFrame({PREDICTION: sample.loc[test, "score_1"]}), {PREDICTION: "numeric"}, never[test], None)
+    record = make(sample, KINDS, never, None)
+    return Reference(Record(record.columns, answers=answers), sample, "3", "f" * 64)
 
 
-def test_unchanged_small_tables_are_seldom_called_drifted():
-    """At most 5% of unchanged tables have a drifted column (Bonferroni); 60 tables, with room for luck."""
-    called = sum(
-        any(e["drifted"] for e in compare_tables(table(120, 2 * i), table(120, 2 * i + 1), KINDS)) for i in range(60)
+def looked(reference: Reference, now: pd.DataFrame, given: pd.Series | None = None) -> dict:
+    told = pd.Series(reference.scores[:, 1])
+    given = now["score_1"] if given is None else given
+    columns, prediction = compare_table(reference, [now], [given], KINDS, told, WEEK, None)
+    summed = summarise(columns, prediction, 0.5, reference.who())
+    return summed | {"columns": {c["column"]: c for c in columns}, "entries": columns, "prediction": prediction}
+
+
+def test_unchanged_rows_are_stable_and_the_sentence_says_so():
+    found = looked(made(), table(1000, 2))
+    assert not found["drifted"]
+    assert found["sentence"] == (
+        "No drift against the champion (version 3): 3 columns and the predictions are as ordinary."
     )
-    assert called <= stats.binom.ppf(0.999, 60, 0.05)
+    assert {c["state"] for c in found["entries"]} == {"stable"}
 
 
-def test_values_that_go_missing_are_drift():
-    reference, current = table(2000, 1), table(2000, 2)
-    current.loc[current.index[::3], "x"] = np.nan
-    gone = current.assign(x=np.nan)
-    assert compare("x", "numeric", reference["x"], current["x"], 2000, 3)["drifted"]
-    entry = compare("x", "numeric", reference["x"], gone["x"], 2000, 3)
-    assert (entry["test"], entry["statistic"], entry["drifted"]) == ("missing values", 1.0, True)
-    never = pd.Series(np.nan, index=range(2000))
-    assert not compare("x", "numeric", never, never, 2000, 3)["drifted"]
+def test_one_changed_column_is_drift_and_named():
+    """However many are not: a share of the table decides no longer."""
+    now = table(1000, 2)
+    now.loc[now.index % 50 == 0, "x"] *= 1000
+    found = looked(made(), now)
+    assert (found["state"], found["drifted"], found["share"]) == ("drifted", True, pytest.approx(1 / 3))
+    assert found["sentence"] == (
+        "Drift against the champion (version 3) in 1 of 3 columns: `x`: 2% of the values lie far outside all that was "
+        "seen, about 1,000 times the usual size (another unit?)."
+    )
+    assert found["alarms"][0]["column"] == "x"
+    assert "unit" in found["alarms"][0]["kinds"]
 
 
-def test_homogeneity_is_pearsons_test():
-    left, right = pd.Series(list("aab") * 30), pd.Series(list("abb") * 30)
-    expected = stats.chi2_contingency([[60, 30], [30, 60]], correction=False).pvalue
-    assert homogeneity(left, right) == pytest.approx(expected)
-    assert homogeneity(pd.Series(["a"] * 9), pd.Series(["a"] * 9)) == 1.0
+@pytest.mark.parametrize(
+    ("change", "column", "kind", "said"),
+    [
+        (lambda t: t.assign(x=t["x"] + 60), "x", "shift", "higher (median"),
+        (lambda t: t.assign(x=t["x"] - 3), "x", "shift", "lower (median"),
+        (lambda t: t.assign(x=50 + (t["x"] - 50) * 1.5), "x", "spread", "more spread out"),
+        (lambda t: t.assign(skewed=t["skewed"].where(t.index % 11 != 0)), "skewed", "missing values", "are missing (2"),
+        (
+            lambda t: t.assign(letter=t["letter"].where(t.index % 100 != 0, "z")),
+            "letter",
+            "new category",
+            "new category 'z' in 1%",
+        ),
+        (
+            lambda t: t.assign(letter=t["letter"].where(t.index % 20 != 0, "z")),
+            "letter",
+            "new category",
+            "new category 'z' in 5%",
+        ),
+        (lambda t: t.assign(letter=t["letter"].replace({"b": "B"})), "letter", "new category", "new category 'B'"),
+        (
+            lambda t: t.assign(letter=t["letter"].where(t.index % 3 != 0, "c")),
+            "letter",
+            "shares",
+            "'c' is 48% of the rows (1",
+        ),
+    ],
+)
+def test_each_kind_of_change_has_an_alarm_of_its_own(change, column, kind, said):
+    found = looked(made(), change(table(1000, 2)))
+    assert [c["column"] for c in found["entries"] if c["drifted"]] == [column]
+    assert kind in found["columns"][column]["alarms"]
+    assert said in found["columns"][column]["said"]
+    assert f"`{column}`" in found["sentence"]
 
 
-def test_psi_of_a_known_table():
-    """Shares 1/2, 1/2 against 1/4, 3/4: (1/4)(ln 1/2 · −1 + ln 3/2)."""
-    found = psi(pd.Series(list("ab") * 40), pd.Series(list("abbb") * 20), "categorical")
-    assert found == pytest.approx(0.25 * (np.log(2) + np.log(1.5)))
+def test_the_answers_have_an_alarm_of_their_own():
+    now = table(1000, 2)
+    found = looked(made(), now, now["score_1"] ** 0.5)
+    assert found["prediction"]["drifted"]
+    assert found["share"] == 0
+    assert found["drifted"]
+    assert found["sentence"].startswith(
+        "Drift against the champion (version 3) in the predictions: the predictions: values are"
+    )
+
+
+def test_a_table_whose_columns_were_replaced_has_drifted_as_a_whole():
+    now = table(1000, 2).assign(letter="q")
+    now["x"], now["skewed"] = now["x"] + 60, now["skewed"] - 80
+    found = looked(made(), now)
+    assert found["share"] == 1
+    assert "100% of the table" in found["sentence"]
+
+
+def test_two_weeks_see_what_one_does_not():
+    """A shift of 0.2 standard deviations over the newest two windows."""
+    rng = np.random.default_rng(5)
+    values = pd.Series(rng.normal(size=60_000))
+    time = pd.Series(pd.date_range("2023-01-01", periods=60_000, freq=WEEK / 1000, tz="UTC"))
+    record = make(pd.DataFrame({"x": values}), {"x": "numeric"}, time, WEEK)
+    end = time.max() + 2 * WEEK
+    now = [pd.Series(rng.normal(0.2, 1, n)) for n in (1000, 2000)]
+    told = entry(record.columns["x"], values[:1000], now, 60, 1, (end - record.end) / WEEK, 52)
+    assert (told["drifted"], told["windows"], told["past_windows"], told["limit"]) == (True, 2, 59, "past windows")
+    alone = entry(record.columns["x"], values[:1000], now[:1], 60, None, None, None)
+    assert (alone["drifted"], alone["past_windows"], alone["limit"]) == (False, 0, "parametric")
+
+
+def test_where_thresholds_come_from_is_said():
+    few = made()
+    columns, _ = compare_table(
+        few, [table(1000, 2)], [table(1000, 2)["score_1"]], KINDS, pd.Series(few.scores[:, 1]), WEEK, None
+    )
+    assert thresholds(columns).startswith("parametric, as there are no past windows of this length and 50 are needed")
+    assert thresholds([c | {"past_windows": 60} for c in columns]) == "from how 60 past windows differed"
+
+
+def test_an_older_package_has_no_record():
+    """Its sample of training rows is the reference; its scores are those of training rows, so answers are not judged."""
+    sample = table(3000, 1).drop(columns="__split__")
+    reference = Reference.of(None, sample, KINDS, "1", "f" * 64)
+    assert reference.scores is None
+    now = table(1000, 2)
+    columns, prediction = compare_table(reference, [now], [now["score_1"]], KINDS, None, WEEK, None)
+    assert prediction["drifted"] is None
+    summed = summarise(columns, prediction, 0.5, reference.who())
+    assert not summed["drifted"]
+    assert summed["sentence"].endswith("The predictions are not judged: the package has no scores of held-out rows.")
+
+
+def test_evidently_shows_the_figures_that_decide():
+    reference, now = made(3000), table(1000, 2).assign(x=lambda t: t["x"] + 5)
+    found = looked(reference, now)
+    told = pd.Series(reference.scores[:, 1])
+    page = evidently(found["entries"], found["prediction"], reference, told, now, now["score_1"], 0)
+    assert {e["source"] for e in [*found["entries"], found["prediction"]]} == {"evidently"}
+    drifted = dict(re.findall(r"Drift in column '(\w+)'\", \"label\": \"Data drift (not )?detected", page))
+    assert drifted == {"prediction": "not ", "x": "", "skewed": "not ", "letter": "not "}
+    again = evidently(found["entries"], found["prediction"], reference, told, now, now["score_1"], 0)
+    assert again == page
+    json.dumps(found, allow_nan=False)
+
+
+def test_psi_of_a_known_table_less_chance():
+    """Shares 1/2, 1/2 against 1/4, 3/4: (1/4)(ln 1/2 · −1 + ln 3/2), less (2 - 1)(1/80 + 1/80)."""
+    frame = pd.DataFrame({"x": pd.Series(list("ab") * 40)})
+    record = make(frame, {"x": "categorical"}, pd.Series(pd.NaT, index=frame.index), None)
+    found = psi(record.columns["x"], pd.Series(list("abbb") * 20))
+    assert found == pytest.approx(0.25 * (np.log(2) + np.log(1.5)) - 1 / 40)
 
 
 def test_distribution_counts_every_row():
     reference, current = table(500, 1)["x"], table(700, 2)["x"]
+    current[::50] *= 1000
     shown = distribution(reference, current, "numeric")
     assert sum(shown["reference"]) == pytest.approx(1)
     assert sum(shown["current"]) == pytest.approx(1)
+    assert shown["edges"][-1] < 200  # the outer bin holds what lies far outside
     many = pd.Series([f"k{i % 40}" for i in range(400)])
     shown = distribution(many, many, "categorical")
     assert shown["levels"][-1] == "other"
     assert sum(shown["current"]) == pytest.approx(1)
 
 
-def test_share_that_counts_as_drift_of_the_table():
-    entries = [{"drifted": True}, {"drifted": False}]
-    assert summarise(entries, {"drifted": False}, 0.5)["drifted"]
-    told = summarise(entries, {"drifted": True}, 0.6)
-    assert not told["drifted"]
-    assert told["sentence"].startswith("1 of 2 columns drifted")
-    assert not summarise([], {"drifted": False}, 0.5)["drifted"]
+def test_the_page_shows_the_columns_that_moved_most():
+    entries = [
+        {"column": c, "statistic": s, "distribution": d}
+        for c, s, d in (("a", 0.1, {}), ("b", 3.0, {1: 1}), ("c", 0.2, {1: 1}))
+    ]
+    assert listed(entries, 1) == ["b"]
+    assert listed(entries) == ["b", "c"]

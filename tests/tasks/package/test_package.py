@@ -94,12 +94,45 @@ def test_schema_asks_for_what_the_plan_reads(timed: Path) -> None:
     assert list(fields) == row_columns(plan)
 
 
-def test_reference_is_a_sample_of_training_rows(timed: Path) -> None:
+def test_reference_is_a_sample_of_known_rows_and_its_scores_are_of_held_out_ones(timed: Path) -> None:
+    """The newest week of the test rows stays out: the first run looks at it."""
     features = read_table(timed / "data" / "features" / "features.parquet")
     reference = read_table(timed / "data" / "package" / "reference.parquet")
-    assert len(reference) == (features["__split__"] == "train").sum()
+    seen, week = reference["__split__"] != "test", features["__time__"].max() - pd.Timedelta(days=7)
+    assert seen.sum() == features["__split__"].isin(["train", "valid"]).sum()
+    assert (~seen).sum() == ((features["__split__"] == "test") & (features["__time__"] <= week)).sum() > 0
     assert list(reference)[-2:] == ["score_0", "score_1"]
-    np.testing.assert_allclose(reference[["score_0", "score_1"]].sum(axis=1), 1)
+    assert reference.loc[seen, ["score_0", "score_1"]].isna().all(axis=None)
+    np.testing.assert_allclose(reference.loc[~seen, ["score_0", "score_1"]].sum(axis=1), 1)
+
+
+def test_ordinary_counts_every_known_row_by_past_window(timed: Path) -> None:
+    features = read_table(timed / "data" / "features" / "features.parquet")
+    known = features[features["__split__"].isin(["train", "valid"])]
+    record = Bundle.load(timed / "data" / "package").ordinary
+    weight, shop = record.columns["weight"], record.columns["shop"]
+    assert (record.length, record.end) == (pd.Timedelta(days=7), known["__time__"].max())
+    assert (weight.total.sum(), weight.total[0]) == (len(known), known["weight"].isna().sum())
+    newest = known["__time__"] > record.end - pd.Timedelta(days=7)
+    assert weight.past[-1].sum() == newest.sum()
+    counts = known.loc[newest, "shop"].value_counts()
+    assert shop.past[-1][2:-1].tolist() == [counts.get(level, 0) for level in shop.cells.levels]
+    assert (
+        record.answers.columns["prediction"].total.sum()
+        == (features["__split__"] == "test").sum()
+        - (
+            (features["__split__"] == "test")
+            & (features["__time__"] > features["__time__"].max() - pd.Timedelta(days=7))
+        ).sum()
+    )
+
+
+def test_rows_without_a_moment_are_all_remembered(tmp_path: Path) -> None:
+    root = project(tmp_path / "plain", "regression", ("ridge",))
+    bundle = Bundle.load(package(root))
+    features = read_table(root / "data" / "features" / "features.parquet")
+    assert len(bundle.seen.row) == features["__split__"].isin(["train", "valid"]).sum()
+    assert len(bundle.there.row) == (features["__split__"] == "test").sum()
 
 
 def test_receipt_names_inputs_code_and_parameters(timed: Path) -> None:
