@@ -46,7 +46,7 @@ def run(main: Callable[[], None]) -> None:
 
     module = sys.modules["__main__"].__spec__
     try:
-        if module is not None and module.name.startswith("tasks."):
+        if module is not None and (module.name or "").startswith("tasks."):
             check(module.name.split(".")[1])
         main()
     except RefitError as error:
