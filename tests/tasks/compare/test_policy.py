@@ -101,6 +101,19 @@ def test_false_discovery_rate_earns_by_promotions(method):
     assert after.level > without.level
 
 
+@pytest.mark.parametrize("evidence", ["challenger", "line"])
+def test_a_capital_just_short_of_the_level_is_not_enough(evidence):
+    policy, said = Promotion(evidence=evidence), set()
+    for b in range(90, 250):
+        found = look(b, 90)
+        if evidence == "challenger":  # the stake on the first test is lost, so that the bets alone count
+            found = Look(found.claim, found.gain, Part(1.0, 1.0, found.all.rows, found.all.counts), found.new)
+        decision = decide(found, dict(EMPTY), policy, "new", "old")
+        assert decision.promote == (decision.log_e >= -np.log(decision.level) - 1e-9)
+        said.add(decision.promote)
+    assert said == {False, True}
+
+
 def test_each_run_is_plain_mcnemar():
     policy = Promotion(control="each_run")
     assert decide(look(40, 60), dict(EMPTY), policy, "new", "old").why[0] == "p = 1 against 0.05, at each run anew."
