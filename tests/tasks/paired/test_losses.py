@@ -92,6 +92,8 @@ def test_bad_input_is_named(two):
         diebold_mariano(one, other[:-1])
     with pytest.raises(RefitError, match="missing or infinite"):
         wilcoxon(one, np.where(other > 1, np.nan, other))
+    with pytest.raises(RefitError, match="missing or infinite"):
+        wilcoxon(np.where(one > 1, np.inf, one), other)
     with pytest.raises(RefitError, match="steps must be from 1 to 199"):
         diebold_mariano(one, other, steps=200)
 
