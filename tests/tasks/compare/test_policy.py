@@ -50,6 +50,8 @@ def test_the_same_challenger_goes_on_betting_with_new_rows_only():
     assert not first.promote
     again = decide(look(120, 90, new=(0, 0, 0)), first.state, policy, "same", "old")
     assert (again.look, again.level) == (first.look, first.level)
+    assert [len(d.why) for d in (first, again)] == [1, 2]
+    assert "The same challenger was compared before" in again.why[1]
     assert again.log_e == pytest.approx(first.log_e)  # nothing new was seen
     better = decide(look(300, 200, new=(180, 100, 900)), first.state, policy, "same", "old")
     assert better.log_e > first.log_e + 2
