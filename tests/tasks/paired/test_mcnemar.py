@@ -97,6 +97,13 @@ def test_one_sided_points_to_the_better_model():
         assert mcnemar(Table(50, 10, 30, 5), variant).p_better > 0.99
 
 
+def test_mid_p_counts_half_of_what_was_seen():
+    found = mcnemar(Table(3, 12, 5, 4), "mid_p")
+    half = binom.pmf(12, 17, 0.5) / 2
+    assert found.p_better == pytest.approx(binom.sf(12, 17, 0.5) + half)
+    assert found.p == pytest.approx(2 * found.p_better)
+
+
 def test_no_discordant_rows_is_no_difference():
     found = mcnemar(Table(90, 0, 0, 10))
     assert (found.p, found.p_better) == (1.0, 1.0)
