@@ -128,14 +128,18 @@ def test_a_run_is_logged_once_with_a_nested_run_per_family(
     assert "curves.png" in [f.path for f in registry.client.list_artifacts(nested["line"].info.run_id)]
 
 
+def evaluated(root: Path) -> Registry:
+    """The registry of a project of which there is just enough to be tracked."""
+    write_json(root / "data" / "evaluation" / "choice.json", {"family": "tree", "metric": "rmse", "valid": 1.0})
+    write_json(root / "data" / "evaluation" / "metrics.json", {})
+    for name in ("params.yaml", "dvc.lock"):
+        (root / name).write_text("seed: 1\n")
+    return Registry(root)
+
+
 def test_a_run_left_unfinished_is_logged_anew(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", Registry(project).uri)
-    data = tmp_path / "data"
-    write_json(data / "evaluation" / "choice.json", {"family": "tree", "metric": "rmse", "valid": 1.0})
-    write_json(data / "evaluation" / "metrics.json", {})
-    for name in ("params.yaml", "dvc.lock"):
-        (tmp_path / name).write_text("seed: 1\n")
-    registry = Registry(tmp_path)
+    registry = evaluated(tmp_path)
     experiment = registry.experiment("crashed")
     left = registry.client.create_run(experiment, tags={"refit.key": "k"}).info.run_id
     child = registry.client.create_run(experiment, tags={PARENT: left}).info.run_id
@@ -148,12 +152,7 @@ def test_a_run_that_another_checkout_is_at_work_on_is_left_alone(
     project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", Registry(project).uri)
-    data = tmp_path / "data"
-    write_json(data / "evaluation" / "choice.json", {"family": "tree", "metric": "rmse", "valid": 1.0})
-    write_json(data / "evaluation" / "metrics.json", {})
-    for name in ("params.yaml", "dvc.lock"):
-        (tmp_path / name).write_text("seed: 1\n")
-    registry = Registry(tmp_path)
+    registry = evaluated(tmp_path)
     experiment = registry.experiment("shared")
     theirs, ours = (
         registry.client.create_run(experiment, tags={"refit.key": "k", CHECKOUT: whose}).info.run_id
