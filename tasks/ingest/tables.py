@@ -16,6 +16,7 @@ from tasks.ingest import sources
 from tasks.params import Column, Table
 from tasks.profile import coerce, read_columns
 from tasks.profile.dates import form_of
+from tasks.values.reading import Reading
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -97,7 +98,7 @@ def ingest(name: str, table: Table) -> Ingested:
     values: dict[str, pd.Series] = {}
     problems = []
     for column, spec in wanted.items():
-        read = coerce(columns[column], spec.kind, spec.format)
+        read = coerce(columns[column], Reading.of(spec))
         values[column] = read.values
         given = len(columns) - columns[column].null_count
         if len(read.problems) > WRONG_KIND * given:
