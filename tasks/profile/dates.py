@@ -84,7 +84,7 @@ def says_time(name: str) -> bool:
     >>> [says_time(name) for name in ("sold_at", "orderDate", "saledate", "candidate", "lifetime", "price", "customer_id")]
     [True, True, True, False, False, False, False]
     """
-    words = _words(name)
+    words = name_words(name)
     if words & ID_WORDS:
         return False
     return bool(words & TIME_WORDS) or any(
@@ -92,7 +92,8 @@ def says_time(name: str) -> bool:
     )
 
 
-def _words(name: str) -> set[str]:
+def name_words(name: str) -> set[str]:
+    """The words of a column's name, small."""
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name)
     return set(re.findall(r"[a-z]+", spaced.lower()))
 
@@ -121,7 +122,7 @@ def _of_numbers(name: str, different: pd.Series, numbers: pd.Series, weights: np
     known = numbers.to_numpy(float)
     there = ~np.isnan(known)
     total = weights[there].sum()
-    named, other = says_time(name), _words(name) & (ID_WORDS | MONEY)
+    named, other = says_time(name), name_words(name) & (ID_WORDS | MONEY)
 
     def mostly(where: np.ndarray) -> bool:
         return bool(weights[there & where].sum() >= READABLE * total)
@@ -141,7 +142,9 @@ def _of_numbers(name: str, different: pd.Series, numbers: pd.Series, weights: np
             return form
     days = (known >= EXCEL[0]) & (known < EXCEL[1])
     return (
-        "excel" if mostly(days) and named and len(different) >= FEW and not _words(name) & {"time", "times"} else None
+        "excel"
+        if mostly(days) and named and len(different) >= FEW and not name_words(name) & {"time", "times"}
+        else None
     )
 
 

@@ -61,7 +61,7 @@ def coerce(column: pa.ChunkedArray, kind: str | Reading, form: str = "iso") -> C
     given = ~column.is_null().to_numpy()
     if pt.is_nested(column.type):
         return Coerced(_nothing(len(column), how.kind), _problems(given, column, "is a list or a record"))
-    column = _without_missing(column, how)
+    column = without_missing(column, how)
     if how.kind in ("categorical", "text"):
         values = _levels(column, how) if how.kind == "categorical" else _texts(column)
         return Coerced(values, _problems(np.zeros(len(column), bool), column, ""))
@@ -78,7 +78,7 @@ def coerce(column: pa.ChunkedArray, kind: str | Reading, form: str = "iso") -> C
 _Read = tuple[pd.Series, np.ndarray, list[tuple[np.ndarray, str]]]
 
 
-def _is_text(column: pa.ChunkedArray) -> bool:
+def is_text(column: pa.ChunkedArray) -> bool:
     import pyarrow.types as pt
 
     return pt.is_string(column.type) or pt.is_large_string(column.type) or pt.is_string_view(column.type)
@@ -88,13 +88,13 @@ def _nothing(rows: int, kind: str) -> pd.Series:
     return pd.Series(np.full(rows, np.nan)).astype(DTYPES[kind])
 
 
-def _without_missing(column: pa.ChunkedArray, how: Reading) -> pa.ChunkedArray:
+def without_missing(column: pa.ChunkedArray, how: Reading) -> pa.ChunkedArray:
     """The column with null in place of the texts, or numbers of a typed column, that count as missing."""
     import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.types as pt
 
-    if _is_text(column):
+    if is_text(column):
         if not how.missing:
             return column
         column = column.cast(pa.large_string())
@@ -115,7 +115,7 @@ def _numbers(column: pa.ChunkedArray, how: Reading) -> _Read:
     given = ~column.is_null().to_numpy()
     kind = column.type
     trimmed = None
-    if _is_text(column):
+    if is_text(column):
         trimmed = tidy(column.cast(pa.large_string()))
         trimmed = pc.if_else(pc.equal(trimmed, ""), None, trimmed)
         given = ~trimmed.is_null().to_numpy()  # blanks are no value
@@ -162,14 +162,14 @@ def _booleans(column: pa.ChunkedArray, how: Reading) -> _Read:
 
 def _levels(column: pa.ChunkedArray, how: Reading) -> pd.Series:
     values = levels(column)
-    if how.keeps_empty and _is_text(column):
+    if how.keeps_empty and is_text(column):
         values = values.mask(values.isna().to_numpy() & ~column.is_null().to_numpy(), EMPTY)
     return values.str.lower() if how.lower else values
 
 
 def _texts(column: pa.ChunkedArray) -> pd.Series:
     """Free text as it is, blanks and all; what was no text, by its level."""
-    return pd.Series(column.to_pandas(), dtype="str").reset_index(drop=True) if _is_text(column) else levels(column)
+    return pd.Series(column.to_pandas(), dtype="str").reset_index(drop=True) if is_text(column) else levels(column)
 
 
 def _problems(bad: np.ndarray, column: pa.ChunkedArray, why: str) -> pd.DataFrame:

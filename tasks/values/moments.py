@@ -78,9 +78,11 @@ def moments(column: pa.ChunkedArray, form: str = "iso") -> tuple[pd.Series, np.n
 
     kind = column.type
     if pt.is_timestamp(kind) or pt.is_date(kind):
-        stored = column.cast(pa.timestamp("us", tz=getattr(kind, "tz", None)), safe=False).to_pandas()
-        values = stored.dt.tz_localize("UTC") if stored.dt.tz is None else stored.dt.tz_convert("UTC")
-        return _same(values), pd.isna(values).to_numpy() & False
+        given = ~column.is_null().to_numpy()
+        micros = column.cast(pa.timestamp("us", tz=getattr(kind, "tz", None)), safe=False).cast(pa.int64()).to_pandas()
+        bad = given & ~((micros >= _YEARS[0]) & (micros < _YEARS[1])).to_numpy()  # beyond the years 1 to 9999
+        whole = micros.mask(bad | ~given, 0).astype("int64")  # a zone is a way of writing: what is stored is in UTC
+        return _same(pd.Series(pd.to_datetime(whole, unit="us", utc=True)).astype(DTYPE).mask(bad | ~given)), bad
     number = pt.is_integer(kind) or pt.is_floating(kind) or pt.is_decimal(kind)
     if not (number or _is_text(column)):
         return _same(pd.Series(pd.NaT, index=range(len(column)))), ~column.is_null().to_numpy()

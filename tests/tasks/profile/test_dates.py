@@ -10,8 +10,8 @@ import pyarrow as pa
 import pytest
 
 from tasks.profile import coerce
+from tasks.profile.column import infer_kind
 from tasks.profile.dates import form_of, says_time
-from tasks.profile.inference import infer_kind
 from tasks.values.moments import FORMS
 
 DAYS = pd.date_range("2020-06-20", periods=60, tz="UTC")

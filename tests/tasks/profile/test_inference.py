@@ -11,13 +11,14 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from ruamel.yaml import YAML
 
 from tasks import params
 from tasks.engine import Plan
 from tasks.errors import RefitError
 from tasks.ingest.tables import ingest
 from tasks.profile import infer, to_yaml
-from tasks.profile.inference import infer_kind, infer_problem
+from tasks.profile.column import infer_kind, infer_problem
 
 
 def loaded(path: Path, target: str) -> params.Params:
@@ -95,7 +96,18 @@ def test_kinds_of_columns(label: str) -> None:
         ("paid", [x * x + 3 for x in range(N)], "numeric", ""),
         ("a", [f"C-{x}" for x in range(N)], "ignore", "60 different values in 60 rows, as in an id or a name"),
         ("a", ["007", "123", "456"] * 20, "categorical", "digits with leading zeros"),
-        ("a", ["1.5", "2"] * 29 + ["3", "?"], "numeric", "without 1 that are no numbers, whose rows go to quarantine"),
+        (
+            "a",
+            ["1.5", "2"] * 29 + ["3", "12a"],
+            "numeric",
+            "without 1 that are no numbers, such as '12a', whose rows go to quarantine",
+        ),
+        (
+            "a",
+            ["1.5", "2"] * 29 + ["3", "?"],
+            {"kind": "numeric", "missing": ["usual", "?"]},
+            "'?' (1 row) counts as missing",
+        ),
         ("a", ["1.5", "?"] * 30, "categorical", ""),
     ],
 )
@@ -275,8 +287,23 @@ def test_awkward_names_survive(tmp_path: Path) -> None:
     frame = pd.DataFrame({name: np.arange(N) / (i + 2) for i, name in enumerate(names)} | {"the y?": [0, 1] * 30})
     path = written(tmp_path, frame).rename(tmp_path / "my data (2).csv")
     found = loaded(path, "the y?")
-    assert found.problem.name == "my-data-2-the-y"
+    assert found.problem.name == "the-y"
     assert list(found.data.tables["my-data-2"].columns) == [*names, "the y?"]
+
+
+def test_every_section_that_a_stage_names_is_written_and_none_is_empty(tmp_path: Path) -> None:
+    """DVC wants every section that a stage names."""
+    dag = YAML(typ="safe").load((Path(__file__).parents[3] / "dvc.yaml").read_text())["stages"]
+    named = {key.partition(".")[0] for stage in dag.values() for key in stage.get("do", stage).get("params", [])}
+    for y in ([0, 1] * 30, [0, 1, 2] * 20, [x / 7 for x in range(N)]):
+        tree = infer(written(tmp_path, pd.DataFrame({"x": np.arange(N) / 3, "y": y})), "y")
+        assert named <= tree.keys()
+        assert "{}" not in to_yaml(tree)
+
+
+def test_a_moment_whose_name_could_be_read_otherwise_is_a_mapping(tmp_path: Path) -> None:
+    found = loaded(written(tmp_path, dated().rename(columns={"order date": "day - 2h"})), "y")
+    assert found.problem.prediction_time == params.Moment(column="day - 2h")
 
 
 def test_the_source_is_relative_inside_the_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
