@@ -44,7 +44,7 @@ def create(root: Path, data: Path, target: str, force: bool) -> Iterator[str]:
     if params.exists() and not force:
         raise RefitError(f"{params}: is there already. Use --force to replace it, or another folder.")
     said: list[str] = []
-    tree = infer(data, target, lambda tree: said.extend(remark(tree, data)), said.append)
+    tree = infer(data, target, lambda tree: said.extend(remark(tree, data)), tell=said.append)
     yield from said
     text = to_yaml(tree)
     parse(tree, str(params))

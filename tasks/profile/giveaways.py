@@ -18,13 +18,14 @@ from tasks.profile.reading import read_columns
 from tasks.values.reading import Reading
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from ruamel.yaml.comments import CommentedMap
 
 ROWS = 4000
 READ = ("numeric", "categorical", "boolean", "text", "datetime")
 
 
-def remark(tree: CommentedMap, path: str | Path) -> Iterator[str]:
+def remark(tree: CommentedMap, path: str | Path, given: pa.Table | None = None) -> Iterator[str]:
     """Mark in the tree of a ``params.yaml`` which columns of the file give the target away; yields a line for each.
 
     A column that repeats the target exactly, or nearly so, is set to ``ignore``; another suspect keeps its kind, and
@@ -38,7 +39,7 @@ def remark(tree: CommentedMap, path: str | Path) -> Iterator[str]:
     named = {Moment.model_validate(when).column for when in moments if when} | set(table.get("key", ()))
     read = [n for n, kind in kinds.items() if kind in READ and n not in table.get("outcome", ())]
     asked = {n: reading_of(columns[n]) for n in (*read, target)}
-    found = suspects(path, target, problem["kind"], asked, tree["seed"])
+    found = suspects(read_columns(path) if given is None else given, target, problem["kind"], asked, tree["seed"])
     for name, given in found.items():
         left = [n for n in read if n != name and kinds[n] != "ignore"]
         if given.certain and name not in named and left:
@@ -62,12 +63,11 @@ def _target(problem: Any) -> str:
     return target if isinstance(target, str) else target["column"]
 
 
-def suspects(path: str | Path, target: str, kind: str, columns: dict[str, Reading], seed: int) -> dict[str, Giveaway]:
-    """Columns of the file that alone tell the target, by name; a span between two dates counts for the first of them.
+def suspects(table: pa.Table, target: str, kind: str, columns: dict[str, Reading], seed: int) -> dict[str, Giveaway]:
+    """Columns of the table that alone tell the target, by name; a span between two dates counts for the first of them.
 
     ``columns``: how each is read, the target among them.
     """
-    table = read_columns(path)
     values = coerce(table[target], columns[target]).values
     y = (
         values.to_numpy(np.float64, na_value=np.nan)

@@ -55,13 +55,14 @@ def infer(
     path: str | Path,
     target: str,
     ask: Callable[[CommentedMap], None] | None = None,
+    given: pa.Table | None = None,
     tell: Callable[[str], None] | None = None,
 ) -> CommentedMap:
     """The tree of a ``params.yaml`` that predicts ``target`` from the other columns of a CSV or Parquet file.
 
     Comments in the tree say why a column is ignored and what a section is for; see :func:`to_yaml`. ``ask`` may change
-    the columns of the tree before rows are divided at random, which goes by the columns that are left. ``tell`` is given
-    a line for each thing that was decided about how the file is read.
+    the columns of the tree before rows are divided at random, which goes by the columns that are left. ``given``: the
+    columns, where ``path`` is no single file. ``tell`` is called with a line for each decision about how it is read.
 
     Raises
     ------
@@ -70,7 +71,7 @@ def infer(
     """
     from ruamel.yaml.comments import CommentedMap
 
-    table = read_columns(path)
+    table = read_columns(path) if given is None else given
     called = locate(target, table.column_names)
     if called is None:
         raise RefitError(

@@ -15,8 +15,8 @@ import pandas as pd
 from tasks.values.levels import levels, tidy
 from tasks.values.missing import EMPTY
 from tasks.values.moments import DTYPE, moments
-from tasks.values.numbers import EXACT, INFINITE, LARGE, formed
-from tasks.values.reading import FALSE, NO_TRUTH, TRUE, Reading, no_time
+from tasks.values.numbers import EXACT, INFINITE, LARGE, formed, number
+from tasks.values.reading import FALSE, NESTED, NO_TRUTH, TRUE, Reading, no_time
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -60,7 +60,7 @@ def coerce(column: pa.ChunkedArray, kind: str | Reading, form: str = "iso") -> C
         column = column.cast(column.type.value_type)
     given = ~column.is_null().to_numpy()
     if pt.is_nested(column.type):
-        return Coerced(_nothing(len(column), how.kind), _problems(given, column, "is a list or a record"))
+        return Coerced(_nothing(len(column), how.kind), _problems(given, column, NESTED))
     column = without_missing(column, how)
     if how.kind in ("categorical", "text"):
         values = _levels(column, how) if how.kind == "categorical" else _texts(column)
@@ -124,7 +124,8 @@ def _numbers(column: pa.ChunkedArray, how: Reading) -> _Read:
         try:
             values = trimmed.cast(pa.float64()).to_numpy()
         except pa.ArrowInvalid:
-            values = pd.to_numeric(trimmed.to_pandas(), errors="coerce").to_numpy(float, na_value=np.nan)
+            # pandas.to_numeric is a bit off for some: a bad value must not change its neighbours.
+            values = _each_number(trimmed)
     elif pt.is_integer(kind) or pt.is_floating(kind) or pt.is_boolean(kind) or pt.is_decimal(kind):
         values = column.cast(pa.float64(), safe=False).to_numpy()
     else:
@@ -143,6 +144,27 @@ def _numbers(column: pa.ChunkedArray, how: Reading) -> _Read:
     bad = (given & np.isnan(values)) | infinite | large
     values = np.where(bad | np.isin(values, list(how.numbers)), np.nan, values)
     return pd.Series(values), bad, [(infinite, INFINITE), (large, LARGE)]
+
+
+def _each_number(texts: pa.ChunkedArray) -> np.ndarray:
+    """Numbers of a column in which not every text is one (NaN), to the bits that they have where every one is."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    usual = pc.fill_null(pc.match_substring_regex(texts, r"^-?[0-9]{1,300}(\.[0-9]+)?([eE]-?[0-9]{1,2})?$"), False)
+    values = pc.if_else(usual, texts, None).cast(pa.float64()).to_numpy()
+    rest = np.flatnonzero(~usual.to_numpy() & ~texts.is_null().to_numpy())
+    if len(rest):
+        values = values.copy()
+        values[rest] = [_number(text) for text in texts.take(pa.array(rest)).to_pylist()]
+    return values
+
+
+def _number(text: str) -> float:
+    try:
+        return number(text)
+    except ValueError as error:
+        return float(text) if str(error) in (INFINITE, LARGE) else np.nan
 
 
 def _formed(texts: pa.ChunkedArray, given: np.ndarray, how: Reading) -> _Read:

@@ -43,18 +43,19 @@ def read_columns(path: str | Path) -> pa.Table:
         raise RefitError(f"{path}: is a folder; name one CSV or Parquet file.") from None
     except PermissionError:
         raise RefitError(f"{path}: may not be read; change the file's permissions.") from None
-    return columns_of(content, path)
+    table = read_content(content, path)
+    if table.num_rows == 0:
+        raise RefitError(f"{path}: has columns ({some(table.column_names)}) but no rows.")
+    return table
 
 
-def columns_of(content: bytes, path: Path) -> pa.Table:
-    """Columns of the content of a CSV or Parquet file; ``path`` names it in messages, and tells Parquet by its ending."""
+def read_content(content: bytes, path: Path) -> pa.Table:
+    """:func:`read_columns` of what is in a file, also without rows; ``path`` is what messages call it."""
     if not content.strip(b"\0 \t\r\n"):
         raise RefitError(f"{path}: the file is empty; expected a CSV or Parquet file with a header and rows.")
     named_parquet = path.suffix.lower() in (".parquet", ".pq")
     parquet = content.startswith(MAGIC) or named_parquet
     table, remarks = _parquet(content, path) if parquet else _csv(content, path)
-    if table.num_rows == 0:
-        raise RefitError(f"{path}: has columns ({some(table.column_names)}) but no rows.")
     return table.replace_schema_metadata({**(table.schema.metadata or {}), _REMARKS: json.dumps(remarks).encode()})
 
 
@@ -104,6 +105,8 @@ def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
             return column
     if pt.is_string_view(kind):
         return column.cast(pa.large_string())
+    if pt.is_timestamp(kind) and kind.tz:  # a zone is a way of writing: what is stored is in UTC
+        return column.cast(pa.timestamp(kind.unit, tz="UTC"))
     if pt.is_duration(kind):  # in seconds
         return pc.divide(column.cast(pa.duration("us"), safe=False).cast(pa.int64()).cast(pa.float64()), 1e6)
     return column

@@ -78,6 +78,7 @@ FALSE = frozenset(
     ]
 )
 NO_TRUTH = "is not one of true/false, yes/no, 1/0"
+NESTED = "is a list or a record"
 
 
 @dataclass(frozen=True)
@@ -146,6 +147,8 @@ class Reading:
         >>> Reading("categorical", lower=True).value(" Yes"), Reading("categorical", missing=("NA",)).value("")
         ('yes', '(empty)')
         """
+        if isinstance(given, list | tuple | dict):
+            raise ValueError(NESTED)
         if self.is_missing(given):
             return None
         if self.kind == "categorical":
