@@ -360,7 +360,7 @@ def amounts(counts: Counter[str], comma: bool = False) -> Amounts:
     words = _words(texts)
     left = given - sum(words.values())
     split = {text: parts for text in texts if text not in words and (parts := _parts(text))}
-    if left and plain >= READABLE * left and not (comma and _all_threes(split, ".")):
+    if left and plain == left and not (comma and _all_threes(split, ".")):
         remark = ""
         if _all_threes(split, "."):
             remark = "1.234 is read as one and a bit; if it is one thousand, declare format: '1.234,50'"
@@ -369,7 +369,7 @@ def amounts(counts: Counter[str], comma: bool = False) -> Amounts:
     if texts and all(re.fullmatch(r"[+-]?0[xX][0-9a-fA-F]+", text) for text in texts if text not in words):
         return _of("0xFF", texts, words, given, "hexadecimal numbers")
     beside, remark = _beside(split, texts)
-    if remark:
+    if remark and plain < READABLE * left:
         return Amounts("iso", words, sum(texts[text] for text in split), given, next(iter(split), ""), "", remark, True)
     mark = f"{beside[0]}" if beside else ""
     best: tuple[float, int, str] = (plain / max(given, 1), 1, "iso")
@@ -380,6 +380,8 @@ def amounts(counts: Counter[str], comma: bool = False) -> Amounts:
     share, _, form = best
     if not share:
         return Amounts(given=given, words=words)
+    if form == "iso":
+        return _of(form, texts, words, given)
     bodies = [body for _, body, _, _ in split.values()]
     decimal_comma = "4,5" in form
     if _all_threes(split, ","):

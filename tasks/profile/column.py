@@ -248,7 +248,9 @@ def _typed(name: str, column: pa.ChunkedArray, counts: Counter[str], known: pd.S
             return Judged("ignore", ("counts the rows",))
         if given.is_unique and re.search(ID_NAME, name):
             return Judged("ignore", ("every value differs, and by its name it is an id",))
-        if position and (given.is_unique or bool((np.diff(given) == 1).mean() > READABLE)):
+        if position and (
+            (given.is_unique and given.is_monotonic_increasing) or bool((np.diff(given) == 1).mean() > READABLE)
+        ):
             return Judged("ignore", ("by its name and values the rows' numbers",))
     return numbers
 

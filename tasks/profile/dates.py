@@ -25,6 +25,7 @@ READABLE = 0.95  # as for other kinds: a form fits if at least this share of the
 YEARS = (1800, 2200)
 EXCEL = (20_000, 60_000)  # serials of the days from 1954 to 2064
 FEW = 5  # so few different numbers may look like days by chance, unless the name says that they are
+TWO_DIGITS = "of years in two digits 69 to 99 are of the 1900s, and 00 to 68 of the 2000s"
 _TIME_WORDS = (
     "date dates day time timestamp timestamps datetime ts dt at when epoch unix utc moment stamp created"
     " updated modified month period"
@@ -162,9 +163,10 @@ def _of_texts(name: str, texts: pd.Series, different: pd.Series, weights: np.nda
     if best < READABLE:
         return None
     kept = [form for form in found if shares[form] == best]
-    if len(kept) == 1:
-        return Form(kept[0])
-    return _day_or_month(kept, texts)
+    found_form = Form(kept[0]) if len(kept) == 1 else _day_or_month(kept, texts)
+    if found_form is None or "%y" not in found_form.form:
+        return found_form
+    return Form(found_form.form, "; ".join(filter(None, (found_form.remark, TWO_DIGITS))))
 
 
 def _patterns(name: str, example: str) -> list[str]:

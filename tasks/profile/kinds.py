@@ -126,7 +126,9 @@ def _numbers(column: pa.ChunkedArray, how: Reading) -> _Read:
         except pa.ArrowInvalid:
             # pandas.to_numeric is a bit off for some: a bad value must not change its neighbours.
             values = _each_number(trimmed)
-    elif pt.is_integer(kind) or pt.is_floating(kind) or pt.is_boolean(kind) or pt.is_decimal(kind):
+    elif pt.is_decimal(kind):  # by their digits, since Arrow's own way is a bit off for some
+        values = column.cast(pa.string()).cast(pa.float64()).to_numpy()
+    elif pt.is_integer(kind) or pt.is_floating(kind) or pt.is_boolean(kind):
         values = column.cast(pa.float64(), safe=False).to_numpy()
     else:
         values = np.full(len(column), np.nan)
