@@ -36,7 +36,7 @@ def test_days_are_found_in_each_form(form: str, shuffled: bool) -> None:
     assert found is not None
     assert (found.form, found.remark) == (form, TWO_DIGITS if "%y" in form else "")
     kind, remark = infer_kind("sold", column(days.strftime(form)))
-    assert (kind, remark) == ({"kind": "datetime", "format": form}, "")
+    assert (kind, remark) == ({"kind": "datetime", "format": form}, found.remark)
     assert (coerce(column(days.strftime(form)), "datetime", form).values == days.to_series().to_numpy()).all()
 
 
