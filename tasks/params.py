@@ -22,6 +22,7 @@ from pydantic import (
     Field,
     Tag,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
@@ -269,22 +270,42 @@ AsOf = Annotated[datetime, BeforeValidator(parse_moment)]
 
 class Data(_Strict):
     as_of: AsOf | None = None
-    missing: Annotated[tuple[str, ...], BeforeValidator(check_missing)] | None = Field(
-        default=None, description="texts that count as missing in every column that lists none; unset: the usual ones"
+    missing: tuple[str, ...] | dict[str, tuple[str, ...]] | None = Field(
+        default=None,
+        description="texts that count as missing in every column that lists none; or `column: texts`, or `table.column: texts`",
     )
     tables: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]*$")], Table] = Field(min_length=1)
     max_quarantined: float = Field(
         default=0.05, ge=0, le=1, description="share of rows above which validation stops the run"
     )
 
+    @field_validator("missing", mode="before")
+    @classmethod
+    def _texts(cls, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {str(name): check_missing(listed) for name, listed in value.items()}
+        return value if value is None else check_missing(value)
+
     @model_validator(mode="after")
     def _missing(self) -> Data:
-        if self.missing is not None:  # each column knows what is missing in it
-            for table in self.tables.values():
-                for column in table.columns.values():
-                    if column.missing is None:
-                        object.__setattr__(column, "missing", self.missing)
+        """Each column knows what is missing in it."""
+        by_column = self.missing if isinstance(self.missing, dict) else {}
+        named = set(by_column)
+        for table_name, table in self.tables.items():
+            for name, column in table.columns.items():
+                key = f"{table_name}.{name}" if f"{table_name}.{name}" in by_column else name
+                named.discard(key)
+                if column.missing is None and self.missing is not None:
+                    object.__setattr__(column, "missing", by_column.get(key) if by_column else self.missing)
+        if named:
+            columns = [name for table in self.tables.values() for name in table.columns]
+            raise ValueError(f"missing: {some(sorted(named))} is no column." + nearest(min(named), columns))
         return self
+
+    @property
+    def missing_everywhere(self) -> tuple[str, ...] | None:
+        """The texts for every column that lists none; None: the usual ones."""
+        return self.missing if isinstance(self.missing, tuple) else None
 
 
 class Lookup(_Strict):

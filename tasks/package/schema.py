@@ -18,7 +18,7 @@ def schema(params: Params, columns: list[str], identity: list[str]) -> dict[str,
     which earlier event, if any, is the row's own.
     """
     table = params.data.tables[params.problem.table]
-    usual = missing(params.data.missing)
+    usual = missing(params.data.missing_everywhere)
     fields = []
     for name, column in table.columns.items():
         if name not in columns and name not in identity:

@@ -455,10 +455,11 @@ def _beside(split: dict[str, tuple[str, str, str, bool]], texts: dict[str, int])
     if len(money) > 1 and min(money.values()) > (1 - READABLE) * total:
         said = ", ".join(f"{sign} in {n}" for sign, n in Counter(money).most_common(4))
         return None, f"amounts in several currencies ({said} rows), which one number cannot hold"
-    many = {sign: n for sign, n in signs.items() if sign.lower() in MULTIPLES and sign not in UNITS}
+    behind = {after for _, _, after, _ in split.values()}
+    many = {sign: n for sign, n in signs.items() if sign in behind and sign.lower() in MULTIPLES and sign not in UNITS}
     if many and sum(many.values()) > (1 - READABLE) * total:
         sign = max(many, key=lambda s: many[s])
-        example = next(text for text, parts in split.items() if sign in (parts[0], parts[2]))
+        example = next(text for text, parts in split.items() if sign == parts[2])
         return None, f"numbers with magnitudes, as in {example!r}: write them out to use them"
     usual = max(signs, key=lambda sign: signs[sign], default="")
     if usual in CURRENCIES or (usual in UNITS and signs[usual] >= READABLE * total and not first[usual]):

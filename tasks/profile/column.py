@@ -210,7 +210,8 @@ def _classes(counts: Counter[str], about: About) -> dict[str, int]:
     if any(pair <= words for pair in PAIRS) or sum(n for t, n in others.items() if re.search(r"[0-9]", t)) > HALF * sum(others.values()):  # fmt: skip
         return {}
     least = max(PER_CLASS, SELDOM * rows)
-    return {text: counts[text] for text in CLASSES if counts[text] >= least and text not in about.markers}
+    able = CLASSES if len(others) > 1 else [text for text in USUAL if text]  # beside a single word, the other of two
+    return {text: counts[text] for text in able if counts[text] >= least and text not in about.markers}
 
 
 def _listed(gone: Iterable[str], kept: Iterable[str]) -> list[str]:

@@ -333,7 +333,7 @@ def _tree(
     problem.yaml_add_eol_comment(f"what tuning and the choice of a family go by: {', '.join(METRICS[kind])}", "metric")
     table = CommentedMap(source=source, columns=columns)
     table.yaml_add_eol_comment(
-        "name: numeric, categorical, boolean, datetime, text or ignore; or {kind, nullable, min, max, allowed, format}",
+        "name: numeric, categorical, boolean, datetime, text or ignore; or {kind, nullable, min, max, allowed, format, missing, case}",
         "columns",
     )
     data = CommentedMap(max_quarantined=0.05, tables=CommentedMap({table_name: table}))

@@ -257,8 +257,9 @@ def test_the_format_of_a_number_is_checked() -> None:
 
 def test_what_is_missing_is_told_by_column(tmp_path: Path) -> None:
     def column(name: str, missing: str) -> Column:
-        data = "as_of: null\n  missing: [NA, null, -9, '']\n  " if missing == "all" else ""
-        spec = "categorical" if missing in ("all", "none") else f"{{kind: categorical, missing: {missing}}}"
+        ways = {"all": "[NA, null, -9, '']", "by column": "{t.a: [''], y: [NA]}", "by a wrong one": "{b: ['']}"}
+        data = f"missing: {ways[missing]}\n  " if missing in ways else ""
+        spec = "categorical" if missing in (*ways, "none") else f"{{kind: categorical, missing: {missing}}}"
         text = f"""problem: {{name: p, kind: regression, table: t, target: y}}
 data:
   {data}tables:
@@ -269,7 +270,9 @@ models: {{ridge: {{}}}}
 
     assert Reading.of(column("a", "none")).missing == USUAL
     assert Reading.of(column("a", "all")).missing == ("NA", "null", "-9", "")
-    assert Reading.of(column("a", "['']")).missing == ("",)
+    assert Reading.of(column("a", "['']")).missing == Reading.of(column("a", "by column")).missing == ("",)
+    with pytest.raises(RefitError, match="missing: 'b' is no column"):
+        column("a", "by a wrong one")
     assert Reading.of(column("a", "[usual, unknown]")).missing == (*USUAL, "unknown")
     with pytest.raises(RefitError, match="missing is a list of texts"):
         column("a", "unknown")

@@ -18,7 +18,7 @@ from tasks.engine import Plan
 from tasks.errors import RefitError
 from tasks.ingest.tables import ingest
 from tasks.profile import infer, to_yaml
-from tasks.profile.column import infer_kind, infer_problem
+from tasks.profile.column import About, infer_kind, infer_problem, judge
 
 
 def loaded(path: Path, target: str) -> params.Params:
@@ -176,6 +176,52 @@ def test_ignored_columns_carry_their_reason(tmp_path: Path) -> None:
         "positive: 'b'  # the class whose probability is predicted, chosen as the later in the alphabet, since both are"
         in text
     )
+
+
+def texts(**counts: int) -> pa.ChunkedArray:
+    return pa.chunked_array([[text.replace("_", "/") for text, n in counts.items() for _ in range(n)]])
+
+
+@pytest.mark.parametrize(
+    ("values", "markers", "missing"),
+    [
+        (texts(Mild=100, Severe=82, **{"None": 218}), [], [""]),  # 218 of 400 vanished
+        (texts(Mild=100, **{"None": 100}), [], [""]),
+        (texts(valid=50, null=50), [], [""]),
+        (texts(EU=50, ASIA=50, NA=40), [], [""]),
+        (texts(EU=50, ASIA=50, NA=40, null=3), [], ["", "null"]),
+        (texts(EU=50, ASIA=50, NA=40), ["NA"], None),  # the file writes missing numbers so
+        (texts(EU=250, ASIA=248, NA=2), [], None),
+        (texts(yes=50, no=50, NA=40), [], None),
+        (texts(EU=50, ASIA=50, nan=40), [], None),
+        (pa.chunked_array([[str(i % 30) for i in range(90)] + ["None"] * 30]), [], None),
+        (pa.chunked_array([[f"n{i % 30}" for i in range(90)] + ["NA"] * 30]), [], None),
+    ],
+)
+def test_a_usual_text_for_missing_may_be_a_class(
+    values: pa.ChunkedArray, markers: list[str], missing: list[str] | None
+) -> None:
+    found = judge("a", values, About(markers=frozenset(markers))).spec
+    assert (found.get("missing") if isinstance(found, dict) else None) == missing
+
+
+@pytest.mark.parametrize(
+    ("values", "spec"),
+    [
+        ([f"{x}.50" for x in range(99)] + ["1,234.50"], {"kind": "numeric", "format": "1,234.50"}),
+        ([f"{x}" for x in range(99)] + ["12,5"], {"kind": "numeric", "format": "1234,50"}),
+        ([f"{x}.5" for x in range(97)] + ["12,5", "7,25", "1,1"], "numeric"),  # typing mistakes
+        ([f"{x} €" for x in range(50)] + [str(x) for x in range(50)], {"kind": "numeric", "format": "1234.50 €"}),
+        ([f"A{x % 9}" for x in range(100)], "categorical"),
+        ([f"{x % 9}k" for x in range(100)], "categorical"),
+        ([("10+ years", "< 1 year", "2 years")[x % 3] for x in range(100)], "categorical"),
+        ([f"{x}.{x % 7}.1" for x in range(100)], "ignore"),
+        (["low", "high"] * 45 + ["1", "2"] * 5, "categorical"),
+        ([f"+49 89 {x * 7919 % 90000 + 10000}" for x in range(100)], "ignore"),
+    ],
+)
+def test_numbers_as_people_write_them(values: list[str], spec: object) -> None:
+    assert infer_kind("a", pa.chunked_array([values]))[0] == spec
 
 
 DAYS = pd.date_range("2022-01-01", periods=120, tz="UTC")
