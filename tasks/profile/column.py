@@ -14,7 +14,7 @@ import pandas as pd
 from tasks.params import Column
 from tasks.profile.amounts import LOOKED, UNKNOWN, Amounts, amounts
 from tasks.profile.dates import ID_WORDS, form_of, name_words
-from tasks.profile.kinds import coerce, is_text, without_missing
+from tasks.profile.kinds import Coerced, coerce, is_text, without_missing
 from tasks.profile.learnable import PER_CLASS, check_target
 from tasks.values.levels import tidy
 from tasks.values.missing import USUAL
@@ -171,11 +171,11 @@ def judge_target(column: pa.ChunkedArray, where: str, about: About) -> tuple[str
     labels = coerce(column, Reading("categorical", missing=USUAL if missing is None else tuple(missing))).values
     different = labels.nunique()
     if not kept and different > 2:
-        numbers = _as_numbers(column, counts, about)
-        if numbers is not None:
-            values = coerce(column, reading_of(numbers.spec)).values
-            if not _few_classes(values):
-                check_target(values, "regression", where)
+        as_numbers = _as_numbers(column, counts, about)
+        if as_numbers is not None:
+            numbers, read = as_numbers
+            if not _few_classes(read.values):
+                check_target(read.values, "regression", where)
                 return "regression", Judged(numbers.spec, numbers.remarks, gone), []
     spec, said = _category(labels.dropna(), kept, counts, missing)
     labels = coerce(column, reading_of(spec)).values
@@ -234,10 +234,10 @@ def _typed(name: str, column: pa.ChunkedArray, counts: Counter[str], known: pd.S
         spec, said = _with_words("datetime", more, unknown)
         faults = _faults(len(coerce(column, reading_of(spec)).problems), "times")
         return Judged(spec, tuple(filter(None, (faults, form.remark, *said))))
-    numbers = _as_numbers(column, counts, about, name)
-    if numbers is None:
+    as_numbers = _as_numbers(column, counts, about, name)
+    if as_numbers is None:
         return None
-    read = coerce(column, reading_of(numbers.spec))
+    numbers, read = as_numbers
     plain = isinstance(numbers.spec, str) or "format" not in numbers.spec
     digits = known[~known.isin(numbers.spec.get("missing", ()))] if isinstance(numbers.spec, dict) else known
     if plain and digits.str.match(r"0\d").any() and digits.str.fullmatch(r"\d+").all():
@@ -256,28 +256,29 @@ def _typed(name: str, column: pa.ChunkedArray, counts: Counter[str], known: pd.S
     return numbers
 
 
-def _as_numbers(column: pa.ChunkedArray, counts: Counter[str], about: About, name: str = "") -> Judged | None:
-    """The declaration of a column of numbers; None where it is none."""
-    usual = coerce(column, Reading("numeric", missing=USUAL))
-    given = int(usual.values.notna().sum()) + len(usual.problems)
+def _as_numbers(
+    column: pa.ChunkedArray, counts: Counter[str], about: About, name: str = ""
+) -> tuple[Judged, Coerced] | None:
+    """The declaration of a column of numbers, and the numbers; None where it is none."""
     if not counts:  # typed
-        fit = len(usual.problems) <= (1 - READABLE) * given
-        return Judged("numeric", tuple(filter(None, [_faults(len(usual.problems), "numbers")]))) if fit else None
-    if usual.problems.empty and not about.comma:
-        threes = all("." not in t or re.fullmatch(r"[1-9]\d{0,2}\.\d{3}", t) for t in counts)
-        if not threes or not any("." in t for t in counts):
-            return Judged("numeric")
+        read = coerce(column, Reading("numeric", missing=USUAL))
+        told = (_faults(len(read.problems), "numbers"),)
+        return (Judged("numeric", tuple(filter(None, told))), read) if _mostly(read) else None
     found = amounts(Counter({t: n for t, n in counts.items() if t not in USUAL}), about.comma)
     if not found.fit or (found.form != "iso" and not _marked(found.form) and name_words(name) & ID_WORDS):
         return None
     spec, said = _with_words("numeric", {} if found.form == "iso" else {"format": found.form}, found.words)
     read = coerce(column, reading_of(spec))
-    if len(read.problems) > (1 - READABLE) * (int(read.values.notna().sum()) + len(read.problems)):
+    if not _mostly(read):
         return None
     form = f"read as {found.form!r}, such as {found.example!r}" if found.form not in ("iso", "0xFF") else ""
-    return Judged(
-        spec, tuple(filter(None, (_faults(len(read.problems), "numbers", found.odd), form, found.remark, *said)))
-    )
+    faults = _faults(len(read.problems), "numbers", found.odd)
+    return Judged(spec, tuple(filter(None, (faults, form, found.remark, *said)))), read
+
+
+def _mostly(read: Coerced) -> bool:
+    """Whether nearly all values could be read."""
+    return len(read.problems) <= (1 - READABLE) * (int(read.values.notna().sum()) + len(read.problems))
 
 
 def _marked(form: str) -> bool:

@@ -87,8 +87,9 @@ def infer(
             judged[name] = judge(name, table[name], about)
     specs: dict[str, Any] = {name: found.spec for name, found in judged.items()}
     remarks = {name: ["the target"] * (name == target) + list(found.remarks) for name, found in judged.items()}
-    for line in _told(table, judged) if tell else ():
-        tell(line)
+    if tell:
+        for line in _told(table, judged):
+            tell(line)
     read = {name: _read(table[name], spec) for name, spec in specs.items() if spec != "ignore"}
     moment = choose({name: read[name] for name, spec in specs.items() if name != target and _kind(spec) == "datetime"})
     for name, why in moment.later.items():

@@ -85,7 +85,8 @@ def is_text(column: pa.ChunkedArray) -> bool:
 
 
 def _nothing(rows: int, kind: str) -> pd.Series:
-    return pd.Series(np.full(rows, np.nan)).astype(DTYPES[kind])
+    dtype: Any = DTYPES[kind]
+    return pd.Series(np.full(rows, np.nan)).astype(dtype)
 
 
 def without_missing(column: pa.ChunkedArray, how: Reading) -> pa.ChunkedArray:
@@ -171,7 +172,7 @@ def _number(text: str) -> float:
 
 def _formed(texts: pa.ChunkedArray, given: np.ndarray, how: Reading) -> _Read:
     """Texts whose numbers are written in a declared format."""
-    values, whys = formed(pd.Series(texts.to_pandas(), dtype="str"), how.form)
+    values, whys = formed(texts, how.form)
     bad = given & np.isnan(values)
     values = np.where(np.isin(values, list(how.numbers)), np.nan, values)
     return pd.Series(values), bad, [(bad & (whys == why), str(why)) for why in pd.unique(whys[bad])]

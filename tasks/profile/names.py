@@ -22,7 +22,9 @@ def renamed(names: Iterable[str]) -> tuple[list[str], list[str]]:
     wanted = [name if not RESERVED.fullmatch(name) else name.strip("_") for name in given]
     taken = {name for name in wanted if name}
     found: list[str] = []
-    unnamed, twice, reserved = [], {}, []
+    unnamed: list[tuple[int, str]] = []
+    twice: dict[str, list[str]] = {}
+    reserved: list[tuple[str, str]] = []
     for at, name in enumerate(wanted, 1):
         called = name
         if not name or name in found:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tasks.errors import RefitError, some
 from tasks.profile.layout import layout
@@ -114,14 +114,17 @@ def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def _days(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Periods of pandas as the times at which they begin."""
+    import numpy as np
     import pandas as pd
     import pyarrow as pa
 
-    periods = pd.PeriodIndex.from_ordinals(
-        pd.Series([0 if v is None else v for v in _ordinals(column)]), freq=column.type.freq
+    ordinals = _ordinals(column)
+    given = np.array([value is not None for value in ordinals])
+    periods: Any = pd.arrays.PeriodArray(
+        np.array([value or 0 for value in ordinals], np.int64), dtype=f"period[{column.type.freq}]"
     )
-    begins = pd.Series(periods.to_timestamp()).mask([v is None for v in _ordinals(column)])
-    return pa.chunked_array([pa.Array.from_pandas(begins.astype("datetime64[us]"))])
+    begins = pd.Series(periods.to_timestamp()).astype("datetime64[us]").where(given)
+    return pa.chunked_array([pa.Array.from_pandas(begins)])
 
 
 def _ordinals(column: pa.ChunkedArray) -> list[int | None]:

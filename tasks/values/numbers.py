@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
-    import pandas as pd
+    import pyarrow as pa
 
 EXACT = 2.0**53  # from here on a float64 no longer tells every two whole numbers apart
 INFINITE = "is infinite"
@@ -105,7 +105,8 @@ def parse_form(form: str) -> Form | None:
 
 
 @cache
-def _pattern(form: Form) -> re.Pattern[str]:
+def _parts(form: Form) -> tuple[str, str, str]:
+    """Patterns of the mark of thousands, of a number without sign, and of the texts beside it (empty: none)."""
     mark = {" ": f"[{_SPACES}]", "": ""}.get(form.thousands, re.escape(form.thousands))
     whole = "[0-9]+"
     if mark and form.pairs:
@@ -115,7 +116,13 @@ def _pattern(form: Form) -> re.Pattern[str]:
     decimal = re.escape(form.decimal)
     number = rf"(?:(?:{whole})(?:{decimal}[0-9]*)?|{decimal}[0-9]+){_POWER}"
     beside = "|".join(re.escape(part.translate(_UNIFIED)) for part in sorted(form.beside, key=len, reverse=True))
-    a = rf"(?:{beside})?" if beside else ""
+    return mark, number, f"(?:{beside})" if beside else ""
+
+
+@cache
+def _pattern(form: Form) -> re.Pattern[str]:
+    _, number, beside = _parts(form)
+    a = f"{beside}?" if beside else ""
     return re.compile(
         rf"(?P<s1>[+-])?\s*{a}\s*(?P<s2>[+-])?\s*(?P<open>\()?\s*(?P<s3>[+-])?\s*{a}\s*(?P<s4>[+-])?(?P<number>{number})"
         rf"\s*{a}\s*(?P<s5>[+-])?\s*(?P<close>\))?\s*{a}"
@@ -166,17 +173,31 @@ def _formed(text: str, form: str) -> tuple[float, bool]:
     return (-value if "-" in signs or found["open"] else value), digits.isdigit()
 
 
-def formed(texts: pd.Series, form: str) -> tuple[np.ndarray, np.ndarray]:
-    """Texts (missing: NaN) as float64 by a declared format, and why a given one is no number (empty where it is one)."""
+def formed(texts: pa.ChunkedArray, form: str) -> tuple[np.ndarray, np.ndarray]:
+    """Texts as float64 by a declared format, and why a given one is no number (empty where it is one)."""
     import numpy as np
-    import pandas as pd
+    import pyarrow as pa
+    import pyarrow.compute as pc
 
-    codes, different = pd.factorize(texts)
-    values = np.full(len(different) + 1, np.nan)
-    whys = np.full(len(different) + 1, "", dtype=object)
-    for at, text in enumerate(different):
-        try:
-            values[at] = number(text, form)
-        except ValueError as error:
-            whys[at] = str(error)
-    return values[codes], whys[codes]
+    values, whys = np.full(len(texts), np.nan), np.full(len(texts), "", dtype=object)
+    usual = np.zeros(len(texts), bool)
+    how = parse_form(form)
+    if how is not None:  # a minus in front, if any: the usual way, at once
+        mark, number_, beside = _parts(how)
+        a = f"{beside}?" if beside else ""
+        plain = pc.fill_null(pc.match_substring_regex(texts, f"^-?{a} ?{number_} ?{a}$"), False)
+        bare = pc.replace_substring_regex(pc.if_else(plain, texts, None), f"{beside or ' '}| ", "")
+        bare = pc.replace_substring_regex(bare, mark, "") if mark else bare
+        found = pc.replace_substring(bare, how.decimal, ".").cast(pa.float64()).to_numpy()
+        usual = np.abs(found) < EXACT
+        values[usual] = found[usual]
+    rest = np.flatnonzero(~usual & ~texts.is_null().to_numpy())
+    known: dict[str, tuple[float, str]] = {}
+    for at, text in zip(rest, texts.take(pa.array(rest)).to_pylist(), strict=True):
+        if text not in known:
+            try:
+                known[text] = number(text, form), ""
+            except ValueError as error:
+                known[text] = np.nan, str(error)
+        values[at], whys[at] = known[text]
+    return values, whys
