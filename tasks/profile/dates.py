@@ -120,7 +120,7 @@ def _too_small(column: pa.ChunkedArray) -> bool:
 
 def _of_numbers(name: str, different: pd.Series, numbers: pd.Series, weights: np.ndarray) -> str | None:
     """The form of numbers that are dates. ``different`` are their texts."""
-    known = numbers.to_numpy(float)
+    known = np.where(np.isfinite(numbers.to_numpy(float)), numbers.to_numpy(float), np.nan)
     there = ~np.isnan(known)
     total = weights[there].sum()
     named, other = says_time(name), name_words(name) & (ID_WORDS | MONEY)

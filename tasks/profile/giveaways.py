@@ -13,6 +13,7 @@ import pandas as pd
 from tasks.giveaways import Giveaway, giveaways, sample
 from tasks.params import Moment
 from tasks.profile.column import reading_of
+from tasks.profile.comments import beside
 from tasks.profile.kinds import coerce
 from tasks.profile.reading import read_columns
 from tasks.values.reading import Reading
@@ -45,16 +46,15 @@ def remark(tree: CommentedMap, path: str | Path, given: pa.Table | None = None) 
         if given.certain and name not in named and left:
             kinds[name] = "ignore"
             columns[name] = "ignore"
-            columns.yaml_add_eol_comment(
+            beside(
+                columns,
+                name,
                 f"gives the target away: {given.said}; if it is known in time, declare its kind and list it under "
                 "promotion.accept",
-                name,
             )
             yield f"{name}: ignored, since it gives the target away ({given.said})"
         else:
-            columns.yaml_add_eol_comment(
-                f"a leak? {given.said}; `refit run` asks before it promotes (promotion.accept)", name
-            )
+            beside(columns, name, f"a leak? {given.said}; `refit run` asks before it promotes (promotion.accept)")
             yield f"{name}: a leak? {given.said}; `refit run` asks before it promotes"
 
 

@@ -14,6 +14,7 @@ import pandas as pd
 from tasks.errors import RefitError, nearest, some
 from tasks.params import METRICS, Moment, family_names, parse
 from tasks.profile.column import About, Judged, judge, judge_target, reading_of
+from tasks.profile.comments import beside, plain
 from tasks.profile.division import SALTS, best_salt, groups, names_rows, twins
 from tasks.profile.kinds import coerce
 from tasks.profile.moment import Moment as Chosen
@@ -100,7 +101,7 @@ def infer(
     for name in table.column_names:
         columns[name] = _flow(specs[name])
         if remarks[name]:
-            columns.yaml_add_eol_comment("; ".join(remarks[name]), name)
+            beside(columns, name, "; ".join(remarks[name]))
     if all(spec == "ignore" for name, spec in columns.items() if name not in (target, key)):
         raise RefitError(
             f"{path}: no column is left to predict {target!r} from: all others are constant, empty or ids."
@@ -213,17 +214,17 @@ def _split_by_time(tree: CommentedMap, moment: Chosen) -> None:
     problem = tree["problem"]
     when = _moment(moment.column or "")
     problem.insert(list(problem).index("metric"), "prediction_time", when)
-    problem.yaml_add_eol_comment(
-        "a feature may use only what was known by then; `column - 2h` is earlier", "prediction_time"
-    )
+    beside(problem, "prediction_time", "a feature may use only what was known by then; `column - 2h` is earlier")
     table = tree["data"]["tables"][problem["table"]]
     table.insert(1 + ("key" in table), "event_time", when)
-    table.yaml_add_eol_comment("and known_at, with outcome, where the target is known only later", "event_time")
+    beside(table, "event_time", "and known_at, with outcome, where the target is known only later")
     split = CommentedMap(kind="time", test=0.2, valid=0.2)
-    split.yaml_add_eol_comment(
-        f"{moment.why}: the newest rows test, as the model will meet newer rows too; a random split flatters", "kind"
+    beside(
+        split,
+        "kind",
+        f"{moment.why}: the newest rows test, as the model will meet newer rows too; a random split flatters",
     )
-    split.yaml_add_eol_comment("the newest fifth of the rows; or a duration such as 30d", "test")
+    beside(split, "test", "the newest fifth of the rows; or a duration such as 30d")
     tree["split"] = split
 
 
@@ -268,20 +269,22 @@ def _divide(tree: CommentedMap, table: pa.Table, why: str) -> None:
             by = found.by
             salt, part = best_salt(together(frame, own, by), frame[target], shares)
     split["salt"] = DoubleQuotedScalarString(salt)
-    split.yaml_add_eol_comment(
-        f"{why}, so a row's part follows from its {'key' if keys else 'inputs'}; with times use kind: time", "kind"
+    beside(
+        split,
+        "kind",
+        f"{why}, so a row's part follows from its {'key' if keys else 'inputs'}; with times use kind: time",
     )
-    split.yaml_add_eol_comment(f"of {SALTS} the one whose parts are most alike in size and target; keep it", "salt")
+    beside(split, "salt", f"of {SALTS} the one whose parts are most alike in size and target; keep it")
     if by:
         split["by"] = _flow_list(by)
-        split.yaml_add_eol_comment(f"{found.why}, so they stay together", "by")
+        beside(split, "by", f"{found.why}, so they stay together")
         for name in by:
             if specs[name] == "ignore":
                 declared["columns"][name] = "categorical"
-                declared["columns"].yaml_add_eol_comment("for split.by", name)
+                beside(declared["columns"], name, "for split.by")
     elif found.why:
         named = f"; `by: [{', '.join(found.by)}]` would keep them together" if found.by else ""
-        split.yaml_set_comment_before_after_key("salt", before=f"{found.why}{named}", indent=2)
+        split.yaml_set_comment_before_after_key("salt", before=plain(f"{found.why}{named}"), indent=2)
 
 
 def _flow_list(values: Iterable[str]) -> Any:
@@ -326,25 +329,26 @@ def _tree(
     if positive:
         chosen, other, why = positive
         aim = CommentedMap(column=target, positive=SingleQuotedScalarString(chosen))
-        aim.yaml_add_eol_comment(
-            f"the class whose probability is predicted, chosen {why}; write {other!r} for the other", "positive"
+        beside(
+            aim, "positive", f"the class whose probability is predicted, chosen {why}; write {other!r} for the other"
         )
     problem = CommentedMap(name=_named(path, target), kind=kind, table=table_name, target=aim, metric=METRICS[kind][0])
-    problem.yaml_add_eol_comment("binary | multiclass | regression", "kind")
-    problem.yaml_add_eol_comment(f"what tuning and the choice of a family go by: {', '.join(METRICS[kind])}", "metric")
+    beside(problem, "kind", "binary | multiclass | regression")
+    beside(problem, "metric", f"what tuning and the choice of a family go by: {', '.join(METRICS[kind])}")
     table = CommentedMap(source=source, columns=columns)
-    table.yaml_add_eol_comment(
-        "name: numeric, categorical, boolean, datetime, text or ignore; or {kind, nullable, min, max, allowed, format, missing, case}",
+    beside(
+        table,
         "columns",
+        "name: numeric, categorical, boolean, datetime, text or ignore; or {kind, nullable, min, max, allowed, format, missing, case}",
     )
     data = CommentedMap(max_quarantined=0.05, tables=CommentedMap({table_name: table}))
-    data.yaml_add_eol_comment("a larger share of bad rows stops the run", "max_quarantined")
+    beside(data, "max_quarantined", "a larger share of bad rows stops the run")
     linear = ("linear" if "linear" in family_names() else "ridge") if kind == "regression" else "logistic"
     tuning = CommentedMap(trials=6, seconds=20)
-    tuning.yaml_add_eol_comment("per family without its own; whichever comes first", "seconds")
+    beside(tuning, "seconds", "per family without its own; whichever comes first")
     if rows > LARGE:
         tuning["rows"] = LARGE
-        tuning.yaml_add_eol_comment("tune on this many rows; the final fit uses all", "rows")
+        beside(tuning, "rows", "tune on this many rows; the final fit uses all")
     tree = CommentedMap(
         seed=42,
         problem=problem,
@@ -354,25 +358,25 @@ def _tree(
         models=CommentedMap({linear: CommentedMap(trials=6), "auto": CommentedMap(seconds=60)}),
         tuning=tuning,
     )
-    tree["features"].yaml_add_eol_comment("all columns but the target and the ignored ones", "columns")
-    tree["models"].yaml_add_eol_comment("tries many families within its seconds, and mixes the best", "auto")
+    beside(tree["features"], "columns", "all columns but the target and the ignored ones")
+    beside(tree["models"], "auto", "tries many families within its seconds, and mixes the best")
     for family in tree["models"].values():
         family.fa.set_flow_style()
     if kind == "binary":
         tree["training"] = CommentedMap(threshold="best_f1")
-        tree["training"].yaml_add_eol_comment("the decision: half | best_f1 | cost | precision", "threshold")
+        beside(tree["training"], "threshold", "the decision: half | best_f1 | cost | precision")
     else:
         tree["training"] = CommentedMap(device="auto")
-        tree["training"].yaml_add_eol_comment("auto | cpu | cuda", "device")
+        beside(tree["training"], "device", "auto | cpu | cuda")
     tree["evaluation"] = CommentedMap(explain=True)
-    tree["evaluation"].yaml_add_eol_comment("SHAP values and partial dependence of the chosen model", "explain")
+    beside(tree["evaluation"], "explain", "SHAP values and partial dependence of the chosen model")
     tree["promotion"] = CommentedMap(rule="superiority", alpha=0.05)
-    tree["promotion"].yaml_add_eol_comment("a new model must be better at this level of error", "alpha")
+    beside(tree["promotion"], "alpha", "a new model must be better at this level of error")
     tree["serving"] = CommentedMap(host="127.0.0.1", port=3000)
     tree["monitoring"] = CommentedMap(alarm="tell")
-    tree["monitoring"].yaml_add_eol_comment("tell | exit: a run that finds drift ends with exit status 3", "alarm")
+    beside(tree["monitoring"], "alarm", "tell | exit: a run that finds drift ends with exit status 3")
     tree.yaml_set_start_comment(
-        f"Written by `refit init` from {path.name}: {rows:,} rows, to predict {target!r}. Everything may be edited.\n"
+        f"Written by `refit init` from {plain(path.name)}: {rows:,} rows, to predict {target!r}. Everything may be edited.\n"
     )
     return tree
 

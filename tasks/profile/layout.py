@@ -214,7 +214,7 @@ def _total(record: list[str]) -> bool:
     filled = [cell for cell in cells if cell]
     rest = filled[1:]
     return (
-        len(filled) > 1
+        len(filled) > 0
         and TOTAL.fullmatch(filled[0]) is not None
         and all(NUMBER.fullmatch(cell) for cell in rest)
         and (len(filled) < len(cells) or len(rest) > 1)

@@ -329,7 +329,7 @@ def test_rows_of_one_customer_stay_together_and_the_salt_is_written(tmp_path: Pa
 
 
 def test_awkward_names_survive(tmp_path: Path) -> None:
-    names = ["a: b", "# c", "'q\"", "ünï", "- d", "yes", "1", "{x}", "tab\there"]
+    names = ["a: b", "# c", "'q\"", "ünï", "- d", "yes", "1", "{x}", "tab\there", "two\nlines", "nul\0", "esc\x1b"]
     frame = pd.DataFrame({name: np.arange(N) / (i + 2) for i, name in enumerate(names)} | {"the y?": [0, 1] * 30})
     path = written(tmp_path, frame).rename(tmp_path / "my data (2).csv")
     found = loaded(path, "the y?")
@@ -350,6 +350,14 @@ def test_every_section_that_a_stage_names_is_written_and_none_is_empty(tmp_path:
 def test_a_moment_whose_name_could_be_read_otherwise_is_a_mapping(tmp_path: Path) -> None:
     found = loaded(written(tmp_path, dated().rename(columns={"order date": "day - 2h"})), "y")
     assert found.problem.prediction_time == params.Moment(column="day - 2h")
+
+
+def test_no_name_and_no_value_ends_the_line_of_a_comment(tmp_path: Path) -> None:
+    frame = dated(
+        **{"fill\n# ed\0: x": ["\0\n a: b"] * 120, "again\n": ["x\ny\0", "z"] * 60, "y": ["x\ny\0", "z"] * 60}
+    )
+    found = loaded(written(tmp_path, frame.rename(columns={"order date": "order\ndate\0"}), "parquet"), "y")
+    assert found.problem.prediction_time == params.Moment(column="order\ndate\0")
 
 
 def test_the_source_is_relative_inside_the_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
