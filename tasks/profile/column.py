@@ -13,7 +13,7 @@ import pandas as pd
 
 from tasks.params import Column
 from tasks.profile.amounts import LOOKED, UNKNOWN, Amounts, amounts
-from tasks.profile.dates import ID_WORDS, form_of, name_words
+from tasks.profile.dates import ID_WORDS, first_of, form_of, name_words
 from tasks.profile.kinds import Coerced, coerce, is_text, without_missing
 from tasks.profile.learnable import PER_CLASS, check_target
 from tasks.values.levels import tidy
@@ -52,20 +52,24 @@ SHAPES = {
 
 @dataclass(frozen=True)
 class About:
-    """What the other columns of a file tell: whether a comma parts decimals, and the texts that mean a missing number."""
+    """What a file's columns tell of each other: whether a comma parts decimals, which texts mean a missing number, and
+    what dates write first."""
 
     comma: bool = False
     markers: frozenset[str] = frozenset()
+    first: str = ""  # what dates write first: d, m, or unknown
 
     @classmethod
     def of(cls, table: pa.Table) -> About:
         """Look at all columns of text of a table."""
         markers: set[str] = set()
         commas: list[bool] = []
+        firsts: set[str] = set()
         for column in table.columns:
             if not is_text(column):
                 continue
             counts = texts_of(column)
+            firsts |= found_first if len(found_first := first_of(counts)) == 1 else set()
             usual = {text for text in counts if text in USUAL and text}
             if not usual and not any("," in text for text in counts):
                 continue
@@ -73,7 +77,8 @@ class About:
             if found.fit:
                 markers |= usual
                 commas += [found.comma] if found.comma is not None else []
-        return cls(bool(commas) and all(commas), frozenset(markers))
+        comma = bool(commas) and all(commas)  # in places that write so, the day comes first
+        return cls(comma, frozenset(markers), firsts.pop() if len(firsts) == 1 else "d" if comma and not firsts else "")
 
 
 @dataclass(frozen=True)
@@ -228,7 +233,7 @@ def _typed(name: str, column: pa.ChunkedArray, counts: Counter[str], known: pd.S
     if pt.is_boolean(column.type) or (truths and any(pair <= truths for pair in PAIRS) and truths <= set().union(*PAIRS, {"1", "0"})):  # fmt: skip
         return Judged(*_with_words("boolean", {}, unknown))
     present = without_missing(column, Reading("datetime", missing=(*USUAL, *unknown)))
-    form = form_of(name, present)
+    form = form_of(name, present, about.first)
     if form is not None:
         more = {} if form.form == "iso" else {"format": form.form}
         spec, said = _with_words("datetime", more, unknown)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -46,8 +47,11 @@ class Form:
     remark: str = ""
 
 
-def form_of(name: str, column: pa.ChunkedArray) -> Form | None:
+def form_of(name: str, column: pa.ChunkedArray, place: str = "") -> Form | None:
     """The form in which a column writes dates; None where it holds something else.
+
+    ``place``: what the file's other columns write first, the day (``d``) or the month (``m``); it counts where the
+    column itself does not tell.
 
     >>> import pyarrow as pa
     >>> form_of("sold", pa.chunked_array([["31.07.2020", "01.08.2020"]]))
@@ -76,7 +80,21 @@ def form_of(name: str, column: pa.ChunkedArray) -> Form | None:
         return Form(form) if form else None
     if not _is_text(kind):
         return None
-    return _of_texts(name, texts, different, weights)
+    return _of_texts(name, texts, different, weights, place)
+
+
+def first_of(texts: Iterable[str]) -> set[str]:
+    """What texts that may be dates certainly write first, by numbers above twelve: the day, the month, or both.
+
+    >>> first_of(["31/07/2020", "01/02/2020"]), first_of(["07/31/2020"]), first_of(["01/02/2020", "10115"])
+    ({'d'}, {'m'}, set())
+    """
+    found = set()
+    for text in texts:
+        if m := re.match(r"(\d{1,2})([/.\- ])(\d{1,2})\2(\d{4}|\d\d)(?!\d)", text):
+            found |= {"d"} if 12 < int(m[1]) <= 31 and int(m[3]) <= 12 else set()
+            found |= {"m"} if 12 < int(m[3]) <= 31 and int(m[1]) <= 12 else set()
+    return found
 
 
 def says_time(name: str) -> bool:
@@ -149,7 +167,7 @@ def _of_numbers(name: str, different: pd.Series, numbers: pd.Series, weights: np
     )
 
 
-def _of_texts(name: str, texts: pd.Series, different: pd.Series, weights: np.ndarray) -> Form | None:
+def _of_texts(name: str, texts: pd.Series, different: pd.Series, weights: np.ndarray, place: str) -> Form | None:
     if _share(_parsed(different, "iso"), weights) >= READABLE:
         return Form("iso")
     shapes = Counter(re.sub(r"[A-Za-z]+", "a", re.sub(r"\d+", "9", text)) for text in different.head(1000))
@@ -163,7 +181,7 @@ def _of_texts(name: str, texts: pd.Series, different: pd.Series, weights: np.nda
     if best < READABLE:
         return None
     kept = [form for form in found if shares[form] == best]
-    found_form = Form(kept[0]) if len(kept) == 1 else _day_or_month(kept, texts)
+    found_form = Form(kept[0]) if len(kept) == 1 else _day_or_month(kept, texts, place)
     if found_form is None or "%y" not in found_form.form:
         return found_form
     return Form(found_form.form, "; ".join(filter(None, (found_form.remark, TWO_DIGITS))))
@@ -225,7 +243,7 @@ def _share(values: pd.Series, weights: np.ndarray) -> float:
     return float(weights[values.notna().to_numpy()].sum() / weights.sum())
 
 
-def _day_or_month(kept: list[str], texts: pd.Series) -> Form | None:
+def _day_or_month(kept: list[str], texts: pd.Series, place: str) -> Form | None:
     """Of forms that all read every value, the one whose dates make more sense; the remark says that it is a guess."""
     read = {form: _parsed(texts.reset_index(drop=True), form) for form in kept}
     first, second = kept[0], kept[1]
@@ -238,6 +256,11 @@ def _day_or_month(kept: list[str], texts: pd.Series) -> Form | None:
     ordered = [form for form, values in read.items() if _in_order(values)]
     if len(ordered) == 1:
         return Form(ordered[0], f"{said}, which the values do not tell; by {ordered[0]} the rows are in order")
+    as_there = [form for form in kept if place and form.startswith(f"%{place}")]
+    if len(as_there) == 1:
+        return Form(
+            as_there[0], f"{said}, which the values do not tell; {as_there[0]} as the other columns are written"
+        )
     chosen = next((form for form in kept if form.startswith("%m/" if "/" in first else "%d")), first)
     return Form(chosen, f"{said}, which the values do not tell: change the format if this is wrong")
 

@@ -195,12 +195,14 @@ def numbers() -> list[Case]:
 
 def times() -> list[Case]:
     def dated(name: str, cells: list[Any], truth: list[Any], **more: Any) -> Case:
-        return csv(name, {"x": X, "day": cells, "y": Y}, {"x": X, "day": truth, "y": Y}, **more)
+        return csv(name, {"x": more.pop("x", X), "day": cells, "y": Y}, {"x": X, "day": truth, "y": Y}, **more)
 
     def as_written(form: str, days: list[pd.Timestamp]) -> list[str]:
         return [day.strftime(form) for day in days]
 
     early = [pd.Timestamp(2023, 1 + i // 11, 1 + i % 11, tz="UTC") for i in ROWS]
+    shuffled = [early[i] for i in np.random.default_rng(3).permutation(N)]
+    before = [day.replace(year=2021) for day in shuffled]
     clock = [day + pd.Timedelta(minutes=i * 37 % 1440) for i, day in enumerate(DAYS)]
     born = [pd.Timestamp(1955, 1, 1, tz="UTC") + pd.Timedelta(days=321 * i) for i in ROWS]
     zoned = [f"{c.tz_convert('Asia/Tokyo').isoformat()}" if i % 2 else c.isoformat() for i, c in enumerate(clock)]
@@ -213,6 +215,9 @@ def times() -> list[Case]:
         dated("months first", as_written("%m/%d/%Y", DAYS), DAYS),
         dated("days first, with bars", as_written("%d/%m/%Y", DAYS), DAYS),
         dated("days and months that could change places", as_written("%d/%m/%Y", early), early, said="the values do not tell"),
+        csv("a day's order that another column tells", {"x": X, "asked": as_written("%d/%m/%Y", before), "day": as_written("%d/%m/%Y", DAYS), "y": Y},
+            {"asked": before, "day": DAYS}, said="as the other columns are written"),
+        dated("a day's order that decimal commas tell", as_written("%d/%m/%Y", shuffled), shuffled, x=[str(x).replace(".", ",") for x in X], sep=";"),
         dated("years of two digits", as_written("%d.%m.%y", DAYS), DAYS),
         dated("years of two digits before 1970", as_written("%d.%m.%y", born), [d if d.year >= 1969 else d + pd.DateOffset(years=100) for d in born],
               said="69 to 99 are of the 1900s"),
