@@ -90,7 +90,7 @@ def infer(
     remarks = {name: ["the target"] * (name == target) + list(found.remarks) for name, found in judged.items()}
     if tell:
         for line in _told(table, judged):
-            tell(line)
+            tell(plain(line))
     read = {name: _read(table[name], spec) for name, spec in specs.items() if spec != "ignore"}
     moment = choose({name: read[name] for name, spec in specs.items() if name != target and _kind(spec) == "datetime"})
     for name, why in moment.later.items():
@@ -149,7 +149,9 @@ def _read(column: pa.ChunkedArray, spec: Any) -> pd.Series:
 
 
 def _without_header(names: list[str]) -> str:
-    """A hint where the first line rather holds values than names."""
+    """A hint where the first line rather holds values than names, or names that nothing parts."""
+    if len(names) == 1 and re.search(r"[\s:^~]", names[0]):
+        return " Between values must stand `,`, `;`, tabs or `|`, and this file has none of them."
     values = [name for name in names if re.fullmatch(r"[-+]?\d+([.,]\d+)?(_\d)?|[-+]?\d+[.,]\d+.*", name)]
     if len(values) < max(1, len(names) / 3):
         return ""

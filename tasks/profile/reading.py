@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 MAGIC = b"PAR1"
+UNITS = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}  # to a second
+YEARS = (-719_162, 2_932_897)  # days since 1970 of the years 1 to 9999
 _REMARKS = b"refit.remarks"
 
 
@@ -105,11 +107,30 @@ def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
             return column
     if pt.is_string_view(kind):
         return column.cast(pa.large_string())
-    if pt.is_timestamp(kind) and kind.tz:  # a zone is a way of writing: what is stored is in UTC
-        return column.cast(pa.timestamp(kind.unit, tz="UTC"))
+    if pt.is_timestamp(kind) or pt.is_date(kind):
+        return _moments(column)
     if pt.is_duration(kind):  # in seconds
-        return pc.divide(column.cast(pa.duration("us"), safe=False).cast(pa.int64()).cast(pa.float64()), 1e6)
+        return pc.divide(column.cast(pa.int64()).cast(pa.float64(), safe=False), float(UNITS[kind.unit]))
     return column
+
+
+def _moments(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Times in UTC, since a zone is a way of writing; as texts where some lie beyond the years 1 to 9999."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.types as pt
+
+    kind = column.type
+    day = {pt.is_date32: 1, pt.is_date64: 86_400_000}
+    unit = next((size for is_kind, size in day.items() if is_kind(kind)), 0) or 86_400 * UNITS[kind.unit]
+    if pt.is_timestamp(kind) and kind.tz:
+        column = column.cast(pa.timestamp(kind.unit, tz="UTC"))
+    number = column.cast(pa.int32() if pt.is_date32(kind) else pa.int64())
+    least, most = pc.min_max(number).as_py().values()
+    inside = least is None or (YEARS[0] * unit <= least and most < YEARS[1] * unit)
+    if inside:
+        return column
+    return pc.replace_substring_regex(column.cast(pa.large_string()), "^<value out of range: (.*)>$", r"@\1")
 
 
 def _days(column: pa.ChunkedArray) -> pa.ChunkedArray:

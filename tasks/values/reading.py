@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cached_property
 from typing import Any
@@ -156,6 +156,8 @@ class Reading:
         if self.kind == "text":
             return given if isinstance(given, str) else level(given)
         if self.kind == "datetime":
+            if isinstance(given, datetime):
+                return given.replace(tzinfo=UTC) if given.tzinfo is None else given.astimezone(UTC)
             try:
                 return moment(given, self.form)
             except ValueError:
