@@ -372,7 +372,8 @@ def amounts(counts: Counter[str], comma: bool = False) -> Amounts:
     if remark and plain < READABLE * left:
         return Amounts("iso", words, sum(texts[text] for text in split), given, next(iter(split), ""), "", remark, True)
     mark = f"{beside[0]}" if beside else ""
-    best: tuple[float, int, str] = (plain / max(given, 1), 1, "iso")
+    thousand = comma and _all_threes(split, ".")  # 1.234 is one thousand, as the other columns are written
+    best: tuple[float, int, str] = (0.0 if thousand else plain / max(given, 1), 1, "iso")
     for rank, (thousands, decimal) in enumerate(_ranked(split, comma)):
         form = _example(thousands, decimal, mark, beside[1] if beside else False)
         share = sum(n for text, n in texts.items() if text in split and _reads(text, form)) / max(given, 1)
@@ -454,7 +455,11 @@ def _beside(split: dict[str, tuple[str, str, str, bool]], texts: dict[str, int])
     money = {sign: n for sign, n in signs.items() if sign in CURRENCIES}
     if len(money) > 1 and min(money.values()) > (1 - READABLE) * total:
         said = ", ".join(f"{sign} in {n}" for sign, n in Counter(money).most_common(4))
-        return None, f"amounts in several currencies ({said} rows), which one number cannot hold"
+        return None, f"amounts in several currencies ({said} rows), which one number cannot hold: convert them first"
+    units = {sign: n for sign, n in signs.items() if sign in UNITS and n > (1 - READABLE) * total}
+    if len(units) > 1:
+        said = ", ".join(f"{sign} in {n}" for sign, n in Counter(units).most_common(4))
+        return None, f"numbers in several units ({said} rows), which one number cannot hold: convert them first"
     behind = {after for _, _, after, _ in split.values()}
     many = {sign: n for sign, n in signs.items() if sign in behind and sign.lower() in MULTIPLES and sign not in UNITS}
     if many and sum(many.values()) > (1 - READABLE) * total:
@@ -480,8 +485,8 @@ def _ranked(split: dict[str, tuple[str, str, str, bool]], comma: bool) -> list[t
         styles.remove(("", ","))
         styles.append(("", ","))
     if _all_threes(split, ".") and comma:
-        styles.remove(("", "."))
-        styles.append(("", "."))
+        styles.remove((".", ","))
+        styles.insert(0, (".", ","))
     return styles
 
 
