@@ -57,7 +57,6 @@ def serve(
     import uvicorn
 
     package = Path(package).resolve()
-    examine(package, sha256)  # a plain message now, instead of a worker's traceback later
     os.environ.update(
         REFIT_SHA256=sha256,
         REFIT_VERSION=version,
@@ -71,10 +70,10 @@ def serve(
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = scratch
             package = pinned(package, sha256, Path(scratch) / "package")
         os.environ["REFIT_PACKAGE"] = str(package)
-        if workers == 1:
+        if workers == 1:  # here, so that a fault is told in plain words
             from deploy.service import load
 
-            load()  # a fault is told here in plain words
+            load()
         uvicorn.run(
             "deploy.serve:asgi", factory=True, host=host, port=port, workers=workers,
             log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=5,
@@ -87,14 +86,14 @@ def pinned(package: Path, sha256: str, to: Path) -> Path:
     Where there is no room for it, the folder itself: a worker then refuses what is not the package it was told.
     """
     try:
-        shutil.copytree(package, to)
+        shutil.copytree(package, to, symlinks=True)
     except OSError as error:
         shutil.rmtree(to, ignore_errors=True)
-        tasks.stage.log(
-            f"{package}: no copy could be kept for workers that start later ({error}); they load it from here"
-        )
-        return package
-    examine(to, sha256)
+        to = package
+        examine(to, sha256)
+        tasks.stage.log(f"{to}: no copy could be kept for workers that start later ({error}); they load it from here")
+    else:
+        examine(to, sha256)
     return to
 
 

@@ -19,7 +19,13 @@ RUN = {
             "tests/flows/test_schedule.py",
             '"worker", "start", "--pool"',
         ),
-    }
+    },
+    "served.md": {
+        "refit serve --package data/package --sha256 HEX": (
+            "tests/flows/test_champion.py",
+            '"--package", "data/package", "--sha256"',
+        ),
+    },
 }
 
 

@@ -130,7 +130,7 @@ def span(micros: int) -> str:
     >>> span(10_800_000_000), span(90_061_000_000), span(1_500_000), span(20)
     ('3h', '1d 1h', '1s', 'less than 1s')
     """
-    left, parts = micros // 1_000_000, []
+    left, parts = micros // 1_000_000, list[str]()
     for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)):
         count, left = divmod(left, size)
         if count or parts:

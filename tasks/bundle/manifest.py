@@ -183,8 +183,13 @@ def _moment(value: Any) -> bool:
     return True
 
 
+def _from(about: dict[str, Any]) -> bool:
+    return "known_until" in about and (about["answers_from"] is None or _moment(about["answers_from"]))
+
+
 def _until(about: dict[str, Any]) -> bool:
-    return isinstance(about["known_until"], dict) and all(map(_moment, about["known_until"].values()))
+    until = about["known_until"]
+    return "answers_from" in about and isinstance(until, dict) and all(map(_moment, until.values()))
 
 
 Rule = tuple[Callable[[dict[str, Any]], bool], str]
@@ -199,6 +204,6 @@ _RULES: dict[str, Rule] = {  # in this order: later ones rely on the types of ea
     "calibration": (lambda it: it["calibration"] is None or isinstance(it["calibration"], dict), "an object or null"),
     "metrics": (lambda it: isinstance(it["metrics"], dict), "an object"),
     "files": (_files, "an object of paths inside the package, each with its SHA-256"),
-    "answers_from": (lambda it: it["answers_from"] is None or _moment(it["answers_from"]), "a moment, or null"),
-    "known_until": (_until, "an object of moments, by table"),
+    "answers_from": (_from, "a moment or null, beside known_until"),
+    "known_until": (_until, "an object of moments, by table, beside answers_from"),
 }

@@ -106,7 +106,7 @@ def golden(bundle: Bundle, features: pd.DataFrame, rows: pd.DataFrame) -> dict[s
                 f"({len(different)} features differ). The package would not serve what was evaluated; this is a bug "
                 "in the feature plan, please report it with your params.yaml."
             )
-        if not close(alone.scores, np.atleast_1d(pipeline[i])):
+        if not close(alone.scores, np.atleast_1d(pipeline[i]).tolist()):
             raise RefitError(f"golden row {i}: online scores {alone.scores}, and the pipeline's are {pipeline[i]}")
         out.append(
             {

@@ -250,9 +250,9 @@ def test_workers_answer_with_one_package_though_its_folder_holds_another_one_lat
     identity = sha256(folder / "bundle.json")
 
     def command(port: int) -> list[str]:
-        return [*serving(folder, "1", identity)(port), "--workers", "2"]
+        return [*serving(folder, "1", identity)(port), "--workers", "2", "--stale", "refuse", "--stale-after", "20d"]
 
-    row = read_json(folder / "golden.json")["rows"][0]
+    row, *_, late, latest = read_json(folder / "golden.json")["rows"]  # 12 and 90 days after what is known
     with running(command) as address:
         port = address.rpartition(":")[2]
         service = next(p for p in psutil.Process().children() if port in p.cmdline())
@@ -270,6 +270,9 @@ def test_workers_answer_with_one_package_though_its_folder_holds_another_one_lat
             assert ask(address, "/readyz")[1]["package"] == identity
             found = ask(address, "/predict", json.dumps(row["input"]).encode())[1]
             assert (found["threshold"], found["probability"]) == (0.4, row["scores"][1])
+        statuses = [ask(address, "/predict", json.dumps(one["input"]).encode())[0] for one in (late, latest)]
+        assert statuses == [200, 503]
+        assert 'refit_history_age_seconds{table="orders"}' in ask(address, "/metrics")[1]
 
 
 def test_a_package_is_served_only_as_the_one_that_is_named(packages: dict[str, Path], tmp_path: Path) -> None:

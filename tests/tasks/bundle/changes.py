@@ -102,6 +102,12 @@ CHANGES: dict[str, tuple[Change, str | None]] = {
     "a calibration": (say(calibration={"slope": 0.1, "shift": 0}), None),
     "an earlier start": (say(answers_from="2024-01-01T00:00:00Z"), None),
     "a start without a zone": (say(answers_from="2024-02-18T18:06:32"), "answers_from must be"),
+    "a start without an end": (
+        lambda folder: write_json(
+            folder / "bundle.json", {k: v for k, v in read_json(folder / "bundle.json").items() if k != "known_until"}
+        ),
+        "answers_from must be a moment or null, beside known_until",
+    ),
     "a later end": (say(known_until={"orders": "2034-01-01T00:00:00Z"}), None),
     "a damaged model": (partial(model, rehash=False), "damaged: 'model/xgboost/booster.ubj'"),
     "another model": (partial(model, rehash=True), None),

@@ -17,11 +17,14 @@ from tasks import params
 from tasks.bundle import Bundle
 from tasks.code import RECEIPT
 from tasks.engine import Plan
+from tasks.engine.compute import prediction_times
+from tasks.engine.facts import MISSING
 from tasks.files import hash_tree, read_json, read_table, write_json, write_table
 from tasks.package.history import horizon, identity_columns, keep, known, needs, row_columns
 from tasks.package.receipt import code_hashes, differences, receipt
 from tasks.package.schema import schema
 from tests.samples import KINDS
+from tests.tasks.engine import worlds
 from tests.tasks.package.projects import TIMED, package, project
 from tests.tasks.package.projects import timed as timed_problem
 
@@ -93,6 +96,32 @@ def test_what_is_not_known_yet_is_not_kept(timed: Path) -> None:
     facts = known(orders, plan, "orders", newest.value // 1000)
     assert (facts["placed_at"] <= newest - pd.Timedelta(days=1)).all()
     assert 0 < len(facts) < len(orders)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_what_is_kept_is_enough_for_every_row_from_then_on(seed: int) -> None:
+    """Ties, late facts out of turn, missing moments and keys, own events: the same bits as with everything."""
+    columns = {"amount": ["count", "mean", "std", "median", "first", "trend"], "shop": ["n_unique", "mode"]}
+    plan = Plan.derive(params.parse(worlds.tree(["2h", "6h"], columns)))
+    tables = worlds.world(seed, 200)
+    rows, hour = tables["orders"], 3_600_000_000
+    times, as_of = prediction_times(plan, rows), worlds.START.value // 1000 + 45 * hour
+    since = worlds.START.value // 1000 + 25 * hour
+    facts = {name: known(tables[name], plan, name, as_of) for name in tables}
+    kept = {name: keep(facts[name], plan, name, need, since) for name, need in needs(plan).items()}
+    found = horizon(plan, kept, since)
+    assert (found.answers_from, set(found.known_until)) == (since, {"orders", "prices"})
+    assert max(found.known_until.values()) <= as_of
+    state = plan.start({name: one.frame for name, one in kept.items()})
+
+    def online(asked: pd.DataFrame) -> pd.DataFrame:
+        made = [plan.compute_row(row, state) for row in asked.to_dict("records")]
+        return pd.DataFrame(made, index=asked.index, columns=list(plan.names))
+
+    asked = rows[times >= since]
+    worlds.assert_same(plan.compute(facts, asked), online(asked))
+    before = rows[(times < since) & (times != MISSING)]
+    assert not plan.compute(facts, before).equals(online(before)), "and no more than that"
 
 
 def test_golden_rows_lie_at_the_beginning_of_the_horizon_and_after_its_end(timed: Path) -> None:
