@@ -10,6 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from deploy.app import Metrics, Served, build_app
+from deploy.build import build
 from deploy.timely import Timely
 from tasks.bundle import Bundle
 from tests.samples import KINDS
@@ -27,6 +28,13 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     kinds = (*KINDS, TIMED)
     root = shared(tmp_path_factory, "packages", lambda folder: [package(project(folder / k, k)) for k in kinds])
     return {kind: root / kind / "data" / "package" for kind in kinds}
+
+
+@pytest.fixture(scope="session")
+def bento(packages: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Bento of the package with time, built as version 5; whoever changes something takes a copy."""
+    root = shared(tmp_path_factory, "bento", lambda folder: build(packages[TIMED], "5", store=folder))
+    return root / "bentos" / "orders-late" / "5"
 
 
 def in_process(path: Path, version: str = "7", env: Mapping[str, str] | None = None) -> TestClient:
