@@ -140,10 +140,14 @@ def registered(root: Path, version: str | None) -> Iterator[tuple[Path, str]]:
     if version is None:
         champion = History(root).champion(model)
         if champion is None:
-            raise RefitError(f"{model}: there is no champion yet; `refit run` makes one, or name a version: --version N")
+            raise RefitError(
+                f"{model}: there is no champion yet; `refit run` makes one, or name a version: --version N"
+            )
         one = registry.holding(model, champion.package_sha256)
         if one is None:
-            raise RefitError(f"{model}: the champion, version {champion.champion}, is not in the registry: `refit adopt`")
+            raise RefitError(
+                f"{model}: the champion, version {champion.champion}, is not in the registry: `refit adopt`"
+            )
     else:
         one = registry.version(model, version)
     with tempfile.TemporaryDirectory(prefix="refit-package-") as scratch:

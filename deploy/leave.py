@@ -44,6 +44,8 @@ def close_door(door: socket.socket) -> None:
     A connection that the kernel made and nobody accepted is reset when the socket closes. So the kernel is told to make
     no more, the last ones are accepted, and then the socket is closed. Where this cannot be had, nothing is changed.
     """
+    if sys.platform != "linux":
+        return
     program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in NO_NEW))
     with contextlib.suppress(OSError):
         door.setsockopt(socket.SOL_SOCKET, ATTACH_FILTER, struct.pack("HP", len(NO_NEW), ctypes.addressof(program)))

@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 PREFIX = "refit-metrics-"
 LOCK = "alive"
@@ -33,7 +34,7 @@ def folder(workers: int) -> Iterator[Path | None]:
             lock = (made / LOCK).open("wb")
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             with (made / "room").open("wb") as room:
-                os.posix_fallocate(room.fileno(), 0, 2 * workers * len(FILES) * ROOM)
+                _take(room, 2 * workers * len(FILES) * ROOM)
             (made / "room").unlink()
         except OSError as error:
             print(
@@ -59,7 +60,7 @@ def reserve() -> None:
     try:
         for name in FILES:
             with (Path(where) / f"{name}_{os.getpid()}.db").open("ab") as file:
-                os.posix_fallocate(file.fileno(), 0, ROOM)
+                _take(file, ROOM)
     except OSError as error:
         del os.environ["PROMETHEUS_MULTIPROC_DIR"]
         print(f"metrics: {where}: {error.strerror}; this worker counts for itself", file=sys.stderr, flush=True)
@@ -83,8 +84,18 @@ def sweep(temporary: Path) -> None:
                 shutil.rmtree(path, ignore_errors=True)
 
 
+def _take(file: IO[bytes], size: int) -> None:
+    """Take room on the disk for so many zeros. A longer file alone would take it when it is written to."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), 0, size)
+    else:
+        file.write(bytes(size))
+
+
 def _runs(pid: str) -> bool:
-    return pid.isdecimal() and Path(f"/proc/{pid}").exists()
+    import psutil
+
+    return pid.isdecimal() and psutil.pid_exists(int(pid))
 
 
 def _temporary() -> str:

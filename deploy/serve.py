@@ -24,9 +24,6 @@ WAYS = ("warn", "refuse")
 
 def asgi() -> Any:
     """The application, for uvicorn's workers."""
-    from deploy.scratch import reserve
-
-    reserve()  # before the first metric is made
     from deploy.service import Model
 
     service: Any = Model  # the decorator makes it a service, which its type does not say

@@ -7,6 +7,7 @@ it, and the version that answers carry, which otherwise comes from ``REFIT_VERSI
 from __future__ import annotations
 
 import tasks.stage  # isort: skip  # noqa: F401  (quiet settings, before anything heavy is imported)
+import deploy.early  # isort: skip  # noqa: F401  (before prometheus_client is)
 
 import gc
 import os
@@ -38,7 +39,11 @@ class Direct(bentoml.Service):
         inner = super().to_asgi(is_main)
 
         async def front(scope: Any, receive: Any, send: Any) -> None:
-            await (inner if scope["type"] == "lifespan" else app)(scope, receive, send)
+            if scope["type"] == "lifespan":
+                await inner(scope, receive, send)
+                app.state.turns.stop()
+            else:
+                await app(scope, receive, send)
 
         return front
 

@@ -129,7 +129,7 @@ def serve(
     serving = params.serving
     start(
         package, version, serving.host, port or serving.port, serving.workers,
-        sha256=digest, stale=serving.stale, stale_after=serving.stale_after,
+        sha256=digest, stale=serving.stale, stale_after=serving.stale_after, linger=serving.linger, grace=serving.grace,
     )  # fmt: skip
 
 

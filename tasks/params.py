@@ -511,6 +511,13 @@ class Serving(_Strict):
     stale_after: DurationField | None = Field(
         default=None, description="how old is too old, for every table; unset: what the shortest of its windows says"
     )
+    linger: float = Field(
+        default=2,
+        ge=0,
+        le=600,
+        description="seconds after SIGTERM, SIGINT or SIGHUP for which requests are still taken, and /readyz is 503",
+    )
+    grace: float = Field(default=20, ge=1, le=3600, description="seconds after those for which what was taken is finished")
 
 
 class Monitoring(_Strict):

@@ -26,6 +26,9 @@ RUN = {
             '"--package", "data/package", "--sha256"',
         ),
     },
+    "pressure.md": {
+        "python -m deploy.build --version 1": ("tests/deploy/conftest.py", '"deploy.build", "--version", "1"')
+    },
 }
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -10,9 +13,10 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from deploy.app import Metrics, Served, build_app
-from deploy.build import build
 from deploy.timely import Timely
 from tasks.bundle import Bundle
+from tasks.files import sha256
+from tests.projects import ROOT
 from tests.samples import KINDS
 from tests.shared import shared
 from tests.tasks.package.projects import TIMED, package, project
@@ -31,10 +35,32 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="session")
-def bento(packages: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The Bento of the package with time, built as version 5; whoever changes something takes a copy."""
-    root = shared(tmp_path_factory, "bento", lambda folder: build(packages[TIMED], "5", store=folder))
-    return root / "bentos" / "orders-late" / "5"
+def deployed(packages: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project whose registry has two versions, and in ``bentos`` the Bento of the first; ``data/package`` is the second.
+
+    Whoever changes something takes a copy.
+    """
+
+    def make(folder: Path) -> None:
+        from tasks.registry.tracking import Registry
+
+        root = project(folder / "project", TIMED, ("logistic",))
+        registry = Registry(root)
+        for made in (packages[TIMED], package(root)):
+            registry.register("orders-late", made, registry.restored("orders-late", sha256(made / "bundle.json")))
+        env = {**os.environ, "BENTOML_HOME": str(folder), "PYTHONPATH": str(ROOT)}
+        command = [sys.executable, "-m", "deploy.build", "--version", "1"]
+        done = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert "built orders-late:1 in " in done.stdout
+
+    return shared(tmp_path_factory, "deployed", make)
+
+
+@pytest.fixture(scope="session")
+def bento(deployed: Path) -> Path:
+    """The Bento of the package with time."""
+    return deployed / "bentos" / "orders-late" / "1"
 
 
 def in_process(path: Path, version: str = "7", env: Mapping[str, str] | None = None) -> TestClient:

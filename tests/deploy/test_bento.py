@@ -11,13 +11,14 @@ import tempfile
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import psutil
 import pytest
 import yaml
 
 import deploy
-from deploy.build import build, lay_out, prove, registered
+from deploy.build import build, lay_out, main, prove, registered
 from deploy.check import compare
 from deploy.launch import ask, free_port
 from deploy.needs import needed, pins
@@ -26,12 +27,14 @@ from tasks.errors import RefitError
 from tasks.families import Model, fit_family, save_model
 from tasks.families._bag import Bag, Joined, Part
 from tasks.files import read_json, read_table, sha256, write_json
+from tasks.registry.history import Decision, History
 from tasks.registry.tracking import Registry
 from tests.projects import ROOT
 from tests.tasks.package.projects import TIMED, package, project
 
 pytestmark = pytest.mark.service
 LOCK = ROOT / "requirements.lock"
+BOTH = ("--version", "1", "--package", "data/package")
 MEMBERS: dict[str, dict[str, Any]] = {
     "lightgbm": {}, "xgboost": {}, "tabm": {"epochs": 1}, "realmlp": {"epochs": 1}, "mlp": {"epochs": 1},
     "random_forest": {}, "logistic": {}, "knn": {},
@@ -40,19 +43,19 @@ MEMBERS: dict[str, dict[str, Any]] = {
 
 def test_the_bento_is_named_and_says_its_version(bento: Path) -> None:
     about = yaml.safe_load((bento / "bento.yaml").read_text())
-    assert (about["name"], about["version"]) == ("orders-late", "5")
+    assert (about["name"], about["version"]) == ("orders-late", "1")
     listed = (bento / "env" / "python" / "requirements.txt").read_text().split()
     assert sorted(listed) == sorted(pins(needed(bento / "src" / "package"), LOCK))
-    assert (bento.parent / "latest").read_text() == "5"
+    assert (bento.parent / "latest").read_text() == "1"
 
 
 def test_another_package_under_the_same_version_is_refused(
     bento: Path, packages: dict[str, Path], tmp_path: Path
 ) -> None:
-    place = tmp_path / "bentos" / "sample-binary" / "5"
+    place = tmp_path / "bentos" / "sample-binary" / "1"
     shutil.copytree(bento, place)
-    with pytest.raises(RefitError, match="another Bento is there; `bentoml delete sample-binary:5`"):
-        build(packages["binary"], "5", store=tmp_path)
+    with pytest.raises(RefitError, match="another Bento is there; `bentoml delete sample-binary:1`"):
+        build(packages["binary"], "1", store=tmp_path)
 
 
 def auto(root: Path) -> Path:
@@ -91,22 +94,22 @@ def test_members_within_members_find_what_they_need(tmp_path: Path) -> None:
 
 
 def test_a_version_of_the_registry_is_built_whatever_lies_in_the_folder(
-    packages: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    deployed: Path, bento: Path, packages: dict[str, Path], tmp_path: Path
 ) -> None:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    root = project(tmp_path / "project", TIMED, ("logistic",))
-    promoted, later = packages[TIMED], package(root)
-    registry = Registry(root)
-    for number, made in enumerate((promoted, later), 1):
-        digest = sha256(made / "bundle.json")
-        assert registry.register("orders-late", made, registry.restored("orders-late", digest)).version == str(number)
-    for version, made in (("1", promoted), ("2", later)):
-        with registered(root, version) as (found, number):
-            assert (number, sha256(found / "bundle.json")) == (version, sha256(made / "bundle.json"))
+    root = Path(shutil.copytree(deployed / "project", tmp_path / "project"))
+    of = [sha256(made / "bundle.json") for made in (packages[TIMED], root / "data" / "package")]
+    assert sha256(bento / "src" / "package" / "bundle.json") == of[0] != of[1]
+    registry = Registry(deployed / "project")
+    assert [one.package_sha256 for one in registry.versions("orders-late")] == of
     with pytest.raises(RefitError, match="no version '3' in the registry; there are '1', '2'"), registered(root, "3"):
         pass
     with pytest.raises(RefitError, match="there is no champion yet"), registered(root, None):
         pass
+    History(root).record(Decision("orders-late", "promote", "2", "2", of[1], "a test", "a test", "a test"), None)
+    with registered(root, None) as (found, version):
+        assert (version, sha256(found / "bundle.json")) == ("2", of[1])
+    with pytest.raises(RefitError, match="give one of them"), patch.object(sys, "argv", ["", *BOTH]):
+        main()
 
 
 # The manifests --------------------------------------------------------------------------------------------------------
@@ -215,7 +218,7 @@ def test_the_manifests_start(bento: Path) -> None:
             package = bento / "src" / "package"
             compare(read_json(package / "bundle.json"), read_json(package / "golden.json"), partial(ask, address))
             ready = ask(address, "/readyz")[1]
-            assert (ready["model"], ready["version"]) == ("orders-late", "5")
+            assert (ready["model"], ready["version"]) == ("orders-late", "1")
             process.send_signal(signal.SIGTERM)
             assert ask(address, "/readyz")[0] == 503
             assert process.wait(how["seconds"]) == 0

@@ -78,7 +78,7 @@ def test_built(bento: Path, packages: dict[str, Path], tmp_path: Path) -> None:
     env = {"BENTOML_HOME": str(tmp_path / "store"), "REFIT_PACKAGE": "", "REFIT_VERSION": "unregistered"}
     with running(command, env=env) as address:
         assert_serves(address, packages[TIMED])
-        assert ask(address, "/readyz")[1]["version"] == "5"
+        assert ask(address, "/readyz")[1]["version"] == "1"
     package = bento / "src" / "package"
     said = subprocess.run(
         [sys.executable, "-c", IN_A_BENTO, str(package), str(ROOT)], cwd=bento / "src", env={**os.environ, "PYTHONPATH": ""},
