@@ -32,6 +32,7 @@ from tasks.errors import RefitError
 LINGER, GRACE = 2.0, 20.0  # seconds
 LAST = 2.0  # seconds after ``grace`` in which a process ends
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+STARTS = 60.0  # seconds for a new worker to be heard of
 DEATHS, WITHIN = 5, 60.0  # as many workers' ends in so many seconds are too many
 ATTACH_FILTER = 26  # SO_ATTACH_FILTER of Linux
 # Classic BPF over the TCP header: whatever has its SYN flag is dropped, all else is let through.
@@ -103,6 +104,7 @@ class Worker(Process):
 
     def __init__(self, config: uvicorn.Config, sockets: list[socket.socket], linger: float) -> None:
         self.linger = linger
+        self.began, self.heard = time.monotonic(), False
         super().__init__(config, sockets)
 
     @property
@@ -137,9 +139,12 @@ class Supervisor:
 
     def _kept(self, worker: Worker) -> Worker:
         """The worker, or another in its place."""
-        if worker.is_alive(timeout=self.config.timeout_worker_healthcheck) or self.asked.is_set():
-            return worker
         hung = worker.process.is_alive()
+        if hung and worker.ping(self.config.timeout_worker_healthcheck):
+            worker.heard = True
+            return worker
+        if self.asked.is_set() or (hung and not worker.heard and time.monotonic() < worker.began + STARTS):
+            return worker
         worker.kill()
         worker.join()
         code = worker.exitcode

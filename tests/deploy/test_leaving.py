@@ -16,13 +16,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from deploy.launch import ask, free_port, serving, stop
 from deploy.leave import DEATHS
 from tasks.files import read_json
 from tests.deploy.load import Clients
+from tests.projects import ROOT
 from tests.tasks.package.projects import TIMED
 
 pytestmark = pytest.mark.service
@@ -84,7 +84,7 @@ def test_health_is_answered_beside_large_batches_and_memory_stays(
 ) -> None:
     """19 MB of rows, and 19 MB of what is none."""
     valid = json.dumps([{**row, "shop": f"{row['shop']}{' ' * 900}"}] * 1000)
-    valid = valid.replace("}, {", "}," + " " * 17_900 + "{")
+    valid = valid.replace("}, {", "}," + " " * 18_100 + "{")
     bodies = {200: valid.encode(), 422: b"[" + b"3," * 9_500_000 + b"3]"}
     with started(packages[TIMED]) as (process, address):
         before = peak(process.pid)
@@ -97,7 +97,7 @@ def test_health_is_answered_beside_large_batches_and_memory_stays(
                     assert ask(address, "/healthz")[0] == 200
                     answered += 1
             assert batch.result()[0] == status
-            assert answered > 3
+            assert answered > 3 or status != 200  # what is no batch is refused within milliseconds
         assert peak(process.pid) - before < 1 << 30
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 0
@@ -149,24 +149,13 @@ def test_a_full_temporary_folder_is_told_and_two_workers_serve_on(
     assert "there is no room for them in /var/tmp" in said
 
 
-def test_workers_that_end_again_and_again_end_the_service(packages: dict[str, Path]) -> None:
+def test_workers_that_end_again_and_again_end_the_service() -> None:
     """Each time it is said; after some it is given up."""
-    with started(packages["binary"], "--workers", "2") as (process, _):
-        for _ in range(DEATHS):
-            seen: set[int] = set()
-            until = time.monotonic() + 60
-            while process.poll() is None and time.monotonic() < until:
-                ours = [p for p in psutil.Process(process.pid).children() if "spawn_main" in " ".join(p.cmdline())]
-                if len(ours) == 2 and {p.pid for p in ours} != seen:
-                    ours[0].kill()
-                    break
-                time.sleep(0.05)
-            while process.poll() is None and ours[0].is_running() and time.monotonic() < until:
-                time.sleep(0.05)
-        _, said = process.communicate(timeout=60)
-    assert process.returncode == 1
-    assert said.count("a worker was killed by SIGKILL; another is started") == DEATHS - 1
-    assert f"error: {DEATHS} workers ended within 60 s, the last one was killed by SIGKILL" in said
+    serve = "import tasks.stage as s; from deploy.leave import run; s.run(lambda: run('tests.deploy.dying:app', '127.0.0.1', 0, 2, 0))"
+    done = subprocess.run([sys.executable, "-c", serve], cwd=ROOT, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 1
+    assert done.stderr.count("a worker ended with code 7; another is started") == DEATHS - 1
+    assert f"error: {DEATHS} workers ended within 60 s, the last one ended with code 7" in done.stderr
 
 
 def test_an_address_that_cannot_be_had_is_said(packages: dict[str, Path]) -> None:
