@@ -45,7 +45,7 @@ def test_the_bento_is_named_and_says_its_version(bento: Path) -> None:
     about = yaml.safe_load((bento / "bento.yaml").read_text())
     assert (about["name"], about["version"]) == ("orders-late", "1")
     listed = (bento / "env" / "python" / "requirements.txt").read_text().split()
-    assert sorted(listed) == sorted(pins(needed(bento / "src" / "package"), LOCK))
+    assert set(listed) == set(pins(needed(bento / "src" / "package"), LOCK))  # BentoML adds itself again
     assert (bento.parent / "latest").read_text() == "1"
 
 
