@@ -236,7 +236,8 @@ def install(grace: float = GRACE) -> None:
     config = uvicorn.Config
 
     def ours(*args: Any, **kwargs: Any) -> uvicorn.Config:
-        return config(*args, **{**kwargs, **settings(grace)})
+        asked = kwargs.get("timeout_graceful_shutdown")
+        return config(*args, **{**kwargs, **settings(grace if asked is None else asked)})
 
     uvicorn.Config = ours  # type: ignore[assignment, misc]
     uvicorn.Server = lambda config: made(config, float(os.environ.get("REFIT_LINGER", LINGER)))  # type: ignore[assignment, misc]
