@@ -517,7 +517,9 @@ class Serving(_Strict):
         le=600,
         description="seconds after SIGTERM, SIGINT or SIGHUP for which requests are still taken, and /readyz is 503",
     )
-    grace: float = Field(default=20, ge=1, le=3600, description="seconds after those for which what was taken is finished")
+    grace: float = Field(
+        default=20, ge=1, le=3600, description="seconds after those for which what was taken is finished"
+    )
 
 
 class Monitoring(_Strict):
