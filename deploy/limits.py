@@ -7,7 +7,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Iterator
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from deploy.rows import Problems
 
@@ -61,23 +61,32 @@ class Load:
 
     async def _read(self, request: Request, most: int, body: bytearray) -> None:
         began = asyncio.get_running_loop().time()
+        more = True
         try:
             async with asyncio.timeout_at(began + PATIENCE) as patience:
-                async for chunk in request.stream():
-                    if len(body) + len(chunk) > most:
-                        await _discard(request)
-                        raise _too_large(most)
-                    if self.held + len(chunk) > MOST_HELD:
-                        await _discard(request)
-                        raise Busy(f"too much at once: {MOST_HELD >> 20} MiB of requests are at hand")
+                while more:
+                    message = await request.receive()
+                    if message["type"] == "http.disconnect":
+                        raise Problems([{"message": "the client went away"}], 400)
+                    chunk, more = message.get("body", b""), message.get("more_body", False)
+                    refused = self._refused(len(body), len(chunk), most)
+                    if refused is not None:
+                        if more:
+                            await _discard(request)
+                        raise refused
                     body += chunk
                     self.held += len(chunk)
                     patience.reschedule(began + PATIENCE + len(body) / SLOWEST)
         except TimeoutError:
-            message = f"the body did not arrive in time ({PATIENCE:g} s, and 1 s for each {SLOWEST >> 10} KiB)"
-            raise Problems([{"message": message}], 408) from None
-        except ClientDisconnect:
-            raise Problems([{"message": "the client went away"}], 400) from None
+            said = f"the body did not arrive in time ({PATIENCE:g} s, and 1 s for each {SLOWEST >> 10} KiB)"
+            raise Problems([{"message": said}], 408) from None
+
+    def _refused(self, so_far: int, size: int, most: int) -> Problems | None:
+        if so_far + size > most:
+            return _too_large(most)
+        if self.held + size > MOST_HELD:
+            return Busy(f"too much at once: {MOST_HELD >> 20} MiB of requests are at hand")
+        return None
 
 
 class Busy(Problems):
@@ -103,7 +112,7 @@ async def _discard(request: Request, seconds: float = 2.0) -> None:
     if "expect" in request.headers:  # it waits to be asked for the body
         return
     until = time.monotonic() + seconds
-    with contextlib.suppress(TimeoutError, ClientDisconnect, RuntimeError):
+    with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             while time.monotonic() < until:
                 message = await request.receive()
