@@ -35,6 +35,7 @@ from tests.tasks.package.projects import TIMED, package, project
 
 RIVAL = "plain BentoML service of the same package"
 MEGABYTES = 19
+ROUNDS = 3
 # One after BentoML's introduction: the same bundle, rows and batches as its models, in its threads.
 PLAIN = """
 import os
@@ -88,11 +89,18 @@ def paced(address: str, body: bytes, rate: float, until: Callable[[], bool]) -> 
     own, taken = local(), []
 
     def one(due: float) -> None:
-        if not hasattr(own, "connection"):
-            own.connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=300)
-        own.connection.request("POST", "/predict", body, {"Content-Type": "application/json"})
-        answer = own.connection.getresponse()
-        answer.read()
+        for again in (True, False):  # one that was idle may have been closed
+            if not hasattr(own, "connection"):
+                own.connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=300)
+            try:
+                own.connection.request("POST", "/predict", body, {"Content-Type": "application/json"})
+                answer = own.connection.getresponse()
+                answer.read()
+                break
+            except (OSError, http.client.HTTPException):
+                own.connection.close()
+                if not again:
+                    raise
         assert answer.status == 200, answer.status
         taken.append(time.perf_counter() - due)
 
@@ -128,14 +136,18 @@ def beside(command: Any, single: bytes, batch: Path, seconds: float, env: dict[s
             return lambda: time.monotonic() > end
 
         paced(address, single, 50, lasting(1))
-        alone = paced(address, single, 50, lasting(seconds))
-        before = peak(child)
-        where = address.removeprefix("http://")
-        sender = subprocess.Popen(
-            [sys.executable, "-c", SENDER, where, str(batch), str(seconds)], stdout=subprocess.PIPE, text=True
-        )
-        pressed = paced(address, single, 50, lambda: sender.poll() is not None)
-        statuses = sender.communicate()[0].split()
+        before, where = peak(child), address.removeprefix("http://")
+        alone: list[float] = []
+        pressed: list[float] = []
+        statuses: list[str] = []
+        for _ in range(ROUNDS):  # by turns, as the machine may be busier at one time than at another
+            alone += paced(address, single, 50, lasting(seconds / ROUNDS))
+            sender = subprocess.Popen(
+                [sys.executable, "-c", SENDER, where, str(batch), str(seconds / ROUNDS)],
+                stdout=subprocess.PIPE, text=True,
+            )  # fmt: skip
+            pressed += paced(address, single, 50, lambda one=sender: one.poll() is not None)
+            statuses += sender.communicate()[0].split()
         return {
             "alone_p50_ms": round(percentile(alone, 0.5), 2),
             "alone_p99_ms": round(percentile(alone, 0.99), 2),
