@@ -15,10 +15,13 @@ import numpy as np
 import pandas as pd
 
 from tasks.bundle.few import FewRows
+from tasks.bundle.horizon import FINE, Horizon, Timing, derived
 from tasks.bundle.manifest import read_manifest
 from tasks.bundle.seen import FILE as SEEN
 from tasks.bundle.seen import THERE, Seen
 from tasks.engine import Plan
+from tasks.engine.online import prediction_time
+from tasks.engine.store import OneRow
 from tasks.errors import RefitError, some
 from tasks.families import load_model
 from tasks.families._calibrate import Calibration
@@ -26,7 +29,7 @@ from tasks.files import read_json, read_table, sha256
 from tasks.ordinary.record import FOLDER as ORDINARY
 from tasks.ordinary.record import Record
 
-__all__ = ["Answer", "Bundle", "decide"]
+__all__ = ["Answer", "Bundle", "TooEarly", "decide"]
 
 
 def decide(scores: np.ndarray, kind: str, threshold: float | None) -> np.ndarray:
@@ -50,11 +53,20 @@ def decide(scores: np.ndarray, kind: str, threshold: float | None) -> np.ndarray
 
 @dataclass(frozen=True)
 class Answer:
-    """What one row gets: its features, its scores (probabilities, or one number) and the decision."""
+    """What one row gets: its features, its scores (probabilities, or one number), the decision, and how its moment lies."""
 
     features: dict[str, Any]
     scores: tuple[float, ...]
     decision: float
+    timing: Timing = FINE
+
+
+class TooEarly(RefitError):
+    """A row's moment lies before ``answers_from``; ``position`` is its place among the rows asked for."""
+
+    def __init__(self, message: str, position: int) -> None:
+        super().__init__(message)
+        self.position = position
 
 
 class Bundle:
@@ -112,6 +124,14 @@ class Bundle:
         folder = self.path / ORDINARY
         return Record.read(folder) if folder.is_dir() else None
 
+    @cached_property
+    def horizon(self) -> Horizon:
+        """From when the package's own history can answer, and what it knows until when."""
+        if "answers_from" in self.manifest:
+            return Horizon.of(self.plan, self.manifest)
+        golden, history = read_json(self.path / "golden.json"), self._history()  # an older package does not say
+        return derived(self.plan, (self._moment(row["input"]) for row in golden["rows"]), history)
+
     # Batch ---------------------------------------------------------------------------------------
     def compute(self, rows: pd.DataFrame, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
         """Features of rows of the problem table, from whole tables. The index of ``rows`` is kept."""
@@ -149,9 +169,11 @@ class Bundle:
     def start(self) -> Bundle:
         """Read ``history/`` into memory, so that rows can be answered one at a time. Idempotent."""
         if self._state is None:
-            folder = self.path / "history"
-            self._state = self.plan.start({p.stem: read_table(p) for p in sorted(folder.glob("*.parquet"))})
+            self._state = self.plan.start(self._history())
         return self
+
+    def _history(self) -> dict[str, pd.DataFrame]:
+        return {p.stem: read_table(p) for p in sorted((self.path / "history").glob("*.parquet"))}
 
     @property
     def state(self) -> Any:
@@ -164,16 +186,35 @@ class Bundle:
         """Features of one row of the problem table, from the online state; the same bits as in batch."""
         return self.plan.compute_row(row, self.state)
 
+    def check_time(self, row: dict[str, Any]) -> Timing:
+        """Whether the package's history reaches to the row's moment: refused, or warned of, in words."""
+        return self.horizon.check(self._moment(row))
+
+    def _moment(self, row: dict[str, Any]) -> int:
+        return prediction_time(self.plan, OneRow(self.plan.tables[self.plan.table], row))
+
     def predict_row(self, row: dict[str, Any]) -> Answer:
-        """Features, scores and decision of one row of the problem table."""
+        """Features, scores and decision of one row of the problem table. Raises as :meth:`predict_rows`."""
         return self.predict_rows([row])[0]
 
     def predict_rows(self, rows: list[dict[str, Any]]) -> list[Answer]:
-        """As :meth:`predict_row`, with one call of the model for all rows."""
+        """As :meth:`predict_row`, with one call of the model for all rows.
+
+        Raises
+        ------
+        TooEarly
+            If a row's moment lies before ``answers_from``, so that its history is not whole.
+        """
         if not rows:
             return []
-        features = [self.compute_row(row) for row in rows]
+        features, timings = [], []
+        for position, row in enumerate(rows):
+            features.append(self.compute_row(row))
+            timings.append(self.check_time(row))
+            if timings[-1].refused:
+                raise TooEarly(timings[-1].refused, position)
         scores = self._score(FewRows(features))
         decisions = self.decide(scores)
         listed = scores.reshape(len(rows), -1).tolist()
-        return [Answer(f, tuple(s), float(d)) for f, s, d in zip(features, listed, decisions, strict=True)]
+        answered = zip(features, listed, decisions, timings, strict=True)
+        return [Answer(f, tuple(s), float(d), timing) for f, s, d, timing in answered]
