@@ -15,8 +15,9 @@ import numpy as np
 import pandas as pd
 
 from tasks.bundle.few import FewRows
-from tasks.bundle.horizon import FINE, Horizon, Timing, derived
-from tasks.bundle.manifest import read_manifest
+from tasks.bundle.horizon import Horizon, Timing, derived
+from tasks.bundle.manifest import examine
+from tasks.bundle.replay import replay
 from tasks.bundle.seen import FILE as SEEN
 from tasks.bundle.seen import THERE, Seen
 from tasks.engine import Plan
@@ -25,11 +26,11 @@ from tasks.engine.store import OneRow
 from tasks.errors import RefitError, some
 from tasks.families import load_model
 from tasks.families._calibrate import Calibration
-from tasks.files import read_json, read_table, sha256
+from tasks.files import read_json, read_table
 from tasks.ordinary.record import FOLDER as ORDINARY
 from tasks.ordinary.record import Record
 
-__all__ = ["Answer", "Bundle", "TooEarly", "decide"]
+__all__ = ["Answer", "Bundle", "decide"]
 
 
 def decide(scores: np.ndarray, kind: str, threshold: float | None) -> np.ndarray:
@@ -53,28 +54,20 @@ def decide(scores: np.ndarray, kind: str, threshold: float | None) -> np.ndarray
 
 @dataclass(frozen=True)
 class Answer:
-    """What one row gets: its features, its scores (probabilities, or one number), the decision, and how its moment lies."""
+    """What one row gets: its features, its scores (probabilities, or one number) and the decision."""
 
     features: dict[str, Any]
     scores: tuple[float, ...]
     decision: float
-    timing: Timing = FINE
-
-
-class TooEarly(RefitError):
-    """A row's moment lies before ``answers_from``; ``position`` is its place among the rows asked for."""
-
-    def __init__(self, message: str, position: int) -> None:
-        super().__init__(message)
-        self.position = position
 
 
 class Bundle:
     """One package, checked and in memory. Make it with :meth:`load`."""
 
-    def __init__(self, path: Path, manifest: dict[str, Any]) -> None:
+    def __init__(self, path: Path, manifest: dict[str, Any], identity: str) -> None:
         self.path = path
         self.manifest = manifest
+        self.identity = identity  # SHA-256 of bundle.json as it was read, which holds the hashes of all other files
         self.kind: str = manifest["kind"]
         self.name: str = manifest["name"]
         self.classes: tuple[str, ...] = tuple(manifest["classes"])
@@ -86,20 +79,33 @@ class Bundle:
         self._state: Any = None
 
     @classmethod
-    def load(cls, path: str | Path) -> Bundle:
+    def load(cls, path: str | Path, expected: str | None = None) -> Bundle:
         """Load a package after checking that its files are the ones it was made with.
+
+        ``expected``: the identity that it must have.
 
         Raises
         ------
         RefitError
-            If a file is missing, damaged or not listed, or the format is another one.
+            If it is another one, a file is missing, damaged or not listed, or the format is another one.
         """
-        return cls(Path(path), read_manifest(path))
+        found = examine(path, expected)
+        return cls(Path(path), found.about, found.identity)
 
-    @cached_property
-    def identity(self) -> str:
-        """SHA-256 of ``bundle.json``, which holds the hashes of all other files."""
-        return sha256(self.path / "bundle.json")
+    @classmethod
+    def to_serve(cls, path: str | Path, expected: str | None = None) -> Bundle:
+        """Load a package, start it, and have it prove itself by its golden rows; then its files must still be the same.
+
+        Raises
+        ------
+        RefitError
+            As :meth:`load`; if it answers a golden row otherwise than when it was made; or if somebody put other files
+            in their place meanwhile, so that what was read may be of both.
+        """
+        bundle = cls.load(path, expected).start()
+        replay(bundle)
+        examine(path, bundle.identity)
+        return bundle
 
     @cached_property
     def schema(self) -> dict[str, Any]:
@@ -182,10 +188,6 @@ class Bundle:
             raise RefitError("the package's online state is not there yet: call Bundle.start() first")
         return self._state
 
-    def compute_row(self, row: dict[str, Any]) -> dict[str, Any]:
-        """Features of one row of the problem table, from the online state; the same bits as in batch."""
-        return self.plan.compute_row(row, self.state)
-
     def check_time(self, row: dict[str, Any]) -> Timing:
         """Whether the package's history reaches to the row's moment: refused, or warned of, in words."""
         return self.horizon.check(self._moment(row))
@@ -193,28 +195,29 @@ class Bundle:
     def _moment(self, row: dict[str, Any]) -> int:
         return prediction_time(self.plan, OneRow(self.plan.tables[self.plan.table], row))
 
-    def predict_row(self, row: dict[str, Any]) -> Answer:
-        """Features, scores and decision of one row of the problem table. Raises as :meth:`predict_rows`."""
-        return self.predict_rows([row])[0]
-
-    def predict_rows(self, rows: list[dict[str, Any]]) -> list[Answer]:
-        """As :meth:`predict_row`, with one call of the model for all rows.
+    def compute_row(self, row: dict[str, Any]) -> dict[str, Any]:
+        """Features of one row of the problem table, from the online state; the same bits as in batch.
 
         Raises
         ------
-        TooEarly
-            If a row's moment lies before ``answers_from``, so that its history is not whole.
+        RefitError
+            If the row's moment lies before ``answers_from``, so that its history is not whole.
         """
+        features = self.plan.compute_row(row, self.state)
+        if refused := self.check_time(row).refused:
+            raise RefitError(refused)
+        return features
+
+    def predict_row(self, row: dict[str, Any]) -> Answer:
+        """Features, scores and decision of one row of the problem table."""
+        return self.predict_rows([row])[0]
+
+    def predict_rows(self, rows: list[dict[str, Any]]) -> list[Answer]:
+        """As :meth:`predict_row`, with one call of the model for all rows."""
         if not rows:
             return []
-        features, timings = [], []
-        for position, row in enumerate(rows):
-            features.append(self.compute_row(row))
-            timings.append(self.check_time(row))
-            if timings[-1].refused:
-                raise TooEarly(timings[-1].refused, position)
+        features = [self.compute_row(row) for row in rows]
         scores = self._score(FewRows(features))
         decisions = self.decide(scores)
         listed = scores.reshape(len(rows), -1).tolist()
-        answered = zip(features, listed, decisions, timings, strict=True)
-        return [Answer(f, tuple(s), float(d), timing) for f, s, d, timing in answered]
+        return [Answer(f, tuple(s), float(d)) for f, s, d in zip(features, listed, decisions, strict=True)]

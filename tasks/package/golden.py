@@ -9,6 +9,7 @@ import pandas as pd
 
 from tasks.bundle import Bundle
 from tasks.bundle.horizon import Horizon, parse
+from tasks.bundle.replay import close
 from tasks.bundle.rows import from_json, to_json
 from tasks.engine import Plan
 from tasks.engine.compute import prediction_times
@@ -105,7 +106,7 @@ def golden(bundle: Bundle, features: pd.DataFrame, rows: pd.DataFrame) -> dict[s
                 f"({len(different)} features differ). The package would not serve what was evaluated; this is a bug "
                 "in the feature plan, please report it with your params.yaml."
             )
-        if not np.allclose(alone.scores, np.atleast_1d(pipeline[i]), rtol=1e-6, atol=1e-9):
+        if not close(alone.scores, np.atleast_1d(pipeline[i])):
             raise RefitError(f"golden row {i}: online scores {alone.scores}, and the pipeline's are {pipeline[i]}")
         out.append(
             {
@@ -115,7 +116,7 @@ def golden(bundle: Bundle, features: pd.DataFrame, rows: pd.DataFrame) -> dict[s
                 "batch_scores": list(batch[i].scores),
                 "decision": bundle.label(alone.decision),
                 "batch_decision": bundle.label(batch[i].decision),
-                "warnings": list(alone.timing.warnings),
+                "warnings": list(bundle.check_time(row).warnings),
             }
         )
     return {"rows": out}
