@@ -21,6 +21,7 @@ from starlette.routing import Route
 
 from deploy.openapi import describe
 from deploy.rows import Problems, Rows
+from deploy.timely import HistoryAge, Timely
 from tasks.bundle import Answer, Bundle
 from tasks.errors import RefitError
 
@@ -35,8 +36,9 @@ SECONDS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.025, 0.05, 0.1, 0
 class Served:
     """A package that answers requests: the bundle with its online state, and how to read a row."""
 
-    def __init__(self, bundle: Bundle, version: str) -> None:
+    def __init__(self, bundle: Bundle, version: str, timely: Timely | None = None) -> None:
         self.bundle = bundle.start()
+        self.timely = timely or Timely(bundle)
         self.version = version
         self.rows = Rows(bundle.schema, MOST_ROWS)
         self.fixed: dict[str, Any] = {"model": bundle.name, "version": version}
@@ -59,16 +61,25 @@ class Served:
                 "probabilities": dict(zip(bundle.classes, answer.scores, strict=True)),
                 "decision": bundle.label(answer.decision),
             }
-        return {**out, **self.fixed, "warnings": self.rows.warnings(row)}
+        return {**out, **self.fixed, "warnings": [*self.rows.warnings(row), *self.timely.admit(row)]}
 
     def predict(self, body: bytes) -> dict[str, Any]:
         """Answer a request body of one row."""
         row = self.rows.one(body)
+        self.timely.admit(row)
         return self.answer(row, self.bundle.predict_row(row))
 
     async def predict_batch(self, body: bytes) -> list[dict[str, Any]]:
         """Answer a request body of several rows; other requests get their turn between slices."""
         rows = self.rows.many(body)
+        for position, row in enumerate(rows):
+            try:
+                self.timely.admit(row)
+            except Problems as found:
+                raise Problems(
+                    [{**e, "row": position, "message": f"row {position}: {e['message']}"} for e in found.errors],
+                    found.status,
+                ) from None
         answers: list[dict[str, Any]] = []
         for start in range(0, len(rows), SLICE):
             part = rows[start : start + SLICE]
@@ -135,6 +146,8 @@ def build_app(metrics: Metrics) -> Starlette:
     """The application; it answers 503 until ``app.state.served`` is a :class:`Served`."""
     app = Starlette()
     app.state.served = None
+    ages = HistoryAge(lambda: app.state.served)
+    metrics.registry.register(ages)
 
     def served() -> Served:
         found: Served | None = app.state.served
@@ -161,7 +174,7 @@ def build_app(metrics: Metrics) -> Starlette:
 
     async def ready(request: Request) -> Response:
         it = served()
-        return JSON({"status": "ready", **it.fixed, "package": it.bundle.identity})
+        return JSON({"status": "ready", **it.fixed, "package": it.bundle.identity, "history": it.timely.about()})
 
     async def schema(request: Request) -> Response:
         return JSON(served().bundle.schema)
@@ -170,7 +183,7 @@ def build_app(metrics: Metrics) -> Starlette:
         return JSON(served().openapi)
 
     async def scrape(request: Request) -> Response:
-        return Response(_scrape(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+        return Response(_scrape(metrics.registry, ages), media_type=CONTENT_TYPE_LATEST)
 
     def failed(request: Request, error: Exception) -> Response:
         if isinstance(error, Problems):
@@ -199,7 +212,7 @@ def build_app(metrics: Metrics) -> Starlette:
     return app
 
 
-def _scrape(registry: CollectorRegistry) -> bytes:
+def _scrape(registry: CollectorRegistry, ages: HistoryAge) -> bytes:
     """Metrics of this process, or of all workers where there are several."""
     import os
 
@@ -208,4 +221,5 @@ def _scrape(registry: CollectorRegistry) -> bytes:
 
         registry = CollectorRegistry()
         multiprocess.MultiProcessCollector(registry)
+        registry.register(ages)
     return generate_latest(registry)

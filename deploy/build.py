@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import tasks
-from tasks.bundle.manifest import read_manifest
+from tasks.bundle.manifest import examine
 from tasks.errors import RefitError
 from tasks.files import read_json
 from tasks.stage import SETTINGS, log
@@ -42,7 +42,7 @@ def build(package: str | Path, version_name: str, store: str | Path | None = Non
         If the package is damaged or BentoML refuses; with the end of its output.
     """
     package = Path(package)
-    read_manifest(package)
+    examine(package)  # before BentoML takes its time
     root = Path(tasks.__file__).parent.parent
     home = Path(store) if store is not None else Path(os.environ.get("BENTOML_HOME") or Path.home() / "bentoml")
     with tempfile.TemporaryDirectory(prefix="refit-build-") as scratch:
@@ -51,6 +51,11 @@ def build(package: str | Path, version_name: str, store: str | Path | None = Non
         shutil.copytree(root / "tasks", context / "tasks", ignore=ignored)
         shutil.copytree(root / "deploy", context / "deploy", ignore=ignored)
         shutil.copytree(package, context / "package")
+        identity = examine(context / "package").identity
+        baked = (context / "deploy" / "baked.py").read_text(encoding="utf-8")
+        (context / "deploy" / "baked.py").write_text(
+            baked.replace("PACKAGE: str | None = None", f'PACKAGE: str | None = "{identity}"'), encoding="utf-8"
+        )
         bentofile = (root / "deploy" / "bentofile.yaml").read_text(encoding="utf-8")
         pins = "".join(f'    - "{name}=={version(name)}"\n' for name in requirements(package))
         python = f'docker:\n  distro: debian\n  python_version: "{sys.version_info.major}.{sys.version_info.minor}"\n'

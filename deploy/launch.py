@@ -17,16 +17,19 @@ from pathlib import Path
 from typing import Any
 
 from tasks.errors import RefitError
+from tasks.files import sha256
 from tasks.stage import SETTINGS
 
 Command = Callable[[int], list[str]]
 
 
-def serving(package: Path, version: str) -> Command:
-    """The command that serves a package on a given port."""
+def serving(package: Path, version: str, identity: str | None = None) -> Command:
+    """The command that serves a package on a given port; the one that lies there now, where its identity is not given."""
+    manifest = package / "bundle.json"
+    sha = identity or (sha256(manifest) if manifest.is_file() else "none")
 
     def command(port: int) -> list[str]:
-        given = ["--package", str(package), "--version", version, "--port", str(port)]
+        given = ["--package", str(package), "--sha256", sha, "--version", version, "--port", str(port)]
         return [sys.executable, "-m", "deploy.serve", *given]
 
     return command

@@ -10,9 +10,15 @@ import tasks.stage  # isort: skip  (quiet settings, before anything heavy is imp
 
 import argparse
 import os
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
+
+from tasks.bundle.manifest import examine
+from tasks.errors import RefitError
+
+WAYS = ("warn", "refuse")
 
 
 def asgi() -> Any:
@@ -23,37 +29,94 @@ def asgi() -> Any:
     return service.to_asgi()
 
 
-def serve(package: str | Path, version: str, host: str = "127.0.0.1", port: int = 3000, workers: int = 1) -> None:
-    """Serve until interrupted. Raises :class:`~tasks.errors.RefitError` first if the package is damaged."""
+def serve(
+    package: str | Path,
+    version: str,
+    host: str = "127.0.0.1",
+    port: int = 3000,
+    workers: int = 1,
+    *,
+    sha256: str,
+    stale: str = "warn",
+    stale_after: str | None = None,
+) -> None:
+    """Serve until interrupted.
+
+    Parameters
+    ----------
+    sha256
+        The identity that the package must have; every worker refuses another.
+    stale, stale_after
+        As ``serving.stale`` and ``serving.stale_after`` of ``params.yaml``.
+
+    Raises
+    ------
+    RefitError
+        First, if the package is damaged or another one.
+    """
     import uvicorn
 
-    from tasks.bundle.manifest import read_manifest
-
-    read_manifest(package)  # a plain message now, instead of a worker's traceback later
+    package = Path(package).resolve()
+    examine(package, sha256)  # a plain message now, instead of a worker's traceback later
     os.environ.update(
-        REFIT_PACKAGE=str(Path(package).resolve()),
+        REFIT_SHA256=sha256,
         REFIT_VERSION=version,
+        REFIT_STALE=stale,
+        REFIT_STALE_AFTER=stale_after or "",
         # Rows are small: threads inside the model would only fight over the cores.
         OMP_NUM_THREADS="1",
     )
     with tempfile.TemporaryDirectory(prefix="refit-metrics-") as scratch:
         if workers > 1:
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = scratch
+            package = pinned(package, sha256, Path(scratch) / "package")
+        os.environ["REFIT_PACKAGE"] = str(package)
+        if workers == 1:
+            from deploy.service import load
+
+            load()  # a fault is told here in plain words
         uvicorn.run(
             "deploy.serve:asgi", factory=True, host=host, port=port, workers=workers,
             log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=5,
         )  # fmt: skip
 
 
+def pinned(package: Path, sha256: str, to: Path) -> Path:
+    """A copy of the package for workers that are started again one day, when its folder may hold another.
+
+    Where there is no room for it, the folder itself: a worker then refuses what is not the package it was told.
+    """
+    try:
+        shutil.copytree(package, to)
+    except OSError as error:
+        shutil.rmtree(to, ignore_errors=True)
+        tasks.stage.log(
+            f"{package}: no copy could be kept for workers that start later ({error}); they load it from here"
+        )
+        return package
+    examine(to, sha256)
+    return to
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Serve a package over HTTP.")
     parser.add_argument("--package", default=os.environ.get("REFIT_PACKAGE", "data/package"))
+    parser.add_argument("--sha256", default=os.environ.get("REFIT_SHA256"), help="the identity that it must have")
     parser.add_argument("--version", default=os.environ.get("REFIT_VERSION", "unregistered"))
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=3000)
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--stale", default="warn", choices=WAYS, help="rows that are later than what is known")
+    parser.add_argument("--stale-after", help="how old is too old, such as 6h")
     given = parser.parse_args()
-    serve(given.package, given.version, given.host, given.port, given.workers)
+    if not given.sha256:
+        raise RefitError(
+            f"--sha256: needed, to say which package {given.package} should be: the SHA-256 of its bundle.json as it was made."
+        )
+    serve(
+        given.package, given.version, given.host, given.port, given.workers,
+        sha256=given.sha256, stale=given.stale, stale_after=given.stale_after,
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

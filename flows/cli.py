@@ -107,20 +107,30 @@ def schedule(
 def serve(
     port: Annotated[int | None, typer.Option(help="Port to listen on. [serving.port]")] = None,
     package: Annotated[Path | None, typer.Option(help="Serve this package's folder instead of the champion.")] = None,
+    sha256: Annotated[
+        str | None,
+        typer.Option(help="What the package must be: the SHA-256 of its bundle.json. [as the history has it]"),
+    ] = None,
 ) -> None:
     """Serve the champion (or a package) over HTTP until stopped."""
+    from flows.throne import to_serve, vouched
+    from tasks.errors import RefitError
     from tasks.params import load
 
     params = load()
-    if package is None:
-        from flows.throne import served
-
-        package, version = served(Path.cwd(), params.problem.name)
+    if package is not None:
+        version, digest = vouched(Path.cwd(), package, sha256)
+    elif sha256 is not None:
+        raise RefitError("--sha256: says what a package's folder must hold, so it needs --package DIR as well")
     else:
-        version = "local"
+        package, version, digest = to_serve(Path.cwd(), params.problem.name)
     from deploy.serve import serve as start
 
-    start(package, version, params.serving.host, port or params.serving.port, params.serving.workers)
+    serving = params.serving
+    start(
+        package, version, serving.host, port or serving.port, serving.workers,
+        sha256=digest, stale=serving.stale, stale_after=serving.stale_after,
+    )  # fmt: skip
 
 
 @app.command(epilog="Example: refit init --data houses.parquet --target price")

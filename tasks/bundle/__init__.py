@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 
 from tasks.bundle.few import FewRows
+from tasks.bundle.golden import replay
 from tasks.bundle.horizon import Horizon, Timing, derived
 from tasks.bundle.manifest import examine
-from tasks.bundle.replay import replay
 from tasks.bundle.seen import FILE as SEEN
 from tasks.bundle.seen import THERE, Seen
 from tasks.engine import Plan
@@ -136,7 +136,7 @@ class Bundle:
         if "answers_from" in self.manifest:
             return Horizon.of(self.plan, self.manifest)
         golden, history = read_json(self.path / "golden.json"), self._history()  # an older package does not say
-        return derived(self.plan, (self._moment(row["input"]) for row in golden["rows"]), history)
+        return derived(self.plan, (self.moment(row["input"]) for row in golden["rows"]), history)
 
     # Batch ---------------------------------------------------------------------------------------
     def compute(self, rows: pd.DataFrame, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
@@ -190,9 +190,10 @@ class Bundle:
 
     def check_time(self, row: dict[str, Any]) -> Timing:
         """Whether the package's history reaches to the row's moment: refused, or warned of, in words."""
-        return self.horizon.check(self._moment(row))
+        return self.horizon.check(self.moment(row))
 
-    def _moment(self, row: dict[str, Any]) -> int:
+    def moment(self, row: dict[str, Any]) -> int:
+        """The row's prediction time, µs since 1970; the engine's MISSING where it has none."""
         return prediction_time(self.plan, OneRow(self.plan.tables[self.plan.table], row))
 
     def compute_row(self, row: dict[str, Any]) -> dict[str, Any]:

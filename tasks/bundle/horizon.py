@@ -96,8 +96,8 @@ class Horizon:
         assert self.answers_from is not None
         return (
             f"the row's time {show(t)} is before answers_from, {show(self.answers_from)}: this package keeps the history "
-            "that rows from then on need, and an earlier one would be answered from a part of its own. `refit predict` in "
-            "the project answers it, from the whole tables."
+            "that rows from then on need, so an earlier row's features would be wrong. `refit predict` answers it from the "
+            "project's whole tables."
         )
 
     def _late(self, table: str, age: int, stale: bool) -> str:

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from tasks.bundle import Bundle
+from tasks.bundle.golden import close
 from tasks.bundle.horizon import Horizon, parse
-from tasks.bundle.replay import close
 from tasks.bundle.rows import from_json, to_json
 from tasks.engine import Plan
 from tasks.engine.compute import prediction_times

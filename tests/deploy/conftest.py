@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
 
 from deploy.app import Metrics, Served, build_app
+from deploy.timely import Timely
 from tasks.bundle import Bundle
 from tests.samples import KINDS
 from tests.shared import shared
@@ -28,10 +29,11 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {kind: root / kind / "data" / "package" for kind in kinds}
 
 
-def in_process(path: Path, version: str = "7") -> TestClient:
+def in_process(path: Path, version: str = "7", env: Mapping[str, str] | None = None) -> TestClient:
     """The application around a package; an exception in it is a 500, as it would be when served."""
     app = build_app(Metrics(CollectorRegistry()))
-    app.state.served = Served(Bundle.load(path), version)
+    bundle = Bundle.to_serve(path)
+    app.state.served = Served(bundle, version, Timely.of(bundle, env or {}))
     return TestClient(app, raise_server_exceptions=False)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
 import signal
 import subprocess
@@ -21,7 +23,9 @@ from deploy.check import check, compare, refuse
 from deploy.launch import ask, free_port, running, serving
 from tasks.bundle.manifest import write_manifest
 from tasks.errors import RefitError
-from tasks.files import read_json, write_json
+from tasks.files import read_json, sha256, write_json
+from tests.projects import ROOT
+from tests.tasks.bundle.changes import CHANGES, says
 from tests.tasks.package.projects import TIMED, project
 
 pytestmark = pytest.mark.service
@@ -57,7 +61,8 @@ def test_bentoml_serves_the_same_service(packages: dict[str, Path]) -> None:
             str(port),
         ]
 
-    with running(command, env={"REFIT_PACKAGE": str(packages[TIMED])}) as address:
+    identity = sha256(packages[TIMED] / "bundle.json")
+    with running(command, env={"REFIT_PACKAGE": str(packages[TIMED]), "REFIT_SHA256": identity}) as address:
         assert_serves(address, packages[TIMED])
 
 
@@ -73,7 +78,59 @@ def test_built(packages: dict[str, Path], tmp_path: Path) -> None:
     with running(command, env=env) as address:
         assert_serves(address, packages[TIMED])
         assert ask(address, "/readyz")[1]["version"] == "5"
+    package = bento / "src" / "package"
+    said = subprocess.run(
+        [sys.executable, "-c", IN_A_BENTO, str(package), str(ROOT)], cwd=bento / "src", env={**os.environ, "PYTHONPATH": ""},
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert said.returncode == 0, said.stderr
+    refused = json.loads(said.stdout.splitlines()[-1])
+    assert len(refused) == len(CHANGES) >= 25
+    assert all("its identity is" in text or re.search(str(CHANGES[what][1]), text) for what, text in refused.items())
+    says(package, threshold=0.1)
+    with pytest.raises(RefitError, match=r"(?s)before it was ready.*its identity is"), running(command, env=env):
+        pass
 
+
+# Each change is made to the package inside the Bento, which must then not load it; what was said, as JSON.
+IN_A_BENTO = """
+import json, os, shutil, sys
+from pathlib import Path
+
+os.environ["REFIT_PACKAGE"] = ""
+import deploy.service as service
+from deploy.baked import PACKAGE
+
+package, whole, found = Path(sys.argv[1]), Path(sys.argv[1] + "-whole"), {}
+assert Path(service.__file__).is_relative_to(package.parent) and PACKAGE
+sys.path.append(sys.argv[2])
+import importlib.util
+spec = importlib.util.spec_from_file_location("changes", sys.argv[2] + "/tests/tasks/bundle/changes.py")
+changes = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(changes)
+package.rename(whole)
+for what, (change, _) in changes.CHANGES.items():
+    shutil.copytree(whole, package)
+    change(package)
+    try:
+        service.load()
+    except service.RefitError as error:
+        found[what] = str(error)
+    assert service.app.state.served is None, what
+    shutil.rmtree(package)
+    shutil.rmtree(package.with_name("elsewhere"), ignore_errors=True)
+    package.with_name("elsewhere").unlink(missing_ok=True)
+whole.rename(package)
+os.environ["REFIT_SHA256"] = "0" * 64
+try:
+    service.load()
+except service.RefitError as error:
+    assert "REFIT_SHA256 asks for 0000" in str(error)
+os.environ["REFIT_SHA256"] = ""
+service.load()
+assert service.app.state.served.bundle.identity == PACKAGE
+print(json.dumps(found))
+"""
 
 BARE = """
 import json, sys
@@ -183,6 +240,53 @@ def test_several_workers_count_together(packages: dict[str, Path]) -> None:
         for _ in range(30):
             assert ask(address, "/predict", json.dumps(row).encode())[0] == 200
         assert "refit_rows_total 30.0" in ask(address, "/metrics")[1]
+
+
+def test_workers_answer_with_one_package_though_its_folder_holds_another_one_later(
+    packages: dict[str, Path], tmp_path: Path
+) -> None:
+    """A worker that starts again loads what the service was started with."""
+    folder = Path(shutil.copytree(packages[TIMED], tmp_path / "package"))
+    identity = sha256(folder / "bundle.json")
+
+    def command(port: int) -> list[str]:
+        return [*serving(folder, "1", identity)(port), "--workers", "2"]
+
+    row = read_json(folder / "golden.json")["rows"][0]
+    with running(command) as address:
+        port = address.rpartition(":")[2]
+        service = next(p for p in psutil.Process().children() if port in p.cmdline())
+        says(folder, threshold=0.9)
+        workers = [p for p in service.children() if "spawn_main" in " ".join(p.cmdline())]
+        assert len(workers) == 2
+        for process in workers:
+            process.kill()
+        for _ in range(600):  # whoever answers now has started again
+            with suppress(OSError):
+                if ask(address, "/readyz")[0] == 200:
+                    break
+            psutil.wait_procs([service], timeout=0.1)
+        for _ in range(20):
+            assert ask(address, "/readyz")[1]["package"] == identity
+            found = ask(address, "/predict", json.dumps(row["input"]).encode())[1]
+            assert (found["threshold"], found["probability"]) == (0.4, row["scores"][1])
+
+
+def test_a_package_is_served_only_as_the_one_that_is_named(packages: dict[str, Path], tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(packages[TIMED], tmp_path / "package"))
+    command = serving(folder, "1", sha256(folder / "bundle.json"))
+    says(folder, threshold=0.1)
+    with (
+        pytest.raises(RefitError, match=r"(?s)ended with code 1 before it was ready.*error: .*its identity is"),
+        running(command),
+    ):
+        pass
+    env = {**os.environ, "REFIT_PACKAGE": str(folder), "REFIT_SHA256": ""}
+    direct = [sys.executable, "-c", "import deploy.service as service; service.load()"]
+    done = subprocess.run(direct, env=env, capture_output=True, text=True)
+    assert "REFIT_SHA256: not set, so that nobody says which package" in done.stderr
+    done = subprocess.run([sys.executable, "-m", "deploy.serve"], env=env, capture_output=True, text=True)
+    assert (done.returncode, "error: --sha256: needed" in done.stderr) == (1, True)
 
 
 def test_ctrl_c_ends_it(packages: dict[str, Path]) -> None:

@@ -1,0 +1,3 @@
+"""Which package lies in a Bento: `deploy.build` writes it here, into the Bento's own copy. Outside one there is none."""
+
+PACKAGE: str | None = None  # SHA-256 of package/bundle.json
