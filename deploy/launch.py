@@ -30,7 +30,7 @@ def serving(package: Path, version: str, identity: str | None = None) -> Command
 
     def command(port: int) -> list[str]:
         given = ["--package", str(package), "--sha256", sha, "--version", version, "--port", str(port)]
-        return [sys.executable, "-m", "deploy.serve", *given]
+        return [sys.executable, "-m", "deploy.serve", *given, "--linger", "0"]
 
     return command
 

@@ -37,7 +37,7 @@ def describe(rows: Rows, bundle: Bundle, version: str, most: int) -> dict[str, A
         "413": "the body is too large",
         "415": "not JSON by its content type",
         "422": "a field is missing, unknown, or of a wrong type, or the row's time is before answers_from; named",
-        "503": "what is known is too old for the row's time, where such rows are refused; or the model is not loaded yet",
+        "503": "what is known is too old for the row's time, where such rows are refused; or too much at once, still loading, or leaving (Retry-After says when to come again)",
     }
 
     def path(what: str, body: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:

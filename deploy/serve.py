@@ -1,7 +1,7 @@
 """``python -m deploy.serve``: serve one package, as `refit serve`, the check and the containers do.
 
-It runs the ASGI application of the BentoML service under uvicorn, as BentoML's own worker does, but
-without its supervisor: half the start-up time and half the memory.
+It runs the ASGI application of the BentoML service under uvicorn (``deploy/leave.py``), as BentoML's own worker does,
+but without its supervisor: half the start-up time and half the memory.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ import tasks.stage  # isort: skip  (quiet settings, before anything heavy is imp
 import argparse
 import os
 import shutil
-import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from deploy import baked
 from tasks.bundle.manifest import examine
 from tasks.errors import RefitError
 
@@ -23,6 +24,9 @@ WAYS = ("warn", "refuse")
 
 def asgi() -> Any:
     """The application, for uvicorn's workers."""
+    from deploy.scratch import reserve
+
+    reserve()  # before the first metric is made
     from deploy.service import Model
 
     service: Any = Model  # the decorator makes it a service, which its type does not say
@@ -39,8 +43,10 @@ def serve(
     sha256: str,
     stale: str = "warn",
     stale_after: str | None = None,
+    linger: float = 2.0,
+    grace: float = 20.0,
 ) -> None:
-    """Serve until interrupted.
+    """Serve until a signal.
 
     Parameters
     ----------
@@ -48,13 +54,16 @@ def serve(
         The identity that the package must have; every worker refuses another.
     stale, stale_after
         As ``serving.stale`` and ``serving.stale_after`` of ``params.yaml``.
+    linger, grace
+        Seconds after the signal for which requests are still taken, and then for which those taken are finished.
 
     Raises
     ------
     RefitError
         First, if the package is damaged or another one.
     """
-    import uvicorn
+    from deploy.leave import run
+    from deploy.scratch import folder
 
     package = Path(package).resolve()
     examine(package, sha256)  # a plain message now, instead of a worker's traceback later
@@ -66,19 +75,16 @@ def serve(
         # Rows are small: threads inside the model would only fight over the cores.
         OMP_NUM_THREADS="1",
     )
-    with tempfile.TemporaryDirectory(prefix="refit-metrics-") as scratch:
-        if workers > 1:
-            os.environ["PROMETHEUS_MULTIPROC_DIR"] = scratch
-            package = pinned(package, sha256, Path(scratch) / "package")
+    with folder(workers) if workers > 1 else nullcontext() as scratch:
+        if scratch is not None:
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(scratch)
+            package = pinned(package, sha256, scratch / "package")
         os.environ["REFIT_PACKAGE"] = str(package)
         if workers == 1:
             from deploy.service import load
 
             load()  # a fault is told here in plain words
-        uvicorn.run(
-            "deploy.serve:asgi", factory=True, host=host, port=port, workers=workers,
-            log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=5,
-        )  # fmt: skip
+        run("deploy.serve:asgi", host, port, workers, linger, grace)
 
 
 def pinned(package: Path, sha256: str, to: Path) -> Path:
@@ -100,14 +106,18 @@ def pinned(package: Path, sha256: str, to: Path) -> Path:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Serve a package over HTTP.")
-    parser.add_argument("--package", default=os.environ.get("REFIT_PACKAGE", "data/package"))
-    parser.add_argument("--sha256", default=os.environ.get("REFIT_SHA256"), help="the identity that it must have")
-    parser.add_argument("--version", default=os.environ.get("REFIT_VERSION", "unregistered"))
+    here = baked.INSIDE if baked.PACKAGE else "data/package"
+    parser.add_argument("--package", default=os.environ.get("REFIT_PACKAGE") or here)
+    sha256 = os.environ.get("REFIT_SHA256") or baked.PACKAGE
+    parser.add_argument("--sha256", default=sha256, help="the identity that it must have")
+    parser.add_argument("--version", default=baked.VERSION or os.environ.get("REFIT_VERSION") or "unregistered")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=3000)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--stale", default="warn", choices=WAYS, help="rows that are later than what is known")
     parser.add_argument("--stale-after", help="how old is too old, such as 6h")
+    parser.add_argument("--linger", type=float, default=2.0, help="seconds for which requests are taken after a signal")
+    parser.add_argument("--grace", type=float, default=20.0, help="seconds for which those taken are finished")
     given = parser.parse_args()
     if not given.sha256:
         raise RefitError(
@@ -115,7 +125,7 @@ def main() -> None:
         )
     serve(
         given.package, given.version, given.host, given.port, given.workers,
-        sha256=given.sha256, stale=given.stale, stale_after=given.stale_after,
+        sha256=given.sha256, stale=given.stale, stale_after=given.stale_after, linger=given.linger, grace=given.grace,
     )  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """The BentoML service: one package, served.
 
 The package's folder comes from ``REFIT_PACKAGE`` and its identity from ``REFIT_SHA256``; a built Bento has both inside
-it. The version that answers carry comes from ``REFIT_VERSION``. Another package than that is not loaded.
+it, and the version that answers carry, which otherwise comes from ``REFIT_VERSION``. Another package is not loaded.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from typing import Any
 
 import bentoml
 
-from deploy.app import PATHS, Metrics, Served, build_app
-from deploy.baked import PACKAGE
+from deploy.app import Metrics, Served, build_app
+from deploy.baked import INSIDE, PACKAGE, VERSION
+from deploy.leave import install
 from deploy.timely import Timely
 from tasks.bundle import Bundle
 from tasks.bundle.manifest import examine
@@ -26,20 +27,20 @@ app = build_app(Metrics())
 
 
 class Direct(bentoml.Service):
-    """A service whose own paths skip BentoML's middleware (tracing, timers), which takes nine tenths of the time
-    of a small request. Start-up, shut-down and every other path are BentoML's."""
+    """A service whose requests are all answered by :data:`app`; start-up and shut-down are BentoML's.
+
+    BentoML's middleware (tracing, timers) takes nine tenths of the time of a small request, and its own page asks
+    another machine for a script.
+    """
 
     def to_asgi(self, is_main: bool = True) -> Any:
+        install()
         inner = super().to_asgi(is_main)
 
         async def front(scope: Any, receive: Any, send: Any) -> None:
-            ours = scope["type"] == "http" and scope["path"] in PATHS
-            await (app if ours else inner)(scope, receive, send)
+            await (inner if scope["type"] == "lifespan" else app)(scope, receive, send)
 
         return front
-
-
-INSIDE = Path(__file__).resolve().parent.parent / "package"  # beside this code, as in a built Bento
 
 
 def package_to_load() -> tuple[Path, str]:
@@ -71,7 +72,7 @@ def load() -> None:
         bundle = Bundle.to_serve(*package_to_load())
         timely = Timely.of(bundle)
         timely.tell()
-        app.state.served = Served(bundle, os.environ.get("REFIT_VERSION", "unregistered"), timely)
+        app.state.served = Served(bundle, VERSION or os.environ.get("REFIT_VERSION") or "unregistered", timely)
         # What is loaded lives as long as the process: kept out of later collections, which would
         # otherwise pause requests for 0.1 s and more.
         gc.collect()

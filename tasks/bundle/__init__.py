@@ -215,10 +215,13 @@ class Bundle:
 
     def predict_rows(self, rows: list[dict[str, Any]]) -> list[Answer]:
         """As :meth:`predict_row`, with one call of the model for all rows."""
-        if not rows:
+        return self.predict_features([self.compute_row(row) for row in rows])
+
+    def predict_features(self, features: list[dict[str, Any]]) -> list[Answer]:
+        """Answers to rows whose features are computed (:meth:`compute_row`), with one call of the model for all."""
+        if not features:
             return []
-        features = [self.compute_row(row) for row in rows]
         scores = self._score(FewRows(features))
         decisions = self.decide(scores)
-        listed = scores.reshape(len(rows), -1).tolist()
+        listed = scores.reshape(len(features), -1).tolist()
         return [Answer(f, tuple(s), float(d)) for f, s, d in zip(features, listed, decisions, strict=True)]

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from deploy import app as application
+from deploy import limits
 from deploy.check import Asked, compare, refuse, refuse_early
 from tasks.errors import RefitError
 from tasks.files import read_json
@@ -172,7 +173,7 @@ def test_content_type_and_method(client: TestClient, row: dict[str, Any]) -> Non
 
 
 def test_a_body_that_does_not_come(packages: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(application, "PATIENCE", 0.05)
+    monkeypatch.setattr(limits, "PATIENCE", 0.05)
     client = in_process(packages["binary"])
     sent: list[Any] = []
 
