@@ -23,7 +23,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from deploy import leaving
-from deploy.limits import AGAIN, MOST_BYTES, Load
+from deploy.limits import MOST_BYTES, Busy, Load
 from deploy.openapi import describe
 from deploy.page import POLICY, page
 from deploy.pieces import MOST_PROBLEMS, crowded, cut, in_row
@@ -36,7 +36,7 @@ from tasks.errors import RefitError
 MOST_ROWS = 1_000  # in one batch
 SLICE = 32  # rows answered at a stretch; no fewer than a package's golden rows, which are compared as one batch
 PATHS = frozenset({*MOST_BYTES, "/", "/healthz", "/livez", "/readyz", "/schema", "/openapi.json", "/metrics"})
-UNREAD = (408, 413, 503)  # statuses of requests whose body may not have been read
+UNREAD = (408, 413)  # statuses of requests whose body may not have been read
 SECONDS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5)
 
 
@@ -70,12 +70,12 @@ class Served:
             }
         return {**out, **self.fixed, "warnings": [*self.rows.warnings(row), *self.timely.admit(row)]}
 
-    def predict(self, body: bytes) -> dict[str, Any]:
+    def predict(self, body: bytes | bytearray) -> dict[str, Any]:
         """Answer a request body of one row."""
         row = self._read(body)
         return self.answer(row, self.bundle.predict_row(row))
 
-    def predict_batch(self, body: bytes) -> Steps[tuple[bytes, Counts[Any]]]:
+    def predict_batch(self, body: bytes | bytearray) -> Steps[tuple[bytes, Counts[Any]]]:
         """Answer a request body of several rows, in short steps; gives the JSON and how often there was which decision.
 
         Every row is read before the first is answered, so that a batch is answered as a whole or not at all.
@@ -110,10 +110,10 @@ class Served:
             yield
         return b"[" + b",".join(parts) + b"]", decided
 
-    def _read(self, body: bytes) -> dict[str, Any]:
+    def _read(self, body: bytes | bytearray) -> dict[str, Any]:
         if crowded(body, len(self.rows.fields)):
             raise Problems([{"message": f"a row has {len(self.rows.fields):,} fields, and this one many more names"}])
-        row = self.rows.one(body)
+        row = self.rows.one(bytes(body))
         self.timely.admit(row)
         return row
 
@@ -199,7 +199,7 @@ def build_app(metrics: Metrics) -> Starlette:
     def served() -> Served:
         found: Served | None = app.state.served
         if found is None:
-            raise Problems([{"message": "the model is still loading"}], 503)
+            raise Busy("the model is still loading")
         return found
 
     async def predict(request: Request) -> Response:
@@ -224,7 +224,7 @@ def build_app(metrics: Metrics) -> Starlette:
     async def ready(request: Request) -> Response:
         it = served()
         if leaving.begun():
-            raise Problems([{"message": "the service is leaving"}], 503)
+            raise Busy("the service is leaving")
         return JSON({"status": "ready", **it.fixed, "package": it.bundle.identity, "history": it.timely.about()})
 
     async def schema(request: Request) -> Response:
@@ -251,8 +251,6 @@ def build_app(metrics: Metrics) -> Starlette:
         path = request.url.path if request.url.path in MOST_BYTES else "other"
         metrics.requests.labels(path, str(status)).inc()
         headers = dict(getattr(error, "headers", None) or {})
-        if status == 503:
-            headers.setdefault("Retry-After", str(AGAIN))
         if status in UNREAD:
             headers["Connection"] = "close"
         return JSON({"errors": errors}, status_code=status, headers=headers)

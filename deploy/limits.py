@@ -28,9 +28,9 @@ class Load:
 
     @contextlib.contextmanager
     def taking(self, path: str) -> Iterator[None]:
-        """Around one request. Raises :class:`Problems` (503) where there are enough of its path."""
+        """Around one request. Raises :class:`Busy` where there are enough of its path."""
         if self.at_once[path] >= MOST_AT_ONCE[path]:
-            raise _busy(f"{MOST_AT_ONCE[path]} requests to {path} are at work")
+            raise Busy(f"too much at once: {MOST_AT_ONCE[path]} requests to {path} are at work")
         self.at_once[path] += 1
         try:
             yield
@@ -38,7 +38,7 @@ class Load:
             self.at_once[path] -= 1
 
     @contextlib.asynccontextmanager
-    async def body(self, request: Request) -> AsyncIterator[bytes]:
+    async def body(self, request: Request) -> AsyncIterator[bytearray]:
         """The request's body, no longer than allowed and no slower than patience; counted until the block ends.
 
         Raises
@@ -55,7 +55,7 @@ class Load:
         body = bytearray()
         try:
             await self._read(request, most, body)
-            yield bytes(body)
+            yield body
         finally:
             self.held -= len(body)
 
@@ -69,7 +69,7 @@ class Load:
                         raise _too_large(most)
                     if self.held + len(chunk) > MOST_HELD:
                         await _discard(request)
-                        raise _busy(f"{MOST_HELD >> 20} MiB of requests are at hand")
+                        raise Busy(f"too much at once: {MOST_HELD >> 20} MiB of requests are at hand")
                     body += chunk
                     self.held += len(chunk)
                     patience.reschedule(began + PATIENCE + len(body) / SLOWEST)
@@ -80,8 +80,12 @@ class Load:
             raise Problems([{"message": "the client went away"}], 400) from None
 
 
-def _busy(why: str) -> Problems:
-    return Problems([{"message": f"too much at once: {why}; ask again in {AGAIN} s"}], 503)
+class Busy(Problems):
+    """Refused for now, before the body was read: status 503, with Retry-After."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__([{"message": f"{why}; ask again in {AGAIN} s"}], 503)
+        self.headers = {"Retry-After": str(AGAIN), "Connection": "close"}
 
 
 def _too_large(most: int) -> Problems:

@@ -24,7 +24,7 @@ FLAT = re.compile(rb'\{(?:[^"{}\[\]]++|' + TEXT + rb")*+\}", re.DOTALL)
 MARKS = re.compile(TEXT + rb'|["\[\]{},]', re.DOTALL)
 
 
-def cut(body: bytes, most: int) -> Iterator[tuple[int, int]]:
+def cut(body: bytes | bytearray, most: int) -> Iterator[tuple[int, int]]:
     """Where each row of a JSON list begins and ends; what lies between is not looked into.
 
     Parameters
@@ -66,7 +66,7 @@ def cut(body: bytes, most: int) -> Iterator[tuple[int, int]]:
         at, row = _space(body, at + 1), row + 1
 
 
-def crowded(body: bytes, fields: int) -> bool:
+def crowded(body: bytes | bytearray, fields: int) -> bool:
     """Whether a row has so many names that telling of each would take long; a row of the model's fields never has.
 
     Quotation marks are counted: a field has two around its name, and two around a text. Those within texts are escaped.
@@ -79,12 +79,12 @@ def in_row(position: int, found: Problems) -> list[dict[str, Any]]:
     return [{**e, "row": position, "message": f"row {position}: {e['message']}"} for e in found.errors]
 
 
-def _space(body: bytes, at: int) -> int:
+def _space(body: bytes | bytearray, at: int) -> int:
     found = SPACE.match(body, at)
     return found.end() if found else at
 
 
-def _end(body: bytes, at: int, row: int) -> int:
+def _end(body: bytes | bytearray, at: int, row: int) -> int:
     """Where the value that begins at ``at`` ends."""
     limit = min(len(body), at + MOST_ROW)
     if found := FLAT.match(body, at, limit):
@@ -109,7 +109,7 @@ def _end(body: bytes, at: int, row: int) -> int:
     raise _broken(row, "it has no end")
 
 
-def _nothing_more(body: bytes, at: int) -> None:
+def _nothing_more(body: bytes | bytearray, at: int) -> None:
     if _space(body, at) != len(body):
         raise Problems([{"message": "the body is not valid UTF-8 JSON: there is more after the list"}], 400)
 
