@@ -86,7 +86,7 @@ class Served:
             yield
         rows: list[dict[str, Any]] = []
         problems: list[dict[str, Any]] = []
-        status = 422
+        status = 503
         for i, (start, end) in enumerate(spans):
             try:
                 rows.append(self._read(body[start:end]))

@@ -43,8 +43,10 @@ def free_port(host: str = "127.0.0.1") -> int:
 
 
 @contextmanager
-def running(command: Command, timeout: float = 60, env: dict[str, str] | None = None) -> Iterator[str]:
-    """Start a service on a free loopback port; yields its address when it is ready, and always stops it.
+def running(
+    command: Command, timeout: float = 60, env: dict[str, str] | None = None, folder: Path | None = None
+) -> Iterator[str]:
+    """Start a service (in ``folder``) on a free loopback port; yields its address when it is ready, and always stops it.
 
     Raises
     ------
@@ -57,7 +59,7 @@ def running(command: Command, timeout: float = 60, env: dict[str, str] | None = 
         log = Path(scratch) / "log"
         with log.open("wb") as out:
             process = subprocess.Popen(
-                command(port), env={**os.environ, **SETTINGS, **(env or {})}, start_new_session=True,
+                command(port), env={**os.environ, **SETTINGS, **(env or {})}, cwd=folder, start_new_session=True,
                 stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
             )  # fmt: skip
         try:

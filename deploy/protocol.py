@@ -74,8 +74,11 @@ class Protocol(HttpToolsProtocol):
             self.transport.close()
 
     def _make_room(self) -> bool:
-        """Close the connection that has been idle longest."""
-        waiting = [c for c in self.connections if isinstance(c, Protocol) and c.idle and c.timeout_keep_alive_task]
+        """Close the connection that has been idle longest, where there are too many open ones."""
+        open_ones = [c for c in self.connections if isinstance(c, Protocol) and not c.transport.is_closing()]
+        if len(open_ones) <= self.most:
+            return True
+        waiting = [c for c in open_ones if c.idle and c.timeout_keep_alive_task]
         if not waiting:
             return False
         min(waiting, key=lambda c: c.timeout_keep_alive_task.when()).transport.close()  # type: ignore[union-attr]
