@@ -24,6 +24,9 @@ NAME = "bundle.json"
 REQUIRED = ("plan.json", "schema.json", "reference.parquet", "golden.json", "receipt.json")
 FIELDS = ("name", "kind", "classes", "threshold", "family", "members", "weights", "metrics", "files")
 REMEDY = "Make it again with `refit run`, or fetch it again from the registry."
+LINKS = (
+    "links, and a package holds its files itself (DVC made them? `dvc config cache.type copy`, `dvc checkout --relink`)"
+)
 DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -95,7 +98,7 @@ def _check_files(folder: Path, listed: dict[str, str]) -> None:
     links = [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")) if path.is_symlink()]
     present = {} if links else {name: digest for name, digest in hash_tree(folder).items() if name != NAME}
     problems = {
-        "links, and a package holds its files itself": links,
+        LINKS: links,
         "missing": [] if links else sorted({*listed, *REQUIRED} - set(present)),
         "damaged": sorted(name for name in listed if name in present and present[name] != listed[name]),
         "not part of it": sorted(set(present) - set(listed)),

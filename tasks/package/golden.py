@@ -60,8 +60,8 @@ def after(rows: pd.DataFrame, plan: Plan, horizon: Horizon) -> pd.DataFrame:
     longest = min(YEAR, max((w for w in horizon.patience.values() if w is not None), default=YEAR // 365))
     end = max(horizon.known_until.values(), default=LATEST)
     moved = []
-    for (_, row), age in zip(rows.iloc[-LATER:].iterrows(), AGES, strict=False):
-        one = row.to_frame().T.astype(rows.dtypes)
+    for i, age in zip(range(max(0, len(rows) - LATER), len(rows)), AGES, strict=False):
+        one = rows.iloc[[i]]
         move = end + int(age * longest) - int(prediction_times(plan, one)[0])
         if end + int(age * longest) < LATEST:
             moments = [c for c in one.columns if isinstance(one[c].dtype, pd.DatetimeTZDtype)]
