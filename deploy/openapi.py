@@ -30,7 +30,7 @@ def describe(rows: Rows, bundle: Bundle, version: str, most: int) -> dict[str, A
             }
         },
     }
-    row = rows.model.model_json_schema(by_alias=True)
+    row = rows.described()
     refused = {
         "400": "not UTF-8 JSON",
         "408": "the body did not arrive",
