@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from pydantic_core import from_json
 
 from tasks.errors import nearest, some
-from tasks.profile.one import reader
 from tasks.values.levels import level
+from tasks.values.numbers import EXACT
+from tasks.values.reading import Reading
 
 EXPECTED = {
     "numeric": "a finite number",
@@ -40,7 +42,7 @@ class Problems(Exception):
 class Rows:
     """Reads request bodies of one row, or of a list of rows, into the rows that the plan takes.
 
-    A value means what it means in a file (:mod:`tasks.profile.one`): ``" 2.0 "`` is a number, ``"yes"`` is true, ``"NA"``
+    A value means what it means in a file (:mod:`tasks.values.reading`): ``" 2.0 "`` is a number, ``"yes"`` is true, ``"NA"``
     is missing. Columns of the table that the model does not use (``disregarded`` in the schema) may be there.
 
     Parameters
@@ -69,7 +71,7 @@ is unknown (where allowed); 'petal width' is not a field of this model. Did you 
         self._names = frozenset(self.fields)
         self._required = [name for name, f in self.fields.items() if f.get("required", True)]
         self._disregarded = frozenset(schema.get("disregarded", ())) - self._names
-        self._readers = [(name, reader(f), bool(f["nullable"])) for name, f in self.fields.items()]
+        self._readers = [(name, _reader(Reading.of_field(f, schema)), bool(f["nullable"])) for name, f in self.fields.items()]
         self._hinted = [
             (name, f)
             for name, f in self.fields.items()
@@ -204,6 +206,23 @@ def expected(field: dict[str, Any]) -> str:
     """What a field's value must be, in words."""
     form = field.get("format", "iso")
     return f"a time of the form {form}, or {EXPECTED['datetime']}" if form != "iso" else EXPECTED[field["kind"]]
+
+
+def _reader(reading: Reading) -> Callable[[Any], Any]:
+    """:meth:`Reading.value`, whose usual cases are numbers and truths as JSON has them: these are taken as they are."""
+    read = reading.value
+
+    def numeric(value: Any) -> Any:
+        if type(value) is float and math.isfinite(value):
+            return value
+        return float(value) if type(value) is int and -EXACT < value < EXACT else read(value)
+
+    def boolean(value: Any) -> Any:
+        return (1.0 if value else 0.0) if type(value) is bool else read(value)
+
+    if reading.kind == "numeric" and not reading.numbers:
+        return numeric
+    return boolean if reading.kind == "boolean" else read
 
 
 def _parsed(body: bytes) -> Any:
