@@ -71,7 +71,9 @@ is unknown (where allowed); 'petal width' is not a field of this model. Did you 
         self._names = frozenset(self.fields)
         self._required = [name for name, f in self.fields.items() if f.get("required", True)]
         self._disregarded = frozenset(schema.get("disregarded", ())) - self._names
-        self._readers = [(name, _reader(Reading.of_field(f, schema)), bool(f["nullable"])) for name, f in self.fields.items()]
+        self._readers = [
+            (name, _reader(Reading.of_field(f, schema)), bool(f["nullable"])) for name, f in self.fields.items()
+        ]
         self._hinted = [
             (name, f)
             for name, f in self.fields.items()
@@ -158,19 +160,8 @@ is unknown (where allowed); 'petal width' is not a field of this model. Did you 
     # What is said of them ------------------------------------------------------------------------
     def warnings(self, row: dict[str, Any]) -> list[str]:
         """What the data contract would not have let into training; such rows are answered all the same."""
-        found = []
-        for name, field in self._hinted:
-            value = row[name]
-            if value is None:
-                continue
-            low, high, allowed = field.get("min"), field.get("max"), field.get("allowed")
-            if low is not None and value < low:
-                found.append(f"{name!r}: {value:g} is below {low:g}, the least that training rows may have")
-            elif high is not None and value > high:
-                found.append(f"{name!r}: {value:g} is above {high:g}, the most that training rows may have")
-            elif allowed is not None and value not in allowed:
-                found.append(f"{name!r}: {value[:40]!r} is not one of {some(allowed)}; it counts as missing")
-        return found
+        said = (remark(field, row[name]) for name, field in self._hinted)
+        return [one for one in said if one]
 
     def described(self) -> dict[str, Any]:
         """JSON Schema of one row, in the form that is usual for each kind."""
@@ -200,6 +191,20 @@ is unknown (where allowed); 'petal width' is not a field of this model. Did you 
             "required": self._required,
             "additionalProperties": False,
         }
+
+
+def remark(field: dict[str, Any], value: Any) -> str:
+    """What the data contract has against a value; empty where it has nothing."""
+    name, low, high, allowed = field["name"], field.get("min"), field.get("max"), field.get("allowed")
+    if value is None:
+        return ""
+    if low is not None and value < low:
+        return f"{name!r}: {value:g} is below {low:g}, the least that training rows may have"
+    if high is not None and value > high:
+        return f"{name!r}: {value:g} is above {high:g}, the most that training rows may have"
+    if allowed is not None and value not in allowed:
+        return f"{name!r}: {value[:40]!r} is not one of {some(allowed)}"
+    return ""
 
 
 def expected(field: dict[str, Any]) -> str:

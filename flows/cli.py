@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tasks.registry.history import Decision
 
 DRIFTED = 3  # exit status of a run that found drift, with monitoring.alarm: exit
+UNANSWERED = 4  # of a prediction in which rows have an error instead of an answer
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -131,6 +132,28 @@ def serve(
         package, version, serving.host, port or serving.port, serving.workers,
         sha256=digest, stale=serving.stale, stale_after=serving.stale_after, linger=serving.linger, grace=serving.grace,
     )  # fmt: skip
+
+
+@app.command(epilog="Example: refit predict october.csv --out answers.parquet")
+@plainly
+def predict(
+    file: Annotated[Path, typer.Argument(help="CSV or Parquet, also packed (.gz): rows of the problem's table.")],
+    version: Annotated[str | None, typer.Option(help="Version that answers. [the champion]")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Where to write: .csv, .csv.gz or .parquet. [CSV on standard output]")
+    ] = None,
+    package: Annotated[
+        Path | None, typer.Option(help="Answer by this package's folder and its own history, without a project.")
+    ] = None,
+) -> None:
+    """Answer every row of a file, in its order; rows that cannot be read have an error (exit status 4)."""
+    from flows.predict import predict as answer
+
+    told = answer(Path.cwd(), file, out, version, package)
+    for line in told.lines():
+        print(line, file=sys.stderr)
+    if told.unanswered:
+        raise SystemExit(UNANSWERED)
 
 
 @app.command(epilog="Example: refit init --data houses.parquet --target price")
