@@ -68,7 +68,12 @@ class Served:
                 "probabilities": dict(zip(bundle.classes, answer.scores, strict=True)),
                 "decision": bundle.label(answer.decision),
             }
-        return {**out, **self.fixed, "warnings": [*self.rows.warnings(row), *self.timely.admit(row)]}
+        return {**out, **self.fixed, "warnings": self.warnings(row, answer)}
+
+    def warnings(self, row: dict[str, Any], answer: Answer) -> list[str]:
+        """What there is to say about a row that is answered all the same."""
+        new = self.bundle.new_levels(answer.features).values()
+        return [*self.rows.warnings(row), *new, *self.timely.admit(row)]
 
     def predict(self, body: bytes | bytearray) -> dict[str, Any]:
         """Answer a request body of one row."""
@@ -111,8 +116,8 @@ class Served:
         return b"[" + b",".join(parts) + b"]", decided
 
     def _read(self, body: bytes | bytearray) -> dict[str, Any]:
-        if crowded(body, len(self.rows.fields)):
-            raise Problems([{"message": f"a row has {len(self.rows.fields):,} fields, and this one many more names"}])
+        if crowded(body, self.rows.most_names):
+            raise Problems([{"message": f"a row has {self.rows.most_names:,} fields, and this one many more names"}])
         row = self.rows.one(bytes(body))
         self.timely.admit(row)
         return row

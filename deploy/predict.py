@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from deploy.rows import expected, remark
+from tasks.bundle import new_level
 from tasks.bundle.horizon import FINE, Horizon, Timing
 from tasks.engine.compute import prediction_times
 from tasks.engine.pieces import CHUNK, pieces
@@ -230,10 +231,10 @@ def _answers(
             own |= {f"probabilities.{c}": column(scores[:, i], pa.float64()) for i, c in enumerate(bundle.classes)}
         decided = bundle.decide(scores[:, 0] if bundle.kind == "regression" else scores)
         own["decision"] = column(np.array(bundle.classes, dtype=object)[decided.astype(int)], pa.string())
-        if bundle.kind == "binary":
-            own["threshold"] = column(np.full(size, bundle.threshold), pa.float64())
     own["model"] = pa.array([bundle.name] * size, pa.string())
     own["version"] = pa.array([version] * size, pa.string())
+    if bundle.kind == "binary":
+        own["threshold"] = column(np.full(size, bundle.threshold), pa.float64())
     own["warnings"] = pa.array(warnings, pa.string())
     own["error"] = pa.array(errors, pa.string())
     # A key may be called as one of the answer's columns.
@@ -292,6 +293,11 @@ def _warnings(
                 )
         for position in np.flatnonzero(odd).tolist():
             add(position, remark(entry, values.iloc[position]))
+    for name, levels in bundle.levels.items():
+        values = features[name]
+        new = values.notna().to_numpy() & ~values.isin(levels).to_numpy()
+        for position in np.flatnonzero(new).tolist():
+            add(position, new_level(name, str(values.iloc[position])))
     for position, timing in enumerate(timings):
         for said in timing.warnings:
             add(position, said)

@@ -80,6 +80,11 @@ is unknown (where allowed); 'petal width' is not a field of this model. Did you 
             if f.get("min") is not None or f.get("max") is not None or f.get("allowed") is not None
         ]
 
+    @property
+    def most_names(self) -> int:
+        """How many columns a row may have, those that are disregarded too."""
+        return len(self._names) + len(self._disregarded)
+
     # Requests ------------------------------------------------------------------------------------
     def one(self, body: bytes) -> dict[str, Any]:
         """One row from JSON. Raises :class:`Problems`."""

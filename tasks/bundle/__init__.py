@@ -6,6 +6,7 @@ score a row.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -50,6 +51,11 @@ def decide(scores: np.ndarray, kind: str, threshold: float | None) -> np.ndarray
     if kind == "binary":
         return (scores[:, 1] >= (0.5 if threshold is None else threshold)).astype(float)
     return scores.argmax(axis=1).astype(float)
+
+
+def new_level(name: str, value: str) -> str:
+    """What is said of a category that training never saw."""
+    return f"{name!r}: {value[:40]!r} was in no training row; the answer is a mean over levels that were"
 
 
 @dataclass(frozen=True)
@@ -119,6 +125,15 @@ class Bundle:
         return Seen.read(path) if path.is_file() else None
 
     @cached_property
+    def levels(self) -> dict[str, frozenset[str]]:
+        """The levels that training saw, by the name of each categorical feature that the model uses."""
+        found: dict[str, frozenset[str]] = {}
+        for member in self.members:
+            for name, levels in member.encoder.levels.items():
+                found[name] = found.get(name, frozenset()) | levels
+        return found
+
+    @cached_property
     def there(self) -> Seen | None:
         """The other rows that the table had, where rows have no moment; None where they have, and in older packages."""
         path = self.path / THERE
@@ -166,6 +181,14 @@ class Bundle:
     def decide(self, scores: np.ndarray) -> np.ndarray:
         """Decisions of scores, as in ``__target__``; see :func:`decide`."""
         return decide(scores, self.kind, self.threshold)
+
+    def new_levels(self, features: Mapping[str, Any]) -> dict[str, str]:
+        """The categories of a row's features that training never saw, and what is to be said of each."""
+        return {
+            name: new_level(name, value)
+            for name, levels in self.levels.items()
+            if isinstance(value := features[name], str) and value not in levels
+        }
 
     def label(self, decision: float) -> str | float:
         """A decision as people write it: the class's name, or the number."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -15,6 +15,8 @@ import pandas as pd
 from safetensors import SafetensorError
 
 from tasks.encoding import Encoder
+from tasks.encoding.category import STAND_INS
+from tasks.encoding.encoder import Unseen
 from tasks.errors import RefitError, nearest, some
 from tasks.families._bag import Joined
 from tasks.families._base import Family, Fitted, Job
@@ -23,6 +25,7 @@ from tasks.files import read_json, write_json
 from tasks.params import Params, family_names
 
 LARGEST = 10**9, 10**6  # rows and columns
+STRIDES = (1, 3, 5, 7)  # in such steps eight stand-ins come in four different orders
 
 # Where each storage format is read. Names in a file are looked up here and nowhere else.
 FORMATS = {
@@ -205,12 +208,37 @@ class Model:
         return self.fitted.notes
 
     def predict(self, X: pd.DataFrame) -> np.ndarray:
-        """``(n, classes)`` probabilities, or ``(n,)`` numbers; float64."""
-        return self.score(self.encoder.transform(X))
+        """``(n, classes)`` probabilities, or ``(n,)`` numbers; float64.
+
+        Of a row with a level that training never saw, the mean over known levels that stand in for it.
+        """
+        return self._calibrated(self.raw(X))
+
+    def raw(self, X: pd.DataFrame) -> np.ndarray:
+        """:meth:`predict` before the calibration."""
+        Z = self.encoder.transform(X)
+        scores, unseen = self.fitted.predict(Z), self.encoder.unseen(X)
+        if unseen:
+            rows = np.logical_or.reduce([one.rows for one in unseen])
+            scores = np.array(scores)
+            scores[rows] = self._expected(Z[rows], [replace(one, rows=one.rows[rows]) for one in unseen])
+        return scores
+
+    def _expected(self, Z: np.ndarray, unseen: list[Unseen]) -> np.ndarray:
+        """The mean of the scores over the levels that stand in; those of several columns in different orders."""
+        total: Any = 0.0
+        for turn in range(STAND_INS):
+            for number, one in enumerate(unseen):
+                place = turn * STRIDES[number % len(STRIDES)] + number // len(STRIDES)
+                Z[one.rows, one.column] = one.codes[place % len(one.codes)]
+            total = total + self.fitted.predict(Z)
+        return np.asarray(total / STAND_INS)
 
     def score(self, Z: np.ndarray) -> np.ndarray:
-        """The same from encoded rows."""
-        scores = self.fitted.predict(Z)
+        """The same from encoded rows, in which no level is new."""
+        return self._calibrated(self.fitted.predict(Z))
+
+    def _calibrated(self, scores: np.ndarray) -> np.ndarray:
         return scores if self.calibration is None else self.calibration.apply(scores)
 
 
@@ -272,7 +300,8 @@ def fit_family(
 
         model.fitted, model.forms = chosen(fitted, params, prepared.job(seed, device, log=log), compression, scores)
     if calibration != "none" and kind != "regression":
-        model.calibration = calibrated(model.fitted.predict(prepared.Z_valid))
+        unseen = model.encoder.unseen(X_valid)
+        model.calibration = calibrated(model.raw(X_valid) if unseen else model.fitted.predict(prepared.Z_valid))
     return model
 
 
