@@ -50,13 +50,19 @@ class Told:
     unanswered: int = 0
     warned: int = 0
     faults: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)  # what reading the file decided by itself
 
     def lines(self) -> list[str]:
         """What to say of them, in words."""
         said = f"{self.rows - self.unanswered:,} of {self.rows:,} rows answered"
         said += f", {self.warned:,} of them with a warning" if self.warned else ""
         more = self.unanswered - len(self.faults)
-        return [said, *self.faults, *([f"and {more:,} more rows without an answer (column error)"] if more > 0 else [])]
+        return [
+            *self.remarks,
+            said,
+            *self.faults,
+            *([f"and {more:,} more rows without an answer (column error)"] if more > 0 else []),
+        ]
 
 
 def predict(
@@ -66,6 +72,7 @@ def predict(
     out: str | Path | None,
     tables: Mapping[str, Path],
     horizon: Horizon,
+    refuse: bool = False,
 ) -> Told:
     """Answer every row of ``source`` (CSV or Parquet, also packed) and write the answers to ``out``.
 
@@ -79,6 +86,8 @@ def predict(
         Parquet files of the tables that features are made from, by name: the project's, or those of the package's history.
     horizon
         From when these tables can answer, and what they know until when.
+    refuse
+        Whether a row for which a table is too old gets an error instead of a warning.
 
     Raises
     ------
@@ -88,20 +97,20 @@ def predict(
     ending = None if out is None else _ending(Path(out))
     with tempfile.TemporaryDirectory(prefix="refit-predict-") as folder:
         asked = Path(folder) / "asked.parquet"
-        count, keys = _take_in(bundle, Path(source), asked)
         told = Told()
+        count, keys = _take_in(bundle, Path(source), asked, told)
         chunk = min(CHUNK, max(ROWS, count // MOST_CHUNKS))
         features = pieces(bundle.plan, tables, asking=asked, chunk=chunk)
         with _written(out, ending) as write:
             for rows, made in zip(_rows(asked, chunk), features, strict=True):
-                write(_answers(bundle, version, horizon, rows, made, keys, told))
+                write(_answers(bundle, version, horizon, rows, made, keys, told, refuse))
     return told
 
 
 # In -------------------------------------------------------------------------------------------------------------------
 
 
-def _take_in(bundle: Bundle, source: Path, asked: Path) -> tuple[int, list[str]]:
+def _take_in(bundle: Bundle, source: Path, asked: Path, told: Told) -> tuple[int, list[str]]:
     """Write the rows in their declared kinds to ``asked``, with what is wrong with each; how many, and the key's columns."""
     import pyarrow.parquet as pq
 
@@ -110,6 +119,7 @@ def _take_in(bundle: Bundle, source: Path, asked: Path) -> tuple[int, list[str]]
     count, writer, found_keys = 0, None, []
     with ExitStack() as stack:
         for piece in read_pieces(source):
+            told.remarks += piece.remarks
             if writer is None:
                 _check_columns(piece.table.column_names, fields, source)
                 found_keys = [name for name in key if name in piece.table.column_names]
@@ -118,8 +128,8 @@ def _take_in(bundle: Bundle, source: Path, asked: Path) -> tuple[int, list[str]]
                 writer = stack.enter_context(pq.ParquetWriter(asked, table.schema, compression="lz4"))
             writer.write_table(table.cast(writer.schema))
             count += table.num_rows
-    if writer is None:
-        raise RefitError(f"{source}: has no rows.")
+    if not count:
+        raise RefitError(f"{source}: has columns and no rows.")
     return count, found_keys
 
 
@@ -199,6 +209,7 @@ def _answers(
     features: pd.DataFrame,
     keys: list[str],
     told: Told,
+    refuse: bool,
 ) -> pa.Table:
     """The answers to some rows, as columns: the row's number and key, what the service answers, and the error."""
     import pyarrow as pa
@@ -206,8 +217,8 @@ def _answers(
     errors = asked[ERROR].to_pandas().astype(object).where(lambda said: said.notna(), None).to_numpy(copy=True)
     timings = _timings(bundle, horizon, asked)
     for position, timing in enumerate(timings):
-        if timing.refused:
-            errors[position] = errors[position] or timing.refused
+        if timing.refused or (refuse and timing.stale):
+            errors[position] = errors[position] or timing.refused or "; ".join(timing.warnings)
     scores = _scores(bundle, features)
     infinite = ~np.isfinite(scores).all(axis=1)
     for position in np.flatnonzero(infinite).tolist():

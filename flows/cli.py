@@ -145,11 +145,15 @@ def predict(
     package: Annotated[
         Path | None, typer.Option(help="Answer by this package's folder and its own history, without a project.")
     ] = None,
+    sha256: Annotated[
+        str | None,
+        typer.Option(help="What the package must be: the SHA-256 of its bundle.json. [as the history has it]"),
+    ] = None,
 ) -> None:
     """Answer every row of a file, in its order; rows that cannot be read have an error (exit status 4)."""
     from flows.predict import predict as answer
 
-    told = answer(Path.cwd(), file, out, version, package)
+    told = answer(Path.cwd(), file, out, version, package, sha256)
     for line in told.lines():
         print(line, file=sys.stderr)
     if told.unanswered:

@@ -15,45 +15,52 @@ if TYPE_CHECKING:
 VALIDATED = "data/validated"
 
 
-def predict(root: Path, source: Path, out: Path | None, version: str | None, package: Path | None) -> Told:
+def predict(
+    root: Path, source: Path, out: Path | None, version: str | None, package: Path | None, sha256: str | None
+) -> Told:
     """Answer a file's rows by a version (by default the champion) and the project's tables, or by a package alone.
 
     Raises :class:`RefitError` for a version, package, table or file that is not there or cannot be read.
     """
     from deploy.predict import predict as answer
+    from flows.throne import vouched
     from tasks.bundle import Bundle
+    from tasks.params import load
 
     if package is not None:
         if version is not None:
             raise RefitError(f"--version {version}: says which package, and so does --package. Leave one out.")
-        bundle, called = Bundle.load(package), "local"
+        called, digest = vouched(root, package, sha256)
+        bundle = Bundle.load(package, digest)
         return answer(bundle, called, source, out, history_of(bundle), bundle.horizon)
-    folder, called = found(root, version)
-    bundle = Bundle.load(folder)
+    if sha256 is not None:
+        raise RefitError("--sha256: says what a package's folder must hold, so it needs --package DIR as well")
+    params = load(root / "params.yaml")
+    folder, called, digest = found(root, params.problem.name, version)
+    bundle = Bundle.load(folder, digest)
     tables = tables_of(root, bundle)
-    if tables is None:
-        return answer(bundle, called, source, out, history_of(bundle), bundle.horizon)
-    return answer(bundle, called, source, out, tables, horizon_of(bundle, tables))
+    horizon = bundle.horizon if tables is None else horizon_of(bundle, tables)
+    after, refuse = params.serving.stale_after, params.serving.stale == "refuse"
+    horizon = horizon.within(after.micros) if after else horizon
+    return answer(bundle, called, source, out, history_of(bundle) if tables is None else tables, horizon, refuse)
 
 
-def found(root: Path, version: str | None) -> tuple[Path, str]:
-    """The package's folder and what its answers call it: the champion's, or that of the version which a person means."""
+def found(root: Path, model: str, version: str | None) -> tuple[Path, str, str]:
+    """The package, what its answers call it, and its SHA-256: the champion's, or that of the version a person means."""
     from flows import throne
-    from tasks.params import load
     from tasks.registry.history import named
 
-    model = load(root / "params.yaml").problem.name
     if version is None:
-        return throne.served(root, model)
+        return throne.to_serve(root, model)
     past = throne.decisions(root, model, None)
     digests = named(past, version)
     if len(digests) == 1:  # decided on here: the registry need not be asked, which takes seconds to load
-        return throne.package(root, model, digests[0], version), version
+        return throne.package(root, model, digests[0], version), version, digests[0]
     from tasks.registry.tracking import Registry
 
     registry = Registry(root)
-    registered = throne.known(registry, model, version, past)
-    return throne.package(root, model, registered.package_sha256, registered.version, registry), registered.version
+    one = throne.known(registry, model, version, past)
+    return throne.package(root, model, one.package_sha256, one.version, registry), one.version, one.package_sha256
 
 
 def tables_of(root: Path, bundle: Bundle) -> dict[str, Path] | None:

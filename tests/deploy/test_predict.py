@@ -119,7 +119,7 @@ def test_rows_before_the_history_are_answered_from_the_projects_tables_alone(
     ("text", "said"),
     [
         ("placed_at,shop,wieght,gift\n2024-02-28,s1,1,no\n", r"lacks column 'weight'.*Did you mean|'wieght'"),
-        ("placed_at,shop,weight,gift\n", "has no rows"),
+        ("placed_at,shop,weight,gift\n", "has columns and no rows"),
         ("", "the file is empty"),
     ],
 )
