@@ -21,6 +21,7 @@ from deploy.rows import expected, remark
 from tasks.bundle import new_level
 from tasks.bundle.horizon import FINE, Horizon, Timing
 from tasks.engine.compute import prediction_times
+from tasks.engine.facts import MISSING
 from tasks.engine.pieces import CHUNK, pieces
 from tasks.errors import RefitError, nearest, some
 from tasks.files import replacing
@@ -272,9 +273,16 @@ def _timings(bundle: Bundle, horizon: Horizon, asked: pa.Table) -> list[Timing]:
     used = [time.column for time in (plan.time, plan.cap) if time]
     if not used:
         return [FINE] * asked.num_rows
-    moments, places = np.unique(prediction_times(plan, asked.select(used).to_pandas()), return_inverse=True)
-    found = [horizon.check(t) for t in moments.tolist()]
-    return [found[place] for place in places.tolist()]
+    times = prediction_times(plan, asked.select(used).to_pandas())
+    start, until = horizon.answers_from, min(horizon.known_until.values(), default=None)
+    odd = np.zeros(len(times), bool) if start is None else times < start
+    odd = np.flatnonzero((odd if until is None else odd | (times > until)) & (times != MISSING))
+    found = [FINE] * len(times)
+    moments, places = np.unique(times[odd], return_inverse=True)
+    judged = [horizon.check(t) for t in moments.tolist()]
+    for position, place in zip(odd.tolist(), places.tolist(), strict=True):
+        found[position] = judged[place]
+    return found
 
 
 def _warnings(

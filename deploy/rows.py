@@ -28,6 +28,7 @@ JSON_TYPES: dict[str, dict[str, Any]] = {
     "datetime": {"type": ["string"], "format": "date-time"},
 }
 MOST_ERRORS = 20
+SHORT, REMEMBERED = 64, 4096  # characters of a category, and how many of a field are remembered as they were read
 
 
 class Problems(Exception):
@@ -219,7 +220,7 @@ def expected(field: dict[str, Any]) -> str:
 
 
 def _reader(reading: Reading) -> Callable[[Any], Any]:
-    """:meth:`Reading.value`, whose usual cases are numbers and truths as JSON has them: these are taken as they are."""
+    """:meth:`Reading.value`, but quick: numbers and truths are mostly as JSON has them, categories mostly known ones."""
     read = reading.value
 
     def numeric(value: Any) -> Any:
@@ -230,9 +231,21 @@ def _reader(reading: Reading) -> Callable[[Any], Any]:
     def boolean(value: Any) -> Any:
         return (1.0 if value else 0.0) if type(value) is bool else read(value)
 
+    known: dict[str, str] = {}  # categories come again and again
+
+    def category(value: Any) -> Any:
+        if type(value) is not str:
+            return read(value)
+        found = known.get(value)
+        if found is None:
+            found = read(value)
+            if found is not None and len(value) <= SHORT and len(known) < REMEMBERED:
+                known[value] = found
+        return found
+
     if reading.kind == "numeric" and not reading.numbers:
         return numeric
-    return boolean if reading.kind == "boolean" else read
+    return {"boolean": boolean, "categorical": category}.get(reading.kind, read)
 
 
 def _parsed(body: bytes) -> Any:

@@ -153,13 +153,17 @@ class Encoder:
             return (category.codes(values) + 1.0)[:, None]
         return category.transform(values)
 
-    def unseen(self, X: pd.DataFrame) -> list[Unseen]:
-        """Where rows have levels that training never saw, and known ones that stand in for them."""
+    def unseen(self, X: pd.DataFrame, Z: np.ndarray) -> list[Unseen]:
+        """Where rows, encoded as ``Z``, have levels that training never saw, and known ones that stand in for them."""
         found: list[Unseen] = []
         first = self._first_category
         shift = 1.0 if self.needs == "codes" else 0.0
         for i, (name, category) in enumerate(zip(self.columns["categorical"], self.categories, strict=True)):
-            if category.stand_ins and (new := category.unseen(X[name])).any():
+            if not category.stand_ins:
+                continue
+            codes = Z[:, first + i] - shift
+            gone = ~(codes >= 0)  # missing, or new
+            if gone.any() and (new := gone & pd.notna(X[name]).to_numpy()).any():
                 found.append(Unseen(first + i, new, np.asarray(category.stand_ins) + shift))
         return found
 

@@ -30,13 +30,14 @@ class Joined:
     def transform(self, X: pd.DataFrame) -> np.ndarray:
         return np.hstack([e.transform(X) for e in self.encoders])
 
-    def unseen(self, X: pd.DataFrame) -> list[Unseen]:
+    def unseen(self, X: pd.DataFrame, Z: np.ndarray) -> list[Unseen]:
         """Of every encoder, by the columns of the whole."""
         found: list[Unseen] = []
         start = 0
         for encoder in self.encoders:
-            found += [replace(one, column=start + one.column) for one in encoder.unseen(X)]
-            start += len(encoder.names)
+            stop = start + len(encoder.names)
+            found += [replace(one, column=start + one.column) for one in encoder.unseen(X, Z[:, start:stop])]
+            start = stop
         return found
 
     @property

@@ -217,7 +217,7 @@ class Model:
     def raw(self, X: pd.DataFrame) -> np.ndarray:
         """:meth:`predict` before the calibration."""
         Z = self.encoder.transform(X)
-        scores, unseen = self.fitted.predict(Z), self.encoder.unseen(X)
+        scores, unseen = self.fitted.predict(Z), self.encoder.unseen(X, Z)
         if unseen:
             rows = np.logical_or.reduce([one.rows for one in unseen])
             scores = np.array(scores)
@@ -300,7 +300,7 @@ def fit_family(
 
         model.fitted, model.forms = chosen(fitted, params, prepared.job(seed, device, log=log), compression, scores)
     if calibration != "none" and kind != "regression":
-        unseen = model.encoder.unseen(X_valid)
+        unseen = model.encoder.unseen(X_valid, prepared.Z_valid)
         model.calibration = calibrated(model.raw(X_valid) if unseen else model.fitted.predict(prepared.Z_valid))
     return model
 
