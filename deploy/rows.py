@@ -28,6 +28,7 @@ JSON_TYPES: dict[str, dict[str, Any]] = {
     "datetime": {"type": ["string"], "format": "date-time"},
 }
 MOST_ERRORS = 20
+VISIBLE = r"[^\s\u200b\u200c\u200d\u2060\ufeff]"  # blanks alone are no value
 SHORT, REMEMBERED = 64, 4096  # characters of a category, and how many of a field are remembered as they were read
 
 
@@ -72,9 +73,8 @@ is unknown (where allowed); 'petal width' is not a field of this model. Did you 
         self._names = frozenset(self.fields)
         self._required = [name for name, f in self.fields.items() if f.get("required", True)]
         self._disregarded = frozenset(schema.get("disregarded", ())) - self._names
-        self._readers = [
-            (name, _reader(Reading.of_field(f, schema)), bool(f["nullable"])) for name, f in self.fields.items()
-        ]
+        self._readings = {name: Reading.of_field(f, schema) for name, f in self.fields.items()}
+        self._readers = [(name, _reader(self._readings[name]), bool(f["nullable"])) for name, f in self.fields.items()]
         self._hinted = [
             (name, f)
             for name, f in self.fields.items()
@@ -184,7 +184,9 @@ is unknown (where allowed); 'petal width' is not a field of this model. Did you 
             if field["nullable"]:
                 how["type"] = [*how["type"], "null"]
             elif "string" in how["type"] and field["kind"] != "datetime":
-                how["pattern"] = r"\S{5,}"  # blanks and words such as NA are no value
+                how["pattern"] = VISIBLE
+                if self._readings[name].texts:
+                    how["not"] = {"enum": sorted(self._readings[name].texts)}
             properties[name] = {**how, "description": ", ".join([expected(field), *filter(None, hints)])}
         return {
             "type": "object",
