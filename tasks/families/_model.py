@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -94,6 +94,27 @@ def threads() -> int:
     return int(asked) if asked.isdigit() and int(asked) > 0 else min(8, len(os.sched_getaffinity(0)))
 
 
+def expected(fitted: Fitted, Z: np.ndarray, unseen: list[Unseen]) -> np.ndarray:
+    """Scores of encoded rows; of those with new levels the mean over the levels that stand in for them.
+
+    Where several columns have one, their stand-ins come in different orders.
+    """
+    scores = fitted.predict(Z)
+    if not unseen:
+        return scores
+    rows = np.logical_or.reduce([one.rows for one in unseen])
+    part = Z[rows]
+    total: Any = 0.0
+    for turn in range(STAND_INS):
+        for number, one in enumerate(unseen):
+            place = turn * STRIDES[number % len(STRIDES)] + number // len(STRIDES)
+            part[one.rows[rows], one.column] = one.codes[place % len(one.codes)]
+        total = total + fitted.predict(part)
+    scores = np.array(scores)
+    scores[rows] = total / STAND_INS
+    return scores
+
+
 @dataclass
 class Prepared:
     """Encoded rows on which one family may be fitted many times."""
@@ -109,6 +130,11 @@ class Prepared:
     weight: np.ndarray | None = None
     groups: np.ndarray | None = None
     memo: dict[str, Any] = field(default_factory=dict)
+    unseen: list[Unseen] = field(default_factory=list)  # new levels of the validation rows
+
+    def scores(self, fitted: Fitted) -> np.ndarray:
+        """Scores of the validation rows, as :meth:`Model.raw` gives them."""
+        return expected(fitted, self.Z_valid, self.unseen)
 
     def fit(
         self,
@@ -181,7 +207,9 @@ def prepare(
             X, y = resample(X, y, imbalance, seed)
     needs = find_family(family).NEEDS
     encoder, Z = Encoder.fit_transform(X, y, needs, kind, kinds=kinds, seed=seed, **(encode or {}))
-    return Prepared(family, kind, classes, encoder, Z, y, encoder.transform(X_valid), y_valid, weight)
+    Z_valid = encoder.transform(X_valid)
+    unseen = encoder.unseen(X_valid, Z_valid)
+    return Prepared(family, kind, classes, encoder, Z, y, Z_valid, y_valid, weight, unseen=unseen)
 
 
 @dataclass
@@ -217,22 +245,7 @@ class Model:
     def raw(self, X: pd.DataFrame) -> np.ndarray:
         """:meth:`predict` before the calibration."""
         Z = self.encoder.transform(X)
-        scores, unseen = self.fitted.predict(Z), self.encoder.unseen(X, Z)
-        if unseen:
-            rows = np.logical_or.reduce([one.rows for one in unseen])
-            scores = np.array(scores)
-            scores[rows] = self._expected(Z[rows], [replace(one, rows=one.rows[rows]) for one in unseen])
-        return scores
-
-    def _expected(self, Z: np.ndarray, unseen: list[Unseen]) -> np.ndarray:
-        """The mean of the scores over the levels that stand in; those of several columns in different orders."""
-        total: Any = 0.0
-        for turn in range(STAND_INS):
-            for number, one in enumerate(unseen):
-                place = turn * STRIDES[number % len(STRIDES)] + number // len(STRIDES)
-                Z[one.rows, one.column] = one.codes[place % len(one.codes)]
-            total = total + self.fitted.predict(Z)
-        return np.asarray(total / STAND_INS)
+        return expected(self.fitted, Z, self.encoder.unseen(X, Z))
 
     def score(self, Z: np.ndarray) -> np.ndarray:
         """The same from encoded rows, in which no level is new."""
@@ -294,14 +307,13 @@ def fit_family(
         from tasks.families._compress import chosen
 
         def scores(form: Fitted) -> np.ndarray:
-            found = form.predict(prepared.Z_valid)
+            found = prepared.scores(form)
             fixed = calibrated(found)
             return found if fixed is None else fixed.apply(found)
 
         model.fitted, model.forms = chosen(fitted, params, prepared.job(seed, device, log=log), compression, scores)
     if calibration != "none" and kind != "regression":
-        unseen = model.encoder.unseen(X_valid, prepared.Z_valid)
-        model.calibration = calibrated(model.raw(X_valid) if unseen else model.fitted.predict(prepared.Z_valid))
+        model.calibration = calibrated(prepared.scores(model.fitted))
     return model
 
 
