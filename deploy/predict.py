@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from deploy.rows import expected, remark
+from deploy.rows import expected, fields_of, remark
 from tasks.bundle import new_level
 from tasks.bundle.horizon import FINE, Horizon, Timing
 from tasks.engine.compute import prediction_times
@@ -295,7 +295,7 @@ def _warnings(
         if not gone[position]:
             found[position] = said if found[position] is None else f"{found[position]}; {said}"
 
-    for entry in bundle.schema["fields"]:
+    for entry in fields_of(bundle.schema):
         name = entry["name"]
         low, high, allowed = entry.get("min"), entry.get("max"), entry.get("allowed")
         if low is None and high is None and allowed is None:

@@ -68,7 +68,7 @@ is unknown (where allowed); 'petal width' is not a field of this model. Did you 
 
     def __init__(self, schema: dict[str, Any], most: int) -> None:
         self.table: str = schema["table"]
-        self.fields: dict[str, dict[str, Any]] = {f["name"]: _known(f) for f in schema["fields"]}
+        self.fields = {f["name"]: f for f in fields_of(schema)}
         self.most = most
         self._names = frozenset(self.fields)
         self._required = [name for name, f in self.fields.items() if f.get("required", True)]
@@ -257,11 +257,14 @@ def _parsed(body: bytes) -> Any:
         raise Problems([_entry(f"the body is not valid UTF-8 JSON: {error}", None, None)], 400) from None
 
 
-def _known(field: dict[str, Any]) -> dict[str, Any]:
-    """A field whose allowed values are levels; packages of older versions have them as a file wrote them."""
-    if field["kind"] != "categorical" or not field.get("allowed"):
-        return field
-    return {**field, "allowed": [level(value) or value for value in field["allowed"]]}
+def fields_of(schema: dict[str, Any]) -> list[dict[str, Any]]:
+    """The fields of ``schema.json``, allowed values as levels; packages of older versions have them as a file wrote them."""
+    return [
+        {**f, "allowed": [level(value) or value for value in f["allowed"]]}
+        if f["kind"] == "categorical" and f.get("allowed")
+        else f
+        for f in schema["fields"]
+    ]
 
 
 def _entry(message: str, field: str | None, row: int | None) -> dict[str, Any]:
