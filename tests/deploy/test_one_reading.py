@@ -1,6 +1,6 @@
 """One value means one thing, however it is asked: in a CSV file, in Parquet, in a request and in a file to be predicted.
 
-The values that are read are compared for each kind in many spellings, and the answers of a whole package for some.
+The values that are read are compared here, for each kind in many spellings; ``test_predict.py`` compares a package's answers.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import pytest
 
 from deploy.rows import Problems, Rows
 from tasks.ingest.tables import ingest
-from tasks.params import Table
+from tasks.package.schema import schema
+from tasks.params import Table, parse
 from tasks.profile.kinds import coerce
 from tasks.profile.piecewise import read_pieces
 from tasks.values.missing import USUAL
@@ -39,7 +40,7 @@ TEXTS: dict[str, list[str]] = {
         "2024-01-31", "2024-01-31T00:00:00Z", "2024-01-31 20:30:00+02:00", "-0", "x" * 5000, "é", "e\u0301", "New\u00a0York",
         "\u200b b", "'quoted'", "a;b",
     ],
-    "text": ["late again", " b ", "NA", "None", "", "  ", "5", "5.0", "true", "x" * 5000, "ünïcode", "2024-01-31", "a,b", "\u200b"],
+    "text": ["late again", "two\nlines", "1e5", "05", "n/a", "NaN", "TRUE ", "\u00a0", "née", "say \"no\"", "\tx", " b ", "NA", "None", "", "  ", "5", "5.0", "true", "x" * 5000, "ünïcode", "2024-01-31", "a,b", "\u200b"],
     "datetime": [
         "2024-01-31", "2024-01-31T18:00:00Z", "2024-01-31 18:00", "2024-01-31T18:00:00+02:00", "2024-01-31T18:00:00.25Z",
         " 2024-01-31 ", "2024-01", "2013", "20130101", "2013.0", "1357000000", "31.01.2024", "01/02/2024", "now", "today", "10:30",
@@ -63,19 +64,40 @@ TYPED: dict[str, list[Any]] = {
     "text": [5, 2.5, True, None],
     "datetime": [2013, 20130101, 1357000000, 1.5e9, True, None],
 }
-CASES = [(kind, "iso", text) for kind, texts in TEXTS.items() for text in texts] + [
-    (kind, form, text) for kind, forms in FORMS.items() for form, texts in forms.items() for text in texts
+# What a column may declare besides: which texts are missing, and whether capital letters count.
+DECLARED: list[tuple[str, dict[str, Any], list[str]]] = [
+    (
+        "numeric",
+        {"missing": ["usual", "unknown", -999]},
+        ["unknown", "-999", "-999.0", "NA", "Unknown", "5", " unknown "],
+    ),
+    ("numeric", {"missing": [""]}, ["NA", "", "1", "nan"]),
+    ("categorical", {"missing": [""]}, ["NA", "None", "", " ", "a"]),
+    ("categorical", {"missing": ["NA"]}, ["NA", "", "  ", "None", "a"]),
+    ("categorical", {"case": "lower"}, ["Yes", "YES", "yes", "KÖLN", "True", "NA", "ẞ"]),
+    ("text", {"missing": ["-"]}, ["-", "", "NA", " - ", "words"]),
+    ("datetime", {"missing": ["usual", "0000-00-00"]}, ["0000-00-00", "NA", "2024-01-31", "0"]),
+    ("boolean", {"missing": ["?"]}, ["?", "NA", "", "yes"]),
+]
+CASES: list[tuple[str, dict[str, Any], list[str]]] = [
+    *((kind, {}, texts) for kind, texts in TEXTS.items()),
+    *((kind, {"format": form}, texts) for kind, forms in FORMS.items() for form, texts in forms.items()),
+    *DECLARED,
 ]
 ORDINARY = {"numeric": "1.5", "boolean": "no", "categorical": "b", "text": "words", "datetime": "2020-07-31"}
 
 
-def columns(kind: str, form: str) -> dict[str, Any]:
-    return {"n": "numeric", "v": {"kind": kind, **({"format": form} if form != "iso" else {})}}
-
-
-def schema(kind: str, form: str) -> dict[str, Any]:
-    field = {"name": "v", "kind": kind, "nullable": True, **({"format": form} if form != "iso" else {})}
-    return {"table": "t", "missing": list(USUAL), "fields": [field]}
+def declared(kind: str, how: dict[str, Any]) -> tuple[Table, dict[str, Any]]:
+    """The table ``t`` with the column ``v``, and what a package's schema says of it."""
+    columns = {"n": "numeric", "v": {"kind": kind, **how}, "y": "numeric"}
+    params = parse(
+        {
+            "problem": {"name": "t", "kind": "regression", "table": "t", "target": "y"},
+            "data": {"tables": {"t": {"source": "t.csv", "columns": columns}}},
+            "models": {"ridge": {}},
+        }
+    )
+    return params.data.tables["t"], schema(params, ["v"], [])
 
 
 def shown(value: Any) -> Any:
@@ -87,46 +109,44 @@ def shown(value: Any) -> Any:
     return float(value).hex() if isinstance(value, bool | int | float) else str(value)
 
 
-def in_file(path: Path, kind: str, form: str, rows: int) -> list[Any]:
+def in_file(path: Path, kind: str, how: dict[str, Any]) -> list[Any]:
     """What ``ingest`` makes of a file's column ``v``: values, and which of them go to quarantine."""
-    read = ingest("t", Table(source=str(path), columns=columns(kind, form)))  # type: ignore[arg-type]
+    read = ingest("t", declared(kind, how)[0].model_copy(update={"source": str(path)}))
     bad = set(read.problems["row"])
-    return [REFUSED if i in bad else shown(v) for i, v in enumerate(read.frame["v"])][:rows]
+    return [REFUSED if i in bad else shown(v) for i, v in enumerate(read.frame["v"])]
 
 
-def in_request(kind: str, form: str, value: Any) -> Any:
+def in_request(kind: str, how: dict[str, Any], value: Any) -> Any:
     try:
-        return shown(Rows(schema(kind, form), 10).one(json.dumps({"v": value}).encode())["v"])
+        return shown(Rows(declared(kind, how)[1], 10).one(json.dumps({"v": value}).encode())["v"])
     except Problems:
         return REFUSED
 
 
-def in_pieces(path: Path, kind: str, form: str) -> list[Any]:
+def in_pieces(path: Path, kind: str, how: dict[str, Any]) -> list[Any]:
     """What ``refit predict`` reads."""
+    told = declared(kind, how)[1]
     found: list[Any] = []
     for piece in read_pieces(path):
-        read = coerce(piece.table["v"], Reading.of_field(schema(kind, form)["fields"][0], schema(kind, form)))
+        read = coerce(piece.table["v"], Reading.of_field(told["fields"][0], told))
         bad = set(read.problems["row"])
         found += [REFUSED if i in bad else shown(v) for i, v in enumerate(read.values)]
     return found
 
 
-@pytest.mark.parametrize(("kind", "form"), sorted({(kind, form) for kind, form, _ in CASES}))
-def test_a_text_means_the_same_in_all_ways(tmp_path: Path, kind: str, form: str) -> None:
-    texts = [text for k, f, text in CASES if (k, f) == (kind, form)]
-    padded = [
-        *texts,
-        *[ORDINARY[kind] if form == "iso" else texts[0]] * (3 * len(texts)),
-    ]  # else mostly of a wrong kind
-    frame = pd.DataFrame({"n": [str(i) for i in range(len(padded))], "v": padded})
+@pytest.mark.parametrize(("kind", "how", "texts"), CASES)
+def test_a_text_means_the_same_in_all_ways(tmp_path: Path, kind: str, how: dict[str, Any], texts: list[str]) -> None:
+    usual = texts[0] if "format" in how else ORDINARY[kind]
+    padded = [*texts, *[usual] * (3 * len(texts))]  # a column that is mostly of a wrong kind is refused
+    frame = pd.DataFrame({"n": [str(i) for i in range(len(padded))], "v": padded, "y": "1"})
     frame.to_csv(tmp_path / "t.csv", index=False)
     frame.to_parquet(tmp_path / "t.parquet")
     ways = {
-        "CSV": in_file(tmp_path / "t.csv", kind, form, len(texts)),
-        "Parquet": in_file(tmp_path / "t.parquet", kind, form, len(texts)),
-        "request": [in_request(kind, form, text) for text in texts],
-        "CSV to predict": in_pieces(tmp_path / "t.csv", kind, form)[: len(texts)],
-        "Parquet to predict": in_pieces(tmp_path / "t.parquet", kind, form)[: len(texts)],
+        "CSV": in_file(tmp_path / "t.csv", kind, how),
+        "Parquet": in_file(tmp_path / "t.parquet", kind, how),
+        "request": [in_request(kind, how, text) for text in texts],
+        "CSV to predict": in_pieces(tmp_path / "t.csv", kind, how),
+        "Parquet to predict": in_pieces(tmp_path / "t.parquet", kind, how),
     }
     different = {
         text: answers
@@ -135,7 +155,7 @@ def test_a_text_means_the_same_in_all_ways(tmp_path: Path, kind: str, form: str)
     }
     assert not different, different
     assert any(value not in (REFUSED, MISSING) for value in ways["CSV"])
-    assert kind in ("categorical", "text") or REFUSED in ways["CSV"]
+    assert how or kind in ("categorical", "text") or REFUSED in ways["CSV"]
 
 
 @pytest.mark.parametrize(("kind", "value"), [(kind, value) for kind, values in TYPED.items() for value in values])
@@ -146,4 +166,4 @@ def test_a_typed_value_means_the_same_in_parquet_and_in_a_request(tmp_path: Path
         pytest.skip("Parquet has no whole numbers of more than 64 bits")
     read = coerce(pa.chunked_array([column]), Reading(kind, missing=USUAL))
     wanted = REFUSED if len(read.problems) else shown(read.values.iloc[0])
-    assert in_request(kind, "iso", value) == wanted
+    assert in_request(kind, {}, value) == wanted
