@@ -132,7 +132,8 @@ def _opened(stream: BinaryIO, path: Path) -> Iterator[tuple[Opening, Any]]:
         yield Opening(found.names, found.delimiter, 0, found.remarks), io.BytesIO(found.body)
         return
     content = content.removeprefix(b"\xef\xbb\xbf")
-    begin = opening(content[:HEAD])
+    head = content[:HEAD]
+    begin = opening(head[: max(head.rfind(b"\n"), head.rfind(b"\r")) + 1] or head)
     yield begin, _Utf8(content[begin.size :], stream, path)
 
 

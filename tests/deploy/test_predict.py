@@ -45,6 +45,8 @@ def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch, "MOST_CHUNKS", 10**6)
     monkeypatch.setattr(piecewise, "BLOCK", 30_000)
     monkeypatch.setattr(piecewise, "BATCH", 100)
+    monkeypatch.setattr(piecewise, "WHOLE", 20_000)
+    monkeypatch.setattr(piecewise, "HEAD", 10_000)
 
 
 @pytest.mark.usefixtures("small_pieces")
@@ -140,6 +142,25 @@ def test_other_mistakes_are_named(packages: dict[str, Path], tmp_path: Path) -> 
     (tmp_path / "cut.csv.gz").write_bytes(gzip.compress(b"placed_at,shop,weight,gift\n" * 9)[:-12])
     with pytest.raises(RefitError, match="damaged"):
         answered(packages[TIMED], tmp_path / "cut.csv.gz", tmp_path / "out.csv")
+
+
+def test_encodings_and_layouts_are_those_of_ingest(
+    packages: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "Bestellungen\n\nplaced_at;shop;weight;gift\n2024-02-28;Köln;2.5;yes\n2024-02-28;s1;2.5;no\n"
+    (tmp_path / "utf8.csv").write_text("\ufeff" + text, encoding="utf-8")
+    wanted, _ = answered(packages[TIMED], tmp_path / "utf8.csv", tmp_path / "a.parquet")
+    assert wanted["warnings"][0].startswith("'shop': 'Köln' was in no training row")
+    for encoding, said in (("utf-16", "read as UTF-16"), ("cp1252", "read as Windows-1252, as in 'Köln'")):
+        (tmp_path / "other.csv").write_bytes(text.encode(encoding))
+        found, told = answered(packages[TIMED], tmp_path / "other.csv", tmp_path / "b.parquet")
+        assert found.equals(wanted)
+        assert any(said in line for line in told.lines())
+    monkeypatch.setattr(piecewise, "WHOLE", 80)
+    found, _ = answered(packages[TIMED], tmp_path / "utf8.csv", tmp_path / "b.parquet")
+    assert found.equals(wanted)
+    with pytest.raises(RefitError, match="not UTF-8"):
+        answered(packages[TIMED], tmp_path / "other.csv", tmp_path / "b.parquet")
 
 
 # A spelling of a field, and the usual form that must have the same answer; None: refused in every way.
