@@ -15,6 +15,7 @@ import pyarrow as pa
 import pytest
 
 from deploy.rows import Problems, Rows
+from tasks.bundle.rows import from_json, to_json
 from tasks.ingest.tables import ingest
 from tasks.package.schema import schema
 from tasks.params import Table, parse
@@ -167,3 +168,12 @@ def test_a_typed_value_means_the_same_in_parquet_and_in_a_request(tmp_path: Path
     read = coerce(pa.chunked_array([column]), Reading(kind, missing=USUAL))
     wanted = REFUSED if len(read.problems) else shown(read.values.iloc[0])
     assert in_request(kind, {}, value) == wanted
+
+
+@pytest.mark.parametrize("text", ["0001-01-01", "1899-12-31T23:59:59.999999", "9999-12-31", "9999-12-31T23:59:59Z"])
+def test_a_golden_row_of_any_year_is_read_back_as_it_was(text: str) -> None:
+    _, told = declared("datetime", {})
+    stored = coerce(pa.chunked_array([[text]]), Reading("datetime")).values.iloc[0]
+    golden = to_json({"v": stored}, told["fields"])
+    found = Rows(told, 10).one(json.dumps(golden).encode())
+    assert shown(found["v"]) == shown(stored) == shown(from_json(golden, told["fields"])["v"])
