@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -172,7 +173,7 @@ class Encoder:
         """The levels that training saw, by the name of each categorical feature."""
         return {n: c.levels for n, c in zip(self.columns["categorical"], self.categories, strict=True)}
 
-    @property
+    @cached_property
     def _first_category(self) -> int:
         """Position of the first output column of categories."""
         start = len(self.columns["numeric"])

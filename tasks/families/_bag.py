@@ -7,6 +7,7 @@ whole is an encoder and a fitted estimator like any other, and whatever serves o
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -34,11 +35,15 @@ class Joined:
         """Of every encoder, by the columns of the whole."""
         found: list[Unseen] = []
         start = 0
-        for encoder in self.encoders:
-            stop = start + len(encoder.names)
+        for encoder, width in zip(self.encoders, self._widths, strict=True):
+            stop = start + width
             found += [replace(one, column=start + one.column) for one in encoder.unseen(X, Z[:, start:stop])]
             start = stop
         return found
+
+    @cached_property
+    def _widths(self) -> list[int]:
+        return [len(encoder.names) for encoder in self.encoders]
 
     @property
     def levels(self) -> dict[str, frozenset[str]]:

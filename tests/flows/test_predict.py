@@ -30,7 +30,7 @@ def test_a_file_is_answered_by_champion_version_and_package(iris: Path, tmp_path
     assert set(answers["version"]) == {"1"}
 
     refit(iris, "predict", new, "--version", "1", "--out", str(tmp_path / "b.csv"))
-    package = iris / "data" / "champion" / "package"
+    package = iris / "data" / "package"
     refit(iris, "predict", new, "--package", str(package), "--out", str(tmp_path / "c.csv"))
     assert (tmp_path / "b.csv").read_bytes() == (tmp_path / "c.csv").read_bytes()
     both = pd.read_csv(tmp_path / "b.csv", float_precision="round_trip")
