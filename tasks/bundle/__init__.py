@@ -55,7 +55,7 @@ def decide(scores: np.ndarray, kind: str, threshold: float | None) -> np.ndarray
 
 def new_level(name: str, value: str) -> str:
     """What is said of a category that training never saw."""
-    return f"{name!r}: {value[:40]!r} was in no training row; the answer is a mean over levels that were"
+    return f"{name!r}: {value[:40]!r} was in no training row, so the model knows nothing of it"
 
 
 @dataclass(frozen=True)

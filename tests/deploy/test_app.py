@@ -79,14 +79,14 @@ def test_unseen_categories_and_bounds_are_served_with_a_warning(packages: dict[s
     assert min(known) <= unseen["probability"] <= max(known)
     assert unseen["warnings"] == [
         "'band': 'middling' is not one of 'high', 'low'",
-        "'band': 'middling' was in no training row; the answer is a mean over levels that were",
+        "'band': 'middling' was in no training row, so the model knows nothing of it",
     ]
     row = read_json(packages[TIMED] / "golden.json")["rows"][0]["input"]
     far = client.post("/predict", json={**row, "weight": 1e6, "shop": "new shop"})
     assert far.status_code == 200
     assert far.json()["warnings"] == [
         "'weight': 1e+06 is above 100, the most that training rows may have",
-        "'shop': 'new shop' was in no training row; the answer is a mean over levels that were",
+        "'shop': 'new shop' was in no training row, so the model knows nothing of it",
     ]
 
 
