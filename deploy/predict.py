@@ -159,12 +159,13 @@ def _read(piece: Piece, schema: dict[str, Any], keys: list[str]) -> pa.Table:
     for entry in fields:
         name = entry["name"]
         if name not in piece.table.column_names:
-            values[name] = pd.Series(np.nan, index=range(rows)).astype(DTYPES[entry["kind"]])
+            dtype: Any = DTYPES[entry["kind"]]
+            values[name] = pd.Series(np.nan, index=range(rows)).astype(dtype)
             continue
         read = coerce(piece.table[name], Reading.of_field(entry, schema))
         unread = set(read.problems["row"].tolist())
-        for problem in read.problems.itertuples(index=False):
-            fault(int(at[problem.row]), f"{name!r}: {problem.value!r} {problem.why}")
+        for row, value, why in read.problems[["row", "value", "why"]].to_numpy().tolist():
+            fault(int(at[row]), f"{name!r}: {value!r} {why}")
         if not entry["nullable"]:
             for row in np.flatnonzero(read.values.isna().to_numpy()).tolist():
                 if row not in unread:

@@ -233,7 +233,7 @@ def _reader(reading: Reading) -> Callable[[Any], Any]:
     def boolean(value: Any) -> Any:
         return (1.0 if value else 0.0) if type(value) is bool else read(value)
 
-    known: dict[str, str] = {}  # categories come again and again
+    known: dict[str, Any] = {}  # categories come again and again
 
     def category(value: Any) -> Any:
         if type(value) is not str:
