@@ -67,7 +67,7 @@ def serve(
         REFIT_SHA256=sha256,
         REFIT_VERSION=version,
         REFIT_STALE=stale,
-        REFIT_STALE_AFTER=stale_after or "",
+        REFIT_STALE_AFTER=stale_after or os.environ.get("REFIT_STALE_AFTER", ""),
         # Rows are small: threads inside the model would only fight over the cores.
         OMP_NUM_THREADS="1",
     )
@@ -110,7 +110,8 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=3000)
     parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--stale", default="warn", choices=WAYS, help="rows that are later than what is known")
+    way = os.environ.get("REFIT_STALE") or "warn"
+    parser.add_argument("--stale", default=way, choices=WAYS, help="rows that are later than what is known")
     parser.add_argument("--stale-after", help="how old is too old, such as 6h")
     parser.add_argument("--linger", type=float, default=2.0, help="seconds for which requests are taken after a signal")
     parser.add_argument("--grace", type=float, default=20.0, help="seconds for which those taken are finished")
