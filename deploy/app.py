@@ -7,36 +7,45 @@ Nothing here knows BentoML; ``deploy/service.py`` mounts it. Every answer, error
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import math
 import time
+from collections import Counter as Counts
 from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from deploy import leaving
+from deploy.limits import MOST_BYTES, Busy, Load
 from deploy.openapi import describe
+from deploy.page import POLICY, page
+from deploy.pieces import MOST_PROBLEMS, crowded, cut, in_row
 from deploy.rows import Problems, Rows
+from deploy.timely import HistoryAge, Timely
+from deploy.turns import Steps, Turns
 from tasks.bundle import Answer, Bundle
 from tasks.errors import RefitError
 
 MOST_ROWS = 1_000  # in one batch
 SLICE = 32  # rows answered at a stretch; no fewer than a package's golden rows, which are compared as one batch
-MOST_BYTES = {"/predict": 1 << 20, "/predict_batch": 64 << 20}  # of a request's body
-PATIENCE = 15.0  # seconds to wait for a request's body
-PATHS = frozenset({*MOST_BYTES, "/healthz", "/readyz", "/schema", "/openapi.json", "/metrics"})
+PATHS = frozenset({*MOST_BYTES, "/", "/healthz", "/livez", "/readyz", "/schema", "/openapi.json", "/metrics"})
+UNREAD = (408, 413)  # statuses of requests whose body may not have been read
 SECONDS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5)
 
 
 class Served:
     """A package that answers requests: the bundle with its online state, and how to read a row."""
 
-    def __init__(self, bundle: Bundle, version: str) -> None:
+    def __init__(self, bundle: Bundle, version: str, timely: Timely | None = None) -> None:
         self.bundle = bundle.start()
+        self.timely = timely or Timely(bundle)
         self.version = version
         self.rows = Rows(bundle.schema, MOST_ROWS)
         self.fixed: dict[str, Any] = {"model": bundle.name, "version": version}
@@ -59,22 +68,65 @@ class Served:
                 "probabilities": dict(zip(bundle.classes, answer.scores, strict=True)),
                 "decision": bundle.label(answer.decision),
             }
-        return {**out, **self.fixed, "warnings": self.rows.warnings(row)}
+        return {**out, **self.fixed, "warnings": self.warnings(row, answer)}
 
-    def predict(self, body: bytes) -> dict[str, Any]:
+    def warnings(self, row: dict[str, Any], answer: Answer) -> list[str]:
+        """What there is to say about a row that is answered all the same."""
+        new = self.bundle.new_levels(answer.features).values()
+        return [*self.rows.warnings(row), *new, *self.timely.admit(row)]
+
+    def predict(self, body: bytes | bytearray) -> dict[str, Any]:
         """Answer a request body of one row."""
-        row = self.rows.one(body)
+        row = self._read(body)
         return self.answer(row, self.bundle.predict_row(row))
 
-    async def predict_batch(self, body: bytes) -> list[dict[str, Any]]:
-        """Answer a request body of several rows; other requests get their turn between slices."""
-        rows = self.rows.many(body)
-        answers: list[dict[str, Any]] = []
+    def predict_batch(self, body: bytes | bytearray) -> Steps[tuple[bytes, Counts[Any]]]:
+        """Answer a request body of several rows, in short steps; gives the JSON and how often there was which decision.
+
+        Every row is read before the first is answered, so that a batch is answered as a whole or not at all.
+        """
+        spans = []
+        for span in cut(body, MOST_ROWS):
+            spans.append(span)
+            yield
+        rows: list[dict[str, Any]] = []
+        problems: list[dict[str, Any]] = []
+        status = 503
+        for i, (start, end) in enumerate(spans):
+            try:
+                rows.append(self._read(body[start:end]))
+            except Problems as found:
+                problems += in_row(i, found)
+                status = min(status, found.status)
+            if len(problems) >= MOST_PROBLEMS:
+                break
+            yield
+        if problems:
+            raise Problems(problems[:MOST_PROBLEMS], status)
+        parts, decided = [], Counts[Any]()
         for start in range(0, len(rows), SLICE):
-            part = rows[start : start + SLICE]
-            answers += [self.answer(r, a) for r, a in zip(part, self.bundle.predict_rows(part), strict=True)]
-            await asyncio.sleep(0)
-        return answers
+            part, features = rows[start : start + SLICE], []
+            for row in part:
+                features.append(self.bundle.compute_row(row))
+                yield
+            answers = [self.answer(r, a) for r, a in zip(part, self.bundle.predict_features(features), strict=True)]
+            parts.append(_json(answers)[1:-1])
+            decided.update(answer.get("decision") for answer in answers)
+            yield
+        return b"[" + b",".join(parts) + b"]", decided
+
+    def _read(self, body: bytes | bytearray) -> dict[str, Any]:
+        if crowded(body, self.rows.most_names):
+            raise Problems([{"message": f"a row has {self.rows.most_names:,} fields, and this one many more names"}])
+        row = self.rows.one(bytes(body))
+        self.timely.admit(row)
+        return row
+
+    def page(self) -> str:
+        """The page that people see."""
+        bundle = self.bundle
+        about = {**self.fixed, "package": bundle.identity}
+        return page(about, bundle.kind, bundle.classes, bundle.schema, MOST_ROWS)
 
 
 class Metrics:
@@ -92,68 +144,83 @@ class Metrics:
         )
         self.rows = Counter("refit_rows", "Rows answered.", registry=registry)
 
-    def count(self, path: str, began: float, answers: list[dict[str, Any]]) -> None:
-        """Take note of an answered request; ``began`` is from ``time.perf_counter()``."""
+    def count(self, path: str, began: float, decided: Counts[Any]) -> None:
+        """Take note of an answered request: rows by decision (None: it has none). ``began`` is a ``perf_counter()``."""
         self.seconds.labels(path).observe(time.perf_counter() - began)
         self.requests.labels(path, "200").inc()
-        self.rows.inc(len(answers))
-        for answer in answers:
-            if "decision" in answer:
-                self.decisions.labels(answer["decision"]).inc()
+        self.rows.inc(decided.total())
+        for decision, rows in decided.items():
+            if decision is not None:
+                self.decisions.labels(decision).inc(rows)
 
 
-async def _body(request: Request) -> bytes:
-    """The request's body, no longer than allowed and no slower than patience. Raises :class:`Problems`."""
-    kind = request.headers.get("content-type", "application/json").split(";")[0].strip().lower()
-    if not (kind in ("application/json", "") or kind.endswith("+json")):
-        raise Problems([{"message": f"the content type must be application/json, found {kind[:80]!r}"}], 415)
-    most = MOST_BYTES[request.url.path]
-    chunks, size = [], 0
-    try:
-        async with asyncio.timeout(PATIENCE):
-            async for chunk in request.stream():
-                size += len(chunk)
-                if size > most:
-                    message = f"the body is larger than {most >> 20} MiB; send smaller requests"
-                    raise Problems([{"message": message}], 413)
-                chunks.append(chunk)
-    except TimeoutError:
-        raise Problems([{"message": f"the body did not arrive within {PATIENCE:g} s"}], 408) from None
-    except ClientDisconnect:
-        raise Problems([{"message": "the client went away"}], 400) from None
-    return b"".join(chunks)
+def _json(content: Any) -> bytes:
+    """JSON whose floats read back as the same bits."""
+    return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 
 class JSON(JSONResponse):
-    """JSON whose floats read back as the same bits."""
+    """An answer, or what was wrong."""
 
     def render(self, content: Any) -> bytes:
-        return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+        return content if isinstance(content, bytes) else _json(content)
+
+
+class Front:
+    """Every request comes through here: all but batches go first, and one cut short by the end is told so."""
+
+    def __init__(self, app: ASGIApp, turns: Turns) -> None:
+        self.app = app
+        self.turns = turns
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        first = scope["path"] != "/predict_batch"
+        if first:
+            self.turns.begin()
+        try:
+            await self.app(scope, receive, send)
+        except asyncio.CancelledError:
+            message = "the service is leaving, and this took too long to be finished"
+            with contextlib.suppress(RuntimeError):  # the answer may have begun
+                await JSON({"errors": [{"message": message}]}, 503)(scope, receive, send)
+        finally:
+            if first:
+                self.turns.end()
 
 
 def build_app(metrics: Metrics) -> Starlette:
     """The application; it answers 503 until ``app.state.served`` is a :class:`Served`."""
     app = Starlette()
     app.state.served = None
+    ages = HistoryAge(lambda: app.state.served)
+    metrics.registry.register(ages)
+    app.state.turns = turns = Turns()
+    app.router.redirect_slashes = False
+    app.add_middleware(Front, turns=turns)
+    load = Load()
 
     def served() -> Served:
         found: Served | None = app.state.served
         if found is None:
-            raise Problems([{"message": "the model is still loading"}], 503)
+            raise Busy("the model is still loading")
         return found
 
     async def predict(request: Request) -> Response:
-        body = await _body(request)
-        began = time.perf_counter()
-        answer = served().predict(body)
-        metrics.count("/predict", began, [answer])
+        with load.taking("/predict"):
+            async with load.body(request) as body:
+                began = time.perf_counter()
+                answer = served().predict(body)
+        metrics.count("/predict", began, Counts([answer.get("decision")]))
         return JSON(answer)
 
     async def predict_batch(request: Request) -> Response:
-        body = await _body(request)
-        began = time.perf_counter()
-        answers = await served().predict_batch(body)
-        metrics.count("/predict_batch", began, answers)
+        with load.taking("/predict_batch"):
+            async with load.body(request) as body:
+                began = time.perf_counter()
+                answers, decided = await _unless_gone(request, turns.run(served().predict_batch(body)))
+        metrics.count("/predict_batch", began, decided)
         return JSON(answers)
 
     async def health(request: Request) -> Response:
@@ -161,7 +228,9 @@ def build_app(metrics: Metrics) -> Starlette:
 
     async def ready(request: Request) -> Response:
         it = served()
-        return JSON({"status": "ready", **it.fixed, "package": it.bundle.identity})
+        if leaving.begun():
+            raise Busy("the service is leaving")
+        return JSON({"status": "ready", **it.fixed, "package": it.bundle.identity, "history": it.timely.about()})
 
     async def schema(request: Request) -> Response:
         return JSON(served().bundle.schema)
@@ -169,27 +238,36 @@ def build_app(metrics: Metrics) -> Starlette:
     async def openapi(request: Request) -> Response:
         return JSON(served().openapi)
 
+    async def shown(request: Request) -> Response:
+        return HTMLResponse(served().page(), headers={"Content-Security-Policy": POLICY})
+
     async def scrape(request: Request) -> Response:
-        return Response(_scrape(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+        return Response(_scrape(metrics.registry, ages), media_type=CONTENT_TYPE_LATEST)
 
     def failed(request: Request, error: Exception) -> Response:
         if isinstance(error, Problems):
             status, errors = error.status, error.errors
         elif isinstance(error, HTTPException):
             status, errors = error.status_code, [{"message": str(error.detail)}]
-        else:  # a row that passed the schema, and that the plan cannot take
+        elif isinstance(error, RefitError):  # a row that passed the schema, and that the plan cannot take
             status, errors = 422, [{"message": str(error)}]
+        else:  # Starlette raises it again after the answer, so that the log has it
+            status, errors = 500, [{"message": "an error inside the service; its log says more"}]
         path = request.url.path if request.url.path in MOST_BYTES else "other"
         metrics.requests.labels(path, str(status)).inc()
-        headers = getattr(error, "headers", None)
+        headers = dict(getattr(error, "headers", None) or {})
+        if status in UNREAD:
+            headers["Connection"] = "close"
         return JSON({"errors": errors}, status_code=status, headers=headers)
 
-    for exception in (Problems, HTTPException, RefitError):
+    for exception in (Problems, HTTPException, RefitError, Exception):
         app.add_exception_handler(exception, failed)
     for path, handler, method in [
+        ("/", shown, "GET"),
         ("/predict", predict, "POST"),
         ("/predict_batch", predict_batch, "POST"),
         ("/healthz", health, "GET"),
+        ("/livez", health, "GET"),  # as BentoML calls it
         ("/readyz", ready, "GET"),
         ("/schema", schema, "GET"),
         ("/openapi.json", openapi, "GET"),
@@ -199,7 +277,25 @@ def build_app(metrics: Metrics) -> Starlette:
     return app
 
 
-def _scrape(registry: CollectorRegistry) -> bytes:
+async def _unless_gone(request: Request, work: Any) -> Any:
+    """What the work gives; where the client goes away first, it is given up."""
+
+    async def gone() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+
+    doing, waiting = asyncio.ensure_future(work), asyncio.ensure_future(gone())
+    try:
+        await asyncio.wait({doing, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        if not doing.done():
+            raise Problems([{"message": "the client went away"}], 400)
+        return doing.result()
+    finally:
+        doing.cancel()
+        waiting.cancel()
+
+
+def _scrape(registry: CollectorRegistry, ages: HistoryAge) -> bytes:
     """Metrics of this process, or of all workers where there are several."""
     import os
 
@@ -208,4 +304,5 @@ def _scrape(registry: CollectorRegistry) -> bytes:
 
         registry = CollectorRegistry()
         multiprocess.MultiProcessCollector(registry)
+        registry.register(ages)
     return generate_latest(registry)

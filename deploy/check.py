@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from deploy.launch import ask, running, serving
-from tasks.bundle.manifest import read_manifest
+from tasks.bundle.manifest import examine
 from tasks.errors import RefitError
-from tasks.files import read_json, sha256
+from tasks.files import read_json
 
 Asked = tuple[int, Any]
 Ask = Callable[[str, bytes], Asked]
+EARLY = "1900-01-01T00:00:00Z"  # no request is earlier
 
 
 def check(package: str | Path, timeout: float = 60, version: str = "check") -> dict[str, Any]:
@@ -39,14 +40,16 @@ def check(package: str | Path, timeout: float = 60, version: str = "check") -> d
         With the reason: a damaged package, a service that does not start, an answer that differs.
     """
     package = Path(package)
-    manifest = read_manifest(package)
+    found = examine(package)
+    manifest = found.about
     golden, schema = read_json(package / "golden.json"), read_json(package / "schema.json")
     began = time.perf_counter()
     try:
-        with running(serving(package, version), timeout) as address:
+        with running(serving(package, version, found.identity), timeout) as address:
             up = time.perf_counter()
             compare(manifest, golden, partial(ask, address))
             refused = refuse(golden, schema, partial(ask, address))
+            refused += refuse_early(manifest, golden, schema, partial(ask, address))
     except OSError as error:
         raise RefitError(f"{package}: the service stopped answering during its check ({error})") from None
     return {
@@ -54,7 +57,7 @@ def check(package: str | Path, timeout: float = 60, version: str = "check") -> d
         "refused": refused,
         "seconds_to_ready": round(up - began, 3),
         "seconds": round(time.perf_counter() - began, 3),
-        "package": sha256(package / "bundle.json"),
+        "package": found.identity,
     }
 
 
@@ -89,6 +92,9 @@ def _same(manifest: dict[str, Any], i: int, row: dict[str, Any], status: int, fo
                 f"golden row {i}: the served package answers {name} {found.get(name)!r} and the pipeline {value!r}. "
                 "What was evaluated is not what would be served, so it is not promoted."
             )
+    silent = [text for text in row.get("warnings", []) if text not in found["warnings"]]
+    if silent:
+        raise RefitError(f"golden row {i}: the served package does not warn that {silent[0]}")
 
 
 def refuse(golden: dict[str, Any], schema: dict[str, Any], ask: Ask) -> int:
@@ -112,6 +118,18 @@ def refuse(golden: dict[str, Any], schema: dict[str, Any], ask: Ask) -> int:
         if not 400 <= status < 500 or not named:
             raise RefitError(f"malformed input ({what}) must get a 4xx that names it, and got {_what(status, found)}")
     return len(wrong)
+
+
+def refuse_early(manifest: dict[str, Any], golden: dict[str, Any], schema: dict[str, Any], ask: Ask) -> int:
+    """Send a row from before ``answers_from``, where the package has one: it must get a 422. Returns how many were sent."""
+    if (manifest.get("answers_from") or EARLY) <= "1910":  # it answers rows of any time that a request may have
+        return 0
+    row, times = golden["rows"][0]["input"], [f["name"] for f in schema["fields"] if f["kind"] == "datetime"]
+    early = row | {name: EARLY for name in times if row.get(name) is not None}
+    status, found = ask("/predict", _json(early))
+    if status != 422 or "answers_from" not in json.dumps(found):
+        raise RefitError(f"a row from before answers_from must get a 422 that says so, and got {_what(status, found)}")
+    return 1
 
 
 def _json(value: Any) -> bytes:

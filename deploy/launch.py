@@ -17,17 +17,20 @@ from pathlib import Path
 from typing import Any
 
 from tasks.errors import RefitError
+from tasks.files import sha256
 from tasks.stage import SETTINGS
 
 Command = Callable[[int], list[str]]
 
 
-def serving(package: Path, version: str) -> Command:
-    """The command that serves a package on a given port."""
+def serving(package: Path, version: str, identity: str | None = None) -> Command:
+    """The command that serves a package on a given port; the one that lies there now, where its identity is not given."""
+    manifest = package / "bundle.json"
+    sha = identity or (sha256(manifest) if manifest.is_file() else "none")
 
     def command(port: int) -> list[str]:
-        given = ["--package", str(package), "--version", version, "--port", str(port)]
-        return [sys.executable, "-m", "deploy.serve", *given]
+        given = ["--package", str(package), "--sha256", sha, "--version", version, "--port", str(port)]
+        return [sys.executable, "-m", "deploy.serve", *given, "--linger", "0"]
 
     return command
 
@@ -40,8 +43,10 @@ def free_port(host: str = "127.0.0.1") -> int:
 
 
 @contextmanager
-def running(command: Command, timeout: float = 60, env: dict[str, str] | None = None) -> Iterator[str]:
-    """Start a service on a free loopback port; yields its address when it is ready, and always stops it.
+def running(
+    command: Command, timeout: float = 60, env: dict[str, str] | None = None, folder: Path | None = None
+) -> Iterator[str]:
+    """Start a service (in ``folder``) on a free loopback port; yields its address when it is ready, and always stops it.
 
     Raises
     ------
@@ -54,7 +59,7 @@ def running(command: Command, timeout: float = 60, env: dict[str, str] | None = 
         log = Path(scratch) / "log"
         with log.open("wb") as out:
             process = subprocess.Popen(
-                command(port), env={**os.environ, **SETTINGS, **(env or {})}, start_new_session=True,
+                command(port), env={**os.environ, **SETTINGS, **(env or {})}, cwd=folder, start_new_session=True,
                 stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
             )  # fmt: skip
         try:

@@ -30,13 +30,14 @@ def describe(rows: Rows, bundle: Bundle, version: str, most: int) -> dict[str, A
             }
         },
     }
-    row = rows.model.model_json_schema(by_alias=True)
+    row = rows.described()
     refused = {
         "400": "not UTF-8 JSON",
         "408": "the body did not arrive",
         "413": "the body is too large",
         "415": "not JSON by its content type",
-        "422": "a field is missing, unknown, or of a wrong type; named",
+        "422": "a field is missing, unknown, or of a wrong type, or the row's time is before answers_from; named",
+        "503": "what is known is too old for the row's time, where such rows are refused; or too much at once, still loading, or leaving (Retry-After says when to come again)",
     }
 
     def path(what: str, body: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
@@ -54,13 +55,15 @@ def describe(rows: Rows, bundle: Bundle, version: str, most: int) -> dict[str, A
     def read(what: str, content: dict[str, Any]) -> dict[str, Any]:
         return {"get": {"summary": what, "responses": {"200": {"description": what, "content": content}}}}
 
+    start = bundle.horizon.told()["answers_from"]
+    since = "" if start is None else f" Rows whose time is {start} or later are answered."
     anything = {"application/json": {"schema": {"type": "object"}}}
     return {
         "openapi": "3.1.0",
         "info": {
             "title": bundle.name,
             "version": version,
-            "description": f"Predictions of the model {bundle.name!r} ({bundle.kind}), one row or a batch.",
+            "description": f"Predictions of the model {bundle.name!r} ({bundle.kind}), one row or a batch.{since}",
         },
         "paths": {
             "/predict": path("Predict one row", {"$ref": SCHEMAS + "Row"}, {"$ref": SCHEMAS + "Answer"}),
@@ -70,7 +73,7 @@ def describe(rows: Rows, bundle: Bundle, version: str, most: int) -> dict[str, A
                 {"type": "array", "items": {"$ref": SCHEMAS + "Answer"}},
             ),
             "/healthz": read("The process is alive", anything),
-            "/readyz": read("The model is loaded; which one", anything),
+            "/readyz": read("The model is loaded; which one, from when it answers, until when it knows", anything),
             "/schema": read("The fields of a row", anything),
             "/metrics": read("Prometheus metrics", {"text/plain": {"schema": {"type": "string"}}}),
         },

@@ -1,35 +1,35 @@
-"""Rows as clients send them: a typed model made from the package's schema, and errors that name the field."""
+"""Rows as clients send them, read as files are, by the package's schema; and errors that name the field."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, create_model
+from pydantic_core import from_json
 
 from tasks.errors import nearest, some
 from tasks.values.levels import level
-from tasks.values.moments import moment
+from tasks.values.numbers import EXACT
+from tasks.values.reading import Reading
 
-Kind = Literal["numeric", "categorical", "boolean", "datetime", "text"]
-
-# Times outside these years would overflow somewhere in feature arithmetic, and are typing mistakes.
-FIRST, LAST = datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
-LONGEST = {"categorical": 1_000, "text": 100_000}  # characters
 EXPECTED = {
     "numeric": "a finite number",
-    "categorical": f"a string of at most {LONGEST['categorical']:,} characters, or a number, or true or false",
-    "text": f"a string of at most {LONGEST['text']:,} characters",
-    "boolean": "true or false",
-    "datetime": f"an ISO 8601 time as in 2013-10-31T18:00:00Z (UTC if no zone is given), {FIRST.year} to {LAST.year - 1}",
+    "categorical": "a string, a number, or true or false",
+    "text": "a string",
+    "boolean": "true or false (or yes/no, 1/0)",
+    "datetime": "an ISO 8601 time as in 2013-10-31T18:00:00Z (UTC if no zone is given), of the years 1 to 9999",
 }
-TYPES: dict[str, Any] = {
-    "numeric": Annotated[float, Field(allow_inf_nan=False)],
-    "categorical": Annotated[str, Field(max_length=LONGEST["categorical"])],
-    "text": Annotated[str, Field(max_length=LONGEST["text"])],
-    "boolean": bool,
-    "datetime": datetime,
+JSON_TYPES: dict[str, dict[str, Any]] = {
+    "numeric": {"type": ["number"]},
+    "categorical": {"type": ["string", "number", "boolean"]},
+    "text": {"type": ["string"]},
+    "boolean": {"type": ["boolean"]},
+    "datetime": {"type": ["string"], "format": "date-time"},
 }
+MOST_ERRORS = 20
+VISIBLE = r"[^\s\u200b\u200c\u200d\u2060\ufeff]"  # blanks alone are no value
+SHORT, REMEMBERED = 64, 4096  # characters of a category, and how many of a field are remembered as they were read
 
 
 class Problems(Exception):
@@ -43,6 +43,9 @@ class Problems(Exception):
 
 class Rows:
     """Reads request bodies of one row, or of a list of rows, into the rows that the plan takes.
+
+    A value means what it means in a file (:mod:`tasks.values.reading`): ``" 2.0 "`` is a number, ``"yes"`` is true, ``"NA"``
+    is missing. Columns of the table that the model does not use (``disregarded`` in the schema) may be there.
 
     Parameters
     ----------
@@ -64,151 +67,204 @@ is unknown (where allowed); 'petal width' is not a field of this model. Did you 
     """
 
     def __init__(self, schema: dict[str, Any], most: int) -> None:
-        self.fields: dict[str, dict[str, Any]] = {f["name"]: _known(f) for f in schema["fields"]}
+        self.table: str = schema["table"]
+        self.fields = {f["name"]: f for f in fields_of(schema)}
         self.most = most
-        self.model = _model(schema["table"], self.fields)
-        self._names = list(self.fields)
-        self._times = [(f"f{i}", n) for i, (n, f) in enumerate(self.fields.items()) if f["kind"] == "datetime"]
-        batch: Any = Annotated[list[self.model], Field(min_length=1, max_length=most)]  # type: ignore[name-defined]
-        self.batch: TypeAdapter[list[BaseModel]] = TypeAdapter(batch)
+        self._names = frozenset(self.fields)
+        self._required = [name for name, f in self.fields.items() if f.get("required", True)]
+        self._disregarded = frozenset(schema.get("disregarded", ())) - self._names
+        self._readings = {name: Reading.of_field(f, schema) for name, f in self.fields.items()}
+        self._readers = [(name, _reader(self._readings[name]), bool(f["nullable"])) for name, f in self.fields.items()]
+        self._hinted = [
+            (name, f)
+            for name, f in self.fields.items()
+            if f.get("min") is not None or f.get("max") is not None or f.get("allowed") is not None
+        ]
 
+    @property
+    def most_names(self) -> int:
+        """How many columns a row may have, those that are disregarded too."""
+        return len(self._names) + len(self._disregarded)
+
+    # Requests ------------------------------------------------------------------------------------
     def one(self, body: bytes) -> dict[str, Any]:
         """One row from JSON. Raises :class:`Problems`."""
-        try:
-            found = self.model.model_validate_json(body)
-        except ValidationError as error:
-            raise self._problems(error) from None
-        return self._row(found, None)
+        return self.row(_parsed(body))
 
     def many(self, body: bytes) -> list[dict[str, Any]]:
         """Rows from a JSON list of rows. Raises :class:`Problems`."""
-        try:
-            found = self.batch.validate_json(body, strict=True)
-        except ValidationError as error:
-            raise self._problems(error) from None
-        return [self._row(row, i) for i, row in enumerate(found)]
+        found = _parsed(body)
+        if not isinstance(found, list):
+            raise Problems([_entry(f"a batch is a JSON list of rows, found {_short(found)}", None, None)])
+        if not found:
+            raise Problems([_entry("the batch is empty; send at least one row", None, None)])
+        if len(found) > self.most:
+            raise Problems([_entry(f"a batch has at most {self.most:,} rows; send several requests", None, None)])
+        rows, errors = [], []
+        for position, given in enumerate(found):
+            try:
+                rows.append(self.row(given, position))
+            except Problems as problems:
+                errors += problems.errors
+                if len(errors) >= MOST_ERRORS:
+                    break
+        if errors:
+            raise Problems(errors[:MOST_ERRORS])
+        return rows
 
+    def row(self, given: Any, position: int | None = None) -> dict[str, Any]:
+        """One row from what JSON held; ``position`` is its place in a batch. Raises :class:`Problems`."""
+        if type(given) is not dict:
+            raise Problems([_entry(f"a row is a JSON object of fields, found {_short(given)}", None, position)])
+        row: dict[str, Any] = {}
+        try:
+            for name, read, nullable in self._readers:
+                value = row[name] = read(given[name])
+                if value is None and not nullable:
+                    raise ValueError
+        except (KeyError, ValueError):
+            return self._with_care(given, position)
+        if len(given) > len(row):
+            self._refuse_unknown(given, position)
+        return row
+
+    def _with_care(self, given: dict[str, Any], position: int | None) -> dict[str, Any]:
+        """The row where fields that may be left out are; else every mistake in it is told."""
+        row: dict[str, Any] = {}
+        errors = []
+        for name, read, nullable in self._readers:
+            if name not in given and name in self._required:
+                said = f"{name!r} is missing; every field must be there, and null says that a value is unknown (where allowed)"
+                errors.append(_entry(said, name, position))
+                continue
+            value = given.get(name)
+            try:
+                row[name] = read(value)
+                wrong = row[name] is None and not nullable
+            except ValueError:
+                wrong = True
+            if wrong:
+                unless = " or null" if nullable else ""
+                said = f"{name!r} must be {expected(self.fields[name])}{unless}, found {_short(value)}"
+                errors.append(_entry(said, name, position))
+        errors += self._unknown(given, position)
+        if errors:
+            raise Problems(errors[:MOST_ERRORS])
+        return row
+
+    def _refuse_unknown(self, given: Iterable[str], position: int | None) -> None:
+        if errors := self._unknown(given, position):
+            raise Problems(errors[:MOST_ERRORS])
+
+    def _unknown(self, given: Iterable[str], position: int | None) -> list[dict[str, Any]]:
+        return [
+            _entry(f"{name[:80]!r} is not a field of this model." + nearest(name[:80], self.fields), name, position)
+            for name in given
+            if name not in self._names and name not in self._disregarded
+        ]
+
+    # What is said of them ------------------------------------------------------------------------
     def warnings(self, row: dict[str, Any]) -> list[str]:
         """What the data contract would not have let into training; such rows are answered all the same."""
-        found = []
+        said = (remark(field, row[name]) for name, field in self._hinted)
+        return [one for one in said if one]
+
+    def described(self) -> dict[str, Any]:
+        """JSON Schema of one row, in the form that is usual for each kind."""
+        properties = {}
         for name, field in self.fields.items():
-            value = row[name]
-            if value is None:
-                continue
-            low, high, allowed = field.get("min"), field.get("max"), field.get("allowed")
-            if low is not None and value < low:
-                found.append(f"{name!r}: {value:g} is below {low:g}, the least that training rows may have")
-            elif high is not None and value > high:
-                found.append(f"{name!r}: {value:g} is above {high:g}, the most that training rows may have")
-            elif allowed is not None and value not in allowed:
-                found.append(f"{name!r}: {value[:40]!r} is not one of {some(allowed)}; it counts as missing")
-        return found
-
-    def _row(self, found: BaseModel, position: int | None) -> dict[str, Any]:
-        values = found.__dict__
-        for attribute, name in self._times:
-            moment: datetime | None = values[attribute]
-            if moment is None:
-                continue
-            moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
-            if not FIRST <= moment < LAST:
-                message = f"{name!r}: {moment.isoformat()} is not {EXPECTED['datetime']}"
-                raise Problems([_entry(message, name, position)])
-            values[attribute] = moment.astimezone(UTC)
-        return dict(zip(self._names, values.values(), strict=True))
-
-    def _problems(self, error: ValidationError) -> Problems:
-        entries = []
-        for item in error.errors(include_url=False, include_context=False)[:20]:
-            position = next((p for p in item["loc"] if isinstance(p, int)), None)
-            name = next((p for p in item["loc"] if isinstance(p, str)), None)
-            if item["type"] == "json_invalid":
-                said = item["msg"].removeprefix("Invalid JSON: ")
-                return Problems([_entry(f"the body is not valid UTF-8 JSON: {said}", None, None)], 400)
-            entries.append(_entry(self._say(item, name), name, position))
-        return Problems(entries)
-
-    def _say(self, item: Any, name: str | None) -> str:
-        value = item.get("input")
-        if name is None:
-            if item["type"] == "too_long":
-                return f"a batch has at most {self.most:,} rows; send several requests"
-            if item["type"] == "too_short":
-                return "the batch is empty; send at least one row"
-            if item["type"] == "list_type":
-                return f"a batch is a JSON list of rows, found {_short(value)}"
-            return f"a row is a JSON object of fields, found {_short(value)}"
-        if item["type"] == "missing":
-            return (
-                f"{name!r} is missing; every field must be there, and null says that a value is unknown (where allowed)"
-            )
-        if item["type"] == "extra_forbidden":
-            return f"{name[:80]!r} is not a field of this model." + nearest(name[:80], self._names)
-        field = self.fields[name]
-        unless = " or null" if field["nullable"] else ""
-        return f"{name!r} must be {_expected(field)}{unless}, found {_short(value)}"
+            hints = [
+                f"at least {field['min']:g}" if field.get("min") is not None else "",
+                f"at most {field['max']:g}" if field.get("max") is not None else "",
+                f"one of {some(field['allowed'])}" if field.get("allowed") else "",
+            ]
+            how = dict(JSON_TYPES[field["kind"]])
+            if field["kind"] == "datetime" and field.get("format", "iso") != "iso":
+                how = {"type": ["string", "number"]}
+            if field["nullable"]:
+                how["type"] = [*how["type"], "null"]
+            elif "string" in how["type"] and field["kind"] != "datetime":
+                how["pattern"] = VISIBLE
+                if self._readings[name].texts:
+                    how["not"] = {"enum": sorted(self._readings[name].texts)}
+            properties[name] = {**how, "description": ", ".join([expected(field), *filter(None, hints)])}
+        return {
+            "type": "object",
+            "title": "Row",
+            "description": f"One row of {self.table!r}.",
+            "properties": {
+                **properties,
+                **{name: {"description": "disregarded"} for name in sorted(self._disregarded)},
+            },
+            "required": self._required,
+            "additionalProperties": False,
+        }
 
 
-def _known(field: dict[str, Any]) -> dict[str, Any]:
-    """A field whose allowed values are levels; packages of older versions have them as a file wrote them."""
-    if field["kind"] != "categorical" or not field.get("allowed"):
-        return field
-    return {**field, "allowed": [level(value) or value for value in field["allowed"]]}
+def remark(field: dict[str, Any], value: Any) -> str:
+    """What the data contract has against a value; empty where it has nothing."""
+    name, low, high, allowed = field["name"], field.get("min"), field.get("max"), field.get("allowed")
+    if value is None:
+        return ""
+    if low is not None and value < low:
+        return f"{name!r}: {value:g} is below {low:g}, the least that training rows may have"
+    if high is not None and value > high:
+        return f"{name!r}: {value:g} is above {high:g}, the most that training rows may have"
+    if allowed is not None and value not in allowed:
+        return f"{name!r}: {value[:40]!r} is not one of {some(allowed)}"
+    return ""
 
 
-def _expected(field: dict[str, Any]) -> str:
+def expected(field: dict[str, Any]) -> str:
+    """What a field's value must be, in words."""
     form = field.get("format", "iso")
     return f"a time of the form {form}, or {EXPECTED['datetime']}" if form != "iso" else EXPECTED[field["kind"]]
 
 
-def _read(field: dict[str, Any]) -> Any:
-    """The type of a field's values: categories and times are read as those of a file are."""
-    kind = TYPES[field["kind"]]
-    kind = kind | None if field["nullable"] else kind
-    if field["kind"] == "categorical":
+def _reader(reading: Reading) -> Callable[[Any], Any]:
+    """:meth:`Reading.value`, but quick: numbers and truths are mostly as JSON has them, categories mostly known ones."""
+    read = reading.value
 
-        def category(value: Any) -> Any:
-            if not isinstance(value, str | int | float) or value in (float("inf"), float("-inf")):
-                return value
-            found = level(value)
-            return found if found is not None or field["nullable"] else value
+    def numeric(value: Any) -> Any:
+        if type(value) is float and math.isfinite(value):
+            return value
+        return float(value) if type(value) is int and -EXACT < value < EXACT else read(value)
 
-        written: Any = TYPES["categorical"] | float | bool
-        return Annotated[kind, BeforeValidator(category, written | None if field["nullable"] else written)]
-    if field["kind"] == "datetime":
-        form = field.get("format", "iso")
+    def boolean(value: Any) -> Any:
+        return (1.0 if value else 0.0) if type(value) is bool else read(value)
 
-        def time(value: Any) -> Any:
-            if value is None or (form == "iso" and not isinstance(value, str)):
-                return value
-            try:
-                return moment(value, form)
-            except ValueError:
-                if form != "iso":
-                    raise
-                return value  # pydantic reads more ways of ISO 8601, and names the fault
+    known: dict[str, Any] = {}  # categories come again and again
 
-        if form == "iso":
-            return Annotated[kind, BeforeValidator(time)]
-        return Annotated[kind, BeforeValidator(time, str | float | None if field["nullable"] else str | float)]
-    return kind
+    def category(value: Any) -> Any:
+        if type(value) is not str:
+            return read(value)
+        found = known.get(value)
+        if found is None:
+            found = read(value)
+            if found is not None and len(value) <= SHORT and len(known) < REMEMBERED:
+                known[value] = found
+        return found
+
+    if reading.kind == "numeric" and not reading.numbers:
+        return numeric
+    return {"boolean": boolean, "categorical": category}.get(reading.kind, read)
 
 
-def _model(table: str, fields: dict[str, dict[str, Any]]) -> type[BaseModel]:
-    """A strict pydantic model of one row. Fields are named by position; clients see the columns' own names."""
-    made: dict[str, Any] = {}
-    for i, (name, field) in enumerate(fields.items()):
-        hints = [
-            f"at least {field['min']:g}" if field.get("min") is not None else "",
-            f"at most {field['max']:g}" if field.get("max") is not None else "",
-            f"one of {some(field['allowed'])}" if field.get("allowed") else "",
-        ]
-        said = ", ".join([_expected(field), *filter(None, hints)])
-        default = ... if field.get("required", True) else None
-        made[f"f{i}"] = (_read(field), Field(default, alias=name, description=said))
-    return create_model(
-        "Row", __config__=ConfigDict(extra="forbid", strict=True), __doc__=f"One row of {table!r}.", **made
-    )
+def _parsed(body: bytes) -> Any:
+    try:
+        return from_json(body, allow_inf_nan=False)
+    except ValueError as error:
+        raise Problems([_entry(f"the body is not valid UTF-8 JSON: {error}", None, None)], 400) from None
+
+
+def fields_of(schema: dict[str, Any]) -> list[dict[str, Any]]:
+    """The fields of ``schema.json``, allowed values as levels; packages of older versions have them as a file wrote them."""
+    return [
+        {**f, "allowed": [level(value) or value for value in f["allowed"]]}
+        if f["kind"] == "categorical" and f.get("allowed")
+        else f
+        for f in schema["fields"]
+    ]
 
 
 def _entry(message: str, field: str | None, row: int | None) -> dict[str, Any]:

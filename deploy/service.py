@@ -1,12 +1,13 @@
 """The BentoML service: one package, served.
 
-The package's folder comes from ``REFIT_PACKAGE`` (in a built Bento, the one inside it), its version from
-``REFIT_VERSION``.
+The package's folder comes from ``REFIT_PACKAGE`` and its identity from ``REFIT_SHA256``; a built Bento has both inside
+it, and the version that answers carry, which otherwise comes from ``REFIT_VERSION``. Another package is not loaded.
 """
 
 from __future__ import annotations
 
 import tasks.stage  # isort: skip  # noqa: F401  (quiet settings, before anything heavy is imported)
+import deploy.early  # isort: skip  # noqa: F401  (before prometheus_client is)
 
 import gc
 import os
@@ -15,30 +16,72 @@ from typing import Any
 
 import bentoml
 
-from deploy.app import PATHS, Metrics, Served, build_app
+from deploy.app import Metrics, Served, build_app
+from deploy.baked import INSIDE, PACKAGE, VERSION
+from deploy.leave import install
+from deploy.timely import Timely
 from tasks.bundle import Bundle
+from tasks.bundle.manifest import examine
+from tasks.errors import RefitError
 
 app = build_app(Metrics())
 
 
 class Direct(bentoml.Service):
-    """A service whose own paths skip BentoML's middleware (tracing, timers), which takes nine tenths of the time
-    of a small request. Start-up, shut-down and every other path are BentoML's."""
+    """A service whose requests are all answered by :data:`app`; start-up and shut-down are BentoML's.
+
+    BentoML's middleware (tracing, timers) takes nine tenths of the time of a small request, and its own page asks
+    another machine for a script.
+    """
 
     def to_asgi(self, is_main: bool = True) -> Any:
+        install()
         inner = super().to_asgi(is_main)
 
         async def front(scope: Any, receive: Any, send: Any) -> None:
-            ours = scope["type"] == "http" and scope["path"] in PATHS
-            await (app if ours else inner)(scope, receive, send)
+            if scope["type"] == "lifespan":
+                await inner(scope, receive, send)
+                app.state.turns.stop()
+            else:
+                await app(scope, receive, send)
 
         return front
 
 
-def package_folder() -> Path:
-    """Where the package is: ``REFIT_PACKAGE``, or ``package`` beside this code, as in a built Bento."""
-    inside = Path(__file__).resolve().parent.parent / "package"
-    return Path(os.environ.get("REFIT_PACKAGE") or (inside if inside.is_dir() else "data/package"))
+def package_to_load() -> tuple[Path, str]:
+    """Which package to load: its folder, and the identity that it must have."""
+    named, expected = os.environ.get("REFIT_PACKAGE"), os.environ.get("REFIT_SHA256")
+    folder = Path(named) if named else INSIDE if INSIDE.is_dir() else Path("data/package")
+    if folder == INSIDE:
+        if PACKAGE is None or expected not in (None, "", PACKAGE):
+            raise RefitError(
+                f"{folder}: this Bento was built with package {PACKAGE}, and REFIT_SHA256 asks for {expected}"
+            )
+        return folder, PACKAGE
+    if not expected:
+        raise RefitError(
+            f"REFIT_SHA256: not set, so that nobody says which package {folder} should be. Set it to the SHA-256 of its "
+            "bundle.json as it was made, or let `refit serve` or `python -m deploy.build` do so."
+        )
+    return folder, expected
+
+
+# BentoML's supervisor imports this, too: it ends here, instead of starting workers for ever that cannot load.
+if os.environ.get("REFIT_PACKAGE") or INSIDE.is_dir():
+    examine(*package_to_load())
+
+
+def load() -> None:
+    """Load the package that this process shall serve, once."""
+    if app.state.served is None:
+        bundle = Bundle.to_serve(*package_to_load())
+        timely = Timely.of(bundle)
+        timely.tell()
+        app.state.served = Served(bundle, VERSION or os.environ.get("REFIT_VERSION") or "unregistered", timely)
+        # What is loaded lives as long as the process: kept out of later collections, which would
+        # otherwise pause requests for 0.1 s and more.
+        gc.collect()
+        gc.freeze()
 
 
 @bentoml.service(
@@ -52,11 +95,7 @@ class Model:
     """Loads the package when a worker starts; requests are answered by :data:`app`."""
 
     def __init__(self) -> None:
-        app.state.served = Served(Bundle.load(package_folder()), os.environ.get("REFIT_VERSION", "unregistered"))
-        # What is loaded lives as long as the process: kept out of later collections, which would
-        # otherwise pause requests for 0.1 s and more.
-        gc.collect()
-        gc.freeze()
+        load()
 
 
 bentoml.asgi_app(app, path="/")(Model)  # so that BentoML's description of the service knows the paths too

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tasks.registry.history import Decision
 
 DRIFTED = 3  # exit status of a run that found drift, with monitoring.alarm: exit
+UNANSWERED = 4  # of a prediction in which rows have an error instead of an answer
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -107,20 +108,56 @@ def schedule(
 def serve(
     port: Annotated[int | None, typer.Option(help="Port to listen on. [serving.port]")] = None,
     package: Annotated[Path | None, typer.Option(help="Serve this package's folder instead of the champion.")] = None,
+    sha256: Annotated[
+        str | None,
+        typer.Option(help="What the package must be: the SHA-256 of its bundle.json. [as the history has it]"),
+    ] = None,
 ) -> None:
     """Serve the champion (or a package) over HTTP until stopped."""
+    from flows.throne import to_serve, vouched
+    from tasks.errors import RefitError
     from tasks.params import load
 
     params = load()
-    if package is None:
-        from flows.throne import served
-
-        package, version = served(Path.cwd(), params.problem.name)
+    if package is not None:
+        version, digest = vouched(Path.cwd(), package, sha256)
+    elif sha256 is not None:
+        raise RefitError("--sha256: says what a package's folder must hold, so it needs --package DIR as well")
     else:
-        version = "local"
+        package, version, digest = to_serve(Path.cwd(), params.problem.name)
     from deploy.serve import serve as start
 
-    start(package, version, params.serving.host, port or params.serving.port, params.serving.workers)
+    serving = params.serving
+    start(
+        package, version, serving.host, port or serving.port, serving.workers,
+        sha256=digest, stale=serving.stale, stale_after=serving.stale_after, linger=serving.linger, grace=serving.grace,
+    )  # fmt: skip
+
+
+@app.command(epilog="Example: refit predict october.csv --out answers.parquet")
+@plainly
+def predict(
+    file: Annotated[Path, typer.Argument(help="CSV or Parquet, also packed (.gz): rows of the problem's table.")],
+    version: Annotated[str | None, typer.Option(help="Version that answers. [the champion]")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Where to write: .csv, .csv.gz or .parquet. [CSV on standard output]")
+    ] = None,
+    package: Annotated[
+        Path | None, typer.Option(help="Answer by this package's folder and its own history, without a project.")
+    ] = None,
+    sha256: Annotated[
+        str | None,
+        typer.Option(help="What the package must be: the SHA-256 of its bundle.json. [as the history has it]"),
+    ] = None,
+) -> None:
+    """Answer every row of a file, in its order; rows that cannot be read have an error (exit status 4)."""
+    from flows.predict import predict as answer
+
+    told = answer(Path.cwd(), file, out, version, package, sha256)
+    for line in told.lines():
+        print(line, file=sys.stderr)
+    if told.unanswered:
+        raise SystemExit(UNANSWERED)
 
 
 @app.command(epilog="Example: refit init --data houses.parquet --target price")

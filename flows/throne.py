@@ -208,12 +208,48 @@ def package(root: Path, model: str, digest: str, version: str | None, registry: 
 
 def served(root: Path, model: str) -> tuple[Path, str]:
     """The champion's package, and the version's number that its answers carry."""
+    folder, version, _ = to_serve(root, model)
+    return folder, version
+
+
+def to_serve(root: Path, model: str) -> tuple[Path, str, str]:
+    """As :func:`served`, with the package's SHA-256 as the history has it: another package must not be served."""
     champion = reigning(decisions(root, model, None))
     if champion is None:
         raise RefitError(
             f"{model}: there is no champion to serve yet. Run `refit run`, or name a folder: --package DIR."
         )
-    return package(root, model, champion.package_sha256, champion.champion), str(champion.champion)
+    digest, version = champion.package_sha256, str(champion.champion)
+    return package(root, model, digest, champion.champion), version, digest
+
+
+def vouched(root: Path, folder: Path, expected: str | None) -> tuple[str, str]:
+    """Who says that this folder holds what is meant: a person by its SHA-256, or the history, which decided on it.
+
+    Returns the version's number as the history has it ("unregistered" where it has none), and the SHA-256.
+
+    Raises
+    ------
+    RefitError
+        If the package is damaged, another one than a person says, or neither they nor the history name it.
+    """
+    from tasks.bundle.manifest import DIGEST, examine
+
+    if expected is not None and not DIGEST.fullmatch(expected.lower()):
+        raise RefitError(f"--sha256: 64 hexadecimal digits are needed, found {expected[:80]!r}")
+    found = examine(folder, None if expected is None else expected.lower())
+    version = ""
+    try:
+        version = label(History(root).decisions(found.about["name"]), found.identity, "")
+    except RefitError:  # a history out of reach; a person's word is enough
+        if expected is None:
+            raise
+    if not version and expected is None:
+        raise RefitError(
+            f"{folder}: its identity is {found.identity}, and the history here ({History(root).shown}) knows no such package "
+            f"of {found.about['name']}. If it is the one that you mean: --sha256 {found.identity}"
+        )
+    return version or "unregistered", found.identity
 
 
 def registered(

@@ -553,6 +553,22 @@ class Serving(_Strict):
     host: str = "127.0.0.1"
     port: int = Field(default=3000, ge=1, le=65535)
     workers: int = Field(default=1, ge=1)
+    stale: Literal["warn", "refuse"] = Field(
+        default="warn",
+        description="a row so late that what is known of a table is too old for it: answered with a warning, or refused (503)",
+    )
+    stale_after: DurationField | None = Field(
+        default=None, description="how old is too old, for every table; unset: what the shortest of its windows says"
+    )
+    linger: float = Field(
+        default=2,
+        ge=0,
+        le=600,
+        description="seconds after SIGTERM, SIGINT or SIGHUP for which requests are still taken, and /readyz is 503",
+    )
+    grace: float = Field(
+        default=20, ge=1, le=3600, description="seconds after those for which what was taken is finished"
+    )
 
 
 class Monitoring(_Strict):

@@ -19,7 +19,24 @@ RUN = {
             "tests/flows/test_schedule.py",
             '"worker", "start", "--pool"',
         ),
-    }
+    },
+    "served.md": {
+        "refit serve --package data/package --sha256 HEX": (
+            "tests/flows/test_champion.py",
+            '"--package", "data/package", "--sha256"',
+        ),
+    },
+    "pressure.md": {
+        "python -m deploy.build --version 1": ("tests/deploy/conftest.py", '"deploy.build", "--version", "1"')
+    },
+    "predict.md": {
+        "refit predict new.csv --out answers.parquet": ("tests/flows/test_predict.py", '"predict", new, "--out"'),
+        "refit predict new.csv.gz --version 1": ("tests/flows/test_predict.py", '"--version", "1"'),
+        "refit predict new.parquet --package folder --sha256 HEX --out answers.csv.gz": (
+            "tests/flows/test_predict.py",
+            '"--sha256"',
+        ),
+    },
 }
 
 

@@ -6,6 +6,7 @@ score a row.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,14 +16,18 @@ import numpy as np
 import pandas as pd
 
 from tasks.bundle.few import FewRows
-from tasks.bundle.manifest import read_manifest
+from tasks.bundle.golden import replay
+from tasks.bundle.horizon import Horizon, Timing, derived
+from tasks.bundle.manifest import examine
 from tasks.bundle.seen import FILE as SEEN
 from tasks.bundle.seen import THERE, Seen
 from tasks.engine import Plan
+from tasks.engine.online import prediction_time
+from tasks.engine.store import OneRow
 from tasks.errors import RefitError, some
 from tasks.families import load_model
 from tasks.families._calibrate import Calibration
-from tasks.files import read_json, read_table, sha256
+from tasks.files import read_json, read_table
 from tasks.ordinary.record import FOLDER as ORDINARY
 from tasks.ordinary.record import Record
 
@@ -48,6 +53,11 @@ def decide(scores: np.ndarray, kind: str, threshold: float | None) -> np.ndarray
     return scores.argmax(axis=1).astype(float)
 
 
+def new_level(name: str, value: str) -> str:
+    """What is said of a category that training never saw."""
+    return f"{name!r}: {value[:40]!r} was in no training row, so the model knows nothing of it"
+
+
 @dataclass(frozen=True)
 class Answer:
     """What one row gets: its features, its scores (probabilities, or one number) and the decision."""
@@ -60,9 +70,10 @@ class Answer:
 class Bundle:
     """One package, checked and in memory. Make it with :meth:`load`."""
 
-    def __init__(self, path: Path, manifest: dict[str, Any]) -> None:
+    def __init__(self, path: Path, manifest: dict[str, Any], identity: str) -> None:
         self.path = path
         self.manifest = manifest
+        self.identity = identity  # SHA-256 of bundle.json as it was read, which holds the hashes of all other files
         self.kind: str = manifest["kind"]
         self.name: str = manifest["name"]
         self.classes: tuple[str, ...] = tuple(manifest["classes"])
@@ -74,20 +85,33 @@ class Bundle:
         self._state: Any = None
 
     @classmethod
-    def load(cls, path: str | Path) -> Bundle:
+    def load(cls, path: str | Path, expected: str | None = None) -> Bundle:
         """Load a package after checking that its files are the ones it was made with.
+
+        ``expected``: the identity that it must have.
 
         Raises
         ------
         RefitError
-            If a file is missing, damaged or not listed, or the format is another one.
+            If it is another one, a file is missing, damaged or not listed, or the format is another one.
         """
-        return cls(Path(path), read_manifest(path))
+        found = examine(path, expected)
+        return cls(Path(path), found.about, found.identity)
 
-    @cached_property
-    def identity(self) -> str:
-        """SHA-256 of ``bundle.json``, which holds the hashes of all other files."""
-        return sha256(self.path / "bundle.json")
+    @classmethod
+    def to_serve(cls, path: str | Path, expected: str | None = None) -> Bundle:
+        """Load a package, start it, and have it prove itself by its golden rows; then its files must still be the same.
+
+        Raises
+        ------
+        RefitError
+            As :meth:`load`; if it answers a golden row otherwise than when it was made; or if somebody put other files
+            in their place meanwhile, so that what was read may be of both.
+        """
+        bundle = cls.load(path, expected).start()
+        replay(bundle)
+        examine(path, bundle.identity)
+        return bundle
 
     @cached_property
     def schema(self) -> dict[str, Any]:
@@ -101,6 +125,15 @@ class Bundle:
         return Seen.read(path) if path.is_file() else None
 
     @cached_property
+    def levels(self) -> dict[str, frozenset[str]]:
+        """The levels that training saw, by the name of each categorical feature that the model uses."""
+        found: dict[str, frozenset[str]] = {}
+        for member in self.members:
+            for name, levels in member.encoder.levels.items():
+                found[name] = found.get(name, frozenset()) | levels
+        return found
+
+    @cached_property
     def there(self) -> Seen | None:
         """The other rows that the table had, where rows have no moment; None where they have, and in older packages."""
         path = self.path / THERE
@@ -111,6 +144,14 @@ class Bundle:
         """What drift is held against (:mod:`tasks.ordinary`); None in older packages."""
         folder = self.path / ORDINARY
         return Record.read(folder) if folder.is_dir() else None
+
+    @cached_property
+    def horizon(self) -> Horizon:
+        """From when the package's own history can answer, and what it knows until when."""
+        if "answers_from" in self.manifest:
+            return Horizon.of(self.plan, self.manifest)
+        golden, history = read_json(self.path / "golden.json"), self._history()  # an older package does not say
+        return derived(self.plan, (self.moment(row["input"]) for row in golden["rows"]), history)
 
     # Batch ---------------------------------------------------------------------------------------
     def compute(self, rows: pd.DataFrame, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
@@ -141,6 +182,14 @@ class Bundle:
         """Decisions of scores, as in ``__target__``; see :func:`decide`."""
         return decide(scores, self.kind, self.threshold)
 
+    def new_levels(self, features: Mapping[str, Any]) -> dict[str, str]:
+        """The categories of a row's features that training never saw, and what is to be said of each."""
+        return {
+            name: new_level(name, value)
+            for name, levels in self.levels.items()
+            if isinstance(value := features[name], str) and value not in levels
+        }
+
     def label(self, decision: float) -> str | float:
         """A decision as people write it: the class's name, or the number."""
         return float(decision) if self.kind == "regression" else self.classes[int(decision)]
@@ -149,9 +198,11 @@ class Bundle:
     def start(self) -> Bundle:
         """Read ``history/`` into memory, so that rows can be answered one at a time. Idempotent."""
         if self._state is None:
-            folder = self.path / "history"
-            self._state = self.plan.start({p.stem: read_table(p) for p in sorted(folder.glob("*.parquet"))})
+            self._state = self.plan.start(self._history())
         return self
+
+    def _history(self) -> dict[str, pd.DataFrame]:
+        return {p.stem: read_table(p) for p in sorted((self.path / "history").glob("*.parquet"))}
 
     @property
     def state(self) -> Any:
@@ -160,9 +211,26 @@ class Bundle:
             raise RefitError("the package's online state is not there yet: call Bundle.start() first")
         return self._state
 
+    def check_time(self, row: dict[str, Any]) -> Timing:
+        """Whether the package's history reaches to the row's moment: refused, or warned of, in words."""
+        return self.horizon.check(self.moment(row))
+
+    def moment(self, row: dict[str, Any]) -> int:
+        """The row's prediction time, µs since 1970; the engine's MISSING where it has none."""
+        return prediction_time(self.plan, OneRow(self.plan.tables[self.plan.table], row))
+
     def compute_row(self, row: dict[str, Any]) -> dict[str, Any]:
-        """Features of one row of the problem table, from the online state; the same bits as in batch."""
-        return self.plan.compute_row(row, self.state)
+        """Features of one row of the problem table, from the online state; the same bits as in batch.
+
+        Raises
+        ------
+        RefitError
+            If the row's moment lies before ``answers_from``, so that its history is not whole.
+        """
+        features = self.plan.compute_row(row, self.state)
+        if refused := self.check_time(row).refused:
+            raise RefitError(refused)
+        return features
 
     def predict_row(self, row: dict[str, Any]) -> Answer:
         """Features, scores and decision of one row of the problem table."""
@@ -170,10 +238,13 @@ class Bundle:
 
     def predict_rows(self, rows: list[dict[str, Any]]) -> list[Answer]:
         """As :meth:`predict_row`, with one call of the model for all rows."""
-        if not rows:
+        return self.predict_features([self.compute_row(row) for row in rows])
+
+    def predict_features(self, features: list[dict[str, Any]]) -> list[Answer]:
+        """Answers to rows whose features are computed (:meth:`compute_row`), with one call of the model for all."""
+        if not features:
             return []
-        features = [self.compute_row(row) for row in rows]
         scores = self._score(FewRows(features))
         decisions = self.decide(scores)
-        listed = scores.reshape(len(rows), -1).tolist()
+        listed = scores.reshape(len(features), -1).tolist()
         return [Answer(f, tuple(s), float(d)) for f, s, d in zip(features, listed, decisions, strict=True)]

@@ -1,4 +1,11 @@
-"""Categorical columns: levels seen in training to codes, one-hot columns or target means."""
+"""Categorical columns: levels seen in training to codes, one-hot columns or target means.
+
+A level that training never saw is no missing value: whether one is missing may say a lot, and says nothing of a new
+level. One-hot columns have none for it (or that of the rare levels), target means the overall one. Where levels are
+codes, known levels stand in for it, :data:`STAND_INS` of them spread over the order of their target means; who predicts
+takes the mean of the answers (:meth:`tasks.families._model.Model.predict`), what the model expects of a level it knows
+nothing of.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +18,9 @@ import pandas as pd
 from tasks.values.levels import level
 
 ENCODINGS = ("one_hot", "ordinal", "target", "native")
-MISSING = -1  # the code of a missing or never seen value; -2 below is a level too rare for its own code
+MISSING = -1  # the code of a missing or never seen value
+STAND_INS = 8
+PRIOR = 10.0  # rows of the overall mean that are added to each level's own, so that few rows say little
 
 
 @dataclass
@@ -23,6 +32,8 @@ class Category:
     rare: list[str]
     saw_missing: bool
     means: np.ndarray | None = None  # (levels + rare + missing, outputs) for target encoding
+    stand_ins: list[int] = field(default_factory=list)  # codes of known levels that stand in for a new one
+    overall: np.ndarray | None = None  # (outputs,) target encoding: of a level that training never saw
     _index: dict[str, int] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
@@ -56,6 +67,35 @@ class Category:
         table = np.asarray([self._index.get(str(level), MISSING) for level in levels] + [MISSING], dtype=np.int64)
         return table[codes]
 
+    @property
+    def levels(self) -> frozenset[str]:
+        """Every level that training saw."""
+        return frozenset((*self.kept, *self.rare))
+
+    def unseen(self, values: pd.Series) -> np.ndarray:
+        """Which values are levels that training never saw; missing ones are none."""
+        codes = self.codes(values)
+        new = codes < 0
+        return new & pd.notna(values).to_numpy() if new.any() else new
+
+    def fit_stand_ins(self, values: pd.Series, y: np.ndarray, kind: str) -> None:
+        """Choose the levels that stand in for a new one: spread evenly over all, in the order of their target means."""
+        codes = self.codes(values)
+        there = codes >= 0
+        if not self.size or not there.any():
+            return
+        counts = np.bincount(codes[there], minlength=self.size).astype(float)
+        targets = np.eye(int(y.max()) + 1)[y.astype(int)] if kind == "multiclass" else y[:, None]
+        sums = np.stack([np.bincount(codes[there], t[there], minlength=self.size) for t in targets.T])
+        overall = targets[there].mean(axis=0)[:, None]
+        means = (sums + PRIOR * overall) / (counts + PRIOR)
+        spread = (counts * (means - overall) ** 2).sum(
+            axis=1
+        )  # of several classes, the one that levels tell apart best
+        order = np.argsort(means[int(np.argmax(spread))], kind="stable")
+        places = ((np.arange(STAND_INS) + 0.5) / STAND_INS * len(order)).astype(int)
+        self.stand_ins = [int(order[place]) for place in places]  # of fewer levels some come twice
+
     def transform(self, values: pd.Series) -> np.ndarray:
         """``(n, width)`` float64."""
         codes = self.codes(values)
@@ -65,7 +105,10 @@ class Category:
             return codes.astype(float)[:, None]
         if self.how == "target":
             assert self.means is not None
-            return self.means[codes]  # -1 picks the last row, the overall mean
+            found = self.means[codes]  # -1 picks the last row, that of missing values
+            if self.overall is not None and (new := self.unseen(values)).any():
+                found[new] = self.overall
+            return found
         return self._one_hot(codes, values)
 
     def _one_hot(self, codes: np.ndarray, values: pd.Series) -> np.ndarray:
@@ -97,6 +140,7 @@ class Category:
         labels = y if kind == "regression" else y.astype(int)
         crossed = encoder.fit_transform(codes[:, None], labels)
         overall = np.atleast_1d(encoder.target_mean_)
+        self.overall = overall.astype(float)
         self.means = np.tile(overall, (self.size + 1, 1)).astype(float)
         seen = encoder.categories_[0]
         for output, means in enumerate(encoder.encodings_):
@@ -115,9 +159,13 @@ class Category:
 
     def state(self) -> dict[str, Any]:
         means = None if self.means is None else self.means.tolist()
-        return {"how": self.how, "kept": self.kept, "rare": self.rare, "saw_missing": self.saw_missing, "means": means}
+        found = {"how": self.how, "kept": self.kept, "rare": self.rare, "saw_missing": self.saw_missing, "means": means}
+        if self.overall is not None:
+            found["overall"] = self.overall.tolist()
+        return found | ({"stand_ins": self.stand_ins} if self.stand_ins else {})
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> Category:
-        means = None if state["means"] is None else np.asarray(state["means"], dtype=float)
-        return cls(state["how"], state["kept"], state["rare"], state["saw_missing"], means)
+        means, overall = (None if state.get(k) is None else np.asarray(state[k], float) for k in ("means", "overall"))
+        stand_ins = state.get("stand_ins", [])  # packages of older versions have none: there a new level is missing
+        return cls(state["how"], state["kept"], state["rare"], state["saw_missing"], means, stand_ins, overall)

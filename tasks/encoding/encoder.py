@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +22,19 @@ ENCODER_KEYS = ("scale", "bins", "categories", "max_levels", "words")
 LARGE = 20_000_000  # cells; above, float32 halves the memory
 
 
+@dataclass(frozen=True)
+class Unseen:
+    """Rows of one output column whose level is new, and the codes that stand in for it."""
+
+    column: int
+    rows: np.ndarray  # (n,) bool
+    codes: np.ndarray
+
+
 class Encoder:
     """Encodes a feature frame for one of :data:`NEEDS`.
 
-    ``trees``: numbers as they are (NaN stays), categories as codes (unseen: NaN). ``dense``: imputed with
+    ``trees``: numbers as they are (NaN stays), categories as codes (unseen: NaN, see :meth:`unseen`). ``dense``: imputed with
     missing flags, scaled, categories one-hot. ``distances``: as ``dense``, but no value lies far out unless ``scale``
     says otherwise. ``codes``: numbers as in ``dense``, then one column of codes a category (0: missing or unseen), for
     embeddings.
@@ -44,7 +55,7 @@ class Encoder:
     # Fitting -------------------------------------------------------------------------------------
     @classmethod
     def fit(cls, X: pd.DataFrame, y: np.ndarray, needs: str, kind: str, **options: Any) -> Encoder:
-        """Fit on training rows ``X``; ``y`` is used by target encoding only. See :meth:`fit_transform`."""
+        """Fit on training rows ``X`` and their targets ``y``. See :meth:`fit_transform`."""
         return cls._fitted(X, y, needs, kind, **options)[0]
 
     @classmethod
@@ -101,6 +112,9 @@ class Encoder:
         most = int(how.get("max_levels") or (250 if method != "one_hot" else 100))
         least = 1 if method != "one_hot" else max(1, min(10, len(X) // 100))
         categories = [Category.fit(X[c], method, most, least) for c in columns["categorical"]]
+        if method in ("native", "ordinal"):
+            for c, category in zip(columns["categorical"], categories, strict=True):
+                category.fit_stand_ins(X[c], np.asarray(y, dtype=float), kind)
         texts = [Text.fit(X[c], int(how.get("words", 300))) for c in columns["text"]]
         crossed: dict[int, np.ndarray] = {}
         if method == "target":
@@ -139,6 +153,31 @@ class Encoder:
         if self.needs == "codes":
             return (category.codes(values) + 1.0)[:, None]
         return category.transform(values)
+
+    def unseen(self, X: pd.DataFrame, Z: np.ndarray) -> list[Unseen]:
+        """Where rows, encoded as ``Z``, have levels that training never saw, and known ones that stand in for them."""
+        found: list[Unseen] = []
+        first = self._first_category
+        shift = 1.0 if self.needs == "codes" else 0.0
+        for i, (name, category) in enumerate(zip(self.columns["categorical"], self.categories, strict=True)):
+            if not category.stand_ins:
+                continue
+            codes = Z[:, first + i] - shift
+            gone = ~(codes >= 0)  # missing, or new
+            if gone.any() and (new := gone & pd.notna(X[name]).to_numpy()).any():
+                found.append(Unseen(first + i, new, np.asarray(category.stand_ins) + shift))
+        return found
+
+    @property
+    def levels(self) -> dict[str, frozenset[str]]:
+        """The levels that training saw, by the name of each categorical feature."""
+        return {n: c.levels for n, c in zip(self.columns["categorical"], self.categories, strict=True)}
+
+    @cached_property
+    def _first_category(self) -> int:
+        """Position of the first output column of categories."""
+        start = len(self.columns["numeric"])
+        return start if self.numeric is None else len(self.numeric.names(self.columns["numeric"]))
 
     # What came out -------------------------------------------------------------------------------
     @property

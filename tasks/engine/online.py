@@ -148,7 +148,7 @@ class State:
         """
         plan = self.plan
         source = OneRow(plan.tables[plan.table], row)
-        t = self._time(source)
+        t = prediction_time(plan, source)
         without = self._own_event(source, t) if self.own_visible else None
         found: dict[str, Any] = {}
         views: list[View] = []
@@ -175,17 +175,6 @@ class State:
                     found[feature.name] = self._shown(feature, primitive, result[i : i + 1], t)
         made = finish(plan, source, found)
         return {name: value[0] if isinstance(value, list) else value.item() for name, value in made.items()}
-
-    def _time(self, source: OneRow) -> int:
-        plan = self.plan
-        if plan.time is None:
-            return int(MISSING)
-        t = moment(source._value(plan.time.column), plan.time.column, plan.table)
-        t = t if t == MISSING else t + plan.time.offset
-        if plan.cap and t != MISSING:
-            known = moment(source._value(plan.cap.column), plan.cap.column, plan.table)
-            t = t if known == MISSING else min(t, known + plan.cap.offset)
-        return t
 
     def _own_event(self, source: OneRow, t: int) -> int | None:
         """Store row of the row's own event, where that was known before ``t`` and has to be left out."""
@@ -360,6 +349,18 @@ class State:
     def plan_tables(self, name: str) -> Table:
         """A table as the children see it, without columns of their making."""
         return next((c.tables[name] for c in self.plan.children.values() if name in c.tables), self.plan.tables[name])
+
+
+def prediction_time(plan: Plan, source: OneRow) -> int:
+    """µs since 1970 of one row; MISSING where the plan has no times or the row has none."""
+    if plan.time is None:
+        return int(MISSING)
+    t = moment(source._value(plan.time.column), plan.time.column, plan.table)
+    t = t if t == MISSING else t + plan.time.offset
+    if plan.cap and t != MISSING:
+        known = moment(source._value(plan.cap.column), plan.cap.column, plan.table)
+        t = t if known == MISSING else min(t, known + plan.cap.offset)
+    return t
 
 
 def _plain(source: OneRow, column: str, kind: str) -> Any:

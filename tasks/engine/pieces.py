@@ -57,23 +57,37 @@ def compute_files(plan: Plan, sources: Mapping[str, str | Path], out: str | Path
     return count
 
 
-def pieces(plan: Plan, sources: Mapping[str, str | Path], memory_mb: int = 1024) -> Iterator[pd.DataFrame]:
-    """The features in row order, a chunk of rows at a time; what lies between is kept in a temporary folder."""
+def pieces(
+    plan: Plan,
+    sources: Mapping[str, str | Path],
+    memory_mb: int = 1024,
+    asking: str | Path | None = None,
+    chunk: int | None = None,
+) -> Iterator[pd.DataFrame]:
+    """The features in row order, ``chunk`` rows at a time; what lies between is kept in a temporary folder.
+
+    ``asking`` is a Parquet file with the rows of the problem table that are asked about; by default all that it has.
+    """
+    import pyarrow.parquet as pq
+
+    chunk = chunk or CHUNK
     with tempfile.TemporaryDirectory(prefix="refit-features-") as folder:
         files = {name: Path(path) for name, path in sources.items()}
         for name, child in plan.children.items():
             files[name] = _with_child(child, files, name, Path(folder), memory_mb)
         _check_keys(plan, files)
         asked = groups(plan)
+        rows_of = files[plan.table] if asking is None else Path(asking)
         for number, group in enumerate(asked):
-            _compute_group(plan, group, files, Path(folder) / f"group{number}", memory_mb)
+            _compute_group(plan, group, files, rows_of, Path(folder) / f"group{number}", memory_mb, chunk)
         own = plan.tables[plan.table]
-        needed = [c for c in own.columns if c in _own_columns(plan)]
+        used = _own_columns(plan)
+        needed = [c for c in own.columns if c in used] or pq.read_schema(rows_of).names[:1]
         start = 0
-        for rows in _chunks(files[plan.table], needed):
+        for rows in _chunks(rows_of, needed, chunk):
             found: dict[str, Any] = {}
             for number in range(len(asked)):
-                found |= _gather(Path(folder) / f"group{number}" / f"chunk{start // CHUNK}.arrow", start, len(rows))
+                found |= _gather(Path(folder) / f"group{number}" / f"chunk{start // chunk}.arrow", start, len(rows))
             made = finish(plan, Rows(own, rows), found)
             columns = {f.name: _column(made[f.name], f.kind == "numeric", rows.index) for f in plan.features}
             yield pd.DataFrame(columns, index=pd.RangeIndex(start, start + len(rows)), copy=False)
@@ -94,7 +108,7 @@ def _own_columns(plan: Plan) -> set[str]:
             used.add(feature.make["column"])
         elif feature.make["op"] == "expression":
             used |= set(Expression.parse(feature.make["text"]).names)
-    return used | {plan.time.column if plan.time else next(iter(plan.tables[plan.table].columns))}
+    return used | {plan.time.column} if plan.time else used
 
 
 def event_columns(plan: Plan, group: Group) -> list[str]:
@@ -128,8 +142,8 @@ def _read(path: Path, columns: list[str], batch: int = BATCH) -> Iterator[pa.Rec
         raise RefitError(f"{path}: cannot be read as Parquet ({error})") from None
 
 
-def _chunks(path: Path, columns: list[str]) -> Iterator[pd.DataFrame]:
-    """Frames of exactly CHUNK rows, the last one shorter."""
+def _chunks(path: Path, columns: list[str], chunk: int) -> Iterator[pd.DataFrame]:
+    """Frames of exactly ``chunk`` rows, the last one shorter."""
     import pyarrow as pa
 
     held: list[Any] = []
@@ -137,11 +151,11 @@ def _chunks(path: Path, columns: list[str]) -> Iterator[pd.DataFrame]:
     for batch in _read(path, columns):
         held.append(batch)
         count += len(batch)
-        while count >= CHUNK:
+        while count >= chunk:
             table = pa.Table.from_batches(held)
-            yield table.slice(0, CHUNK).to_pandas()
-            held = table.slice(CHUNK).to_batches()
-            count -= CHUNK
+            yield table.slice(0, chunk).to_pandas()
+            held = table.slice(chunk).to_batches()
+            count -= chunk
     if count:
         yield pa.Table.from_batches(held).to_pandas()
 
@@ -194,18 +208,20 @@ def _load(path: Path, columns: list[str]) -> pd.DataFrame | None:
         return reader.read_all().select([*columns, ROW]).to_pandas()
 
 
-def _compute_group(plan: Plan, group: Group, files: Mapping[str, Path], folder: Path, memory_mb: int) -> None:
+def _compute_group(
+    plan: Plan, group: Group, files: Mapping[str, Path], rows_of: Path, folder: Path, memory_mb: int, chunk: int
+) -> None:
     """Compute one group part by part, and deal the results into chunks of rows."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     folder.mkdir()
     theirs, mine = event_columns(plan, group), row_columns(plan, group)
-    events, asking = (pq.read_metadata(files[name]).num_rows for name in (group.table, plan.table))
+    events, asking = (pq.read_metadata(path).num_rows for path in (files[group.table], rows_of))
     size = 8 * (events * (len(theirs) + COPIES) + asking * (len(mine) + COPIES + 2 * len(group.features)))
     parts = max(1, -(-size // (memory_mb * 1_000_000)), -(-max(events, asking) // PART))
     _deal(files[group.table], theirs, [c for _, c in group.on], plan.tables[group.table], folder, "event", parts)
-    _deal(files[plan.table], mine, [c for c, _ in group.on], plan.tables[plan.table], folder, "row", parts)
+    _deal(rows_of, mine, [c for c, _ in group.on], plan.tables[plan.table], folder, "row", parts)
     alone = replace(plan, features=group.features, children={})
     with ExitStack() as stack:
         writers: dict[int, Any] = {}
@@ -215,12 +231,12 @@ def _compute_group(plan: Plan, group: Group, files: Mapping[str, Path], folder: 
                 continue
             some_events = _load(folder / f"event{p}.arrow", theirs)
             if some_events is None:
-                some_events = next(_chunks(files[group.table], theirs)).iloc[:0] if events else _nothing(plan, group)
+                some_events = next(_chunks(files[group.table], theirs, 1)).iloc[:0] if events else _nothing(plan, group)
             made = alone.compute({group.table: some_events}, rows)
             number = rows[ROW].to_numpy()
-            chunk = number // CHUNK
-            for c in np.unique(chunk).tolist():
-                at = np.flatnonzero(chunk == c)
+            places = number // chunk
+            for c in np.unique(places).tolist():
+                at = np.flatnonzero(places == c)
                 piece = pa.RecordBatch.from_pandas(made.iloc[at].assign(**{ROW: number[at]}), preserve_index=False)
                 if c not in writers:
                     sink = stack.enter_context(pa.OSFile(str(folder / f"chunk{c}.arrow"), "wb"))
@@ -283,7 +299,7 @@ def _with_child(child: Plan, files: Mapping[str, Path], name: str, folder: Path,
     path = folder / f"{name}.parquet"
     columns = pq.read_schema(files[name]).names
     writer = None
-    for mine, made in zip(_chunks(files[name], columns), pieces(child, files, memory_mb), strict=True):
+    for mine, made in zip(_chunks(files[name], columns, CHUNK), pieces(child, files, memory_mb), strict=True):
         both = pd.concat([mine.reset_index(drop=True), made.reset_index(drop=True)], axis=1)
         table = pa.Table.from_pandas(both, preserve_index=False)
         writer = writer or pq.ParquetWriter(path, table.schema)

@@ -6,7 +6,8 @@ whole is an encoder and a fitted estimator like any other, and whatever serves o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from tasks.encoding import Encoder
+from tasks.encoding.encoder import Unseen
 from tasks.families._base import Fitted
 from tasks.files import read_json, write_json
 
@@ -28,6 +30,29 @@ class Joined:
 
     def transform(self, X: pd.DataFrame) -> np.ndarray:
         return np.hstack([e.transform(X) for e in self.encoders])
+
+    def unseen(self, X: pd.DataFrame, Z: np.ndarray) -> list[Unseen]:
+        """Of every encoder, by the columns of the whole."""
+        found: list[Unseen] = []
+        start = 0
+        for encoder, width in zip(self.encoders, self._widths, strict=True):
+            stop = start + width
+            found += [replace(one, column=start + one.column) for one in encoder.unseen(X, Z[:, start:stop])]
+            start = stop
+        return found
+
+    @cached_property
+    def _widths(self) -> list[int]:
+        return [len(encoder.names) for encoder in self.encoders]
+
+    @property
+    def levels(self) -> dict[str, frozenset[str]]:
+        """The levels that any encoder's training rows had, by feature."""
+        found: dict[str, frozenset[str]] = {}
+        for encoder in self.encoders:
+            for name, levels in encoder.levels.items():
+                found[name] = found.get(name, frozenset()) | levels
+        return found
 
     @property
     def names(self) -> list[str]:

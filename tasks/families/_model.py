@@ -15,6 +15,8 @@ import pandas as pd
 from safetensors import SafetensorError
 
 from tasks.encoding import Encoder
+from tasks.encoding.category import STAND_INS
+from tasks.encoding.encoder import Unseen
 from tasks.errors import RefitError, nearest, some
 from tasks.families._bag import Joined
 from tasks.families._base import Family, Fitted, Job
@@ -23,6 +25,7 @@ from tasks.files import read_json, write_json
 from tasks.params import Params, family_names
 
 LARGEST = 10**9, 10**6  # rows and columns
+STRIDES = (1, 3, 5, 7)  # in such steps eight stand-ins come in four different orders
 
 # Where each storage format is read. Names in a file are looked up here and nowhere else.
 FORMATS = {
@@ -91,6 +94,27 @@ def threads() -> int:
     return int(asked) if asked.isdigit() and int(asked) > 0 else min(8, len(os.sched_getaffinity(0)))
 
 
+def expected(fitted: Fitted, Z: np.ndarray, unseen: list[Unseen]) -> np.ndarray:
+    """Scores of encoded rows; of those with new levels the mean over the levels that stand in for them.
+
+    Where several columns have one, their stand-ins come in different orders.
+    """
+    scores = fitted.predict(Z)
+    if not unseen:
+        return scores
+    rows = np.logical_or.reduce([one.rows for one in unseen])
+    part = Z[rows]
+    total: Any = 0.0
+    for turn in range(STAND_INS):
+        for number, one in enumerate(unseen):
+            place = turn * STRIDES[number % len(STRIDES)] + number // len(STRIDES)
+            part[one.rows[rows], one.column] = one.codes[place % len(one.codes)]
+        total = total + fitted.predict(part)
+    scores = np.array(scores)
+    scores[rows] = total / STAND_INS
+    return scores
+
+
 @dataclass
 class Prepared:
     """Encoded rows on which one family may be fitted many times."""
@@ -106,6 +130,11 @@ class Prepared:
     weight: np.ndarray | None = None
     groups: np.ndarray | None = None
     memo: dict[str, Any] = field(default_factory=dict)
+    unseen: list[Unseen] = field(default_factory=list)  # new levels of the validation rows
+
+    def scores(self, fitted: Fitted) -> np.ndarray:
+        """Scores of the validation rows, as :meth:`Model.raw` gives them."""
+        return expected(fitted, self.Z_valid, self.unseen)
 
     def fit(
         self,
@@ -178,7 +207,9 @@ def prepare(
             X, y = resample(X, y, imbalance, seed)
     needs = find_family(family).NEEDS
     encoder, Z = Encoder.fit_transform(X, y, needs, kind, kinds=kinds, seed=seed, **(encode or {}))
-    return Prepared(family, kind, classes, encoder, Z, y, encoder.transform(X_valid), y_valid, weight)
+    Z_valid = encoder.transform(X_valid)
+    unseen = encoder.unseen(X_valid, Z_valid)
+    return Prepared(family, kind, classes, encoder, Z, y, Z_valid, y_valid, weight, unseen=unseen)
 
 
 @dataclass
@@ -205,12 +236,22 @@ class Model:
         return self.fitted.notes
 
     def predict(self, X: pd.DataFrame) -> np.ndarray:
-        """``(n, classes)`` probabilities, or ``(n,)`` numbers; float64."""
-        return self.score(self.encoder.transform(X))
+        """``(n, classes)`` probabilities, or ``(n,)`` numbers; float64.
+
+        Of a row with a level that training never saw, the mean over known levels that stand in for it.
+        """
+        return self._calibrated(self.raw(X))
+
+    def raw(self, X: pd.DataFrame) -> np.ndarray:
+        """:meth:`predict` before the calibration."""
+        Z = self.encoder.transform(X)
+        return expected(self.fitted, Z, self.encoder.unseen(X, Z))
 
     def score(self, Z: np.ndarray) -> np.ndarray:
-        """The same from encoded rows."""
-        scores = self.fitted.predict(Z)
+        """The same from encoded rows, in which no level is new."""
+        return self._calibrated(self.fitted.predict(Z))
+
+    def _calibrated(self, scores: np.ndarray) -> np.ndarray:
         return scores if self.calibration is None else self.calibration.apply(scores)
 
 
@@ -266,13 +307,13 @@ def fit_family(
         from tasks.families._compress import chosen
 
         def scores(form: Fitted) -> np.ndarray:
-            found = form.predict(prepared.Z_valid)
+            found = prepared.scores(form)
             fixed = calibrated(found)
             return found if fixed is None else fixed.apply(found)
 
         model.fitted, model.forms = chosen(fitted, params, prepared.job(seed, device, log=log), compression, scores)
     if calibration != "none" and kind != "regression":
-        model.calibration = calibrated(model.fitted.predict(prepared.Z_valid))
+        model.calibration = calibrated(prepared.scores(model.fitted))
     return model
 
 

@@ -18,6 +18,7 @@ from tasks.families._calibrate import calibrate
 from tasks.families._model import Model, resolved
 from tasks.families._xgboost_batches import fit_batches
 from tasks.families._xgboost_encoded import SPLITS, Encoded, Outline, encode_to, outline
+from tasks.files import read_table
 from tasks.params import Params
 
 if TYPE_CHECKING:
@@ -124,23 +125,48 @@ def _fit(
             fitted = fit_batches(own, rows.kind, classes, encoder, made, cache, limit=limit, seed=params.seed, log=log)
         model = Model("xgboost", rows.kind, classes, encoder, fitted, params=own)
         size = memory.batch_rows(limit, train.width)
+
+        def scored(split: str) -> np.ndarray:
+            scores = np.concatenate([model.score(part) for part in made[split].parts(size)])
+            return _with_new_levels(model, rows, features, rows.of(split), scores)
+
         if training.calibration != "none":
-            model.calibration = calibrate(training.calibration, _scored(model, valid, size), valid.y, rows.kind)
-        return _with_scores(model, rows, made, size)
+            model.calibration = calibrate(training.calibration, scored("valid"), valid.y, rows.kind)
+        return _with_scores(model, rows, made, scored)
 
 
-def _scored(model: Model, rows: Encoded, size: int) -> np.ndarray:
-    return np.concatenate([model.score(part) for part in rows.parts(size)])
+def _with_new_levels(
+    model: Model, rows: Outline, features: list[str], chosen: np.ndarray, scores: np.ndarray
+) -> np.ndarray:
+    """The scores, those of rows with levels that training never saw made anew: encoded, they look like missing ones."""
+    import pyarrow.parquet as pq
+
+    new = np.zeros(len(chosen), bool)
+    for name, levels in model.encoder.levels.items():
+        values = read_table(rows.path, [name])[name]
+        new |= (values.notna() & ~values.isin(levels)).to_numpy()
+    new &= chosen
+    if not new.any():
+        return scores
+    start, parts = 0, []
+    with pq.ParquetFile(rows.path) as file:
+        for batch in file.iter_batches(columns=features):
+            at = np.flatnonzero(new[start : start + len(batch)])
+            start += len(batch)
+            if len(at):
+                parts.append(model.predict(batch.take(at).to_pandas()))
+    scores[new[chosen]] = np.concatenate(parts)
+    return scores
 
 
-def _with_scores(model: Model, rows: Outline, made: dict[str, Encoded], size: int) -> Trained:
+def _with_scores(model: Model, rows: Outline, made: dict[str, Encoded], scored: Callable[[str], np.ndarray]) -> Trained:
     """Score the valid and test rows, and put them in the table's order."""
     chosen = rows.of("valid") | rows.of("test")
-    valid = _scored(model, made["valid"], size)
+    valid = scored("valid")
     scores = np.empty((int(chosen.sum()), *valid.shape[1:]))
     scores[rows.of("valid")[chosen]] = valid
     if made["test"].rows:
-        scores[rows.of("test")[chosen]] = _scored(model, made["test"], size)
+        scores[rows.of("test")[chosen]] = scored("test")
     split = np.array(SPLITS, dtype=object)[rows.split[chosen]]
     return Trained(model, made["valid"].y, valid, rows.row[chosen], split, scores)
 

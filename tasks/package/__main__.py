@@ -14,6 +14,7 @@ import pandas as pd
 
 from tasks import files, params
 from tasks.bundle import Bundle
+from tasks.bundle.horizon import parse
 from tasks.bundle.manifest import write_manifest
 from tasks.bundle.seen import FILE as SEEN
 from tasks.bundle.seen import THERE
@@ -23,8 +24,8 @@ from tasks.identity import Rule
 from tasks.ordinary.record import FOLDER as ORDINARY
 from tasks.ordinary.record import WEEK
 from tasks.package.contents import about_of, ordinary, other_rows, parts, reference, seen_rows
-from tasks.package.golden import choose, earliest, golden
-from tasks.package.history import identity_columns, keep, needs, row_columns
+from tasks.package.golden import LATER, ROWS, after, choose, golden, start_of_test
+from tasks.package.history import horizon, identity_columns, keep, known, needs, row_columns
 from tasks.package.receipt import receipt
 from tasks.package.schema import schema
 
@@ -40,14 +41,18 @@ def main() -> None:
     names = [f["name"] for f in summary["features"]]
     plan = Plan.from_dict(files.read_json(DATA / "features" / "plan.json"))
     asked = schema(given, row_columns(plan), identity_columns(plan))
-    chosen = choose(features, given.seed)
     validated = DATA / "validated"
+    as_of = files.read_json(validated / "summary.json").get("as_of")
     fields, rule = [f["name"] for f in asked["fields"]], Rule.of(given)
     whole = files.read_table(
         validated / f"{given.problem.table}.parquet", list(dict.fromkeys([*fields, *rule.columns]))
     )
-    rows = whole[fields].iloc[features["__row__"].to_numpy()[chosen]].reset_index(drop=True)
-    about = about_of(given, choice, summary)
+    since, until = start_of_test(features), parse(as_of) if as_of else None
+    wanted = needs(plan)
+    tables = {name: known(files.read_table(validated / f"{name}.parquet"), plan, name, until) for name in wanted}
+    history = {name: keep(tables[name], plan, name, need, since) for name, need in wanted.items()}
+    reach = horizon(plan, history, since)
+    about = about_of(given, choice, summary) | reach.told()
 
     with files.replacing_dir(DATA / "package") as folder:
         shutil.copyfile(DATA / "features" / "plan.json", folder / "plan.json")
@@ -58,17 +63,14 @@ def main() -> None:
             shutil.copytree(source, folder / "model" / member)
         files.write_json(folder / "schema.json", asked)
         (folder / "history").mkdir()
-        since = earliest(features, chosen)
-        for name, need in needs(plan).items():
-            table = files.read_table(validated / f"{name}.parquet")
-            kept = keep(table, plan, name, need, since)
-            files.write_table(folder / "history" / f"{name}.parquet", kept)
-            stage.log(f"history of {name}: {len(kept):,} of {len(table):,} rows, {len(kept.columns)} columns")
+        for name, one in history.items():
+            files.write_table(folder / "history" / f"{name}.parquet", one.frame)
+            n, of, columns = len(one.frame), len(tables[name]), len(one.frame.columns)
+            stage.log(f"history of {name}: {n:,} of {of:,} known rows, {columns} columns")
         seen_rows(whole, features, rule).write(folder / SEEN)
         others = other_rows(whole, features, rule)
         if others is not None:
             others.write(folder / THERE)
-        as_of = files.read_json(validated / "summary.json").get("as_of")
         files.write_json(folder / "receipt.json", receipt(DATA, given, as_of))
 
         # The rest is made by the package itself, as it will be used: first without, then with the answers.
@@ -81,7 +83,14 @@ def main() -> None:
         files.write_table(folder / "reference.parquet", reference(bundle, features, held_against, given.seed))
         kinds = {f.name: f.kind for f in bundle.plan.features}
         ordinary(bundle, features, kinds, held_against, window).write(folder / ORDINARY)
-        files.write_json(folder / "golden.json", golden(bundle, features.iloc[chosen][names], rows))
+        count = ROWS - LATER if reach.known_until else ROWS
+        chosen = choose(features, given.seed, reach.answers_from, count)
+        rows = whole[fields].iloc[features["__row__"].to_numpy()[chosen]].reset_index(drop=True)
+        later, answers = after(rows, plan, reach), features.iloc[chosen][names]
+        if len(later):
+            answers = pd.concat([answers, plan.compute(tables, later)[names]], ignore_index=True)
+            rows = pd.concat([rows, later], ignore_index=True)
+        files.write_json(folder / "golden.json", golden(bundle, answers, rows))
         identity = write_manifest(folder, about)
     size = sum(p.stat().st_size for p in (DATA / "package").rglob("*") if p.is_file())
     stage.log(f"package {about['name']} ({about['family']}): {size / 1e6:.1f} MB, identity {identity[:12]}")

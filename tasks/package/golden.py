@@ -8,33 +8,65 @@ import numpy as np
 import pandas as pd
 
 from tasks.bundle import Bundle
+from tasks.bundle.golden import close
+from tasks.bundle.horizon import Horizon, parse
 from tasks.bundle.rows import from_json, to_json
+from tasks.engine import Plan
+from tasks.engine.compute import prediction_times
+from tasks.engine.facts import MISSING
 from tasks.errors import RefitError
 
 ROWS = 20
 NEWEST = 2_000  # with time, golden rows are drawn from as many of the newest
+FIRST, LATER = 4, 4  # with a horizon, as many of them at its beginning, and after its end
+AGES = (0.25, 1.5, 4.0, 30.0)  # how long after its end, in windows
+YEAR = 365 * 86_400_000_000  # µs
+LATEST = parse("2199-01-01T00:00:00Z")  # later times are not served
 
 
-def choose(features: pd.DataFrame, seed: int) -> np.ndarray:
-    """Positions in the feature table of the golden rows, in order.
+def choose(features: pd.DataFrame, seed: int, since: int | None, count: int) -> np.ndarray:
+    """Positions in the feature table of at most ``count`` golden rows, in order: test rows if there are enough.
 
-    Newest rows where there is time (a package keeps the history that such rows need), rows of any
-    time otherwise; test rows if there are enough.
+    With time, the earliest ones (``since``, µs, where the kept history begins) and some of the newest; else rows at random.
     """
+    times = features["__time__"].to_numpy("datetime64[us]")
     candidates = np.flatnonzero(features["__split__"].isin(["test", "pending"]).to_numpy())
     if len(candidates) < ROWS:
         candidates = np.arange(len(features))
-    times = features["__time__"].to_numpy("datetime64[us]")[candidates]
-    if not np.isnat(times).all():
-        candidates = candidates[np.argsort(times, kind="stable")][-NEWEST:]
+    if since is not None:
+        candidates = candidates[times[candidates] >= np.datetime64(since, "us")]
+    first = candidates[:0]
+    if not np.isnat(times[candidates]).all():
+        candidates = candidates[np.argsort(times[candidates], kind="stable")]
+        first, candidates = candidates[:FIRST], candidates[FIRST:][-NEWEST:]
     rng = np.random.default_rng(seed)
-    return np.sort(rng.choice(candidates, size=min(ROWS, len(candidates)), replace=False))
+    others = rng.choice(candidates, size=min(count - len(first), len(candidates)), replace=False)
+    return np.sort(np.concatenate([first, others]))
 
 
-def earliest(features: pd.DataFrame, chosen: np.ndarray) -> pd.Timestamp | None:
-    """Prediction time of the earliest golden row; None where the problem has no time."""
-    moment = features["__time__"].iloc[chosen].min()
-    return None if pd.isna(moment) else moment
+def start_of_test(features: pd.DataFrame) -> int | None:
+    """Prediction time (µs) of the earliest test row, from which on a package answers; None where rows have no time."""
+    tested = features["__time__"][(features["__split__"] == "test").to_numpy()].dropna()
+    moments = tested if len(tested) else features["__time__"].dropna()
+    return int(moments.to_numpy("datetime64[us]").view(np.int64).min()) if len(moments) else None
+
+
+def after(rows: pd.DataFrame, plan: Plan, horizon: Horizon) -> pd.DataFrame:
+    """The last rows moved to after what is known, by parts and multiples of the longest of the tables' shortest windows.
+
+    All moments of a row move together, so that it stays one that could have been asked. No row, where nothing has times.
+    """
+    rows = rows[prediction_times(plan, rows) != MISSING]
+    longest = min(YEAR, max((w for w in horizon.patience.values() if w is not None), default=YEAR // 365))
+    end = max(horizon.known_until.values(), default=LATEST)
+    moved = []
+    for i, age in zip(range(max(0, len(rows) - LATER), len(rows)), AGES, strict=False):
+        one = rows.iloc[[i]]
+        move = end + int(age * longest) - int(prediction_times(plan, one)[0])
+        if end + int(age * longest) < LATEST:
+            moments = [c for c in one.columns if isinstance(one[c].dtype, pd.DatetimeTZDtype)]
+            moved.append(one.assign(**{c: one[c] + np.timedelta64(move, "us") for c in moments}))
+    return pd.concat(moved, ignore_index=True) if moved else rows.iloc[:0]
 
 
 def golden(bundle: Bundle, features: pd.DataFrame, rows: pd.DataFrame) -> dict[str, Any]:
@@ -74,7 +106,7 @@ def golden(bundle: Bundle, features: pd.DataFrame, rows: pd.DataFrame) -> dict[s
                 f"({len(different)} features differ). The package would not serve what was evaluated; this is a bug "
                 "in the feature plan, please report it with your params.yaml."
             )
-        if not np.allclose(alone.scores, np.atleast_1d(pipeline[i]), rtol=1e-6, atol=1e-9):
+        if not close(alone.scores, np.atleast_1d(pipeline[i]).tolist()):
             raise RefitError(f"golden row {i}: online scores {alone.scores}, and the pipeline's are {pipeline[i]}")
         out.append(
             {
@@ -84,6 +116,7 @@ def golden(bundle: Bundle, features: pd.DataFrame, rows: pd.DataFrame) -> dict[s
                 "batch_scores": list(batch[i].scores),
                 "decision": bundle.label(alone.decision),
                 "batch_decision": bundle.label(batch[i].decision),
+                "warnings": list(bundle.check_time(row).warnings),
             }
         )
     return {"rows": out}

@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
+from tasks.bundle.horizon import Horizon, newest_known, shortest_windows
 from tasks.engine import Plan
 from tasks.engine.compute import sees_own
 from tasks.engine.expression import Expression
+from tasks.engine.facts import MISSING, Facts
 from tasks.params import Duration
 
 
@@ -71,19 +73,42 @@ def needs(plan: Plan) -> dict[str, Need]:
     return out
 
 
-def keep(frame: pd.DataFrame, plan: Plan, name: str, need: Need, since: pd.Timestamp | None) -> pd.DataFrame:
-    """The needed columns (in the table's order) of the rows that a prediction at ``since`` or later can see.
+@dataclass(frozen=True)
+class Kept:
+    """One table's history: its frame, the newest moment at which something in it became known, and whether rows that a
+    prediction could see were left out (µs; None: it has no times, or no events)."""
 
-    Rows whose event is not known yet stay out: they are told to the online state when they are.
-    """
+    frame: pd.DataFrame
+    known_until: int | None
+    cut: bool
+
+
+def known(frame: pd.DataFrame, plan: Plan, name: str, as_of: int | None) -> pd.DataFrame:
+    """The rows whose event was known at ``as_of`` (µs); others are told to the online state when they are."""
+    table = plan.tables[name]
+    if table.event_time is None:
+        return frame
+    facts = Facts(table, frame)
+    counts = (facts.event != MISSING) & (facts.known != MISSING)
+    if as_of is not None:
+        counts &= facts.known <= as_of
+    return frame[counts]
+
+
+def keep(frame: pd.DataFrame, plan: Plan, name: str, need: Need, since: int | None) -> Kept:
+    """The needed columns (in the table's order) of the rows that a prediction at ``since`` (µs) or later can see."""
     table = plan.tables[name]
     kept = frame[[c for c in frame.columns if c in need.columns]]
     if table.event_time is None:
-        return kept.reset_index(drop=True)
-    happened = kept[table.event_time.column]
-    rows = happened.notna()
-    if table.known_at is not None:
-        rows &= kept[table.known_at.column].notna()
-    if need.reach is not None and since is not None:
-        rows &= happened + pd.Timedelta(table.event_time.offset, "us") >= since - pd.Timedelta(need.reach, "us")
-    return kept[rows].reset_index(drop=True)
+        return Kept(kept.reset_index(drop=True), None, False)
+    until = newest_known(plan, name, kept)
+    if need.reach is None or since is None:
+        return Kept(kept.reset_index(drop=True), until, False)
+    seen = Facts(table, kept).event >= since - need.reach
+    return Kept(kept[seen].reset_index(drop=True), until, not bool(seen.all()))
+
+
+def horizon(plan: Plan, history: dict[str, Kept], since: int | None) -> Horizon:
+    """From when a package with this history answers: from ``since`` (µs), or always where nothing was cut off."""
+    until = {name: one.known_until for name, one in history.items() if one.known_until is not None}
+    return Horizon(since if any(one.cut for one in history.values()) else None, until, shortest_windows(plan))

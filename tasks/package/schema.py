@@ -15,7 +15,8 @@ def schema(params: Params, columns: list[str], identity: list[str]) -> dict[str,
     and ``case`` it makes the field's :class:`~tasks.values.reading.Reading`, so that a value is read as in the files.
 
     ``columns`` must be there in every row. Those of ``identity`` that are not among them may be left out: they say
-    which earlier event, if any, is the row's own.
+    which earlier event, if any, is the row's own. The table's other columns are ``disregarded``: they may be sent, since
+    rows are often sent as they lie in the table.
     """
     table = params.data.tables[params.problem.table]
     usual = missing(params.data.missing_everywhere)
@@ -38,4 +39,11 @@ def schema(params: Params, columns: list[str], identity: list[str]) -> dict[str,
         if not required:
             entry["required"] = False
         fields.append(entry)
-    return {"table": params.problem.table, "missing": list(usual), "fields": fields}
+    asked = [entry["name"] for entry in fields]
+    disregarded = [name for name in table.columns if name not in asked]
+    return {
+        "table": params.problem.table,
+        "missing": list(usual),
+        "fields": fields,
+        **({"disregarded": disregarded} if disregarded else {}),
+    }

@@ -42,7 +42,24 @@ class Layout:
 def layout(content: bytes, where: str) -> Layout:
     """Lay out the content of a CSV file. ``where`` begins the messages of a :class:`RefitError`."""
     content, remarks = decoded(content, where)
-    head = content[:HEAD]
+    found = opening(content)
+    body, left = _without_notes(content[found.size :], found.delimiter, len(found.names))
+    return Layout(found.names, body, found.delimiter, remarks + found.remarks + left)
+
+
+@dataclass(frozen=True)
+class Opening:
+    """How a text file begins: its names, the delimiter, how many bytes come before its rows, and what was decided."""
+
+    names: list[str]
+    delimiter: str
+    size: int
+    remarks: list[str]
+
+
+def opening(content: bytes) -> Opening:
+    """What the beginning of a CSV file says, as UTF-8 without a byte-order mark."""
+    head, remarks = content[:HEAD], []
     if len(content) > HEAD:
         head = head[: max(head.rfind(b"\n"), head.rfind(b"\r")) + 1] or head
     text = head.decode("utf-8", errors="ignore")
@@ -56,9 +73,7 @@ def layout(content: bytes, where: str) -> Layout:
     if skipped:
         first = tidied(lines[0])[:60]
         remarks.append(f"{skipped} line{'s' if skipped > 1 else ''} before the names left out, such as {first!r}")
-    body = content[start + len("".join(lines[:ends]).encode()) :]
-    body, left = _without_notes(body, found.delimiter, len(names))
-    return Layout(names, body, found.delimiter, remarks + left)
+    return Opening(names, found.delimiter, start + len("".join(lines[:ends]).encode()), remarks)
 
 
 def decoded(content: bytes, where: str) -> tuple[bytes, list[str]]:

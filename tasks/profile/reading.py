@@ -75,12 +75,18 @@ def _parquet(content: bytes, path: Path) -> tuple[pa.Table, list[str]]:
         table = pq.ParquetFile(io.BytesIO(content)).read()
     except (pa.ArrowException, OSError) as error:
         raise RefitError(
-            f"{path}: not a readable Parquet file ({_first_line(error)}). Write or fetch it again; "
+            f"{path}: not a readable Parquet file ({first_line(error)}). Write or fetch it again; "
             "a CSV file must not be named .parquet."
         ) from None
+    return tidy(table)
+
+
+def tidy(table: pa.Table) -> tuple[pa.Table, list[str]]:
+    """A Parquet file's columns under names that can be used, without what only wraps their values; and remarks."""
+    import pyarrow as pa
+
     names, remarks = renamed(table.column_names)
-    columns = [_plain(column) for column in table.columns]
-    return pa.table(columns, names=names), remarks
+    return pa.table([_plain(column) for column in table.columns], names=names), remarks
 
 
 def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -171,12 +177,12 @@ def _csv(content: bytes, path: Path) -> tuple[pa.Table, list[str]]:
             if "straddling" in str(error) and block <= len(found.body):  # a row larger than a block
                 continue
             raise RefitError(
-                f"{path}: not a CSV file with one header and as many values in every row ({_first_line(error)})."
+                f"{path}: not a CSV file with one header and as many values in every row ({first_line(error)})."
             ) from None
         return table, found.remarks + remarks
     raise AssertionError("the second block holds the whole file")
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
     text = str(error).strip().split("\n")[0]
     return text if len(text) <= 160 else text[:157] + "..."

@@ -189,7 +189,7 @@ class Fits(Objective):
         family, number = str(params["family"]), int(params["fold"])
         prepared = self._ready(family, number)
         fitted = _light(prepared.fit(params["params"], seed=self.seed, device=self.device, deadline=deadline), self)
-        scores = fitted.predict(prepared.Z_valid)
+        scores = prepared.scores(fitted)
         value = float(measure(self.metric, prepared.y_valid, scores, self.kind))
         if not np.isfinite(scores).all():
             raise ValueError("the scores are not numbers")

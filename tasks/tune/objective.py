@@ -86,7 +86,7 @@ class Objective:
             fitted = prepared.fit(
                 params, seed=self.seed, device=self.device, deadline=deadline, watch=steps if single else None
             )
-            values.append(score(fitted.predict(prepared.Z_valid)))
+            values.append(score(prepared.scores(fitted)))
             if watch is not None and len(self.folds) > 1 and watch(number + 1, float(np.mean(values))):
                 raise Stopped
         found = [float(np.mean(values))]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def test_prometheus_scrapes_the_service() -> None:
 def test_dashboard_shows_metrics_that_exist() -> None:
     registry = CollectorRegistry()
     metrics = Metrics(registry)
-    metrics.count("/predict", 0.0, [{"decision": "1"}])
+    metrics.count("/predict", 0.0, Counter(["1"]))
     offered = set(re.findall(r"^(refit_\w+)", generate_latest(registry).decode(), re.M))
     dashboard = json.loads((FOLDER / "grafana" / "refit.json").read_text(encoding="utf-8"))
     shown = set(re.findall(r"refit_\w+", json.dumps(dashboard["panels"])))

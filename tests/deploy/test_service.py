@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 from contextlib import suppress
 from functools import partial
-from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
 
 import psutil
 import pytest
-from packaging.requirements import Requirement
 
-from deploy.build import build, requirements
 from deploy.check import check, compare, refuse
 from deploy.launch import ask, free_port, running, serving
 from tasks.bundle.manifest import write_manifest
 from tasks.errors import RefitError
-from tasks.files import read_json, write_json
+from tasks.files import read_json, sha256, write_json
+from tests.projects import ROOT
+from tests.tasks.bundle.changes import CHANGES, says
 from tests.tasks.package.projects import TIMED, project
 
 pytestmark = pytest.mark.service
@@ -57,72 +58,80 @@ def test_bentoml_serves_the_same_service(packages: dict[str, Path]) -> None:
             str(port),
         ]
 
-    with running(command, env={"REFIT_PACKAGE": str(packages[TIMED])}) as address:
+    identity = sha256(packages[TIMED] / "bundle.json")
+    with running(command, env={"REFIT_PACKAGE": str(packages[TIMED]), "REFIT_SHA256": identity}) as address:
         assert_serves(address, packages[TIMED])
+        assert "orders-late" in ask(address, "/")[1]
+        # BentoML's own page asks another machine for a script; neither it nor what it loads can be had.
+        for path in ("/docs.json", "/static_content/index.html", "/schema.json", "/metrics/"):
+            assert ask(address, path)[0] == 404
 
 
-def test_built(packages: dict[str, Path], tmp_path: Path) -> None:
+def test_built(bento: Path, packages: dict[str, Path], tmp_path: Path) -> None:
     """The Bento holds its package and its code; it runs from its own folder."""
-    bento = build(packages[TIMED], "5", store=tmp_path / "store")
+    bento = Path(shutil.copytree(bento, tmp_path / "bento"))
     assert (bento / "src" / "package" / "bundle.json").is_file()
 
     def command(port: int) -> list[str]:
         return [sys.executable, "-m", "bentoml", "serve", str(bento), "--host", "127.0.0.1", "-p", str(port)]
 
-    env = {"BENTOML_HOME": str(tmp_path / "store"), "REFIT_PACKAGE": "", "REFIT_VERSION": "5"}
+    env = {"BENTOML_HOME": str(tmp_path / "store"), "REFIT_PACKAGE": "", "REFIT_VERSION": "unregistered"}
     with running(command, env=env) as address:
         assert_serves(address, packages[TIMED])
-        assert ask(address, "/readyz")[1]["version"] == "5"
+        assert ask(address, "/readyz")[1]["version"] == "1"
+    package = bento / "src" / "package"
+    said = subprocess.run(
+        [sys.executable, "-c", IN_A_BENTO, str(package), str(ROOT)], cwd=bento / "src", env={**os.environ, "PYTHONPATH": ""},
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert said.returncode == 0, said.stderr
+    refused = json.loads(said.stdout.splitlines()[-1])
+    assert len(refused) == len(CHANGES) >= 25
+    assert all("its identity is" in text or re.search(str(CHANGES[what][1]), text) for what, text in refused.items())
+    says(package, threshold=0.1)
+    with pytest.raises(RefitError, match=r"(?s)before it was ready.*its identity is"), running(command, env=env):
+        pass
 
 
-BARE = """
-import json, sys
-from importlib.metadata import packages_distributions
+# Each change is made to the package inside the Bento, which must then not load it; what was said, as JSON.
+IN_A_BENTO = """
+import json, os, shutil, sys
+from pathlib import Path
 
-package, allowed = sys.argv[1], set(json.loads(sys.argv[2]))
-absent = {m for m, dists in packages_distributions().items() if not allowed & {d.lower() for d in dists}}
-assert {"mlflow", "duckdb", "optuna"} <= absent
-
-
-class Absent:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in absent - {"tasks", "deploy"}:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-
-
-sys.meta_path.insert(0, Absent())
+os.environ["REFIT_PACKAGE"] = ""
 import deploy.service as service
-served = service.Served(service.Bundle.load(package), "1")
-rows = json.load(open(package + "/golden.json"))["rows"]
-print(json.dumps(served.predict(json.dumps(rows[0]["input"]).encode())))
+from deploy.baked import PACKAGE
+
+package, whole, found = Path(sys.argv[1]), Path(sys.argv[1] + "-whole"), {}
+assert Path(service.__file__).is_relative_to(package.parent) and PACKAGE
+sys.path.append(sys.argv[2])
+import importlib.util
+spec = importlib.util.spec_from_file_location("changes", sys.argv[2] + "/tests/tasks/bundle/changes.py")
+changes = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(changes)
+package.rename(whole)
+for what, (change, _) in changes.CHANGES.items():
+    shutil.copytree(whole, package)
+    change(package)
+    try:
+        service.load()
+    except service.RefitError as error:
+        found[what] = str(error)
+    assert service.app.state.served is None, what
+    shutil.rmtree(package)
+    shutil.rmtree(package.with_name("elsewhere"), ignore_errors=True)
+    package.with_name("elsewhere").unlink(missing_ok=True)
+whole.rename(package)
+os.environ["REFIT_SHA256"] = "0" * 64
+try:
+    service.load()
+except service.RefitError as error:
+    assert "REFIT_SHA256 asks for 0000" in str(error)
+os.environ["REFIT_SHA256"] = ""
+service.load()
+assert service.app.state.served.bundle.identity == PACKAGE
+print(json.dumps(found))
 """
-
-
-@pytest.mark.parametrize("kind", ["regression", TIMED])
-def test_a_bento_names_every_package_that_serving_needs(packages: dict[str, Path], kind: str) -> None:
-    """Where nothing is installed but what it names, and what that needs, the package answers."""
-    allowed = json.dumps(sorted(_closure(requirements(packages[kind]))))
-    command = [sys.executable, "-c", BARE, str(packages[kind]), allowed]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["version"] == "1"
-
-
-def _closure(names: list[str]) -> set[str]:
-    """Distributions that pip would install for these, in lower case."""
-    found: set[str] = set()
-    waiting = [name.lower() for name in names]
-    while waiting:
-        name = waiting.pop()
-        if name in found:
-            continue
-        found.add(name)
-        with suppress(PackageNotFoundError):
-            for text in requires(name) or []:
-                wanted = Requirement(text)
-                if wanted.marker is None or wanted.marker.evaluate({"extra": ""}):
-                    waiting.append(wanted.name.lower())
-    return found | {name.replace("-", "_") for name in found} | {name.replace("_", "-") for name in found}
 
 
 def test_check(packages: dict[str, Path]) -> None:
@@ -183,6 +192,56 @@ def test_several_workers_count_together(packages: dict[str, Path]) -> None:
         for _ in range(30):
             assert ask(address, "/predict", json.dumps(row).encode())[0] == 200
         assert "refit_rows_total 30.0" in ask(address, "/metrics")[1]
+
+
+def test_workers_answer_with_one_package_though_its_folder_holds_another_one_later(
+    packages: dict[str, Path], tmp_path: Path
+) -> None:
+    """A worker that starts again loads what the service was started with."""
+    folder = Path(shutil.copytree(packages[TIMED], tmp_path / "package"))
+    identity = sha256(folder / "bundle.json")
+
+    def command(port: int) -> list[str]:
+        return [*serving(folder, "1", identity)(port), "--workers", "2", "--stale", "refuse", "--stale-after", "20d"]
+
+    row, *_, late, latest = read_json(folder / "golden.json")["rows"]  # 12 and 90 days after what is known
+    with running(command) as address:
+        port = address.rpartition(":")[2]
+        service = next(p for p in psutil.Process().children() if port in p.cmdline())
+        says(folder, threshold=0.9)
+        workers = [p for p in service.children() if "spawn_main" in " ".join(p.cmdline())]
+        assert len(workers) == 2
+        for process in workers:
+            process.kill()
+        for _ in range(600):  # whoever answers now has started again
+            with suppress(OSError):
+                if ask(address, "/readyz")[0] == 200:
+                    break
+            psutil.wait_procs([service], timeout=0.1)
+        for _ in range(20):
+            assert ask(address, "/readyz")[1]["package"] == identity
+            found = ask(address, "/predict", json.dumps(row["input"]).encode())[1]
+            assert (found["threshold"], found["probability"]) == (0.4, row["scores"][1])
+        statuses = [ask(address, "/predict", json.dumps(one["input"]).encode())[0] for one in (late, latest)]
+        assert statuses == [200, 503]
+        assert 'refit_history_age_seconds{table="orders"}' in ask(address, "/metrics")[1]
+
+
+def test_a_package_is_served_only_as_the_one_that_is_named(packages: dict[str, Path], tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(packages[TIMED], tmp_path / "package"))
+    command = serving(folder, "1", sha256(folder / "bundle.json"))
+    says(folder, threshold=0.1)
+    with (
+        pytest.raises(RefitError, match=r"(?s)ended with code 1 before it was ready.*error: .*its identity is"),
+        running(command),
+    ):
+        pass
+    env = {**os.environ, "REFIT_PACKAGE": str(folder), "REFIT_SHA256": ""}
+    direct = [sys.executable, "-c", "import deploy.service as service; service.load()"]
+    done = subprocess.run(direct, env=env, capture_output=True, text=True)
+    assert "REFIT_SHA256: not set, so that nobody says which package" in done.stderr
+    done = subprocess.run([sys.executable, "-m", "deploy.serve"], env=env, capture_output=True, text=True)
+    assert (done.returncode, "error: --sha256: needed" in done.stderr) == (1, True)
 
 
 def test_ctrl_c_ends_it(packages: dict[str, Path]) -> None:

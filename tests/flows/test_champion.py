@@ -12,15 +12,24 @@ import pytest
 
 from flows import effects, inputs, throne
 from tasks.errors import RefitError
-from tasks.files import sha256
+from tasks.files import read_json, sha256
 from tasks.params import load
 from tasks.registry.history import History
 from tasks.registry.tracking import Registry
 from tests.flows.project import copied, dvc, refit
 from tests.projects import ROOT
+from tests.tasks.bundle.changes import CHANGES, say
 
 pytestmark = pytest.mark.flows
 MODEL = "iris-target"
+CHANGED = (
+    "a name with a slash",
+    "a member from elsewhere",
+    "a format that is true",
+    "a missing file",
+    "one more file",
+    "a file that is a link",
+)
 PAGE = (ROOT / "docs" / "champion.md").read_text()
 
 
@@ -217,3 +226,42 @@ def test_what_is_too_large_is_not_stored_and_said(twice: Path, tmp_path: Path, m
     monkeypatch.setenv("REFIT_KEEP_MB", "much")
     with pytest.raises(RefitError, match="REFIT_KEEP_MB: a number of megabytes, 0 for nothing; found 'much'"):
         inputs.bound()
+
+
+def test_only_the_package_that_the_history_or_a_person_names_is_served(iris: Path, tmp_path: Path) -> None:
+    """A threshold or classes changed in ``bundle.json`` make another package, wherever it lies."""
+    root = copied(iris, tmp_path / "iris")
+    champion = History(root).champion(MODEL)
+    assert champion is not None
+    digest = champion.package_sha256
+    assert throne.to_serve(root, MODEL) == (root / throne.KEPT / digest[:16], "1", digest)
+    package = root / "data" / "package"
+    assert throne.vouched(root, package, None) == throne.vouched(root, package, digest.upper()) == ("1", digest)
+    with pytest.raises(RefitError, match="64 hexadecimal digits are needed, found 'abc'"):
+        throne.vouched(root, package, "abc")
+    elsewhere = copied(package, tmp_path / "of-others")  # of a project that has no history of it
+    assert throne.vouched(tmp_path, elsewhere, digest) == ("unregistered", digest)
+    with pytest.raises(RefitError, match=f"knows no such package of {MODEL}.*--sha256 {digest}"):
+        throne.vouched(tmp_path, elsewhere, None)
+
+    classes = read_json(package / "bundle.json")["classes"]
+    for what, change in {
+        **{k: c for k, (c, _) in CHANGES.items() if k in CHANGED},
+        "classes": say(classes=classes[::-1]),
+    }.items():
+        changed = copied(package, tmp_path / "changed")
+        change(changed)
+        for expected in (None, digest):
+            with pytest.raises(RefitError):
+                throne.vouched(root, changed, expected)
+        assert not throne.whole(changed, digest), what
+        shutil.rmtree(changed)
+
+    said = say(classes=classes[::-1])
+    for folder in (package, root / throne.KEPT / digest[:16]):
+        said(folder)
+    assert "knows no such package of iris-target" in refit(root, "serve", "--package", "data/package", code=1)
+    assert "its identity is" in refit(root, "serve", "--package", "data/package", "--sha256", digest, code=1)
+    assert "it needs --package DIR as well" in refit(root, "serve", "--sha256", digest, code=1)
+    whole, _, _ = throne.to_serve(root, MODEL)  # fetched again from the registry
+    assert sha256(whole / "bundle.json") == digest

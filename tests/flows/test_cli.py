@@ -20,6 +20,7 @@ COMMANDS = (
     "run",
     "schedule",
     "serve",
+    "predict",
     "init",
     "doctor",
     "promote",

@@ -17,11 +17,14 @@ from tasks import params
 from tasks.bundle import Bundle
 from tasks.code import RECEIPT
 from tasks.engine import Plan
+from tasks.engine.compute import prediction_times
+from tasks.engine.facts import MISSING
 from tasks.files import hash_tree, read_json, read_table, write_json, write_table
-from tasks.package.history import identity_columns, keep, needs, row_columns
+from tasks.package.history import horizon, identity_columns, keep, known, needs, row_columns
 from tasks.package.receipt import code_hashes, differences, receipt
 from tasks.package.schema import schema
 from tests.samples import KINDS
+from tests.tasks.engine import worlds
 from tests.tasks.package.projects import TIMED, package, project
 from tests.tasks.package.projects import timed as timed_problem
 
@@ -72,6 +75,66 @@ def test_history_holds_only_what_windows_can_see(timed: Path) -> None:
     assert len(shops) == 8
 
 
+def test_it_answers_from_the_start_of_the_test_part_and_says_until_when_it_knows(timed: Path) -> None:
+    features = read_table(timed / "data" / "features" / "features.parquet")
+    orders = read_table(timed / "data" / "validated" / "orders.parquet")
+    bundle = Bundle.load(timed / "data" / "package")
+    start = features.loc[features["__split__"] == "test", "__time__"].min()
+    assert pd.Timestamp(bundle.manifest["answers_from"]) == start
+    assert {k: pd.Timestamp(v) for k, v in bundle.manifest["known_until"].items()} == {
+        "orders": orders["arrived_at"].max()
+    }
+
+
+def test_what_is_not_known_yet_is_not_kept(timed: Path) -> None:
+    """Its moment is there already (an offset from an earlier one), its outcome is not: it is told when it is known."""
+    stored = read_json(timed / "data" / "features" / "plan.json")
+    stored["tables"]["orders"]["known_at"] = {"column": "placed_at", "offset": 86_400_000_000}
+    plan = Plan.from_dict(stored)
+    orders = read_table(timed / "data" / "validated" / "orders.parquet")
+    newest = orders["placed_at"].max()
+    facts = known(orders, plan, "orders", newest.value // 1000)
+    assert (facts["placed_at"] <= newest - pd.Timedelta(days=1)).all()
+    assert 0 < len(facts) < len(orders)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_what_is_kept_is_enough_for_every_row_from_then_on(seed: int) -> None:
+    """Ties, late facts out of turn, missing moments and keys, own events: the same bits as with everything."""
+    columns = {"amount": ["count", "mean", "std", "median", "first", "trend"], "shop": ["n_unique", "mode"]}
+    plan = Plan.derive(params.parse(worlds.tree(["2h", "6h"], columns)))
+    tables = worlds.world(seed, 200)
+    rows, hour = tables["orders"], 3_600_000_000
+    times, as_of = prediction_times(plan, rows), worlds.START.value // 1000 + 45 * hour
+    since = worlds.START.value // 1000 + 25 * hour
+    facts = {name: known(tables[name], plan, name, as_of) for name in tables}
+    kept = {name: keep(facts[name], plan, name, need, since) for name, need in needs(plan).items()}
+    found = horizon(plan, kept, since)
+    assert (found.answers_from, set(found.known_until)) == (since, {"orders", "prices"})
+    assert max(found.known_until.values()) <= as_of
+    state = plan.start({name: one.frame for name, one in kept.items()})
+
+    def online(asked: pd.DataFrame) -> pd.DataFrame:
+        made = [plan.compute_row(row, state) for row in asked.to_dict("records")]
+        return pd.DataFrame(made, index=asked.index, columns=list(plan.names))
+
+    asked = rows[times >= since]
+    worlds.assert_same(plan.compute(facts, asked), online(asked))
+    before = rows[(times < since) & (times != MISSING)]
+    assert not plan.compute(facts, before).equals(online(before)), "and no more than that"
+
+
+def test_golden_rows_lie_at_the_beginning_of_the_horizon_and_after_its_end(timed: Path) -> None:
+    bundle = Bundle.load(timed / "data" / "package").start()
+    rows = read_json(bundle.path / "golden.json")["rows"]
+    times = [pd.Timestamp(row["input"]["placed_at"]) - pd.Timedelta("1h") for row in rows]
+    assert times[0] == pd.Timestamp(bundle.manifest["answers_from"])
+    after = [t > pd.Timestamp(bundle.manifest["known_until"]["orders"]) for t in times]
+    assert sum(after) >= 4
+    assert [bool(row["warnings"]) for row in rows] == after
+    assert rows[-1]["features"]["shop.count(7d)"] == 0
+
+
 def test_history_without_bound_is_kept_whole(timed: Path) -> None:
     stored = read_json(timed / "data" / "features" / "plan.json")
     for feature in stored["features"]:
@@ -79,8 +142,10 @@ def test_history_without_bound_is_kept_whole(timed: Path) -> None:
             feature["make"]["window"] = "last 5"
     plan = Plan.from_dict(stored)
     orders = read_table(timed / "data" / "validated" / "orders.parquet")
-    kept = keep(orders, plan, "orders", needs(plan)["orders"], orders["placed_at"].max())
-    assert len(kept) == orders["arrived_at"].notna().sum()
+    facts = known(orders, plan, "orders", None)
+    kept = keep(facts, plan, "orders", needs(plan)["orders"], orders["placed_at"].max().value // 1000)
+    assert len(kept.frame) == orders["arrived_at"].notna().sum()
+    assert horizon(plan, {"orders": kept}, 0).answers_from is None
 
 
 def test_schema_asks_for_what_the_plan_reads(timed: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tasks.bundle.manifest import FIELDS, write_manifest
+from tasks.bundle.manifest import write_manifest
 from tasks.registry.tracking import Registered, Registry
 
 MODEL = "toy"
@@ -17,7 +17,8 @@ def make_package(folder: Path, content: str) -> Path:
     for name in ("plan.json", "schema.json", "golden.json", "receipt.json"):
         (folder / name).write_text(json.dumps({"made of": content}))
     (folder / "reference.parquet").write_bytes(content.encode())
-    write_manifest(folder, dict.fromkeys(FIELDS) | {"name": MODEL})
+    about = {"name": MODEL, "kind": "binary", "classes": ["0", "1"], "threshold": 0.5, "family": "logistic"}
+    write_manifest(folder, {**about, "members": ["logistic"], "weights": [1.0], "metrics": {}})
     return folder
 
 

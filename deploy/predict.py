@@ -1,0 +1,361 @@
+"""Answers to all rows of a file, however large: read in pieces, features by the engine's batch path, written in pieces.
+
+A value is read as ``ingest`` reads it, features are those of the pipeline, and a row's answer is the one that the service
+gives. Each row of the file has one row in the answers, in the file's order; one that cannot be read has an ``error``.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from deploy.rows import expected, fields_of, remark
+from tasks.bundle import new_level
+from tasks.bundle.horizon import FINE, Horizon, Timing
+from tasks.engine.compute import prediction_times
+from tasks.engine.facts import MISSING
+from tasks.engine.pieces import CHUNK, pieces
+from tasks.errors import RefitError, nearest, some
+from tasks.files import replacing
+from tasks.profile.kinds import DTYPES, coerce
+from tasks.profile.piecewise import Piece, read_pieces
+from tasks.values.reading import Reading
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from tasks.bundle import Bundle
+
+ERROR = "__error__"
+KEY = "__key__"
+MOST_CHUNKS = 256  # a file is open for each while features are computed
+ROWS = 1 << 16  # rows of a chunk of answers
+SLICE = 1 << 14  # rows that the model gets at a time
+SHOWN = 5  # rows without an answer that are told of by name
+ENDINGS = (".csv", ".csv.gz", ".parquet")
+
+
+@dataclass
+class Told:
+    """How many rows there were, how many of them have no answer, and how many a warning; and the first faults."""
+
+    rows: int = 0
+    unanswered: int = 0
+    warned: int = 0
+    faults: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)  # what reading the file decided by itself
+
+    def lines(self) -> list[str]:
+        """What to say of them, in words."""
+        said = f"{self.rows - self.unanswered:,} of {self.rows:,} rows answered"
+        said += f", {self.warned:,} of them with a warning" if self.warned else ""
+        more = self.unanswered - len(self.faults)
+        return [
+            *self.remarks,
+            said,
+            *self.faults,
+            *([f"and {more:,} more rows without an answer (column error)"] if more > 0 else []),
+        ]
+
+
+def predict(
+    bundle: Bundle,
+    version: str,
+    source: str | Path,
+    out: str | Path | None,
+    tables: Mapping[str, Path],
+    horizon: Horizon,
+    refuse: bool = False,
+) -> Told:
+    """Answer every row of ``source`` (CSV or Parquet, also packed) and write the answers to ``out``.
+
+    Parameters
+    ----------
+    bundle, version
+        The package, and what its answers call it.
+    out
+        ``.csv``, ``.csv.gz`` or ``.parquet``; None: CSV on standard output.
+    tables
+        Parquet files of the tables that features are made from, by name: the project's, or those of the package's history.
+    horizon
+        From when these tables can answer, and what they know until when.
+    refuse
+        Whether a row for which a table is too old gets an error instead of a warning.
+
+    Raises
+    ------
+    RefitError
+        If the file cannot be read or lacks a column, or a table does. A single row that cannot be read is no reason.
+    """
+    ending = None if out is None else _ending(Path(out))
+    with tempfile.TemporaryDirectory(prefix="refit-predict-") as folder:
+        asked = Path(folder) / "asked.parquet"
+        told = Told()
+        count, keys = _take_in(bundle, Path(source), asked, told)
+        chunk = min(CHUNK, max(ROWS, count // MOST_CHUNKS))
+        features = pieces(bundle.plan, tables, asking=asked, chunk=chunk)
+        with _written(out, ending) as write:
+            for rows, made in zip(_rows(asked, chunk), features, strict=True):
+                write(_answers(bundle, version, horizon, rows, made, keys, told, refuse))
+    return told
+
+
+# In -------------------------------------------------------------------------------------------------------------------
+
+
+def _take_in(bundle: Bundle, source: Path, asked: Path, told: Told) -> tuple[int, list[str]]:
+    """Write the rows in their declared kinds to ``asked``, with what is wrong with each; how many, and the key's columns."""
+    import pyarrow.parquet as pq
+
+    fields = bundle.schema["fields"]
+    key = list(bundle.plan.tables[bundle.plan.table].key)
+    count, writer, found_keys = 0, None, []
+    with ExitStack() as stack:
+        for piece in read_pieces(source):
+            told.remarks += piece.remarks
+            if writer is None:
+                _check_columns(piece.table.column_names, fields, source)
+                found_keys = [name for name in key if name in piece.table.column_names]
+            table = _read(piece, bundle.schema, found_keys)
+            if writer is None:
+                writer = stack.enter_context(pq.ParquetWriter(asked, table.schema, compression="lz4"))
+            writer.write_table(table.cast(writer.schema))
+            count += table.num_rows
+    if not count:
+        raise RefitError(f"{source}: has columns and no rows.")
+    return count, found_keys
+
+
+def _check_columns(found: list[str], fields: list[dict[str, Any]], source: Path) -> None:
+    absent = [f["name"] for f in fields if f.get("required", True) and f["name"] not in found]
+    if absent:
+        hints = "".join(f" {name!r}:{near}" for name in absent if (near := nearest(name, found)))
+        raise RefitError(
+            f"{source}: lacks column {some(absent)}, which the model needs. It has {some(found, 30)}.{hints}"
+        )
+
+
+def _read(piece: Piece, schema: dict[str, Any], keys: list[str]) -> pa.Table:
+    """A piece's rows in their declared kinds; the columns of the key also as they are written."""
+    import pyarrow as pa
+
+    rows, at, fields = piece.rows, piece.positions, schema["fields"]
+    values: dict[str, Any] = {}
+    errors = np.full(rows, None, dtype=object)
+    for position, why in piece.broken:
+        errors[position] = why
+
+    def fault(position: int, said: str) -> None:
+        errors[position] = said if errors[position] is None else f"{errors[position]}; {said}"
+
+    for entry in fields:
+        name = entry["name"]
+        if name not in piece.table.column_names:
+            dtype: Any = DTYPES[entry["kind"]]
+            values[name] = pd.Series(np.nan, index=range(rows)).astype(dtype)
+            continue
+        read = coerce(piece.table[name], Reading.of_field(entry, schema))
+        unread = set(read.problems["row"].tolist())
+        for row, value, why in read.problems[["row", "value", "why"]].to_numpy().tolist():
+            fault(int(at[row]), f"{name!r}: {value!r} {why}")
+        if not entry["nullable"]:
+            for row in np.flatnonzero(read.values.isna().to_numpy()).tolist():
+                if row not in unread:
+                    fault(int(at[row]), f"{name!r} must be {expected(entry)}, and is missing")
+        values[name] = read.values if len(at) == rows else read.values.set_axis(at).reindex(range(rows))
+    table = pa.Table.from_pandas(pd.DataFrame(values), preserve_index=False)
+    places = None if len(at) == rows else pd.Series(range(len(at)), index=at).reindex(range(rows))
+    for i, name in enumerate(keys):
+        column = piece.table[name]
+        if places is not None:
+            column = column.take(pa.array(places, pa.int64(), from_pandas=True))
+        table = table.append_column(f"{KEY}{i}", column)
+    return table.append_column(ERROR, pa.array(errors, pa.string()))
+
+
+def _rows(path: Path, chunk: int) -> Iterator[pa.Table]:
+    """The rows that were taken in, ``chunk`` at a time."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    held: list[Any] = []
+    count = 0
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(min(chunk, ROWS), use_threads=False):
+            held.append(batch)
+            count += len(batch)
+            while count >= chunk:
+                table = pa.Table.from_batches(held)
+                yield table.slice(0, chunk)
+                held, count = table.slice(chunk).to_batches(), count - chunk
+    if count:
+        yield pa.Table.from_batches(held)
+
+
+# Out ------------------------------------------------------------------------------------------------------------------
+
+
+def _answers(
+    bundle: Bundle,
+    version: str,
+    horizon: Horizon,
+    asked: pa.Table,
+    features: pd.DataFrame,
+    keys: list[str],
+    told: Told,
+    refuse: bool,
+) -> pa.Table:
+    """The answers to some rows, as columns: the row's number and key, what the service answers, and the error."""
+    import pyarrow as pa
+
+    errors = asked[ERROR].to_pandas().astype(object).where(lambda said: said.notna(), None).to_numpy(copy=True)
+    timings = _timings(bundle, horizon, asked)
+    for position, timing in enumerate(timings):
+        if timing.refused or (refuse and timing.stale):
+            errors[position] = errors[position] or timing.refused or "; ".join(timing.warnings)
+    scores = _scores(bundle, features)
+    infinite = ~np.isfinite(scores).all(axis=1)
+    for position in np.flatnonzero(infinite).tolist():
+        errors[position] = errors[position] or "the model has no finite answer; the row's numbers are too large"
+    gone = np.array([error is not None for error in errors], bool)
+    warnings = _warnings(bundle, asked, features, timings, gone)
+
+    def column(values: Any, kind: Any) -> pa.Array:
+        return pa.array(values, kind, mask=gone)
+
+    size = len(errors)
+    out: dict[str, Any] = {"row": pa.array(np.arange(told.rows + 1, told.rows + size + 1))}
+    out |= {name: asked[f"{KEY}{i}"] for i, name in enumerate(keys)}
+    own: dict[str, Any] = {}
+    if bundle.kind == "regression":
+        own["prediction"] = column(scores[:, 0], pa.float64())
+    else:
+        if bundle.kind == "binary":
+            own["probability"] = column(scores[:, 1], pa.float64())
+        else:
+            own |= {f"probabilities.{c}": column(scores[:, i], pa.float64()) for i, c in enumerate(bundle.classes)}
+        decided = bundle.decide(scores[:, 0] if bundle.kind == "regression" else scores)
+        own["decision"] = column(np.array(bundle.classes, dtype=object)[decided.astype(int)], pa.string())
+    own["model"] = pa.array([bundle.name] * size, pa.string())
+    own["version"] = pa.array([version] * size, pa.string())
+    if bundle.kind == "binary":
+        own["threshold"] = column(np.full(size, bundle.threshold), pa.float64())
+    own["warnings"] = pa.array(warnings, pa.string())
+    own["error"] = pa.array(errors, pa.string())
+    # A key may be called as one of the answer's columns.
+    out = {
+        f"key.{name}" if name in own or (name == "row" and i) else name: v for i, (name, v) in enumerate(out.items())
+    }
+    for position in np.flatnonzero(gone)[: max(0, SHOWN - len(told.faults))].tolist():
+        told.faults.append(f"row {told.rows + position + 1}: {errors[position]}")
+    told.rows += size
+    told.unanswered += int(gone.sum())
+    told.warned += sum(one is not None for one in warnings)
+    return pa.table({**out, **own})
+
+
+def _scores(bundle: Bundle, features: pd.DataFrame) -> np.ndarray:
+    parts = [bundle.predict(features.iloc[at : at + SLICE]) for at in range(0, len(features), SLICE)]
+    scores = np.concatenate(parts)
+    return scores.reshape(len(features), -1)
+
+
+def _timings(bundle: Bundle, horizon: Horizon, asked: pa.Table) -> list[Timing]:
+    """How each row's prediction time lies; each different moment is looked at once."""
+    plan = bundle.plan
+    used = [time.column for time in (plan.time, plan.cap) if time]
+    if not used:
+        return [FINE] * asked.num_rows
+    times = prediction_times(plan, asked.select(used).to_pandas())
+    start, until = horizon.answers_from, min(horizon.known_until.values(), default=None)
+    odd = np.zeros(len(times), bool) if start is None else times < start
+    odd = np.flatnonzero((odd if until is None else odd | (times > until)) & (times != MISSING))
+    found = [FINE] * len(times)
+    moments, places = np.unique(times[odd], return_inverse=True)
+    judged = [horizon.check(t) for t in moments.tolist()]
+    for position, place in zip(odd.tolist(), places.tolist(), strict=True):
+        found[position] = judged[place]
+    return found
+
+
+def _warnings(
+    bundle: Bundle, asked: pa.Table, features: pd.DataFrame, timings: list[Timing], gone: np.ndarray
+) -> np.ndarray:
+    """What the service would warn of, as one text a row; None where it would not."""
+    found = np.full(len(gone), None, dtype=object)
+
+    def add(position: int, said: str) -> None:
+        if not gone[position]:
+            found[position] = said if found[position] is None else f"{found[position]}; {said}"
+
+    for entry in fields_of(bundle.schema):
+        name = entry["name"]
+        low, high, allowed = entry.get("min"), entry.get("max"), entry.get("allowed")
+        if low is None and high is None and allowed is None:
+            continue
+        values = asked[name].to_pandas()
+        odd = values.notna().to_numpy()
+        if allowed is not None:
+            odd = odd & ~values.isin(allowed).to_numpy()
+        else:
+            number = values.to_numpy(float)
+            with np.errstate(invalid="ignore"):
+                odd = odd & (
+                    (number < (-np.inf if low is None else low)) | (number > (np.inf if high is None else high))
+                )
+        for position in np.flatnonzero(odd).tolist():
+            add(position, remark(entry, values.iloc[position]))
+    for name, levels in bundle.levels.items():
+        values = features[name]
+        new = values.notna().to_numpy() & ~values.isin(levels).to_numpy()
+        for position in np.flatnonzero(new).tolist():
+            add(position, new_level(name, str(values.iloc[position])))
+    for position, timing in enumerate(timings):
+        for said in timing.warnings:
+            add(position, said)
+    return found
+
+
+def _ending(out: Path) -> str:
+    name = out.name.lower()
+    found = next((ending for ending in ENDINGS if name.endswith(ending)), None)
+    if found is None:
+        raise RefitError(
+            f"--out: answers are written as {some(ENDINGS)}, found {out.name!r}. Choose one of these endings."
+        )
+    return found
+
+
+@contextmanager
+def _written(out: str | Path | None, ending: str | None) -> Iterator[Any]:
+    """A function that writes tables one after another; the file takes its name when all of them are written."""
+    import pyarrow as pa
+    import pyarrow.csv as pv
+    import pyarrow.parquet as pq
+
+    with ExitStack() as stack:
+        beside: Any = None if out is None else stack.enter_context(replacing(out))
+        made: list[Any] = []
+
+        def write(table: pa.Table) -> None:
+            if not made:
+                if ending == ".parquet":
+                    made.append(stack.enter_context(pq.ParquetWriter(beside, table.schema, compression="zstd")))
+                else:
+                    sink: Any = pa.PythonFile(sys.stdout.buffer) if beside is None else pa.OSFile(str(beside), "wb")
+                    if beside is not None:
+                        sink = stack.enter_context(sink)
+                    if ending == ".csv.gz":
+                        sink = stack.enter_context(pa.CompressedOutputStream(sink, "gzip"))
+                    made.append(stack.enter_context(pv.CSVWriter(sink, table.schema)))
+            made[0].write_table(table)
+
+        yield write

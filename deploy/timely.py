@@ -1,0 +1,126 @@
+"""Whether the package's history reaches to the moments asked for: rows refused or warned of, and what the log, ``/readyz``
+and the metrics say of its age."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from deploy.rows import Problems
+from deploy.serve import WAYS
+from tasks.bundle import Bundle
+from tasks.bundle.horizon import Horizon, show, span
+from tasks.errors import RefitError, some
+from tasks.params import Duration, _duration
+from tasks.stage import log
+
+STALE, STALE_AFTER = "REFIT_STALE", "REFIT_STALE_AFTER"  # serving.stale and serving.stale_after, for the workers
+
+
+class Timely:
+    """What a served package says of a row's moment.
+
+    Parameters
+    ----------
+    bundle
+        The package.
+    refuse
+        Whether a row is refused (503) for which a table is too old, instead of answered with a warning.
+    after
+        How old is too old, for every table; None: what the shortest of its windows says.
+    """
+
+    def __init__(self, bundle: Bundle, refuse: bool = False, after: Duration | None = None) -> None:
+        self.bundle = bundle
+        self.refuse = refuse
+        self.horizon: Horizon = bundle.horizon if after is None else bundle.horizon.within(after.micros)
+        self.field = bundle.plan.time.column if bundle.plan.time else None
+        self._told: set[str] = set()
+
+    @classmethod
+    def of(cls, bundle: Bundle, env: Mapping[str, str] = os.environ) -> Timely:
+        """As the environment says, which `refit serve` fills from ``serving.stale`` and ``serving.stale_after``."""
+        way, after = env.get(STALE) or "warn", env.get(STALE_AFTER)
+        if way not in WAYS:
+            raise RefitError(f"{STALE}: {way!r} is not one of {some(WAYS)}")
+        try:
+            return cls(bundle, way == "refuse", _duration(after) if after else None)
+        except ValueError as error:
+            raise RefitError(f"{STALE_AFTER}: {error}; found {after!r}") from None
+
+    def admit(self, row: dict[str, Any]) -> list[str]:
+        """Warnings of tables whose knowledge ends before the row.
+
+        Raises
+        ------
+        Problems
+            422 for a row before ``answers_from``; 503 for one that a table is too old for, where such are refused.
+        """
+        timing = self.horizon.check(self.bundle.moment(row))
+        if timing.refused:
+            raise Problems([self._entry(timing.refused)])
+        for table in timing.ages:
+            if table not in self._told:
+                self._told.add(table)
+                log(f"a row is later than what is known of {table!r} (until {show(self.horizon.known_until[table])}); "
+                    "such rows are warned of, and this line comes once")  # fmt: skip
+        if timing.stale and self.refuse:
+            said = [text for text, table in zip(timing.warnings, timing.ages, strict=True) if table in timing.stale]
+            raise Problems([self._entry(f"{text} (serving.stale: refuse)") for text in said], 503)
+        return list(timing.warnings)
+
+    def _entry(self, message: str) -> dict[str, Any]:
+        return {"message": message} if self.field is None else {"message": message, "field": self.field}
+
+    def about(self, now: float | None = None) -> dict[str, Any]:
+        """For ``/readyz``: from when rows are answered, and how old each table's knowledge is by the clock."""
+        start, ages = self.horizon.answers_from, self.ages(now)
+        return {
+            "answers_from": None if start is None else show(start),
+            "known_until": {name: show(until) for name, until in self.horizon.known_until.items()},
+            "age_seconds": ages,
+            "stale": [name for name, age in ages.items() if self.horizon.too_old(name, int(age * 1e6))],
+        }
+
+    def ages(self, now: float | None = None) -> dict[str, float]:
+        """Seconds from what is known of each table to now."""
+        now = time.time() if now is None else now
+        return {name: round(now - until / 1e6, 3) for name, until in self.horizon.known_until.items()}
+
+    def tell(self) -> None:
+        """Say in the log what the package knows, and what is too old for rows of today."""
+        found = self.about()
+        if found["answers_from"] is not None:
+            log(f"rows are answered from {found['answers_from']} on")
+        for name, until in found["known_until"].items():
+            old = " (too old for rows of now)" if name in found["stale"] else ""
+            log(f"{name!r}: known until {until}, {span(int(found['age_seconds'][name] * 1e6))} ago{old}")
+
+
+class HistoryAge(Collector):
+    """``refit_history_age_seconds{table}``: the clock minus what is known of a table, whenever it is scraped.
+
+    The same for all workers, so it is never summed over them.
+    """
+
+    def __init__(self, served: Callable[[], Any]) -> None:
+        self.served = served
+
+    def describe(self) -> Iterable[GaugeMetricFamily]:
+        return [self._family()]
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        family, served = self._family(), self.served()
+        for table, age in (served.timely.ages() if served is not None else {}).items():
+            family.add_metric([table], age)
+        yield family
+
+    @staticmethod
+    def _family() -> GaugeMetricFamily:
+        said = "Seconds since the newest fact that is known of a table."
+        return GaugeMetricFamily("refit_history_age_seconds", said, labels=["table"])

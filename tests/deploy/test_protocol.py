@@ -1,0 +1,157 @@
+"""Limits of one connection, asked over real sockets: heads without end, clients without haste, too many of them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+import uvicorn
+
+from deploy import leaving, protocol
+from deploy.leave import made, settings
+from deploy.protocol import MOST_HEAD, MOST_HEADERS, Protocol, most_connections
+
+
+async def echo(scope: Any, receive: Any, send: Any) -> None:
+    """Answers with the path, or with as many bytes as it names."""
+    size = scope["path"].removeprefix("/bytes/")
+    body = b"x" * int(size) if size.isdecimal() else scope["path"].encode()
+    headers = [(b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+SERVERS: list[uvicorn.Server] = []
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    door = socket.create_server(("127.0.0.1", 0))
+    server = made(uvicorn.Config(echo, lifespan="off", **settings(1)), 0)
+    SERVERS.append(server)
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve([door])), daemon=True)
+    thread.start()
+    yield door.getsockname()[1]
+    server.should_exit = True
+    thread.join(10)
+    leaving._begun = False
+
+
+def talk(port: int, sent: bytes, more: bytes = b"") -> tuple[int, Any]:
+    """Status and body of the answer, read to the end of the connection."""
+    with connected(port) as it:
+        with suppress(OSError):
+            it.sendall(sent)
+            for _ in range(200 if more else 0):
+                it.sendall(more)
+        found = b""
+        with suppress(ConnectionResetError):
+            while part := it.recv(65536):
+                found += part
+    head, _, body = found.partition(b"\r\n\r\n")
+    return int(head.split()[1]), json.loads(body) if body[:1] == b"{" else body
+
+
+def connected(port: int) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", port), timeout=10)
+
+
+def answered(it: socket.socket) -> None:
+    """Read the answer to a request for ``/``."""
+    found = b""
+    while not found.endswith(b"\r\n\r\n/"):
+        found += it.recv(1000)
+    assert found.startswith(b"HTTP/1.1 200")
+
+
+def test_requests_are_answered(port: int) -> None:
+    assert talk(port, b"GET /a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n") == (200, b"/a")
+
+
+@pytest.mark.parametrize(
+    ("sent", "more"),
+    [
+        (b"GET / HTTP/1.1\r\nHost: x\r\nLong: " + b"a" * (MOST_HEAD + 1), b""),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nLong: ", b"a" * 1000),
+        (b"GET / HTTP/1.1\r\nHost: x\r\n", b"Header: value\r\n" * 10),
+        (b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * (MOST_HEADERS + 1) + b"\r\n", b""),
+        (b"GET /" + b"a" * (MOST_HEAD + 1) + b" HTTP/1.1\r\n\r\n", b""),
+    ],
+    ids=["one at once", "one without end", "many without end", "many", "path"],
+)  # fmt: skip
+def test_heads_have_a_bound(port: int, sent: bytes, more: bytes) -> None:
+    status, said = talk(port, sent, more)
+    assert status == 431
+    assert "at most 100 lines and 32 KiB" in said["errors"][0]["message"]
+
+
+def test_the_head_of_a_later_request_has_the_same_bound(port: int) -> None:
+    with connected(port) as it:
+        it.sendall(b"POST / HTTP/1.1\r\nContent-Length: 1\r\n\r\nx")
+        answered(it)
+        it.sendall(b"GET / HTTP/1.1\r\nLong: " + b"a" * MOST_HEAD)
+        assert it.recv(1000).startswith(b"HTTP/1.1 431")
+
+
+def test_what_is_no_http_gets_a_problem_too(port: int) -> None:
+    assert talk(port, b"hello\r\n\r\n") == (400, {"errors": [{"message": "this is no HTTP request"}]})
+
+
+def test_a_head_that_does_not_come(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "PATIENCE", 0.05)
+    status, said = talk(port, b"GET / HTTP/1.1\r\nHost:")
+    assert (status, "did not arrive" in said["errors"][0]["message"]) == (408, True)
+    with connected(port) as silent:
+        assert silent.recv(10) == b""
+    with connected(port) as second:  # on a connection that was used before
+        second.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        answered(second)
+        second.sendall(b"GET / HT")
+        assert second.recv(1000).startswith(b"HTTP/1.1 408")
+
+
+def test_a_client_that_takes_nothing_is_given_up(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "READER", 0.05)
+    with connected(port) as it:
+        it.sendall(b"GET /bytes/30000000 HTTP/1.1\r\nHost: x\r\n\r\n")
+        it.recv(1)
+        until = time.monotonic() + 20
+        while SERVERS[-1].server_state.connections and time.monotonic() < until:
+            time.sleep(0.01)
+        found = 1
+        with suppress(ConnectionResetError):
+            while part := it.recv(1 << 20):
+                found += len(part)
+    assert found < 30_000_000
+
+
+def test_idle_connections_make_room_and_busy_ones_do_not(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Protocol, "most", 3)
+    ask = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+    idle = [connected(port) for _ in range(3)]
+    for it in idle:
+        it.sendall(ask)
+        answered(it)
+    assert talk(port, b"GET /new HTTP/1.1\r\nConnection: close\r\n\r\n") == (200, b"/new")
+    assert idle[0].recv(10) == b""  # the one that was idle longest
+    busy = [connected(port) for _ in range(3)]
+    for it in busy:
+        it.sendall(b"GET / HTTP")
+    until = time.monotonic() + 20
+    while len(SERVERS[-1].server_state.connections) != 3 and time.monotonic() < until:
+        time.sleep(0.01)
+    status, said = talk(port, ask)
+    assert (status, "too much at once: 3 connections" in said["errors"][0]["message"]) == (503, True)
+    for it in (*idle, *busy):
+        it.close()
+
+
+def test_connections_fit_the_files_that_a_process_may_open() -> None:
+    assert 10 <= most_connections() <= 1_000
