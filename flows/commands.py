@@ -18,7 +18,7 @@ from tasks.params import START
 
 # In the environment of every process that a walk starts: the project, and the process id of the walk.
 MARK, WALKER = "REFIT_WALK", "REFIT_WALKER"
-GRACE = 5.0  # seconds that a stage gets between a polite signal and a kill
+GRACE = 2.5  # seconds that a stage gets between a polite signal and a kill; a stopped run leaves within six
 
 
 class StageFailed(RefitError):

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from dvc.stage import PipelineStage
 
 Log = Callable[[str], None]
+walks: set[Dag] = set()  # of this process
 How = Literal["unchanged", "restored", "ran"]
 
 
@@ -103,6 +104,7 @@ class Dag:
 
     def __enter__(self) -> Dag:
         self._guard = own(self.root)
+        walks.add(self)
         end_orphans(self.root)
         self._came_from = Path.cwd()
         os.chdir(self.root)  # DVC reads paths from here
@@ -119,6 +121,7 @@ class Dag:
         self._leave()
 
     def _leave(self) -> None:
+        walks.discard(self)
         os.chdir(self._came_from)
         self._guard.close()
 
@@ -517,6 +520,12 @@ class Dag:
                 start(node, partial(end, node.name))
         if errors:
             raise errors[0]
+
+
+def cancel_all() -> None:
+    """:meth:`Dag.cancel` of every walk in this process, from any thread."""
+    for dag in list(walks):
+        dag.cancel()
 
 
 def _first(error: BaseException) -> str:

@@ -295,19 +295,25 @@ def conclude(dag: Dag, params: Params) -> Standing | None:
     if before is not None:
         return before
     began = time.perf_counter()
-    _tell("track", "start")
+
+    def begin(effect: str) -> None:
+        if dag.cancelled.is_set():
+            raise Cancelled(f"{effect}: stopped before it began")
+        _tell(effect, "start")
+
+    begin("track")
     run_id = track(found)
-    _tell("register", "start")
+    begin("register")
     registered = register(found, run_id)
     answer = None
     if effects.would_promote(root, registered):
-        _tell("check package", "start")
+        begin("check package")
         check_package(root)
         if params.promotion.approval:
             answer = approval(registered)
             if answer is None:
                 return effects.waiting(root, registered)
-    _tell("promote", "start")
+    begin("promote")
     at_end = promote(root, registered, answer)
     effects.finish(root, found, at_end, time.perf_counter() - began)
     return at_end
