@@ -163,6 +163,19 @@ def end_group(process: subprocess.Popen[str]) -> None:
         return
 
 
+def at_work(root: Path) -> str | None:
+    """The process id of the walk that is at work in a project; None where there is none. Nothing is written."""
+    try:
+        with open(root / ".refit" / "walk.lock", encoding="utf-8") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return file.read().strip()
+    except OSError:
+        pass
+    return None
+
+
 def own(root: Path) -> Any:
     """Take the project's walk lock; the system releases it when this process ends, however it ends."""
     folder = root / ".refit"

@@ -148,7 +148,7 @@ class Dag:
         try:
             graph = self._repo.index.graph
         except DvcException as error:
-            raise RefitError(f"dvc.yaml: {_first(error)}") from None
+            raise RefitError(f"dvc.yaml: {first_line(error)}") from None
         self.nodes: dict[str, Node] = {}
         for stage in graph:
             if stage.cmd is None:
@@ -231,7 +231,7 @@ class Dag:
             with self._dvc:
                 self._repo.pull(names)
         except DvcException as error:
-            raise RefitError(f"dvc pull {' '.join(names)}: {_first(error)}") from error
+            raise RefitError(f"dvc pull {' '.join(names)}: {first_line(error)}") from error
 
     def run(
         self, name: str, log: Log, execute: Callable[[Node, Log], None] | None = None, force: bool = False
@@ -252,7 +252,7 @@ class Dag:
             with self._locked():
                 node.record = self._bound(node, node.record.reload())
             if isinstance(error, DvcException):
-                raise StageFailed(f"{name}: {_first(error)}", mistake=True) from error
+                raise StageFailed(f"{name}: {first_line(error)}", mistake=True) from error
             raise
 
     def _run(self, node: Node, log: Log, execute: Callable[[Node, Log], None] | None, force: bool) -> Outcome:
@@ -528,7 +528,7 @@ def cancel_all() -> None:
         dag.cancel()
 
 
-def _first(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
     """An error's text and its causes', in one line of bounded length."""
     parts: list[str] = []
     cause: BaseException | None = error

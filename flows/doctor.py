@@ -50,7 +50,20 @@ def examine(root: Path) -> list[Finding]:
         registry(root),
         prefect(),
     ]
-    return [*found, port(root), disk(root), java(), browser(), gpu()]
+    return _with_troubles(root, [*found, port(root), disk(root), java(), browser(), gpu(root)])
+
+
+def _with_troubles(root: Path, found: list[Finding]) -> list[Finding]:
+    """What `refit run` would refuse, in the place of what else was found out about the same thing."""
+    from flows.beforehand import look
+
+    told = [Finding(trouble.about, False, trouble.says) for trouble in look(root)[1]] if _project(root) else []
+    about = {finding.what for finding in told}
+    return [*(finding for finding in found if finding.what not in about), *told]
+
+
+def _project(root: Path) -> bool:
+    return (root / "dvc.yaml").exists()
 
 
 def python() -> Finding:
@@ -119,10 +132,12 @@ def code(root: Path) -> Finding:
     """Stages depend on Refit's code, so that an upgrade runs again what it changed."""
     from tasks.code import FOLDER, unnamed
 
-    path = root / "dvc.yaml"
-    if not path.exists():
-        return Finding("code", True, "unknown without dvc.yaml", needed=False)
-    lacking = unnamed(path.read_text(encoding="utf-8"))
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        lacking = unnamed((root / "dvc.yaml").read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, YAMLError, AttributeError):
+        return Finding("code", True, "unknown until dvc.yaml can be read", needed=False)
     says = f"stages that name no code, so an upgrade of Refit does not run them again: {some(lacking)}"
     mend = f"in dvc.yaml, add {FOLDER}/STAGE.json to the deps of each, as refit init writes it"
     return Finding("code", not lacking, says if lacking else "named by every stage", mend, needed=False)
@@ -220,11 +235,18 @@ def browser() -> Finding:
     )
 
 
-def gpu() -> Finding:
-    """A GPU, asked of the driver."""
+def gpu(root: Path) -> Finding:
+    """A GPU, asked of the driver, and whether params.yaml asks for one."""
+    from tasks.params import load
+
     tool = shutil.which("nvidia-smi")
     if tool is None:
-        return Finding("GPU", True, "none; training runs on the CPU", needed=False)
+        try:
+            asked = load(root / "params.yaml").training.device == "cuda"
+        except RefitError:
+            asked = False
+        says = "none; training runs on the CPU" + (", though training.device says cuda" if asked else "")
+        return Finding("GPU", not asked, says, "set training.device: auto, or use a pool with a GPU", needed=False)
     try:
         done = subprocess.run([tool, "-L"], capture_output=True, text=True, timeout=20, check=True)
     except (OSError, subprocess.SubprocessError):

@@ -23,12 +23,13 @@ from prefect.states import Completed
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows import effects
+from flows.beforehand import beforehand, passed, remarks
 from flows.commands import Cancelled, StageFailed
 from flows.dag import Dag, Node, Outcome
 from flows.effects import Answer, Standing
 from tasks.errors import RefitError
 from tasks.families import check_models
-from tasks.params import Params, load
+from tasks.params import Params
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
@@ -60,12 +61,15 @@ def retrain(as_of: str | None = None, root: str | None = None) -> Standing | Non
     Stages and effects work on ``params.yaml``, ``dvc.yaml`` and code as they are when this begins.
     """
     home = Path(root or Path.cwd()).resolve()
-    check_models(load(home / "params.yaml"))  # a mistake is told before anything is touched
+    if home in passed:  # the command has looked already, before it started a server
+        passed.discard(home)
+    else:
+        beforehand(home, as_of)  # a mistake is told before anything is touched
     with Dag(home) as dag:
         params = dag.seal.params()
         check_models(params)
         _tell("run", "began", params)
-        for line in [*dag.notes, *_unwatched(dag, params)]:
+        for line in [*dag.notes, *remarks(params), *_unwatched(dag, params)]:
             _remark(line)
         ready(str(home), params.problem.name)
         context(str(home), as_of)

@@ -75,7 +75,8 @@ def test_a_run_goes_on_where_nobody_reads_what_it_says(project: Path, server: di
     process = subprocess.Popen(
         [*REFIT, "run", "--plain"], cwd=project, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    assert process.stdout is not None and process.stderr is not None
+    assert process.stdout is not None
+    assert process.stderr is not None
     assert "load ..." in process.stdout.readline()
     process.stdout.close()  # as `| head -1` does
     assert process.wait(300) == 0, process.stderr.read()
