@@ -28,7 +28,10 @@ SMALL = 2 << 20  # bytes of a source that is read whole; of a larger CSV file th
 ROOM = 256 << 20  # bytes that any run needs: Prefect, MLflow, packages
 TIMES = 3  # a table's bytes lie on the disk as raw, as validated and as features, and DVC's cache links or copies them
 WAIT = 2.0  # seconds for an answer of a server, or for a database that another program has locked
-START, SPEED = 1.5, 1e8  # auto: seconds until its first fit can begin, and bytes of a table that a second surely does not exceed
+START, SPEED = (
+    1.5,
+    1e8,
+)  # auto: seconds until its first fit can begin, and bytes of a table that a second surely does not exceed
 FUTURE = timedelta(days=1)  # `--as-of` of today means its end, and clocks differ
 
 

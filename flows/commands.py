@@ -29,6 +29,10 @@ class StageFailed(RefitError):
         self.mistake = mistake
 
 
+class CommandFailed(StageFailed):
+    """The command itself failed, here or on a worker; nothing else is wrong with the walk."""
+
+
 class Cancelled(RefitError):
     """The walk was stopped."""
 
@@ -94,15 +98,15 @@ def mark(root: Path) -> None:
     os.environ |= {MARK: str(root), WALKER: str(os.getpid())}
 
 
-def failure(name: str, code: int, said: list[str]) -> StageFailed:
+def failure(name: str, code: int, said: list[str]) -> CommandFailed:
     """Turn a failed command into a message: a stage's own ``error:`` lines, or the last lines it printed."""
     at = next((i for i in range(len(said) - 1, -1, -1) if said[i].startswith("error: ")), None)
     if at is not None:
-        return StageFailed(f"{name}: " + "\n".join([said[at].removeprefix("error: "), *said[at + 1 :]]), mistake=True)
+        return CommandFailed(f"{name}: " + "\n".join([said[at].removeprefix("error: "), *said[at + 1 :]]), mistake=True)
     how = f"was killed by signal {-code}" if code < 0 else f"failed with exit code {code}"
     hint = " (out of memory?)" if code in (-9, 137) else ""
     last = "\n".join(f"  {line}" for line in said[-8:])
-    return StageFailed(f"{name}: the command {how}{hint}." + (f" Its last lines:\n{last}" if last else ""))
+    return CommandFailed(f"{name}: the command {how}{hint}." + (f" Its last lines:\n{last}" if last else ""))
 
 
 def start(

@@ -43,7 +43,7 @@ from flows.commands import (
 from flows.seal import Seal, file_system, seal, signature
 from tasks import code
 from tasks.errors import RefitError, nearest, some
-from tasks.files import sweep, write_text
+from tasks.files import FAILED, sweep, write_json, write_text
 from tasks.params import AT_START
 
 if TYPE_CHECKING:
@@ -222,6 +222,26 @@ class Dag:
                 return False
             found = self._cached(stage)
             return found is not None and found.outs_cached()
+
+    def give_up(self, name: str, record: dict[str, Any]) -> None:
+        """Leave what failed behind: each output folder then holds :data:`tasks.files.FAILED` alone.
+
+        ``dvc.lock`` has no such stage, so that the next run tries again.
+        """
+        from dvc.utils.serialize import dumps_yaml, parse_yaml_for_update
+
+        node = self.node(name)
+        with self._locked():
+            node.record.remove_outs(ignore_remove=False, force=False)
+            for out in node.record.outs:
+                write_json(Path(out.fs_path) / FAILED, record)
+            self._stages.pop(name, None)
+            path = self.root / "dvc.lock"
+            if read_lock(path) is not None:
+                lock = parse_yaml_for_update(path.read_text(encoding="utf-8"), str(path))
+                if (lock.get("stages") or {}).pop(name, None) is not None:
+                    write_text(path, dumps_yaml(lock))
+            node.record = self._bound(node, node.record.reload())
 
     def pull(self, names: list[str]) -> None:
         """Fetch the outputs of stages, as ``dvc.lock`` names them, from the DVC remote."""

@@ -84,6 +84,9 @@ class Display:
             elif what == "note":
                 self.notes.append(value)
                 line = f"{stage} | {value}"
+            elif what == "failed":
+                self._active.pop(stage, None)
+                line = f"{stage} failed: {value}"
             else:
                 self._active.pop(stage, None)
                 self.outcomes[stage] = value

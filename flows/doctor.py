@@ -130,9 +130,9 @@ def dvc(root: Path) -> Finding:
 
 def code(root: Path) -> Finding:
     """Stages depend on Refit's code, so that an upgrade runs again what it changed."""
-    from tasks.code import FOLDER, unnamed
-
     from ruamel.yaml.error import YAMLError
+
+    from tasks.code import FOLDER, unnamed
 
     try:
         lacking = unnamed((root / "dvc.yaml").read_text(encoding="utf-8"))

@@ -69,7 +69,7 @@ def create(root: Path, data: Path, target: str, force: bool) -> Iterator[str]:
         _dvc(root, "init", "-q", *([] if (root / ".git").exists() else ["--no-scm"]))
         _dvc(root, "config", "core.analytics", "false")
         _dvc(root, "config", "core.check_update", "false")
-        _dvc(root, "remote", "add", "-d", "-q", "local", str(root / ".dvc-remote"))
+        _dvc(root, "remote", "add", "-d", "-q", "local", ".dvc-remote")  # relative: a copy or a clone has its own
         yield "made the folder a DVC repository with a remote in .dvc-remote (change it with `dvc remote modify`)"
     _lines(root / ".dvcignore", [UNFINISHED])
     yield "next: refit run"

@@ -42,6 +42,17 @@ def some(items: Iterable[object], limit: int = 8) -> str:
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
+def in_a_line(error: BaseException) -> str:
+    """An unforeseen error in a line of bounded length.
+
+    >>> in_a_line(ValueError("too many bins\\nfor these values")), in_a_line(MemoryError())
+    ('ValueError: too many bins', 'MemoryError')
+    """
+    first = next(iter(str(error).strip().splitlines()), "")
+    text = f"{type(error).__name__}: {first}" if first else type(error).__name__
+    return text if len(text) <= 300 else text[:297] + "..."
+
+
 def visible(text: str) -> str:
     """The text with control characters written out, so that a name in a table cannot command the terminal.
 
@@ -49,4 +60,3 @@ def visible(text: str) -> str:
     True
     """
     return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
-

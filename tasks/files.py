@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 PART = re.compile(r"\..*\.([0-9a-f]{8})-([0-9]+)\.part")  # name of what is being written: by which machine and process
 
+FAILED = "failed.json"  # {"family", "stage", "why"}: written by a run that goes on without the family, never recorded
+
 
 def _part() -> str:
     """End of the name of something unfinished. DVC passes it over (``.dvcignore``), and :func:`sweep` finds whose it is."""
@@ -57,6 +59,13 @@ def sweep(folder: str | Path) -> list[Path]:
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
+    return found
+
+
+def failure_of(folder: str | Path) -> dict[str, Any] | None:
+    """What a family's folder in ``data/tuning`` or ``data/models`` says where the family failed, else None (:data:`FAILED`)."""
+    path = Path(folder) / FAILED
+    found: dict[str, Any] | None = read_json(path) if path.is_file() else None
     return found
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from tasks import stage  # isort: skip
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from tasks.errors import RefitError, nearest, some
+from tasks.errors import RefitError, in_a_line, nearest, some
 from tasks.evaluate.candidates import SPLITS, Candidate, Split, ensemble_of, score_columns, scores_of, splits_of
 from tasks.evaluate.choice import all_together, baseline_scores, choose, describe, threshold_of
 from tasks.evaluate.curves import confusion, curves
@@ -22,7 +24,7 @@ from tasks.evaluate.slices import Rows, declared, weak
 from tasks.families import load_model
 from tasks.families._calibrate import Calibration
 from tasks.families._model import resolved
-from tasks.files import read_json, read_table, replacing_dir, write_json, write_table
+from tasks.files import failure_of, read_json, read_table, replacing_dir, write_json, write_table
 from tasks.metrics import measurer, metric_names, report
 from tasks.metrics.intervals import bootstrap_intervals, days
 from tasks.params import Params, load
@@ -62,32 +64,59 @@ def main() -> None:
     unknown = [c for c in params.evaluation.slices if c not in kinds]
     if unknown:
         raise RefitError(f"evaluation.slices: {some(unknown)} are not features.{nearest(unknown[0], names)}")
-    slices = {
-        "metric": problem.metric,
-        "classes": classes,
-        "declared": declared(seen["valid"], seen["test"], list(params.evaluation.slices), problem.metric, kind, cut),
-        "weak": weak(seen["valid"], seen["test"], names, problem.metric, kind, cut),
+    left_out: dict[str, str] = {}
+
+    def shown(name: str, make: Callable[[], Any]) -> Any:
+        """What the report shows and nothing is decided by: where it cannot be made, the run goes on without it."""
+        try:
+            made = make()
+            json.dumps(made, allow_nan=False)  # a number that is none cannot be shown
+            return made
+        except Exception as error:
+            left_out[name] = in_a_line(error)
+            stage.log(f"{name}.json was left out: {left_out[name]}")
+            return None
+
+    def by_slices() -> dict[str, Any]:
+        named = list(params.evaluation.slices)
+        return {
+            "metric": problem.metric,
+            "classes": classes,
+            "declared": declared(seen["valid"], seen["test"], named, problem.metric, kind, cut),
+            "weak": weak(seen["valid"], seen["test"], names, problem.metric, kind, cut),
+        }
+
+    def why() -> dict[str, Any]:
+        at = {int(row): i for i, row in enumerate(test.rows)}
+        chosen = list(dict.fromkeys(at[e["row"]] for group in (errors or {}).values() for e in group[:5]))
+        return explain(
+            models, choice["weights"], parts["test"][names], test.rows, parts["train"][names], chosen, kind,
+            params.seed, Calibration.of(choice.get("calibration")),
+        )  # fmt: skip
+
+    errors = shown("rows", lambda: notable(parts["test"][names], test.rows, test.y, scores, classes))
+    pages = {
+        "curves": shown("curves", lambda: curves(test.y, scores, kind, classes, params.training.cost)),
+        "slices": shown("slices", by_slices),
+        "rows": errors,
     }
-    errors = notable(parts["test"][names], test.rows, test.y, scores, classes)
+    if kind != "regression":
+        pages["confusion"] = shown("confusion", lambda: confusion(test.y, scores, classes, threshold))
+    if params.evaluation.explain:
+        models = [load_model(DATA / "models" / member / "model") for member in choice["members"]]
+        pages["learning"] = shown(
+            "learning", lambda: learn(models, choice, candidates, parts, kinds, metrics, params, cut)
+        )
+        pages["explain"] = shown("explain", why)
     with replacing_dir(DATA / "evaluation") as out:
         write_json(out / "choice.json", choice)
         write_json(out / "metrics.json", metrics)
         write_table(out / "predictions.parquet", predictions(best, splits, columns))
-        write_json(out / "curves.json", curves(test.y, scores, kind, classes, params.training.cost))
-        if kind != "regression":
-            write_json(out / "confusion.json", confusion(test.y, scores, classes, threshold))
-        write_json(out / "slices.json", slices)
-        write_json(out / "rows.json", errors)
-        if params.evaluation.explain:
-            models = [load_model(DATA / "models" / member / "model") for member in choice["members"]]
-            write_json(out / "learning.json", learn(models, choice, candidates, parts, kinds, metrics, params, cut))
-            at = {int(row): i for i, row in enumerate(test.rows)}
-            chosen = list(dict.fromkeys(at[e["row"]] for group in errors.values() for e in group[:5]))
-            why = explain(
-                models, choice["weights"], parts["test"][names], test.rows, parts["train"][names], chosen, kind,
-                params.seed, Calibration.of(choice.get("calibration")),
-            )  # fmt: skip
-            write_json(out / "explain.json", why)
+        for name, page in pages.items():
+            if page is not None:
+                write_json(out / f"{name}.json", page)
+        if left_out:
+            write_json(out / "left_out.json", left_out)
     without = choice["baseline"]
     said = f", without a model {without:.4f}" if without is not None else ""
     stage.log(f"test rows: {len(test.y):,}; {problem.metric} {choice['test']:.4f}{said}")
@@ -95,11 +124,17 @@ def main() -> None:
 
 def read_candidates(params: Params, splits: dict[str, Split], columns: list[str]) -> list[Candidate]:
     """The families' candidates, and their ensemble where one is asked for and is better on validation rows."""
-    out = []
+    out, lost = [], []
     for family in params.models:
         folder = DATA / "models" / family
+        if (failed := failure_of(folder)) is not None:
+            lost.append(f"{family}: failed in {failed['stage']} and is left out: {failed['why']}")
+            stage.log(lost[-1])
+            continue
         scores = scores_of(family, read_table(folder / "predictions.parquet"), splits, columns)
         out.append(Candidate(family, scores, read_json(folder / "candidate.json")))
+    if not out:
+        raise RefitError(f"models: no family could be fitted. {' '.join(lost)}")
     if not params.training.ensembles:
         return out
     mix = ensemble_of(out, splits, params)

@@ -78,7 +78,9 @@ def _stored(raw: sqlite3.Connection, shown: str, model: str | None, path: str) -
         yield f"{shown}: was written by an older MLflow (its schema is {here}, this one's {newest}). `mlflow db upgrade sqlite:///{path}`"
         return
     if model is not None:
-        for number, stage in raw.execute("SELECT experiment_id, lifecycle_stage FROM experiments WHERE name = ?", [model]):
+        for number, stage in raw.execute(
+            "SELECT experiment_id, lifecycle_stage FROM experiments WHERE name = ?", [model]
+        ):
             if stage == "deleted":
                 yield _deleted(shown, model, str(number))
 

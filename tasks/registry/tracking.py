@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from tasks.errors import RefitError, some
-from tasks.files import read_json, replacing_dir, sha256, write_json
+from tasks.files import failure_of, read_json, replacing_dir, sha256, write_json
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -191,8 +191,12 @@ class Registry:
     def _family(self, experiment: str, parent: str, folder: Path, metrics: dict[str, Any], tuning: Path) -> None:
         from mlflow.entities import Metric
 
-        candidate = read_json(folder / "candidate.json")
         tags = {PARENT: parent, "mlflow.runName": folder.name}
+        if (failed := failure_of(folder)) is not None:
+            run = self.client.create_run(experiment, tags={**tags, "failed": failed["why"][:5000]}).info.run_id
+            self.client.set_terminated(run, "FAILED")
+            return
+        candidate = read_json(folder / "candidate.json")
         run = self.client.create_run(experiment, tags=tags).info.run_id
         values = _numbers({"valid": candidate.get("valid")}) | _numbers(_of_family(metrics, folder.name))
         params = {"family": folder.name, **{k: str(v)[:500] for k, v in candidate.get("params", {}).items()}}
