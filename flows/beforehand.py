@@ -8,6 +8,7 @@ stage ``ingest`` reads them, the DAG is DVC's own.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -268,6 +269,15 @@ def remarks(params: Params) -> Iterator[str]:
         yield "training.device is cuda, and there is no GPU here (no nvidia-smi): training runs on the CPU"
 
 
+def elsewhere(root: Path) -> str | None:
+    """What to do where the DVC remote that `refit init` made is another folder's: the project was copied, moved or cloned."""
+    text = "".join(p.read_text(encoding="utf-8") for p in (root / ".dvc" / "config",) if p.is_file())
+    for name, url in re.findall(r"""\['remote "([^"]+)"'\]\s+url = (/.*/\.dvc-remote)\s""", text + "\n"):
+        if Path(url).parent.resolve() != root.resolve():
+            return f"DVC's remote {name!r} is {url}, of another folder. dvc remote modify {name} url ../.dvc-remote"
+    return None
+
+
 def pools(looked: Looked) -> Iterator[str]:
     """Work pools have a server, and ``exchange: remote`` a remote."""
     if looked.params is None or not looked.params.orchestration.pools:
@@ -280,6 +290,8 @@ def pools(looked: Looked) -> Iterator[str]:
         with Repo(str(looked.root)) as repo:
             name = repo.config["core"].get("remote")
             url = str(repo.config["remote"].get(name, {}).get("url", "")) if name else ""
+        if (other := elsewhere(looked.root)) is not None:
+            yield other
         if not name:
             yield "orchestration.exchange: remote needs a DVC remote; dvc remote add -d NAME URL, or use folder."
         elif "://" not in url:

@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
+from flows.beforehand import elsewhere, look
 from flows.project import KEPT
 from tasks.errors import RefitError, some
 
@@ -55,8 +56,6 @@ def examine(root: Path) -> list[Finding]:
 
 def _with_troubles(root: Path, found: list[Finding]) -> list[Finding]:
     """What `refit run` would refuse, in the place of what else was found out about the same thing."""
-    from flows.beforehand import look
-
     told = [Finding(trouble.about, False, trouble.says) for trouble in look(root)[1]] if _project(root) else []
     about = {finding.what for finding in told}
     return [*(finding for finding in found if finding.what not in about), *told]
@@ -125,6 +124,10 @@ def dvc(root: Path) -> Finding:
     text = "".join(p.read_text() for p in (root / ".dvc" / "config", root / ".dvc" / "config.local") if p.exists())
     if "remote" not in text:
         return Finding("DVC", False, "no remote to push data to", "dvc remote add -d NAME URL", needed=False)
+    other = elsewhere(root)
+    if other is not None:
+        says, mend = other.rsplit(". ", 1)
+        return Finding("DVC", False, says, mend, needed=False)
     return Finding("DVC", True, "repository and remote")
 
 

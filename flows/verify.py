@@ -103,12 +103,13 @@ def made_again(root: Path, registered: Registered, receipt: dict[str, Any], fold
     (folder / "data" / "context" / "as_of.json").unlink(missing_ok=True)
     if receipt.get("as_of") is not None:
         write_json(folder / "data" / "context" / "as_of.json", {"as_of": receipt["as_of"]})
-    # A repository of its own, whose remote is the project's cache.
+    # A repository of its own, whose remote is the project's cache: by a link, since DVC's settings cannot hold every path.
     write_text(
         folder / ".dvc" / "config",
-        f"[core]\n    no_scm = true\n    analytics = false\n    remote = project\n"
-        f"['remote \"project\"']\n    url = {inputs.cache_of(root)}\n",
+        "[core]\n    no_scm = true\n    analytics = false\n    remote = project\n"
+        "['remote \"project\"']\n    url = ../../cache\n",
     )
+    (folder.parent / "cache").symlink_to(inputs.cache_of(root), target_is_directory=True)
     inputs.bring(root, registry, registered, folder / "dvc.lock", folder / ".dvc" / "cache")
     with Dag(folder) as dag:
         failed = receipt.get("failed", {})  # families that it was made without

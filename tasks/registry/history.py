@@ -69,7 +69,18 @@ class Decision:
 
 def history_url(root: str | Path = ".") -> str:
     """Where the history lives: ``REFIT_HISTORY``, or SQLite below the project's ``.refit``."""
-    return os.environ.get("REFIT_HISTORY") or f"sqlite:///{Path(root).resolve() / '.refit' / 'history.db'}"
+    return os.environ.get("REFIT_HISTORY") or local(root, "history.db")
+
+
+def local(root: str | Path, name: str) -> str:
+    """URL of a SQLite file below the project's ``.refit``. Raises :class:`RefitError` for a path that no such URL can hold."""
+    path = Path(root).resolve() / ".refit" / name
+    if "?" in str(path):
+        raise RefitError(
+            f"{path.parent.parent}: a database in a folder whose path has a '?' cannot be named. Rename the folder, or set "
+            "REFIT_HISTORY and MLFLOW_TRACKING_URI to databases elsewhere."
+        )
+    return f"sqlite:///{path}"
 
 
 class History:

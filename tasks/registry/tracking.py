@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from tasks.errors import RefitError, some
 from tasks.files import failure_of, read_json, replacing_dir, sha256, write_json
+from tasks.registry.history import local
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -37,7 +38,7 @@ PARENT = "mlflow.parentRunId"
 
 def tracking_uri(root: str | Path = ".") -> str:
     """``MLFLOW_TRACKING_URI``, or SQLite below the project's ``.refit``."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path(root).resolve() / '.refit' / 'mlflow.db'}"
+    return os.environ.get("MLFLOW_TRACKING_URI") or local(root, "mlflow.db")
 
 
 @dataclass(frozen=True)

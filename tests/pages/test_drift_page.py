@@ -26,7 +26,7 @@ def test_no_text_of_a_table_runs_as_a_script(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     words = pd.Series(rng.choice([*NASTY, "Oslo"], 300))
     numbers = pd.Series(rng.normal(size=300))
-    pairs = {"words": (words, words[::-1])} | {name: (numbers, numbers + 1) for name in NASTY}
+    pairs = {"words": (words, words[::-1])} | dict.fromkeys(NASTY, (numbers, numbers + 1))
     kinds = {name: "categorical" if name == "words" else "numeric" for name in pairs}
     entries = {name: {"kind": kind, "statistic": 1.5, "drifted": True} for name, kind in kinds.items()}
     file = tmp_path / "drift.html"
