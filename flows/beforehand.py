@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks.errors import RefitError, some
+from tasks.registry.history import local
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -147,6 +148,7 @@ def memory(looked: Looked) -> Iterator[str]:
 
 def writable(looked: Looked) -> Iterator[str]:
     """The project's folder, and those in it that a run writes to."""
+    local(looked.root, "history.db")  # refuses a path that no database can have
     for folder in (looked.root, looked.root / "data", looked.root / ".refit", looked.root / ".dvc"):
         if not folder.is_dir():
             continue
@@ -155,10 +157,16 @@ def writable(looked: Looked) -> Iterator[str]:
                 pass
         except OSError as error:
             yield (
-                f"{folder}: cannot be written to ({error.strerror}). A run needs that: change its owner or permissions, or copy "
-                "the project. `refit serve`, `history`, `verify` and `report` only read."
+                f"{folder}: cannot be written to ({error.strerror}). Change its owner or permissions, or work in a copy of the "
+                "project. `refit serve`, `history`, `verify` and `report` only read."
             )
             return
+
+
+def to_write(root: Path) -> None:
+    """Refuse, in a line, a command that writes in a folder that cannot be written to."""
+    for says in writable(Looked(root.resolve(), None)):
+        raise RefitError(says)
 
 
 def alone(looked: Looked) -> Iterator[str]:
@@ -319,7 +327,8 @@ def files(looked: Looked) -> dict[str, Path]:
 
 def tables(looked: Looked) -> Iterator[str]:
     """Sources are there and have the declared columns; small ones are read as the stage ``ingest`` reads them."""
-    if looked.params is None:
+    dag = (looked.root / "dvc.yaml").read_text(encoding="utf-8", errors="replace")
+    if looked.params is None or " -m tasks.ingest" not in dag:  # a DAG that reads its tables in another way
         return
     for name, path in files(looked).items():
         table = looked.params.data.tables[name]

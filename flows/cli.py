@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from pathlib import Path
@@ -51,6 +52,11 @@ def plainly(command: Callable[..., Any]) -> Callable[..., Any]:
             return command(*args, **kwargs)
         except RefitError as error:
             say(f"error: {error}", sys.stderr)
+            raise SystemExit(1) from None
+        except OSError as error:
+            if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT):
+                raise
+            say(f"error: {error.filename or Path.cwd()}: {error.strerror}", sys.stderr)
             raise SystemExit(1) from None
         except KeyboardInterrupt as stop:
             say(stops.SAID, sys.stderr)
@@ -164,6 +170,7 @@ def promote(
     from deploy.check import check
     from flows import hand
 
+    _to_write()
     made = hand.promote(Path.cwd(), _model(), version, reason, check)
     say(_crowned(made, reason, f"version {made.version} is champion (before: {made.previous or 'none'})"))
     for line in hand.suspected(Path.cwd(), made):
@@ -179,6 +186,7 @@ def rollback(
     """Put an earlier champion back."""
     from flows import hand
 
+    _to_write()
     made = hand.rollback(Path.cwd(), _model(), to, reason)
     say(_crowned(made, reason, f"version {made.version} is champion again (before: {made.previous})"))
 
@@ -196,6 +204,7 @@ def adopt(
     from deploy.check import check
     from flows import hand
 
+    _to_write()
     if none:
         if version is not None:
             raise RefitError(f"--none: begins without a champion; found a version too ({version!r}). Leave one out.")
@@ -270,6 +279,12 @@ def report(
     root = Path.cwd()
     for line in reports.compare(root, _model(), versions) if versions else [reports.newest(root)]:
         say(line)
+
+
+def _to_write() -> None:
+    from flows.beforehand import to_write
+
+    to_write(Path.cwd())
 
 
 def _model() -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tasks import code
 from tasks.errors import RefitError
 from tasks.files import replacing, write_text
+from tasks.registry.history import local
 
 if TYPE_CHECKING:
     from tasks.params import Params
@@ -40,6 +41,7 @@ def create(root: Path, data: Path, target: str, force: bool) -> Iterator[str]:
     from tasks.profile import infer, to_yaml
     from tasks.profile.giveaways import remark
 
+    local(root, "history.db")  # refuses a folder that can hold no project
     params = root / "params.yaml"
     if params.exists() and not force:
         raise RefitError(f"{params}: is there already. Use --force to replace it, or another folder.")

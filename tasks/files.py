@@ -98,6 +98,9 @@ def replacing_dir(path: str | Path) -> Iterator[Path]:
     os.chmod(fresh, 0o777 & ~umask)
     try:
         yield fresh
+        for file in fresh.rglob("*"):  # safetensors writes files that only the owner may read
+            if file.is_file() and file.stat().st_mode & 0o777 == 0o600:
+                os.chmod(file, 0o666 & ~umask)
         if path.exists():
             old = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", suffix=_part(), dir=path.parent))
             os.replace(path, old / "it")

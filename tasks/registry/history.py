@@ -77,8 +77,7 @@ def local(root: str | Path, name: str) -> str:
     path = Path(root).resolve() / ".refit" / name
     if "?" in str(path):
         raise RefitError(
-            f"{path.parent.parent}: a database in a folder whose path has a '?' cannot be named. Rename the folder, or set "
-            "REFIT_HISTORY and MLFLOW_TRACKING_URI to databases elsewhere."
+            f"{path.parent.parent}: a folder's path with a '?' cannot be part of a database's URL, and so holds no project. Rename it."
         )
     return f"sqlite:///{path}"
 

@@ -93,10 +93,17 @@ class Registry:
             for noisy in ("alembic", "mlflow.store"):
                 logging.getLogger(noisy).setLevel(logging.WARNING)
 
-            (self.root / ".refit").mkdir(parents=True, exist_ok=True)
-            if self.uri == f"sqlite:///{self.root / '.refit' / 'mlflow.db'}":
-                _move_in(self.root)
-            self.client: MlflowClient = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+            asked, own = self.uri, self.root / ".refit" / "mlflow.db"
+            if self.uri == f"sqlite:///{own}":
+                if own.exists() and not _writable(own):
+                    # MLflow would write even to read, and what was copied here is to be put right: so in a copy.
+                    self._copy = tempfile.TemporaryDirectory(prefix="refit-registry-")
+                    own = Path(shutil.copy(own, self._copy.name))
+                    asked = f"sqlite:///{own}"
+                else:
+                    own.parent.mkdir(parents=True, exist_ok=True)
+                _move_in(self.root, own)
+            self.client: MlflowClient = MlflowClient(tracking_uri=asked, registry_uri=asked)
 
     # Runs --------------------------------------------------------------------------------------------------
 
@@ -441,12 +448,22 @@ class Registry:
                 self.client.set_registered_model_tag(model, DECISION, decision)
 
 
-def _move_in(root: Path) -> None:
-    """Let the project's own registry point to files below ``root``, after the folder was moved or copied.
+def _writable(path: Path) -> bool:
+    """Whether a SQLite file can be written to, asked of SQLite itself (the system's superuser may write to what is read-only)."""
+    try:
+        with closing(sqlite3.connect(path, timeout=30, isolation_level=None)) as raw:
+            raw.execute("BEGIN IMMEDIATE")
+            raw.execute("ROLLBACK")
+    except sqlite3.OperationalError as error:
+        return not ("readonly" in str(error) or "unable to open" in str(error))
+    return True
+
+
+def _move_in(root: Path, path: Path) -> None:
+    """Let the project's own registry, the file ``path``, point to files below ``root``, after the folder was moved or copied.
 
     MLflow keeps whole paths: without this a copy would read and write the files of the project it was copied from.
     """
-    path = root / ".refit" / "mlflow.db"
     if not path.exists():
         return
     part = "/.refit/mlruns/"

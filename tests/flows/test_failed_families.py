@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from flows.dag import Dag
+from flows import retrain
+from flows.commands import StageFailed
+from flows.dag import Dag, Node
 from tasks.files import FAILED, failure_of, read_json
 from tasks.registry.tracking import PARENT, Registry
 from tests.flows.project import copied, make_project, recorded, refit
 
 pytestmark = pytest.mark.flows
 MODEL = "iris-target"
-WHY = "models.gradient_boosting"
 
 
 def test_the_others_win_and_everything_says_so(iris: Path, tmp_path: Path, server: dict[str, str]) -> None:
@@ -43,16 +45,67 @@ def test_the_others_win_and_everything_says_so(iris: Path, tmp_path: Path, serve
     assert "every byte the same" in told
 
 
-def test_where_all_fail_the_run_fails_with_every_reason(iris: Path, tmp_path: Path, server: dict[str, str]) -> None:
-    root = copied(iris, tmp_path / "copy")
-    params = root / "params.yaml"
-    text = params.read_text().replace("gradient_boosting: {}", "gradient_boosting: {params: {learning_rate: -1.0}}")
-    params.write_text(text.replace("logistic: {}", "logistic: {params: {C: -1.0}}"))
-    said = refit(root, "run", "--plain", env=server, code=1)
-    last = next(line for line in said.splitlines() if line.startswith("error: "))
-    assert "all families failed" in last
-    assert "gradient_boosting: " in last
-    assert "logistic: " in last
+DAG = """\
+stages:
+  tune:
+    foreach: [logistic, ridge]
+    do:
+      cmd: python fit.py ${item}
+      deps: [fit.py]
+      outs: ["data/tuning/${item}"]
+  evaluate:
+    cmd: python fit.py evaluate
+    deps: [fit.py, data/tuning]
+    outs: [data/evaluation]
+"""
+FIT = """\
+import pathlib, sys
+name = sys.argv[1]
+if (pathlib.Path("fail") / name).exists():
+    print("a line of a traceback")
+    sys.exit("ValueError: no number\\x1b[2J")
+made = pathlib.Path("data", "tuning" if name != "evaluate" else "", name)
+made.mkdir(parents=True)
+(made / "said").write_text(name)
+"""
+
+
+@pytest.mark.parametrize("failing", [["logistic"], ["logistic", "ridge"], ["evaluate"]])
+def test_all_fail_or_some_or_what_is_no_family(failing: list[str], tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    (project / "dvc.yaml").write_text(DAG)
+    (project / "fit.py").write_text(FIT)
+    text = (project / "params.yaml").read_text()
+    (project / "params.yaml").write_text(text.replace("models: {logistic: {}}", "models: {logistic: {}, ridge: {}}"))
+    for name in failing:
+        (project / "fail").mkdir(exist_ok=True)
+        (project / "fail" / name).touch()
+    with Dag(project) as dag:
+        without = retrain._Without(dag, dag.seal.params())
+
+        def start(node: Node, done: Callable[[BaseException | None], None]) -> None:
+            try:
+                dag.run(node.name, lambda line: None)
+            except StageFailed as error:
+                without.settle(node, done, error)
+            else:
+                done(None)
+
+        if failing == ["logistic"]:
+            dag.walk(start, 1)
+            record = failure_of(project / "data" / "tuning" / "logistic")
+            assert record == {
+                "family": "logistic",
+                "stage": "tune",
+                "why": "the command failed with exit code 1. ValueError: no number\x1b[2J",
+            }
+            assert set(recorded(project)) == {"tune@ridge", "evaluate"}
+            return
+        with pytest.raises(StageFailed) as told:
+            dag.walk(start, 1)
+        every = "all families failed. logistic: the command failed with exit code 1. ValueError: no number"
+        assert str(told.value).startswith(every if len(failing) > 1 else "evaluate: the command failed")
+        assert ("ridge: " in str(told.value)) == (len(failing) > 1)
 
 
 def test_what_is_given_up_is_no_result(tmp_path: Path) -> None:
