@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from tasks.errors import RefitError, some
+from tasks.errors import RefitError, in_a_line, some
 from tasks.files import failure_of, read_json, replacing_dir, sha256, write_json
 from tasks.registry.history import local
 
@@ -217,7 +217,12 @@ class Registry:
         for path in (folder / "candidate.json", tuning / "best.json", tuning / "trials.json"):
             if path.exists():
                 self.client.log_artifact(run, str(path))
-        if figure := _figure(folder.name, candidate.get("history", {})):
+        try:
+            figure = _figure(folder.name, candidate.get("history", {}))
+        except Exception as error:  # a picture ends no run
+            self.client.set_tag(run, "left_out", f"curves.png: {in_a_line(error)}")
+            figure = None
+        if figure:
             self.client.log_figure(run, figure, "curves.png")
         self.client.set_terminated(run, "FINISHED")
 
@@ -560,6 +565,7 @@ def _figure(family: str, history: dict[str, Any]) -> Any:
     curves = list(_curves(history))
     if not curves:
         return None
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 4), layout="constrained")
@@ -568,4 +574,5 @@ def _figure(family: str, history: dict[str, Any]) -> Any:
         axes.plot(range(1, len(curve) + 1), curve, label=name)
     axes.set(title=family, xlabel="step", ylabel="value")
     axes.legend()
+    FigureCanvasAgg(figure).draw()  # what cannot be drawn is met here, not while it is stored
     return figure

@@ -64,7 +64,7 @@ name = sys.argv[1]
 if (pathlib.Path("fail") / name).exists():
     print("a line of a traceback")
     sys.exit("ValueError: no number\\x1b[2J")
-made = pathlib.Path("data", "tuning" if name != "evaluate" else "", name)
+made = pathlib.Path("data/evaluation" if name == "evaluate" else f"data/tuning/{name}")
 made.mkdir(parents=True)
 (made / "said").write_text(name)
 """
