@@ -54,7 +54,7 @@ def in_a_line(error: BaseException) -> str:
 
 
 def visible(text: str) -> str:
-    """The text with control characters written out, so that a name in a table cannot command the terminal.
+    r"""The text with control characters written out, so that a name in a table cannot command the terminal.
 
     >>> visible("Oslo\x1b[2J" + chr(0x202E) + "x") == r"Oslo\x1b[2J\u202ex"
     True

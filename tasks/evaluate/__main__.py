@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from tasks import stage  # isort: skip
 
-import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from tasks.errors import RefitError, in_a_line, nearest, some
+from tasks.errors import RefitError, nearest, some
 from tasks.evaluate.candidates import SPLITS, Candidate, Split, ensemble_of, score_columns, scores_of, splits_of
 from tasks.evaluate.choice import all_together, baseline_scores, choose, describe, threshold_of
 from tasks.evaluate.curves import confusion, curves
 from tasks.evaluate.diagnosis import diagnose, histories, validation_curves
 from tasks.evaluate.explain import explain
 from tasks.evaluate.learning import figure, learning_curve, on_training_rows
+from tasks.evaluate.pages import Pages
 from tasks.evaluate.rows import notable
 from tasks.evaluate.slices import Rows, declared, weak
 from tasks.families import load_model
@@ -64,18 +63,7 @@ def main() -> None:
     unknown = [c for c in params.evaluation.slices if c not in kinds]
     if unknown:
         raise RefitError(f"evaluation.slices: {some(unknown)} are not features.{nearest(unknown[0], names)}")
-    left_out: dict[str, str] = {}
-
-    def shown(name: str, make: Callable[[], Any]) -> Any:
-        """What the report shows and nothing is decided by: where it cannot be made, the run goes on without it."""
-        try:
-            made = make()
-            json.dumps(made, allow_nan=False)  # a number that is none cannot be shown
-            return made
-        except Exception as error:
-            left_out[name] = in_a_line(error)
-            stage.log(f"{name}.json was left out: {left_out[name]}")
-            return None
+    pages = Pages(stage.log)
 
     def by_slices() -> dict[str, Any]:
         named = list(params.evaluation.slices)
@@ -94,29 +82,23 @@ def main() -> None:
             params.seed, Calibration.of(choice.get("calibration")),
         )  # fmt: skip
 
-    errors = shown("rows", lambda: notable(parts["test"][names], test.rows, test.y, scores, classes))
-    pages = {
-        "curves": shown("curves", lambda: curves(test.y, scores, kind, classes, params.training.cost)),
-        "slices": shown("slices", by_slices),
-        "rows": errors,
-    }
+    errors = pages.add("rows", lambda: notable(parts["test"][names], test.rows, test.y, scores, classes))
+    pages.add("curves", lambda: curves(test.y, scores, kind, classes, params.training.cost))
+    pages.add("slices", by_slices)
     if kind != "regression":
-        pages["confusion"] = shown("confusion", lambda: confusion(test.y, scores, classes, threshold))
+        pages.add("confusion", lambda: confusion(test.y, scores, classes, threshold))
     if params.evaluation.explain:
         models = [load_model(DATA / "models" / member / "model") for member in choice["members"]]
-        pages["learning"] = shown(
-            "learning", lambda: learn(models, choice, candidates, parts, kinds, metrics, params, cut)
-        )
-        pages["explain"] = shown("explain", why)
+        pages.add("learning", lambda: learn(models, choice, candidates, parts, kinds, metrics, params, cut))
+        pages.add("explain", why)
     with replacing_dir(DATA / "evaluation") as out:
         write_json(out / "choice.json", choice)
         write_json(out / "metrics.json", metrics)
         write_table(out / "predictions.parquet", predictions(best, splits, columns))
-        for name, page in pages.items():
-            if page is not None:
-                write_json(out / f"{name}.json", page)
-        if left_out:
-            write_json(out / "left_out.json", left_out)
+        for name, page in pages.made.items():
+            write_json(out / f"{name}.json", page)
+        if pages.left_out:
+            write_json(out / "left_out.json", pages.left_out)
     without = choice["baseline"]
     said = f", without a model {without:.4f}" if without is not None else ""
     stage.log(f"test rows: {len(test.y):,}; {problem.metric} {choice['test']:.4f}{said}")
