@@ -13,6 +13,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 SMALL = 2 << 20  # bytes of a source that is read whole; of a larger CSV file this much is looked at
 ROOM = 256 << 20  # bytes that any run needs: Prefect, MLflow, packages
 TIMES = 3  # a table's bytes lie on the disk as raw, as validated and as features, and DVC's cache links or copies them
+PATIENCE = "PGCONNECT_TIMEOUT"  # the driver's own setting, in seconds, at least 2
 WAIT = 2.0  # seconds for an answer of a server, or for a database that another program has locked
 START, SPEED = (
     1.5,
@@ -87,13 +89,26 @@ def look(root: Path, as_of: str | None = None) -> tuple[Looked, list[Trouble]]:
     except RefitError as error:
         found.append(Trouble("params.yaml", str(error)))
     looked = Looked(root, params, as_of)
-    for about, check in CHECKS.items():
-        try:
-            for says in check(looked):
-                found.append(Trouble(about, says))
-        except RefitError as error:
-            found.append(Trouble(about, str(error)))
+    with _impatient():
+        for about, check in CHECKS.items():
+            try:
+                for says in check(looked):
+                    found.append(Trouble(about, says))
+            except RefitError as error:
+                found.append(Trouble(about, str(error)))
     return looked, found
+
+
+@contextmanager
+def _impatient() -> Iterator[None]:
+    """Let PostgreSQL's driver wait no longer than the other checks do, unless the user says how long."""
+    own = PATIENCE not in os.environ
+    os.environ.setdefault(PATIENCE, str(max(2, round(WAIT))))
+    try:
+        yield
+    finally:
+        if own:
+            del os.environ[PATIENCE]
 
 
 # The machine ----------------------------------------------------------------------------------------------------------
@@ -430,9 +445,10 @@ def history(looked: Looked) -> Iterator[str]:
 def registry(looked: Looked) -> Iterator[str]:
     """MLflow's database or server is there, is MLflow's, of this version, writable, and has the model's experiment."""
     from tasks.registry.store import check_store
+    from tasks.registry.tracking import tracking_uri
 
     name = looked.params.problem.name if looked.params else None
-    yield from check_store(looked.root, name, WAIT)
+    yield from check_store(looked.root, tracking_uri(looked.root), name, WAIT)
 
 
 CHECKS: dict[str, Check] = {

@@ -7,9 +7,10 @@ way is left to MLflow itself.
 from __future__ import annotations
 
 import json
+import os
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from functools import cache
 from importlib.util import find_spec
@@ -20,14 +21,12 @@ from urllib.parse import quote, urlsplit
 from urllib.request import Request, urlopen
 
 from tasks.errors import some
-from tasks.registry.tracking import tracking_uri
 
 REMEDY = "Check MLFLOW_TRACKING_URI."
 
 
-def check_store(root: Path, model: str | None, wait: float) -> Iterator[str]:
-    """What is wrong with the project's registry, a line each; waits at most ``wait`` seconds for an answer."""
-    uri = tracking_uri(root)
+def check_store(root: Path, uri: str, model: str | None, wait: float) -> Iterator[str]:
+    """What is wrong with the registry ``uri`` of a project, a line each; waits at most ``wait`` seconds for an answer."""
     shown = f"the registry ({uri.split('@')[-1]})"
     if uri.startswith(("http://", "https://")):
         yield from _server(uri, shown, model, wait)
@@ -37,11 +36,16 @@ def check_store(root: Path, model: str | None, wait: float) -> Iterator[str]:
             if not path.parent.is_dir() and path.parent != root.resolve() / ".refit":
                 yield f"{shown}: the folder {path.parent} is not there. {REMEDY}"
             return
-        yield from sqlite(path, shown, wait, lambda raw: _stored(raw, shown, model, str(path)))
+        yield from sqlite(path, shown, wait, lambda raw: _stored(raw.execute, tables(raw), shown, model, uri))
+    elif "://" in uri and not uri.startswith("file:"):
+        yield from _database(uri, shown, model)
 
 
 def sqlite(path: Path, shown: str, wait: float, look: Any) -> Iterator[str]:
     """What is wrong with a SQLite file, ``look(connection)`` included; nothing is changed."""
+    if not writable(path):
+        yield f"{shown}: cannot be written to. Change its owner or permissions, or those of its folder."
+        return
     try:
         with closing(sqlite3.connect(path, timeout=wait, isolation_level=None)) as raw:
             yield from look(raw)
@@ -50,39 +54,57 @@ def sqlite(path: Path, shown: str, wait: float, look: Any) -> Iterator[str]:
     except sqlite3.OperationalError as error:
         if "locked" in str(error):
             yield f"{shown}: another program holds it locked. End that, or wait for it, and run again."
-        elif "readonly" in str(error) or "unable to open" in str(error):
-            yield f"{shown}: cannot be written to ({error}). Change its owner or permissions."
         else:
             yield f"{shown}: cannot be used ({error})."
     except sqlite3.DatabaseError as error:
         yield f"{shown}: is damaged, or no SQLite database ({error}). Restore it from a backup, or move it away."
 
 
+def writable(path: Path) -> bool:
+    """Whether a SQLite file can be written to: the file, and its folder, where SQLite keeps its journal."""
+    return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+
+
 def tables(raw: sqlite3.Connection) -> set[str]:
     return {name for (name,) in raw.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
 
 
-def _stored(raw: sqlite3.Connection, shown: str, model: str | None, path: str) -> Iterator[str]:
-    there = tables(raw)
+def _database(uri: str, shown: str, model: str | None) -> Iterator[str]:
+    """As for a SQLite file, by SQLAlchemy (a driver waits as long as the environment says)."""
+    from sqlalchemy import create_engine, inspect, text
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        engine = create_engine(uri)
+        with engine.connect() as connection:
+            ask = lambda query: connection.execute(text(query))  # noqa: E731
+            yield from _stored(ask, set(inspect(engine).get_table_names()), shown, model, uri)
+        engine.dispose()
+    except (SQLAlchemyError, ImportError) as error:
+        what = str(getattr(error, "orig", None) or error).strip().split("\n")[0]
+        yield f"{shown}: cannot be used ({what}). {REMEDY}"
+
+
+def _stored(
+    ask: Callable[[str], Iterable[Any]], there: set[str], shown: str, model: str | None, uri: str
+) -> Iterator[str]:
     if not there:
         return  # MLflow makes its tables in an empty one
     if "alembic_version" not in there or not {"experiments", "runs"} <= there:
         yield f"{shown}: is not MLflow's database (it has the tables {some(sorted(there), 4)}). {REMEDY}"
         return
     versions, newest = schemas()
-    (here,) = raw.execute("SELECT version_num FROM alembic_version").fetchone() or ("none",)
+    here = next((str(number) for (number,) in ask("SELECT version_num FROM alembic_version")), "none")
     if versions and here not in versions:
         yield f"{shown}: was written by a newer MLflow (its schema is {here}). Install that version, or name another database. {REMEDY}"
         return
     if versions and here != newest:
-        yield f"{shown}: was written by an older MLflow (its schema is {here}, this one's {newest}). `mlflow db upgrade sqlite:///{path}`"
+        upgrade = f"mlflow db upgrade {uri if uri.startswith('sqlite') else '$MLFLOW_TRACKING_URI'}"
+        yield f"{shown}: was written by an older MLflow (its schema is {here}, this one's {newest}). `{upgrade}`"
         return
-    if model is not None:
-        for number, stage in raw.execute(
-            "SELECT experiment_id, lifecycle_stage FROM experiments WHERE name = ?", [model]
-        ):
-            if stage == "deleted":
-                yield _deleted(shown, model, str(number))
+    for number, name, state in ask("SELECT experiment_id, name, lifecycle_stage FROM experiments"):
+        if name == model and state == "deleted":
+            yield _deleted(shown, name, str(number))
 
 
 def _deleted(shown: str, model: str, number: str) -> str:
@@ -129,14 +151,13 @@ def _server(uri: str, shown: str, model: str | None, wait: float) -> Iterator[st
 
 def _get(url: str, wait: float) -> tuple[int, Any]:
     from base64 import b64encode
-    from os import environ
 
     parts, headers = urlsplit(url), {}
-    user, password = environ.get("MLFLOW_TRACKING_USERNAME"), environ.get("MLFLOW_TRACKING_PASSWORD")
+    user, password = os.environ.get("MLFLOW_TRACKING_USERNAME"), os.environ.get("MLFLOW_TRACKING_PASSWORD")
     if parts.username:
         user, password = parts.username, parts.password
         url = url.replace(f"{parts.netloc}", parts.netloc.rpartition("@")[2], 1)
-    if token := environ.get("MLFLOW_TRACKING_TOKEN"):
+    if token := os.environ.get("MLFLOW_TRACKING_TOKEN"):
         headers["Authorization"] = f"Bearer {token}"
     elif user:
         headers["Authorization"] = "Basic " + b64encode(f"{user}:{password or ''}".encode()).decode()

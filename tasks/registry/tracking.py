@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from tasks.errors import RefitError, in_a_line, some
 from tasks.files import failure_of, read_json, replacing_dir, sha256, write_json
 from tasks.registry.history import local
+from tasks.registry.store import writable
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -95,7 +96,7 @@ class Registry:
 
             asked, own = self.uri, self.root / ".refit" / "mlflow.db"
             if self.uri == f"sqlite:///{own}":
-                if own.exists() and not _writable(own):
+                if own.exists() and not writable(own):
                     # MLflow would write even to read, and what was copied here is to be put right: so in a copy.
                     self._copy = tempfile.TemporaryDirectory(prefix="refit-registry-")
                     own = Path(shutil.copy(own, self._copy.name))
@@ -451,17 +452,6 @@ class Registry:
                 self.client.delete_registered_model_alias(model, "champion")
             if decision is not None and found.tags.get(DECISION) != decision:
                 self.client.set_registered_model_tag(model, DECISION, decision)
-
-
-def _writable(path: Path) -> bool:
-    """Whether a SQLite file can be written to, asked of SQLite itself (the system's superuser may write to what is read-only)."""
-    try:
-        with closing(sqlite3.connect(path, timeout=30, isolation_level=None)) as raw:
-            raw.execute("BEGIN IMMEDIATE")
-            raw.execute("ROLLBACK")
-    except sqlite3.OperationalError as error:
-        return not ("readonly" in str(error) or "unable to open" in str(error))
-    return True
 
 
 def _move_in(root: Path, path: Path) -> None:

@@ -113,6 +113,14 @@ CASES: dict[str, tuple[Spoil, str]] = {
     ),
     "a history that lost decisions": (lambda root: (root / ".refit" / "history.db").unlink(), "follows decision 1"),
     "a registry that does not answer": (At(MLFLOW_TRACKING_URI="http://127.0.0.1:9"), "does not answer"),
+    "a registry's database that does not answer": (
+        At(MLFLOW_TRACKING_URI="postgresql+psycopg://me@127.0.0.1:9/runs"),
+        "the registry (127.0.0.1:9/runs): cannot be used",
+    ),
+    "a history's database that does not answer": (
+        At(REFIT_HISTORY="postgresql://me@127.0.0.1:9/refit"),
+        "the registry's history (127.0.0.1:9/refit) cannot be used",
+    ),
     "a Prefect server that does not answer": (At(PREFECT_API_URL="http://127.0.0.1:9/api"), "PREFECT_API_URL"),
     "pools without a server": (append("params.yaml", "orchestration: {pools: {gpu: g}}\n"), "work pools need a Prefect server"),
     "no temporary folder": (At(TMPDIR="/nowhere"), "TMPDIR: /nowhere is no folder"),
