@@ -217,7 +217,7 @@ def dag(looked: Looked) -> Iterator[str]:
         with Repo(str(looked.root)) as repo:
             stages = list(repo.index.graph)
             made = [Path(out.fs_path) for stage in stages for out in stage.outs]
-            gone = {}
+            gone: dict[str, str] = {}
             for stage in stages:
                 if stage.cmd is not None:
                     words(stage.cmd)
