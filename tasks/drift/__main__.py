@@ -12,7 +12,7 @@ from tasks.bundle import Bundle
 from tasks.drift.table import Reference, compare_table, evidently, named, summarise, thresholds
 from tasks.drift.window import New, newest, thin
 from tasks.engine import Plan
-from tasks.errors import RefitError, in_a_line
+from tasks.errors import RefitError, in_a_line, some
 from tasks.files import read_json, read_table, replacing_dir, write_json, write_text
 from tasks.ordinary.record import WEEK, answers
 from tasks.params import Params
@@ -99,7 +99,11 @@ def judged(bundle: Bundle, champion: str | None, frames: list[pd.DataFrame], new
             prediction["mean"] = [float(side.mean()) for side in (told, given[0])]
     html, page = None, {}
     try:
-        html = evidently(columns, prediction, reference, told, frames[0], given[0], settings.seed)
+        html, skipped = evidently(columns, prediction, reference, told, frames[0], given[0], settings.seed)
+        if skipped:
+            stage.log(
+                f"left out of drift.html, as their values are too close to each other or too far apart: {some(skipped)}"
+            )
     except Exception as error:  # a page ends no run: what decides is in the figures
         page = {"page_left_out": in_a_line(error)}
         stage.log(f"drift.html was left out: {page['page_left_out']}")
