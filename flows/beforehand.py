@@ -56,6 +56,7 @@ class Trouble:
     says: str
 
 
+WRITTEN = ("data/code", "data/sources")  # what stages read and a run writes before them
 Check = Callable[[Looked], Iterator[str]]
 passed: set[Path] = set()  # folders that this process has looked at, for a run that begins now
 
@@ -224,8 +225,12 @@ def dag(looked: Looked) -> Iterator[str]:
                 for dep in stage.deps:
                     path = Path(str(dep.fs_path))
                     own = any(path == out or path.is_relative_to(out) or out.is_relative_to(path) for out in made)
-                    if not own and not dep.exists and not path.is_relative_to(looked.root / "data" / "code"):
-                        gone.setdefault(str(dep), stage.addressing)
+                    if (
+                        not own
+                        and not dep.exists
+                        and not any(path.is_relative_to(looked.root / one) for one in WRITTEN)
+                    ):
+                        gone.setdefault(os.path.relpath(path, looked.root), stage.addressing)
     except NotDvcRepoError:
         yield f"{looked.root}: not a DVC repository. Run `dvc init` (without git: --no-scm)."
     except ConfigError as error:
@@ -236,11 +241,11 @@ def dag(looked: Looked) -> Iterator[str]:
         if looked.params is not None or "params.yaml" not in str(error):  # else it is told already
             yield f"dvc.yaml: {first_line(error)}"
     else:
-        sources = {str(path) for path in files(looked).values()}
-        for path, stage in gone.items():
-            if str((looked.root / path).resolve()) not in sources and str(looked.root / path) not in sources:
-                mend = f"mkdir -p {path}" if path.startswith("data/") else "restore it, or take it out of dvc.yaml"
-                yield f"{path}: is not there, and the stage {stage} needs it (deps in dvc.yaml). Mend: {mend}."
+        sources = {os.path.normpath(path) for path in files(looked).values()}  # these are told of by themselves
+        for name, stage in gone.items():
+            if os.path.normpath(looked.root / name) not in sources:
+                mend = f"mkdir -p {name}" if name.startswith("data/") else "restore it, or take it out of dvc.yaml"
+                yield f"{name}: is not there, and the stage {stage} needs it (deps in dvc.yaml). Mend: {mend}."
 
 
 # Parameters -----------------------------------------------------------------------------------------------------------

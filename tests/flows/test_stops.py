@@ -113,6 +113,7 @@ def test_a_run_stopped_at_any_moment_loses_nothing(request: pytest.FixtureReques
         assert status == 130, terminal.said
         assert "Traceback" not in terminal.said[before:]
         assert terminal.left() == []
+        print(f"left {seconds:.1f} s after Ctrl-C", flush=True)
         slowest = max(slowest, seconds)
     print(f"slowest: {slowest:.1f} s")
     refit(root, "run", "--plain", env=env)
