@@ -10,7 +10,7 @@ from pathlib import Path
 from flows import stops
 
 if __name__ == "__main__" or Path(sys.argv[0]).name == "refit":
-    stops.heed(stops.leave)  # before anything else is imported: Ctrl-C while Python is still loading
+    stops.first()  # before anything else is imported
 
 from collections.abc import Callable
 from functools import wraps

@@ -8,6 +8,7 @@ signal's number: 130 after Ctrl-C. A second Ctrl-C leaves at once.
 
 from __future__ import annotations
 
+import atexit
 import os
 import select
 import signal
@@ -34,7 +35,7 @@ class Stopped(KeyboardInterrupt):
         self.status = 128 + number
 
 
-def heed(handler: Callable[[int, FrameType | None], Any]) -> None:
+def heed(handler: Callable[[int, FrameType | None], Any] | signal.Handlers) -> None:
     """Have the signals handled in the main thread; those that are ignored already (``nohup``) stay so."""
     for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
@@ -44,6 +45,12 @@ def heed(handler: Callable[[int, FrameType | None], Any]) -> None:
 def raise_stopped(number: int, _: FrameType | None = None) -> None:
     """The handler of commands that work in the main thread."""
     raise Stopped(number)
+
+
+def first() -> None:
+    """Have the signals end the process at once while Python is still loading, and not at all while it takes itself down."""
+    heed(lambda number, _: os._exit(128 + number))
+    atexit.register(heed, signal.SIG_IGN)  # the first to be registered is the last to be called
 
 
 def leave(number: int, _: FrameType | None = None) -> None:

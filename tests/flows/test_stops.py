@@ -103,7 +103,7 @@ def test_a_run_stopped_at_any_moment_loses_nothing(request: pytest.FixtureReques
     chance, slowest = random.Random(1), 0.0
     for turn in range(30 if full else 1):
         terminal = Terminal(root, env, "run")
-        if not terminal.until(None, chance.uniform(0.1, whole)):
+        if not terminal.until(None, chance.uniform(1.0, whole)):
             assert terminal.end()[0] == 0, terminal.said
             root = make(f"stopped-{turn}")
             continue
