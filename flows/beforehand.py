@@ -92,6 +92,8 @@ def look(root: Path, as_of: str | None = None) -> tuple[Looked, list[Trouble]]:
     looked = Looked(root, params, as_of)
     with _impatient():
         for about, check in CHECKS.items():
+            if about in WITHIN and any(one.about == "folder" for one in found):
+                continue  # it lies in a folder that cannot be written to, which is told already
             try:
                 for says in check(looked):
                     found.append(Trouble(about, says))
@@ -456,6 +458,7 @@ def registry(looked: Looked) -> Iterator[str]:
     yield from check_store(looked.root, tracking_uri(looked.root), name, WAIT)
 
 
+WITHIN = ("registry", "decisions")
 CHECKS: dict[str, Check] = {
     "Python": python,
     "temporary": temporary,
