@@ -372,9 +372,11 @@ def read(name: str, table: Table, path: Path) -> pd.DataFrame | None:
 
     if path.stat().st_size <= SMALL:
         return ingest(name, table.model_copy(update={"source": str(path)})).frame
+    from tasks.profile.names import locate
+
     wanted = [column for column, spec in table.columns.items() if spec.kind != "ignore"]
     there = header(path)
-    absent = [column for column in wanted if column not in there] if there else []
+    absent = [column for column in wanted if locate(column, there) is None] if there else []
     if absent:
         raise RefitError(
             f"data.tables.{name}.columns: {path} has no column {some(absent)}. It has {some(there or [], 30)}."

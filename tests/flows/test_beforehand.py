@@ -80,7 +80,7 @@ CASES: dict[str, tuple[Spoil, str]] = {
     "an unknown family": (edit("params.yaml", "  logistic: {}", "  logistik: {}"), "Did you mean 'logistic'?"),
     "a space out of bounds": (edit("params.yaml", "  logistic: {}", "  logistic: {space: {C: [-1, 2]}}"), "models.logistic.space"),
     "too little time for auto": (edit("params.yaml", "  logistic: {}", "  auto: {seconds: 1}"), "models.auto.seconds: 1 s are surely too few"),
-    "more memory than there is": (edit("params.yaml", "training: {}", "training: {memory_gb: 100000}"), "training.memory_gb: 100000 are more"),
+    "more memory than there is": (edit("params.yaml", "\ntraining:", "\ntraining:\n  memory_gb: 100000"), "training.memory_gb: 100000 are more"),
     "a missing source": (lambda root: (root / "iris.csv").unlink(), "source: iris.csv is not there"),
     "an empty source": (lambda root: (root / "iris.csv").write_text(""), "iris.csv: the file is empty"),
     "a source without a column": (edit("iris.csv", "petal width (cm)", "petal breadth"), "has no column 'petal width (cm)'"),
