@@ -14,12 +14,15 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from flows import beforehand as checks
 from flows import doctor
 from flows.beforehand import beforehand
 from tasks.errors import RefitError
+from tasks.params import Table
 from tests.flows.project import REFIT, alone, copied, refit
 
 pytestmark = pytest.mark.flows
@@ -228,6 +231,19 @@ def test_what_others_do_at_this_moment(
 def test_an_as_of_that_cannot_be(as_of: str, said: str, iris: Path) -> None:
     with pytest.raises(RefitError, match=said):
         beforehand(iris, as_of)
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_of_a_large_table_the_columns_alone_are_looked_at(ending: str, tmp_path: Path) -> None:
+    rows = checks.SMALL // 4
+    frame = pd.DataFrame({"x": np.random.default_rng(0).normal(size=rows), "y": ["yes", "no"] * (rows // 2)})
+    path = tmp_path / f"t.{ending}"
+    frame.to_csv(path, index=False) if ending == "csv" else frame.to_parquet(path)
+    assert path.stat().st_size > checks.SMALL
+    declared = {"x": "numeric", "y": "categorical"}
+    assert checks.read("t", Table(source="t", columns=declared), path) is None
+    with pytest.raises(RefitError, match=r"has no column 'z'\. It has 'x', 'y'"):
+        checks.read("t", Table(source="t", columns=declared | {"z": "numeric"}), path)
 
 
 @pytest.mark.sweep
