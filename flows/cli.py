@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import errno
 import os
-import signal
 import sys
+from pathlib import Path
+
+from flows import stops
+
+if __name__ == "__main__" or Path(sys.argv[0]).name == "refit":
+    stops.first()  # before anything else is imported
+
 from collections.abc import Callable
 from functools import wraps
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from flows.display import say
 from tasks.errors import RefitError
 from tasks.stage import settle
 
 if TYPE_CHECKING:
+    from flows.effects import Standing
+    from tasks.params import Params
     from tasks.registry.history import Decision
 
 DRIFTED = 3  # exit status of a run that found drift, with monitoring.alarm: exit
@@ -33,19 +42,26 @@ app = typer.Typer(
 
 
 def plainly(command: Callable[..., Any]) -> Callable[..., Any]:
-    """End a command on a user's mistake with its message and code 1, on Ctrl-C with code 130; no traceback."""
+    """End a command on a user's mistake with its message and code 1, on a signal with 128 and its number; no traceback."""
 
     @wraps(command)
     def run(*args: Any, **kwargs: Any) -> Any:
         settle()
+        if command.__name__ != "serve":  # the service has an end of its own
+            stops.heed(stops.raise_stopped)
         try:
             return command(*args, **kwargs)
         except RefitError as error:
-            print(f"error: {error}", file=sys.stderr)
+            say(f"error: {error}", sys.stderr)
             raise SystemExit(1) from None
-        except KeyboardInterrupt:
-            print("stopped; finished stages are kept, nothing half-written is left", file=sys.stderr)
-            raise SystemExit(130) from None
+        except OSError as error:
+            if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT):
+                raise
+            say(f"error: {error.filename or Path.cwd()}: {error.strerror}", sys.stderr)
+            raise SystemExit(1) from None
+        except KeyboardInterrupt as stop:
+            say(stops.SAID, sys.stderr)
+            raise SystemExit(getattr(stop, "status", 130)) from None
 
     return run
 
@@ -59,29 +75,24 @@ def run_command(
     plain: Annotated[bool, typer.Option("--plain", help="One line an event instead of a live display.")] = False,
 ) -> None:
     """Bring every stage up to date; then track, register, check and, if the verdict says so, promote."""
-    root = Path.cwd()
-    if not (root / "dvc.yaml").exists():
-        raise RefitError(f"{root}: no dvc.yaml here. Change to the project's folder, or run `refit init`.")
-    from tasks.params import load
-
-    params = load(root / "params.yaml")  # a mistake is told at once, before Prefect starts
-    if as_of is not None:
-        from flows.effects import moment
-
-        moment(as_of)
     from flows.display import Display, drifted, summary
 
-    def stop(*_: Any) -> None:
-        raise KeyboardInterrupt
+    root = Path.cwd()
 
-    signal.signal(signal.SIGTERM, stop)
+    def work() -> tuple[Params, Standing | None]:
+        from flows.beforehand import beforehand
+
+        params = beforehand(root, as_of)  # what is wrong is told at once, before Prefect starts
+        with display:
+            from flows.run import run
+
+            return params, run(root, as_of, display.watch)
+
     display = Display(plain or not sys.stdout.isatty())
-    with display:
-        from flows.run import run
-
-        standing = run(root, as_of, display.watch)
-    print(summary(root, display.params or params, standing, display.outcomes, display.notes))
-    if (display.params or params).monitoring.alarm == "exit" and drifted(root):
+    params, standing = stops.attended(work, display.close)
+    params = display.params or params
+    say(summary(root, params, standing, display.outcomes, display.notes))
+    if params.monitoring.alarm == "exit" and drifted(root):
         raise SystemExit(DRIFTED)
 
 
@@ -100,7 +111,7 @@ def schedule(
     for line in (
         [schedules.unschedule(Path.cwd())] if remove else schedules.schedule(Path.cwd(), cron, timezone, pool, replace)
     ):
-        print(line)
+        say(line)
 
 
 @app.command(epilog="Example: refit serve --port 3001")
@@ -171,7 +182,7 @@ def init(
     from flows.project import create
 
     for line in create(Path.cwd(), data, target, force):
-        print(line)
+        say(line)
 
 
 @app.command(epilog="Example: refit doctor")
@@ -182,7 +193,7 @@ def doctor() -> None:
 
     findings = examine(Path.cwd())
     for finding in findings:
-        print(finding.line())
+        say(finding.line())
     raise SystemExit(0 if all(f.good or not f.needed for f in findings) else 1)
 
 
@@ -196,10 +207,11 @@ def promote(
     from deploy.check import check
     from flows import hand
 
+    _to_write()
     made = hand.promote(Path.cwd(), _model(), version, reason, check)
-    print(_crowned(made, reason, f"version {made.version} is champion (before: {made.previous or 'none'})"))
+    say(_crowned(made, reason, f"version {made.version} is champion (before: {made.previous or 'none'})"))
     for line in hand.suspected(Path.cwd(), made):
-        print(line)
+        say(line)
 
 
 @app.command(epilog='Example: refit rollback --reason "complaints since Monday"')
@@ -211,8 +223,9 @@ def rollback(
     """Put an earlier champion back."""
     from flows import hand
 
+    _to_write()
     made = hand.rollback(Path.cwd(), _model(), to, reason)
-    print(_crowned(made, reason, f"version {made.version} is champion again (before: {made.previous})"))
+    say(_crowned(made, reason, f"version {made.version} is champion again (before: {made.previous})"))
 
 
 @app.command(epilog='Example: refit adopt --reason "moved to a machine of our own"')
@@ -228,16 +241,17 @@ def adopt(
     from deploy.check import check
     from flows import hand
 
+    _to_write()
     if none:
         if version is not None:
             raise RefitError(f"--none: begins without a champion; found a version too ({version!r}). Leave one out.")
         hand.adopt_nothing(Path.cwd(), _model(), reason)
-        print("there is no champion in this history; `refit run` judges the next model as a first one")
+        say("there is no champion in this history; `refit run` judges the next model as a first one")
         return
     made = hand.adopt(Path.cwd(), _model(), version, reason, check)
     about = made.evidence.get("adopted", {"from": "", "looks": 0})
     said = f"version {made.version} is champion here, as adopted ({about['from']}; earlier looks: {about['looks']})"
-    print(_crowned(made, reason, said))
+    say(_crowned(made, reason, said))
 
 
 def _crowned(made: Decision, reason: str, said: str) -> str:
@@ -259,10 +273,10 @@ def history(
 
     book, model = History(Path.cwd()), _model()
     if at is None:
-        print(decisions(book.decisions(model)))
+        say(decisions(book.decisions(model)))
         return
     champion = book.champion(model, moment(at))
-    print(f"version {champion.champion} (since {champion.at[:19]}: {champion.reason})" if champion else "no champion")
+    say(f"version {champion.champion} (since {champion.at[:19]}: {champion.reason})" if champion else "no champion")
 
 
 @app.command(epilog="Example: refit verify 3 --rebuild")
@@ -276,7 +290,7 @@ def verify(
 
     good, lines = examine(Path.cwd(), _model(), version, rebuild)
     for line in lines:
-        print(line)
+        say(line)
     raise SystemExit(0 if good else 1)
 
 
@@ -287,7 +301,7 @@ def prove_time() -> None:
     from tasks.engine.prove import from_files
 
     findings = from_files()
-    print(findings)
+    say(str(findings))
     raise SystemExit(0 if findings.ok else 1)
 
 
@@ -301,7 +315,13 @@ def report(
 
     root = Path.cwd()
     for line in reports.compare(root, _model(), versions) if versions else [reports.newest(root)]:
-        print(line)
+        say(line)
+
+
+def _to_write() -> None:
+    from flows.beforehand import to_write
+
+    to_write(Path.cwd())
 
 
 def _model() -> str:

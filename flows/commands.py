@@ -18,7 +18,7 @@ from tasks.params import START
 
 # In the environment of every process that a walk starts: the project, and the process id of the walk.
 MARK, WALKER = "REFIT_WALK", "REFIT_WALKER"
-GRACE = 5.0  # seconds that a stage gets between a polite signal and a kill
+GRACE = 2.5  # seconds that a stage gets between a polite signal and a kill; a stopped run leaves within six
 
 
 class StageFailed(RefitError):
@@ -27,6 +27,10 @@ class StageFailed(RefitError):
     def __init__(self, message: str, mistake: bool = False) -> None:
         super().__init__(message)
         self.mistake = mistake
+
+
+class CommandFailed(StageFailed):
+    """The command itself failed, here or on a worker; nothing else is wrong with the walk."""
 
 
 class Cancelled(RefitError):
@@ -94,15 +98,15 @@ def mark(root: Path) -> None:
     os.environ |= {MARK: str(root), WALKER: str(os.getpid())}
 
 
-def failure(name: str, code: int, said: list[str]) -> StageFailed:
+def failure(name: str, code: int, said: list[str]) -> CommandFailed:
     """Turn a failed command into a message: a stage's own ``error:`` lines, or the last lines it printed."""
     at = next((i for i in range(len(said) - 1, -1, -1) if said[i].startswith("error: ")), None)
     if at is not None:
-        return StageFailed(f"{name}: " + "\n".join([said[at].removeprefix("error: "), *said[at + 1 :]]), mistake=True)
+        return CommandFailed(f"{name}: " + "\n".join([said[at].removeprefix("error: "), *said[at + 1 :]]), mistake=True)
     how = f"was killed by signal {-code}" if code < 0 else f"failed with exit code {code}"
     hint = " (out of memory?)" if code in (-9, 137) else ""
     last = "\n".join(f"  {line}" for line in said[-8:])
-    return StageFailed(f"{name}: the command {how}{hint}." + (f" Its last lines:\n{last}" if last else ""))
+    return CommandFailed(f"{name}: the command {how}{hint}." + (f" Its last lines:\n{last}" if last else ""))
 
 
 def start(
@@ -161,6 +165,19 @@ def end_group(process: subprocess.Popen[str]) -> None:
         os.killpg(process.pid, signal.SIGKILL)
     except ProcessLookupError:
         return
+
+
+def at_work(root: Path) -> str | None:
+    """The process id of the walk that is at work in a project; None where there is none. Nothing is written."""
+    try:
+        with open(root / ".refit" / "walk.lock", encoding="utf-8") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return file.read().strip()
+    except OSError:
+        pass
+    return None
 
 
 def own(root: Path) -> Any:

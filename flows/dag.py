@@ -43,7 +43,7 @@ from flows.commands import (
 from flows.seal import Seal, file_system, seal, signature
 from tasks import code
 from tasks.errors import RefitError, nearest, some
-from tasks.files import sweep, write_text
+from tasks.files import FAILED, sweep, write_json, write_text
 from tasks.params import AT_START
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from dvc.stage import PipelineStage
 
 Log = Callable[[str], None]
+walks: set[Dag] = set()  # of this process
 How = Literal["unchanged", "restored", "ran"]
 
 
@@ -103,6 +104,7 @@ class Dag:
 
     def __enter__(self) -> Dag:
         self._guard = own(self.root)
+        walks.add(self)
         end_orphans(self.root)
         self._came_from = Path.cwd()
         os.chdir(self.root)  # DVC reads paths from here
@@ -119,6 +121,7 @@ class Dag:
         self._leave()
 
     def _leave(self) -> None:
+        walks.discard(self)
         os.chdir(self._came_from)
         self._guard.close()
 
@@ -145,7 +148,7 @@ class Dag:
         try:
             graph = self._repo.index.graph
         except DvcException as error:
-            raise RefitError(f"dvc.yaml: {_first(error)}") from None
+            raise RefitError(f"dvc.yaml: {first_line(error)}") from None
         self.nodes: dict[str, Node] = {}
         for stage in graph:
             if stage.cmd is None:
@@ -220,6 +223,26 @@ class Dag:
             found = self._cached(stage)
             return found is not None and found.outs_cached()
 
+    def give_up(self, name: str, record: dict[str, Any]) -> None:
+        """Leave what failed behind: each output folder then holds :data:`tasks.files.FAILED` alone.
+
+        ``dvc.lock`` has no such stage, so that the next run tries again.
+        """
+        from dvc.utils.serialize import dumps_yaml, parse_yaml_for_update
+
+        node = self.node(name)
+        with self._locked():
+            node.record.remove_outs(ignore_remove=False, force=False)
+            for out in node.record.outs:
+                write_json(Path(out.fs_path) / FAILED, record)
+            self._stages.pop(name, None)
+            path = self.root / "dvc.lock"
+            if read_lock(path) is not None:
+                lock = parse_yaml_for_update(path.read_text(encoding="utf-8"), str(path))
+                if (lock.get("stages") or {}).pop(name, None) is not None:
+                    write_text(path, dumps_yaml(lock))
+            node.record = self._bound(node, node.record.reload())
+
     def pull(self, names: list[str]) -> None:
         """Fetch the outputs of stages, as ``dvc.lock`` names them, from the DVC remote."""
         from dvc.exceptions import DvcException
@@ -228,7 +251,7 @@ class Dag:
             with self._dvc:
                 self._repo.pull(names)
         except DvcException as error:
-            raise RefitError(f"dvc pull {' '.join(names)}: {_first(error)}") from error
+            raise RefitError(f"dvc pull {' '.join(names)}: {first_line(error)}") from error
 
     def run(
         self, name: str, log: Log, execute: Callable[[Node, Log], None] | None = None, force: bool = False
@@ -249,7 +272,7 @@ class Dag:
             with self._locked():
                 node.record = self._bound(node, node.record.reload())
             if isinstance(error, DvcException):
-                raise StageFailed(f"{name}: {_first(error)}", mistake=True) from error
+                raise StageFailed(f"{name}: {first_line(error)}", mistake=True) from error
             raise
 
     def _run(self, node: Node, log: Log, execute: Callable[[Node, Log], None] | None, force: bool) -> Outcome:
@@ -519,7 +542,13 @@ class Dag:
             raise errors[0]
 
 
-def _first(error: BaseException) -> str:
+def cancel_all() -> None:
+    """:meth:`Dag.cancel` of every walk in this process, from any thread."""
+    for dag in list(walks):
+        dag.cancel()
+
+
+def first_line(error: BaseException) -> str:
     """An error's text and its causes', in one line of bounded length."""
     parts: list[str] = []
     cause: BaseException | None = error

@@ -7,10 +7,12 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
+from tasks.errors import visible
 from tasks.files import read_json
 
 if TYPE_CHECKING:
@@ -20,6 +22,18 @@ if TYPE_CHECKING:
     from tasks.registry.history import Decision
 
 SAYS = {"unchanged": "cached", "restored": "cached (restored from the run cache)", "ran": "done"}
+
+
+def say(text: str, stream: TextIO | None = None) -> None:
+    """Print a line (standard output by default), control characters written out. A closed pipe or terminal is no error."""
+    stream = sys.stdout if stream is None else stream
+    try:
+        stream.write(visible(text) + "\n")  # one write: threads do not mix
+        stream.flush()
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())  # for what is still to come, the interpreter's own flush at the end included
+        os.close(nowhere)
 
 
 class Display:
@@ -32,6 +46,7 @@ class Display:
         self._plain = plain
         self._began = time.perf_counter()
         self._lock = threading.Lock()
+        self._closed = False
         self._active: dict[str, tuple[float, str]] = {}
         self._live: Any = None
 
@@ -44,11 +59,17 @@ class Display:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the terminal back as it was; nothing more is shown."""
+        self._closed = True
         if self._live is not None:
-            self._live.__exit__(kind, error, at)
+            with suppress(OSError):
+                self._live.stop()
 
     def watch(self, stage: str, what: str, value: Any) -> None:
-        """Take one event of the flow."""
+        """Take one event of the flow. A screen that is gone (a closed pipe or terminal) does not end the run."""
         if what == "began":
             self.params = value
             return
@@ -63,15 +84,22 @@ class Display:
             elif what == "note":
                 self.notes.append(value)
                 line = f"{stage} | {value}"
+            elif what == "failed":
+                self._active.pop(stage, None)
+                line = f"{stage} failed: {value}"
             else:
                 self._active.pop(stage, None)
                 self.outcomes[stage] = value
                 line = f"{stage} {SAYS[value.how]} ({value.seconds:.1f} s)"
+        if self._closed:
+            return
         if self._live is None:
-            sys.stdout.write(f"{time.perf_counter() - self._began:6.1f} s  {line}\n")  # one write: threads do not mix
-            sys.stdout.flush()
+            say(f"{time.perf_counter() - self._began:6.1f} s  {line}")
         elif what == "end":
-            self._live.console.print(f"[green]✓[/] {line}", highlight=False)
+            from rich.markup import escape
+
+            with suppress(OSError):
+                self._live.console.print(f"[green]✓[/] {escape(visible(line))}", highlight=False)
 
     def _render(self) -> Any:
         from rich.markup import escape
@@ -80,7 +108,7 @@ class Display:
         now = time.perf_counter()
         with self._lock:
             lines = [
-                f"[cyan]●[/] {escape(stage)} {now - began:.0f} s  [dim]{escape(said[:100])}[/]"
+                f"[cyan]●[/] {escape(stage)} {now - began:.0f} s  [dim]{escape(visible(said[:100]))}[/]"
                 for stage, (began, said) in self._active.items()
             ]
         return Text.from_markup("\n".join(lines) or f"[dim]starting, {now - self._began:.0f} s[/]")

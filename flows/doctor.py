@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
+from flows.beforehand import elsewhere, look
 from flows.project import KEPT
 from tasks.errors import RefitError, some
 
@@ -50,7 +51,18 @@ def examine(root: Path) -> list[Finding]:
         registry(root),
         prefect(),
     ]
-    return [*found, port(root), disk(root), java(), browser(), gpu()]
+    return _with_troubles(root, [*found, port(root), disk(root), java(), browser(), gpu(root)])
+
+
+def _with_troubles(root: Path, found: list[Finding]) -> list[Finding]:
+    """What `refit run` would refuse, in the place of what else was found out about the same thing."""
+    told = [Finding(trouble.about, False, trouble.says) for trouble in look(root)[1]] if _project(root) else []
+    about = {finding.what for finding in told}
+    return [*(finding for finding in found if finding.what not in about), *told]
+
+
+def _project(root: Path) -> bool:
+    return (root / "dvc.yaml").exists()
 
 
 def python() -> Finding:
@@ -112,17 +124,23 @@ def dvc(root: Path) -> Finding:
     text = "".join(p.read_text() for p in (root / ".dvc" / "config", root / ".dvc" / "config.local") if p.exists())
     if "remote" not in text:
         return Finding("DVC", False, "no remote to push data to", "dvc remote add -d NAME URL", needed=False)
+    other = elsewhere(root)
+    if other is not None:
+        says, mend = other.rsplit(". ", 1)
+        return Finding("DVC", False, says, mend, needed=False)
     return Finding("DVC", True, "repository and remote")
 
 
 def code(root: Path) -> Finding:
     """Stages depend on Refit's code, so that an upgrade runs again what it changed."""
+    from ruamel.yaml.error import YAMLError
+
     from tasks.code import FOLDER, unnamed
 
-    path = root / "dvc.yaml"
-    if not path.exists():
-        return Finding("code", True, "unknown without dvc.yaml", needed=False)
-    lacking = unnamed(path.read_text(encoding="utf-8"))
+    try:
+        lacking = unnamed((root / "dvc.yaml").read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, YAMLError, AttributeError):
+        return Finding("code", True, "unknown until dvc.yaml can be read", needed=False)
     says = f"stages that name no code, so an upgrade of Refit does not run them again: {some(lacking)}"
     mend = f"in dvc.yaml, add {FOLDER}/STAGE.json to the deps of each, as refit init writes it"
     return Finding("code", not lacking, says if lacking else "named by every stage", mend, needed=False)
@@ -220,11 +238,18 @@ def browser() -> Finding:
     )
 
 
-def gpu() -> Finding:
-    """A GPU, asked of the driver."""
+def gpu(root: Path) -> Finding:
+    """A GPU, asked of the driver, and whether params.yaml asks for one."""
+    from tasks.params import load
+
     tool = shutil.which("nvidia-smi")
     if tool is None:
-        return Finding("GPU", True, "none; training runs on the CPU", needed=False)
+        try:
+            asked = load(root / "params.yaml").training.device == "cuda"
+        except RefitError:
+            asked = False
+        says = "none; training runs on the CPU" + (", though training.device says cuda" if asked else "")
+        return Finding("GPU", not asked, says, "set training.device: auto, or use a pool with a GPU", needed=False)
     try:
         done = subprocess.run([tool, "-L"], capture_output=True, text=True, timeout=20, check=True)
     except (OSError, subprocess.SubprocessError):

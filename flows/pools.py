@@ -29,7 +29,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelling
 
 from flows import carry, worker
-from flows.commands import Cancelled, StageFailed, words
+from flows.commands import Cancelled, CommandFailed, StageFailed, words
 from flows.dag import Dag, Log, Node
 from tasks.errors import RefitError
 from tasks.params import Params, family_names
@@ -121,7 +121,7 @@ def send(dag: Dag, node: Node, pool: str, log: Log, root: str | None, order: dic
     assert run.state is not None
     said = run.state.message or run.state.name or ""
     if not run.state.is_completed():
-        raise StageFailed(f"in pool {pool!r}: {said}", mistake=run.state.name == worker.MISTAKE)
+        raise CommandFailed(f"in pool {pool!r}: {said}", mistake=run.state.name == worker.MISTAKE)
     return said
 
 
@@ -139,7 +139,7 @@ class _Life:
         if sign != self._sign:
             self._sign, self._since = sign, now
         elif sign is not None and now - self._since > SILENCE:
-            raise StageFailed(f"{self._node}: its worker in pool {self._pool!r} has died")
+            raise CommandFailed(f"{self._node}: its worker in pool {self._pool!r} has died")
         elif sign is None and now - self._since > START and alive(self._pool):
             raise StageFailed(f"{self._node}: no worker of pool {self._pool!r} took it within {START:.0f} s")
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tasks import code
 from tasks.errors import RefitError
 from tasks.files import replacing, write_text
+from tasks.registry.history import local
 
 if TYPE_CHECKING:
     from tasks.params import Params
@@ -40,6 +41,7 @@ def create(root: Path, data: Path, target: str, force: bool) -> Iterator[str]:
     from tasks.profile import infer, to_yaml
     from tasks.profile.giveaways import remark
 
+    local(root, "history.db")  # refuses a folder that can hold no project
     params = root / "params.yaml"
     if params.exists() and not force:
         raise RefitError(f"{params}: is there already. Use --force to replace it, or another folder.")
@@ -69,7 +71,7 @@ def create(root: Path, data: Path, target: str, force: bool) -> Iterator[str]:
         _dvc(root, "init", "-q", *([] if (root / ".git").exists() else ["--no-scm"]))
         _dvc(root, "config", "core.analytics", "false")
         _dvc(root, "config", "core.check_update", "false")
-        _dvc(root, "remote", "add", "-d", "-q", "local", str(root / ".dvc-remote"))
+        _dvc(root, "remote", "add", "-d", "-q", "local", ".dvc-remote")  # relative: a copy or a clone has its own
         yield "made the folder a DVC repository with a remote in .dvc-remote (change it with `dvc remote modify`)"
     _lines(root / ".dvcignore", [UNFINISHED])
     yield "next: refit run"

@@ -23,12 +23,13 @@ from prefect.states import Completed
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows import effects
-from flows.commands import Cancelled, StageFailed
+from flows.beforehand import beforehand, passed, remarks
+from flows.commands import Cancelled, CommandFailed, StageFailed
 from flows.dag import Dag, Node, Outcome
 from flows.effects import Answer, Standing
 from tasks.errors import RefitError
 from tasks.families import check_models
-from tasks.params import Params, load
+from tasks.params import Params
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
@@ -60,12 +61,15 @@ def retrain(as_of: str | None = None, root: str | None = None) -> Standing | Non
     Stages and effects work on ``params.yaml``, ``dvc.yaml`` and code as they are when this begins.
     """
     home = Path(root or Path.cwd()).resolve()
-    check_models(load(home / "params.yaml"))  # a mistake is told before anything is touched
+    if home in passed:  # the command has looked already, before it started a server
+        passed.discard(home)
+    else:
+        beforehand(home, as_of)  # a mistake is told before anything is touched
     with Dag(home) as dag:
         params = dag.seal.params()
         check_models(params)
         _tell("run", "began", params)
-        for line in [*dag.notes, *_unwatched(dag, params)]:
+        for line in [*dag.notes, *remarks(params), *_unwatched(dag, params)]:
             _remark(line)
         ready(str(home), params.problem.name)
         context(str(home), as_of)
@@ -103,7 +107,7 @@ def walk(dag: Dag, params: Params) -> None:
     fetched = _Once(partial(champion, str(dag.root), params.problem.name))
     begun = _Once(partial(_starts, dag, params))
     futures: dict[str, PrefectFuture[Any]] = {}
-    settings = params.orchestration
+    settings, without = params.orchestration, _Without(dag, params)
     runner: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=settings.parallel)
     from flows.pools import executor
 
@@ -111,7 +115,7 @@ def walk(dag: Dag, params: Params) -> None:
         try:
 
             def start(node: Node, done: Callable[[BaseException | None], None]) -> None:
-                work = _stage(dag, node, fetched, begun, executor(dag, node, params))
+                work = _stage(dag, node, fetched, begun, executor(dag, node, params), without)
                 one = Task(
                     work,
                     name=node.name,
@@ -124,8 +128,10 @@ def walk(dag: Dag, params: Params) -> None:
                     persist_result=False,
                     log_prints=False,
                 )
-                futures[node.name] = runner.submit(one, {"stage": node.name}, wait_for=[futures[n] for n in node.needs])
-                futures[node.name].add_done_callback(partial(_ended, done))
+                futures[node.name] = runner.submit(
+                    one, {"stage": node.name}, wait_for=[futures[n] for n in node.needs if n not in without.failed]
+                )
+                futures[node.name].add_done_callback(partial(_ended, partial(without.settle, node, done)))
 
             dag.walk(start, settings.parallel)
         except BaseException:
@@ -145,7 +151,56 @@ def _starts(dag: Dag, params: Params) -> None:
         starts(str(dag.root), params.problem.name)
 
 
-def _stage(dag: Dag, node: Node, fetched: _Once, begun: _Once, execute: Any) -> Callable[[str], Any]:
+class _Without:
+    """Families that failed, and that the run goes on without: the others may win, unless all failed."""
+
+    def __init__(self, dag: Dag, params: Params) -> None:
+        self._dag, self._families = dag, set(params.models)
+        self._lock = threading.Lock()
+        self.records: dict[str, dict[str, Any]] = {}
+        self.failed: set[str] = set()  # stages
+
+    def family(self, node: Node) -> str | None:
+        """The family that a stage is about; None where it is about all."""
+        stage, _, family = node.name.partition("@")
+        return family if stage in ("tune", "train") and family in self._families else None
+
+    def record(self, node: Node) -> dict[str, Any] | None:
+        """How the family of a stage failed before."""
+        return self.records.get(self.family(node) or "")
+
+    def settle(self, node: Node, done: Callable[[BaseException | None], None], error: BaseException | None) -> None:
+        """Tell the walk how a stage ended: that a family failed is no failure of the walk while others are left."""
+        family = self.family(node)
+        if family is None or not isinstance(error, CommandFailed):
+            return done(error)
+        record = {"family": family, "stage": node.name.partition("@")[0], "why": _why(node, error)}
+        with self._lock:
+            self.records[family] = record
+            self.failed.add(node.name)
+            last = self.records.keys() >= self._families
+        if last:
+            each = [f"{name}: {one['why']}" for name, one in sorted(self.records.items())]
+            return done(
+                error if len(each) == 1 else CommandFailed("all families failed. " + " ".join(each), error.mistake)
+            )
+        try:
+            self._dag.give_up(node.name, record)
+        except BaseException as other:
+            return done(other)
+        _tell(node.name, "failed", record["why"])
+        _remark(f"{family} failed in {node.name} and was left out: {record['why']}")
+        done(None)
+
+
+def _why(node: Node, error: CommandFailed) -> str:
+    """A failure in a line: a mistake's own words, or how the command ended and the last that it said."""
+    first, *more = str(error).removeprefix(f"{node.name}: ").splitlines()
+    text = first if error.mistake or not more else f"{first.removesuffix(' Its last lines:')} {more[-1].strip()}"
+    return text if len(text) <= 500 else text[:497] + "..."
+
+
+def _stage(dag: Dag, node: Node, fetched: _Once, begun: _Once, execute: Any, without: _Without) -> Callable[[str], Any]:
     def run(stage: str) -> Any:
         say = get_run_logger().info
 
@@ -153,6 +208,9 @@ def _stage(dag: Dag, node: Node, fetched: _Once, begun: _Once, execute: Any) -> 
             say(line)
             _tell(stage, "line", line)
 
+        if (record := without.record(node)) is not None:
+            dag.give_up(stage, record)
+            return Completed(name="Skipped", message=f"{record['family']} failed in {record['stage']}")
         _tell(stage, "start")
         if any(path.startswith(effects.CHAMPION) for path in node.deps):
             fetched()
@@ -295,19 +353,25 @@ def conclude(dag: Dag, params: Params) -> Standing | None:
     if before is not None:
         return before
     began = time.perf_counter()
-    _tell("track", "start")
+
+    def begin(effect: str) -> None:
+        if dag.cancelled.is_set():
+            raise Cancelled(f"{effect}: stopped before it began")
+        _tell(effect, "start")
+
+    begin("track")
     run_id = track(found)
-    _tell("register", "start")
+    begin("register")
     registered = register(found, run_id)
     answer = None
     if effects.would_promote(root, registered):
-        _tell("check package", "start")
+        begin("check package")
         check_package(root)
         if params.promotion.approval:
             answer = approval(registered)
             if answer is None:
                 return effects.waiting(root, registered)
-    _tell("promote", "start")
+    begin("promote")
     at_end = promote(root, registered, answer)
     effects.finish(root, found, at_end, time.perf_counter() - began)
     return at_end

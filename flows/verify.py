@@ -52,7 +52,7 @@ def verify(root: Path, model: str, version: str, rebuild: bool) -> tuple[bool, l
             )
         if rebuild and registered is not None:
             commit = registry.client.get_run(registered.run_id).data.tags.get("mlflow.source.git.commit")
-            again = made_again(root.resolve(), registered, receipt.get("as_of"), Path(name) / "again")
+            again = made_again(root.resolve(), registered, receipt, Path(name) / "again")
             good, told = compare(package, again)
             lines += told
             if not good and commit:
@@ -75,9 +75,11 @@ def against_here(root: Path, receipt: dict[str, Any]) -> Iterator[str]:
             yield f"--  {part:<11} differs here since: {some(differ, 4)}"
         else:
             yield f"--  {part:<11} differs here since: {then!r}, now {now!r}"
+    for family, record in receipt.get("failed", {}).items():
+        yield f"--  families    made without {family}, which failed in {record['stage']}: {record['why']}"
 
 
-def made_again(root: Path, registered: Registered, as_of: str | None, folder: Path) -> Path:
+def made_again(root: Path, registered: Registered, receipt: dict[str, Any], folder: Path) -> Path:
     """Make a version's package again in ``folder``, from the parameters and the lock that its run recorded.
 
     Raw tables and what tuning found within its seconds come from the DVC cache (``FROM_CACHE``), or from what is stored with
@@ -99,23 +101,34 @@ def made_again(root: Path, registered: Registered, as_of: str | None, folder: Pa
         if (root / name).is_dir():
             shutil.copytree(root / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "data" / "context" / "as_of.json").unlink(missing_ok=True)
-    if as_of is not None:
-        write_json(folder / "data" / "context" / "as_of.json", {"as_of": as_of})
-    # A repository of its own, whose remote is the project's cache.
+    if receipt.get("as_of") is not None:
+        write_json(folder / "data" / "context" / "as_of.json", {"as_of": receipt["as_of"]})
+    # A repository of its own, whose remote is the project's cache: by a link, since DVC's settings cannot hold every path.
     write_text(
         folder / ".dvc" / "config",
-        f"[core]\n    no_scm = true\n    analytics = false\n    remote = project\n"
-        f"['remote \"project\"']\n    url = {inputs.cache_of(root)}\n",
+        "[core]\n    no_scm = true\n    analytics = false\n    remote = project\n"
+        "['remote \"project\"']\n    url = ../../cache\n",
     )
+    (folder.parent / "cache").symlink_to(inputs.cache_of(root), target_is_directory=True)
     inputs.bring(root, registry, registered, folder / "dvc.lock", folder / ".dvc" / "cache")
     with Dag(folder) as dag:
-        wanted = [name for name in dag.nodes if name in _up_to(dag, "package")]
+        failed = receipt.get("failed", {})  # families that it was made without
+        lost = {name: failed[name.partition("@")[2]] for name in dag.nodes if name.partition("@")[2] in failed}
+        wanted = [name for name in dag.nodes if name in _up_to(dag, "package") and not _lost(name, lost)]
+        for name, record in lost.items():
+            if _lost(name, lost):
+                dag.give_up(name, record)
         dag.pull([name for name in wanted if name.startswith(FROM_CACHE)])
         for name in wanted:
             if not name.startswith(FROM_CACHE):
                 print(f"    {name} ...", file=sys.stderr, flush=True)
                 dag.run(name, lambda line: None, force=True)
     return folder / "data" / "package"
+
+
+def _lost(name: str, lost: dict[str, Any]) -> bool:
+    """Whether a stage has nothing to give since its family failed, there or before."""
+    return name in lost and (name.startswith("train@") or lost[name]["stage"] == "tune")
 
 
 def _up_to(dag: Dag, last: str) -> set[str]:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 
@@ -35,3 +36,27 @@ def some(items: Iterable[object], limit: int = 8) -> str:
     listed = list(items)
     text = ", ".join(repr(item) for item in listed[:limit])
     return text if len(listed) <= limit else f"{text} and {len(listed) - limit} more"
+
+
+# C0 and C1 (but tab and line feed), and what turns the order of writing round.
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+def in_a_line(error: BaseException) -> str:
+    """An unforeseen error in a line of bounded length.
+
+    >>> in_a_line(ValueError("too many bins\\nfor these values")), in_a_line(MemoryError())
+    ('ValueError: too many bins', 'MemoryError')
+    """
+    first = next(iter(str(error).strip().splitlines()), "")
+    text = f"{type(error).__name__}: {first}" if first else type(error).__name__
+    return text if len(text) <= 300 else text[:297] + "..."
+
+
+def visible(text: str) -> str:
+    r"""The text with control characters written out, so that a name in a table cannot command the terminal.
+
+    >>> visible("Oslo\x1b[2J" + chr(0x202E) + "x") == r"Oslo\x1b[2J\u202ex"
+    True
+    """
+    return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)

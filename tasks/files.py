@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 PART = re.compile(r"\..*\.([0-9a-f]{8})-([0-9]+)\.part")  # name of what is being written: by which machine and process
 
+FAILED = "failed.json"  # {"family", "stage", "why"}: written by a run that goes on without the family, never recorded
+
 
 def _part() -> str:
     """End of the name of something unfinished. DVC passes it over (``.dvcignore``), and :func:`sweep` finds whose it is."""
@@ -60,6 +62,13 @@ def sweep(folder: str | Path) -> list[Path]:
     return found
 
 
+def failure_of(folder: str | Path) -> dict[str, Any] | None:
+    """What a family's folder in ``data/tuning`` or ``data/models`` says where the family failed, else None (:data:`FAILED`)."""
+    path = Path(folder) / FAILED
+    found: dict[str, Any] | None = read_json(path) if path.is_file() else None
+    return found
+
+
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; on success rename it onto ``path``, on failure remove it."""
@@ -89,6 +98,9 @@ def replacing_dir(path: str | Path) -> Iterator[Path]:
     os.chmod(fresh, 0o777 & ~umask)
     try:
         yield fresh
+        for file in fresh.rglob("*"):  # safetensors writes files that only the owner may read
+            if file.is_file() and file.stat().st_mode & 0o777 == 0o600:
+                os.chmod(file, 0o666 & ~umask)
         if path.exists():
             old = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", suffix=_part(), dir=path.parent))
             os.replace(path, old / "it")

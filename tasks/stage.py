@@ -36,13 +36,15 @@ def settle() -> None:
 
 def log(message: str) -> None:
     """One line of progress on standard output, at once (the flow reads it line by line)."""
-    print(message, flush=True)
+    from tasks.errors import visible
+
+    print(visible(message), flush=True)
 
 
 def run(main: Callable[[], None]) -> None:
     """Run a stage's ``main``; a user's mistake is printed as its message and exits with 1."""
     from tasks.code import check
-    from tasks.errors import RefitError
+    from tasks.errors import RefitError, visible
 
     module = sys.modules["__main__"].__spec__
     try:
@@ -50,7 +52,7 @@ def run(main: Callable[[], None]) -> None:
             check(module.name.split(".")[1])
         main()
     except RefitError as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
+        print(visible(f"error: {error}"), file=sys.stderr, flush=True)
         raise SystemExit(1) from None
     except KeyboardInterrupt:
         print("interrupted; nothing half-written is left", file=sys.stderr, flush=True)

@@ -8,6 +8,10 @@ from tests.projects import ROOT
 
 # Where each command is run, and what in that file says so.
 RUN = {
+    "ending.md": {
+        "refit run": ("tests/flows/test_stops.py", '"run"'),
+        "refit doctor": ("tests/flows/test_beforehand.py", "doctor.examine(root)"),
+    },
     "runs.md": {
         "refit run": ("tests/flows/test_run.py", '"run"'),
         "dvc repro": ("tests/flows/test_seal.py", '"repro"'),

@@ -12,7 +12,7 @@ from tasks.bundle import Bundle
 from tasks.drift.table import Reference, compare_table, evidently, named, summarise, thresholds
 from tasks.drift.window import New, newest, thin
 from tasks.engine import Plan
-from tasks.errors import RefitError
+from tasks.errors import RefitError, in_a_line, some
 from tasks.files import read_json, read_table, replacing_dir, write_json, write_text
 from tasks.ordinary.record import WEEK, answers
 from tasks.params import Params
@@ -82,8 +82,8 @@ def computed(
 
 
 def judged(bundle: Bundle, champion: str | None, frames: list[pd.DataFrame], new: New, settings: Params,
-           window: pd.Timedelta, who: dict[str, Any]) -> tuple[dict[str, Any], str]:  # fmt: skip
-    """``drift.json`` and Evidently's page of rows that can be judged."""
+           window: pd.Timedelta, who: dict[str, Any]) -> tuple[dict[str, Any], str | None]:  # fmt: skip
+    """``drift.json`` and Evidently's page (None where it could not be drawn) of rows that can be judged."""
     kinds = {f.name: f.kind for f in bundle.plan.features}
     sample = read_table(bundle.path / "reference.parquet")
     reference = Reference.of(bundle.ordinary, sample, kinds, champion, bundle.identity)
@@ -97,11 +97,20 @@ def judged(bundle: Bundle, champion: str | None, frames: list[pd.DataFrame], new
             prediction["positive_rate"] = [float((side >= bundle.threshold).mean()) for side in (told, given[0])]
         if bundle.kind != "multiclass":
             prediction["mean"] = [float(side.mean()) for side in (told, given[0])]
-    html = evidently(columns, prediction, reference, told, frames[0], given[0], settings.seed)
+    html, page = None, {}
+    try:
+        html, skipped = evidently(columns, prediction, reference, told, frames[0], given[0], settings.seed)
+        if skipped:
+            stage.log(
+                f"left out of drift.html, as their values are too close to each other or too far apart: {some(skipped)}"
+            )
+    except Exception as error:  # a page ends no run: what decides is in the figures
+        page = {"page_left_out": in_a_line(error)}
+        stage.log(f"drift.html was left out: {page['page_left_out']}")
     summed = summarise(columns, prediction, settings.monitoring.drift_share, reference.who())
     said = thresholds(columns)
     stage.log(f"{new.about['rows']} rows ({new.about['rule']}) against {reference.who()}; thresholds {said}")
-    return summed | {
+    return summed | page | {
         "thresholds": said,
         "columns": columns,
         "prediction": prediction,

@@ -10,6 +10,7 @@ import pandas as pd
 from tasks.ordinary.cells import MISSING, ODD
 from tasks.ordinary.checks import ENOUGH, LENGTHS, Found, look
 from tasks.ordinary.record import Column
+from tasks.values.edges import even
 
 BINS = 20
 LEVELS = 12
@@ -190,17 +191,17 @@ def distribution(reference: pd.Series, current: pd.Series, kind: str) -> dict[st
     """
     if kind == "numeric":
         both = np.concatenate([reference.to_numpy(float), current.to_numpy(float)])
-        low, high = np.quantile(both, [0.005, 0.995])
-        if low == high:
+        with np.errstate(over="ignore", invalid="ignore"):
+            low, high = np.quantile(both, [0.005, 0.995])
+        if low == high or not np.isfinite([low, high]).all():
             low, high = both.min(), both.max()
         # Values in another unit would squeeze all others into one bin.
         first, last = np.quantile(reference, [0, 1])
-        low, high = max(low, first - (last - first)), min(high, last + (last - first))
+        with np.errstate(over="ignore"):  # a distance beyond all numbers limits nothing
+            low, high = max(low, first - (last - first)), min(high, last + (last - first))
         if low > high:
             low, high = min(first, float(both.min())), max(last, float(both.max()))
-        if low == high:
-            low, high = low - 0.5, high + 0.5
-        edges = np.linspace(low, high, BINS + 1)
+        edges = even(float(low), float(high), BINS)
         sides = [np.histogram(x.clip(low, high), edges)[0] / len(x) for x in (reference, current)]
         return {"edges": _tidy(edges), "reference": _tidy(sides[0]), "current": _tidy(sides[1])}
     left, right = reference.value_counts(), current.value_counts()

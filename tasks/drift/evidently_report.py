@@ -1,18 +1,23 @@
 """The only module that knows Evidently (0.7): its page, with the figures that decide.
 
 Evidently's HTML carries its own scripts and font and loads nothing; only its ids are random, and are replaced by
-counted ones here, so that equal inputs give equal bytes.
+counted ones here, so that equal inputs give equal bytes. It sets data into a script as they are, so a category could
+end that script and begin another: here no text of the tables can, and the page lets no script run but its own.
 """
 
 from __future__ import annotations
 
 import re
+from base64 import b64encode
+from hashlib import sha256
 from typing import Any
 
 import pandas as pd
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _DASHBOARD = re.compile(r"metric_[0-9a-f]{32}")
+_DATA = re.compile(r"^ *var (?:additional_graphs_)?metric_[0-9a-f]{32} = .*;$", re.MULTILINE)  # JSON in one line
+_SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 TEST = "ordinary"
 
 
@@ -47,7 +52,7 @@ def page(
     report = Report([ValueDrift(column=n, method=TEST, threshold=1.0) for n in pairs])
     snapshot = report.run(*sides)
     found = {m["config"]["column"]: float(m["value"]) for m in snapshot.dict()["metrics"]}
-    return {name: found[name] for name in pairs}, _counted_ids(snapshot.get_html_str(as_iframe=False))
+    return {name: found[name] for name in pairs}, _guarded(_counted_ids(snapshot.get_html_str(as_iframe=False)))
 
 
 def _register(entries: dict[str, dict[str, Any]]) -> None:
@@ -82,3 +87,15 @@ def _counted_ids(html: str) -> str:
         return seen.setdefault(found[0], f"00000000-0000-0000-0000-{len(seen) + 1:012x}")
 
     return _DASHBOARD.sub("metric_" + "0" * 32, _UUID.sub(number, html))
+
+
+def _guarded(html: str) -> str:
+    """The page with its data unable to leave their script, and a policy under which only the page's own scripts run.
+
+    In JSON ``<`` stands in texts alone, where its number means the same.
+    """
+    html = _DATA.sub(lambda found: found[0].replace("<", "\\u003c"), html)
+    own = " ".join(f"'sha256-{b64encode(sha256(one.encode()).digest()).decode()}'" for one in _SCRIPT.findall(html))
+    policy = f"default-src 'none'; script-src {own}; style-src 'unsafe-inline'; font-src data:; img-src data: blob:"
+    head = f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
+    return html.replace("<head>", f"<head>\n{head}", 1)

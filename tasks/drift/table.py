@@ -113,19 +113,31 @@ def listed(entries: list[dict[str, Any]], limit: int = LISTED) -> list[str]:
 
 
 def evidently(entries: list[dict[str, Any]], prediction: dict[str, Any], reference: Reference, told: pd.Series | None,
-              window: pd.DataFrame, given: pd.Series, seed: int) -> str:  # fmt: skip
-    """Evidently's page of the listed columns and the answers, by the figures that decide."""
+              window: pd.DataFrame, given: pd.Series, seed: int) -> tuple[str, list[str]]:  # fmt: skip
+    """Evidently's page of the listed columns and the answers, by the figures that decide, and the columns that it cannot draw."""
     by_name = {e["column"]: e for e in [prediction, *entries]}
     names = [n for n in [PREDICTION, *listed(entries)] if by_name[n].get("distribution")]
     left, right = thin(reference.rows, seed), thin(window, seed)
     pairs = {n: (left[n], right[n]) for n in names if n != PREDICTION}
     if PREDICTION in names and told is not None:
         pairs = {PREDICTION: (told, given)} | pairs
-    found, html = page(pairs, by_name)
+    drawn = {n: pair for n, pair in pairs.items() if by_name[n]["kind"] != "numeric" or drawable(pair)}
+    found, html = page(drawn, by_name)
     for name, value in found.items():
         assert value == by_name[name]["statistic"], name  # one place decides
         by_name[name]["source"] = "evidently"
-    return html
+    return html, [n for n in pairs if n not in drawn]
+
+
+def drawable(pair: tuple[pd.Series, pd.Series]) -> bool:
+    """Whether Evidently can draw these numbers: it cuts their range into ten, which values that nearly agree, or lie too far
+    apart, do not allow."""
+    try:
+        with np.errstate(all="ignore"):
+            np.histogram(pd.concat(pair).dropna().to_numpy(float), bins=10)
+    except ValueError:
+        return False
+    return True
 
 
 def summarise(

@@ -140,6 +140,11 @@ def _scatter(z: np.ndarray, y: np.ndarray) -> tuple[float, int]:
     mean = np.bincount(codes, y) / m
     use = m >= 2
     within = float(((y - mean[codes])[fit] ** 2).sum() / (m[use] - 1).sum())
+    values = values / (
+        np.abs(values).max() or 1.0
+    )  # the line is the same in any unit, and squares of huge values are none
+    values = values - values[use].mean()
+    values = values / (np.abs(values).max() or 1.0)
     slope, level = np.polyfit(values[use], mean[use], 1, w=np.sqrt(m[use]))
     about = float((m[use] * (mean[use] - level - slope * values[use]) ** 2).sum())
     spread = float((m[use] * (mean[use] - np.average(mean[use], weights=m[use])) ** 2).sum())

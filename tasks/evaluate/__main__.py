@@ -17,12 +17,13 @@ from tasks.evaluate.curves import confusion, curves
 from tasks.evaluate.diagnosis import diagnose, histories, validation_curves
 from tasks.evaluate.explain import explain
 from tasks.evaluate.learning import figure, learning_curve, on_training_rows
+from tasks.evaluate.pages import Pages
 from tasks.evaluate.rows import notable
 from tasks.evaluate.slices import Rows, declared, weak
 from tasks.families import load_model
 from tasks.families._calibrate import Calibration
 from tasks.families._model import resolved
-from tasks.files import read_json, read_table, replacing_dir, write_json, write_table
+from tasks.files import failure_of, read_json, read_table, replacing_dir, write_json, write_table
 from tasks.metrics import measurer, metric_names, report
 from tasks.metrics.intervals import bootstrap_intervals, days
 from tasks.params import Params, load
@@ -62,32 +63,42 @@ def main() -> None:
     unknown = [c for c in params.evaluation.slices if c not in kinds]
     if unknown:
         raise RefitError(f"evaluation.slices: {some(unknown)} are not features.{nearest(unknown[0], names)}")
-    slices = {
-        "metric": problem.metric,
-        "classes": classes,
-        "declared": declared(seen["valid"], seen["test"], list(params.evaluation.slices), problem.metric, kind, cut),
-        "weak": weak(seen["valid"], seen["test"], names, problem.metric, kind, cut),
-    }
-    errors = notable(parts["test"][names], test.rows, test.y, scores, classes)
+    pages = Pages(stage.log)
+
+    def by_slices() -> dict[str, Any]:
+        named = list(params.evaluation.slices)
+        return {
+            "metric": problem.metric,
+            "classes": classes,
+            "declared": declared(seen["valid"], seen["test"], named, problem.metric, kind, cut),
+            "weak": weak(seen["valid"], seen["test"], names, problem.metric, kind, cut),
+        }
+
+    def why() -> dict[str, Any]:
+        at = {int(row): i for i, row in enumerate(test.rows)}
+        chosen = list(dict.fromkeys(at[e["row"]] for group in (errors or {}).values() for e in group[:5]))
+        return explain(
+            models, choice["weights"], parts["test"][names], test.rows, parts["train"][names], chosen, kind,
+            params.seed, Calibration.of(choice.get("calibration")),
+        )  # fmt: skip
+
+    errors = pages.add("rows", lambda: notable(parts["test"][names], test.rows, test.y, scores, classes))
+    pages.add("curves", lambda: curves(test.y, scores, kind, classes, params.training.cost))
+    pages.add("slices", by_slices)
+    if kind != "regression":
+        pages.add("confusion", lambda: confusion(test.y, scores, classes, threshold))
+    if params.evaluation.explain:
+        models = [load_model(DATA / "models" / member / "model") for member in choice["members"]]
+        pages.add("learning", lambda: learn(models, choice, candidates, parts, kinds, metrics, params, cut))
+        pages.add("explain", why)
     with replacing_dir(DATA / "evaluation") as out:
         write_json(out / "choice.json", choice)
         write_json(out / "metrics.json", metrics)
         write_table(out / "predictions.parquet", predictions(best, splits, columns))
-        write_json(out / "curves.json", curves(test.y, scores, kind, classes, params.training.cost))
-        if kind != "regression":
-            write_json(out / "confusion.json", confusion(test.y, scores, classes, threshold))
-        write_json(out / "slices.json", slices)
-        write_json(out / "rows.json", errors)
-        if params.evaluation.explain:
-            models = [load_model(DATA / "models" / member / "model") for member in choice["members"]]
-            write_json(out / "learning.json", learn(models, choice, candidates, parts, kinds, metrics, params, cut))
-            at = {int(row): i for i, row in enumerate(test.rows)}
-            chosen = list(dict.fromkeys(at[e["row"]] for group in errors.values() for e in group[:5]))
-            why = explain(
-                models, choice["weights"], parts["test"][names], test.rows, parts["train"][names], chosen, kind,
-                params.seed, Calibration.of(choice.get("calibration")),
-            )  # fmt: skip
-            write_json(out / "explain.json", why)
+        for name, page in pages.made.items():
+            write_json(out / f"{name}.json", page)
+        if pages.left_out:
+            write_json(out / "left_out.json", pages.left_out)
     without = choice["baseline"]
     said = f", without a model {without:.4f}" if without is not None else ""
     stage.log(f"test rows: {len(test.y):,}; {problem.metric} {choice['test']:.4f}{said}")
@@ -95,11 +106,17 @@ def main() -> None:
 
 def read_candidates(params: Params, splits: dict[str, Split], columns: list[str]) -> list[Candidate]:
     """The families' candidates, and their ensemble where one is asked for and is better on validation rows."""
-    out = []
+    out, lost = [], []
     for family in params.models:
         folder = DATA / "models" / family
+        if (failed := failure_of(folder)) is not None:
+            lost.append(f"{family}: failed in {failed['stage']} and is left out: {failed['why']}")
+            stage.log(lost[-1])
+            continue
         scores = scores_of(family, read_table(folder / "predictions.parquet"), splits, columns)
         out.append(Candidate(family, scores, read_json(folder / "candidate.json")))
+    if not out:
+        raise RefitError(f"models: no family could be fitted. {' '.join(lost)}")
     if not params.training.ensembles:
         return out
     mix = ensemble_of(out, splits, params)

@@ -8,6 +8,7 @@ import numpy as np
 
 from tasks.metrics import Ranking
 from tasks.metrics.recalibration import recalibration
+from tasks.values.edges import even
 
 POINTS = 200
 
@@ -97,7 +98,8 @@ def calibration(y: np.ndarray, score: np.ndarray, bins: int = 10) -> dict[str, A
 
 def histogram(values: np.ndarray, bins: int = 40, limits: tuple[float, float] | None = None) -> dict[str, Any]:
     """Counts of values in equal bins: ``edges`` has one more entry than ``counts``."""
-    counts, edges = np.histogram(values, bins=bins, range=limits)
+    edges = even(*(limits or (float(values.min()), float(values.max()))), bins)
+    counts, _ = np.histogram(values, edges)
     return {"edges": _listed(edges), "counts": [int(c) for c in counts]}
 
 

@@ -52,7 +52,8 @@ class Cells:
             # A constant is far from anything that is not about as large.
             width = FAR * (high - low) or FAR * max(abs(low), 1e-12)
             edges = np.unique(np.quantile(x, PROBS, method="inverted_cdf"))
-            return cls(kind, tuple(float(e) for e in edges), (low - width, high + width))
+            top = float(np.finfo(float).max)  # beyond it nothing can be far, and nothing could be written
+            return cls(kind, tuple(float(e) for e in edges), (max(low - width, -top), min(high + width, top)))
         counts = {str(level): rows for level, rows in present.value_counts(sort=False).items()}
         order = sorted(counts, key=lambda level: (-counts[level], level))
         return cls(kind, levels=tuple(order[:TOP]), known=frozenset(order[TOP:]))

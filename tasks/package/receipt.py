@@ -15,7 +15,7 @@ from typing import Any
 
 import tasks
 from tasks.code import RECEIPT
-from tasks.files import hash_tree, sha256
+from tasks.files import failure_of, hash_tree, sha256
 from tasks.params import Params
 
 DATA = ("raw/manifest.json", "expectations", "validated", "features", "evaluation")
@@ -34,7 +34,14 @@ def receipt(data: Path, params: Params, as_of: str | None) -> dict[str, Any]:
         "params": params.model_dump(mode="json", include=dict.fromkeys(SECTIONS, True) | {"monitoring": {"window"}}),
         "lock": lock_hash(),
         "libraries": {name: _version(name) for name in LIBRARIES},
+        **({"failed": failed} if (failed := failures(data, params.models)) else {}),
     }
+
+
+def failures(data: Path, families: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Families that the package was made without, since they failed: ``{family: {"family", "stage", "why"}}``."""
+    found = {family: failure_of(data / "models" / family) for family in sorted(families)}
+    return {family: record for family, record in found.items() if record is not None}
 
 
 def data_hashes(data: Path, families: Iterable[str]) -> dict[str, str]:

@@ -29,6 +29,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from tasks.errors import RefitError
 
 if TYPE_CHECKING:
+    import sqlite3
+
     from sqlalchemy import Connection, Engine
 
 Action = Literal["promote", "rollback", "keep", "adopt"]
@@ -67,7 +69,17 @@ class Decision:
 
 def history_url(root: str | Path = ".") -> str:
     """Where the history lives: ``REFIT_HISTORY``, or SQLite below the project's ``.refit``."""
-    return os.environ.get("REFIT_HISTORY") or f"sqlite:///{Path(root).resolve() / '.refit' / 'history.db'}"
+    return os.environ.get("REFIT_HISTORY") or local(root, "history.db")
+
+
+def local(root: str | Path, name: str) -> str:
+    """URL of a SQLite file below the project's ``.refit``. Raises :class:`RefitError` for a path that no such URL can hold."""
+    path = Path(root).resolve() / ".refit" / name
+    if "?" in str(path):
+        raise RefitError(
+            f"{path.parent.parent}: a folder's path with a '?' cannot be part of a database's URL, and so holds no project. Rename it."
+        )
+    return f"sqlite:///{path}"
 
 
 class History:
@@ -172,6 +184,32 @@ class History:
             ) from None
         finally:
             engine.dispose()
+
+
+def check_database(url: str, wait: float) -> Iterator[str]:
+    """What is wrong with a history's database, a line each: without loading SQLAlchemy where it is a SQLite file."""
+    from tasks.registry.store import sqlite, tables
+
+    shown = f"the registry's history ({url.split('@')[-1]})"
+    if not url.startswith("sqlite:///"):
+        return  # whoever reads it tells
+    path = Path(url.removeprefix("sqlite:///"))
+    if not path.exists():
+        if not path.parent.is_dir() and path.parent.name != ".refit":
+            yield f"{shown}: the folder {path.parent} is not there. Check REFIT_HISTORY."
+        return
+
+    def look(raw: sqlite3.Connection) -> Iterator[str]:
+        there = tables(raw)
+        wanted = {_RENAMED.get(f.name, f.name) for f in fields(Decision)}
+        found = {row[1] for row in raw.execute("PRAGMA table_info(decisions)")}
+        if there and (not {"decisions", "looks"} <= there or not wanted <= found):
+            yield (
+                f"{shown}: is not a history of Refit's (it has the tables {', '.join(sorted(there)[:4])}). Check REFIT_HISTORY, or "
+                "restore the file."
+            )
+
+    yield from sqlite(path, shown, wait, look)
 
 
 def reigning(decisions: list[Decision]) -> Decision | None:

@@ -22,8 +22,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from tasks.errors import RefitError, some
-from tasks.files import read_json, replacing_dir, sha256, write_json
+from tasks.errors import RefitError, in_a_line, some
+from tasks.files import failure_of, read_json, replacing_dir, sha256, write_json
+from tasks.registry.history import local
+from tasks.registry.store import writable
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -37,7 +39,7 @@ PARENT = "mlflow.parentRunId"
 
 def tracking_uri(root: str | Path = ".") -> str:
     """``MLFLOW_TRACKING_URI``, or SQLite below the project's ``.refit``."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path(root).resolve() / '.refit' / 'mlflow.db'}"
+    return os.environ.get("MLFLOW_TRACKING_URI") or local(root, "mlflow.db")
 
 
 @dataclass(frozen=True)
@@ -92,10 +94,17 @@ class Registry:
             for noisy in ("alembic", "mlflow.store"):
                 logging.getLogger(noisy).setLevel(logging.WARNING)
 
-            (self.root / ".refit").mkdir(parents=True, exist_ok=True)
-            if self.uri == f"sqlite:///{self.root / '.refit' / 'mlflow.db'}":
-                _move_in(self.root)
-            self.client: MlflowClient = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+            asked, own = self.uri, self.root / ".refit" / "mlflow.db"
+            if self.uri == f"sqlite:///{own}":
+                if own.exists() and not writable(own):
+                    # MLflow would write even to read, and what was copied here is to be put right: so in a copy.
+                    self._copy = tempfile.TemporaryDirectory(prefix="refit-registry-")
+                    own = Path(shutil.copy(own, self._copy.name))
+                    asked = f"sqlite:///{own}"
+                else:
+                    own.parent.mkdir(parents=True, exist_ok=True)
+                _move_in(self.root, own)
+            self.client: MlflowClient = MlflowClient(tracking_uri=asked, registry_uri=asked)
 
     # Runs --------------------------------------------------------------------------------------------------
 
@@ -191,8 +200,12 @@ class Registry:
     def _family(self, experiment: str, parent: str, folder: Path, metrics: dict[str, Any], tuning: Path) -> None:
         from mlflow.entities import Metric
 
-        candidate = read_json(folder / "candidate.json")
         tags = {PARENT: parent, "mlflow.runName": folder.name}
+        if (failed := failure_of(folder)) is not None:
+            run = self.client.create_run(experiment, tags={**tags, "failed": failed["why"][:5000]}).info.run_id
+            self.client.set_terminated(run, "FAILED")
+            return
+        candidate = read_json(folder / "candidate.json")
         run = self.client.create_run(experiment, tags=tags).info.run_id
         values = _numbers({"valid": candidate.get("valid")}) | _numbers(_of_family(metrics, folder.name))
         params = {"family": folder.name, **{k: str(v)[:500] for k, v in candidate.get("params", {}).items()}}
@@ -205,7 +218,12 @@ class Registry:
         for path in (folder / "candidate.json", tuning / "best.json", tuning / "trials.json"):
             if path.exists():
                 self.client.log_artifact(run, str(path))
-        if figure := _figure(folder.name, candidate.get("history", {})):
+        try:
+            figure = _figure(folder.name, candidate.get("history", {}))
+        except Exception as error:  # a picture ends no run
+            self.client.set_tag(run, "left_out", f"curves.png: {in_a_line(error)}")
+            figure = None
+        if figure:
             self.client.log_figure(run, figure, "curves.png")
         self.client.set_terminated(run, "FINISHED")
 
@@ -436,12 +454,11 @@ class Registry:
                 self.client.set_registered_model_tag(model, DECISION, decision)
 
 
-def _move_in(root: Path) -> None:
-    """Let the project's own registry point to files below ``root``, after the folder was moved or copied.
+def _move_in(root: Path, path: Path) -> None:
+    """Let the project's own registry, the file ``path``, point to files below ``root``, after the folder was moved or copied.
 
     MLflow keeps whole paths: without this a copy would read and write the files of the project it was copied from.
     """
-    path = root / ".refit" / "mlflow.db"
     if not path.exists():
         return
     part = "/.refit/mlruns/"
@@ -538,6 +555,7 @@ def _figure(family: str, history: dict[str, Any]) -> Any:
     curves = list(_curves(history))
     if not curves:
         return None
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 4), layout="constrained")
@@ -546,4 +564,5 @@ def _figure(family: str, history: dict[str, Any]) -> Any:
         axes.plot(range(1, len(curve) + 1), curve, label=name)
     axes.set(title=family, xlabel="step", ylabel="value")
     axes.legend()
+    FigureCanvasAgg(figure).draw()  # what cannot be drawn is met here, not while it is stored
     return figure

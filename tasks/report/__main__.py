@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks import params, stage
-from tasks.files import read_json, read_table, replacing_dir, sha256, write_text
+from tasks.files import failure_of, read_json, read_table, replacing_dir, sha256, write_text
 from tasks.report.about_data import periods
 from tasks.report.page import build
 
@@ -28,6 +28,7 @@ FILES = {
     "drift": "drift/drift.json",
     "receipt": "package/receipt.json",
     "bundle": "package/bundle.json",
+    "left_out": "evaluation/left_out.json",
 }
 
 
@@ -47,8 +48,10 @@ def collect() -> dict[str, Any]:
         "metric": problem.metric,
     }
     found["alpha"] = settings.promotion.alpha
-    found["tuning"], found["models"] = {}, {}
+    found["tuning"], found["models"], found["failed"] = {}, {}, {}
     for family in settings.models:
+        if (failed := failure_of(DATA / "models" / family)) is not None:
+            found["failed"][family] = failed
         best, trials = (optional(DATA / "tuning" / family / name) for name in ("best.json", "trials.json"))
         if best or trials:
             found["tuning"][family] = {"best": best or {}, "trials": trials or []}
@@ -71,7 +74,7 @@ def collect() -> dict[str, Any]:
 
 
 def main() -> None:
-    html = build(collect())
+    html = build(collect(), stage.log)
     with replacing_dir(DATA / "reports") as folder:
         write_text(folder / "report.html", html)
     stage.log(f"data/reports/report.html: {len(html.encode()) / 1000:.0f} kB")

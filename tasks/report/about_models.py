@@ -18,10 +18,11 @@ def candidates(
     metrics: dict[str, Any] | None,
     tuning: dict[str, dict[str, Any]],
     models: dict[str, dict[str, Any]],
+    failed: dict[str, dict[str, Any]] | None = None,
 ) -> Section:
-    """All families side by side, the chosen one marked; tuning histories and loss curves.
+    """All families side by side, the chosen one marked, then those that failed; tuning histories and loss curves.
 
-    ``tuning``: by family ``{"best", "trials"}``; ``models``: by family ``candidate.json``, with ``row_ms`` of
+    ``failed``: by family ``failed.json``; ``tuning``: by family ``{"best", "trials"}``; ``models``: by family ``candidate.json``, with ``row_ms`` of
     ``timing.json``.
     """
     lead = "One candidate per family, each with the best parameters its tuning found. The choice goes by the validation rows; the test rows only judge it."
@@ -64,6 +65,11 @@ def candidates(
         rows.append([*row, text(None)])
     blocks: list[Any] = [
         Table(columns, rows, "Sorted by the validation value.", [i for i, n in enumerate(families) if n in chosen])
+    ]
+    verb = {"tune": "tuning", "train": "training"}
+    blocks += [
+        Prose(f"{plain(name)} failed in {verb[one['stage']]} and was left out: {one['why']}")
+        for name, one in sorted((failed or {}).items())
     ]
     if told := _auto(tuning.get("auto") or {}, (models.get("auto") or {}).get("params") or {}):
         blocks.append(Prose(told))

@@ -65,14 +65,13 @@ def drift(found: dict[str, Any] | None) -> Section:
     if any(charts):
         blocks.append(Charts([c for c in charts if c]))
     blocks.append(_columns(columns))
-    blocks.append(
-        Prose(
-            Markup(
-                'Full distributions of {} columns, by the same figures: <a href="../drift/drift.html">drift.html</a>.'
-            ).format(sum(c.get("source") == "evidently" for c in columns)),
-            quiet=True,
+    if found.get("page_left_out"):
+        blocks.append(Prose(f"Evidently's page was left out: {found['page_left_out']}.", quiet=True))
+    else:
+        full = Markup(
+            'Full distributions of {} columns, by the same figures: <a href="../drift/drift.html">drift.html</a>.'
         )
-    )
+        blocks.append(Prose(full.format(sum(c.get("source") == "evidently" for c in columns)), quiet=True))
     return Section("drift", "Drift", lead, blocks)
 
 

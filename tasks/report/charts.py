@@ -80,10 +80,10 @@ def xy(
     top = TOP + (_legend_rows(series) * 17 if shown else 0)
 
     def px(v: float) -> float:
-        return left + (v - low_x) / (high_x - low_x) * (WIDTH - left - RIGHT)
+        return left + part(v, low_x, high_x) * (WIDTH - left - RIGHT)
 
     def py(v: float) -> float:
-        return height - BOTTOM - (v - low_y) / (high_y - low_y) * (height - BOTTOM - top)
+        return height - BOTTOM - part(v, low_y, high_y) * (height - BOTTOM - top)
 
     parts = [_frame(x, y, marks_x, marks_y, px, py, left, top, height)]
     if shown:
@@ -95,6 +95,17 @@ def xy(
     for s in series:
         parts.append(_draw(s, px, py, x, y))
     return svg(label, "".join(parts), height)
+
+
+def part(v: float, low: float, high: float) -> float:
+    """Where a value lies between two others, as a share of the way.
+
+    >>> part(1.0, 0.0, 4.0), part(0.0, -1.7e308, 1.7e308)
+    (0.25, 0.5)
+    """
+    if math.isfinite(high - low):
+        return (v - low) / (high - low)
+    return (v / 2 - low / 2) / (high / 2 - low / 2)
 
 
 def _draw(s: Series, px, py, x: Axis, y: Axis) -> str:  # type: ignore[no-untyped-def]
@@ -145,10 +156,10 @@ def histogram(
     top = TOP + (_legend_rows(legend) * 17 if shown else 0)
 
     def px(v: float) -> float:
-        return left + (v - low_x) / (high_x - low_x) * (WIDTH - left - RIGHT)
+        return left + part(v, low_x, high_x) * (WIDTH - left - RIGHT)
 
     def py(v: float) -> float:
-        return HEIGHT - BOTTOM - (v - low_y) / (high_y - low_y) * (HEIGHT - BOTTOM - top)
+        return HEIGHT - BOTTOM - part(v, low_y, high_y) * (HEIGHT - BOTTOM - top)
 
     parts = [_frame(x, y, marks_x, marks_y, px, py, left, top, HEIGHT), _legend(legend) if shown else ""]
     if at is not None:
@@ -198,7 +209,8 @@ def scale(axis: Axis, values: Sequence[float], nice: bool = True) -> tuple[float
         low, high = low - 0.5, low + 0.5
     elif nice:
         margin = 0.04 * (high - low)
-        low, high = low - (margin if axis.low is None else 0), high + (margin if axis.high is None else 0)
+        if math.isfinite(margin):
+            low, high = low - (margin if axis.low is None else 0), high + (margin if axis.high is None else 0)
     marks = list(axis.ticks) or [
         (v, tick(v, axis)) for v in ticks(low, high) if not axis.whole or float(v).is_integer()
     ]

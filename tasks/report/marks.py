@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
-from tasks.report.charts import BOTTOM, RIGHT, TOP, WIDTH, Axis, name_x, scale, short, svg, tick
+from tasks.report.charts import BOTTOM, RIGHT, TOP, WIDTH, Axis, name_x, part, scale, short, svg, tick
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ def intervals(label: str, axis: Axis, rows: Sequence[Bar], zero: float | None = 
     height = TOP + step * len(rows) + BOTTOM
 
     def px(v: float) -> float:
-        return left + (v - low) / (high - low) * (WIDTH - left - RIGHT)
+        return left + part(v, low, high) * (WIDTH - left - RIGHT)
 
     bottom = height - BOTTOM
     parts = [f'<path class="grid" d="M{px(v):.1f} {TOP}V{bottom}"/>' for v, _ in marks]

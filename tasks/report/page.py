@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
 
+from tasks.errors import in_a_line
 from tasks.report import about_data, about_leaks, about_models, about_quality, about_rows, about_run, about_why
-from tasks.report.blocks import Section
+from tasks.report.blocks import Prose, Section
 from tasks.report.numbers import day, plain
 from tasks.report.verdict import head
 
 HERE = Path(__file__).parent
 
 
-def build(found: dict[str, Any]) -> str:
-    """The page of one run.
+def build(found: dict[str, Any], said: Callable[[str], None] = lambda line: None) -> str:
+    """The page of one run. A chapter that cannot be drawn is left out; its place, and ``said(line)``, tell why.
 
     Parameters
     ----------
@@ -24,7 +26,8 @@ def build(found: dict[str, Any]) -> str:
         What the stages left, by name; each may be missing: ``problem`` (name, kind, target, metric), ``alpha``,
         ``validated``, ``features``, ``leaks``, ``periods`` (:func:`tasks.report.about_data.periods`), ``plan``,
         ``tuning`` and ``models`` (by family), ``choice``, ``metrics``, ``curves``, ``confusion``, ``slices``,
-        ``rows``, ``explain``, ``learning``, ``verdict``, ``drift``, ``receipt``, ``bundle``, ``identity``, ``dag``.
+        ``rows``, ``explain``, ``learning``, ``left_out`` (by name, why), ``failed`` (by family, ``failed.json``),
+        ``verdict``, ``drift``, ``receipt``, ``bundle``, ``identity``, ``dag``.
     """
     problem = found["problem"]
     kind = problem["kind"]
@@ -34,23 +37,30 @@ def build(found: dict[str, Any]) -> str:
     weight = about_data.importances(found.get("explain"))
     shown = sorted(weight, key=lambda f: -weight[f]) or [f["name"] for f in (features or {}).get("features", [])]
     models, tuning = found.get("models") or {}, found.get("tuning") or {}
-    sections: list[Section | None] = [
-        about_data.data(found.get("validated"), features, found.get("periods")),
-        about_data.features_section(features, found.get("plan"), found.get("explain"), models),
-        about_leaks.leaks(found.get("leaks"), found.get("verdict")),
-        about_models.candidates(choice, metrics, tuning, models),
-        about_quality.curves(kind, problem["target"], metrics, found.get("curves")),
-        about_rows.decisions(kind, choice, found.get("confusion"), found.get("curves")),
-        about_rows.slices(found.get("slices"), found.get("alpha", 0.05)),
-        about_rows.errors(found.get("rows"), kind, classes, shown),
-        about_why.why(found.get("explain"), kind, classes),
-        about_why.learning(found.get("learning")),
-        about_run.drift(found.get("drift")),
-        about_run.lineage(
-            found.get("receipt"), found.get("bundle"), found.get("dag"), found.get("identity"), list(models)
-        ),
-        about_run.reading(kind, bool((found.get("verdict") or {}).get("champion"))),
-    ]
+    left_out = found.get("left_out") or {}
+    failed = found.get("failed") or {}
+    lineage = (found.get("receipt"), found.get("bundle"), found.get("dag"), found.get("identity"), list(models))
+    makers: dict[str, Callable[[], Section | None]] = {
+        "Data": lambda: about_data.data(found.get("validated"), features, found.get("periods")),
+        "Features": lambda: about_data.features_section(features, found.get("plan"), found.get("explain"), models),
+        "Leaks": lambda: about_leaks.leaks(found.get("leaks"), found.get("verdict")),
+        "Candidates": lambda: about_models.candidates(choice, metrics, tuning, models, failed),
+        "Quality": lambda: about_quality.curves(kind, problem["target"], metrics, found.get("curves")),
+        "Decisions": lambda: about_rows.decisions(kind, choice, found.get("confusion"), found.get("curves")),
+        "Slices": lambda: about_rows.slices(found.get("slices"), found.get("alpha", 0.05)),
+        "Single rows": lambda: about_rows.errors(found.get("rows"), kind, classes, shown),
+        "Why it says so": lambda: about_why.why(found.get("explain"), kind, classes),
+        "Learning": lambda: about_why.learning(found.get("learning")),
+        "Drift": lambda: about_run.drift(found.get("drift")),
+        "Lineage": lambda: about_run.lineage(*lineage),
+        "How to read this page": lambda: about_run.reading(kind, bool((found.get("verdict") or {}).get("champion"))),
+    }
+    sections = [_section(title, make, said) for title, make in makers.items()]
+    if left_out:
+        listed = [Prose(f"{name}: {why}") for name, why in left_out.items()]
+        sections.append(
+            Section("left-out", "Left out", "What could not be computed for this page; the model is whole.", listed)
+        )
     about = [f"{plain(kind)} problem: {problem['target']}"]
     as_of = (found.get("validated") or {}).get("as_of")
     if as_of:
@@ -63,6 +73,15 @@ def build(found: dict[str, Any]) -> str:
         "footer": "Made by Refit. This page holds everything it shows; it needs no network and no server.",
     }
     return render("page.html", page=page)
+
+
+def _section(title: str, make: Callable[[], Section | None], said: Callable[[str], None]) -> Section | None:
+    try:
+        return make()
+    except Exception as error:  # a picture ends no run
+        why = in_a_line(error)
+        said(f"the report's chapter {title!r} was left out: {why}")
+        return Section(title.lower().replace(" ", "-"), title, "", missing=f"this chapter could not be drawn ({why}).")
 
 
 def render(template: str, **given: Any) -> str:

@@ -63,7 +63,10 @@ def open_study(
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / f"{key}.lock", "a") as lock:
         alone = _locked(lock) and not url
-        storage = _shared(url) if url else _storage(f"sqlite:///{(folder / f'{key}.db').absolute()}")
+        path = (
+            str((folder / f"{key}.db").absolute()).replace("{", "{{").replace("}", "}}")
+        )  # Optuna fills in a template
+        storage = _shared(url) if url else _storage(f"sqlite:///{path}")
         study = optuna.create_study(storage=storage, study_name=key, directions=directions, load_if_exists=True)
         if alone:
             requeue(study)

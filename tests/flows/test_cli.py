@@ -65,7 +65,11 @@ def test_init_makes_a_project(tmp_path: Path) -> None:
     dag = (tmp_path / "dvc.yaml").read_text()
     assert "tasks/" not in dag
     assert "t.csv" in dag
-    assert (tmp_path / ".dvc" / "config").exists()
+    assert "url = ../.dvc-remote" in (tmp_path / ".dvc" / "config").read_text(), "a copy or a clone has its own"
+    assert doctor.dvc(tmp_path).good
+    config = tmp_path / ".dvc" / "config"
+    config.write_text(config.read_text().replace("../.dvc-remote", "/elsewhere/.dvc-remote"))
+    assert doctor.dvc(tmp_path).mend == "dvc remote modify local url ../.dvc-remote"
     assert all((tmp_path / "data" / name / "README.md").exists() for name in ("context", "champion", "expectations"))
     with pytest.raises(RefitError, match=r"is there already\. Use --force"):
         list(create(tmp_path, tmp_path / "t.csv", "y", force=False))

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from tasks.drift.columns import distribution, entry, psi
-from tasks.drift.table import Reference, compare_table, evidently, listed, summarise, thresholds
+from tasks.drift.table import Reference, compare_table, drawable, evidently, listed, summarise, thresholds
 from tasks.ordinary.record import PREDICTION, WEEK, Record, make
 
 KINDS = {"x": "numeric", "skewed": "numeric", "letter": "categorical"}
@@ -163,13 +163,25 @@ def test_evidently_shows_the_figures_that_decide():
     reference, now = made(3000), table(1000, 2).assign(x=lambda t: t["x"] + 5)
     found = looked(reference, now)
     told = pd.Series(reference.scores[:, 1])
-    page = evidently(found["entries"], found["prediction"], reference, told, now, now["score_1"], 0)
+    page, left = evidently(found["entries"], found["prediction"], reference, told, now, now["score_1"], 0)
     assert {e["source"] for e in [*found["entries"], found["prediction"]]} == {"evidently"}
     drifted = dict(re.findall(r"Drift in column '(\w+)'\", \"label\": \"Data drift (not )?detected", page))
     assert drifted == {"prediction": "not ", "x": "", "skewed": "not ", "letter": "not "}
-    again = evidently(found["entries"], found["prediction"], reference, told, now, now["score_1"], 0)
-    assert again == page
+    again, _ = evidently(found["entries"], found["prediction"], reference, told, now, now["score_1"], 0)
+    assert (again, left) == (page, [])
     json.dumps(found, allow_nan=False)
+
+
+def test_numbers_that_evidently_cannot_draw_are_left_out_of_its_page():
+    near = pd.Series([1.0, np.nextafter(1.0, 2)] * 20)
+    far = pd.Series([-1.7e308, 1.7e308] * 20)
+    assert not drawable((near, near))
+    assert not drawable((far, far))
+    assert drawable((near, far / 1e300))
+    for pair in ((near, near), (far, far)):
+        shown = distribution(*pair, "numeric")
+        assert sum(shown["reference"]) == pytest.approx(1)
+        assert (np.diff(shown["edges"]) >= 0).all()
 
 
 def test_psi_of_a_known_table_less_chance():

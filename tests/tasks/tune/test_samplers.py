@@ -99,3 +99,10 @@ def test_interrupted_trials_keep_their_number_and_parameters(tmp_path):
         study.tell(again, 1.0)
         requeue(study)
         assert [t.state.name for t in study.trials] == ["COMPLETE"]
+
+
+def test_a_study_lies_in_a_folder_of_any_name(tmp_path):
+    folder = tmp_path / "{z} #5 50%25 'q'"
+    with open_study("k", ["minimize"], folder) as study:
+        study.add_trial(optuna.trial.create_trial(value=1.0))
+    assert (folder / "k.db").is_file()
