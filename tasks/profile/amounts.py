@@ -10,309 +10,37 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from tasks.values.levels import tidied
-from tasks.values.numbers import _UNIFIED as UNIFIED
-from tasks.values.numbers import MULTIPLES, number
+from tasks.values.numbers import MULTIPLES, UNIFIED, number
 
 READABLE = 0.95
 HALF = 0.5  # of the values are numbers: the column is one of numbers, with words among them
 LEAST = 10  # so many different numbers, or a few codes and a word are rather categories
 WORDS = 12  # at most so many different words
 LOOKED = 5_000  # different texts looked at
-CURRENCIES = frozenset(
-    [
-        "$",
-        "€",
-        "£",
-        "¥",
-        "₹",
-        "₽",
-        "₩",
-        "₺",
-        "₫",
-        "₴",
-        "₦",
-        "₱",
-        "฿",
-        "₪",
-        "₡",
-        "₲",
-        "₵",
-        "₸",
-        "₼",
-        "₾",
-        "¢",
-        "R$",
-        "US$",
-        "A$",
-        "C$",
-        "CA$",
-        "AU$",
-        "NZ$",
-        "HK$",
-        "S$",
-        "kr",
-        "kr.",
-        "Kč",
-        "Kc",
-        "zł",
-        "zl",
-        "Ft",
-        "lei",
-        "лв",
-        "руб",
-        "руб.",
-        "Rs",
-        "Rs.",
-        "Rp",
-        "RM",
-        "Fr",
-        "Fr.",
-        "SFr.",
-        "USD",
-        "EUR",
-        "GBP",
-        "JPY",
-        "CNY",
-        "RMB",
-        "INR",
-        "RUB",
-        "KRW",
-        "TRY",
-        "BRL",
-        "MXN",
-        "CAD",
-        "AUD",
-        "NZD",
-        "CHF",
-        "SEK",
-        "NOK",
-        "DKK",
-        "ISK",
-        "PLN",
-        "CZK",
-        "HUF",
-        "RON",
-        "BGN",
-        "HRK",
-        "ILS",
-        "ZAR",
-        "NGN",
-        "KES",
-        "EGP",
-        "SAR",
-        "AED",
-        "QAR",
-        "KWD",
-        "THB",
-        "IDR",
-        "MYR",
-        "PHP",
-        "SGD",
-        "HKD",
-        "TWD",
-        "VND",
-        "PKR",
-        "BDT",
-        "LKR",
-        "ARS",
-        "CLP",
-        "COP",
-        "PEN",
-        "UAH",
-        "Euro",
-        "euro",
-        "Dollar",
-        "dollars",
-    ]
+_CURRENCIES = """
+    $ € £ ¥ ₹ ₽ ₩ ₺ ₫ ₴ ₦ ₱ ฿ ₪ ₡ ₲ ₵ ₸ ₼ ₾ ¢ R$ US$ A$ C$ CA$ AU$ NZ$ HK$ S$ kr kr. Kč Kc zł zl Ft lei лв руб
+    руб. Rs Rs. Rp RM Fr Fr. SFr. USD EUR GBP JPY CNY RMB INR RUB KRW TRY BRL MXN CAD AUD NZD CHF SEK NOK DKK ISK
+    PLN CZK HUF RON BGN HRK ILS ZAR NGN KES EGP SAR AED QAR KWD THB IDR MYR PHP SGD HKD TWD VND PKR BDT LKR ARS
+    CLP COP PEN UAH Euro euro Dollar dollars
+"""
+CURRENCIES = frozenset(_CURRENCIES.split())
+_UNITS = """
+    % ‰ kg g mg µg lb lbs oz km cm mm mi ft in inch l ml cl h hr hrs hours min mins minutes s sec secs seconds ms
+    d day days week weeks month months year years yr yrs °C °F °c km/h kmh mph kW kWh MW V W Hz GHz MHz GB MB KB
+    TB px pt pcs m² sqm sqft sq.ft ha acres bpm mmHg mg/dl mg/dL kcal cal cc CC bhp kmpl km/kg rpm Nm db dB Jahre
+    Tage Std Stk
+"""
+UNITS = frozenset(_UNITS.split())
+_UNKNOWN = (
+    "?|??|-|--|---|.|..|...|*|**|unknown|unk|unkn|unknwon|unbekannt|k.a.|k. a.|ka|n.a.|n.a|n. a.|na|n/a|"
+    "none|null|nil|nan|missing|not available|not applicable|not known|not recorded|not reported|"
+    "not provided|not specified|unspecified|no data|no value|no answer|n/d|nd|n.d.|tbd|tba|tbc|empty|"
+    "blank|void|undefined|undef|inconnu|desconocido|sconosciuto|\\n|#div/0!|#value!|#ref!|#name?|#num!|"
+    "#null!|(null)|(blank)|(empty)|(none)|(unknown)|[null]|<null>|refused|don't know|dk|withheld|"
+    "suppressed|confidential|error|err|invalid|ohne angabe|keine angabe|fehlt|s/d|sin dato|non disponible|"
+    "nc|n.c.|n/c|x|xx|xxx|_|~|—|–"
 )
-UNITS = frozenset(
-    [
-        "%",
-        "‰",
-        "kg",
-        "g",
-        "mg",
-        "µg",
-        "lb",
-        "lbs",
-        "oz",
-        "km",
-        "cm",
-        "mm",
-        "mi",
-        "ft",
-        "in",
-        "inch",
-        "l",
-        "ml",
-        "cl",
-        "h",
-        "hr",
-        "hrs",
-        "hours",
-        "min",
-        "mins",
-        "minutes",
-        "s",
-        "sec",
-        "secs",
-        "seconds",
-        "ms",
-        "d",
-        "day",
-        "days",
-        "week",
-        "weeks",
-        "month",
-        "months",
-        "year",
-        "years",
-        "yr",
-        "yrs",
-        "°C",
-        "°F",
-        "°c",
-        "km/h",
-        "kmh",
-        "mph",
-        "kW",
-        "kWh",
-        "MW",
-        "V",
-        "W",
-        "Hz",
-        "GHz",
-        "MHz",
-        "GB",
-        "MB",
-        "KB",
-        "TB",
-        "px",
-        "pt",
-        "pcs",
-        "m²",
-        "sqm",
-        "sqft",
-        "sq.ft",
-        "ha",
-        "acres",
-        "bpm",
-        "mmHg",
-        "mg/dl",
-        "mg/dL",
-        "kcal",
-        "cal",
-        "cc",
-        "CC",
-        "bhp",
-        "kmpl",
-        "km/kg",
-        "rpm",
-        "Nm",
-        "db",
-        "dB",
-        "Jahre",
-        "Tage",
-        "Std",
-        "Stk",
-    ]
-)
-UNKNOWN = frozenset(
-    [
-        "?",
-        "??",
-        "-",
-        "--",
-        "---",
-        ".",
-        "..",
-        "...",
-        "*",
-        "**",
-        "unknown",
-        "unk",
-        "unkn",
-        "unknwon",
-        "unbekannt",
-        "k.a.",
-        "k. a.",
-        "ka",
-        "n.a.",
-        "n.a",
-        "n. a.",
-        "na",
-        "n/a",
-        "none",
-        "null",
-        "nil",
-        "nan",
-        "missing",
-        "not available",
-        "not applicable",
-        "not known",
-        "not recorded",
-        "not reported",
-        "not provided",
-        "not specified",
-        "unspecified",
-        "no data",
-        "no value",
-        "no answer",
-        "n/d",
-        "nd",
-        "n.d.",
-        "tbd",
-        "tba",
-        "tbc",
-        "empty",
-        "blank",
-        "void",
-        "undefined",
-        "undef",
-        "inconnu",
-        "desconocido",
-        "sconosciuto",
-        "\\n",
-        "#div/0!",
-        "#value!",
-        "#ref!",
-        "#name?",
-        "#num!",
-        "#null!",
-        "(null)",
-        "(blank)",
-        "(empty)",
-        "(none)",
-        "(unknown)",
-        "[null]",
-        "<null>",
-        "refused",
-        "don't know",
-        "dk",
-        "withheld",
-        "suppressed",
-        "confidential",
-        "error",
-        "err",
-        "invalid",
-        "ohne angabe",
-        "keine angabe",
-        "fehlt",
-        "s/d",
-        "sin dato",
-        "non disponible",
-        "nc",
-        "n.c.",
-        "n/c",
-        "x",
-        "xx",
-        "xxx",
-        "_",
-        "~",
-        "—",
-        "–",
-    ]
-)
+UNKNOWN = frozenset(_UNKNOWN.split("|"))
 _NUMBER = re.compile(
     r"([^0-9.,]*?)((?:[.,](?=[0-9]))?[0-9](?:[0-9.,' \u00a0\u202f\u2009]*[0-9])?[.,]?)((?:[eE][+-]?[0-9]+)?)([^0-9]*)"
 )
@@ -372,7 +100,8 @@ def amounts(counts: Counter[str], comma: bool = False) -> Amounts:
     if remark and plain < READABLE * left:
         return Amounts("iso", words, sum(texts[text] for text in split), given, next(iter(split), ""), "", remark, True)
     mark = f"{beside[0]}" if beside else ""
-    best: tuple[float, int, str] = (plain / max(given, 1), 1, "iso")
+    thousand = comma and _all_threes(split, ".")  # 1.234 is one thousand, as the other columns are written
+    best: tuple[float, int, str] = (0.0 if thousand else plain / max(given, 1), 1, "iso")
     for rank, (thousands, decimal) in enumerate(_ranked(split, comma)):
         form = _example(thousands, decimal, mark, beside[1] if beside else False)
         share = sum(n for text, n in texts.items() if text in split and _reads(text, form)) / max(given, 1)
@@ -454,7 +183,11 @@ def _beside(split: dict[str, tuple[str, str, str, bool]], texts: dict[str, int])
     money = {sign: n for sign, n in signs.items() if sign in CURRENCIES}
     if len(money) > 1 and min(money.values()) > (1 - READABLE) * total:
         said = ", ".join(f"{sign} in {n}" for sign, n in Counter(money).most_common(4))
-        return None, f"amounts in several currencies ({said} rows), which one number cannot hold"
+        return None, f"amounts in several currencies ({said} rows), which one number cannot hold: convert them first"
+    units = {sign: n for sign, n in signs.items() if sign in UNITS and n > (1 - READABLE) * total}
+    if len(units) > 1:
+        said = ", ".join(f"{sign} in {n}" for sign, n in Counter(units).most_common(4))
+        return None, f"numbers in several units ({said} rows), which one number cannot hold: convert them first"
     behind = {after for _, _, after, _ in split.values()}
     many = {sign: n for sign, n in signs.items() if sign in behind and sign.lower() in MULTIPLES and sign not in UNITS}
     if many and sum(many.values()) > (1 - READABLE) * total:
@@ -480,8 +213,8 @@ def _ranked(split: dict[str, tuple[str, str, str, bool]], comma: bool) -> list[t
         styles.remove(("", ","))
         styles.append(("", ","))
     if _all_threes(split, ".") and comma:
-        styles.remove(("", "."))
-        styles.append(("", "."))
+        styles.remove((".", ","))
+        styles.insert(0, (".", ","))
     return styles
 
 

@@ -37,6 +37,15 @@ PAIRS = (
     {"j", "n"}, {"vrai", "faux"}, {"oui", "non"}, {"o", "n"}, {"verdadero", "falso"}, {"sí", "no"}, {"si", "no"}, {"sì", "no"}, {"vero", "falso"},
     {"sim", "não"},
 )  # fmt: skip
+LETTERS = (
+    {"m", "f"},
+    {"m", "w"},
+    {"y", "n"},
+    {"j", "n"},
+    {"t", "f"},
+    {"o", "n"},
+    {"s", "n"},
+)  # one letter, in any case
 CLASSES = (
     "None",
     "NA",
@@ -316,7 +325,13 @@ def _category(known: pd.Series, kept: Mapping[str, int], counts: Counter[str], m
     if len(levels) <= LOOKED:
         for text in map(str, levels.index):
             spellings.setdefault(text.lower(), []).append(text)
-    several = {low: texts for low, texts in spellings.items() if len(texts) > 1 and sum(map(str.isalpha, low)) > 1}
+    several = {low: texts for low, texts in spellings.items() if len(texts) > 1}
+    if set(spellings) not in LETTERS:  # a and A may be two things
+        letters = [texts for low, texts in several.items() if sum(map(str.isalpha, low)) < 2]
+        said += [
+            f"{', '.join(map(repr, texts))} are {len(texts)} levels; `case: lower` joins them" for texts in letters[:2]
+        ]
+        several = {low: texts for low, texts in several.items() if texts not in letters}
     if several:
         spec["case"] = "lower"
         example = next(iter(several.values()))

@@ -30,25 +30,14 @@ if TYPE_CHECKING:
     from ruamel.yaml.comments import CommentedMap
 
 LARGE = 60_000  # tune on this many rows at most
-VAGUE = frozenset(
-    [
-        "target",
-        "label",
-        "labels",
-        "class",
-        "classes",
-        "y",
-        "outcome",
-        "result",
-        "response",
-        "output",
-        "value",
-        "is_target",
-    ]
-)  # as a target's name
-FILES = frozenset(
-    ["train", "training", "data", "dataset", "table", "input", "test", "sample", "export", "file", "rows", "sheet1"]
-)  # names of any file
+_VAGUE = """
+    target label labels class classes y outcome result response output value is_target
+"""
+VAGUE = frozenset(_VAGUE.split())  # as a target's name
+_FILES = """
+    train training data dataset table input test sample export file rows sheet1
+"""
+FILES = frozenset(_FILES.split())  # names of any file
 TOLD = 12  # lines about single columns
 
 

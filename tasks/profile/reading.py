@@ -148,7 +148,7 @@ def _days(column: pa.ChunkedArray) -> pa.ChunkedArray:
     ordinals = _ordinals(column)
     given = np.array([value is not None for value in ordinals])
     periods: Any = pd.arrays.PeriodArray(
-        np.array([value or 0 for value in ordinals], np.int64), dtype=f"period[{column.type.freq}]"
+        np.array([value or 0 for value in ordinals], np.int64), dtype=pd.PeriodDtype(column.type.freq)
     )
     begins = pd.Series(periods.to_timestamp()).astype("datetime64[us]").where(given)
     return pa.chunked_array([pa.Array.from_pandas(begins)])

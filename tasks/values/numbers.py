@@ -28,7 +28,7 @@ _SPACES = " \u00a0\u202f\u2009\u2007"
 _PLAIN = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _HEX = re.compile(r"[+-]?0[xX][0-9a-fA-F]+")
 _POWER = r"(?:[eE][+-]?[0-9]+)?"
-_UNIFIED = str.maketrans(dict.fromkeys("\u2212\u2013\u2010\u2011\uff0d", "-") | dict.fromkeys("\u2019\u02bc`´", "'"))
+UNIFIED = str.maketrans(dict.fromkeys("\u2212\u2013\u2010\u2011\uff0d", "-") | dict.fromkeys("\u2019\u02bc`´", "'"))
 MULTIPLES = frozenset({"k", "m", "b", "t", "mn", "mm", "bn", "tn", "tsd", "mio", "mrd", "mill", "million", "billion", "thousand", "lakh", "crore", "cr", "lac"})  # fmt: skip
 
 
@@ -68,7 +68,7 @@ def parse_form(form: str) -> Form | None:
     """
     if _HEX.fullmatch(form.strip()):
         return None
-    text = re.sub(r"[()+-]", "", form.translate(_UNIFIED)).strip(AROUND)
+    text = re.sub(r"[()+-]", "", form.translate(UNIFIED)).strip(AROUND)
     found = re.fullmatch(r"([^0-9]*?)([0-9](?:[0-9.,' \u00a0\u202f\u2009\u2007]*[0-9])?)([^0-9]*)", text)
     if not found:
         raise ValueError(
@@ -115,7 +115,7 @@ def _parts(form: Form) -> tuple[str, str, str]:
         whole = rf"[0-9]{{1,3}}(?:{mark}[0-9]{{3}})+|[0-9]+"
     decimal = re.escape(form.decimal)
     number = rf"(?:(?:{whole})(?:{decimal}[0-9]*)?|{decimal}[0-9]+){_POWER}"
-    beside = "|".join(re.escape(part.translate(_UNIFIED)) for part in sorted(form.beside, key=len, reverse=True))
+    beside = "|".join(re.escape(part.translate(UNIFIED)) for part in sorted(form.beside, key=len, reverse=True))
     return mark, number, f"(?:{beside})" if beside else ""
 
 
@@ -161,7 +161,7 @@ def _formed(text: str, form: str) -> tuple[float, bool]:
             raise ValueError("is not a hexadecimal number such as 0xFF")
         whole = int(text, 16)
         return (float(whole) if abs(whole) < EXACT else EXACT), True
-    found = how.pattern.fullmatch(text.translate(_UNIFIED))
+    found = how.pattern.fullmatch(text.translate(UNIFIED))
     signs = [sign for sign in found.group("s1", "s2", "s3", "s4", "s5") if sign] if found else []
     fit = found is not None and bool(found["open"]) == bool(found["close"]) and len(signs) + bool(found["open"]) <= 1
     if found is None or not fit:

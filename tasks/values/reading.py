@@ -26,57 +26,14 @@ from tasks.values.levels import level, tidied
 from tasks.values.moments import moment
 from tasks.values.numbers import EXACT, INFINITE, LARGE, number
 
-TRUE = frozenset(
-    [
-        "true",
-        "t",
-        "yes",
-        "y",
-        "1",
-        "on",
-        ".true.",
-        ".t.",
-        "wahr",
-        "w",
-        "ja",
-        "j",
-        "vrai",
-        "v",
-        "oui",
-        "o",
-        "verdadero",
-        "sí",
-        "si",
-        "s",
-        "vero",
-        "sì",
-        "sim",
-        "tak",
-        "da",
-        "evet",
-    ]
-)
-FALSE = frozenset(
-    [
-        "false",
-        "f",
-        "no",
-        "n",
-        "0",
-        "off",
-        ".false.",
-        ".f.",
-        "falsch",
-        "nein",
-        "faux",
-        "non",
-        "falso",
-        "não",
-        "nao",
-        "nie",
-        "hayır",
-    ]
-)
+_TRUE = """
+    true t yes y 1 on .true. .t. wahr w ja j vrai v oui o verdadero sí si s vero sì sim tak da evet
+"""
+TRUE = frozenset(_TRUE.split())
+_FALSE = """
+    false f no n 0 off .false. .f. falsch nein faux non falso não nao nie hayır
+"""
+FALSE = frozenset(_FALSE.split())
 NO_TRUTH = "is not one of true/false, yes/no, 1/0"
 NESTED = "is a list or a record"
 

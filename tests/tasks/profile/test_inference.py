@@ -212,6 +212,9 @@ def test_a_usual_text_for_missing_may_be_a_class(
         ([f"{x}" for x in range(99)] + ["12,5"], {"kind": "numeric", "format": "1234,50"}),
         ([f"{x}.5" for x in range(97)] + ["12,5", "7,25", "1,1"], "numeric"),  # typing mistakes
         ([f"{x} €" for x in range(50)] + [str(x) for x in range(50)], {"kind": "numeric", "format": "1234.50 €"}),
+        (["M", "f", "m", "F"] * 25, {"kind": "categorical", "case": "lower"}),
+        (["A", "a"] * 50, "categorical"),
+        ([f"{x} {('kg', 'g')[x % 2]}" for x in range(100)], "ignore"),
         ([f"A{x % 9}" for x in range(100)], "categorical"),
         ([f"{x % 9}k" for x in range(100)], "categorical"),
         ([("10+ years", "< 1 year", "2 years")[x % 3] for x in range(100)], "categorical"),
@@ -222,6 +225,13 @@ def test_a_usual_text_for_missing_may_be_a_class(
 )
 def test_numbers_as_people_write_them(values: list[str], spec: object) -> None:
     assert infer_kind("a", pa.chunked_array([values]))[0] == spec
+
+
+def test_what_other_columns_say_of_a_number() -> None:
+    values = pa.chunked_array([[f"1.{x:03d}" for x in range(99)]])
+    assert judge("a", values, About(comma=True)).spec == {"kind": "numeric", "format": "1.234,50"}
+    assert judge("a", values, About()).spec == "numeric"
+    assert "if it is one thousand, declare format: '1.234,50'" in judge("a", values, About()).remark
 
 
 DAYS = pd.date_range("2022-01-01", periods=120, tz="UTC")
