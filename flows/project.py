@@ -44,14 +44,13 @@ def create(root: Path, data: Path, target: str, force: bool) -> Iterator[str]:
     if params.exists() and not force:
         raise RefitError(f"{params}: is there already. Use --force to replace it, or another folder.")
     said: list[str] = []
-    tree = infer(data, target, lambda tree: said.extend(remark(tree, data)))
+    tree = infer(data, target, lambda tree: said.extend(remark(tree, data)), tell=said.append)
     yield from said
-    for section in _sections():
-        tree.setdefault(section, {})  # DVC, unlike our own parser, wants every section that a stage names
     text = to_yaml(tree)
     parse(tree, str(params))
     write_text(params, text)
     made = load(params)
+    target = made.problem.target.column
     yield f"wrote params.yaml: {target!r} is predicted as {made.problem.kind}; look it over, it is the one file you edit"
     yield from _decided(made)
     if not (root / "dvc.yaml").exists():
@@ -134,13 +133,6 @@ def add_source(path: Path, source: str) -> bool:
     with replacing(path) as beside:
         yaml.dump(tree, beside)
     return True
-
-
-def _sections() -> list[str]:
-    """Sections of ``params.yaml`` that stages name."""
-    _, tree = _own_dag()
-    named = (str(p) for stage in tree["stages"].values() for p in stage.get("do", stage).get("params", []))
-    return sorted({p.split(".")[0] for p in named})
 
 
 def _own_dag() -> Any:

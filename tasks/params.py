@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -23,6 +22,7 @@ from pydantic import (
     Field,
     Tag,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
@@ -30,7 +30,9 @@ from tasks.crosscheck import mistakes
 from tasks.errors import RefitError, nearest, some
 from tasks.explain import explain
 from tasks.values.levels import level
+from tasks.values.missing import check_missing
 from tasks.values.moments import check_form
+from tasks.values.numbers import check_number_form
 
 START = (
     "REFIT_START"  # in the environment of a run's stages: the folder that holds these files as the run began with them
@@ -181,9 +183,16 @@ class Column(_Strict):
     min: float | None = None
     max: float | None = None
     allowed: tuple[str, ...] | None = None
-    format: Annotated[str, AfterValidator(check_form)] = Field(
+    format: str = Field(
         default="iso",
-        description="datetime: iso | epoch_s | epoch_ms | epoch_us | excel, or a pattern as in '%d.%m.%Y'",
+        description="datetime: iso | epoch_s | epoch_ms | epoch_us | excel, or a pattern as in '%d.%m.%Y'; "
+        "numeric: one of its numbers as they are written, as in '1.234,50', '$1,234.50' or '12.5%'",
+    )
+    missing: Annotated[tuple[str, ...], BeforeValidator(check_missing)] | None = Field(
+        default=None, description="texts that count as missing, in place of those of data.missing; `usual`: those and"
+    )
+    case: Literal["as_written", "lower"] = Field(
+        default="as_written", description="categorical: lower takes Yes, YES and yes for one"
     )
 
     @model_validator(mode="before")
@@ -192,7 +201,9 @@ class Column(_Strict):
         if isinstance(value, str):
             return {"kind": value}
         if isinstance(value, dict) and value.get("kind") == "categorical" and isinstance(value.get("allowed"), list):
-            return {**value, "allowed": [_level(one) for one in value["allowed"]]}
+            lower = value.get("case") == "lower"
+            allowed = [_level(one) for one in value["allowed"]]
+            return {**value, "allowed": [one.lower() if lower and isinstance(one, str) else one for one in allowed]}
         return value
 
     @model_validator(mode="after")
@@ -204,8 +215,14 @@ class Column(_Strict):
             raise ValueError(f"min: {self.min:g} is above max {self.max:g}, so no value would be allowed")
         if self.allowed is not None and self.kind not in ("categorical", "text"):
             raise ValueError(f"allowed: only a categorical or text column has a list, and kind is {self.kind!r}")
-        if self.format != "iso" and self.kind != "datetime":
-            raise ValueError(f"format: only a datetime column has one, and kind is {self.kind!r}")
+        if self.case != "as_written" and self.kind != "categorical":
+            raise ValueError(f"case: only a categorical column has one, and kind is {self.kind!r}")
+        if self.format != "iso" and self.kind not in ("datetime", "numeric"):
+            raise ValueError(f"format: only a datetime or numeric column has one, and kind is {self.kind!r}")
+        try:
+            (check_number_form if self.kind == "numeric" and self.format != "iso" else check_form)(self.format)
+        except ValueError as error:
+            raise ValueError(f"format: {error}") from None
         return self
 
 
@@ -253,10 +270,42 @@ AsOf = Annotated[datetime, BeforeValidator(parse_moment)]
 
 class Data(_Strict):
     as_of: AsOf | None = None
+    missing: tuple[str, ...] | dict[str, tuple[str, ...]] | None = Field(
+        default=None,
+        description="texts that count as missing in every column that lists none; or `column: texts`, or `table.column: texts`",
+    )
     tables: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]*$")], Table] = Field(min_length=1)
     max_quarantined: float = Field(
         default=0.05, ge=0, le=1, description="share of rows above which validation stops the run"
     )
+
+    @field_validator("missing", mode="before")
+    @classmethod
+    def _texts(cls, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {str(name): check_missing(listed) for name, listed in value.items()}
+        return value if value is None else check_missing(value)
+
+    @model_validator(mode="after")
+    def _missing(self) -> Data:
+        """Each column knows what is missing in it."""
+        by_column = self.missing if isinstance(self.missing, dict) else {}
+        named = set(by_column)
+        for table_name, table in self.tables.items():
+            for name, column in table.columns.items():
+                key = f"{table_name}.{name}" if f"{table_name}.{name}" in by_column else name
+                named.discard(key)
+                if column.missing is None and self.missing is not None:
+                    object.__setattr__(column, "missing", by_column.get(key) if by_column else self.missing)
+        if named:
+            columns = [name for table in self.tables.values() for name in table.columns]
+            raise ValueError(f"missing: {some(sorted(named))} is no column." + nearest(min(named), columns))
+        return self
+
+    @property
+    def missing_everywhere(self) -> tuple[str, ...] | None:
+        """The texts for every column that lists none; None: the usual ones."""
+        return self.missing if isinstance(self.missing, tuple) else None
 
 
 class Lookup(_Strict):

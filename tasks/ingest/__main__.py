@@ -27,6 +27,8 @@ def main() -> None:
                 "columns": list(read.frame.columns),
                 "unreadable": len(read.problems),
             }
+            for remark in read.remarks:
+                log(f"{name}: {remark}")
             log(f"{name}: {len(read.frame):,} rows from {table.source}" + _unreadable(len(read.problems)))
         files.write_json(folder / "manifest.json", {"tables": manifest})
 

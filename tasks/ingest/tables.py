@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,13 @@ from tasks.files import sha256
 from tasks.ingest import sources
 from tasks.params import Column, Table
 from tasks.profile import coerce, read_columns
+from tasks.profile.amounts import amounts
+from tasks.profile.column import texts_of
 from tasks.profile.dates import form_of
+from tasks.profile.kinds import without_missing
+from tasks.profile.names import locate
+from tasks.profile.reading import remarks_of
+from tasks.values.reading import Reading
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -32,6 +39,7 @@ class Ingested:
     frame: pd.DataFrame
     problems: pd.DataFrame  # row, column, value, why
     sha256: str
+    remarks: tuple[str, ...] = ()  # what reading decided by itself
 
 
 def is_bundled(source: str) -> bool:
@@ -85,7 +93,8 @@ def ingest(name: str, table: Table) -> Ingested:
     """
     columns, digest = read_source(table.source)
     wanted = {c: spec for c, spec in table.columns.items() if spec.kind != "ignore"}
-    absent = [c for c in wanted if c not in columns.column_names]
+    at = {c: locate(c, columns.column_names) for c in wanted}
+    absent = [c for c, there in at.items() if there is None]
     if absent:
         hints = "".join(
             f" {c!r}:{nearest(c, columns.column_names)}" for c in absent if nearest(c, columns.column_names)
@@ -96,27 +105,44 @@ def ingest(name: str, table: Table) -> Ingested:
         )
     values: dict[str, pd.Series] = {}
     problems = []
+    remarks = remarks_of(columns)
     for column, spec in wanted.items():
-        read = coerce(columns[column], spec.kind, spec.format)
+        source, how = columns[at[column]], Reading.of(spec)
+        read = coerce(source, how)
         values[column] = read.values
-        given = len(columns) - columns[column].null_count
+        remarks += taken_for_missing(column, source, how)
+        given = int(read.values.notna().sum()) + len(read.problems)
         if len(read.problems) > WRONG_KIND * given:
             raise RefitError(
-                _wrong_kind(name, table.source, column, spec, read.problems, given, _remedy(columns, column))
+                _wrong_kind(name, table.source, column, spec, read.problems, given, _remedy(column, source, how))
             )
         problems.append(read.problems.assign(column=column))
     found = pd.concat(problems)[["row", "column", "value", "why"]].astype({"column": "str"})
     found = found.sort_values("row", kind="stable", ignore_index=True)
-    return Ingested(pd.DataFrame(values), found, digest)
+    return Ingested(pd.DataFrame(values), found, digest, tuple(remarks))
 
 
-def _remedy(columns: pa.Table, column: str) -> str:
-    """What to declare instead: the form, where the values are times in another one than declared."""
-    form = form_of(column, columns[column])
-    if form is None:
-        return "Declare another kind, or ignore."
-    declared = "datetime" if form.form == "iso" else f"{{kind: datetime, format: {form.form!r}}}"
-    return f"They look like times: declare {column}: {declared}, or another kind, or ignore."
+def taken_for_missing(name: str, column: pa.ChunkedArray, how: Reading) -> list[str]:
+    """A remark for each word of a category, such as None, that counts as missing and may have been meant as a class."""
+    if how.kind != "categorical":
+        return []
+    words = {text: n for text, n in texts_of(column).items() if text and text in how.texts}
+    return [
+        f'{name}: {n:,} {text!r} count as missing (data.missing); `missing: [""]` of the column makes them a level'
+        for text, n in words.items()
+    ]
+
+
+def _remedy(name: str, column: pa.ChunkedArray, how: Reading) -> str:
+    """What to declare instead: the form, where the values are times or numbers in another one than declared."""
+    form = form_of(name, without_missing(column, how))
+    if form is not None:
+        declared = "datetime" if form.form == "iso" else f"{{kind: datetime, format: {form.form!r}}}"
+        return f"They look like times: declare {name}: {declared}, or another kind, or ignore."
+    found = amounts(Counter({text: n for text, n in texts_of(column).items() if text not in how.texts}))
+    if found.fit and found.form not in ("iso", how.form):
+        return f"They look like numbers: declare {name}: {{kind: numeric, format: {found.form!r}}}, or another kind, or ignore."
+    return "Declare another kind, or ignore."
 
 
 def _wrong_kind(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ READABLE = 0.95  # as for other kinds: a form fits if at least this share of the
 YEARS = (1800, 2200)
 EXCEL = (20_000, 60_000)  # serials of the days from 1954 to 2064
 FEW = 5  # so few different numbers may look like days by chance, unless the name says that they are
+TWO_DIGITS = "of years in two digits 69 to 99 are of the 1900s, and 00 to 68 of the 2000s"
 _TIME_WORDS = (
     "date dates day time timestamp timestamps datetime ts dt at when epoch unix utc moment stamp created"
     " updated modified month period"
@@ -45,8 +47,11 @@ class Form:
     remark: str = ""
 
 
-def form_of(name: str, column: pa.ChunkedArray) -> Form | None:
+def form_of(name: str, column: pa.ChunkedArray, place: str = "") -> Form | None:
     """The form in which a column writes dates; None where it holds something else.
+
+    ``place``: what the file's other columns write first, the day (``d``) or the month (``m``); it counts where the
+    column itself does not tell.
 
     >>> import pyarrow as pa
     >>> form_of("sold", pa.chunked_array([["31.07.2020", "01.08.2020"]]))
@@ -75,7 +80,21 @@ def form_of(name: str, column: pa.ChunkedArray) -> Form | None:
         return Form(form) if form else None
     if not _is_text(kind):
         return None
-    return _of_texts(name, texts, different, weights)
+    return _of_texts(name, texts, different, weights, place)
+
+
+def first_of(texts: Iterable[str]) -> set[str]:
+    """What texts that may be dates certainly write first, by numbers above twelve: the day, the month, or both.
+
+    >>> first_of(["31/07/2020", "01/02/2020"]), first_of(["07/31/2020"]), first_of(["01/02/2020", "10115"])
+    ({'d'}, {'m'}, set())
+    """
+    found = set()
+    for text in texts:
+        if m := re.match(r"(\d{1,2})([/.\- ])(\d{1,2})\2(\d{4}|\d\d)(?!\d)", text):
+            found |= {"d"} if 12 < int(m[1]) <= 31 and int(m[3]) <= 12 else set()
+            found |= {"m"} if 12 < int(m[3]) <= 31 and int(m[1]) <= 12 else set()
+    return found
 
 
 def says_time(name: str) -> bool:
@@ -84,7 +103,7 @@ def says_time(name: str) -> bool:
     >>> [says_time(name) for name in ("sold_at", "orderDate", "saledate", "candidate", "lifetime", "price", "customer_id")]
     [True, True, True, False, False, False, False]
     """
-    words = _words(name)
+    words = name_words(name)
     if words & ID_WORDS:
         return False
     return bool(words & TIME_WORDS) or any(
@@ -92,7 +111,8 @@ def says_time(name: str) -> bool:
     )
 
 
-def _words(name: str) -> set[str]:
+def name_words(name: str) -> set[str]:
+    """The words of a column's name, small."""
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name)
     return set(re.findall(r"[a-z]+", spaced.lower()))
 
@@ -118,10 +138,10 @@ def _too_small(column: pa.ChunkedArray) -> bool:
 
 def _of_numbers(name: str, different: pd.Series, numbers: pd.Series, weights: np.ndarray) -> str | None:
     """The form of numbers that are dates. ``different`` are their texts."""
-    known = numbers.to_numpy(float)
+    known = np.where(np.isfinite(numbers.to_numpy(float)), numbers.to_numpy(float), np.nan)
     there = ~np.isnan(known)
     total = weights[there].sum()
-    named, other = says_time(name), _words(name) & (ID_WORDS | MONEY)
+    named, other = says_time(name), name_words(name) & (ID_WORDS | MONEY)
 
     def mostly(where: np.ndarray) -> bool:
         return bool(weights[there & where].sum() >= READABLE * total)
@@ -141,11 +161,13 @@ def _of_numbers(name: str, different: pd.Series, numbers: pd.Series, weights: np
             return form
     days = (known >= EXCEL[0]) & (known < EXCEL[1])
     return (
-        "excel" if mostly(days) and named and len(different) >= FEW and not _words(name) & {"time", "times"} else None
+        "excel"
+        if mostly(days) and named and len(different) >= FEW and not name_words(name) & {"time", "times"}
+        else None
     )
 
 
-def _of_texts(name: str, texts: pd.Series, different: pd.Series, weights: np.ndarray) -> Form | None:
+def _of_texts(name: str, texts: pd.Series, different: pd.Series, weights: np.ndarray, place: str) -> Form | None:
     if _share(_parsed(different, "iso"), weights) >= READABLE:
         return Form("iso")
     shapes = Counter(re.sub(r"[A-Za-z]+", "a", re.sub(r"\d+", "9", text)) for text in different.head(1000))
@@ -159,9 +181,10 @@ def _of_texts(name: str, texts: pd.Series, different: pd.Series, weights: np.nda
     if best < READABLE:
         return None
     kept = [form for form in found if shares[form] == best]
-    if len(kept) == 1:
-        return Form(kept[0])
-    return _day_or_month(kept, texts)
+    found_form = Form(kept[0]) if len(kept) == 1 else _day_or_month(kept, texts, place)
+    if found_form is None or "%y" not in found_form.form:
+        return found_form
+    return Form(found_form.form, "; ".join(filter(None, (found_form.remark, TWO_DIGITS))))
 
 
 def _patterns(name: str, example: str) -> list[str]:
@@ -220,7 +243,7 @@ def _share(values: pd.Series, weights: np.ndarray) -> float:
     return float(weights[values.notna().to_numpy()].sum() / weights.sum())
 
 
-def _day_or_month(kept: list[str], texts: pd.Series) -> Form | None:
+def _day_or_month(kept: list[str], texts: pd.Series, place: str) -> Form | None:
     """Of forms that all read every value, the one whose dates make more sense; the remark says that it is a guess."""
     read = {form: _parsed(texts.reset_index(drop=True), form) for form in kept}
     first, second = kept[0], kept[1]
@@ -233,6 +256,11 @@ def _day_or_month(kept: list[str], texts: pd.Series) -> Form | None:
     ordered = [form for form, values in read.items() if _in_order(values)]
     if len(ordered) == 1:
         return Form(ordered[0], f"{said}, which the values do not tell; by {ordered[0]} the rows are in order")
+    as_there = [form for form in kept if place and form.startswith(f"%{place}")]
+    if len(as_there) == 1:
+        return Form(
+            as_there[0], f"{said}, which the values do not tell; {as_there[0]} as the other columns are written"
+        )
     chosen = next((form for form in kept if form.startswith("%m/" if "/" in first else "%d")), first)
     return Form(chosen, f"{said}, which the values do not tell: change the format if this is wrong")
 

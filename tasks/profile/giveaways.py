@@ -11,17 +11,22 @@ import numpy as np
 import pandas as pd
 
 from tasks.giveaways import Giveaway, giveaways, sample
+from tasks.params import Moment
+from tasks.profile.column import reading_of
+from tasks.profile.comments import beside
 from tasks.profile.kinds import coerce
 from tasks.profile.reading import read_columns
+from tasks.values.reading import Reading
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from ruamel.yaml.comments import CommentedMap
 
 ROWS = 4000
 READ = ("numeric", "categorical", "boolean", "text", "datetime")
 
 
-def remark(tree: CommentedMap, path: str | Path) -> Iterator[str]:
+def remark(tree: CommentedMap, path: str | Path, given: pa.Table | None = None) -> Iterator[str]:
     """Mark in the tree of a ``params.yaml`` which columns of the file give the target away; yields a line for each.
 
     A column that repeats the target exactly, or nearly so, is set to ``ignore``; another suspect keeps its kind, and
@@ -31,27 +36,25 @@ def remark(tree: CommentedMap, path: str | Path) -> Iterator[str]:
     table = tree["data"]["tables"][problem["table"]]
     columns, target = table["columns"], _target(problem)
     kinds = {n: spec if isinstance(spec, str) else spec["kind"] for n, spec in columns.items() if n != target}
-    named = {str(problem.get("prediction_time", "")).split(" ")[0]}
-    named |= {str(table.get(k, "")).split(" ")[0] for k in ("event_time", "known_at")} | set(table.get("key", ()))
+    moments = [problem.get("prediction_time"), table.get("event_time"), table.get("known_at")]
+    named = {Moment.model_validate(when).column for when in moments if when} | set(table.get("key", ()))
     read = [n for n, kind in kinds.items() if kind in READ and n not in table.get("outcome", ())]
-    forms = {n: spec.get("format", "iso") for n, spec in columns.items() if not isinstance(spec, str)}
-    asked = {n: (kinds[n], forms.get(n, "iso")) for n in read}
-    found = suspects(path, target, problem["kind"], asked, tree["seed"])
+    asked = {n: reading_of(columns[n]) for n in (*read, target)}
+    found = suspects(read_columns(path) if given is None else given, target, problem["kind"], asked, tree["seed"])
     for name, given in found.items():
         left = [n for n in read if n != name and kinds[n] != "ignore"]
         if given.certain and name not in named and left:
             kinds[name] = "ignore"
             columns[name] = "ignore"
-            columns.yaml_add_eol_comment(
+            beside(
+                columns,
+                name,
                 f"gives the target away: {given.said}; if it is known in time, declare its kind and list it under "
                 "promotion.accept",
-                name,
             )
             yield f"{name}: ignored, since it gives the target away ({given.said})"
         else:
-            columns.yaml_add_eol_comment(
-                f"a leak? {given.said}; `refit run` asks before it promotes (promotion.accept)", name
-            )
+            beside(columns, name, f"a leak? {given.said}; `refit run` asks before it promotes (promotion.accept)")
             yield f"{name}: a leak? {given.said}; `refit run` asks before it promotes"
 
 
@@ -60,13 +63,12 @@ def _target(problem: Any) -> str:
     return target if isinstance(target, str) else target["column"]
 
 
-def suspects(path: str | Path, target: str, kind: str, columns: dict[str, tuple[str, str]], seed: int) -> dict[str, Giveaway]:  # fmt: skip
-    """Columns of the file that alone tell the target, by name; a span between two dates counts for the first of them.
+def suspects(table: pa.Table, target: str, kind: str, columns: dict[str, Reading], seed: int) -> dict[str, Giveaway]:
+    """Columns of the table that alone tell the target, by name; a span between two dates counts for the first of them.
 
-    ``columns``: the kind of each, and the form that its dates are written in.
+    ``columns``: how each is read, the target among them.
     """
-    table = read_columns(path)
-    values = coerce(table[target], "numeric" if kind == "regression" else "categorical").values
+    values = coerce(table[target], columns[target]).values
     y = (
         values.to_numpy(np.float64, na_value=np.nan)
         if kind == "regression"
@@ -77,9 +79,11 @@ def suspects(path: str | Path, target: str, kind: str, columns: dict[str, tuple[
     rows = sample(np.where(np.isinf(y), np.nan, y), kind, ROWS, seed)
     X: dict[str, Any] = {}
     moments = {}
-    for name, (how, form) in columns.items():
-        column = coerce(table[name].take(rows), how, form).values.reset_index(drop=True)
-        if how == "datetime":
+    for name, how in columns.items():
+        if name == target:
+            continue
+        column = coerce(table[name].take(rows), how).values.reset_index(drop=True)
+        if how.kind == "datetime":
             moments[name] = column.astype("int64").where(column.notna()).to_numpy(np.float64, na_value=np.nan) / 3.6e9
             X[name] = moments[name]
         else:

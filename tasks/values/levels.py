@@ -5,7 +5,8 @@ A column of whole codes that misses one value is written ``5.0`` by pandas; a bo
 file. So everything that reads a category goes through here: files (:func:`levels`), requests, golden rows, and the
 names in ``params.yaml`` (:func:`level`).
 
-- Blanks around a text do not count, and a text of blanks is missing.
+- Blanks around a text do not count, nor do characters of no width, and a text of blanks is missing. Within it a
+  non-breaking space is a space, and a letter with its accent is one character, however it was typed.
 - A whole number is its digits: ``5``, ``5.0``, ``5.00``, ``1e+05`` (R), ``1.0E7`` (Java). A plain ``1e5`` may be a code
   and stays, as do ``007``, ``+5`` and ``3.10``, which may be a version.
 - True and false are ``True`` and ``False``.
@@ -15,6 +16,7 @@ names in ``params.yaml`` (:func:`level`).
 from __future__ import annotations
 
 import re
+import unicodedata
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -29,6 +31,9 @@ _WORD = r"[tT][rR][uU][eE]|[fF][aA][lL][sS][eE]"
 _TIME = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?: ?(?:Z|UTC|[+-]\d\d(?::?\d\d)?))?"
 _ODD = re.compile(f"{_WHOLE}|-0|{_POWER}|{_WORD}|{_TIME}")  # texts that may be written in another way
 _WHOLE_TEXT = re.compile(_WHOLE)
+_UNSEEN = "\u200b\u200c\u200d\u2060\ufeff"  # of no width: they count within a text, where some scripts need them
+_NARROW = "\u00a0\u202f\u2007"  # spaces at which no line is broken
+_BLANKS = "\t\n\v\f\r\x1c\x1d\x1e\x1f \x85\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2008\u2009\u200a\u2028\u2029\u205f\u3000"
 DIGITS = 16  # from 1e16 on pandas and Arrow write a float with an exponent, and so it stays
 
 
@@ -59,6 +64,31 @@ def level(value: Any) -> str | None:
     return _text(str(value))
 
 
+def tidy(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Texts of an Arrow column as :func:`tidied` gives each."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pc.all(pc.string_is_ascii(texts)).as_py() is not False:
+        return pc.utf8_trim_whitespace(texts)
+    coded = pa.chunked_array([texts.combine_chunks().dictionary_encode()]).combine_chunks()
+    known = pa.array([tidied(text) for text in coded.dictionary.to_pylist()], texts.type)
+    return pa.chunked_array([known.take(coded.indices)])
+
+
+def tidied(text: str) -> str:
+    """A text without what nobody sees: blanks and characters of no width around it, ways of typing an accent.
+
+    >>> tidied("\u200b New\u00a0York ")
+    'New York'
+    """
+    if text.isascii():
+        return text.strip()
+    for odd in _NARROW:
+        text = text.replace(odd, " ")
+    return unicodedata.normalize("NFC", text.strip(_UNSEEN + _BLANKS))
+
+
 def levels(column: pa.ChunkedArray) -> pd.Series:
     """The level of every value of an Arrow column, as ``str``; missing is NaN."""
     import pandas as pd
@@ -68,7 +98,7 @@ def levels(column: pa.ChunkedArray) -> pd.Series:
 
     kind = column.type
     if pt.is_string(kind) or pt.is_large_string(kind) or pt.is_string_view(kind):
-        texts = pc.utf8_trim_whitespace(column.cast(pa.large_string()))
+        texts = tidy(column.cast(pa.large_string()))
         texts = pc.if_else(pc.equal(texts, ""), None, texts)
         texts = pc.replace_substring_regex(texts, f"^{_WHOLE}$", r"\1")
         odd = pc.fill_null(pc.match_substring_regex(texts, f"^(?:{_ODD.pattern})$"), False)
@@ -116,7 +146,7 @@ def _shortest(value: Any, kind: pa.DataType | None) -> Any:
 
 
 def _text(text: str) -> str | None:
-    text = text.strip()
+    text = tidied(text)
     if not _ODD.fullmatch(text):
         return text or None
     if text == "-0":

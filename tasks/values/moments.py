@@ -80,17 +80,15 @@ def moments(column: pa.ChunkedArray, form: str = "iso") -> tuple[pd.Series, np.n
     if pt.is_timestamp(kind) or pt.is_date(kind):
         stored = column.cast(pa.timestamp("us", tz=getattr(kind, "tz", None)), safe=False).to_pandas()
         values = stored.dt.tz_localize("UTC") if stored.dt.tz is None else stored.dt.tz_convert("UTC")
-        return _same(values), pd.isna(values).to_numpy() & False
+        return _within(_same(values), ~column.is_null().to_numpy())
     number = pt.is_integer(kind) or pt.is_floating(kind) or pt.is_decimal(kind)
     if not (number or _is_text(column)):
         return _same(pd.Series(pd.NaT, index=range(len(column)))), ~column.is_null().to_numpy()
     texts = plain(column)
     given = texts.notna().to_numpy()
     if form == "iso":
-        # A bare number is no time, though pandas would read 20130101 and 2013 as one.
-        values = (
-            _parsed(texts, r"^\d{4}", "ISO8601") if not number else pd.Series(pd.NaT, index=texts.index, dtype=DTYPE)
-        )
+        # A bare number is no time, however it is written, though pandas would read 20130101 and 2013 as one.
+        values = _parsed(texts.mask(texts.str.fullmatch(r"\d+(?:\.\d*)?", na=False)), r"^\d{4}", "ISO8601")
     elif form in FORMS:
         values = _numbered(pd.to_numeric(texts, errors="coerce"), form)
     else:
@@ -98,7 +96,17 @@ def moments(column: pa.ChunkedArray, form: str = "iso") -> tuple[pd.Series, np.n
     left = values.isna().to_numpy() & given
     if form != "iso" and left.any():
         values[left] = _parsed(texts[left], _ISO, "ISO8601")
-    return _same(values), given & values.isna().to_numpy()
+    return _within(_same(values), given)
+
+
+def _within(values: pd.Series, given: np.ndarray) -> tuple[pd.Series, np.ndarray]:
+    """Times of the years 1 to 9999, which every later reader can hold, and which given values are none."""
+    import numpy as np
+
+    micros = values.dt.tz_localize(None).to_numpy("datetime64[us]").view(np.int64)
+    beyond = (micros < _YEARS[0]) | (micros >= _YEARS[1])  # a missing time is the least of all whole numbers
+    values = values.mask(beyond) if beyond.any() else values
+    return values, given & values.isna().to_numpy()
 
 
 def moment(value: Any, form: str = "iso") -> datetime:

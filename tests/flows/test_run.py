@@ -54,7 +54,7 @@ def test_what_is_tracked(project: Path) -> None:
 def test_a_change_of_tuning_runs_only_what_depends_on_it(project: Path, server: dict[str, str]) -> None:
     params = project / "params.yaml"
     text = params.read_text()
-    params.write_text(text.replace("logistic: {}", "logistic: {trials: 1}"))
+    params.write_text(text.replace("logistic: {trials: 2}", "logistic: {trials: 1}"))
     said = refit(project, "run", "--plain", env=server)
     ran = {line.split()[2] for line in said.splitlines() if " done (" in line}
     assert {"tune@logistic", "train@logistic"} <= ran

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from tasks import params
 from tasks.errors import RefitError
 from tasks.params import Column, Duration, Moment, Table, Target, load, parse
+from tasks.values.missing import USUAL
+from tasks.values.reading import Reading
 
 FLIGHTS = Path(__file__).parents[2] / "params.yaml"
 
@@ -229,8 +231,53 @@ def test_the_format_of_a_time_is_checked() -> None:
     for form in ("epoch", "dd.mm.yyyy", "%d.%m", "%H:%M", "%q%Y%m"):
         with pytest.raises(ValueError, match=r"a format is one of 'iso', .* or a pattern with year and month such as"):
             Column(kind="datetime", format=form)
-    with pytest.raises(ValueError, match="only a datetime column has one, and kind is 'numeric'"):
-        Column(kind="numeric", format="%Y%m%d")
+    with pytest.raises(ValueError, match="only a datetime or numeric column has one, and kind is 'categorical'"):
+        Column(kind="categorical", format="%Y%m%d")
+
+
+def test_the_format_of_a_number_is_checked() -> None:
+    for form in (
+        "1,234.50",
+        "1.234,50",
+        "1 234,50",
+        "1'234.50",
+        "1,23,456.50",
+        "1234,5",
+        "$5",
+        "12.5%",
+        "(1.5)",
+        "0xFF",
+    ):
+        assert Column(kind="numeric", format=form).format == form
+    for form, why in (("%Y%m%d", "is one of them as the column writes it"), ("1.234", "may be one thousand or one and"),
+                      ("1.23.456", "is not written as numbers are"), ("45k", "'k' in '45k' multiplies the number")):  # fmt: skip
+        with pytest.raises(ValueError, match=why):
+            Column(kind="numeric", format=form)
+
+
+def test_what_is_missing_is_told_by_column(tmp_path: Path) -> None:
+    def column(name: str, missing: str) -> Column:
+        ways = {"all": "[NA, null, -9, '']", "by column": "{t.a: [''], y: [NA]}", "by a wrong one": "{b: ['']}"}
+        data = f"missing: {ways[missing]}\n  " if missing in ways else ""
+        spec = "categorical" if missing in (*ways, "none") else f"{{kind: categorical, missing: {missing}}}"
+        text = f"""problem: {{name: p, kind: regression, table: t, target: y}}
+data:
+  {data}tables:
+    t: {{source: t.csv, columns: {{y: numeric, {name}: {spec}}}}}
+models: {{ridge: {{}}}}
+"""
+        return load(written(tmp_path, text)).data.tables["t"].columns[name]
+
+    assert Reading.of(column("a", "none")).missing == USUAL
+    assert Reading.of(column("a", "all")).missing == ("NA", "null", "-9", "")
+    assert Reading.of(column("a", "['']")).missing == Reading.of(column("a", "by column")).missing == ("",)
+    with pytest.raises(RefitError, match="missing: 'b' is no column"):
+        column("a", "by a wrong one")
+    assert Reading.of(column("a", "[usual, unknown]")).missing == (*USUAL, "unknown")
+    with pytest.raises(RefitError, match="missing is a list of texts"):
+        column("a", "unknown")
+    with pytest.raises(ValueError, match="only a categorical column has one, and kind is 'numeric'"):
+        Column(kind="numeric", case="lower")
 
 
 @pytest.mark.parametrize(("key", "way"), [("imbalance", "smote"), ("calibration", "sigmoid")])

@@ -160,3 +160,24 @@ def test_a_source_edited_while_it_is_read_is_read_anew(
         assert digest == sha256(path)
         assert found.equals(read("sales.csv"))
         assert count == 2
+
+
+def test_numbers_are_read_as_declared_and_another_form_is_named_with_the_remedy(project: Path) -> None:
+    Path("n.csv").write_text("net;state\n1.234,50;None\n12,5;Mild\nunknown;\n(3,00);mild\n", encoding="utf-8")
+    with pytest.raises(RefitError, match=r"numbers: declare net: \{kind: numeric, format: '1.234,50'\}, or another"):
+        ingest("n", table("n.csv", net="numeric"))
+    net = {"kind": "numeric", "format": "1.234,50", "missing": ["usual", "unknown"]}
+    spec = {
+        "source": "n.csv",
+        "columns": {"net": net, "state": {"kind": "categorical", "missing": [""], "case": "lower"}},
+    }
+    read = ingest("n", Table.model_validate(spec))
+    assert read.problems.empty
+    assert read.remarks == ()
+    assert np.array_equal(read.frame["net"], [1234.5, 12.5, np.nan, -3], equal_nan=True)
+    assert read.frame["state"].fillna("-").tolist() == ["none", "mild", "-", "mild"]
+    read = ingest("n", table("n.csv", state="categorical"))
+    assert read.frame["state"].isna().sum() == 2
+    assert read.remarks == (
+        "state: 1 'None' count as missing (data.missing); `missing: [\"\"]` of the column makes them a level",
+    )

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pytest
 
 from tasks.profile import coerce
-from tasks.profile.dates import form_of, says_time
-from tasks.profile.inference import infer_kind
+from tasks.profile.column import infer_kind
+from tasks.profile.dates import TWO_DIGITS, form_of, says_time
 from tasks.values.moments import FORMS
 
 DAYS = pd.date_range("2020-06-20", periods=60, tz="UTC")
@@ -34,9 +34,9 @@ def test_days_are_found_in_each_form(form: str, shuffled: bool) -> None:
     days = DAYS.to_series().sample(frac=1, random_state=0).index if shuffled else DAYS
     found = form_of("sold", column([*days.strftime(form), None]))
     assert found is not None
-    assert (found.form, found.remark) == (form, "")
+    assert (found.form, found.remark) == (form, TWO_DIGITS if "%y" in form else "")
     kind, remark = infer_kind("sold", column(days.strftime(form)))
-    assert (kind, remark) == ({"kind": "datetime", "format": form}, "")
+    assert (kind, remark) == ({"kind": "datetime", "format": form}, found.remark)
     assert (coerce(column(days.strftime(form)), "datetime", form).values == days.to_series().to_numpy()).all()
 
 

@@ -11,13 +11,14 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from ruamel.yaml import YAML
 
 from tasks import params
 from tasks.engine import Plan
 from tasks.errors import RefitError
 from tasks.ingest.tables import ingest
 from tasks.profile import infer, to_yaml
-from tasks.profile.inference import infer_kind, infer_problem
+from tasks.profile.column import About, infer_kind, infer_problem, judge
 
 
 def loaded(path: Path, target: str) -> params.Params:
@@ -95,7 +96,18 @@ def test_kinds_of_columns(label: str) -> None:
         ("paid", [x * x + 3 for x in range(N)], "numeric", ""),
         ("a", [f"C-{x}" for x in range(N)], "ignore", "60 different values in 60 rows, as in an id or a name"),
         ("a", ["007", "123", "456"] * 20, "categorical", "digits with leading zeros"),
-        ("a", ["1.5", "2"] * 29 + ["3", "?"], "numeric", "without 1 that are no numbers, whose rows go to quarantine"),
+        (
+            "a",
+            ["1.5", "2"] * 29 + ["3", "12a"],
+            "numeric",
+            "without 1 that are no numbers, such as '12a', whose rows go to quarantine",
+        ),
+        (
+            "a",
+            ["1.5", "2"] * 29 + ["3", "?"],
+            {"kind": "numeric", "missing": ["usual", "?"]},
+            "'?' (1 row) counts as missing",
+        ),
         ("a", ["1.5", "?"] * 30, "categorical", ""),
     ],
 )
@@ -164,6 +176,52 @@ def test_ignored_columns_carry_their_reason(tmp_path: Path) -> None:
         "positive: 'b'  # the class whose probability is predicted, chosen as the later in the alphabet, since both are"
         in text
     )
+
+
+def texts(**counts: int) -> pa.ChunkedArray:
+    return pa.chunked_array([[text.replace("_", "/") for text, n in counts.items() for _ in range(n)]])
+
+
+@pytest.mark.parametrize(
+    ("values", "markers", "missing"),
+    [
+        (texts(Mild=100, Severe=82, **{"None": 218}), [], [""]),  # 218 of 400 vanished
+        (texts(Mild=100, **{"None": 100}), [], [""]),
+        (texts(valid=50, null=50), [], [""]),
+        (texts(EU=50, ASIA=50, NA=40), [], [""]),
+        (texts(EU=50, ASIA=50, NA=40, null=3), [], ["", "null"]),
+        (texts(EU=50, ASIA=50, NA=40), ["NA"], None),  # the file writes missing numbers so
+        (texts(EU=250, ASIA=248, NA=2), [], None),
+        (texts(yes=50, no=50, NA=40), [], None),
+        (texts(EU=50, ASIA=50, nan=40), [], None),
+        (pa.chunked_array([[str(i % 30) for i in range(90)] + ["None"] * 30]), [], None),
+        (pa.chunked_array([[f"n{i % 30}" for i in range(90)] + ["NA"] * 30]), [], None),
+    ],
+)
+def test_a_usual_text_for_missing_may_be_a_class(
+    values: pa.ChunkedArray, markers: list[str], missing: list[str] | None
+) -> None:
+    found = judge("a", values, About(markers=frozenset(markers))).spec
+    assert (found.get("missing") if isinstance(found, dict) else None) == missing
+
+
+@pytest.mark.parametrize(
+    ("values", "spec"),
+    [
+        ([f"{x}.50" for x in range(99)] + ["1,234.50"], {"kind": "numeric", "format": "1,234.50"}),
+        ([f"{x}" for x in range(99)] + ["12,5"], {"kind": "numeric", "format": "1234,50"}),
+        ([f"{x}.5" for x in range(97)] + ["12,5", "7,25", "1,1"], "numeric"),  # typing mistakes
+        ([f"{x} €" for x in range(50)] + [str(x) for x in range(50)], {"kind": "numeric", "format": "1234.50 €"}),
+        ([f"A{x % 9}" for x in range(100)], "categorical"),
+        ([f"{x % 9}k" for x in range(100)], "categorical"),
+        ([("10+ years", "< 1 year", "2 years")[x % 3] for x in range(100)], "categorical"),
+        ([f"{x}.{x % 7}.1" for x in range(100)], "ignore"),
+        (["low", "high"] * 45 + ["1", "2"] * 5, "categorical"),
+        ([f"+49 89 {x * 7919 % 90000 + 10000}" for x in range(100)], "ignore"),
+    ],
+)
+def test_numbers_as_people_write_them(values: list[str], spec: object) -> None:
+    assert infer_kind("a", pa.chunked_array([values]))[0] == spec
 
 
 DAYS = pd.date_range("2022-01-01", periods=120, tz="UTC")
@@ -271,12 +329,35 @@ def test_rows_of_one_customer_stay_together_and_the_salt_is_written(tmp_path: Pa
 
 
 def test_awkward_names_survive(tmp_path: Path) -> None:
-    names = ["a: b", "# c", "'q\"", "ünï", "- d", "yes", "1", "{x}", "tab\there"]
+    names = ["a: b", "# c", "'q\"", "ünï", "- d", "yes", "1", "{x}", "tab\there", "two\nlines", "nul\0", "esc\x1b"]
     frame = pd.DataFrame({name: np.arange(N) / (i + 2) for i, name in enumerate(names)} | {"the y?": [0, 1] * 30})
     path = written(tmp_path, frame).rename(tmp_path / "my data (2).csv")
     found = loaded(path, "the y?")
-    assert found.problem.name == "my-data-2-the-y"
+    assert found.problem.name == "the-y"
     assert list(found.data.tables["my-data-2"].columns) == [*names, "the y?"]
+
+
+def test_every_section_that_a_stage_names_is_written_and_none_is_empty(tmp_path: Path) -> None:
+    """DVC wants every section that a stage names."""
+    dag = YAML(typ="safe").load((Path(__file__).parents[3] / "dvc.yaml").read_text())["stages"]
+    named = {key.partition(".")[0] for stage in dag.values() for key in stage.get("do", stage).get("params", [])}
+    for y in ([0, 1] * 30, [0, 1, 2] * 20, [x / 7 for x in range(N)]):
+        tree = infer(written(tmp_path, pd.DataFrame({"x": np.arange(N) / 3, "y": y})), "y")
+        assert named <= tree.keys()
+        assert "{}" not in to_yaml(tree)
+
+
+def test_a_moment_whose_name_could_be_read_otherwise_is_a_mapping(tmp_path: Path) -> None:
+    found = loaded(written(tmp_path, dated().rename(columns={"order date": "day - 2h"})), "y")
+    assert found.problem.prediction_time == params.Moment(column="day - 2h")
+
+
+def test_no_name_and_no_value_ends_the_line_of_a_comment(tmp_path: Path) -> None:
+    frame = dated(
+        **{"fill\n# ed\0: x": ["\0\n a: b"] * 120, "again\n": ["x\ny\0", "z"] * 60, "y": ["x\ny\0", "z"] * 60}
+    )
+    found = loaded(written(tmp_path, frame.rename(columns={"order date": "order\ndate\0"}), "parquet"), "y")
+    assert found.problem.prediction_time == params.Moment(column="order\ndate\0")
 
 
 def test_the_source_is_relative_inside_the_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -93,6 +93,24 @@ def test_values_that_cannot_be_read(values: pa.ChunkedArray, kind: str, row: int
     assert len(read.values) == len(values)
 
 
+@pytest.mark.parametrize("kind", sorted(DTYPES))
+def test_lists_and_records_are_no_values(kind: str) -> None:
+    for values in (column([1, 2], None, []), column({"a": 1}, None, {"a": 2})):
+        read = coerce(values, kind)
+        assert read.values.isna().all()
+        assert str(read.values.dtype) == DTYPES[kind]
+        assert read.problems[["row", "why"]].to_numpy().tolist() == [
+            [0, "is a list or a record"],
+            [2, "is a list or a record"],
+        ]
+
+
+def test_decimals_are_read_by_their_digits() -> None:
+    texts = [f"{i * 7919 % 50000}.{i % 100:02d}" for i in range(200)]
+    typed = column(*map(decimal.Decimal, texts), kind=pa.decimal128(12, 2))
+    assert coerce(typed, "numeric").values.tolist() == [float(text) for text in texts]
+
+
 def test_large_floats_are_not_too_large() -> None:
     assert coerce(column(1e300, 2.0**60), "numeric").values.tolist() == [1e300, 2.0**60]
     assert coerce(column("1e300", "1.5e20"), "numeric").values.tolist() == [1e300, 1.5e20]

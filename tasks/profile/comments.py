@@ -1,0 +1,27 @@
+"""Comments beside the keys of a ``params.yaml`` that ``init`` writes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ruamel.yaml.comments import CommentedMap
+
+
+def beside(tree: CommentedMap, key: str, text: str) -> None:
+    """Add a comment at the end of a key's line, after one that stands there already.
+
+    Names and values of any file come into comments: what would end the line, or may not stand in YAML, becomes a space.
+    """
+    there = tree.ca.items.get(key)
+    old = there[2].value.strip().removeprefix("#").strip() if there and there[2] else ""
+    tree.yaml_add_eol_comment(plain("; ".join(filter(None, (old, text)))), key)
+
+
+def plain(text: str) -> str:
+    """A text on one line.
+
+    >>> plain("a\\n b\\0c")
+    'a b c'
+    """
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())

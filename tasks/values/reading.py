@@ -1,0 +1,201 @@
+"""How a column's values are read: one rule for files (:func:`tasks.profile.coerce`) and for single values of a request.
+
+A :class:`Reading` is what ``params.yaml`` declares of a column: its kind, the format of its numbers or times, the texts
+that count as missing, and whether capital letters count. A package carries it in ``schema.json``, so a value asked about
+is read as the same value was in the files::
+
+    schema = {"table": ..., "missing": [texts], "fields": [{"name", "kind", "format"?, "missing"?, "case"?}, ...]}
+    readings = {field["name"]: Reading.of_field(field, schema) for field in schema["fields"]}
+    readings["income"].value("1.234,50")
+
+Packages of older versions have no ``missing``: there, only null is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import cached_property
+from typing import Any
+
+from tasks.values import missing as _missing
+from tasks.values.levels import level, tidied
+from tasks.values.moments import moment
+from tasks.values.numbers import EXACT, INFINITE, LARGE, number
+
+TRUE = frozenset(
+    [
+        "true",
+        "t",
+        "yes",
+        "y",
+        "1",
+        "on",
+        ".true.",
+        ".t.",
+        "wahr",
+        "w",
+        "ja",
+        "j",
+        "vrai",
+        "v",
+        "oui",
+        "o",
+        "verdadero",
+        "sí",
+        "si",
+        "s",
+        "vero",
+        "sì",
+        "sim",
+        "tak",
+        "da",
+        "evet",
+    ]
+)
+FALSE = frozenset(
+    [
+        "false",
+        "f",
+        "no",
+        "n",
+        "0",
+        "off",
+        ".false.",
+        ".f.",
+        "falsch",
+        "nein",
+        "faux",
+        "non",
+        "falso",
+        "não",
+        "nao",
+        "nie",
+        "hayır",
+    ]
+)
+NO_TRUTH = "is not one of true/false, yes/no, 1/0"
+NESTED = "is a list or a record"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a column declares of its values.
+
+    ``missing`` has the texts that count as missing (see :mod:`tasks.values.missing`); null always does, and where
+    there is no list, so do categories, numbers and times of blanks alone.
+    """
+
+    kind: str
+    form: str = "iso"
+    missing: tuple[str, ...] | None = None
+    lower: bool = False
+
+    @classmethod
+    def of(cls, column: Any) -> Reading:
+        """Of a column of ``params.yaml`` (:class:`tasks.params.Column`)."""
+        return cls(column.kind, column.format, _missing.texts(column.missing), column.case == "lower")
+
+    @classmethod
+    def of_field(cls, entry: Mapping[str, Any], schema: Mapping[str, Any]) -> Reading:
+        """Of a field of a package's ``schema.json``."""
+        listed = entry.get("missing", schema.get("missing"))
+        texts = None if listed is None else tuple(listed)
+        return cls(entry["kind"], entry.get("format", "iso"), texts, entry.get("case") == "lower")
+
+    @cached_property
+    def texts(self) -> frozenset[str]:
+        return frozenset(self.missing or ())
+
+    @cached_property
+    def numbers(self) -> frozenset[float]:
+        """The numbers that count as missing."""
+        return frozenset(_missing.numbers(self.missing or ()))
+
+    @property
+    def keeps_empty(self) -> bool:
+        """Whether an empty text of a category is a level of its own: a list is given, and it is not in it."""
+        return self.missing is not None and "" not in self.texts
+
+    def is_missing(self, value: Any) -> bool:
+        """Whether a value is missing before it is read: null, NaN, or one of the texts or numbers.
+
+        >>> reading = Reading("numeric", missing=("", "NA", "-999"))
+        >>> [reading.is_missing(value) for value in (None, " NA ", "na", -999, 0)]
+        [True, True, False, True, False]
+        """
+        if value is None or value != value:
+            return True
+        if isinstance(value, str):
+            if (value if self.kind == "text" else tidied(value)) in self.texts:
+                return True
+            return self.kind not in ("text", "categorical") and not tidied(value)
+        return bool(self.numbers) and not isinstance(value, bool) and isinstance(value, int | float | Decimal) and value in self.numbers  # fmt: skip
+
+    def value(self, given: Any) -> float | str | datetime | None:
+        """One value as files have it: float for numeric and boolean, ``str`` for categories and text, a time in UTC.
+
+        Raises ``ValueError`` that says what it is not, as in ``is not a number``.
+
+        >>> Reading("numeric", "1.234,50").value("1.234,50 "), Reading("boolean").value("Yes")
+        (1234.5, 1.0)
+        >>> Reading("categorical", missing=("",)).value("NA"), Reading("categorical", missing=("NA",)).value("NA")
+        ('NA', None)
+        >>> Reading("categorical", lower=True).value(" Yes"), Reading("categorical", missing=("NA",)).value("")
+        ('yes', '(empty)')
+        """
+        if isinstance(given, list | tuple | dict):
+            raise ValueError(NESTED)
+        if self.is_missing(given):
+            return None
+        if self.kind == "categorical":
+            return self.level(given)
+        if self.kind == "text":
+            return given if isinstance(given, str) else level(given)
+        if self.kind == "datetime":
+            if isinstance(given, datetime):
+                return given.replace(tzinfo=UTC) if given.tzinfo is None else given.astimezone(UTC)
+            try:
+                return moment(given, self.form)
+            except ValueError:
+                pass
+            raise ValueError(no_time(self.form))
+        if self.kind == "boolean":
+            word = (level(given) or "").lower()
+            if word not in TRUE and word not in FALSE:
+                raise ValueError(NO_TRUTH)
+            return 1.0 if word in TRUE else 0.0
+        found = self._number(given)
+        return None if found in self.numbers else found
+
+    def level(self, given: Any) -> str | None:
+        """The level of a value that is not missing, with what this column declares."""
+        found = level(given)
+        if found is None:
+            return _missing.EMPTY if self.keeps_empty and isinstance(given, str) else None
+        return found.lower() if self.lower else found
+
+    def _number(self, given: Any) -> float:
+        if isinstance(given, str):
+            return number(given, self.form)
+        if not isinstance(given, bool | int | float | Decimal):
+            raise ValueError("is not a number")
+        try:
+            found = float(given)
+        except OverflowError:
+            raise ValueError(LARGE) from None
+        if math.isinf(found):
+            raise ValueError(INFINITE)
+        if abs(found) >= EXACT and not isinstance(given, float) and given == int(given):
+            raise ValueError(LARGE)
+        return found
+
+
+def no_time(form: str) -> str:
+    """Why a value is no time of a form."""
+    return (
+        "is not an ISO 8601 time such as 2013-10-31T18:00:00Z" if form == "iso" else f"is not a time of the form {form}"
+    )
