@@ -19,7 +19,8 @@ RUN = {
             "tests/flows/test_schedule.py",
             '"worker", "start", "--pool"',
         ),
-    }
+    },
+    "labels.md": {"refit run": ("tests/flows/test_labels.py", '"run"')},
 }
 
 
