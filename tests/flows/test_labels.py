@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from ruamel.yaml import YAML
 
 from tasks.files import read_json, read_table
 from tests.flows.project import refit
@@ -43,7 +44,12 @@ def test_the_example_of_the_docs_gets_a_champion_that_answers_as_the_pipeline_do
     refit(tmp_path, "init", "--data", "orders.csv", "--target", "refunded")
     blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "labels.md").read_text(), flags=re.DOTALL)
     (written,) = (block for block in blocks if "models:" in block)
-    (tmp_path / "params.yaml").write_text(written)
+    yaml, path = YAML(), tmp_path / "params.yaml"
+    with path.open() as begun:
+        tree = yaml.load(begun)
+    tree |= yaml.load(written)
+    with path.open("w") as file:
+        yaml.dump(tree, file)
     said = refit(tmp_path, "run", "--plain", env=server)
     assert "champion: version 1" in said
 
