@@ -86,7 +86,7 @@ def _unwatched(dag: Dag, params: Params) -> list[str]:
     from tasks.ingest.tables import is_bundled
 
     known = {os.path.normpath(path) for path in dag.nodes["ingest"].deps} if "ingest" in dag.nodes else None
-    files = sorted({t.source for t in params.data.tables.values() if not is_bundled(t.source)})
+    files = sorted({t.source for t in params.data.tables.values() if not t.snapshots and not is_bundled(t.source)})
     lacking = [f for f in files if known is not None and os.path.normpath(os.path.relpath(dag.root / f)) not in known]
     if not lacking:
         return []

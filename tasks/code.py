@@ -24,10 +24,10 @@ from tasks.files import read_json, write_json
 
 FOLDER = Path("data/code")
 # Reading parameters and files, and words for mistakes: what they give to a stage is in its parameters and inputs.
-SHARED = {"code", "crosscheck", "errors", "explain", "files", "params", "stage"}
+SHARED = {"code", "crosscheck", "errors", "explain", "files", "implied", "params", "stage"}
 # The receipt of a package names the code of every stage up to it.
 RECEIPT = (
-    "params.py", "files.py", "identity.py", "giveaways.py", "ingest", "validate", "profile", "features", "engine", "encoding", "tune", "train",
+    "params.py", "implied.py", "condition.py", "files.py", "identity.py", "giveaways.py", "ingest", "validate", "profile", "features", "engine", "encoding", "tune", "train",
     "families", "ensembles", "metrics", "paired", "evaluate", "package", "bundle", "ordinary", "values",
 )  # fmt: skip
 _IMPORT = re.compile(r"^\s*(?:from tasks\.(\w+)|import tasks\.(\w+)|from tasks import ([\w, ]+))", re.MULTILINE)

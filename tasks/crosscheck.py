@@ -51,17 +51,112 @@ def mistakes(params: Params, families: Iterable[str]) -> list[str]:
             wrong.add(f"training.{key}", f"{found!r} needs classes, and problem.kind is 'regression'; remove it.")
     for name, table in params.data.tables.items():
         _table(wrong, f"data.tables.{name}", table)
-    if wrong.known("problem.table", params.problem.table, params.data.tables):
+    if _made(wrong, params) and wrong.known("problem.table", params.problem.table, params.data.tables):
         _problem(wrong, params, params.data.tables[params.problem.table])
         _features(wrong, params, params.data.tables[params.problem.table])
         _split(wrong, params, params.data.tables[params.problem.table])
-    if params.split.kind == "time" and not params.problem.prediction_time:
+    if params.split.kind == "time" and not params.problem.prediction_time and not params.problem.snapshots:
         times = params.data.tables[params.problem.table].moments if params.problem.table in params.data.tables else []
         which = f"name one of {some(times)} there" if times else "declare a column datetime"
         wrong.add("split.kind", f"'time' needs problem.prediction_time: {which}, or use kind: random.")
     if not wrong:
         _plan(wrong, params)
     return list(dict.fromkeys(wrong))
+
+
+def _made(wrong: _Mistakes, params: Params) -> bool:
+    """Whether snapshots, if the problem has them, can be made: the entities' table, and a name that is free."""
+    snapshots, by = params.problem.snapshots, params.problem.target.by
+    if snapshots is None:
+        return True
+    path, tables, name = "problem.table", params.data.tables, params.problem.table
+    if not wrong.known(f"{path}.snapshots", snapshots.snapshots, [n for n, t in tables.items() if not t.snapshots]):
+        return False
+    if name in tables and not tables[name].snapshots:
+        wrong.add(f"{path}.name", f"{name!r} is a table already; name another one.")
+        return False
+    there = tables[snapshots.snapshots]
+    kinds = ("categorical", "numeric", "boolean")
+    named = [wrong.column("problem.target.by", column, there, *kinds) for column in by or ()]
+    late = [column for column in by or () if column in there.outcome]
+    if late:
+        wrong.add("problem.target.by", f"{some(late)} is an outcome of {snapshots.snapshots!r}, known only later.")
+    return all(named) and not late
+
+
+def _from_events(wrong: _Mistakes, params: Params, own: Table) -> None:
+    """What is wrong with a target that is made `from` another table's later events."""
+    from tasks.condition import Condition
+    from tasks.engine.expression import Expression
+    from tasks.implied import lateness
+    from tasks.params import EVENTS
+
+    problem, target, path = params.problem, params.problem.target, "problem.target"
+    assert target.events is not None
+    if not wrong.known(f"{path}.from", target.events, [n for n, t in params.data.tables.items() if not t.snapshots]):
+        return
+    events = params.data.tables[target.events]
+    kinds = {name: column.kind for name, column in events.columns.items() if column.kind != "ignore"}
+    for mine, theirs in (target.by or {}).items():
+        if wrong.column(f"{path}.by", mine, own) and wrong.column(f"{path}.by", theirs, events):
+            one, other = own.columns[mine].kind, events.columns[theirs].kind
+            if one != other:
+                wrong.add(f"{path}.by", f"{mine!r} is {one} in {problem.table!r} and {theirs!r} {other} in its events.")
+    if not events.event_time:
+        wrong.add(f"{path}.from", f"table {target.events!r} needs event_time: when its events happened.")
+    if not problem.prediction_time:
+        times = own.moments
+        which = f"name one of {some(times)} there" if times else "declare a column datetime"
+        wrong.add("problem.prediction_time", f"missing; the label counts what happens after it: {which}.")
+    if target.events == problem.table and not own.key:
+        wrong.add(f"data.tables.{problem.table}.key", "needed: by it a row's own event is left out of its label.")
+    result = kinds.get(str(target.of), "numeric")
+    for key, text in ((target.made, target.of if target.made in EVENTS else None), ("where", target.where)):
+        if isinstance(text, str):
+            try:
+                Condition.parse(text).check(kinds)
+            except RefitError as error:
+                wrong.add(f"{path}.{key}", str(error))
+                return
+    if target.made not in EVENTS and target.of not in kinds:
+        try:
+            for name in Expression.parse(str(target.of)).names:
+                wrong.column(f"{path}.{target.made}", name, events, "numeric", "boolean")
+        except RefitError as error:
+            wrong.add(f"{path}.{target.made}", str(error).removeprefix("transform "))
+            return
+    elif target.made not in EVENTS:
+        numbers = () if target.made in ("first", "last", "n_unique") else ("numeric", "boolean")
+        wrong.column(f"{path}.{target.made}", str(target.of), events, *numbers)
+        if result == "datetime":
+            wrong.add(f"{path}.{target.made}", f"column {target.of!r} is a moment, which cannot be a target.")
+    yes_or_no = target.made in ("any", "none") or target.above is not None
+    label = target.made in ("first", "last") and result in ("categorical", "text")
+    fits = ("binary",) if yes_or_no else ("binary", "multiclass") if label else ("regression",)
+    if label and target.above is not None:
+        wrong.add(f"{path}.above", f"{target.of!r} is a category, and not compared with a number; leave it out.")
+    if problem.kind not in fits:
+        more = "" if yes_or_no or label else "; `above: 3` would make it binary"
+        wrong.add("problem.kind", f"`{target.made}` makes a target of kind {' or '.join(fits)}{more}.")
+    if events.event_time and lateness(target, events) is None:
+        wrong.add(
+            f"{path}.late",
+            f"missing; events of {target.events!r} are known at a moment of their own, so say how long after they "
+            "happened the label waits for them, as in late: 2d.",
+        )
+    made = own.later.get(target.name) if target.name in own.columns else None
+    if problem.prediction_time and made is None and target.name in own.columns:
+        wrong.add(f"{path}.name", f"{target.name!r} is a column of {problem.table!r} already; name it otherwise.")
+    by_hand = set(target.by or ()) <= set(params.split.by)
+    if params.tuning.split in ("kfold", "stratified") and not by_hand:
+        wrong.add(
+            "tuning.split", f"{params.tuning.split!r} parts rows whose labels share events; use holdout or time_series."
+        )
+    if params.split.kind == "random" and not by_hand:
+        wrong.add(
+            "split.kind",
+            f"'random' parts rows whose labels share events; use kind: time, or keep together by: [{', '.join(target.by or ())}].",
+        )
 
 
 def _split(wrong: _Mistakes, params: Params, table: Table) -> None:
@@ -94,15 +189,19 @@ def _plan(wrong: _Mistakes, params: Params) -> None:
 
 
 def _table(wrong: _Mistakes, path: str, table: Table) -> None:
-    for field, columns in (("key", table.key), ("outcome", table.outcome)):
+    outcome = [column for column in table.outcome if column not in table.later]
+    for field, columns in (("key", table.key), ("outcome", outcome)):
         for column in columns:
             wrong.column(f"{path}.{field}", column, table)
     for field, when in (("event_time", table.event_time), ("known_at", table.known_at)):
         if when:
             wrong.column(f"{path}.{field}", when.column, table, "datetime")
-    if table.known_at and not table.event_time:
+    for column, when in table.later.items():
+        if wrong.column(f"{path}.known_at", column, table):
+            wrong.column(f"{path}.known_at.{column}", when.column, table, "datetime")
+    if table.known and not table.event_time:
         wrong.add(f"{path}.known_at", "needs event_time: when the fact happened, as well as when it became known.")
-    if table.outcome and not table.known_at:
+    if table.outcome and not table.known:
         wrong.add(f"{path}.outcome", "needs known_at: the moment from which these columns are known.")
     both = [column for column in table.key if column in table.outcome]
     if both:
@@ -112,8 +211,12 @@ def _table(wrong: _Mistakes, path: str, table: Table) -> None:
 def _problem(wrong: _Mistakes, params: Params, table: Table) -> None:
     problem = params.problem
     target, when = problem.target, problem.prediction_time
+    if target.events is not None:
+        _from_events(wrong, params, table)
     number = target.above is not None or problem.kind == "regression"
-    if wrong.column("problem.target.column", target.column, table, *(("numeric",) if number else ())):
+    if target.events is None and wrong.column(
+        "problem.target.column", target.column, table, *(("numeric",) if number else ())
+    ):
         kind = table.columns[target.column].kind
         if kind in ("datetime", "text"):
             wrong.add("problem.target.column", f"column {target.column!r} of kind {kind!r} cannot be a target.")
@@ -123,7 +226,7 @@ def _problem(wrong: _Mistakes, params: Params, table: Table) -> None:
         wrong.column("problem.prediction_time", when.column, table, "datetime")
         if when.column in table.outcome:
             wrong.add("problem.prediction_time", f"{when.column!r} is an outcome, known only after the fact.")
-        if table.known_at and target.column not in table.outcome:
+        if table.known and target.column not in table.outcome and target.events is None:
             wrong.add(
                 f"data.tables.{problem.table}.outcome",
                 f"the target {target.column!r} must be listed, since it is known only later.",
@@ -162,9 +265,11 @@ def _features(wrong: _Mistakes, params: Params, table: Table) -> None:
         for here, there in look.on.items():
             wrong.column(f"{path}.on", here, table)
             wrong.column(f"{path}.on", there, other)
-        if look.within and not other.known_at:
+        if look.within and not other.known:
             wrong.add(f"{path}.within", f"table {look.table!r} has no known_at, so its rows have no age.")
-        if other.known_at and not problem.prediction_time:
+        elif look.within:
+            _always_empty(wrong, f"{path}.within", other, look.table, [look.within])
+        if other.known and not problem.prediction_time:
             wrong.add(path, f"table {look.table!r} changes with time, which needs problem.prediction_time.")
     if features.history == "auto" and not problem.prediction_time:
         wrong.add("features.history", "'auto' needs problem.prediction_time, the moment before which events count.")
@@ -183,5 +288,36 @@ def _features(wrong: _Mistakes, params: Params, table: Table) -> None:
                 wrong.column(f"{path}.by", column, other)
         if not other.event_time:
             wrong.add(f"{path}.windows", f"table {past.table!r} has no event_time, so it has no windows.")
+        _always_empty(wrong, f"{path}.windows", other, past.table, past.windows)
         if not problem.prediction_time:
             wrong.add(path, "history needs problem.prediction_time, the moment before which events count.")
+
+
+def _always_empty(wrong: _Mistakes, path: str, table: Table, name: str, windows: Iterable[str]) -> None:
+    """Refuse windows that no event is ever in, since it becomes known only when it has left them."""
+    from tasks.params import Duration
+
+    event, known = table.event_time, table.known_at
+    if not event or not known or event.column != known.column:
+        return
+    later = known.offset_micros - event.offset_micros
+    for window in windows:
+        if window != "all" and not window.startswith("last ") and Duration(window).micros <= later:
+            when = f"{event.column} + {_length(known.offset_micros)}"
+            wrong.add(
+                path,
+                f"{window} is always empty: known_at of {name!r} says that a row is known only {_length(later)} after it "
+                f"happened. If that is so of some columns only, write known_at: {{COLUMN: {when}}}.",
+            )
+
+
+def _length(micros: int) -> str:
+    """A duration as it is written.
+
+    >>> _length(30 * 86_400_000_000), _length(5_400_000_000)
+    ('30d', '90m')
+    """
+    for unit, size in (("d", 86_400), ("h", 3600), ("m", 60)):
+        if micros % (size * 1_000_000) == 0:
+            return f"{micros // (size * 1_000_000)}{unit}"
+    return f"{micros / 1_000_000:g}s"

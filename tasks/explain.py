@@ -160,11 +160,13 @@ def _allowed_keys(loc: tuple[Any, ...], model: Any) -> list[str]:
     for part in loc[:-1]:
         if not (isinstance(model, type) and issubclass(model, BaseModel)):
             return []
-        field = model.model_fields.get(str(part))
+        field = {field.alias or name: field for name, field in model.model_fields.items()}.get(str(part))
         if field is None:
             continue
         model = _inner(field.annotation)
-    return list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
+    if not (isinstance(model, type) and issubclass(model, BaseModel)):
+        return []
+    return [field.alias or name for name, field in model.model_fields.items()]
 
 
 def _inner(annotation: Any) -> Any:

@@ -12,7 +12,7 @@ import re
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     BaseModel,
@@ -20,6 +20,7 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
+    PrivateAttr,
     Tag,
     ValidationError,
     field_validator,
@@ -29,6 +30,7 @@ from pydantic import (
 from tasks.crosscheck import mistakes
 from tasks.errors import RefitError, nearest, some
 from tasks.explain import explain
+from tasks.implied import complete
 from tasks.values.levels import level
 from tasks.values.missing import check_missing
 from tasks.values.moments import check_form
@@ -97,7 +99,7 @@ def _level(value: Any) -> Any:
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, serialize_by_alias=True)
 
 
 class Moment(_Strict):
@@ -119,23 +121,129 @@ class Moment(_Strict):
         return {"column": column, "offset_micros": -micros if sign == "-" else micros}
 
 
-class Target(_Strict):
-    """What is predicted: a column as it is, or a column compared with a number (``above``)."""
+def parse_moment(value: Any) -> datetime:
+    """Read an ``as_of``: a date means the end of that day; without a zone it is UTC.
 
-    column: str
+    >>> parse_moment("2013-11-30").isoformat()
+    '2013-11-30T23:59:59.999999+00:00'
+    """
+    if isinstance(value, str):
+        try:
+            value = date.fromisoformat(value) if len(value) == 10 else datetime.fromisoformat(value)
+        except ValueError:
+            raise ValueError("a moment is a date or an ISO time, as in 2013-10-31 or 2013-10-31T18:00:00Z") from None
+        if not isinstance(value, datetime):
+            value = datetime.combine(value, time.max)
+    if not isinstance(value, datetime):
+        raise ValueError('a moment is a date or an ISO time in quotes, as in "2013-10-31"')
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+AsOf = Annotated[datetime, BeforeValidator(parse_moment)]
+
+
+def _shared(value: Any) -> Any:
+    """Columns of a row and those of another table that they are equal to: a name, names, or ``{mine: theirs}``."""
+    if isinstance(value, str):
+        return {value: value}
+    return {c: c for c in value} if isinstance(value, list | tuple) else value
+
+
+Shared = Annotated[dict[str, str], BeforeValidator(_shared), Field(min_length=1)]
+Measure = Literal["any", "none", "count", "sum", "mean", "median", "min", "max", "std", "first", "last", "n_unique"]
+MEASURES: tuple[Measure, ...] = get_args(Measure)
+EVENTS = ("any", "none", "count")  # measures of the events themselves, not of a column
+
+
+class Target(_Strict):
+    """What is predicted: a column as it is, or compared with a number (``above``), or what another table comes to hold.
+
+    With ``from``: a measure of that table's events that share ``by`` with the row and happen in the time ``within``
+    after its prediction time. The row's label is known when that time is over.
+    """
+
+    column: str = ""
     above: float | None = Field(default=None, description="binary target: 1 where the column is greater than this")
     name: str = Field(default="", description="name of the derived column; the column's own name unless `above` is set")
     positive: Annotated[str | None, BeforeValidator(_level)] = Field(
         default=None, description="binary: the value that counts as 1"
     )
+    events: str | None = Field(default=None, alias="from", description="the table whose later events make the label")
+    by: Shared | None = Field(default=None, description="columns by which its events belong to a row")
+    within: DurationField | None = Field(default=None, description="how long after the prediction time they count")
+    late: DurationField | None = Field(
+        default=None, description="how long after they happened they may become known; later ones count in no label"
+    )
+    where: str | None = Field(default=None, description="a condition on the events that a measure of a column takes")
+    measure: dict[Measure, bool | str] = Field(
+        default={}, description="what is measured, and of which events or column"
+    )
 
     @model_validator(mode="before")
     @classmethod
     def _short(cls, value: Any) -> Any:
-        return {"column": value} if isinstance(value, str) else value
+        if isinstance(value, str):
+            return {"column": value}
+        if not isinstance(value, dict) or "from" not in value:
+            return value
+        found = {key: value[key] for key in MEASURES if key in value}
+        if len(found) != 1 and "measure" not in value:
+            other = [key for key in value if key not in ("from", "by", "within", "late", "where", "above", "name")]
+            near = "" if found else "".join(nearest(str(key), MEASURES) for key in other)
+            raise ValueError(f"from: name one measure of {some(MEASURES, 20)}, as in any: true or sum: amount.{near}")
+        return {**{k: v for k, v in value.items() if k not in found}, **({"measure": found} if found else {})}
+
+    @model_validator(mode="after")
+    def _later(self) -> Target:
+        given = [key for key in ("by", "within", "late", "where") if getattr(self, key) is not None]
+        if self.events is None:
+            if not self.column:
+                raise ValueError("column: missing; name the column that is predicted, or `from` another table")
+            if given or self.measure:
+                key = [*given, *self.measure][0]
+                raise ValueError(
+                    f"{key}: belongs to a target `from` another table's events; name it, or leave this out"
+                )
+            return self
+        if self.column:
+            raise ValueError("column: with `from` the label is made from events; leave one out")
+        if self.by is None or self.within is None:
+            key = "by" if self.by is None else "within"
+            what = "whose events count, as in by: customer" if self.by is None else "for how long, as in within: 30d"
+            raise ValueError(f"{key}: missing; with `from` it says {what}.")
+        if self.made in EVENTS and self.where is not None:
+            raise ValueError(f"where: write the condition as {self.made}: {self.where!r}")
+        if (self.made in EVENTS and self.of is False) or (self.made not in EVENTS and isinstance(self.of, bool)):
+            raise ValueError(
+                f"{self.made}: expected "
+                + ("true or a condition, as in amount > 100" if self.made in EVENTS else "a column, as in sum: amount")
+            )
+        if self.made in ("any", "none") and self.above is not None:
+            raise ValueError(f"above: `{self.made}` is yes or no already; leave one out")
+        name = self.name or f"{self.events}_{self.made}_within_{self.within}"
+        for key in ("name", "column"):  # whoever asks for the label's column finds the derived one
+            object.__setattr__(self, key, name)
+        return self
+
+    @property
+    def made(self) -> Measure | None:
+        """The measure of a label from events; None of another target."""
+        return next(iter(self.measure), None)
+
+    @property
+    def of(self) -> bool | str:
+        """What the measure is of: a condition on the events or True, else a column or an expression over columns."""
+        return next(iter(self.measure.values()))
+
+    @property
+    def compared(self) -> float | None:
+        """The number that the column itself is compared with; a label from events is compared when it is made."""
+        return self.above if self.events is None else None
 
     @model_validator(mode="after")
     def _name(self) -> Target:
+        if self.events is not None:
+            return self
         if not self.name:
             object.__setattr__(self, "name", self.column if self.above is None else f"{self.column}_above")
         if self.above is not None and self.name == self.column:
@@ -145,16 +253,61 @@ class Target(_Strict):
         return self
 
 
+MADE_AT = "snapshot_at"  # the moment of a row that snapshots make
+
+
+def _midnight(value: Any) -> Any:
+    """A date is its first moment, where :data:`AsOf` takes its last."""
+    return f"{value}T00:00:00Z" if isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", value) else value
+
+
+class Snapshots(_Strict):
+    """Rows that no file has: each entity of a table, again and again. It is there once a row of it is known."""
+
+    snapshots: str = Field(description="the table that has the entities, by the columns of problem.target.by")
+    every: DurationField
+    since: Annotated[datetime, BeforeValidator(parse_moment), BeforeValidator(_midnight)] | None = Field(
+        default=None, alias="from", description="the first moment; unset: when the tables begin, on a fixed grid"
+    )
+    until: AsOf | None = Field(default=None, description="no moment after this one")
+    active: DurationField | None = Field(
+        default=None, description="only while the entity had an event in so long before; unset: for ever"
+    )
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]*$")] | None = Field(
+        default=None, description="of the table that is made; NAME_snapshots where unset"
+    )
+
+    @property
+    def table(self) -> str:
+        return self.name or f"{self.snapshots}_snapshots"
+
+
+# A name or a mapping; the type of what was written decides which of the two it is checked as.
+_NAME_OR_ROWS = Discriminator(lambda value: "made" if isinstance(value, dict | Snapshots) else "name")
+
+
 class Problem(_Strict):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     kind: Literal["binary", "multiclass", "regression"]
-    table: str
+    rows: Annotated[Annotated[str, Tag("name")] | Annotated[Snapshots, Tag("made")], _NAME_OR_ROWS] = Field(
+        alias="table", description="the table whose rows are predicted, or snapshots of another one's entities"
+    )
     target: Target
     prediction_time: Moment | None = Field(
         default=None,
         description="unset with split.kind time: the table's event_time, or else its only datetime column, no outcome",
     )
     metric: str = ""
+
+    @property
+    def table(self) -> str:
+        """Name of the table whose rows are predicted."""
+        return self.rows if isinstance(self.rows, str) else self.rows.table
+
+    @property
+    def snapshots(self) -> Snapshots | None:
+        """How the rows are made, where no file has them."""
+        return None if isinstance(self.rows, str) else self.rows
 
     @model_validator(mode="after")
     def _metric(self) -> Problem:
@@ -170,6 +323,10 @@ class Problem(_Strict):
             raise ValueError(f"kind: target.above makes a binary target, and kind is {self.kind!r}; set kind: binary")
         if self.target.positive is not None and self.kind != "binary":
             raise ValueError(f"target.positive: only a binary problem has a positive class, and kind is {self.kind!r}")
+        if self.snapshots and self.target.events is None:
+            raise ValueError("table: snapshots have no column to predict; the target is made `from` another table")
+        if self.snapshots and self.prediction_time is not None:
+            raise ValueError(f"prediction_time: that of a snapshot is its own moment, {MADE_AT!r}; leave it out")
         return self
 
     @property
@@ -226,13 +383,88 @@ class Column(_Strict):
         return self
 
 
+ROW = "*"  # in known_at by column: the row itself, and the columns that are not named
+
+
+def by_column(value: Any) -> str:
+    """Which form of ``known_at`` this is: of the ``row``, or of single ``columns``."""
+    return (
+        "columns"
+        if isinstance(value, dict) and not {"column"} <= value.keys() <= {"column", "offset_micros"}
+        else "row"
+    )
+
+
+KnownField = Annotated[
+    Annotated[Moment, Tag("row")] | Annotated[dict[str, Moment], Tag("columns")], Discriminator(by_column)
+]
+
+
 class Table(_Strict):
     source: str
     key: tuple[str, ...] = ()
     columns: dict[str, Column] = Field(min_length=1)
     event_time: Moment | None = None
-    known_at: Moment | None = None
+    known: KnownField | None = Field(
+        default=None,
+        alias="known_at",
+        description="when a row became known; or {column: when}, and the row when it happens",
+    )
     outcome: tuple[str, ...] = ()
+    _made: tuple[str, ...] = PrivateAttr(())
+    _snapshots: bool = PrivateAttr(False)
+
+    @property
+    def snapshots(self) -> bool:
+        """Whether no source has its rows, since the stage validate makes them (:class:`Snapshots`)."""
+        return self._snapshots
+
+    @model_validator(mode="after")
+    def _outcomes(self) -> Table:
+        object.__setattr__(self, "outcome", tuple(dict.fromkeys([*self.outcome, *self.later])))
+        return self
+
+    @property
+    def known_at(self) -> Moment | None:
+        """When a row became known, but for the columns of :attr:`later`; None: when it happened."""
+        return self.known.get(ROW) if isinstance(self.known, dict) else self.known
+
+    @property
+    def later(self) -> dict[str, Moment]:
+        """When single columns become known, where that is not with the row. A key may name several: ``a, b``."""
+        named = self.known if isinstance(self.known, dict) else {}
+        found: dict[str, Moment] = {}
+        for text, when in named.items():
+            names = [text] if text in self.columns else [part.strip() for part in text.split(",")]
+            found |= dict.fromkeys([name for name in names if name != ROW], when)
+        return found
+
+    @property
+    def row_known(self) -> Moment | None:
+        """When a row became known: as ``known_at`` says, or when it happened where that names columns only; None: unsaid."""
+        return self.known_at or (self.event_time if isinstance(self.known, dict) else None)
+
+    def outcome_known(self, column: str) -> Moment | None:
+        """When an outcome becomes known to who waits for it; None where the table does not say."""
+        return self.later.get(column, self.row_known) if column in self.outcome else None
+
+    @property
+    def given(self) -> dict[str, Column]:
+        """The columns that its source has: all but a label that is made from other tables."""
+        return {name: column for name, column in self.columns.items() if name not in self._made}
+
+    def with_made(self, name: str, column: Column, known: Moment) -> Table:
+        """The table with one more outcome, which is made here and becomes known at a moment of its own."""
+        all_known = {**({ROW: self.known} if isinstance(self.known, Moment) else self.known or {}), name: known}
+        copy = self.model_copy(
+            update={
+                "columns": {**self.columns, name: column},
+                "known": all_known,
+                "outcome": tuple(dict.fromkeys([*self.outcome, name])),
+            }
+        )
+        copy._made = (*self._made, name)
+        return copy
 
     @property
     def moments(self) -> list[str]:
@@ -245,27 +477,6 @@ class Table(_Strict):
         if self.event_time and self.event_time.column not in self.outcome:
             return self.event_time
         return Moment(column=self.moments[0]) if len(self.moments) == 1 else None
-
-
-def parse_moment(value: Any) -> datetime:
-    """Read an ``as_of``: a date means the end of that day; without a zone it is UTC.
-
-    >>> parse_moment("2013-11-30").isoformat()
-    '2013-11-30T23:59:59.999999+00:00'
-    """
-    if isinstance(value, str):
-        try:
-            value = date.fromisoformat(value) if len(value) == 10 else datetime.fromisoformat(value)
-        except ValueError:
-            raise ValueError("a moment is a date or an ISO time, as in 2013-10-31 or 2013-10-31T18:00:00Z") from None
-        if not isinstance(value, datetime):
-            value = datetime.combine(value, time.max)
-    if not isinstance(value, datetime):
-        raise ValueError('a moment is a date or an ISO time in quotes, as in "2013-10-31"')
-    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-
-AsOf = Annotated[datetime, BeforeValidator(parse_moment)]
 
 
 class Data(_Strict):
@@ -312,18 +523,9 @@ class Lookup(_Strict):
     """Columns of another table's row with the same key, the newest one known before the prediction time."""
 
     table: str
-    on: dict[str, str] = Field(min_length=1)
+    on: Shared
     columns: tuple[str, ...] = Field(min_length=1)
     within: DurationField | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _short(cls, value: Any) -> Any:
-        if isinstance(value, dict) and isinstance(value.get("on"), str):
-            value = {**value, "on": {value["on"]: value["on"]}}
-        elif isinstance(value, dict) and isinstance(value.get("on"), list):
-            value = {**value, "on": {c: c for c in value["on"]}}
-        return value
 
 
 class History(_Strict):
@@ -627,6 +829,7 @@ class Params(_Strict):
 
     @model_validator(mode="after")
     def _across(self) -> Params:
+        complete(self)
         table = self.data.tables.get(self.problem.table)
         if self.split.kind == "time" and not self.problem.prediction_time and table and table.moment:
             timed = self.problem.model_copy(update={"prediction_time": table.moment})

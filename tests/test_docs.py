@@ -41,6 +41,7 @@ RUN = {
             '"--sha256"',
         ),
     },
+    "labels.md": {"refit run": ("tests/flows/test_labels.py", '"run"')},
 }
 
 

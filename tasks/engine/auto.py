@@ -107,7 +107,9 @@ def history_of(params: p.Params, windows: Windows | None = None) -> tuple[p.Hist
         columns = _bounded(_columns(params, table), MOST // len(keys) // (len(by) * WINDOWS) - 1)
         for spans, alike in groupby([(windows[table, key], key) for key in by], lambda pair: pair[0]):
             if spans:
-                found.append(History(table=table, by=tuple(key for _, key in alike), windows=spans, columns=columns))
+                made = params.data.tables[table].snapshots  # snapshots are as many as there are weeks: no news
+                by_keys = tuple(key for _, key in alike)
+                found.append(History(table=table, by=by_keys, windows=spans, columns=columns, count=not made))
     return tuple(found)
 
 

@@ -13,7 +13,19 @@ import numpy as np
 import pandas as pd
 
 from tasks.engine.exact import TooWide
-from tasks.engine.facts import HOUR, MISSING, Facts, Table, factorize, micros, never_sees_itself, numbers, series, zoned
+from tasks.engine.facts import (
+    HOUR,
+    MISSING,
+    Facts,
+    Table,
+    Time,
+    factorize,
+    micros,
+    never_sees_itself,
+    numbers,
+    series,
+    zoned,
+)
 from tasks.engine.local import Index, Span, dense
 from tasks.engine.plan import Feature, Plan
 from tasks.engine.primitives import Primitive, parse_primitive
@@ -28,15 +40,19 @@ Put = Callable[[Feature, np.ndarray, np.ndarray], None]
 
 @dataclass(frozen=True)
 class Group:
-    """Features that ask one table by one key: ``on`` pairs the row's columns with the table's."""
+    """Features that ask one table by one key: ``on`` pairs the row's columns with the table's.
+
+    ``known``: when their column becomes known, where that is later than its row.
+    """
 
     table: str
     on: tuple[tuple[str, str], ...]
     features: tuple[Feature, ...]
+    known: Time | None = None
 
 
 def groups(plan: Plan) -> list[Group]:
-    found: dict[tuple[str, tuple[tuple[str, str], ...]], list[Feature]] = {}
+    found: dict[tuple[str, tuple[tuple[str, str], ...], Time | None], list[Feature]] = {}
     for feature in plan.features:
         make = feature.make
         if make["op"] == "aggregate":
@@ -45,8 +61,9 @@ def groups(plan: Plan) -> list[Group]:
             on = tuple(make["on"].items())
         else:
             continue
-        found.setdefault((make["table"], on), []).append(feature)
-    return [Group(table, on, tuple(features)) for (table, on), features in found.items()]
+        known = plan.tables[make["table"]].later.get(make["column"])
+        found.setdefault((make["table"], on, known), []).append(feature)
+    return [Group(table, on, tuple(features), known) for (table, on, known), features in found.items()]
 
 
 @dataclass
@@ -95,8 +112,8 @@ def compute(plan: Plan, tables: Mapping[str, pd.DataFrame], rows: pd.DataFrame) 
     own: list[np.ndarray] = []
 
     def work(group: Group) -> None:
-        index = encoder.index(facts[group.table], group.on, t, by_time)
-        group_features(group, facts[group.table], index, t, block.put)
+        table = facts[group.table].later(group.known)
+        group_features(group, table, encoder.index(table, group.on, t, by_time), t, block.put)
 
     def find_own() -> None:
         own.append(rows_that_see_themselves(facts[plan.table], encoder, t))
@@ -104,10 +121,10 @@ def compute(plan: Plan, tables: Mapping[str, pd.DataFrame], rows: pd.DataFrame) 
     # What the groups share is made before they run side by side.
     shared: dict[Any, Callable[[], Any]] = {}
     for group in asked:
-        table = facts[group.table]
+        table = facts[group.table].later(group.known)
         for mine, theirs in group.on:
             shared[group.table, mine, theirs] = partial(encoder.column, table, mine, theirs)
-        shared[group.table] = table.order
+        shared[group.table, group.known] = table.order
         for column in {f.make["column"] for f in group.features} - {None}:
             shared[group.table, column] = partial(table.values, column)
     tasks: list[Callable[[], Any]] = [partial(work, group) for group in asked]

@@ -29,9 +29,14 @@ def derive(params: p.Params, windows: Windows | None = None) -> Plan:
     tables = {name: _table(name, spec) for name, spec in params.data.tables.items()}
     own = tables[problem.table]
     target = problem.target
-    if target.above is not None:
-        columns = {**own.columns, target.name: "boolean"}
-        own = Table(own.name, columns, own.key, own.event_time, own.known_at, (*own.outcome, target.name))
+    if target.compared is not None:
+        later = {target.name: own.later[target.column]} if target.column in own.later else {}
+        own = replace(
+            own,
+            columns={**own.columns, target.name: "boolean"},
+            outcome=(*own.outcome, target.name),
+            later={**own.later, **later},
+        )
         tables[problem.table] = own
     time = _time(problem.prediction_time)
     lookups, history = lookups_of(params), history_of(params, windows)
@@ -65,7 +70,7 @@ def derive(params: p.Params, windows: Windows | None = None) -> Plan:
         tables={name: table for name, table in tables.items() if name in used},
         features=tuple(made),
         time=time,
-        target={"name": target.name, "column": target.column, "above": target.above},
+        target={"name": target.name, "column": target.column, "above": target.compared},
         children=children,
     )
 
@@ -157,6 +162,7 @@ def _table(name: str, spec: p.Table) -> Table:
         _time(spec.event_time),
         _time(spec.known_at),
         spec.outcome,
+        {column: Time(when.column, when.offset_micros) for column, when in spec.later.items()},
     )
 
 
@@ -168,7 +174,8 @@ def _columns(own: Table, wanted: Any, target: set[str], time: Time | None) -> li
     """The row's own columns; ``auto``: all that are neither key, outcome nor target, and date parts of moments."""
     if wanted != "auto":
         return [_column(own, c) for c in wanted]
-    later = {t.column for t in (own.event_time, own.known_at) if t and not (time and t.column == time.column)}
+    moments = (own.event_time, own.known_at, *own.later.values())
+    later = {t.column for t in moments if t and not (time and t.column == time.column)}
     made: list[Feature] = []
     for column, kind in own.columns.items():
         if column in {*own.key, *own.outcome, *target, *later} or kind == "ignore":
@@ -204,6 +211,7 @@ def _lookup(own: Table, there: Table, look: p.Lookup, time: Time | None, where: 
         raise RefitError(f"{where}: `within` needs an event_time on table {there.name!r}")
     for mine, other in look.on.items():
         _same_kind(own, mine, there, other, where)
+        _known_key(there, other, where)
     made = []
     for column in look.columns:
         kind = there.kind(column, where)
@@ -233,6 +241,13 @@ def _same_kind(own: Table, mine: str, there: Table, other: str, where: str) -> N
         raise RefitError(f"{where}: key {own.name}.{mine} is of kind {a}, and {there.name}.{other} of kind {b}")
 
 
+def _known_key(there: Table, column: str, where: str) -> None:
+    if column in there.later:
+        raise RefitError(
+            f"{where}: {column!r} is known only after its row of {there.name!r}, and cannot tell whose it is"
+        )
+
+
 def _history(own: Table, there: Table, past: p.History, time: Time | None, where: str) -> list[Feature]:
     made = []
     if own.name == there.name and not there.key and not never_sees_itself(time, there.event_time):
@@ -243,6 +258,7 @@ def _history(own: Table, there: Table, past: p.History, time: Time | None, where
     for by in past.by:
         for column in by:
             _same_kind(own, column, there, column, f"{where}.by")
+            _known_key(there, column, f"{where}.by")
         key = "+".join(by) if own.name == there.name else f"{there.name}[{'+'.join(by)}]"
         for window in past.windows:
             base = {"op": "aggregate", "table": there.name, "by": list(by), "window": window}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,6 +34,7 @@ class Table:
     event_time: Time | None = None
     known_at: Time | None = None  # None: known when it happens
     outcome: tuple[str, ...] = ()
+    later: dict[str, Time] = field(default_factory=dict)  # columns that become known after their row, and when
 
     def kind(self, column: str, where: str) -> str:
         if column not in self.columns:
@@ -122,6 +124,7 @@ class Facts:
     _numbers: dict[str, np.ndarray] = field(default_factory=dict)
     _codes: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     _order: np.ndarray | None = None
+    _later: dict[Time, Facts] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         table, n = self.table, len(self.frame)
@@ -137,6 +140,18 @@ class Facts:
                     f"{table.name}: rows {some(np.flatnonzero(early).tolist())} were known ({table.known_at.column}) "  # type: ignore[union-attr]
                     f"before they happened ({table.event_time.column}); mend or remove them"
                 )
+
+    def later(self, time: Time | None) -> Facts:
+        """The same events, each known only once ``time`` has come too: as the columns known from then on show them."""
+        if time is None or self.table.event_time is None:
+            return self
+        if time not in self._later:
+            moment = self.moment(time)
+            there = (self.known != MISSING) & (moment != MISSING)
+            found = self._later[time] = copy.copy(self)  # values and codes are shared
+            found.known = np.where(there, np.maximum(self.known, moment), MISSING)
+            found._order, found._later = None, {}
+        return self._later[time]
 
     def moment(self, time: Time) -> np.ndarray:
         base = micros(series(self.frame, time.column, self.table.name), time.column, self.table.name)

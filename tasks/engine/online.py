@@ -66,7 +66,7 @@ class State:
                         f.make["column"] for f in group.features if f.make["op"] == "aggregate" and f.make["column"]
                     )
                 )
-                self.asked.append(self._histories(Asked(group, columns), table, store))
+                self.asked.append(self._histories(Asked(group, columns), table.later(group.known), store))
         for name in plan.children:
             latest = prediction_times(plan.children[name], facts[name].frame).max(initial=MISSING)
             self._latest_inner[name] = int(latest)
@@ -266,6 +266,7 @@ class State:
         asked_here = [a for a in self.asked if a.group.table == table]
         if store.table.event_time is None:
             self._refuse_second_rows(store, columns, asked_here)
+        known_of = [(asked, facts.later(asked.group.known).known) for asked in asked_here]
         for i in range(len(frame)):
             row = store.size
             for column, values in columns.items():
@@ -274,11 +275,10 @@ class State:
             store.size += 1
             if keys:
                 store.rows[keys[i]] = row
-            event, known = int(facts.event[i]), int(facts.known[i])
-            if MISSING in (event, known):
-                continue
-            for asked in asked_here:
-                self._add(asked, store, row, event, known)
+            event = int(facts.event[i])
+            for asked, known in known_of:
+                if MISSING not in (event, known[i]):
+                    self._add(asked, store, row, event, int(known[i]))
 
     @staticmethod
     def _refuse_second_rows(store: Store, columns: Mapping[str, list[Any]], asked_here: Iterable[Asked]) -> None:

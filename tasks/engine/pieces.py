@@ -115,7 +115,7 @@ def event_columns(plan: Plan, group: Group) -> list[str]:
     """Columns of the asked table that the group needs: keys, times, values, and what settles ties."""
     table = plan.tables[group.table]
     used = {theirs for _, theirs in group.on} | {f.make["column"] for f in group.features if f.make["column"]}
-    used |= {t.column for t in (table.event_time, table.known_at) if t}
+    used |= {t.column for t in (table.event_time, table.known_at, group.known) if t}
     used |= set(table.key or [c for c, kind in table.columns.items() if kind != "ignore"])
     return [c for c in table.columns if c in used]
 

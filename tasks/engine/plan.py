@@ -68,8 +68,7 @@ class Plan:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready; :meth:`from_dict` gives back an equal plan."""
-        plain = json.loads(json.dumps(asdict(self)))
-        return {"format": FORMAT, **plain}
+        return {"format": FORMAT, **_plain(json.loads(json.dumps(asdict(self))))}
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Plan:
@@ -120,6 +119,23 @@ class Plan:
         return state.compute_row(row)
 
 
+def _plain(plan: dict[str, Any]) -> dict[str, Any]:
+    """A plan as JSON without what says nothing, so that plans of earlier versions keep their hash."""
+    for table in plan["tables"].values():
+        if not table["later"]:
+            del table["later"]
+    for child in plan["children"].values():
+        _plain(child)
+    return plan
+
+
 def _table(value: Mapping[str, Any]) -> Table:
     times = {k: Time(**value[k]) if value[k] else None for k in ("event_time", "known_at")}
-    return Table(value["name"], dict(value["columns"]), tuple(value["key"]), **times, outcome=tuple(value["outcome"]))
+    return Table(
+        value["name"],
+        dict(value["columns"]),
+        tuple(value["key"]),
+        **times,
+        outcome=tuple(value["outcome"]),
+        later={column: Time(**when) for column, when in value.get("later", {}).items()},
+    )

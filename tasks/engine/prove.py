@@ -22,7 +22,7 @@ import pandas as pd
 
 from tasks.engine import scan
 from tasks.engine.compute import prediction_times
-from tasks.engine.facts import MISSING, Facts
+from tasks.engine.facts import MISSING, Facts, Time
 from tasks.engine.plan import Plan
 from tasks.engine.scan import Finding
 
@@ -183,8 +183,8 @@ def _blame(
 class Future:
     """The tables with all facts from a moment on made random.
 
-    A fact of a table belongs to the future where its event or known-at time is at or after the cut, or missing. In the
-    problem table only the outcomes of such rows are changed, and for rows that ask after the cut all but the key.
+    A fact of a table belongs to the future where its event or known-at time is at or after the cut, or missing; a column
+    that becomes known after its row, where its own moment is. In the problem table only the outcomes of such rows are changed, and for rows that ask after the cut all but the key.
     """
 
     def __init__(self, plan: Plan, tables: Mapping[str, pd.DataFrame], rows: pd.DataFrame, cut: int, seed: int):
@@ -192,16 +192,26 @@ class Future:
         self._later = {name: self._unknown(name, frame) for name, frame in self.given.items() if name in plan.tables}
         self._later_rows = self._unknown(plan.table, rows)
 
-    def _unknown(self, name: str, frame: pd.DataFrame) -> np.ndarray:
-        facts = Facts(self.plan.tables[name], frame)
-        if facts.table.event_time is None:
-            return np.zeros(len(frame), bool)
-        late = (facts.event >= self.cut) | (facts.known >= self.cut)
-        return late | (facts.event == MISSING) | (facts.known == MISSING)
+    def _unknown(self, name: str, frame: pd.DataFrame) -> dict[Time | None, np.ndarray]:
+        """Which rows' facts belong to the future: of the row itself (None), and of columns with a moment of their own."""
+        row, found = Facts(self.plan.tables[name], frame), {}
+        for time in (None, *row.table.later.values()):
+            if row.table.event_time is None:
+                found[time] = np.zeros(len(frame), bool)
+                continue
+            facts = row.later(time)
+            late = (facts.event >= self.cut) | (facts.known >= self.cut)
+            found[time] = late | (facts.event == MISSING) | (facts.known == MISSING)
+        return found
 
     def columns(self) -> list[tuple[str, str]]:
         """All columns that may be changed."""
-        return [(n, c) for n, later in self._later.items() if later.any() for c in self._open(n, self.given[n])]
+        return [
+            (n, c)
+            for n, later in self._later.items()
+            for c in self._open(n, self.given[n])
+            if later[self.plan.tables[n].later.get(c)].any()
+        ]
 
     def _open(self, name: str, frame: pd.DataFrame) -> list[str]:
         spec = self.plan.tables[name]
@@ -212,16 +222,22 @@ class Future:
         return {**self.given, **changed}
 
     def rows(self, chosen: np.ndarray, only: tuple[str, str] | None = None) -> pd.DataFrame:
-        return self._change(self.plan.table, self.given_rows.iloc[chosen], self._later_rows[chosen], only, 2)
+        later = {time: rows[chosen] for time, rows in self._later_rows.items()}
+        return self._change(self.plan.table, self.given_rows.iloc[chosen], later, only, 2)
 
     def _change(
-        self, name: str, frame: pd.DataFrame, later: np.ndarray, only: tuple[str, str] | None, salt: int
+        self,
+        name: str,
+        frame: pd.DataFrame,
+        unknown: dict[Time | None, np.ndarray],
+        only: tuple[str, str] | None,
+        salt: int,
     ) -> pd.DataFrame:
         spec = self.plan.tables[name]
         rng = np.random.default_rng([self.seed, salt, *name.encode()])
         frame = frame.copy()
         columns = self._open(name, frame)
-        times = [t for t in (spec.event_time, spec.known_at) if t]
+        times, later = [t for t in (spec.event_time, spec.known_at) if t], unknown[None]
         if only and only[0] == name and only[1] in {t.column for t in times}:
             wanted = {t.column for t in times}  # they move together, or events would be known before they happened
         else:
@@ -236,7 +252,7 @@ class Future:
             if column not in wanted:
                 continue
             own_table = name == self.plan.table
-            where = later if not own_table or column in spec.outcome else after
+            where = unknown[spec.later.get(column)] if not own_table or column in spec.outcome else after
             if not where.any():
                 continue
             if any(t.column == column for t in times):

@@ -71,8 +71,7 @@ def declared_times(tables: Mapping[str, pd.DataFrame], plan: Plan, rows: pd.Data
     for name, spec in plan.tables.items():
         if name not in tables or spec.event_time is None:
             continue
-        facts = Facts(spec, tables[name])
-        there = (facts.known != MISSING) & (facts.event != MISSING)
+        row = Facts(spec, tables[name])
         for column, kind in spec.columns.items():
             if (
                 kind != "datetime"
@@ -80,10 +79,12 @@ def declared_times(tables: Mapping[str, pd.DataFrame], plan: Plan, rows: pd.Data
                 or (name == plan.table and column not in spec.outcome)
             ):
                 continue
+            facts = row.later(spec.later.get(column))
+            there = (facts.known != MISSING) & (facts.event != MISSING)
             moment = micros(series(tables[name], column, name), column, name)
             late = there & (moment != MISSING) & (moment > facts.known)
             if late.mean() > 0.001:
-                known = spec.known_at or spec.event_time
+                known = spec.later.get(column) or spec.known_at or spec.event_time
                 why = (
                     f"in {int(late.sum())} rows it is later than {known.column}, when the row is declared known, "
                     f"for instance in row {int(np.flatnonzero(late)[0])}"
@@ -91,13 +92,19 @@ def declared_times(tables: Mapping[str, pd.DataFrame], plan: Plan, rows: pd.Data
                 found.append(Finding("declared time", f"{name}.{column}", why))
     own = plan.tables[plan.table]
     if own.event_time is not None and own.outcome:
-        facts, t = Facts(own, rows), prediction_times(plan, rows)
+        facts, t = _labels(plan, rows), prediction_times(plan, rows)
         there = (facts.known != MISSING) & (t != MISSING)
         early = there & (facts.known < t)
         if there.any() and early.sum() > 0.01 * there.sum():
             why = f"{int(early.sum())} rows are asked after their own outcome was known, so there is nothing to predict"
             found.append(Finding("prediction time", f"{own.name}.{plan.time.column if plan.time else ''}", why))
     return found
+
+
+def _labels(plan: Plan, rows: pd.DataFrame) -> Facts:
+    """The problem's rows as facts that are known when their labels are."""
+    own = plan.tables[plan.table]
+    return Facts(own, rows).later(own.later.get(plan.target.get("column", "")))
 
 
 def encoded_targets(features: pd.DataFrame, target: np.ndarray) -> list[Finding]:
@@ -246,7 +253,8 @@ def _within(codes: np.ndarray, t: np.ndarray, span: int) -> tuple[np.ndarray, np
 def _explained(c: np.ndarray, X: np.ndarray) -> np.ndarray:
     """Sum of squares of each column of ``c`` (centred) that the columns of ``X`` explain."""
     X = X - X.mean(axis=0)
-    X = X / np.maximum(X.std(axis=0), 1e-300)
+    scale = X.std(axis=0)
+    X = X / np.where(scale > 1e-9 * scale.max(initial=0.0), scale, np.inf)  # a constant one is nothing but rounding
     both = X.T @ c
     return (both * (np.linalg.pinv(X.T @ X, rcond=1e-10, hermitian=True) @ both)).sum(axis=0)
 
@@ -274,7 +282,7 @@ def overlaps(plan: Plan, rows: pd.DataFrame, split: np.ndarray, target: np.ndarr
     if plan.time is not None:
         t = prediction_times(plan, rows)
         first = t[(split == "test") & (t != MISSING)].min(initial=np.iinfo(np.int64).max)
-        known = Facts(own, rows).known if own.event_time else np.full(len(rows), MISSING)
+        known = _labels(plan, rows).known if own.event_time else np.full(len(rows), MISSING)
         late = (split == "train") & ((t >= first) | ((known >= first) & (known != MISSING) & bool(own.outcome)))
         if late.any():
             why = f"{int(late.sum())} training rows, or their labels, are not older than the first test row"

@@ -15,8 +15,8 @@ from tasks.engine.facts import MISSING
 from tasks.engine.rhythm import windows_of
 from tasks.errors import some
 from tasks.features.seasons import unfinished
-from tasks.features.silent import silent
-from tasks.features.split import by_identity, by_time
+from tasks.features.silent import never_in_view, silent
+from tasks.features.split import by_identity, by_time, check_parts, waiting
 from tasks.features.target import about_positive, encode_target
 from tasks.files import read_json, read_table, replacing_dir, write_json, write_table
 from tasks.identity import Rule, identify, together
@@ -46,6 +46,8 @@ def main() -> None:
         what = f"windows of {', '.join(spans)}" if spans else "left out, for no row has an earlier event"
         stage.log(f"history of {table} by {' and '.join(key)}: {what}")
     plan = Plan.derive(params, windows)
+    for line in never_in_view(plan, validated):
+        stage.log(line)
     tables = {name: validated[name] for name in plan.tables}
     rows = tables[plan.table]
     stage.log(f"{len(plan.features)} features for {len(rows):,} rows of {plan.table}")
@@ -66,14 +68,16 @@ def main() -> None:
     t = moments(prediction_times(plan, rows))
     own = params.data.tables[plan.table]
     known = pd.Series(pd.NaT, index=rows.index, dtype="datetime64[us, UTC]")
-    if own.known_at and params.problem.target.column in own.outcome:
-        known = rows[own.known_at.column] + pd.Timedelta(own.known_at.offset_micros, "us")
+    when = own.outcome_known(params.problem.target.column)
+    if when:
+        known = rows[when.column] + pd.Timedelta(when.offset_micros, "us")
     groups = together(rows, identify(rows, Rule.of(params)).row, params.split.by)
     if params.split.kind == "time":
         cut = pd.Timestamp(as_of) if as_of else None
-        part, boundaries = by_time(t, known, labelled, params.split, cut)
+        part, boundaries = by_time(t, known, labelled, params.split, cut, waiting(params.problem.prediction_time, when))
     else:
         part, boundaries = by_identity(groups, labelled, params.split)
+    check_parts(part, y, classes, params, t, known, boundaries)
 
     head = pd.DataFrame({"__row__": range(len(rows)), "__time__": t, "__known__": known.array})
     head["__split__"] = pd.Series(part, dtype="str")

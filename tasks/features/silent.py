@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import pandas as pd
 
+from tasks.engine import Plan
+from tasks.engine.compute import groups
+from tasks.engine.facts import HOUR, MISSING, Facts, Time
+from tasks.engine.local import Span
 from tasks.errors import RefitError, some
 
 EMPTY, CONSTANT = "is empty in all training rows", "has one value in the training rows"
@@ -42,3 +46,38 @@ def _silence(values: pd.Series, kind: str) -> str:
         return EMPTY
     same = there.all() and bool((values == values.iloc[0]).all())
     return CONSTANT if same else ""
+
+
+def never_in_view(plan: Plan, tables: Mapping[str, pd.DataFrame]) -> Iterator[str]:
+    """A line for each table whose rows are known so late that windows stay empty, or that the newest are never seen."""
+    facts: dict[str, Facts] = {}
+    empty: dict[str, list[str]] = {}
+    for group in groups(plan):
+        table = plan.tables[group.table]
+        if not table.event_time or not table.known_at or group.known is not None:
+            continue
+        if table.name not in facts:
+            facts[table.name], empty[table.name] = Facts(table, tables[table.name]), []
+        fact = facts[table.name]
+        there = (fact.known != MISSING) & (fact.event != MISSING)
+        soonest = int((fact.known - fact.event)[there].min()) if there.any() else 0
+        windows = dict.fromkeys(f.make["window"] for f in group.features if "window" in f.make)
+        empty[table.name] += [w for w in windows if (span := Span.parse(w).micros) is not None and span <= soonest]
+    for name, hold_none in empty.items():
+        known, event = plan.tables[name].known_at, plan.tables[name].event_time
+        assert known
+        assert event
+        mend = f"If only some columns are known so late, write known_at: {{COLUMN: {_written(known)}}}"
+        if hold_none:
+            yield f"{name}: the windows {some(dict.fromkeys(hold_none))} hold no row, for each is known only after them. {mend}"
+        elif known.column == event.column and known.offset > event.offset:
+            yield f"{name}: a row counts from its {_written(known)} on, with all it says. {mend}"
+
+
+def _written(time: Time) -> str:
+    """A moment as ``params.yaml`` has it."""
+    if not time.offset:
+        return time.column
+    hours = abs(time.offset) / HOUR
+    span = f"{hours / 24:g}d" if hours % 24 == 0 else f"{hours:g}h"
+    return f"{time.column} {'-' if time.offset < 0 else '+'} {span}"

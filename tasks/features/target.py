@@ -66,7 +66,9 @@ def _positive(classes: list[str], problem: Problem) -> str:
 
 def about_positive(classes: list[str], problem: Problem) -> str:
     """A line on which class is the positive one and why, where ``params.yaml`` does not say it; else empty."""
-    if problem.kind != "binary" or problem.target.positive is not None or problem.target.above is not None:
+    target = problem.target
+    told = target.positive is not None or target.above is not None or target.made in ("any", "none")
+    if problem.kind != "binary" or told:
         return ""
     why = "by its name" if by_name(classes) else "the later one in order; their names do not say which is"
     return (

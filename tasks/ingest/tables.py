@@ -92,7 +92,7 @@ def ingest(name: str, table: Table) -> Ingested:
         If the source cannot be read, lacks a declared column, or a column is mostly not of its kind.
     """
     columns, digest = read_source(table.source)
-    wanted = {c: spec for c, spec in table.columns.items() if spec.kind != "ignore"}
+    wanted = {c: spec for c, spec in table.given.items() if spec.kind != "ignore"}
     at = {c: locate(c, columns.column_names) for c in wanted}
     absent = [c for c, there in at.items() if there is None]
     if absent:

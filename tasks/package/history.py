@@ -58,7 +58,8 @@ def needs(plan: Plan) -> dict[str, Need]:
             continue
         table = plan.tables[make["table"]]
         # The key settles the order of simultaneous events, and keeps a row's own event out.
-        columns = {*(table.key or table.columns), *(t.column for t in (table.event_time, table.known_at) if t)}
+        moments = (table.event_time, table.known_at, table.later.get(make["column"]))
+        columns = {*(table.key or table.columns), *(t.column for t in moments if t)}
         if make["op"] == "lookup":
             # Without `within` the newest row counts, however old it is.
             reach = Duration(make["within"]).micros if make["within"] else None

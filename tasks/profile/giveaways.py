@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from tasks.giveaways import Giveaway, giveaways, sample
-from tasks.params import Moment
+from tasks.params import Moment, by_column
 from tasks.profile.column import reading_of
 from tasks.profile.comments import beside
 from tasks.profile.kinds import coerce
@@ -36,9 +36,12 @@ def remark(tree: CommentedMap, path: str | Path, given: pa.Table | None = None) 
     table = tree["data"]["tables"][problem["table"]]
     columns, target = table["columns"], _target(problem)
     kinds = {n: spec if isinstance(spec, str) else spec["kind"] for n, spec in columns.items() if n != target}
-    moments = [problem.get("prediction_time"), table.get("event_time"), table.get("known_at")]
+    known = table.get("known_at")
+    later = known if by_column(known) == "columns" else {}
+    moments = [problem.get("prediction_time"), table.get("event_time"), *(later.values() if later else [known])]
     named = {Moment.model_validate(when).column for when in moments if when} | set(table.get("key", ()))
-    read = [n for n, kind in kinds.items() if kind in READ and n not in table.get("outcome", ())]
+    hidden = {*table.get("outcome", ()), *later, *(Moment.model_validate(when).column for when in later.values())}
+    read = [n for n, kind in kinds.items() if kind in READ and n not in hidden]
     asked = {n: reading_of(columns[n]) for n in (*read, target)}
     found = suspects(read_columns(path) if given is None else given, target, problem["kind"], asked, tree["seed"])
     for name, given in found.items():

@@ -21,6 +21,7 @@ from tasks.profile.moment import Moment as Chosen
 from tasks.profile.moment import calendar, choose
 from tasks.profile.names import alike, locate
 from tasks.profile.reading import read_columns, remarks_of
+from tasks.profile.settled import settled_at
 from tasks.values.classes import choose as choose_class
 from tasks.values.missing import USUAL
 from tasks.values.reading import Reading
@@ -82,7 +83,10 @@ def infer(
             tell(plain(line))
     read = {name: _read(table[name], spec) for name, spec in specs.items() if spec != "ignore"}
     moment = choose({name: read[name] for name, spec in specs.items() if name != target and _kind(spec) == "datetime"})
+    settled = settled_at(read[target], {name: read[name] for name in moment.later})
     for name, why in moment.later.items():
+        if name == settled:
+            continue
         specs[name] = "ignore"
         remarks[name].append(f"{why}, so perhaps not known yet by then; declare it datetime if it was")
     key = _key(table, specs, remarks, target)
@@ -100,6 +104,8 @@ def infer(
         tree["data"]["tables"][tree["problem"]["table"]].insert(1, "key", _flow_list([key]))
     if moment.column:
         _split_by_time(tree, moment)
+        if settled:
+            _known_at(tree, target, settled)
     if ask:  # what it takes out is no input, and so does not say who a row is
         ask(tree)
     if not moment.column:
@@ -208,7 +214,9 @@ def _split_by_time(tree: CommentedMap, moment: Chosen) -> None:
     beside(problem, "prediction_time", "a feature may use only what was known by then; `column - 2h` is earlier")
     table = tree["data"]["tables"][problem["table"]]
     table.insert(1 + ("key" in table), "event_time", when)
-    beside(table, "event_time", "and known_at, with outcome, where the target is known only later")
+    beside(
+        table, "event_time", "and known_at: {TARGET: COLUMN + 7d} where the target is known only later (docs/labels.md)"
+    )
     split = CommentedMap(kind="time", test=0.2, valid=0.2)
     beside(
         split,
@@ -227,6 +235,17 @@ def _moment(column: str) -> Any:
     except ValueError:
         pass
     return {"column": column}
+
+
+def _known_at(tree: CommentedMap, target: str, settled: str) -> None:
+    """The target is known at a moment of its own, which is no feature either."""
+    from ruamel.yaml.comments import CommentedMap
+
+    table = tree["data"]["tables"][tree["problem"]["table"]]
+    known = CommentedMap({target: _moment(settled)})
+    known.fa.set_flow_style()
+    table.insert(list(table).index("event_time") + 1, "known_at", known)
+    beside(table, "known_at", f"{settled} is there in exactly the rows that have {target}")
 
 
 def _divide(tree: CommentedMap, table: pa.Table, why: str) -> None:

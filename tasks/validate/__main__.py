@@ -58,9 +58,10 @@ def read_known(name: str, table: Table, params: Params, as_of: datetime | None) 
     exists = known.visible(frame, name, table, params.problem, as_of)
     hidden = known.unknown(frame, table, as_of)
     positions = np.flatnonzero(exists)
-    frame = known.hide_outcomes(frame, table, hidden)[exists].reset_index(drop=True)
-    # An outcome that is not known yet cannot be held against its row.
-    seen = exists[problems["row"]] & ~(hidden[problems["row"]] & problems["column"].isin(table.outcome))
+    frame = known.hide_outcomes(frame, hidden)[exists].reset_index(drop=True)
+    seen = exists[problems["row"]]
+    for column, rows in hidden.items():  # what is not known yet cannot be held against its row
+        seen &= ~((problems["column"] == column).to_numpy() & rows[problems["row"]])
     problems = problems[seen].assign(row=np.searchsorted(positions, problems.loc[seen, "row"]))
     return Known(frame, positions, problems.reset_index(drop=True), int((~exists).sum()))
 
@@ -77,7 +78,16 @@ def main() -> None:
     failures: list[str] = []
     with files.replacing_dir(VALIDATED) as accepted_in:
         with files.replacing_dir(QUARANTINE) as rejected_in:
-            for name, table in params.data.tables.items():
+            kept: dict[str, pd.DataFrame] = {}
+            for name in _in_order(params):
+                table = params.data.tables[name]
+                if table.snapshots:
+                    made = _snapshots(params, kept, as_of)
+                    files.write_table(accepted_in / f"{name}.parquet", made)
+                    tables[name] = dict.fromkeys(("quarantined", "not_yet_known"), 0) | {
+                        "input": len(made), "accepted": len(made), "reasons": {}}  # fmt: skip
+                    problem.check_problem(made, params.problem)
+                    continue
                 read = read_known(name, table, params, as_of)
                 rules = suite.read(name, table, params.problem, read.frame)
                 checked = contract.check(read.frame, table, rules, read.problems)
@@ -85,8 +95,11 @@ def main() -> None:
                 rejected = read.frame[checked.rejected].reset_index(drop=True)
                 rejected["__row__"] = read.positions[checked.rejected]
                 rejected["__reason__"] = checked.why
+                if params.problem.target.events is not None:
+                    kept[name] = accepted
                 if name == params.problem.table:
                     accepted = known.add_target(accepted, params)
+                    accepted = _labelled(accepted, kept, params, as_of)
                 files.write_table(accepted_in / f"{name}.parquet", accepted)
                 files.write_table(rejected_in / f"{name}.parquet", rejected)
                 tables[name] = {
@@ -109,8 +122,45 @@ def main() -> None:
             raise RefitError("the data breaks its contract:\n" + "\n".join(f"  {line}" for line in failures))
         files.write_json(
             accepted_in / "summary.json",
-            {"as_of": as_of.isoformat() if as_of else None, "tables": tables, "expectations": findings},
+            {
+                "as_of": as_of.isoformat() if as_of else None,
+                "tables": {name: tables[name] for name in params.data.tables},
+                "expectations": findings,
+            },
         )
+
+
+def _in_order(params: Params) -> list[str]:
+    """The tables, the problem's last where its label comes from others."""
+    own = params.problem.table if params.problem.target.events is not None else None
+    return sorted(params.data.tables, key=lambda name: name == own)
+
+
+def _labelled(
+    rows: pd.DataFrame, kept: dict[str, pd.DataFrame], params: Params, as_of: datetime | None
+) -> pd.DataFrame:
+    """The problem's rows with the label that other events make, where they do."""
+    target = params.problem.target
+    if target.events is None:
+        return rows
+    from tasks.validate.labels import label
+
+    made = label(rows, kept[target.events], params, as_of)
+    for line in made.said:
+        log(line)
+    return rows.assign(**{target.name: made.values.array})
+
+
+def _snapshots(params: Params, kept: dict[str, pd.DataFrame], as_of: datetime | None) -> pd.DataFrame:
+    """The rows that no file has, with their label."""
+    from tasks.validate.snapshots import make
+
+    snapshots, target = params.problem.snapshots, params.problem.target
+    assert snapshots
+    assert target.events
+    rows = make(kept[snapshots.snapshots], kept[target.events], params, as_of)
+    log(f"{params.problem.table}: {len(rows):,} rows made of {snapshots.snapshots}, one each {snapshots.every}")
+    return _labelled(rows, kept, params, as_of)
 
 
 def _line(name: str, counts: dict[str, Any]) -> str:
@@ -122,6 +172,8 @@ def _line(name: str, counts: dict[str, Any]) -> str:
 def write_suites(params: Params) -> None:
     as_of = read_as_of(params)
     for name, table in params.data.tables.items():
+        if table.snapshots:
+            continue
         profile = read_known(name, table, params, as_of).frame
         path = suite.FOLDER / f"{name}.json"
         rules = suite.derive(name, table, params.problem, profile)

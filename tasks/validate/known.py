@@ -26,7 +26,7 @@ def visible(frame: pd.DataFrame, name: str, table: Table, problem: Problem, as_o
     A row without a moment is kept where the schema forbids that (the contract then rejects it), and is not
     yet known otherwise.
     """
-    when = problem.prediction_time if name == problem.table else table.known_at
+    when = problem.prediction_time if name == problem.table else table.row_known
     if when is None or as_of is None:
         return np.ones(len(frame), bool)
     times = moment(frame, when)
@@ -41,24 +41,30 @@ def visible(frame: pd.DataFrame, name: str, table: Table, problem: Problem, as_o
     return exists
 
 
-def unknown(frame: pd.DataFrame, table: Table, as_of: datetime | None) -> np.ndarray:
-    """Mask of the rows whose outcome is not known at ``as_of``: known later, or at no stated moment."""
-    if table.known_at is None or not table.outcome:
-        return np.zeros(len(frame), bool)
-    times = moment(frame, table.known_at)
-    late = times.isna() if as_of is None else ~(times <= pd.Timestamp(as_of))
-    return late.to_numpy()
+def unknown(frame: pd.DataFrame, table: Table, as_of: datetime | None) -> dict[str, np.ndarray]:
+    """For each outcome, mask of the rows where it is not known at ``as_of``: known later, or at no stated moment."""
+    masks: dict[Moment, np.ndarray] = {}
+    found = {}
+    for column in table.outcome:
+        when = table.outcome_known(column)
+        if when is None or column not in frame:
+            continue
+        if when not in masks:
+            times = moment(frame, when)
+            masks[when] = (times.isna() if as_of is None else ~(times <= pd.Timestamp(as_of))).to_numpy()
+        found[column] = masks[when]
+    return found
 
 
-def hide_outcomes(frame: pd.DataFrame, table: Table, hidden: np.ndarray) -> pd.DataFrame:
-    """The frame with its outcome columns emptied in the rows ``hidden``."""
-    return frame.assign(**{c: frame[c].mask(hidden) for c in table.outcome if c in frame}) if hidden.any() else frame
+def hide_outcomes(frame: pd.DataFrame, hidden: dict[str, np.ndarray]) -> pd.DataFrame:
+    """The frame with each outcome emptied where it is ``hidden``."""
+    return frame.assign(**{c: frame[c].mask(rows) for c, rows in hidden.items() if rows.any()})
 
 
 def add_target(frame: pd.DataFrame, params: Params) -> pd.DataFrame:
     """The problem table with the derived target: 1.0 where the column is above the bound, 0.0 where not, else NaN."""
     target = params.problem.target
-    if target.above is None:
+    if target.compared is None:
         return frame
     values = frame[target.column].to_numpy(float)
-    return frame.assign(**{target.name: np.where(np.isnan(values), np.nan, (values > target.above).astype(float))})
+    return frame.assign(**{target.name: np.where(np.isnan(values), np.nan, (values > target.compared).astype(float))})

@@ -13,7 +13,7 @@ from tasks.values.levels import level
 
 def check_columns(frame: pd.DataFrame, name: str, table: Table) -> None:
     """Refuse columns of a source that hold no value at all."""
-    empty = [c for c, spec in table.columns.items() if spec.kind != "ignore" and frame[c].isna().all()]
+    empty = [c for c, spec in table.given.items() if spec.kind != "ignore" and frame[c].isna().all()]
     if empty:
         raise RefitError(
             f"data.tables.{name}.columns: no row of {table.source} has a value of {some(empty)}, so nothing can be "

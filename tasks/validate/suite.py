@@ -35,8 +35,8 @@ def derive(name: str, table: Table, problem: Problem, profile: pd.DataFrame) -> 
 
     An outcome column is never required to be filled: it is empty until it is known.
     """
-    columns = {c: spec for c, spec in table.columns.items() if spec.kind != "ignore"}
-    timed = (problem.prediction_time if name == problem.table else table.known_at) is not None
+    columns = {c: spec for c, spec in table.given.items() if spec.kind != "ignore"}
+    timed = (problem.prediction_time if name == problem.table else table.row_known) is not None
     rules = [
         _expect("table_columns_to_match_set", "set", column_set=list(columns), exact_match=False),
         # With `as_of` the rows grow from run to run; without it, half the file missing is a fault.

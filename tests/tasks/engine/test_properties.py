@@ -13,25 +13,48 @@ from hypothesis import strategies as st
 from tasks.engine import Plan
 from tasks.params import parse
 from tests.tasks.engine import oracle
-from tests.tasks.engine.worlds import assert_same, moments, params, plan, tree, world
+from tests.tasks.engine.worlds import (
+    assert_same,
+    moments,
+    params,
+    plan,
+    plan_by_column,
+    tree,
+    world,
+    world_by_column,
+)
 
 seeds = st.integers(0, 2**31)
 APPROXIMATE = ("entropy", "trend", "decayed_mean")  # the definition itself rounds on the way
 
 
-def as_events(frame: pd.DataFrame, event: str, known: str) -> list[dict]:
+def case(by_column: bool, seed: int, n: int, late: bool = True) -> tuple[Plan, dict[str, pd.DataFrame]]:
+    return (plan_by_column(), world_by_column(seed, n, late)) if by_column else (plan(), world(seed, n, late))
+
+
+def as_events(frame: pd.DataFrame, event: str, *known: str, hours: int | None = None) -> list[dict]:
+    """Events, known when all of the moments ``known`` have come, and ``hours`` have passed."""
     records = frame.to_dict("records")
     for r in records:
-        r["__s__"], r["__k__"] = oracle.micros(r[event]), oracle.micros(r[known])
+        r["__s__"] = oracle.micros(r[event])
+        moments = [oracle.micros(r[k]) for k in known]
+        if hours is not None:
+            moments.append(None if r["__s__"] is None else r["__s__"] + hours * oracle.HOUR)
+        r["__k__"] = None if None in moments else max(moments)
         r["id"] = r.get("id", r.get("pid"))
     return records
 
 
-def check_against_definition(plan: Plan, tables: dict[str, pd.DataFrame]) -> None:
+def check_against_definition(plan: Plan, tables: dict[str, pd.DataFrame], by_column: bool = False) -> None:
     rows = tables["orders"]
     found = plan.compute(tables, rows)
     events = as_events(rows, "happened", "known")
-    prices = as_events(tables["prices"], "since", "told")
+    prices = as_events(tables["prices"], "since", "since" if by_column else "told")
+    of_column: dict[str | None, list[dict]] = {}
+    if by_column:
+        of_column = dict.fromkeys(("amount", "paid"), as_events(rows, "happened", "known", "checked"))
+        of_column["shop"] = as_events(rows, "happened", "known", hours=24)
+        of_column["label"] = as_events(tables["prices"], "since", "since", hours=3)
     people = tables["people"].set_index("who")["age"]
     for i, row in enumerate(events):
         t = oracle.micros(row["asked"])
@@ -39,7 +62,8 @@ def check_against_definition(plan: Plan, tables: dict[str, pd.DataFrame]) -> Non
             make, got = f.make, found[f.name].iloc[i]
             if make["op"] == "aggregate":
                 key = tuple(row[c] for c in make["by"])
-                seen = oracle.visible(events, key, make["by"], t, make["window"], row["id"])
+                of = of_column.get(make["column"], events)
+                seen = oracle.visible(of, key, make["by"], t, make["window"], row["id"])
                 name, _, argument = make["primitive"].partition("(")
                 if make["column"] is None:
                     want = float(len(seen))
@@ -49,7 +73,8 @@ def check_against_definition(plan: Plan, tables: dict[str, pd.DataFrame]) -> Non
                 same = close and np.isclose(got, want, rtol=1e-6, atol=1e-7)
                 assert same or oracle.same_bits(got, want), (f.name, i, got, want)
             elif make["op"] == "lookup" and make["table"] == "prices":
-                seen = oracle.visible(prices, (row["who"],), ["who"], t, make["within"], None)
+                of = of_column.get(make["column"], prices)
+                seen = oracle.visible(of, (row["who"],), ["who"], t, make["within"], None)
                 want = seen[-1][make["column"]] if seen else np.nan
                 assert oracle.same_bits(got, want), (f.name, i, got, want)
             elif make["op"] == "lookup":
@@ -60,6 +85,12 @@ def check_against_definition(plan: Plan, tables: dict[str, pd.DataFrame]) -> Non
 @given(seed=seeds, late=st.booleans(), decimals=st.booleans())
 def test_agrees_with_the_definition(seed: int, late: bool, decimals: bool) -> None:
     check_against_definition(plan(), world(seed, 25, late, decimals))
+
+
+@settings(max_examples=4, deadline=None)
+@given(seed=seeds, late=st.booleans())
+def test_columns_that_become_known_after_their_row_agree_with_the_definition(seed: int, late: bool) -> None:
+    check_against_definition(plan_by_column(), world_by_column(seed, 25, late), by_column=True)
 
 
 @settings(max_examples=3, deadline=None)
@@ -81,16 +112,16 @@ def test_later_events_never_change_earlier_rows(seed: int, late: bool) -> None:
 
 
 @settings(max_examples=4, deadline=None)
-@given(seed=seeds)
-def test_the_order_of_the_input_changes_nothing(seed: int) -> None:
-    tables = world(seed, 60)
+@given(seed=seeds, by_column=st.booleans())
+def test_the_order_of_the_input_changes_nothing(seed: int, by_column: bool) -> None:
+    plan, tables = case(by_column, seed, 60)
     shuffled = {n: t.sample(frac=1, random_state=seed % 1000).reset_index(drop=True) for n, t in tables.items()}
     rows = tables["orders"]
-    assert_same(plan().compute(tables, rows), plan().compute(shuffled, rows))
+    assert_same(plan.compute(tables, rows), plan.compute(shuffled, rows))
     order = np.random.default_rng(seed).permutation(len(rows))
-    moved = plan().compute(tables, rows.iloc[order])
+    moved = plan.compute(tables, rows.iloc[order])
     assert moved.index.tolist() == order.tolist()
-    assert_same(plan().compute(tables, rows), moved.sort_index())
+    assert_same(plan.compute(tables, rows), moved.sort_index())
 
 
 @settings(max_examples=3, deadline=None)
@@ -103,27 +134,27 @@ def test_splitting_the_rows_changes_nothing(seed: int, parts: int) -> None:
 
 
 @settings(max_examples=3, deadline=None)
-@given(seed=seeds, late=st.booleans())
-def test_one_row_online_gives_the_bits_of_the_batch(seed: int, late: bool) -> None:
-    tables = world(seed, 40, late)
+@given(seed=seeds, late=st.booleans(), by_column=st.booleans())
+def test_one_row_online_gives_the_bits_of_the_batch(seed: int, late: bool, by_column: bool) -> None:
+    plan, tables = case(by_column, seed, 40, late)
     rows = tables["orders"]
-    state = plan().start(tables)
-    online = pd.DataFrame([plan().compute_row(r, state) for r in rows.to_dict("records")])
-    assert_same(plan().compute(tables, rows), online.astype(plan().compute(tables, rows).dtypes))
+    state = plan.start(tables)
+    online = pd.DataFrame([plan.compute_row(r, state) for r in rows.to_dict("records")])
+    assert_same(plan.compute(tables, rows), online.astype(plan.compute(tables, rows).dtypes))
 
 
 @settings(max_examples=3, deadline=None)
-@given(seed=seeds, late=st.booleans())
-def test_events_taken_in_one_by_one_give_the_bits_of_the_batch(seed: int, late: bool) -> None:
-    tables = world(seed, 40, late)
+@given(seed=seeds, late=st.booleans(), by_column=st.booleans())
+def test_events_taken_in_one_by_one_give_the_bits_of_the_batch(seed: int, late: bool, by_column: bool) -> None:
+    plan, tables = case(by_column, seed, 40, late)
     rng = np.random.default_rng(seed)
-    state = plan().start({name: t.iloc[:0] for name, t in tables.items()})
+    state = plan.start({name: t.iloc[:0] for name, t in tables.items()})
     for name, table in tables.items():
         for i in np.array_split(rng.permutation(len(table)), 5):
             state.update(name, table.iloc[i] if rng.random() < 0.5 else table.iloc[i].to_dict("records"))
     rows = tables["orders"]
-    online = pd.DataFrame([plan().compute_row(r, state) for r in rows.to_dict("records")])
-    assert_same(plan().compute(tables, rows), online.astype(plan().compute(tables, rows).dtypes))
+    online = pd.DataFrame([plan.compute_row(r, state) for r in rows.to_dict("records")])
+    assert_same(plan.compute(tables, rows), online.astype(plan.compute(tables, rows).dtypes))
 
 
 def test_a_plan_survives_json_with_its_hash() -> None:
@@ -134,6 +165,9 @@ def test_a_plan_survives_json_with_its_hash() -> None:
     assert again == first
     assert again.hash == first.hash == Plan.derive(params()).hash
     assert Plan.derive(parse(tree(["2h"]))).hash != first.hash
+    by_column = plan_by_column()
+    assert Plan.from_dict(json.loads(json.dumps(by_column.to_dict()))) == by_column
+    assert "later" not in first.to_dict()["tables"]["orders"]  # plans of earlier versions keep their hash
 
 
 def test_names_read_well() -> None:
@@ -149,28 +183,28 @@ def test_compiled_and_plain_loops_agree(late: bool, monkeypatch: pytest.MonkeyPa
 
     if not kernels.compiled():
         pytest.skip("numba is not there")
-    tables = world(3, 200, late)
-    plain = plan().compute(tables, tables["orders"])
+    plan, tables = case(late, 3, 200, late)
+    plain = plan.compute(tables, tables["orders"])
     monkeypatch.setattr(kernels, "COMPILED_FROM", 0)
-    assert_same(plain, plan().compute(tables, tables["orders"]))
+    assert_same(plain, plan.compute(tables, tables["orders"]))
 
 
-@pytest.mark.parametrize("memory_mb", [1, 1000])
+@pytest.mark.parametrize(("memory_mb", "by_column"), [(1, False), (1000, False), (1, True)])
 def test_pieces_from_files_give_the_bits_of_the_whole(
-    memory_mb: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    memory_mb: int, by_column: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from tasks.engine import pieces
 
     monkeypatch.setattr(pieces, "CHUNK", 37)
     monkeypatch.setattr(pieces, "BATCH", 20)
     monkeypatch.setattr(pieces, "COPIES", 12_000)  # as if each part took more memory, so that there are many
-    tables = world(5, 120)
+    plan, tables = case(by_column, 5, 120)
     for name, table in tables.items():
         table.to_parquet(tmp_path / f"{name}.parquet", row_group_size=50)
     sources = {name: tmp_path / f"{name}.parquet" for name in tables}
-    rows = pieces.compute_files(plan(), sources, tmp_path / "out.parquet", memory_mb)
+    rows = pieces.compute_files(plan, sources, tmp_path / "out.parquet", memory_mb)
     assert rows == 120
-    assert_same(plan().compute(tables, tables["orders"]), pd.read_parquet(tmp_path / "out.parquet"))
+    assert_same(plan.compute(tables, tables["orders"]), pd.read_parquet(tmp_path / "out.parquet"))
 
 
 DEEP = {

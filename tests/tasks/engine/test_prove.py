@@ -83,6 +83,22 @@ def test_no_alarm_on_honest_orders() -> None:
     assert "no leak found" in str(findings)
 
 
+def test_a_column_that_is_known_after_its_row_is_held_to_its_own_moment() -> None:
+    """Rows count when they happen, their amounts when they are known: an honest plan, and one that takes them with the row."""
+    tables, plan = base()
+    own = replace(plan.tables["orders"], known_at=None, later=dict.fromkeys(("amount", "y", "known"), Time("known")))
+    by_column = replace(plan, tables={**plan.tables, "orders": own})
+    assert look(tables, by_column).ok, str(look(tables, by_column))
+
+    def with_the_row(plan: Plan, tables: Mapping[str, pd.DataFrame], rows: pd.DataFrame) -> pd.DataFrame:
+        early = replace(plan, tables={**plan.tables, "orders": replace(own, later={})})
+        return early.compute(tables, rows)
+
+    found = [f for f in look(tables, by_column, with_the_row).found if f.kind == "future"]
+    assert found
+    assert all("amount" in f.where and "it reads orders.amount" in f.why for f in found)
+
+
 # --- leaks in the data: a column that should not have been there -----------------------------------------------------
 Plant = Callable[[pd.DataFrame, np.random.Generator], pd.Series]
 COLUMNS: dict[str, Plant] = {

@@ -7,7 +7,7 @@ import pytest
 
 from tasks.engine import spark
 from tasks.errors import RefitError
-from tests.tasks.engine.worlds import assert_same, plan, world
+from tests.tasks.engine.worlds import assert_same, plan_by_column, world_by_column
 
 
 def test_without_java_the_message_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -22,10 +22,10 @@ def test_without_java_the_message_says_what_to_do(monkeypatch: pytest.MonkeyPatc
 def test_spark_gives_the_bits_of_the_local_engine(full: bool) -> None:
     pytest.importorskip("pyspark")
     rows = 30_000 if full else 3_000
-    tables = world(1, rows)
+    plan, tables = plan_by_column(), world_by_column(1, rows)
     # Many keys, so that parts differ: every fortieth order has a name of its own.
     names = tables["orders"]["who"].astype(object)
     names.iloc[::40] = [f"p{i}" for i in range(len(names.iloc[::40]))]
     tables["orders"] = tables["orders"].assign(who=pd.Series(names, dtype="str"))
-    local = plan().compute(tables, tables["orders"])
-    assert_same(local, spark.compute_spark(plan(), tables, tables["orders"]))
+    local = plan.compute(tables, tables["orders"])
+    assert_same(local, spark.compute_spark(plan, tables, tables["orders"]))

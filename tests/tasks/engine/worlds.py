@@ -57,6 +57,25 @@ def tree(windows: list[str] = WINDOWS, columns: dict[str, list[str]] = PRIMITIVE
 
 
 @cache
+def plan_by_column() -> Plan:
+    """The plan over tables some of whose columns become known after their row."""
+    spec = tree()
+    orders, prices = spec["data"]["tables"]["orders"], spec["data"]["tables"]["prices"]
+    orders["columns"]["checked"] = "datetime"
+    orders["known_at"] = {"*": "known", "amount, paid": "checked", "shop": "happened + 1d"}
+    prices["known_at"] = {"label": "since + 3h"}
+    return Plan.derive(parse(spec))
+
+
+def world_by_column(seed: int, n: int = 40, late: bool = True) -> dict[str, pd.DataFrame]:
+    """:func:`world`, with the moment at which orders were checked: before they were known, after it, or never."""
+    tables, rng = world(seed, n, late), np.random.default_rng([seed, 1])
+    orders = tables["orders"]
+    delay = pd.to_timedelta(pd.Series(rng.choice([-1, 0, 0.25, 2, 30, np.nan], n)), unit="h")
+    return {**tables, "orders": orders.assign(checked=(orders["known"] + delay).astype("datetime64[us, UTC]"))}
+
+
+@cache
 def params() -> Params:
     return parse(tree())
 
