@@ -52,7 +52,8 @@ def windows_of(params: p.Params, tables: Mapping[str, pd.DataFrame]) -> dict[Key
     history = tuple(History(table=table, by=by, windows=LADDER) for table, by in history_keys(params).items())
     plan = Plan.derive(params.model_copy(update={"features": Features(columns=(), history=history)}))
     rows = tables[plan.table]
-    found = plan.compute(tables, rows.iloc[_typical(prediction_times(plan, rows))])
+    asked = {name: tables[name] for name in plan.tables}  # the stage reads a table when it is first asked for
+    found = plan.compute(asked, rows.iloc[_typical(prediction_times(plan, rows))])
     keys = list(any_windows(params))
     counts = np.split(found.to_numpy(float), len(keys), axis=1)
     return {key: follow(count) for key, count in zip(keys, counts, strict=True)}

@@ -163,6 +163,21 @@ def test_features_labels_and_prevalence_are_those_of_counting_by_hand(
         assert row["customer.count(60d)"] == ((rows["customer"] == who) & (rows["snapshot_at"] < t) & (rows["snapshot_at"] >= t - 60 * DAY)).sum()  # fmt: skip
 
 
+def test_auto_makes_features_of_the_events_and_of_earlier_labels(
+    make: Callable[..., Params], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = tree()
+    written["features"] = {"lookups": "auto", "history": "auto"}
+    make(written, **shop(9, orders=600, customers=30))
+    monkeypatch.setattr("sys.argv", ["validate"])
+    validate()
+    features()
+    names = [feature["name"] for feature in read_json("data/features/summary.json")["features"]]
+    for name in ("customers.age", "orders[customer].count(31d)", "orders[customer].mean(refunded, 31d)"):
+        assert name in names
+    assert any(name.startswith("customer.mean(orders_any_within_30d") for name in names)
+
+
 MEASURES: dict[str, tuple[dict[str, Any], Callable[[pd.DataFrame], Any]]] = {
     "any": ({"any": True}, lambda e: float(len(e) > 0)),
     "a condition": ({"any": "status == 'back' and not amount > 100"}, lambda e: float(((e.status == "back") & (e.amount <= 100)).any())),
