@@ -2,6 +2,6 @@
 
 from tasks.profile.inference import infer, to_yaml
 from tasks.profile.kinds import Coerced, coerce
-from tasks.profile.reading import read_columns
+from tasks.profile.reading import read_columns, read_content
 
-__all__ = ["Coerced", "coerce", "infer", "read_columns", "to_yaml"]
+__all__ = ["Coerced", "coerce", "infer", "read_columns", "read_content", "to_yaml"]

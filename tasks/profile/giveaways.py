@@ -15,13 +15,14 @@ from tasks.profile.kinds import coerce
 from tasks.profile.reading import read_columns
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from ruamel.yaml.comments import CommentedMap
 
 ROWS = 4000
 READ = ("numeric", "categorical", "boolean", "text", "datetime")
 
 
-def remark(tree: CommentedMap, path: str | Path) -> Iterator[str]:
+def remark(tree: CommentedMap, path: str | Path, given: pa.Table | None = None) -> Iterator[str]:
     """Mark in the tree of a ``params.yaml`` which columns of the file give the target away; yields a line for each.
 
     A column that repeats the target exactly, or nearly so, is set to ``ignore``; another suspect keeps its kind, and
@@ -36,7 +37,7 @@ def remark(tree: CommentedMap, path: str | Path) -> Iterator[str]:
     read = [n for n, kind in kinds.items() if kind in READ and n not in table.get("outcome", ())]
     forms = {n: spec.get("format", "iso") for n, spec in columns.items() if not isinstance(spec, str)}
     asked = {n: (kinds[n], forms.get(n, "iso")) for n in read}
-    found = suspects(path, target, problem["kind"], asked, tree["seed"])
+    found = suspects(read_columns(path) if given is None else given, target, problem["kind"], asked, tree["seed"])
     for name, given in found.items():
         left = [n for n in read if n != name and kinds[n] != "ignore"]
         if given.certain and name not in named and left:
@@ -60,12 +61,11 @@ def _target(problem: Any) -> str:
     return target if isinstance(target, str) else target["column"]
 
 
-def suspects(path: str | Path, target: str, kind: str, columns: dict[str, tuple[str, str]], seed: int) -> dict[str, Giveaway]:  # fmt: skip
-    """Columns of the file that alone tell the target, by name; a span between two dates counts for the first of them.
+def suspects(table: pa.Table, target: str, kind: str, columns: dict[str, tuple[str, str]], seed: int) -> dict[str, Giveaway]:  # fmt: skip
+    """Columns of the table that alone tell the target, by name; a span between two dates counts for the first of them.
 
     ``columns``: the kind of each, and the form that its dates are written in.
     """
-    table = read_columns(path)
     values = coerce(table[target], "numeric" if kind == "regression" else "categorical").values
     y = (
         values.to_numpy(np.float64, na_value=np.nan)

@@ -35,11 +35,14 @@ ID_NAME = r"(?i:(^|[_\W])(id|key|uuid|index)$)|[a-z](Id|ID)$"
 BOOLEANS = ({"true", "false"}, {"yes", "no"}, {"t", "f"}, {"y", "n"})
 
 
-def infer(path: str | Path, target: str, ask: Callable[[CommentedMap], None] | None = None) -> CommentedMap:
+def infer(
+    path: str | Path, target: str, ask: Callable[[CommentedMap], None] | None = None, given: pa.Table | None = None
+) -> CommentedMap:
     """The tree of a ``params.yaml`` that predicts ``target`` from the other columns of a CSV or Parquet file.
 
     Comments in the tree say why a column is ignored and what a section is for; see :func:`to_yaml`. ``ask`` may change
-    the columns of the tree before rows are divided at random, which goes by the columns that are left.
+    the columns of the tree before rows are divided at random, which goes by the columns that are left. ``given``: the
+    columns, where ``path`` is no single file.
 
     Raises
     ------
@@ -48,7 +51,7 @@ def infer(path: str | Path, target: str, ask: Callable[[CommentedMap], None] | N
     """
     from ruamel.yaml.comments import CommentedMap
 
-    table = read_columns(path)
+    table = read_columns(path) if given is None else given
     if target not in table.column_names:
         raise RefitError(
             f"{path}: has no column {target!r} to predict.{nearest(target, table.column_names)} "
@@ -317,8 +320,8 @@ def _tree(
     from ruamel.yaml.scalarstring import SingleQuotedScalarString
 
     name = _slug(path.stem)
-    inside = path.resolve().is_relative_to(Path.cwd())
-    source = Path(os.path.relpath(path)).as_posix() if inside else path.resolve().as_posix()
+    whole = Path(os.path.abspath(path))  # a link stays one, to be followed at each run
+    source = whole.relative_to(Path.cwd()).as_posix() if whole.is_relative_to(Path.cwd()) else whole.as_posix()
     aim: Any = target
     if positive:
         chosen, other, why = positive

@@ -41,13 +41,18 @@ def read_columns(path: str | Path) -> pa.Table:
         raise RefitError(f"{path}: is a folder; name one CSV or Parquet file.") from None
     except PermissionError:
         raise RefitError(f"{path}: may not be read; change the file's permissions.") from None
-    if not content.strip():
-        raise RefitError(f"{path}: the file is empty; expected a CSV or Parquet file with a header and rows.")
-    named_parquet = path.suffix.lower() in (".parquet", ".pq")
-    table = _parquet(content, path) if content.startswith(MAGIC) or named_parquet else _csv(content, path)
+    table = read_content(content, path)
     if table.num_rows == 0:
         raise RefitError(f"{path}: has columns ({some(table.column_names)}) but no rows.")
     return table
+
+
+def read_content(content: bytes, path: Path) -> pa.Table:
+    """:func:`read_columns` of what is in a file, also without rows; ``path`` is what messages call it."""
+    if not content.strip():
+        raise RefitError(f"{path}: the file is empty; expected a CSV or Parquet file with a header and rows.")
+    named_parquet = path.suffix.lower() in (".parquet", ".pq")
+    return _parquet(content, path) if content.startswith(MAGIC) or named_parquet else _csv(content, path)
 
 
 def _parquet(content: bytes, path: Path) -> pa.Table:
