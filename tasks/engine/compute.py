@@ -13,7 +13,19 @@ import numpy as np
 import pandas as pd
 
 from tasks.engine.exact import TooWide
-from tasks.engine.facts import HOUR, MISSING, Facts, Table, factorize, micros, never_sees_itself, numbers, series, zoned
+from tasks.engine.facts import (
+    FOREVER,
+    HOUR,
+    MISSING,
+    Facts,
+    Table,
+    factorize,
+    micros,
+    never_sees_itself,
+    numbers,
+    series,
+    zoned,
+)
 from tasks.engine.local import Index, Span, dense
 from tasks.engine.plan import Feature, Plan
 from tasks.engine.primitives import Primitive, parse_primitive
@@ -121,7 +133,12 @@ def compute(plan: Plan, tables: Mapping[str, pd.DataFrame], rows: pd.DataFrame) 
             spread = pool.map if workers > 1 else map
             list(spread(lambda call: call(), calls))
     if own and len(own[0]):
-        leave_out_own(plan, tables, rows, own[0], block)
+        here = [f for g in asked if g.table == plan.table for f in g.features]
+        one_by_one(plan, tables, rows, own[0], here, block)  # the online engine leaves out their own event
+    for group in asked:
+        at, counted = corrected(group, facts[group.table], encoder, t)
+        if len(at):
+            one_by_one(plan, tables, rows, at, counted, block)
     return block.frame(finish(plan, Rows(plan.tables[plan.table], rows), block.made), rows.index)
 
 
@@ -146,22 +163,42 @@ def rows_that_see_themselves(facts: Facts, encoder: Encoder, t: np.ndarray) -> n
     """Rows whose own event, found by the table's key, was known before their prediction time."""
     codes, row_codes = encoder.codes(facts, tuple((c, c) for c in facts.table.key))
     place = np.full(max(int(codes.max(initial=-1)), int(row_codes.max(initial=-1))) + 2, -1)
-    place[codes[codes >= 0]] = np.flatnonzero(codes >= 0)
+    at = np.flatnonzero(codes >= 0)
+    if facts.until is not None:  # of a row's states, the one that was known first comes last, and so stays
+        at = at[np.argsort(-facts.known[at], kind="stable")]
+    place[codes[at]] = at
     own = place[row_codes]  # the last place stays -1, for rows without a key
     seen = (own >= 0) & (t != MISSING)
     known, event = facts.known[own], facts.event[own]
     return np.flatnonzero(seen & (known < t) & (known != MISSING) & (event != MISSING))
 
 
-def leave_out_own(
-    plan: Plan, tables: Mapping[str, pd.DataFrame], rows: pd.DataFrame, at: np.ndarray, block: Block
+def corrected(group: Group, facts: Facts, encoder: Encoder, t: np.ndarray) -> tuple[np.ndarray, list[Feature]]:
+    """Rows whose key has corrected events, and the features of the group that count the last so many of its events.
+
+    There an event has several states, of which the index of whole tables cannot tell that they are one.
+    """
+    last = [f for f in group.features if f.make["op"] == "aggregate" and f.make["window"].startswith("last ")]
+    if facts.until is None or not last:
+        return np.zeros(0, np.int64), []
+    codes, row_codes = encoder.codes(facts, group.on)
+    touched = np.unique(codes[(facts.until != FOREVER) & (codes >= 0)])
+    return np.flatnonzero(np.isin(row_codes, touched) & (t != MISSING)), last
+
+
+def one_by_one(
+    plan: Plan,
+    tables: Mapping[str, pd.DataFrame],
+    rows: pd.DataFrame,
+    at: np.ndarray,
+    features: list[Feature],
+    block: Block,
 ) -> None:
-    """Compute the aggregates of such rows one by one, by the online engine, which leaves out their own event."""
+    """Compute features of some rows anew by the online engine."""
     state = plan.start(tables)
-    own = [f for g in groups(plan) if g.table == plan.table for f in g.features]
     for i, record in zip(at.tolist(), rows.iloc[at].to_dict("records"), strict=True):
         values = state.compute_row(record)
-        for feature in own:
+        for feature in features:
             block.made[feature.name][i] = values[feature.name]
 
 

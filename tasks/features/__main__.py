@@ -20,6 +20,7 @@ from tasks.features.split import by_identity, by_time
 from tasks.features.target import about_positive, encode_target
 from tasks.files import read_json, read_table, replacing_dir, write_json, write_table
 from tasks.identity import Rule, identify, together
+from tasks.states import with_states
 
 SPLITS = ("train", "valid", "test", "pending")
 
@@ -46,8 +47,8 @@ def main() -> None:
         what = f"windows of {', '.join(spans)}" if spans else "left out, for no row has an earlier event"
         stage.log(f"history of {table} by {' and '.join(key)}: {what}")
     plan = Plan.derive(params, windows)
-    tables = {name: validated[name] for name in plan.tables}
-    rows = tables[plan.table]
+    tables = {name: with_states(validated[name], folder, name) for name in plan.tables}
+    rows = validated[plan.table]
     stage.log(f"{len(plan.features)} features for {len(rows):,} rows of {plan.table}")
 
     began = time.perf_counter()

@@ -27,6 +27,7 @@ from tasks.package.golden import choose, earliest, golden
 from tasks.package.history import identity_columns, keep, needs, row_columns
 from tasks.package.receipt import receipt
 from tasks.package.schema import schema
+from tasks.states import read_states
 
 DATA = Path("data")
 EMPTY: dict[str, Any] = {"rows": []}
@@ -60,7 +61,7 @@ def main() -> None:
         (folder / "history").mkdir()
         since = earliest(features, chosen)
         for name, need in needs(plan).items():
-            table = files.read_table(validated / f"{name}.parquet")
+            table = read_states(validated, name)
             kept = keep(table, plan, name, need, since)
             files.write_table(folder / "history" / f"{name}.parquet", kept)
             stage.log(f"history of {name}: {len(kept):,} of {len(table):,} rows, {len(kept.columns)} columns")

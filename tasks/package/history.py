@@ -10,6 +10,7 @@ from tasks.engine import Plan
 from tasks.engine.compute import sees_own
 from tasks.engine.expression import Expression
 from tasks.params import Duration
+from tasks.states import UNTIL
 
 
 @dataclass
@@ -77,7 +78,7 @@ def keep(frame: pd.DataFrame, plan: Plan, name: str, need: Need, since: pd.Times
     Rows whose event is not known yet stay out: they are told to the online state when they are.
     """
     table = plan.tables[name]
-    kept = frame[[c for c in frame.columns if c in need.columns]]
+    kept = frame[[c for c in frame.columns if c in need.columns or c == UNTIL]]
     if table.event_time is None:
         return kept.reset_index(drop=True)
     happened = kept[table.event_time.column]
