@@ -164,6 +164,8 @@ def rows_that_see_themselves(facts: Facts, encoder: Encoder, t: np.ndarray) -> n
     codes, row_codes = encoder.codes(facts, tuple((c, c) for c in facts.table.key))
     place = np.full(max(int(codes.max(initial=-1)), int(row_codes.max(initial=-1))) + 2, -1)
     at = np.flatnonzero(codes >= 0)
+    if not len(at):
+        return at
     if facts.until is not None:  # of a row's states, the one that was known first comes last, and so stays
         at = at[np.argsort(-facts.known[at], kind="stable")]
     place[codes[at]] = at

@@ -220,8 +220,8 @@ class Facts:
         twice = self.frame.duplicated(subset=key, keep=False).to_numpy()
         if self.until is not None:  # of a row that was corrected, only the last state is the row
             now = self.until == FOREVER
+            twice = np.zeros(len(now), bool)
             twice[now] = self.frame[now].duplicated(subset=key, keep=False).to_numpy()
-            twice &= now
         if twice.any():
             rows = np.flatnonzero(twice)
             raise RefitError(
