@@ -64,15 +64,16 @@ def read_known(name: str, table: Table, params: Params, as_of: datetime | None) 
     hidden = known.unknown(frame, table, as_of)
     # An outcome that is not known yet cannot be held against its row.
     problems = problems[~(hidden[problems["row"]] & problems["column"].isin(table.outcome))]
-    frame = known.hide_outcomes(frame, table, hidden)
     moment = table.known_at or table.event_time
-    if corrections(name) != "states" or moment is None or not table.key:
+    told = known.moment(frame, moment) if moment else None  # itself an outcome, perhaps
+    frame = known.hide_outcomes(frame, table, hidden)
+    if corrections(name) != "states" or told is None or not table.key:
         return _part(frame, problems, exists, int((~exists).sum()))
-    state, until = apart(frame, list(table.key), known.moment(frame, moment), pd.Timestamp(as_of) if as_of else None)
+    state, until = apart(frame, list(table.key), told, pd.Timestamp(as_of) if as_of else None)
     old = exists & (state == 0)
     earlier = _part(frame.assign(**{UNTIL: until}), problems, old, 0) if old.any() else None
-    now = exists & (state == 1)
-    return replace(_part(frame, problems, now, int((~now & ~old).sum())), earlier=earlier)
+    later = ~exists | ((state == -1) & told.notna().to_numpy())
+    return replace(_part(frame, problems, exists & (state == 1), int(later.sum())), earlier=earlier)
 
 
 def corrections(name: str) -> str:
