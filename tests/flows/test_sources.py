@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import sqlite3
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from ruamel.yaml import YAML
+from sklearn.datasets import load_diabetes
 
 from flows import sources
 from flows.dag import Dag
@@ -17,8 +20,9 @@ from tasks.errors import RefitError
 from tasks.files import sha256
 from tasks.ingest.tables import ingest
 from tasks.params import Params, loads
-from tests.flows.project import make_project
+from tests.flows.project import make_project, refit
 from tests.postgres import postgres
+from tests.projects import command, succeeds
 
 TABLES = """\
 problem: {{name: toy, kind: regression, table: t, target: price}}
@@ -45,8 +49,6 @@ def project(tmp_path: Path) -> Path:
 
 
 def deps(root: Path) -> list[str]:
-    from ruamel.yaml import YAML
-
     return list(YAML(typ="safe").load(root / "dvc.yaml")["stages"]["ingest"]["deps"])
 
 
@@ -244,3 +246,96 @@ def test_postgresql(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(sources.Unreachable, match="does not answer"):
         take(tmp_path, source)
     assert os.environ["DB"].startswith("postgresql://refit@")
+
+
+# By the commands -------------------------------------------------------------------------------------------
+
+
+def weekly(root: Path) -> None:
+    frame = load_diabetes(as_frame=True).frame.reset_index(names="patient_id")
+    (root / "weekly").mkdir()
+    for week in range(3):
+        frame.iloc[week::4].to_csv(root / "weekly" / f"w{week}.csv", index=False)
+
+
+@pytest.mark.flows
+def test_a_folder_of_weeks_from_init_to_repro(tmp_path: Path) -> None:
+    """A new file, and nothing else, makes the stage run again; by hand too, and links are followed."""
+    weekly(tmp_path)
+    said = refit(tmp_path, "init", "--data", "weekly/*.csv", "--target", "target")
+    assert "predicted as regression" in said
+    assert "source: weekly/*.csv" in (tmp_path / "params.yaml").read_text()
+    assert "weekly" in deps(tmp_path)
+    assert "up to date" not in succeeds(tmp_path, "dvc", "repro", "ingest")
+    table = pq.read_table(tmp_path / "data/raw/weekly.parquet")
+    assert "Stage 'ingest' didn't change" in succeeds(tmp_path, "dvc", "repro", "ingest")
+    with Dag(tmp_path, sources.list_sources) as dag:
+        assert not dag.changed("ingest")
+    os.mkdir(tmp_path / "elsewhere")
+    os.rename(tmp_path / "weekly/w2.csv", tmp_path / "elsewhere/a.csv")
+    (tmp_path / "weekly/w2.csv").symlink_to("../elsewhere/a.csv")
+    assert "Stage 'ingest' didn't change" in succeeds(tmp_path, "dvc", "repro", "ingest")
+    text = (tmp_path / "weekly/w1.csv").read_text().splitlines(keepends=True)
+    (tmp_path / "elsewhere/b.csv").write_text(text[0] + text[1].replace(text[1].split(",")[0], "9999", 1))
+    (tmp_path / "weekly/w2.csv").unlink()
+    (tmp_path / "weekly/w2.csv").symlink_to("../elsewhere/b.csv")
+    with Dag(tmp_path, sources.list_sources) as dag:
+        assert dag.run("ingest", lambda line: None).how == "ran"
+    assert pq.read_table(tmp_path / "data/raw/weekly.parquet").num_rows < table.num_rows
+    params = tmp_path / "params.yaml"
+    params.write_text(params.read_text().replace("source: weekly/*.csv", "source: [weekly, more.csv.gz]"))
+    (tmp_path / "more.csv.gz").write_bytes(gzip.compress(text[0].encode() + text[2].encode().replace(b"4", b"8888", 1)))
+    refused = command(tmp_path, "dvc", "repro", "ingest")
+    assert refused.returncode != 0
+    assert "stage ingest does not depend on 'more.csv.gz'" in refused.stdout
+    assert "dvc.yaml: stage ingest now depends on more.csv.gz" in refit(tmp_path, "sources")
+    assert "Running stage 'ingest'" in succeeds(tmp_path, "dvc", "repro", "ingest")
+
+
+@pytest.mark.flows
+def test_a_run_takes_the_snapshot_that_its_stage_reads(tmp_path: Path, server: dict[str, str]) -> None:
+    """With a DAG that has one stage, since the others know nothing of databases."""
+    frame = load_diabetes(as_frame=True).frame.reset_index(names="patient_id")
+    with sqlite3.connect(tmp_path / "shop.db") as db:
+        frame.to_sql("patients", db, index=False)
+    refit(tmp_path, "init", "--data", "sqlite:///shop.db", "--query", "patients", "--target", "target")
+    path, dag = tmp_path / "data/sources/patients.parquet", tmp_path / "dvc.yaml"
+    yaml = YAML()
+    tree = yaml.load(dag)
+    tree["stages"] = {"ingest": tree["stages"]["ingest"]}
+    yaml.dump(tree, dag)
+    assert "data/sources/patients.parquet" in deps(tmp_path)
+    assert not path.exists()
+    refit(tmp_path, "run", "--plain", env=server)
+    before = path.read_bytes()
+    assert pq.read_table(tmp_path / "data/raw/patients.parquet").num_rows == len(frame)
+    assert "1 cached" in refit(tmp_path, "run", "--plain", env=server)
+    with sqlite3.connect(tmp_path / "shop.db") as db:
+        db.execute("delete from patients where patient_id = 7")
+    assert "Stage 'ingest' didn't change" in succeeds(
+        tmp_path, "dvc", "repro", "ingest"
+    )  # by hand: the snapshot that is there
+    assert f"patients: {len(frame) - 1} rows from sqlite:///shop.db (patients)" in refit(tmp_path, "sources")
+    assert path.read_bytes() != before
+    assert "Running stage 'ingest'" in succeeds(tmp_path, "dvc", "repro", "ingest")
+    os.remove(tmp_path / "shop.db")
+    assert "no such file 'shop.db'" in refit(tmp_path, "run", "--plain", env=server, code=1)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--data", "sqlite:///shop.db"], r"--query: a database's URL needs one"),
+        (["--data", "postgresql://me:secret@host/db", "--query", "t"], r"a password does not stand in this file"),
+        (["--data", "*.csv"], r"--data: \*\.csv: every run would change the folder '\.'"),
+        (["--data", "a.csv", "--query", "t"], r"--query: is asked of a database, and --data is 'a\.csv'"),
+        (["--data", "none/*.csv"], r"no file matches none/\*\.csv"),
+    ],
+)
+def test_init_refuses_what_no_run_could_read(
+    tmp_path: Path, words: list[str], expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    query = words[3] if len(words) > 2 else None
+    with pytest.raises(RefitError, match=expected):
+        sources.look(tmp_path, words[1], query)
