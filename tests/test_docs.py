@@ -19,7 +19,14 @@ RUN = {
             "tests/flows/test_schedule.py",
             '"worker", "start", "--pool"',
         ),
-    }
+    },
+    "sources.md": {
+        'refit init --data "weekly/*.csv" --target target': (
+            "tests/flows/test_sources.py",
+            '"init", "--data", "weekly/*.csv"',
+        ),
+        "refit sources": ("tests/flows/test_sources.py", 'refit(tmp_path, "sources")'),
+    },
 }
 
 
