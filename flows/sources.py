@@ -9,13 +9,13 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from tasks.errors import RefitError, some
+from tasks.errors import RefitError, nearest, some
 from tasks.files import read_json, replacing
 from tasks.ingest import snapshots
 from tasks.ingest.files import PACKED, check_watched, fixed_folder, is_bundled, is_pattern, unlisted, watched
@@ -46,10 +46,10 @@ def list_sources(root: Path, params: Params | None = None) -> list[str]:
     from ruamel.yaml import YAML
 
     path = root / "dvc.yaml"
+    if not path.exists():
+        raise RefitError(f"{root}: no dvc.yaml here. Change to the project's folder, or run `refit init`.")
     text = path.read_text(encoding="utf-8")
     declared = params or load(root / "params.yaml")
-    lacking = unlisted(declared, text, root)
-    former = _former(root, declared)
     yaml = YAML(typ="rt")
     yaml.width = 4096
     yaml.preserve_quotes = True
@@ -58,8 +58,10 @@ def list_sources(root: Path, params: Params | None = None) -> list[str]:
     stage = ((tree or {}).get("stages") or {}).get("ingest")
     if not isinstance(stage, dict) or not isinstance(stage.get("deps"), list):
         return []  # a DAG that reads its tables in another way
+    _there(root, declared)
+    lacking, former = unlisted(declared, text, root), _former(root, declared)
     deps = stage["deps"]
-    gone = [dep for dep in deps if isinstance(dep, str) and os.path.normpath(dep) in former]
+    gone = [dep for dep in deps if isinstance(dep, str) and former(os.path.normpath(dep))]
     if not lacking and not gone:
         return []
     for dep in gone:
@@ -74,16 +76,27 @@ def list_sources(root: Path, params: Params | None = None) -> list[str]:
     return [f"dvc.yaml: stage ingest now {', '.join(told)}"]
 
 
-def _former(root: Path, params: Params) -> set[str]:
-    """What the tables of the last run were read from, and no table of ``params`` is."""
+def _there(root: Path, params: Params) -> None:
+    """Refuse a source that is not there before ``dvc.yaml`` names it."""
+    for name, paths in watched(params, root).items():
+        for path in paths:
+            if not os.path.exists(root / path) and path != snapshots.path_of(name).as_posix():
+                at = os.path.dirname(os.path.normpath(root / path))
+                near = nearest(os.path.basename(path), os.listdir(at)) if os.path.isdir(at) else ""
+                raise RefitError(f"data.tables.{name}.source: {path}: no such file or folder in {root}.{near}")
+
+
+def _former(root: Path, params: Params) -> Callable[[str], bool]:
+    """Whether a dependency is what the tables of the last run were read from, or a snapshot, and no source of ``params``."""
     path = root / MANIFEST
     try:
         tables = read_json(path)["tables"] if path.exists() else {}
         old = {os.path.normpath(one) for name, table in tables.items() for one in _of_manifest(name, table["source"])}
     except (RefitError, AttributeError, KeyError, TypeError):
-        return set()
+        old = set()
     now = {os.path.abspath(root / one) for paths in watched(params, root).values() for one in paths}
-    return {one for one in old if os.path.abspath(root / one) not in now}
+    folder = snapshots.FOLDER.as_posix()
+    return lambda dep: (dep in old or os.path.dirname(dep) == folder) and os.path.abspath(root / dep) not in now
 
 
 def _of_manifest(name: str, source: Any) -> list[str]:

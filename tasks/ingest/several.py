@@ -126,11 +126,13 @@ def settle(frame: pd.DataFrame, origin: np.ndarray, table: Table, how: str) -> S
     known = known_moment(table)
     by = [*key, *([known.column] if known is not None and how != "later" and known.column not in key else [])]
     code = frame.groupby(by, dropna=False, sort=False).ngroup().to_numpy()
-    content = frame.groupby(list(frame.columns), dropna=False, sort=False).ngroup()
     files = pd.Series(origin).groupby(code)
     first, last = files.transform("min").to_numpy(), files.transform("max").to_numpy()
     again = whole & (first < last)
-    equal = again & (content.groupby(code).transform("nunique") == 1).to_numpy()
+    equal = again.copy()
+    if again.any():
+        content = frame[again].groupby(list(frame.columns), dropna=False, sort=False).ngroup()
+        equal[again] = (content.groupby(code[again]).transform("nunique") == 1).to_numpy()
     repeated = equal & (origin > first)
     keep &= ~repeated
     if repeated.any():
@@ -156,8 +158,7 @@ def known_moment(table: Table) -> Moment | None:
 
 def _uncounted(frame: pd.DataFrame, origin: np.ndarray) -> list[str]:
     """A remark where rows of one file are all in another one, and no key says whether they are the same."""
-    content = frame.groupby(list(frame.columns), dropna=False, sort=False).ngroup()
-    files = pd.Series(origin).groupby(content)
+    files = pd.Series(origin).groupby(pd.util.hash_pandas_object(frame, index=False).to_numpy())
     twice = int(((files.transform("nunique") > 1) & (files.transform("min") < origin)).sum())
     if twice < max(10, 0.01 * len(frame)):
         return []

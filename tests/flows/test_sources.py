@@ -81,6 +81,21 @@ def test_a_source_that_is_none_any_more_is_taken_out(project: Path) -> None:
     assert deps(project) == ["work.py", "data/context", "t.csv"]
 
 
+def test_a_source_that_is_not_there_is_told_before_the_dag_names_it(project: Path) -> None:
+    """Or a misspelt name would stay in the DAG, and no later run could begin."""
+    text = (project / "dvc.yaml").read_text()
+    (project / "weekly").mkdir()
+    for source in ("wekly", "wekly/*.csv"):
+        with pytest.raises(RefitError, match=r"t\.source: wekly: no such file or folder in .* Did you mean 'weekly'"):
+            sources.list_sources(project, of(source))
+    assert (project / "dvc.yaml").read_text() == text
+    assert sources.list_sources(project, of(SHOP)) == ["dvc.yaml: stage ingest now depends on data/sources/t.parquet"]
+    said = sources.list_sources(project, of("weekly"))
+    assert said == ["dvc.yaml: stage ingest now depends on weekly, no longer on data/sources/t.parquet"]
+    with pytest.raises(RefitError, match=r"no dvc\.yaml here"):
+        sources.list_sources(project / "weekly")
+
+
 def test_a_dag_without_the_stage_is_left_alone(tmp_path: Path) -> None:
     make_project(tmp_path)
     text = (tmp_path / "dvc.yaml").read_text()
