@@ -14,7 +14,6 @@ import pandas as pd
 
 from tasks.engine.exact import TooWide
 from tasks.engine.facts import (
-    FOREVER,
     HOUR,
     MISSING,
     Facts,
@@ -176,15 +175,17 @@ def rows_that_see_themselves(facts: Facts, encoder: Encoder, t: np.ndarray) -> n
 
 
 def corrected(group: Group, facts: Facts, encoder: Encoder, t: np.ndarray) -> tuple[np.ndarray, list[Feature]]:
-    """Rows whose key has corrected events, and the features of the group that count the last so many of its events.
+    """Rows whose key a correction gave or took an event, or moved one in time, and features of the last so many events.
 
-    There an event has several states, of which the index of whole tables cannot tell that they are one.
+    Events may come into view there again, for which the index of whole tables has no form.
     """
     last = [f for f in group.features if f.make["op"] == "aggregate" and f.make["window"].startswith("last ")]
     if facts.until is None or not last:
         return np.zeros(0, np.int64), []
     codes, row_codes = encoder.codes(facts, group.on)
-    touched = np.unique(codes[(facts.until != FOREVER) & (codes >= 0)])
+    states = pd.DataFrame({"code": codes, "event": facts.event}).groupby(facts.chains)
+    moved = ((states.transform("max") != states.transform("min")).any(axis=1)).to_numpy() & (facts.chains >= 0)
+    touched = np.unique(codes[moved & (codes >= 0)])
     return np.flatnonzero(np.isin(row_codes, touched) & (t != MISSING)), last
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -151,6 +152,15 @@ class Facts:
             return None
         until = micros(self.frame[UNTIL], UNTIL, self.table.name)
         return np.where(until == MISSING, FOREVER, until) if (until != MISSING).any() else None
+
+    @cached_property
+    def chains(self) -> np.ndarray:
+        """int64: a number for each event that was corrected, which its states share; -1 for all other rows."""
+        found = np.full(len(self.frame), -1)
+        key = list(self.table.key)
+        states = self.frame.duplicated(key, keep=False).to_numpy() & self.frame[key].notna().all(axis=1).to_numpy()
+        found[states] = self.frame[states].groupby(key, sort=False).ngroup()
+        return found
 
     def moment(self, time: Time) -> np.ndarray:
         base = micros(series(self.frame, time.column, self.table.name), time.column, self.table.name)

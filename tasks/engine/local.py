@@ -174,8 +174,8 @@ class Index:
         """When each event stops being among the newest n: the n-th smallest known-at time of the newer events.
 
         Running minima from the newest event backwards: the smallest, then the smallest of what that one let go, and so
-        on. Keys are kept apart by ranks that fall from key to key. Of a key with corrected events it is not right: there
-        several states are one event (:func:`tasks.engine.compute.corrected`).
+        on. Keys are kept apart by ranks that fall from key to key. It is not right for a key from which a correction took an
+        event, or in which it moved one in time (:func:`tasks.engine.compute.corrected`).
         """
         ranked = np.unique(self.known)
         width = len(ranked) + 1
@@ -183,6 +183,8 @@ class Index:
         floor = backwards * width  # falls from key to key
         arriving = np.searchsorted(ranked, self.known[::-1]) + floor
         nothing = floor + width - 1
+        if self.until is not None:  # from its first state on there is always one state of an event
+            arriving = np.where(self._again()[::-1], nothing, arriving)
         fresh = np.concatenate(([True], np.diff(backwards) != 0))[: len(arriving)]
         shown = nothing
         for _ in range(n):
@@ -193,6 +195,14 @@ class Index:
             arriving = np.maximum(shown, arriving)
         at = (shown - floor)[::-1]
         return np.append(ranked, FOREVER)[at]
+
+    def _again(self) -> np.ndarray:
+        """Events that are a later state of one before them."""
+        chains = self.facts.chains[self.events]
+        at = np.flatnonzero(chains >= 0)
+        again = np.zeros(len(chains), bool)
+        again[at] = pd.DataFrame({"code": self.codes[at], "chain": chains[at]}).duplicated().to_numpy()
+        return again
 
     def newest_event(self, span: Span) -> np.ndarray:
         """Table position of the newest event in each window; -1 where there is none."""

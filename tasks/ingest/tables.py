@@ -109,10 +109,10 @@ def ingest(name: str, table: Table) -> Ingested:
     said = [*read.said, *several.come_and_gone(name, table, read.contents)]
     frames, problems, start = [], [], 0
     for content in read.contents:
-        frame, found = _declared(name, content, wanted, alone=len(read.contents) == 1)
-        frames.append(frame)
-        problems += [p.assign(row=p["row"] + start) for p in found]
-        start += len(frame)
+        values, unreadable = _declared(name, content, wanted, alone=len(read.contents) == 1)
+        frames.append(values)
+        problems += [p.assign(row=p["row"] + start) for p in unreadable]
+        start += len(values)
     frame = pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0]
     found = pd.concat(problems)[["row", "column", "value", "why"]].astype({"column": "str"})
     if len(frames) > 1:
