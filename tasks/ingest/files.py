@@ -189,7 +189,8 @@ def _matching(name: str, pattern: str, said: list[str]) -> list[File]:
 
 
 def _below(name: str, folder: str, said: list[str]) -> list[File]:
-    found, other = [], []
+    found: list[str] = []
+    other: list[str] = []
     for where, folders, names in os.walk(folder):
         folders[:] = sorted(f for f in folders if not f.startswith((".", "_")))
         links = [os.path.join(where, f) for f in folders if os.path.islink(os.path.join(where, f))]
