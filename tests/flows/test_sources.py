@@ -334,7 +334,7 @@ def test_a_run_takes_the_snapshot_that_its_stage_reads(tmp_path: Path, server: d
     assert path.read_bytes() != before
     assert "Running stage 'ingest'" in succeeds(tmp_path, "dvc", "repro", "ingest")
     os.remove(tmp_path / "shop.db")
-    assert "no such file 'shop.db'" in refit(tmp_path, "run", "--plain", env=server, code=1)
+    assert "no such file 'shop.db'" in refit(tmp_path, "sources", code=1)
 
 
 @pytest.mark.parametrize(
