@@ -63,7 +63,7 @@ def is_pattern(path: str) -> bool:
 
 def paths_of(table: Table) -> list[str]:
     """The paths, folders and globs of a table's source as declared; none of a bundled set or a database."""
-    if is_bundled(table.source):
+    if not table.source or is_bundled(table.source):
         return []
     if isinstance(table.source, str):
         return [table.source]
