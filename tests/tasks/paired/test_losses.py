@@ -98,13 +98,13 @@ def test_bad_input_is_named(two):
         diebold_mariano(one, other, steps=200)
 
 
-@pytest.mark.parametrize("effect", [0.1, 0.25, 0.6])
-def test_rows_needed_for_a_mean_agree_with_the_exact_power_of_the_t_test(effect):
+@pytest.mark.parametrize(("effect", "alpha"), [(0.1, 0.05), (0.25, 0.05), (0.6, 0.05), (0.25, 0.0005)])
+def test_rows_needed_for_a_mean_agree_with_the_exact_power_of_the_t_test(effect, alpha):
     """The power of the paired t-test by the non-central t, which the formula approximates."""
-    n = rows_needed_for_mean(3 * effect, 3.0)
+    n = rows_needed_for_mean(3 * effect, 3.0, alpha)
 
     def power(rows):
-        cut = stats.t.isf(0.025, rows - 1)
+        cut = stats.t.isf(alpha / 2, rows - 1)
         shift = effect * np.sqrt(rows)
         return stats.nct.sf(cut, rows - 1, shift) + stats.nct.cdf(-cut, rows - 1, shift)
 
