@@ -31,7 +31,7 @@ IGNORED = (
 )  # fmt: skip
 
 
-def create(root: Path, data: str, target: str, force: bool, query: str | None = None) -> Iterator[str]:
+def create(root: Path, data: str | Path, target: str, force: bool, query: str | None = None) -> Iterator[str]:
     """Write ``params.yaml`` for the table, and what else a project needs where it is not there; yields what was done.
 
     ``data`` is a file, a folder, a glob, or a database's URL with a ``query`` (a SELECT, or a table's name).
@@ -45,7 +45,7 @@ def create(root: Path, data: str, target: str, force: bool, query: str | None = 
     params = root / "params.yaml"
     if params.exists() and not force:
         raise RefitError(f"{params}: is there already. Use --force to replace it, or another folder.")
-    source, path, given = look(root, data, query)
+    source, path, given = look(root, str(data), query)
     said: list[str] = []
     tree = infer(path, target, lambda tree: said.extend(remark(tree, path, given)), given)
     if given is not None:

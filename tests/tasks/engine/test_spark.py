@@ -7,6 +7,8 @@ import pytest
 
 from tasks.engine import spark
 from tasks.errors import RefitError
+from tasks.states import last_known
+from tests.tasks.engine.test_states import corrected, told_apart
 from tests.tasks.engine.worlds import assert_same, plan, world
 
 
@@ -27,5 +29,11 @@ def test_spark_gives_the_bits_of_the_local_engine(full: bool) -> None:
     names = tables["orders"]["who"].astype(object)
     names.iloc[::40] = [f"p{i}" for i in range(len(names.iloc[::40]))]
     tables["orders"] = tables["orders"].assign(who=pd.Series(names, dtype="str"))
-    local = plan().compute(tables, tables["orders"])
-    assert_same(local, spark.compute_spark(plan(), tables, tables["orders"]))
+    states = told_apart(corrected(1, 200, "key"))  # rows that were corrected, in the columns of their key too
+    session = spark.session()
+    try:
+        for given, asked in ((tables, tables["orders"]), (states, last_known(states["orders"]))):
+            local = plan().compute(given, asked)
+            assert_same(local, spark.compute_spark(plan(), given, asked, session))
+    finally:
+        session.stop()
