@@ -14,6 +14,7 @@ import pandas as pd
 
 from tasks.engine.exact import TooWide
 from tasks.engine.facts import (
+    FOREVER,
     HOUR,
     MISSING,
     Facts,
@@ -183,9 +184,15 @@ def corrected(group: Group, facts: Facts, encoder: Encoder, t: np.ndarray) -> tu
     if facts.until is None or not last:
         return np.zeros(0, np.int64), []
     codes, row_codes = encoder.codes(facts, group.on)
-    states = pd.DataFrame({"code": codes, "event": facts.event}).groupby(facts.chains)
-    moved = ((states.transform("max") != states.transform("min")).any(axis=1)).to_numpy() & (facts.chains >= 0)
-    touched = np.unique(codes[moved & (codes >= 0)])
+    order = np.lexsort((facts.known, facts.chains))
+    order = order[facts.chains[order] >= 0]
+    chain, code, event = facts.chains[order], codes[order], facts.event[order]
+    until, known = facts.until[order], facts.known[order]
+    more = np.append(chain[1:] == chain[:-1], False)
+    # A state is followed by the next one at once, in the same place, or else the event leaves this key's view.
+    follows = (np.append(known[1:], 0) == until) & (np.append(event[1:], 0) == event) & (np.append(code[1:], 0) == code)
+    moved = np.unique(chain[np.where(more, ~follows, until != FOREVER)])
+    touched = np.unique(code[np.isin(chain, moved) & (code >= 0)])
     return np.flatnonzero(np.isin(row_codes, touched) & (t != MISSING)), last
 
 

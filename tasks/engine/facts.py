@@ -159,6 +159,8 @@ class Facts:
         found = np.full(len(self.frame), -1)
         key = list(self.table.key)
         states = self.frame.duplicated(key, keep=False).to_numpy() & self.frame[key].notna().all(axis=1).to_numpy()
+        if self.until is not None:  # the next state may be in another part of the table
+            states |= self.until != FOREVER
         found[states] = self.frame[states].groupby(key, sort=False).ngroup()
         return found
 

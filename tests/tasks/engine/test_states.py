@@ -88,6 +88,25 @@ def test_features_are_those_of_what_was_known_then(seed: int, moved: str) -> Non
     assert_same(found, online.astype(found.dtypes))
 
 
+@pytest.mark.parametrize("moved", ["key", "time"])
+def test_parts_of_a_table_by_key_give_the_features_of_the_whole(moved: str) -> None:
+    """As Spark deals them: the next state of a row may be in another part. A state that was rejected leaves a gap too."""
+    tables = told_apart(corrected(1, 60, moved))
+    orders = tables["orders"]
+    gone = orders[UNTIL].notna() & (np.arange(len(orders)) % 3 == 0)
+    tables["orders"] = orders[~gone].reset_index(drop=True)
+    rows = last_known(tables["orders"])
+    found = plan().compute(tables, rows)
+    state = plan().start(tables)
+    some = rows[rows["asked"].notna()].iloc[::2]
+    online = pd.DataFrame([plan().compute_row(r, state) for r in some.to_dict("records")], index=some.index)
+    assert_same(found.loc[some.index], online.astype(found.dtypes))
+    for who in ("ann", "bob", "cy"):
+        here = {**tables, "orders": tables["orders"][tables["orders"]["who"] == who].reset_index(drop=True)}
+        asking = rows[rows["who"] == who]
+        assert_same(found.loc[asking.index], plan().compute(here, asking))
+
+
 def test_the_latest_states_alone_are_not_enough() -> None:
     """The property above can fail: without the earlier states, rows between two of them see nothing."""
     tables = told_apart(corrected(5, 30, ""))
