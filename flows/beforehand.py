@@ -140,7 +140,7 @@ def temporary(_: Looked) -> Iterator[str]:
 def room(looked: Looked) -> Iterator[str]:
     """Room on the project's disk for what a run writes."""
     free = shutil.disk_usage(looked.root).free
-    data = sum(path.stat().st_size for path in files(looked).values() if path.is_file())
+    data = sum(size(paths) for paths in files(looked).values())
     if free < ROOM + TIMES * data:
         yield (
             f"{looked.root}: {free / 2**30:.1f} GiB are free on this disk, and a run on {data / 2**30:.1f} GiB of tables writes "
@@ -243,11 +243,26 @@ def dag(looked: Looked) -> Iterator[str]:
         if looked.params is not None or "params.yaml" not in str(error):  # else it is told already
             yield f"dvc.yaml: {first_line(error)}"
     else:
-        sources = {os.path.normpath(path) for path in files(looked).values()}  # these are told of by themselves
+        known = _sources(looked)
         for name, stage in gone.items():
-            if os.path.normpath(looked.root / name) not in sources:
+            if not known(name):
                 mend = f"mkdir -p {name}" if name.startswith("data/") else "restore it, or take it out of dvc.yaml"
                 yield f"{name}: is not there, and the stage {stage} needs it (deps in dvc.yaml). Mend: {mend}."
+
+
+def _sources(looked: Looked) -> Callable[[str], bool]:
+    """Whether a path is a table's source, which is told of by itself, or was one, which a run takes out of ``dvc.yaml``."""
+    if looked.params is None:
+        return lambda path: False
+    from flows.sources import former
+    from tasks.ingest.files import watched
+
+    try:
+        now = {os.path.normpath(one) for paths in watched(looked.params, looked.root).values() for one in paths}
+        dropped = former(looked.root, looked.params)
+    except RefitError:  # one that cannot be watched, of which the tables tell
+        return lambda path: True
+    return lambda path: path in now or dropped(path)
 
 
 # Parameters -----------------------------------------------------------------------------------------------------------
@@ -285,11 +300,10 @@ def budgets(looked: Looked) -> Iterator[str]:
         return
     tuning, own = looked.params.tuning, looked.params.models["auto"]
     name = "tuning.seconds" if own.seconds is None else "models.auto.seconds"
-    path = files(looked).get(looked.params.problem.table)
-    size = path.stat().st_size if path is not None and path.is_file() and tuning.rows is None else 0
-    least, given = START + size / SPEED, own.seconds or tuning.seconds
+    much = size(files(looked).get(looked.params.problem.table, [])) if tuning.rows is None else 0
+    least, given = START + much / SPEED, own.seconds or tuning.seconds
     if given < least:
-        table = f" on a table of {size / 2**20:,.0f} MiB" if size >= SMALL else ""
+        table = f" on a table of {much / 2**20:,.0f} MiB" if much >= SMALL else ""
         yield f"{name}: {given:g} s are surely too few for a first fit of auto{table} ({least:.1f} s and more). Raise it."
 
 
@@ -333,18 +347,35 @@ def pools(looked: Looked) -> Iterator[str]:
 # Tables ---------------------------------------------------------------------------------------------------------------
 
 
-def files(looked: Looked) -> dict[str, Path]:
-    """The file of every table whose source is a single one."""
+def files(looked: Looked) -> dict[str, list[Path]]:
+    """The files of every table that are there."""
     if looked.params is None:
         return {}
-    from tasks.ingest.tables import is_bundled
+    from tasks.ingest.files import find
 
-    tables = looked.params.data.tables
-    return {
-        name: looked.root / table.source
-        for name, table in tables.items()
-        if isinstance(table.source, str) and not is_bundled(table.source) and "://" not in table.source
-    }
+    found: dict[str, list[Path]] = {}
+    for name, table in looked.params.data.tables.items():
+        try:
+            every = find(name, within(table, looked.root)).files
+        except RefitError:  # of which the tables tell
+            every = []
+        found[name] = [path for one in every if (path := Path(one.path)).is_file()]
+    return found
+
+
+def within(table: Table, root: Path) -> Table:
+    """A table whose sources are named by whole paths."""
+    from tasks.ingest.files import paths_of
+
+    if not (paths := paths_of(table)):
+        return table
+    whole = tuple(str(root / path) for path in paths)
+    return table.model_copy(update={"source": whole[0] if isinstance(table.source, str) else whole})
+
+
+def size(paths: list[Path]) -> int:
+    """Bytes of files."""
+    return sum(path.stat().st_size for path in paths)
 
 
 def tables(looked: Looked) -> Iterator[str]:
@@ -352,34 +383,42 @@ def tables(looked: Looked) -> Iterator[str]:
     dag = (looked.root / "dvc.yaml").read_text(encoding="utf-8", errors="replace")
     if looked.params is None or " -m tasks.ingest" not in dag:  # a DAG that reads its tables in another way
         return
-    for name, path in files(looked).items():
+    from flows.sources import absent, connected, queries
+
+    if gone := list(absent(looked.root, looked.params)):
+        yield from gone
+        return
+    for name, query in queries(looked.params).items():
+        with connected(query.sql, name, looked.root):
+            pass
+    for name, paths in files(looked).items():
         table = looked.params.data.tables[name]
-        if not path.exists():
-            if not any(mark in table.source for mark in "*?["):  # a glob
-                yield f"data.tables.{name}.source: {table.source} is not there (paths are relative to params.yaml's folder)."
-        elif path.is_file():
-            try:
-                frame = read(name, table, path)
-            except RefitError as error:
-                yield str(error).replace(f"{looked.root}{os.sep}", "")
-            else:
-                yield from known_by_then(looked, name, table, frame)
+        try:
+            frame = read(name, within(table, looked.root), paths)
+        except RefitError as error:
+            yield str(error).replace(f"{looked.root}{os.sep}", "")
+        else:
+            yield from known_by_then(looked, name, table, frame)
 
 
-def read(name: str, table: Table, path: Path) -> pd.DataFrame | None:
-    """A small table, read; None for a large one, whose columns alone are looked at."""
+def read(name: str, table: Table, paths: list[Path]) -> pd.DataFrame | None:
+    """A small table, read; None for a large one, of which the columns alone are looked at where it is one file."""
+    from tasks.ingest.files import find, paths_of
     from tasks.ingest.tables import ingest
 
-    if path.stat().st_size <= SMALL:
-        return ingest(name, table.model_copy(update={"source": str(path)})).frame
+    if not paths_of(table):
+        return None
+    find(name, table)  # refuses what has no files
+    if size(paths) <= SMALL:
+        return ingest(name, table).frame
     from tasks.profile.names import locate
 
-    wanted = [column for column, spec in table.columns.items() if spec.kind != "ignore"]
-    there = header(path)
+    wanted = [column for column, spec in table.given.items() if spec.kind != "ignore"]
+    there = header(paths[0]) if len(paths) == 1 else None
     absent = [column for column in wanted if locate(column, there) is None] if there else []
     if absent:
         raise RefitError(
-            f"data.tables.{name}.columns: {path} has no column {some(absent)}. It has {some(there or [], 30)}."
+            f"data.tables.{name}.columns: {paths[0]} has no column {some(absent)}. It has {some(there or [], 30)}."
         )
     return None
 

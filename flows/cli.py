@@ -174,15 +174,31 @@ def predict(
 @app.command(epilog="Example: refit init --data houses.parquet --target price")
 @plainly
 def init(
-    data: Annotated[Path, typer.Option(help="A CSV or Parquet file.")],
+    data: Annotated[str, typer.Option(help="A CSV or Parquet file, a folder or glob of them, or a database's URL.")],
     target: Annotated[str, typer.Option(help="The column to predict.")],
+    query: Annotated[str | None, typer.Option(help="Of a database: a SELECT, or a table's name.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing params.yaml.")] = False,
 ) -> None:
     """Write a params.yaml for a table, and make the folder a project."""
     from flows.project import create
 
-    for line in create(Path.cwd(), data, target, force):
+    for line in create(Path.cwd(), data, target, force, query):
         say(line)
+
+
+@app.command("sources", epilog="Example: refit sources")
+@plainly
+def sources_command() -> None:
+    """Have dvc.yaml name every source of params.yaml, and take the snapshots of databases again."""
+    from flows import sources
+    from tasks.params import load
+
+    root = Path.cwd()
+    params = load(root / "params.yaml")
+    for line in [*sources.list_sources(root, params), *sources.take(root, params)]:
+        say(line)
+    for name, paths in sources.watched(params, root).items():
+        say(f"{name}: {', '.join(paths) or 'comes with a package'}")
 
 
 @app.command(epilog="Example: refit doctor")

@@ -88,13 +88,15 @@ class Dag:
 
     Use as a context manager: within it the working directory is the project's folder, and this process owns the project's walk
     (a second ``refit run`` is refused). What a killed walk left behind is ended and removed first. ``seal`` is what
-    the walk works on, ``notes`` what was found and mended at the start, a line each.
+    the walk works on, ``notes`` what was found and mended at the start, a line each; ``before(root)`` is called just before the
+    sealing, and gives such lines too.
     """
 
     seal: Seal
 
-    def __init__(self, root: str | Path = ".") -> None:
+    def __init__(self, root: str | Path = ".", before: Callable[[Path], list[str]] | None = None) -> None:
         self.root = Path(root).resolve()
+        self._before = before
         self.cancelled = threading.Event()
         self._dvc = threading.RLock()  # DVC's objects are not for several threads
         self._running: dict[str, subprocess.Popen[str]] = {}
@@ -134,6 +136,8 @@ class Dag:
         if not (self.root / "dvc.yaml").exists():
             raise RefitError(f"{self.root}: no dvc.yaml here. Change to the project's folder, or run `refit init`.")
         sweep(self.root / "data")
+        if self._before is not None:
+            self.notes += self._before(self.root)
         self.seal = seal(self.root)
         try:
             self._repo = Repo(str(self.root), _wait_for_lock=True)

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flows.sources import list_sources, look
 from tasks import code
 from tasks.errors import RefitError
-from tasks.files import replacing, write_text
+from tasks.files import write_text
 from tasks.registry.history import local
 
 if TYPE_CHECKING:
@@ -31,9 +32,10 @@ IGNORED = (
 )  # fmt: skip
 
 
-def create(root: Path, data: Path, target: str, force: bool) -> Iterator[str]:
+def create(root: Path, data: str | Path, target: str, force: bool, query: str | None = None) -> Iterator[str]:
     """Write ``params.yaml`` for the table, and what else a project needs where it is not there; yields what was done.
 
+    ``data`` is a file, a folder, a glob, or a database's URL with a ``query`` (a SELECT, or a table's name).
     Raises :class:`RefitError` before anything is written if the table or the target cannot be used, or if a
     ``params.yaml`` is there and ``force`` is not given.
     """
@@ -45,8 +47,11 @@ def create(root: Path, data: Path, target: str, force: bool) -> Iterator[str]:
     params = root / "params.yaml"
     if params.exists() and not force:
         raise RefitError(f"{params}: is there already. Use --force to replace it, or another folder.")
+    source, path, given = look(root, str(data), query)
     said: list[str] = []
-    tree = infer(data, target, lambda tree: said.extend(remark(tree, data)), tell=said.append)
+    tree = infer(path, target, lambda tree: said.extend(remark(tree, path, given)), given, tell=said.append)
+    if given is not None:
+        tree["data"]["tables"][tree["problem"]["table"]]["source"] = source
     yield from said
     text = to_yaml(tree)
     parse(tree, str(params))
@@ -56,10 +61,11 @@ def create(root: Path, data: Path, target: str, force: bool) -> Iterator[str]:
     yield f"wrote params.yaml: {target!r} is predicted as {made.problem.kind}; look it over, it is the one file you edit"
     yield from _decided(made)
     if not (root / "dvc.yaml").exists():
-        write_text(root / "dvc.yaml", dag(str(data)))
+        write_text(root / "dvc.yaml", dag())
         yield "wrote dvc.yaml: the stages"
-    elif add_source(root / "dvc.yaml", str(data)):
-        yield f"dvc.yaml: stage ingest now depends on {data}"
+        list_sources(root, made)
+    else:
+        yield from list_sources(root, made)
     stages = code.asked((root / "dvc.yaml").read_text(encoding="utf-8"))
     for name, about in {**KEPT, **({"data/code": CODE} if stages else {})}.items():
         if not (root / name / "README.md").exists():
@@ -97,8 +103,8 @@ def _decided(made: Params) -> Iterator[str]:
         yield f"rows are divided at random{together} (split)"
 
 
-def dag(source: str) -> str:
-    """The DAG for a project that uses the installed Refit: Refit's own ``dvc.yaml`` with the table and digests of code as dependencies."""
+def dag() -> str:
+    """The DAG for a project that uses the installed Refit: Refit's own ``dvc.yaml`` with digests of code as dependencies."""
     from io import StringIO
 
     yaml, tree = _own_dag()
@@ -112,29 +118,9 @@ def dag(source: str) -> str:
             if str(body["deps"][at]).startswith("tasks/"):
                 del body["deps"][at]
         body["deps"].insert(0, f"data/code/{name}.json")
-        if name == "ingest":
-            body["deps"].append(source)
     text = StringIO()
     yaml.dump(tree, text)
     return text.getvalue()
-
-
-def add_source(path: Path, source: str) -> bool:
-    """Make stage ingest of an existing ``dvc.yaml`` depend on the table, so that a changed file is read again."""
-    from ruamel.yaml import YAML
-
-    yaml = YAML(typ="rt")
-    yaml.width = 4096
-    yaml.preserve_quotes = True
-    yaml.indent(mapping=2, sequence=4, offset=2)
-    tree = yaml.load(path.read_text(encoding="utf-8"))
-    deps = tree["stages"].get("ingest", {}).get("deps")
-    if deps is None or source in deps:
-        return False
-    deps.append(source)
-    with replacing(path) as beside:
-        yaml.dump(tree, beside)
-    return True
 
 
 def _own_dag() -> Any:

@@ -22,7 +22,7 @@ from prefect.exceptions import FlowPauseTimeout, MissingContextError
 from prefect.states import Completed
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows import effects
+from flows import effects, sources
 from flows.beforehand import beforehand, passed, remarks
 from flows.commands import Cancelled, CommandFailed, StageFailed
 from flows.dag import Dag, Node, Outcome
@@ -65,32 +65,22 @@ def retrain(as_of: str | None = None, root: str | None = None) -> Standing | Non
         passed.discard(home)
     else:
         beforehand(home, as_of)  # a mistake is told before anything is touched
-    with Dag(home) as dag:
+    with Dag(home, sources.list_sources) as dag:
         params = dag.seal.params()
         check_models(params)
         _tell("run", "began", params)
-        for line in [*dag.notes, *remarks(params), *_unwatched(dag, params)]:
+        for line in [*dag.notes, *remarks(params)]:
             _remark(line)
         ready(str(home), params.problem.name)
         context(str(home), as_of)
+        if sources.queries(params):
+            snapshots(home, params)
         walk(dag, params)
         standing: Standing | None = ended(conclude(dag, params))
         newer = dag.newer()
         if newer:
             _remark(f"edited since this run began, and waiting for the next one: {', '.join(newer)}")
     return standing
-
-
-def _unwatched(dag: Dag, params: Params) -> list[str]:
-    """A line where a table's file is no dependency of the stage that reads it, so that a new one would go unnoticed."""
-    from tasks.ingest.tables import is_bundled
-
-    known = {os.path.normpath(path) for path in dag.nodes["ingest"].deps} if "ingest" in dag.nodes else None
-    files = sorted({t.source for t in params.data.tables.values() if not t.snapshots and not is_bundled(t.source)})
-    lacking = [f for f in files if known is not None and os.path.normpath(os.path.relpath(dag.root / f)) not in known]
-    if not lacking:
-        return []
-    return [f"add {', '.join(lacking)} to deps of ingest in dvc.yaml, or changes there go unnoticed"]
 
 
 def _remark(line: str) -> None:
@@ -299,6 +289,12 @@ def ready(root: str, model: str) -> None:
 @_effect("write context")
 def context(root: str, as_of: str | None) -> None:
     effects.write_as_of(Path(root), as_of)
+
+
+@_effect("take snapshots", retries=1)
+def snapshots(root: Path, params: Params) -> None:
+    for line in sources.take(root, params):
+        _note(line)
 
 
 @_effect("fetch champion")

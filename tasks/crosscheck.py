@@ -203,6 +203,10 @@ def _table(wrong: _Mistakes, path: str, table: Table) -> None:
         wrong.add(f"{path}.known_at", "needs event_time: when the fact happened, as well as when it became known.")
     if table.outcome and not table.known:
         wrong.add(f"{path}.outcome", "needs known_at: the moment from which these columns are known.")
+    if table.corrections in ("states", "later") and not table.key:
+        wrong.add(f"{path}.corrections", "needs key: the columns that name a row.")
+    elif table.corrections == "states" and not table.event_time:
+        wrong.add(f"{path}.corrections", "'states' needs event_time, or known_at too: when each state became known.")
     both = [column for column in table.key if column in table.outcome]
     if both:
         wrong.add(f"{path}.key", f"{some(both)} is an outcome, and a key must be known from the start.")

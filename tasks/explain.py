@@ -96,7 +96,7 @@ def _found(tree: Any, loc: tuple[Any, ...]) -> str:
             tree = tree[part]
         except (KeyError, IndexError, TypeError):
             return ""
-    shown = repr(tree)
+    shown = re.sub(r"(://[^/@\s]*?:|password=)[^@/&\s'\"]+", r"\1***", repr(tree))  # no secret goes into a log
     if isinstance(tree, dict | list) and len(shown) > 80:
         return ""
     return f"; found {shown if len(shown) <= 80 else shown[:77] + '...'}"

@@ -400,8 +400,63 @@ KnownField = Annotated[
 ]
 
 
+class Query(_Strict):
+    """What a database gives: one of its tables, or the rows of a SELECT. A run takes a snapshot of it at its start."""
+
+    sql: str = Field(
+        description="the database's URL as SQLAlchemy takes it; ${NAME} stands for an environment variable"
+    )
+    query: str | None = Field(default=None, description="a SELECT")
+    table: str | None = Field(default=None, description="a table's name, as in orders or sales.orders")
+
+    @model_validator(mode="after")
+    def _one(self) -> Query:
+        if (self.query is None) == (self.table is None):
+            raise ValueError("query: a source in a database has a query or a table, and not both")
+        if not re.match(r"[A-Za-z][\w+.-]*://|\$\{\w+\}", self.sql):
+            raise ValueError(
+                "sql: a database's URL, as in postgresql://user@host/name, sqlite:///shop.db or ${SHOP_URL}"
+            )
+        secret = re.search(r"://[^/@]*?:([^@/]+)@", self.sql) or re.search(
+            r"[?&](?:\w*password)=([^&]+)", self.sql, re.I
+        )
+        if secret and not re.fullmatch(r"\$\{\w+\}", secret[1]):
+            raise ValueError(
+                "sql: a password does not stand in this file. Write ${DB_PASSWORD} in its place and set that in the "
+                "environment, or leave it out (PostgreSQL takes PGPASSWORD or ~/.pgpass)"
+            )
+        return self
+
+
+class Files(_Strict):
+    """What to do where the files of one table do not fit together."""
+
+    added: Literal["ignore", "refuse"] = Field(
+        default="ignore", description="a column that is not declared and not in every file"
+    )
+    removed: Literal["empty", "refuse"] = Field(default="empty", description="a declared column that a file lacks")
+    unfinished: Literal["refuse", "wait"] = Field(
+        default="refuse", description="a file that is cut, as one still being written; wait: left for the next run"
+    )
+    twice: Literal["once", "refuse"] = Field(default="once", description="a file whose content another one has too")
+
+
+def _source_kind(value: Any) -> str:
+    return "query" if isinstance(value, dict | Query) else "several" if isinstance(value, list | tuple) else "path"
+
+
+# A file, folder, glob or bundled data set, a list of them, or what a database gives.
+Source = Annotated[
+    Annotated[str, Tag("path"), Field(min_length=1)]
+    | Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Tag("several"), Field(min_length=1)]
+    | Annotated[Query, Tag("query")],
+    Discriminator(_source_kind),
+]
+
+
 class Table(_Strict):
-    source: str
+    source: Source
+    files: Files = Files()
     key: tuple[str, ...] = ()
     columns: dict[str, Column] = Field(min_length=1)
     event_time: Moment | None = None
@@ -411,8 +466,22 @@ class Table(_Strict):
         description="when a row became known; or {column: when}, and the row when it happens",
     )
     outcome: tuple[str, ...] = ()
+    corrections: Literal["states", "later", "reject"] | None = Field(
+        default=None,
+        description="rows that share a key: states of one row, by the moment each became known; only the row of the "
+        "later file; or none of them. Unset: states where the source is several files, else reject",
+    )
     _made: tuple[str, ...] = PrivateAttr(())
     _snapshots: bool = PrivateAttr(False)
+
+    @property
+    def shown(self) -> str:
+        """The source as messages call it."""
+        if isinstance(self.source, str):
+            return self.source
+        if isinstance(self.source, Query):
+            return f"{self.source.sql} ({self.source.table or 'query'})"
+        return ", ".join(self.source[:3]) + (f" and {len(self.source) - 3} more" if len(self.source) > 3 else "")
 
     @property
     def snapshots(self) -> bool:

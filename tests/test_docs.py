@@ -42,6 +42,13 @@ RUN = {
         ),
     },
     "labels.md": {"refit run": ("tests/flows/test_labels.py", '"run"')},
+    "sources.md": {
+        'refit init --data "weekly/*.csv" --target target': (
+            "tests/flows/test_sources.py",
+            '"init", "--data", "weekly/*.csv"',
+        ),
+        "refit sources": ("tests/flows/test_sources.py", 'refit(tmp_path, "sources")'),
+    },
 }
 
 

@@ -22,6 +22,7 @@ from tasks.errors import RefitError
 from tasks.files import read_json, read_table, replacing_dir, write_json, write_table
 from tasks.identity import Rule, identify
 from tasks.params import load
+from tasks.states import read_states
 
 DATA = Path("data")
 PACKAGE, CHAMPION = DATA / "package", DATA / "champion"
@@ -33,7 +34,7 @@ def main() -> None:
     features = read_table(DATA / "features" / "features.parquet")
     test = features[features["__split__"] == "test"].reset_index(drop=True)
     y = labels(test["__target__"].to_numpy(dtype=float), challenger.kind, challenger.classes)
-    tables = {name: read_table(DATA / "validated" / f"{name}.parquet") for name in params.data.tables}
+    tables = {name: read_states(DATA / "validated", name) for name in params.data.tables}
     at = test["__row__"].to_numpy()
     X = challenger.compute(tables[params.problem.table].iloc[at], tables)
     mine = checked(challenger.predict(X), len(y), "data/package")

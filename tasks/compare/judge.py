@@ -16,6 +16,7 @@ from tasks.compare.policy import decide
 from tasks.compare.scores import Pair, align, champion_scores, checked, unknown_levels
 from tasks.compare.unseen import Counted, choose, unseen
 from tasks.params import Params, Promotion
+from tasks.states import last_known
 from tasks.values.levels import level
 
 
@@ -40,7 +41,7 @@ class Case:
 
     @property
     def whole(self) -> pd.DataFrame:
-        return self.tables[self.params.problem.table]
+        return last_known(self.tables[self.params.problem.table])
 
     @property
     def rows(self) -> pd.DataFrame:

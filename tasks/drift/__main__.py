@@ -16,6 +16,7 @@ from tasks.errors import RefitError, in_a_line, some
 from tasks.files import read_json, read_table, replacing_dir, write_json, write_text
 from tasks.ordinary.record import WEEK, answers
 from tasks.params import Params
+from tasks.states import last_known, read_states
 
 DATA = Path("data")
 ROWS = 50_000  # of a window; more tell nothing more
@@ -26,8 +27,8 @@ def main() -> None:
     bundle, champion = against()
     window = pd.Timedelta(settings.monitoring.window.delta) if settings.monitoring.window else WEEK
     features = read_table(DATA / "features" / "features.parquet")
-    tables = {name: read_table(DATA / "validated" / f"{name}.parquet") for name in settings.data.tables}
-    whole = tables[settings.problem.table]
+    tables = {name: read_states(DATA / "validated", name) for name in settings.data.tables}
+    whole = last_known(tables[settings.problem.table])
     new = newest(features, whole, settings.data.tables[settings.problem.table], bundle.seen, bundle.there, window)
     who = {"version": champion, "package": bundle.identity, "of": "champion" if champion else "new package"}
     html = None

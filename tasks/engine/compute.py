@@ -14,6 +14,7 @@ import pandas as pd
 
 from tasks.engine.exact import TooWide
 from tasks.engine.facts import (
+    FOREVER,
     HOUR,
     MISSING,
     Facts,
@@ -138,7 +139,12 @@ def compute(plan: Plan, tables: Mapping[str, pd.DataFrame], rows: pd.DataFrame) 
             spread = pool.map if workers > 1 else map
             list(spread(lambda call: call(), calls))
     if own and len(own[0]):
-        leave_out_own(plan, tables, rows, own[0], block)
+        here = [f for g in asked if g.table == plan.table for f in g.features]
+        one_by_one(plan, tables, rows, own[0], here, block)  # the online engine leaves out their own event
+    for group in asked:
+        at, counted = corrected(group, facts[group.table], encoder, t)
+        if len(at):
+            one_by_one(plan, tables, rows, at, counted, block)
     return block.frame(finish(plan, Rows(plan.tables[plan.table], rows), block.made), rows.index)
 
 
@@ -163,22 +169,52 @@ def rows_that_see_themselves(facts: Facts, encoder: Encoder, t: np.ndarray) -> n
     """Rows whose own event, found by the table's key, was known before their prediction time."""
     codes, row_codes = encoder.codes(facts, tuple((c, c) for c in facts.table.key))
     place = np.full(max(int(codes.max(initial=-1)), int(row_codes.max(initial=-1))) + 2, -1)
-    place[codes[codes >= 0]] = np.flatnonzero(codes >= 0)
+    at = np.flatnonzero(codes >= 0)
+    if not len(at):
+        return at
+    if facts.until is not None:  # of a row's states, the one that was known first comes last, and so stays
+        at = at[np.argsort(-facts.known[at], kind="stable")]
+    place[codes[at]] = at
     own = place[row_codes]  # the last place stays -1, for rows without a key
     seen = (own >= 0) & (t != MISSING)
     known, event = facts.known[own], facts.event[own]
     return np.flatnonzero(seen & (known < t) & (known != MISSING) & (event != MISSING))
 
 
-def leave_out_own(
-    plan: Plan, tables: Mapping[str, pd.DataFrame], rows: pd.DataFrame, at: np.ndarray, block: Block
+def corrected(group: Group, facts: Facts, encoder: Encoder, t: np.ndarray) -> tuple[np.ndarray, list[Feature]]:
+    """Rows whose key a correction gave or took an event, or moved one in time, and features of the last so many events.
+
+    Events may come into view there again, for which the index of whole tables has no form.
+    """
+    last = [f for f in group.features if f.make["op"] == "aggregate" and f.make["window"].startswith("last ")]
+    if facts.until is None or not last:
+        return np.zeros(0, np.int64), []
+    codes, row_codes = encoder.codes(facts, group.on)
+    order = np.lexsort((facts.known, facts.chains))
+    order = order[facts.chains[order] >= 0]
+    chain, code, event = facts.chains[order], codes[order], facts.event[order]
+    until, known = facts.until[order], facts.known[order]
+    more = np.append(chain[1:] == chain[:-1], False)
+    # A state is followed by the next one at once, in the same place, or else the event leaves this key's view.
+    follows = (np.append(known[1:], 0) == until) & (np.append(event[1:], 0) == event) & (np.append(code[1:], 0) == code)
+    moved = np.unique(chain[np.where(more, ~follows, until != FOREVER)])
+    touched = np.unique(code[np.isin(chain, moved) & (code >= 0)])
+    return np.flatnonzero(np.isin(row_codes, touched) & (t != MISSING)), last
+
+
+def one_by_one(
+    plan: Plan,
+    tables: Mapping[str, pd.DataFrame],
+    rows: pd.DataFrame,
+    at: np.ndarray,
+    features: list[Feature],
+    block: Block,
 ) -> None:
-    """Compute the aggregates of such rows one by one, by the online engine, which leaves out their own event."""
+    """Compute features of some rows anew by the online engine."""
     state = plan.start(tables)
-    own = [f for g in groups(plan) if g.table == plan.table for f in g.features]
     for i, record in zip(at.tolist(), rows.iloc[at].to_dict("records"), strict=True):
         values = state.compute_row(record)
-        for feature in own:
+        for feature in features:
             block.made[feature.name][i] = values[feature.name]
 
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from tasks.errors import RefitError, nearest, some
+from tasks.states import UNTIL
 
 MISSING = np.iinfo(np.int64).min  # a missing moment, as in NumPy's NaT
+FOREVER = np.iinfo(np.int64).max
 HOUR = 3_600_000_000  # µs
 
 
@@ -115,12 +118,16 @@ def factorize(parts: Sequence[pd.Series], kind: str, column: str, table: str) ->
 
 @dataclass
 class Facts:
-    """One table's rows as events. ``event`` and ``known`` are int64 µs; an event with either missing never counts."""
+    """One table's rows as events. ``event`` and ``known`` are int64 µs; an event with either missing never counts.
+
+    ``until`` (int64 µs): up to when a row is the known state of its event; None where no row was corrected.
+    """
 
     table: Table
     frame: pd.DataFrame
     event: np.ndarray = field(init=False)
     known: np.ndarray = field(init=False)
+    until: np.ndarray | None = field(init=False)
     _numbers: dict[str, np.ndarray] = field(default_factory=dict)
     _codes: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     _order: np.ndarray | None = None
@@ -128,6 +135,7 @@ class Facts:
 
     def __post_init__(self) -> None:
         table, n = self.table, len(self.frame)
+        self.until = self._superseded()
         if table.event_time is None:
             self.event = self.known = np.zeros(n, np.int64)
             return
@@ -152,6 +160,24 @@ class Facts:
             found.known = np.where(there, np.maximum(self.known, moment), MISSING)
             found._order, found._later = None, {}
         return self._later[time]
+
+    def _superseded(self) -> np.ndarray | None:
+        """int64 µs: the last moment at which each row is the state of its event that is known; None: no row was corrected."""
+        if UNTIL not in self.frame.columns or self.table.event_time is None:
+            return None
+        until = micros(self.frame[UNTIL], UNTIL, self.table.name)
+        return np.where(until == MISSING, FOREVER, until) if (until != MISSING).any() else None
+
+    @cached_property
+    def chains(self) -> np.ndarray:
+        """int64: a number for each event that was corrected, which its states share; -1 for all other rows."""
+        found = np.full(len(self.frame), -1)
+        key = list(self.table.key)
+        states = self.frame.duplicated(key, keep=False).to_numpy() & self.frame[key].notna().all(axis=1).to_numpy()
+        if self.until is not None:  # the next state may be in another part of the table
+            states |= self.until != FOREVER
+        found[states] = self.frame[states].groupby(key, sort=False).ngroup()
+        return found
 
     def moment(self, time: Time) -> np.ndarray:
         base = micros(series(self.frame, time.column, self.table.name), time.column, self.table.name)
@@ -219,6 +245,10 @@ class Facts:
         for column in key:
             series(self.frame, column, self.table.name)
         twice = self.frame.duplicated(subset=key, keep=False).to_numpy()
+        if self.until is not None:  # of a row that was corrected, only the last state is the row
+            now = self.until == FOREVER
+            twice = np.zeros(len(now), bool)
+            twice[now] = self.frame[now].duplicated(subset=key, keep=False).to_numpy()
         if twice.any():
             rows = np.flatnonzero(twice)
             raise RefitError(

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from tasks.engine.exact import Exact, concatenate
+from tasks.engine.facts import FOREVER
 from tasks.engine.local import Span
 from tasks.engine.primitives.base import Term
 
@@ -22,7 +23,8 @@ EMPTY = np.zeros(0, np.int64)
 class History:
     """Events of one key, oldest first: event and known-at times, store rows and values, in arrays that grow.
 
-    ``names`` are the columns kept. ``in_order`` holds while the known-at times rise with the events.
+    ``names`` are the columns kept. ``in_order`` holds while the known-at times rise with the events, and none of them
+    was corrected.
     """
 
     __slots__ = ("_prefixes", "_room", "in_order", "names", "size", "times", "values", "vocabulary")
@@ -30,8 +32,8 @@ class History:
     def __init__(self, names: dict[str, int], times: np.ndarray, values: np.ndarray, vocabulary: dict[str, list[str]]):
         self.names, self.vocabulary = names, vocabulary
         self.size = times.shape[1]
-        self.times, self.values = times, values  # (3, room): event, known, store row; (columns, room)
-        self.in_order = bool((np.diff(times[1]) >= 0).all())
+        self.times, self.values = times, values  # (4, room): event, known, store row, until; (columns, room)
+        self.in_order = bool((np.diff(times[1]) >= 0).all() and (times[3] == FOREVER).all())
         self._prefixes: dict[tuple[str, Term], Prefix] = {}
         self._room = self.size
 
@@ -68,7 +70,7 @@ class History:
             self.times[:, at + 1 : self.size + 1] = self.times[:, at : self.size].copy()
             self.values[:, at + 1 : self.size + 1] = self.values[:, at : self.size].copy()
             self._prefixes.clear()
-        self.times[:, at] = event, known, row
+        self.times[:, at] = event, known, row, FOREVER
         self.values[:, at] = values
         self.size += 1
         near = self.times[1, max(at - 1, 0) : min(at + 2, self.size)]
@@ -84,15 +86,15 @@ class History:
             made.extend(lambda start: term(Slice(self, column, slice(start, self.size))), self.size)
         return made.exact
 
-    def view(self, spans: Sequence[Span], t: int, without: int | None) -> View:
-        """What a row at ``t`` sees through each window; ``without``: its own event's store row, to be left out."""
+    def view(self, spans: Sequence[Span], t: int, without: tuple[int, ...] | None) -> View:
+        """What a row at ``t`` sees through each window; ``without``: its own event's store rows, to be left out."""
         if self.in_order and without is None:
             hi = int(np.searchsorted(self.known, t))
             event, places = self.event, None
         else:
-            seen = self.known < t
+            seen = (self.known < t) & (t <= self.times[3, : self.size])
             if without is not None:
-                seen &= self.rows != without
+                seen &= ~np.isin(self.rows, without)
             places = np.flatnonzero(seen)
             hi, event = len(places), self.event[places]
         lo = [

@@ -8,7 +8,8 @@ An event that happened at ``s`` and was known at ``k`` is seen by a row at ``t``
 seen. Where within every key the order of ``k`` is also that of ``s`` (nothing arrived late and out of turn), the events
 in view are one slice of the sorted events. Otherwise there are two sequences, one by entering and one by leaving, and
 whatever can be counted is the count of those that entered minus the count of those that left; order statistics come
-from the same subtraction, bit by bit of the value (a wavelet matrix).
+from the same subtraction, bit by bit of the value (a wavelet matrix). The state of a row that was corrected leaves at the
+moment the next one is known (:mod:`tasks.states`).
 """
 
 from __future__ import annotations
@@ -22,11 +23,9 @@ import numpy as np
 import pandas as pd
 
 from tasks.engine.exact import Exact
-from tasks.engine.facts import Facts
+from tasks.engine.facts import FOREVER, Facts
 from tasks.engine.kernels import Wavelet, first_at, kth_rank
 from tasks.engine.primitives.base import Term
-
-FOREVER = np.iinfo(np.int64).max
 
 
 @dataclass(frozen=True)
@@ -118,7 +117,8 @@ class Index:
         self.t = t[self.rows]
         self.size = size + 1
         self._asked = codes, row_codes, t, by_time
-        self.in_order = bool(
+        self.until = None if facts.until is None else facts.until[self.events]
+        self.in_order = self.until is None and bool(
             self.known is self.event or ((np.diff(self.known) >= 0) | (np.diff(self.codes) != 0)).all()
         )
         self.whole = Sequence(None, self.starts)
@@ -164,17 +164,18 @@ class Index:
         """int64 µs: the last moment at which each event is still in view."""
         if span not in self._leave:
             if span.last is not None:
-                self._leave[span] = self._pushed_out(span.last)
+                leave = self._pushed_out(span.last)
             else:
-                always = span.micros is None
-                self._leave[span] = np.full(len(self.event), FOREVER) if always else self.event + span.micros
+                leave = np.full(len(self.event), FOREVER) if span.micros is None else self.event + span.micros
+            self._leave[span] = leave if self.until is None else np.minimum(leave, self.until)
         return self._leave[span]
 
     def _pushed_out(self, n: int) -> np.ndarray:
         """When each event stops being among the newest n: the n-th smallest known-at time of the newer events.
 
         Running minima from the newest event backwards: the smallest, then the smallest of what that one let go, and so
-        on. Keys are kept apart by ranks that fall from key to key.
+        on. Keys are kept apart by ranks that fall from key to key. It is not right for a key from which a correction took an
+        event, or in which it moved one in time (:func:`tasks.engine.compute.corrected`).
         """
         ranked = np.unique(self.known)
         width = len(ranked) + 1
@@ -182,6 +183,8 @@ class Index:
         floor = backwards * width  # falls from key to key
         arriving = np.searchsorted(ranked, self.known[::-1]) + floor
         nothing = floor + width - 1
+        if self.until is not None:  # from its first state on there is always one state of an event
+            arriving = np.where(self._again()[::-1], nothing, arriving)
         fresh = np.concatenate(([True], np.diff(backwards) != 0))[: len(arriving)]
         shown = nothing
         for _ in range(n):
@@ -192,6 +195,14 @@ class Index:
             arriving = np.maximum(shown, arriving)
         at = (shown - floor)[::-1]
         return np.append(ranked, FOREVER)[at]
+
+    def _again(self) -> np.ndarray:
+        """Events that are a later state of one before them."""
+        chains = self.facts.chains[self.events]
+        at = np.flatnonzero(chains >= 0)
+        again = np.zeros(len(chains), bool)
+        again[at] = pd.DataFrame({"code": self.codes[at], "chain": chains[at]}).duplicated().to_numpy()
+        return again
 
     def newest_event(self, span: Span) -> np.ndarray:
         """Table position of the newest event in each window; -1 where there is none."""

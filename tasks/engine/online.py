@@ -23,7 +23,7 @@ from tasks.engine.compute import (
     sees_own,
 )
 from tasks.engine.exact import TooWide
-from tasks.engine.facts import MISSING, Facts, Table, numbers
+from tasks.engine.facts import FOREVER, MISSING, Facts, Table, numbers
 from tasks.engine.history import History, HistoryWindow, View, code_of
 from tasks.engine.local import Span, sort_by_code
 from tasks.engine.plan import Feature, Plan
@@ -84,7 +84,8 @@ class State:
                 store.values[column] = facts.values(column).tolist()
         store.size = len(facts.frame)
         store.known = facts.known.tolist()
-        store.rows = {key: i for i, key in enumerate(store.keys(store.values))}
+        for i, key in enumerate(store.keys(store.values)):
+            store.rows[key] = (*store.rows.get(key, ()), i)
 
     def _histories(self, asked: Asked, facts: Facts, store: Store) -> Asked:
         """Cut the sorted events into one history a key."""
@@ -101,7 +102,8 @@ class State:
         order = facts.order()
         order = order[codes[order] >= 0]
         order = order[sort_by_code(codes[order], int(codes.max(initial=-1)) + 1)]
-        times = np.stack([facts.event[order], facts.known[order], order])
+        until = np.full(len(order), FOREVER) if facts.until is None else facts.until[order]
+        times = np.stack([facts.event[order], facts.known[order], order, until])
         columns = [facts.values(c)[order] for c in asked.names]
         values = np.stack(columns) if columns else np.zeros((0, len(order)))
         ends = (np.flatnonzero(np.diff(codes[order])) + 1).tolist() + ([len(order)] if len(order) else [])
@@ -176,11 +178,11 @@ class State:
         made = finish(plan, source, found)
         return {name: value[0] if isinstance(value, list) else value.item() for name, value in made.items()}
 
-    def _own_event(self, source: OneRow, t: int) -> int | None:
-        """Store row of the row's own event, where that was known before ``t`` and has to be left out."""
+    def _own_event(self, source: OneRow, t: int) -> tuple[int, ...] | None:
+        """Store rows of the row's own event, in each of its states, where one was known before ``t`` and has to be left out."""
         table, store = source.table, self.stores[source.table.name]
         own = store.rows.get(tuple(_plain(source, c, table.columns[c]) for c in table.key if c in source.row))
-        return own if own is not None and MISSING != store.known[own] < t else None
+        return own if any(MISSING != store.known[one] < t for one in own or ()) else None
 
     @staticmethod
     def _row_key(source: OneRow, on: tuple[tuple[str, str], ...], table: Table) -> Any:
@@ -274,7 +276,7 @@ class State:
             store.known.append(int(facts.known[i]))
             store.size += 1
             if keys:
-                store.rows[keys[i]] = row
+                store.rows[keys[i]] = (row,)
             event = int(facts.event[i])
             for asked, known in known_of:
                 if MISSING not in (event, known[i]):
@@ -301,7 +303,7 @@ class State:
             return
         history = asked.keys.get(key)
         if history is None:
-            empty = History(asked.names, np.zeros((3, 0), np.int64), np.zeros((len(asked.names), 0)), store.names)
+            empty = History(asked.names, np.zeros((4, 0), np.int64), np.zeros((len(asked.names), 0)), store.names)
             history = asked.keys[key] = empty
         values = [
             np.nan

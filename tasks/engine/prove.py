@@ -25,6 +25,7 @@ from tasks.engine.compute import prediction_times
 from tasks.engine.facts import MISSING, Facts, Time
 from tasks.engine.plan import Plan
 from tasks.engine.scan import Finding
+from tasks.states import last_known, read_states
 
 Compute = Callable[[Plan, Mapping[str, pd.DataFrame], pd.DataFrame], pd.DataFrame]
 
@@ -104,10 +105,10 @@ def from_files(folder: str | Path = "data", **options: Any) -> Findings:
     from tasks.files import read_json, read_table
 
     plan = Plan.from_dict(read_json(Path(folder) / "features" / "plan.json"))
-    tables = {name: read_table(Path(folder) / "validated" / f"{name}.parquet") for name in plan.tables}
+    tables = {name: read_states(Path(folder) / "validated", name) for name in plan.tables}
     made = read_table(Path(folder) / "features" / "features.parquet", columns=["__split__", "__target__"])
     target = made["__target__"].to_numpy(np.float64)
-    return prove(tables, plan, tables[plan.table], target, made["__split__"].to_numpy(), **options)
+    return prove(tables, plan, last_known(tables[plan.table]), target, made["__split__"].to_numpy(), **options)
 
 
 def change_the_future(

@@ -24,6 +24,7 @@ from tasks.engine.pieces import ROW, event_columns, key_hash, row_columns
 from tasks.engine.plan import Plan
 from tasks.engine.rows import finish
 from tasks.errors import RefitError
+from tasks.states import UNTIL
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -97,6 +98,7 @@ def _group(
 
     alone = replace(plan, features=group.features, children={})
     theirs, mine = event_columns(plan, group), row_columns(plan, group)
+    theirs += [UNTIL] if UNTIL in events.columns else []
     left = _dealt(events[theirs], [c for _, c in group.on], plan.tables[group.table], parts)
     right = _dealt(rows[mine], [c for c, _ in group.on], plan.tables[plan.table], parts)
     kinds = {f.name: f.kind for f in group.features}

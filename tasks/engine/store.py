@@ -30,7 +30,7 @@ class Store:
         self.places: dict[str, dict[str, int]] = {c: {} for c in self.names}
         self.size = 0
         self.known: list[int] = []
-        self.rows: dict[tuple[Any, ...], int] = {}  # store row of each primary key
+        self.rows: dict[tuple[Any, ...], tuple[int, ...]] = {}  # store rows of each primary key: one a state
 
     def keys(self, columns: Mapping[str, list[Any]]) -> list[tuple[Any, ...]]:
         """Primary keys of rows given as columns; none where the table has no key."""

@@ -20,6 +20,7 @@ from tasks.features.split import by_identity, by_time, check_parts, waiting
 from tasks.features.target import about_positive, encode_target
 from tasks.files import read_json, read_table, replacing_dir, write_json, write_table
 from tasks.identity import Rule, identify, together
+from tasks.states import with_states
 
 SPLITS = ("train", "valid", "test", "pending")
 
@@ -48,8 +49,8 @@ def main() -> None:
     plan = Plan.derive(params, windows)
     for line in never_in_view(plan, validated):
         stage.log(line)
-    tables = {name: validated[name] for name in plan.tables}
-    rows = tables[plan.table]
+    tables = {name: with_states(validated[name], folder, name) for name in plan.tables}
+    rows = validated[plan.table]
     stage.log(f"{len(plan.features)} features for {len(rows):,} rows of {plan.table}")
 
     began = time.perf_counter()

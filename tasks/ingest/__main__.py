@@ -5,7 +5,8 @@ from tasks import stage  # isort: skip  (its settings come first)
 from pathlib import Path
 
 from tasks import files, params
-from tasks.ingest.tables import ingest
+from tasks.ingest.files import check_listed
+from tasks.ingest.tables import ingest, source_of
 from tasks.stage import log
 
 RAW = Path("data/raw")
@@ -13,6 +14,7 @@ RAW = Path("data/raw")
 
 def main() -> None:
     declared = params.load()
+    check_listed(declared)
     with files.replacing_dir(RAW) as folder:
         manifest = {}
         for name, table in declared.data.tables.items():
@@ -23,15 +25,16 @@ def main() -> None:
             if len(read.problems):
                 files.write_table(folder / f"{name}.problems.parquet", read.problems)
             manifest[name] = {
-                "source": table.source,
+                "source": source_of(table),
                 "sha256": read.sha256,
                 "rows": len(read.frame),
                 "columns": list(read.frame.columns),
                 "unreadable": len(read.problems),
+                **read.about,
             }
-            for remark in read.remarks:
-                log(f"{name}: {remark}")
-            log(f"{name}: {len(read.frame):,} rows from {table.source}" + _unreadable(len(read.problems)))
+            log(f"{name}: {len(read.frame):,} rows from {table.shown}" + _unreadable(len(read.problems)))
+            for line in read.about.get("remarks", ()):
+                log(f"{name}: {line}")
         files.write_json(folder / "manifest.json", {"tables": manifest})
 
 

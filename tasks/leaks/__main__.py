@@ -10,6 +10,7 @@ from tasks.engine import Plan
 from tasks.files import read_json, read_table, replacing_dir, write_json
 from tasks.leaks.look import look
 from tasks.params import load
+from tasks.states import read_states
 
 DATA = Path("data")
 
@@ -17,7 +18,7 @@ DATA = Path("data")
 def main() -> None:
     params = load()
     plan = Plan.from_dict(read_json(DATA / "features" / "plan.json"))
-    tables = {name: read_table(DATA / "validated" / f"{name}.parquet") for name in plan.tables}
+    tables = {name: read_states(DATA / "validated", name) for name in plan.tables}
     made = read_table(DATA / "features" / "features.parquet")
     found = look(plan, tables, made, read_json(DATA / "features" / "summary.json")["kind"], params.seed)
     for suspicion in found["suspicions"]:

@@ -28,6 +28,7 @@ from tasks.package.golden import LATER, ROWS, after, choose, golden, start_of_te
 from tasks.package.history import horizon, identity_columns, keep, known, needs, row_columns
 from tasks.package.receipt import receipt
 from tasks.package.schema import schema
+from tasks.states import read_states
 
 DATA = Path("data")
 EMPTY: dict[str, Any] = {"rows": []}
@@ -49,7 +50,7 @@ def main() -> None:
     )
     since, until = start_of_test(features), parse(as_of) if as_of else None
     wanted = needs(plan)
-    tables = {name: known(files.read_table(validated / f"{name}.parquet"), plan, name, until) for name in wanted}
+    tables = {name: known(read_states(validated, name), plan, name, until) for name in wanted}
     history = {name: keep(tables[name], plan, name, need, since) for name, need in wanted.items()}
     reach = horizon(plan, history, since)
     about = about_of(given, choice, summary) | reach.told()

@@ -12,6 +12,7 @@ from tasks.engine.compute import sees_own
 from tasks.engine.expression import Expression
 from tasks.engine.facts import MISSING, Facts
 from tasks.params import Duration
+from tasks.states import UNTIL
 
 
 @dataclass
@@ -99,7 +100,7 @@ def known(frame: pd.DataFrame, plan: Plan, name: str, as_of: int | None) -> pd.D
 def keep(frame: pd.DataFrame, plan: Plan, name: str, need: Need, since: int | None) -> Kept:
     """The needed columns (in the table's order) of the rows that a prediction at ``since`` (µs) or later can see."""
     table = plan.tables[name]
-    kept = frame[[c for c in frame.columns if c in need.columns]]
+    kept = frame[[c for c in frame.columns if c in need.columns or c == UNTIL]]
     if table.event_time is None:
         return Kept(kept.reset_index(drop=True), None, False)
     until = newest_known(plan, name, kept)

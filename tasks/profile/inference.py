@@ -333,8 +333,8 @@ def _tree(
     from ruamel.yaml.scalarstring import SingleQuotedScalarString
 
     table_name = _slug(path.stem)
-    inside = path.resolve().is_relative_to(Path.cwd())
-    source = Path(os.path.relpath(path)).as_posix() if inside else path.resolve().as_posix()
+    whole = Path(os.path.abspath(path))  # a link stays one, to be followed at each run
+    source = whole.relative_to(Path.cwd()).as_posix() if whole.is_relative_to(Path.cwd()) else whole.as_posix()
     aim: Any = target
     if positive:
         chosen, other, why = positive

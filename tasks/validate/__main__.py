@@ -7,7 +7,7 @@
 from tasks import stage  # isort: skip  (its settings come first)
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from tasks import files
 from tasks.errors import RefitError
 from tasks.params import Params, Table, load, parse_moment
 from tasks.stage import log
+from tasks.states import UNTIL, apart, path_of
 from tasks.validate import contract, known, problem, suite
 
 RAW = Path("data/raw")
@@ -29,12 +30,16 @@ QUARANTINE = Path("data/quarantine")
 
 @dataclass(frozen=True)
 class Known:
-    """The rows of a table known at ``as_of``: their positions in raw, and their unreadable values."""
+    """The rows of a table known at ``as_of``: their positions in raw, and their unreadable values.
+
+    ``earlier``: the same of what rows were known as before they were corrected, with the moment of the next state.
+    """
 
     frame: pd.DataFrame
     positions: np.ndarray
     problems: pd.DataFrame
     not_yet_known: int
+    earlier: "Known | None" = None
 
 
 def read_as_of(params: Params) -> datetime | None:
@@ -57,13 +62,34 @@ def read_known(name: str, table: Table, params: Params, as_of: datetime | None) 
     problems = files.read_table(unreadable) if unreadable.exists() else empty
     exists = known.visible(frame, name, table, params.problem, as_of)
     hidden = known.unknown(frame, table, as_of)
-    positions = np.flatnonzero(exists)
-    frame = known.hide_outcomes(frame, hidden)[exists].reset_index(drop=True)
-    seen = exists[problems["row"]]
+    moment = table.row_known or table.event_time
+    told = known.moment(frame, moment) if moment else None  # itself an outcome, perhaps
+    pending = np.zeros(len(problems), bool)
     for column, rows in hidden.items():  # what is not known yet cannot be held against its row
-        seen &= ~((problems["column"] == column).to_numpy() & rows[problems["row"]])
-    problems = problems[seen].assign(row=np.searchsorted(positions, problems.loc[seen, "row"]))
-    return Known(frame, positions, problems.reset_index(drop=True), int((~exists).sum()))
+        pending |= (problems["column"] == column).to_numpy() & rows[problems["row"]]
+    problems = problems[~pending]
+    frame = known.hide_outcomes(frame, hidden)
+    if corrections(name) != "states" or told is None or not table.key:
+        return _part(frame, problems, exists, int((~exists).sum()))
+    state, until = apart(frame, list(table.key), told, pd.Timestamp(as_of) if as_of else None)
+    old = exists & (state == 0)
+    earlier = _part(frame.assign(**{UNTIL: until}), problems, old, 0) if old.any() else None
+    later = ~exists | ((state == -1) & told.notna().to_numpy())
+    return replace(_part(frame, problems, exists & (state == 1), int(later.sum())), earlier=earlier)
+
+
+def corrections(name: str) -> str:
+    """What ingest did with rows that share a key, as the manifest says; unset: nothing."""
+    path = RAW / "manifest.json"
+    tables = files.read_json(path)["tables"] if path.exists() else {}
+    return str(tables.get(name, {}).get("corrections", "reject"))
+
+
+def _part(frame: pd.DataFrame, problems: pd.DataFrame, mask: np.ndarray, not_yet_known: int) -> Known:
+    positions = np.flatnonzero(mask)
+    kept = problems[mask[problems["row"]]]
+    kept = kept.assign(row=np.searchsorted(positions, kept["row"])).reset_index(drop=True)
+    return Known(frame[mask].reset_index(drop=True), positions, kept, not_yet_known)
 
 
 def main() -> None:
@@ -101,6 +127,13 @@ def main() -> None:
                     accepted = known.add_target(accepted, params)
                     accepted = _labelled(accepted, kept, params, as_of)
                 files.write_table(accepted_in / f"{name}.parquet", accepted)
+                corrected = 0
+                if read.earlier is not None:
+                    old, bad = _earlier(read.earlier, table, rules)
+                    if name == params.problem.table:
+                        old = known.add_target(old, params)
+                    files.write_table(path_of(accepted_in, name), old)
+                    rejected, corrected = pd.concat([rejected, bad], ignore_index=True), len(old)
                 files.write_table(rejected_in / f"{name}.parquet", rejected)
                 tables[name] = {
                     "input": len(read.frame) + read.not_yet_known,
@@ -108,6 +141,7 @@ def main() -> None:
                     "quarantined": len(rejected),
                     "not_yet_known": read.not_yet_known,
                     "reasons": checked.reasons,
+                    **({"earlier_states": corrected} if corrected else {}),
                 }
                 findings += checked.findings
                 failures += checked.failures
@@ -163,8 +197,20 @@ def _snapshots(params: Params, kept: dict[str, pd.DataFrame], as_of: datetime | 
     return _labelled(rows, kept, params, as_of)
 
 
+def _earlier(read: Known, table: Table, rules: suite.Suite) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Earlier states that keep the contract's rules for rows, and those that do not."""
+    alone = [r for r in rules["expectations"] if r["meta"]["level"] == "row" and "unique" not in r["type"]]
+    checked = contract.check(read.frame, table, {**rules, "expectations": alone}, read.problems)
+    bad = read.frame[checked.rejected].drop(columns=UNTIL).reset_index(drop=True)
+    bad["__row__"] = read.positions[checked.rejected]
+    bad["__reason__"] = checked.why
+    return read.frame[~checked.rejected].reset_index(drop=True), bad
+
+
 def _line(name: str, counts: dict[str, Any]) -> str:
     line = f"{name}: {counts['accepted']:,} rows accepted, {counts['quarantined']:,} quarantined"
+    if counts.get("earlier_states"):
+        line += f", and {counts['earlier_states']:,} earlier states of corrected ones"
     later = counts["not_yet_known"]
     return line + (f", {later:,} not yet known" if later else "")
 

@@ -16,7 +16,7 @@ def check_columns(frame: pd.DataFrame, name: str, table: Table) -> None:
     empty = [c for c, spec in table.given.items() if spec.kind != "ignore" and frame[c].isna().all()]
     if empty:
         raise RefitError(
-            f"data.tables.{name}.columns: no row of {table.source} has a value of {some(empty)}, so nothing can be "
+            f"data.tables.{name}.columns: no row of {table.shown} has a value of {some(empty)}, so nothing can be "
             "learned from it. Set `kind: ignore`, or take it out."
         )
 

@@ -84,7 +84,23 @@ CASES: dict[str, tuple[Spoil, str]] = {
     "a space out of bounds": (edit("params.yaml", "  logistic: {trials: 2}", "  logistic: {space: {C: [-1, 2]}}"), "models.logistic.space"),
     "too little time for auto": (edit("params.yaml", "  logistic: {trials: 2}", "  auto: {seconds: 1}"), "models.auto.seconds: 1 s are surely too few"),
     "more memory than there is": (edit("params.yaml", "\ntraining:", "\ntraining:\n  memory_gb: 100000"), "training.memory_gb: 100000 are more"),
-    "a missing source": (lambda root: (root / "iris.csv").unlink(), "source: iris.csv is not there"),
+    "a missing source": (lambda root: (root / "iris.csv").unlink(), "source: iris.csv: no such file or folder"),
+    "a folder without a table": (
+        lambda root: (
+            (root / "week").mkdir(),
+            edit("params.yaml", "source: iris.csv", "source: week")(root),
+        )[0],
+        "the folder week has no table",
+    ),
+    "a glob that nothing matches": (edit("params.yaml", "source: iris.csv", "source: week/*.csv"), "week: no such file or folder"),
+    "a folder that every run changes": (edit("params.yaml", "source: iris.csv", "source: ."), "every run would change the folder"),
+    "a database without its password": (
+        edit("params.yaml", "source: iris.csv", 'source: {sql: "postgresql://me:${NO_SUCH_PASSWORD}@127.0.0.1:9/shop", table: iris}'),
+        "'NO_SUCH_PASSWORD', which the environment does not have",
+    ),
+    "a database that does not answer": (
+        edit("params.yaml", "source: iris.csv", 'source: {sql: "postgresql://me@127.0.0.1:9/shop", table: iris}'), "does not answer",
+    ),
     "an empty source": (lambda root: (root / "iris.csv").write_text(""), "iris.csv: the file is empty"),
     "a source without a column": (edit("iris.csv", "petal width (cm)", "petal breadth"), "has no column 'petal width (cm)'"),
     "a column of another kind": (
@@ -241,9 +257,9 @@ def test_of_a_large_table_the_columns_alone_are_looked_at(ending: str, tmp_path:
     frame.to_csv(path, index=False) if ending == "csv" else frame.to_parquet(path)
     assert path.stat().st_size > checks.SMALL
     declared = {"x": "numeric", "y": "categorical"}
-    assert checks.read("t", Table(source="t", columns=declared), path) is None
+    assert checks.read("t", Table(source=str(path), columns=declared), [path]) is None
     with pytest.raises(RefitError, match=r"has no column 'z'\. It has 'x', 'y'"):
-        checks.read("t", Table(source="t", columns=declared | {"z": "numeric"}), path)
+        checks.read("t", Table(source=str(path), columns=declared | {"z": "numeric"}), [path])
 
 
 @pytest.mark.sweep

@@ -256,17 +256,3 @@ def test_one_folder_is_kept_and_found_again(project: Path) -> None:
         assert dag.seal.folder != first
         assert dag.seal.params().seed == 2
     assert len(list((project / ".refit" / "start").iterdir())) == 1
-
-
-def test_a_source_that_no_stage_depends_on_is_remarked(project: Path) -> None:
-    from flows.retrain import _unwatched
-
-    dag = project / "dvc.yaml"
-    dag.write_text(dag.read_text().replace("  load:\n", "  ingest:\n").replace("work load", "work ingest"))
-    with Dag(project) as walked:
-        assert _unwatched(walked, walked.seal.params()) == [
-            "add t.csv to deps of ingest in dvc.yaml, or changes there go unnoticed"
-        ]
-    dag.write_text(dag.read_text().replace("source.csv]", "./t.csv]"))
-    with Dag(project) as walked:
-        assert _unwatched(walked, walked.seal.params()) == []

@@ -7,7 +7,9 @@ import pytest
 
 from tasks.engine import spark
 from tasks.errors import RefitError
-from tests.tasks.engine.worlds import assert_same, plan_by_column, world_by_column
+from tasks.states import last_known
+from tests.tasks.engine.test_states import corrected, told_apart
+from tests.tasks.engine.worlds import assert_same, plan, plan_by_column, world_by_column
 
 
 def test_without_java_the_message_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -21,11 +23,15 @@ def test_without_java_the_message_says_what_to_do(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.slow
 def test_spark_gives_the_bits_of_the_local_engine(full: bool) -> None:
     pytest.importorskip("pyspark")
-    rows = 30_000 if full else 3_000
-    plan, tables = plan_by_column(), world_by_column(1, rows)
+    late, tables = plan_by_column(), world_by_column(1, 30_000 if full else 3_000)
     # Many keys, so that parts differ: every fortieth order has a name of its own.
     names = tables["orders"]["who"].astype(object)
     names.iloc[::40] = [f"p{i}" for i in range(len(names.iloc[::40]))]
     tables["orders"] = tables["orders"].assign(who=pd.Series(names, dtype="str"))
-    local = plan.compute(tables, tables["orders"])
-    assert_same(local, spark.compute_spark(plan, tables, tables["orders"]))
+    states = told_apart(corrected(1, 200, "key"))  # rows that were corrected, in the columns of their key too
+    session = spark.session()
+    try:
+        for asked, given, rows in ((late, tables, tables["orders"]), (plan(), states, last_known(states["orders"]))):
+            assert_same(asked.compute(given, rows), spark.compute_spark(asked, given, rows, session))
+    finally:
+        session.stop()

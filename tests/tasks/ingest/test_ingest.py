@@ -12,10 +12,12 @@ import pytest
 
 from tasks.errors import RefitError
 from tasks.files import hash_tree, sha256
-from tasks.ingest import tables
+from tasks.ingest import content
 from tasks.ingest.__main__ import main
-from tasks.ingest.tables import ingest, is_bundled
+from tasks.ingest.files import is_bundled
+from tasks.ingest.tables import ingest, read_source
 from tasks.params import Table
+from tasks.profile import read_columns
 
 PARAMS = """\
 problem: {name: shop, kind: regression, table: sales, target: price}
@@ -51,7 +53,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def table(source: str = "sales.csv", **columns: str) -> Table:
-    return Table.model_validate({"source": source, "columns": columns})
+    return Table.model_validate({"source": source, "columns": columns or {"price": "text"}})
 
 
 def test_the_stage_writes_declared_columns_and_faults(project: Path) -> None:
@@ -141,9 +143,9 @@ def test_a_source_edited_while_it_is_read_is_read_anew(
     project: Path, monkeypatch: pytest.MonkeyPatch, times: int
 ) -> None:
     """The hash in the manifest is that of the bytes that were read."""
-    count, read, path = 0, tables.read_columns, project / "sales.csv"
+    count, read, path = 0, content._stored, project / "sales.csv"
 
-    def reading(source: str) -> object:
+    def reading(source: str) -> bytes:
         nonlocal count
         found = read(source)
         count += 1
@@ -151,14 +153,14 @@ def test_a_source_edited_while_it_is_read_is_read_anew(
             path.write_text(path.read_text().replace("1", str(count + 1), 1) + "\n")
         return found
 
-    monkeypatch.setattr(tables, "read_columns", reading)
+    monkeypatch.setattr(content, "_stored", reading)
     if times == 99:
         with pytest.raises(RefitError, match=r"sales\.csv: was edited while it was read, 3 times"):
-            tables.read_source("sales.csv")
+            read_source("sales", table())
     else:
-        found, digest = tables.read_source("sales.csv")
-        assert digest == sha256(path)
-        assert found.equals(read("sales.csv"))
+        found = read_source("sales", table())
+        assert found.sha256 == sha256(path)
+        assert found.contents[0].columns.equals(read_columns(path))
         assert count == 2
 
 

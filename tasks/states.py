@@ -1,0 +1,84 @@
+"""Rows that were corrected: every state that a row was known in, and until when.
+
+A table of ``data/validated`` has each key once, as it is known last. What it was known as before lies beside it, in
+``<table>.earlier.parquet``, with the moment :data:`UNTIL` from which on the next state is known. The engine sees a state
+from the moment it became known up to that one, so features as of an earlier moment see what was known then, and no
+event counts twice.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from tasks.files import read_table
+
+UNTIL = "__until__"
+
+
+def path_of(folder: str | Path, table: str) -> Path:
+    """Where the earlier states of a table lie, if it has any."""
+    return Path(folder) / f"{table}.earlier.parquet"
+
+
+def with_states(frame: pd.DataFrame, folder: str | Path, table: str) -> pd.DataFrame:
+    """A validated table with its earlier states below its own rows, whose positions stay; the table itself where it has none."""
+    path = path_of(folder, table)
+    if not path.exists():
+        return frame
+    earlier = read_table(path)
+    return pd.concat(
+        [frame.assign(**{UNTIL: pd.Series(pd.NaT, frame.index, earlier[UNTIL].dtype)}), earlier], ignore_index=True
+    )
+
+
+def read_states(folder: str | Path, table: str) -> pd.DataFrame:
+    """A validated table and its earlier states (:func:`with_states`)."""
+    return with_states(read_table(Path(folder) / f"{table}.parquet"), folder, table)
+
+
+def last_known(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a table that was read with its earlier states, without these; positions are the same."""
+    return frame[frame[UNTIL].isna()] if UNTIL in frame.columns else frame
+
+
+def apart(
+    frame: pd.DataFrame, key: list[str], known: pd.Series, as_of: pd.Timestamp | None
+) -> tuple[np.ndarray, pd.Series]:
+    """For each row of a table the state it is at ``as_of``: 1 the last known, 0 an earlier one, -1 none; and :data:`UNTIL`.
+
+    ``known`` is when each row became known. Where no state of a key is known yet, the first one stands for it. Rows
+    without a key, and rows that share key and moment, are all 1: they are no states of each other.
+    """
+    state = np.ones(len(frame), np.int64)
+    until = pd.Series(pd.NaT, index=frame.index, dtype=known.dtype)
+    at = np.flatnonzero(frame[key].notna().all(axis=1).to_numpy())
+    code = frame.iloc[at].groupby(key, sort=False).ngroup().to_numpy()
+    moment = (
+        known.iloc[at].dt.tz_localize(None).to_numpy("datetime64[us]").view(np.int64)
+    )  # a missing one is the smallest
+    order = np.lexsort((moment, code))
+    at, code, moment = at[order], code[order], moment[order]
+    if not len(at):
+        return state, until
+    more = np.append(code[1:] == code[:-1], False)  # the next one is of the same key
+    same = more & (np.append(moment[1:], 0) == moment)
+    alike = np.zeros(code.max() + 1, bool)
+    alike[code[same]] = True
+    limit = (
+        np.iinfo(np.int64).max
+        if as_of is None
+        else as_of.tz_convert("UTC").tz_localize(None).to_datetime64().astype("M8[us]").view(np.int64)
+    )
+    visible = (moment != np.iinfo(np.int64).min) & (moment <= limit)
+    last = visible & ~(more & np.append(visible[1:], False))
+    known_at_all = np.zeros(code.max() + 1, bool)
+    known_at_all[code[visible]] = True
+    first = np.insert(~more[:-1], 0, True)
+    found = np.where(last | (first & ~known_at_all[code]), 1, np.where(visible, 0, -1))
+    state[at] = np.where(alike[code], 1, found)
+    earlier = np.flatnonzero((found == 0) & ~alike[code])
+    until.iloc[at[earlier]] = known.iloc[at[earlier + 1]].array
+    return state, until

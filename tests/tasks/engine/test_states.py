@@ -1,0 +1,176 @@
+"""Rows that were corrected: features see what was known at their moment, and every event once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tasks.engine import Plan
+from tasks.engine.facts import Facts
+from tasks.errors import RefitError
+from tasks.files import write_table
+from tasks.states import UNTIL, apart, last_known, path_of, read_states
+from tests.tasks.engine.worlds import assert_same, moments, plan, world
+
+KNOWN = {"orders": ("id", "happened", "known"), "prices": ("pid", "since", "told")}
+
+
+def corrected(seed: int, n: int, moved: str) -> dict[str, pd.DataFrame]:
+    """A world in which about a third of the orders and prices were corrected, some of them twice.
+
+    ``moved``: also in their event's "time", in the columns that make its "key", or in values alone ("").
+    """
+    rng = np.random.default_rng(seed)
+    tables = world(seed, n)
+    for name, (key, event, known) in KNOWN.items():
+        first = tables[name]
+        states = [first]
+        for _ in range(2):
+            again = states[-1][states[-1][known].notna()].sample(frac=0.35, random_state=int(rng.integers(1000)))
+            other = first.sample(len(again), random_state=int(rng.integers(1000)), replace=True)
+            changed = again.assign(
+                **{
+                    c: other[c].to_numpy()
+                    for c in first.columns
+                    if c not in (key, event, known, "asked", "y", *(() if moved == "key" else ("who", "where")))
+                }
+            )
+            later = again[known] + pd.to_timedelta(rng.choice([0.25, 1, 6, 40], len(again)), unit="h")
+            changed[known] = later.astype(first[known].dtype)
+            if moved == "time":
+                by = pd.to_timedelta(rng.choice([-3, 0, 0, 0.25], len(again)), unit="h")
+                changed[event] = np.minimum(changed[event] + by, changed[known]).astype(first[event].dtype)
+            states.append(changed)
+        tables[name] = pd.concat(states, ignore_index=True).sample(frac=1, random_state=seed % 1000, ignore_index=True)
+    return tables
+
+
+def told_apart(tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """As validation and :func:`read_states` leave them."""
+    made = dict(tables)
+    for name, (key, _, known) in KNOWN.items():
+        frame = tables[name]
+        state, until = apart(frame, [key], frame[known], None)
+        with_until = frame.assign(**{UNTIL: until})
+        made[name] = pd.concat([with_until[state == 1], with_until[state == 0]], ignore_index=True)
+        assert (state >= 0).all()
+    return made
+
+
+def as_known(tables: dict[str, pd.DataFrame], t: pd.Timestamp) -> dict[str, pd.DataFrame]:
+    """What somebody would have had on file just before ``t``: each row as it was known last."""
+    made = dict(tables)
+    for name, (key, _, known) in KNOWN.items():
+        there = tables[name][tables[name][known] < t].sort_values(known, kind="stable")
+        made[name] = there.drop_duplicates(key, keep="last").reset_index(drop=True)
+    return made
+
+
+@settings(max_examples=2, deadline=None)
+@given(seed=st.integers(0, 2**31), moved=st.sampled_from(["", "key", "time"]))
+def test_features_are_those_of_what_was_known_then(seed: int, moved: str) -> None:
+    """Against the definition: every row's features from the tables as they were known just before its moment; online too."""
+    raw = corrected(seed, 16, moved)
+    tables = told_apart(raw)
+    rows = last_known(tables["orders"])
+    rows = rows[rows["asked"].notna()]
+    found = plan().compute(tables, rows)
+    for i in range(len(rows)):
+        want = plan().compute(as_known(raw, rows["asked"].iloc[i]), rows.iloc[[i]])
+        assert_same(want, found.iloc[[i]])
+    state = plan().start(tables)
+    online = pd.DataFrame([plan().compute_row(r, state) for r in rows.to_dict("records")], index=rows.index)
+    assert_same(found, online.astype(found.dtypes))
+
+
+@pytest.mark.parametrize("moved", ["key", "time"])
+def test_parts_of_a_table_by_key_give_the_features_of_the_whole(moved: str) -> None:
+    """As Spark deals them: the next state of a row may be in another part. A state that was rejected leaves a gap too."""
+    tables = told_apart(corrected(1, 60, moved))
+    orders = tables["orders"]
+    gone = orders[UNTIL].notna() & (np.arange(len(orders)) % 3 == 0)
+    tables["orders"] = orders[~gone].reset_index(drop=True)
+    rows = last_known(tables["orders"])
+    found = plan().compute(tables, rows)
+    state = plan().start(tables)
+    some = rows[rows["asked"].notna()].iloc[::2]
+    online = pd.DataFrame([plan().compute_row(r, state) for r in some.to_dict("records")], index=some.index)
+    assert_same(found.loc[some.index], online.astype(found.dtypes))
+    for who in ("ann", "bob", "cy"):
+        here = {**tables, "orders": tables["orders"][tables["orders"]["who"] == who].reset_index(drop=True)}
+        asking = rows[rows["who"] == who]
+        assert_same(found.loc[asking.index], plan().compute(here, asking))
+
+
+def test_the_latest_states_alone_are_not_enough() -> None:
+    """The property above can fail: without the earlier states, rows between two of them see nothing."""
+    tables = told_apart(corrected(5, 30, ""))
+    rows = last_known(tables["orders"])
+    alone = {name: last_known(frame) for name, frame in tables.items()}
+    both = [plan().compute(each, rows) for each in (tables, alone)]
+    assert not both[0].equals(both[1])
+
+
+def apart_of(
+    ids: list[float | None], hours: list[float | None], as_of: float | None = None
+) -> tuple[list[int], list[float | None]]:
+    frame = pd.DataFrame({"id": ids})
+    known = moments([np.nan if h is None else h for h in hours])
+    start = moments([0.0]).iloc[0]
+    limit = None if as_of is None else moments([as_of]).iloc[0]
+    state, until = apart(frame, ["id"], known, limit)
+    spans = [None if pd.isna(u) else (u - start) / pd.Timedelta("1h") for u in until]
+    return state.tolist(), spans
+
+
+@pytest.mark.parametrize(
+    ("ids", "hours", "as_of", "state", "until"),
+    [
+        ([1, 2, 1], [5, 1, 9], None, [0, 1, 1], [9, None, None]),
+        ([1, 1, 1], [9, 5, 7], None, [1, 0, 0], [None, 7, 9]),
+        ([1, 1, 1], [9, 5, 7], 8, [-1, 0, 1], [None, 7, None]),
+        ([1, 1, 1], [9, 5, 7], 5, [-1, 1, -1], [None, None, None]),
+        (
+            [1, 1, 2],
+            [9, 5, 3],
+            4,
+            [-1, 1, 1],
+            [None, None, None],
+        ),  # of row 1 nothing is known yet: its first state stands for it
+        ([1, 1], [None, 5], None, [-1, 1], [None, None]),  # a label that was missing at first
+        ([1, 1], [None, 5], 4, [1, -1], [None, None]),
+        ([1, 1, 1], [5, 5, 6], None, [1, 1, 1], [None, None, None]),  # no states of each other: validation rejects them
+        ([None, None], [5, 6], None, [1, 1], [None, None]),
+        ([], [], None, [], []),
+    ],
+)
+def test_states_by_hand(
+    ids: list[float | None], hours: list[float | None], as_of: float | None, state: list[int], until: list[float | None]
+) -> None:
+    assert apart_of(ids, hours, as_of) == (state, until)
+
+
+def test_only_the_last_state_is_held_against_a_key(tmp_path: Path) -> None:
+    tables = told_apart(corrected(3, 20, ""))
+    table = Plan.from_dict(plan().to_dict()).tables["orders"]
+    Facts(table, tables["orders"]).check_key()
+    twice = pd.concat([tables["orders"], tables["orders"][tables["orders"][UNTIL].isna()].iloc[:1]], ignore_index=True)
+    with pytest.raises(RefitError, match="share their key"):
+        Facts(table, twice).check_key()
+
+
+def test_earlier_states_lie_below_the_rows_whose_positions_stay(tmp_path: Path) -> None:
+    whole = told_apart(corrected(3, 20, ""))["orders"]
+    now, old = last_known(whole).drop(columns=UNTIL), whole[whole[UNTIL].notna()]
+    write_table(tmp_path / "orders.parquet", now)
+    assert read_states(tmp_path, "orders").equals(now.reset_index(drop=True))
+    write_table(path_of(tmp_path, "orders"), old)
+    again = read_states(tmp_path, "orders")
+    assert again.drop(columns=UNTIL).iloc[: len(now)].equals(now.reset_index(drop=True))
+    assert len(last_known(again)) == len(now)
+    assert len(again) == len(whole)
