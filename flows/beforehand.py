@@ -343,7 +343,10 @@ def files(looked: Looked) -> dict[str, Path]:
     return {
         name: looked.root / table.source
         for name, table in tables.items()
-        if isinstance(table.source, str) and not is_bundled(table.source) and "://" not in table.source
+        if isinstance(table.source, str)
+        and not table.snapshots  # the stage validate makes them
+        and not is_bundled(table.source)
+        and "://" not in table.source
     }
 
 
