@@ -377,7 +377,7 @@ def read(name: str, table: Table, path: Path) -> pd.DataFrame | None:
         return ingest(name, table.model_copy(update={"source": str(path)})).frame
     from tasks.profile.names import locate
 
-    wanted = [column for column, spec in table.columns.items() if spec.kind != "ignore"]
+    wanted = [column for column, spec in table.given.items() if spec.kind != "ignore"]
     there = header(path)
     absent = [column for column in wanted if locate(column, there) is None] if there else []
     if absent:
