@@ -58,7 +58,7 @@ def test_the_example_of_the_docs_gets_a_champion_that_answers_as_the_pipeline_do
     for who, t, label in rows.sample(200, random_state=0).itertuples(index=False):
         mine = orders[(orders["customer"] == who) & (orders["ordered_at"] >= t) & (orders["ordered_at"] < t + 30 * DAY)]
         over = t + 30 * DAY <= pd.Timestamp("2024-10-01", tz="UTC")
-        assert label == len(mine) > 0 if over else np.isnan(label)
+        assert label == float(len(mine) > 0) if over else np.isnan(label)
     verdict = read_json(tmp_path / "data/verdict/verdict.json")
     assert verdict["verdict"] == "promote"
     assert "rows of equal customer together" in json.dumps(verdict["tests"])
