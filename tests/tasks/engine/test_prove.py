@@ -96,7 +96,8 @@ def test_a_column_that_is_known_after_its_row_is_held_to_its_own_moment() -> Non
 
     found = [f for f in look(tables, by_column, with_the_row).found if f.kind == "future"]
     assert found
-    assert all("amount" in f.where and "it reads orders.amount" in f.why for f in found)
+    assert all("amount" in f.where for f in found)
+    assert any("it reads orders.amount" in f.why for f in found)  # a column changed alone may leave a maximum as it is
 
 
 # --- leaks in the data: a column that should not have been there -----------------------------------------------------
