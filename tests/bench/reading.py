@@ -4,8 +4,8 @@
 
 Each file of ``_reading_files.py`` has its values, or the refusal that it deserves, declared beside it. Wrong is a value
 that differs, a row lost, a decision not said, a refusal that does not name the fault, and any other exception. Of some
-files a package is made, and every cell is read as the package's schema has a request's value read: the answer must be
-the pipeline's to the last bit. pandas, PyArrow and DuckDB (where installed) read the same files by their defaults, which
+files a package is made, and every row is asked as the service is asked, its cells as the file has them: the answer must be
+the pipeline's to the last bit. The cases of ``_reading_sources.py`` are folders, globs, packed files and databases. pandas, PyArrow and DuckDB (where installed) read the same files by their defaults, which
 is right where every declared column has its values, or where a file to be refused is. ``--quick`` makes fewer packages.
 """
 
@@ -15,6 +15,7 @@ import argparse
 import contextlib
 import importlib.util
 import io
+import json
 import re
 import sys
 import tempfile
@@ -29,11 +30,12 @@ import tasks.stage  # noqa: F401  (threads and telemetry, before the heavy impor
 import numpy as np  # isort: skip
 import pandas as pd  # isort: skip
 
+from deploy.rows import Rows
 from tasks import files, params
 from tasks.errors import RefitError
 from tasks.profile import infer, to_yaml
 from tasks.profile.giveaways import remark
-from tasks.values.reading import Reading
+from tests.bench import _reading_sources as awkward
 from tests.bench._flights import emit
 from tests.bench._reading_files import Case, cases
 
@@ -127,11 +129,11 @@ def served(case: Case) -> list[str]:
         }  # fmt: skip
         files.write_json("data/evaluation/choice.json", choice)
         bundle = Bundle.load(package(Path.cwd())).start()
-    readings = {f["name"]: Reading.of_field(f, bundle.schema) for f in bundle.schema["fields"]}
+    rows = Rows(bundle.schema, most=1)
     known = {name.strip(): cells for name, cells in case.cells.items()}
     for at, position in enumerate(frame["__row__"]):
-        row = {name: reading.value(known[name][position]) for name, reading in readings.items()}
-        found = bundle.predict_row(row)
+        body = json.dumps({name: known[name][position] for name in rows.fields}, default=str)
+        found = bundle.predict_row(rows.one(body.encode()))
         answer = bundle.predict(X.iloc[[at]])[0]  # alone, since the sums of a batch are taken in another order
         if not np.array_equal(np.asarray(found.scores), answer):
             return [f"row {position}: served {found.scores}, the pipeline's is {answer}"]
@@ -211,9 +213,19 @@ def main() -> None:
         print(f"{'WRONG' if faults else 'right'}  {case.name}  (also {', '.join(read_right) or 'none'})", flush=True)
         for fault in faults:
             print(f"       {fault}", flush=True)
+    for source in (sources := awkward.cases()):
+        with folder():
+            try:
+                faults = awkward.wrong(source)
+            except Exception as error:
+                faults = [f"{type(error).__name__}: {error}"]
+        wrong += bool(faults)
+        print(f"{'WRONG' if faults else 'right'}  {source.name}", flush=True)
+        for fault in faults:
+            print(f"       {fault}", flush=True)
     emit(
         {
-            "files": len(listed), "wrong": wrong, "refused": sum(bool(c.refused) for c in listed), "packages": packages,
+            "files": len(listed) + len(sources), "of_them_sources": len(sources), "wrong": wrong, "refused": sum(bool(c.refused) for c in [*listed, *sources]), "packages": packages,
             "rivals_right": others, "not_installed": [n for n in ("duckdb", "polars") if n not in others],
             "seconds": round(time.perf_counter() - began, 1),
         }
