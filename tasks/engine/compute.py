@@ -169,16 +169,14 @@ def rows_that_see_themselves(facts: Facts, encoder: Encoder, t: np.ndarray) -> n
     """Rows whose own event, found by the table's key, was known before their prediction time."""
     codes, row_codes = encoder.codes(facts, tuple((c, c) for c in facts.table.key))
     place = np.full(max(int(codes.max(initial=-1)), int(row_codes.max(initial=-1))) + 2, -1)
-    at = np.flatnonzero(codes >= 0)
+    at = np.flatnonzero((codes >= 0) & (facts.known != MISSING) & (facts.event != MISSING))
     if not len(at):
         return at
     if facts.until is not None:  # of a row's states, the one that was known first comes last, and so stays
         at = at[np.argsort(-facts.known[at], kind="stable")]
     place[codes[at]] = at
     own = place[row_codes]  # the last place stays -1, for rows without a key
-    seen = (own >= 0) & (t != MISSING)
-    known, event = facts.known[own], facts.event[own]
-    return np.flatnonzero(seen & (known < t) & (known != MISSING) & (event != MISSING))
+    return np.flatnonzero((own >= 0) & (t != MISSING) & (facts.known[own] < t))
 
 
 def corrected(group: Group, facts: Facts, encoder: Encoder, t: np.ndarray) -> tuple[np.ndarray, list[Feature]]:

@@ -57,13 +57,13 @@ def tree(windows: list[str] = WINDOWS, columns: dict[str, list[str]] = PRIMITIVE
 
 
 @cache
-def plan_by_column() -> Plan:
-    """The plan over tables some of whose columns become known after their row."""
+def plan_by_column(told: bool = False) -> Plan:
+    """The plan over tables some of whose columns become known after their row. ``told``: prices have a moment of their own."""
     spec = tree()
     orders, prices = spec["data"]["tables"]["orders"], spec["data"]["tables"]["prices"]
     orders["columns"]["checked"] = "datetime"
     orders["known_at"] = {"*": "known", "amount, paid": "checked", "shop": "happened + 1d"}
-    prices["known_at"] = {"label": "since + 3h"}
+    prices["known_at"] = {"label": "since + 3h", **({"*": "told"} if told else {})}
     return Plan.derive(parse(spec))
 
 
