@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,6 +22,9 @@ hypothesis.settings.load_profile("refit")
 # for its own doctests and ends it. A specification without a name changes nothing else.
 if (main := sys.modules["__main__"]).__spec__ is None and not hasattr(main, "__file__"):
     main.__spec__ = SimpleNamespace(name=None)  # type: ignore[assignment]
+# In the background of a script Ctrl-C is ignored, and what is started from there would ignore it too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 # Files that take more than about forty seconds, the longest first: a worker that gets one of them last makes the
 # other wait for it. Files are handed out whole.
 LONG = (
@@ -35,6 +39,10 @@ LONG = (
     "tests/tasks/tune/test_search.py",
     "tests/test_readme.py",
     "tests/flows/test_kills.py",
+    "tests/flows/test_stops.py",
+    "tests/flows/test_beforehand.py",
+    "tests/flows/test_failed_families.py",
+    "tests/flows/test_labels.py",
     "tests/flows/test_schedule.py",
     "tests/faults/test_tuner.py",
     "tests/faults/test_promotion.py",

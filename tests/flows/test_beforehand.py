@@ -101,7 +101,7 @@ CASES: dict[str, tuple[Spoil, str]] = {
     "a database that does not answer": (
         edit("params.yaml", "source: iris.csv", 'source: {sql: "postgresql://me@127.0.0.1:9/shop", table: iris}'), "does not answer",
     ),
-    "an empty source": (lambda root: (root / "iris.csv").write_text(""), "iris.csv: the file is empty"),
+    "an empty source": (lambda root: (root / "iris.csv").write_text(""), "iris.csv: is empty"),
     "a source without a column": (edit("iris.csv", "petal width (cm)", "petal breadth"), "has no column 'petal width (cm)'"),
     "a column of another kind": (
         lambda root: (root / "iris.csv").write_text((root / "iris.csv").read_text().replace("0.", "zero ").replace("1.", "one ")),
@@ -290,5 +290,5 @@ def test_a_mistake_in_two_places_is_told_at_once(iris: Path, tmp_path: Path) -> 
     sql("mlflow.db", "UPDATE experiments SET lifecycle_stage = 'deleted'")(root)
     said = refit(root, "run", code=1).splitlines()
     assert len(said) == 2
-    assert "iris.csv is not there" in said[0]
+    assert "iris.csv: no such file or folder" in said[0]
     assert "was deleted there" in said[1]
