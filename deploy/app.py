@@ -109,10 +109,13 @@ class Served:
             for row in part:
                 features.append(self.bundle.compute_row(row))
                 yield
-            answers = [self.answer(r, a) for r, a in zip(part, self.bundle.predict_features(features), strict=True)]
-            parts.append(_json(answers)[1:-1])
-            decided.update(answer.get("decision") for answer in answers)
+            scored = self.bundle.predict_features(features)
             yield
+            for row, one in zip(part, scored, strict=True):
+                answer = self.answer(row, one)
+                parts.append(_json(answer))
+                decided[answer.get("decision")] += 1
+                yield
         return b"[" + b",".join(parts) + b"]", decided
 
     def _read(self, body: bytes | bytearray) -> dict[str, Any]:

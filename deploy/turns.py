@@ -16,6 +16,8 @@ Steps = Generator[None, None, T]
 
 PATIENCE = 0.005  # seconds that a step waits at most, so that batches go on under any load
 FRESH = 0.05  # seconds for which a request goes first: one whose body takes longer to come holds no batch up
+WORK = 0.0005  # seconds after which the thread rests, at the end of a step
+REST = 0.0001  # seconds; long enough for a waiting loop to wake up and take the interpreter
 SWITCH = 0.0005  # seconds after which a running thread has to let another have the interpreter (5 ms by default)
 
 
@@ -66,7 +68,13 @@ class Turns:
             self._thread = None
 
     def _work(self) -> None:
+        rested = time.monotonic()
         while (job := self._jobs.get()) is not None:
+            # Libraries give the interpreter back for some microseconds within a step. Who waits for it is woken each
+            # time, comes too late, and begins anew to count to the moment at which it may insist: for 20 ms and more.
+            if time.monotonic() > rested + WORK:
+                time.sleep(REST)
+                rested = time.monotonic()
             if time.monotonic() < self._newest + FRESH:
                 self._free.wait(PATIENCE)
             if job.future.cancelled():

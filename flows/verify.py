@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
 import sys
 import tempfile
@@ -18,7 +20,8 @@ from tasks.errors import RefitError, some
 from tasks.files import hash_tree, read_json, sha256, write_json, write_text
 from tasks.params import load
 from tasks.registry.history import History
-from tasks.registry.tracking import Registered, Registry
+from tasks.registry.tracking import THREADS, Registered, Registry
+from tasks.stage import threads
 
 
 def verify(root: Path, model: str, version: str, rebuild: bool) -> tuple[bool, list[str]]:
@@ -51,8 +54,10 @@ def verify(root: Path, model: str, version: str, rebuild: bool) -> tuple[bool, l
                 "again. Set MLFLOW_TRACKING_URI to the one that does, or verify without --rebuild."
             )
         if rebuild and registered is not None:
-            commit = registry.client.get_run(registered.run_id).data.tags.get("mlflow.source.git.commit")
-            again = made_again(root.resolve(), registered, receipt, Path(name) / "again")
+            tags = registry.client.get_run(registered.run_id).data.tags
+            commit = tags.get("mlflow.source.git.commit")
+            with as_many(int(tags.get(THREADS, threads()))):
+                again = made_again(root.resolve(), registered, receipt, Path(name) / "again")
             good, told = compare(package, again)
             lines += told
             if not good and commit:
@@ -124,6 +129,27 @@ def made_again(root: Path, registered: Registered, receipt: dict[str, Any], fold
                 print(f"    {name} ...", file=sys.stderr, flush=True)
                 dag.run(name, lambda line: None, force=True)
     return folder / "data" / "package"
+
+
+@contextlib.contextmanager
+def as_many(count: int) -> Iterator[None]:
+    """With as many threads in each stage as the version was made with.
+
+    Sums of networks and of a few libraries are added up by thread, and their last bits depend on how many there are.
+    Where this machine has as many, nothing is set: libraries that count for themselves counted the same then.
+    """
+    if count == threads():
+        yield
+        return
+    print(f"    with {count} threads, as it was made; here there are {threads()}", file=sys.stderr, flush=True)
+    before = os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = str(count)
+    try:
+        yield
+    finally:
+        os.environ.pop("OMP_NUM_THREADS")
+        if before is not None:
+            os.environ["OMP_NUM_THREADS"] = before
 
 
 def _lost(name: str, lost: dict[str, Any]) -> bool:

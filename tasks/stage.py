@@ -34,6 +34,12 @@ def settle() -> None:
             os.environ.setdefault(name, value)
 
 
+def threads() -> int:
+    """Threads a fit may use: ``OMP_NUM_THREADS`` if set, else the cores this process may run on (at most 8)."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return int(asked) if asked.isdigit() and int(asked) > 0 else min(8, len(os.sched_getaffinity(0)))
+
+
 def log(message: str) -> None:
     """One line of progress on standard output, at once (the flow reads it line by line)."""
     from tasks.errors import visible

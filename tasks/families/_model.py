@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -23,6 +22,7 @@ from tasks.families._base import Family, Fitted, Job
 from tasks.families._calibrate import Calibration, calibrate, check_method
 from tasks.files import read_json, write_json
 from tasks.params import Params, family_names
+from tasks.stage import threads
 
 LARGEST = 10**9, 10**6  # rows and columns
 STRIDES = (1, 3, 5, 7)  # in such steps eight stand-ins come in four different orders
@@ -86,12 +86,6 @@ def resolved(name: str, params: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         return name, params
     rest = {k: v for k, v in params.items() if k != "members"}  # of a bag the leading member
     return str(rest.pop("family")), rest
-
-
-def threads() -> int:
-    """Threads a fit may use: ``OMP_NUM_THREADS`` if set, else the cores this process may run on (at most 8)."""
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    return int(asked) if asked.isdigit() and int(asked) > 0 else min(8, len(os.sched_getaffinity(0)))
 
 
 def expected(fitted: Fitted, Z: np.ndarray, unseen: list[Unseen]) -> np.ndarray:

@@ -14,8 +14,8 @@ import numpy as np
 from tasks.encoding import Encoder
 from tasks.families import _xgboost_memory as memory
 from tasks.families._base import Fitted, Job
-from tasks.families._model import threads
 from tasks.families._xgboost_encoded import Encoded
+from tasks.stage import threads
 
 
 def fit_batches(

@@ -65,6 +65,7 @@ def fit(params: dict[str, Any], job: Job) -> Fitted:
     losses = [-float(v) for v in estimator.validation_score_[1:]]
     best = int(np.argmin(losses)) + 1
     del estimator._predictors[best:]
+    estimator._bin_mapper.n_threads = 1  # as many as this machine had, and only a fit would use them
     fitted = Estimator(estimator, job.kind, job.classes)
     fitted.history = {"train_loss": [-float(v) for v in estimator.train_score_[1:]], "valid_loss": losses}
     fitted.notes = {"rounds": best}

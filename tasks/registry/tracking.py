@@ -26,12 +26,14 @@ from tasks.errors import RefitError, in_a_line, some
 from tasks.files import failure_of, read_json, replacing_dir, sha256, write_json
 from tasks.registry.history import local
 from tasks.registry.store import writable
+from tasks.stage import threads
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Metric
 
 KEY, PACKAGE = "refit.key", "refit.package_sha256"
+THREADS = "refit.threads"  # on which it was made
 CHECKOUT = "refit.checkout"  # whose run it is: only its own checkout knows that a kill left it unfinished
 DECISION = "refit.decision"  # of a registered model: mark of the history's row that its aliases followed last
 PARENT = "mlflow.parentRunId"
@@ -165,6 +167,7 @@ class Registry:
         tags["mlflow.runName"] = f"{result.model} {result.as_of or ''}".strip()
         if result.commit:
             tags["mlflow.source.git.commit"] = result.commit
+        tags[THREADS] = str(threads())
         tags |= {f"dvc.{path}": md5 for path, md5 in result.data_versions.items()}
         parent = self.client.create_run(experiment, tags=tags).info.run_id
         known = {"family": choice["family"], "metric": choice["metric"], "as_of": result.as_of or ""}

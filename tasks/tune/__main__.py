@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from tasks.encoding.select import Selection, select
 from tasks.errors import RefitError, some
 from tasks.families import Rows, check_kind, find_family, read_rows, save_model
-from tasks.families._model import threads
 from tasks.families._rows import score_table
 from tasks.families._space import Space, narrowed
 from tasks.files import read_json, replacing_dir, sha256, write_json, write_table
 from tasks.params import Params, load
+from tasks.stage import threads
 from tasks.tune.folds import make_folds
 from tasks.tune.objective import Objective
 

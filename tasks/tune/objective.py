@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 
 from tasks.families import Model, Prepared, find_family, prepare, save_model
-from tasks.families._model import threads
 from tasks.metrics import measure
+from tasks.stage import threads
 
 Fold = tuple[pd.DataFrame, np.ndarray, pd.DataFrame, np.ndarray]
 FEW = 2000  # rows whose fits are too short to be worth a guess

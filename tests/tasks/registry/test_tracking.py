@@ -120,6 +120,7 @@ def test_a_run_is_logged_once_with_a_nested_run_per_family(
     assert len(runs) == 3
     assert parent.data.tags["dvc.data/raw"] == "abc.dir"
     assert parent.data.tags["mlflow.source.git.commit"] == "c0ffee"
+    assert int(parent.data.tags["refit.threads"]) >= 1
     assert parent.data.metrics["test"] == 0.6
     assert nested["tree"].data.metrics["test.roc_auc"] == 0.6
     assert nested["tree"].data.params["depth"] == "3"

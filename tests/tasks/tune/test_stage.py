@@ -37,9 +37,11 @@ def stage(name: str, family: str | None, root: Path) -> subprocess.CompletedProc
 
 
 @pytest.mark.parametrize(("kind", "family"), [("binary", "gradient_boosting"), ("regression", "mlp")])
-def test_two_runs_give_the_same_bytes(tmp_path: Path, kind: str, family: str):
+def test_two_runs_give_the_same_bytes(tmp_path: Path, kind: str, family: str, monkeypatch: pytest.MonkeyPatch):
     trees = []
     for name in ("a", "b"):
+        if name == "b" and family == "gradient_boosting":  # of a network the last bits depend on the threads
+            monkeypatch.setenv("OMP_NUM_THREADS", "3")
         root = project(tmp_path / name, kind, family, calibration="isotonic" if kind == "binary" else "none")
         for step in ("tune", "train"):
             done = stage(step, family, root)
