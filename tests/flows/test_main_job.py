@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.projects import checkout, edit, succeeds
+from tests.projects import checkout, edit, prefect, succeeds
 
 pytestmark = [pytest.mark.flows, pytest.mark.timeout(1200)]
 
@@ -59,12 +59,13 @@ def test_data_travel_to_the_remote_and_back(flights: Path):
     assert (flights / "data/package/bundle.json").read_bytes() == before
 
 
-def test_a_month_later_the_champion_is_compared(flights: Path):
-    output = succeeds(flights, "refit", "run", "--as-of", "2013-11-30", timeout=900)
+def test_a_month_later_the_champion_is_compared(flights: Path, server: dict[str, str]):
+    env = prefect(server)
+    output = succeeds(flights, "refit", "run", "--as-of", "2013-11-30", timeout=900, **env)
     verdict = read(flights / "data/verdict/verdict.json")
     assert verdict["champion"] is not None
     assert verdict["n"] > 20_000
     assert verdict["verdict"] in ("promote", "keep", "inconclusive")
     assert verdict["sentence"] in output
-    again = succeeds(flights, "refit", "run", "--as-of", "2013-11-30", timeout=300)
+    again = succeeds(flights, "refit", "run", "--as-of", "2013-11-30", timeout=300, **env)
     assert "0 run" in again
