@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks.errors import RefitError, some
+from tasks.idle import own_ways
 from tasks.registry.history import local
 
 if TYPE_CHECKING:
@@ -311,6 +312,7 @@ def remarks(params: Params) -> Iterator[str]:
     """What is told and does not stop a run."""
     if params.training.device == "cuda" and "gpu" not in params.orchestration.pools and not shutil.which("nvidia-smi"):
         yield "training.device is cuda, and there is no GPU here (no nvidia-smi): training runs on the CPU"
+    yield from own_ways(params)
 
 
 def elsewhere(root: Path) -> str | None:

@@ -91,6 +91,7 @@ class Family(Protocol):
     KINDS: tuple[str, ...]
     NEEDS: str
     HARDWARE: str
+    ALSO: tuple[str, ...]
 
     def space(self, kind: str, rows: int, columns: int) -> Space: ...
 

@@ -13,6 +13,7 @@ NAME = "adaboost"
 KINDS = ALL
 NEEDS = "dense"
 HARDWARE = "cpu"
+ALSO = ()
 
 
 def space(kind: str, rows: int, columns: int) -> Space:

@@ -13,6 +13,7 @@ NAME = "bagging"
 KINDS = ALL
 NEEDS = "trees"
 HARDWARE = "cpu"
+ALSO = ("bootstrap", "bootstrap_features", "oob_score")  # parameters beside those of the space
 
 
 def space(kind: str, rows: int, columns: int) -> Space:

@@ -15,6 +15,7 @@ NAME = "elastic_net"
 KINDS = ("regression",)
 NEEDS = "dense"
 HARDWARE = "cpu"
+ALSO = ("max_iter", "tol", "fit_intercept", "positive", "selection")  # parameters beside those of the space
 
 
 def space(kind: str, rows: int, columns: int) -> Space:

@@ -18,6 +18,7 @@ NAME = "gam"
 KINDS = ("binary", "regression")
 NEEDS = "codes"
 HARDWARE = "cpu"
+ALSO = ("rows",)  # parameters beside those of the space
 ROWS, CURVES, POINTS = 20_000, 15, 257  # rows fitted on, numbers that get a curve, points a curve is kept at
 
 

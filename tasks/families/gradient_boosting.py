@@ -15,6 +15,10 @@ NAME = "gradient_boosting"
 KINDS = ALL
 NEEDS = "trees"
 HARDWARE = "cpu"
+ALSO = (  # parameters beside those of the space
+    "rounds", "patience", "native_levels", "loss", "quantile", "max_depth", "max_bins", "monotonic_cst",
+    "interaction_cst",
+)  # fmt: skip
 EVERY = 10  # rounds between looks at the validation rows
 
 

@@ -14,6 +14,7 @@ NAME = "knn"
 KINDS = ALL
 NEEDS = "dense"
 HARDWARE = "cpu"
+ALSO = ("rows", "leaf_size")  # parameters beside those of the space
 ROWS = 20_000  # neighbours are looked up among this many rows at most
 
 

@@ -12,6 +12,7 @@ NAME = "linear"
 KINDS = ("regression",)
 NEEDS = "dense"
 HARDWARE = "cpu"
+ALSO = ("fit_intercept", "positive")  # parameters beside those of the space
 
 
 def space(kind: str, rows: int, columns: int) -> Space:

@@ -12,6 +12,7 @@ NAME = "logistic"
 KINDS = CLASSIFICATION
 NEEDS = "dense"
 HARDWARE = "cpu"
+ALSO = ("l1_ratio", "max_iter", "tol", "fit_intercept")  # parameters beside those of the space
 
 
 def space(kind: str, rows: int, columns: int) -> Space:

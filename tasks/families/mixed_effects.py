@@ -17,6 +17,7 @@ NAME = "mixed_effects"
 KINDS = ("binary", "regression")
 NEEDS = "codes"
 HARDWARE = "cpu"
+ALSO = ("rows",)  # parameters beside those of the space
 ROWS = 20_000
 
 

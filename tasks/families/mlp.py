@@ -12,6 +12,10 @@ NAME = "mlp"
 KINDS = ALL
 NEEDS = "codes"
 HARDWARE = "gpu"
+ALSO = (  # parameters beside those of the space
+    "batch_norm", "loss", "optimizer", "l1", "schedule", "epochs", "batch_size", "patience", "clip", "noise",
+    "find_lr", "precision", "compile", "checkpoint",
+)  # fmt: skip
 
 
 def space(kind: str, rows: int, columns: int) -> Space:

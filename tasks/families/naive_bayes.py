@@ -12,6 +12,7 @@ NAME = "naive_bayes"
 KINDS = CLASSIFICATION
 NEEDS = "dense"
 HARDWARE = "cpu"
+ALSO = ("priors",)  # parameters beside those of the space
 
 
 def space(kind: str, rows: int, columns: int) -> Space:

@@ -29,6 +29,7 @@ NAME = "realmlp"
 KINDS = ALL
 NEEDS = "codes"
 HARDWARE = "gpu"
+ALSO = ("layers", "wd", "ls_eps", "act", "epochs", "batch_size")  # parameters beside those of the space
 
 # What pytabkit calls them; None: its own default for the kind of problem.
 DEFAULTS: dict[str, Any] = {

@@ -13,6 +13,7 @@ NAME = "ridge"
 KINDS = ("regression",)
 NEEDS = "dense"
 HARDWARE = "cpu"
+ALSO = ("max_iter", "tol", "fit_intercept", "positive", "solver")  # parameters beside those of the space
 
 
 def space(kind: str, rows: int, columns: int) -> Space:

@@ -15,6 +15,9 @@ NAME = "svm"
 KINDS = ALL
 NEEDS = "distances"
 HARDWARE = "cpu"
+ALSO = (  # parameters beside those of the space
+    "rows", "epsilon", "coef0", "tol", "shrinking", "cache_size", "max_iter",
+)  # fmt: skip
 ROWS = 10_000  # the time grows with the square of the rows; more are sampled
 
 

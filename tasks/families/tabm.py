@@ -23,6 +23,7 @@ NAME = "tabm"
 KINDS = ALL
 NEEDS = "codes"
 HARDWARE = "gpu"
+ALSO = ("k", "bins", "embedding", "epochs", "batch_size", "patience")  # parameters beside those of the space
 
 DEFAULTS: dict[str, Any] = {
     "layers": 2,
