@@ -8,10 +8,14 @@ import shlex
 import subprocess
 import time
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from deploy.launch import free_port
+from tasks import params
+from tasks.engine.primitives import registry
+from tasks.ensembles.combine import METHODS
 from tests.projects import ROOT, command, edit, environment, succeeds
 
 README = (ROOT / "README.md").read_text()
@@ -44,6 +48,31 @@ def test_each_command_is_run_somewhere():
 def test_files_that_the_readme_names_exist():
     for name in re.findall(r"\]\(([^)#:]+)\)", README):
         assert (ROOT / name).exists(), name
+
+
+def test_the_names_in_the_table_are_those_of_the_code():
+    """Every family, sampler, metric and so on that `params.yaml` takes is in the table, and nothing else."""
+
+    def literal(section: type, key: str) -> set[str]:
+        annotation = section.model_fields[key].annotation
+        return set(get_args(annotation)) or set().union(*(get_args(a) for a in get_args(annotation)))
+
+    def listed(key: str) -> set[str]:
+        row = next(line for line in README.splitlines() if line.startswith(f"| {key} |"))
+        return set(re.findall(r"`(\w+)[^`]*`", row.split("|")[2]))
+
+    tuning, training, encode = params.Tuning, params.Training, params.Encode
+    assert listed("metrics") == set().union(*params.METRICS.values())
+    assert listed("history") == {*registry(), "q90"}
+    assert listed("families") == set(params.family_names())
+    assert (
+        listed("ensembles") == set(METHODS) == set(get_args(get_args(training.model_fields["ensembles"].annotation)[0]))
+    )
+    assert listed("samplers, pruners") == literal(tuning, "sampler") | literal(tuning, "pruner") - {"none"}
+    ways = literal(training, "imbalance") | literal(training, "calibration") | literal(training, "threshold")
+    assert listed("imbalance, calibration, threshold") == ways - {"none"}
+    categories = set(get_args(get_args(encode.model_fields["categories"].annotation)[0]))
+    assert listed("scale, categories of `encode`") == literal(encode, "scale") | categories
 
 
 @pytest.mark.flows

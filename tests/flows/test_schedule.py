@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -89,10 +91,29 @@ def test_without_a_server_the_message_says_what_to_start(tmp_path: Path) -> None
     assert "prefect server start" in said
 
 
-def test_the_deployment_in_prefect_yaml_has_the_name_of_this_checkouts_problem() -> None:
-    from ruamel.yaml import YAML
+def test_prefect_yaml_makes_what_refit_schedule_makes(tmp_path: Path, server: dict[str, str]) -> None:
+    """As its comment says, in a folder with the names of this checkout."""
+    from prefect.client.orchestration import SyncPrefectClient
+    from prefect.client.schemas.actions import WorkPoolCreate
 
     name = load(ROOT / "params.yaml").problem.name
-    (one,) = YAML(typ="safe").load((ROOT / "deploy" / "prefect.yaml").read_text())["deployments"]
-    assert one["name"] == name
-    assert one["work_pool"] == {"name": f"refit-{name}", "work_queue_name": name}
+    root = named(tmp_path / name, name)
+    for part in ("deploy", "flows"):
+        shutil.copytree(ROOT / part, root / part, ignore=shutil.ignore_patterns("__pycache__"))
+    with SyncPrefectClient(server["PREFECT_API_URL"]) as client:
+        client.create_work_pool(
+            WorkPoolCreate(name=f"refit-{name}", type="process")
+        )  # as a worker does that is started
+        command = ["--no-prompt", "deploy", "--all", "--prefect-file", "deploy/prefect.yaml"]
+        subprocess.run(
+            [sys.executable, "-m", "prefect", *command], cwd=root, env=server, check=True, stdout=subprocess.DEVNULL
+        )
+        by_hand = client.read_deployment_by_name(f"retrain/{name}")
+        (step,) = by_hand.pull_steps or []
+        assert step == {"prefect.deployments.steps.set_working_directory": {"directory": str(root)}}
+        client.delete_deployment(by_hand.id)
+        refit(root, "schedule", env=server)
+        made = client.read_deployment_by_name(f"retrain/{name}")
+    for field in ("name", "description", "tags", "work_pool_name", "work_queue_name", "concurrency_options"):
+        assert getattr(by_hand, field) == getattr(made, field), field
+    assert [s.schedule for s in by_hand.schedules] == [s.schedule for s in made.schedules]
