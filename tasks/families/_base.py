@@ -89,9 +89,9 @@ class Family(Protocol):
 
     NAME: str
     KINDS: tuple[str, ...]
+    ALSO: tuple[str, ...]
     NEEDS: str
     HARDWARE: str
-    ALSO: tuple[str, ...]
 
     def space(self, kind: str, rows: int, columns: int) -> Space: ...
 

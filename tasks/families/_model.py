@@ -68,8 +68,9 @@ def check_kind(name: str, kind: str) -> None:
 
 
 def check_models(params: Params) -> None:
-    """Refuse, before any stage runs, families that do not serve the problem, unknown parameters, and spaces outside their bounds.
+    """Refuse, before any stage runs, families that do not serve the problem and spaces outside their bounds.
 
+    Parameters that a family does not know are refused, too.
     Bounds that depend on the rows are taken at their widest here; ``tune`` checks them again with the rows at hand.
     """
     from tasks.families._space import narrowed

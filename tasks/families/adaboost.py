@@ -11,9 +11,9 @@ from tasks.families._space import Number, Space, whole
 
 NAME = "adaboost"
 KINDS = ALL
+ALSO = ()
 NEEDS = "dense"
 HARDWARE = "cpu"
-ALSO = ()
 
 
 def space(kind: str, rows: int, columns: int) -> Space:

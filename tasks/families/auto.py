@@ -15,9 +15,9 @@ from tasks.families._space import Space
 
 NAME = "auto"
 KINDS = ALL
+ALSO = ()
 NEEDS = "trees"
 HARDWARE = "cpu"
-ALSO = ()
 
 # Cheapest first, so that there is an answer early; then those that usually win on tables, alike ones apart.
 CLASSES = ("logistic", "lightgbm", "xgboost", "extra_trees", "mlp", "gradient_boosting", "random_forest")

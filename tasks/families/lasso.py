@@ -13,9 +13,9 @@ from tasks.families._space import Number, Space
 
 NAME = "lasso"
 KINDS = ("regression",)
+ALSO = ("max_iter", "tol", "fit_intercept", "positive", "selection")  # parameters beside those of the space
 NEEDS = "dense"
 HARDWARE = "cpu"
-ALSO = ("max_iter", "tol", "fit_intercept", "positive", "selection")  # parameters beside those of the space
 
 
 def space(kind: str, rows: int, columns: int) -> Space:

@@ -14,8 +14,6 @@ from tasks.families._space import Number, Space, whole
 
 NAME = "lightgbm"
 KINDS = ALL
-NEEDS = "trees"
-HARDWARE = "cpu"
 ALSO = (  # parameters beside those of the space
     "rounds", "patience", "native_levels", "objective", "metric", "max_depth", "min_data_in_leaf", "min_child_weight",
     "min_sum_hessian_in_leaf", "bagging_fraction", "bagging_freq", "bagging_seed", "subsample", "subsample_freq",
@@ -26,6 +24,8 @@ ALSO = (  # parameters beside those of the space
     "scale_pos_weight", "is_unbalance", "boost_from_average", "alpha", "poisson_max_delta_step",
     "tweedie_variance_power",
 )  # fmt: skip
+NEEDS = "trees"
+HARDWARE = "cpu"
 EVERY = 10  # rounds between looks at the validation rows
 OBJECTIVES = {"binary": "binary", "multiclass": "multiclass", "regression": "regression"}
 

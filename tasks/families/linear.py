@@ -10,9 +10,9 @@ from tasks.families._space import Space
 
 NAME = "linear"
 KINDS = ("regression",)
+ALSO = ("fit_intercept", "positive")  # parameters beside those of the space
 NEEDS = "dense"
 HARDWARE = "cpu"
-ALSO = ("fit_intercept", "positive")  # parameters beside those of the space
 
 
 def space(kind: str, rows: int, columns: int) -> Space:

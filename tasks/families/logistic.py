@@ -10,9 +10,9 @@ from tasks.families._space import Number, Space
 
 NAME = "logistic"
 KINDS = CLASSIFICATION
+ALSO = ("l1_ratio", "max_iter", "tol", "fit_intercept")  # parameters beside those of the space
 NEEDS = "dense"
 HARDWARE = "cpu"
-ALSO = ("l1_ratio", "max_iter", "tol", "fit_intercept")  # parameters beside those of the space
 
 
 def space(kind: str, rows: int, columns: int) -> Space:

@@ -10,9 +10,9 @@ from tasks.families._space import Number, Space
 
 NAME = "naive_bayes"
 KINDS = CLASSIFICATION
+ALSO = ("priors",)  # parameters beside those of the space
 NEEDS = "dense"
 HARDWARE = "cpu"
-ALSO = ("priors",)  # parameters beside those of the space
 
 
 def space(kind: str, rows: int, columns: int) -> Space:

@@ -27,9 +27,9 @@ from tasks.files import read_json, write_json
 
 NAME = "realmlp"
 KINDS = ALL
+ALSO = ("layers", "wd", "ls_eps", "act", "epochs", "batch_size")  # parameters beside those of the space
 NEEDS = "codes"
 HARDWARE = "gpu"
-ALSO = ("layers", "wd", "ls_eps", "act", "epochs", "batch_size")  # parameters beside those of the space
 
 # What pytabkit calls them; None: its own default for the kind of problem.
 DEFAULTS: dict[str, Any] = {

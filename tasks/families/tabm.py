@@ -21,9 +21,9 @@ from tasks.files import read_json, write_json
 
 NAME = "tabm"
 KINDS = ALL
+ALSO = ("k", "bins", "embedding", "epochs", "batch_size", "patience")  # parameters beside those of the space
 NEEDS = "codes"
 HARDWARE = "gpu"
-ALSO = ("k", "bins", "embedding", "epochs", "batch_size", "patience")  # parameters beside those of the space
 
 DEFAULTS: dict[str, Any] = {
     "layers": 2,

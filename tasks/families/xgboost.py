@@ -14,8 +14,6 @@ from tasks.families._space import Number, Space, whole
 
 NAME = "xgboost"
 KINDS = ALL
-NEEDS = "trees"
-HARDWARE = "cpu"
 ALSO = (  # parameters beside those of the space
     "rounds", "patience", "native_levels", "objective", "eta", "gamma", "min_split_loss", "max_delta_step",
     "sampling_method", "colsample_bylevel", "colsample_bynode", "lambda", "alpha", "reg_alpha", "scale_pos_weight",
@@ -23,6 +21,8 @@ ALSO = (  # parameters beside those of the space
     "multi_strategy", "max_cat_to_onehot", "max_cat_threshold", "base_score", "eval_metric", "tweedie_variance_power",
     "huber_slope", "quantile_alpha",
 )  # fmt: skip
+NEEDS = "trees"
+HARDWARE = "cpu"
 EVERY = 10  # rounds between looks at the validation rows
 
 

@@ -91,29 +91,27 @@ def test_without_a_server_the_message_says_what_to_start(tmp_path: Path) -> None
     assert "prefect server start" in said
 
 
-def test_prefect_yaml_makes_what_refit_schedule_makes(tmp_path: Path, server: dict[str, str]) -> None:
+def test_prefect_yaml_makes_what_refit_schedule_makes(
+    projects: list[Path], tmp_path: Path, server: dict[str, str]
+) -> None:
     """As its comment says, in a folder with the names of this checkout."""
     from prefect.client.orchestration import SyncPrefectClient
     from prefect.client.schemas.actions import WorkPoolCreate
 
     name = load(ROOT / "params.yaml").problem.name
-    root = named(tmp_path / name, name)
+    root = tmp_path / name
     for part in ("deploy", "flows"):
         shutil.copytree(ROOT / part, root / part, ignore=shutil.ignore_patterns("__pycache__"))
+    command = ["--no-prompt", "deploy", "--all", "--prefect-file", "deploy/prefect.yaml"]
     with SyncPrefectClient(server["PREFECT_API_URL"]) as client:
-        client.create_work_pool(
-            WorkPoolCreate(name=f"refit-{name}", type="process")
-        )  # as a worker does that is started
-        command = ["--no-prompt", "deploy", "--all", "--prefect-file", "deploy/prefect.yaml"]
-        subprocess.run(
-            [sys.executable, "-m", "prefect", *command], cwd=root, env=server, check=True, stdout=subprocess.DEVNULL
-        )
-        by_hand = client.read_deployment_by_name(f"retrain/{name}")
-        (step,) = by_hand.pull_steps or []
-        assert step == {"prefect.deployments.steps.set_working_directory": {"directory": str(root)}}
-        client.delete_deployment(by_hand.id)
-        refit(root, "schedule", env=server)
-        made = client.read_deployment_by_name(f"retrain/{name}")
-    for field in ("name", "description", "tags", "work_pool_name", "work_queue_name", "concurrency_options"):
-        assert getattr(by_hand, field) == getattr(made, field), field
-    assert [s.schedule for s in by_hand.schedules] == [s.schedule for s in made.schedules]
+        client.create_work_pool(WorkPoolCreate(name=f"refit-{name}", type="process"))  # as a worker makes it
+        subprocess.run([sys.executable, "-m", "prefect", *command], cwd=root, env=server, check=True, stdout=-3)
+        found = client.read_deployment_by_name(f"retrain/{name}")
+        apples = client.read_deployment_by_name("retrain/apples")
+    assert [found.name, found.description, found.work_pool_name, found.work_queue_name, *found.tags] == [
+        str(text).replace("apples", name)
+        for text in (apples.name, apples.description, apples.work_pool_name, apples.work_queue_name, *apples.tags)
+    ]
+    assert found.concurrency_options == apples.concurrency_options
+    assert [s.schedule.timezone for s in found.schedules] == [s.schedule.timezone for s in apples.schedules]
+    assert found.pull_steps == [{"prefect.deployments.steps.set_working_directory": {"directory": str(root)}}]
