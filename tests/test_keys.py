@@ -125,7 +125,7 @@ TABLE = {
     "training.threshold": "test_keys:each_way_to_a_threshold_has_one_of_its_own",
     "training.cost": "test_keys:each_way_to_a_threshold_has_one_of_its_own",
     "training.precision": "test_keys:each_way_to_a_threshold_has_one_of_its_own",
-    "training.ensembles": "tasks/evaluate/test_evaluate:an_ensemble_is_kept_only_where_it_is_better",
+    "training.ensembles": "tasks/evaluate/test_evaluate:a_mix_of_calibrated_candidates_is_calibrated_as_a_whole",
     "training.device": "tasks/families/test_network:a_missing_gpu_is_said",
     "training.memory_gb": "tasks/families/test_xgboost_large:from_disk_the_same_bytes_are_stored",
     "training.compression.prune": "tasks/families/test_compress:pruning_takes_the_share_and_leaves_the_network_as_it_was",
