@@ -63,8 +63,9 @@ def idle(params: Params) -> Iterator[tuple[str, str]]:
 
 
 def _set(section: BaseModel, path: str, keys: tuple[str, ...], why: str) -> Iterator[tuple[str, str]]:
+    """Those of the keys that say something else than is so anyway."""
     for key in keys:
-        if key in section.model_fields_set:
+        if getattr(section, key) != type(section).model_fields[key].default:
             yield f"{path}.{key}", why
 
 

@@ -56,6 +56,11 @@ def test_a_key_that_would_do_nothing_is_refused(idle: dict[str, Any], said: str,
     parse(project(**counts))
 
 
+def test_what_is_so_anyway_may_be_written_out() -> None:
+    said = {"tuning": {"folds": 3}, "orchestration": {"exchange": "folder"}, "promotion": {"fdr": "lord"}}
+    assert parse(project(problem={"kind": "multiclass"}, training={"threshold": "best_f1"}, **said)).tuning.folds == 3
+
+
 def test_what_some_families_do_by_themselves_is_told() -> None:
     models = {"xgboost": {}, "logistic": {}, "mlp": {}, "auto": {}}
     encode = {"scale": "bins", "bins": 4, "categories": "target"}
