@@ -148,6 +148,7 @@ TABLE = {
     "promotion.guardrails.calibration": GUARD + "calibration_rises_and_falls",
     "promotion.guardrails.latency_ms": GUARD + "latency_by_the_median",
     "promotion.guardrails.size_mb": GUARD + "the_size_of_the_package",
+    "serving.host": "test_readme:a_newcomers_csv_is_served",
     "serving.port": "test_readme:a_newcomers_csv_is_served",
     "serving.workers": "deploy/test_service:several_workers_count_together",
     "serving.stale": "deploy/test_app:rows_for_which_a_table_is_too_old_can_be_refused",
@@ -163,7 +164,7 @@ TABLE = {
 }  # fmt: skip
 # Keys whose effect no test shows yet, though the code reads them.
 TO_DO = {
-    "tuning.warm_start", "evaluation.explain", "serving.host", "orchestration.retries", "orchestration.retry_seconds",
+    "tuning.warm_start", "evaluation.explain", "orchestration.retries", "orchestration.retry_seconds",
     "orchestration.no_gpu",
 }  # fmt: skip
 

@@ -86,14 +86,14 @@ def test_a_newcomers_csv_is_served(tmp_path: Path):
     port = free_port()
 
     succeeds(tmp_path, *shlex.split(HERE[0]))
-    edit(tmp_path / "params.yaml", serving__port=port, models__auto__seconds=20)
+    edit(tmp_path / "params.yaml", serving__host="127.0.0.2", serving__port=port, models__auto__seconds=20)
     assert "Promote" in succeeds(tmp_path, *shlex.split(HERE[1]))
 
     row = bunch.frame.iloc[0].drop("target").to_dict()
     (tmp_path / "row.json").write_text(json.dumps(row))
     server = subprocess.Popen(shlex.split(HERE[2]), cwd=tmp_path, env=environment())
     try:
-        ask = [word.replace("localhost:3000", f"127.0.0.1:{port}") for word in shlex.split(HERE[3])]
+        ask = [word.replace("localhost:3000", f"127.0.0.2:{port}") for word in shlex.split(HERE[3])]
         deadline = time.monotonic() + 90
         while (done := command(tmp_path, *ask)).returncode != 0 and time.monotonic() < deadline:
             time.sleep(0.5)
