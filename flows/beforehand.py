@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks.errors import RefitError, some
+from tasks.idle import own_ways
 from tasks.registry.history import local
 
 if TYPE_CHECKING:
@@ -311,6 +312,18 @@ def remarks(params: Params) -> Iterator[str]:
     """What is told and does not stop a run."""
     if params.training.device == "cuda" and "gpu" not in params.orchestration.pools and not shutil.which("nvidia-smi"):
         yield "training.device is cuda, and there is no GPU here (no nvidia-smi): training runs on the CPU"
+    if params.promotion.approval and not os.environ.get("PREFECT_API_URL"):
+        yield "promotion.approval: no Prefect server to ask a person on (PREFECT_API_URL); what wins waits for `refit promote`"
+    yield from own_ways(params)
+
+
+def approval(looked: Looked) -> Iterator[str]:
+    """How long a person is waited for is a number, where one is asked."""
+    from flows.effects import patience
+
+    if looked.params is not None and looked.params.promotion.approval:
+        patience()
+    yield from ()
 
 
 def elsewhere(root: Path) -> str | None:
@@ -512,6 +525,7 @@ CHECKS: dict[str, Check] = {
     "families": families,
     "budgets": budgets,
     "pools": pools,
+    "approval": approval,
     "tables": tables,
     "Prefect": prefect,
     "registry": registry,

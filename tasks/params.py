@@ -746,7 +746,8 @@ class Compression(_Strict):
 class Training(_Strict):
     imbalance: Literal["none", "class_weight", "smote", "adasyn", "under_sample", "smote_tomek"] = "none"
     calibration: Literal["auto", "none", "sigmoid", "isotonic", "temperature"] = Field(
-        default="auto", description="of probabilities, on rows that the model has not seen; auto only where it helps"
+        default="auto",
+        description="of probabilities, on rows that the model has not seen; auto: the less the fewer these are",
     )
     threshold: Literal["half", "best_f1", "cost", "precision"] = "best_f1"
     cost: tuple[float, float] = Field(default=(1.0, 1.0), description="cost of a false positive, of a false negative")

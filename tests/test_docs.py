@@ -1,4 +1,4 @@
-"""Every command of the pages in docs/ is run by some test."""
+"""Every command of the pages in docs/ is run by some test; every variable of the environment is on its page."""
 
 import re
 
@@ -59,3 +59,19 @@ def test_each_command_of_a_page_is_run_by_a_test(page: str) -> None:
     assert sorted(commands) == sorted(RUN[page])
     for file, words in RUN[page].values():
         assert words in (ROOT / file).read_text(), (file, words)
+
+
+def test_every_variable_that_is_read_is_on_the_page_and_the_other_way_round() -> None:
+    def named(text: str) -> set[str]:
+        return set(re.findall(r"\bREFIT_[A-Z0-9_]*[A-Z0-9]\b", text))
+
+    files = [
+        *(p for part in ("tasks", "flows", "deploy") for p in (ROOT / part).rglob("*") if p.suffix in (".py", ".yaml"))
+    ]
+    read = set().union(*(named(file.read_text(encoding="utf-8")) for file in files))
+    told = set().union(
+        *(named(p.read_text()) for p in [ROOT / "README.md", ROOT / "params.yaml", *(ROOT / "docs").glob("*.md")])
+    )
+    page = named((ROOT / "docs" / "environment.md").read_text())
+    assert page == read
+    assert told == read

@@ -89,6 +89,7 @@ class Family(Protocol):
 
     NAME: str
     KINDS: tuple[str, ...]
+    ALSO: tuple[str, ...]
     NEEDS: str
     HARDWARE: str
 

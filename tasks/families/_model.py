@@ -70,6 +70,7 @@ def check_kind(name: str, kind: str) -> None:
 def check_models(params: Params) -> None:
     """Refuse, before any stage runs, families that do not serve the problem and spaces outside their bounds.
 
+    Parameters that a family does not know are refused, too.
     Bounds that depend on the rows are taken at their widest here; ``tune`` checks them again with the rows at hand.
     """
     from tasks.families._space import narrowed
@@ -77,7 +78,20 @@ def check_models(params: Params) -> None:
     kind = params.problem.kind
     for name, own in params.models.items():
         check_kind(name, kind)
-        narrowed(find_family(name).space(kind, *LARGEST), own.space, f"models.{name}.space")
+        family = find_family(name)
+        space = family.space(kind, *LARGEST)
+        if name == "auto" and (own.params or own.space):
+            key = "params" if own.params else "space"
+            raise RefitError(
+                f"models.auto.{key}: auto chooses families and their parameters by itself; name the family in models "
+                "instead, or leave this out."
+            )
+        known = (*space, *family.ALSO)
+        for key in own.params:
+            if key not in known:
+                allowed = nearest(key, known) or f" Allowed: {some(known, 60)}."
+                raise RefitError(f"models.{name}.params.{key}: {name} has no such parameter.{allowed}")
+        narrowed(space, own.space, f"models.{name}.space")
 
 
 def resolved(name: str, params: dict[str, Any]) -> tuple[str, dict[str, Any]]:

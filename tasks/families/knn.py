@@ -12,6 +12,7 @@ from tasks.families._space import Choice, Number, Space, whole
 
 NAME = "knn"
 KINDS = ALL
+ALSO = ("rows", "leaf_size")  # parameters beside those of the space
 NEEDS = "dense"
 HARDWARE = "cpu"
 ROWS = 20_000  # neighbours are looked up among this many rows at most

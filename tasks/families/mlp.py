@@ -10,6 +10,10 @@ from tasks.families._space import Choice, Number, Space, whole
 
 NAME = "mlp"
 KINDS = ALL
+ALSO = (  # parameters beside those of the space
+    "batch_norm", "loss", "optimizer", "l1", "schedule", "epochs", "batch_size", "patience", "clip", "noise",
+    "find_lr", "precision", "compile", "checkpoint",
+)  # fmt: skip
 NEEDS = "codes"
 HARDWARE = "gpu"
 

@@ -27,6 +27,7 @@ from tasks.files import read_json, write_json
 
 NAME = "realmlp"
 KINDS = ALL
+ALSO = ("layers", "wd", "ls_eps", "act", "epochs", "batch_size")  # parameters beside those of the space
 NEEDS = "codes"
 HARDWARE = "gpu"
 

@@ -13,6 +13,9 @@ from tasks.families._space import Choice, Number, Space, whole
 
 NAME = "svm"
 KINDS = ALL
+ALSO = (  # parameters beside those of the space
+    "rows", "epsilon", "coef0", "tol", "shrinking", "cache_size", "max_iter",
+)  # fmt: skip
 NEEDS = "distances"
 HARDWARE = "cpu"
 ROWS = 10_000  # the time grows with the square of the rows; more are sampled

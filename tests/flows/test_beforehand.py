@@ -142,6 +142,14 @@ CASES: dict[str, tuple[Spoil, str]] = {
     ),
     "a Prefect server that does not answer": (At(PREFECT_API_URL="http://127.0.0.1:9/api"), "PREFECT_API_URL"),
     "pools without a server": (append("params.yaml", "orchestration: {pools: {gpu: g}}\n"), "work pools need a Prefect server"),
+    "a time to wait for a person that is none": (
+        At(edit("params.yaml", "promotion:", "promotion:\n  approval: true"), REFIT_APPROVAL_SECONDS="a week"),
+        "REFIT_APPROVAL_SECONDS: a whole number of seconds, 1 or more; found 'a week'",
+    ),
+    "a misspelt parameter of a family": (
+        edit("params.yaml", "  logistic: {trials: 2}", "  logistic: {params: {maxiter: 5}}"), "Did you mean 'max_iter'?",
+    ),
+    "a key that would do nothing": (edit("params.yaml", "\ntuning:", "\ntuning:\n  folds: 5"), "tuning.folds: split: holdout has none"),
     "no temporary folder": (At(TMPDIR="/nowhere"), "TMPDIR: /nowhere is no folder"),
 }  # fmt: skip
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
-from tests.projects import checkout, edit, prefect, succeeds
+from tests.projects import ROOT, checkout, edit, prefect, succeeds
 
 pytestmark = [pytest.mark.flows, pytest.mark.timeout(1200)]
 
@@ -28,7 +29,17 @@ def flights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     output = succeeds(root, "refit", "run", timeout=900)
     assert "verdict" in output
+    (root / ".refit" / "said.txt").write_text(output)
     return root
+
+
+def test_the_run_ends_as_the_readme_shows(flights: Path):
+    def labels(text: str) -> list[str]:
+        return re.findall(r"^(\w+) {2,}", text[text.index("\nstages ") :], flags=re.MULTILINE)
+
+    shown = (ROOT / "README.md").read_text().partition("It ends like this:")[2].split("```")[1]
+    said = labels((flights / ".refit" / "said.txt").read_text())
+    assert [label for label in said if label != "note"] == labels(shown)
 
 
 def test_the_run_ends_with_a_champion_that_beats_the_majority_class(flights: Path):
