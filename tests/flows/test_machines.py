@@ -57,7 +57,7 @@ def said(root: Path, line: str, env: dict[str, str]) -> str:
     return done.stdout
 
 
-def until(what: Callable[[], bool], seconds: float = 180) -> None:
+def until(what: Callable[[], bool], seconds: float = 400) -> None:
     deadline = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < deadline, "waited in vain"
@@ -105,10 +105,16 @@ def project(root: Path, full: bool) -> None:
     (root / ".gitignore").write_text((root / ".gitignore").read_text() + "/iris.csv\n")
     params = root / "params.yaml"
     blocks = re.findall(r"```yaml\norchestration:\n(.*?)```", PAGE, flags=re.DOTALL)
-    text = re.sub(r"  auto: .*", "  random_forest: {params: {n_estimators: 300}}", params.read_text())
-    text = re.sub(r"trials: 6.*", f"trials: {TRIALS}\n  sampler: random", text)
+    text = re.sub(r"^  logistic: .*\n", "", params.read_text(), flags=re.MULTILINE)
+    text = re.sub(r"^  auto: .*", "  random_forest: {params: {n_estimators: 300}}", text, flags=re.MULTILINE)
+    text = re.sub(
+        r"^  trials: 6.*\n  seconds: .*",
+        f"  {{trials: {TRIALS}, seconds: 600, sampler: random}}",
+        text,
+        flags=re.MULTILINE,
+    )
+    assert f"{{trials: {TRIALS}," in text
     assert "orchestration:" not in text
-    assert f"trials: {TRIALS}" in text
     params.write_text(text + "\norchestration:\n" + blocks[0] + (blocks[1] if full else ""))
     yaml, dag = YAML(), root / "dvc.yaml"
     tree = yaml.load(dag.read_text())
@@ -149,7 +155,7 @@ def test_two_clones_share_a_run_and_one_of_them_is_killed(
                 if full:
                     until(lambda: finished_trials(studies) > 2)
                 killed(two)
-                told, _ = run.communicate(timeout=400)
+                told, _ = run.communicate(timeout=600)
         finally:
             run.kill()
     print(told)
