@@ -344,6 +344,8 @@ def pools(looked: Looked) -> Iterator[str]:
     if looked.params.orchestration.exchange == "remote":
         from dvc.repo import Repo
 
+        from flows import carry
+
         with Repo(str(looked.root)) as repo:
             name = repo.config["core"].get("remote")
             url = str(repo.config["remote"].get(name, {}).get("url", "")) if name else ""
@@ -355,6 +357,10 @@ def pools(looked: Looked) -> Iterator[str]:
             place = Path(url) if os.path.isabs(url) else looked.root / ".dvc" / url
             if not place.is_dir() and not place.parent.is_dir():
                 yield f"DVC's remote {name!r}: {place} is not there. Mount or make it, or name another: dvc remote modify {name} url URL."
+            elif not os.access(place if place.is_dir() else place.parent, os.W_OK | os.X_OK):
+                yield f"DVC's remote {name!r}: {place} cannot be written to, and inputs are pushed there. Mend its rights."
+        elif (why := carry.unreachable(looked.root)) is not None:
+            yield f"DVC's remote {name!r} ({url.split('@')[-1]}): {why}. Mend it, or name another: dvc remote modify {name} url URL."
 
 
 # Tables ---------------------------------------------------------------------------------------------------------------

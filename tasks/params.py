@@ -867,6 +867,21 @@ class Orchestration(_Strict):
     exchange: Literal["folder", "remote"] = Field(
         default="folder", description="workers share the project's folder, or only its DVC remote"
     )
+    tuners: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="workers that share one search (exchange: remote, and REFIT_STUDIES_URL on each)",
+    )
+
+    @model_validator(mode="after")
+    def _shared_searches(self) -> Orchestration:
+        if self.tuners > 1 and not (self.pools and self.exchange == "remote"):
+            raise ValueError(
+                f"tuners: {self.tuners} workers can share a search only where each has its own checkout: set pools, and "
+                "exchange: remote; else leave tuners out (tuning.workers is for one machine)"
+            )
+        return self
 
 
 class Params(_Strict):

@@ -41,6 +41,22 @@ RUN = {
             '"--sha256"',
         ),
     },
+    "machines.md": {  # that test takes its commands from the page
+        command: ("tests/flows/test_machines.py", words)
+        for command, words in {
+            "dvc remote add -d -f store /mnt/shared/store": 'command("dvc remote add"',
+            'git commit -q -a -m "the remote that our machines share"': 'command("git commit")',
+            "git push -q": 'command("git push")',
+            "prefect work-pool create machines --type process": 'command("prefect work-pool")',
+            "git clone -q https://git.example/shop.git shop": 'command("git clone"',
+            "cd shop && REFIT_CHECKOUT=$PWD REFIT_STUDIES_URL=postgresql://refit@db.example/refit prefect worker start --pool machines --limit 1": (
+                'command("cd shop &&"'
+            ),
+            "refit run": '[*REFIT, "run", "--plain"]',
+            "dvc pull -q features": 'command("dvc pull")',
+            "python -m tasks.tune random_forest": 'command("python -m")',
+        }.items()
+    },
     "labels.md": {"refit run": ("tests/flows/test_labels.py", '"run"')},
     "sources.md": {
         'refit init --data "weekly/*.csv" --target target': (
