@@ -21,7 +21,6 @@ from tasks.errors import RefitError, nearest, some
 from tasks.families._base import KINDS as ALL
 from tasks.families._base import Fitted, Job, softmax
 from tasks.families._net_extra import fewer_epochs, pytabkit, settled, varied
-from tasks.families._sklearn import refuse_weights
 from tasks.families._space import Choice, Number, Space, whole
 from tasks.files import read_json, write_json
 
@@ -29,6 +28,7 @@ NAME = "realmlp"
 KINDS = ALL
 NEEDS = "codes"
 HARDWARE = "gpu"
+WEIGHS = False  # rows
 
 # What pytabkit calls them; None: its own default for the kind of problem.
 DEFAULTS: dict[str, Any] = {
@@ -112,7 +112,6 @@ def fit(params: dict[str, Any], job: Job) -> Fitted:
 
     from tasks.families._net_train import choose_device
 
-    refuse_weights(job, NAME)
     how = settled(NAME, params, DEFAULTS)
     if how["num_emb_type"] not in EMBEDDINGS:
         raise RefitError(
