@@ -1,8 +1,8 @@
 """Imbalanced classes: weights, or other rows. Only ever applied to training rows.
 
-What is made follows the kind of column, by SMOTE-NC and SMOTE-N (Chawla et al., 2002, sections 6.1 and 6.2). The draws
-are imbalanced-learn's, so that of numbers alone its SMOTE and ADASYN give the same rows; its own SMOTE-NC and SMOTE-N
-need an array of made rows x neighbours x levels, or of a class's rows squared, and know no missing values.
+What is made follows the kind of column, by SMOTE-NC and SMOTE-N (Chawla et al., 2002, sections 6.1 and 6.2). The draws are
+imbalanced-learn's, so that its SMOTE gives the same rows of numbers alone. Its own SMOTE-NC and SMOTE-N need an array of
+made rows x neighbours x levels, or of a class's rows squared, and know no missing values; its ADASYN no categories.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ def resample(X: pd.DataFrame, y: np.ndarray, how: str, seed: int, kinds: Mapping
 
     - a number lies between the two (a whole number where all are whole); where one of the two lacks it, it is the first
       row's, and so it is missing where, and as often as, it is in real rows;
-    - a category is the most frequent one of the five. Where no row of the class has these categories together, they
-      are those of one of the six rows, the one that agrees most with the five;
+    - a category is the most frequent one of the row and the five, of equally frequent ones the row's own. Where no row of the
+      class has these categories together, they are those of one of the six, the one that agrees most with the others;
     - a text is the first row's.
 
     Parameters
@@ -197,7 +197,10 @@ def _made(
                 "training.imbalance: 'adasyn' makes rows where classes meet, and no row of a rarer class has a neighbour of "
                 "another one; use smote"
             )
-        times = np.rint(crowd / crowd.sum() * wanted).astype(int)
+        exact = crowd / crowd.sum() * wanted
+        times = np.floor(exact).astype(int)  # the rest goes to the largest remainders, by lot where they are equal
+        rest = np.lexsort((rng.permutation(len(own)), times - exact))
+        times[rest[: wanted - int(times.sum())]] += 1
         start = np.repeat(np.arange(len(own)), times)
         other = rng.choice(near.shape[1], size=len(start))
         step = rng.uniform(size=len(start))
@@ -220,16 +223,14 @@ def _made(
 
 
 def _voted(codes: np.ndarray, base: np.ndarray, near: np.ndarray, own: np.ndarray) -> np.ndarray:
-    """Codes ``(m, columns)`` of made rows: the most frequent of ``near`` ``(m, k)``, missing where ``base``'s are.
+    """Codes ``(m, columns)`` of made rows: the most frequent of ``base`` and ``near`` ``(m, k)``, missing where ``base``'s are.
 
     Of equally frequent ones ``base``'s own comes first, then the nearest. Combinations that no row of ``own`` has give way.
     """
     if not codes.shape[1] or not len(base):
         return codes[base]
     pool = codes[np.column_stack([base, near])]  # (m, 1 + k, columns), base first
-    count = np.stack(
-        [((pool[:, 1:] == pool[:, [j]]) & (pool[:, [j]] >= 0)).sum(axis=1) for j in range(pool.shape[1])], 1
-    )
+    count = np.stack([((pool == pool[:, [j]]) & (pool[:, [j]] >= 0)).sum(axis=1) for j in range(pool.shape[1])], 1)
     winner = np.take_along_axis(pool, count.argmax(axis=1)[:, None], axis=1)[:, 0]
     winner = np.where(pool[:, 0] < 0, -1, winner)
     sizes = codes.max(axis=0) + 2

@@ -79,6 +79,8 @@ def check_models(params: Params) -> None:
     kind = params.problem.kind
     for name, own in params.models.items():
         check_kind(name, kind)
+        if (check := getattr(find_family(name), "check", None)) is not None:
+            check(own.params)
         if params.training.imbalance == "class_weight" and not weighs(name):
             refuse_weights(name)
         if params.training.imbalance in ROWS and name == "xgboost" and params.features.engine == "spark":

@@ -17,6 +17,7 @@ NAME = "mixed_effects"
 KINDS = ("binary", "regression")
 NEEDS = "codes"
 HARDWARE = "cpu"
+WEIGHS = False  # rows: statsmodels' BinomialBayesMixedGLM takes no weights
 ROWS = 20_000
 
 
