@@ -145,18 +145,14 @@ def test_of_numbers_alone_the_rows_are_imbalanced_learns():
 
 
 def test_adasyn_makes_most_where_classes_meet_and_as_many_as_are_missing():
-    from imblearn.over_sampling import ADASYN
+    from sklearn.neighbors import NearestNeighbors
 
     X, y = numbers()
     spread = X.std(ddof=0).to_numpy()
     ours = resample(X, y, "adasyn", 3)
     assert np.ptp(np.bincount(ours.y.astype(int))) == 0
-    # imbalanced-learn's rows are in the order of those they start from, so that neighbours tell how many each has.
-    sampler = ADASYN(random_state=3).fit(X.to_numpy() / spread, y.astype(int))
-    sampler.fit_resample(X.to_numpy() / spread, y.astype(int))
-    around = sampler.nn_.fit(X.to_numpy() / spread).kneighbors(X[y == 1].to_numpy() / spread, return_distance=False)[
-        :, 1:
-    ]
+    search = NearestNeighbors(n_neighbors=6).fit(X.to_numpy() / spread)
+    around = search.kneighbors(X[y == 1].to_numpy() / spread, return_distance=False)[:, 1:]
     crowd = (y[around] == 0).mean(axis=1)
     wanted = crowd / crowd.sum() * ours.made.sum()
     times = np.bincount(ours.origin[ours.made], minlength=len(y))[y == 1]

@@ -20,6 +20,7 @@ from tasks.tune.objective import Objective
 from tasks.tune.portfolio import near, portfolio
 from tasks.tune.search import Budget
 from tests.samples import sample_frame
+from tests.tasks.families.test_imbalance import mixed_table
 from tests.tasks.tune.test_stage import project, stage
 
 
@@ -206,6 +207,36 @@ def test_killed_search_goes_on_and_a_champions_members_come_first(tmp_path: Path
             one, Budget(1, 0.02, 1, 1), lambda name, _: name, {}, folder=tmp_path / "n",
             bags=holdout(*bags.folds[0]),
         )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_each_family_is_tried_with_made_rows_and_on_real_ones_and_the_better_is_served(tmp_path: Path):
+    X, y, kinds = mixed_table("fair")
+    bags = cross(X, y, "binary", 3, 1, 0)
+    one = Objective("auto", "binary", 2, "roc_auc", bags.folds, kinds, imbalance="smote")
+    found = search_families(one, Budget(2, 12, 1, 2), lambda name, _: name, {}, folder=tmp_path, bags=bags)
+    assert found.scores is not None
+    assert found.model is not None
+    assert found.scores.shape == (len(y), 2)
+    both = {t["family"] for t in found.trials if t["params"].get("imbalance") == "none"}
+    assert "logistic" in both
+    for member in found.params["members"]:
+        bare = member["params"].get("imbalance") == "none"
+        assert ("counts" in member) != bare
+        if not bare:
+            before, after = member["counts"]["before"], member["counts"]["after"]
+            assert before == np.bincount(bags.folds[0][1].astype(int)).tolist()
+            assert after == [before[0]] * 2
+    # What is served says of a held-out row, by the parts that had not seen it, what was judged.
+    if isinstance(found.model.fitted, Bag):
+        Z = found.model.encoder.transform(X)
+        for fold in range(3):
+            parts = found.model.fitted.parts[fold::3]
+            at = bags.held[fold]
+            said = sum(3 * p.weight * p.fitted.predict(np.ascontiguousarray(Z[at, p.start : p.stop])) for p in parts)
+            assert np.allclose(said, found.scores[at], atol=1e-6)
+    save_model(found.model, tmp_path / "model")
+    assert np.array_equal(load_model(tmp_path / "model").predict(X), found.model.predict(X))
 
 
 @pytest.mark.slow
