@@ -21,7 +21,7 @@ from tasks.families._bag import Joined
 from tasks.families._base import Family, Fitted, Job
 from tasks.families._calibrate import Calibration, calibrate, check_method
 from tasks.families._imbalance import ROWS
-from tasks.families._sklearn import refuse_weights
+from tasks.families._sklearn import cannot_weigh
 from tasks.files import read_json, write_json
 from tasks.params import Params, family_names
 from tasks.stage import threads
@@ -82,7 +82,7 @@ def check_models(params: Params) -> None:
         if (check := getattr(find_family(name), "check", None)) is not None:
             check(own.params)
         if params.training.imbalance == "class_weight" and not weighs(name):
-            refuse_weights(name)
+            raise cannot_weigh(name)
         if params.training.imbalance in ROWS and name == "xgboost" and params.features.engine == "spark":
             raise RefitError(
                 f"training.imbalance: {params.training.imbalance!r} makes rows, and features.engine: spark trains xgboost on "
@@ -216,8 +216,6 @@ def prepare(
         if kind == "regression":
             raise RefitError(f"training.imbalance: {imbalance!r} needs classes, and problem.kind is 'regression'")
         if imbalance == "class_weight":
-            if not weighs(family):
-                refuse_weights(family)
             weight = balanced_weight(y, classes)
         else:
             counts["before"] = np.bincount(y.astype(int), minlength=classes).tolist()

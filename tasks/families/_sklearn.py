@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -115,9 +115,14 @@ def sampled(job: Job, rows: int) -> Job:
     return replace(job, X=job.X[at], y=job.y[at], weight=weight, groups=groups, memo={})
 
 
-def refuse_weights(name: str) -> NoReturn:
-    """For families that cannot weigh rows."""
-    raise RefitError(
+def refuse_weights(job: Job, name: str) -> None:
+    """For families that cannot weigh rows, which say so by ``WEIGHS = False``."""
+    if job.weight is not None:
+        raise cannot_weigh(name)
+
+
+def cannot_weigh(name: str) -> RefitError:
+    return RefitError(
         f"training.imbalance: class_weight weighs rows, and {name} cannot; use smote, adasyn, under_sample "
         f"or smote_tomek, or leave {name} out of models"
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 from tasks.families._base import KINDS as ALL
 from tasks.families._base import Fitted, Job
-from tasks.families._sklearn import fit_estimator, sampled
+from tasks.families._sklearn import fit_estimator, refuse_weights, sampled
 from tasks.families._space import Choice, Number, Space, whole
 
 NAME = "knn"
@@ -33,6 +33,7 @@ def fit(params: dict[str, Any], job: Job) -> Fitted:
     from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
     from sklearn.pipeline import make_pipeline
 
+    refuse_weights(job, NAME)
     how = {"n_neighbors": 15} | params
     share = float(how.pop("pca", 0.0))
     job = sampled(job, int(how.pop("rows", ROWS)))

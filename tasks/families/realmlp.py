@@ -22,6 +22,7 @@ from tasks.families._activations import check_activation
 from tasks.families._base import KINDS as ALL
 from tasks.families._base import Fitted, Job, softmax
 from tasks.families._net_extra import fewer_epochs, pytabkit, settled, varied
+from tasks.families._sklearn import refuse_weights
 from tasks.families._space import Choice, Number, Space, whole
 from tasks.files import read_json, write_json
 
@@ -120,6 +121,7 @@ def fit(params: dict[str, Any], job: Job) -> Fitted:
 
     from tasks.families._net_train import choose_device
 
+    refuse_weights(job, NAME)
     how = settled(NAME, params, DEFAULTS)
     check(how)
     if how["num_emb_type"] not in EMBEDDINGS:
