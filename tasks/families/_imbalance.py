@@ -130,10 +130,10 @@ class _Space:
         known = np.where(np.isfinite(self.values), self.values, np.nan)
         empty = np.isnan(known).all(axis=0)
         known[:, empty] = 0.0
-        self.middle = like.middle if like else np.nanmedian(known, axis=0) if self.numeric else np.empty(0)
+        self.middle: np.ndarray = like.middle if like else np.nanmedian(known, axis=0) if self.numeric else np.empty(0)
         filled = np.where(np.isnan(known), self.middle, known)
         spread = filled.std(axis=0)
-        self.unit = like.unit if like else np.where(spread > 0, spread, 1.0)
+        self.unit: np.ndarray = like.unit if like else np.where(spread > 0, spread, 1.0)
         self.scaled = filled / self.unit
         self.whole = (np.isnan(known) | (known == np.rint(known))).all(axis=0) & ~empty
         found = [pd.factorize(X[c], sort=True) for c in self.nominal]

@@ -130,6 +130,17 @@ def test_losses(name: str, kind: str):
     assert quality({"loss": name}, kind) > (0.6 if kind == "multiclass" else 0.75)
 
 
+def test_the_focal_loss_counts_rows_that_are_right_already_by_their_error_squared():
+    y = torch.tensor([0.0, 1.0, 1.0])
+    margins = torch.tensor([[-2.0], [0.3], [4.0]])
+    p = torch.sigmoid(torch.tensor([2.0, 0.3, 4.0]))  # of the true class
+    torch.testing.assert_close(LOSSES["focal"][1](margins, margins, y), (1 - p) ** 2 * -torch.log(p))
+    several = torch.tensor([[2.0, 0.0, -1.0], [0.0, 0.5, 1.0], [3.0, 3.0, 3.0]])
+    p = torch.softmax(several, dim=1)[torch.arange(3), torch.tensor([0, 2, 1])]
+    found = LOSSES["focal"][1](several, several, torch.tensor([0.0, 2.0, 1.0]))
+    torch.testing.assert_close(found, (1 - p) ** 2 * -torch.log(p))
+
+
 def test_weighted_sum_of_losses():
     assert quality({"loss": {"bce": 1.0, "triplet": 0.3, "contrastive": 0.1}}) > 0.75
 
