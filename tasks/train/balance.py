@@ -64,7 +64,7 @@ def of_members(members: list[dict[str, Any]], rows: Rows, params: Params) -> dic
     if asked not in ROWS:
         return None
     without = [m["family"] for m in members if m["params"].get("imbalance") == "none"]
-    counts = next((m["counts"] for m in members if m.get("counts")), {})
+    counts: dict[str, list[int]] = next((m["counts"] for m in members if m.get("counts")), {})
     used = "none" if len(without) == len(members) else asked
     return told(params, rows, used, counts) | {"without_it": without, "members": len(members)}
 

@@ -95,7 +95,7 @@ def test_no_made_row_has_what_real_rows_of_its_class_lack(name: str, how: str):
 
 
 @given(st.integers(0, 10_000), st.integers(1, 3), st.integers(0, 2), st.sampled_from(MAKING))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_no_made_row_of_any_table_has_what_real_rows_of_its_class_lack(seed: int, nominal: int, numbers: int, how: str):
     rng = np.random.default_rng(seed)
     n = int(rng.integers(30, 90))
