@@ -744,7 +744,9 @@ class Compression(_Strict):
 
 
 class Training(_Strict):
-    imbalance: Literal["none", "class_weight", "smote", "adasyn", "under_sample", "smote_tomek"] = "none"
+    imbalance: Literal["none", "class_weight", "smote", "adasyn", "under_sample", "smote_tomek"] = Field(
+        default="none", description="of classes: weights, or other training rows where validation rows gain by them"
+    )
     calibration: Literal["auto", "none", "sigmoid", "isotonic", "temperature"] = Field(
         default="auto",
         description="of probabilities, on rows that the model has not seen; auto: the less the fewer these are",

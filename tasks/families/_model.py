@@ -20,6 +20,8 @@ from tasks.errors import RefitError, nearest, some
 from tasks.families._bag import Joined
 from tasks.families._base import Family, Fitted, Job
 from tasks.families._calibrate import Calibration, calibrate, check_method
+from tasks.families._imbalance import ROWS
+from tasks.families._sklearn import cannot_weigh
 from tasks.files import read_json, write_json
 from tasks.params import Params, family_names
 from tasks.stage import threads
@@ -91,7 +93,21 @@ def check_models(params: Params) -> None:
             if key not in known:
                 allowed = nearest(key, known) or f" Allowed: {some(known, 60)}."
                 raise RefitError(f"models.{name}.params.{key}: {name} has no such parameter.{allowed}")
+        if (check := getattr(family, "check", None)) is not None:
+            check(own.params)
+        if params.training.imbalance == "class_weight" and not weighs(name):
+            raise cannot_weigh(name)
+        if params.training.imbalance in ROWS and name == "xgboost" and params.features.engine == "spark":
+            raise RefitError(
+                f"training.imbalance: {params.training.imbalance!r} makes rows, and features.engine: spark trains xgboost on "
+                "Spark; set class_weight, which weighs them, or engine: local"
+            )
         narrowed(space, own.space, f"models.{name}.space")
+
+
+def weighs(name: str) -> bool:
+    """Whether a family can weigh rows; those that cannot say so by ``WEIGHS = False``."""
+    return bool(getattr(find_family(name), "WEIGHS", True))
 
 
 def resolved(name: str, params: dict[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -136,9 +152,12 @@ class Prepared:
     Z_valid: np.ndarray
     y_valid: np.ndarray
     weight: np.ndarray | None = None
-    groups: np.ndarray | None = None
+    groups: np.ndarray | None = None  # of rows that were made: see Job
     memo: dict[str, Any] = field(default_factory=dict)
     unseen: list[Unseen] = field(default_factory=list)  # new levels of the validation rows
+    counts: dict[str, list[int]] = field(
+        default_factory=dict
+    )  # training rows of each class, before and after balancing
 
     def scores(self, fitted: Fitted) -> np.ndarray:
         """Scores of the validation rows, as :meth:`Model.raw` gives them."""
@@ -203,7 +222,8 @@ def prepare(
 ) -> Prepared:
     """Balance and encode training rows as ``family`` needs them; validation rows are only encoded."""
     check_kind(family, kind)
-    weight = None
+    weight = groups = None
+    counts: dict[str, list[int]] = {}
     if imbalance != "none":
         from tasks.families._imbalance import balanced_weight, resample
 
@@ -212,12 +232,18 @@ def prepare(
         if imbalance == "class_weight":
             weight = balanced_weight(y, classes)
         else:
-            X, y = resample(X, y, imbalance, seed)
+            counts["before"] = np.bincount(y.astype(int), minlength=classes).tolist()
+            balanced = resample(X, y, imbalance, seed, kinds)
+            X, y = balanced.X, balanced.y
+            counts["after"] = np.bincount(y.astype(int), minlength=classes).tolist()
+            groups = balanced.origin if balanced.made.any() else None
     needs = find_family(family).NEEDS
-    encoder, Z = Encoder.fit_transform(X, y, needs, kind, kinds=kinds, seed=seed, **(encode or {}))
+    encoder, Z = Encoder.fit_transform(X, y, needs, kind, kinds=kinds, seed=seed, groups=groups, **(encode or {}))
     Z_valid = encoder.transform(X_valid)
     unseen = encoder.unseen(X_valid, Z_valid)
-    return Prepared(family, kind, classes, encoder, Z, y, Z_valid, y_valid, weight, unseen=unseen)
+    return Prepared(
+        family, kind, classes, encoder, Z, y, Z_valid, y_valid, weight, groups, unseen=unseen, counts=counts
+    )
 
 
 @dataclass
@@ -232,6 +258,7 @@ class Model:
     calibration: Calibration | None = None
     params: dict[str, Any] = field(default_factory=dict)
     forms: list[dict[str, Any]] = field(default_factory=list)  # of a compressed network, see _compress.chosen
+    counts: dict[str, list[int]] = field(default_factory=dict)  # as in Prepared
 
     @property
     def history(self) -> dict[str, list[float]]:
@@ -301,12 +328,14 @@ def fit_family(
         If the family does not serve the kind, or cannot be fitted on such rows.
     """
     name, params = resolved(name, params)
+    imbalance = params.get("imbalance", imbalance)  # a member of auto may have been better without
+    params = {k: v for k, v in params.items() if k != "imbalance"}
     check_method(calibration, kind)
     prepared = prepare(
         name, X, y, X_valid, y_valid, kind, classes, kinds=kinds, encode=encode, imbalance=imbalance, seed=seed
     )
     fitted = prepared.fit(params, seed=seed, device=device, log=log)
-    model = Model(prepared.family, kind, classes, prepared.encoder, fitted, params=params)
+    model = Model(prepared.family, kind, classes, prepared.encoder, fitted, params=params, counts=prepared.counts)
 
     def calibrated(scores: np.ndarray) -> Calibration | None:
         return calibrate(calibration, scores, y_valid, kind)

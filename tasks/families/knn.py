@@ -15,6 +15,7 @@ KINDS = ALL
 ALSO = ("rows", "leaf_size")  # parameters beside those of the space
 NEEDS = "dense"
 HARDWARE = "cpu"
+WEIGHS = False  # rows
 ROWS = 20_000  # neighbours are looked up among this many rows at most
 
 

@@ -18,6 +18,7 @@ KINDS = ("binary", "regression")
 ALSO = ("rows",)  # parameters beside those of the space
 NEEDS = "codes"
 HARDWARE = "cpu"
+WEIGHS = False  # rows: statsmodels' BinomialBayesMixedGLM takes no weights
 ROWS = 20_000
 
 

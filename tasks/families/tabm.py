@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from tasks.families._activations import ACTIVATIONS, ELEMENTWISE, check_activation
 from tasks.families._base import KINDS as ALL
 from tasks.families._base import Fitted, Job, softmax
 from tasks.families._net_extra import fewer_epochs, pytabkit, settled, varied
@@ -29,6 +30,7 @@ DEFAULTS: dict[str, Any] = {
     "layers": 2,
     "width": 192,
     "dropout": 0.1,
+    "activation": "relu",
     "lr": 2e-3,
     "weight_decay": 3e-3,
     "k": 16,  # networks in one
@@ -48,6 +50,12 @@ def space(kind: str, rows: int, columns: int) -> Space:
         "lr": Number(5e-4, 1e-2, 2e-3, log=True),
         "weight_decay": Number(1e-4, 0.1, 3e-3, log=True),
     }
+
+
+def check(params: dict[str, Any]) -> None:
+    """Refuse what can be refused before any work."""
+    if "activation" in params:
+        check_activation("models.tabm.params.activation", params["activation"], ELEMENTWISE)
 
 
 class TabM:
@@ -82,6 +90,7 @@ class TabM:
                 "n_blocks": shape["layers"],
                 "d_block": shape["width"],
                 "dropout": shape["dropout"],
+                "activation": ACTIVATIONS[shape.get("activation", "relu")],  # older packages name none
             },
             bins=bins or None,
             num_embeddings=pieces if bins else None,
@@ -160,6 +169,7 @@ def fit(params: dict[str, Any], job: Job) -> Fitted:
     from tasks.families._net_train import choose_device
 
     how = settled(NAME, params, DEFAULTS)
+    check(how)
     module = pytabkit("models.nn_models.tabm", NAME)
     rows = len(job.X)
     torch.set_num_threads(job.threads)
@@ -224,6 +234,7 @@ def _model(how: dict[str, Any], job: Job) -> TabM:
         "layers": int(how["layers"]),
         "width": int(how["width"]),
         "dropout": float(how["dropout"]),
+        "activation": how["activation"],
         "k": int(how["k"]),
         "embedding": int(how["embedding"]),
         "center": float(job.y.mean()) if regression else 0.0,
