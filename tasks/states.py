@@ -8,12 +8,14 @@ event counts twice.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from tasks.files import read_table
+from tasks.stored import Stored
 
 UNTIL = "__until__"
 
@@ -28,15 +30,18 @@ def with_states(frame: pd.DataFrame, folder: str | Path, table: str) -> pd.DataF
     path = path_of(folder, table)
     if not path.exists():
         return frame
-    earlier = read_table(path)
+    earlier = read_table(path, [*frame.columns, UNTIL])
     return pd.concat(
         [frame.assign(**{UNTIL: pd.Series(pd.NaT, frame.index, earlier[UNTIL].dtype)}), earlier], ignore_index=True
     )
 
 
-def read_states(folder: str | Path, table: str) -> pd.DataFrame:
-    """A validated table and its earlier states (:func:`with_states`)."""
-    return with_states(read_table(Path(folder) / f"{table}.parquet"), folder, table)
+def read_states(folder: str | Path, table: str, columns: Collection[str] | None = None) -> pd.DataFrame:
+    """A validated table, or some of its columns, and its earlier states (:func:`with_states`)."""
+    stored = Stored(Path(folder) / f"{table}.parquet")
+    if columns is not None:
+        stored = stored[[name for name in stored if name in columns]]
+    return with_states(stored.frame(), folder, table)
 
 
 def last_known(frame: pd.DataFrame) -> pd.DataFrame:

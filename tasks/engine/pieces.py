@@ -63,15 +63,17 @@ def pieces(
     memory_mb: int = 1024,
     asking: str | Path | None = None,
     chunk: int | None = None,
+    scratch: str | Path | None = None,
 ) -> Iterator[pd.DataFrame]:
     """The features in row order, ``chunk`` rows at a time; what lies between is kept in a temporary folder.
 
     ``asking`` is a Parquet file with the rows of the problem table that are asked about; by default all that it has.
+    ``scratch`` is where the temporary folder is made.
     """
     import pyarrow.parquet as pq
 
     chunk = chunk or CHUNK
-    with tempfile.TemporaryDirectory(prefix="refit-features-") as folder:
+    with tempfile.TemporaryDirectory(prefix="refit-features-", dir=scratch) as folder:
         files = {name: Path(path) for name, path in sources.items()}
         for name, child in plan.children.items():
             files[name] = _with_child(child, files, name, Path(folder), memory_mb)

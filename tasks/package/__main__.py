@@ -29,6 +29,7 @@ from tasks.package.history import horizon, identity_columns, keep, known, needs,
 from tasks.package.receipt import receipt
 from tasks.package.schema import schema
 from tasks.states import read_states
+from tasks.stored import Stored
 
 DATA = Path("data")
 EMPTY: dict[str, Any] = {"rows": []}
@@ -38,19 +39,18 @@ def main() -> None:
     given = params.load()
     choice = files.read_json(DATA / "evaluation" / "choice.json")
     summary = files.read_json(DATA / "features" / "summary.json")
-    features = files.read_table(DATA / "features" / "features.parquet")
+    features: Any = Stored(DATA / "features" / "features.parquet")
     names = [f["name"] for f in summary["features"]]
     plan = Plan.from_dict(files.read_json(DATA / "features" / "plan.json"))
     asked = schema(given, row_columns(plan), identity_columns(plan))
     validated = DATA / "validated"
     as_of = files.read_json(validated / "summary.json").get("as_of")
     fields, rule = [f["name"] for f in asked["fields"]], Rule.of(given)
-    whole = files.read_table(
-        validated / f"{given.problem.table}.parquet", list(dict.fromkeys([*fields, *rule.columns]))
-    )
     since, until = start_of_test(features), parse(as_of) if as_of else None
     wanted = needs(plan)
-    tables = {name: known(read_states(validated, name), plan, name, until) for name in wanted}
+    tables = {
+        name: known(read_states(validated, name, need.columns), plan, name, until) for name, need in wanted.items()
+    }
     history = {name: keep(tables[name], plan, name, need, since) for name, need in wanted.items()}
     reach = horizon(plan, history, since)
     about = about_of(given, choice, summary) | reach.told()
@@ -68,6 +68,7 @@ def main() -> None:
             files.write_table(folder / "history" / f"{name}.parquet", one.frame)
             n, of, columns = len(one.frame), len(tables[name]), len(one.frame.columns)
             stage.log(f"history of {name}: {n:,} of {of:,} known rows, {columns} columns")
+        whole: Any = Stored(validated / f"{given.problem.table}.parquet", list(dict.fromkeys([*fields, *rule.columns])))
         seen_rows(whole, features, rule).write(folder / SEEN)
         others = other_rows(whole, features, rule)
         if others is not None:

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from tasks import memory
 from tasks.errors import RefitError
 from tasks.families import check_kind, read_rows, save_model
+from tasks.families._model import resolved
 from tasks.families._xgboost_large import Trained, fit_large
 from tasks.files import read_json, replacing_dir, write_json, write_table
 from tasks.metrics import higher_is_better, measure, report
@@ -37,6 +39,9 @@ def predictions(row: np.ndarray, split: np.ndarray, scores: np.ndarray) -> pd.Da
 def fit_whole(name: str, own: dict[str, Any], features: list[str], params: Params) -> Trained:
     """Fit on the whole table, in memory."""
     rows = read_rows().only(features)
+    if params.training.memory_gb is not None and not memory.from_disk(resolved(name, own)[0]):
+        count = int(np.isin(rows.split, ("train", "valid")).sum())
+        memory.check_fit(name, count, len(features), memory.allowed(params.training.memory_gb))
     y_valid = rows.y[rows.split == "valid"]
     count = int((rows.split == "train").sum())
     stage.log(f"{name}: fitting {count:,} rows x {rows.frame.shape[1]} features with {own}")
