@@ -13,9 +13,9 @@ import pandas as pd
 
 from tasks import memory
 from tasks.bundle import Bundle
+from tasks.bundle.asked import Asked, tables_in
 from tasks.bundle.seen import Seen
 from tasks.compare import leaks, verdict
-from tasks.compare.asked import Asked
 from tasks.compare.judge import Case, Incumbent, Judged, against, first, unjudged
 from tasks.compare.policy import read_state
 from tasks.compare.scores import Incomparable, checked, labels
@@ -24,7 +24,6 @@ from tasks.errors import RefitError
 from tasks.files import read_json, read_table, replacing_dir, write_json, write_table
 from tasks.identity import Rule, identify
 from tasks.params import load
-from tasks.states import path_of, read_states
 from tasks.stored import Stored
 
 DATA = Path("data")
@@ -38,13 +37,9 @@ def main() -> None:
     test = features[features["__split__"] == "test"].frame()
     y = labels(test["__target__"].to_numpy(dtype=float), challenger.kind, challenger.classes)
     validated = DATA / "validated"
-    tables: dict[str, Any] = Stored.folder(validated, params.data.tables)
-    whole, at = tables[params.problem.table], test["__row__"].to_numpy()
-    rows = whole.iloc[at]
-    for name in tables:
-        if path_of(validated, name).exists():  # rows that were corrected are read with their earlier states
-            tables[name] = read_states(validated, name)
-    asked = Asked(rows, tables, memory.allowed(params.training.memory_gb))
+    whole, at = Stored(validated / f"{params.problem.table}.parquet"), test["__row__"].to_numpy()
+    tables = tables_in(validated, params.data.tables)
+    asked = Asked(whole.iloc[at], tables, memory.allowed(params.training.memory_gb))
     mine = checked(asked.answers(challenger)[0], len(y), "data/package")
     case = Case(params, challenger, whole, asked, at, y, test["__time__"], mine)
     about, champion = whose(challenger)

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from tasks.bundle import Bundle
+from tasks.bundle.asked import Asked
 from tasks.compare import guardrails, verdict
-from tasks.compare.asked import Asked
 from tasks.compare.baseline import against_baseline
 from tasks.compare.evidence import gather
 from tasks.compare.policy import decide

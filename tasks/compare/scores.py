@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from tasks.bundle import Bundle
-from tasks.compare.asked import Asked
+from tasks.bundle.asked import Asked
 from tasks.errors import RefitError, some
 from tasks.values.levels import level
 

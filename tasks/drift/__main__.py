@@ -7,8 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from tasks import params, stage
+from tasks import memory, params, stage
 from tasks.bundle import Bundle
+from tasks.bundle.asked import Asked, tables_in
 from tasks.drift.table import Reference, compare_table, evidently, named, summarise, thresholds
 from tasks.drift.window import New, newest, thin
 from tasks.engine import Plan
@@ -16,7 +17,6 @@ from tasks.errors import RefitError, in_a_line, some
 from tasks.files import read_json, read_table, replacing_dir, write_json, write_text
 from tasks.ordinary.record import WEEK, answers
 from tasks.params import Params
-from tasks.states import read_states
 from tasks.stored import Stored, in_memory
 
 DATA = Path("data")
@@ -73,10 +73,10 @@ def computed(bundle: Bundle, features: Any, whole: Any, settings: Params, new: N
     if Plan.from_dict(read_json(DATA / "features" / "plan.json")).hash == bundle.plan.hash:
         return [part.reset_index(drop=True) for part in rows], new
     try:
-        tables = {
-            name: read_states(DATA / "validated", name, table.columns) for name, table in bundle.plan.tables.items()
-        }
-        return [bundle.compute(whole.iloc[part["__row__"]], tables).reset_index(drop=True) for part in rows], new
+        tables = tables_in(DATA / "validated", settings.data.tables)
+        limit = memory.allowed(settings.training.memory_gb)
+        asked = [Asked(whole.iloc[part["__row__"].to_numpy()], tables, limit) for part in rows]
+        return [pd.concat(one.features(bundle.plan), ignore_index=True) for one in asked], new
     except (RefitError, KeyError, ValueError, TypeError) as error:
         why = f"the champion's features cannot be computed from these tables ({error})"
         return [], New(new.rows, new.both, new.about, why)

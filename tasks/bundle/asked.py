@@ -1,9 +1,9 @@
-"""The compared rows, asked of a package: features by its own plan, then scores; large tables key by key, from disk."""
+"""Rows of the project's tables, asked of a package: features by its own plan, then scores; large tables key by key, from disk."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,19 @@ from tasks.bundle import Bundle
 from tasks.engine import Plan
 from tasks.engine.pieces import pieces
 from tasks.files import write_table
+from tasks.states import path_of, read_states
 from tasks.stored import Stored, in_memory
 
 SCRATCH = Path(".refit")  # a disk, where /tmp may be memory
 CHUNK = 1 << 16  # rows at a time
+
+
+def tables_in(folder: Path, names: Iterable[str]) -> dict[str, Any]:
+    """Validated tables, to be read when they are needed; those with corrected rows, with the earlier states."""
+    return {
+        name: read_states(folder, name) if path_of(folder, name).exists() else Stored(folder / f"{name}.parquet")
+        for name in names
+    }
 
 
 @dataclass
@@ -35,17 +44,17 @@ class Asked:
         """The package's scores, and its categorical features; both of all rows."""
         names = [f.name for f in bundle.plan.features if f.kind == "categorical"]
         scores, kept = [], []
-        for made in self._features(bundle.plan):
+        for made in self.features(bundle.plan):
             scores.append(bundle.predict(made))
             kept.append(made[names])
         return np.concatenate(scores), pd.concat(kept, ignore_index=True)
 
-    def _features(self, plan: Plan) -> Iterator[pd.DataFrame]:
+    def features(self, plan: Plan) -> Iterator[pd.DataFrame]:
         """All at once where memory suffices, and then kept for the other package; else in blocks of the same bits."""
         tables = {name: self.tables[name] for name in plan.tables if name in self.tables}
         if self._too_large(plan, tables):
             SCRATCH.mkdir(exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix="compare-", dir=SCRATCH) as folder:
+            with tempfile.TemporaryDirectory(prefix="asked-", dir=SCRATCH) as folder:
                 asking = Path(folder) / "asked.parquet"
                 write_table(asking, self.rows[[c for c in self.rows if c in plan.tables[plan.table].columns]])
                 files = {name: table.path for name, table in tables.items()}
