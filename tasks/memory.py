@@ -6,6 +6,7 @@ rows at a time keeps to it by itself; here is what has to be chosen by it, and w
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from tasks.errors import RefitError
@@ -16,6 +17,7 @@ LIBRARIES = 0.3 * GB  # what the interpreter and the libraries of a fit hold
 # Bytes a cell of what is read whole, measured (rounded up): the frame, the splits' copies, the encoded rows, the fit
 CELLS = {"xgboost": 32, "lightgbm": 32, "gradient_boosting": 32}
 CELL = 40  # of other families, which also scale, or spread categories over columns
+MMAP_THRESHOLD = -3  # M_MMAP_THRESHOLD of mallopt(3): set, it does not grow with what is freed
 COLUMN = 11  # a value of a table as read: a number, a moment, a short text
 FEATURE = 24  # a feature's value while all rows' features are made in memory: made, put beside the others, and written
 EVENT = 400  # a row's share in the indexes of histories
@@ -38,6 +40,17 @@ def allowed(memory_gb: float | None) -> Memory:
         return Memory(SHARE * available, f"{SHARE:.0%} of the {available / GB:.1f} GB available")
     held = psutil.Process().memory_info().rss
     return Memory(memory_gb * GB - held, f"training.memory_gb: {memory_gb:g}, of which {held / GB:.2f} are in use")
+
+
+def lean() -> None:
+    """Have this process give large arrays back to the system when they are freed (glibc; elsewhere Arrow's alone)."""
+    import ctypes
+
+    import pyarrow as pa
+
+    pa.set_memory_pool(pa.system_memory_pool())
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(MMAP_THRESHOLD, 1 << 20)
 
 
 def held(rows: int, columns: int) -> float:
