@@ -32,13 +32,6 @@ def opened(path: str | Path) -> pq.ParquetFile:
         raise RefitError(f"{path}: no such file. Run `refit run` (or `dvc repro`) to make it.") from None
 
 
-def read_column(path: str | Path, name: str) -> pd.Series:
-    """One column, as :func:`tasks.files.read_table` gives it."""
-    with opened(path) as file:
-        found = file.read([name], use_threads=False)
-    return found.to_pandas(split_blocks=True, self_destruct=True)[name]
-
-
 class Stored:
     """Some columns and rows of a Parquet file. ``rows`` are positions in the file (None: all of them).
 
@@ -57,8 +50,7 @@ class Stored:
     def __init__(self, path: str | Path, names: Sequence[str] | None = None, rows: np.ndarray | None = None) -> None:
         self.path = Path(path)
         with opened(path) as file:
-            self._schema = file.schema_arrow
-            self._count = int(file.metadata.num_rows)
+            self._schema, self._about = file.schema_arrow, file.metadata
         self._names = list(self._schema.names if names is None else names)
         self._rows = rows
 
@@ -69,7 +61,7 @@ class Stored:
 
     def _with(self, names: Sequence[str] | None = None, rows: np.ndarray | None = None) -> Stored:
         made = object.__new__(Stored)
-        made.path, made._schema, made._count = self.path, self._schema, self._count
+        made.path, made._schema, made._about = self.path, self._schema, self._about
         made._names = self._names if names is None else list(names)
         if rows is None:
             made._rows = self._rows
@@ -94,7 +86,7 @@ class Stored:
         return _Places(self)
 
     def __len__(self) -> int:
-        return self._count if self._rows is None else len(self._rows)
+        return int(self._about.num_rows) if self._rows is None else len(self._rows)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
@@ -132,7 +124,11 @@ class Stored:
     def _column(self, name: str, rows: np.ndarray | None) -> pd.Series:
         if name not in self._names:
             raise KeyError(name)
-        whole = read_column(self.path, name)
+        import pyarrow.parquet as pq
+
+        with pq.ParquetFile(self.path, metadata=self._about) as file:  # its footer may be large, and is read once
+            found = file.read([name], use_threads=False)
+        whole = found.to_pandas(split_blocks=True, self_destruct=True)[name]
         return whole if rows is None else whole.iloc[rows].reset_index(drop=True)
 
     def _frame(self, rows: np.ndarray | None) -> pd.DataFrame:
@@ -140,7 +136,7 @@ class Stored:
         import pyarrow.types as pt
 
         numeric = [n for n in self._names if pt.is_float64(self._schema.field(n).type)]
-        count = self._count if rows is None else len(rows)
+        count = int(self._about.num_rows) if rows is None else len(rows)
         block = np.empty((len(numeric), count))
         for i, name in enumerate(numeric):
             block[i] = self._column(name, rows)
