@@ -8,8 +8,9 @@ event counts twice.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -42,6 +43,14 @@ def read_states(folder: str | Path, table: str, columns: Collection[str] | None 
     if columns is not None:
         stored = stored[[name for name in stored if name in columns]]
     return with_states(stored.frame(), folder, table)
+
+
+def tables_in(folder: Path, names: Iterable[str]) -> dict[str, Any]:
+    """Validated tables, to be read when they are needed; those with corrected rows, with the earlier states."""
+    return {
+        name: read_states(folder, name) if path_of(folder, name).exists() else Stored(folder / f"{name}.parquet")
+        for name in names
+    }
 
 
 def last_known(frame: pd.DataFrame) -> pd.DataFrame:

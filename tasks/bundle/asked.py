@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,21 +14,13 @@ import pandas as pd
 from tasks import memory
 from tasks.bundle import Bundle
 from tasks.engine import Plan
+from tasks.engine.compute import groups
 from tasks.engine.pieces import pieces
 from tasks.files import write_table
-from tasks.states import path_of, read_states
 from tasks.stored import Stored, in_memory
 
 SCRATCH = Path(".refit")  # a disk, where /tmp may be memory
 CHUNK = 1 << 16  # rows at a time
-
-
-def tables_in(folder: Path, names: Iterable[str]) -> dict[str, Any]:
-    """Validated tables, to be read when they are needed; those with corrected rows, with the earlier states."""
-    return {
-        name: read_states(folder, name) if path_of(folder, name).exists() else Stored(folder / f"{name}.parquet")
-        for name in names
-    }
 
 
 @dataclass
@@ -57,7 +49,7 @@ class Asked:
             with tempfile.TemporaryDirectory(prefix="asked-", dir=SCRATCH) as folder:
                 asking = Path(folder) / "asked.parquet"
                 write_table(asking, self.rows[[c for c in self.rows if c in plan.tables[plan.table].columns]])
-                files = {name: table.path for name, table in tables.items()}
+                files = {name: table.path for name, table in tables.items() if isinstance(table, Stored)}
                 part = max(64, int(self.limit.bytes / 1e6 / 3))
                 yield from pieces(plan, files, part, asking, CHUNK, SCRATCH)
             return
@@ -67,8 +59,9 @@ class Asked:
         yield self._made[plan.hash]
 
     def _too_large(self, plan: Plan, tables: dict[str, Any]) -> bool:
-        if not all(isinstance(table, Stored) for table in tables.values()) or len(tables) < len(plan.tables):
-            return False
+        asked = set(plan.tables) if plan.children else {group.table for group in groups(plan)}
+        if not asked <= tables.keys() or not all(isinstance(tables[name], Stored) for name in asked):
+            return False  # one is not there, which is told, or has corrected rows
         events = sum(len(table) for table in tables.values())
         need = memory.features(len(self.rows), len(plan.features)) + memory.EVENT * events
         return need > self.limit.bytes

@@ -13,7 +13,7 @@ import pandas as pd
 
 from tasks import memory
 from tasks.bundle import Bundle
-from tasks.bundle.asked import Asked, tables_in
+from tasks.bundle.asked import Asked
 from tasks.bundle.seen import Seen
 from tasks.compare import leaks, verdict
 from tasks.compare.judge import Case, Incumbent, Judged, against, first, unjudged
@@ -24,6 +24,7 @@ from tasks.errors import RefitError
 from tasks.files import read_json, read_table, replacing_dir, write_json, write_table
 from tasks.identity import Rule, identify
 from tasks.params import load
+from tasks.states import tables_in
 from tasks.stored import Stored
 
 DATA = Path("data")

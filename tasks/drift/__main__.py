@@ -9,7 +9,7 @@ import pandas as pd
 
 from tasks import memory, params, stage
 from tasks.bundle import Bundle
-from tasks.bundle.asked import Asked, tables_in
+from tasks.bundle.asked import Asked
 from tasks.drift.table import Reference, compare_table, evidently, named, summarise, thresholds
 from tasks.drift.window import New, newest, thin
 from tasks.engine import Plan
@@ -17,6 +17,7 @@ from tasks.errors import RefitError, in_a_line, some
 from tasks.files import read_json, read_table, replacing_dir, write_json, write_text
 from tasks.ordinary.record import WEEK, answers
 from tasks.params import Params
+from tasks.states import tables_in
 from tasks.stored import Stored, in_memory
 
 DATA = Path("data")

@@ -11,7 +11,7 @@ from tasks.engine import Plan
 from tasks.files import read_json, replacing_dir, write_json
 from tasks.leaks.look import look
 from tasks.params import load
-from tasks.states import read_states
+from tasks.states import tables_in
 from tasks.stored import Stored
 
 DATA = Path("data")
@@ -20,7 +20,7 @@ DATA = Path("data")
 def main() -> None:
     params = load()
     plan = Plan.from_dict(read_json(DATA / "features" / "plan.json"))
-    tables = {name: read_states(DATA / "validated", name) for name in plan.tables}
+    tables = tables_in(DATA / "validated", plan.tables)
     made: Any = Stored(DATA / "features" / "features.parquet")
     found = look(plan, tables, made, read_json(DATA / "features" / "summary.json")["kind"], params.seed)
     for suspicion in found["suspicions"]:
