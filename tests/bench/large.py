@@ -56,14 +56,12 @@ def _write_flights(root: Path, rows: int, csv: bool, dense: bool) -> int:
 
     from tests.bench._flights import params, tables
 
-    year = tables()["flights"].drop(columns=params().problem.target.name)
-    copies = -(-rows // len(year))
-    writer, left = None, rows
+    year = tables()["flights"].drop(columns=params().problem.target.name).sort_values("sched_dep_at", kind="stable")
+    copies, writer = -(-rows // len(year)), None
     path = root / ("flights.csv" if csv else "flights.parquet")
     path.unlink(missing_ok=True)
     for copy in range(copies):
-        tile = year.tail(min(left, len(year))) if copy == 0 and not dense else year.head(left)
-        left -= len(tile)
+        tile = year.tail(rows - (copies - 1) * len(year)) if copy == 0 else year  # the first year may be a part of one
         back = pd.Timedelta(days=0 if dense else YEAR_OF_WEEKS * (copies - 1 - copy))
         tile = tile.assign(
             flight_id=tile["flight_id"] + copy * len(year),
