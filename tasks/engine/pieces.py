@@ -8,6 +8,7 @@ from exactly the same events as in one piece, and sums are exact, so the bits ar
 
 from __future__ import annotations
 
+import gc
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
@@ -32,6 +33,7 @@ ROW = "__row__"
 CHUNK = 1 << 18  # rows of a chunk of the result
 BATCH = 1 << 16  # rows read at a time
 COPIES = 12  # how many times its own size a part takes while it is computed
+MANY = 50_000  # rows of a part that is let go of at once
 PART = 400_000  # rows of a part at most: what is put and looked up all over it should stay in the processor's cache
 
 
@@ -234,16 +236,22 @@ def _compute_group(
             some_events = _load(folder / f"event{p}.arrow", theirs)
             if some_events is None:
                 some_events = next(_chunks(files[group.table], theirs, 1)).iloc[:0] if events else _nothing(plan, group)
-            made = alone.compute({group.table: some_events}, rows)
-            number = rows[ROW].to_numpy()
-            places = number // chunk
-            for c in np.unique(places).tolist():
-                at = np.flatnonzero(places == c)
-                piece = pa.RecordBatch.from_pandas(made.iloc[at].assign(**{ROW: number[at]}), preserve_index=False)
-                if c not in writers:
-                    sink = stack.enter_context(pa.OSFile(str(folder / f"chunk{c}.arrow"), "wb"))
-                    writers[c] = stack.enter_context(pa.ipc.new_stream(sink, piece.schema))
-                writers[c].write_batch(piece)
+            for start in range(0, len(rows), PART):  # rows of one key cannot be dealt, but can be asked in turn
+                block = rows.iloc[start : start + PART]
+                made = alone.compute({group.table: some_events}, block)
+                number = block[ROW].to_numpy()
+                places = number // chunk
+                for c in np.unique(places).tolist():
+                    at = np.flatnonzero(places == c)
+                    piece = pa.RecordBatch.from_pandas(made.iloc[at].assign(**{ROW: number[at]}), preserve_index=False)
+                    if c not in writers:
+                        sink = stack.enter_context(pa.OSFile(str(folder / f"chunk{c}.arrow"), "wb"))
+                        writers[c] = stack.enter_context(pa.ipc.new_stream(sink, piece.schema))
+                    writers[c].write_batch(piece)
+                del made, block
+                if len(rows) > MANY:
+                    gc.collect()  # an index and its columns refer to each other
+            del rows, some_events
             for side in ("row", "event"):
                 (folder / f"{side}{p}.arrow").unlink(missing_ok=True)
 
