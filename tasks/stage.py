@@ -72,10 +72,12 @@ def _sparing() -> None:
     from tasks.errors import RefitError
     from tasks.memory import lean
     from tasks.params import load
+    from tasks.stored import limited
 
     with suppress(RefitError):  # which the stage tells itself, if it needs parameters
         if load().training.memory_gb is not None:
             lean()
+            limited()
 
 
 settle()

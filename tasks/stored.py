@@ -18,7 +18,7 @@ from tasks.errors import RefitError
 if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
-CELLS = 1 << 24  # of the largest frame that is asked in one piece: 128 MB of numbers
+CELLS = 1 << 22  # of the largest frame that is asked in one piece where memory is limited: 34 MB of numbers
 MANY = 50  # columns beside numbers, beyond which they are not put in one by one
 
 
@@ -163,16 +163,25 @@ class _Places:
         return self.of._frame(rows).set_axis(places, axis=0)
 
 
+_limited = False
+
+
+def limited() -> None:
+    """From now on large tables are asked in blocks (:func:`by_parts`), since memory is limited."""
+    global _limited
+    _limited = True
+
+
 def in_memory(rows: Any) -> pd.DataFrame:
     """A data frame as it is, or all of a stored one."""
     return rows.frame() if isinstance(rows, Stored) else rows
 
 
 def by_parts(ask: Callable[[pd.DataFrame], np.ndarray], rows: Any) -> np.ndarray:
-    """What ``ask`` says of feature rows, (n, …): a large table's rows in blocks, so that it is never in memory whole."""
+    """What ``ask`` says of feature rows, (n, …): with a limit of memory a large table's rows in blocks."""
     if not isinstance(rows, Stored):
         return ask(rows)
-    if len(rows) * len(rows.columns) <= CELLS:
+    if not _limited or len(rows) * len(rows.columns) <= CELLS:
         return ask(rows.frame())
     size = max(1, CELLS // len(rows.columns) // 2)
     return np.concatenate([ask(rows.iloc[start : start + size]) for start in range(0, len(rows), size)])

@@ -8,7 +8,6 @@ from exactly the same events as in one piece, and sums are exact, so the bits ar
 
 from __future__ import annotations
 
-import gc
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
@@ -33,7 +32,6 @@ ROW = "__row__"
 CHUNK = 1 << 18  # rows of a chunk of the result
 BATCH = 1 << 16  # rows read at a time
 COPIES = 12  # how many times its own size a part takes while it is computed
-MANY = 50_000  # rows of a part that is let go of at once
 PART = 400_000  # rows of a part at most: what is put and looked up all over it should stay in the processor's cache
 
 
@@ -249,8 +247,6 @@ def _compute_group(
                         writers[c] = stack.enter_context(pa.ipc.new_stream(sink, piece.schema))
                     writers[c].write_batch(piece)
                 del made, block
-                if len(rows) > MANY:
-                    gc.collect()  # an index and its columns refer to each other
             del rows, some_events
             for side in ("row", "event"):
                 (folder / f"{side}{p}.arrow").unlink(missing_ok=True)

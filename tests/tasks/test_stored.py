@@ -59,15 +59,22 @@ def test_many_columns_beside_numbers_are_read_in_their_order(tmp_path: Path, mon
     pd.testing.assert_frame_equal(Stored(tmp_path / "t.parquet").frame(), read_table(tmp_path / "t.parquet"))
 
 
-def test_a_large_table_is_asked_in_blocks(table: tuple[pd.DataFrame, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_a_limit_of_memory_a_large_table_is_asked_in_blocks(
+    table: tuple[pd.DataFrame, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     frame, path = table
     monkeypatch.setattr(stored, "CELLS", 30)
+    monkeypatch.setattr(stored, "_limited", False)
     seen: list[int] = []
 
     def ask(part: pd.DataFrame) -> np.ndarray:
         seen.append(len(part))
         return part["y"].to_numpy() * 2
 
+    assert (by_parts(ask, Stored(path)) == frame["y"] * 2).all()
+    assert seen == [40]
+    stored.limited()
+    seen.clear()
     assert (by_parts(ask, Stored(path)) == frame["y"] * 2).all()
     assert seen == [3] * 13 + [1]
     assert (by_parts(ask, frame) == frame["y"] * 2).all()
