@@ -20,7 +20,7 @@ CELL = 40  # of other families, which also scale, or spread categories over colu
 MMAP_THRESHOLD = -3  # M_MMAP_THRESHOLD of mallopt(3): set, it does not grow with what is freed
 COLUMN = 11  # a value of a table as read: a number, a moment, a short text
 FEATURE = 24  # a feature's value while all rows' features are made in memory: made, put beside the others, and written
-EVENT = 400  # a row's share in the indexes of histories
+EVENT = 600  # an event's share in the indexes of histories, two of which are made side by side
 
 
 @dataclass(frozen=True)

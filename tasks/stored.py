@@ -179,9 +179,7 @@ def in_memory(rows: Any) -> pd.DataFrame:
 
 def by_parts(ask: Callable[[pd.DataFrame], np.ndarray], rows: Any) -> np.ndarray:
     """What ``ask`` says of feature rows, (n, …): with a limit of memory a large table's rows in blocks."""
-    if not isinstance(rows, Stored):
-        return ask(rows)
     if not _limited or len(rows) * len(rows.columns) <= CELLS:
-        return ask(rows.frame())
+        return ask(in_memory(rows))
     size = max(1, CELLS // len(rows.columns) // 2)
     return np.concatenate([ask(rows.iloc[start : start + size]) for start in range(0, len(rows), size)])

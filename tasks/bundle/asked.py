@@ -17,10 +17,10 @@ from tasks.engine import Plan
 from tasks.engine.compute import groups
 from tasks.engine.pieces import pieces
 from tasks.files import write_table
-from tasks.stored import Stored, in_memory
+from tasks.stored import Stored, by_parts, in_memory
 
 SCRATCH = Path(".refit")  # a disk, where /tmp may be memory
-CHUNK = 1 << 16  # rows at a time
+CHUNK = 1 << 14  # rows at a time
 
 
 @dataclass
@@ -37,7 +37,7 @@ class Asked:
         names = [f.name for f in bundle.plan.features if f.kind == "categorical"]
         scores, kept = [], []
         for made in self.features(bundle.plan):
-            scores.append(bundle.predict(made))
+            scores.append(by_parts(bundle.predict, made))
             kept.append(made[names])
         return np.concatenate(scores), pd.concat(kept, ignore_index=True)
 
