@@ -14,9 +14,9 @@ import numpy as np
 from tasks.encoding import Encoder
 from tasks.families._base import Fitted, Job
 from tasks.families._xgboost_encoded import Encoded
-from tasks.stage import threads
 from tasks.families._xgboost_memory import batch_rows, quantised
 from tasks.memory import GB, Memory
+from tasks.stage import threads
 
 
 def fit_batches(
