@@ -50,7 +50,7 @@ def lean() -> None:
 
     pa.set_memory_pool(pa.system_memory_pool())
     with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).mallopt(MMAP_THRESHOLD, 1 << 20)
+        ctypes.CDLL(None).mallopt(MMAP_THRESHOLD, 1 << 17)
 
 
 def held(rows: int, columns: int) -> float:
