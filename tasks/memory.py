@@ -42,6 +42,21 @@ def allowed(memory_gb: float | None) -> Memory:
     return Memory(memory_gb * GB - held, f"training.memory_gb: {memory_gb:g}, of which {held / GB:.2f} are in use")
 
 
+_gigabytes: float | None = None
+
+
+def limit_to(gigabytes: float) -> None:
+    """Hold this process to ``training.memory_gb``, which changes the way of its work and nothing that it writes."""
+    global _gigabytes
+    _gigabytes = gigabytes
+    lean()
+
+
+def of_process() -> Memory:
+    """What this process may use: the limit that it was started with (:func:`limit_to`), or a share of what there is."""
+    return allowed(_gigabytes)
+
+
 def lean() -> None:
     """Have this process give large arrays back to the system when they are freed (glibc; elsewhere Arrow's alone)."""
     import ctypes

@@ -68,15 +68,15 @@ def run(main: Callable[[], None]) -> None:
 
 
 def _sparing() -> None:
-    """Where memory is limited, give back what is freed at once, instead of keeping it for the next array."""
+    """Hold the stage to ``training.memory_gb``."""
     from tasks.errors import RefitError
-    from tasks.memory import lean
+    from tasks.memory import limit_to
     from tasks.params import load
     from tasks.stored import limited
 
     with suppress(RefitError):  # which the stage tells itself, if it needs parameters
-        if load().training.memory_gb is not None:
-            lean()
+        if (gigabytes := load().training.memory_gb) is not None:
+            limit_to(gigabytes)
             limited()
 
 

@@ -40,7 +40,7 @@ def main() -> None:
     validated = DATA / "validated"
     whole, at = Stored(validated / f"{params.problem.table}.parquet"), test["__row__"].to_numpy()
     tables = tables_in(validated, params.data.tables)
-    asked = Asked(whole.iloc[at], tables, memory.allowed(params.training.memory_gb))
+    asked = Asked(whole.iloc[at], tables, memory.of_process())
     mine = checked(asked.answers(challenger)[0], len(y), "data/package")
     case = Case(params, challenger, whole, asked, at, y, test["__time__"], mine)
     about, champion = whose(challenger)

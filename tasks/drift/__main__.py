@@ -75,7 +75,7 @@ def computed(bundle: Bundle, features: Any, whole: Any, settings: Params, new: N
         return [part.reset_index(drop=True) for part in rows], new
     try:
         tables = tables_in(DATA / "validated", settings.data.tables)
-        limit = memory.allowed(settings.training.memory_gb)
+        limit = memory.of_process()
         asked = [Asked(whole.iloc[part["__row__"].to_numpy()], tables, limit) for part in rows]
         return [pd.concat(one.features(bundle.plan), ignore_index=True) for one in asked], new
     except (RefitError, KeyError, ValueError, TypeError) as error:

@@ -133,7 +133,7 @@ def write_features(params: parameters.Params, plan: Plan, folder: Path, head: pd
     """
     size = row_group(len(head), head.shape[1] + len(plan.features))
     if params.features.engine != "spark":
-        limit = memory.allowed(params.training.memory_gb)
+        limit = memory.of_process()
         need = memory.features(len(head), len(plan.features))
         states = [name for name in plan.tables if path_of(folder, name).exists()]
         if need > limit.bytes and not states:

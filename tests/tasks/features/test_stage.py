@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
-from tasks import files
+from tasks import files, memory
 from tasks.engine import pieces
 from tasks.errors import RefitError
 from tasks.features.__main__ import main
@@ -235,7 +235,8 @@ def test_key_by_key_from_disk_gives_the_bytes_of_all_at_once(tmp_path: Path, mon
     monkeypatch.setattr(pieces, "PART", 40)  # one key may have more rows, which are asked in turn
     written = []
     for limit in (1000.0, 0.0001):
-        run_in(tmp_path, {**spec, "training": {"memory_gb": limit}}, world(0, 200), monkeypatch)
+        monkeypatch.setattr(memory, "_gigabytes", limit)
+        run_in(tmp_path, spec, world(0, 200), monkeypatch)
         written.append({p.name: p.read_bytes() for p in (tmp_path / "data/features").iterdir()})
     assert written[0] == written[1]
     assert not list((tmp_path / ".refit").iterdir())
