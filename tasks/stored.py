@@ -177,6 +177,11 @@ def in_memory(rows: Any) -> pd.DataFrame:
     return rows.frame() if isinstance(rows, Stored) else rows
 
 
+def small_in_memory(rows: Stored) -> Any:
+    """A small table in memory, a large one as it is."""
+    return rows.frame() if len(rows) * len(rows.columns) <= CELLS else rows
+
+
 def by_parts(ask: Callable[[pd.DataFrame], np.ndarray], rows: Any) -> np.ndarray:
     """What ``ask`` says of feature rows, (n, …): with a limit of memory a large table's rows in blocks."""
     if not _limited or len(rows) * len(rows.columns) <= CELLS:

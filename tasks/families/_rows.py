@@ -11,7 +11,7 @@ import pandas as pd
 
 from tasks.errors import RefitError, some
 from tasks.files import read_json
-from tasks.stored import Stored, in_memory
+from tasks.stored import Stored, in_memory, small_in_memory
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def read_rows(folder: str | Path = "data/features") -> Rows:
         kind=summary["kind"],
         classes=tuple(summary["classes"]),
         kinds=kinds,
-        frame=table[list(kinds)],
+        frame=small_in_memory(table[list(kinds)]),
         y=table["__target__"].to_numpy(float),
         split=table["__split__"].to_numpy(str),
         row=table["__row__"].to_numpy(np.int64),
