@@ -340,14 +340,30 @@ class Timeline:
         return out
 
     def known(self, span: Span, how: str, outcome: np.ndarray) -> list[np.ndarray]:
-        """What an honest column could be instead, ``(rows, columns)`` each; the row's own value if it is no outcome."""
-        own = np.where(outcome[None, :], np.nan, self.over(self.here, self.here + 1, "value")) if self.own else None
-        out = [self.over(self.here - 1, self.here, "value"), self.over(*span.before, how if how != "value" else "mean")]
-        if how != "value":
-            out.append(self.over(self.start, self.here, how))
-            if self.own:
-                out.append(np.where(outcome[None, :], np.nan, self.over(self.start, self.later, how)))
-        return [*out, own] if own is not None else out
+        """What an honest column could be instead, ``(rows, columns)`` each; the row's own value if it is no outcome.
+
+        Nor is the next value of what is no outcome any proof within a longer stretch: it may be this column's own past.
+        """
+        past, everyones = self._past(how)
+        out = [self.over(*span.before, how if how != "value" else "mean"), *past]
+        return [*out, *(np.where(outcome[None, :], np.nan, one) for one in everyones)]
+
+    def _past(self, how: str) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """What is known of any column, and what is known of one that is no outcome; kept, as many spans ask for it."""
+        if how not in self._kept:
+            known = [self.over(self.here - 1, self.here, "value")]
+            if how != "value":
+                known.append(self.over(self.start, self.here, how))
+            plain = [self.over(self.here, self.here + 1, "value")] if self.own else []
+            if how != "value":
+                plain.append(self.over(self.later, self.later + 1, "value"))
+                plain += [self.over(self.start, self.later, how)] if self.own else []
+            self._kept[how] = known, plain
+        return self._kept[how]
+
+    @cached_property
+    def _kept(self) -> dict[str, tuple[list[np.ndarray], list[np.ndarray]]]:
+        return {}
 
 
 def _running(values: np.ndarray) -> np.ndarray:

@@ -19,6 +19,7 @@ import pandas as pd
 from tasks.engine.ahead import (
     AGREE,
     DAY,
+    FEWEST,
     LIFE,
     WORDS,
     Lives,
@@ -43,6 +44,7 @@ ROWS = 8000  # events of a sample
 MANY = 200_000  # events in which windows are counted
 STRETCH = 1500  # events of one key in a sample, where windows are looked at
 LEVELS = 4  # keys at least, whose whole lives can tell
+GLANCE = 24  # rows that say which columns are worth more
 CELLS = 2e6  # comparisons at once
 MOST = 6  # keys of a table
 PERIODS = ("day", "week", "month", "year")
@@ -197,7 +199,8 @@ def _keys(plan: Plan, spec: Table, frame: pd.DataFrame, never: frozenset[str]) -
             values = frame[key[0]].to_numpy(dtype=np.float64, na_value=np.nan)
             if not np.array_equal(values, np.floor(values), equal_nan=True):
                 continue
-        if 2 <= len(frame[list(key)].drop_duplicates()) <= n / 2:
+        plain = len(key) == 1 and key not in asked and spec.columns[key[0]] == "numeric"
+        if (FEWEST if plain else 2) <= len(frame[list(key)].drop_duplicates()) <= n / 2:
             (found if len(key) == 1 else several).append(key)
     return [*found, *several]
 
@@ -381,7 +384,9 @@ class Pair:
             order = (0 if not period else 20) + LIFE.index(how)
             over = f"of the same {_joined(key)}" if key else "of the table"
             over += f" in the same {period}" if period else " over its whole life"
-            said = f"it is {self._what(how, source)} over all rows {over}, later ones included, in {_share(share)} of {int(both.sum()):,} rows"
+            what = "the number of" if source == ROWS_OF else f"{self._what(how, source)} over"
+            rows_of = "all rows" if self.own or source != ROWS_OF else f"all rows of {self.told.name}"
+            said = f"it is {what} {rows_of} {over}, later ones included, in {_share(share)} of {int(both.sum()):,} rows"
             said += (
                 f"; {whole.hits:,} of {whole.units:,} keys have it in their first row already, when it cannot be known"
             )
@@ -418,7 +423,7 @@ class Pair:
                     a = np.where(span.full[:, None], few.over(span.low, span.high, how), np.nan)
                     tells = telling(a, few.known(span, how, self.outcome))
                     a = np.where(tells, a, np.nan)
-                    for k in np.flatnonzero(allowed.any(axis=1)):
+                    for k in np.flatnonzero(_worth(a[:GLANCE], C[:GLANCE], allowed)):
                         hits = close(a, C[:, k, None], slacks[k][0]).sum(axis=0)
                         units = (tells & ~np.isnan(C[:, k])[:, None]).sum(axis=0)
                         for s in np.flatnonzero(allowed[k] & (units >= 8) & (hits >= 0.9 * units)):
@@ -472,7 +477,8 @@ class Pair:
     def _window(self, key: tuple[str, ...], column: str, source: str, said: str, how: str, count: Tally, rows: np.ndarray, agree: np.ndarray, place: int) -> Match:  # fmt: skip
         shown = int(rows[np.flatnonzero(agree)[0]])
         whose = f" of the same {_joined(key)}" if key else ""
-        what = f"the {said}{whose}" if not how else f"{self._what(how, source)} over {said}{whose}" if how != "value" else f"{self._what(how, source)} in {said}{whose}"  # fmt: skip
+        where = said.replace(" rows", f" rows{whose}", 1) if " rows" in said else said + whose
+        what = f"the {where}" if not how else f"{self._what(how, source)} {'in' if how == 'value' else 'over'} {where}"
         share = count.agree / count.rows
         why = f"it is {what}, in {_share(share)} of {count.rows:,} rows, and in {count.hits:,} of {count.units:,} where nothing known by then is the same"
         why += f". For instance row {shown}{self._who(key, shown)}: {self._show(column, shown)}"
@@ -585,6 +591,14 @@ def _firsts(codes: np.ndarray, t: np.ndarray, C: np.ndarray, size: int) -> tuple
     at = np.flatnonzero(np.append(True, codes[1:] != codes[:-1])) if len(codes) else np.zeros(0, np.int64)
     first[codes[at]], c[codes[at]] = t[at], C[at]
     return first, c
+
+
+def _worth(a: np.ndarray, C: np.ndarray, allowed: np.ndarray) -> np.ndarray:
+    """Columns of ``C`` that agree with some column of ``a`` in a few rows, or of which these few say too little."""
+    there = ~np.isnan(a)[:, None, :] & ~np.isnan(C)[:, :, None]
+    slack = np.array([slack_of(c)[0] for c in C.T])[None, :, None]
+    hits, units = (close(a[:, None, :], C[:, :, None], slack) & there).sum(axis=0), there.sum(axis=0)
+    return (allowed & ((hits >= 0.6 * units) | (units < 4))).any(axis=1)
 
 
 def _in_time(a: np.ndarray, c: np.ndarray, slack: float) -> np.ndarray:
