@@ -160,10 +160,14 @@ class Lives:
     def of(
         cls, codes: np.ndarray, t: np.ndarray, V: np.ndarray, first: np.ndarray, wanted: Sequence[str] = LIFE
     ) -> Lives:
-        """``first`` (size,): the moment of each key's first row; the largest moment for a key that has none."""
+        """``first`` (size,): the moment of each key's first row; the largest moment for a key that has none.
+
+        A column that begins later than its key may show the past (an earlier value); its first value is not to come.
+        """
         size, since = len(first), first[codes]
-        parts = [by_group(codes[use], V[use], size, wanted) for use in (t <= since, t < since)]
-        return cls(by_group(codes, V, size, wanted), *parts)
+        upto = np.where((t <= since)[:, None] | _opening(codes, V), V, np.nan)
+        past = by_group(codes[t < since], V[t < since], size, wanted)
+        return cls(by_group(codes, V, size, wanted), by_group(codes, upto, size, wanted), past)
 
     def telling(self, name: str) -> np.ndarray:
         """``(keys, columns)``: where the first row cannot have known the aggregate.
@@ -175,6 +179,15 @@ class Lives:
             out &= ~close(known, a, 1e-9 * np.nanmax(np.abs(a), axis=0, initial=0.0))
         once = {"max": "once", "min": "once_min"}.get(name)
         return out & self.whole[once] if once else out
+
+
+def _opening(codes: np.ndarray, V: np.ndarray) -> np.ndarray:
+    """Where each column has its first value within a key."""
+    there = ~np.isnan(V)
+    seen = np.cumsum(there, axis=0)
+    begin = np.searchsorted(codes, codes)
+    before = np.where((begin > 0)[:, None], seen[np.maximum(begin - 1, 0)], 0)
+    return there & (seen - before == 1)
 
 
 # Rows and what comes after them -----------------------------------------------------------------------------------

@@ -46,7 +46,7 @@ STRETCH = 1500  # events of one key in a sample, where windows are looked at
 LEVELS = 4  # keys at least, whose whole lives can tell
 GLANCE = 24  # rows that say which columns are worth more
 CELLS = 2e6  # comparisons at once
-MOST = 6  # keys of a table
+MOST = 4  # keys of a table, and two of several columns
 PERIODS = ("day", "week", "month", "year")
 KINDS = {"numeric": "number", "boolean": "number", "datetime": "moment", "categorical": "level", "text": "level"}
 ROWS_OF = ""  # the column that counts rows
@@ -101,6 +101,7 @@ class Match:
     """One column that agrees with an aggregate of another; ``order`` is the simplest first."""
 
     column: str
+    source: str
     why: str
     agree: float
     units: int
@@ -117,16 +118,17 @@ def aggregates_ahead(
     if plan.time is None:
         return [], 0
     sides = {side.name: side for side in _sides(tables, plan, rows, features)}
-    best: dict[str, Match] = {}
+    matches: list[Match] = []
     made = 0
     for asked in sides.values():
         for told in sides.values():
             pair = Pair(asked, told, plan, np.random.default_rng(seed))
-            for match in pair.matches():
-                old = best.get(match.column)
-                if old is None or (-match.agree, match.order, -match.units) < (-old.agree, old.order, -old.units):
-                    best[match.column] = match
+            matches += pair.matches()
             made += pair.made
+    suspected = {m.column for m in matches}
+    best: dict[str, Match] = {}
+    for m in sorted(matches, key=lambda m: (m.source in suspected, -m.agree, m.order, -m.units)):
+        best.setdefault(m.column, m)
     return [Finding("future aggregate", m.column, m.why) for m in best.values()], made
 
 
@@ -247,15 +249,25 @@ class Pair:
     def in_period(self, codes: tuple[np.ndarray, np.ndarray], period: str) -> tuple[np.ndarray, np.ndarray]:
         """The same keys, each period by itself."""
         n = len(codes[0])
-        total = np.concatenate([codes[0], *([] if self.own else [codes[1]])])
-        t = np.concatenate([s.t for s in self._both])
+        total = codes[0] if self.own else np.concatenate(codes)
+        at = np.flatnonzero(total >= 0)
+        t = (self.asked.t if self.own else np.concatenate([self.asked.t, self.told.t]))[at]
         if period in ("day", "week"):
             number = t // DAY if period == "day" else (t // DAY + 3) // 7  # weeks begin on Monday
         else:
-            number = np.where(t == MISSING, 0, t).view("datetime64[us]").astype(f"datetime64[{period[0].upper()}]").view(np.int64)  # fmt: skip
-        numbers = pd.factorize(number)[0]
-        joint = np.where(total < 0, -1, pd.factorize(total * (numbers.max(initial=0) + 1) + numbers)[0])
+            number = t.view("datetime64[us]").astype(f"datetime64[{period[0].upper()}]").view(np.int64)
+        number = number - number.min(initial=0)
+        joint = np.full(len(total), -1)
+        joint[at] = pd.factorize(total[at] * (number.max(initial=0) + 1) + number)[0]
         return joint[:n], joint if self.own else joint[n:]
+
+    def _fewer(self, codes: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """The same for some of the keys only, so that each period of theirs need not be told apart everywhere."""
+        chosen = self._chosen(codes, 10 * KEYS, 5 * ROWS, 40 * ROWS)
+        lut = np.full(int(max(codes[0].max(initial=-1), codes[1].max(initial=-1))) + 2, False)
+        lut[chosen] = True
+        few = np.where(lut[codes[0]], codes[0], -1)
+        return few, few if self.own else np.where(lut[codes[1]], codes[1], -1)
 
     # Values -------------------------------------------------------------------------------------------------------
 
@@ -307,9 +319,10 @@ class Pair:
             if key:
                 found, steady = self._lives(key, "", codes, steady)
                 yield from found
+            few = self._fewer(codes) if key else codes
             for period in PERIODS:
                 if not steady.all():
-                    yield from self._lives(key, period, self.in_period(codes, period), steady)[0]
+                    yield from self._lives(key, period, self.in_period(few, period), steady)[0]
             yield from self._windows(key, codes, ~steady)
 
     def _lives(self, key: tuple[str, ...], period: str, codes: tuple[np.ndarray, np.ndarray], never: np.ndarray) -> tuple[list[Match], np.ndarray]:  # fmt: skip
@@ -357,9 +370,12 @@ class Pair:
 
     def _counted(self, found: list[tuple[float, str, str, str, bool]], key: tuple[str, ...], period: str, codes: tuple[np.ndarray, np.ndarray]) -> list[Match]:  # fmt: skip
         """The same in all rows, for what the sample showed."""
-        out, times = [], dict.fromkeys((c for _, c, *_ in found), 0)
+        out: list[Match] = []
+        times = dict.fromkeys((c for _, c, *_ in found), 0)
         if not found:
             return out
+        if period and key:
+            codes = self.in_period(self.codes(key), period)
         rows = _ordered(codes[0], self.asked.t, np.flatnonzero(codes[0] >= 0))
         events = rows if self.own else _ordered(codes[1], self.told.t, np.flatnonzero(codes[1] >= 0))
         size = int(max(codes[0].max(), codes[1].max())) + 1
@@ -393,7 +409,7 @@ class Pair:
             said += f". For instance row {int(rows[shown])}{self._who(key, int(rows[shown]))}: {self._show(column, int(rows[shown]))}"
             if source == ROWS_OF or self.told.kind(source) == "number" or how in ("count", "nunique"):
                 said += f", where the rows so far give {_number(known)}"
-            out.append(Match(self._name(column), said, share, whole.units, order))
+            out.append(Match(self._name(column), f"{self.told.name}.{source}", said, share, whole.units, order))
         return out
 
     def _windows(self, key: tuple[str, ...], codes: tuple[np.ndarray, np.ndarray], look: np.ndarray) -> Iterator[Match]:
@@ -403,12 +419,13 @@ class Pair:
             return
         columns, sources = [self.asked.read[j] for j in varied], [*self.sources, ROWS_OF]
         line, C, _, _ = self._line(codes, ROWS, STRETCH, columns, sources)
+        forward = self._forward(codes, sources)
         if len(line.moment) < 10 * 2:
             return
-        probes = int(np.clip(CELLS / (len(columns) * len(sources)), 96, 1024))
+        probes = int(np.clip(CELLS / (len(columns) * len(sources)), 128, 512))
         at = np.sort(self.rng.permutation(len(line.moment))[:probes])
         C, few = C[at], line.at(at)
-        slacks = [slack_of(c) for c in C.T]
+        slacks = np.array([slack_of(c)[0] for c in C.T])
         suspects: list[tuple[float, int, int | None, str, str]] = []
         for outcomes in (False, True):
             use = self.outcome if outcomes else np.ones(len(sources), bool)
@@ -416,25 +433,31 @@ class Pair:
                 continue
             for span in few.spans(outcomes):
                 for how in span.aggregates:
-                    allowed = self._kinds[how][varied] & use
+                    allowed = self._kinds[how][varied] & (use if how == "value" else use & forward)
                     self.made += int(allowed.sum())
                     if not allowed.any() or span.full.sum() < 10:
                         continue
                     a = np.where(span.full[:, None], few.over(span.low, span.high, how), np.nan)
                     tells = telling(a, few.known(span, how, self.outcome))
-                    a = np.where(tells, a, np.nan)
-                    for k in np.flatnonzero(_worth(a[:GLANCE], C[:GLANCE], allowed)):
-                        hits = close(a, C[:, k, None], slacks[k][0]).sum(axis=0)
-                        units = (tells & ~np.isnan(C[:, k])[:, None]).sum(axis=0)
-                        for s in np.flatnonzero(allowed[k] & (units >= 8) & (hits >= 0.9 * units)):
-                            suspects.append((-hits[s] / units[s], int(k), int(s), span.said, how))
+                    everywhere, a = a, np.where(tells, a, np.nan)
+                    worth = allowed & (tells.sum(axis=0) >= 8)
+                    worth &= _worth(a[:GLANCE], C[:GLANCE], slacks)
+                    for k in np.flatnonzero(worth.any(axis=1)):
+                        some = np.flatnonzero(worth[k])
+                        hits = close(a[:, some], C[:, k, None], slacks[k]).sum(axis=0)
+                        units = (tells[:, some] & ~np.isnan(C[:, k])[:, None]).sum(axis=0)
+                        for j in np.flatnonzero((units >= 8) & (hits >= 0.9 * units)):
+                            there = ~np.isnan(everywhere[:, some[j]]) & ~np.isnan(C[:, k])
+                            share = close(everywhere[there, some[j]], C[there, k], slacks[k]).mean()
+                            if share >= 0.9:
+                                suspects.append((-share, int(k), int(some[j]), span.said, how))
         numbers = [k for k, c in enumerate(columns) if self.asked.kind(c) == "number"]
         for said, a, known in few.gaps() if numbers else ():
             self.made += len(numbers)
             tells = telling(a[:, None], [known[:, None]])[:, 0]
             for k in numbers:
                 hits, units = (
-                    int((tells & _in_time(a, C[:, k], slacks[k][0])).sum()),
+                    int((tells & _in_time(a, C[:, k], slacks[k])).sum()),
                     int((tells & ~np.isnan(C[:, k])).sum()),
                 )
                 if units >= 8 and hits >= 0.9 * units:
@@ -482,10 +505,26 @@ class Pair:
         share = count.agree / count.rows
         why = f"it is {what}, in {_share(share)} of {count.rows:,} rows, and in {count.hits:,} of {count.units:,} where nothing known by then is the same"
         why += f". For instance row {shown}{self._who(key, shown)}: {self._show(column, shown)}"
-        return Match(self._name(column), why, share, count.units, 50 + min(place, 900))
+        return Match(self._name(column), f"{self.told.name}.{source}", why, share, count.units, 50 + min(place, 900))
 
     def _gap(self, line: Timeline, said: str) -> tuple[np.ndarray, np.ndarray] | None:
         return next(((a, known) for name, a, known in line.gaps() if name == said), None)
+
+    def _forward(self, codes: tuple[np.ndarray, np.ndarray], sources: list[str]) -> np.ndarray:
+        """Sources that do not look back themselves: those are missing, or all the same, in the first row of every key.
+
+        A window over another column's past values reaches no further than that column, so it proves nothing. Outcomes
+        are what they are.
+        """
+        order = _ordered(codes[1], self.told.t, np.flatnonzero(codes[1] >= 0))
+        first = order[np.append(True, np.diff(codes[1][order]) != 0)][:1000]
+        _, V = self.values(first[:0], [], first, sources)
+        there = ~np.isnan(V)
+        with np.errstate(invalid="ignore"):
+            same = there.any(axis=0) & (np.nanmax(np.where(there, V, -np.inf), axis=0) == np.nanmin(np.where(there, V, np.inf), axis=0))  # fmt: skip
+        back = (there.mean(axis=0) <= 0.1) | (same & (len(first) >= FEWEST))
+        back[-1] = False
+        return self.outcome | ~back
 
     def _looks_back(self, line: Timeline, c: np.ndarray) -> bool:
         """Whether the other column may be this one's past: this one is there, and varies, in the keys' last rows too.
@@ -501,7 +540,7 @@ class Pair:
 
     def _sample(self, codes: tuple[np.ndarray, np.ndarray]) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray], int]:  # fmt: skip
         """Some keys with all their rows: (code, position) of rows and of events in order of key and time; how many keys."""
-        chosen = self._chosen(codes, KEYS, ROWS)
+        chosen = self._chosen(codes, KEYS, ROWS, 8 * ROWS)
         lut = np.full(int(max(codes[0].max(initial=-1), codes[1].max(initial=-1))) + 2, -1)
         lut[chosen] = np.arange(len(chosen))
         sides = []
@@ -514,8 +553,11 @@ class Pair:
                 break
         return sides[0], sides[1], len(chosen)
 
-    def _chosen(self, codes: tuple[np.ndarray, np.ndarray], keys: int, events: int) -> np.ndarray:
-        """Keys drawn at random that have events enough and together not too many; the smallest where all have many."""
+    def _chosen(self, codes: tuple[np.ndarray, np.ndarray], keys: int, events: int, most: int) -> np.ndarray:
+        """Keys drawn at random that have events enough and together not too many; the smallest where all have many.
+
+        These have ``most`` events together: what is larger is not looked at.
+        """
         size = int(max(codes[0].max(initial=-1), codes[1].max(initial=-1))) + 1
         count = np.bincount(codes[1][codes[1] >= 0], minlength=size)
         asked = np.bincount(codes[0][codes[0] >= 0], minlength=size)
@@ -523,12 +565,13 @@ class Pair:
         small = able[np.cumsum(count[able]) <= events][:keys]
         if len(small) < min(len(able), 24):
             small = able[np.argsort(count[able], kind="stable")][:24]
+            small = small[np.cumsum(count[small]) <= most]
         return np.sort(small)
 
     def _line(self, codes: tuple[np.ndarray, np.ndarray], events: int, stretch: int, columns: list[str], sources: list[str]) -> tuple[Timeline, np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
         """Some keys' events, those of large keys cut to a stretch; the asked rows among them, their positions and keys."""
         rng, self.rng = self.rng, np.random.default_rng(0)  # the same keys, whatever was drawn before
-        chosen = self._chosen(codes, events, events)
+        chosen = self._chosen(codes, events, events, FOREVER)
         self.rng = rng
         lut = np.full(int(max(codes[0].max(initial=-1), codes[1].max(initial=-1))) + 2, -1)
         lut[chosen] = np.arange(len(chosen))
@@ -593,12 +636,12 @@ def _firsts(codes: np.ndarray, t: np.ndarray, C: np.ndarray, size: int) -> tuple
     return first, c
 
 
-def _worth(a: np.ndarray, C: np.ndarray, allowed: np.ndarray) -> np.ndarray:
-    """Columns of ``C`` that agree with some column of ``a`` in a few rows, or of which these few say too little."""
+def _worth(a: np.ndarray, C: np.ndarray, slacks: np.ndarray) -> np.ndarray:
+    """Which columns of ``C`` agree with which of ``a`` in a few rows, or these say too little: ``(columns, columns)``."""
     there = ~np.isnan(a)[:, None, :] & ~np.isnan(C)[:, :, None]
-    slack = np.array([slack_of(c)[0] for c in C.T])[None, :, None]
-    hits, units = (close(a[:, None, :], C[:, :, None], slack) & there).sum(axis=0), there.sum(axis=0)
-    return (allowed & ((hits >= 0.6 * units) | (units < 4))).any(axis=1)
+    hits = close(a[:, None, :], C[:, :, None], slacks[None, :, None]).sum(axis=0)
+    units = there.sum(axis=0)
+    return (hits >= 0.6 * units) | (units < 4)
 
 
 def _in_time(a: np.ndarray, c: np.ndarray, slack: float) -> np.ndarray:

@@ -73,6 +73,9 @@ def prove(
         checked.append(f"the future made random after {moments} moments, up to {sample} rows each")
         found += scan.declared_times(tables, plan, rows)
         checked.append("moments inside rows against the times at which the rows are declared known")
+        ahead, compared = aggregates_ahead(tables, plan, rows, compute(plan, tables, rows), seed)
+        found += ahead
+        checked.append(f"columns that equal another one's aggregate over times to come, {compared:,} comparisons")
     if target is not None:
         some_rows = np.sort(rng.permutation(len(rows))[: 20 * sample])
         part = rows.iloc[some_rows]
