@@ -44,12 +44,12 @@ def close(a: np.ndarray, c: np.ndarray, slack: np.ndarray | float) -> np.ndarray
 
 
 def slack_of(c: np.ndarray) -> tuple[float, bool]:
-    """Half a unit of the last decimal of a column that has at most four, and whether it has more."""
+    """Just below half a unit of the last decimal of a column that has at most four, and whether it has more."""
     there = c[~np.isnan(c)]
     size = float(np.abs(there).max(initial=0.0))
     for decimals in range(5):
         if (np.abs(there - np.round(there, decimals)) <= 1e-9 * max(size, 1.0)).all():
-            return 0.5000001 * 10.0**-decimals, False
+            return 0.4999999 * 10.0**-decimals, False
     return 1e-9 * size, True
 
 
@@ -353,7 +353,7 @@ class Timeline:
         return out
 
     def known(self, span: Span, how: str, outcome: np.ndarray) -> list[np.ndarray]:
-        """What an honest column could be instead, ``(rows, columns)`` each; the row's own value if it is no outcome.
+        """What the column could be instead, ``(rows, columns)`` each: an honest one, or the row's own value.
 
         Nor is the next value of what is no outcome any proof within a longer stretch: it may be this column's own past.
         """
@@ -365,9 +365,10 @@ class Timeline:
         """What is known of any column, and what is known of one that is no outcome; kept, as many spans ask for it."""
         if how not in self._kept:
             known = [self.over(self.here - 1, self.here, "value")]
+            known += [self.over(self.here, self.here + 1, "value")] if self.own else []
             if how != "value":
                 known.append(self.over(self.start, self.here, how))
-            plain = [self.over(self.here, self.here + 1, "value")] if self.own else []
+            plain = []
             if how != "value":
                 plain.append(self.over(self.later, self.later + 1, "value"))
                 plain += [self.over(self.start, self.later, how)] if self.own else []

@@ -9,7 +9,7 @@ rows (windows: in at most :data:`MANY`). :mod:`tasks.engine.ahead` has the arith
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -35,7 +35,7 @@ from tasks.engine.ahead import (
 from tasks.engine.compute import prediction_times
 from tasks.engine.expression import Expression
 from tasks.engine.facts import FOREVER, MISSING, Table, Time, micros
-from tasks.engine.plan import Plan
+from tasks.engine.plan import Feature, Plan
 from tasks.engine.scan import Finding
 from tasks.states import last_known
 
@@ -66,6 +66,7 @@ class Side:
     read: list[str]
     keys: list[tuple[str, ...]]
     outcome: frozenset[str]
+    problem: bool
     values: dict[str, pd.Series] = field(default_factory=dict)
 
     @property
@@ -113,7 +114,7 @@ def aggregates_ahead(
 ) -> tuple[list[Finding], int]:
     """Findings of kind ``future aggregate``, and how many comparisons were made.
 
-    ``rows`` and their ``features`` are of the problem's table, in one order. A plan without times has nothing to look at.
+    ``rows`` and their ``features`` (of which those of :func:`still` are needed) are in one order. A plan without times has nothing to look at.
     """
     if plan.time is None:
         return [], 0
@@ -130,6 +131,18 @@ def aggregates_ahead(
     for m in sorted(matches, key=lambda m: (m.source in suspected, -m.agree, m.order, -m.units)):
         best.setdefault(m.column, m)
     return [Finding("future aggregate", m.column, m.why) for m in best.values()], made
+
+
+def still(plan: Plan) -> Plan:
+    """The same plan with only what it looks up in tables without times: these columns stand for the rows that ask."""
+    return replace(plan, features=tuple(f for f in plan.features if _is_still(plan, f)), children={})
+
+
+def _is_still(plan: Plan, feature: Feature) -> bool:
+    make = feature.make
+    if make["op"] != "lookup" or plan.tables[make["table"]].event_time is not None:
+        return False
+    return plan.tables[make["table"]].columns.get(make["column"]) != "datetime"
 
 
 def _sides(
@@ -151,14 +164,10 @@ def _sides(
         read = [c for c in read_by(plan, name) if c in frame.columns and c not in outcome | times | set(spec.key)]
         looked = {}
         if own:
-            for f in plan.features:
-                make = f.make
-                if make["op"] != "lookup" or plan.tables[make["table"]].event_time is not None:
-                    continue
-                if plan.tables[make["table"]].columns.get(make["column"]) != "datetime" and f.name in features.columns:
-                    looked[f.name] = features[f.name].reset_index(drop=True)
+            names = [f.name for f in plan.features if _is_still(plan, f) and f.name in features.columns]
+            looked = {name: features[name].reset_index(drop=True) for name in names}
         keys = _keys(plan, spec, frame, frozenset(outcome | times))
-        yield Side(spec, frame, t, np.maximum(t, known), [*read, *looked], keys, frozenset(outcome), looked)
+        yield Side(spec, frame, t, np.maximum(t, known), [*read, *looked], keys, frozenset(outcome), own, looked)
 
 
 def _moment(frame: pd.DataFrame, time: Time, table: str) -> np.ndarray:
@@ -409,7 +418,7 @@ class Pair:
             said += f". For instance row {int(rows[shown])}{self._who(key, int(rows[shown]))}: {self._show(column, int(rows[shown]))}"
             if source == ROWS_OF or self.told.kind(source) == "number" or how in ("count", "nunique"):
                 said += f", where the rows so far give {_number(known)}"
-            out.append(Match(self._name(column), f"{self.told.name}.{source}", said, share, whole.units, order))
+            out.append(Match(self._name(column), self._source(source), said, share, whole.units, order))
         return out
 
     def _windows(self, key: tuple[str, ...], codes: tuple[np.ndarray, np.ndarray], look: np.ndarray) -> Iterator[Match]:
@@ -505,7 +514,7 @@ class Pair:
         share = count.agree / count.rows
         why = f"it is {what}, in {_share(share)} of {count.rows:,} rows, and in {count.hits:,} of {count.units:,} where nothing known by then is the same"
         why += f". For instance row {shown}{self._who(key, shown)}: {self._show(column, shown)}"
-        return Match(self._name(column), f"{self.told.name}.{source}", why, share, count.units, 50 + min(place, 900))
+        return Match(self._name(column), self._source(source), why, share, count.units, 50 + min(place, 900))
 
     def _gap(self, line: Timeline, said: str) -> tuple[np.ndarray, np.ndarray] | None:
         return next(((a, known) for name, a, known in line.gaps() if name == said), None)
@@ -608,7 +617,10 @@ class Pair:
     # Words --------------------------------------------------------------------------------------------------------
 
     def _name(self, column: str) -> str:
-        return column if column in self.asked.values else f"{self.asked.name}.{column}"
+        return column if self.asked.problem else f"{self.asked.name}.{column}"
+
+    def _source(self, source: str) -> str:
+        return source if self.told.problem else f"{self.told.name}.{source}"
 
     def _what(self, how: str, source: str) -> str:
         if source == ROWS_OF:

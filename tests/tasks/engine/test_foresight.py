@@ -19,7 +19,7 @@ def named(made: dict, **how) -> dict[str, str]:
     plan = Plan.derive(parse(spec))
     found, _ = aggregates_ahead(tables, plan, tables["orders"], pd.DataFrame(index=tables["orders"].index), 42)
     assert all(f.kind == "future aggregate" for f in found)
-    return {f.where.removeprefix("orders."): f.why for f in found}
+    return {f.where: f.why for f in found}
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +122,7 @@ def test_visits_to_come_are_counted_in_another_table() -> None:
     spec["features"]["history"] = [{"table": "visits", "by": ["who"], "windows": ["30d"], "columns": {"minutes": ["mean"]}}]  # fmt: skip
     tables["visits"] = visits
     found, _ = aggregates_ahead(tables, Plan.derive(parse(spec)), o, pd.DataFrame(index=o.index), 42)
-    assert [f.where for f in found] == ["orders.coming"]
+    assert [f.where for f in found] == ["coming"]
     assert "the number of rows of visits over the next 90 days of the same who" in found[0].why
 
 
