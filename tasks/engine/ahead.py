@@ -16,7 +16,7 @@ Moments are int64 µs, values float64 with NaN where missing; events stand in th
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -238,13 +238,10 @@ class Timeline:
 
     def at(self, rows: np.ndarray) -> Timeline:
         """The same events for some of the rows."""
-        parts = [part[rows] for part in (self.moment, self.start, self.end, self.here, self.later, self.whole)]
-        return Timeline(self.t, self.V, *parts, self.last, self.own)
-
-    def of(self, columns: Sequence[int]) -> Timeline:
-        """The same rows for some of the columns."""
-        parts = (self.moment, self.start, self.end, self.here, self.later, self.whole)
-        return Timeline(self.t, self.V[:, list(columns)], *parts, self.last, self.own)
+        return replace(
+            self, moment=self.moment[rows], start=self.start[rows], end=self.end[rows], here=self.here[rows],
+            later=self.later[rows], whole=self.whole[rows],
+        )  # fmt: skip
 
     def spans(self, outcomes: bool) -> Iterator[Span]:
         """All stretches that reach beyond what the row can know; ``outcomes``: those that end with the row's own outcome."""

@@ -428,9 +428,9 @@ class Pair:
             return
         columns, sources = [self.asked.read[j] for j in varied], [*self.sources, ROWS_OF]
         line, C, _, _ = self._line(codes, ROWS, STRETCH, columns, sources)
-        forward = self._forward(codes, sources)
-        if len(line.moment) < 10 * 2:
+        if len(line.moment) < 2 * FEWEST:
             return
+        forward = self._forward(codes, sources)
         probes = int(np.clip(CELLS / (len(columns) * len(sources)), 128, 512))
         at = np.sort(self.rng.permutation(len(line.moment))[:probes])
         C, few = C[at], line.at(at)

@@ -137,6 +137,14 @@ def test_a_table_without_times_has_nothing_to_come() -> None:
     assert aggregates_ahead({"t": frame}, Plan.derive(parse(spec)), frame, frame, 0) == ([], 0)
 
 
+def test_tables_of_which_little_is_there_are_no_trouble() -> None:
+    spec, tables = table({"town": HONEST["town"], "seen": HONEST["first_seen"]}, n=60, keys=5)
+    plan, o = Plan.derive(parse(spec)), tables["orders"]
+    nothing = o.assign(town=pd.Series(np.nan, index=o.index, dtype="str"), size=np.nan, seen=o["seen"].where(o["id"] < 0), who=o["who"].where(o["id"] < 0))  # fmt: skip
+    for few in (o, o[:1], o[:0], o.assign(at=o["at"].where(o["id"] < 0)), nothing):
+        assert aggregates_ahead({"orders": few}, plan, few, pd.DataFrame(index=few.index), 0)[0] == []
+
+
 def test_aggregates_are_those_of_pandas() -> None:
     rng = np.random.default_rng(0)
     codes = np.sort(rng.integers(0, 30, 400))
