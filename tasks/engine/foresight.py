@@ -92,7 +92,7 @@ class Side:
                 whole = micros(column, name, self.name)
                 out[:, j] = np.where(whole == MISSING, np.nan, whole)
             else:
-                texts.append(column.to_numpy(dtype=object, na_value=None))
+                texts.append(column.to_numpy(dtype=object))
         out[np.isinf(out)] = np.nan
         return out, texts
 
@@ -464,13 +464,13 @@ class Pair:
         for said, a, known in few.gaps() if numbers else ():
             self.made += len(numbers)
             tells = telling(a[:, None], [known[:, None]])[:, 0]
-            for k in numbers:
+            for number in numbers:
                 hits, units = (
-                    int((tells & _in_time(a, C[:, k], slacks[k])).sum()),
-                    int((tells & ~np.isnan(C[:, k])).sum()),
+                    int((tells & _in_time(a, C[:, number], slacks[number])).sum()),
+                    int((tells & ~np.isnan(C[:, number])).sum()),
                 )
                 if units >= 8 and hits >= 0.9 * units:
-                    suspects.append((-hits / units, k, None, said, ""))
+                    suspects.append((-hits / units, number, None, said, ""))
         yield from self._confirmed(suspects, key, codes, columns, sources)
 
     def _confirmed(self, suspects: list[tuple[float, int, int | None, str, str]], key: tuple[str, ...], codes: tuple[np.ndarray, np.ndarray], columns: list[str], sources: list[str]) -> Iterator[Match]:  # fmt: skip
