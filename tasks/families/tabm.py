@@ -22,7 +22,15 @@ from tasks.files import read_json, write_json
 
 NAME = "tabm"
 KINDS = ALL
-ALSO = ("activation", "k", "bins", "embedding", "epochs", "batch_size", "patience")  # parameters beside those of the space
+ALSO = (
+    "activation",
+    "k",
+    "bins",
+    "embedding",
+    "epochs",
+    "batch_size",
+    "patience",
+)  # parameters beside those of the space
 NEEDS = "codes"
 HARDWARE = "gpu"
 
