@@ -87,7 +87,7 @@ def _below(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Ten
 
 
 def _parameters(trainer: Trainer) -> list[torch.nn.Parameter]:
-    return [p for group in trainer.optimizer.param_groups for p in group["params"]]
+    return list(trainer.network.parameters())  # an optimiser's groups may have them in another order each time
 
 
 def _optimizers(trainer: Trainer) -> dict[str, torch.optim.Optimizer]:
