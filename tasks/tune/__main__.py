@@ -130,8 +130,10 @@ def tune(name: str, params: Params) -> None:
         space = narrowed(find_family(name).space(rows.kind, n, p), own.space, f"models.{name}.space")
         space = {k: d for k, d in space.items() if k not in own.params}
         if tuning.sampler == "pbt":
-            from tasks.tune.pbt import evolve
+            from tasks.tune.pbt import evolve, members
 
+            size = members(budget.trials)
+            log(f"{size} members, {min(size, budget.workers)} side by side on one thread each, on this machine alone")
             found = evolve(objective, space, budget, key(name, space), **common)
         else:
             found = search(
