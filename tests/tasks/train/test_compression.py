@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
+from tasks.bundle import Bundle
 from tasks.errors import RefitError
-from tasks.families import load_model
-from tasks.files import hash_tree, read_json, write_json
+from tasks.files import hash_tree, read_json, read_table, write_json
 from tasks.params import parse
-from tests.tasks.package.projects import plain, project
+from tests.tasks.package.projects import package, plain, project
 from tests.tasks.report.runs import stage
 
 
@@ -28,7 +28,7 @@ def compressing(root: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_forms_are_told_and_the_smallest_is_packaged(tmp_path: Path):
+def test_forms_are_told_and_the_smallest_is_packaged_and_answers_as_it_was_judged(tmp_path: Path):
     root = compressing(tmp_path)
     stage(root, "train", "mlp")
     folder = root / "data/models/mlp"
@@ -47,7 +47,15 @@ def test_forms_are_told_and_the_smallest_is_packaged(tmp_path: Path):
     assert used["metric"] == candidate["valid"][candidate["metric"]]
     stored = sum((folder / "model" / f"network.{end}").stat().st_size for end in ("json", "safetensors"))
     assert stored == round(used["size_kb"] * 1000)
-    assert load_model(folder / "model").family == "mlp"
+
+    bundle = Bundle.load(package(root))
+    bundle.start()
+    _, tables = plain("binary")
+    judged = read_table(folder / "predictions.parquet")
+    for i in range(0, len(judged), 10):
+        row = tables["rows"].iloc[judged["__row__"][i]].drop("target").to_dict()
+        served = bundle.predict_row({name: None if value != value else value for name, value in row.items()})
+        assert list(served.scores) == judged[["score_0", "score_1"]].iloc[i].tolist()
 
     before = hash_tree(folder)
     stage(root, "train", "mlp")

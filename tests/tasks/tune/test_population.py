@@ -1,27 +1,35 @@
 """Population-based training: who goes on from whom, the same outcome for any number of workers, and what a kill loses."""
 
+import os
+import shutil
+import signal
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from optuna.trial import TrialState
 
 from tasks.errors import RefitError
-from tasks.families import fit_family, load_model
+from tasks.families import Stopped, find_family, fit_family, load_model
+from tasks.families._base import Turn
 from tasks.families._space import Choice, Number, Space
+from tasks.families._turns import one_turn, read_turn, replay
 from tasks.files import hash_tree, read_json
-from tasks.params import parse
+from tasks.metrics import measure
+from tasks.params import load, parse
+from tasks.tune.__main__ import tune
 from tasks.tune.objective import Objective
 from tasks.tune.pbt import Evolved, Ways, changed, evolve, members, next_member
 from tasks.tune.search import Budget
-from tasks.tune.study import open_study
+from tests.tasks.families.test_network import job
 from tests.tasks.package.projects import plain
+from tests.tasks.report.runs import stage
 from tests.tasks.tune.test_search import objective, space
-from tests.tasks.tune.test_stage import project, stage
+from tests.tasks.tune.test_stage import project
 
-GO_ON = ("gradient_boosting", "lightgbm", "mlp", "xgboost")
+DEAR = [pytest.param(name, marks=pytest.mark.slow) for name in ("gradient_boosting", "tabm")]  # to import
+GO_ON = ["lightgbm", "mlp", "xgboost", *DEAR]
 SMALL: Space = {"a": Number(0.0, 1.0, 0.5), "n": Number(1, 9, 2, whole=True), "c": Choice(("x", "y"), "x")}
 
 
@@ -91,73 +99,39 @@ def test_what_a_population_cannot_do_is_told_beforehand(sections: dict, message:
         parse(tree | {"models": {"mlp": {}}, "tuning": {"sampler": "pbt"}} | sections)
 
 
-def population(one: Objective, workers: int, key: str, folder: Path, log=lambda line: None) -> Evolved:
-    return evolve(one, space(one.family), Budget(6, 120, workers), key, seed=1, folder=folder, log=log)
+CHANGES = {"networks": ("lr", 0.01, 0.03), "trees": ("learning_rate", 0.1, 0.3)}
 
 
-def stored(found: Evolved, folder: Path) -> dict[str, str]:
-    folder.mkdir()
-    assert found.fitted is not None
-    found.fitted.save(folder)
-    return hash_tree(folder)
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("family", GO_ON)
-def test_the_winner_is_what_its_turns_make_again(tmp_path: Path, family: str):
-    one = objective(family, 900)
-    if family == "mlp":
-        one = replace(one, fixed={"width": 16, "layers": 2})
-    found = population(one, 2, family, tmp_path)
-    X, y, X_valid, y_valid = one.folds[0]
-    assert found.fitted is not None
-    Z = one.prepared(family, 0).Z_valid
-    again = fit_family(
-        family, dict(one.fixed) | found.params, X, y, X_valid, y_valid, "binary", kinds=one.kinds, seed=one.seed
-    )
-    assert again.fitted.predict(Z).tobytes() == found.fitted.predict(Z).tobytes()
-    from tasks.metrics import measure
-
-    assert measure("roc_auc", y_valid, found.fitted.predict(Z), "binary") == found.value
-    longest = max((t for t in found.trials), key=lambda t: t["number"])
-    assert longest["parent"] is not None
-    assert len(found.params["turns"]) in (1, 2, 3)
-    assert again.history == found.fitted.history
-
-
-@pytest.mark.slow
-def test_two_members_side_by_side_one_of_them_killed_are_the_same_population(tmp_path: Path):
-    one = replace(objective("mlp", 900), fixed={"width": 16, "layers": 1})
-    whole = population(one, 1, "whole", tmp_path)
-
-    class Killed(Exception):
-        """Stands for a kill of the search after a turn."""
-
-    def kill(line: str) -> None:
-        if line.startswith("turn 2 of member 1"):
-            raise Killed("now")
-
-    with pytest.raises(Killed, match="now"):
-        population(one, 2, "killed", tmp_path, kill)
-    with open_study("killed-2", ["maximize"], tmp_path, shared=False) as study:
-        assert [t.state for t in study.trials][:2] == [TrialState.COMPLETE] * 2
-    resumed = population(one, 2, "killed", tmp_path)
-    assert resumed.reused == 3
-    assert resumed.trials == whole.trials
-    assert resumed.params == whole.params
-    assert stored(resumed, tmp_path / "a") == stored(whole, tmp_path / "b")
-    assert max(t["value"] for t in whole.trials[-2:]) > max(t["value"] for t in whole.trials[:2])
+def test_turns_go_on_and_a_fit_takes_them_again(tmp_path: Path, family: str):
+    small = {"width": 16, "layers": 2} if family == "mlp" else {"k": 4, "width": 16} if family == "tabm" else {}
+    name, *rates = CHANGES["networks" if small else "trees"]
+    one = job("binary", 300)
+    module, fitted = find_family(family), []
+    for number, rate in enumerate(rates):
+        before = tmp_path / str(number - 1) if number else None
+        fitted.append(one_turn(module, small | {name: rate}, one, Turn(number, before, tmp_path / str(number))))
+    first, last = fitted
+    scores = last.predict(one.X_valid)
+    assert not np.array_equal(first.predict(one.X_valid), scores)
+    stored = read_turn(tmp_path / "1", "binary", 2)
+    assert stored.predict(one.X_valid).tobytes() == scores.tobytes()
+    assert stored.history == last.history
+    assert {len(curve) for curve in last.history.values()} <= {2 * module.TURN}
+    schedule = {"turns": [{name: rate} for rate in rates]}
+    again = replay(module, small | schedule, replace(one, threads=2))
+    assert again.predict(one.X_valid).tobytes() == scores.tobytes()
+    with pytest.raises(Stopped):
+        one_turn(module, small, replace(one, deadline=0.0), Turn(0, None, tmp_path / "late"))
+    assert not (tmp_path / "late").exists()
 
 
 class Dies(Objective):
-    """An objective whose process is killed in the first turn that it takes."""
+    """An objective whose process is killed in the first turn that any takes."""
 
     marker = ""
 
     def value(self, params, watch=None, deadline=None):
-        import os
-        import signal
-
         at = Path(self.marker)
         if not at.exists():
             at.touch()
@@ -166,41 +140,66 @@ class Dies(Objective):
 
 
 @pytest.mark.slow
-def test_a_killed_member_takes_its_turn_again(tmp_path: Path):
-    one = replace(objective("lightgbm", 600))
-    small = {name: getattr(one, name) for name in ("family", "kind", "classes", "metric", "folds", "kinds", "seed")}
-    fragile = Dies(**small)
-    fragile.marker = str(tmp_path / "died")
+def test_killed_members_a_killed_search_and_more_workers_change_nothing(tmp_path: Path):
+    one = objective("lightgbm", 600)
+
+    def population(what: Objective, workers: int, key: str, log=lambda line: None) -> Evolved:
+        budget = Budget(6, 300, workers)
+        return evolve(what, space("lightgbm"), budget, key, seed=1, folder=tmp_path, log=log)
+
+    whole = population(one, 1, "whole")
+    fragile = Dies(**{name: getattr(one, name) for name in ("family", "kind", "classes", "metric", "folds", "kinds")})
+    fragile.seed, fragile.marker = one.seed, str(tmp_path / "died")
     lines: list[str] = []
-    budget = Budget(4, 120)
-    found = evolve(fragile, space("lightgbm"), budget, "f", seed=1, folder=tmp_path, log=lines.append)
-    assert any("its process died; the turn begins again" in line for line in lines)
-    assert found.trials == evolve(one, space("lightgbm"), budget, "g", seed=1, folder=tmp_path).trials
+
+    class Killed(Exception):
+        """Stands for a kill of the search after a turn."""
+
+    def kill(line: str) -> None:
+        lines.append(line)
+        if line.startswith("turn 2 of member 1: roc_auc"):
+            raise Killed("now")
+
+    with pytest.raises(Killed, match="now"):
+        population(fragile, 2, "killed", kill)
+    assert sum("its process died; the turn begins again" in line for line in lines) >= 1
+    resumed = population(one, 2, "killed")
+    assert resumed.reused in (3, 4)
+    assert resumed.trials == whole.trials
+    assert (resumed.params, resumed.value) == (whole.params, whole.value)
+    hashes = []
+    for number, found in enumerate((whole, resumed)):
+        folder = tmp_path / f"model {number}"
+        folder.mkdir()
+        assert found.fitted is not None
+        found.fitted.save(folder)
+        hashes.append(hash_tree(folder))
+    assert hashes[0] == hashes[1]
+    X, y, X_valid, y_valid = one.folds[0]
+    again = fit_family("lightgbm", whole.params, X, y, X_valid, y_valid, "binary", kinds=one.kinds, seed=one.seed)
+    assert whole.fitted is not None
+    scores = whole.fitted.predict(one.prepared("lightgbm", 0).Z_valid)
+    assert again.predict(X_valid).tobytes() == scores.tobytes()
+    assert measure("roc_auc", y_valid, scores, "binary") == whole.value
+    shutil.rmtree(tmp_path / "whole-2-states")  # what is gone is made again from the turns
+    assert population(one, 1, "whole").fitted.predict(again.encoder.transform(X_valid)).tobytes() == scores.tobytes()
 
 
 @pytest.mark.slow
-def test_training_keeps_the_winner_or_takes_its_turns_again(tmp_path: Path):
-    root = project(tmp_path / "a", "binary", "xgboost", "{trials: 4}")
-    file = root / "params.yaml"
-    file.write_text(file.read_text().replace("seconds: 100", "seconds: 100, sampler: pbt"))
-    for step in ("tune", "train"):
-        done = stage(step, "xgboost", root)
-        assert done.returncode == 0, done.stderr
-    assert "kept as the population trained it" in done.stderr + done.stdout
-    tuned, trained = root / "data/tuning/xgboost", root / "data/models/xgboost"
-    best, candidate = read_json(tuned / "best.json"), read_json(trained / "candidate.json")
-    assert hash_tree(tuned / "model") == hash_tree(trained / "model")
-    assert candidate["params"] == best["params"]
-    assert candidate["valid"]["roc_auc"] == pytest.approx(best["value"], abs=0)
-    winner = load_model(trained / "model")
-    assert winner.fitted.booster.num_boosted_rounds() == 25 * len(best["params"]["turns"])
-    # Rows that tuning left out: the same turns, on all rows.
-    file.write_text(file.read_text().replace("sampler: pbt", "sampler: pbt, rows: 200"))
-    for step in ("tune", "train"):
-        done = stage(step, "xgboost", root)
-        assert done.returncode == 0, done.stderr
-    assert "turns of its schedule again" in done.stderr + done.stdout
-    assert hash_tree(tuned / "model") != hash_tree(trained / "model")
-    best = read_json(tuned / "best.json")
-    winner = load_model(trained / "model")
-    assert winner.fitted.booster.num_boosted_rounds() == 25 * len(best["params"]["turns"])
+def test_training_keeps_the_winner_or_takes_its_turns_again(tmp_path: Path, monkeypatch, capsys):
+    monkeypatch.chdir(project(tmp_path, "binary", "xgboost", "{trials: 4}"))
+    file, trained = tmp_path / "params.yaml", tmp_path / "data/models/xgboost"
+    text, tuned = file.read_text(), tmp_path / "data/tuning/xgboost"
+    for more, kept in (("sampler: pbt", True), ("sampler: pbt, rows: 200", False)):
+        file.write_text(text.replace("seconds: 100", f"seconds: 300, {more}"))
+        tune("xgboost", load())
+        stage(tmp_path, "train", "xgboost")
+        told = capsys.readouterr()
+        said = "kept as the population trained it" if kept else "turns of its schedule again"
+        assert said in told.out + told.err
+        best, candidate = read_json(tuned / "best.json"), read_json(trained / "candidate.json")
+        assert (hash_tree(tuned / "model") == hash_tree(trained / "model")) is kept
+        assert (candidate["valid"]["roc_auc"] == best["value"]) is kept
+        assert candidate["params"] == best["params"]
+        model = load_model(trained / "model")
+        assert model.fitted.booster.num_boosted_rounds() == 25 * len(best["params"]["turns"])
