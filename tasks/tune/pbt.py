@@ -114,13 +114,13 @@ class _Population:
         for first in range(0, self.budget.trials, self.size):
             told = self.told()
             numbers = range(first, min(first + self.size, self.budget.trials))
-            todo = [n for n in numbers if n not in told]
-            if todo and not self._turn(crew, todo, told):
-                return
+            self._turn(crew, [n for n in numbers if n not in told], told)
+            if not set(numbers) <= set(self.told()):
+                return  # time is up
             self._forget(first)
 
-    def _turn(self, crew: list[Worker], todo: list[int], told: dict[int, FrozenTrial]) -> bool:
-        """One turn of the members ``todo``; False where time was up before all were there."""
+    def _turn(self, crew: list[Worker], todo: list[int], told: dict[int, FrozenTrial]) -> None:
+        """One turn of the members ``todo``, as far as time allows."""
         limit = self.deadline + GRACE * self.budget.seconds
         while True:
             for worker in crew:
@@ -128,7 +128,7 @@ class _Population:
                     self._begin(worker, todo.pop(0), told)
             busy = [w for w in crew if w.trial is not None]
             if not busy:
-                return not todo
+                return
             if time.monotonic() >= self.next_beat:
                 self.next_beat = time.monotonic() + 5
                 beat(self.study, [w.trial for w in busy])
