@@ -138,7 +138,7 @@ class _Population:
                 if worker.pipe in ready:
                     again = self._hear(worker)
                     if again is not None:
-                        todo.insert(0, again)
+                        todo[:] = sorted([*todo, again])  # Optuna gives the lowest number that waits
                 elif time.monotonic() >= limit:
                     requeue(self.study, [worker.trial._trial_id])
                     worker.trial = None
