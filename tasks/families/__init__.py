@@ -1,7 +1,7 @@
 """Model families: one public module each, and what fits, saves and loads them.
 
 A family's module has ``NAME``, ``KINDS`` it serves, ``NEEDS`` (the encoder's form), ``HARDWARE`` it wants,
-``space(kind, rows, columns)`` and ``fit(params, job)``.
+``space(kind, rows, columns)`` and ``fit(params, job)``; what else one may have, ``_base.Family`` says.
 """
 
 from tasks.families._base import Stopped
