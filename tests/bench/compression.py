@@ -2,7 +2,7 @@
 
 ``python -m tests.bench.compression [--quick]``: three networks of ``mlp`` on three tables, each trained, then compressed
 with ``training.compression: {prune: 0.5, quantise: true, tolerance: 0.01}`` as the stage ``train`` does it. Both are
-stored, and measured by another process that loads them: ``memory_kb`` is what its memory grows by for each of many copies
+stored, and measured by other processes that load them: ``memory_kb`` is what its memory grows by for each of many copies
 (``counted_kb``: the bytes of the network's numbers), ``row_ms`` the median time of one encoded row's scores, both networks
 taking turns. ``served_as_judged`` compares the scores of single rows there, bit by bit, with those of the whole
 table that the form was judged by. ``ratios`` are after over before. The last line is one JSON object.
@@ -27,7 +27,7 @@ import numpy as np
 import pandas as pd
 import psutil
 
-from tasks.families import Model, fit_family, load_model, save_model
+from tasks.families import fit_family, load_model, save_model
 from tasks.metrics import higher_is_better, measure
 from tests.bench._flights import emit
 from tests.bench._tables import load, split
@@ -64,11 +64,9 @@ def examine(name: str, quick: bool) -> dict[str, Any]:
             save_model(model, Path(folder) / which)
             np.save(Path(folder) / f"{which}.npy", model.predict(test)[:ROWS])
         test[:ROWS].to_parquet(Path(folder) / "rows.parquet")
-        told = subprocess.run(
-            [sys.executable, "-m", "tests.bench.compression", "--measure", folder],
-            check=True, capture_output=True, text=True,
-        )  # fmt: skip
-    found = json.loads(told.stdout.splitlines()[-1])
+        found = apart("--measure", folder)
+        for which in ("before", "after"):
+            found[which]["memory_kb"] = apart("--grow", str(Path(folder) / which))
     forms = {form["variant"]: form for form in small.forms}
     kept = next(name for name, form in forms.items() if form["used"])
     for which, model, form in (("before", full, forms["full"]), ("after", small, forms[kept])):
@@ -91,8 +89,15 @@ def examine(name: str, quick: bool) -> dict[str, Any]:
     }
 
 
+def apart(*words: str) -> Any:
+    """What this module prints in a process of its own."""
+    command = [sys.executable, "-m", "tests.bench.compression", *words]
+    told = subprocess.run(command, check=True, capture_output=True, text=True)
+    return json.loads(told.stdout.splitlines()[-1])
+
+
 def measured(folder: Path) -> dict[str, Any]:
-    """In a process of its own: memory and time of what was stored, and whether single rows score as the table did."""
+    """Of what was stored: the time of a row, and whether single rows score as the table did."""
     import torch
 
     torch.set_num_threads(1)
@@ -111,15 +116,14 @@ def measured(folder: Path) -> dict[str, Any]:
             begun = time.perf_counter()
             model.fitted.predict(row)
             spent[which].append(time.perf_counter() - begun)
-    for which, model in models.items():
+    for which in models:
         out[which]["row_ms"] = float(np.median(spent[which][20:]) * 1e3)
-        out[which]["memory_kb"] = grown(model, folder / which)
     return out
 
 
-def grown(model: Model, folder: Path) -> float:
+def grown(folder: Path) -> float:
     """Kilobytes that the process grows by for each of :data:`COPIES` copies of a stored network."""
-    process, copies = psutil.Process(), []
+    process, copies, model = psutil.Process(), [], load_model(folder)
     load_one = type(model.fitted).load
     copies.append(load_one(folder, model.kind, model.classes))
     gc.collect()
@@ -135,8 +139,12 @@ def grown(model: Model, folder: Path) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="at most 6,000 rows a table")
+    parser.add_argument("--grow", metavar="FOLDER", help=argparse.SUPPRESS)
     parser.add_argument("--measure", metavar="FOLDER", help=argparse.SUPPRESS)
     args = parser.parse_args()
+    if args.grow:
+        print(json.dumps(grown(Path(args.grow))))
+        return
     if args.measure:
         print(json.dumps(measured(Path(args.measure))))
         return
