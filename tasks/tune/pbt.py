@@ -55,13 +55,14 @@ def evolve(
     seed: int = 0,
     starts: list[dict[str, Any]] | None = None,
     folder: Path = FOLDER,
+    crew: list[Worker] | None = None,
     log: Callable[[str], None] = lambda line: None,
 ) -> Evolved:
     """Train a population; ``budget.trials`` are turns of members in all.
 
     Members of a turn train side by side in ``budget.workers`` processes, each on one thread, and the next turn begins
-    when all are there: so the outcome is the same for any number of workers. ``key``, ``starts`` and ``folder`` are
-    those of :func:`~tasks.tune.search.search`.
+    when all are there: so the outcome is the same for any number of workers. ``key``, ``starts``, ``folder`` and
+    ``crew`` (of one thread each) are those of :func:`~tasks.tune.search.search`.
 
     Raises
     ------
@@ -72,7 +73,9 @@ def evolve(
     key = f"{key}-{population.size}"  # another number of members is another search
     states = (folder / f"{key}-states").absolute()
     population.states, population.log = states, log
-    crew = [Worker(objective, THREADS) for _ in range(min(budget.workers, population.size))]
+    own: list[Worker] = []
+    if crew is None:
+        crew = own = [Worker(objective, THREADS) for _ in range(min(budget.workers, population.size))]
     try:
         with _alone(folder, key), open_study(key, [population.direction], folder, shared=False) as study:
             population.study = study
@@ -83,7 +86,7 @@ def evolve(
             population.run(crew)
             return population.found(reused)
     finally:
-        for worker in crew:
+        for worker in own:
             worker.end()
 
 

@@ -2,7 +2,7 @@
 
 ``python -m tests.bench.population [--quick] [--seconds N] [--tables NAME ...]``. Every search runs through the product's own
 worker processes (two of one thread each) and begins with the family's defaults. Seconds count from when the workers
-are ready. By table and family, for each way: ``curve`` (seconds, best value on validation rows so far), ``valid`` at
+are ready, with their libraries and rows. By table and family, for each way: ``curve`` (seconds, best value on validation rows so far), ``valid`` at
 the end, ``test`` of the model that comes out of it (of TPE and random one more fit with the parameters found, whose
 time is not counted; of pbt the winner itself), ``trials``. ``served``: the winner, stored and loaded again, gives the bits that it was
 judged by. ``won``: on how many of the pairs pbt's value on test rows is better. The last line is one JSON object.
@@ -27,6 +27,7 @@ from tasks.metrics import higher_is_better, measure
 from tasks.tune.objective import Objective
 from tasks.tune.pbt import evolve
 from tasks.tune.search import Budget, Found, search
+from tasks.tune.worker import Worker
 from tests.bench._flights import emit
 from tests.bench._tables import load, split
 
@@ -66,10 +67,14 @@ def examine(name: str, family: str, seconds: float, rows: int) -> dict[str, Any]
     one = Objective(family, kind, classes, metric, [(*train, *valid)], kinds, seed=0)
     space = find_family(family).space(kind, *train[0].shape)
     out: dict[str, Any] = {"metric": metric}
+    crew = [Worker(one, 1), Worker(one, 1)]
     with tempfile.TemporaryDirectory() as folder:
+        # Libraries are loaded and rows encoded before any clock runs.
+        search(one, space, Budget(2, 600, workers=2), "warm", sampler="random", crew=crew, folder=Path(folder))
         for way in ("pbt", "tpe", "random"):
             budget = Budget(TURNS if way == "pbt" else MANY, seconds, workers=2, threads=2)
-            clock, common = Clock(metric), {"seed": 0, "folder": Path(folder)}
+            common: dict[str, Any]
+            clock, common = Clock(metric), {"seed": 0, "folder": Path(folder), "crew": crew}
             found: Found
             if way == "pbt":
                 found = winner = evolve(one, space, budget, way, log=clock, **common)
@@ -92,6 +97,8 @@ def examine(name: str, family: str, seconds: float, rows: int) -> dict[str, Any]
                 judged = measure(metric, valid[1], again.predict(valid[0]), kind)
                 out["served"] = again.predict(test[0]).tobytes() == scores.tobytes() and judged == found.value
                 out["turns"] = found.params["turns"]
+    for worker in crew:
+        worker.end()
     return out
 
 
