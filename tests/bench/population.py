@@ -104,12 +104,12 @@ def examine(name: str, family: str, seconds: float, rows: int) -> dict[str, Any]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="one table, 3,000 rows, five seconds a search")
-    parser.add_argument("--seconds", type=float, help="of each search (quick: 5, else 30)")
+    parser.add_argument("--quick", action="store_true", help="one table, 3,000 rows, ten seconds a search")
+    parser.add_argument("--seconds", type=float, help="of each search (quick: 10, else 30)")
     parser.add_argument("--tables", nargs="+", default=None)
     args = parser.parse_args()
     names = args.tables or (["flights"] if args.quick else ["flights", "fair", "randhie"])
-    seconds = args.seconds or (5 if args.quick else 30)
+    seconds = args.seconds or (10 if args.quick else 30)
     results: dict[str, dict[str, Any]] = {}
     for name in names:
         for family in FAMILIES:
