@@ -71,7 +71,7 @@ def read(trainer: Trainer, path: Path) -> bool:
     trainer.best = math.inf if state["best"] is None else state["best"]
     trainer.best_epoch = state["best_epoch"]
     if state["schedule"] is not None:
-        schedule = trainer.schedule
+        schedule: Any = getattr(trainer, "schedule")  # noqa: B009 (not every trainer has one)
         schedule.taken, schedule.scale, best, schedule.waited, schedule.peak = state["schedule"]
         schedule.best = math.inf if best is None else best
     moments: dict[str, dict[str, Any]] = {n: dict(values) for n, values in state["optimizer"].items()}

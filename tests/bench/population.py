@@ -14,6 +14,7 @@ import argparse
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,7 @@ def examine(name: str, family: str, seconds: float, rows: int) -> dict[str, Any]
     space = find_family(family).space(kind, *train[0].shape)
     out: dict[str, Any] = {"metric": metric}
     crew = [Worker(one, 1), Worker(one, 1)]
+    here = replace(one, _prepared={})  # what this process encodes and fits must not be sent to a worker
     with tempfile.TemporaryDirectory() as folder:
         # Libraries are loaded and rows encoded before any clock runs.
         search(one, space, Budget(2, 600, workers=2), "warm", sampler="random", crew=crew, folder=Path(folder))
@@ -81,9 +83,9 @@ def examine(name: str, family: str, seconds: float, rows: int) -> dict[str, Any]
                 fitted = winner.fitted
             else:
                 found = search(one, space, budget, way, sampler=way, log=clock, **common)
-                fitted = one.prepared(family, 0).fit(found.params, seed=0)
+                fitted = here.prepared(family, 0).fit(found.params, seed=0)
             assert fitted is not None
-            model = Model(family, kind, classes, one.prepared(family, 0).encoder, fitted)
+            model = Model(family, kind, classes, here.prepared(family, 0).encoder, fitted)
             scores = model.predict(test[0])
             out[way] = {
                 "valid": found.value,
