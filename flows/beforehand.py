@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks.errors import RefitError, some
+from tasks.idle import own_ways
 from tasks.registry.history import local
 
 if TYPE_CHECKING:
@@ -311,6 +312,18 @@ def remarks(params: Params) -> Iterator[str]:
     """What is told and does not stop a run."""
     if params.training.device == "cuda" and "gpu" not in params.orchestration.pools and not shutil.which("nvidia-smi"):
         yield "training.device is cuda, and there is no GPU here (no nvidia-smi): training runs on the CPU"
+    if params.promotion.approval and not os.environ.get("PREFECT_API_URL"):
+        yield "promotion.approval: no Prefect server to ask a person on (PREFECT_API_URL); what wins waits for `refit promote`"
+    yield from own_ways(params)
+
+
+def approval(looked: Looked) -> Iterator[str]:
+    """How long a person is waited for is a number, where one is asked."""
+    from flows.effects import patience
+
+    if looked.params is not None and looked.params.promotion.approval:
+        patience()
+    yield from ()
 
 
 def elsewhere(root: Path) -> str | None:
@@ -331,6 +344,8 @@ def pools(looked: Looked) -> Iterator[str]:
     if looked.params.orchestration.exchange == "remote":
         from dvc.repo import Repo
 
+        from flows import carry
+
         with Repo(str(looked.root)) as repo:
             name = repo.config["core"].get("remote")
             url = str(repo.config["remote"].get(name, {}).get("url", "")) if name else ""
@@ -342,6 +357,10 @@ def pools(looked: Looked) -> Iterator[str]:
             place = Path(url) if os.path.isabs(url) else looked.root / ".dvc" / url
             if not place.is_dir() and not place.parent.is_dir():
                 yield f"DVC's remote {name!r}: {place} is not there. Mount or make it, or name another: dvc remote modify {name} url URL."
+            elif not os.access(place if place.is_dir() else place.parent, os.W_OK | os.X_OK):
+                yield f"DVC's remote {name!r}: {place} cannot be written to, and inputs are pushed there. Mend its rights."
+        elif (why := carry.unreachable(looked.root)) is not None:
+            yield f"DVC's remote {name!r} ({url.split('@')[-1]}): {why}. Mend it, or name another: dvc remote modify {name} url URL."
 
 
 # Tables ---------------------------------------------------------------------------------------------------------------
@@ -512,6 +531,7 @@ CHECKS: dict[str, Check] = {
     "families": families,
     "budgets": budgets,
     "pools": pools,
+    "approval": approval,
     "tables": tables,
     "Prefect": prefect,
     "registry": registry,

@@ -1,27 +1,35 @@
 """A stage's inputs and outputs between two project folders that share a DVC remote and nothing else.
 
 DVC does the carrying: what travels by itself are hashes as ``dvc.lock`` writes them, and the objects lie in the remote
-as ``dvc push`` would put them there. The sender pushes what a stage declares as its data; the worker lays it out in a
-folder of the run's own, beside links to its checkout's code, and pushes what the stage wrote; the sender checks that
-out and records it from the files themselves, so its ``dvc.lock`` is that of a local run.
+as ``dvc push`` would put them there. The sender pushes what a stage declares as its dependencies, the tables' sources
+among them; the worker lays it out in a folder of the run's own, beside links to its checkout's code, and pushes what the
+stage wrote; the sender checks that out and records it from the files themselves, so its ``dvc.lock`` is that of a local run.
 
-Code does not travel: both sides have their checkout of the same commit, which is made sure of before anything runs.
+Python code does not travel: both sides have their checkout of the same commit and the same libraries, which is made sure of
+before anything runs. What lies outside of the project's folder does not travel either (:func:`outside`).
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
+import platform
 import shutil
+import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
-from flows.commands import StageFailed
-from flows.dag import Dag, Node
+from flows.commands import StageFailed, end_orphans
+from flows.dag import Dag, Node, first_line
 from tasks.errors import RefitError, some
+from tasks.ingest.files import watched
+from tasks.package.receipt import libraries
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -38,34 +46,46 @@ Entry = dict[str, Any]  # an output or a dependency as dvc.lock writes it: path,
 def offer(dag: Dag, node: Node) -> dict[str, Any]:
     """Push a stage's data to the DVC remote; returns what a worker needs to know, as JSON.
 
-    Data is what some stage makes and whatever is below ``data/``; any other dependency is code, or a file of the user's
-    that the worker must have itself.
+    Data is every dependency but Python code. Sources go to the remote from where they lie, not through this project's cache.
     """
     from dvc.stage.serialize import to_single_stage_lockfile
 
+    sources = {
+        os.path.normpath(dag.root / path) for paths in watched(dag.seal.params(), dag.root).values() for path in paths
+    }
     with dag.dvc() as repo, _plainly(node.name, "push its inputs to"):
         stage = node.record
         stage.save_deps()
         deps: list[Entry] = to_single_stage_lockfile(stage).get("deps", [])
         made = [Path(out.fs_path) for other in dag.nodes.values() for out in other.record.outs]
-        wdir = Path(stage.wdir)
-        data = [dep for dep in deps if _is_data(dag.root, wdir / dep["path"], made)]
-        carrier = _carrier(repo, stage, data)
-        carrier.commit(relink=False)
-        _transfer(carrier, repo.cloud.push)
+        at = {dep["path"]: Path(os.path.normpath(Path(stage.wdir, dep["path"]))) for dep in deps}
+        data = [d for d in deps if str(at[d["path"]]) in sources or _is_data(dag.root, at[d["path"]], made)]
+        _send(repo, node.name, _carrier(repo, stage, data))
     files = {"dvc.yaml", "params.yaml"} | {os.path.relpath(d.fs_path, dag.root) for d in _params(stage)}
     if nested := sorted(name for name in files if len(Path(name).parts) > 1):
         raise RefitError(
             f"{node.name}: parameters in {some(nested)} are not carried to a worker; keep them in params.yaml."
         )
+    laid = [*made, *(at[dep["path"]] for dep in data)]
     return {
         "stage": node.name,
         "files": {name: _given(dag, name) for name in sorted(files)},
         "deps": deps,
         "data": [dep["path"] for dep in data],
-        "made": sorted({path.relative_to(dag.root).parts[0] for path in made}),
+        "laid": sorted({path.relative_to(dag.root).as_posix() for path in laid}),
         "code": code_of(dag.seal.folder),
+        "libraries": versions(),
     }
+
+
+def outside(dag: Dag, node: Node) -> list[str]:
+    """Dependencies of a stage that no other machine can lay out, since they are not below the project's folder."""
+    found = [str(dep.def_path) for dep in node.record.deps if not _is_params(dep)]
+    return [path for path in found if os.path.isabs(path) or not _below(dag.root, Path(node.record.wdir, path))]
+
+
+def _below(root: Path, path: Path) -> bool:
+    return Path(os.path.normpath(path)).is_relative_to(root)
 
 
 def _given(dag: Dag, name: str) -> str:
@@ -80,12 +100,17 @@ def accept(dag: Dag, node: Node, outs: list[Entry]) -> None:
         raise StageFailed(f"{node.name}: the worker made {some(o['path'] for o in outs)}, not {some(declared)}.")
     with dag.dvc() as repo, _plainly(node.name, "fetch its outputs from"):
         carrier = _carrier(repo, node.record, outs)
-        _transfer(carrier, repo.cloud.pull)
-        carrier.checkout(force=True)
+        _fetch(repo, carrier)
+        wrong = [str(out.def_path) for out in carrier.outs if not out.exists or out.get_hash() != out.hash_info]
+        if wrong:
+            raise StageFailed(f"{node.name}: {some(wrong)} came from the DVC remote with other content than was sent.")
 
 
 def _is_data(root: Path, path: Path, made: list[Path]) -> bool:
-    return path.is_relative_to(root / "data") or any(path.is_relative_to(o) or o.is_relative_to(path) for o in made)
+    """Whether a dependency travels: all but Python code, and folders with some, that no stage makes."""
+    if path.is_relative_to(root / "data") or any(path.is_relative_to(o) or o.is_relative_to(path) for o in made):
+        return True
+    return path.suffix != ".py" and next(path.rglob("*.py"), None) is None
 
 
 # The worker ------------------------------------------------------------------------------------------------
@@ -95,7 +120,8 @@ class Workplace:
     """A folder of one run's own in a worker's checkout: its code by links, the stage's data from the DVC remote.
 
     Within it the folder is the working directory, from which DVC reads paths. It is removed at the end; DVC's cache is
-    the checkout's, so that what one run fetched the next one finds.
+    the checkout's, so that what one run fetched the next one finds. So is ``.refit``, where searches are kept that a killed
+    run left. A lock beside the folder tells the living from the killed.
     """
 
     def __init__(self, checkout: Path, order: dict[str, Any]) -> None:
@@ -103,8 +129,11 @@ class Workplace:
         self.folder = checkout / ".refit" / "pools" / f"{os.getpid()}-{uuid.uuid4().hex}"
 
     def __enter__(self) -> Workplace:
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
         self._sweep()
-        self.folder.mkdir(parents=True)
+        self._lock = open(self.folder.with_suffix(".lock"), "a")
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        self.folder.mkdir()
         self._came_from = Path.cwd()
         os.chdir(self.folder)
         try:
@@ -124,9 +153,7 @@ class Workplace:
 
         order = self.order
         self._same_code()
-        for path in self.checkout.iterdir():
-            if path.name not in OWN and path.name not in order["made"]:
-                (self.folder / path.name).symlink_to(path, target_is_directory=path.is_dir())
+        self._link(self.checkout, self.folder, [Path(name) for name in (*OWN, *order["laid"])])
         for name, text in order["files"].items():
             (self.folder / name).unlink(missing_ok=True)
             (self.folder / name).write_text(text, encoding="utf-8")
@@ -134,16 +161,36 @@ class Workplace:
         self.stage: PipelineStage = self._repo.stage.collect(self.name)[0]
         with lock_repo(self._repo), _plainly(self.name, "fetch its inputs from"):
             self._compare(data=False)
-            carrier = _carrier(self._repo, self.stage, [d for d in order["deps"] if d["path"] in order["data"]])
-            _transfer(carrier, self._repo.cloud.pull)
-            carrier.checkout(force=True)
+            data = [dep for dep in order["deps"] if dep["path"] in order["data"]]
+            _fetch(self._repo, _carrier(self._repo, self.stage, data))
             self._compare(data=True)
+
+    def _link(self, checkout: Path, folder: Path, own: list[Path]) -> None:
+        """Link what a folder of the checkout holds, but for the run's ``own`` paths (relative), whose parents become folders."""
+        for path in checkout.iterdir():
+            inner = [one.relative_to(path.name) for one in own if one.parts[0] == path.name]
+            if not inner:
+                (folder / path.name).symlink_to(path, target_is_directory=path.is_dir())
+            elif Path() not in inner and path.is_dir():
+                (folder / path.name).mkdir()
+                self._link(path, folder / path.name, inner)
 
     def _same_code(self) -> None:
         if self.order["code"] != code_of(self.checkout):
             raise RefitError(
                 f"{self.name}: this worker's code (tasks/) is not the sender's. Bring {self.checkout} to the sender's "
                 "commit, or install the same Refit, and restart the worker."
+            )
+        here = versions()
+        theirs = self.order["libraries"]
+        if other := [
+            f"{n} {here.get(n)} here, {theirs.get(n)} there"
+            for n in sorted({*here, *theirs})
+            if here.get(n) != theirs.get(n)
+        ]:
+            raise RefitError(
+                f"{self.name}: this worker's libraries are not the sender's, of which the package's receipt tells: {'; '.join(other)}. "
+                "Install the same (requirements.lock), and restart the worker."
             )
 
     def _compare(self, data: bool) -> None:
@@ -162,7 +209,7 @@ class Workplace:
         if wrong:
             raise RefitError(
                 f"{self.name}: {some(wrong)} in this worker's checkout {self.checkout} is not what the sender has. Bring it "
-                "to the sender's commit (tables outside of data/ are not carried: put the same file there)."
+                "to the sender's commit (Python code is not carried)."
             )
 
     def deliver(self) -> list[Entry]:
@@ -180,22 +227,27 @@ class Workplace:
             self.stage.save_outs()
             outs: list[Entry] = to_single_stage_lockfile(self.stage)["outs"]
             carrier = _carrier(self._repo, self.stage, outs)
-            carrier.commit(relink=False)
-            _transfer(carrier, self._repo.cloud.push)
+            carrier.commit(relink=False)  # for later stages here
+            _send(self._repo, self.name, carrier)
         return outs
 
     def _sweep(self) -> None:
-        """Remove folders whose run was killed."""
-        import psutil
-
-        for folder in self.folder.parent.glob("*-*"):
-            owner = folder.name.partition("-")[0]
-            if owner.isdigit() and not psutil.pid_exists(int(owner)):
+        """Remove folders whose run was killed, and end what such a run left at work."""
+        for folder in [path for path in self.folder.parent.iterdir() if path.is_dir()]:
+            with open(folder.with_suffix(".lock"), "a") as lock:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    continue
+                end_orphans(folder)
                 shutil.rmtree(folder, ignore_errors=True)
+                folder.with_suffix(".lock").unlink(missing_ok=True)
 
     def _remove(self) -> None:
         os.chdir(self._came_from)
         shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.with_suffix(".lock").unlink(missing_ok=True)
+        self._lock.close()
 
 
 def _repo(checkout: Path, folder: Path) -> Repo:
@@ -245,17 +297,77 @@ def _carrier(repo: Repo, stage: PipelineStage, entries: list[Entry]) -> Pipeline
     return made
 
 
-def _transfer(carrier: PipelineStage, how: Any) -> None:
-    for odb, objects in carrier.get_used_objs().items():
-        failed = how(objects, odb=odb).failed
-        if failed:
-            raise StageFailed(f"the DVC remote: {len(failed)} of {len(objects)} objects could not be carried")
+def _send(repo: Repo, name: str, carrier: PipelineStage) -> None:
+    """Put the carrier's outputs into the DVC remote from where they lie; what it has already is not sent again."""
+    from dvc_data.hashfile.build import build
+    from dvc_data.hashfile.transfer import transfer
+
+    remote = repo.cloud.get_remote_odb(command="push")
+    for out in carrier.outs:
+        staged, _, found = build(out.cache, out.fs_path, out.fs, out.hash_name, ignore=out.dvcignore)
+        if found.hash_info != out.hash_info:
+            raise StageFailed(f"{name}: {out.def_path} was edited while it was sent to the DVC remote.")
+        _all_well(transfer(staged, remote, {found.hash_info}, shallow=False))
+
+
+def _fetch(repo: Repo, carrier: PipelineStage) -> None:
+    """Lay the carrier's outputs out from the DVC remote; an object whose content is not what its name says is not taken."""
+    remote = repo.cloud.get_remote_odb(command="pull")
+    remote.verify = True
+    for objects in carrier.get_used_objs().values():
+        _all_well(repo.cloud.pull(objects, odb=remote))
+    carrier.checkout(force=True)
+
+
+def unreachable(root: Path, seconds: float = 20.0) -> str | None:
+    """Why the DVC remote of a project cannot be used, in a line; None where it answers within so many seconds."""
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    said: list[str | None] = [f"does not answer within {seconds:.0f} s"]
+
+    def ask() -> None:
+        try:
+            if (remote.fs.protocol or "").startswith("http"):  # DVC takes a server that is away for an empty one
+                urlopen(Request(remote.fs.unstrip_protocol(remote.path), method="HEAD"), timeout=seconds).close()
+            else:
+                remote.fs.exists(remote.path)
+            said[0] = None
+        except HTTPError:
+            said[0] = None  # it answers
+        except Exception as error:  # each kind of remote has errors of its own
+            said[0] = f"does not answer ({first_line(error)})"
+
+    with Repo(str(root)) as repo:
+        try:
+            remote = repo.cloud.get_remote_odb(command="push")
+        except (DvcException, ImportError) as error:  # of a driver that is not installed
+            return first_line(error)
+        asking = threading.Thread(target=ask, daemon=True)  # some wait for minutes
+        asking.start()
+        asking.join(seconds)
+        return said[0]
+
+
+def _all_well(result: Any) -> None:
+    if result.failed:
+        raise StageFailed(f"the DVC remote: {len(result.failed)} objects could not be carried")
+
+
+def versions() -> dict[str, str | None]:
+    """What the package's receipt says of libraries, and Python's version; without what tells builds for CPU and GPU apart."""
+    found = {name: version and version.partition("+")[0] for name, version in libraries().items()}
+    return {"python": ".".join(platform.python_version_tuple()[:2]), **found}
 
 
 def _params(stage: PipelineStage) -> list[Any]:
+    return [dep for dep in stage.deps if _is_params(dep)]
+
+
+def _is_params(dep: Any) -> bool:
     from dvc.dependency import ParamsDependency
 
-    return [dep for dep in stage.deps if isinstance(dep, ParamsDependency)]
+    return isinstance(dep, ParamsDependency)
 
 
 @contextmanager

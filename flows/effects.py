@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 from dataclasses import dataclass, replace
@@ -247,6 +248,14 @@ def would_promote(root: Path, registered: Registered) -> bool:
         and rolled_back(past, registered.package_sha256) is None
         and not any(d.key == _occasion(root, registered, past) for d in past)
     )
+
+
+def patience() -> int:
+    """Seconds that a person has to approve a promotion: ``REFIT_APPROVAL_SECONDS``, else seven days."""
+    text = os.environ.get("REFIT_APPROVAL_SECONDS") or str(7 * 86400)
+    if not text.isdecimal() or int(text) < 1:
+        raise RefitError(f"REFIT_APPROVAL_SECONDS: a whole number of seconds, 1 or more; found {text!r}.")
+    return int(text)
 
 
 def waiting(root: Path, registered: Registered) -> Standing:

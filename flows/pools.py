@@ -6,7 +6,7 @@ machine, or a shared disk) or, with ``orchestration.exchange: remote``, a checko
 (:mod:`flows.carry`). It runs the command and nothing else: what changed and what is recorded stays with the walk.
 
 A worker that dies is noticed by the run's label that a living one changes every few seconds (Prefect itself would
-show the run as *Running* for ever); the stage's retry then looks for a worker anew.
+show the run as *Running* for ever); the stage is then sent again, and another worker takes it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextvars import copy_context
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -31,15 +34,26 @@ from prefect.states import Cancelling
 from flows import carry, worker
 from flows.commands import Cancelled, CommandFailed, StageFailed, words
 from flows.dag import Dag, Log, Node
-from tasks.errors import RefitError
-from tasks.params import Params, family_names
+from tasks.errors import RefitError, some
+from tasks.params import Orchestration, Params, family_names
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
 
 SILENCE = 30.0  # seconds without a sign of life after which a worker counts as dead
-START = 120.0  # seconds until a submitted run must have begun, where a worker is alive
+ASK = 5.0  # seconds between looks at whether a pool that has not taken a run still has a worker
+START = 120.0  # seconds until it is told that a run waits, though a worker is alive
+LIVES = 3  # workers that may die with a stage before it counts as failed: it may be what kills them
+SLACK = timedelta(days=1)  # a worker takes what is due by its own clock, which may be behind this one
 PAGE = 200  # log lines that Prefect's API gives at once
+
+
+class WorkerDied(CommandFailed):
+    """A worker gave no sign of life any more while it ran a stage."""
+
+
+class NobodyLeft(StageFailed):
+    """The pool's workers were gone before one of them took the stage."""
 
 
 def wanted(node: Node) -> str:
@@ -63,25 +77,82 @@ def executor(dag: Dag, node: Node, params: Params) -> Callable[[Node, Log], None
 
 
 def _run(dag: Dag, params: Params, node: Node, log: Log) -> None:
-    settings, hardware = params.orchestration, wanted(node)
+    """Send a stage to a living worker, and to another one where that died; here where there is none."""
+    settings = params.orchestration
+    remote, patient = settings.exchange == "remote", settings.no_gpu == "wait"
+    order: dict[str, Any] | None = None
+    if remote and (outside := carry.outside(dag, node)):
+        log(
+            f"{node.name} runs here: {some(outside)} lies outside of the project's folder, and is not carried to a worker"
+        )
+        return _here(dag, node, log)
+    for left in reversed(range(LIVES)):
+        pool = _pool(node, settings, log)
+        if pool is None:
+            return _here(dag, node, log)
+        if remote and order is None:
+            order = carry.offer(dag, node) | {"shared": tuners(node, params) > 1}
+            log(f"inputs pushed to the DVC remote; sent to work pool {pool!r}")
+        else:
+            order = order or {"stage": node.name, "commands": words(node.cmd), "start": str(dag.seal.folder)}
+            log(f"sent to work pool {pool!r}")
+        root, model = None if remote else str(dag.root), params.problem.name
+        try:
+            said = _first(tuners(node, params), partial(send, dag, node, pool, log, root, order, model, patient), log)
+        except (WorkerDied, NobodyLeft) as error:
+            if not left:
+                raise
+            log(f"warning: {error}")
+        else:
+            return carry.accept(dag, node, json.loads(said)) if remote else None
+    raise AssertionError("unreachable")
+
+
+def tuners(node: Node, params: Params) -> int:
+    """How many workers share a stage: the search of a named family may be shared, in the database of studies."""
+    stage, _, family = node.name.partition("@")
+    shared = stage == "tune" and family != "auto" and params.tuning.sampler != "pbt"
+    return params.orchestration.tuners if shared else 1
+
+
+def _first(count: int, work: Callable[[threading.Event], str], log: Log) -> str:
+    """What the first of so many workers at the same work says at its end; the others are stopped then.
+
+    That one failed is no matter while another goes on. Raises the last failure where all failed.
+    """
+    enough = threading.Event()
+    with ThreadPoolExecutor(count) as crew:
+        at_work = [crew.submit(copy_context().run, work, enough) for _ in range(count)]
+        for left, ended in zip(reversed(range(count)), as_completed(at_work), strict=True):
+            try:
+                said = ended.result()
+            except StageFailed as error:
+                if not left:
+                    raise
+                log(f"warning: {error}; another worker goes on")
+            else:
+                enough.set()
+                return said
+    raise AssertionError("unreachable")
+
+
+def _pool(node: Node, settings: Orchestration, log: Log) -> str | None:
+    """The pool that a stage goes to now; None: no worker for it is alive."""
+    hardware = wanted(node)
     pool = settings.pools[hardware]
-    if not alive(pool) and not (hardware == "gpu" and settings.no_gpu == "wait"):
-        other = settings.pools.get("cpu") if hardware == "gpu" else None
-        if other is None or not alive(other):
-            log(f"warning: no worker of pool {pool!r} is alive; {node.name} runs here")
-            for command in words(node.cmd):
-                dag.execute(node.name, command, log)
-            return
-        log(f"warning: no worker of pool {pool!r} is alive; {node.name} runs in pool {other!r}")
-        pool = other
-    if settings.exchange == "remote":
-        order = carry.offer(dag, node)
-        log(f"inputs pushed to the DVC remote; sent to work pool {pool!r}")
-        carry.accept(dag, node, json.loads(send(dag, node, pool, log, None, order, params.problem.name)))
-    else:
-        log(f"sent to work pool {pool!r}")
-        order = {"stage": node.name, "commands": words(node.cmd), "start": str(dag.seal.folder)}
-        send(dag, node, pool, log, str(dag.root), order, params.problem.name)
+    if alive(pool) or (hardware == "gpu" and settings.no_gpu == "wait"):
+        return pool
+    other = settings.pools.get("cpu") if hardware == "gpu" else None
+    if other is None or not alive(other):
+        log(f"warning: no worker of pool {pool!r} is alive; {node.name} runs here")
+        return None
+    log(f"warning: no worker of pool {pool!r} is alive; {node.name} runs in pool {other!r}")
+    return other
+
+
+def _here(dag: Dag, node: Node, log: Log) -> None:
+    for command in words(node.cmd):
+        dag.execute(node.name, command, log)
 
 
 def alive(pool: str) -> bool:
@@ -96,16 +167,33 @@ def alive(pool: str) -> bool:
     return any(worker.status == WorkerStatus.ONLINE for worker in workers)
 
 
-def send(dag: Dag, node: Node, pool: str, log: Log, root: str | None, order: dict[str, Any], model: str) -> str:
+def send(
+    dag: Dag,
+    node: Node,
+    pool: str,
+    log: Log,
+    root: str | None,
+    order: dict[str, Any],
+    model: str,
+    patient: bool,
+    enough: threading.Event,
+) -> str:
     """Have a worker of the pool run :func:`flows.worker.run_stage` for a model; its lines are passed on while it runs.
 
-    Returns the message of the run's final state; raises :class:`StageFailed` with it where the run failed.
+    ``patient``: where the pool has no worker, one is waited for. ``enough``: set where another worker has done the same work,
+    so that this one is stopped.
+    Returns the message of the run's final state; raises :class:`CommandFailed` with it where the stage's command failed, and
+    :class:`StageFailed` where the worker could not begin it, or not deliver.
     """
     submitted: Any = run_deployment(
-        name=_deployed(pool, model), parameters={"root": root, "order": order}, flow_run_name=node.name, timeout=0
+        name=_deployed(pool, model),
+        parameters={"root": root, "order": order},
+        flow_run_name=node.name,
+        scheduled_time=datetime.now(UTC) - SLACK,
+        timeout=0,
     )
     run: FlowRun = submitted
-    life = _Life(node, pool)
+    life = _Life(node, pool, patient, log)
     lines = _Lines(run.id, log)
     with get_client(sync_client=True) as client:
         while True:
@@ -113,25 +201,34 @@ def send(dag: Dag, node: Node, pool: str, log: Log, root: str | None, order: dic
             lines.read(client)
             if ended:
                 break
+            if enough.is_set():
+                client.set_flow_run_state(run.id, Cancelling())
+                return ""
             if dag.cancelled.wait(0.5):
                 client.set_flow_run_state(run.id, Cancelling())
                 raise Cancelled(f"{node.name}: stopped in pool {pool!r}")
-            life.check(run.labels.get(worker.ALIVE))
+            try:
+                life.check(run.labels.get(worker.ALIVE))
+            except StageFailed:  # should its worker live after all, it ends what it has begun
+                client.set_flow_run_state(run.id, Cancelling())
+                raise
             run = client.read_flow_run(run.id)
     assert run.state is not None
     said = run.state.message or run.state.name or ""
     if not run.state.is_completed():
-        raise CommandFailed(f"in pool {pool!r}: {said}", mistake=run.state.name == worker.MISTAKE)
+        kind = StageFailed if run.state.name in (worker.REFUSED, worker.UNDELIVERED) else CommandFailed
+        raise kind(f"in pool {pool!r}: {said}", mistake=run.state.name in (worker.MISTAKE, worker.REFUSED))
     return said
 
 
 class _Life:
     """Whether a run's worker gives signs of life, by this machine's clock alone."""
 
-    def __init__(self, node: Node, pool: str) -> None:
-        self._node, self._pool = node.name, pool
+    def __init__(self, node: Node, pool: str, patient: bool, log: Log) -> None:
+        self._node, self._pool, self._patient, self._log = node.name, pool, patient, log
         self._sign: Any = None
-        self._since = time.monotonic()
+        self._told = False
+        self._since = self._asked = time.monotonic()
 
     def check(self, sign: Any) -> None:
         """Note the label's present value; :class:`StageFailed` where it has not changed for too long."""
@@ -139,9 +236,19 @@ class _Life:
         if sign != self._sign:
             self._sign, self._since = sign, now
         elif sign is not None and now - self._since > SILENCE:
-            raise CommandFailed(f"{self._node}: its worker in pool {self._pool!r} has died")
-        elif sign is None and now - self._since > START and alive(self._pool):
-            raise StageFailed(f"{self._node}: no worker of pool {self._pool!r} took it within {START:.0f} s")
+            raise WorkerDied(f"{self._node}: its worker in pool {self._pool!r} has died")
+        elif sign is None and now - self._asked > ASK:
+            self._asked = now
+            if not alive(self._pool):
+                if not self._patient:
+                    raise NobodyLeft(
+                        f"{self._node}: the last worker of pool {self._pool!r} was gone before it took the stage"
+                    )
+            elif now - self._since > START and not self._told:
+                self._told = True
+                self._log(
+                    f"warning: no worker of pool {self._pool!r} has taken it within {START:.0f} s (busy? paused?); it waits"
+                )
 
 
 class _Lines:

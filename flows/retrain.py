@@ -388,7 +388,7 @@ def approval(registered: Registered) -> Answer | None:
 
     _note(f"waiting for approval of version {registered.version} in the Prefect UI")
     _tell("approval", "line", f"version {registered.version} waits for a person in the Prefect UI")
-    seconds = int(os.environ.get("REFIT_APPROVAL_SECONDS", 7 * 86400))
+    seconds = effects.patience()
     try:
         answer = pause_flow_run(
             wait_for_input=Approval.with_initial_data(

@@ -18,7 +18,7 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
 import tasks.stage  # noqa: F401  (quiet settings before the stage's own imports)
-from flows.commands import failure, follow, start, words
+from flows.commands import CommandFailed, failure, follow, start, words
 from tasks.errors import RefitError
 
 if TYPE_CHECKING:
@@ -26,8 +26,11 @@ if TYPE_CHECKING:
 
 BEAT = 2.0  # seconds between signs of life
 LINES, ALIVE = "refit.stage", "refit.beat"  # the logger that a stage's lines are under; the label that keeps changing
-MISTAKE = "Mistake"  # name of a failed state that repeating cannot help
+# Names of failed states beside Prefect's own: the command said in plain words what is wrong, or this worker could not begin
+# (repeating cannot help either), or it could not fetch or deliver.
+MISTAKE, REFUSED, UNDELIVERED = "Mistake", "Refused", "Undelivered"
 CHECKOUT = "REFIT_CHECKOUT"
+ENVIRONMENT = "REFIT_STUDIES_URL"  # tasks/tune/study.py; importing that takes Optuna
 
 
 @flow(name="refit-stage", validate_parameters=False)
@@ -47,7 +50,10 @@ def run_stage(root: str | None, order: dict[str, Any]) -> State[Any]:
                 return Completed(message="ran in the sender's folder")
             return Completed(message=json.dumps(_by_remote(order, say)))
         except RefitError as error:
-            return Failed(name=MISTAKE if getattr(error, "mistake", True) else "Failed", message=str(error))
+            mistake = getattr(error, "mistake", True)
+            if isinstance(error, CommandFailed):
+                return Failed(name=MISTAKE if mistake else "Failed", message=str(error))
+            return Failed(name=REFUSED if mistake else UNDELIVERED, message=str(error))
 
 
 def _by_remote(order: dict[str, Any], say: Any) -> list[dict[str, Any]]:
@@ -58,6 +64,11 @@ def _by_remote(order: dict[str, Any], say: Any) -> list[dict[str, Any]]:
         raise RefitError(
             f"{CHECKOUT}: a worker of a pool with orchestration.exchange: remote needs its own checkout of the project; "
             f"start it with {CHECKOUT} set to that folder, found {os.environ.get(CHECKOUT)!r}."
+        )
+    if order["shared"] and not os.environ.get(ENVIRONMENT):
+        raise RefitError(
+            f"{ENVIRONMENT}: orchestration.tuners lets several workers share a search, in the database that this variable names; "
+            "this worker does not have it. Start it with postgresql://user@host/name of a database that all of them see."
         )
     with Workplace(checkout.resolve(), order) as place:
         _commands(place.folder, Path(place.stage.wdir), order["stage"], words(place.stage.cmd), say)

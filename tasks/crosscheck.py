@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from tasks.errors import RefitError, nearest, some
+from tasks.idle import idle
 
 if TYPE_CHECKING:
     from tasks.params import Params, Table
@@ -51,6 +52,8 @@ def mistakes(params: Params, families: Iterable[str]) -> list[str]:
         found = getattr(params.training, key)
         if params.problem.kind == "regression" and found not in ("none", "auto"):
             wrong.add(f"training.{key}", f"{found!r} needs classes, and problem.kind is 'regression'; remove it.")
+    for path, why in idle(params):
+        wrong.add(path, why)
     for name, table in params.data.tables.items():
         _table(wrong, f"data.tables.{name}", table)
     if _made(wrong, params) and wrong.known("problem.table", params.problem.table, params.data.tables):

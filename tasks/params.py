@@ -749,9 +749,12 @@ class Compression(_Strict):
 
 
 class Training(_Strict):
-    imbalance: Literal["none", "class_weight", "smote", "adasyn", "under_sample", "smote_tomek"] = "none"
+    imbalance: Literal["none", "class_weight", "smote", "adasyn", "under_sample", "smote_tomek"] = Field(
+        default="none", description="of classes: weights, or other training rows where validation rows gain by them"
+    )
     calibration: Literal["auto", "none", "sigmoid", "isotonic", "temperature"] = Field(
-        default="auto", description="of probabilities, on rows that the model has not seen; auto only where it helps"
+        default="auto",
+        description="of probabilities, on rows that the model has not seen; auto: the less the fewer these are",
     )
     threshold: Literal["half", "best_f1", "cost", "precision"] = "best_f1"
     cost: tuple[float, float] = Field(default=(1.0, 1.0), description="cost of a false positive, of a false negative")
@@ -871,6 +874,21 @@ class Orchestration(_Strict):
     exchange: Literal["folder", "remote"] = Field(
         default="folder", description="workers share the project's folder, or only its DVC remote"
     )
+    tuners: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="workers that share one search (exchange: remote, and REFIT_STUDIES_URL on each)",
+    )
+
+    @model_validator(mode="after")
+    def _shared_searches(self) -> Orchestration:
+        if self.tuners > 1 and not (self.pools and self.exchange == "remote"):
+            raise ValueError(
+                f"tuners: {self.tuners} workers can share a search only where each has its own checkout: set pools, and "
+                "exchange: remote; else leave tuners out (tuning.workers is for one machine)"
+            )
+        return self
 
 
 class Params(_Strict):

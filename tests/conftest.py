@@ -32,6 +32,7 @@ LONG = (
     "tests/flows/test_run.py",
     "tests/flows/test_champion.py",
     "tests/flows/test_server.py",
+    "tests/flows/test_machines.py",
     "tests/flows/test_edits.py",
     "tests/tasks/tune/test_auto.py",
     "tests/flows/test_tables.py",

@@ -21,6 +21,11 @@ def environment(**more: str) -> dict[str, str]:
     return {**kept, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", **more}
 
 
+def prefect(env: dict[str, str]) -> dict[str, str]:
+    """What an environment says of a Prefect server, for :func:`succeeds`; without it, a run starts one of its own."""
+    return {k: v for k, v in env.items() if k.startswith("PREFECT_")}
+
+
 def command(root: Path, *words: str, timeout: float = 570, **more: str) -> subprocess.CompletedProcess[str]:
     """Run a command in the project; its output is in ``stdout`` (errors too)."""
     return subprocess.run(

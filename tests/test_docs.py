@@ -1,4 +1,4 @@
-"""Every command of the pages in docs/ is run by some test."""
+"""Every command of the pages in docs/ is run by some test; every variable of the environment is on its page."""
 
 import re
 
@@ -41,6 +41,22 @@ RUN = {
             '"--sha256"',
         ),
     },
+    "machines.md": {  # that test takes its commands from the page
+        command: ("tests/flows/test_machines.py", words)
+        for command, words in {
+            "dvc remote add -d -f store /mnt/shared/store": 'command("dvc remote add"',
+            'git commit -q -a -m "the remote that our machines share"': 'command("git commit")',
+            "git push -q": 'command("git push")',
+            "prefect work-pool create machines --type process": 'command("prefect work-pool")',
+            "git clone -q https://git.example/shop.git shop": 'command("git clone"',
+            "cd shop && REFIT_CHECKOUT=$PWD REFIT_STUDIES_URL=postgresql://refit@db.example/refit prefect worker start --pool machines --limit 1": (
+                'command("cd shop &&"'
+            ),
+            "refit run": '[*REFIT, "run", "--plain"]',
+            "dvc pull -q features": 'command("dvc pull")',
+            "python -m tasks.tune random_forest": 'command("python -m")',
+        }.items()
+    },
     "labels.md": {"refit run": ("tests/flows/test_labels.py", '"run"')},
     "sources.md": {
         'refit init --data "weekly/*.csv" --target target': (
@@ -59,3 +75,19 @@ def test_each_command_of_a_page_is_run_by_a_test(page: str) -> None:
     assert sorted(commands) == sorted(RUN[page])
     for file, words in RUN[page].values():
         assert words in (ROOT / file).read_text(), (file, words)
+
+
+def test_every_variable_that_is_read_is_on_the_page_and_the_other_way_round() -> None:
+    def named(text: str) -> set[str]:
+        return set(re.findall(r"\bREFIT_[A-Z0-9_]*[A-Z0-9]\b", text))
+
+    files = [
+        *(p for part in ("tasks", "flows", "deploy") for p in (ROOT / part).rglob("*") if p.suffix in (".py", ".yaml"))
+    ]
+    read = set().union(*(named(file.read_text(encoding="utf-8")) for file in files))
+    told = set().union(
+        *(named(p.read_text()) for p in [ROOT / "README.md", ROOT / "params.yaml", *(ROOT / "docs").glob("*.md")])
+    )
+    page = named((ROOT / "docs" / "environment.md").read_text())
+    assert page == read
+    assert told == read

@@ -8,10 +8,14 @@ import shlex
 import subprocess
 import time
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from deploy.launch import free_port
+from tasks import params
+from tasks.engine.primitives import registry
+from tasks.ensembles.combine import METHODS
 from tests.projects import ROOT, command, edit, environment, succeeds
 
 README = (ROOT / "README.md").read_text()
@@ -46,6 +50,31 @@ def test_files_that_the_readme_names_exist():
         assert (ROOT / name).exists(), name
 
 
+def test_the_names_in_the_table_are_those_of_the_code():
+    """Every family, sampler, metric and so on that `params.yaml` takes is in the table, and nothing else."""
+
+    def literal(section: type, key: str) -> set[str]:
+        annotation = section.model_fields[key].annotation
+        return set(get_args(annotation)) or set().union(*(get_args(a) for a in get_args(annotation)))
+
+    def listed(key: str) -> set[str]:
+        row = next(line for line in README.splitlines() if line.startswith(f"| {key} |"))
+        return set(re.findall(r"`(\w+)[^`]*`", row.split("|")[2]))
+
+    tuning, training, encode = params.Tuning, params.Training, params.Encode
+    assert listed("metrics") == set().union(*params.METRICS.values())
+    assert listed("history") == {*registry(), "q90"}
+    assert listed("families") == set(params.family_names())
+    assert (
+        listed("ensembles") == set(METHODS) == set(get_args(get_args(training.model_fields["ensembles"].annotation)[0]))
+    )
+    assert listed("samplers, pruners") == literal(tuning, "sampler") | literal(tuning, "pruner") - {"none"}
+    ways = literal(training, "imbalance") | literal(training, "calibration") | literal(training, "threshold")
+    assert listed("imbalance, calibration, threshold") == ways - {"none"}
+    categories = set(get_args(get_args(encode.model_fields["categories"].annotation)[0]))
+    assert listed("scale, categories of `encode`") == literal(encode, "scale") | categories
+
+
 @pytest.mark.flows
 @pytest.mark.timeout(600)
 def test_a_newcomers_csv_is_served(tmp_path: Path):
@@ -57,14 +86,14 @@ def test_a_newcomers_csv_is_served(tmp_path: Path):
     port = free_port()
 
     succeeds(tmp_path, *shlex.split(HERE[0]))
-    edit(tmp_path / "params.yaml", serving__port=port, models__auto__seconds=20)
+    edit(tmp_path / "params.yaml", serving__host="127.0.0.2", serving__port=port, models__auto__seconds=20)
     assert "Promote" in succeeds(tmp_path, *shlex.split(HERE[1]))
 
     row = bunch.frame.iloc[0].drop("target").to_dict()
     (tmp_path / "row.json").write_text(json.dumps(row))
     server = subprocess.Popen(shlex.split(HERE[2]), cwd=tmp_path, env=environment())
     try:
-        ask = [word.replace("localhost:3000", f"127.0.0.1:{port}") for word in shlex.split(HERE[3])]
+        ask = [word.replace("localhost:3000", f"127.0.0.2:{port}") for word in shlex.split(HERE[3])]
         deadline = time.monotonic() + 90
         while (done := command(tmp_path, *ask)).returncode != 0 and time.monotonic() < deadline:
             time.sleep(0.5)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tasks.encoding.folds import together
 from tasks.values.levels import level
 
 ENCODINGS = ("one_hot", "ordinal", "target", "native")
@@ -124,10 +125,13 @@ class Category:
                 out[absent & ~null, self.size - 1] = 1.0
         return out
 
-    def fit_target(self, values: pd.Series, y: np.ndarray, kind: str, seed: int) -> np.ndarray:
+    def fit_target(
+        self, values: pd.Series, y: np.ndarray, kind: str, seed: int, groups: np.ndarray | None = None
+    ) -> np.ndarray:
         """Fit target means, and return the training rows' cross-fitted ones ``(n, outputs)``.
 
-        Cross-fitting (scikit-learn's TargetEncoder) keeps a row's own label out of its encoding.
+        Cross-fitting (scikit-learn's TargetEncoder) keeps a row's own label out of its encoding, and so, by ``groups``
+        ``(n,)``, that of the row it was made from.
         """
         from sklearn.model_selection import KFold, StratifiedKFold
         from sklearn.preprocessing import TargetEncoder
@@ -135,7 +139,11 @@ class Category:
         codes = self.codes(values)
         target = {"binary": "binary", "multiclass": "multiclass", "regression": "continuous"}[kind]
         folds = min(5, int(np.bincount(y.astype(int)).clip(1).min())) if kind != "regression" else 5
-        splitter = (KFold if kind == "regression" else StratifiedKFold)(max(2, folds), shuffle=True, random_state=seed)
+        splitter: Any = (KFold if kind == "regression" else StratifiedKFold)(
+            max(2, folds), shuffle=True, random_state=seed
+        )
+        if groups is not None:
+            splitter = together(y, groups, 5, seed)
         encoder = TargetEncoder(target_type=target, cv=splitter)
         labels = y if kind == "regression" else y.astype(int)
         crossed = encoder.fit_transform(codes[:, None], labels)

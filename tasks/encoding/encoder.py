@@ -67,6 +67,7 @@ class Encoder:
         kind: str,
         kinds: Mapping[str, str] | None = None,
         seed: int = 0,
+        groups: np.ndarray | None = None,
         **how: Any,
     ) -> tuple[Encoder, np.ndarray]:
         """Fit, and encode the training rows themselves (cross-fitted where the encoding uses the target).
@@ -77,9 +78,10 @@ class Encoder:
         needs : one of :data:`NEEDS`.
         kind : binary, multiclass or regression.
         kinds : feature name to numeric, categorical or text; guessed from the dtypes if left out.
+        groups : (n,), where some rows were made from others: rows of one group stay together in cross-fitting.
         **how : ``scale``, ``bins``, ``categories``, ``max_levels``, ``words``, as in ``features.encode``.
         """
-        encoder, crossed = cls._fitted(X, y, needs, kind, kinds, seed, **how)
+        encoder, crossed = cls._fitted(X, y, needs, kind, kinds, seed, groups, **how)
         return encoder, encoder._encode(X, crossed)
 
     @classmethod
@@ -91,6 +93,7 @@ class Encoder:
         kind: str,
         kinds: Mapping[str, str] | None = None,
         seed: int = 0,
+        groups: np.ndarray | None = None,
         **how: Any,
     ) -> tuple[Encoder, dict[int, np.ndarray]]:
         """The encoder, and by category the training rows' cross-fitted columns."""
@@ -119,7 +122,7 @@ class Encoder:
         crossed: dict[int, np.ndarray] = {}
         if method == "target":
             crossed = {
-                i: category.fit_target(X[c], y, kind, seed)
+                i: category.fit_target(X[c], y, kind, seed, groups)
                 for i, (c, category) in enumerate(zip(columns["categorical"], categories, strict=True))
             }
         encoder = cls(needs, columns, numeric, categories, texts, "float64")

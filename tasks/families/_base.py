@@ -25,7 +25,8 @@ class Job:
     """One fit: encoded training rows, encoded validation rows for early stopping, and what bounds it.
 
     ``X`` is ``(n, p)``, ``y`` float64 ``(n,)`` (class indexes for classification). ``coded`` maps the
-    columns that hold category codes to their number of codes.
+    columns that hold category codes to their number of codes. ``groups`` ``(n,)``, where some rows were made from others,
+    says which belong together, so that none is judged by a fit on a row that it was made from.
     """
 
     kind: str
@@ -106,6 +107,7 @@ class Family(Protocol):
 
     NAME: str
     KINDS: tuple[str, ...]
+    ALSO: tuple[str, ...]
     NEEDS: str
     HARDWARE: str
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tasks.families._net_train import Trainer
 
 TUNE_EPOCHS, TUNE_RATE = 3, 0.2  # after pruning: epochs, and the share of the first learning rate
+IDLE = (nn.Dropout, nn.AlphaDropout)  # after training
 JUDGED = 20_000  # training rows, evenly spread, that say which units matter
 
 
@@ -152,8 +153,9 @@ def folded(net: Net) -> Net | None:
             factor = layer.weight.detach().double() / (layer.running_var.double() + layer.eps).sqrt()
             weight = weight * factor[:, None]
             bias = (bias - layer.running_mean.double()) * factor + layer.bias.detach().double()
-        elif not isinstance(layer, nn.Dropout):  # the activation ends what belongs to one hidden layer
+        elif not isinstance(layer, IDLE):  # the activation ends what belongs to one hidden layer
             state |= {f"body.{at}.weight": weight.float(), f"body.{at}.bias": bias.float()}
+            state |= {f"body.{at + 1}.{key}": value.clone() for key, value in layer.state_dict().items()}
             at += 2
     network.load_state_dict(state)
     return _like(net, network)
@@ -210,7 +212,7 @@ def importance(trainer: Trainer) -> tuple[list[Tensor], list[Tensor]]:
             output.retain_grad()
         outputs.append(output)
 
-    ends = [m for m in network.body if not isinstance(m, (nn.Linear, nn.BatchNorm1d, nn.Dropout))]
+    ends = [m for m in network.body if not isinstance(m, (nn.Linear, nn.BatchNorm1d, *IDLE))]
     hooks = [layer.register_forward_hook(keep) for layer in ends]
     rows = torch.linspace(0, len(trainer.X) - 1, min(JUDGED, len(trainer.X))).round().long().to(trainer.device)
     means = [torch.zeros(units, device=trainer.device) for units in network.shape["layers"]]
@@ -260,6 +262,8 @@ def _without(network: Network, stay: list[Tensor], means: list[Tensor]) -> dict[
         elif isinstance(layer, nn.BatchNorm1d):
             for key, value in layer.state_dict().items():
                 state[f"body.{at}.{key}"] = value[stay[number]].clone() if value.ndim else value.clone()
+        else:  # an activation may have learnt a number for the whole layer
+            state |= {f"body.{at}.{key}": value.clone() for key, value in layer.state_dict().items()}
     put("head", network.head, slice(None))
     return state
 

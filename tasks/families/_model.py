@@ -20,6 +20,8 @@ from tasks.errors import RefitError, nearest, some
 from tasks.families._bag import Joined
 from tasks.families._base import Family, Fitted, Job, Turn
 from tasks.families._calibrate import Calibration, calibrate, check_method
+from tasks.families._imbalance import ROWS
+from tasks.families._sklearn import cannot_weigh
 from tasks.families._turns import one_turn, replay
 from tasks.files import read_json, write_json
 from tasks.params import Params, family_names
@@ -71,6 +73,7 @@ def check_kind(name: str, kind: str) -> None:
 def check_models(params: Params) -> None:
     """Refuse, before any stage runs, families that do not serve the problem and spaces outside their bounds.
 
+    Parameters that a family does not know are refused, too.
     Bounds that depend on the rows are taken at their widest here; ``tune`` checks them again with the rows at hand.
     """
     from tasks.families._space import narrowed
@@ -78,7 +81,34 @@ def check_models(params: Params) -> None:
     kind = params.problem.kind
     for name, own in params.models.items():
         check_kind(name, kind)
-        narrowed(find_family(name).space(kind, *LARGEST), own.space, f"models.{name}.space")
+        family = find_family(name)
+        space = family.space(kind, *LARGEST)
+        if name == "auto" and (own.params or own.space):
+            key = "params" if own.params else "space"
+            raise RefitError(
+                f"models.auto.{key}: auto chooses families and their parameters by itself; name the family in models "
+                "instead, or leave this out."
+            )
+        known = (*space, *family.ALSO)
+        for key in own.params:
+            if key not in known:
+                allowed = nearest(key, known) or f" Allowed: {some(known, 60)}."
+                raise RefitError(f"models.{name}.params.{key}: {name} has no such parameter.{allowed}")
+        if (check := getattr(family, "check", None)) is not None:
+            check(own.params)
+        if params.training.imbalance == "class_weight" and not weighs(name):
+            raise cannot_weigh(name)
+        if params.training.imbalance in ROWS and name == "xgboost" and params.features.engine == "spark":
+            raise RefitError(
+                f"training.imbalance: {params.training.imbalance!r} makes rows, and features.engine: spark trains xgboost on "
+                "Spark; set class_weight, which weighs them, or engine: local"
+            )
+        narrowed(space, own.space, f"models.{name}.space")
+
+
+def weighs(name: str) -> bool:
+    """Whether a family can weigh rows; those that cannot say so by ``WEIGHS = False``."""
+    return bool(getattr(find_family(name), "WEIGHS", True))
 
 
 def compresses(name: str) -> bool:
@@ -128,9 +158,12 @@ class Prepared:
     Z_valid: np.ndarray
     y_valid: np.ndarray
     weight: np.ndarray | None = None
-    groups: np.ndarray | None = None
+    groups: np.ndarray | None = None  # of rows that were made: see Job
     memo: dict[str, Any] = field(default_factory=dict)
     unseen: list[Unseen] = field(default_factory=list)  # new levels of the validation rows
+    counts: dict[str, list[int]] = field(
+        default_factory=dict
+    )  # training rows of each class, before and after balancing
 
     def scores(self, fitted: Fitted) -> np.ndarray:
         """Scores of the validation rows, as :meth:`Model.raw` gives them."""
@@ -202,7 +235,8 @@ def prepare(
 ) -> Prepared:
     """Balance and encode training rows as ``family`` needs them; validation rows are only encoded."""
     check_kind(family, kind)
-    weight = None
+    weight = groups = None
+    counts: dict[str, list[int]] = {}
     if imbalance != "none":
         from tasks.families._imbalance import balanced_weight, resample
 
@@ -211,12 +245,18 @@ def prepare(
         if imbalance == "class_weight":
             weight = balanced_weight(y, classes)
         else:
-            X, y = resample(X, y, imbalance, seed)
+            counts["before"] = np.bincount(y.astype(int), minlength=classes).tolist()
+            balanced = resample(X, y, imbalance, seed, kinds)
+            X, y = balanced.X, balanced.y
+            counts["after"] = np.bincount(y.astype(int), minlength=classes).tolist()
+            groups = balanced.origin if balanced.made.any() else None
     needs = find_family(family).NEEDS
-    encoder, Z = Encoder.fit_transform(X, y, needs, kind, kinds=kinds, seed=seed, **(encode or {}))
+    encoder, Z = Encoder.fit_transform(X, y, needs, kind, kinds=kinds, seed=seed, groups=groups, **(encode or {}))
     Z_valid = encoder.transform(X_valid)
     unseen = encoder.unseen(X_valid, Z_valid)
-    return Prepared(family, kind, classes, encoder, Z, y, Z_valid, y_valid, weight, unseen=unseen)
+    return Prepared(
+        family, kind, classes, encoder, Z, y, Z_valid, y_valid, weight, groups, unseen=unseen, counts=counts
+    )
 
 
 @dataclass
@@ -231,6 +271,7 @@ class Model:
     calibration: Calibration | None = None
     params: dict[str, Any] = field(default_factory=dict)
     forms: list[dict[str, Any]] = field(default_factory=list)  # of a compressed network, see _compress.chosen
+    counts: dict[str, list[int]] = field(default_factory=dict)  # as in Prepared
 
     @property
     def history(self) -> dict[str, list[float]]:
@@ -301,6 +342,8 @@ def fit_family(
         If the family does not serve the kind, cannot be fitted on such rows, or is to be compressed and cannot.
     """
     name, params = resolved(name, params)
+    imbalance = params.get("imbalance", imbalance)  # a member of auto may have been better without
+    params = {k: v for k, v in params.items() if k != "imbalance"}
     check_method(calibration, kind)
     if compression and not compresses(name):
         raise RefitError(
@@ -311,7 +354,7 @@ def fit_family(
     )
     if fitted is None:
         fitted = prepared.fit(params, seed=seed, device=device, log=log)
-    model = Model(prepared.family, kind, classes, prepared.encoder, fitted, params=params)
+    model = Model(prepared.family, kind, classes, prepared.encoder, fitted, params=params, counts=prepared.counts)
 
     def calibrated(scores: np.ndarray) -> Calibration | None:
         return calibrate(calibration, scores, y_valid, kind)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from tasks.families._base import sigmoid, softmax, two_columns
 from tasks.families._compress_layers import Int8Linear, to_int8, unpacked
-from tasks.families._net_parts import ACTIVATIONS
+from tasks.families._net_parts import UNFITTED, activation, gain
 from tasks.files import read_json, write_json
 
 BLOCK = 32  # rows that a network is served in; more are quicker for tables, fewer for a single row
@@ -39,12 +39,28 @@ class Network(nn.Module):
             layers.append(nn.Linear(width, units))
             if shape["batch_norm"]:
                 layers.append(nn.BatchNorm1d(units))
-            layers.append(ACTIVATIONS[shape["activation"]]())
+            layers.append(activation(shape["activation"]))
             if shape["dropout"]:
-                layers.append(nn.Dropout(shape["dropout"]))
+                # Zeros would move the mean and spread that SELU keeps (Klambauer et al., 2017).
+                drop = nn.AlphaDropout if shape["activation"] == "selu" else nn.Dropout
+                layers.append(drop(shape["dropout"]))
             width = units
         self.body = nn.Sequential(*layers)
         self.head = nn.Linear(width, shape["outputs"])
+
+    @torch.no_grad()
+    def fit_to_activation(self) -> None:
+        """Draw the hidden layers' first weights anew: normal, with spread gain / sqrt(inputs), and no bias.
+
+        For networks without batch norm, which else brings every layer's signals to the same scale by itself.
+        """
+        if self.shape["activation"] in UNFITTED:
+            return
+        scale = gain(self.shape["activation"])
+        for layer in self.body:
+            if isinstance(layer, nn.Linear):
+                nn.init.normal_(layer.weight, std=scale / layer.in_features**0.5)
+                nn.init.zeros_(layer.bias)
 
     def forward(self, Z: Tensor) -> tuple[Tensor, Tensor]:
         parts = [Z.index_select(1, self.numbers)] if self.coded else [Z]

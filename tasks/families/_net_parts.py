@@ -10,16 +10,31 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
-    "sigmoid": nn.Sigmoid,
-    "tanh": nn.Tanh,
-    "relu": nn.ReLU,
-    "leaky_relu": nn.LeakyReLU,
-    "elu": nn.ELU,
-    "silu": nn.SiLU,
-    "swish": nn.SiLU,
-    "softmax": lambda: nn.Softmax(dim=-1),
-}
+from tasks.families._activations import ACROSS, ACTIVATIONS
+
+UNFITTED = (*ACROSS, "tanhshrink", "softshrink")  # which no gain keeps to scale: small signals fade, large ones grow
+
+
+def activation(name: str) -> nn.Module:
+    """A layer of :data:`ACTIVATIONS`."""
+    layer = getattr(nn, ACTIVATIONS[name])
+    return layer(dim=-1) if name in ACROSS else layer()
+
+
+def gain(name: str) -> float:
+    """What first weights are multiplied by, so that signals neither fade nor grow from layer to layer.
+
+    For z standard normal the mean of (gain x f(z))^2 is 1. So He et al. (2015) derive the root of 2 of ReLU; SELU's is 1, as
+    Klambauer et al. (2017) have it.
+
+    >>> round(gain("relu"), 3), round(gain("selu"), 3), round(gain("tanh"), 3)
+    (1.414, 1.0, 1.593)
+    """
+    z = torch.linspace(-8, 8, 16_001, dtype=torch.float64)
+    density = torch.exp(-z * z / 2)
+    with torch.no_grad():
+        square = activation(name).double().eval()(z) ** 2
+    return float((density.sum() / (density * square).sum()).sqrt())
 
 
 # Losses ------------------------------------------------------------------------------------------

@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from tasks.errors import RefitError, nearest, some
+from tasks.families._activations import check_activation
 from tasks.families._base import Job
 from tasks.families._net import Net, Network, margins, scores_of
-from tasks.families._net_parts import ACTIVATIONS, AUXILIARY, LOSSES, OPTIMIZERS, SCHEDULES, Schedule, weighted_sum
+from tasks.families._net_parts import AUXILIARY, LOSSES, OPTIMIZERS, SCHEDULES, Schedule, weighted_sum
 
 DEFAULTS: dict[str, Any] = {
     "layers": 2,
@@ -55,7 +56,8 @@ def settled(params: dict[str, Any], kind: str, rows: int) -> dict[str, Any]:
         if key not in DEFAULTS:
             raise RefitError(f"{where}.{key}: unknown; allowed: {some(DEFAULTS, 30)}." + nearest(key, DEFAULTS))
     how = DEFAULTS | params
-    for key, allowed in (("activation", ACTIVATIONS), ("optimizer", OPTIMIZERS), ("schedule", SCHEDULES)):
+    check_activation(f"{where}.activation", how["activation"])
+    for key, allowed in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES)):
         if how[key] not in allowed:
             raise RefitError(
                 f"{where}.{key}: {how[key]!r} is not one of {some(allowed, 20)}." + nearest(how[key], allowed)
@@ -111,7 +113,10 @@ class Trainer:
             "batch_norm": how["batch_norm"],
             "dropout": how["dropout"],
         }
-        self.network = Network(shape).to(self.device)
+        network = Network(shape)
+        if not how["batch_norm"]:
+            network.fit_to_activation()
+        self.network = network.to(self.device)
         self.X, self.y = self._tensor(job.X), self._tensor((job.y - self.center) / self.spread)
         self.weight = None if job.weight is None else self._tensor(job.weight)
         self.y_valid = self._tensor((job.y_valid - self.center) / self.spread)

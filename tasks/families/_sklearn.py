@@ -111,17 +111,21 @@ def sampled(job: Job, rows: int) -> Job:
     if job.kind != "regression":  # a class that the draw missed keeps its first row
         lost = np.setdiff1d(np.unique(job.y), np.unique(job.y[at]))
         at = np.union1d(at, [int(np.argmax(job.y == value)) for value in lost]).astype(int)
-    weight = None if job.weight is None else job.weight[at]
-    return replace(job, X=job.X[at], y=job.y[at], weight=weight, memo={})
+    weight, groups = (None if values is None else values[at] for values in (job.weight, job.groups))
+    return replace(job, X=job.X[at], y=job.y[at], weight=weight, groups=groups, memo={})
 
 
 def refuse_weights(job: Job, name: str) -> None:
-    """For families that cannot weigh rows."""
+    """For families that cannot weigh rows, which say so by ``WEIGHS = False``."""
     if job.weight is not None:
-        raise RefitError(
-            f"training.imbalance: class_weight weighs rows, and {name} cannot; use smote, adasyn, under_sample "
-            f"or smote_tomek, or leave {name} out of models"
-        )
+        raise cannot_weigh(name)
+
+
+def cannot_weigh(name: str) -> RefitError:
+    return RefitError(
+        f"training.imbalance: class_weight weighs rows, and {name} cannot; use smote, adasyn, under_sample "
+        f"or smote_tomek, or leave {name} out of models"
+    )
 
 
 def _target(job: Job) -> np.ndarray:

@@ -44,10 +44,11 @@ class Number:
 
 @dataclass(frozen=True)
 class Choice:
-    """One of ``options``."""
+    """One of ``options``; ``allowed`` are all that a user may ask for instead, where there are more."""
 
     options: tuple[Any, ...]
     default: Any
+    allowed: tuple[Any, ...] = ()
 
     def grid(self, points: int = 0) -> list[Any]:
         return list(self.options)
@@ -93,12 +94,13 @@ def _narrow(dim: Dim, given: Any, path: str) -> Dim:
         if isinstance(dim, Number):
             for value in options:
                 _within(dim, value, path)
-        elif unknown := [v for v in options if v not in dim.options]:
-            raise RefitError(f"{path}: {some(unknown)} not among the options {some(dim.options)}")
+        elif unknown := [v for v in options if v not in (dim.allowed or dim.options)]:
+            raise RefitError(f"{path}: {some(unknown)} not among the options {some(dim.allowed or dim.options, 30)}")
         return Choice(options, dim.default if dim.default in options else options[0])
     if isinstance(dim, Choice):
         if not isinstance(given, list) or not given:
-            raise RefitError(f"{path}: expected a list of options out of {some(dim.options)}, found {given!r}")
+            out_of = some(dim.allowed or dim.options, 30)
+            raise RefitError(f"{path}: expected a list of options out of {out_of}, found {given!r}")
         return _narrow(dim, {"values": given}, path)
     if isinstance(given, list) and len(given) == 2:
         given = {"low": given[0], "high": given[1]}

@@ -38,6 +38,7 @@ class Trained:
     row: np.ndarray
     split: np.ndarray
     scores: np.ndarray
+    balance: dict[str, Any] | None = None  # what was done about rare classes, for candidate.json
 
 
 def fit_large(

@@ -11,6 +11,7 @@ from tasks.families._space import Number, Space, whole
 
 NAME = "adaboost"
 KINDS = ALL
+ALSO = ()
 NEEDS = "dense"
 HARDWARE = "cpu"
 

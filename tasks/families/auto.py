@@ -15,6 +15,7 @@ from tasks.families._space import Space
 
 NAME = "auto"
 KINDS = ALL
+ALSO = ()
 NEEDS = "trees"
 HARDWARE = "cpu"
 

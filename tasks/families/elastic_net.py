@@ -13,6 +13,7 @@ from tasks.families._space import Number, Space
 
 NAME = "elastic_net"
 KINDS = ("regression",)
+ALSO = ("max_iter", "tol", "fit_intercept", "positive", "selection")  # parameters beside those of the space
 NEEDS = "dense"
 HARDWARE = "cpu"
 

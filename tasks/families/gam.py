@@ -16,6 +16,7 @@ from tasks.families._space import Number, Space, whole
 
 NAME = "gam"
 KINDS = ("binary", "regression")
+ALSO = ("rows",)  # parameters beside those of the space
 NEEDS = "codes"
 HARDWARE = "cpu"
 ROWS, CURVES, POINTS = 20_000, 15, 257  # rows fitted on, numbers that get a curve, points a curve is kept at

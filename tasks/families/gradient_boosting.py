@@ -13,6 +13,10 @@ from tasks.families._space import Number, Space, whole
 
 NAME = "gradient_boosting"
 KINDS = ALL
+ALSO = (  # parameters beside those of the space
+    "rounds", "patience", "native_levels", "loss", "quantile", "max_depth", "max_bins", "monotonic_cst",
+    "interaction_cst",
+)  # fmt: skip
 NEEDS = "trees"
 HARDWARE = "cpu"
 EVERY = 10  # rounds between looks at the validation rows

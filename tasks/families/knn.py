@@ -12,8 +12,10 @@ from tasks.families._space import Choice, Number, Space, whole
 
 NAME = "knn"
 KINDS = ALL
+ALSO = ("rows", "leaf_size")  # parameters beside those of the space
 NEEDS = "dense"
 HARDWARE = "cpu"
+WEIGHS = False  # rows
 ROWS = 20_000  # neighbours are looked up among this many rows at most
 
 

@@ -14,6 +14,16 @@ from tasks.families._space import Number, Space, whole
 
 NAME = "lightgbm"
 KINDS = ALL
+ALSO = (  # parameters beside those of the space
+    "rounds", "patience", "native_levels", "objective", "metric", "max_depth", "min_data_in_leaf", "min_child_weight",
+    "min_sum_hessian_in_leaf", "bagging_fraction", "bagging_freq", "bagging_seed", "subsample", "subsample_freq",
+    "pos_bagging_fraction", "neg_bagging_fraction", "colsample_bytree", "feature_fraction_bynode", "extra_trees",
+    "lambda_l1", "reg_alpha", "reg_lambda", "min_gain_to_split", "min_split_gain", "max_delta_step", "path_smooth",
+    "linear_tree", "linear_lambda", "max_bin", "min_data_in_bin", "max_cat_threshold", "max_cat_to_onehot",
+    "min_data_per_group", "cat_l2", "cat_smooth", "monotone_constraints", "interaction_constraints",
+    "scale_pos_weight", "is_unbalance", "boost_from_average", "alpha", "poisson_max_delta_step",
+    "tweedie_variance_power",
+)  # fmt: skip
 NEEDS = "trees"
 HARDWARE = "cpu"
 EVERY = 10  # rounds between looks at the validation rows

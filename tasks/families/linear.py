@@ -10,6 +10,7 @@ from tasks.families._space import Space
 
 NAME = "linear"
 KINDS = ("regression",)
+ALSO = ("fit_intercept", "positive")  # parameters beside those of the space
 NEEDS = "dense"
 HARDWARE = "cpu"
 

@@ -10,6 +10,7 @@ from tasks.families._space import Number, Space
 
 NAME = "logistic"
 KINDS = CLASSIFICATION
+ALSO = ("l1_ratio", "max_iter", "tol", "fit_intercept")  # parameters beside those of the space
 NEEDS = "dense"
 HARDWARE = "cpu"
 

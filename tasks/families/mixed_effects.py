@@ -10,13 +10,15 @@ import numpy as np
 
 from tasks.errors import RefitError
 from tasks.families._base import Fitted, Job, sigmoid, two_columns
-from tasks.families._sklearn import sampled
+from tasks.families._sklearn import refuse_weights, sampled
 from tasks.families._space import Number, Space
 
 NAME = "mixed_effects"
 KINDS = ("binary", "regression")
+ALSO = ("rows",)  # parameters beside those of the space
 NEEDS = "codes"
 HARDWARE = "cpu"
+WEIGHS = False  # rows: statsmodels' BinomialBayesMixedGLM takes no weights
 ROWS = 20_000
 
 
@@ -64,6 +66,8 @@ def fit(params: dict[str, Any], job: Job) -> Fitted:
     """
     if not job.coded:
         raise RefitError("models.mixed_effects: needs a categorical column as its groups, and there is none")
+    if job.kind == "binary":
+        refuse_weights(job, NAME)
     how = {"ridge": 1.0} | params
     job = sampled(job, int(how.pop("rows", ROWS)))
     X = job.X.astype(float)

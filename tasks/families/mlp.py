@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from tasks.families._activations import ACTIVATIONS, check_activation
 from tasks.families._base import KINDS as ALL
 from tasks.families._base import Fitted, Job, Turn
 from tasks.families._space import Choice, Number, Space, whole
 
 NAME = "mlp"
 KINDS = ALL
+ALSO = (  # parameters beside those of the space
+    "batch_norm", "loss", "optimizer", "l1", "schedule", "epochs", "batch_size", "patience", "clip", "noise",
+    "find_lr", "precision", "compile", "checkpoint",
+)  # fmt: skip
 NEEDS = "codes"
 HARDWARE = "gpu"
 COMPRESSES = True
@@ -25,8 +30,14 @@ def space(kind: str, rows: int, columns: int) -> Space:
         "dropout": Number(0.0, 0.5, 0.1, limits=(0.0, 0.9)),
         "lr": Number(3e-4, 1e-2, 2e-3, log=True),
         "weight_decay": Number(1e-4, 0.3, 1e-2, log=True),
-        "activation": Choice(("silu", "relu", "elu", "tanh", "leaky_relu"), "silu"),
+        "activation": Choice(("silu", "relu", "elu", "tanh", "leaky_relu"), "silu", tuple(ACTIVATIONS)),
     }
+
+
+def check(params: dict[str, Any]) -> None:
+    """Refuse what can be refused before any work."""
+    if "activation" in params:
+        check_activation("models.mlp.params.activation", params["activation"])
 
 
 def fit(params: dict[str, Any], job: Job) -> Fitted:

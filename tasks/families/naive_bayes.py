@@ -10,6 +10,7 @@ from tasks.families._space import Number, Space
 
 NAME = "naive_bayes"
 KINDS = CLASSIFICATION
+ALSO = ("priors",)  # parameters beside those of the space
 NEEDS = "dense"
 HARDWARE = "cpu"
 

@@ -11,6 +11,10 @@ from tasks.families._space import Space
 
 NAME = "random_forest"
 KINDS = ALL
+ALSO = (  # parameters beside those of the space
+    "criterion", "max_depth", "min_samples_split", "min_weight_fraction_leaf", "max_leaf_nodes",
+    "min_impurity_decrease", "bootstrap", "max_samples", "ccp_alpha",
+)  # fmt: skip
 NEEDS = "trees"
 HARDWARE = "cpu"
 

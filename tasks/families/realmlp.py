@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tasks.errors import RefitError, nearest, some
+from tasks.families._activations import check_activation
 from tasks.families._base import KINDS as ALL
 from tasks.families._base import Fitted, Job, softmax
 from tasks.families._net_extra import fewer_epochs, pytabkit, settled, varied
@@ -27,8 +28,10 @@ from tasks.files import read_json, write_json
 
 NAME = "realmlp"
 KINDS = ALL
+ALSO = ("layers", "wd", "ls_eps", "act", "epochs", "batch_size")  # parameters beside those of the space
 NEEDS = "codes"
 HARDWARE = "gpu"
+WEIGHS = False  # rows
 
 # What pytabkit calls them; None: its own default for the kind of problem.
 DEFAULTS: dict[str, Any] = {
@@ -45,6 +48,7 @@ DEFAULTS: dict[str, Any] = {
     "batch_size": "auto",
 }
 SMOOTHING = 0.02  # of labels; pytabkit's 0.1 is for accuracy, and doubled the log loss where classes are clear
+ACTIVATIONS = ("relu", "selu", "silu", "swish", "sswish", "mish", "smish", "gelu", "elu", "golu")  # pytabkit's
 EMBEDDINGS = ("pbld", "pl", "plr", "none")
 
 
@@ -57,6 +61,12 @@ def space(kind: str, rows: int, columns: int) -> Space:
         "plr_sigma": Number(0.03, 1.0, 0.1, log=True),
         "num_emb_type": Choice(EMBEDDINGS, "pbld"),
     }
+
+
+def check(params: dict[str, Any]) -> None:
+    """Refuse what can be refused before any work."""
+    if params.get("act") is not None:
+        check_activation("models.realmlp.params.act", params["act"], ACTIVATIONS)
 
 
 class RealMLP:
@@ -114,6 +124,7 @@ def fit(params: dict[str, Any], job: Job) -> Fitted:
 
     refuse_weights(job, NAME)
     how = settled(NAME, params, DEFAULTS)
+    check(how)
     if how["num_emb_type"] not in EMBEDDINGS:
         raise RefitError(
             f"models.realmlp.params.num_emb_type: {how['num_emb_type']!r} is not one of {some(EMBEDDINGS)}."

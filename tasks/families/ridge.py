@@ -11,6 +11,7 @@ from tasks.families._space import Number, Space
 
 NAME = "ridge"
 KINDS = ("regression",)
+ALSO = ("max_iter", "tol", "fit_intercept", "positive", "solver")  # parameters beside those of the space
 NEEDS = "dense"
 HARDWARE = "cpu"
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tasks.encoding.folds import together
 from tasks.families._base import KINDS as ALL
 from tasks.families._base import Fitted, Job
 from tasks.families._sklearn import fit_estimator, sampled
@@ -13,6 +14,9 @@ from tasks.families._space import Choice, Number, Space, whole
 
 NAME = "svm"
 KINDS = ALL
+ALSO = (  # parameters beside those of the space
+    "rows", "epsilon", "coef0", "tol", "shrinking", "cache_size", "max_iter",
+)  # fmt: skip
 NEEDS = "distances"
 HARDWARE = "cpu"
 ROWS = 10_000  # the time grows with the square of the rows; more are sampled
@@ -50,4 +54,6 @@ def fit(params: dict[str, Any], job: Job) -> Fitted:
     if folds < 2:
         job.X, job.y = np.vstack([job.X, job.X]), np.append(job.y, job.y)
         job.weight = None if job.weight is None else np.append(job.weight, job.weight)
-    return fit_estimator(CalibratedClassifierCV(machine, method=method, ensemble=False, cv=max(2, folds)), job)
+        job.groups = None
+    cut = max(2, folds) if job.groups is None else together(job.y, job.groups, 3, job.seed)
+    return fit_estimator(CalibratedClassifierCV(machine, method=method, ensemble=False, cv=cut), job)

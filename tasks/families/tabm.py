@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from tasks.families._activations import ACTIVATIONS, ELEMENTWISE, check_activation
 from tasks.families._base import KINDS as ALL
 from tasks.families._base import Fitted, Job, Turn, softmax
 from tasks.families._net_extra import fewer_epochs, pytabkit, settled, varied
@@ -21,6 +22,15 @@ from tasks.files import read_json, write_json
 
 NAME = "tabm"
 KINDS = ALL
+ALSO = (
+    "activation",
+    "k",
+    "bins",
+    "embedding",
+    "epochs",
+    "batch_size",
+    "patience",
+)  # parameters beside those of the space
 NEEDS = "codes"
 HARDWARE = "gpu"
 CHANGEABLE = ("lr", "weight_decay")  # the shape of the network may not
@@ -31,6 +41,7 @@ DEFAULTS: dict[str, Any] = {
     "layers": 2,
     "width": 192,
     "dropout": 0.1,
+    "activation": "relu",
     "lr": 2e-3,
     "weight_decay": 3e-3,
     "k": 16,  # networks in one
@@ -50,6 +61,12 @@ def space(kind: str, rows: int, columns: int) -> Space:
         "lr": Number(5e-4, 1e-2, 2e-3, log=True),
         "weight_decay": Number(1e-4, 0.1, 3e-3, log=True),
     }
+
+
+def check(params: dict[str, Any]) -> None:
+    """Refuse what can be refused before any work."""
+    if "activation" in params:
+        check_activation("models.tabm.params.activation", params["activation"], ELEMENTWISE)
 
 
 class TabM:
@@ -84,6 +101,7 @@ class TabM:
                 "n_blocks": shape["layers"],
                 "d_block": shape["width"],
                 "dropout": shape["dropout"],
+                "activation": ACTIVATIONS[shape.get("activation", "relu")],  # older packages name none
             },
             bins=bins or None,
             num_embeddings=pieces if bins else None,
@@ -165,6 +183,7 @@ class Trainer:
         from tasks.families._net_train import choose_device
 
         self.how = how = settled(NAME, params, DEFAULTS)
+        check(how)
         self.job = job
         module = pytabkit("models.nn_models.tabm", NAME)
         rows = len(job.X)
@@ -278,6 +297,7 @@ def _model(how: dict[str, Any], job: Job) -> TabM:
         "layers": int(how["layers"]),
         "width": int(how["width"]),
         "dropout": float(how["dropout"]),
+        "activation": how["activation"],
         "k": int(how["k"]),
         "embedding": int(how["embedding"]),
         "center": float(job.y.mean()) if regression else 0.0,

@@ -11,6 +11,10 @@ from tasks.families._space import Number, Space, whole
 
 NAME = "tree"
 KINDS = ALL
+ALSO = (  # parameters beside those of the space
+    "criterion", "splitter", "min_samples_split", "min_weight_fraction_leaf", "max_features", "max_leaf_nodes",
+    "min_impurity_decrease",
+)  # fmt: skip
 NEEDS = "trees"
 HARDWARE = "cpu"
 

@@ -14,6 +14,13 @@ from tasks.families._space import Number, Space, whole
 
 NAME = "xgboost"
 KINDS = ALL
+ALSO = (  # parameters beside those of the space
+    "rounds", "patience", "native_levels", "objective", "eta", "gamma", "min_split_loss", "max_delta_step",
+    "sampling_method", "colsample_bylevel", "colsample_bynode", "lambda", "alpha", "reg_alpha", "scale_pos_weight",
+    "grow_policy", "max_leaves", "max_bin", "num_parallel_tree", "monotone_constraints", "interaction_constraints",
+    "multi_strategy", "max_cat_to_onehot", "max_cat_threshold", "base_score", "eval_metric", "tweedie_variance_power",
+    "huber_slope", "quantile_alpha",
+)  # fmt: skip
 NEEDS = "trees"
 HARDWARE = "cpu"
 EVERY = 10  # rounds between looks at the validation rows

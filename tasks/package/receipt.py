@@ -33,7 +33,7 @@ def receipt(data: Path, params: Params, as_of: str | None) -> dict[str, Any]:
         "code": code_hashes(),
         "params": params.model_dump(mode="json", include=dict.fromkeys(SECTIONS, True) | {"monitoring": {"window"}}),
         "lock": lock_hash(),
-        "libraries": {name: _version(name) for name in LIBRARIES},
+        "libraries": libraries(),
         **({"failed": failed} if (failed := failures(data, params.models)) else {}),
     }
 
@@ -72,6 +72,11 @@ def lock_hash() -> str | None:
     """SHA-256 of ``requirements.lock`` beside the code; None where it was installed without one."""
     path = Path(tasks.__file__).parent.parent / "requirements.lock"
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+
+
+def libraries() -> dict[str, str | None]:
+    """Versions of :data:`LIBRARIES`, on which the bytes of models depend; None for one that is not installed."""
+    return {name: _version(name) for name in LIBRARIES}
 
 
 def _version(name: str) -> str | None:

@@ -74,7 +74,7 @@ def candidates(
     if told := _auto(tuning.get("auto") or {}, (models.get("auto") or {}).get("params") or {}):
         blocks.append(Prose(told))
     blocks.append(_parameters(families, tuning, models))
-    blocks += [t for t in (_forms(families, models, metric),) if t]
+    blocks += [t for t in (_balance(families, models), _forms(families, models, metric)) if t]
     charts = [
         c
         for c in (
@@ -139,6 +139,45 @@ def _parameters(families: list[str], tuning: dict[str, Any], models: dict[str, A
             for m in members
         ]
     return Table([("Family", "text", ""), ("Parameters found", "text wide", "")], rows)
+
+
+def _balance(families: list[str], models: dict[str, dict[str, Any]]) -> Table | None:
+    """What was done about rare classes: training rows of each class before and after, and whether it helped."""
+    found = [(f, one) for f in families if (one := models.get(f, {}).get("imbalance"))]
+    if not found:
+        return None
+    metric = found[0][1]["metric"]
+    columns = [
+        ("Family", "text", ""),
+        ("training.imbalance", "text", ""),
+        ("Rows by class, before", "text", "training rows"),
+        ("after", "text", "training rows"),
+        (f"{title(metric)} with it, valid", "number", meaning(metric)),
+        ("without it", "number", meaning(metric)),
+        ("Used", "text", ""),
+    ]
+    rows = []
+    for family, one in found:
+        used = one["used"] if one["used"] != "none" else "no"
+        if one.get("without_it") and one["used"] != "none":
+            used = f"by {one['members'] - len(one['without_it'])} of {one['members']} members"
+        cells = [text(one["asked"]), text(_by_class(one.get("before"))), text(_by_class(one.get("after")))]
+        rows.append([Cell(plain(family)), *cells, _measure(one.get("with")), _measure(one.get("without")), text(used)])
+    said = (
+        "Training rows alone are changed. Ways that change which rows there are are used only where that is better on "
+        "validation rows, by the same settings; auto tries each family with and without, and counts the rows of its first fold."
+    )
+    return Table(columns, rows, said)
+
+
+def _by_class(counts: dict[str, int] | None) -> str | None:
+    """
+    >>> _by_class({"no": 120, "yes": 40})
+    'no 120, yes 40'
+    """
+    if not counts:
+        return None
+    return ", ".join(f"{name} {number(count)}" for name, count in counts.items())
 
 
 def _forms(families: list[str], models: dict[str, dict[str, Any]], metric: str) -> Table | None:

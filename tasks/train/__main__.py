@@ -5,6 +5,7 @@ from __future__ import annotations
 from tasks import stage  # isort: skip
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +19,9 @@ from tasks.families._xgboost_large import Trained, fit_large
 from tasks.files import read_json, replacing_dir, write_json, write_table
 from tasks.metrics import higher_is_better, measure, report
 from tasks.params import Params, load
+from tasks.train.balance import fit_better
 from tasks.train.tuned import take_tuned
-from tasks.train.whole import fit_rows, scored
+from tasks.train.whole import scored
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -63,10 +65,10 @@ def fit_whole(
             "higher": higher_is_better(metric),
         }
         compression = training.compression.model_dump() | goal
-    model = fit_rows(
-        name, own, rows, params, calibration=training.calibration, compression=compression, fitted=fitted, log=stage.log
+    model, balance = fit_better(
+        name, own, rows, params, stage.log, fitted, calibration=training.calibration, compression=compression
     )
-    return scored(model, rows)
+    return replace(scored(model, rows), balance=balance)
 
 
 def spark_session() -> SparkSession:
@@ -91,6 +93,9 @@ def main() -> None:
     )
     model = found.model
     metrics = report(found.y_valid, found.valid, params.problem.kind)
+    balance = found.balance
+    if params.training.imbalance == "class_weight":
+        balance = {"asked": "class_weight", "used": "class_weight", "metric": params.problem.metric}
     with replacing_dir(Path("data/models") / name) as folder:
         save_model(model, folder / "model")
         write_table(folder / "predictions.parquet", predictions(found.row, found.split, found.scores))
@@ -105,6 +110,7 @@ def main() -> None:
                 "dropped": chosen["dropped"],
                 "notes": model.notes,
                 "history": model.history,
+                **({"imbalance": balance} if balance else {}),
                 "compression": [{k: v for k, v in form.items() if k != "row_ms"} for form in model.forms],
             },
         )

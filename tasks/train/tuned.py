@@ -7,6 +7,7 @@ all rows.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from tasks.families._calibrate import calibrate, calibrate_mean
 from tasks.families._xgboost_large import Trained
 from tasks.files import read_json, read_table
 from tasks.params import Params
+from tasks.train.balance import of_members
 from tasks.train.whole import fit_rows, scored
 
 COMPARED = 3_000  # rows on which fold models are compared with their mean
@@ -48,7 +50,8 @@ def take_tuned(folder: Path, features: list[str], params: Params, log: Callable[
         if int(row[i]) in places:  # others are beyond tuning.rows, and no part has seen them
             scores[i] = unseen[places[int(row[i])]]
     log(f"auto: {model.family} as tuning kept it, of {len(model.notes.get('members', [1]))} members")
-    return Trained(model, rows.y[rows.split == "valid"], scores[split == "valid"], row, split, scores)
+    balance = of_members(best["params"].get("members", []), rows, params)
+    return Trained(model, rows.y[rows.split == "valid"], scores[split == "valid"], row, split, scores, balance)
 
 
 def calibrate_bag(model: Model, X: pd.DataFrame, held: pd.DataFrame, method: str, seed: int) -> np.ndarray:
@@ -90,7 +93,8 @@ def _fit_again(own: dict[str, Any], rows: Rows, params: Params, log: Callable[[s
         log(f"auto: fitting {member['family']} again on {count:,} rows, with weight {member['weight']:.2f}")
         one = fit_rows(member["family"], member["params"], rows, params)
         width = sum(len(encoder.names) for encoder, _ in encoders.values())
-        encoder, start = encoders.setdefault(find_family(member["family"]).NEEDS, (one.encoder, width))
+        alike = f"{find_family(member['family']).NEEDS} {member['params'].get('imbalance')}"
+        encoder, start = encoders.setdefault(alike, (one.encoder, width))
         stop = start + len(encoder.names)
         parts.append(Part(number, one.fitted, start, stop, encoder.dtype, member["weight"]))
     joined = Joined([encoder for encoder, _ in encoders.values()])
@@ -99,4 +103,4 @@ def _fit_again(own: dict[str, Any], rows: Rows, params: Params, log: Callable[[s
     if params.training.calibration != "none" and rows.kind != "regression":
         X_valid, y_valid = rows.of("valid")
         model.calibration = calibrate(params.training.calibration, model.predict(X_valid), y_valid, rows.kind)
-    return scored(model, rows)
+    return replace(scored(model, rows), balance=of_members(own["members"], rows, params))

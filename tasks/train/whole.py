@@ -11,8 +11,13 @@ from tasks.families._xgboost_large import Trained
 from tasks.params import Params
 
 
-def fit_rows(name: str, own: dict[str, Any], rows: Rows, params: Params, **more: Any) -> Model:
-    """One family on the training rows; ``more`` goes to :func:`tasks.families.fit_family`."""
+def fit_rows(
+    name: str, own: dict[str, Any], rows: Rows, params: Params, imbalance: str | None = None, **more: Any
+) -> Model:
+    """One family on the training rows; ``more`` goes to :func:`tasks.families.fit_family`.
+
+    ``imbalance`` goes before ``training.imbalance``.
+    """
     return fit_family(
         name,
         own,
@@ -22,7 +27,7 @@ def fit_rows(name: str, own: dict[str, Any], rows: Rows, params: Params, **more:
         classes=len(rows.classes),
         kinds=rows.kinds,
         encode=params.features.encoding,
-        imbalance=params.training.imbalance,
+        imbalance=imbalance or params.training.imbalance,
         seed=params.seed,
         device=params.training.device,
         **more,

@@ -28,7 +28,7 @@ from tasks.families._bag import Bag, Joined, Part
 from tasks.families._model import load_fitted
 from tasks.families._space import Space
 from tasks.metrics import higher_is_better, measure
-from tasks.tune.bags import Bags, Fits, encoder_folder, holdout, read_result
+from tasks.tune.bags import Bags, Fits, encoder_folder, holdout, read_result, tried_without
 from tasks.tune.objective import Objective
 from tasks.tune.portfolio import Setting, near, portfolio
 from tasks.tune.search import Budget, Found
@@ -134,7 +134,8 @@ class _Run:
         self.reused = 0
         counts = fits.kind == "regression" and min(float(y.min()) for _, y, _, _ in bags.folds[:1]) >= 0
         own = [m for start in starts for m in start.get("members", [])]
-        self.queue = [(m["family"], m["params"]) for m in own] + portfolio(fits.kind, self.rows, self.columns, counts)
+        queue = [(m["family"], m["params"]) for m in own] + portfolio(fits.kind, self.rows, self.columns, counts)
+        self.queue = tried_without(queue, fits.imbalance)
         self.busy: dict[int, tuple[Tried, int, float]] = {}  # worker's place to its setting, fold, and start
 
     # The loop ------------------------------------------------------------------------------------
@@ -391,7 +392,10 @@ class _Run:
         told = ", ".join(f"{t.family} {w:.2f}" for t, w in chosen)
         self.log(f"{found['method']} of {len(ranked)} settings: {metric} {value:.5g} ({told})")
         lead = chosen[0][0]
-        members = [{"family": t.family, "params": t.params, "weight": w, "value": self._value(t)} for t, w in chosen]
+        members = [
+            {"family": t.family, "params": t.params, "weight": w, "value": self._value(t)} | self._counts(t)
+            for t, w in chosen
+        ]
         params = {"family": lead.family, **lead.params, "members": members}
         trials = [
             {
@@ -411,6 +415,11 @@ class _Run:
         folds = self.bags.numbers if self.bags.crossed else None
         return Mixed(params, value, trials, {}, self.reused, model, held, at, folds, self.bags.beyond)
 
+    def _counts(self, tried: Tried) -> dict[str, Any]:
+        """``{"counts": ...}`` of the first fold's training rows, where they were balanced."""
+        counts = (read_result(tried.folder / "0") or {}).get("counts")
+        return {"counts": counts} if counts else {}
+
     def _model(self, chosen: list[tuple[Tried, float]], members: list[dict[str, Any]], params: dict[str, Any]) -> Model:
         kind, classes = self.fits.kind, self.fits.classes
         encoders: dict[Path, tuple[Encoder, int]] = {}
@@ -419,7 +428,8 @@ class _Run:
         for number, (tried, weight) in enumerate(chosen):
             count = 1 if self.bags.beyond else tried.repeats(self.bags.size) * self.bags.size
             for fold in range(count):
-                at = encoder_folder(self.root / "encoders", tried.family, fold)
+                imbalance = str(tried.params.get("imbalance", self.fits.imbalance))
+                at = encoder_folder(self.root / "encoders", tried.family, fold, imbalance)
                 if at not in encoders:
                     encoders[at] = Encoder.load(at), width
                     width += len(encoders[at][0].names)

@@ -21,7 +21,8 @@ import pandas as pd
 from tasks.families import Prepared, Rows
 from tasks.families._base import Fitted
 from tasks.families._forest import Forest
-from tasks.families._model import find_family
+from tasks.families._imbalance import ROWS
+from tasks.families._model import find_family, weighs
 from tasks.files import read_json, replacing_dir, write_json
 from tasks.metrics import measure
 from tasks.params import Params
@@ -179,34 +180,37 @@ class Fits(Objective):
     """As :class:`Objective`, but one fold a call, and what was fitted is kept on disk.
 
     A call's parameters are ``{"family", "params", "fold", "folder"}``; ``folder`` gets ``result.json`` with the value,
-    ``scores.npy`` of the held-out rows, and the estimator; the fold's encoder goes to ``encoders/`` beside it.
+    ``scores.npy`` of the held-out rows, and the estimator; the fold's encoder goes to ``encoders/`` beside it. A setting's
+    own ``imbalance`` goes before the problem's.
     """
 
     encoders: str = ""
-    _order: list[tuple[str, int]] = field(default_factory=list, repr=False)
+    _order: list[tuple[str, int, str]] = field(default_factory=list, repr=False)
 
     def value(self, params: dict[str, Any], watch: Watch | None = None, deadline: float | None = None) -> list[float]:
         family, number = str(params["family"]), int(params["fold"])
-        prepared = self._ready(family, number)
-        fitted = _light(prepared.fit(params["params"], seed=self.seed, device=self.device, deadline=deadline), self)
+        own = dict(params["params"])
+        imbalance = str(own.pop("imbalance", self.imbalance))
+        prepared = self._ready(family, number, imbalance)
+        fitted = _light(prepared.fit(own, seed=self.seed, device=self.device, deadline=deadline), self)
         scores = prepared.scores(fitted)
         value = float(measure(self.metric, prepared.y_valid, scores, self.kind))
         if not np.isfinite(scores).all():
             raise ValueError("the scores are not numbers")
-        encoder = encoder_folder(Path(self.encoders), family, number)
+        encoder = encoder_folder(Path(self.encoders), family, number, imbalance)
         if not encoder.exists():
             with replacing_dir(encoder) as folder:
                 prepared.encoder.save(folder)
         with replacing_dir(params["folder"]) as folder:
             fitted.save(folder)
             np.save(folder / "scores.npy", scores, allow_pickle=False)
-            write_json(folder / "result.json", {"value": value, "format": fitted.FORMAT})
+            write_json(folder / "result.json", {"value": value, "format": fitted.FORMAT, "counts": prepared.counts})
         return [value]
 
-    def _ready(self, family: str, number: int) -> Prepared:
+    def _ready(self, family: str, number: int, imbalance: str) -> Prepared:
         """The encoded fold; the oldest ones are forgotten where memory would fill."""
-        found = self.prepared(family, number)
-        key = (family, number)
+        found = self.prepared(family, number, imbalance)
+        key = (family, number, imbalance)
         self._order = [k for k in self._order if k != key] + [key]
         cells = sum(p.Z.size + p.Z_valid.size for p in self._prepared.values())
         while cells > KEPT_CELLS and len(self._order) > 1:
@@ -225,9 +229,30 @@ def _light(fitted: Fitted, problem: Objective) -> Fitted:
     return Forest.of(estimator, problem.kind, problem.classes)
 
 
-def encoder_folder(root: Path, family: str, number: int) -> Path:
-    """Where the encoder of a fold is: the same one for all families with the same needs."""
-    return root / f"{find_family(family).NEEDS}-{number}"
+def encoder_folder(root: Path, family: str, number: int, imbalance: str) -> Path:
+    """Where the encoder of a fold is: the same one for all families with the same needs, and rows balanced alike."""
+    return root / f"{find_family(family).NEEDS}-{number}-{imbalance}"
+
+
+def tried_without(queue: list[tuple[str, dict[str, Any]]], imbalance: str) -> list[tuple[str, dict[str, Any]]]:
+    """The settings that a search begins with where ``training.imbalance`` is ``imbalance``.
+
+    Where that changes which rows there are, each family's first setting comes a second time on the real rows, so that what
+    predicts better is what is kept. Families that cannot weigh rows are left out where it weighs them.
+
+    >>> [own for _, own in tried_without([("tree", {"max_depth": 3}), ("tree", {"max_depth": 9})], "smote")]
+    [{'max_depth': 3}, {'max_depth': 3, 'imbalance': 'none'}, {'max_depth': 9}]
+    """
+    out: list[tuple[str, dict[str, Any]]] = []
+    for name, own in queue:
+        if imbalance == "class_weight" and not weighs(name):
+            continue
+        first = not any(name == other for other, _ in out)
+        own = {k: v for k, v in own.items() if k != "imbalance" or imbalance in ROWS}
+        out.append((name, own))
+        if first and imbalance in ROWS and "imbalance" not in own:
+            out.append((name, own | {"imbalance": "none"}))
+    return out
 
 
 def read_result(folder: Path) -> dict[str, Any] | None:

@@ -38,11 +38,12 @@ class Objective:
     seed: int = 0
     fixed: Mapping[str, Any] = field(default_factory=dict)
     costs: bool = False  # measure latency and size as well
-    _prepared: dict[tuple[str, int], Prepared] = field(default_factory=dict, repr=False)
+    _prepared: dict[tuple[str, int, str], Prepared] = field(default_factory=dict, repr=False)
 
-    def prepared(self, family: str, number: int) -> Prepared:
-        """The encoded fold; encoding is done once for all trials."""
-        key = (family, number)
+    def prepared(self, family: str, number: int, imbalance: str | None = None) -> Prepared:
+        """The encoded fold, balanced by ``imbalance`` (the problem's own where None); done once for all trials."""
+        imbalance = imbalance or self.imbalance
+        key = (family, number, imbalance)
         if key not in self._prepared:
             self._prepared[key] = prepare(
                 family,
@@ -51,7 +52,7 @@ class Objective:
                 self.classes,
                 kinds=self.kinds,
                 encode=self.encode,
-                imbalance=self.imbalance,
+                imbalance=imbalance,
                 seed=self.seed,
             )
         return self._prepared[key]
@@ -115,7 +116,9 @@ class Objective:
         for part in (200, rows // 20, rows // 20, rows // 10, rows // 10):  # the first loads the libraries
             at = np.sort(order[np.linspace(0, len(X) - 1, part).astype(int)])
             fold = (X.iloc[at].reset_index(drop=True), y[at], X_held[:200], y_held[:200])
-            prepared = replace(self, folds=[fold], _prepared={}).prepared(family, 0)
+            # Made rows only add to the time, and so few rows may be too few to make any from.
+            plain = self.imbalance if self.imbalance == "under_sample" else "none"
+            prepared = replace(self, folds=[fold], _prepared={}).prepared(family, 0, plain)
             # The processor's time, as if all threads had shared it: a busy machine makes no fit look hopeless.
             begun = time.process_time()
             prepared.fit(params, seed=self.seed, device=self.device, deadline=time.monotonic())

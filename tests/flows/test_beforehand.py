@@ -73,6 +73,16 @@ class At:
         self.spoil(root)
 
 
+def remote(url: str, **env: str) -> At:
+    """Workers that share nothing but a remote at this address."""
+
+    def spoil(root: Path) -> None:
+        append("params.yaml", "orchestration: {pools: {cpu: c}, exchange: remote}\n")(root)
+        edit(".dvc/config", ".dvc-remote", url)(root)
+
+    return At(spoil, **env)
+
+
 CASES: dict[str, tuple[Spoil, str]] = {
     "a misspelt section": (edit("params.yaml", "tuning:", "tunning:"), "Did you mean 'tuning'?"),
     "a missing section": (edit("params.yaml", "\nproblem:", "\nquestion:"), "problem"),
@@ -142,6 +152,18 @@ CASES: dict[str, tuple[Spoil, str]] = {
     ),
     "a Prefect server that does not answer": (At(PREFECT_API_URL="http://127.0.0.1:9/api"), "PREFECT_API_URL"),
     "pools without a server": (append("params.yaml", "orchestration: {pools: {gpu: g}}\n"), "work pools need a Prefect server"),
+    "a time to wait for a person that is none": (
+        At(edit("params.yaml", "promotion:", "promotion:\n  approval: true"), REFIT_APPROVAL_SECONDS="a week"),
+        "REFIT_APPROVAL_SECONDS: a whole number of seconds, 1 or more; found 'a week'",
+    ),
+    "a misspelt parameter of a family": (
+        edit("params.yaml", "  logistic: {trials: 2}", "  logistic: {params: {maxiter: 5}}"), "Did you mean 'max_iter'?",
+    ),
+    "a key that would do nothing": (edit("params.yaml", "\ntuning:", "\ntuning:\n  folds: 5"), "tuning.folds: split: holdout has none"),
+    "a DVC remote that does not answer": (
+        remote("http://127.0.0.1:9/store", PREFECT_API_URL="http://127.0.0.1:9/api"), "DVC's remote 'local' (http://127.0.0.1:9/store): does not answer",
+    ),
+    "a DVC remote without its driver": (remote("s3://me/store", PREFECT_API_URL="http://127.0.0.1:9/api"), "requires 'dvc-s3'"),
     "no temporary folder": (At(TMPDIR="/nowhere"), "TMPDIR: /nowhere is no folder"),
 }  # fmt: skip
 

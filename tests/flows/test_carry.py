@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 
 from flows import carry
-from flows.commands import StageFailed, environment, words
+from flows.commands import WALKER, StageFailed, environment, words
 from flows.dag import Dag
 from tasks.errors import RefitError
 from tests.flows.project import make_project
@@ -49,10 +53,10 @@ def checkout(sender: Path) -> Path:
     return sender.parent / "worker"
 
 
-def ordered(root: Path, name: str) -> dict[str, object]:
+def ordered(root: Path, name: str) -> dict[str, Any]:
     """What the sender offers of a stage, as it arrives after Prefect's JSON."""
     with Dag(root) as dag:
-        made: dict[str, object] = json.loads(json.dumps(carry.offer(dag, dag.node(name))))
+        made: dict[str, Any] = json.loads(json.dumps(carry.offer(dag, dag.node(name))))
     return made
 
 
@@ -114,6 +118,90 @@ def test_an_input_that_the_remote_lost_is_told(tmp_path: Path, sender: Path, che
         carry.Workplace(checkout, order).__enter__()
 
 
+def test_sources_and_other_files_travel_and_code_does_not(tmp_path: Path, sender: Path, checkout: Path) -> None:
+    """Also beside code and beside files of the worker's that nobody declares; not through the sender's cache."""
+    dag = sender / "dvc.yaml"
+    dag.write_text(
+        dag.read_text().replace(
+            "[work.py, data/fit_p,", "[work.py, lib/code.py, lib/rates.csv, weekly, t.csv, data/fit_p,"
+        )
+    )
+    params = sender / "params.yaml"
+    params.write_text(params.read_text().replace("source: t.csv", "source: [weekly, t.csv]"))
+    for root, text in ((sender, "new"), (checkout, "old")):
+        for name in ("weekly/2024/a.csv", "lib/rates.csv", "t.csv"):
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_text(f"{text} {name}")
+        (root / "lib" / "code.py").write_text("A = 1\n")
+    (sender / "weekly" / "fetch.py").write_text("a folder of tables is no code, whatever else it holds\n")
+    (checkout / "lib" / "note.txt").write_text("the worker's own\n")
+    order = ordered(sender, "join")
+    with carry.Workplace(checkout, order) as place:
+        for name in ("weekly/2024/a.csv", "lib/rates.csv", "t.csv"):
+            assert (place.folder / name).read_text() == f"new {name}"
+            assert (checkout / name).read_text() == f"old {name}"
+        assert (place.folder / "weekly" / "fetch.py").exists()
+        assert (place.folder / "lib" / "code.py").is_symlink()
+        assert (place.folder / "lib" / "note.txt").read_text() == "the worker's own\n"
+    of_csv = next(dep["md5"] for dep in order["deps"] if dep["path"] == "t.csv")
+    place_of = f"files/md5/{of_csv[:2]}/{of_csv[2:]}"
+    assert (tmp_path / "store" / place_of).exists()
+    assert not (sender / ".dvc" / "cache" / place_of).exists()
+    (checkout / "lib" / "code.py").write_text("A = 2\n")
+    with pytest.raises(
+        RefitError, match=r"join: 'lib/code\.py' in this worker's checkout .* \(Python code is not carried\)"
+    ):
+        carry.Workplace(checkout, order).__enter__()
+
+
+def test_what_lies_outside_of_the_folder_is_named(tmp_path: Path, sender: Path) -> None:
+    dag = sender / "dvc.yaml"
+    dag.write_text(
+        dag.read_text().replace("[work.py, data/context]", f"[work.py, data/context, ../shared.csv, {tmp_path}/t.csv]")
+    )
+    with Dag(sender) as opened:
+        assert carry.outside(opened, opened.node("load")) == ["../shared.csv", f"{tmp_path}/t.csv"]
+        assert carry.outside(opened, opened.node("join")) == []
+
+
+def test_other_libraries_are_refused_and_named(sender: Path, checkout: Path) -> None:
+    order = ordered(sender, "join")
+    order["libraries"] |= {"numpy": "1.0", "python": "2.7"}
+    with pytest.raises(
+        RefitError,
+        match=r"libraries are not the sender's, .*: numpy [\d.]+ here, 1\.0 there; python 3\.\d+ here, 2\.7 there",
+    ):
+        carry.Workplace(checkout, order).__enter__()
+
+
+@pytest.mark.parametrize("direction", ["to the worker", "back"])
+def test_an_object_that_is_damaged_in_the_remote_is_not_taken(
+    direction: str, tmp_path: Path, sender: Path, checkout: Path
+) -> None:
+    def damage(md5: str) -> None:
+        path = tmp_path / "store" / "files" / "md5" / md5[:2] / md5[2:]
+        path.chmod(0o600)
+        path.write_text("half")
+
+    order = ordered(sender, "join")
+    told = "came from the DVC remote with other content"
+    if direction == "to the worker":
+        for path in (tmp_path / "store").rglob("*"):
+            if path.is_file() and path.suffix != ".dir":
+                damage(path.parent.name + path.name)
+        with pytest.raises(StageFailed, match=told):
+            carry.Workplace(checkout, order).__enter__()
+        return
+    with carry.Workplace(checkout, order) as place:
+        out = place.folder / "data" / "join"
+        out.mkdir()
+        (out / "text").write_text("made on the worker")
+        outs = place.deliver()
+    damage(hashlib.md5(b"made on the worker").hexdigest())
+    with Dag(sender) as dag, pytest.raises(StageFailed, match=told):
+        carry.accept(dag, dag.node("join"), outs)
+
+
 def test_a_project_without_a_remote_is_told(tmp_path: Path) -> None:
     root = make_project(tmp_path / "alone")
     with Dag(root) as dag, pytest.raises(RefitError, match="there is no DVC remote here"):
@@ -129,11 +217,26 @@ def test_a_stage_that_left_an_output_out_delivers_nothing(sender: Path, checkout
         place.deliver()
 
 
-def test_folders_of_killed_runs_are_removed(sender: Path, checkout: Path) -> None:
-    done = subprocess.Popen(["true"])
-    done.wait()
-    left = checkout / ".refit" / "pools" / f"{done.pid}-abc"
+def test_folders_of_killed_runs_are_removed_and_what_is_still_at_work_there_is_ended(
+    sender: Path, checkout: Path
+) -> None:
+    left = checkout / ".refit" / "pools" / "1-abc"  # process 1 lives: its number tells nothing
     left.mkdir(parents=True)
-    with carry.Workplace(checkout, ordered(sender, "load")) as place:
-        assert [p.name for p in left.parent.iterdir()] == [place.folder.name]
+    orphan = subprocess.Popen(["sleep", "600"], env=environment(left, "load") | {WALKER: "1"})
+    orders = [ordered(sender, name) for name in ("load", "join")]
+    with carry.Workplace(checkout, orders[0]) as place:
+        assert [p.name for p in left.parent.iterdir() if p.is_dir()] == [place.folder.name]
+        assert not psutil.pid_exists(orphan.pid)
+        script = (
+            "import sys, json; from pathlib import Path; from flows import carry\n"
+            "with carry.Workplace(Path(sys.argv[1]), json.loads(sys.argv[2])) as place: print(place.folder.name)"
+        )
+        other = subprocess.run(
+            [sys.executable, "-c", script, str(checkout), json.dumps(orders[1])],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert other.stdout.strip() != place.folder.name
+        assert place.folder.exists(), "one that is at work is let alone"
     assert os.listdir(left.parent) == []

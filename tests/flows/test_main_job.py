@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
-from tests.projects import checkout, edit, succeeds
+from tests.projects import ROOT, checkout, edit, prefect, succeeds
 
 pytestmark = [pytest.mark.flows, pytest.mark.timeout(1200)]
 
@@ -28,7 +29,17 @@ def flights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     output = succeeds(root, "refit", "run", timeout=900)
     assert "verdict" in output
+    (root / ".refit" / "said.txt").write_text(output)
     return root
+
+
+def test_the_run_ends_as_the_readme_shows(flights: Path):
+    def labels(text: str) -> list[str]:
+        return re.findall(r"^(\w+) {2,}", text[text.index("\nstages ") :], flags=re.MULTILINE)
+
+    shown = (ROOT / "README.md").read_text().partition("It ends like this:")[2].split("```")[1]
+    said = labels((flights / ".refit" / "said.txt").read_text())
+    assert [label for label in said if label != "note"] == labels(shown)
 
 
 def test_the_run_ends_with_a_champion_that_beats_the_majority_class(flights: Path):
@@ -59,12 +70,13 @@ def test_data_travel_to_the_remote_and_back(flights: Path):
     assert (flights / "data/package/bundle.json").read_bytes() == before
 
 
-def test_a_month_later_the_champion_is_compared(flights: Path):
-    output = succeeds(flights, "refit", "run", "--as-of", "2013-11-30", timeout=900)
+def test_a_month_later_the_champion_is_compared(flights: Path, server: dict[str, str]):
+    env = prefect(server)
+    output = succeeds(flights, "refit", "run", "--as-of", "2013-11-30", timeout=900, **env)
     verdict = read(flights / "data/verdict/verdict.json")
     assert verdict["champion"] is not None
     assert verdict["n"] > 20_000
     assert verdict["verdict"] in ("promote", "keep", "inconclusive")
     assert verdict["sentence"] in output
-    again = succeeds(flights, "refit", "run", "--as-of", "2013-11-30", timeout=300)
+    again = succeeds(flights, "refit", "run", "--as-of", "2013-11-30", timeout=300, **env)
     assert "0 run" in again

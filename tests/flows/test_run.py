@@ -118,12 +118,6 @@ def fewer(twice: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return copied(twice, tmp_path_factory.mktemp("fewer") / "copy")
 
 
-def test_a_package_is_rebuilt_after_a_family_was_dropped(fewer: Path) -> None:
-    assert (fewer / "data" / "models" / "gradient_boosting").exists(), "what the family left stays in the project"
-    said = refit(fewer, "verify", "2", "--rebuild")
-    assert "every byte the same" in said
-
-
 def test_versions_are_compared_on_one_page(fewer: Path) -> None:
     said = refit(fewer, "report", "1", "2").splitlines()
     assert said[0].startswith("Version 1  ")

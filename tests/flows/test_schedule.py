@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -89,10 +91,27 @@ def test_without_a_server_the_message_says_what_to_start(tmp_path: Path) -> None
     assert "prefect server start" in said
 
 
-def test_the_deployment_in_prefect_yaml_has_the_name_of_this_checkouts_problem() -> None:
-    from ruamel.yaml import YAML
+def test_prefect_yaml_makes_what_refit_schedule_makes(
+    projects: list[Path], tmp_path: Path, server: dict[str, str]
+) -> None:
+    """As its comment says, in a folder with the names of this checkout."""
+    from prefect.client.orchestration import SyncPrefectClient
+    from prefect.client.schemas.actions import WorkPoolCreate
 
     name = load(ROOT / "params.yaml").problem.name
-    (one,) = YAML(typ="safe").load((ROOT / "deploy" / "prefect.yaml").read_text())["deployments"]
-    assert one["name"] == name
-    assert one["work_pool"] == {"name": f"refit-{name}", "work_queue_name": name}
+    root = tmp_path / name
+    for part in ("deploy", "flows"):
+        shutil.copytree(ROOT / part, root / part, ignore=shutil.ignore_patterns("__pycache__"))
+    command = ["--no-prompt", "deploy", "--all", "--prefect-file", "deploy/prefect.yaml"]
+    with SyncPrefectClient(server["PREFECT_API_URL"]) as client:
+        client.create_work_pool(WorkPoolCreate(name=f"refit-{name}", type="process"))  # as a worker makes it
+        subprocess.run([sys.executable, "-m", "prefect", *command], cwd=root, env=server, check=True, stdout=-3)
+        found = client.read_deployment_by_name(f"retrain/{name}")
+        apples = client.read_deployment_by_name("retrain/apples")
+    assert [found.name, found.description, found.work_pool_name, found.work_queue_name, *found.tags] == [
+        str(text).replace("apples", name)
+        for text in (apples.name, apples.description, apples.work_pool_name, apples.work_queue_name, *apples.tags)
+    ]
+    assert found.concurrency_options == apples.concurrency_options
+    assert [s.schedule.timezone for s in found.schedules] == [s.schedule.timezone for s in apples.schedules]
+    assert found.pull_steps == [{"prefect.deployments.steps.set_working_directory": {"directory": str(root)}}]

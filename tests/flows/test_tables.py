@@ -8,20 +8,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.projects import edit, succeeds
+from tests.projects import edit, prefect, succeeds
 
 pytestmark = [pytest.mark.flows, pytest.mark.timeout(600)]
 
 
 @pytest.mark.sweep
-def test_plain_tables_get_a_champion(tmp_path: Path, full: bool):
+def test_plain_tables_get_a_champion(tmp_path: Path, server: dict[str, str], full: bool):
     for name, kind, linear in [("diabetes", "regression", "linear"), ("breast_cancer", "binary", "logistic")]:
         if full or kind == "regression":
             (tmp_path / name).mkdir()
-            gets_a_champion(tmp_path / name, name, kind, linear)
+            gets_a_champion(tmp_path / name, name, kind, linear, prefect(server))
 
 
-def gets_a_champion(tmp_path: Path, name: str, kind: str, linear: str) -> None:
+def gets_a_champion(tmp_path: Path, name: str, kind: str, linear: str, env: dict[str, str]) -> None:
     from sklearn import datasets
 
     frame = getattr(datasets, f"load_{name}")(as_frame=True).frame
@@ -32,7 +32,7 @@ def gets_a_champion(tmp_path: Path, name: str, kind: str, linear: str) -> None:
     said = succeeds(tmp_path, "refit", "init", "--data", "table.parquet", "--target", "target")
     assert f"predicted as {kind}" in said
     edit(tmp_path / "params.yaml", models={linear: {"trials": 1}, "xgboost": {"trials": 1}})
-    ran = succeeds(tmp_path, "refit", "run")
+    ran = succeeds(tmp_path, "refit", "run", **env)
     if kind == "regression":
         assert "again: ignored, since it gives the target away" in said
         assert "later: a leak?" in said
@@ -43,7 +43,7 @@ def gets_a_champion(tmp_path: Path, name: str, kind: str, linear: str) -> None:
             assert words in " ".join(ran.split())
         assert succeeds(tmp_path, "refit", "history", "--at", "2100-01-01").strip() == "no champion"
         edit(tmp_path / "params.yaml", promotion__accept=["later"])
-        succeeds(tmp_path, "refit", "run")
+        succeeds(tmp_path, "refit", "run", **env)
         assert succeeds(tmp_path, "refit", "history", "--at", "2100-01-01").startswith("version 1 (")
         accepted = json.loads((tmp_path / "data/verdict/verdict.json").read_text())["accepted"]
         assert [s["column"] for s in accepted] == ["later"]

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from tasks.encoding import Encoder
+from tasks.encoding.numeric import SCALES, Numeric
 from tasks.errors import RefitError
 from tasks.files import hash_tree
 
@@ -69,6 +70,52 @@ def test_rare_levels_share_a_column():
     encoder = Encoder.fit(X, np.zeros(len(X)), "dense", "regression")
     assert encoder.names == ["c=a", "c=b", "c=(rare)"]
     assert encoder.transform(pd.DataFrame({"c": ["rare2", "never", "a"]})).tolist() == [[0, 0, 1], [0, 0, 1], [1, 0, 0]]
+
+
+def test_each_scale_is_the_one_of_its_name():
+    """Against scikit-learn's transformers, on skewed positive numbers and on numbers of either sign."""
+    from sklearn import preprocessing as sk
+
+    rng = np.random.default_rng(0)
+    A = np.column_stack([rng.gamma(2.0, 3.0, 400), rng.normal(-2, 5, 400)])
+    z = sk.StandardScaler().fit_transform(A)
+    bins = sk.KBinsDiscretizer(5, encode="ordinal", strategy="quantile", quantile_method="linear")
+    want = {
+        "standard": z,
+        "min_max": sk.MinMaxScaler().fit_transform(A),
+        "robust": sk.RobustScaler().fit_transform(A),
+        "smooth": z / np.sqrt(1 + (z / 3) ** 2),  # the constant of RealMLP's paper
+        "power": sk.PowerTransformer(method="yeo-johnson").fit_transform(A),
+        "log": sk.StandardScaler().fit_transform(np.sign(A) * np.log1p(np.abs(A))),
+        "bins": bins.fit_transform(A) / 4,
+        "none": A,
+    }
+    for scale, expected in want.items():
+        assert np.allclose(Numeric.fit(A, scale, 5).transform(A), expected, atol=1e-9), scale
+    ranks = 2 * sk.QuantileTransformer(n_quantiles=400).fit_transform(A) - 1
+    assert np.abs(Numeric.fit(A, "quantile").transform(A) - ranks).max() < 0.01
+    assert {*want, "quantile"} == set(SCALES)
+
+
+def test_each_form_of_categories_is_the_one_of_its_name():
+    from sklearn.preprocessing import TargetEncoder
+
+    values = ["b"] * 30 + ["a"] * 20 + [None] * 10 + ["c"] * 40
+    X = pd.DataFrame({"c": pd.Series(values, dtype="str")})
+    y = (np.random.default_rng(0).random(100) < 0.4).astype(float)
+
+    def encoded(how: str, values: list) -> list:
+        encoder = Encoder.fit(X, y, "dense", "binary", categories=how)
+        return encoder.transform(pd.DataFrame({"c": pd.Series(values, dtype="str")})).tolist()
+
+    asked = ["a", "b", "c", None]
+    assert encoded("one_hot", asked) == np.eye(4).tolist()
+    assert encoded("ordinal", asked) == [[0], [1], [2], [-1]]
+    assert np.array_equal(encoded("native", asked), [[0], [1], [2], [np.nan]], equal_nan=True)
+    theirs = TargetEncoder(target_type="binary").fit(
+        [[v or "~"] for v in values], y
+    )  # "~" comes last, as what is missing
+    assert np.allclose(np.ravel(encoded("target", asked)), theirs.encodings_[0])
 
 
 @pytest.mark.parametrize("needs", ["trees", "dense", "distances", "codes"])

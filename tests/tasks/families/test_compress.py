@@ -62,11 +62,14 @@ def small_layers(monkeypatch):
     monkeypatch.setattr("tasks.families._compress_layers.LEAST", 200)
 
 
-def test_folding_changes_no_score_but_by_rounding():
-    one = job("multiclass", 1200)
-    net = Trainer(HOW | {"dropout": 0.2, "activation": "tanh"}, one).run()
+@pytest.mark.parametrize(("activation", "layer"), [("tanh", "Tanh"), ("prelu", "PReLU"), ("selu", "SELU")])
+def test_folding_changes_no_score_but_by_rounding(activation: str, layer: str):
+    one = job("multiclass", 600)
+    how = HOW | {"dropout": 0.2, "activation": activation, "epochs": 2}
+    net = Trainer(how, one).run()
     form = folded(net)
-    assert [type(layer).__name__ for layer in form.network.body] == ["Linear", "Tanh"] * 2
+    assert [type(layer).__name__ for layer in form.network.body] == ["Linear", layer] * 2
+    assert pruned(net, how, one, 0.5).network.shape["layers"] == [48, 48]
     assert np.abs(form.predict(one.X_valid) - net.predict(one.X_valid)).max() < 1e-5
     assert folded(form) is None
     assert folded(Trainer(HOW | {"batch_norm": False, "dropout": 0.0, "epochs": 1}, one).run()) is None

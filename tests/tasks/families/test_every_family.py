@@ -120,6 +120,29 @@ def test_imbalance_raises_recall(tmp_path: Path, how: str):
     assert recall[1] > recall[0] + 0.2
 
 
+CLASSIFIERS = [n for n in family_names() if n not in ("auto", *EXTRA) and "binary" in find_family(n).KINDS]
+LEAVES = {"min_samples_leaf": 20}  # a leaf of one row has nothing to weigh
+WEIGHED = {"gam": {"lam": 100.0}, "mlp": {"epochs": 2}, "tree": LEAVES, "extra_trees": LEAVES, "random_forest": LEAVES}
+
+
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_class_weight_reaches_every_family_or_is_refused(name: str):
+    """A rare class gets more; equal models with and without it would mean that the key was passed over."""
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"a": rng.normal(size=400), "b": pd.Series(rng.choice(list("xy"), 400), dtype="str")})
+    y = (X["a"] + rng.normal(0, 1, 400) > 2).to_numpy(float)
+
+    def scores(imbalance: str) -> np.ndarray:
+        how = {**QUICK.get(name, {}), **WEIGHED.get(name, {})}
+        return fit_family(name, how, X, y, X, y, "binary", imbalance=imbalance).predict(X)[:, 1]
+
+    if name in ("knn", "mixed_effects"):
+        with pytest.raises(RefitError, match=f"class_weight weighs rows, and {name} cannot"):
+            scores("class_weight")
+    else:
+        assert scores("class_weight")[y == 1].mean() > scores("none")[y == 1].mean() + 0.01
+
+
 @pytest.mark.parametrize("how", ["sigmoid", "isotonic", "temperature"])
 @pytest.mark.parametrize("kind", ["binary", "multiclass"])
 def test_calibration_lowers_the_log_loss(problems: dict[str, Rows], tmp_path: Path, how: str, kind: str):

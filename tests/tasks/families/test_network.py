@@ -9,10 +9,16 @@ import pytest
 import torch
 
 from tasks.errors import RefitError
+from tasks.families import check_models, find_family
+from tasks.families._activations import ACROSS, ACTIVATIONS
 from tasks.families._base import Job
-from tasks.families._net_parts import ACTIVATIONS, LOSSES, OPTIMIZERS, SCHEDULES, Schedule
+from tasks.families._net import Net, Network
+from tasks.families._net_parts import LOSSES, OPTIMIZERS, SCHEDULES, Schedule, activation
 from tasks.families._net_train import Trainer, choose_device
+from tasks.families._space import narrowed
 from tasks.metrics import measure
+from tasks.params import parse
+from tests.tasks.package.projects import plain
 
 
 def job(kind: str = "binary", rows: int = 600, seed: int = 0) -> Job:
@@ -38,13 +44,101 @@ def quality(params: dict, kind: str = "binary") -> float:
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
-def test_activations(name: str):
-    assert quality({"activation": name}) > 0.75
+def test_each_activation_learns_and_answers_the_same_bits_from_disk_and_row_by_row(name: str, tmp_path: Path):
+    one = job()
+    net = Trainer(SMALL | {"activation": name}, one).run()
+    scores = net.predict(one.X_valid)
+    assert measure("accuracy", one.y_valid, scores, "binary") > (0.65 if name in ACROSS else 0.75)
+    net.save(tmp_path)
+    loaded = Net.load(tmp_path, "binary", 2)
+    assert np.array_equal(loaded.predict(one.X_valid), scores)
+    assert np.array_equal(loaded.predict(one.X_valid[[5]]), scores[[5]])
+
+
+def test_no_activation_of_torch_is_left_out_without_a_reason():
+    left_out = {"Threshold", "GLU", "Softmax2d", "MultiheadAttention"}  # see _activations
+    assert set(ACTIVATIONS.values()) | left_out == set(torch.nn.modules.activation.__all__)
+    z = torch.linspace(-3, 3, 7)
+    exact = {
+        "gelu": z * (1 + torch.erf(z / 2**0.5)) / 2,
+        "silu": z / (1 + torch.exp(-z)),
+        "mish": z * torch.tanh(torch.log1p(torch.exp(z))),
+        "elu": torch.where(z > 0, z, torch.exp(z) - 1),
+        "hardswish": z * (z + 3).clamp(0, 6) / 6,
+        "softplus": torch.log1p(torch.exp(z)),
+        "softmax": torch.exp(z) / torch.exp(z).sum(),
+    }
+    for name, expected in exact.items():
+        torch.testing.assert_close(activation(name)(z), expected)
+
+
+@pytest.mark.parametrize("name", ["selu", "relu", "tanh", "gelu", "mish", "silu"])
+def test_without_batch_norm_signals_keep_their_scale_through_many_layers(name: str):
+    shape = {"inputs": 64, "outputs": 1, "coded": {}, "layers": [256] * 6, "activation": name, "batch_norm": False,
+             "dropout": 0.0}  # fmt: skip
+    torch.manual_seed(0)
+    drawn, fitted = Network(shape), Network(shape)
+    fitted.fit_to_activation()
+    Z = torch.randn(500, 64)
+    with torch.no_grad():
+        by_torch, kept = (float((network.eval()(Z)[1] ** 2).mean()) for network in (drawn, fitted))
+    assert by_torch < 0.05
+    assert 0.2 < kept < 5
+
+
+def test_weights_are_fitted_to_the_activation_only_without_batch_norm():
+    for batch_norm in (True, False):
+        trainer = Trainer(SMALL | {"activation": "selu", "batch_norm": batch_norm, "dropout": 0.2}, job())
+        torch.manual_seed(0)
+        plain = Network(trainer.network.shape)
+        same = torch.equal(plain.body[0].weight, trainer.network.body[0].weight)
+        assert same == batch_norm
+        assert any(isinstance(layer, torch.nn.AlphaDropout) for layer in trainer.network.body)
+
+
+@pytest.mark.parametrize(
+    ("family", "key", "wrong", "message"),
+    [
+        (
+            "mlp",
+            "activation",
+            "rely",
+            r"models\.mlp\.params\.activation: 'rely' is not one of .*'mish'.* Did you mean 'relu'",
+        ),
+        ("tabm", "activation", "softmax", r"models\.tabm\.params\.activation: 'softmax' is not one of .*'gelu'"),
+        ("realmlp", "act", "tanh", r"models\.realmlp\.params\.act: 'tanh' is not one of 'relu', 'selu'"),
+    ],
+)
+def test_a_wrong_activation_is_told_before_anything_runs(family: str, key: str, wrong: str, message: str):
+    tree, _ = plain("binary")
+    check_models(parse(tree | {"models": {family: {"params": {key: "silu"}}}}))
+    with pytest.raises(RefitError, match=message):
+        check_models(parse(tree | {"models": {family: {"params": {key: wrong}}}}))
+
+
+def test_a_search_may_be_told_to_choose_among_any_activations():
+    found = narrowed(find_family("mlp").space("binary", 100, 5), {"activation": ["mish", "selu"]}, "models.mlp.space")
+    assert found["activation"].options == ("mish", "selu")
+    with pytest.raises(
+        RefitError, match=r"models\.mlp\.space\.activation: 'gelo' not among the options 'relu'.*'gelu'"
+    ):
+        narrowed(find_family("mlp").space("binary", 100, 5), {"activation": ["gelo"]}, "models.mlp.space")
 
 
 @pytest.mark.parametrize(("name", "kind"), [(n, k) for n, (kinds, _) in LOSSES.items() for k in kinds])
 def test_losses(name: str, kind: str):
     assert quality({"loss": name}, kind) > (0.6 if kind == "multiclass" else 0.75)
+
+
+def test_the_focal_loss_counts_rows_that_are_right_already_by_their_error_squared():
+    y = torch.tensor([0.0, 1.0, 1.0])
+    margins = torch.tensor([[-2.0], [0.3], [4.0]])
+    p = torch.sigmoid(torch.tensor([2.0, 0.3, 4.0]))  # of the true class
+    torch.testing.assert_close(LOSSES["focal"][1](margins, margins, y), (1 - p) ** 2 * -torch.log(p))
+    several = torch.tensor([[2.0, 0.0, -1.0], [0.0, 0.5, 1.0], [3.0, 3.0, 3.0]])
+    p = torch.softmax(several, dim=1)[torch.arange(3), torch.tensor([0, 2, 1])]
+    found = LOSSES["focal"][1](several, several, torch.tensor([0.0, 2.0, 1.0]))
+    torch.testing.assert_close(found, (1 - p) ** 2 * -torch.log(p))
 
 
 def test_weighted_sum_of_losses():

@@ -10,6 +10,7 @@ import pytest
 
 from tasks.errors import RefitError
 from tasks.families import Stopped, find_family
+from tasks.families._activations import ACTIVATIONS, ELEMENTWISE
 from tasks.families._base import Job
 from tasks.families._model import FORMATS
 from tasks.metrics import measure
@@ -158,3 +159,38 @@ def test_mistakes_are_named(family: str, params: dict, message: str):
 def test_weights_of_rows():
     with pytest.raises(RefitError, match="class_weight weighs rows, and realmlp cannot"):
         find_family("realmlp").fit({}, replace(job("binary", 60), weight=np.ones(40)))
+
+
+@pytest.mark.slow
+def test_activations_of_tabm_and_realmlp_reach_their_layers(tmp_path: Path):
+    pytest.importorskip("pytabkit", reason="pytabkit is not installed (extra: networks)")
+    import torch
+    from pytabkit.models.nn_models.activations import ActivationFactory
+
+    from tasks.families import realmlp, tabm
+
+    one = job("binary", 200)
+    for name in ELEMENTWISE:
+        model = tabm._model(tabm.DEFAULTS | QUICK["tabm"] | {"activation": name}, one)
+        assert type(model.network.backbone.blocks[0][1]) is getattr(torch.nn, ACTIVATIONS[name])
+        assert np.isfinite(model.predict(one.X_valid[:3])).all()
+    for name in realmlp.ACTIVATIONS:
+        ActivationFactory(act=name)._create(None)
+    with pytest.raises(ValueError, match="unknown"):
+        ActivationFactory(act="tanh")._create(None)
+    for family, key in (("tabm", "activation"), ("realmlp", "act")):
+        said = {}
+        for act in ("prelu" if family == "tabm" else "gelu", "relu"):
+            fitted = fit(family, one, epochs=2, **{key: act})
+            said[act] = fitted.predict(one.X_valid)
+            (tmp_path / f"{family}-{act}").mkdir()
+            assert (
+                reloaded(fitted, one, tmp_path / f"{family}-{act}").predict(one.X_valid).tobytes()
+                == said[act].tobytes()
+            )
+        assert len({scores.tobytes() for scores in said.values()}) == 2
+        with pytest.raises(RefitError, match=rf"models\.{family}\.params\.{key}: 'softmax' is not one of"):
+            fit(family, one, **{key: "softmax"})
+    # A package of before has no activation in its file: it was ReLU.
+    old = tabm.TabM({k: v for k, v in model.shape.items() if k != "activation"}, model.bins, "binary")
+    assert isinstance(old.network.backbone.blocks[0][1], torch.nn.ReLU)

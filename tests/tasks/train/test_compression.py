@@ -28,7 +28,7 @@ def compressing(root: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_forms_are_told_and_the_smallest_is_packaged_and_answers_as_it_was_judged(tmp_path: Path):
+def test_forms_are_told_and_the_smallest_is_packaged(tmp_path: Path):
     root = compressing(tmp_path)
     stage(root, "train", "mlp")
     folder = root / "data/models/mlp"

@@ -1,5 +1,6 @@
 """`models: auto` on folds: what it tries, keeps and stores; and through the stages to a bundle."""
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +15,13 @@ from tasks.families._space import Choice, Number
 from tasks.files import hash_tree, read_json, read_table
 from tasks.metrics import measure
 from tasks.params import load
-from tasks.tune.auto import search_families
-from tasks.tune.bags import cross, fold_count, holdout, make_bags
+from tasks.tune.auto import _Run, search_families
+from tasks.tune.bags import Fits, cross, fold_count, holdout, make_bags
 from tasks.tune.objective import Objective
 from tasks.tune.portfolio import near, portfolio
 from tasks.tune.search import Budget
 from tests.samples import sample_frame
+from tests.tasks.families.test_imbalance import mixed_table
 from tests.tasks.tune.test_stage import project, stage
 
 
@@ -206,6 +208,55 @@ def test_killed_search_goes_on_and_a_champions_members_come_first(tmp_path: Path
             one, Budget(1, 0.02, 1, 1), lambda name, _: name, {}, folder=tmp_path / "n",
             bags=holdout(*bags.folds[0]),
         )  # fmt: skip
+
+
+def test_each_family_is_tried_with_made_rows_and_on_real_ones_and_the_better_is_served(tmp_path: Path):
+    X, y, kinds = mixed_table("fair")
+    bags = cross(X, y, "binary", 3, 1, 0)
+    fits = Fits(
+        "auto", "binary", 2, "roc_auc", bags.folds, kinds, imbalance="smote", encoders=str(tmp_path / "encoders")
+    )
+    run = _Run(fits, bags, Budget(2, 600, 1, 1), tmp_path, 0, [], lambda line: None)
+    run.end = time.monotonic() + 600
+    for _ in range(2):  # what its workers do, here in turn
+        setting = run._queued()
+        assert setting is not None
+        tried = run._new(setting, 600)
+        assert tried is not None
+        for fold in range(3):
+            asked = {
+                "family": tried.family,
+                "params": tried.params,
+                "fold": fold,
+                "folder": str(tried.folder / str(fold)),
+            }
+            run._note(tried, fold, fits.value(asked)[0], 0.01)
+    first, second = run.tried
+    assert first.family == second.family == "logistic"
+    assert second.params == first.params | {"imbalance": "none"}
+    found = run.mixed(time.monotonic())
+    assert found.scores is not None
+    assert found.model is not None
+    assert found.scores.shape == (len(y), 2)
+    best = max(run.tried, key=lambda t: np.mean(list(t.values.values())))
+    assert best.params in [m["params"] for m in found.params["members"]]
+    for member in found.params["members"]:
+        bare = member["params"].get("imbalance") == "none"
+        assert ("counts" in member) != bare
+        if not bare:
+            before, after = member["counts"]["before"], member["counts"]["after"]
+            assert before == np.bincount(bags.folds[0][1].astype(int)).tolist()
+            assert after == [before[0]] * 2
+    # What is served says of a held-out row, by the parts that had not seen it, what was judged.
+    if isinstance(found.model.fitted, Bag):
+        Z = found.model.encoder.transform(X)
+        for fold in range(3):
+            parts = found.model.fitted.parts[fold::3]
+            at = bags.held[fold]
+            said = sum(3 * p.weight * p.fitted.predict(np.ascontiguousarray(Z[at, p.start : p.stop])) for p in parts)
+            assert np.allclose(said, found.scores[at], atol=1e-6)
+    save_model(found.model, tmp_path / "model")
+    assert np.array_equal(load_model(tmp_path / "model").predict(X), found.model.predict(X))
 
 
 @pytest.mark.slow

@@ -96,6 +96,18 @@ def test_what_is_corrected_later_is_not_known_yet(project: Path) -> None:
     assert run("2024-01-05")["paid"].isna().to_dict() == {1: False, 2: False, 3: True, 4: False}
 
 
+def test_a_row_that_was_corrected_when_the_next_part_had_begun_is_not_trained_on(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Validation begins with day 7 and the test with day 12: row 1 was known on day 1, and corrected on day 15."""
+    parts = PARAMS.replace("test: 0.2, valid: 0.2", "test: 5d, valid: 5d")
+    monkeypatch.setitem(globals(), "PARAMS", parts)
+    found = run()["__split__"].to_dict()
+    assert found == {1: "pending", 3: "pending", 4: "train"} | dict.fromkeys((5, 6, 7), "valid") | dict.fromkeys(
+        (8, 9), "test"
+    )
+
+
 def test_with_reject_rows_that_share_a_key_go_to_quarantine(project: Path) -> None:
     text = PARAMS.replace("      key: [id]\n", "      key: [id]\n      corrections: reject\n")
     Path("params.yaml").write_text(text)

@@ -1,0 +1,82 @@
+"""Keys of ``params.yaml`` that would do nothing where they stand: refused, or told of, so that nobody relies on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from tasks.errors import some
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from tasks.params import Params
+
+# What a family makes of features by itself, whatever features.encode says, by its NEEDS.
+OWN_WAY = {
+    "scale": ("trees", "trees compare values and need no scale"),
+    "bins": ("trees", "trees find their own cuts"),
+    "categories": ("codes", "each level gets a number or a vector of its own"),
+}
+
+
+def idle(params: Params) -> Iterator[tuple[str, str]]:
+    """Each key that is set and that nothing reads, with the reason and the remedy, in the form of ``crosscheck``."""
+    training, tuning, promotion = params.training, params.tuning, params.promotion
+    encode, powers = params.features.encode, params.features.polynomial
+    if encode and encode.scale != "bins":
+        yield from _set(encode, "features.encode", ("bins",), "counts only with scale: bins; set that, or remove this.")
+    if powers and len(powers.columns) < (2 if powers.interaction_only else 1):
+        what = "two features or more, whose products are made" if powers.interaction_only else "the features"
+        yield (
+            "features.polynomial.columns",
+            f"found {len(powers.columns)}, so it makes nothing; name {what}, or remove it.",
+        )
+    if params.problem.kind != "binary":
+        why = f"belongs to a decision between two classes, and problem.kind is {params.problem.kind!r}; remove it."
+        yield from _set(training, "training", ("threshold", "cost", "precision"), why)
+    else:
+        for key in ("cost", "precision"):
+            if training.threshold != key:
+                yield from _set(
+                    training, "training", (key,), f"counts only with threshold: {key}; set that, or remove this."
+                )
+    if tuning.split == "holdout":
+        yield from _set(tuning, "tuning", ("folds",), "split: holdout has none; name another split, or remove this.")
+    if promotion.error != "fdr":
+        yield from _set(promotion, "promotion", ("fdr",), "counts only with error: fdr; set that, or remove this.")
+    if promotion.control == "each_run" and promotion.evidence == "line":
+        yield (
+            "promotion.evidence",
+            "'line' adds up over runs, and control: each_run looks at each run anew; remove one.",
+        )
+    if promotion.guardrails.slice_drop is None:
+        why = "counts only with slice_drop, the largest loss; set that, or remove this."
+        yield from _set(promotion.guardrails, "promotion.guardrails", ("slices",), why)
+    if not params.orchestration.pools:
+        why = "is about stages that go to work pools, and there are none; name them in pools, or remove this."
+        yield from _set(params.orchestration, "orchestration", ("no_gpu", "exchange"), why)
+    for name, table in params.data.tables.items():
+        if not isinstance(table.source, str | tuple):
+            why = "is about files, and the source is a database; remove it."
+            yield from _set(table, f"data.tables.{name}", ("files",), why)
+
+
+def _set(section: BaseModel, path: str, keys: tuple[str, ...], why: str) -> Iterator[tuple[str, str]]:
+    """Those of the keys that say something else than is so anyway."""
+    for key in keys:
+        if getattr(section, key) != type(section).model_fields[key].default:
+            yield f"{path}.{key}", why
+
+
+def own_ways(params: Params) -> Iterator[str]:
+    """What is set in ``features.encode`` and some of the families do not take, a line each."""
+    from tasks.families import find_family
+
+    encode = params.features.encode
+    for key, (form, why) in OWN_WAY.items():
+        if encode is None or key not in encode.model_fields_set:
+            continue
+        names = [name for name in params.models if name != "auto" and form == find_family(name).NEEDS]
+        if names:
+            yield f"features.encode.{key}: not taken by {some(names, 20)} ({why})"

@@ -1,0 +1,279 @@
+"""Every key of ``params.yaml`` does something: each names the test in which another value changes what comes out, or is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from pydantic import BaseModel
+
+from tasks.evaluate.choice import threshold_of
+from tasks.families import Rows
+from tasks.params import Params, parse
+from tasks.train.whole import fit_rows
+from tests.test_claims import wrong
+
+HERE = "test_keys:each_setting_that_a_fit_gets_changes_the_model"
+LABELS, SEVERAL, CONTRACT = "tasks/validate/test_labels:", "tasks/ingest/test_several:", "tasks/validate/test_contract:"
+ENGINE, STAGE, SELECT = (
+    "tasks/engine/test_properties:agrees_with_the_definition",
+    "tasks/features/test_stage:",
+    "tasks/encoding/test_select:",
+)
+KNOWN, FOLDS, POLICY = "tasks/validate/test_known:", "tasks/tune/test_folds:", "tasks/compare/test_policy:"
+GUARD, SERVER = "tasks/compare/test_guardrails:", "flows/test_server:"
+TABLE = {
+    "seed": HERE,
+    "problem.name": "flows/test_schedule:the_second_project_leaves_the_first_alone",
+    "problem.kind": STAGE + "targets",
+    "problem.table.snapshots": LABELS + "snapshots_begin_with_the_entity_and_end_with_its_activity",
+    "problem.table.every": LABELS + "the_grid_of_snapshots_does_not_move_with_the_data",
+    "problem.table.from": LABELS + "snapshots_begin_with_the_entity_and_end_with_its_activity",
+    "problem.table.until": LABELS + "snapshots_begin_with_the_entity_and_end_with_its_activity",
+    "problem.table.active": LABELS + "snapshots_begin_with_the_entity_and_end_with_its_activity",
+    "problem.table.name": "tasks/test_implied:snapshots_are_a_table_and_the_label_is_a_column_known_when_its_window_is_over",
+    "problem.target.column": STAGE + "targets",
+    "problem.target.above": KNOWN + "the_derived_target",
+    "problem.target.name": KNOWN + "the_derived_target",
+    "problem.target.positive": STAGE + "the_positive_class_is_the_one_declared_or_named",
+    "problem.target.from": LABELS + "features_labels_and_prevalence_are_those_of_counting_by_hand",
+    "problem.target.by": LABELS + "features_labels_and_prevalence_are_those_of_counting_by_hand",
+    "problem.target.within": LABELS + "features_labels_and_prevalence_are_those_of_counting_by_hand",
+    "problem.target.late": LABELS + "events_that_become_known_late_are_waited_for_and_later_ones_never_count",
+    "problem.target.where": LABELS + "measures",
+    "problem.target.measure": LABELS + "measures",
+    "problem.prediction_time.column": ENGINE,
+    "problem.prediction_time.offset_micros": "tasks/engine/test_rhythm:windows_wait_for_labels_that_come_late_and_for_rows_that_ask_early",
+    "problem.metric": "tasks/evaluate/test_evaluate:the_best_on_validation_rows_challenges",
+    "data.as_of": KNOWN + "only_what_was_known_is_visible",
+    "data.missing": "tasks/test_params:what_is_missing_is_told_by_column",
+    "data.tables.source.sql": "flows/test_sources:a_database_that_gives_no_table",
+    "data.tables.source.query": "flows/test_sources:a_query_is_taken_as_it_stands",
+    "data.tables.source.table": "flows/test_sources:a_snapshot_keeps_types_and_has_an_order_of_its_own",
+    "data.tables.files.added": SEVERAL + "a_column_that_is_added_is_ignored_or_refused",
+    "data.tables.files.removed": SEVERAL + "a_column_that_is_removed_is_missing_there",
+    "data.tables.files.unfinished": SEVERAL + "a_file_half_written_is_refused_or_waits",
+    "data.tables.files.twice": SEVERAL + "the_same_file_twice_counts_once",
+    "data.tables.key": STAGE + "with_a_key_corrected_values_move_no_row",
+    "data.tables.columns.kind": "tasks/profile/test_kinds:values_that_can_be_read",
+    "data.tables.columns.nullable": CONTRACT + "a_bad_row_goes_with_its_reason",
+    "data.tables.columns.min": CONTRACT + "a_bad_row_goes_with_its_reason",
+    "data.tables.columns.max": CONTRACT + "a_bad_row_goes_with_its_reason",
+    "data.tables.columns.allowed": CONTRACT + "a_bad_row_goes_with_its_reason",
+    "data.tables.columns.format": "tasks/ingest/test_ingest:numbers_are_read_as_declared_and_another_form_is_named_with_the_remedy",
+    "data.tables.columns.missing": "tasks/values/test_reading:na_and_an_empty_text_are_told_apart_where_the_user_says_so",
+    "data.tables.columns.case": "tasks/values/test_reading:a_package_reads_as_the_files_were_read",
+    "data.tables.event_time.column": ENGINE,
+    "data.tables.event_time.offset_micros": "tasks/test_params:a_time_split_takes_one_edit",
+    "data.tables.known_at.column": KNOWN + "only_what_was_known_is_visible",
+    "data.tables.known_at.offset_micros": "tasks/features/test_split:parts_are_counted_back_from_rows_that_can_have_a_label",
+    "data.tables.outcome": "tasks/engine/test_rows:automatic_columns_leave_out_key_outcome_and_target",
+    "data.tables.corrections": SEVERAL + "a_correction_known_later_stays_beside_what_it_corrects",
+    "data.max_quarantined": CONTRACT + "too_many_rejected_rows",
+    "features.columns": "tasks/engine/test_rows:automatic_columns_leave_out_key_outcome_and_target",
+    "features.dates": "tasks/engine/test_rows:date_parts_are_those_of_pandas",
+    "features.lookups.table": ENGINE,
+    "features.lookups.on": ENGINE,
+    "features.lookups.columns": ENGINE,
+    "features.lookups.within": ENGINE,
+    "features.history.table": ENGINE,
+    "features.history.by": ENGINE,
+    "features.history.windows": ENGINE,
+    "features.history.count": "test_keys:a_count_is_left_out_where_none_is_wanted",
+    "features.history.columns": ENGINE,
+    "features.transforms": "tasks/engine/test_rows:expressions",
+    "features.polynomial.columns": "tasks/engine/test_rows:polynomials_are_those_of_scikit_learn",
+    "features.polynomial.degree": "tasks/engine/test_rows:polynomials_are_those_of_scikit_learn",
+    "features.polynomial.interaction_only": "tasks/engine/test_rows:polynomials_are_those_of_scikit_learn",
+    "features.encode.scale": HERE,
+    "features.encode.bins": HERE,
+    "features.encode.categories": HERE,
+    "features.encode.max_levels": HERE,
+    "features.encode.words": HERE,
+    "features.select.correlation": SELECT + "correlated_dated_and_constant_features_go",
+    "features.select.time_auc": SELECT + "correlated_dated_and_constant_features_go",
+    "features.select.univariate": SELECT + "signal_survives_every_way",
+    "features.select.l1": SELECT + "signal_survives_every_way",
+    "features.select.importance": SELECT + "signal_survives_every_way",
+    "features.select.rfe": SELECT + "signal_survives_every_way",
+    "features.select.keep": SELECT + "protected_features_stay",
+    "features.engine": "tasks/families/test_xgboost_large:where_spark_makes_the_features_it_trains",
+    "split.kind": STAGE + "a_time_split_takes_shares_and_durations",
+    "split.valid": STAGE + "a_time_split_takes_shares_and_durations",
+    "split.test": STAGE + "a_time_split_takes_shares_and_durations",
+    "split.salt": STAGE + "a_part_depends_on_the_salt_and_hardly_on_the_shares",
+    "split.by": STAGE + "rows_of_one_group_stay_together",
+    "models.trials": "flows/test_run:a_change_of_tuning_runs_only_what_depends_on_it",
+    "models.seconds": "flows/test_beforehand:what_is_wrong_is_told_and_nothing_is_begun",
+    "models.params": "tasks/test_idle:a_misspelt_parameter_of_a_family_is_refused_before_anything_runs",
+    "models.space": "tasks/families/test_space:narrowing",
+    "tuning.sampler": "tasks/tune/test_samplers:every_sampler_finds_the_valley_and_repeats_itself",
+    "tuning.pruner": "tasks/tune/test_search:pruners_stop_trials_on_real_rounds",
+    "tuning.trials": "tasks/tune/test_samplers:a_grid_is_even_complete_and_starts_near_the_defaults",
+    "tuning.seconds": "tasks/tune/test_search:the_time_budget_is_kept",
+    "tuning.rows": FOLDS + "the_newest_rows_are_taken",
+    "tuning.workers": "tasks/tune/test_search:workers_share_a_study_without_repeating_points",
+    "tuning.split": FOLDS + "folds_are_apart_and_never_touch_test",
+    "tuning.folds": FOLDS + "folds_are_apart_and_never_touch_test",
+    "tuning.gap": FOLDS + "a_gap_is_left_before_each_stretch",
+    "tuning.group": FOLDS + "folds_are_apart_and_never_touch_test",
+    "training.imbalance": HERE,
+    "training.calibration": "tasks/families/test_every_family:calibration_lowers_the_log_loss",
+    "training.threshold": "test_keys:each_way_to_a_threshold_has_one_of_its_own",
+    "training.cost": "test_keys:each_way_to_a_threshold_has_one_of_its_own",
+    "training.precision": "test_keys:each_way_to_a_threshold_has_one_of_its_own",
+    "training.ensembles": "tasks/evaluate/test_evaluate:a_mix_of_calibrated_candidates_is_calibrated_as_a_whole",
+    "training.device": "tasks/families/test_network:a_missing_gpu_is_said",
+    "training.memory_gb": "tasks/families/test_xgboost_large:from_disk_the_same_bytes_are_stored",
+    "training.compression.prune": "tasks/families/test_compress:pruning_takes_the_share_and_leaves_the_network_as_it_was",
+    "training.compression.quantise": "tasks/train/test_compression:forms_are_told_and_the_smallest_is_packaged",
+    "training.compression.tolerance": "tasks/families/test_compress:the_smallest_within_the_tolerance_is_kept",
+    "evaluation.slices": "tasks/evaluate/test_evaluate:declared_slices_cover_all_rows",
+    "promotion.metric": "tasks/compare/test_evidence:promotion_metric_decides_and_not_the_problems",
+    "promotion.rule": POLICY + "non_inferiority_promotes_an_equal_model",
+    "promotion.alpha": "tasks/compare/test_baseline:useless_scores_seldom_pass",
+    "promotion.margin": "tasks/compare/test_evidence:a_margin_forgives_what_is_lost_and_no_more",
+    "promotion.control": POLICY + "each_run_is_plain_mcnemar",
+    "promotion.evidence": POLICY + "a_line_of_challengers_adds_up_until_it_wins",
+    "promotion.error": POLICY + "false_discovery_rate_earns_by_promotions",
+    "promotion.fdr": POLICY + "discovery_by_its_own_rule_on_new_rows_only",
+    "promotion.cluster": "tasks/compare/test_evidence:declared_clusters_are_counted_as_one",
+    "promotion.accept": "tasks/compare/test_leaks:an_accepted_one_lets_the_promotion_pass_and_stays_in_the_verdict",
+    "promotion.approval": SERVER + "a_person_is_asked_before_promotion",
+    "promotion.guardrails.slice_drop": GUARD + "the_limit_is_what_is_asked_for",
+    "promotion.guardrails.slices": GUARD + "a_slice_that_loses_fails_and_one_that_gains_does_not",
+    "promotion.guardrails.calibration": GUARD + "calibration_rises_and_falls",
+    "promotion.guardrails.latency_ms": GUARD + "latency_by_the_median",
+    "promotion.guardrails.size_mb": GUARD + "the_size_of_the_package",
+    "serving.host": "test_readme:a_newcomers_csv_is_served",
+    "serving.port": "test_readme:a_newcomers_csv_is_served",
+    "serving.workers": "deploy/test_service:several_workers_count_together",
+    "serving.stale": "deploy/test_app:rows_for_which_a_table_is_too_old_can_be_refused",
+    "serving.stale_after": "tasks/bundle/test_horizon:another_patience_than_the_windows",
+    "serving.linger": "deploy/test_leaving:no_answer_is_dropped_at_the_end",
+    "serving.grace": "deploy/test_leaving:work_that_takes_longer_than_the_grace_is_given_up",
+    "monitoring.window": "tasks/drift/test_window:newest_rows_by_time_labelled_or_not",
+    "monitoring.drift_share": "tasks/drift/test_columns:a_table_whose_columns_were_replaced_has_drifted_as_a_whole",
+    "monitoring.alarm": "flows/test_drift:new_rows_in_another_unit_are_named_and_end_the_run_with_its_own_status",
+    "orchestration.parallel": "flows/test_dag:independent_stages_overlap",
+    "orchestration.pools": SERVER + "stages_run_on_the_workers_of_their_pools",
+    "orchestration.exchange": SERVER + "workers_that_share_a_dvc_remote_and_nothing_else",
+}  # fmt: skip
+# Keys whose effect no test shows yet, though the code reads them.
+TO_DO = {
+    "tuning.warm_start", "evaluation.explain", "orchestration.retries", "orchestration.retry_seconds",
+    "orchestration.no_gpu",
+}  # fmt: skip
+
+
+def models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in getattr(annotation, "__args__", ()):
+        yield from models_in(part)
+
+
+def keys(model: type[BaseModel], path: str = "") -> Iterator[str]:
+    """Dotted paths of all keys that hold a value; names of tables, columns and families are left out."""
+    for name, field in model.model_fields.items():
+        here, inner = f"{path}{field.alias or name}", list(models_in(field.annotation))
+        if not inner:
+            yield here
+        for one in inner:
+            yield from keys(one, f"{here}.")
+
+
+def test_every_key_names_the_test_that_shows_what_it_does() -> None:
+    assert sorted({*keys(Params)} - TO_DO) == sorted(TABLE)
+    lost = {}
+    for key, mark in TABLE.items():
+        file, _, test = mark.partition(":")
+        lost[key] = wrong("test", f"tests/{file}.py::test_{test}")
+    assert {key: why for key, why in lost.items() if why} == {}
+
+
+def project(**sections: Any) -> Params:
+    tree: dict[str, Any] = {
+        "problem": {"name": "p", "kind": "binary", "table": "t", "target": "y"},
+        "data": {"tables": {"t": {"source": "t.csv", "columns": {"y": "boolean", "a": "numeric", "c": "categorical"}}}},
+        "models": {"logistic": {}},
+    }
+    return parse({**tree, **sections})
+
+
+@pytest.fixture(scope="module")
+def rows() -> Rows:
+    rng = np.random.default_rng(0)
+    n = 240
+    frame = pd.DataFrame(
+        {
+            "a": rng.gamma(2.0, 5.0, n),
+            "c": pd.Series(rng.choice(list("uvwxyz"), n), dtype="str"),
+            "t": pd.Series(
+                [" ".join(rng.choice(["on", "time", "late", "again", "lost"], 3)) for _ in range(n)], dtype="str"
+            ),
+        }
+    )
+    y = (frame["a"] + 5 * (frame["c"] > "w") + rng.normal(0, 5, n) > 18).to_numpy(float)
+    split = np.where(np.arange(n) < 180, "train", "valid")
+    kinds = {"a": "numeric", "c": "categorical", "t": "text"}
+    return Rows("binary", ("no", "yes"), kinds, frame, y, split, np.arange(n), pd.Series(pd.NaT, index=range(n)))
+
+
+def encode(**how: Any) -> dict[str, Any]:
+    return {"features": {"encode": how}}
+
+
+@pytest.mark.parametrize(
+    ("family", "one", "other"),
+    [
+        ("random_forest", {"seed": 1}, {"seed": 2}),
+        ("logistic", encode(scale="standard"), encode(scale="log")),
+        ("logistic", encode(scale="bins", bins=3), encode(scale="bins", bins=9)),
+        ("logistic", encode(categories="one_hot"), encode(categories="target")),
+        ("xgboost", encode(categories="native"), encode(categories="one_hot")),
+        ("logistic", encode(max_levels=2), encode(max_levels=6)),
+        ("logistic", encode(words=1), encode(words=5)),
+        *(("logistic", {}, {"training": {"imbalance": how}}) for how in ("class_weight", "smote", "adasyn", "under_sample", "smote_tomek")),
+    ],
+    ids=lambda value: value if isinstance(value, str) else str(value)[:60],
+)  # fmt: skip
+def test_each_setting_that_a_fit_gets_changes_the_model(
+    rows: Rows, family: str, one: dict[str, Any], other: dict[str, Any]
+) -> None:
+    X, _ = rows.of("valid")
+    own = {"random_forest": {"n_estimators": 10}, "xgboost": {"rounds": 10}}.get(family, {})
+    first, again, second = (fit_rows(family, own, rows, project(**how)).predict(X) for how in (one, one, other))
+    assert np.array_equal(first, again)
+    assert not np.allclose(first, second)
+
+
+def test_each_way_to_a_threshold_has_one_of_its_own() -> None:
+    rng = np.random.default_rng(0)
+    y = (rng.random(400) < 0.3).astype(float)
+    p = np.clip(0.3 + 0.25 * (y - 0.3) + rng.normal(0, 0.15, 400), 0.01, 0.99)
+    ways: list[dict[str, Any]] = [
+        {"threshold": "half"},
+        {"threshold": "best_f1"},
+        {"threshold": "cost", "cost": [1, 9]},
+        {"threshold": "cost", "cost": [9, 1]},
+        {"threshold": "precision", "precision": 0.5},
+        {"threshold": "precision", "precision": 0.9},
+    ]
+    found = [threshold_of(np.column_stack([1 - p, p]), y, project(training=way)) for way in ways]
+    assert len(set(found)) == len(ways), found
+
+
+def test_a_count_is_left_out_where_none_is_wanted() -> None:
+    from tasks.engine import Plan
+    from tests.tasks.engine.worlds import tree
+
+    def counts(wanted: bool) -> list[str]:
+        spec = tree(["2h"], {"amount": ["mean"]})
+        spec["features"]["history"][0]["count"] = wanted
+        return [name for name in Plan.derive(parse(spec)).names if ".count(" in name]
+
+    assert len(counts(True)) > len(counts(False))
