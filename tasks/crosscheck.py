@@ -44,8 +44,10 @@ def mistakes(params: Params, families: Iterable[str]) -> list[str]:
     wrong = _Mistakes()
     for family in params.models:
         wrong.known("models", family, families)
-    if params.training.compression and not {"mlp", "auto"} & set(params.models):
-        wrong.add("training.compression", "only the family mlp can be compressed; add it to models, or remove this.")
+    if params.training.compression and not wrong:
+        _compression(wrong, params)
+    if params.tuning.sampler == "pbt" and not wrong:
+        _population(wrong, params)
     for key in ("imbalance", "calibration"):
         found = getattr(params.training, key)
         if params.problem.kind == "regression" and found not in ("none", "auto"):
@@ -65,6 +67,60 @@ def mistakes(params: Params, families: Iterable[str]) -> list[str]:
     if not wrong:
         _plan(wrong, params)
     return list(dict.fromkeys(wrong))
+
+
+def _compression(wrong: _Mistakes, params: Params) -> None:
+    """Families that are to be compressed, and are not in models or have no smaller form."""
+    from tasks.families._model import compresses  # loads the families, which few projects need here
+    from tasks.params import family_names
+
+    assert params.training.compression is not None
+    path, named = "training.compression", params.training.compression.families
+    for name in named:
+        wrong.known(f"{path}.families", name, params.models)
+    unable = [name for name in named or params.models if name in params.models and not compresses(name)]
+    if unable:
+        able = [name for name in family_names() if compresses(name)]
+        there = [name for name in params.models if name in able]
+        remedy = f"name those that can, families: [{', '.join(there)}]" if there else f"add {some(able)} to models"
+        why = " (auto serves the models that tuning has judged)" if "auto" in unable else ""
+        wrong.add(path, f"{some(unable)} cannot be compressed{why}; {remedy}, or remove this.")
+
+
+def _population(wrong: _Mistakes, params: Params) -> None:
+    """What a population cannot do: families that cannot go on, several folds, too few turns, lengths of one's own."""
+    from tasks.families._model import find_family  # loads the families, which few projects need here
+    from tasks.families._turns import changeable, goes_on
+    from tasks.params import family_names
+
+    tuning = params.tuning
+    unable = [name for name in params.models if not goes_on(find_family(name))]
+    if unable:
+        able = [name for name in family_names() if goes_on(find_family(name))]
+        wrong.add(
+            "tuning.sampler",
+            f"'pbt' changes a model while it trains, and {some(unable)} cannot go on from where its training stood; have "
+            f"models of {some(able)} alone, or use another sampler.",
+        )
+        return
+    if tuning.split != "holdout":
+        wrong.add("tuning.split", f"{tuning.split!r} has several folds, and 'pbt' trains on one; use split: holdout.")
+    if "pruner" in tuning.model_fields_set and tuning.pruner != "none":
+        wrong.add("tuning.pruner", f"'pbt' replaces the members that lag behind itself; remove {tuning.pruner!r}.")
+    if params.features.engine == "spark" and "xgboost" in params.models:
+        wrong.add("features.engine", "'spark' trains xgboost in one go, and 'pbt' in turns; use another sampler.")
+    for name, own in params.models.items():
+        family = find_family(name)
+        if (trials := own.trials or tuning.trials) < 4:
+            path = "tuning.trials" if own.trials is None else f"models.{name}.trials"
+            wrong.add(path, f"{trials} is too few for 'pbt', which needs 4 or more (turns of all members together).")
+        for key in own.params:
+            if key in family.TURNED:  # type: ignore[attr-defined]
+                wrong.add(f"models.{name}.params.{key}", "with 'pbt' the turns decide it; remove it.")
+        tunable = [key for key in family.space(params.problem.kind, 1000, 10) if key not in own.params]
+        if not changeable(family, tunable):
+            free = some(changeable(family, family.space(params.problem.kind, 1000, 10)))
+            wrong.add(f"models.{name}.params", f"leaves 'pbt' nothing to change; remove one of {free}.")
 
 
 def _made(wrong: _Mistakes, params: Params) -> bool:

@@ -726,12 +726,17 @@ class Tuning(_Strict):
 
 
 class Compression(_Strict):
-    """Smaller forms of a trained network; the smallest one that is good enough is kept."""
+    """Smaller forms of trained networks; kept is the one that takes the least memory among those good enough."""
 
-    prune: float | None = Field(
-        default=None, gt=0, lt=1, description="share of the hidden weights set to zero, the smallest ones"
+    families: tuple[str, ...] = Field(
+        default=(), description="those that are compressed; unset: all of models, which must all be able to"
     )
-    quantise: bool = Field(default=False, description="hidden layers compute with 8-bit integers")
+    prune: float | None = Field(
+        default=None, gt=0, lt=1, description="share of each hidden layer's units that are removed, the least important"
+    )
+    quantise: bool = Field(
+        default=False, description="hidden layers large enough to be quicker so become 8-bit integers"
+    )
     tolerance: float = Field(
         default=0.005, ge=0, lt=1, description="how much worse the metric may become, as a share of its value"
     )

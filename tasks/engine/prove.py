@@ -23,6 +23,7 @@ import pandas as pd
 from tasks.engine import scan
 from tasks.engine.compute import prediction_times
 from tasks.engine.facts import MISSING, Facts, Time
+from tasks.engine.foresight import aggregates_ahead, still
 from tasks.engine.plan import Plan
 from tasks.engine.scan import Finding
 from tasks.states import last_known, read_states
@@ -73,6 +74,9 @@ def prove(
         checked.append(f"the future made random after {moments} moments, up to {sample} rows each")
         found += scan.declared_times(tables, plan, rows)
         checked.append("moments inside rows against the times at which the rows are declared known")
+        ahead, compared = aggregates_ahead(tables, plan, rows, still(plan).compute(tables, rows), seed)
+        found += ahead
+        checked.append(f"columns that equal another one's aggregate over times to come, {compared:,} comparisons")
     if target is not None:
         some_rows = np.sort(rng.permutation(len(rows))[: 20 * sample])
         part = rows.iloc[some_rows]

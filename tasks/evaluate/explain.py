@@ -1,6 +1,7 @@
 """Why the chosen model says what it says: SHAP values and partial dependence, within a budget of rows.
 
-The budget is counted in rows and predictions, not in seconds, so that the same inputs give the same bytes.
+The budget is counted in rows and predictions, not in seconds, so that the same inputs give the same bytes. How SHAP
+values are found by asking alone stands in :mod:`tasks.evaluate.shapley`.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tasks.evaluate.shapley import Asked, by_asking
 from tasks.families import Model
 from tasks.families._calibrate import Calibration, mixed
 
 SHAP_ROWS = 1000  # rows explained by formulas that know the model's inside
-WALK_ROWS = 40  # rows explained by asking the model only
-WALKS = 6
 BACKGROUND = 200
+DRAWN = 20  # rows drawn at random, from which importance is their mean alone
 SHOWN_ROWS = 200
 SHOWN_FEATURES = 15
 PDP_FEATURES = 6
@@ -28,12 +29,16 @@ GRID = 20
 
 @dataclass(frozen=True)
 class Explained:
-    """SHAP values ``(n, features, outputs)`` of rows, ``base`` (outputs,), and in which unit they add up."""
+    """SHAP values ``(n, features, outputs)`` of rows, ``base`` (outputs,), and in which unit they add up.
+
+    ``asked``: how exact they are, where they were found by asking alone.
+    """
 
     values: np.ndarray
     base: np.ndarray
     method: str
     unit: str
+    asked: Asked | None = None
 
 
 def groups(model: Model, features: Sequence[str]) -> list[np.ndarray]:
@@ -53,9 +58,9 @@ def _gather(values: np.ndarray, parts: list[np.ndarray]) -> np.ndarray:
 
 def shap_values(models: list[Model], weights: np.ndarray, X: pd.DataFrame, background: pd.DataFrame,
                 features: list[str], seed: int, fixed: Calibration | None = None) -> Explained:  # fmt: skip
-    """SHAP values by the quickest way that fits: trees, linear models, or permutations for anything else.
+    """SHAP values by the quickest way that fits: trees, linear models, or by asking anything else.
 
-    An ensemble is explained by permutations, in the unit that it answers in. So is a calibrated model, unless its
+    An ensemble is explained by asking, in the unit that it answers in. So is a calibrated model, unless its
     calibration scales log-odds: then it scales their parts. ``fixed`` is the ensemble's own calibration.
     """
     own = models[0].calibration
@@ -67,7 +72,7 @@ def shap_values(models: list[Model], weights: np.ndarray, X: pd.DataFrame, backg
         if inside is not None and scale is not None and inside.unit == "log-odds":
             base = scale["slope"] * inside.base + scale.get("shift", 0.0)
             return replace(inside, values=scale["slope"] * inside.values, base=base)
-    return permutation_shap(models, weights, X.iloc[:WALK_ROWS], background, features, seed, fixed)
+    return asked_shap(models, weights, X, background, features, seed, fixed)
 
 
 def _from_inside(model: Model, X: pd.DataFrame, background: pd.DataFrame, features: list[str]) -> Explained | None:
@@ -135,42 +140,44 @@ def _outputs_last(raw: np.ndarray) -> np.ndarray:
     return raw[:, :, None] if raw.ndim == 2 else raw.transpose(0, 2, 1)
 
 
-def permutation_shap(models: list[Model], weights: np.ndarray, X: pd.DataFrame, background: pd.DataFrame,
-                     features: list[str], seed: int, fixed: Calibration | None = None) -> Explained:  # fmt: skip
-    """SHAP values by walks from a background row to the explained row, one feature after another.
-
-    Each walk visits the features in random order, then another one in the reverse order (Strumbelj and
-    Kononenko, 2014; antithetic pairs as in Mitchell et al., 2022). A few walks do not start at the mean answer, so
-    what is missing between it and the row's own answer is shared out in proportion to the variance of each feature's
-    steps: the values of every row add up, and a feature that changes nothing keeps its zero.
-    """
-    rng = np.random.default_rng(seed)
-    p = len(features)
-    encoded = [(m, m.encoder.transform(X), m.encoder.transform(background), groups(m, features)) for m in models]
+def asked_shap(models: list[Model], weights: np.ndarray, X: pd.DataFrame, background: pd.DataFrame,
+               features: list[str], seed: int, fixed: Calibration | None = None) -> Explained:  # fmt: skip
+    """SHAP values of as many of the first rows as the budget allows, by asking the models only."""
     kind = models[0].kind
-    base = _answers(kind, mixed((m.score(B) for m, _, B, _ in encoded), weights, fixed)).mean(axis=0)
-    values, squares = np.zeros((len(X), p, len(base))), np.zeros((len(X), p, len(base)))
-    missing = np.zeros((len(X), 1, len(base)))
-    for i in range(len(X)):
-        for _ in range(WALKS // 2):
-            order, start = rng.permutation(p), int(rng.integers(len(background)))
-            for path in (order, order[::-1]):
-                said = []
-                for model, Z, B, parts in encoded:
-                    steps = np.repeat(B[start : start + 1], p + 1, axis=0)
-                    for k, feature in enumerate(path):
-                        steps[k + 1 :, parts[feature]] = Z[i, parts[feature]]
-                    said.append(model.score(steps))
-                walk = _answers(kind, mixed(said, weights, fixed))
-                gains = np.diff(walk, axis=0)
-                values[i, path] += gains / WALKS
-                squares[i, path] += gains**2 / WALKS
-                missing[i, 0] += (walk[0] - base) / WALKS
-    spread = np.clip(squares - values**2, 0.0, None) + 1e-12 * squares
-    whole = spread.sum(axis=1, keepdims=True)
-    values += missing * np.divide(spread, whole, out=np.full_like(spread, 1.0 / p), where=whole > 0)
+    rows, back = [m.encoder.transform(X) for m in models], [m.encoder.transform(background) for m in models]
+
+    def answer(encoded: list[np.ndarray]) -> np.ndarray:
+        return _answers(kind, mixed((_score(m, Z) for m, Z in zip(models, encoded, strict=True)), weights, fixed))
+
+    found = by_asking(
+        answer, rows, back, [groups(m, features) for m in models], sum(cost(m.fitted) for m in models), seed
+    )
     unit = "the target's unit" if kind == "regression" else "probability"
-    return Explained(values, base, "permutation", unit)
+    return Explained(found.values, found.base, "exact" if found.exact else "permutation", unit, found)
+
+
+def _score(model: Model, Z: np.ndarray) -> np.ndarray:
+    """:meth:`Model.score`; of a network in large batches, ten times as quick: the last bits are no matter here."""
+    fitted: Any = model.fitted
+    if fitted.FORMAT != "network":
+        return model.score(Z)
+    from tasks.families._net import margins, scores_of
+
+    raw = scores_of(margins(fitted.network, Z), model.kind, fitted.center, fitted.spread)
+    return raw if model.calibration is None else model.calibration.apply(raw)
+
+
+SLOW = {"realmlp": 20.0, "tabm": 20.0}  # networks that answer in blocks of a few rows
+
+
+def cost(fitted: Any) -> float:
+    """About how many times as long as a small network's a row's answer takes, by what the fitted model is made of."""
+    if fitted.FORMAT == "bag":
+        return sum(cost(part.fitted) for part in fitted.parts)
+    inside = getattr(fitted, "estimator", None)
+    seen = getattr(inside, "n_samples_fit_", 0) + int(np.sum(getattr(inside, "n_support_", 0)))  # neighbours, vectors
+    trees = getattr(inside, "n_estimators", 0) or 0
+    return max(SLOW.get(fitted.FORMAT, 1.0), seen / 500, trees / 20)
 
 
 def _answers(kind: str, scores: np.ndarray) -> np.ndarray:
@@ -245,7 +252,11 @@ def explain(models: list[Model], weights: list[float], X: pd.DataFrame, rows: np
     back = background.iloc[np.sort(rng.choice(len(background), min(BACKGROUND, len(background)), replace=False))]
     found = shap_values(models, share, X.iloc[at], back, features, seed, fixed)
     at = at[: len(found.values)]
-    weight = np.abs(found.values).sum(axis=2).mean(axis=0)
+    size = np.abs(found.values).sum(axis=2)
+    if len(at) - len(notable) >= DRAWN:
+        size = size[len(notable) :]
+    weight = size.mean(axis=0)
+    doubt = size.std(axis=0, ddof=1) / np.sqrt(len(size)) if len(size) > 1 else np.full(len(features), np.nan)
     order = np.argsort(-weight, kind="stable")
     top = order[:SHOWN_FEATURES]
     shown = np.arange(len(at))[:SHOWN_ROWS]
@@ -253,6 +264,7 @@ def explain(models: list[Model], weights: list[float], X: pd.DataFrame, rows: np
     def predict(frame: pd.DataFrame) -> np.ndarray:
         return mixed((m.predict(frame) for m in models), share, fixed)
 
+    answers = _answers(kind, predict(X.iloc[at[: max(len(notable), 1)]]))
     sample = X.iloc[np.sort(at[:PDP_ROWS])]
     numeric = [
         features[j] for j in order if pd.api.types.is_numeric_dtype(X[features[j]]) and X[features[j]].nunique() > 8
@@ -263,23 +275,64 @@ def explain(models: list[Model], weights: list[float], X: pd.DataFrame, rows: np
         "unit": found.unit,
         "rows_explained": len(at),
         "base": found.base.tolist(),
+        "space": _space(found, kind),
+        "error": _error(found),
         "importance": {features[j]: float(weight[j]) for j in order},
+        "importance_error": {features[j]: None if np.isnan(doubt[j]) else float(doubt[j]) for j in order},
         "summary": [
             {"feature": features[j], "value": _values(X[features[j]].iloc[at[shown]]),
              "shap": np.round(found.values[shown, j].sum(axis=1) if found.values.shape[2] == 1 else found.values[shown, j, -1], 6).tolist()}
             for j in top
         ],
-        "rows": [_one(found, X, rows, int(at[i]), i, features) for i in range(min(len(notable), len(at)))],
+        "rows": [
+            _one(found, X, rows, int(at[i]), i, features, answers[i]) for i in range(min(len(notable), len(at)))
+        ],
         "partial_dependence": [partial_dependence(predict, sample, features[j], kind) for j in order[:PDP_FEATURES]],
         "surface": surface(predict, X.iloc[np.sort(at)], (numeric[0], numeric[1]), kind) if len(numeric) > 1 else None,
     }  # fmt: skip
 
 
-def _one(found: Explained, X: pd.DataFrame, rows: np.ndarray, at: int, i: int, features: list[str]) -> dict[str, Any]:
-    """One row's largest contributions, for the output that it raises most."""
+def _space(found: Explained, kind: str) -> str:
+    """In which space the parts add up, for the page."""
+    if kind == "regression":
+        return "The parts of a row add up to its prediction."
+    if found.unit == "probability":
+        return "The parts of a row add up to the probability that the model answers."
+    if kind == "multiclass":
+        return (
+            "The parts of a row add up to a class's logarithm of probability, up to a constant of the row (before the "
+            "softmax); probabilities themselves do not add up so."
+        )
+    return (
+        "The parts of a row add up to log-odds, the logarithm of p / (1 − p); 0 is a probability of one half, and "
+        "probabilities themselves do not add up so."
+    )
+
+
+def _error(found: Explained) -> dict[str, Any]:
+    """How far off single contributions may be: standard errors, in the unit and as shares of the answers' spread."""
+    asked = found.asked
+    if asked is None or asked.exact:
+        return {"kind": "exact", "background": None if asked is None else asked.background}
+    return {
+        "kind": "sampled",
+        "stated": asked.stated,
+        "spread": asked.spread,
+        "largest": float(asked.errors.max(initial=0.0)),
+        "typical": float(np.sqrt(np.mean(asked.errors**2))),
+        "within": float(np.mean(asked.errors.max(axis=(1, 2)) <= asked.stated * asked.spread)),
+        "walks": [int(asked.walks.min()), int(asked.walks.max())],
+        "background": asked.background,
+        "predictions": asked.predictions,
+    }
+
+
+def _one(found: Explained, X: pd.DataFrame, rows: np.ndarray, at: int, i: int, features: list[str], answer: np.ndarray) -> dict[str, Any]:  # fmt: skip
+    """One row's largest contributions, for the output that it raises most; ``answer`` is what the model says of it."""
     totals = found.values[i].sum(axis=0) + found.base
     output = int(np.argmax(totals))
     own = found.values[i, :, output]
+    doubt = np.zeros(len(own)) if found.asked is None else found.asked.errors[i, :, output]
     order = np.argsort(-np.abs(own), kind="stable")[:10]
     values = [_values(X[features[j]].iloc[[at]])[0] for j in order]
     return {
@@ -287,8 +340,10 @@ def _one(found: Explained, X: pd.DataFrame, rows: np.ndarray, at: int, i: int, f
         "output": output,
         "base": float(found.base[output]),
         "total": float(totals[output]),
+        "answer": float(answer[output]),
         "contributions": [
-            {"feature": features[j], "value": v, "shap": float(own[j])} for j, v in zip(order, values, strict=True)
+            {"feature": features[j], "value": v, "shap": float(own[j]), "error": float(doubt[j])}
+            for j, v in zip(order, values, strict=True)
         ],
         "others": float(own.sum() - own[order].sum()),
     }

@@ -2,7 +2,7 @@
 
 A family's module has ``NAME``, ``KINDS`` it serves, ``NEEDS`` (the encoder's form), ``HARDWARE`` it wants,
 ``ALSO``, the names of parameters that no search varies,
-``space(kind, rows, columns)`` and ``fit(params, job)``.
+``space(kind, rows, columns)`` and ``fit(params, job)``; what else one may have, ``_base.Family`` says.
 """
 
 from tasks.families._base import Stopped

@@ -65,6 +65,17 @@ class Job:
         return self.deadline is not None and time.monotonic() > self.deadline
 
 
+@dataclass(frozen=True)
+class Turn:
+    """A part of a training that goes on from a state: ``number`` counts from 0; ``before`` is the folder that the turn
+    before it wrote (None in the first), ``after`` the one that this turn writes.
+    """
+
+    number: int
+    before: Path | None
+    after: Path
+
+
 NATIVE_LEVELS = 1000
 
 
@@ -86,7 +97,13 @@ class Fitted(Protocol):
 
 
 class Family(Protocol):
-    """A family's module."""
+    """A family's module.
+
+    One with ``go_on(params, job, turn)`` can be trained in turns (see ``_turns``): it goes on from ``turn.before`` with
+    other values of ``CHANGEABLE`` parameters (empty: of all), writes ``turn.after``, and gives what is fitted by then.
+    ``TURNED`` are parameters that say how long and how a training goes on, which turns decide. ``COMPRESSES``: whether
+    ``training.compression`` can make smaller forms.
+    """
 
     NAME: str
     KINDS: tuple[str, ...]

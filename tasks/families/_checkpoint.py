@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 if TYPE_CHECKING:
-    from tasks.families._net_train import Trainer
+    from typing import TypeAlias
+
+    from tasks.families._net_train import Trainer as Ours
+    from tasks.families.tabm import Trainer as TabM
+
+    Trainer: TypeAlias = Ours | TabM
 
 
 def write(trainer: Trainer, path: Path) -> None:
@@ -29,13 +34,15 @@ def write(trainer: Trainer, path: Path) -> None:
                 tensors[f"optimizer.{number}.{key}"] = value
             else:
                 plain.setdefault(number, {})[key] = value
-    schedule = trainer.schedule
+    schedule = getattr(trainer, "schedule", None)
     state = {
         "history": trainer.history,
         "best": trainer.best if math.isfinite(trainer.best) else None,
         "best_epoch": trainer.best_epoch,
-        "schedule": [schedule.taken, schedule.scale, schedule.best if math.isfinite(schedule.best) else None,
-                     schedule.waited, schedule.peak],
+        "schedule": None if schedule is None else [
+            schedule.taken, schedule.scale, schedule.best if math.isfinite(schedule.best) else None, schedule.waited,
+            schedule.peak,
+        ],
         "optimizer": plain,
         "taken": getattr(trainer.optimizer, "taken", 0),
     }  # fmt: skip
@@ -63,9 +70,10 @@ def read(trainer: Trainer, path: Path) -> bool:
     trainer.history = state["history"]
     trainer.best = math.inf if state["best"] is None else state["best"]
     trainer.best_epoch = state["best_epoch"]
-    schedule = trainer.schedule
-    schedule.taken, schedule.scale, best, schedule.waited, schedule.peak = state["schedule"]
-    schedule.best = math.inf if best is None else best
+    if state["schedule"] is not None:
+        schedule: Any = getattr(trainer, "schedule")  # noqa: B009 (not every trainer has one)
+        schedule.taken, schedule.scale, best, schedule.waited, schedule.peak = state["schedule"]
+        schedule.best = math.inf if best is None else best
     moments: dict[str, dict[str, Any]] = {n: dict(values) for n, values in state["optimizer"].items()}
     for key, tensor in _below(tensors, "optimizer.").items():
         number, _, name = key.partition(".")
@@ -79,7 +87,7 @@ def _below(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Ten
 
 
 def _parameters(trainer: Trainer) -> list[torch.nn.Parameter]:
-    return [p for group in trainer.optimizer.param_groups for p in group["params"]]
+    return list(trainer.network.parameters())  # an optimiser's groups may have them in another order each time
 
 
 def _optimizers(trainer: Trainer) -> dict[str, torch.optim.Optimizer]:

@@ -1,4 +1,8 @@
-"""Smaller forms of a trained network: pruned, int8, or both; measured, and one of them chosen."""
+"""Smaller forms of a trained network: batch norm folded in, units removed, int8, or all of it; one of them is chosen.
+
+What a form takes is counted and not timed (bytes in memory, multiplications), so that the choice repeats itself on
+every machine. Each step is one that makes a network both smaller and quicker, or it is not taken.
+"""
 
 from __future__ import annotations
 
@@ -8,27 +12,37 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import nn
-from torch.nn.utils import prune
+from torch import Tensor, nn
 
 from tasks.families._base import Fitted, Job
-from tasks.families._compress_layers import to_int8
-from tasks.families._net import Net
+from tasks.families._compress_layers import Int8Linear, int8_layers, to_int8
+from tasks.families._net import Net, Network
+
+if TYPE_CHECKING:
+    from tasks.families._net_train import Trainer
 
 TUNE_EPOCHS, TUNE_RATE = 3, 0.2  # after pruning: epochs, and the share of the first learning rate
+IDLE = (nn.Dropout, nn.AlphaDropout)  # after training
+JUDGED = 20_000  # training rows, evenly spread, that say which units matter
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One form of a network: its kilobytes on disk, and its value of the problem's metric on validation rows."""
+    """One form of a network.
+
+    ``size_kb`` and ``memory_kb`` are kilobytes (1,000 bytes) on disk and of its numbers in memory, ``multiply_adds``
+    what a row takes, ``metric`` the problem's metric of its scores of the validation rows.
+    """
 
     name: str
     net: Net
     size_kb: float
+    memory_kb: float
+    multiply_adds: int
     metric: float
 
 
@@ -43,12 +57,13 @@ def chosen(
 
     ``how`` has ``prune``, ``quantise``, ``tolerance`` (see ``training.compression`` of params), ``measure``, which
     gives the metric of scores of the validation rows, and ``higher``, whether more of it is better; ``scores``
-    gives a form's scores of these rows. A row of the table is ``{"variant", "size_kb", "metric", "used",
-    "row_ms"}``, the last one measured here and now.
+    gives a form's scores of these rows. A row of the table is ``{"variant", "size_kb", "memory_kb", "multiply_adds",
+    "metric", "used", "why", "row_ms"}``: ``why`` is empty, or says why this form was not made; the last is measured
+    here and now.
     """
     assert isinstance(fitted, Net)
     measure = how["measure"]
-    found = variants(
+    found, left_out = variants(
         fitted, params, job, how["prune"], bool(how["quantise"]), lambda form: float(measure(scores(form)))
     )
     best = smallest(found, bool(how["higher"]), float(how["tolerance"]))
@@ -56,12 +71,17 @@ def chosen(
         {
             "variant": form.name,
             "size_kb": form.size_kb,
+            "memory_kb": form.memory_kb,
+            "multiply_adds": form.multiply_adds,
             "metric": form.metric if np.isfinite(form.metric) else None,
             "used": form is best,
+            "why": "",
             "row_ms": row_ms(form.net, job.X_valid),
         }
         for form in found
     ]
+    nothing = dict.fromkeys(("size_kb", "memory_kb", "multiply_adds", "metric", "row_ms"))
+    table += [{"variant": name, **nothing, "used": False, "why": why} for name, why in left_out.items()]
     return best.net, table
 
 
@@ -72,58 +92,180 @@ def variants(
     share: float | None,
     int8: bool,
     score: Callable[[Net], float],
-) -> list[Variant]:
-    """The network as it is and its smaller forms, the largest first.
+) -> tuple[list[Variant], dict[str, str]]:
+    """The network as it is and its smaller forms, the largest first; and why others were not made.
 
-    ``params`` and ``job`` are those it was trained with; ``share`` of its weights are pruned (None: no
-    pruning); ``score`` gives a form's metric.
+    ``params`` and ``job`` are those it was trained with; ``share`` of each hidden layer's units are removed (None:
+    none); ``score`` gives a form's metric.
     """
-    found = {"full": net}
+    found, left_out = {"full": net}, {}
+    plain = folded(net)
+    if plain is not None:
+        found["folded"] = plain
     if share is not None:
-        found["pruned"] = pruned(net, params, job, share)
+        if kept(net.network.shape["layers"], share) != net.network.shape["layers"]:
+            found["pruned"] = pruned(net, params, job, share)
+        else:
+            left_out["pruned"] = f"{share:g} of so few units is less than one in every layer"
     if int8:
-        found |= {"int8" if name == "full" else f"{name}+int8": quantised(form) for name, form in found.items()}
-    out = [Variant(name, form, size_kb(form), score(form)) for name, form in found.items()]
-    return sorted(out, key=lambda v: -v.size_kb)
+        for name, form in (("int8", plain or net), ("pruned+int8", found.get("pruned"))):
+            if form is None:
+                continue
+            if int8_layers(form.network.body):
+                found[name] = quantised(form)
+            else:
+                left_out[name] = "no hidden layer is large enough to be quicker with 8-bit integers"
+    out = [
+        Variant(name, form, size_kb(form), memory_kb(form), multiply_adds(form), score(form))
+        for name, form in found.items()
+    ]
+    return sorted(out, key=lambda v: -v.memory_kb), left_out
 
 
 def smallest(found: list[Variant], higher: bool, tolerance: float) -> Variant:
-    """The smallest form whose metric (``higher``: more is better) is at most the share ``tolerance`` worse."""
+    """The form that takes the least memory among those whose metric is at most the share ``tolerance`` worse.
+
+    ``higher``: more of the metric is better.
+    """
     full = next(v for v in found if v.name == "full")
     sign = 1.0 if higher else -1.0
     floor = sign * full.metric - tolerance * abs(full.metric)
-    return min((v for v in found if v is full or sign * v.metric >= floor), key=lambda v: v.size_kb)
+    return min((v for v in found if v is full or sign * v.metric >= floor), key=lambda v: v.memory_kb)
 
 
-def quantised(net: Net) -> Net:
-    """The network with int8 hidden layers; its last layer is small, and carries the score's precision."""
-    network = copy.deepcopy(net.network)
-    to_int8(network.body)
+def folded(net: Net) -> Net | None:
+    """The same function without layers that only training needs; None where there are none.
+
+    Batch norm after training multiplies each unit by a constant and adds another, so both can be put into the layer
+    before it; dropout does nothing any more. Scores differ by rounding alone.
+    """
+    shape = net.network.shape
+    if not shape["batch_norm"] and not shape["dropout"]:
+        return None
+    network = Network(shape | {"batch_norm": False, "dropout": 0.0})
+    state, at = _outside(net.network), 0
+    for layer in net.network.body:
+        if isinstance(layer, nn.Linear):
+            weight, bias = layer.weight.detach().double(), layer.bias.detach().double()
+        elif isinstance(layer, nn.BatchNorm1d):
+            assert layer.running_var is not None
+            assert layer.running_mean is not None
+            factor = layer.weight.detach().double() / (layer.running_var.double() + layer.eps).sqrt()
+            weight = weight * factor[:, None]
+            bias = (bias - layer.running_mean.double()) * factor + layer.bias.detach().double()
+        elif not isinstance(layer, IDLE):  # the activation ends what belongs to one hidden layer
+            state |= {f"body.{at}.weight": weight.float(), f"body.{at}.bias": bias.float()}
+            state |= {f"body.{at + 1}.{key}": value.clone() for key, value in layer.state_dict().items()}
+            at += 2
+    network.load_state_dict(state)
     return _like(net, network)
 
 
-def pruned(net: Net, params: dict[str, Any], job: Job, share: float) -> Net:
-    """The network with its smallest hidden weights set to zero, and the others trained for a few epochs more.
+def quantised(net: Net) -> Net:
+    """The network with int8 hidden layers, where they are large enough (:func:`int8_layers`)."""
+    network = copy.deepcopy(net.network)
+    to_int8(network.body, int8_layers(network.body))
+    return _like(net, network)
 
-    Magnitude pruning over all hidden layers together (Han et al., 2015).
+
+def kept(layers: list[int], share: float) -> list[int]:
+    """Units that stay of each hidden layer when ``share`` of them are removed; at least one.
+
+    >>> kept([128, 3, 1], 0.5)
+    [64, 2, 1]
+    """
+    return [max(1, round(units * (1.0 - share))) for units in layers]
+
+
+def pruned(net: Net, params: dict[str, Any], job: Job, share: float) -> Net:
+    """The network without the units that matter least, trained for a few epochs more, and :func:`folded`.
+
+    A removed unit leaves its mean output behind, as a constant of the next layer. So its importance is the mean over
+    training rows of ``((h - mean h) dL/dh)^2``, which is to first order what that changes of a row's loss, squared
+    (Molchanov et al., 2019, where a unit is removed without a trace, have ``h dL/dh``).
     """
     from tasks.families._net_train import DEFAULTS, Trainer
 
     gentle = {"lr": params.get("lr", DEFAULTS["lr"]) * TUNE_RATE, "epochs": TUNE_EPOCHS, "schedule": "cosine"}
     plain = {"find_lr": False, "compile": False, "checkpoint": None}
-    trainer = Trainer(params | gentle | plain, replace(job, watch=None))
-    network = trainer.network
-    network.load_state_dict(net.network.state_dict())
-    layers = [layer for layer in network.body if isinstance(layer, nn.Linear)]
-    # The weights stay the same parameters under another name, so the optimiser still has them.
-    prune.global_unstructured([(layer, "weight") for layer in layers], prune.L1Unstructured, amount=share)
+    quiet = replace(job, watch=None)
+    whole = Trainer(params | gentle | plain, quiet)
+    whole.network.load_state_dict(net.network.state_dict())
+    matter, means = importance(whole)
+    counts = kept(net.network.shape["layers"], share)
+    stay = [torch.topk(m, k).indices.sort().values for m, k in zip(matter, counts, strict=True)]
+    trainer = Trainer(params | gentle | plain | {"layers": counts}, quiet)
+    trainer.network.load_state_dict(_without(whole.network, stay, means))
     trainer.best, trainer.best_state = trainer.valid_loss(), trainer._weights()
-    trainer.run()
+    form = trainer.run()
+    form = _like(net, form.network)
+    return folded(form) or form
+
+
+def importance(trainer: Trainer) -> tuple[list[Tensor], list[Tensor]]:
+    """Importance (see :func:`pruned`) and mean output of each hidden layer's units, over training rows."""
+    network = trainer.network.eval()
+    outputs: list[Tensor] = []
+
+    def keep(layer: nn.Module, given: Any, output: Tensor) -> None:
+        if output.requires_grad:
+            output.retain_grad()
+        outputs.append(output)
+
+    ends = [m for m in network.body if not isinstance(m, (nn.Linear, nn.BatchNorm1d, *IDLE))]
+    hooks = [layer.register_forward_hook(keep) for layer in ends]
+    rows = torch.linspace(0, len(trainer.X) - 1, min(JUDGED, len(trainer.X))).round().long().to(trainer.device)
+    means = [torch.zeros(units, device=trainer.device) for units in network.shape["layers"]]
+    matter = [torch.zeros_like(mean) for mean in means]
     with torch.no_grad():
-        for layer in layers:
-            prune.remove(layer, "weight")
-            layer.weight += 0.0  # a pruned negative weight is -0.0, and would not come back from disk
-    return _like(net, network)
+        for batch in rows.split(4096):
+            outputs.clear()
+            network(trainer.X[batch])
+            for mean, output in zip(means, outputs, strict=True):
+                mean += output.sum(0) / len(rows)
+    for batch in rows.split(4096):
+        outputs.clear()
+        margin, hidden = network(trainer.X[batch])
+        losses = trainer.judge(margin, hidden, trainer.y[batch])
+        # A row's loss depends on its own row alone here, so one pass gives each row's own slope.
+        (losses if trainer.weight is None else losses * trainer.weight[batch]).sum().backward()
+        for most, mean, output in zip(matter, means, outputs, strict=True):
+            assert output.grad is not None
+            most += ((output.detach() - mean) * output.grad).square().sum(0)
+    for hook in hooks:
+        hook.remove()
+    network.zero_grad(set_to_none=True)
+    return matter, means
+
+
+def _without(network: Network, stay: list[Tensor], means: list[Tensor]) -> dict[str, Tensor]:
+    """The weights of ``network`` with the units ``stay`` of each hidden layer alone."""
+    state = _outside(network)
+    before: Tensor | None = None  # units that stay of the layer before
+    mean: Tensor | None = None
+
+    def put(name: str, layer: nn.Linear, units: Tensor | slice) -> None:
+        weight, bias = layer.weight.detach(), layer.bias.detach()
+        if before is not None and mean is not None:
+            gone = torch.ones_like(mean)
+            gone[before] = 0.0
+            bias = bias + weight @ (mean * gone)
+            weight = weight[:, before]
+        state[f"{name}.weight"], state[f"{name}.bias"] = weight[units].clone(), bias[units].clone()
+
+    number = -1
+    for at, layer in enumerate(network.body):
+        if isinstance(layer, nn.Linear):
+            number += 1
+            put(f"body.{at}", layer, stay[number])
+            before, mean = stay[number], means[number]
+        elif isinstance(layer, nn.BatchNorm1d):
+            for key, value in layer.state_dict().items():
+                state[f"body.{at}.{key}"] = value[stay[number]].clone() if value.ndim else value.clone()
+        else:  # an activation may have learnt a number for the whole layer
+            state |= {f"body.{at}.{key}": value.clone() for key, value in layer.state_dict().items()}
+    put("head", network.head, slice(None))
+    return state
 
 
 def size_kb(net: Net) -> float:
@@ -131,6 +273,23 @@ def size_kb(net: Net) -> float:
     with tempfile.TemporaryDirectory() as folder:
         net.save(Path(folder))
         return sum(p.stat().st_size for p in Path(folder).iterdir()) / 1000
+
+
+def memory_kb(net: Net) -> float:
+    """Kilobytes (1,000 bytes) of the network's numbers in memory."""
+    tensors = [*net.network.parameters(), *net.network.buffers()]
+    return sum(t.numel() * t.element_size() for t in tensors) / 1000
+
+
+def multiply_adds(net: Net) -> int:
+    """Multiplications (each with its addition) that one row takes in the layers; activations are not counted."""
+    total = 0
+    for layer in net.network.modules():
+        if isinstance(layer, (nn.Linear, Int8Linear)):
+            total += layer.weight.numel()
+        elif isinstance(layer, nn.BatchNorm1d):
+            total += layer.num_features
+    return total
 
 
 def row_ms(net: Net, Z: np.ndarray, times: int = 200) -> float:
@@ -142,6 +301,11 @@ def row_ms(net: Net, Z: np.ndarray, times: int = 200) -> float:
         net.predict(row)
         spent.append(time.perf_counter() - start)
     return float(np.median(spent[10:])) * 1000
+
+
+def _outside(network: Network) -> dict[str, Tensor]:
+    """The weights outside the hidden layers: embeddings and the last layer."""
+    return {k: v.clone() for k, v in network.state_dict().items() if not k.startswith("body.")}
 
 
 def _like(net: Net, network: Any) -> Net:

@@ -1,4 +1,4 @@
-"""What a compressed network is made of: int8 layers that compute with integers, and weights stored without their zeros.
+"""What a compressed network is made of: int8 layers that compute with integers.
 
 torch's own ``quantize_dynamic`` is deprecated together with its int8 tensors, stores packed objects that only a
 pickle holds, and scales the inputs by the largest of the whole batch, so that a row's score would depend on
@@ -11,6 +11,9 @@ import torch
 from torch import Tensor, nn
 
 LARGEST = 127  # of a signed byte; -128 is left out, so that the range is symmetric
+# Weights of a layer from which int8 is quicker, for the rows of a block, where the processor multiplies bytes (AVX-512
+# VNNI): below it, rounding the inputs takes longer than the product saves. tests.bench.compression measures it.
+LEAST = 512 * 512
 
 
 class Int8Linear(nn.Module):
@@ -50,38 +53,22 @@ def _rounded(x: Tensor) -> tuple[Tensor, Tensor]:
     return torch.round(x / step).to(torch.int8), step
 
 
-def to_int8(body: nn.Sequential) -> None:
-    """Replace every linear layer of ``body``, in place."""
-    for at, layer in enumerate(body):
-        if isinstance(layer, nn.Linear):
-            body[at] = Int8Linear.of(layer)
+def int8_layers(body: nn.Sequential) -> list[int]:
+    """Positions of the linear layers that are quicker with 8-bit integers: of at least :data:`LEAST` weights."""
+    return [at for at, layer in enumerate(body) if isinstance(layer, nn.Linear) and layer.weight.numel() >= LEAST]
 
 
-def packed(state: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, list[int]]]:
-    """Matrices that are smaller as a bitmap and the values that are not zero are stored so.
-
-    Returns the tensors to store, and the shapes of those packed. :func:`unpacked` undoes it exactly.
-
-    >>> tensors, shapes = packed({"w": torch.tensor([[0.0, 2.0, 0.0, 3.0]])})
-    >>> sorted(tensors), unpacked(tensors, shapes)["w"]
-    (['w.bits', 'w.values'], tensor([[0., 2., 0., 3.]]))
-    """
-    tensors, shapes = {}, {}
-    for name, tensor in state.items():
-        there = tensor != 0
-        small = tensor.numel() // 8 + 1 + int(there.sum()) * tensor.element_size()
-        if tensor.ndim != 2 or small >= tensor.numel() * tensor.element_size():
-            tensors[name] = tensor.contiguous()
-            continue
-        flat = nn.functional.pad(there.flatten(), (0, -tensor.numel() % 8)).view(-1, 8)
-        tensors[f"{name}.bits"] = (flat.to(torch.uint8) << torch.arange(8, dtype=torch.uint8)).sum(1, dtype=torch.uint8)
-        tensors[f"{name}.values"] = tensor[there]
-        shapes[name] = list(tensor.shape)
-    return tensors, shapes
+def to_int8(body: nn.Sequential, at: list[int] | None = None) -> None:
+    """Replace the linear layers at these positions of ``body`` (all, where none are named), in place."""
+    for number, layer in enumerate(body):
+        if isinstance(layer, nn.Linear) and (at is None or number in at):
+            body[number] = Int8Linear.of(layer)
 
 
 def unpacked(tensors: dict[str, Tensor], shapes: dict[str, list[int]]) -> dict[str, Tensor]:
-    """The matrices of :func:`packed` as they were.
+    """Matrices that older packages store as a bitmap and the values that are not zero, as they were.
+
+    ``shapes`` are those of the stored matrices, by name.
 
     Raises
     ------

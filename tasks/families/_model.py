@@ -18,10 +18,11 @@ from tasks.encoding.category import STAND_INS
 from tasks.encoding.encoder import Unseen
 from tasks.errors import RefitError, nearest, some
 from tasks.families._bag import Joined
-from tasks.families._base import Family, Fitted, Job
+from tasks.families._base import Family, Fitted, Job, Turn
 from tasks.families._calibrate import Calibration, calibrate, check_method
 from tasks.families._imbalance import ROWS
 from tasks.families._sklearn import cannot_weigh
+from tasks.families._turns import one_turn, replay
 from tasks.files import read_json, write_json
 from tasks.params import Params, family_names
 from tasks.stage import threads
@@ -110,6 +111,11 @@ def weighs(name: str) -> bool:
     return bool(getattr(find_family(name), "WEIGHS", True))
 
 
+def compresses(name: str) -> bool:
+    """Whether ``training.compression`` can make smaller forms of the family."""
+    return bool(getattr(find_family(name), "COMPRESSES", False))
+
+
 def resolved(name: str, params: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """The family that is really fitted: ``auto`` carries its choice in the parameter ``family``."""
     if name != "auto":
@@ -174,7 +180,14 @@ class Prepared:
         log: Callable[[str], None] | None = None,
     ) -> Fitted:
         """Fit the family with ``params``. ``watch`` is asked at each step whether to stop (see :class:`Job`)."""
-        return find_family(self.family).fit(params, self.job(seed, device, deadline, watch, log))
+        family, job = find_family(self.family), self.job(seed, device, deadline, watch, log)
+        return replay(family, params, job) if "turns" in params else family.fit(params, job)
+
+    def turn(
+        self, params: dict[str, Any], turn: Turn, *, seed: int = 0, device: str = "cpu", deadline: float | None = None
+    ) -> Fitted:
+        """Go on from a state with ``params`` for one turn (see ``_turns``)."""
+        return one_turn(find_family(self.family), params, self.job(seed, device, deadline), turn)
 
     def job(
         self,
@@ -307,6 +320,7 @@ def fit_family(
     seed: int = 0,
     device: str = "cpu",
     compression: Mapping[str, Any] | None = None,
+    fitted: Fitted | None = None,
     log: Callable[[str], None] | None = None,
 ) -> Model:
     """Fit one family on a feature frame.
@@ -319,28 +333,33 @@ def fit_family(
     kind, classes : of the problem; ``classes`` is 0 for regression.
     kinds : feature name to numeric, categorical or text.
     encode, imbalance, calibration, device : as in ``features.encode`` and ``training`` of params.
-    compression : as in ``training`` of params, with ``measure`` and ``higher`` of the metric (see ``_compress.chosen``);
-        families other than ``mlp`` ignore it.
+    compression : as in ``training`` of params, with ``measure`` and ``higher`` of the metric (see ``_compress.chosen``).
+    fitted : what tuning has trained on these very rows, in place of another fit.
 
     Raises
     ------
     RefitError
-        If the family does not serve the kind, or cannot be fitted on such rows.
+        If the family does not serve the kind, cannot be fitted on such rows, or is to be compressed and cannot.
     """
     name, params = resolved(name, params)
     imbalance = params.get("imbalance", imbalance)  # a member of auto may have been better without
     params = {k: v for k, v in params.items() if k != "imbalance"}
     check_method(calibration, kind)
+    if compression and not compresses(name):
+        raise RefitError(
+            f"training.compression: {name} has no smaller form; name others in training.compression.families"
+        )
     prepared = prepare(
         name, X, y, X_valid, y_valid, kind, classes, kinds=kinds, encode=encode, imbalance=imbalance, seed=seed
     )
-    fitted = prepared.fit(params, seed=seed, device=device, log=log)
+    if fitted is None:
+        fitted = prepared.fit(params, seed=seed, device=device, log=log)
     model = Model(prepared.family, kind, classes, prepared.encoder, fitted, params=params, counts=prepared.counts)
 
     def calibrated(scores: np.ndarray) -> Calibration | None:
         return calibrate(calibration, scores, y_valid, kind)
 
-    if compression and fitted.FORMAT == "network":
+    if compression:
         from tasks.families._compress import chosen
 
         def scores(form: Fitted) -> np.ndarray:
@@ -348,7 +367,8 @@ def fit_family(
             fixed = calibrated(found)
             return found if fixed is None else fixed.apply(found)
 
-        model.fitted, model.forms = chosen(fitted, params, prepared.job(seed, device, log=log), compression, scores)
+        settings = {name: value for name, value in params.items() if name != "turns"}
+        model.fitted, model.forms = chosen(fitted, settings, prepared.job(seed, device, log=log), compression, scores)
     if calibration != "none" and kind != "regression":
         model.calibration = calibrated(prepared.scores(model.fitted))
     return model

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from tasks.families._base import sigmoid, softmax, two_columns
-from tasks.families._compress_layers import Int8Linear, packed, to_int8, unpacked
+from tasks.families._compress_layers import Int8Linear, to_int8, unpacked
 from tasks.families._net_parts import UNFITTED, activation, gain
 from tasks.files import read_json, write_json
 
@@ -90,13 +90,11 @@ class Net:
         from safetensors.torch import save_file
 
         state = {k: v.contiguous().cpu() for k, v in self.network.state_dict().items()}
-        tensors, shapes = packed(state)
-        save_file(tensors, folder / "network.safetensors")
+        save_file(state, folder / "network.safetensors")
         about = {"shape": self.network.shape, "center": self.center, "spread": self.spread}
-        if shapes:
-            about["packed"] = shapes
-        if any(isinstance(layer, Int8Linear) for layer in self.network.body):
-            about["int8"] = True
+        small = [at for at, layer in enumerate(self.network.body) if isinstance(layer, Int8Linear)]
+        if small:
+            about["int8"] = small
         write_json(folder / "network.json", about)
 
     @classmethod
@@ -105,8 +103,8 @@ class Net:
 
         state = read_json(folder / "network.json")
         network = Network(state["shape"])
-        if state.get("int8"):
-            to_int8(network.body)
+        if state.get("int8"):  # positions; in older packages true, and then all of them
+            to_int8(network.body, None if state["int8"] is True else state["int8"])
         network.load_state_dict(unpacked(load_file(folder / "network.safetensors"), state.get("packed", {})))
         return cls(network, kind, state["center"], state["spread"])
 

@@ -93,7 +93,7 @@ def choose_device(wanted: str, log: Callable[[str], None] | None = None) -> str:
 
 
 class Trainer:
-    """Trains one network; :meth:`epoch` by epoch, so that a population can be steered from outside."""
+    """Trains one network; :meth:`epoch` by epoch, so that one can go on from another's state with other parameters."""
 
     def __init__(self, params: dict[str, Any], job: Job) -> None:
         self.job = job
@@ -239,14 +239,18 @@ class Trainer:
 
         return read(self, path)
 
+    def steer(self) -> None:
+        """After :meth:`resume`, let this trainer's own rate and weight decay count."""
+        self.schedule.peak = self.how["lr"] if not self.how["find_lr"] else self.schedule.peak
+        self.schedule.move()
+        for group in self.optimizer.param_groups:
+            group["weight_decay"] = self.how["weight_decay"]
+
     def run(self) -> Net:
         """Train until the epochs, the patience or the time is over; the best weights are restored."""
         path = Path(self.how["checkpoint"]) if self.how["checkpoint"] else None
         if path and self.resume(path):
-            self.schedule.peak = self.how["lr"] if not self.how["find_lr"] else self.schedule.peak
-            self.schedule.move()
-            for group in self.optimizer.param_groups:
-                group["weight_decay"] = self.how["weight_decay"]
+            self.steer()
         for number in range(len(self.history["valid_loss"]) + 1, self.how["epochs"] + 1):
             valid = self.epoch()
             if not math.isfinite(valid):
@@ -257,6 +261,14 @@ class Trainer:
             if self.job.late or number - self.best_epoch >= self.how["patience"]:
                 break
         return self.result()
+
+    def present(self, epochs: int) -> Net:
+        """The network with its present weights, and the curves of the last ``epochs``."""
+        net = Net(self.network.cpu(), self.job.kind, self.center, self.spread)
+        net.history = {name: curve[-epochs:] for name, curve in self.history.items()}
+        done = len(self.history["valid_loss"])
+        net.notes = {"epochs": done, "learning_rate": self.schedule.peak, "device": self.device}
+        return net
 
     def result(self) -> Net:
         self.network.load_state_dict(self.best_state)

@@ -62,7 +62,7 @@ def fit_large(
         If the rows fit in no way, ``training.imbalance`` would have to resample them, or Spark is missing.
     """
     name, own = resolved(name, own)
-    if name != "xgboost":
+    if name != "xgboost" or "turns" in own:  # a population's turns go on in memory
         return None
     import xgboost  # noqa: F401  (what the libraries hold is not for the rows)
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tasks.families._base import KINDS as ALL
-from tasks.families._base import Fitted, Job, as_sets, sigmoid, softmax, two_columns
+from tasks.families._base import Fitted, Job, Turn, as_sets, sigmoid, softmax, two_columns
 from tasks.families._sklearn import Estimator
 from tasks.families._space import Number, Space, whole
 
@@ -20,6 +20,9 @@ ALSO = (  # parameters beside those of the space
 NEEDS = "trees"
 HARDWARE = "cpu"
 EVERY = 10  # rounds between looks at the validation rows
+CHANGEABLE = ()  # all: each tree is grown by itself
+TURNED = ("rounds", "patience")
+TURN = 25  # rounds
 
 
 def space(kind: str, rows: int, columns: int) -> Space:
@@ -73,6 +76,29 @@ def fit(params: dict[str, Any], job: Job) -> Fitted:
     fitted = Estimator(estimator, job.kind, job.classes)
     fitted.history = {"train_loss": [-float(v) for v in estimator.train_score_[1:]], "valid_loss": losses}
     fitted.notes = {"rounds": best}
+    return fitted
+
+
+def go_on(params: dict[str, Any], job: Job, turn: Turn) -> Fitted:
+    """More trees on top of those there are; draws of columns go on as well."""
+    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+
+    how = dict(params)
+    sets = as_sets(job.coded, how) or None
+    if turn.before is None:
+        base = HistGradientBoostingRegressor if job.kind == "regression" else HistGradientBoostingClassifier
+        estimator = base(
+            early_stopping=False, categorical_features=sets, random_state=job.seed, warm_start=True, max_iter=TURN
+        )
+    else:
+        estimator = Estimator.load(turn.before, job.kind, job.classes).estimator
+        estimator.set_params(max_iter=estimator.n_iter_ + TURN)
+    estimator.set_params(**how)
+    labels = job.y if job.kind == "regression" else job.labels
+    estimator.fit(job.X, labels, sample_weight=job.weight)
+    estimator._bin_mapper.n_threads = 1  # as in fit
+    fitted = Estimator(estimator, job.kind, job.classes)
+    fitted.notes = {"rounds": estimator.n_iter_}
     return fitted
 
 

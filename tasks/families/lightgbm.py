@@ -9,7 +9,7 @@ import numpy as np
 
 from tasks.errors import RefitError
 from tasks.families._base import KINDS as ALL
-from tasks.families._base import Fitted, Job, as_sets, two_columns
+from tasks.families._base import Fitted, Job, Turn, as_sets, two_columns
 from tasks.families._space import Number, Space, whole
 
 NAME = "lightgbm"
@@ -27,6 +27,9 @@ ALSO = (  # parameters beside those of the space
 NEEDS = "trees"
 HARDWARE = "cpu"
 EVERY = 10  # rounds between looks at the validation rows
+CHANGEABLE = ()  # all: each tree is grown by itself
+TURNED = ("rounds", "patience")
+TURN = 25  # rounds
 OBJECTIVES = {"binary": "binary", "multiclass": "multiclass", "regression": "regression"}
 
 
@@ -83,21 +86,10 @@ def fit(params: dict[str, Any], job: Job) -> Fitted:
 
     how = dict(params)
     rounds, patience = int(how.pop("rounds", 500)), int(how.pop("patience", 25))
-    categories: Any = as_sets(job.coded, how) or "auto"
-    train = lightgbm.Dataset(job.X, job.y, weight=job.weight, categorical_feature=categories, free_raw_data=False)
-    valid = lightgbm.Dataset(job.X_valid, job.y_valid, reference=train, free_raw_data=False)
+    train, valid = _sets(how, job)
     log: dict[str, dict[str, list[float]]] = {}
     booster = lightgbm.train(
-        {
-            "objective": OBJECTIVES[job.kind],
-            **({"num_class": job.classes} if job.kind == "multiclass" else {}),
-            "seed": job.seed,
-            "num_threads": job.threads,
-            "deterministic": True,
-            "force_row_wise": True,
-            "verbosity": -1,
-            **how,
-        },
+        _settings(how, job),
         train,
         num_boost_round=rounds,
         valid_sets=[valid],
@@ -108,7 +100,57 @@ def fit(params: dict[str, Any], job: Job) -> Fitted:
             lightgbm.record_evaluation(log),
         ],
     )
-    best = booster.best_iteration or booster.current_iteration()
+    return _fitted(booster, booster.best_iteration or booster.current_iteration(), job, log)
+
+
+def go_on(params: dict[str, Any], job: Job, turn: Turn) -> Fitted:
+    """More trees on top of those there are."""
+    import lightgbm
+
+    def clock(env: Any) -> None:
+        if job.late:
+            raise lightgbm.callback.EarlyStopException(env.iteration, env.evaluation_result_list)
+
+    how = dict(params)
+    train, valid = _sets(how, job)
+    log: dict[str, dict[str, list[float]]] = {}
+    booster = lightgbm.train(
+        _settings(how, job) | {"seed": job.seed + turn.number},  # else each turn would draw the same columns
+        train,
+        num_boost_round=TURN,
+        valid_sets=[valid],
+        valid_names=["valid"],
+        init_model=None if turn.before is None else Booster.load(turn.before, job.kind, job.classes).booster,
+        callbacks=[clock, lightgbm.record_evaluation(log)],
+    )
+    return _fitted(booster, booster.current_iteration(), job, log)
+
+
+def _sets(how: dict[str, Any], job: Job) -> tuple[Any, Any]:
+    """Training and validation rows."""
+    import lightgbm
+
+    categories: Any = as_sets(job.coded, how) or "auto"
+    train = lightgbm.Dataset(job.X, job.y, weight=job.weight, categorical_feature=categories, free_raw_data=False)
+    return train, lightgbm.Dataset(job.X_valid, job.y_valid, reference=train, free_raw_data=False)
+
+
+def _settings(how: dict[str, Any], job: Job) -> dict[str, Any]:
+    return {
+        "objective": OBJECTIVES[job.kind],
+        **({"num_class": job.classes} if job.kind == "multiclass" else {}),
+        "seed": job.seed,
+        "num_threads": job.threads,
+        "deterministic": True,
+        "force_row_wise": True,
+        "verbosity": -1,
+        **how,
+    }
+
+
+def _fitted(booster: Any, best: int, job: Job, log: dict[str, dict[str, list[float]]]) -> Booster:
+    import lightgbm
+
     booster = lightgbm.Booster(model_str=booster.model_to_string(num_iteration=best))
     fitted = Booster(booster, job.kind)
     fitted.history = {"valid_loss": [float(v) for v in next(iter(log["valid"].values()))]} if log else {}

@@ -6,7 +6,7 @@ from typing import Any
 
 from tasks.families._activations import ACTIVATIONS, check_activation
 from tasks.families._base import KINDS as ALL
-from tasks.families._base import Fitted, Job
+from tasks.families._base import Fitted, Job, Turn
 from tasks.families._space import Choice, Number, Space, whole
 
 NAME = "mlp"
@@ -17,6 +17,10 @@ ALSO = (  # parameters beside those of the space
 )  # fmt: skip
 NEEDS = "codes"
 HARDWARE = "gpu"
+COMPRESSES = True
+CHANGEABLE = ("lr", "weight_decay")  # the shape of the network may not
+TURNED = ("epochs", "schedule", "patience", "find_lr", "checkpoint")
+TURN = 2  # epochs
 
 
 def space(kind: str, rows: int, columns: int) -> Space:
@@ -40,3 +44,18 @@ def fit(params: dict[str, Any], job: Job) -> Fitted:
     from tasks.families._net_train import Trainer
 
     return Trainer(params, job).run()
+
+
+def go_on(params: dict[str, Any], job: Job, turn: Turn) -> Fitted:
+    from tasks.families._net_train import Trainer
+
+    trainer = Trainer(params | {"schedule": "constant"}, job)
+    if turn.before is not None:
+        trainer.resume(turn.before / "state.safetensors")
+        trainer.steer()
+    for _ in range(TURN):
+        trainer.epoch()
+        if job.late:
+            break
+    trainer.save(turn.after / "state.safetensors")
+    return trainer.present(TURN)

@@ -15,7 +15,7 @@ import numpy as np
 
 from tasks.families._activations import ACTIVATIONS, ELEMENTWISE, check_activation
 from tasks.families._base import KINDS as ALL
-from tasks.families._base import Fitted, Job, softmax
+from tasks.families._base import Fitted, Job, Turn, softmax
 from tasks.families._net_extra import fewer_epochs, pytabkit, settled, varied
 from tasks.families._space import Number, Space, whole
 from tasks.files import read_json, write_json
@@ -33,6 +33,9 @@ ALSO = (
 )  # parameters beside those of the space
 NEEDS = "codes"
 HARDWARE = "gpu"
+CHANGEABLE = ("lr", "weight_decay")  # the shape of the network may not
+TURNED = ("epochs", "patience")
+TURN = 2  # epochs
 
 DEFAULTS: dict[str, Any] = {
     "layers": 2,
@@ -171,59 +174,111 @@ class TabM:
         return out
 
 
-def fit(params: dict[str, Any], job: Job) -> Fitted:
-    import torch
+class Trainer:
+    """Trains one TabM, epoch by epoch."""
 
-    from tasks.families._net_train import choose_device
+    def __init__(self, params: dict[str, Any], job: Job) -> None:
+        import torch
 
-    how = settled(NAME, params, DEFAULTS)
-    check(how)
-    module = pytabkit("models.nn_models.tabm", NAME)
-    rows = len(job.X)
-    torch.set_num_threads(job.threads)
-    torch.manual_seed(job.seed)
-    model = _model(how, job).place(device := choose_device(job.device, job.log))
-    network = model.network
-    x, c = model.tensors(job.X, device)
-    x_valid, c_valid = model.tensors(job.X_valid, device)
-    y, y_valid = (_target(values, model.shape, job.kind).to(device) for values in (job.y, job.y_valid))
-    weight = None if job.weight is None else torch.from_numpy(job.weight.astype(np.float32)).to(device)
-    optimizer = torch.optim.AdamW(module.make_parameter_groups(network), lr=how["lr"], weight_decay=how["weight_decay"])
-    generator = torch.Generator().manual_seed(job.seed)
-    size = int(how["batch_size"] or min(1024, max(32, 2 ** round(math.log2(max(rows, 32) / 40)))))
-    best, best_epoch, best_state = math.inf, 0, _weights(network)
-    curves: dict[str, list[float]] = {"train_loss": [], "valid_loss": []}
-    for epoch in range(1, int(how["epochs"] or fewer_epochs(rows, 2_000_000, 12, 200)) + 1):
+        from tasks.families._net_train import choose_device
+
+        self.how = how = settled(NAME, params, DEFAULTS)
+        check(how)
+        self.job = job
+        module = pytabkit("models.nn_models.tabm", NAME)
+        rows = len(job.X)
+        torch.set_num_threads(job.threads)
+        torch.manual_seed(job.seed)
+        self.device = device = choose_device(job.device, job.log)
+        self.model = _model(how, job).place(device)
+        self.network = self.model.network
+        self.x, self.c = self.model.tensors(job.X, device)
+        self.valid = self.model.tensors(job.X_valid, device)
+        self.y, y_valid = (_target(values, self.model.shape, job.kind).to(device) for values in (job.y, job.y_valid))
+        self.y_valid = y_valid.cpu().numpy()
+        self.weight = None if job.weight is None else torch.from_numpy(job.weight.astype(np.float32)).to(device)
+        self.optimizer = torch.optim.AdamW(
+            module.make_parameter_groups(self.network), lr=how["lr"], weight_decay=how["weight_decay"]
+        )
+        self.decayed = [group["weight_decay"] > 0 for group in self.optimizer.param_groups]
+        self.generator = torch.Generator().manual_seed(job.seed)
+        self.size = int(how["batch_size"] or min(1024, max(32, 2 ** round(math.log2(max(rows, 32) / 40)))))
+        self.best, self.best_epoch, self.best_state = math.inf, 0, _weights(self.network)
+        self.history: dict[str, list[float]] = {"train_loss": [], "valid_loss": []}
+
+    def epoch(self) -> np.ndarray:
+        """One pass over the training rows; returns the margins of the validation rows. Remembers the best weights."""
+        import torch
+
+        network, x, c, rows = self.network, self.x, self.c, len(self.job.X)
         network.train()
         total = 0.0
-        for batch in torch.randperm(rows, generator=generator).split(size):
-            batch = batch.to(device)
+        for batch in torch.randperm(rows, generator=self.generator).split(self.size):
+            batch = batch.to(self.device)
             out = network(None if x is None else x[batch], None if c is None else c[batch])
-            losses = _losses(out, y[batch], job.kind)
-            part = None if weight is None else weight[batch]
+            losses = _losses(out, self.y[batch], self.job.kind)
+            part = None if self.weight is None else self.weight[batch]
             loss = losses.mean() if part is None else (losses * part).sum() / part.sum()
-            optimizer.zero_grad(set_to_none=True)
+            self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-            optimizer.step()
+            self.optimizer.step()
             total += float(loss.detach()) * len(batch)
-            if job.late:
+            if self.job.late:
                 break
-        margins = model.margins(x_valid, c_valid)
-        valid = _valid_loss(margins, y_valid.cpu().numpy(), job.kind)
-        curves["train_loss"].append(total / rows)
-        curves["valid_loss"].append(valid)
-        if not math.isfinite(valid):
+        margins = self.model.margins(*self.valid)
+        valid = _valid_loss(margins, self.y_valid, self.job.kind)
+        self.history["train_loss"].append(total / rows)
+        self.history["valid_loss"].append(valid)
+        if valid < self.best:
+            self.best, self.best_epoch, self.best_state = valid, len(self.history["valid_loss"]), _weights(network)
+        return margins
+
+    def run(self) -> TabM:
+        """Train until the epochs, the patience or the time is over; the best weights are restored."""
+        epochs = int(self.how["epochs"] or fewer_epochs(len(self.job.X), 2_000_000, 12, 200))
+        for number in range(1, epochs + 1):
+            margins = self.epoch()
+            if not math.isfinite(self.history["valid_loss"][-1]):
+                break
+            self.job.step(number, lambda margins=margins: self.model.scores(margins))  # type: ignore[misc]
+            if self.job.late or number - self.best_epoch >= self.how["patience"]:
+                break
+        self.network.load_state_dict(self.best_state)
+        return self.present(self.best_epoch)
+
+    def steer(self) -> None:
+        """After a state was read, let this trainer's own rate and weight decay count."""
+        for group, decayed in zip(self.optimizer.param_groups, self.decayed, strict=True):
+            group["lr"] = self.how["lr"]
+            group["weight_decay"] = self.how["weight_decay"] if decayed else 0.0
+
+    def present(self, epochs: int) -> TabM:
+        """The model with the network's weights, ``epochs`` into its training."""
+        model = self.model.place("cpu")
+        model.history = self.history
+        model.notes = {"epochs": epochs, "device": self.device}
+        return model
+
+
+def fit(params: dict[str, Any], job: Job) -> Fitted:
+    return Trainer(params, job).run()
+
+
+def go_on(params: dict[str, Any], job: Job, turn: Turn) -> Fitted:
+    from tasks.families import _checkpoint
+
+    trainer = Trainer(params, job)
+    if turn.before is not None:
+        _checkpoint.read(trainer, turn.before / "state.safetensors")
+        trainer.steer()
+    for _ in range(TURN):
+        trainer.epoch()
+        if job.late:
             break
-        if valid < best:
-            best, best_epoch, best_state = valid, epoch, _weights(network)
-        job.step(epoch, lambda margins=margins: model.scores(margins))  # type: ignore[misc]
-        if job.late or epoch - best_epoch >= how["patience"]:
-            break
-    network.load_state_dict(best_state)
-    model.place("cpu")
-    model.history = curves
-    model.notes = {"epochs": best_epoch, "device": device}
+    _checkpoint.write(trainer, turn.after / "state.safetensors")
+    model = trainer.present(len(trainer.history["valid_loss"]))
+    model.history = {name: curve[-TURN:] for name, curve in model.history.items()}
     return model
 
 

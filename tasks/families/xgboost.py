@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tasks.families._base import KINDS as ALL
-from tasks.families._base import Fitted, Job, as_sets, two_columns
+from tasks.families._base import Fitted, Job, Turn, as_sets, two_columns
 from tasks.families._space import Number, Space, whole
 
 NAME = "xgboost"
@@ -24,6 +24,9 @@ ALSO = (  # parameters beside those of the space
 NEEDS = "trees"
 HARDWARE = "cpu"
 EVERY = 10  # rounds between looks at the validation rows
+CHANGEABLE = ()  # all: each tree is grown by itself
+TURNED = ("rounds", "patience")
+TURN = 25  # rounds
 
 
 def space(kind: str, rows: int, columns: int) -> Space:
@@ -80,7 +83,46 @@ def fit(params: dict[str, Any], job: Job) -> Fitted:
     how = dict(params)
     rounds, patience = int(how.pop("rounds", 500)), int(how.pop("patience", 25))
     train, valid = _matrices(job, types(job.coded, job.X.shape[1], how))
-    how = {
+    log: dict[str, dict[str, list[float]]] = {}
+    booster = xgboost.train(
+        _settings(how, job),
+        train,
+        num_boost_round=rounds,
+        evals=[(valid, "valid")],
+        evals_result=log,
+        verbose_eval=False,
+        # EarlyStopping first: it would not see a round that Watch ends, and then there is no best one.
+        callbacks=[xgboost.callback.EarlyStopping(rounds=patience, save_best=True), Watch()],
+    )
+    return _fitted(booster, job, log)
+
+
+def go_on(params: dict[str, Any], job: Job, turn: Turn) -> Fitted:
+    """More trees on top of those there are."""
+    import xgboost
+
+    class Clock(xgboost.callback.TrainingCallback):
+        def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
+            return job.late
+
+    how = dict(params)
+    train, valid = _matrices(job, types(job.coded, job.X.shape[1], how))
+    log: dict[str, dict[str, list[float]]] = {}
+    booster = xgboost.train(
+        _settings(how, job) | {"seed": job.seed + turn.number},  # else each turn would draw the same rows and columns
+        train,
+        num_boost_round=TURN,
+        evals=[(valid, "valid")],
+        evals_result=log,
+        verbose_eval=False,
+        xgb_model=None if turn.before is None else Booster.load(turn.before, job.kind, job.classes).booster,
+        callbacks=[Clock()],
+    )
+    return _fitted(booster, job, log)
+
+
+def _settings(how: dict[str, Any], job: Job) -> dict[str, Any]:
+    return {
         "tree_method": "hist",
         "objective": {
             "binary": "binary:logistic",
@@ -94,17 +136,9 @@ def fit(params: dict[str, Any], job: Job) -> Fitted:
         **({"num_class": job.classes} if job.kind == "multiclass" else {}),
         **how,
     }
-    log: dict[str, dict[str, list[float]]] = {}
-    booster = xgboost.train(
-        how,
-        train,
-        num_boost_round=rounds,
-        evals=[(valid, "valid")],
-        evals_result=log,
-        verbose_eval=False,
-        # EarlyStopping first: it would not see a round that Watch ends, and then there is no best one.
-        callbacks=[xgboost.callback.EarlyStopping(rounds=patience, save_best=True), Watch()],
-    )
+
+
+def _fitted(booster: Any, job: Job, log: dict[str, dict[str, list[float]]]) -> Booster:
     # Training state (device, seeds, threads) is not the model; without it the bytes are the trees' alone.
     booster = booster[: booster.num_boosted_rounds()]
     fitted = Booster(booster, job.kind)

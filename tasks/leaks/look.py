@@ -12,6 +12,7 @@ import pandas as pd
 from tasks.engine import Plan, scan
 from tasks.engine.compute import prediction_times
 from tasks.engine.facts import HOUR, MISSING, micros
+from tasks.engine.foresight import aggregates_ahead
 from tasks.engine.prove import change_the_future, keys_of
 from tasks.giveaways import Fold, giveaways, halves, sample
 from tasks.leaks.columns import columns_of
@@ -30,6 +31,7 @@ WORDS = {
     "after label": "seems to be filled in with the label",
     "encoded target": "was computed from the labels that it is to predict",
     "future labels": "follows the labels of later rows",
+    "future aggregate": "was computed from what came later",
     "future": "changes when only the future changes",
     "declared time": "is later than the time at which it is declared known",
     "prediction time": "comes after the outcome was known",
@@ -38,6 +40,8 @@ LIMITS = (
     "A column computed elsewhere from what came later cannot be told from an honest one where it says little: only what "
     "repeats the labels, or follows them closer than chance, is found.",
     "Two weak columns that give the target away only together are not found.",
+    "A column that says beforehand what is planned, such as the number of payments to come, or a limit that is always "
+    "reached, equals an aggregate over times to come and is honest: accept it.",
     "A leak that is weaker than the other features, and no exact copy, may pass for one of them.",
 )
 
@@ -62,9 +66,12 @@ def look(plan: Plan, tables: Mapping[str, pd.DataFrame], made: pd.DataFrame, kin
         checked.append(
             f"what each of {X.shape[1]} features tells alone, on {len(part):,} rows, against all weaker ones"
         )
+    ahead, compared = aggregates_ahead(tables, plan, rows, features, seed)
+    if plan.time is not None:
+        checked.append(f"columns that equal another one's aggregate over times to come, {compared:,} comparisons")
     label = label_of(plan, rows)
     few = np.concatenate([np.flatnonzero(labelled)[-TRAIN:] for labelled in (np.isnan(label), ~np.isnan(label))])
-    findings = scan.filled_later(features.iloc[few], label[few])
+    findings = ahead + scan.filled_later(features.iloc[few], label[few])
     checked.append("features that are filled in only where the label is there")
 
     some = _newest(np.flatnonzero(~np.isnan(y)), plan, rows, LABELS)

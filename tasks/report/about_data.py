@@ -187,16 +187,20 @@ def features_section(
             [
                 text(i),
                 Cell(Markup("<code>{}</code>").format(name), sort=name),
-                Cell(number(v), sort=v, bar=max(v, 0) / most),
+                Cell(number(v), sort=v, bar=max(v, 0) / most, note=_doubt(explain, name)),
             ]
             for i, (name, v) in enumerate(top[:15], 1)
         ]
         how = (explain or {}).get("method") or "mean absolute SHAP value"
         blocks.append(
             Table(
-                [("", "number", ""), ("Feature", "text", ""), ("Importance", "number", f"{how}")],
+                [
+                    ("", "number", ""),
+                    ("Feature", "text", ""),
+                    ("Importance", "number", f"{how}; ± two standard errors"),
+                ],
                 rows,
-                f"The features that move the chosen model's answers most ({how}).",
+                f"The features that move the chosen model's answers most ({how}); ± is what other rows would change.",
             )
         )
     else:
@@ -221,6 +225,12 @@ def features_section(
     if summary.get("plan"):
         blocks.append(Prose(Markup("Plan <code>{}</code>").format(str(summary["plan"])[:16]), quiet=True))
     return Section("features", "Features", lead, blocks, missing)
+
+
+def _doubt(explain: dict[str, Any] | None, name: str) -> str:
+    """Two standard errors of a feature's importance, over the rows that were explained."""
+    error = ((explain or {}).get("importance_error") or {}).get(name)
+    return "" if error is None else f"± {2 * error:.2g}"
 
 
 def importances(explain: dict[str, Any] | None) -> dict[str, float]:

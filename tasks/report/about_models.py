@@ -181,28 +181,35 @@ def _by_class(counts: dict[str, int] | None) -> str | None:
 
 
 def _forms(families: list[str], models: dict[str, dict[str, Any]], metric: str) -> Table | None:
-    """Size, time of a row and metric of a network's forms side by side, the one that was kept marked."""
+    """Size, work, time of a row and metric of a network's forms side by side, the one that was kept marked."""
     forms = [(f, form) for f in families for form in models.get(f, {}).get("compression") or []]
     if not forms:
         return None
     columns = [
         ("Network", "text", ""),
-        ("Form", "text", "full: as it was trained"),
+        ("Form", "text", "full: as it was trained; folded: batch norm and dropout put into the layers"),
+        ("Memory, kB", "number", "the network's numbers in memory"),
         ("Size, kB", "number", "on disk"),
-        ("One row, ms", "number", "median time of one row's score, features not included"),
+        ("Multiply-adds", "number", "for one row, in the layers"),
+        ("One row, ms", "number", "median time of one row's score where it was trained, features not included"),
         (f"{title(metric)}, valid", "number", meaning(metric)),
     ]
     rows = [
         [
             Cell(plain(family)),
-            Cell(form["variant"], note="kept" if form["used"] else ""),
+            Cell(form["variant"], note="kept" if form["used"] else form["why"]),
+            _measure(form["memory_kb"]),
             _measure(form["size_kb"]),
+            _measure(form["multiply_adds"]),
             _measure((models[family].get("row_ms") or {}).get(form["variant"])),
             _measure(form["metric"]),
         ]
         for family, form in forms
     ]
-    said = "Kept is the smallest form whose metric is within training.compression.tolerance of the full network's."
+    said = (
+        "Kept is the form that takes the least memory and whose metric is within training.compression.tolerance of the "
+        "full network's. It is the one whose scores are judged above, and served."
+    )
     return Table(columns, rows, said, [i for i, (_, form) in enumerate(forms) if form["used"]])
 
 
@@ -256,8 +263,18 @@ def _count(n: int, what: str) -> str:
 def _params(params: dict[str, Any] | None) -> Markup | str:
     if not params:
         return DASH
-    said = [f"{k} {f'{v:.3g}' if isinstance(v, float) else v}" for k, v in params.items()]
+    said = [f"{k} {_said(v)}" for k, v in params.items() if k != "turns"]
+    turns = params.get("turns") or []
+    for name in turns[0] if turns else ():  # of a population's winner: the schedule that it was trained with
+        path = [_said(turn[name]) for turn in turns]
+        if len(set(path)) > 1:
+            said = [one for one in said if one.partition(" ")[0] != name] + [f"{name} {' → '.join(path)}"]
+    said += [f"{len(turns)} turns"] if turns else []
     return Markup("<span class='mono'>{}</span>").format(", ".join(said))
+
+
+def _said(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _tuning_chart(tuning: dict[str, dict[str, Any]], metric: str) -> Chart | None:

@@ -26,6 +26,8 @@ def why(found: dict[str, Any] | None, kind: str, classes: list[str]) -> Section:
     blocks: list[Any] = [Charts(charts)] if charts else []
     if found.get("rows"):
         blocks.append(_rows(found, kind, classes))
+    if blocks and found.get("space"):
+        blocks.append(Prose(" ".join([found["space"], _exactness(found)]).strip()))
     return Section("why", "Why it says so", lead, blocks, "" if blocks else "the explanation is empty.")
 
 
@@ -58,6 +60,29 @@ def _swarm(found: dict[str, Any]) -> Chart:
         svg,
         "One dot per row and feature: to the right of nought it raises the answer, to the left it lowers it.",
     )
+
+
+def _exactness(found: dict[str, Any]) -> str:
+    """How the values were found, over which rows, and how far off they may be."""
+    rows, error = found.get("rows_explained"), found.get("error") or {}
+    over = f" {number(rows)} rows were explained." if rows else ""
+    if error.get("kind") != "sampled":
+        how = {"tree": "by the trees' own formula", "linear": "by the linear formula", "exact": "over all coalitions of features"}  # fmt: skip
+        said = how.get(found.get("explainer", ""))
+        return f"The values are exact ({said}).{over}" if said else over.strip()
+    spread = error["spread"] or 1.0
+    unit = found.get("unit", "")
+    said = (
+        f"The model could only be asked, so the values are drawn ({number(error['predictions'])} predictions, "
+        f"{number(error['background'])} background rows): a single one has a standard error of {number(error['typical'])} "
+        f"as a rule and {number(error['largest'])} at most, in {unit}"
+    )
+    said += (
+        f" ({error['typical'] / spread:.1%} and {error['largest'] / spread:.1%} of the answers' standard deviation)."
+    )
+    if error["within"] < 1:
+        said += f" The budget was not enough for {error['stated']:.0%} in {1 - error['within']:.0%} of the rows."
+    return f"{said} A row's values add up exactly all the same.{over}"
 
 
 def _ranks(values: list[Any]) -> list[float | None]:
@@ -94,28 +119,43 @@ def _rows(found: dict[str, Any], kind: str, classes: list[str]) -> Table:
     rows = []
     for entry in found["rows"]:
         said = ", ".join(
-            f"{c['feature']} {_value(c['value'])} ({_signed(c['shap'])})" for c in entry["contributions"][:5]
+            f"{c['feature']} {_value(c['value'])} ({_signed(c['shap'])}{_doubt(c.get('error'))})"
+            for c in entry["contributions"][:5]
         )
         who = "" if kind == "regression" or not classes else classes[-1 if kind == "binary" else entry["output"]]
         rows.append(
             [
                 Cell(str(entry["row"]), sort=entry["row"]),
                 Cell(number(entry["base"])),
-                Cell(number(entry["total"]), note=who and f"for {who}"),
+                Cell(number(entry["total"]), note=_answer(entry, found, who)),
                 Cell(said),
             ]
         )
+    sampled = (found.get("error") or {}).get("kind") == "sampled"
     columns = [
         ("Row", "number", "position in the validated table"),
         ("Starts at", "number", "mean answer"),
         ("Ends at", "number", f"in {found.get('unit', '')}"),
-        ("Largest contributions", "text wide", ""),
+        ("Largest contributions", "text wide", "± two standard errors, where they are drawn" if sampled else ""),
     ]
     return Table(
         columns,
         rows,
         f"The worst and least certain rows taken apart, in {found.get('unit', 'the unit of the answer')}.",
     )
+
+
+def _answer(entry: dict[str, Any], found: dict[str, Any], who: str) -> str:
+    """Of which class it is, and its probability where the parts add up to something else."""
+    if not who:
+        return ""
+    if found.get("unit") == "probability" or entry.get("answer") is None:
+        return f"for {who}"
+    return f"for {who}: probability {number(entry['answer'])}"
+
+
+def _doubt(error: float | None) -> str:
+    return f" ± {2 * error:.2g}" if error else ""
 
 
 def _signed(value: float) -> str:

@@ -14,7 +14,8 @@ import pandas as pd
 
 from tasks import memory
 from tasks.errors import RefitError
-from tasks.families import check_kind, read_rows, save_model
+from tasks.families import check_kind, load_model, read_rows, save_model
+from tasks.families._base import Fitted
 from tasks.families._model import resolved
 from tasks.families._xgboost_large import Trained, fit_large
 from tasks.files import read_json, replacing_dir, write_json, write_table
@@ -36,25 +37,41 @@ def predictions(row: np.ndarray, split: np.ndarray, scores: np.ndarray) -> pd.Da
     return pd.concat([table, pd.DataFrame(scores, columns=[f"score_{k}" for k in range(scores.shape[1])])], axis=1)
 
 
-def fit_whole(name: str, own: dict[str, Any], features: list[str], params: Params) -> Trained:
-    """Fit on the whole table, in memory."""
+def winner(folder: Path, best: dict[str, Any]) -> Fitted | None:
+    """What a population of tuning has trained (``folder``), where it was trained on all training rows."""
+    if "turns" not in best["params"] or best["left_out"]:
+        return None
+    return load_model(folder / "model").fitted
+
+
+def fit_whole(
+    name: str, own: dict[str, Any], features: list[str], params: Params, fitted: Fitted | None = None
+) -> Trained:
+    """Fit on the whole table, in memory; ``fitted`` is kept instead, where tuning has trained it on these rows."""
     rows = read_rows().only(features)
     if params.training.memory_gb is not None and not memory.from_disk(resolved(name, own)[0]):
         count = int(np.isin(rows.split, ("train", "valid")).sum())
         memory.check_fit(name, count, len(features), memory.allowed(params.training.memory_gb))
     y_valid = rows.y[rows.split == "valid"]
     count = int((rows.split == "train").sum())
-    stage.log(f"{name}: fitting {count:,} rows x {rows.frame.shape[1]} features with {own}")
+    if fitted is not None:
+        stage.log(
+            f"{name}: kept as the population trained it, with the weights and {len(own['turns'])} turns of its winner"
+        )
+    elif "turns" in own:
+        stage.log(f"{name}: taking the winner's {len(own['turns'])} turns of its schedule again, on {count:,} rows")
+    else:
+        stage.log(f"{name}: fitting {count:,} rows x {rows.frame.shape[1]} features with {own}")
     training, metric = params.training, params.problem.metric
     compression: dict[str, Any] | None = None
-    if training.compression:
+    if training.compression and name in (training.compression.families or [name]):
         goal = {
             "measure": lambda scores: measure(metric, y_valid, scores, rows.kind),
             "higher": higher_is_better(metric),
         }
         compression = training.compression.model_dump() | goal
     model, balance = fit_better(
-        name, own, rows, params, stage.log, calibration=training.calibration, compression=compression
+        name, own, rows, params, stage.log, fitted, calibration=training.calibration, compression=compression
     )
     return replace(scored(model, rows), balance=balance)
 
@@ -77,7 +94,7 @@ def main() -> None:
     found = (
         take_tuned(tuned, chosen["kept"], params, stage.log)
         or fit_large(name, best["params"], chosen["kept"], params, stage.log, spark_session)
-        or fit_whole(name, best["params"], chosen["kept"], params)
+        or fit_whole(name, best["params"], chosen["kept"], params, winner(tuned, best))
     )
     model = found.model
     metrics = report(found.y_valid, found.valid, params.problem.kind)
@@ -103,9 +120,13 @@ def main() -> None:
             },
         )
         if model.forms:
-            write_json(folder / "timing.json", {"row_ms": {form["variant"]: form["row_ms"] for form in model.forms}})
-            used = next(form for form in model.forms if form["used"])
-            stage.log(f"{name}: kept the form {used['variant']!r} of {used['size_kb']:.0f} kB")
+            made = [form for form in model.forms if not form["why"]]
+            write_json(folder / "timing.json", {"row_ms": {form["variant"]: form["row_ms"] for form in made}})
+            for form in model.forms:
+                if form["why"]:
+                    stage.log(f"{name}: no form {form['variant']!r}: {form['why']}")
+            used = next(form for form in made if form["used"])
+            stage.log(f"{name}: kept the form {used['variant']!r} of {used['memory_kb']:.0f} kB in memory")
     value = metrics[params.problem.metric]
     stage.log(f"{name}: {params.problem.metric} on validation rows {value if value is None else round(value, 4)}")
 

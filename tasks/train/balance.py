@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tasks.families import Model, Rows
+from tasks.families._base import Fitted
 from tasks.families._imbalance import ROWS
 from tasks.metrics import better, measure
 from tasks.metrics.thresholds import best_threshold
@@ -16,18 +17,25 @@ from tasks.train.whole import fit_rows
 
 
 def fit_better(
-    name: str, own: dict[str, Any], rows: Rows, params: Params, log: Callable[[str], None], **more: Any
+    name: str,
+    own: dict[str, Any],
+    rows: Rows,
+    params: Params,
+    log: Callable[[str], None],
+    fitted: Fitted | None = None,
+    **more: Any,
 ) -> tuple[Model, dict[str, Any] | None]:
     """The family with ``training.imbalance`` or without it, whichever is better on validation rows; without, if equal.
 
     Both have the same settings, calibration and compression. Metrics of decisions are taken at the threshold that
     ``training.threshold`` chooses for each. Also what :func:`told` says; None where the rows are left as they are (``none``
-    and ``class_weight``, which is not questioned).
+    and ``class_weight``, which is not questioned). ``fitted`` is kept as the one with it, where tuning has trained it.
     """
     asked = params.training.imbalance
-    model = fit_rows(name, own, rows, params, log=log, **more)
+    model = fit_rows(name, own, rows, params, fitted=fitted, log=log, **more)
     if asked not in ROWS:
         return model, None
+    more.pop("fitted", None)  # what tuning trained saw the balanced rows
     plain = fit_rows(name, own, rows, params, imbalance="none", log=log, **more)
     metric = params.problem.metric
     with_it, without = (value_of(m, rows, params) for m in (model, plain))

@@ -33,7 +33,7 @@ def take_tuned(folder: Path, features: list[str], params: Params, log: Callable[
     Its parts were fitted on folds of the training and validation rows. So a validation row's scores are those of the
     parts that had not seen it, and not of the whole, which would look better than it is.
     """
-    if not (folder / "model").is_dir():
+    if not (folder / "held_out.parquet").is_file():
         return None
     rows = read_rows().only(features)
     best = read_json(folder / "best.json")

@@ -13,7 +13,7 @@ import numpy as np
 from tasks import memory
 from tasks.encoding.select import Selection, select
 from tasks.errors import RefitError, some
-from tasks.families import Rows, check_kind, find_family, read_rows, save_model
+from tasks.families import Model, Rows, check_kind, find_family, read_rows, save_model
 from tasks.families._rows import score_table
 from tasks.families._space import Space, narrowed
 from tasks.files import read_json, replacing_dir, sha256, write_json, write_table
@@ -165,8 +165,10 @@ def tune(name: str, params: Params) -> None:
         space = narrowed(find_family(name).space(rows.kind, n, p), own.space, f"models.{name}.space")
         space = {k: d for k, d in space.items() if k not in own.params}
         if tuning.sampler == "pbt":
-            from tasks.tune.pbt import evolve
+            from tasks.tune.pbt import evolve, members
 
+            size = members(budget.trials)
+            log(f"{size} members, {min(size, budget.workers)} side by side on one thread each, on this machine alone")
             found = evolve(objective, space, budget, key(name, space), **common)
         else:
             found = search(
@@ -190,6 +192,13 @@ def tune(name: str, params: Params) -> None:
             },
         )
         write_json(folder / "trials.json", found.trials)
+        if name != "auto" and tuning.sampler == "pbt":
+            # The winner itself: training takes it, or takes its turns again where tuning left rows out.
+            encoder = objective.prepared(name, 0).encoder
+            model = Model(
+                name, rows.kind, len(rows.classes), encoder, found.fitted, params=dict(own.params) | found.params
+            )
+            save_model(model, folder / "model")
         if name == "auto":  # the model itself: fitting again would take the budget once more
             save_model(found.model, folder / "model")
             leading = {"__row__": rows.row[at][found.at], "__target__": bags.y[found.at]}

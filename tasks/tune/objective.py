@@ -67,6 +67,7 @@ class Objective:
 
         params = dict(self.fixed) | params
         family = str(params.pop("family", self.family))
+        turn = params.pop("turn", None)  # of a population (Turn): then it goes on from where another turn ended
         values: list[float] = []
         for number in range(len(self.folds)):
             prepared = self.prepared(family, number)
@@ -84,9 +85,11 @@ class Objective:
                 return watch(step, score(predict()))
 
             single = watch is not None and len(self.folds) == 1
-            fitted = prepared.fit(
-                params, seed=self.seed, device=self.device, deadline=deadline, watch=steps if single else None
-            )
+            common: dict[str, Any] = {"seed": self.seed, "device": self.device, "deadline": deadline}
+            if turn is not None:
+                fitted = prepared.turn(params, turn, **common)
+            else:
+                fitted = prepared.fit(params, watch=steps if single else None, **common)
             values.append(score(prepared.scores(fitted)))
             if watch is not None and len(self.folds) > 1 and watch(number + 1, float(np.mean(values))):
                 raise Stopped

@@ -1,16 +1,21 @@
-"""Population-based training of the network (Jaderberg et al., 2017).
+"""Population-based training (Jaderberg et al., 2017).
 
-A population trains in turns. After each turn the worst quarter takes the weights of the best quarter, and
-its parameters, slightly changed. A turn of a member is a trial of the study; its weights wait on disk in
-between, so that a killed search goes on with the turn it was in.
+A population trains in turns. After each turn the worst quarter takes the state of a member of the best quarter, and its
+parameters, slightly changed. A turn of a member is a trial of the study; its state waits on disk in between, so that a
+killed search goes on with the turns it was in. What the search finds is a trained model: that of the best turn, with the
+parameters of all turns that led to it.
 """
 
 from __future__ import annotations
 
+import fcntl
 import math
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +24,26 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from tasks.errors import RefitError
+from tasks.families import find_family
+from tasks.families._base import Fitted, Turn
 from tasks.families._space import Choice, Number, Space, defaults
+from tasks.families._turns import THREADS, changeable, read_turn, replay
 from tasks.metrics import higher_is_better
 from tasks.tune.objective import Objective
 from tasks.tune.samplers import draw, seed_of
-from tasks.tune.search import Budget, Found, _described, _short
-from tasks.tune.study import FOLDER, distributions, inside, open_study, seconds_spent
+from tasks.tune.search import GRACE, Budget, Found, _described, _short, _too_small
+from tasks.tune.study import FOLDER, beat, distributions, inside, open_study, requeue, seconds_spent
 from tasks.tune.worker import Worker
 
-# What may change while weights are kept; the shape of the network may not.
-CHANGEABLE = ("lr", "weight_decay")
-EPOCHS = 2  # a turn
+TRIES = 3  # of a turn whose process died
+TOLD = (TrialState.COMPLETE, TrialState.FAIL)
+
+
+@dataclass
+class Evolved(Found):
+    """What a population found: ``params`` hold the ``turns`` that made ``fitted``."""
+
+    fitted: Fitted | None = None
 
 
 def evolve(
@@ -41,114 +55,254 @@ def evolve(
     seed: int = 0,
     starts: list[dict[str, Any]] | None = None,
     folder: Path = FOLDER,
+    crew: list[Worker] | None = None,
     log: Callable[[str], None] = lambda line: None,
-) -> Found:
+) -> Evolved:
     """Train a population; ``budget.trials`` are turns of members in all.
 
-    The parameters found are those of the best member's last turn, with ``epochs`` set to what it trained for,
-    so that the final fit repeats its length.
+    Members of a turn train side by side in ``budget.workers`` processes, each on one thread, and the next turn begins
+    when all are there: so the outcome is the same for any number of workers. ``key``, ``starts``, ``folder`` and
+    ``crew`` (of one thread each) are those of :func:`~tasks.tune.search.search`.
+
+    Raises
+    ------
+    RefitError
+        If time did not suffice for a turn, or no member could be trained.
     """
-    if objective.family != "mlp":
-        raise RefitError(
-            f"tuning.sampler: pbt changes a network while it trains, and models has {objective.family!r}; "
-            "use it with mlp alone, or another sampler"
-        )
-    if budget.trials < 4:
-        raise RefitError(f"models.mlp.trials: pbt needs at least 4 (members and turns), found {budget.trials}")
-    size = int(min(8, max(2, round(math.sqrt(budget.trials)))))
-    sign = -1.0 if higher_is_better(objective.metric) else 1.0
-    states = (folder / f"{key}-weights").absolute()
-    worker = Worker(objective, budget.threads)
+    population = _Population(objective, space, budget, seed, starts or [])
+    key = f"{key}-{population.size}"  # another number of members is another search
+    states = (folder / f"{key}-states").absolute()
+    population.states, population.log = states, log
+    own: list[Worker] = []
+    if crew is None:
+        crew = own = [Worker(objective, THREADS) for _ in range(min(budget.workers, population.size))]
     try:
-        with open_study(key, ["maximize" if sign < 0 else "minimize"], folder) as study:
-            reused = len(_turns(study))
-            worker.wait()
-            deadline = time.monotonic() + budget.seconds - seconds_spent(study)
-            while len(_turns(study)) < budget.trials and time.monotonic() < deadline:
-                done = _turns(study)
-                params, parent = next_member(space, done, size, sign, seed, starts or [])
-                trial = _ask(study, space, params, parent, len(done))
-                how = params | {
-                    "epochs": EPOCHS * (trial.number // size + 1),
-                    "schedule": "constant",
-                    "patience": 10_000,
-                    "checkpoint": str(states / f"{trial.number}.safetensors"),
-                }
-                _inherit(states, parent, trial.number)
-                worker.fit(how, deadline, watched=False)
-                what, content = worker.pipe.recv()
-                if what != "done":
-                    study.tell(trial, state=TrialState.FAIL)
-                    raise RefitError(f"models.mlp: {content}")
-                study.tell(trial, content[0])
-                log(f"turn {trial.number // size + 1} of member {trial.number % size + 1}: "
-                    f"{objective.metric} {content[0]:.5g} with {_short(params)}")  # fmt: skip
-            done = _turns(study)
-            if not done:
-                raise RefitError(
-                    f"models.mlp.seconds: {budget.seconds:g} s did not suffice for one turn; raise it, or lower tuning.rows"
-                )
-            best = min(done, key=lambda t: (sign * t.values[0], t.number))
-            params = dict(best.params) | {"epochs": EPOCHS * (best.number // size + 1), "schedule": "constant"}
-            if len(done) >= budget.trials:
-                shutil.rmtree(states, ignore_errors=True)
-            return Found(params, best.values[0], [_described(t) for t in done], {}, reused)
+        with _alone(folder, key), open_study(key, [population.direction], folder, shared=False) as study:
+            population.study = study
+            reused = len(population.told())
+            for worker in crew:
+                worker.wait()
+            population.deadline = time.monotonic() + budget.seconds - seconds_spent(study) / budget.workers
+            population.run(crew)
+            return population.found(reused)
     finally:
-        worker.end()
+        for worker in own:
+            worker.end()
+
+
+class _Population:
+    """The members, and where they stand."""
+
+    study: optuna.Study
+    states: Path
+    log: Callable[[str], None]
+    deadline: float
+
+    def __init__(
+        self, objective: Objective, space: Space, budget: Budget, seed: int, starts: list[dict[str, Any]]
+    ) -> None:
+        self.objective, self.space, self.budget, self.seed, self.starts = objective, space, budget, seed, starts
+        self.size = members(budget.trials)
+        self.sign = -1.0 if higher_is_better(objective.metric) else 1.0
+        self.direction: Any = "maximize" if self.sign < 0 else "minimize"
+        self.died: dict[int, int] = {}  # by trial, how often its process died
+        self.next_beat = 0.0
+
+    def told(self) -> dict[int, FrozenTrial]:
+        """Turns that are over, by number; a failed one has no value."""
+        return {t.number: t for t in self.study.get_trials(deepcopy=False, states=TOLD)}
+
+    def run(self, crew: list[Worker]) -> None:
+        """Turn by turn, until trials or time are used up."""
+        for first in range(0, self.budget.trials, self.size):
+            told = self.told()
+            numbers = range(first, min(first + self.size, self.budget.trials))
+            self._turn(crew, [n for n in numbers if n not in told], told)
+            if not set(numbers) <= set(self.told()):
+                return  # time is up
+            self._forget(first)
+
+    def _turn(self, crew: list[Worker], todo: list[int], told: dict[int, FrozenTrial]) -> None:
+        """One turn of the members ``todo``, as far as time allows."""
+        limit = self.deadline + GRACE * self.budget.seconds
+        while True:
+            for worker in crew:
+                if worker.trial is None and todo and time.monotonic() < self.deadline:
+                    self._begin(worker, todo.pop(0), told)
+            busy = [w for w in crew if w.trial is not None]
+            if not busy:
+                return
+            if time.monotonic() >= self.next_beat:
+                self.next_beat = time.monotonic() + 5
+                beat(self.study, [w.trial for w in busy])
+            until = min(limit, self.next_beat) - time.monotonic()
+            ready = wait([w.pipe for w in busy], timeout=max(0.0, until))
+            for worker in busy:
+                if worker.pipe in ready:
+                    again = self._hear(worker)
+                    if again is not None:
+                        todo[:] = sorted([*todo, again])  # Optuna gives the lowest number that waits
+                elif time.monotonic() >= limit:
+                    requeue(self.study, [worker.trial._trial_id])
+                    worker.trial = None
+                    worker.process.kill()
+                    worker.process.join()
+
+    def _begin(self, worker: Worker, number: int, told: dict[int, FrozenTrial]) -> None:
+        """Give a turn to a worker. One that was interrupted keeps its number, its parameters and its beginning."""
+        if not any(t.number == number for t in self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,))):
+            params, parent = next_member(self.space, told, number, self._ways())
+            self.study.enqueue_trial(params, user_attrs={"parent": parent})
+        worker.trial = self.study.ask(distributions(self.space))
+        parent = worker.trial.user_attrs["parent"]
+        before = None if parent is None else self._state(parent)
+        if worker.trial.number != number or (before is not None and not before.is_dir()):
+            raise RefitError(f"the study of this search is damaged; remove {self.states.parent} and tune again")
+        turn = Turn(number // self.size, before, self._state(number))
+        worker.fit(worker.trial.params | {"turn": turn}, self.deadline, watched=False)
+
+    def _ways(self) -> Ways:
+        changing = changeable(find_family(self.objective.family), self.space)
+        return Ways(self.size, self.sign, self.seed, self.starts, changing)
+
+    def _hear(self, worker: Worker) -> int | None:
+        """A worker's message; the number of the turn where it has to be taken again."""
+        trial, worker.trial = worker.trial, None
+        try:
+            what, content = worker.pipe.recv()
+        except (EOFError, ConnectionError):
+            worker.process.kill()
+            worker.process.join()
+            self.died[trial.number] = self.died.get(trial.number, 0) + 1
+            if self.died[trial.number] < TRIES:
+                requeue(self.study, [trial._trial_id])
+                self.log(f"{self._who(trial.number)}: its process died; the turn begins again")
+                return int(trial.number)
+            what, content = "failed", "its process died (out of memory?)"
+        if what == "mistake":
+            requeue(self.study, [trial._trial_id])
+            raise RefitError(content)
+        if what == "pruned":  # time was up in the middle; a later run with more of it takes the whole turn
+            requeue(self.study, [trial._trial_id])
+        elif what == "failed" or not math.isfinite(content[0]):
+            reason = content if what == "failed" else "the metric is not a number"
+            trial.set_user_attr("reason", reason[:200])
+            self.study.tell(trial, state=TrialState.FAIL)
+            self.log(f"{self._who(trial.number)}: failed, {reason}")
+        else:
+            self.study.tell(trial, content[0])
+            value = f"{self.objective.metric} {content[0]:.5g}"
+            self.log(f"{self._who(trial.number)}: {value} with {_short(trial.params)}")
+        return None
+
+    def _who(self, number: int) -> str:
+        return f"turn {number // self.size + 1} of member {number % self.size + 1}"
+
+    def _state(self, number: int) -> Path:
+        return self.states / str(number)
+
+    def _forget(self, first: int) -> None:
+        """Keep the states of the newest turn, and of the best so far."""
+        best = _best(self.told(), self.sign)
+        for path in self.states.iterdir() if self.states.is_dir() else ():
+            number = int(path.name) if path.name.isdigit() else -1
+            if number < first and (best is None or number != best.number):
+                shutil.rmtree(path, ignore_errors=True)
+
+    def found(self, reused: int) -> Evolved:
+        told = self.told()
+        best = _best(told, self.sign)
+        family = self.objective.family
+        if best is None:
+            reasons = [t.user_attrs.get("reason", "") for t in told.values()]
+            if not reasons:
+                raise RefitError(_too_small(self.objective, self.budget, "did"))
+            raise RefitError(f"models.{family}: no member could be trained: {reasons[0]}")
+        changing = changeable(find_family(family), best.params)
+        line: list[FrozenTrial] = []
+        at: int | None = best.number
+        while at is not None:
+            line.append(told[at])
+            at = told[at].user_attrs["parent"]
+        turns = [{name: t.params[name] for name in changing} for t in reversed(line)]
+        params = dict(best.params) | {"turns": turns}
+        kind, classes = self.objective.kind, self.objective.classes
+        if self._state(best.number).is_dir():
+            fitted = read_turn(self._state(best.number), kind, classes)
+        else:  # a finished search whose states were removed
+            prepared = self.objective.prepared(family, 0)
+            job = prepared.job(self.objective.seed, self.objective.device)
+            fitted = replay(find_family(family), dict(self.objective.fixed) | params, job)
+        trials = [_described(told[n]) | {"parent": told[n].user_attrs["parent"]} for n in sorted(told)]
+        return Evolved(params, best.values[0], trials, {}, reused, fitted)
+
+
+def members(trials: int) -> int:
+    """Members of a population that takes ``trials`` turns in all: as many as each takes turns, at most 8.
+
+    >>> members(4), members(20), members(400)
+    (2, 4, 8)
+    """
+    return int(min(8, max(2, round(math.sqrt(trials)))))
+
+
+@dataclass(frozen=True)
+class Ways:
+    """What a population goes by: members, sign (-1: more is better), seed, first parameters, and what may change."""
+
+    size: int
+    sign: float
+    seed: int
+    starts: list[dict[str, Any]]
+    changing: list[str]
 
 
 def next_member(
-    space: Space, done: list[FrozenTrial], size: int, sign: float, seed: int, starts: list[dict[str, Any]]
+    space: Space, told: dict[int, FrozenTrial], number: int, how: Ways
 ) -> tuple[dict[str, Any], int | None]:
-    """Parameters of the next turn, and the trial whose weights it takes (None in the first turn)."""
-    number = len(done)
-    rng = np.random.default_rng(seed_of(seed, number))
-    if number < size:
-        first = [defaults(space) | inside(space, s) for s in starts] + [defaults(space)]
+    """Parameters of a turn, and the trial whose state it goes on from (None in the first turn)."""
+    rng = np.random.default_rng(seed_of(how.seed, number))
+    if number < how.size:
+        first = [defaults(space) | inside(space, s) for s in how.starts] + [defaults(space)]
         return (first[number] if number < len(first) else draw(space, rng)), None
-    turn = number // size
-    last = sorted(done[(turn - 1) * size : turn * size], key=lambda t: (sign * t.values[0], t.number))
-    own = done[number - size]
-    quarter = max(1, size // 4)
-    if own in last[-quarter:] and size > 1:
-        parent = last[int(rng.integers(quarter))]
-        return changed(space, dict(parent.params), rng), parent.number
-    return dict(own.params), own.number
+    turn = number // how.size
+    before = {n: told[n] for n in range((turn - 1) * how.size, turn * how.size)}
+    well = sorted((n for n, t in before.items() if t.values), key=lambda n: (how.sign * before[n].values[0], n))
+    if not well:
+        raise RefitError(f"no member could be trained: {next(iter(before.values())).user_attrs.get('reason', '')}")
+    quarter = max(1, how.size // 4)
+    own = number - how.size
+    if own in well and (own not in well[-quarter:] or len(well) == 1):
+        return dict(before[own].params), own
+    parent = well[int(rng.integers(min(quarter, len(well))))]
+    return changed(space, dict(before[parent].params), how.changing, rng), parent
 
 
-def changed(space: Space, params: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
-    """Multiply what may change by 0.8 or 1.25, within the space."""
-    for name in CHANGEABLE:
-        dim = space.get(name)
-        if name in params and isinstance(dim, Number):
-            params[name] = float(np.clip(params[name] * rng.choice([0.8, 1.25]), dim.low, dim.high))
-        elif isinstance(dim, Choice):
+def changed(space: Space, params: dict[str, Any], changing: list[str], rng: np.random.Generator) -> dict[str, Any]:
+    """Multiply the numbers ``changing`` by 0.8 or 1.25 within the space; draw choices anew."""
+    for name in changing:
+        dim = space[name]
+        if isinstance(dim, Choice):
             params[name] = dim.options[int(rng.integers(len(dim.options)))]
+            continue
+        assert isinstance(dim, Number)
+        old, factor = params[name], float(rng.choice([0.8, 1.25]))
+        new = float(np.clip(old * factor, dim.low, dim.high))
+        if dim.whole:  # a small number must move as well
+            new = int(np.clip(max(round(new), old + 1) if factor > 1 else min(round(new), old - 1), dim.low, dim.high))
+        params[name] = new
     return params
 
 
-def _turns(study: optuna.Study) -> list[FrozenTrial]:
-    return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+def _best(told: dict[int, FrozenTrial], sign: float) -> FrozenTrial | None:
+    well = [t for t in told.values() if t.values]
+    return min(well, key=lambda t: (sign * t.values[0], t.number)) if well else None
 
 
-def _ask(
-    study: optuna.Study, space: Space, params: dict[str, Any], parent: int | None, number: int
-) -> optuna.trial.Trial:
-    """The next trial; one that was interrupted keeps its number."""
-    if not study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
-        study.enqueue_trial(params, user_attrs={"parent": parent})
-    trial = study.ask(distributions(space))
-    if trial.number != number:
-        raise RefitError(f"the study of this search is damaged; remove {FOLDER} and tune again")
-    return trial
-
-
-def _inherit(states: Path, parent: int | None, number: int) -> None:
-    """Start from the parent's weights, whatever an interrupted turn has left."""
-    states.mkdir(parents=True, exist_ok=True)
-    own = states / f"{number}.safetensors"
-    own.unlink(missing_ok=True)
-    if parent is not None:
-        beside = states / f"{number}.copy"
-        shutil.copyfile(states / f"{parent}.safetensors", beside)
-        beside.replace(own)
+@contextmanager
+def _alone(folder: Path, key: str) -> Iterator[None]:
+    """Wait until no other process is at this population: its states lie in one place."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / f"{key}.population", "a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -48,18 +48,19 @@ def study_key(**inputs: Any) -> str:
 
 @contextmanager
 def open_study(
-    key: str, directions: list[Literal["minimize", "maximize"]], folder: Path = FOLDER
+    key: str, directions: list[Literal["minimize", "maximize"]], folder: Path = FOLDER, shared: bool = True
 ) -> Iterator[optuna.Study]:
     """Open or create a study. Trials that a killed process left running are put back in the queue.
 
-    By default one SQLite file a study below ``.refit/studies``; with ``REFIT_STUDIES_URL`` set, the database it names.
+    By default one SQLite file a study below ``.refit/studies``; with ``REFIT_STUDIES_URL`` set, the database it names,
+    unless the study may not be ``shared``.
 
     Raises
     ------
     RefitError
         If the database of ``REFIT_STUDIES_URL`` cannot be used.
     """
-    url = os.environ.get(ENVIRONMENT)
+    url = os.environ.get(ENVIRONMENT) if shared else None
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / f"{key}.lock", "a") as lock:
         alone = _locked(lock) and not url

@@ -4,7 +4,8 @@
 
 Every table goes the way of a run: parameters, plan, features, split, the look of the stage ``leaks``, and the verdict
 that would promote. *Named*: the planted column is suspected, and the verdict is held back. *False*: anything suspected
-in a clean table, or beside the plant. The last line is one JSON object: ``named``, ``planted``, ``false_suspicions``,
+in a clean table, or beside the plant. ``ahead``: the same for columns that equal an aggregate over times to come
+(:mod:`tests.bench._ahead`), and the processor seconds of a look at one large table. The last line is one JSON object: ``named``, ``planted``, ``false_suspicions``,
 ``clean`` and ``seconds`` (median of a look, by size of table). ``--quick`` takes smaller tables of flights.
 """
 
@@ -327,6 +328,38 @@ def examine(table: Table) -> tuple[list[dict[str, Any]], float, int]:
     return found, time.perf_counter() - began, n
 
 
+def knows_ahead(quick: bool) -> dict[str, Any]:
+    """Columns that equal an aggregate over times to come, one of each kind, and honest ones, of several tables."""
+    from tasks.engine.foresight import aggregates_ahead
+    from tests.bench._ahead import HONEST, PLANTED, table
+
+    def look_at(made: dict[str, Any], n: int, keys: int, seed: int) -> tuple[dict[str, str], float, int]:
+        spec, tables = table(made, n, keys, seed)
+        began = time.process_time()
+        rows = tables["orders"]
+        found, compared = aggregates_ahead(tables, Plan.derive(parse(spec)), rows, pd.DataFrame(index=rows.index), 42)
+        return {f.where: f.why for f in found}, time.process_time() - began, compared
+
+    plants = {name: make for name, (make, _) in PLANTED.items()}
+    found, _, _ = look_at(plants, 2500, 110, 0)
+    right = sum(PLANTED[name][1] in said for name, said in found.items() if name in PLANTED)
+    wrong = [name for name in found if name not in PLANTED]
+    honest = compared = 0
+    for seed in range(3 if quick else 20):
+        for n, keys in ((1000, 200), (2500, 60)):
+            accused, _, many = look_at(HONEST, n, keys, seed)
+            honest, compared, wrong = honest + len(HONEST), compared + many, wrong + list(accused)
+    noise = {f"x{i}": (lambda o, r: r.normal(size=len(o))) for i in range(60)}
+    wide = {**noise, **{f"k{i}": (lambda o, r: r.integers(0, 5, len(o)).astype(float)) for i in range(20)}}
+    n = 100_000 if quick else 1_000_000
+    accused, seconds, many = look_at({**wide, "most": plants["largest"]}, n, n // 20, 0)
+    wrong += [name for name in accused if name != "most"]
+    return {
+        "planted": len(plants), "named_rightly": right, "honest": honest + 80, "accused": len(wrong),
+        "comparisons": compared + many, "rows": n, "columns": 91, "found_there": sorted(accused), "processor_s": round(seconds, 1),
+    }  # fmt: skip
+
+
 def main() -> None:
     asked = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     asked.add_argument("--quick", action="store_true", help="at most three minutes")
@@ -344,8 +377,10 @@ def main() -> None:
         false += len([c for c in names if c != column]) > 0
         strength = ", ".join(f"{s['column']} ({s['kind']}, {s['strength']})" for s in found) or "nothing"
         print(f"{'ok  ' if good else 'LOOK'} {what}: {strength}; {n:,} rows, {spent:.1f} s", flush=True)
+    ahead = knows_ahead(quick)
     emit(
         {
+            "ahead": ahead,
             "named": named, "planted": len(PLANTED), "false_suspicions": false, "clean": len(CLEAN) + 1,
             "seconds": {k: round(float(np.median(v)), 2) for k, v in seconds.items()},
         }

@@ -137,7 +137,10 @@ def test_a_static_table_that_learned_from_all_rows() -> None:
     mean = tables["orders"].groupby("who")["y"].mean()
     people = tables["people"].assign(age=tables["people"]["who"].map(mean).to_numpy())
     findings = look({**tables, "people": people}, plan)
-    assert [(f.kind, f.where) for f in findings.found] == [("encoded target", "people.age")]
+    assert [(f.kind, f.where) for f in findings.found] == [
+        ("future aggregate", "people.age"),
+        ("encoded target", "people.age"),
+    ]
 
 
 # --- leaks in the declarations ---------------------------------------------------------------------------------------

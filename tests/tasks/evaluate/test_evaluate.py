@@ -152,6 +152,7 @@ def test_shap_values_add_up_to_the_score(evaluated, kind):
         if kind == "regression":
             assert total == pytest.approx(score["score"], abs=1e-3)
         elif kind == "binary":
+            assert one["answer"] == pytest.approx(score["score_1"], abs=1e-6)
             assert 1 / (1 + np.exp(-total)) == pytest.approx(score["score_1"], abs=1e-4)
         else:
             assert one["output"] == int(np.argmax([score["score_0"], score["score_1"], score["score_2"]]))
@@ -164,6 +165,9 @@ def test_explanations_are_complete(evaluated, kind):
     assert set(found["importance"]) == set(names)
     values = list(found["importance"].values())
     assert values == sorted(values, reverse=True)
+    assert found["error"] == {"kind": "exact", "background": None}
+    assert all(0 <= error < 0.5 * max(values) for error in found["importance_error"].values())
+    assert ("log-odds" in found["space"], "softmax" in found["space"]) == (kind == "binary", kind == "multiclass")
     for one in found["partial_dependence"]:
         assert all(len(mean) == len(one["values"]) for mean in one["mean"])
     for one in found["summary"]:
@@ -219,7 +223,9 @@ def test_an_ensemble_is_kept_only_where_it_is_better(evaluated, tmp_path):
     if len(choice["members"]) > 1:
         assert "ensemble" in choice["reason"]
         assert sum(choice["weights"]) == pytest.approx(1.0)
-        assert read(root, "explain.json")["explainer"] == "permutation"
+        found = read(root, "explain.json")
+        assert found["explainer"] in ("exact", "permutation")
+        assert found["error"]["kind"] == ("exact" if found["explainer"] == "exact" else "sampled")
 
 
 def test_a_mix_of_calibrated_candidates_is_calibrated_as_a_whole():

@@ -6,7 +6,8 @@ import pytest
 import shap
 from sklearn.inspection import partial_dependence as sklearn_dependence
 
-from tasks.evaluate.explain import partial_dependence, permutation_shap, shap_values, surface
+from tasks.evaluate import shapley
+from tasks.evaluate.explain import asked_shap, partial_dependence, shap_values, surface
 from tasks.families import fit_family
 from tasks.families._calibrate import Calibration
 
@@ -54,20 +55,39 @@ def test_linear_agrees_with_the_library():
 
 
 @pytest.mark.parametrize("kind", ["regression", "binary"])
-def test_permutations_add_up_and_agree_with_the_exact_values(kind):
+def test_few_features_have_the_exact_values(kind):
     model, X = fitted("xgboost", kind)
-    back = X[:8]
-    rows = X[250:254]
-    rng_runs = [permutation_shap([model], np.ones(1), rows, back, list(X), seed) for seed in range(60)]
+    back, rows = X[:8], X[250:254]
+    found = asked_shap([model], np.ones(1), rows, back, list(X), 0)
     answers = model.predict(rows) if kind == "regression" else model.predict(rows)[:, 1]
-    for run in rng_runs[:3]:
-        np.testing.assert_allclose(run.values.sum(axis=1)[:, 0] + run.base[0], answers, atol=1e-6)
-    mean = np.mean([run.values for run in rng_runs], axis=0)[:, :, 0]
-    np.testing.assert_allclose(mean, exact(model, rows, back, kind), atol=0.12 * np.abs(mean).max())
+    np.testing.assert_allclose(found.values.sum(axis=1)[:, 0] + found.base[0], answers, atol=1e-6)
+    np.testing.assert_allclose(found.values[:, :, 0], exact(model, rows, back, kind), atol=1e-6)
+    assert found.method == "exact"
+
+
+def test_a_network_of_many_features_is_drawn_with_errors_that_hold(monkeypatch):
+    """Eleven features, one of them a category of three columns: its columns walk together."""
+    rng = np.random.default_rng(3)
+    X = pd.DataFrame(rng.normal(size=(300, 10)), columns=list("abcdfghijk"))
+    X["e"] = pd.Series(rng.choice(["x", "y", "z"], 300), dtype="str")
+    y = (X["a"] * X["b"] * 2 + X["c"] * X["d"] * (X["e"] == "y") * 3 + X["f"] > 0).to_numpy(float)
+    model = fit_family("mlp", {"epochs": 3}, X[:200], y[:200], X[200:], y[200:], "binary", seed=1)
+    back, rows = X[:32], X[250:253]
+    found = asked_shap([model], np.ones(1), rows, back, list(X), 0)
+    assert (found.method, found.unit) == ("permutation", "probability")
+    assert found.asked.errors.max() <= 0.02 * found.asked.spread or found.asked.walks.max() == 2 * 16 * 32
+    np.testing.assert_allclose(found.values.sum(axis=1)[:, 0] + found.base[0], model.predict(rows)[:, 1], atol=1e-6)
+    monkeypatch.setattr(shapley, "EXACT", 11)
+    whole = asked_shap([model], np.ones(1), rows, back, list(X), 0)
+    assert whole.method == "exact"
+    off = (found.values - whole.values)[:, :, 0]
+    np.testing.assert_allclose(found.base, whole.base)
+    assert np.mean(np.abs(off) <= 2 * found.asked.errors[:, :, 0] + 1e-6) > 0.85
+    assert np.abs(off).max() < 5 * found.asked.errors.max()
 
 
 def exact(model, rows, back, kind):
-    """Shapley's formula over all 32 coalitions of the five features, averaged over the background rows."""
+    """Shapley's formula over all coalitions of the features, averaged over the background rows."""
     from itertools import combinations
     from math import factorial
 
@@ -92,14 +112,14 @@ def test_an_ensemble_is_explained_in_its_own_unit():
     one, X = fitted("xgboost")
     two, _ = fitted("ridge")
     found = shap_values([one, two], np.array([0.25, 0.75]), X[:60], X[:200], list(X), 0)
-    assert found.method == "permutation"
-    answers = 0.25 * one.predict(X[:40]) + 0.75 * two.predict(X[:40])
+    assert found.method == "exact"  # five features
+    answers = 0.25 * one.predict(X[:60]) + 0.75 * two.predict(X[:60])
     np.testing.assert_allclose(found.values.sum(axis=1)[:, 0] + found.base[0], answers, atol=1e-6)
 
 
 @pytest.mark.parametrize("family", ["xgboost", "lightgbm", "logistic", "random_forest"])
 def test_each_row_of_a_calibrated_model_adds_up_to_its_own_answer(family):
-    """Log-odds are scaled with the model's own; where a model answers otherwise, permutations take over."""
+    """Log-odds are scaled with the model's own; where a model answers otherwise, the model is asked."""
     model, X = fitted(family, "binary")
     plain = shap_values([model], np.ones(1), X[:4], X[:200], list(X), 0)
     model.calibration = Calibration.by_scale({"slope": 1.4, "shift": 0.3})
@@ -114,7 +134,7 @@ def test_each_row_of_a_calibrated_model_adds_up_to_its_own_answer(family):
     assert (found.unit == "log-odds") == (family in ("xgboost", "lightgbm", "logistic"))
     model.calibration = Calibration.by_scale({"slope": 1.4, "shift": 0.3, "limit": 2.0})
     drawn = shap_values([model], np.ones(1), X[:4], X[:200], list(X), 0)
-    assert drawn.method == "permutation"
+    assert drawn.method == "exact"
     np.testing.assert_allclose(drawn.values.sum(axis=1)[:, 0] + drawn.base[0], model.predict(X[:4])[:, 1], atol=1e-6)
 
 
@@ -157,7 +177,7 @@ def test_surface_changes_along_the_feature_that_counts():
 @pytest.mark.parametrize("kind", ["regression", "binary"])
 @pytest.mark.parametrize("family", ["gradient_boosting", "random_forest", "tree"])
 def test_trees_of_scikit_learn_add_up_in_the_unit_that_is_named(family, kind):
-    """Histogram boosting splits on categories, which the library reads as numbers: then permutations take over."""
+    """Histogram boosting splits on categories, which the library reads as numbers: then the model is asked."""
     model, X = fitted(family, kind)
     found = shap_values([model], np.ones(1), X[:30], X[:200], list(X), 0)
     total = found.values.sum(axis=1)[:, 0] + found.base[0]

@@ -10,11 +10,11 @@ from torch import nn
 
 from tasks.errors import RefitError
 from tasks.families import fit_family, load_model, read_rows, save_model
-from tasks.families._compress import Variant, pruned, quantised, size_kb, smallest, variants
-from tasks.families._compress_layers import Int8Linear, packed, unpacked
+from tasks.families._compress import Variant, folded, pruned, quantised, size_kb, smallest, variants
+from tasks.families._compress_layers import Int8Linear
 from tasks.families._net import Net
 from tasks.families._net_train import Trainer
-from tasks.files import hash_tree
+from tasks.files import hash_tree, read_json, write_json
 from tasks.metrics import measure
 from tests.samples import features_folder
 from tests.tasks.families.test_network import job
@@ -24,21 +24,26 @@ HOW = {"layers": 2, "width": 96, "epochs": 5, "batch_size": 32, "lr": 0.01}
 
 
 @pytest.mark.parametrize("kind", METRIC)
-def test_forms_are_smaller_and_nearly_as_good(tmp_path: Path, kind: str):
+def test_forms_are_smaller_and_take_less_work_and_are_nearly_as_good(tmp_path: Path, kind: str, small_layers: None):
     one = job(kind, 1200)
     net = Trainer(HOW, one).run()
 
     def score(form: Net) -> float:
         return measure(METRIC[kind], one.y_valid, form.predict(one.X_valid), kind)
 
-    found = {v.name: v for v in variants(net, HOW, one, 0.5, True, score)}
-    assert list(found) == ["full", "pruned", "int8", "pruned+int8"]
-    full = found["full"].size_kb
-    # Half of the values and a bit for each; a quarter of the bytes; both.
-    assert found["pruned"].size_kb < 0.62 * full
-    assert found["int8"].size_kb < 0.4 * full
-    assert found["pruned+int8"].size_kb < 0.85 * found["int8"].size_kb
-    assert all(abs(v.metric - found["full"].metric) < 0.1 for v in found.values())
+    forms, left_out = variants(net, HOW, one, 0.5, True, score)
+    found = {v.name: v for v in forms}
+    assert not left_out
+    assert sorted(found) == ["folded", "full", "int8", "pruned", "pruned+int8"]
+    full, half = found["full"], found["pruned"]
+    assert found["folded"].multiply_adds == full.multiply_adds - 2 * 96  # a batch norm's, two layers
+    # Half of the units: a quarter of the weights between hidden layers, half of the others.
+    assert half.net.network.shape["layers"] == [48, 48]
+    assert half.multiply_adds < 0.4 * full.multiply_adds
+    assert half.memory_kb < 0.4 * full.memory_kb
+    assert found["int8"].memory_kb < 0.4 * full.memory_kb
+    assert found["pruned+int8"].memory_kb < 0.5 * found["int8"].memory_kb
+    assert all(abs(v.metric - full.metric) < 0.1 for v in found.values())
     for name, form in found.items():
         folder = tmp_path / name
         folder.mkdir()
@@ -51,16 +56,61 @@ def test_forms_are_smaller_and_nearly_as_good(tmp_path: Path, kind: str):
         assert hash_tree(folder) == hash_tree(again)
 
 
-def test_pruning_takes_the_share_and_leaves_the_network_as_it_was():
+@pytest.fixture
+def small_layers(monkeypatch):
+    """Layers of tests count as large enough for 8-bit integers."""
+    monkeypatch.setattr("tasks.families._compress_layers.LEAST", 200)
+
+
+@pytest.mark.parametrize(("activation", "layer"), [("tanh", "Tanh"), ("prelu", "PReLU"), ("selu", "SELU")])
+def test_folding_changes_no_score_but_by_rounding(activation: str, layer: str):
+    one = job("multiclass", 600)
+    how = HOW | {"dropout": 0.2, "activation": activation, "epochs": 2}
+    net = Trainer(how, one).run()
+    form = folded(net)
+    assert [type(layer).__name__ for layer in form.network.body] == ["Linear", layer] * 2
+    assert pruned(net, how, one, 0.5).network.shape["layers"] == [48, 48]
+    assert np.abs(form.predict(one.X_valid) - net.predict(one.X_valid)).max() < 1e-5
+    assert folded(form) is None
+    assert folded(Trainer(HOW | {"batch_norm": False, "dropout": 0.0, "epochs": 1}, one).run()) is None
+
+
+def test_what_is_not_made_says_why():
     one = job("binary")
-    net = Trainer(HOW, one).run()
+    how = {"layers": 1, "width": 2, "epochs": 1, "batch_size": 32}
+    forms, left_out = variants(Trainer(how, one).run(), how, one, 0.1, True, lambda form: 0.5)
+    assert [form.name for form in forms] == ["full", "folded"]
+    assert left_out == {
+        "pruned": "0.1 of so few units is less than one in every layer",
+        "int8": "no hidden layer is large enough to be quicker with 8-bit integers",
+    }
+
+
+def test_pruning_takes_units_and_leaves_the_network_as_it_was():
+    one = job("binary")
+    how = HOW | {"layers": [40, 10]}
+    net = Trainer(how, one).run()
     before = net.predict(one.X_valid)
-    form = pruned(net, HOW, one, 0.7)
-    weights = torch.cat([layer.weight.flatten() for layer in form.network.body if isinstance(layer, nn.Linear)])
-    assert abs(float((weights == 0).float().mean()) - 0.7) < 0.001
+    form = pruned(net, how, one, 0.7)
+    assert [tuple(m.weight.shape) for m in form.network.body if isinstance(m, nn.Linear)] == [(12, 6), (3, 12)]
     assert np.array_equal(net.predict(one.X_valid), before)
-    again = pruned(net, HOW, one, 0.7)
+    again = pruned(net, how, one, 0.7)
     assert np.array_equal(again.predict(one.X_valid), form.predict(one.X_valid))
+
+
+def test_units_that_say_nothing_are_the_ones_that_go():
+    one = replace(job("binary"), deadline=0.0)  # no time for training: what is left is what was removed
+    how = {"layers": 2, "width": 8, "batch_norm": False, "dropout": 0.0, "epochs": 1, "lr": 1e-9, "weight_decay": 0.0}
+    net = Trainer(how, one).run()
+    with torch.no_grad():
+        first, second = (layer for layer in net.network.body if isinstance(layer, nn.Linear))
+        first.weight[::2] = 0.0  # constants, whose constant must go into the next layer
+        second.weight[1::2] = 0.0
+        second.bias[1::2] = -3.0
+        net.network.head.weight[:, 1::2] = 0.0  # heard by nobody
+    form = pruned(net, how, one, 0.5)
+    assert form.network.shape["layers"] == [4, 4]
+    assert np.abs(form.predict(one.X_valid) - net.predict(one.X_valid)).max() < 1e-4
 
 
 def test_training_on_mends_what_pruning_broke():
@@ -88,36 +138,40 @@ def test_int8_layer_is_near_and_does_not_look_at_other_rows():
         assert torch.equal(layer(torch.zeros(2, 37)), linear.bias.expand(2, 5))
 
 
-def test_packing_is_exact_and_damage_is_named(tmp_path: Path):
-    rng = np.random.default_rng(0)
-    for dtype in (torch.float32, torch.int8):
-        state = {
-            "half": torch.from_numpy(rng.integers(-5, 6, (13, 11)) * (rng.random((13, 11)) < 0.5)).to(dtype),
-            "zero": torch.zeros(3, 5, dtype=dtype),
-            "full": torch.ones(4, 4, dtype=dtype),
-            "flat": torch.zeros(9, dtype=dtype),
-        }
-        tensors, shapes = packed(state)
-        assert set(shapes) == {"half", "zero"}
-        back = unpacked(tensors, shapes)
-        assert set(back) == set(state)
-        assert all(torch.equal(back[k], v) and back[k].dtype == v.dtype for k, v in state.items())
-    tensors["half.values"] = tensors["half.values"][:-1]
-    with pytest.raises(ValueError, match=r"half: \d+ values for \d+ bits"):
-        unpacked(tensors, shapes)
+def test_networks_of_older_packages_are_read(tmp_path: Path, small_layers: None):
+    """They may hold a bitmap and the values that are not zero, and int8 in every layer."""
+    from safetensors.torch import load_file, save_file
+
+    net = quantised(folded(Trainer(HOW | {"epochs": 1}, job()).run()))
+    net.save(tmp_path)
+    state, about = load_file(tmp_path / "network.safetensors"), read_json(tmp_path / "network.json")
+    weight = state["body.2.weight"]
+    weight[:, ::3] = 0
+    net.network.body[2].weight.copy_(weight)
+    bits = np.packbits((weight != 0).flatten().numpy(), bitorder="little")
+    state |= {"body.2.weight.bits": torch.from_numpy(bits), "body.2.weight.values": weight[weight != 0]}
+    del state["body.2.weight"]
+    save_file(state, tmp_path / "network.safetensors")
+    write_json(tmp_path / "network.json", about | {"int8": True, "packed": {"body.2.weight": list(weight.shape)}})
+    X = job().X_valid
+    assert Net.load(tmp_path, "binary", 2).predict(X).tobytes() == net.predict(X).tobytes()
+    state["body.2.weight.values"] = state["body.2.weight.values"][:-1]
+    save_file(state, tmp_path / "network.safetensors")
+    with pytest.raises(ValueError, match=r"body.2.weight: \d+ values for \d+ bits"):
+        Net.load(tmp_path, "binary", 2)
 
 
 def test_the_smallest_within_the_tolerance_is_kept():
     net = Trainer(HOW | {"epochs": 1}, job()).run()
     sizes = {"full": (100.0, 0.800), "pruned": (60.0, 0.797), "int8": (30.0, 0.790)}
-    found = [Variant(name, net, size, value) for name, (size, value) in sizes.items()]
+    found = [Variant(name, net, 1.0, size, 1, value) for name, (size, value) in sizes.items()]
     assert smallest(found, True, 0.0).name == "full"
     assert smallest(found, True, 0.005).name == "pruned"
     assert smallest(found, True, 0.02).name == "int8"
     assert smallest(found, False, 0.0).name == "int8"  # lower is better: both are
 
 
-def test_a_family_is_compressed_in_training_and_stored_so(tmp_path: Path):
+def test_a_family_is_compressed_in_training_and_stored_so(tmp_path: Path, small_layers: None):
     rows = read_rows(features_folder(tmp_path, "binary"))
     X, y = rows.of("valid")
     how = {"prune": 0.5, "quantise": True, "tolerance": 0.5, "higher": True}
@@ -132,6 +186,8 @@ def test_a_family_is_compressed_in_training_and_stored_so(tmp_path: Path):
 
     whole, small = fit("mlp", None), fit("mlp", how)
     assert [f["variant"] for f in small.forms if f["used"]] == ["pruned+int8"]
+    X_row = small.encoder.transform(X.iloc[:1])
+    assert small.fitted.predict(X_row).tobytes() == small.fitted.predict(small.encoder.transform(X))[:1].tobytes()
     assert all(f["row_ms"] > 0 for f in small.forms)
     kept = next(f for f in small.forms if f["used"])
     assert kept["metric"] == measure("roc_auc", y, small.predict(X), "binary")
@@ -143,7 +199,8 @@ def test_a_family_is_compressed_in_training_and_stored_so(tmp_path: Path):
     assert size_kb(loaded.fitted) == kept["size_kb"]
     save_model(fit("mlp", how), tmp_path / "again")
     assert hash_tree(tmp_path / "again") == hash_tree(tmp_path / "small")
-    assert fit("logistic", how).forms == []
+    with pytest.raises(RefitError, match=r"training\.compression: logistic has no smaller form"):
+        fit("logistic", how)
     (tmp_path / "small/network.safetensors").write_bytes(b"{}")
     with pytest.raises(RefitError, match="damaged"):
         load_model(tmp_path / "small")
@@ -153,7 +210,8 @@ def size(folder: Path) -> int:
     return (folder / "network.safetensors").stat().st_size
 
 
-def test_quantising_twice_changes_nothing():
+def test_quantising_twice_changes_nothing(small_layers: None):
     net = quantised(Trainer(HOW | {"epochs": 1}, job()).run())
+    assert any(isinstance(layer, Int8Linear) for layer in net.network.body)
     X = job().X_valid
     assert np.array_equal(quantised(net).predict(X), net.predict(X))

@@ -36,9 +36,9 @@ def made_of(plan: Plan, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
 @pytest.mark.parametrize(
     ("make", "column", "kind"),
     [
-        (static_mean, "people.risk", "encoded target"),
-        (month_to_come, "months.share", "encoded target"),
-        (next_five, "coming", "future labels"),
+        (static_mean, "people.risk", "future aggregate"),
+        (month_to_come, "months.share", "future aggregate"),
+        (next_five, "coming", "future aggregate"),
         (closed_on, "closed", "copy"),
     ],
 )
@@ -77,7 +77,9 @@ def test_the_stage_writes_the_same_bytes_and_nothing_that_depends_on_the_clock(t
     assert file.read_bytes() == first
     found = read_json(file)
     assert [s["column"] for s in found["suspicions"]] == ["coming"]
-    assert found["suspicions"][0]["said"].startswith("follows the labels of later rows: ")
+    assert found["suspicions"][0]["said"].startswith(
+        "was computed from what came later: it is the mean of late over the next 5 rows"
+    )
     assert len(found["checked"]) >= 5
     assert any("cannot be told from an honest one" in limit for limit in found["limits"])
 

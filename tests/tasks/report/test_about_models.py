@@ -4,8 +4,33 @@ from tasks.report.about_models import candidates
 from tasks.report.blocks import Table
 
 FORMS = [
-    {"variant": "full", "size_kb": 216.5, "metric": 0.605, "used": False},
-    {"variant": "int8", "size_kb": 66.4, "metric": 0.604, "used": True},
+    {
+        "variant": "full",
+        "size_kb": 216.5,
+        "memory_kb": 215,
+        "multiply_adds": 900,
+        "metric": 0.605,
+        "used": False,
+        "why": "",
+    },
+    {
+        "variant": "pruned",
+        "size_kb": 66.4,
+        "memory_kb": 64,
+        "multiply_adds": 300,
+        "metric": 0.604,
+        "used": True,
+        "why": "",
+    },
+    {
+        "variant": "int8",
+        "size_kb": None,
+        "memory_kb": None,
+        "multiply_adds": None,
+        "metric": None,
+        "used": False,
+        "why": "x",
+    },
 ]
 
 
@@ -17,16 +42,22 @@ def forms(**about) -> list[Table]:
 
 
 def test_size_time_and_metric_of_each_form_are_told_and_the_kept_one_is_marked():
-    (table,) = forms(compression=FORMS, row_ms={"full": 0.11, "int8": 0.15})
-    assert [name for name, _, _ in table.columns] == ["Network", "Form", "Size, kB", "One row, ms", "ROC AUC, valid"]
-    assert [[cell.sort for cell in row[2:]] for row in table.rows] == [[216.5, 0.11, 0.605], [66.4, 0.15, 0.604]]
+    (table,) = forms(compression=FORMS, row_ms={"full": 0.15, "pruned": 0.11})
+    assert [name for name, _, _ in table.columns] == [
+        "Network", "Form", "Memory, kB", "Size, kB", "Multiply-adds", "One row, ms", "ROC AUC, valid",
+    ]  # fmt: skip
+    assert [[cell.sort for cell in row[2:]] for row in table.rows[:2]] == [
+        [215, 216.5, 900, 0.15, 0.605],
+        [64, 66.4, 300, 0.11, 0.604],
+    ]
+    assert [cell.text for cell in table.rows[2][2:]] == ["–"] * 5
     assert list(table.marked) == [1]
-    assert [row[1].note for row in table.rows] == ["", "kept"]
+    assert [row[1].note for row in table.rows] == ["", "kept", "x"]
 
 
 def test_times_that_were_not_taken_are_a_dash_and_no_forms_no_table():
     (table,) = forms(compression=FORMS)
-    assert [row[3].text for row in table.rows] == ["–", "–"]
+    assert [row[5].text for row in table.rows] == ["–", "–", "–"]
     assert forms(compression=[]) == forms() == []
 
 

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
+from tasks.bundle import Bundle
 from tasks.errors import RefitError
-from tasks.families import load_model
-from tasks.files import hash_tree, read_json, write_json
+from tasks.files import hash_tree, read_json, read_table, write_json
 from tasks.params import parse
-from tests.tasks.package.projects import plain, project
+from tests.tasks.package.projects import package, plain, project
 from tests.tasks.report.runs import stage
 
 
@@ -18,10 +18,11 @@ def compressing(root: Path) -> Path:
     project(root, "binary", ("mlp",))
     file = root / "params.yaml"
     tree = YAML().load(file)
-    tree["training"] = {"compression": {"prune": 0.6, "quantise": True, "tolerance": 0.2}}
+    tree["training"] = {"compression": {"prune": 0.4, "quantise": True, "tolerance": 0.2}}
     YAML().dump(tree, file)
     features = [f["name"] for f in read_json(root / "data/features/summary.json")["features"]]
-    write_json(root / "data/tuning/mlp/best.json", {"family": "mlp", "params": {"epochs": 3}, "trials": 1})
+    own = {"epochs": 3, "layers": 2, "width": 512}
+    write_json(root / "data/tuning/mlp/best.json", {"family": "mlp", "params": own, "trials": 1})
     write_json(root / "data/tuning/mlp/selection.json", {"kept": features, "dropped": {}})
     return root
 
@@ -32,18 +33,29 @@ def test_forms_are_told_and_the_smallest_is_packaged(tmp_path: Path):
     stage(root, "train", "mlp")
     folder = root / "data/models/mlp"
     candidate, timing = read_json(folder / "candidate.json"), read_json(folder / "timing.json")
-    names = ["full", "pruned", "int8", "pruned+int8"]
-    forms = candidate["compression"]
-    assert [f["variant"] for f in forms] == names
-    assert [set(f) for f in forms] == [{"variant", "size_kb", "metric", "used"}] * 4
+    names = ["full", "folded", "pruned", "int8"]
+    forms, (not_made,) = candidate["compression"][:-1], candidate["compression"][-1:]
+    assert (not_made["variant"], not_made["used"]) == ("pruned+int8", False)
+    assert not_made["why"].startswith("no hidden layer is large enough")
+    assert sorted(f["variant"] for f in forms) == sorted(names)
+    keys = {"variant", "size_kb", "memory_kb", "multiply_adds", "metric", "used", "why"}
+    assert [set(f) for f in forms] == [keys] * 4
     assert set(timing["row_ms"]) == set(names)
-    sizes = [f["size_kb"] for f in forms]
+    sizes = [f["memory_kb"] for f in forms]
     assert sizes == sorted(sizes, reverse=True)
     used = next(f for f in forms if f["used"])
     assert used["metric"] == candidate["valid"][candidate["metric"]]
     stored = sum((folder / "model" / f"network.{end}").stat().st_size for end in ("json", "safetensors"))
     assert stored == round(used["size_kb"] * 1000)
-    assert load_model(folder / "model").family == "mlp"
+
+    bundle = Bundle.load(package(root))
+    bundle.start()
+    _, tables = plain("binary")
+    judged = read_table(folder / "predictions.parquet")
+    for i in range(0, len(judged), 10):
+        row = tables["rows"].iloc[judged["__row__"][i]].drop("target").to_dict()
+        served = bundle.predict_row({name: None if value != value else value for name, value in row.items()})
+        assert list(served.scores) == judged[["score_0", "score_1"]].iloc[i].tolist()
 
     before = hash_tree(folder)
     stage(root, "train", "mlp")
@@ -66,10 +78,29 @@ def test_forms_are_told_and_the_smallest_is_packaged(tmp_path: Path):
         ({"training": {"compression": {"tolerance": 0.1}}}, "name what to do: prune: 0.5, or quantise: true"),
         ({"training": {"compression": {"prune": 1.0}}}, "training.compression.prune"),
         ({"training": {"compression": {"prunes": 0.5}}}, "Did you mean 'prune'"),
-        ({"models": {"ridge": {}}, "training": {"compression": {"prune": 0.5}}}, "only the family mlp can be"),
+        (
+            {"models": {"ridge": {}}, "training": {"compression": {"prune": 0.5}}},
+            r"'ridge' cannot be compressed; add 'mlp' to models",
+        ),
+        (
+            {"models": {"mlp": {}, "auto": {}}, "training": {"compression": {"prune": 0.5}}},
+            r"'auto' cannot be compressed \(auto serves the models that tuning has judged\); .*families: \[mlp\]",
+        ),
+        ({"models": {"mlp": {}, "realmlp": {}}, "training": {"compression": {"prune": 0.5}}}, "'realmlp' cannot be"),
+        (
+            {"training": {"compression": {"prune": 0.5, "families": ["ridge"]}}},
+            "training.compression.families: 'ridge'",
+        ),
     ],
 )
 def test_mistakes_are_named(sections: dict, message: str):
     tree, _ = plain("regression")
     with pytest.raises(RefitError, match=message):
         parse(tree | {"models": {"mlp": {}}} | sections)
+
+
+def test_families_that_are_not_named_are_left_as_they_are():
+    tree, _ = plain("regression")
+    models = {"mlp": {}, "auto": {}, "ridge": {}}
+    given = parse(tree | {"models": models, "training": {"compression": {"prune": 0.5, "families": ["mlp"]}}})
+    assert given.training.compression.families == ("mlp",)

@@ -15,7 +15,6 @@ from tasks.families import find_family
 from tasks.families._space import Number, Space
 from tasks.tune.auto import search_families
 from tasks.tune.objective import Objective
-from tasks.tune.pbt import evolve
 from tasks.tune.search import Budget, Found, search
 from tasks.tune.study import beat, open_study, turn
 from tasks.tune.worker import Worker
@@ -169,31 +168,6 @@ def test_mistakes_of_the_user_end_the_search(crew, tmp_path: Path):
     wrong = {"layers": Number(1, 3, 2, whole=True), "optimizer_": Number(0, 1, 0.5)}
     with pytest.raises(RefitError, match=r"models.mlp.params.optimizer_: unknown.*Did you mean 'optimizer'"):
         search(objective("mlp"), wrong, Budget(3, 60), "w", crew=crew, folder=tmp_path)
-    with pytest.raises(RefitError, match="pbt changes a network while it trains, and models has 'xgboost'"):
-        evolve(objective(), space(), Budget(8, 60), "e", folder=tmp_path)
-
-
-def test_a_population_improves_and_resumes(tmp_path: Path):
-    one = replace(objective("mlp"), fixed={"width": 16, "layers": 1})
-    small = {k: d for k, d in space("mlp").items() if k in ("lr", "weight_decay")}
-    whole = evolve(one, small, Budget(6, 120), "whole", folder=tmp_path)
-
-    class Killed(Exception):
-        """Stands for a kill after a turn."""
-
-    def kill(line: str) -> None:
-        if line.startswith("turn 2 of member 1"):
-            raise Killed("now")
-
-    with pytest.raises(Killed, match="now"):
-        evolve(one, small, Budget(6, 120), "halved", folder=tmp_path, log=kill)
-    resumed = evolve(one, small, Budget(6, 120), "halved", folder=tmp_path)
-    assert resumed.reused == 3
-    assert resumed.trials == whole.trials
-    first, last = whole.trials[:2], whole.trials[-2:]
-    assert max(t["value"] for t in last) > max(t["value"] for t in first)
-    # The worst of a turn goes on from the best's weights and with changed parameters.
-    assert len({t["params"]["lr"] for t in whole.trials}) > 2
 
 
 def test_auto_races_families(tmp_path: Path, monkeypatch):
