@@ -160,6 +160,7 @@ TABLE = {
     "monitoring.alarm": "flows/test_drift:new_rows_in_another_unit_are_named_and_end_the_run_with_its_own_status",
     "orchestration.parallel": "flows/test_dag:independent_stages_overlap",
     "orchestration.pools": SERVER + "stages_run_on_the_workers_of_their_pools",
+    "orchestration.tuners": "flows/test_pools:only_searches_that_can_be_shared_are_sent_twice",
     "orchestration.exchange": SERVER + "workers_that_share_a_dvc_remote_and_nothing_else",
 }  # fmt: skip
 # Keys whose effect no test shows yet, though the code reads them.

@@ -75,7 +75,7 @@ def test_what_some_families_do_by_themselves_is_told() -> None:
 @pytest.mark.parametrize("family", [name for name in family_names() if name != "auto"])
 def test_a_misspelt_parameter_of_a_family_is_refused_before_anything_runs(family: str) -> None:
     kind = find_family(family).KINDS[0]
-    name = next(iter((*find_family(family).ALSO, *find_family(family).space(kind, 1000, 10))))
+    name = next(iter((*find_family(family).space(kind, 1000, 10), *find_family(family).ALSO)))
     tree = project(problem={"kind": kind}) | {"models": {family: {"params": {f"{name}x": 1}}}}
     tree["data"]["tables"]["t"]["columns"]["y"] = "numeric" if kind == "regression" else "boolean"
     with pytest.raises(
