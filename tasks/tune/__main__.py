@@ -83,7 +83,7 @@ def tune(name: str, params: Params) -> None:
         device=params.training.device,
         seed=params.seed,
         fixed=own.params,
-        costs=tuning.sampler == "nsga2",
+        costs=tuple(tuning.goals.costs) if tuning.goals else (),
     )
     budget = Budget(own.trials or tuning.trials, own.seconds or tuning.seconds, tuning.workers, threads())
     starts = champion_params(name) if tuning.warm_start else []
@@ -136,8 +136,16 @@ def tune(name: str, params: Params) -> None:
             log(f"{size} members, {min(size, budget.workers)} side by side on one thread each, on this machine alone")
             found = evolve(objective, space, budget, key(name, space), **common)
         else:
+            rule = tuning.goals.rule if tuning.goals else None
             found = search(
-                objective, space, budget, key(name, space), sampler=tuning.sampler, pruner=tuning.pruner, **common
+                objective,
+                space,
+                budget,
+                key(name, space),
+                sampler=tuning.sampler,
+                pruner=tuning.pruner,
+                goals=rule,
+                **common,
             )
     train = int((rows.split == "train").sum())
     if found.reused:
@@ -154,6 +162,7 @@ def tune(name: str, params: Params) -> None:
                 "importance": found.importance,
                 "left_out": max(0, train - (tuning.rows or train)),
                 **({"judged": _judged(bags, found)} if name == "auto" else {}),
+                **({"goals": found.goals} if found.goals else {}),
             },
         )
         write_json(folder / "trials.json", found.trials)

@@ -32,7 +32,8 @@ def rows(n: int = 300, kind: str = "binary") -> Rows:
 @pytest.mark.parametrize("split", ["holdout", "kfold", "stratified", "group", "time_series"])
 def test_folds_are_apart_and_never_touch_test(split: str, kind: str):
     table = rows(kind=kind)
-    folds = make_folds(table, Tuning(split=split, folds=3, group="team" if split == "group" else None), 0)
+    how = {"holdout": {}, "group": {"folds": 3, "group": "team"}}.get(split, {"folds": 3})
+    folds = make_folds(table, Tuning(split=split, **how), 0)
     assert len(folds) == (1 if split == "holdout" else 3)
     held = []
     for X, y, X_held, y_held in folds:
