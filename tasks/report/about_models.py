@@ -274,8 +274,11 @@ def _auto(tuning: dict[str, Any], params: dict[str, Any]) -> str:
     said = [f"Auto tried {_count(len(trials), 'setting')} of {_count(len(names), 'family')}."]
     folds, rows = judged["folds"], number(judged["rows"])
     if folds > 1:
-        said.append(f"It judged {number(count['complete'])} of them on all {folds} folds of the {rows} training and "
-                    "validation rows together, each row by models that had not seen it.")  # fmt: skip
+        of = "training and validation rows together"
+        if judged.get("declared"):
+            of = f"training rows that tuning.split: {judged['declared']} holds out"
+        said.append(f"It judged {number(count['complete'])} of them on all {folds} folds of the {rows} {of}, each row "
+                    "by models that had not seen it.")  # fmt: skip
         if count["pruned"]:
             said.append(f"{_were(count['pruned'])} stopped after one fold.")
     elif judged["cut_short"]:
@@ -293,7 +296,7 @@ def _auto(tuning: dict[str, Any], params: dict[str, Any]) -> str:
     elif members:
         why = ", the only one judged in full" if count["complete"] == 1 else ": no mix was better"
         said.append(f"The candidate is one setting of {plain(members[0]['family'])}{why}.")
-    if folds > 1:
+    if folds > 1 and judged.get("declared") != "time_series":  # of which the members are fitted again
         said.append("What answers is the mean of the models of all folds.")
     return " ".join(said)
 

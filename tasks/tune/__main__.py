@@ -111,7 +111,8 @@ def tune(name: str, params: Params) -> None:
 
         bags, at = make_bags(rows, params, budget.seconds, budget.threads)
         judged = (
-            f"{bags.size} folds of {len(bags.y):,} training and validation rows" if bags.crossed
+            f"{bags.size} folds ({bags.declared}) of the training rows" if bags.declared
+            else f"{bags.size} folds of {len(bags.y):,} training and validation rows" if bags.crossed
             else f"{len(bags.y):,} validation rows, fitted on {len(bags.folds[0][1]):,} training rows"
         )  # fmt: skip
         if bags.beyond:
@@ -186,13 +187,15 @@ def tune(name: str, params: Params) -> None:
 def _judged(bags: Bags, found: Mixed) -> dict[str, Any]:
     """What ``auto`` judged its settings on: rows, folds of one cut, and whether time cut it down to the first fold.
 
-    ``beyond``, where there are any, are features that leave the range of the training rows (:class:`Bags`).
+    ``beyond``, where there are any, are features that leave the range of the training rows, ``declared`` is the
+    ``tuning.split`` that was asked for (:class:`Bags`).
     """
     folds = bags.size if found.folds is not None else 1
     assert found.at is not None
     beyond = {"beyond": list(found.beyond)} if found.beyond else {}
     short = bags.crossed and folds < bags.size
-    return {"rows": len(found.at), "folds": folds, "pooled": bags.crossed, "cut_short": short} | beyond
+    own = {"declared": bags.declared} if bags.declared else {}
+    return {"rows": len(found.at), "folds": folds, "pooled": bags.crossed, "cut_short": short} | beyond | own
 
 
 if __name__ == "__main__":

@@ -57,6 +57,19 @@ def test_a_gap_is_left_before_each_stretch():
         assert X_held["id"].min() - X["id"].max() > 5
 
 
+def test_a_row_whose_label_was_not_known_yet_is_not_fitted_on():
+    table = rows()
+    known = table.time + pd.to_timedelta(np.where(np.arange(300) % 2, 7, 1), unit="h")
+    folds = make_folds(replace(table, known=known), Tuning(split="time_series", folds=3), 0)
+    assert len(folds) == 3
+    for X, _, X_held, _ in folds:
+        first = X_held["id"].min()
+        waits = np.where(X["id"] % 2, 7, 1)
+        assert (X["id"] + waits < first).all()
+        assert set(range(int(first) - 8)) <= set(X["id"])  # the others all are
+        assert first - 2 in set(X["id"]) or (first - 2) % 2
+
+
 def test_the_newest_rows_are_taken():
     ((X, _, _, _),) = make_folds(rows(600), Tuning(rows=100), 0)
     assert X["id"].tolist() == list(range(100, 200))
