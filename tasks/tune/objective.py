@@ -130,7 +130,7 @@ class Objective:
         return whole * 10**growth * len(self.folds)
 
 
-def latency(model: Model, X: pd.DataFrame, times: int = 20, groups: int = 5) -> float:
+def latency(model: Model, X: pd.DataFrame, times: int = 20, groups: int = 10) -> float:
     """Milliseconds of a single row's score, features not included: the least median of some groups of calls.
 
     Another program on the same core makes a group slower, never quicker.

@@ -322,6 +322,8 @@ def undefined(word: str) -> None:
 def test_where_goals_were_declared_they_choose_between_families_too(evaluated, tmp_path):
     root = tmp_path / "copy"
     shutil.copytree(evaluated["binary"], root)
+    params = root / "params.yaml"
+    params.write_text(params.read_text().replace("evaluation:\n", "evaluation:\n  explain: false\n"))
     plainly = read(root, "choice.json")["family"]
     other = next(f for f in FAMILIES["binary"] if f != plainly)
 
