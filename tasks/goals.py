@@ -67,7 +67,7 @@ def choose(points: Sequence[Point], rule: Rule, metric: str) -> tuple[int, str]:
         If nothing keeps the limits; it names what comes nearest.
     """
     sign = -1.0 if higher_is_better(metric) else 1.0
-    costs: Mapping[str, Mapping[str, float | None]] = rule["costs"]
+    costs: Mapping[str, Mapping[str, Any]] = rule["costs"]
     best = min(range(len(points)), key=lambda i: (sign * points[i].value, i))
     on_front = front(points, metric)
     limits = {name: float(cost["at_most"]) for name, cost in costs.items() if cost["at_most"] is not None}

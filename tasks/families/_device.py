@@ -51,7 +51,7 @@ def _has_cuda(library: str) -> bool:
         return gpus() > 0 and bool(xgboost.build_info()["USE_CUDA"])
     import torch
 
-    return torch.cuda.is_available()
+    return bool(torch.cuda.is_available())
 
 
 def wants_gpu(hardware: str, device: str) -> bool:

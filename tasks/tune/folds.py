@@ -154,7 +154,7 @@ def time_series(times: pd.Series, k: int, gap: int, known: pd.Series | None = No
 
 def _micros(moments: pd.Series) -> np.ndarray:
     """Microseconds since 1970; the least number where there is no moment."""
-    return pd.to_datetime(moments, utc=True).dt.as_unit("us").astype("int64").to_numpy()
+    return np.asarray(pd.to_datetime(moments, utc=True).dt.as_unit("us").astype("int64"))
 
 
 def _check(rows: Rows, parts: Parts, tuning: Tuning) -> None:

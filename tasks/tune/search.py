@@ -347,7 +347,8 @@ class _Run:
                 raise RefitError(_too_small(self.objective, self.budget, "did"))
             raise RefitError(f"models.{self.objective.family}: no trial could be fitted: {self.failures[0]}")
         # Of trials with the same value the first counts, whatever order they finished in.
-        best, chosen = min(complete, key=lambda t: (self.sign * t.values[0], t.number)), None
+        best = min(complete, key=lambda t: (self.sign * t.values[0], t.number))
+        chosen: dict[str, Any] | None = None
         names, metric = self.objective.costs, self.objective.metric
         if self.goals:
             points = [
