@@ -136,6 +136,25 @@ def test_rows_in_batches_keep_the_device_and_rows_on_disk_say_why_not(tmp_path: 
     assert sum("a GPU cannot read rows from disk" in line for line in lines) == 2
 
 
+def test_rows_that_a_gpu_has_no_room_for_are_trained_on_by_the_cpu(a_gpu: None, monkeypatch: pytest.MonkeyPatch):
+    real, asked = xgboost.train, []
+
+    def full(how: dict, *rest: object, **more: object) -> object:
+        asked.append(how["device"])
+        if how["device"] == "cuda":
+            raise xgboost.core.XGBoostError("Memory allocation error: cudaErrorMemoryAllocation: out of memory")
+        return real(how, *rest, **more)
+
+    lines: list[str] = []
+    plain = find_family("xgboost").fit({"rounds": 5}, job("binary", "cpu"))
+    monkeypatch.setattr(xgboost, "train", full)
+    fitted = find_family("xgboost").fit({"rounds": 5}, replace(job("binary", "auto"), log=lines.append))
+    assert asked == ["cuda", "cpu"]
+    assert lines[-1] == "the rows do not fit in the GPU's memory: training xgboost on the CPU"
+    X = job("binary", "cpu").X_valid
+    assert np.array_equal(fitted.predict(X), plain.predict(X))
+
+
 def params(models: str, device: str = "auto", pools: str = "{}", more: str = "") -> Params:
     return loads(
         f"""
