@@ -781,8 +781,6 @@ class Tuning(_Strict):
             raise ValueError("split: group and group: FEATURE need each other")
         if self.gap is not None and self.split != "time_series":
             raise ValueError("gap: only split: time_series leaves one")
-        if "folds" in self.model_fields_set and self.split == "holdout":
-            raise ValueError("folds: split: holdout scores on the validation rows; set split: kfold or another one")
         if self.goals is not None and self.sampler not in SEVERAL:
             if "sampler" in self.model_fields_set:
                 raise ValueError(
