@@ -14,6 +14,7 @@ import numpy as np
 from tasks.encoding import Encoder
 from tasks.families import _xgboost_memory as memory
 from tasks.families._base import Fitted, Job
+from tasks.families._device import choose_device
 from tasks.families._xgboost_encoded import Encoded
 from tasks.stage import threads
 
@@ -28,9 +29,13 @@ def fit_batches(
     *,
     limit: memory.Memory,
     seed: int = 0,
+    device: str = "cpu",
     log: Callable[[str], None] | None = None,
 ) -> Fitted:
-    """Fit on the encoded rows ``made["train"]``, stopped early on ``made["valid"]``; XGBoost's pages go to ``folder``."""
+    """Fit on the encoded rows ``made["train"]``, stopped early on ``made["valid"]``; XGBoost's pages go to ``folder``.
+
+    ``device`` as in ``training`` of params. Rows that stay on disk are read by the CPU.
+    """
     from tasks.families.xgboost import fit, memo_key, types
 
     train, valid = made["train"], made["valid"]
@@ -44,6 +49,12 @@ def fit_batches(
             f"xgboost: {rows:,} quantised rows x {train.width} take {need / memory.GB:.2f} GB of "
             f"{limit.bytes / memory.GB:.2f} and {where}; batches of {size:,} rows"
         )
+    if external and choose_device(device, "xgboost") == "cuda":
+        device = "cpu"
+        if log is not None:
+            log(
+                "xgboost: training on the CPU, since a GPU cannot read rows from disk; more memory_gb would use the GPU"
+            )
     job = Job(
         kind=kind,
         classes=classes,
@@ -54,6 +65,7 @@ def fit_batches(
         coded=encoder.coded,
         seed=seed,
         threads=threads(),
+        device=device,
         log=log,
     )
     kinds = types(encoder.coded, train.width, dict(params))

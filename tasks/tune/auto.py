@@ -108,7 +108,7 @@ def search_families(
         raise RefitError("models.auto.space: auto has no space of its own; name the family in models instead")
     begun = time.monotonic()
     bags = bags or holdout(*objective.folds[0])
-    root = Path(folder).absolute() / f"auto-{key('auto', {})}"
+    root = Path(folder).absolute() / f"auto-{key('auto', {})}-{bags.mark}"
     known = {f.name: getattr(objective, f.name) for f in fields(Objective) if f.init and not f.name.startswith("_")}
     fits = Fits(**known | {"folds": bags.folds}, encoders=str(root / "encoders"))
     run = _Run(fits, bags, budget, root, seed, starts or [], log)
