@@ -158,7 +158,7 @@ def measure(
     elif name != problem.table:
         out["keys"] = keys(frame, table, None, None)
     for part in made:
-        at, count = windows(part.times, length)
+        at, count = windows(part.times, length) if part.times is not None else (np.full(len(part.frame), -1), 0)
         counts = np.bincount(at[at >= 0], minlength=count)
         about: Figures = {"windows": count, "columns": {}}
         if count:

@@ -457,7 +457,7 @@ def _found(result: gx.Result) -> str:
             for word, v, (a, b) in zip(named, found["values"], bounds, strict=True)
             if v is None or not a <= v <= b
         ]
-        return "; ".join(wrong)
+        return "; ".join(wrong) or ", ".join(_number(v) for v in found["values"])
     if isinstance(found, list):
         return some(found)
     if isinstance(found, float):

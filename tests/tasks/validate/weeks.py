@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import numpy as np
 import pandas as pd
+
+from tasks.params import Params, parse
+from tasks.validate import accepted, contract, known, suite
+from tasks.validate import baseline as held_against
 
 START = pd.Timestamp("2024-01-01", tz="UTC")
 WEEK = pd.Timedelta(days=7)
@@ -128,3 +133,31 @@ WRONG: dict[str, tuple[Fault, str]] = {
     "times to come": (lambda past, new: new.assign(at=new["at"].where(np.arange(len(new)) % 3 > 0, new["at"] + pd.Timedelta(days=3650))), "rows: expected"),
     "half of the shops gone": (lambda past, new: new[new["shop"].str[1:].astype(int) % 2 == 0], "shop, categories: expected"),
 }  # fmt: skip
+
+PARAMS = parse(tree())
+NO_PROBLEMS = pd.DataFrame({"row": np.zeros(0, "int64"), "column": [], "value": [], "why": []})
+
+
+def baseline(frame: pd.DataFrame, params: Params = PARAMS, name: str = "orders", as_of: datetime | None = None) -> Any:
+    """What was accepted, as a champion's."""
+    good, labelled, _ = _checked(frame, params, name)
+    return {"of": {"version": "1"}} | accepted.measure(
+        name, params.data.tables[name], params.problem, good, labelled, as_of
+    )
+
+
+def judge(
+    frame: pd.DataFrame, then: Any, params: Params = PARAMS, name: str = "orders", as_of: datetime | None = None
+) -> list[str]:
+    """What the rules say against a table."""
+    table, most = params.data.tables[name], params.data.max_quarantined
+    _, labelled, rejected = _checked(frame, params, name)
+    return held_against.hold(name, table, params.problem, frame, labelled, rejected, most, then, as_of).failures
+
+
+def _checked(frame: pd.DataFrame, params: Params, name: str) -> tuple[pd.DataFrame, pd.DataFrame | None, np.ndarray]:
+    table = params.data.tables[name]
+    rules = suite.of_schema(suite.derive(name, table, params.problem, frame))
+    rejected = contract.check(frame, table, rules, NO_PROBLEMS).rejected
+    good = known.add_target(frame[~rejected].reset_index(drop=True), params) if name == params.problem.table else frame
+    return good, good if name == params.problem.table else None, rejected
