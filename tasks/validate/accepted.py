@@ -306,15 +306,15 @@ def keys(frame: pd.DataFrame, table: Table, row: Moment | None, length: int | No
         times = known.moment(frame, row)
         if length is not None:
             rows = frame[times > times.max() - pd.Timedelta(seconds=length)]
-    return sorted(hashes(rows, table, row))[:KEYS]
+    return [f"{key:016x}" for key in np.sort(hashes(rows, table, row))[:KEYS].tolist()]
 
 
-def hashes(frame: pd.DataFrame, table: Table, row: Moment | None) -> pd.Series:
-    """Each row's key and moment in a hash; str (n,)."""
+def hashes(frame: pd.DataFrame, table: Table, row: Moment | None) -> np.ndarray:
+    """Each row's key and moment in a hash; uint64 (n,)."""
     named = frame[list(table.key)].copy()
     if row is not None:
         named["__moment__"] = known.moment(frame, row)
-    return pd.util.hash_pandas_object(named, index=False).map("{:016x}".format)
+    return pd.util.hash_pandas_object(named, index=False).to_numpy()
 
 
 def _triple(mask: pd.Series, at: np.ndarray, count: int) -> list[float]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 
 from tasks.errors import some
 from tasks.params import Problem, Table
@@ -130,12 +131,11 @@ Check = tuple[_Look, list[Expectation]]
 def _looks(name: str, part: Part, then: Figures, baseline: Figures, first: bool, most: float) -> list[Check]:  # fmt: skip
     """The windows of a part that are newer than the baseline; all rows where there were no windows."""
     count, called = then["windows"], "" if first else f", by {part.when}"
-    part = _grouped(part, then)
     if not count or part.times is None:
         rules = _rules(part, then, len(part.frame), 0, 0.0)
         if then.get("repeated"):
             rules += _repeated(part, then, 0, 0.0)
-        return [(_Look(name, f"all rows{called}", part.frame), rules)]
+        return [(_Look(name, f"all rows{called}", _grouped(part.frame, then)), rules)]
     length, until = pd.Timedelta(seconds=baseline["window"]), pd.Timestamp(then["until"])
     if not len(part.times) or part.times.max() <= until:
         return []
@@ -161,7 +161,7 @@ def _looks(name: str, part: Part, then: Figures, baseline: Figures, first: bool,
             if first and most < 0.5 and len(rows) >= LEAST:
                 rules.append(_set("rejected rows", "column_values_to_be_in_set", f"at most {_percent(REJECTED * most)} of rows that break a rule", was=_percent(most), column="__accepted__", value_set=[True], mostly=1 - REJECTED * most))  # fmt: skip
         if rules:
-            out.append((_Look(name, f"{_days(length)} to {last:%Y-%m-%d %H:%M}{called}", rows), rules))
+            out.append((_Look(name, f"{_days(length)} to {last:%Y-%m-%d %H:%M}{called}", _grouped(rows, then)), rules))
     return out
 
 
@@ -225,7 +225,8 @@ def _keys(name: str, frame: pd.DataFrame, table: Table, problem: Problem, baseli
     if not kept or not table.key or (baseline.get("until") is not None and not _begins(part, baseline)):
         return []
     row = moment_of(name, table, problem) if baseline.get("until") is not None else None
-    there = pd.DataFrame({"there": pd.Series(kept).isin(hashes(frame, table, row))})
+    wanted = np.array([int(key, 16) for key in kept], dtype=np.uint64)
+    there = pd.DataFrame({"there": np.isin(wanted, hashes(frame, table, row))})
     said = "at least half of the keys that were there" + (", each at its moment" if row is not None else "")
     rule = _set("keys", "column_values_to_be_in_set", said, column="there", value_set=[True], mostly=0.5)
     return [(_Look(name, f"keys of {whose(baseline)}", there), [rule])]
@@ -357,14 +358,14 @@ def _group(column: str) -> str:
     return f"{column} (rare ones as one)"
 
 
-def _grouped(part: Part, then: Figures) -> Part:
-    """The part with its categories again, those that are rare or new as one."""
+def _grouped(rows: pd.DataFrame, then: Figures) -> pd.DataFrame:
+    """The rows with their categories again, those that are rare or new as one."""
     more = {
-        _group(c): part.frame[c].where(part.frame[c].isna() | part.frame[c].isin(list(was["shares"])), OTHER)
+        _group(c): rows[c].where(rows[c].isna() | rows[c].isin(list(was["shares"])), OTHER)
         for c, was in then["columns"].items()
-        if was["kind"] == "categorical" and was.get("shares") and part.kinds.get(c) == "categorical"
+        if was["kind"] == "categorical" and was.get("shares") and c in rows and not is_numeric_dtype(rows[c])
     }
-    return Part(part.when, part.frame.assign(**more), part.times, part.kinds)
+    return rows.assign(**more)
 
 
 def _ones(shares: dict[str, float]) -> list[float]:
