@@ -27,6 +27,7 @@ LENGTHS = ((7 * DAY, 4), (28 * DAY, 4), (91 * DAY, 4), (365 * DAY, 4), (DAY, 14)
 WINDOWS = 160  # of the newest that are measured
 LEAST = 30  # rows of a window, in the middle of all, below which it tells nothing
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+TAILS = (0.01, 0.99)
 ODD = (0, -1, -9, -99, -999, -9999, 99, 999, 9999, 99999)  # numbers that often stand for a missing value
 LEVELS = 5000  # a column of more is a name for rows
 SHARES = 30  # categories whose shares are compared; the others count as one
@@ -219,6 +220,7 @@ def _numbers(values: pd.Series, kind: str, at: np.ndarray, count: int) -> Figure
     if not x.notna().any():
         return out
     whole = np.quantile(x.dropna(), QUANTILES)
+    out["tails"] = _short(np.quantile(x.dropna(), TAILS))
     inside = at >= 0
     grouped = x[inside].groupby(at[inside])
     enough = grouped.count() >= LEAST // 3

@@ -315,7 +315,10 @@ def _numbers(place: _Place, was: Figures) -> list[Expectation]:
     else:
         floor[constant] = np.maximum(0.5 * np.abs(whole[constant]), 1.0)
     margin = place.wider() * (high - low) + floor * (1 if place.count or was["kind"] == "hour" else 2)
-    ranges = [[float(a), float(b)] for a, b in zip(low - margin, high + margin, strict=True)]
+    below, above = low - margin, high + margin
+    # A twentieth may become a hundredth: after midnight, or beyond a gap, that is far away.
+    below[0], above[-1] = min(below[0], was["tails"][0]), max(above[-1], was["tails"][1])
+    ranges = [[float(a), float(b)] for a, b in zip(below, above, strict=True)]
     told = ", ".join(_number(v) for v in whole)
     said = f"a median of {_number(ranges[2][0])} to {_number(ranges[2][1])}, and all else as wide"
     out = [_set("quantiles", "column_quantile_values_to_be_between", said, told, column=place.column, quantile_ranges={"quantiles": list(QUANTILES), "value_ranges": ranges}, allow_relative_error=False)]  # fmt: skip
