@@ -10,7 +10,6 @@ import pytest
 from flows import accepted
 from flows.cli import DRIFTED
 from flows.display import drifted, summary
-from tasks.errors import RefitError
 from tasks.files import hash_tree, read_json, write_json
 from tasks.params import load
 from tasks.registry.tracking import Registry
@@ -64,18 +63,7 @@ def refused_and_accepted(root: Path, column: str, server: dict[str, str]) -> Non
     baseline = read_json(held / "iris.json")
     assert baseline["of"]["version"] == "1"
     assert {k: v for k, v in baseline.items() if k != "of"} == read_json(package / "accepted" / "iris.json")
-    model = load(root / "params.yaml").problem.name
-    with pytest.raises(RefitError, match=r"--table: one of 'iris'; found 'irsi'\. Did you mean 'iris'"):
-        accepted.accept(root, model, "mm", ["irsi"])
-    with pytest.raises(RefitError, match="--reason: says why"):
-        accepted.accept(root, model, " ", [])
     assert "accepted: iris" in refit(root, "accept", "--reason", "petals in another unit")
-    assert not accepted.outdated(root, model)
-
-
-def test_nothing_waits_to_be_accepted_where_nothing_was_refused(tmp_path: Path) -> None:
-    with pytest.raises(RefitError, match="no rows wait to be accepted: the latest run did not refuse any table"):
-        accepted.accept(tmp_path, "iris", "mm", [])
 
 
 @pytest.mark.parametrize(("state", "expected"), [(True, True), (False, False), (None, False)])
