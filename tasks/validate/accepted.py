@@ -162,8 +162,8 @@ def measure(
         at, count = windows(part.times, length) if part.times is not None else (np.full(len(part.frame), -1), 0)
         counts = np.bincount(at[at >= 0], minlength=count)
         about: Figures = {"windows": count, "columns": {}}
-        if count:
-            about["until"] = part.times.max().isoformat()  # type: ignore[union-attr]
+        if count and part.times is not None:
+            about["until"] = part.times.max().isoformat()
             about["rows"] = [int(counts.min()), int(counts.max()), int(np.median(counts))]
         for column, kind in part.kinds.items():
             about["columns"][column] = _column(part.frame[column], kind, at, count)

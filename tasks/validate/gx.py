@@ -56,7 +56,8 @@ def validate(suite: Suite, frame: pd.DataFrame) -> list[Result]:
         asset = context.data_sources.add_pandas("frames").add_dataframe_asset("frame")
         batch = asset.add_batch_definition_whole_dataframe("whole").get_batch({"dataframe": frame})
         results = []
-        for of_rows, form in ((True, ALL_ROWS), (False, "BASIC")):
+        forms: tuple[tuple[bool, Any], ...] = ((True, ALL_ROWS), (False, "BASIC"))
+        for of_rows, form in forms:
             rules = [
                 _expectation(suite, at)
                 for at, rule in enumerate(suite["expectations"])
@@ -65,7 +66,7 @@ def validate(suite: Suite, frame: pd.DataFrame) -> list[Result]:
             if rules:
                 outcome = batch.validate(
                     gx.ExpectationSuite(name=suite["name"], expectations=rules), result_format=form
-                )  # type: ignore[arg-type]
+                )
                 results += [_result(suite, item.to_json_dict()) for item in outcome.results]
     return [result for _, result in sorted(results, key=lambda pair: pair[0])]
 
