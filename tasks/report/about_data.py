@@ -98,7 +98,7 @@ def _rules(validated: dict[str, Any]) -> list[Any]:
             for one in of.values()
         }
     )
-    first = {}
+    first: dict[tuple[str, ...], dict[str, Any]] = {}
     for one in held:  # the newest window of each part comes first
         first.setdefault((one["table"], one["about"], one["check"], one["expectation"]), one)
     shown = sorted(first.values(), key=lambda f: f["success"])[:RULES]
