@@ -93,14 +93,14 @@ def measure(columns: Mapping[Hashable, tuple[Column, pd.Series]]) -> dict[Hashab
     sides = Dataset.from_pandas(pd.DataFrame(frame), definition)
     logging.getLogger("evidently").setLevel(logging.ERROR)
     told = Report(counted).run(sides, None).dict()["metrics"]
-    for at, (name, check) in places.items():
+    for at, (name, asked) in places.items():
         value = told[at]["value"]
-        if check[0] == "level":
+        if asked[0] == "level":
             found[name] |= _levels(columns[name][0], value["counts"])
         else:
-            found[name][check] = float(value["share"])
-    for part, (name, check) in means.items():
-        found[name][check] = float(MeanValue(column=part).to_calculation().calculate_value(sides.column(part)))
+            found[name][asked] = float(value["share"])
+    for part, (name, asked) in means.items():
+        found[name][asked] = float(MeanValue(column=part).to_calculation().calculate_value(sides.column(part)))
     return found
 
 
