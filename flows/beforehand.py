@@ -37,6 +37,7 @@ START, SPEED = (
     1.5,
     1e8,
 )  # auto: seconds until its first fit can begin, and bytes of a table that a second surely does not exceed
+SURELY = 0.5  # share of a table's rows that are surely fitted on
 FUTURE = timedelta(days=1)  # `--as-of` of today means its end, and clocks differ
 
 
@@ -160,6 +161,52 @@ def memory(looked: Looked) -> Iterator[str]:
     there = psutil.virtual_memory().total / 1e9
     if asked > there:
         yield f"training.memory_gb: {asked:g} are more than this machine has ({there:.1f}). Lower it, or leave it out."
+        return
+    yield from too_small(looked, asked)
+
+
+def too_small(looked: Looked, gigabytes: float) -> Iterator[str]:
+    """Stages, and families of models, that the problem's table surely does not leave enough of ``training.memory_gb``."""
+    from tasks import memory
+    from tasks.engine import Plan
+
+    params = looked.params
+    assert params is not None
+    paths = files(looked).get(params.problem.table, [])
+    rows = sum(rows_of(path) for path in paths)
+    if not rows:
+        return
+    limit = memory.Memory(gigabytes * memory.GB - memory.LIBRARIES, f"training.memory_gb: {gigabytes:g}")
+    columns = len(params.data.tables[params.problem.table].given)
+    if (need := memory.held(rows, columns)) > limit.bytes:
+        yield (
+            f"training.memory_gb: {params.problem.table} has about {rows:,} rows x {columns} columns, which take about "
+            f"{(need + memory.LIBRARIES) / memory.GB:.1f} GB in the stage validate, and {gigabytes:g} may be used. Raise it, or "
+            "ignore columns that are not needed."
+        )
+    if isinstance(params.features.history, str) or params.features.columns == "auto":
+        return  # how many features there will be is not known
+    fitted = int(rows * SURELY)  # others are test rows, or not known yet
+    for name in params.models:
+        if not memory.from_disk(name):
+            count = len(Plan.derive(params).features)
+            if memory.fit(name, fitted, count) > limit.bytes:
+                yield memory.said(name, fitted, count, limit)
+
+
+def rows_of(path: Path) -> int:
+    """About how many rows a CSV or Parquet file has; 0 where that is not seen at once."""
+    import pyarrow.parquet as pq
+
+    try:
+        with path.open("rb") as file:
+            start = file.read(SMALL)
+        if start.startswith(b"PAR1"):
+            return int(pq.read_metadata(path).num_rows)
+        lines = start.count(b"\n")
+        return 0 if b"\0" in start or not lines else path.stat().st_size * lines // len(start)
+    except (OSError, ValueError):
+        return 0
 
 
 # The folder -----------------------------------------------------------------------------------------------------------

@@ -9,8 +9,8 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 
 PART = re.compile(r"\..*\.([0-9a-f]{8})-([0-9]+)\.part")  # name of what is being written: by which machine and process
+
+WHOLE_GROUP = 1 << 20  # rows of a Parquet row group, as its writers have it
+SMALL_GROUP = 1 << 16  # of a table of more than LARGE_TABLE cells
+LARGE_TABLE = 1 << 26
 
 FAILED = "failed.json"  # {"family", "stage", "why"}: written by a run that goes on without the family, never recorded
 
@@ -132,9 +136,33 @@ def read_json(path: str | Path) -> Any:
 
 
 def write_table(path: str | Path, frame: pd.DataFrame) -> None:
-    """Write Parquet (zstd). The bytes depend on the frame alone."""
+    """Write Parquet (zstd). The bytes depend on the frame alone; a large one is written by row groups."""
+    if len(frame) > WHOLE_GROUP:
+        return append_tables(path, (frame.iloc[at : at + WHOLE_GROUP] for at in range(0, len(frame), WHOLE_GROUP)))
     with replacing(path) as beside:
         frame.to_parquet(beside, index=False, compression="zstd")
+
+
+def row_group(rows: int, columns: int) -> int:
+    """Rows of a Parquet file's row groups. A large table has smaller ones, so that it can be written piece by piece.
+
+    It follows from the table's size alone, so the bytes do not depend on how the table was made.
+    """
+    return SMALL_GROUP if rows * columns > LARGE_TABLE else WHOLE_GROUP
+
+
+def append_tables(path: str | Path, parts: Iterable[pd.DataFrame]) -> None:
+    """Write frames, each with the next rows, as one Parquet file (zstd) with a row group for each."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with replacing(path) as beside, ExitStack() as stack:
+        writer = None
+        for frame in parts:
+            table = pa.Table.from_pandas(frame, preserve_index=False)
+            if writer is None:
+                writer = stack.enter_context(pq.ParquetWriter(beside, table.schema, compression="zstd"))
+            writer.write_table(table, row_group_size=WHOLE_GROUP)
 
 
 def read_table(path: str | Path, columns: list[str] | None = None) -> pd.DataFrame:

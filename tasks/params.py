@@ -831,7 +831,9 @@ class Training(_Strict):
     ensembles: tuple[Literal["voting", "blending", "stacking", "greedy", "bagged"], ...] = ()
     device: Literal["auto", "cpu", "cuda"] = "auto"
     memory_gb: float | None = Field(
-        default=None, gt=0, description="memory a fit of xgboost may use; above it, it reads batches from disk"
+        default=None,
+        gt=0,
+        description="most that a stage's process should hold; larger tables are read from disk, or refused",
     )
     compression: Compression | None = None
 

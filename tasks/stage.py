@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 
 # Set before numpy, torch or xgboost load. Spinning OpenMP threads make XGBoost 14 times slower
 # when another process wants a core; telemetry of every component is off.
@@ -56,6 +57,7 @@ def run(main: Callable[[], None]) -> None:
     try:
         if module is not None and (module.name or "").startswith("tasks."):
             check(module.name.split(".")[1])
+            _sparing()
         main()
     except RefitError as error:
         print(visible(f"error: {error}"), file=sys.stderr, flush=True)
@@ -63,6 +65,19 @@ def run(main: Callable[[], None]) -> None:
     except KeyboardInterrupt:
         print("interrupted; nothing half-written is left", file=sys.stderr, flush=True)
         raise SystemExit(130) from None
+
+
+def _sparing() -> None:
+    """Hold the stage to ``training.memory_gb``."""
+    from tasks.errors import RefitError
+    from tasks.memory import limit_to
+    from tasks.params import load
+    from tasks.stored import limited
+
+    with suppress(RefitError):  # which the stage tells itself, if it needs parameters
+        if (gigabytes := load().training.memory_gb) is not None:
+            limit_to(gigabytes)
+            limited()
 
 
 settle()

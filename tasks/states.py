@@ -8,12 +8,15 @@ event counts twice.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from tasks.files import read_table
+from tasks.stored import Stored
 
 UNTIL = "__until__"
 
@@ -28,15 +31,26 @@ def with_states(frame: pd.DataFrame, folder: str | Path, table: str) -> pd.DataF
     path = path_of(folder, table)
     if not path.exists():
         return frame
-    earlier = read_table(path)
+    earlier = read_table(path, [*frame.columns, UNTIL])
     return pd.concat(
         [frame.assign(**{UNTIL: pd.Series(pd.NaT, frame.index, earlier[UNTIL].dtype)}), earlier], ignore_index=True
     )
 
 
-def read_states(folder: str | Path, table: str) -> pd.DataFrame:
-    """A validated table and its earlier states (:func:`with_states`)."""
-    return with_states(read_table(Path(folder) / f"{table}.parquet"), folder, table)
+def read_states(folder: str | Path, table: str, columns: Collection[str] | None = None) -> pd.DataFrame:
+    """A validated table, or some of its columns, and its earlier states (:func:`with_states`)."""
+    stored = Stored(Path(folder) / f"{table}.parquet")
+    if columns is not None:
+        stored = stored[[name for name in stored if name in columns]]
+    return with_states(stored.frame(), folder, table)
+
+
+def tables_in(folder: Path, names: Iterable[str]) -> dict[str, Any]:
+    """Validated tables, to be read when they are needed; those with corrected rows, with the earlier states."""
+    return {
+        name: read_states(folder, name) if path_of(folder, name).exists() else Stored(folder / f"{name}.parquet")
+        for name in names
+    }
 
 
 def last_known(frame: pd.DataFrame) -> pd.DataFrame:

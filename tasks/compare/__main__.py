@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tasks import memory
 from tasks.bundle import Bundle
+from tasks.bundle.asked import Asked
 from tasks.bundle.seen import Seen
 from tasks.compare import leaks, verdict
 from tasks.compare.judge import Case, Incumbent, Judged, against, first, unjudged
@@ -22,7 +24,8 @@ from tasks.errors import RefitError
 from tasks.files import read_json, read_table, replacing_dir, write_json, write_table
 from tasks.identity import Rule, identify
 from tasks.params import load
-from tasks.states import read_states
+from tasks.states import tables_in
+from tasks.stored import Stored
 
 DATA = Path("data")
 PACKAGE, CHAMPION = DATA / "package", DATA / "champion"
@@ -31,19 +34,20 @@ PACKAGE, CHAMPION = DATA / "package", DATA / "champion"
 def main() -> None:
     params = load()
     challenger = Bundle.load(PACKAGE)
-    features = read_table(DATA / "features" / "features.parquet")
-    test = features[features["__split__"] == "test"].reset_index(drop=True)
+    features: Any = Stored(DATA / "features" / "features.parquet", ["__row__", "__time__", "__split__", "__target__"])
+    test = features[features["__split__"] == "test"].frame()
     y = labels(test["__target__"].to_numpy(dtype=float), challenger.kind, challenger.classes)
-    tables = {name: read_states(DATA / "validated", name) for name in params.data.tables}
-    at = test["__row__"].to_numpy()
-    X = challenger.compute(tables[params.problem.table].iloc[at], tables)
-    mine = checked(challenger.predict(X), len(y), "data/package")
-    case = Case(params, challenger, tables, at, y, test["__time__"], X, mine)
+    validated = DATA / "validated"
+    whole, at = Stored(validated / f"{params.problem.table}.parquet"), test["__row__"].to_numpy()
+    tables = tables_in(validated, params.data.tables)
+    asked = Asked(whole.iloc[at], tables, memory.of_process())
+    mine = checked(asked.answers(challenger)[0], len(y), "data/package")
+    case = Case(params, challenger, whole, asked, at, y, test["__time__"], mine)
     about, champion = whose(challenger)
     file = CHAMPION / "promotion.json"
     state = read_state(read_json(file) if file.exists() else None)
     if champion is None:
-        y_train = features.loc[features["__split__"] == "train", "__target__"].to_numpy(dtype=float)
+        y_train = features[features["__split__"] == "train"]["__target__"].to_numpy(dtype=float)
         judged = first(case, y_train, about, state)
     elif champion.bundle.identity == challenger.identity:
         judged = unjudged(case, verdict.same_model(len(y), about, state))

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from tasks.bundle import Bundle
+from tasks.bundle.asked import Asked
 from tasks.compare import guardrails, verdict
 from tasks.compare.baseline import against_baseline
 from tasks.compare.evidence import gather
@@ -16,21 +17,20 @@ from tasks.compare.policy import decide
 from tasks.compare.scores import Pair, align, champion_scores, checked, unknown_levels
 from tasks.compare.unseen import Counted, choose, unseen
 from tasks.params import Params, Promotion
-from tasks.states import last_known
 from tasks.values.levels import level
 
 
 @dataclass(frozen=True)
 class Case:
-    """What there is to judge: the test rows (n,), their truth, features and clusters, and the tables they come from."""
+    """What there is to judge: the test rows (n,), their truth, and the problem's ``whole`` table, which they come from."""
 
     params: Params
     challenger: Bundle
-    tables: dict[str, pd.DataFrame]
+    whole: Any
+    asked: Asked
     at: np.ndarray
     y: np.ndarray
     time: pd.Series
-    X: pd.DataFrame
     mine: np.ndarray
 
     @property
@@ -40,12 +40,8 @@ class Case:
         return own.model_copy(update={"cluster": tuple(dict.fromkeys([*own.cluster, *self.params.split.by]))})
 
     @property
-    def whole(self) -> pd.DataFrame:
-        return last_known(self.tables[self.params.problem.table])
-
-    @property
     def rows(self) -> pd.DataFrame:
-        return self.whole.iloc[self.at]
+        return self.asked.rows
 
 
 @dataclass(frozen=True)
@@ -103,7 +99,7 @@ def against(case: Case, incumbent: Incumbent, about: dict[str, Any], state: dict
     """
     params, challenger, champion, time = case.params, case.challenger, incumbent.bundle, case.time
     promotion, table = case.promotion, params.data.tables[params.problem.table]
-    theirs, X = champion_scores(champion, challenger, case.X, case.rows, case.tables)
+    theirs, X = champion_scores(champion, challenger, case.asked)
     theirs = checked(theirs, len(case.y), "data/champion")
     mine, old = (tuple(level(name) or name for name in bundle.classes) for bundle in (challenger, champion))
     both = align(case.y, case.mine, theirs, mine, old, _cut(champion))

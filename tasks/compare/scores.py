@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from tasks.bundle import Bundle
+from tasks.bundle.asked import Asked
 from tasks.errors import RefitError, some
 from tasks.values.levels import level
 
@@ -78,11 +79,10 @@ def labels(target: np.ndarray, kind: str, classes: tuple[str, ...]) -> np.ndarra
     return y
 
 
-def champion_scores(champion: Bundle, challenger: Bundle, features: pd.DataFrame, rows: pd.DataFrame,
-                    tables: dict[str, pd.DataFrame]) -> tuple[np.ndarray, pd.DataFrame]:  # fmt: skip
-    """The champion's scores of ``rows``, in its own classes, and its features.
+def champion_scores(champion: Bundle, challenger: Bundle, asked: Asked) -> tuple[np.ndarray, pd.DataFrame]:
+    """The champion's scores of the asked rows, in its own classes, and its categorical features.
 
-    Its features are its own plan's; where both plans are the same, ``features`` are used again.
+    Its features are its own plan's.
 
     Raises
     ------
@@ -94,15 +94,15 @@ def champion_scores(champion: Bundle, challenger: Bundle, features: pd.DataFrame
             f"the champion predicts a {champion.kind} target, this run a {challenger.kind} one. "
             "Give the new problem another problem.name."
         )
-    if champion.plan.hash != challenger.plan.hash:
-        try:
-            features = champion.compute(rows, tables)
-        except (RefitError, KeyError, ValueError, TypeError) as error:
-            raise Incomparable(
-                f"the champion's features cannot be computed from these tables ({_said(error)}). "
-                "Keep the columns that it needs, or give the changed problem another problem.name."
-            ) from error
-    return champion.predict(features), features
+    if champion.plan.hash == challenger.plan.hash:
+        return asked.answers(champion)
+    try:
+        return asked.answers(champion)
+    except (RefitError, KeyError, ValueError, TypeError) as error:
+        raise Incomparable(
+            f"the champion's features cannot be computed from these tables ({_said(error)}). "
+            "Keep the columns that it needs, or give the changed problem another problem.name."
+        ) from error
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from tasks import params, stage
+from tasks import memory, params, stage
 from tasks.bundle import Bundle
+from tasks.bundle.asked import Asked
 from tasks.drift.table import Reference, compare_table, evidently, named, summarise, thresholds
 from tasks.drift.window import New, newest, thin
 from tasks.engine import Plan
@@ -16,7 +17,8 @@ from tasks.errors import RefitError, in_a_line, some
 from tasks.files import read_json, read_table, replacing_dir, write_json, write_text
 from tasks.ordinary.record import WEEK, answers
 from tasks.params import Params
-from tasks.states import last_known, read_states
+from tasks.states import tables_in
+from tasks.stored import Stored, in_memory
 
 DATA = Path("data")
 ROWS = 50_000  # of a window; more tell nothing more
@@ -26,14 +28,13 @@ def main() -> None:
     settings = params.load()
     bundle, champion = against()
     window = pd.Timedelta(settings.monitoring.window.delta) if settings.monitoring.window else WEEK
-    features = read_table(DATA / "features" / "features.parquet")
-    tables = {name: read_states(DATA / "validated", name) for name in settings.data.tables}
-    whole = last_known(tables[settings.problem.table])
+    features: Any = Stored(DATA / "features" / "features.parquet")
+    whole: Any = Stored(DATA / "validated" / f"{settings.problem.table}.parquet")
     new = newest(features, whole, settings.data.tables[settings.problem.table], bundle.seen, bundle.there, window)
     who = {"version": champion, "package": bundle.identity, "of": "champion" if champion else "new package"}
     html = None
     if new.why is None:
-        frames, new = computed(bundle, features, tables, settings, new)
+        frames, new = computed(bundle, features, whole, settings, new)
     if new.why is not None:
         state = "no_rows" if new.why == "no new rows" else "unjudged"
         sentence = f"No verdict on drift against {named(champion)}: {new.why}."
@@ -67,16 +68,16 @@ def against() -> tuple[Bundle, str | None]:
     return bundle, str(named["version"])
 
 
-def computed(
-    bundle: Bundle, features: pd.DataFrame, tables: dict[str, pd.DataFrame], settings: Params, new: New
-) -> tuple[list[pd.DataFrame], New]:
+def computed(bundle: Bundle, features: Any, whole: Any, settings: Params, new: New) -> tuple[list[pd.DataFrame], New]:
     """Features of the windows' rows by the package's own plan; or why they cannot be computed."""
-    rows = [thin(features.iloc[at], settings.seed, ROWS) for at in (new.rows, new.both) if at is not None]
+    rows = [in_memory(thin(features.take(at), settings.seed, ROWS)) for at in (new.rows, new.both) if at is not None]
     if Plan.from_dict(read_json(DATA / "features" / "plan.json")).hash == bundle.plan.hash:
         return [part.reset_index(drop=True) for part in rows], new
-    whole = tables[settings.problem.table]
     try:
-        return [bundle.compute(whole.iloc[part["__row__"]], tables).reset_index(drop=True) for part in rows], new
+        tables = tables_in(DATA / "validated", settings.data.tables)
+        limit = memory.of_process()
+        asked = [Asked(whole.iloc[part["__row__"].to_numpy()], tables, limit) for part in rows]
+        return [pd.concat(one.features(bundle.plan), ignore_index=True) for one in asked], new
     except (RefitError, KeyError, ValueError, TypeError) as error:
         why = f"the champion's features cannot be computed from these tables ({error})"
         return [], New(new.rows, new.both, new.about, why)

@@ -114,7 +114,9 @@ def compute(plan: Plan, tables: Mapping[str, pd.DataFrame], rows: pd.DataFrame) 
 
     def work(group: Group) -> None:
         table = facts[group.table].later(group.known)
-        group_features(group, table, encoder.index(table, group.on, t, by_time), t, block.put)
+        index = encoder.index(table, group.on, t, by_time)
+        group_features(group, table, index, t, block.put)
+        index.release()
 
     def find_own() -> None:
         own.append(rows_that_see_themselves(facts[plan.table], encoder, t))

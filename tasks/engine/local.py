@@ -127,6 +127,14 @@ class Index:
         self._columns: dict[str, IndexedColumn] = {}
         self._blocks: dict[int, tuple[Index, Index]] = {}
 
+    def release(self) -> None:
+        """Let go of what refers back to this index, so that it goes with its last user, and not when garbage is collected."""
+        for one in (index for both in self._blocks.values() for index in both):
+            one.release()
+        self._blocks.clear()
+        self._columns.clear()
+        self.__dict__.pop("order_matrix", None)
+
     @cached_property
     def _known_before(self) -> np.ndarray:
         return first_at(self.starts, self.known, self.row_starts, self.t, 0)

@@ -63,15 +63,17 @@ def pieces(
     memory_mb: int = 1024,
     asking: str | Path | None = None,
     chunk: int | None = None,
+    scratch: str | Path | None = None,
 ) -> Iterator[pd.DataFrame]:
     """The features in row order, ``chunk`` rows at a time; what lies between is kept in a temporary folder.
 
     ``asking`` is a Parquet file with the rows of the problem table that are asked about; by default all that it has.
+    ``scratch`` is where the temporary folder is made.
     """
     import pyarrow.parquet as pq
 
     chunk = chunk or CHUNK
-    with tempfile.TemporaryDirectory(prefix="refit-features-") as folder:
+    with tempfile.TemporaryDirectory(prefix="refit-features-", dir=scratch) as folder:
         files = {name: Path(path) for name, path in sources.items()}
         for name, child in plan.children.items():
             files[name] = _with_child(child, files, name, Path(folder), memory_mb)
@@ -232,16 +234,20 @@ def _compute_group(
             some_events = _load(folder / f"event{p}.arrow", theirs)
             if some_events is None:
                 some_events = next(_chunks(files[group.table], theirs, 1)).iloc[:0] if events else _nothing(plan, group)
-            made = alone.compute({group.table: some_events}, rows)
-            number = rows[ROW].to_numpy()
-            places = number // chunk
-            for c in np.unique(places).tolist():
-                at = np.flatnonzero(places == c)
-                piece = pa.RecordBatch.from_pandas(made.iloc[at].assign(**{ROW: number[at]}), preserve_index=False)
-                if c not in writers:
-                    sink = stack.enter_context(pa.OSFile(str(folder / f"chunk{c}.arrow"), "wb"))
-                    writers[c] = stack.enter_context(pa.ipc.new_stream(sink, piece.schema))
-                writers[c].write_batch(piece)
+            for start in range(0, len(rows), PART):  # rows of one key cannot be dealt, but can be asked in turn
+                block = rows.iloc[start : start + PART]
+                made = alone.compute({group.table: some_events}, block)
+                number = block[ROW].to_numpy()
+                places = number // chunk
+                for c in np.unique(places).tolist():
+                    at = np.flatnonzero(places == c)
+                    piece = pa.RecordBatch.from_pandas(made.iloc[at].assign(**{ROW: number[at]}), preserve_index=False)
+                    if c not in writers:
+                        sink = stack.enter_context(pa.OSFile(str(folder / f"chunk{c}.arrow"), "wb"))
+                        writers[c] = stack.enter_context(pa.ipc.new_stream(sink, piece.schema))
+                    writers[c].write_batch(piece)
+                del made, block
+            del rows, some_events
             for side in ("row", "event"):
                 (folder / f"{side}{p}.arrow").unlink(missing_ok=True)
 

@@ -27,6 +27,7 @@ from tasks.files import failure_of, read_json, read_table, replacing_dir, write_
 from tasks.metrics import measurer, metric_names, report
 from tasks.metrics.intervals import bootstrap_intervals, days
 from tasks.params import Params, load
+from tasks.stored import Stored
 
 DATA = Path("data")
 
@@ -35,7 +36,7 @@ def main() -> None:
     params = load()
     problem = params.problem
     summary = read_json(DATA / "features" / "summary.json")
-    features = read_table(DATA / "features" / "features.parquet")
+    features: Any = Stored(DATA / "features" / "features.parquet")
     kind, classes = problem.kind, list(summary["classes"])
     kinds = {f["name"]: f["kind"] for f in summary["features"]}
     names = list(kinds)

@@ -15,6 +15,7 @@ from tasks.families._calibrate import Calibration, mixed
 from tasks.metrics import measure, measurer
 from tasks.metrics.intervals import resamples
 from tasks.params import Params
+from tasks.stored import by_parts
 
 SAMPLE = 20_000  # training rows on which the fitted model is measured, and rows that a standard error is taken from
 MOST = 20_000  # training rows of the largest refit
@@ -120,7 +121,7 @@ def learning_curve(family: str, settings: dict[str, Any], train: tuple[pd.DataFr
                 )  # fmt: skip
             except RefitError:
                 continue
-            scores.append(model.predict(valid[0]))
+            scores.append(by_parts(model.predict, valid[0]))
             own.append(measure(metric, truth, model.predict(part), kind, threshold))
         values = [measure(metric, valid[1], s, kind, threshold) for s in scores]
         if scores and np.isfinite([*values, *own]).all():

@@ -160,7 +160,11 @@ def _search(valid: Rows, test: Rows, columns: list[str]) -> list[_Group]:
     tops: list[tuple[float, str]] = []
     for column in columns:
         cut = bands(valid.X[column])
-        coded[column] = a, b, _ = cut.codes(valid.X[column]), cut.codes(test.X[column]), cut
+        a, b = (
+            cut.codes(rows.X[column]).astype(np.int16 if len(cut.names) < 1 << 15 else np.int32)
+            for rows in (valid, test)
+        )
+        coded[column] = a, b, cut
         tops.append((look(a, b, [((column, name),) for name in cut.names]), column))
     best = [column for _, column in sorted(tops, key=lambda item: (-item[0], item[1]))[:8]]
     for i, one in enumerate(best):

@@ -10,22 +10,24 @@ import numpy as np
 import pandas as pd
 
 from tasks.errors import RefitError, some
-from tasks.files import read_json, read_table
+from tasks.files import read_json
+from tasks.stored import Stored, in_memory, small_in_memory
 
 
 @dataclass(frozen=True)
 class Rows:
     """All rows with their split; pending rows are left out.
 
-    ``frame`` holds the features under their plan names, ``y`` the targets, ``split`` the splits' names, ``group``
-    which rows stay together in folds (``split.by``; None: each row by itself), ``known`` when labels became known.
+    ``frame`` holds the features under their plan names (a data frame, or one that stays on disk), ``y`` the targets, ``split``
+    the splits' names, ``group`` which rows stay together in folds (``split.by``; None: each row by itself), ``known`` when
+    labels became known.
     ``silent``: the features that say nothing in the training rows, and why.
     """
 
     kind: str
     classes: tuple[str, ...]
     kinds: dict[str, str]
-    frame: pd.DataFrame
+    frame: Any
     y: np.ndarray
     split: np.ndarray
     row: np.ndarray
@@ -37,7 +39,7 @@ class Rows:
     def of(self, *splits: str) -> tuple[pd.DataFrame, np.ndarray]:
         """Features and targets of some splits, in the table's order."""
         chosen = np.isin(self.split, splits)
-        return self.frame[chosen].reset_index(drop=True), self.y[chosen]
+        return in_memory(self.frame[chosen].reset_index(drop=True)), self.y[chosen]
 
     def only(self, features: list[str]) -> Rows:
         """The same rows with fewer features."""
@@ -54,14 +56,14 @@ def read_rows(folder: str | Path = "data/features") -> Rows:
         feature is left.
     """
     summary = read_json(Path(folder) / "summary.json")
-    table = read_table(Path(folder) / "features.parquet")
-    table = table[table["__split__"] != "pending"].reset_index(drop=True)
+    table = Stored(Path(folder) / "features.parquet")
+    table = table[table["__split__"] != "pending"]
     kinds = {f["name"]: f["kind"] for f in summary["features"]}
     rows = Rows(
         kind=summary["kind"],
         classes=tuple(summary["classes"]),
         kinds=kinds,
-        frame=table[list(kinds)],
+        frame=small_in_memory(table[list(kinds)]),
         y=table["__target__"].to_numpy(float),
         split=table["__split__"].to_numpy(str),
         row=table["__row__"].to_numpy(np.int64),

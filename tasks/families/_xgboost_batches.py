@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from tasks.encoding import Encoder
-from tasks.families import _xgboost_memory as memory
 from tasks.families._base import Fitted, Job
 from tasks.families._device import choose_device
 from tasks.families._xgboost_encoded import Encoded
+from tasks.families._xgboost_memory import batch_rows, quantised
+from tasks.memory import GB, Memory
 from tasks.stage import threads
 
 
@@ -27,7 +28,7 @@ def fit_batches(
     made: dict[str, Encoded],
     folder: Path,
     *,
-    limit: memory.Memory,
+    limit: Memory,
     seed: int = 0,
     device: str = "cpu",
     log: Callable[[str], None] | None = None,
@@ -40,14 +41,14 @@ def fit_batches(
 
     train, valid = made["train"], made["valid"]
     rows, gaps = train.rows + valid.rows, train.gaps or valid.gaps
-    need = memory.quantised(rows, train.width, classes, gaps)
+    need = quantised(rows, train.width, classes, gaps)
     external = need > limit.bytes
-    size = memory.batch_rows(limit, train.width)
+    size = batch_rows(limit, train.width)
     if log is not None:
         where = "do not fit, so they stay on disk (external memory)" if external else "fit, and are built from batches"
         log(
-            f"xgboost: {rows:,} quantised rows x {train.width} take {need / memory.GB:.2f} GB of "
-            f"{limit.bytes / memory.GB:.2f} and {where}; batches of {size:,} rows"
+            f"xgboost: {rows:,} quantised rows x {train.width} take {need / GB:.2f} GB of "
+            f"{limit.bytes / GB:.2f} and {where}; batches of {size:,} rows"
         )
     if external and choose_device(device, "xgboost") == "cuda":
         device = "cpu"

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tasks import memory
 from tasks.errors import RefitError
-from tasks.families import _xgboost_memory as memory
 from tasks.families._base import Fitted
 from tasks.families._calibrate import calibrate
 from tasks.families._model import Model, resolved
 from tasks.families._xgboost_batches import fit_batches
 from tasks.families._xgboost_encoded import SPLITS, Encoded, Outline, encode_to, outline
+from tasks.families._xgboost_memory import batch_rows, check
 from tasks.files import read_table
 from tasks.params import Params
 
@@ -63,11 +64,13 @@ def fit_large(
     name, own = resolved(name, own)
     if name != "xgboost" or "turns" in own:  # a population's turns go on in memory
         return None
+    import xgboost  # noqa: F401  (what the libraries hold is not for the rows)
+
     limit = memory.allowed(params.training.memory_gb)
     spark = params.features.engine == "spark"
     if not spark:
         count = _count(Path(folder) / "features.parquet")
-        need = memory.whole(count, len(features))
+        need = memory.fit(name, count, len(features))
         if need <= limit.bytes:
             return None
         log(
@@ -83,7 +86,7 @@ def fit_large(
             + "; set class_weight, which weighs them"
         )
     if not spark:
-        memory.check(len(rows.y), len(features), classes, limit)
+        check(len(rows.y), len(features), classes, limit)
         return _fit(own, features, rows, params, limit, None, log)
     started = session()  # before the encoding: what is missing is told at once
     try:
@@ -128,7 +131,7 @@ def _fit(
                 limit=limit, seed=params.seed, device=training.device, log=log,
             )  # fmt: skip
         model = Model("xgboost", rows.kind, classes, encoder, fitted, params=own)
-        size = memory.batch_rows(limit, train.width)
+        size = batch_rows(limit, train.width)
 
         def scored(split: str) -> np.ndarray:
             scores = np.concatenate([model.score(part) for part in made[split].parts(size)])

@@ -3,45 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 from tasks.errors import RefitError
+from tasks.memory import GB, Memory
 
-SHARE = 0.6  # of the memory that is available, where training.memory_gb is not set
-GB = 1e9
 # Bytes, measured on XGBoost 3.2 at 0.25 to 2.5 million rows of 15 to 60 columns, two threads (rounded up):
-TABLE = 32  # a cell of the table read whole: pandas, the splits' copies, the encoded rows and the bins
 DENSE, SPARSE = 3.5, 7.0  # a cell of quantised rows without and with missing values
 ROW = 64  # a row in every way: target, split, gradients, predictions, positions in the tree
 OUTPUT = 24  # a row for each class after the second
 SKETCH = 0.3e6  # a column's quantile sketch, per doubling of the rows
 CELL = 24  # a cell of the batch at hand: as read, as given to XGBoost, and the pages read ahead
-
-
-@dataclass(frozen=True)
-class Memory:
-    """What a fit may use, in bytes on top of what the process holds, and where the figure comes from."""
-
-    bytes: float
-    source: str
-
-
-def allowed(memory_gb: float | None) -> Memory:
-    """The limit: ``training.memory_gb`` less what the process holds, or a share of what is available."""
-    import psutil
-
-    if memory_gb is None:
-        available = psutil.virtual_memory().available
-        return Memory(SHARE * available, f"{SHARE:.0%} of the {available / GB:.1f} GB available")
-    import xgboost  # noqa: F401  (what the libraries hold is not for the rows)
-
-    held = psutil.Process().memory_info().rss
-    return Memory(memory_gb * GB - held, f"training.memory_gb: {memory_gb:g}, of which {held / GB:.2f} are in use")
-
-
-def whole(rows: int, columns: int) -> float:
-    """Bytes that reading, encoding and fitting the table in memory takes."""
-    return float(TABLE * rows * columns)
 
 
 def by_row(rows: int, outputs: int) -> float:

@@ -8,21 +8,25 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from tasks import memory
 from tasks import params as parameters
 from tasks.engine import Plan
 from tasks.engine.compute import prediction_times
 from tasks.engine.facts import MISSING
+from tasks.engine.pieces import pieces
 from tasks.engine.rhythm import windows_of
 from tasks.errors import some
 from tasks.features.seasons import unfinished
 from tasks.features.silent import never_in_view, silent
 from tasks.features.split import by_identity, by_time, check_parts, waiting
 from tasks.features.target import about_positive, encode_target
-from tasks.files import read_json, read_table, replacing_dir, write_json, write_table
+from tasks.files import append_tables, read_json, read_table, replacing_dir, row_group, write_json
 from tasks.identity import Rule, identify, together
-from tasks.states import with_states
+from tasks.states import last_known, path_of, read_states
+from tasks.stored import Stored
 
 SPLITS = ("train", "valid", "test", "pending")
+SCRATCH = Path(".refit")  # what lies between is kept here: a disk, where /tmp may be memory
 
 
 class Validated(dict[str, pd.DataFrame]):
@@ -41,26 +45,15 @@ def main() -> None:
     params = parameters.load()
     folder = Path("data/validated")
     as_of = read_json(folder / "summary.json").get("as_of")
-    validated = Validated(folder)
-    windows = windows_of(params, validated)
+    windows = windows_of(params, Validated(folder))
     for (table, key), spans in windows.items():
         what = f"windows of {', '.join(spans)}" if spans else "left out, for no row has an earlier event"
         stage.log(f"history of {table} by {' and '.join(key)}: {what}")
     plan = Plan.derive(params, windows)
-    for line in never_in_view(plan, validated):
+    for line in never_in_view(plan, Stored.folder(folder, plan.tables)):
         stage.log(line)
-    tables = {name: with_states(validated[name], folder, name) for name in plan.tables}
-    rows = validated[plan.table]
+    rows = own_columns(params, plan, folder)
     stage.log(f"{len(plan.features)} features for {len(rows):,} rows of {plan.table}")
-
-    began = time.perf_counter()
-    if params.features.engine == "spark":
-        from tasks.engine.spark import compute_spark
-
-        features = compute_spark(plan, tables, rows)
-    else:
-        features = plan.compute(tables, rows)
-    stage.log(f"computed in {time.perf_counter() - began:.1f} s")
 
     y, classes = encode_target(rows[params.problem.target.name], params.problem)
     if said := about_positive(classes, params.problem):
@@ -85,21 +78,28 @@ def main() -> None:
     head["__target__"] = np.where(part == "pending", np.nan, y)
     if params.split.by:
         head["__group__"] = groups
-    mute = silent(features[part == "train"], {f.name: f.kind for f in plan.features})
-    early: dict[str, str] = {}
-    if params.split.kind == "time" and params.features.columns == "auto":  # who names the month gets it
-        named = [f"{column}.{one}" for column, parts in params.features.dates.items() for one in parts]
-        early = unfinished(features.drop(columns=named), prediction_times(plan, rows), part == "train")
-        if len({**mute, **early}) == len(plan.features):
-            early = {}
-    if mute:
-        stage.log(f"{len(mute)} of {len(plan.features)} features say nothing, and no model gets them: {some(mute)}")
-    if early:
-        stage.log(f"no model gets what is new to the training rows as time goes on: {some(early)} (features.columns)")
-    mute |= early
+    asked, train = prediction_times(plan, rows), part == "train"
     counts = {s: int((part == s).sum()) for s in SPLITS}
+    del rows, t, known, groups, y, labelled, part
     with replacing_dir("data/features") as out:
-        write_table(out / "features.parquet", pd.concat([head, features.reset_index(drop=True)], axis=1))
+        began = time.perf_counter()
+        write_features(params, plan, folder, head, out / "features.parquet")
+        stage.log(f"computed in {time.perf_counter() - began:.1f} s")
+        features = Stored(out / "features.parquet")[list(plan.names)]
+        mute = silent(features[train], {f.name: f.kind for f in plan.features})
+        early: dict[str, str] = {}
+        if params.split.kind == "time" and params.features.columns == "auto":  # who names the month gets it
+            named = [f"{column}.{one}" for column, parts in params.features.dates.items() for one in parts]
+            early = unfinished(features.drop(columns=named), asked, train)
+            if len({**mute, **early}) == len(plan.features):
+                early = {}
+        if mute:
+            stage.log(f"{len(mute)} of {len(plan.features)} features say nothing, and no model gets them: {some(mute)}")
+        if early:
+            stage.log(
+                f"no model gets what is new to the training rows as time goes on: {some(early)} (features.columns)"
+            )
+        mute |= early
         write_json(out / "plan.json", plan.to_dict())
         write_json(
             out / "summary.json",
@@ -115,6 +115,51 @@ def main() -> None:
             },
         )
     stage.log(", ".join(f"{n:,} {s}" for s, n in counts.items()))
+
+
+def own_columns(params: parameters.Params, plan: Plan, folder: Path) -> pd.DataFrame:
+    """What target, moments, groups and identity of the problem's rows need of their table."""
+    table = Stored(folder / f"{plan.table}.parquet")
+    when = params.data.tables[plan.table].outcome_known(params.problem.target.column)
+    moments = {time.column for time in (plan.time, plan.cap, when) if time}
+    used = {params.problem.target.name, *moments, *Rule.of(params).columns, *params.split.by}
+    return table[[name for name in table if name in used] or list(table)[:1]].frame()
+
+
+def write_features(params: parameters.Params, plan: Plan, folder: Path, head: pd.DataFrame, path: Path) -> None:
+    """Compute the features, and write them beside ``head``: all at once, or key by key where memory does not suffice.
+
+    The bytes are the same: the rows of a row group follow from the table's size alone.
+    """
+    size = row_group(len(head), head.shape[1] + len(plan.features))
+    if params.features.engine != "spark":
+        limit = memory.of_process()
+        need = memory.features(len(head), len(plan.features))
+        states = [name for name in plan.tables if path_of(folder, name).exists()]
+        if need > limit.bytes and not states:
+            stage.log(
+                f"all at once they take about {need / memory.GB:.1f} GB, and {max(0.0, limit.bytes / memory.GB):.1f} may be "
+                f"used ({limit.source}): computed key by key, from disk"
+            )
+            files = {name: folder / f"{name}.parquet" for name in plan.tables}
+            SCRATCH.mkdir(exist_ok=True)
+            part = max(64, int(limit.bytes / 1e6 / 3))
+            made = pieces(plan, files, part, chunk=size, scratch=SCRATCH)
+            return append_tables(path, (beside(head, features) for features in made))
+    tables = {name: read_states(folder, name) for name in plan.tables}
+    rows = last_known(tables[plan.table])
+    if params.features.engine == "spark":
+        from tasks.engine.spark import compute_spark
+
+        features = compute_spark(plan, tables, rows)
+    else:
+        features = plan.compute(tables, rows)
+    append_tables(path, (beside(head, features.iloc[at : at + size]) for at in range(0, max(1, len(head)), size)))
+
+
+def beside(head: pd.DataFrame, features: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the head with their features, by the rows' numbers."""
+    return pd.concat([head.loc[features.index], features], axis=1)
 
 
 def moments(micros: object) -> pd.Series:

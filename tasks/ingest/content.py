@@ -12,17 +12,16 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from tasks.errors import RefitError, some
+from tasks.ingest import lazy
 from tasks.ingest.files import File
 from tasks.profile import read_content
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
 TRIES = 3
 PARQUET = b"PAR1"
+MARKS = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd", b"PK\x03\x04")  # of what is packed
 REMEDY = "Write it under another name and rename it when it is whole, or run again when it is"
 
 
@@ -35,10 +34,16 @@ class Content:
     """A file's columns, the SHA-256 of the file and of what is in it, and whether it ends as a whole text does."""
 
     path: str
-    columns: pa.Table
+    columns: Any  # a pyarrow table, or the columns of a large file, read when they are asked for
     sha256: str
     inside: str
     closed: bool  # not a text, or one that ends with a line end
+    mark: tuple[int, int, int] | None = None  # of a file that is still read
+
+    def check(self) -> None:
+        """Refuse a file that was edited while its columns were read one after the other."""
+        if self.mark is not None and marked(self.path) != self.mark:
+            raise Cut(f"{self.path}: was edited while it was read. Run again when nothing writes to it.")
 
 
 def read_file(file: File) -> Content:
@@ -52,6 +57,9 @@ def read_file(file: File) -> Content:
         If it cannot be read.
     """
     path = file.path
+    large = _large(file)
+    if large is not None:
+        return large
     for _ in range(TRIES):
         before = marked(path)
         stored = _stored(path)
@@ -75,6 +83,28 @@ def read_file(file: File) -> Content:
         hashlib.sha256(content).hexdigest(),
         not text or content.endswith((b"\n", b"\r")),
     )
+
+
+def _large(file: File) -> Content | None:
+    """A large file, of which a column at a time is read; None for one that is read as a whole."""
+    path = Path(file.path)
+    before = marked(file.path)
+    if before is None or not path.is_file() or before[1] < lazy.PARQUET_FROM or not os.access(path, os.R_OK):
+        return None
+    with path.open("rb") as stream:
+        start = stream.read(8)
+        stream.seek(-1, os.SEEK_END)
+        closed = stream.read(1) in b"\n\r"
+    if start.startswith(PARQUET):
+        columns, closed = lazy.parquet(path), True
+    elif before[1] < lazy.CSV_FROM or start.startswith(MARKS):
+        return None
+    else:
+        columns = lazy.csv(path)
+    if columns is None or not len(columns):
+        return None
+    digest = lazy.digest(path)
+    return Content(file.path, _with_hive(columns, file.hive), digest, digest, closed, before)
 
 
 def _stored(path: str) -> bytes:
@@ -153,7 +183,7 @@ def _cut(content: bytes, path: str) -> str:
     return "ends within a row"
 
 
-def _with_hive(columns: pa.Table, hive: dict[str, str | None]) -> pa.Table:
+def _with_hive(columns: Any, hive: dict[str, str | None]) -> Any:
     import pyarrow as pa
 
     for name, value in hive.items():

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 # not a fault of rows. Fewer bad values go with their rows to quarantine.
 WRONG_KIND = 0.5
 ENOUGH = 20  # values of one file of several, for it alone to be refused
+APART = 100_000  # rows from which a frame's columns are left apart: together they would be there twice for a while
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,7 @@ def ingest(name: str, table: Table) -> Ingested:
         frames.append(values)
         problems += [p.assign(row=p["row"] + start) for p in unreadable]
         start += len(values)
+        content.check()
     frame = pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0]
     found = pd.concat(problems)[["row", "column", "value", "why"]].astype({"column": "str"})
     if len(frames) > 1:
@@ -170,7 +172,7 @@ def _declared(
             remedy = _remedy(column, source, how)
             raise RefitError(_wrong_kind(name, content.path, column, spec, read.problems, given, remedy))
         problems.append(read.problems.assign(column=column))
-    return pd.DataFrame(values), problems, remarks
+    return pd.DataFrame(values, copy=len(columns) < APART), problems, remarks
 
 
 def taken_for_missing(name: str, column: pa.ChunkedArray, how: Reading) -> list[str]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from tasks import stage  # isort: skip
 
 from pathlib import Path
+from typing import Any
 
 from tasks.engine import Plan
-from tasks.files import read_json, read_table, replacing_dir, write_json
+from tasks.files import read_json, replacing_dir, write_json
 from tasks.leaks.look import look
 from tasks.params import load
-from tasks.states import read_states
+from tasks.states import tables_in
+from tasks.stored import Stored
 
 DATA = Path("data")
 
@@ -18,8 +20,8 @@ DATA = Path("data")
 def main() -> None:
     params = load()
     plan = Plan.from_dict(read_json(DATA / "features" / "plan.json"))
-    tables = {name: read_states(DATA / "validated", name) for name in plan.tables}
-    made = read_table(DATA / "features" / "features.parquet")
+    tables = tables_in(DATA / "validated", plan.tables)
+    made: Any = Stored(DATA / "features" / "features.parquet")
     found = look(plan, tables, made, read_json(DATA / "features" / "summary.json")["kind"], params.seed)
     for suspicion in found["suspicions"]:
         stage.log(f"suspected: {suspicion['column']} {suspicion['said']}")

@@ -16,6 +16,7 @@ from tasks.engine.foresight import aggregates_ahead
 from tasks.engine.prove import change_the_future, keys_of
 from tasks.giveaways import Fold, giveaways, halves, sample
 from tasks.leaks.columns import columns_of
+from tasks.stored import in_memory
 
 TRAIN, VALID = 4000, 2000  # rows on which single features are measured
 LABELS = 12_000  # rows on which labels of other rows are held against features
@@ -47,7 +48,7 @@ LIMITS = (
 
 def look(plan: Plan, tables: Mapping[str, pd.DataFrame], made: pd.DataFrame, kind: str, seed: int) -> dict[str, Any]:
     """``leaks.json``. ``made`` is ``features.parquet``; rows of test take no part, only their times do."""
-    rows = tables[plan.table].iloc[made["__row__"].to_numpy()].reset_index(drop=True)
+    rows: Any = tables[plan.table].take(made["__row__"].to_numpy()).reset_index(drop=True)
     split, y = made["__split__"].to_numpy(), made["__target__"].to_numpy(np.float64)
     y = np.where(np.isin(split, ("train", "valid")), y, np.nan)
     features = made[[f.name for f in plan.features]]
@@ -139,7 +140,7 @@ def _newest(known: np.ndarray, plan: Plan, rows: pd.DataFrame, most: int) -> np.
     """The newest of these rows (without times the first), in order: neighbours stay neighbours."""
     if plan.time is None or len(known) <= most:
         return known[:most]
-    t = prediction_times(plan, rows.iloc[known])
+    t = prediction_times(plan, rows)[known]
     return np.sort(known[np.argsort(t, kind="stable")[-most:]])
 
 
@@ -155,7 +156,7 @@ def sliced(plan: Plan, name: str, frame: pd.DataFrame) -> pd.DataFrame:
     spec = plan.tables[name]
     when = plan.time if name == plan.table else spec.event_time
     if when is None or len(frame) <= SLICE:
-        return frame
+        return in_memory(frame)
     t = micros(frame[when.column], when.column, name)
     order = np.argsort(t, kind="stable")
     end = len(order) - len(order) // 10 if name == plan.table else len(order)

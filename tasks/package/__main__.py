@@ -7,13 +7,15 @@ os.environ["OMP_NUM_THREADS"] = "1"
 from tasks import stage  # isort: skip
 
 import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from tasks import files, params
+from tasks import files, memory, params
 from tasks.bundle import Bundle
+from tasks.bundle.asked import Asked
 from tasks.bundle.horizon import parse
 from tasks.bundle.manifest import write_manifest
 from tasks.bundle.seen import FILE as SEEN
@@ -28,9 +30,11 @@ from tasks.package.golden import LATER, ROWS, after, choose, golden, start_of_te
 from tasks.package.history import horizon, identity_columns, keep, known, needs, row_columns
 from tasks.package.receipt import receipt
 from tasks.package.schema import schema
-from tasks.states import read_states
+from tasks.states import UNTIL, read_states
+from tasks.stored import Stored
 
 DATA = Path("data")
+SCRATCH = Path(".refit")  # a disk, where /tmp may be memory
 EMPTY: dict[str, Any] = {"rows": []}
 
 
@@ -38,19 +42,18 @@ def main() -> None:
     given = params.load()
     choice = files.read_json(DATA / "evaluation" / "choice.json")
     summary = files.read_json(DATA / "features" / "summary.json")
-    features = files.read_table(DATA / "features" / "features.parquet")
+    features: Any = Stored(DATA / "features" / "features.parquet")
     names = [f["name"] for f in summary["features"]]
     plan = Plan.from_dict(files.read_json(DATA / "features" / "plan.json"))
     asked = schema(given, row_columns(plan), identity_columns(plan))
     validated = DATA / "validated"
     as_of = files.read_json(validated / "summary.json").get("as_of")
     fields, rule = [f["name"] for f in asked["fields"]], Rule.of(given)
-    whole = files.read_table(
-        validated / f"{given.problem.table}.parquet", list(dict.fromkeys([*fields, *rule.columns]))
-    )
     since, until = start_of_test(features), parse(as_of) if as_of else None
     wanted = needs(plan)
-    tables = {name: known(read_states(validated, name), plan, name, until) for name in wanted}
+    tables = {
+        name: known(read_states(validated, name, need.columns), plan, name, until) for name, need in wanted.items()
+    }
     history = {name: keep(tables[name], plan, name, need, since) for name, need in wanted.items()}
     reach = horizon(plan, history, since)
     about = about_of(given, choice, summary) | reach.told()
@@ -68,6 +71,7 @@ def main() -> None:
             files.write_table(folder / "history" / f"{name}.parquet", one.frame)
             n, of, columns = len(one.frame), len(tables[name]), len(one.frame.columns)
             stage.log(f"history of {name}: {n:,} of {of:,} known rows, {columns} columns")
+        whole: Any = Stored(validated / f"{given.problem.table}.parquet", list(dict.fromkeys([*fields, *rule.columns])))
         seen_rows(whole, features, rule).write(folder / SEEN)
         others = other_rows(whole, features, rule)
         if others is not None:
@@ -95,12 +99,28 @@ def main() -> None:
         rows = whole[fields].iloc[features["__row__"].to_numpy()[chosen]].reset_index(drop=True)
         later, answers = after(rows, plan, reach), features.iloc[chosen][names]
         if len(later):
-            answers = pd.concat([answers, plan.compute(tables, later)[names]], ignore_index=True)
+            answers = pd.concat([answers, computed(plan, tables, later, given)[names]], ignore_index=True)
             rows = pd.concat([rows, later], ignore_index=True)
         files.write_json(folder / "golden.json", golden(bundle, answers, rows))
         identity = write_manifest(folder, about)
     size = sum(p.stat().st_size for p in (DATA / "package").rglob("*") if p.is_file())
     stage.log(f"package {about['name']} ({about['family']}): {size / 1e6:.1f} MB, identity {identity[:12]}")
+
+
+def computed(plan: Plan, tables: dict[str, pd.DataFrame], rows: pd.DataFrame, given: params.Params) -> pd.DataFrame:
+    """Features of a few rows by the whole tables, which are laid down again where indexes of all events would not fit."""
+    limit = memory.allowed(given.training.memory_gb)
+    corrected = any(UNTIL in frame for frame in tables.values())
+    if corrected or memory.EVENT * sum(map(len, tables.values())) <= limit.bytes:
+        return plan.compute(tables, rows)
+    SCRATCH.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="package-", dir=SCRATCH) as folder:
+        stored: dict[str, Any] = {}
+        for name in plan.tables:
+            if name in tables:  # else none of its rows is asked for
+                files.write_table(Path(folder) / f"{name}.parquet", tables.pop(name))
+                stored[name] = Stored(Path(folder) / f"{name}.parquet")
+        return pd.concat(Asked(rows, stored, limit).features(plan), ignore_index=True)
 
 
 stage.run(main)

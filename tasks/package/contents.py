@@ -13,6 +13,7 @@ from tasks.bundle.seen import Seen
 from tasks.identity import Rule, identify
 from tasks.ordinary.record import PREDICTION, Record, answers, make
 from tasks.params import Params
+from tasks.stored import by_parts
 
 REFERENCE_ROWS = 20_000
 HELD_OUT_ROWS = 5_000
@@ -67,22 +68,22 @@ def ordinary(
     bundle: Bundle, features: pd.DataFrame, kinds: dict[str, str], rows: Parts, window: pd.Timedelta
 ) -> Record:
     """The record of every feature in the known rows, and of the answers to the held-out ones."""
-    known, held_out = features.iloc[rows.known], features.iloc[rows.held_out]
+    known, held_out = features.take(rows.known), features.take(rows.held_out)
     record = make(known, kinds, known["__time__"], window)
-    if held_out.empty:
+    if not len(held_out):
         return record
     told = _answers(bundle, held_out, window)
     column = told.columns[PREDICTION]
     if record.length is not None:  # how answers of a window resemble each other is told by rows that were seen, too
         time = features["__time__"]
         at = np.flatnonzero((time > time.max() - ALIKE_WINDOWS * window).to_numpy())
-        recent = _answers(bundle, features.iloc[at[:: 1 + len(at) // REFERENCE_ROWS]], window)
+        recent = _answers(bundle, features.take(at[:: 1 + len(at) // REFERENCE_ROWS]), window)
         column = replace(column, alike=max(column.alike, recent.columns[PREDICTION].alike))
     return Record(record.columns, record.length, record.end, Record({PREDICTION: column}, told.length, told.end))
 
 
 def _answers(bundle: Bundle, rows: pd.DataFrame, window: pd.Timedelta) -> Record:
-    told = answers(bundle.predict(rows), bundle.kind, bundle.classes).to_frame()
+    told = answers(by_parts(bundle.predict, rows), bundle.kind, bundle.classes).to_frame()
     kind = "categorical" if bundle.kind == "multiclass" else "numeric"
     return make(told, {PREDICTION: kind}, rows["__time__"].reset_index(drop=True), window)
 

@@ -21,6 +21,7 @@ from tasks.values.reading import FALSE, NESTED, NO_TRUTH, TRUE, Reading, no_time
 if TYPE_CHECKING:
     import pyarrow as pa
 
+BLOCK = 200_000  # rows
 DTYPES = {
     "numeric": "float64",
     "boolean": "float64",
@@ -66,8 +67,11 @@ def coerce(column: pa.ChunkedArray, kind: str | Reading, form: str = "iso") -> C
         values = _levels(column, how) if how.kind == "categorical" else _texts(column)
         return Coerced(values, _problems(np.zeros(len(column), bool), column, ""))
     if how.kind == "datetime":
-        values, bad = moments(column, how.form)
-        return Coerced(values, _problems(bad, column, no_time(how.form)))
+        # Texts are parsed by way of objects, so a long column is read a block at a time.
+        blocks = [column.slice(at, BLOCK) for at in range(0, max(1, len(column)), BLOCK)]
+        read = [moments(block, how.form) for block in blocks]
+        values = read[0][0] if len(read) == 1 else pd.concat([v for v, _ in read], ignore_index=True)
+        return Coerced(values, _problems(np.concatenate([bad for _, bad in read]), column, no_time(how.form)))
     values, bad, reasons = (_numbers if how.kind == "numeric" else _booleans)(column, how)
     problems = _problems(bad, column, NO_TRUTH if how.kind == "boolean" else "is not a number")
     for mask, text in reasons:

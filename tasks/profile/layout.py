@@ -43,7 +43,7 @@ def layout(content: bytes, where: str) -> Layout:
     """Lay out the content of a CSV file. ``where`` begins the messages of a :class:`RefitError`."""
     content, remarks = decoded(content, where)
     found = opening(content)
-    body, left = _without_notes(content[found.size :], found.delimiter, len(found.names))
+    body, left = without_notes(content[found.size :], found.delimiter, len(found.names))
     return Layout(found.names, body, found.delimiter, remarks + found.remarks + left)
 
 
@@ -192,7 +192,7 @@ def _names(record: list[str]) -> bool:
     return len(filled) > len(record) / 2 and not any(NUMBER.fullmatch(cell.strip()) for cell in filled)
 
 
-def _without_notes(body: bytes, delimiter: str, width: int) -> tuple[bytes, list[str]]:
+def without_notes(body: bytes, delimiter: str, width: int) -> tuple[bytes, list[str]]:
     """The rows without notes and totals at the end, and what was left out."""
     said: list[str] = []
     if width < 2:

@@ -58,10 +58,15 @@ def read_content(content: bytes, path: Path) -> pa.Table:
     named_parquet = path.suffix.lower() in (".parquet", ".pq")
     parquet = content.startswith(MAGIC) or named_parquet
     table, remarks = _parquet(content, path) if parquet else _csv(content, path)
-    return table.replace_schema_metadata({**(table.schema.metadata or {}), _REMARKS: json.dumps(remarks).encode()})
+    return table.replace_schema_metadata(with_remarks(table.schema, remarks).metadata)
 
 
-def remarks_of(table: pa.Table) -> list[str]:
+def with_remarks(schema: pa.Schema, remarks: list[str]) -> pa.Schema:
+    """A schema that carries what reading decided by itself (:func:`remarks_of`)."""
+    return schema.with_metadata({**(schema.metadata or {}), _REMARKS: json.dumps(remarks).encode()})
+
+
+def remarks_of(table: Any) -> list[str]:
     """What reading a file decided by itself: its encoding, lines left out, names changed, types it cannot use."""
     found: list[str] = json.loads((table.schema.metadata or {}).get(_REMARKS, b"[]"))
     return found
@@ -86,10 +91,10 @@ def tidy(table: pa.Table) -> tuple[pa.Table, list[str]]:
     import pyarrow as pa
 
     names, remarks = renamed(table.column_names)
-    return pa.table([_plain(column) for column in table.columns], names=names), remarks
+    return pa.table([plain(column) for column in table.columns], names=names), remarks
 
 
-def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+def plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """A column without what only wraps its values: dictionaries, types of extensions, bytes that are texts."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -103,9 +108,9 @@ def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
             return pa.chunked_array(
                 [pa.array([None if v is None else str(v) for v in column.to_pylist()], pa.string())]
             )
-        return _plain(pa.chunked_array([chunk.storage for chunk in column.chunks], kind.storage_type))
+        return plain(pa.chunked_array([chunk.storage for chunk in column.chunks], kind.storage_type))
     if pt.is_dictionary(kind):
-        return _plain(column.cast(kind.value_type))
+        return plain(column.cast(kind.value_type))
     if pt.is_binary(kind) or pt.is_large_binary(kind) or pt.is_fixed_size_binary(kind) or pt.is_binary_view(kind):
         try:
             return column.cast(pa.large_binary()).cast(pa.large_string())

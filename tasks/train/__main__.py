@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from tasks import memory
 from tasks.errors import RefitError
 from tasks.families import check_kind, load_model, read_rows, save_model
 from tasks.families._base import Fitted
+from tasks.families._model import resolved
 from tasks.families._xgboost_large import Trained, fit_large
 from tasks.files import read_json, replacing_dir, write_json, write_table
 from tasks.metrics import higher_is_better, measure, report
@@ -47,6 +49,9 @@ def fit_whole(
 ) -> Trained:
     """Fit on the whole table, in memory; ``fitted`` is kept instead, where tuning has trained it on these rows."""
     rows = read_rows().only(features)
+    if params.training.memory_gb is not None and not memory.from_disk(resolved(name, own)[0]):
+        count = int(np.isin(rows.split, ("train", "valid")).sum())
+        memory.check_fit(name, count, len(features), memory.allowed(params.training.memory_gb))
     y_valid = rows.y[rows.split == "valid"]
     count = int((rows.split == "train").sum())
     if fitted is not None:

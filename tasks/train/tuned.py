@@ -20,6 +20,7 @@ from tasks.families._calibrate import calibrate, calibrate_mean
 from tasks.families._xgboost_large import Trained
 from tasks.files import read_json, read_table
 from tasks.params import Params
+from tasks.stored import by_parts
 from tasks.train.balance import of_members
 from tasks.train.whole import fit_rows, scored
 
@@ -44,7 +45,7 @@ def take_tuned(folder: Path, features: list[str], params: Params, log: Callable[
     unseen = calibrate_bag(model, X, held, params.training.calibration, params.seed)
     chosen = np.isin(rows.split, ("valid", "test"))
     row, split = rows.row[chosen], rows.split[chosen]
-    scores = model.predict(rows.frame[chosen])
+    scores = by_parts(model.predict, rows.frame[chosen])
     places = {int(r): i for i, r in enumerate(held["__row__"])}
     for i in np.flatnonzero(split == "valid"):
         if int(row[i]) in places:  # others are beyond tuning.rows, and no part has seen them

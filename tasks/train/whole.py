@@ -9,6 +9,7 @@ import numpy as np
 from tasks.families import Model, Rows, fit_family
 from tasks.families._xgboost_large import Trained
 from tasks.params import Params
+from tasks.stored import by_parts
 
 
 def fit_rows(
@@ -37,7 +38,6 @@ def fit_rows(
 def scored(model: Model, rows: Rows) -> Trained:
     """The model with its scores of the validation and test rows."""
     chosen = np.isin(rows.split, ("valid", "test"))
-    X, y = rows.of("valid", "test")
-    split, scores = rows.split[chosen], model.predict(X)
+    split, y, scores = rows.split[chosen], rows.y[chosen], by_parts(model.predict, rows.frame[chosen])
     valid = split == "valid"
     return Trained(model, y[valid], scores[valid], rows.row[chosen], split, scores)

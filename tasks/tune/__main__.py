@@ -8,20 +8,26 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from tasks import memory
 from tasks.encoding.select import Selection, select
 from tasks.errors import RefitError, some
 from tasks.families import Model, Rows, check_kind, find_family, read_rows, save_model
 from tasks.families._rows import score_table
 from tasks.families._space import Space, narrowed
 from tasks.files import read_json, replacing_dir, sha256, write_json, write_table
-from tasks.params import Params, load
+from tasks.params import Params, Tuning, load
 from tasks.stage import threads
-from tasks.tune.folds import make_folds
+from tasks.tune.folds import make_folds, newest
 from tasks.tune.objective import Objective
 
 if TYPE_CHECKING:
     from tasks.tune.auto import Mixed
     from tasks.tune.bags import Bags
+
+
+LEAST = 1000  # rows to tune on, however little memory there is
 
 
 def champion_params(name: str, path: Path = Path("data/start/params.json")) -> list[dict[str, Any]]:
@@ -41,10 +47,37 @@ def worth_trying(rows: Rows, params: Params) -> Selection:
     kept = [name for name in rows.kinds if name not in silent]
     if not wanted:
         return Selection(kept, silent)
-    train = rows.split == "train"
-    times = rows.time[train].reset_index(drop=True)
-    found = select(*rows.only(kept).of("train"), rows.kind, wanted, rows.kinds, times, params.seed)
+    at = np.flatnonzero(rows.split == "train")
+    if params.training.memory_gb is not None:
+        most = memory.rows_for("select", memory.allowed(params.training.memory_gb).bytes, len(kept))
+        at = newest(rows, "train", max(LEAST, most), params.seed)
+    times = rows.time.iloc[at].reset_index(drop=True)
+    X = rows.frame[kept].iloc[at].reset_index(drop=True)
+    found = select(X, rows.y[at], rows.kind, wanted, rows.kinds, times, params.seed)
     return Selection(found.kept, silent | found.dropped)
+
+
+def within_memory(name: str, rows: Rows, params: Params) -> Tuning:
+    """``tuning`` with fewer rows, where ``training.memory_gb`` does not suffice for those that it asks for.
+
+    Raises :class:`RefitError` where the fit on all training rows will not have the memory that it needs.
+    """
+    tuning, gigabytes = params.tuning, params.training.memory_gb
+    if gigabytes is None:
+        return tuning
+    count = {split: int((rows.split == split).sum()) for split in ("train", "valid")}
+    limit = memory.allowed(gigabytes)
+    if not memory.from_disk(name):
+        memory.check_fit(name, sum(count.values()), len(rows.kinds), limit)
+    most = memory.rows_for(name, limit.bytes / max(1, tuning.workers), len(rows.kinds))
+    if sum(min(n, tuning.rows or n) for n in count.values()) <= most:
+        return tuning
+    fewer = max(LEAST, most // 2)
+    stage.log(
+        f"{name}: tuned on the newest {fewer:,} of {count['train']:,} training rows and at most as many validation rows, "
+        f"which {max(0.0, limit.bytes / memory.GB):.2f} GB hold ({limit.source}); the final fit uses all"
+    )
+    return tuning.model_copy(update={"rows": fewer})
 
 
 def main() -> None:
@@ -58,7 +91,7 @@ def tune(name: str, params: Params) -> None:
     from tasks.tune.search import Budget, search
     from tasks.tune.study import study_key
 
-    tuning, own = params.tuning, params.models[name]
+    own = params.models[name]
     check_kind(name, params.problem.kind)
     rows = read_rows()
     chosen = worth_trying(rows, params)
@@ -69,6 +102,8 @@ def tune(name: str, params: Params) -> None:
             f"in the training rows ({some(chosen.dropped, 5)})"
         )
     rows = rows.only(chosen.kept)
+    tuning = within_memory(name, rows, params)
+    params = params.model_copy(update={"tuning": tuning})
     folds = make_folds(rows, tuning, params.seed)
     n, p = folds[0][0].shape
     objective = Objective(

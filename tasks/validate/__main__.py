@@ -21,6 +21,7 @@ from tasks.errors import RefitError
 from tasks.params import Params, Table, load, parse_moment
 from tasks.stage import log
 from tasks.states import UNTIL, apart, path_of
+from tasks.stored import Stored
 from tasks.validate import accepted, baseline, contract, known, problem, suite
 
 RAW = Path("data/raw")
@@ -56,7 +57,7 @@ def read_as_of(params: Params) -> datetime | None:
 
 def read_known(name: str, table: Table, params: Params, as_of: datetime | None) -> Known:
     """Read a raw table as it was known at ``as_of``."""
-    frame = files.read_table(RAW / f"{name}.parquet")
+    frame: Any = Stored(RAW / f"{name}.parquet")  # a column at a time: the rows known now are all that is kept
     problem.check_columns(frame, name, table)
     unreadable = RAW / f"{name}.problems.parquet"
     empty = pd.DataFrame({"row": np.zeros(0, "int64"), "column": [], "value": [], "why": []})
@@ -69,14 +70,17 @@ def read_known(name: str, table: Table, params: Params, as_of: datetime | None) 
     for column, rows in hidden.items():  # what is not known yet cannot be held against its row
         pending |= (problems["column"] == column).to_numpy() & rows[problems["row"]]
     problems = problems[~pending]
-    frame = known.hide_outcomes(frame, hidden)
     if corrections(name) != "states" or told is None or not table.key:
-        return _part(frame, problems, exists, int((~exists).sum()))
-    state, until = apart(frame, list(table.key), told, pd.Timestamp(as_of) if as_of else None)
+        return _part(known.rows_of(frame, exists, hidden), problems, exists, int((~exists).sum()))
+    state, until = apart(frame[list(table.key)].frame(), list(table.key), told, pd.Timestamp(as_of) if as_of else None)
     old = exists & (state == 0)
-    earlier = _part(frame.assign(**{UNTIL: until}), problems, old, 0) if old.any() else None
+    earlier = None
+    if old.any():
+        states = known.rows_of(frame, old, hidden).assign(**{UNTIL: until[old].array})
+        earlier = _part(states, problems, old, 0)
     later = ~exists | ((state == -1) & told.notna().to_numpy())
-    return replace(_part(frame, problems, exists & (state == 1), int(later.sum())), earlier=earlier)
+    now = exists & (state == 1)
+    return replace(_part(known.rows_of(frame, now, hidden), problems, now, int(later.sum())), earlier=earlier)
 
 
 def corrections(name: str) -> str:
@@ -90,7 +94,7 @@ def _part(frame: pd.DataFrame, problems: pd.DataFrame, mask: np.ndarray, not_yet
     positions = np.flatnonzero(mask)
     kept = problems[mask[problems["row"]]]
     kept = kept.assign(row=np.searchsorted(positions, kept["row"])).reset_index(drop=True)
-    return Known(frame[mask].reset_index(drop=True), positions, kept, not_yet_known)
+    return Known(frame, positions, kept, not_yet_known)
 
 
 def main() -> None:
@@ -122,8 +126,9 @@ def main() -> None:
                 read = read_known(name, table, params, as_of)
                 rules = suite.read(name, table, params.problem, read.frame, whole=accepted.read(name) is None)
                 checked = contract.check(read.frame, table, rules, read.problems)
-                good = read.frame[~checked.rejected].reset_index(drop=True)
-                rejected = read.frame[checked.rejected].reset_index(drop=True)
+                # Division uses a large frame up; only the comparison with a baseline looks at all of it again.
+                whole = read.frame if accepted.read(name) is None else read.frame.copy(deep=False)
+                good, rejected = known.divided(read.frame, checked.rejected)
                 rejected["__row__"] = read.positions[checked.rejected]
                 rejected["__reason__"] = checked.why
                 if params.problem.target.events is not None:
@@ -141,7 +146,7 @@ def main() -> None:
                     rejected, corrected = pd.concat([rejected, bad], ignore_index=True), len(old)
                 files.write_table(rejected_in / f"{name}.parquet", rejected)
                 tables[name] = {
-                    "input": len(read.frame) + read.not_yet_known,
+                    "input": len(checked.rejected) + read.not_yet_known,
                     "accepted": len(good),
                     "quarantined": len(rejected),
                     "not_yet_known": read.not_yet_known,
@@ -155,7 +160,7 @@ def main() -> None:
                     failures.append(excess)
                 elif name == params.problem.table and not checked.failures:
                     problem.check_problem(good, params.problem)
-                held = _held(name, params, read.frame, good, checked.rejected, as_of, measured)
+                held = _held(name, params, whole, good, checked.rejected, as_of, measured)
                 findings, refused = findings + held.findings, refused + held.failures
                 log(_line(name, tables[name]))
             if refused:

@@ -7,12 +7,15 @@ was known. Outcome columns are empty until they are known. Without ``as_of`` eve
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from tasks.errors import RefitError
 from tasks.params import Moment, Params, Problem, Table
+
+APART = 100_000  # rows from which a frame's columns are left apart: together they would be there twice for a while
 
 
 def moment(frame: pd.DataFrame, when: Moment) -> pd.Series:
@@ -56,9 +59,26 @@ def unknown(frame: pd.DataFrame, table: Table, as_of: datetime | None) -> dict[s
     return found
 
 
-def hide_outcomes(frame: pd.DataFrame, hidden: dict[str, np.ndarray]) -> pd.DataFrame:
-    """The frame with each outcome emptied where it is ``hidden``."""
-    return frame.assign(**{c: frame[c].mask(rows) for c, rows in hidden.items() if rows.any()})
+def rows_of(frame: Any, mask: np.ndarray, hidden: dict[str, np.ndarray]) -> pd.DataFrame:
+    """The rows under ``mask``, with each outcome emptied where it is ``hidden``; each column is taken by itself."""
+    columns: dict[str, pd.Series] = {}
+    for name in frame.columns:
+        values = frame[name]
+        if name in hidden and hidden[name].any():
+            values = values.mask(hidden[name])
+        columns[name] = values if mask.all() else values[mask].reset_index(drop=True)
+    return pd.DataFrame(columns, copy=len(mask) < APART)
+
+
+def divided(frame: pd.DataFrame, rejected: np.ndarray) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The accepted rows and the rejected ones. A large ``frame`` is used up: each column is divided, and let go."""
+    bad = frame[rejected].reset_index(drop=True)
+    if not rejected.any():
+        return frame, bad
+    if len(frame) < APART:
+        return frame[~rejected].reset_index(drop=True), bad
+    columns = {name: frame.pop(name)[~rejected].reset_index(drop=True) for name in list(frame.columns)}
+    return pd.DataFrame(columns, copy=False), bad
 
 
 def add_target(frame: pd.DataFrame, params: Params) -> pd.DataFrame:

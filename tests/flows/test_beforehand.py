@@ -94,6 +94,7 @@ CASES: dict[str, tuple[Spoil, str]] = {
     "a space out of bounds": (edit("params.yaml", "  logistic: {trials: 2}", "  logistic: {space: {C: [-1, 2]}}"), "models.logistic.space"),
     "too little time for auto": (edit("params.yaml", "  logistic: {trials: 2}", "  auto: {seconds: 1}"), "models.auto.seconds: 1 s are surely too few"),
     "more memory than there is": (edit("params.yaml", "\ntraining:", "\ntraining:\n  memory_gb: 100000"), "training.memory_gb: 100000 are more"),
+    "less memory than a table takes": (edit("params.yaml", "\ntraining:", "\ntraining:\n  memory_gb: 0.25"), "in the stage validate"),
     "a missing source": (lambda root: (root / "iris.csv").unlink(), "source: iris.csv: no such file or folder"),
     "a folder without a table": (
         lambda root: (

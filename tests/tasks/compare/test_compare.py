@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
+from tasks import memory
 from tasks.bundle.manifest import write_manifest
 from tasks.bundle.seen import Seen
 from tasks.compare.evidence import gather
@@ -20,7 +21,7 @@ from tasks.compare.policy import decide, read_state
 from tasks.compare.scores import Pair
 from tasks.compare.verdict import compared
 from tasks.errors import RefitError
-from tasks.files import read_json, sha256, write_json
+from tasks.files import hash_tree, read_json, sha256, write_json
 from tasks.params import Promotion
 from tests.tasks.package import projects
 from tests.tasks.package.projects import TIMED, package, project
@@ -103,6 +104,16 @@ def test_challenger_against_champion(rivals):
     assert found["sentence"].count(".") >= 1
     assert str(table["challenger_alone"]) in found["sentence"]
     assert "labelled rows" in " ".join(found["why"]) or found["verdict"] != "inconclusive"
+
+
+def test_a_limit_of_memory_changes_the_way_and_no_byte_of_the_verdict(rivals, monkeypatch):
+    """Features of the compared rows are made key by key, from disk, to the same scores of both models."""
+    compare(rivals)
+    first = hash_tree(rivals / "data" / "verdict")
+    monkeypatch.setattr(memory, "_gigabytes", 0.0001)
+    compare(rivals)
+    assert hash_tree(rivals / "data" / "verdict") == first
+    assert not list((rivals / ".refit").iterdir())  # it was made for what lies between
 
 
 def test_the_verdict_is_a_function_of_its_inputs(rivals):

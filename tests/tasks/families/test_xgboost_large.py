@@ -10,14 +10,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tasks import memory
 from tasks.engine.spark import session
 from tasks.errors import RefitError
-from tasks.families import _xgboost_memory as memory
 from tasks.families import fit_family, load_model, prepare, read_rows, save_model
 from tasks.families._model import Model
 from tasks.families._xgboost_batches import fit_batches
 from tasks.families._xgboost_encoded import encode_to, outline
 from tasks.families._xgboost_large import fit_large
+from tasks.families._xgboost_memory import quantised
 from tasks.families.xgboost import types
 from tasks.files import hash_tree, read_json, read_table, write_json, write_table
 from tasks.metrics import measure
@@ -84,7 +85,7 @@ def test_from_disk_the_same_bytes_are_stored(tmp_path: Path, kind: str):
     save_model(whole, tmp_path / "whole")
     encoder, made = encode_to(tmp_path, outline(folder), list(rows.kinds), {}, 3)
     assert made["train"].rows > 1500
-    need = memory.quantised(made["train"].rows + made["valid"].rows, made["train"].width, len(rows.classes), True)
+    need = quantised(made["train"].rows + made["valid"].rows, made["train"].width, len(rows.classes), True)
     # 0.8 MB give batches of 4,096 rows and less than the quantised rows take.
     for name, limit, said in (
         ("quantised", need * 1.01, "built from batches"),

@@ -9,6 +9,8 @@ import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
+from tasks import files, memory
+from tasks.engine import pieces
 from tasks.errors import RefitError
 from tasks.features.__main__ import main
 from tasks.features.split import by_identity, by_time
@@ -222,3 +224,19 @@ def test_tables_with_time_write_the_same_bytes_twice(tmp_path: Path, monkeypatch
     assert made.loc[made["__split__"] == "pending", "__target__"].isna().all()
     run_in(tmp_path, spec, tables, monkeypatch)
     assert (tmp_path / "data/features/features.parquet").read_bytes() == first
+
+
+def test_key_by_key_from_disk_gives_the_bytes_of_all_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A limit of memory changes the way, and no byte: also where the table is written in several row groups."""
+    spec = tree(["2h", "all"], {"amount": ["mean", "max"]})
+    spec["split"] = {"kind": "time", "valid": "10h", "test": "10h"}
+    monkeypatch.setattr(files, "LARGE_TABLE", 100)
+    monkeypatch.setattr(files, "SMALL_GROUP", 64)
+    monkeypatch.setattr(pieces, "PART", 40)  # one key may have more rows, which are asked in turn
+    written = []
+    for limit in (1000.0, 0.0001):
+        monkeypatch.setattr(memory, "_gigabytes", limit)
+        run_in(tmp_path, spec, world(0, 200), monkeypatch)
+        written.append({p.name: p.read_bytes() for p in (tmp_path / "data/features").iterdir()})
+    assert written[0] == written[1]
+    assert not list((tmp_path / ".refit").iterdir())

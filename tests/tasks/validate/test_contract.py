@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from tasks.errors import RefitError
 from tasks.params import Moment, load, parse
-from tasks.validate import contract, gx, rows, suite
+from tasks.validate import contract, gx, known, rows, suite
 from tests.tasks.validate.conftest import Tree, order_frame, order_tree, weather_frame
 
 PARAMS = parse(order_tree())
@@ -301,3 +301,27 @@ def test_the_suites_in_git_fit_the_bundled_params() -> None:
         profile = pd.DataFrame({column: [None] for column in table.columns})
         rules = suite.read(name, table, bundled.problem, profile, root / suite.FOLDER)
         assert rules["name"] == name
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_large_table_is_asked_column_by_column_with_the_same_findings(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Great Expectations takes a fingerprint of all that it is given, so it is given what a rule is about."""
+    spoiled = {"size": {3: np.nan, 4: 10.0}} if name == "orders" else {}
+    frame = contract._with_moments(changed(name, **spoiled), TABLES[name])
+    whole = gx.validate(SUITES[name], frame)
+    monkeypatch.setattr(gx, "LARGE", 1)
+    apart = list(gx.by_parts(SUITES[name], frame))
+    assert [(r.rule, r.success, r.found) for r in apart] == [(r.rule, r.success, r.found) for r in whole]
+    assert len({gx._about(rule, frame) for rule in SUITES[name]["expectations"]}) > 3
+
+
+def test_a_large_table_is_divided_as_a_small_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = changed("orders", size={3: np.nan})
+    rejected = np.arange(len(frame)) % 3 == 1
+    small = known.divided(frame.copy(), rejected)
+    monkeypatch.setattr(known, "APART", 1)
+    for mine, theirs in zip(known.divided(frame.copy(), rejected), small, strict=True):
+        pd.testing.assert_frame_equal(mine, theirs)
+    assert len(small[0]) + len(small[1]) == len(frame)

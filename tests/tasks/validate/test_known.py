@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
@@ -27,7 +28,7 @@ def test_only_what_was_known_is_visible(as_of: object) -> None:
     late = hidden["hours"]
     assert late.tolist() == [end + pd.Timedelta(hours=2) > now for end in orders["ended_at"]]
     assert hidden["ended_at"].tolist() == late.tolist()
-    masked = known.hide_outcomes(orders, hidden)
+    masked = known.rows_of(orders, np.ones(len(orders), bool), hidden)
     assert masked.loc[late, ["hours", "ended_at"]].isna().all(axis=None)
     pd.testing.assert_frame_equal(masked[~late], orders[~late])
     pd.testing.assert_frame_equal(
@@ -53,7 +54,7 @@ def test_without_as_of_all_is_visible_but_outcomes_that_never_were_known() -> No
     assert known.visible(orders, "orders", ORDERS, PARAMS.problem, None).all()
     hidden = known.unknown(orders, ORDERS, None)
     assert hidden["hours"].tolist() == [False, True, False]
-    assert known.hide_outcomes(orders, hidden)["hours"].isna().tolist() == [False, True, False]
+    assert known.rows_of(orders, np.ones(len(orders), bool), hidden)["hours"].isna().tolist() == [False, True, False]
 
 
 def test_rows_without_a_moment() -> None:

@@ -1,0 +1,190 @@
+"""A Parquet file as a frame that stays on disk: a column, or some rows, are read when they are asked for.
+
+A stage that looks at one column after another, or at a sample of the rows, so holds these alone, however large the table
+is. What is asked of :class:`Stored` is written as for a data frame, and gives the same values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from tasks.errors import RefitError
+
+if TYPE_CHECKING:
+    import pyarrow.parquet as pq
+
+CELLS = 1 << 22  # of the largest frame that is asked in one piece where memory is limited: 34 MB of numbers
+MANY = 50  # columns beside numbers, beyond which they are not put in one by one
+
+
+def opened(path: str | Path) -> pq.ParquetFile:
+    """A Parquet file; RefitError where there is none."""
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.ParquetFile(path)
+    except FileNotFoundError:
+        raise RefitError(f"{path}: no such file. Run `refit run` (or `dvc repro`) to make it.") from None
+
+
+class Stored:
+    """Some columns and rows of a Parquet file. ``rows`` are positions in the file (None: all of them).
+
+    ``stored[name]`` reads a column, ``stored[names]`` and ``stored[mask]`` narrow without reading anything, and
+    ``stored.iloc[at]`` is a data frame of some rows. The index is always 0, 1, 2, …
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "t.parquet"
+    >>> pd.DataFrame({"a": [1.0, 2.0, 3.0], "b": ["x", "y", "z"]}).to_parquet(path)
+    >>> table = Stored(path)
+    >>> later = table[table["a"] > 1]
+    >>> later["b"].tolist(), later.iloc[[1]].to_dict("records"), later.shape
+    (['y', 'z'], [{'a': 3.0, 'b': 'z'}], (2, 2))
+    """
+
+    def __init__(self, path: str | Path, names: Sequence[str] | None = None, rows: np.ndarray | None = None) -> None:
+        self.path = Path(path)
+        with opened(path) as file:
+            self._schema, self._about = file.schema_arrow, file.metadata
+        self._names = list(self._schema.names if names is None else names)
+        self._rows = rows
+
+    @classmethod
+    def folder(cls, folder: str | Path, names: Iterable[str]) -> dict[str, Any]:
+        """Whole tables by name, each in a file of its own."""
+        return {name: cls(Path(folder) / f"{name}.parquet") for name in names}
+
+    def _with(self, names: Sequence[str] | None = None, rows: np.ndarray | None = None) -> Stored:
+        made = object.__new__(Stored)
+        made.path, made._schema, made._about = self.path, self._schema, self._about
+        made._names = self._names if names is None else list(names)
+        if rows is None:
+            made._rows = self._rows
+        else:
+            made._rows = rows if self._rows is None else self._rows[rows]
+        return made
+
+    @property
+    def columns(self) -> pd.Index:
+        return pd.Index(self._names)
+
+    @property
+    def index(self) -> pd.RangeIndex:
+        return pd.RangeIndex(len(self))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return len(self), len(self._names)
+
+    @property
+    def iloc(self) -> _Places:
+        return _Places(self)
+
+    def __len__(self) -> int:
+        return int(self._about.num_rows) if self._rows is None else len(self._rows)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    def __getitem__(self, asked: Any) -> Any:
+        """A column's values, or fewer columns (a list of names), or fewer rows (a mask)."""
+        if isinstance(asked, str):
+            return self._column(asked, self._rows)
+        chosen = asked.to_numpy() if isinstance(asked, pd.Series | pd.Index) else asked
+        if isinstance(chosen, np.ndarray) and chosen.dtype == bool:
+            return self._with(rows=np.flatnonzero(chosen))
+        lacking = [name for name in chosen if name not in self._names]
+        if lacking:
+            raise KeyError(lacking[0])
+        return self._with(names=chosen)
+
+    def reset_index(self, drop: bool = True) -> Stored:
+        return self
+
+    def take(self, at: np.ndarray) -> Stored:
+        """Fewer rows, by position."""
+        return self._with(rows=at)
+
+    def drop(self, columns: Sequence[str]) -> Stored:
+        gone = set(columns)
+        return self._with(names=[name for name in self._names if name not in gone])
+
+    def frame(self) -> pd.DataFrame:
+        """All of it, in memory."""
+        return self._frame(self._rows)
+
+    def _column(self, name: str, rows: np.ndarray | None) -> pd.Series:
+        if name not in self._names:
+            raise KeyError(name)
+        import pyarrow.parquet as pq
+
+        with pq.ParquetFile(self.path, metadata=self._about) as file:  # its footer may be large, and is read once
+            found = file.read([name], use_threads=False)
+        whole = found.to_pandas(split_blocks=True, self_destruct=True)[name]
+        return whole if rows is None else whole.iloc[rows].reset_index(drop=True)
+
+    def _frame(self, rows: np.ndarray | None) -> pd.DataFrame:
+        """Numbers go into one block as they are read, so that no column is there twice."""
+        import pyarrow.types as pt
+
+        numeric = [n for n in self._names if pt.is_float64(self._schema.field(n).type)]
+        count = int(self._about.num_rows) if rows is None else len(rows)
+        block = np.empty((len(numeric), count))
+        for i, name in enumerate(numeric):
+            block[i] = self._column(name, rows)
+        if len(self._names) - len(numeric) > MANY:
+            place = {name: i for i, name in enumerate(numeric)}
+            columns = {n: block[place[n]] if n in place else self._column(n, rows) for n in self._names}
+            return pd.DataFrame(columns, copy=False)
+        made = pd.DataFrame(block.T, columns=pd.Index(numeric), copy=False)
+        for i, name in enumerate(self._names):
+            if name not in made.columns:
+                made.insert(i, name, self._column(name, rows))
+        return made
+
+
+class _Places:
+    """Rows of a :class:`Stored` by position, as a data frame."""
+
+    def __init__(self, of: Stored) -> None:
+        self.of = of
+
+    def __getitem__(self, at: Any) -> pd.DataFrame:
+        places = np.arange(len(self.of))[at]
+        rows = places if self.of._rows is None else self.of._rows[places]
+        return self.of._frame(rows).set_axis(places, axis=0)
+
+
+_limited = False
+
+
+def limited() -> None:
+    """From now on large tables are asked in blocks (:func:`by_parts`), since memory is limited."""
+    global _limited
+    _limited = True
+
+
+def in_memory(rows: Any) -> pd.DataFrame:
+    """A data frame as it is, or all of a stored one."""
+    return rows.frame() if isinstance(rows, Stored) else rows
+
+
+def small_in_memory(rows: Stored) -> Any:
+    """A small table in memory, a large one as it is."""
+    return rows.frame() if len(rows) * len(rows.columns) <= CELLS else rows
+
+
+def by_parts(ask: Callable[[pd.DataFrame], np.ndarray], rows: Any) -> np.ndarray:
+    """What ``ask`` says of feature rows, (n, …): with a limit of memory a large table's rows in blocks."""
+    if not _limited or len(rows) * len(rows.columns) <= CELLS:
+        return ask(in_memory(rows))
+    size = max(1, CELLS // len(rows.columns) // 2)
+    return np.concatenate([ask(rows.iloc[start : start + size]) for start in range(0, len(rows), size)])

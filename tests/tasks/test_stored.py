@@ -1,0 +1,102 @@
+"""A table that stays on disk gives what a data frame gives, and is written piece by piece to the same bytes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tasks import files, stored
+from tasks.errors import RefitError
+from tasks.files import append_tables, read_table, row_group, write_table
+from tasks.stored import Stored, by_parts, in_memory
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> tuple[pd.DataFrame, Path]:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {
+            "n": np.arange(40),
+            "when": pd.date_range("2024-01-01", periods=40, freq="h", tz="UTC").as_unit("us"),
+            "x": np.where(rng.random(40) < 0.2, np.nan, rng.normal(size=40)),
+            "what": pd.Series(rng.choice(["a", "bb", "c"], 40), dtype="str").mask(rng.random(40) < 0.2),
+            "y": rng.normal(size=40),
+        }
+    )
+    path = tmp_path / "t.parquet"
+    write_table(path, frame)
+    return frame, path
+
+
+def test_columns_rows_and_places_are_those_of_a_data_frame(table: tuple[pd.DataFrame, Path]) -> None:
+    frame, path = table
+    whole = Stored(path)
+    pd.testing.assert_frame_equal(whole.frame(), read_table(path))
+    for name in frame:
+        pd.testing.assert_series_equal(whole[name], frame[name])
+    mask = (frame["x"] > 0).to_numpy()
+    narrow, wanted = whole[["what", "x", "when"]][mask], frame[["what", "x", "when"]][mask].reset_index(drop=True)
+    assert narrow.shape == wanted.shape
+    pd.testing.assert_frame_equal(narrow.frame(), wanted)
+    at = np.array([3, 0, 3])
+    pd.testing.assert_frame_equal(narrow.iloc[at], wanted.iloc[at])
+    pd.testing.assert_frame_equal(narrow.take(at).frame(), wanted.iloc[at].reset_index(drop=True))
+    pd.testing.assert_frame_equal(in_memory(narrow.drop(columns=["x"])), wanted.drop(columns="x"))
+    few = narrow[(wanted["what"] == "a").to_numpy()]
+    pd.testing.assert_frame_equal(few.frame(), wanted[wanted["what"] == "a"].reset_index(drop=True))
+    assert "n" not in narrow
+    with pytest.raises(KeyError, match="n"):
+        narrow["n"]
+
+
+def test_many_columns_beside_numbers_are_read_in_their_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = pd.DataFrame({f"c{i}": [f"{i}", None] if i % 3 else [float(i), np.nan] for i in range(9)})
+    write_table(tmp_path / "t.parquet", frame)
+    monkeypatch.setattr(stored, "MANY", 2)
+    pd.testing.assert_frame_equal(Stored(tmp_path / "t.parquet").frame(), read_table(tmp_path / "t.parquet"))
+
+
+def test_with_a_limit_of_memory_a_large_table_is_asked_in_blocks(
+    table: tuple[pd.DataFrame, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame, path = table
+    monkeypatch.setattr(stored, "CELLS", 30)
+    monkeypatch.setattr(stored, "_limited", False)
+    seen: list[int] = []
+
+    def ask(part: pd.DataFrame) -> np.ndarray:
+        seen.append(len(part))
+        return part["y"].to_numpy() * 2
+
+    assert (by_parts(ask, Stored(path)) == frame["y"] * 2).all()
+    assert seen == [40]
+    stored.limited()
+    seen.clear()
+    assert (by_parts(ask, Stored(path)) == frame["y"] * 2).all()
+    assert seen == [3] * 13 + [1]
+    seen.clear()
+    assert (by_parts(ask, frame) == frame["y"] * 2).all()
+    assert seen == [3] * 13 + [1]
+
+
+def test_row_groups_follow_from_the_size_of_the_table_alone(
+    table: tuple[pd.DataFrame, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame, path = table
+    assert row_group(336_776, 151) == row_group(10**6, 20) == 1 << 20
+    assert row_group(10**6, 151) == 1 << 16
+    append_tables(tmp_path / "one.parquet", [frame])
+    assert (tmp_path / "one.parquet").read_bytes() == path.read_bytes()  # as it was always written
+    monkeypatch.setattr(files, "LARGE_TABLE", 10)
+    monkeypatch.setattr(files, "SMALL_GROUP", 16)
+    assert row_group(*frame.shape) == 16
+    append_tables(tmp_path / "some.parquet", (frame.iloc[at : at + 16] for at in range(0, 40, 16)))
+    pd.testing.assert_frame_equal(read_table(tmp_path / "some.parquet"), read_table(path))
+
+
+def test_a_file_that_is_not_there_is_told_of(tmp_path: Path) -> None:
+    with pytest.raises(RefitError, match=r"t\.parquet: no such file"):
+        Stored(tmp_path / "t.parquet")
