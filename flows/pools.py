@@ -35,8 +35,13 @@ from flows import carry, worker
 from flows.commands import Cancelled, CommandFailed, StageFailed, words
 from flows.dag import Dag, Log, Node
 from tasks.errors import RefitError, some
+<<<<<<< HEAD
 from tasks.families._device import wants_gpu
 from tasks.params import Params, family_names
+=======
+from tasks.params import Orchestration, Params, family_names
+from tasks.stage import threads
+>>>>>>> f89ed7a (A worker's stage has as many threads as it would have where the run is, which records their number)
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -102,6 +107,7 @@ def _run(dag: Dag, params: Params, node: Node, log: Log) -> None:
         else:
             order = order or {"stage": node.name, "commands": words(node.cmd), "start": str(dag.seal.folder)}
             log(f"sent to work pool {pool!r}")
+        order["threads"] = threads()
         root, model = None if remote else str(dag.root), params.problem.name
         try:
             said = _first(tuners(node, params), partial(send, dag, node, pool, log, root, order, model, patient), log)
