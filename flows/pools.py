@@ -35,13 +35,9 @@ from flows import carry, worker
 from flows.commands import Cancelled, CommandFailed, StageFailed, words
 from flows.dag import Dag, Log, Node
 from tasks.errors import RefitError, some
-<<<<<<< HEAD
 from tasks.families._device import wants_gpu
 from tasks.params import Params, family_names
-=======
-from tasks.params import Orchestration, Params, family_names
 from tasks.stage import threads
->>>>>>> f89ed7a (A worker's stage has as many threads as it would have where the run is, which records their number)
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,7 +84,9 @@ def compare_table(reference: Reference, windows: list[pd.DataFrame], given: list
     count = len(looked) + 1
     rows = reference.rows
     answers = record.answers
-    asked = [{n: (record.columns[n], w[n]) for n in looked} for w in windows]
+    asked: list[dict[Hashable, tuple[Column, pd.Series]]] = [
+        {n: (record.columns[n], w[n]) for n in looked} for w in windows
+    ]
     if answers is not None and told is not None:  # beside the features, whatever these are called
         asked = [{**one, ("answers",): (answers.columns[PREDICTION], given[i])} for i, one in enumerate(asked)]
     measured = [measure(one) for one in asked]

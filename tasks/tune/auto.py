@@ -413,7 +413,10 @@ class _Run:
             f"{time.monotonic() - begun:.0f} s, of which {time.monotonic() - self.end:.0f} s choosing and loading the members"
         )
         folds = self.bags.numbers if self.bags.crossed else None
-        return Mixed(params, value, trials, {}, self.reused, model, held, at, folds, self.bags.beyond)
+        return Mixed(
+            params, value, trials, {}, self.reused,
+            model=model, scores=held, at=at, folds=folds, beyond=self.bags.beyond,
+        )  # fmt: skip
 
     def _counts(self, tried: Tried) -> dict[str, Any]:
         """``{"counts": ...}`` of the first fold's training rows, where they were balanced."""

@@ -88,7 +88,9 @@ def parts(
             if when != row and as_of is not None:
                 there &= times <= pd.Timestamp(as_of)
             rows, times = frame[there].reset_index(drop=True), times[there].reset_index(drop=True)
-        kinds = {c: table.columns[c].kind for c in columns if not (len(table.key) == 1 and c in table.key)}
+        kinds: dict[str, str] = {
+            c: table.columns[c].kind for c in columns if not (len(table.key) == 1 and c in table.key)
+        }
         made.append(_derived(moment_name(when) if when else "", rows, times, kinds, when))
     if labelled is not None:
         made.append(_label(problem, labelled, row))
@@ -225,7 +227,7 @@ def _numbers(values: pd.Series, kind: str, at: np.ndarray, count: int) -> Figure
     grouped = x[inside].groupby(at[inside])
     enough = grouped.count() >= LEAST // 3
     if count and enough.any():
-        table = grouped.quantile(list(QUANTILES)).unstack()[enough]
+        table = grouped.quantile(np.array(QUANTILES)).unstack()[enough]
         low, high = table.min().to_numpy(), table.max().to_numpy()
     else:
         low = high = whole
@@ -325,8 +327,8 @@ def _triple(mask: pd.Series, at: np.ndarray, count: int) -> list[float]:
     inside = at >= 0
     if not count or not inside.any():
         return _short([whole] * 3)
-    by = mask[inside].groupby(at[inside]).agg(["mean", "size"])
-    by = by.loc[by["size"] >= LEAST // 3, "mean"]
+    grouped = mask[inside].groupby(at[inside])
+    by = grouped.mean()[grouped.size() >= LEAST // 3]
     return _short([by.min(), by.max(), whole]) if len(by) else _short([whole] * 3)
 
 
