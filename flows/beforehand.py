@@ -357,6 +357,11 @@ def budgets(looked: Looked) -> Iterator[str]:
 
 def remarks(params: Params) -> Iterator[str]:
     """What is told and does not stop a run."""
+    from tasks.families import find_family
+
+    only = [name for name in params.models if find_family(name).HARDWARE == "cpu"]
+    if params.training.device == "cuda" and only:
+        yield f"training.device is cuda, and {some(only, 5)} can compute on the CPU only: they do"
     if params.training.device == "cuda" and "gpu" not in params.orchestration.pools and not shutil.which("nvidia-smi"):
         yield "training.device is cuda, and there is no GPU here (no nvidia-smi): training runs on the CPU"
     if params.promotion.approval and not os.environ.get("PREFECT_API_URL"):

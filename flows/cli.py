@@ -213,6 +213,21 @@ def doctor() -> None:
     raise SystemExit(0 if all(f.good or not f.needed for f in findings) else 1)
 
 
+@app.command(epilog='Example: refit accept --reason "distances are in miles from this week on"')
+@plainly
+def accept(
+    reason: Annotated[str, typer.Option(help="Why the rows are right; kept with them.")],
+    table: Annotated[list[str] | None, typer.Option(help="Only of this table; may be repeated. [all refused]")] = None,
+) -> None:
+    """Accept the tables that the latest run refused: they are what later rows are held against."""
+    from flows import accepted
+
+    names = accepted.accept(Path.cwd(), _model(), reason, table or [])
+    say(
+        f"accepted: {', '.join(names)} (written to {accepted.ACCEPTED}; commit it); `refit run` goes on with these rows"
+    )
+
+
 @app.command(epilog='Example: refit promote 3 --reason "fewer late alarms in week 44"')
 @plainly
 def promote(

@@ -1,9 +1,9 @@
 """Work pools: a stage's command runs on a Prefect process worker of the pool that its hardware asks for.
 
 ``orchestration.pools`` maps ``cpu`` and ``gpu`` to work pools; a stage wants what its ``meta.pool`` in ``dvc.yaml``
-says, or what its model family does. The worker needs the same Prefect server, and either the project's folder (the same
-machine, or a shared disk) or, with ``orchestration.exchange: remote``, a checkout of its own and the DVC remote
-(:mod:`flows.carry`). It runs the command and nothing else: what changed and what is recorded stays with the walk.
+says, or what its model family can use and ``training.device`` allows. The worker needs the same Prefect server, and
+either the project's folder (the same machine, or a shared disk) or, with ``orchestration.exchange: remote``, a checkout
+of its own and the DVC remote (:mod:`flows.carry`). It runs the command and nothing else: what changed and what is recorded stays with the walk.
 
 A worker that dies is noticed by the run's label that a living one changes every few seconds (Prefect itself would
 show the run as *Running* for ever); the stage is then sent again, and another worker takes it.
@@ -35,7 +35,9 @@ from flows import carry, worker
 from flows.commands import Cancelled, CommandFailed, StageFailed, words
 from flows.dag import Dag, Log, Node
 from tasks.errors import RefitError, some
-from tasks.params import Orchestration, Params, family_names
+from tasks.families._device import wants_gpu
+from tasks.params import Params, family_names
+from tasks.stage import threads
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -56,20 +58,25 @@ class NobodyLeft(StageFailed):
     """The pool's workers were gone before one of them took the stage."""
 
 
-def wanted(node: Node) -> str:
-    """The hardware a stage asks for: ``meta.pool``, else its family's, else ``cpu``."""
+def wanted(node: Node, params: Params) -> str:
+    """The hardware a stage asks for: ``meta.pool``, else ``gpu`` where its family can use one, else ``cpu``.
+
+    With ``training.device: auto`` and no pool ``gpu``, all go to ``cpu``; with ``cuda`` those for a GPU stay here then.
+    """
     if "pool" in node.meta:
         return str(node.meta["pool"])
-    family = node.name.partition("@")[2]
-    if family in family_names():
-        return str(import_module(f"tasks.families.{family}").HARDWARE)
-    return "cpu"
+    family, device = node.name.partition("@")[2], params.training.device
+    by_spark = params.features.engine == "spark" and node.name == "train@xgboost"
+    if family not in family_names() or by_spark:
+        return "cpu"
+    able = wants_gpu(import_module(f"tasks.families.{family}").HARDWARE, device)
+    return "gpu" if able and (device == "cuda" or "gpu" in params.orchestration.pools) else "cpu"
 
 
 def executor(dag: Dag, node: Node, params: Params) -> Callable[[Node, Log], None] | None:
     """How to run a stage's command: on a pool where one is configured for its hardware; None: in a process here."""
     pools = params.orchestration.pools
-    if wanted(node) not in pools:
+    if wanted(node, params) not in pools:
         return None
     if not os.environ.get("PREFECT_API_URL"):
         raise RefitError("orchestration.pools: work pools need a Prefect server; set PREFECT_API_URL, or remove pools.")
@@ -87,7 +94,7 @@ def _run(dag: Dag, params: Params, node: Node, log: Log) -> None:
         )
         return _here(dag, node, log)
     for left in reversed(range(LIVES)):
-        pool = _pool(node, settings, log)
+        pool = _pool(node, params, log)
         if pool is None:
             return _here(dag, node, log)
         if remote and order is None:
@@ -96,6 +103,7 @@ def _run(dag: Dag, params: Params, node: Node, log: Log) -> None:
         else:
             order = order or {"stage": node.name, "commands": words(node.cmd), "start": str(dag.seal.folder)}
             log(f"sent to work pool {pool!r}")
+        order["threads"] = threads()
         root, model = None if remote else str(dag.root), params.problem.name
         try:
             said = _first(tuners(node, params), partial(send, dag, node, pool, log, root, order, model, patient), log)
@@ -136,11 +144,14 @@ def _first(count: int, work: Callable[[threading.Event], str], log: Log) -> str:
     raise AssertionError("unreachable")
 
 
-def _pool(node: Node, settings: Orchestration, log: Log) -> str | None:
+def _pool(node: Node, params: Params, log: Log) -> str | None:
     """The pool that a stage goes to now; None: no worker for it is alive."""
-    hardware = wanted(node)
+    settings, hardware = params.orchestration, wanted(node, params)
     pool = settings.pools[hardware]
-    if alive(pool) or (hardware == "gpu" and settings.no_gpu == "wait"):
+    if alive(pool):
+        return pool
+    if settings.no_gpu == "wait":
+        log(f"no worker of pool {pool!r} is alive; {node.name} waits for one (orchestration.no_gpu)")
         return pool
     other = settings.pools.get("cpu") if hardware == "gpu" else None
     if other is None or not alive(other):

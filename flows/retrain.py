@@ -22,7 +22,7 @@ from prefect.exceptions import FlowPauseTimeout, MissingContextError
 from prefect.states import Completed
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows import effects, sources
+from flows import accepted, effects, sources
 from flows.beforehand import beforehand, passed, remarks
 from flows.commands import Cancelled, CommandFailed, StageFailed
 from flows.dag import Dag, Node, Outcome
@@ -96,6 +96,7 @@ def walk(dag: Dag, params: Params) -> None:
     """Run the DAG's stages as tasks, independent ones side by side; raises the first failure."""
     fetched = _Once(partial(champion, str(dag.root), params.problem.name))
     begun = _Once(partial(_starts, dag, params))
+    held = _Once(partial(_accepted, dag, params))
     futures: dict[str, PrefectFuture[Any]] = {}
     settings, without = params.orchestration, _Without(dag, params)
     runner: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=settings.parallel)
@@ -105,7 +106,7 @@ def walk(dag: Dag, params: Params) -> None:
         try:
 
             def start(node: Node, done: Callable[[BaseException | None], None]) -> None:
-                work = _stage(dag, node, fetched, begun, executor(dag, node, params), without)
+                work = _stage(dag, node, fetched, begun, held, executor(dag, node, params), without)
                 one = Task(
                     work,
                     name=node.name,
@@ -139,6 +140,13 @@ def _starts(dag: Dag, params: Params) -> None:
         return
     if not all(dag.restorable(name) for name in searches):  # a lost dvc.lock is no reason to search again
         starts(str(dag.root), params.problem.name)
+
+
+def _accepted(dag: Dag, params: Params) -> None:
+    """Hold tables against what was accepted with the champion, where they are validated anyway (as :func:`_starts`)."""
+    stage = next(node.name for node in dag.nodes.values() if accepted.EXPECTATIONS in node.deps)
+    if dag.changed(stage) and not dag.restorable(stage) and accepted.outdated(dag.root, params.problem.name):
+        baseline(str(dag.root), params.problem.name)
 
 
 class _Without:
@@ -190,7 +198,9 @@ def _why(node: Node, error: CommandFailed) -> str:
     return text if len(text) <= 500 else text[:497] + "..."
 
 
-def _stage(dag: Dag, node: Node, fetched: _Once, begun: _Once, execute: Any, without: _Without) -> Callable[[str], Any]:
+def _stage(
+    dag: Dag, node: Node, fetched: _Once, begun: _Once, held: _Once, execute: Any, without: _Without
+) -> Callable[[str], Any]:
     def run(stage: str) -> Any:
         say = get_run_logger().info
 
@@ -206,6 +216,8 @@ def _stage(dag: Dag, node: Node, fetched: _Once, begun: _Once, execute: Any, wit
             fetched()
         if effects.START in node.deps:
             begun()
+        if accepted.EXPECTATIONS in node.deps:
+            held()
         try:
             outcome = dag.run(stage, log, execute)
         except Cancelled:
@@ -301,6 +313,12 @@ def snapshots(root: Path, params: Params) -> None:
 def champion(root: str, model: str) -> None:
     version = effects.write_champion(Path(root), model)
     _note(f"champion: version {version}" if version else "no champion yet")
+
+
+@_effect("fetch accepted tables")
+def baseline(root: str, model: str) -> None:
+    version = accepted.write(Path(root), model)
+    _note(f"tables are held against those of version {version}" if version else "no tables to hold these against")
 
 
 @_effect("fetch start of tuning")

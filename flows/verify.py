@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from flows import inputs, throne
+from flows.accepted import ACCEPTED
 from flows.dag import Dag
 from flows.inputs import FROM_CACHE
 from flows.project import KEPT
@@ -57,7 +58,7 @@ def verify(root: Path, model: str, version: str, rebuild: bool) -> tuple[bool, l
             tags = registry.client.get_run(registered.run_id).data.tags
             commit = tags.get("mlflow.source.git.commit")
             with as_many(int(tags.get(THREADS, threads()))):
-                again = made_again(root.resolve(), registered, receipt, Path(name) / "again")
+                again = made_again(root.resolve(), registered, receipt, Path(name) / "again", package / "held_against")
             good, told = compare(package, again)
             lines += told
             if not good and commit:
@@ -84,11 +85,12 @@ def against_here(root: Path, receipt: dict[str, Any]) -> Iterator[str]:
         yield f"--  families    made without {family}, which failed in {record['stage']}: {record['why']}"
 
 
-def made_again(root: Path, registered: Registered, receipt: dict[str, Any], folder: Path) -> Path:
+def made_again(root: Path, registered: Registered, receipt: dict[str, Any], folder: Path, held: Path) -> Path:
     """Make a version's package again in ``folder``, from the parameters and the lock that its run recorded.
 
     Raw tables and what tuning found within its seconds come from the DVC cache (``FROM_CACHE``), or from what is stored with
-    the version (:mod:`flows.inputs`); every other stage up to the package truly runs, with the code of this checkout. Nothing of the project is touched.
+    the version (:mod:`flows.inputs`), and what its tables were held against from the folder ``held``; every other stage up to
+    the package truly runs, with the code of this checkout. Nothing of the project is touched.
     """
     registry = Registry(root)
     folder.mkdir()
@@ -105,6 +107,9 @@ def made_again(root: Path, registered: Registered, receipt: dict[str, Any], fold
     for name in ("tasks", *KEPT):
         if (root / name).is_dir():
             shutil.copytree(root / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.rmtree(folder / ACCEPTED, ignore_errors=True)
+    if held.is_dir():  # what its tables were held against, which changes with the champion
+        shutil.copytree(held, folder / ACCEPTED)
     (folder / "data" / "context" / "as_of.json").unlink(missing_ok=True)
     if receipt.get("as_of") is not None:
         write_json(folder / "data" / "context" / "as_of.json", {"as_of": receipt["as_of"]})

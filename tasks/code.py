@@ -27,7 +27,7 @@ FOLDER = Path("data/code")
 SHARED = {"code", "crosscheck", "errors", "explain", "files", "idle", "implied", "memory", "params", "stage", "stored"}
 # The receipt of a package names the code of every stage up to it.
 RECEIPT = (
-    "params.py", "implied.py", "condition.py", "files.py", "identity.py", "giveaways.py", "states.py", "ingest", "validate", "profile", "features", "engine", "encoding", "tune", "train",
+    "params.py", "implied.py", "condition.py", "files.py", "identity.py", "giveaways.py", "states.py", "goals.py", "ingest", "validate", "profile", "features", "engine", "encoding", "tune", "train",
     "families", "ensembles", "metrics", "paired", "evaluate", "package", "bundle", "ordinary", "values",
 )  # fmt: skip
 _IMPORT = re.compile(r"^\s*(?:from tasks\.(\w+)|import tasks\.(\w+)|from tasks import ([\w, ]+))", re.MULTILINE)

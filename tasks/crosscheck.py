@@ -54,6 +54,7 @@ def mistakes(params: Params, families: Iterable[str]) -> list[str]:
             wrong.add(f"training.{key}", f"{found!r} needs classes, and problem.kind is 'regression'; remove it.")
     for path, why in idle(params):
         wrong.add(path, why)
+    _tuning(wrong, params)
     for name, table in params.data.tables.items():
         _table(wrong, f"data.tables.{name}", table)
     if _made(wrong, params) and wrong.known("problem.table", params.problem.table, params.data.tables):
@@ -121,6 +122,28 @@ def _population(wrong: _Mistakes, params: Params) -> None:
         if not changeable(family, tunable):
             free = some(changeable(family, family.space(params.problem.kind, 1000, 10)))
             wrong.add(f"models.{name}.params", f"leaves 'pbt' nothing to change; remove one of {free}.")
+
+
+def _tuning(wrong: _Mistakes, params: Params) -> None:
+    """What `auto` cannot follow, since it searches in a way of its own, and goals that something else would pass over."""
+    tuning = params.tuning
+    if set(params.models) == {"auto"}:
+        for key, how in (("sampler", "tries a portfolio of settings, then their neighbours"),
+                         ("pruner", "stops a setting whose first fold is among the worst third")):  # fmt: skip
+            if key in tuning.model_fields_set:
+                wrong.add(
+                    f"tuning.{key}", f"auto {how}; remove the key, or name the families that it is for in models."
+                )
+    if tuning.goals is not None:
+        if "auto" in params.models:
+            wrong.add("tuning.goals", "auto mixes models by the metric alone; name the families in models instead.")
+        if params.training.ensembles:
+            wrong.add(
+                "tuning.goals",
+                "training.ensembles are chosen by the metric alone and cost what all their members do; leave one out.",
+            )
+    if tuning.split == "time_series" and not params.problem.prediction_time and not params.problem.snapshots:
+        wrong.add("tuning.split", "'time_series' needs problem.prediction_time: the moment that rows are ordered by.")
 
 
 def _made(wrong: _Mistakes, params: Params) -> bool:

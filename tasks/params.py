@@ -701,6 +701,66 @@ class Family(_Strict):
     space: dict[str, Any] = {}
 
 
+class Cost(_Strict):
+    """What a goal besides the metric may cost: a limit, a price, or neither (then as little as goes for a small loss)."""
+
+    at_most: float | None = Field(default=None, gt=0, description="what is dearer is never chosen")
+    weight: float | None = Field(default=None, gt=0, description="how much of the metric one unit is worth")
+
+
+class MetricGoal(_Strict):
+    within: float | None = Field(
+        default=None,
+        ge=0,
+        lt=1,
+        description="how much worse, as a share of the best, the metric of what costs less may be",
+    )
+
+
+class Goals(_Strict):
+    """What tuning weighs against the metric, and by which rule it chooses (``tasks/goals.py``)."""
+
+    metric: MetricGoal = MetricGoal()
+    latency_ms: Cost | None = Field(default=None, description="of one row's score, features not included")
+    size_kb: Cost | None = Field(default=None, description="of the stored model")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare(cls, value: Any) -> Any:
+        return {k: {} if v is None else v for k, v in value.items()} if isinstance(value, dict) else value
+
+    @model_validator(mode="after")
+    def _decides(self) -> Goals:
+        costs = self.costs
+        if not costs:
+            raise ValueError(
+                "name latency_ms or size_kb, with at_most or weight where you like; the metric is one anyway"
+            )
+        if any(cost.weight for cost in costs.values()):
+            if self.metric.within is not None:
+                raise ValueError(
+                    "metric.within: a weight says already what a loss of the metric is worth; leave one out"
+                )
+            for name, cost in costs.items():
+                if cost.weight is None and cost.at_most is None:
+                    raise ValueError(f"{name}: needs weight or at_most, since another goal has a weight")
+        return self
+
+    @property
+    def costs(self) -> dict[str, Cost]:
+        """The goals besides the metric, by name."""
+        both = {"latency_ms": self.latency_ms, "size_kb": self.size_kb}
+        return {name: cost for name, cost in both.items() if cost is not None}
+
+    @property
+    def rule(self) -> dict[str, Any]:
+        """As :mod:`tasks.goals` takes it."""
+        return {"within": self.metric.within, "costs": {name: cost.model_dump() for name, cost in self.costs.items()}}
+
+
+SEVERAL = ("nsga2", "tpe", "random", "grid")  # samplers that look for a front, or by no goal at all
+
+
 class Tuning(_Strict):
     sampler: Literal["grid", "random", "tpe", "gp", "nsga2", "cmaes", "hill_climbing", "pbt", "strategies"] = "gp"
     pruner: Literal["none", "median", "halving", "hyperband"] = "none"
@@ -713,6 +773,7 @@ class Tuning(_Strict):
     folds: int = Field(default=3, ge=2, le=20)
     gap: DurationField | None = Field(default=None, description="time_series: time left out before each held-out part")
     group: str | None = Field(default=None, description="group: the feature whose values stay together")
+    goals: Goals | None = Field(default=None, description="what counts besides the metric; with sampler: nsga2 always")
 
     @model_validator(mode="after")
     def _agree(self) -> Tuning:
@@ -720,8 +781,16 @@ class Tuning(_Strict):
             raise ValueError("split: group and group: FEATURE need each other")
         if self.gap is not None and self.split != "time_series":
             raise ValueError("gap: only split: time_series leaves one")
-        if self.sampler == "nsga2" and self.pruner != "none":
-            raise ValueError("sampler: nsga2 has several objectives, which no pruner can judge; set pruner: none")
+        if self.goals is not None and self.sampler not in SEVERAL:
+            if "sampler" in self.model_fields_set:
+                raise ValueError(
+                    f"goals: sampler {self.sampler!r} goes by the metric alone; set one of {some(SEVERAL)}"
+                )
+            object.__setattr__(self, "sampler", "nsga2")
+        if self.sampler == "nsga2" and self.goals is None:
+            object.__setattr__(self, "goals", Goals(latency_ms=Cost(), size_kb=Cost()))
+        if self.goals is not None and self.pruner != "none":
+            raise ValueError("pruner: with several goals (or sampler: nsga2) no pruner can judge; set pruner: none")
         return self
 
 

@@ -120,14 +120,20 @@ TABLE = {
     "tuning.folds": FOLDS + "folds_are_apart_and_never_touch_test",
     "tuning.gap": FOLDS + "a_gap_is_left_before_each_stretch",
     "tuning.group": FOLDS + "folds_are_apart_and_never_touch_test",
+    "tuning.goals.metric.within": "tasks/test_goals:the_rule_chooses",
+    "tuning.goals.latency_ms.at_most": "tasks/test_goals:the_rule_chooses",
+    "tuning.goals.latency_ms.weight": "tasks/test_goals:the_rule_chooses",
+    "tuning.goals.size_kb.at_most": "tasks/tune/test_search:the_choice_is_from_the_front_by_the_rule",
+    "tuning.goals.size_kb.weight": "tasks/tune/test_search:other_samplers_take_several_goals",
     "training.imbalance": HERE,
     "training.calibration": "tasks/families/test_every_family:calibration_lowers_the_log_loss",
     "training.threshold": "test_keys:each_way_to_a_threshold_has_one_of_its_own",
     "training.cost": "test_keys:each_way_to_a_threshold_has_one_of_its_own",
     "training.precision": "test_keys:each_way_to_a_threshold_has_one_of_its_own",
     "training.ensembles": "tasks/evaluate/test_evaluate:a_mix_of_calibrated_candidates_is_calibrated_as_a_whole",
-    "training.device": "tasks/families/test_network:a_missing_gpu_is_said",
+    "training.device": "tasks/families/test_device:every_family_computes_where_the_rule_says",
     "training.memory_gb": "tasks/families/test_xgboost_large:from_disk_the_same_bytes_are_stored",
+    "training.compression.families": "tasks/train/test_compression:families_that_are_not_named_are_left_as_they_are",
     "training.compression.prune": "tasks/families/test_compress:pruning_takes_the_share_and_leaves_the_network_as_it_was",
     "training.compression.quantise": "tasks/train/test_compression:forms_are_told_and_the_smallest_is_packaged",
     "training.compression.tolerance": "tasks/families/test_compress:the_smallest_within_the_tolerance_is_kept",
@@ -161,12 +167,12 @@ TABLE = {
     "orchestration.parallel": "flows/test_dag:independent_stages_overlap",
     "orchestration.pools": SERVER + "stages_run_on_the_workers_of_their_pools",
     "orchestration.tuners": "flows/test_pools:only_searches_that_can_be_shared_are_sent_twice",
+    "orchestration.no_gpu": SERVER + "a_stage_waits_for_a_worker_of_its_pool_whichever_it_is",
     "orchestration.exchange": SERVER + "workers_that_share_a_dvc_remote_and_nothing_else",
 }  # fmt: skip
 # Keys whose effect no test shows yet, though the code reads them.
 TO_DO = {
     "tuning.warm_start", "evaluation.explain", "orchestration.retries", "orchestration.retry_seconds",
-    "orchestration.no_gpu",
 }  # fmt: skip
 
 

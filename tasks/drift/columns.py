@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tasks.drift.evidently_measures import Measured, decided_by
 from tasks.ordinary.cells import MISSING, ODD
 from tasks.ordinary.checks import ENOUGH, LENGTHS, Found, look
 from tasks.ordinary.record import Column
@@ -22,7 +23,7 @@ ALARM = {
 
 
 def entry(column: Column, reference: pd.Series, windows: list[pd.Series], columns: int, length: int | None,
-          ends: float | None, season: int | None) -> dict[str, Any]:  # fmt: skip
+          ends: float | None, season: int | None, measured: list[Measured]) -> dict[str, Any]:  # fmt: skip
     """What is said of one column.
 
     Parameters
@@ -31,6 +32,7 @@ def entry(column: Column, reference: pd.Series, windows: list[pd.Series], column
     windows : the newest rows' values, by :data:`tasks.ordinary.checks.LENGTHS`; the second may be absent.
     columns : how many columns share the level. length : past windows that make one of these; None: past windows are of no use.
     ends : where the newest window ends, in past windows after the record's end. season : past windows in a year.
+    measured : Evidently's measures of each of ``windows``.
 
     Returns
     -------
@@ -41,18 +43,18 @@ def entry(column: Column, reference: pd.Series, windows: list[pd.Series], column
         column = Column(column.name, column.cells, column.total, column.past[:0], column.once, column.twice,
                         column.own[:0], column.largest[:0], column.watched, column.alike)  # fmt: skip
     found = []
-    for count, values in zip(LENGTHS, windows, strict=False):
+    for count, values, told in zip(LENGTHS, windows, measured, strict=False):
         counts = column.cells.counts(values)
         size = count * (length or 1)
         at = np.array([ends]) if ends is not None else None
-        found.append(look(column, counts[None], np.array([_largest(column, values)]), size, at, season))
+        found.append(look(column, counts[None], np.array([_largest(column, values)]), size, at, season, told))
     best, state, kinds = _decide(found, columns)
     i, j = best
     one, now = found[i], windows[i]
     left = reference.dropna()
     out: dict[str, Any] = {
         "column": column.name, "kind": column.cells.kind, "state": state, "drifted": state == "drifted", "alarms": kinds,
-        "test": one.kinds[j], "statistic": tidy(_strength(one, columns)[j]), "threshold": 1.0, "p": tidy(one.p[0, j]),
+        "test": one.kinds[j], "measure": decided_by(one.kinds[j]), "value": tidy(one.value[0, j]), "statistic": tidy(_strength(one, columns)[j]), "threshold": 1.0, "p": tidy(one.p[0, j]),
         "windows": LENGTHS[i], "past_windows": len(column.past),
         "limit": "past windows" if len(column.past) >= ENOUGH else "parametric",
         "missing": [tidy(column.total[MISSING] / max(column.total.sum(), 1)), tidy(windows[0].isna().mean())],
@@ -61,7 +63,7 @@ def entry(column: Column, reference: pd.Series, windows: list[pd.Series], column
     out["said"] = None if state == "stable" else said(column, one, j, reference, now)
     if len(left) and len(windows[0].dropna()):
         out["distribution"] = distribution(left, windows[0].dropna(), column.cells.kind)
-    return out | {"source": "refit"}
+    return out
 
 
 def _strength(found: Found, columns: int, moved: bool = False) -> np.ndarray:

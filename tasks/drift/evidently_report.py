@@ -1,4 +1,4 @@
-"""The only module that knows Evidently (0.7): its page, with the figures that decide.
+"""Evidently's page (0.7), with the figures that decide.
 
 Evidently's HTML carries its own scripts and font and loads nothing; only its ids are random, and are replaced by
 counted ones here, so that equal inputs give equal bytes. It sets data into a script as they are, so a category could

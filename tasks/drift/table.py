@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from tasks.drift.columns import SEASON, entry
+from tasks.drift.evidently_measures import measure
 from tasks.drift.evidently_report import page
 from tasks.drift.window import thin
 from tasks.errors import some
@@ -81,15 +83,24 @@ def compare_table(reference: Reference, windows: list[pd.DataFrame], given: list
     looked = [n for n in kinds if n in record.columns and n in windows[0]]
     count = len(looked) + 1
     rows = reference.rows
+    answers = record.answers
+    asked: list[dict[Hashable, tuple[Column, pd.Series]]] = [
+        {n: (record.columns[n], w[n]) for n in looked} for w in windows
+    ]
+    if answers is not None and told is not None:  # beside the features, whatever these are called
+        asked = [{**one, ("answers",): (answers.columns[PREDICTION], given[i])} for i, one in enumerate(asked)]
+    measured = [measure(one) for one in asked]
+    place = _place(record, window, end)
     entries = [
-        entry(record.columns[n], rows[n], [w[n] for w in windows], count, *_place(record, window, end)) for n in looked
+        entry(record.columns[n], rows[n], [w[n] for w in windows], count, *place, [m[n] for m in measured])
+        for n in looked
     ]
     entries.sort(key=lambda e: (not e["drifted"], -e["statistic"], e["column"]))
     if record.answers is None or told is None or record.answers.columns[PREDICTION].total.sum() == 0:
         why = "the package has no scores of held-out rows" if record.answers is None else "there are no held-out rows"
         return entries, {"column": PREDICTION, "state": "unjudged", "drifted": None, "said": why}
-    answers = record.answers
-    return entries, entry(answers.columns[PREDICTION], told, given, count, *_place(answers, window, end))
+    place, about = _place(record.answers, window, end), [m["answers",] for m in measured]
+    return entries, entry(record.answers.columns[PREDICTION], told, given, count, *place, about)
 
 
 def _place(
@@ -125,7 +136,7 @@ def evidently(entries: list[dict[str, Any]], prediction: dict[str, Any], referen
     found, html = page(drawn, by_name)
     for name, value in found.items():
         assert value == by_name[name]["statistic"], name  # one place decides
-        by_name[name]["source"] = "evidently"
+        by_name[name]["drawn"] = True
     return html, [n for n in pairs if n not in drawn]
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from tasks.errors import RefitError, nearest, some
 from tasks.evaluate.candidates import SPLITS, Candidate, Split, ensemble_of, score_columns, scores_of, splits_of
-from tasks.evaluate.choice import all_together, baseline_scores, choose, describe, threshold_of
+from tasks.evaluate.choice import all_together, baseline_scores, by_goals, choose, describe, threshold_of
 from tasks.evaluate.curves import confusion, curves
 from tasks.evaluate.diagnosis import diagnose, histories, validation_curves
 from tasks.evaluate.explain import explain
@@ -44,6 +44,10 @@ def main() -> None:
     columns = score_columns(kind, classes)
     candidates = read_candidates(params, splits, columns)
     best, values = choose(candidates, splits, params)
+    goals = {c.family: tuned["goals"] for c in candidates if (tuned := best_of(c.family)).get("goals")}
+    why_chosen = ""
+    if len(candidates) > 1 and len(goals) == len(candidates):
+        best, why_chosen = by_goals(candidates, values, goals, problem.metric)
     threshold = threshold_of(best.scores["valid"], splits["valid"].y, params)
     cut = 0.5 if threshold is None else threshold
     for family, value in values.items():
@@ -56,7 +60,7 @@ def main() -> None:
     constant = {name: baseline_scores(y_train, kind, len(classes), len(split.y)) for name, split in splits.items()}
     metrics = measure_all(candidates, best, splits, constant, params, cut, days(parts["test"]["__time__"]))
     metrics["all_together"] = all_together(candidates, best, splits["test"], kind, cut)
-    choice = describe(best, values, params, threshold, metrics["baseline"]["test"][problem.metric])
+    choice = describe(best, values, params, threshold, metrics["baseline"]["test"][problem.metric], why_chosen)
     stage.log(choice["reason"])
 
     seen = {name: Rows(parts[name][names], splits[name].y, best.scores[name]) for name in SPLITS}
@@ -103,6 +107,12 @@ def main() -> None:
     without = choice["baseline"]
     said = f", without a model {without:.4f}" if without is not None else ""
     stage.log(f"test rows: {len(test.y):,}; {problem.metric} {choice['test']:.4f}{said}")
+
+
+def best_of(family: str) -> dict[str, Any]:
+    """What tuning chose for a candidate; nothing of an ensemble, which was not tuned."""
+    path = DATA / "tuning" / family / "best.json"
+    return read_json(path) if path.exists() else {}
 
 
 def read_candidates(params: Params, splits: dict[str, Split], columns: list[str]) -> list[Candidate]:

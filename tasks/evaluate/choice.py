@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from tasks.errors import RefitError
 from tasks.evaluate.candidates import Candidate, Split
+from tasks.goals import Point
+from tasks.goals import choose as choose_by
 from tasks.metrics import better, measure
 from tasks.metrics.thresholds import best_threshold
 from tasks.paired import cochran_q
@@ -47,6 +50,22 @@ def choose(
     return best, values
 
 
+def by_goals(
+    candidates: list[Candidate], values: dict[str, dict[str, float]], goals: Mapping[str, dict[str, Any]], metric: str
+) -> tuple[Candidate, str]:
+    """The candidate that ``tuning.goals`` chooses among the families, and why.
+
+    ``goals``: by family what tuning recorded (``goals`` of ``best.json``); a family costs what its chosen trial did.
+    """
+    points = []
+    for one in candidates:
+        own = next(point for point in goals[one.family]["front"] if point["chosen"])
+        costs = {name: float(own[name]) for name in goals[one.family]["rule"]["costs"]}
+        points.append(Point(one.family, values[one.family]["valid"], costs))
+    place, why = choose_by(points, goals[candidates[0].family]["rule"], metric)
+    return candidates[place], why
+
+
 def baseline_scores(y_train: np.ndarray, kind: str, classes: int, n: int) -> np.ndarray:
     """What a model without features would say: the training rows' class shares, or their mean.
 
@@ -73,8 +92,8 @@ def reason(best: Candidate, values: dict[str, dict[str, float]], metric: str) ->
 
 
 def describe(best: Candidate, values: dict[str, dict[str, float]], params: Params, threshold: float | None,
-             baseline: float | None) -> dict[str, Any]:  # fmt: skip
-    """``choice.json``: the challenger, its members and weights, threshold and values."""
+             baseline: float | None, why: str = "") -> dict[str, Any]:  # fmt: skip
+    """``choice.json``: the challenger, its members and weights, threshold and values; ``why`` where goals chose it."""
     fixed = best.info.get("calibration")  # of a mix of candidates as a whole
     return {
         "family": best.family,
@@ -86,7 +105,7 @@ def describe(best: Candidate, values: dict[str, dict[str, float]], params: Param
         "valid": values[best.family]["valid"],
         "test": values[best.family]["test"],
         "baseline": baseline,
-        "reason": best.info.get("reason") or reason(best, values, params.problem.metric),
+        "reason": why or best.info.get("reason") or reason(best, values, params.problem.metric),
     }
 
 

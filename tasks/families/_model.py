@@ -20,6 +20,7 @@ from tasks.errors import RefitError, nearest, some
 from tasks.families._bag import Joined
 from tasks.families._base import Family, Fitted, Job, Turn
 from tasks.families._calibrate import Calibration, calibrate, check_method
+from tasks.families._device import check_device
 from tasks.families._imbalance import ROWS
 from tasks.families._sklearn import cannot_weigh
 from tasks.families._turns import one_turn, replay
@@ -71,7 +72,7 @@ def check_kind(name: str, kind: str) -> None:
 
 
 def check_models(params: Params) -> None:
-    """Refuse, before any stage runs, families that do not serve the problem and spaces outside their bounds.
+    """Refuse, before any stage runs, families that do not serve the problem, spaces outside their bounds, and a GPU for none.
 
     Parameters that a family does not know are refused, too.
     Bounds that depend on the rows are taken at their widest here; ``tune`` checks them again with the rows at hand.
@@ -104,6 +105,7 @@ def check_models(params: Params) -> None:
                 "Spark; set class_weight, which weighs them, or engine: local"
             )
         narrowed(space, own.space, f"models.{name}.space")
+    check_device(params, {name: find_family(name).HARDWARE for name in params.models})
 
 
 def weighs(name: str) -> bool:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from tasks.errors import RefitError, nearest, some
 from tasks.families._activations import check_activation
 from tasks.families._base import Job
+from tasks.families._device import choose_device
 from tasks.families._net import Net, Network, margins, scores_of
 from tasks.families._net_parts import AUXILIARY, LOSSES, OPTIMIZERS, SCHEDULES, Schedule, weighted_sum
 
@@ -81,17 +82,6 @@ def settled(params: dict[str, Any], kind: str, rows: int) -> dict[str, Any]:
     return how
 
 
-def choose_device(wanted: str, log: Callable[[str], None] | None = None) -> str:
-    """``cpu`` or ``cuda``; a GPU that is asked for and missing falls back with a line that says so."""
-    if wanted == "cpu":
-        return "cpu"
-    if torch.cuda.is_available():
-        return "cuda"
-    if wanted == "cuda" and log:
-        log("training.device is cuda, and torch finds no GPU here: training on the CPU")
-    return "cpu"
-
-
 class Trainer:
     """Trains one network; :meth:`epoch` by epoch, so that one can go on from another's state with other parameters."""
 
@@ -100,7 +90,7 @@ class Trainer:
         self.how = how = settled(params, job.kind, len(job.X))
         torch.set_num_threads(job.threads)
         torch.manual_seed(job.seed)
-        self.device = choose_device(job.device, job.log)
+        self.device = choose_device(job.device, "torch", job.log)
         self.center, self.spread = 0.0, 1.0
         if job.kind == "regression":
             self.center, self.spread = float(job.y.mean()), float(job.y.std()) or 1.0

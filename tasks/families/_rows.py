@@ -18,8 +18,9 @@ from tasks.stored import Stored, in_memory, small_in_memory
 class Rows:
     """All rows with their split; pending rows are left out.
 
-    ``frame`` holds the features under their plan names (a data frame, or one that stays on disk), ``y`` the targets, ``split`` the splits' names, ``group``
-    which rows stay together in folds (``split.by``; None: each row by itself).
+    ``frame`` holds the features under their plan names (a data frame, or one that stays on disk), ``y`` the targets, ``split``
+    the splits' names, ``group`` which rows stay together in folds (``split.by``; None: each row by itself), ``known`` when
+    labels became known.
     ``silent``: the features that say nothing in the training rows, and why.
     """
 
@@ -33,6 +34,7 @@ class Rows:
     time: pd.Series
     group: np.ndarray | None = None
     silent: dict[str, str] = field(default_factory=dict)
+    known: pd.Series | None = None
 
     def of(self, *splits: str) -> tuple[pd.DataFrame, np.ndarray]:
         """Features and targets of some splits, in the table's order."""
@@ -68,6 +70,7 @@ def read_rows(folder: str | Path = "data/features") -> Rows:
         time=table["__time__"],
         group=table["__group__"].to_numpy(np.uint64) if "__group__" in table else None,
         silent=summary.get("silent", {}),
+        known=table["__known__"],
     )
     check_rows(rows, summary)
     return rows

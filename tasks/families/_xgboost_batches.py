@@ -13,6 +13,7 @@ import numpy as np
 
 from tasks.encoding import Encoder
 from tasks.families._base import Fitted, Job
+from tasks.families._device import choose_device
 from tasks.families._xgboost_encoded import Encoded
 from tasks.families._xgboost_memory import batch_rows, quantised
 from tasks.memory import GB, Memory
@@ -29,9 +30,13 @@ def fit_batches(
     *,
     limit: Memory,
     seed: int = 0,
+    device: str = "cpu",
     log: Callable[[str], None] | None = None,
 ) -> Fitted:
-    """Fit on the encoded rows ``made["train"]``, stopped early on ``made["valid"]``; XGBoost's pages go to ``folder``."""
+    """Fit on the encoded rows ``made["train"]``, stopped early on ``made["valid"]``; XGBoost's pages go to ``folder``.
+
+    ``device`` as in ``training`` of params. Rows that stay on disk are read by the CPU.
+    """
     from tasks.families.xgboost import fit, memo_key, types
 
     train, valid = made["train"], made["valid"]
@@ -45,6 +50,12 @@ def fit_batches(
             f"xgboost: {rows:,} quantised rows x {train.width} take {need / GB:.2f} GB of "
             f"{limit.bytes / GB:.2f} and {where}; batches of {size:,} rows"
         )
+    if external and choose_device(device, "xgboost") == "cuda":
+        device = "cpu"
+        if log is not None:
+            log(
+                "xgboost: training on the CPU, since a GPU cannot read rows from disk; more memory_gb would use the GPU"
+            )
     job = Job(
         kind=kind,
         classes=classes,
@@ -55,6 +66,7 @@ def fit_batches(
         coded=encoder.coded,
         seed=seed,
         threads=threads(),
+        device=device,
         log=log,
     )
     kinds = types(encoder.coded, train.width, dict(params))

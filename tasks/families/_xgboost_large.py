@@ -121,12 +121,15 @@ def _fit(
             from tasks.families._xgboost_spark import fit_spark
             from tasks.families.xgboost import types
 
-            log(f"xgboost: {train.rows:,} rows are trained by Spark, which made the features")
+            log(f"xgboost: {train.rows:,} rows are trained by Spark, which made the features, on the CPU")
             how = dict(own)
             kinds = types(encoder.coded, train.width, how)
             fitted = fit_spark(how, rows.kind, classes, kinds, train, valid, spark=spark, seed=params.seed)
         else:
-            fitted = fit_batches(own, rows.kind, classes, encoder, made, cache, limit=limit, seed=params.seed, log=log)
+            fitted = fit_batches(
+                own, rows.kind, classes, encoder, made, cache,
+                limit=limit, seed=params.seed, device=training.device, log=log,
+            )  # fmt: skip
         model = Model("xgboost", rows.kind, classes, encoder, fitted, params=own)
         size = batch_rows(limit, train.width)
 

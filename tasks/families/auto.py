@@ -17,7 +17,7 @@ NAME = "auto"
 KINDS = ALL
 ALSO = ()
 NEEDS = "trees"
-HARDWARE = "cpu"
+HARDWARE = "gpu"  # its networks and XGBoost can use one
 
 # Cheapest first, so that there is an answer early; then those that usually win on tables, alike ones apart.
 CLASSES = ("logistic", "lightgbm", "xgboost", "extra_trees", "mlp", "gradient_boosting", "random_forest")

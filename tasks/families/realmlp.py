@@ -120,7 +120,7 @@ class RealMLP:
 def fit(params: dict[str, Any], job: Job) -> Fitted:
     import torch
 
-    from tasks.families._net_train import choose_device
+    from tasks.families._device import choose_device
 
     refuse_weights(job, NAME)
     how = settled(NAME, params, DEFAULTS)
@@ -131,7 +131,7 @@ def fit(params: dict[str, Any], job: Job) -> Fitted:
             + nearest(str(how["num_emb_type"]), EMBEDDINGS)
         )
     torch.set_num_threads(job.threads)
-    device = choose_device(job.device, job.log)
+    device = choose_device(job.device, "torch", job.log)
     shape = _shape(how, job)
     epochs = int(how["epochs"] or fewer_epochs(len(job.X), 2_000_000, 24, 128))
     Z, y = np.concatenate([job.X, job.X_valid]), np.concatenate([job.y, job.y_valid])

@@ -180,7 +180,7 @@ class Trainer:
     def __init__(self, params: dict[str, Any], job: Job) -> None:
         import torch
 
-        from tasks.families._net_train import choose_device
+        from tasks.families._device import choose_device
 
         self.how = how = settled(NAME, params, DEFAULTS)
         check(how)
@@ -189,7 +189,7 @@ class Trainer:
         rows = len(job.X)
         torch.set_num_threads(job.threads)
         torch.manual_seed(job.seed)
-        self.device = device = choose_device(job.device, job.log)
+        self.device = device = choose_device(job.device, "torch", job.log)
         self.model = _model(how, job).place(device)
         self.network = self.model.network
         self.x, self.c = self.model.tensors(job.X, device)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from tasks.families._base import KINDS as ALL
 from tasks.families._base import Fitted, Job, Turn, as_sets, two_columns
+from tasks.families._device import choose_device
 from tasks.families._space import Number, Space, whole
 
 NAME = "xgboost"
@@ -22,7 +23,7 @@ ALSO = (  # parameters beside those of the space
     "huber_slope", "quantile_alpha",
 )  # fmt: skip
 NEEDS = "trees"
-HARDWARE = "cpu"
+HARDWARE = "gpu"
 EVERY = 10  # rounds between looks at the validation rows
 CHANGEABLE = ()  # all: each tree is grown by itself
 TURNED = ("rounds", "patience")
@@ -84,15 +85,15 @@ def fit(params: dict[str, Any], job: Job) -> Fitted:
     rounds, patience = int(how.pop("rounds", 500)), int(how.pop("patience", 25))
     train, valid = _matrices(job, types(job.coded, job.X.shape[1], how))
     log: dict[str, dict[str, list[float]]] = {}
-    booster = xgboost.train(
+    booster = _trained(
         _settings(how, job),
+        job,
         train,
         num_boost_round=rounds,
         evals=[(valid, "valid")],
         evals_result=log,
-        verbose_eval=False,
         # EarlyStopping first: it would not see a round that Watch ends, and then there is no best one.
-        callbacks=[xgboost.callback.EarlyStopping(rounds=patience, save_best=True), Watch()],
+        callbacks=lambda: [xgboost.callback.EarlyStopping(rounds=patience, save_best=True), Watch()],
     )
     return _fitted(booster, job, log)
 
@@ -108,17 +109,31 @@ def go_on(params: dict[str, Any], job: Job, turn: Turn) -> Fitted:
     how = dict(params)
     train, valid = _matrices(job, types(job.coded, job.X.shape[1], how))
     log: dict[str, dict[str, list[float]]] = {}
-    booster = xgboost.train(
+    booster = _trained(
         _settings(how, job) | {"seed": job.seed + turn.number},  # else each turn would draw the same rows and columns
+        job,
         train,
         num_boost_round=TURN,
         evals=[(valid, "valid")],
         evals_result=log,
-        verbose_eval=False,
         xgb_model=None if turn.before is None else Booster.load(turn.before, job.kind, job.classes).booster,
-        callbacks=[Clock()],
+        callbacks=lambda: [Clock()],
     )
     return _fitted(booster, job, log)
+
+
+def _trained(settings: dict[str, Any], job: Job, train: Any, *, callbacks: Callable[[], list[Any]], **more: Any) -> Any:
+    """A booster, trained on the device of the settings, or by the CPU where a GPU has too little memory."""
+    import xgboost
+
+    try:
+        return xgboost.train(settings, train, verbose_eval=False, callbacks=callbacks(), **more)
+    except xgboost.core.XGBoostError as error:
+        if settings["device"] == "cpu" or "memory" not in str(error).lower():
+            raise
+        if job.log:
+            job.log("the rows do not fit in the GPU's memory: training xgboost on the CPU")
+        return xgboost.train(settings | {"device": "cpu"}, train, verbose_eval=False, callbacks=callbacks(), **more)
 
 
 def _settings(how: dict[str, Any], job: Job) -> dict[str, Any]:
@@ -132,7 +147,7 @@ def _settings(how: dict[str, Any], job: Job) -> dict[str, Any]:
         "seed": job.seed,
         "nthread": job.threads,
         "verbosity": 0,
-        "device": _device(job),
+        "device": choose_device(job.device, "xgboost", job.log),
         **({"num_class": job.classes} if job.kind == "multiclass" else {}),
         **how,
     }
@@ -141,6 +156,7 @@ def _settings(how: dict[str, Any], job: Job) -> dict[str, Any]:
 def _fitted(booster: Any, job: Job, log: dict[str, dict[str, list[float]]]) -> Booster:
     # Training state (device, seeds, threads) is not the model; without it the bytes are the trees' alone.
     booster = booster[: booster.num_boosted_rounds()]
+    booster.set_param({"device": "cpu"})  # as it will be loaded to serve
     fitted = Booster(booster, job.kind)
     fitted.history = {"valid_loss": [float(v) for v in next(iter(log["valid"].values()))]}
     fitted.notes = {"rounds": booster.num_boosted_rounds()}
@@ -168,14 +184,6 @@ def _matrices(job: Job, kinds: list[str]) -> tuple[Any, Any]:
         train = xgboost.QuantileDMatrix(job.X, job.y, weight=job.weight, **common)
         job.memo[key] = train, xgboost.QuantileDMatrix(job.X_valid, job.y_valid, ref=train, **common)
     return job.memo[key]
-
-
-def _device(job: Job) -> str:
-    if job.device == "cuda":
-        from tasks.families._net_train import choose_device
-
-        return choose_device("cuda", job.log)
-    return "cpu"
 
 
 def _scores(raw: np.ndarray, kind: str) -> np.ndarray:

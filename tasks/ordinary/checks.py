@@ -82,7 +82,7 @@ def level(columns: int) -> float:
 
 
 @dataclass(frozen=True)
-class _Check:
+class Check:
     """A function of the cell (``f``, float64 (cells,)), over the rows of the cells ``of``."""
 
     kind: str
@@ -93,13 +93,14 @@ class _Check:
     one_sided: bool = False
 
 
-def _checks(column: Column) -> list[_Check]:
+def checks_of(column: Column) -> list[Check]:
+    """What is looked at in a column; the most frequent unseen category (*single*) comes on top of it."""
     cells, size = column.cells, column.cells.count
     every = np.ones(size, dtype=bool)
     present = every.copy()
     present[MISSING] = False
     total = column.total[present].sum()
-    out = [_Check("missing", (~present).astype(float), every)]
+    out = [Check("missing", (~present).astype(float), every)]
     if total == 0:
         return out
     at = np.arange(size)
@@ -110,23 +111,23 @@ def _checks(column: Column) -> list[_Check]:
         far = (at == ODD) | (at == size - 1)
         edge = present & (far | (below + share <= EDGE) | (1 - below <= EDGE))
         out += [
-            _Check("mean", score, present),
-            _Check("spread", np.abs(score - (score * share).sum()), present),
-            _Check("far", far.astype(float), present, one_sided=True),
+            Check("mean", score, present),
+            Check("spread", np.abs(score - (score * share).sum()), present),
+            Check("far", far.astype(float), present, one_sided=True),
         ]
         if (edge != far).any() and share[edge].sum() <= 2 * EDGE:
-            out.append(_Check("edge", edge.astype(float), present, one_sided=True))
+            out.append(Check("edge", edge.astype(float), present, one_sided=True))
         return out
     # Not the rare levels together: of those, fewer stand in new rows than in the reference, which they are known by.
     watched = [i for i in range(2, size - 1) if column.total[i] >= COMMON * total]
-    out += [_Check("level", (at == i).astype(float), present, cells.levels[i - 2], 1 / len(watched)) for i in watched]
+    out += [Check("level", (at == i).astype(float), present, cells.levels[i - 2], 1 / len(watched)) for i in watched]
     if column.watched:
-        out.append(_Check("new", (at == ODD).astype(float), present, one_sided=True))
+        out.append(Check("new", (at == ODD).astype(float), present, one_sided=True))
     return out
 
 
 def look(column: Column, now: np.ndarray, largest: np.ndarray, windows: int = 1, ends: np.ndarray | None = None,
-         period: int | None = None) -> Found:  # fmt: skip
+         period: int | None = None, measured: dict[tuple[str, str], float] | None = None) -> Found:  # fmt: skip
     """All checks of one column, at T looks.
 
     Parameters
@@ -135,11 +136,15 @@ def look(column: Column, now: np.ndarray, largest: np.ndarray, windows: int = 1,
     windows : of the record's length that ``now`` spans together.
     ends : (T,) how many windows after the record's end each look ends; None: seasons are not asked for.
     period : windows in a season.
+    measured : what another program measured of the one look, by check and level; None: the means of ``now``.
     """
-    checks = _checks(column)
-    answers = [_answer(column, check, now, windows, ends, period) for check in checks]
+    checks = checks_of(column)
+    answers = [
+        _answer(column, c, now, windows, ends, period, None if measured is None else measured[c.kind, c.level])
+        for c in checks
+    ]
     if any(check.kind == "new" for check in checks):
-        checks.append(_Check("single", np.zeros(0), np.zeros(0), one_sided=True))
+        checks.append(Check("single", np.zeros(0), np.zeros(0), one_sided=True))
         answers.append(_single(column, now, largest, windows))
     weight = np.array([check.weight for check in checks])
     p, moved, value = (np.column_stack([getattr(a, part) for a in answers]) for part in ("p", "moved", "value"))
@@ -164,11 +169,11 @@ class _Answer:
     season: np.ndarray
 
 
-def _answer(column: Column, check: _Check, now: np.ndarray, windows: int, ends: np.ndarray | None,
-            period: int | None) -> _Answer:  # fmt: skip
+def _answer(column: Column, check: Check, now: np.ndarray, windows: int, ends: np.ndarray | None,
+            period: int | None, measured: float | None) -> _Answer:  # fmt: skip
     of, rows = check.of.astype(float), float(column.total @ check.of)
     n, old_n = now @ of, column.past @ of
-    value = now @ (check.f * of) / np.maximum(n, 1)
+    value = now @ (check.f * of) / np.maximum(n, 1) if measured is None else np.array([measured])
     old = (column.own if check.kind == "new" else column.past @ (check.f * of)) / np.maximum(old_n, 1)
     whole = bool((old_n >= LEAST).all())
     old, old_n = old[old_n >= LEAST], old_n[old_n >= LEAST]
@@ -253,7 +258,7 @@ def _independent(column: Column, rows: float, windows: int) -> float:
     return rows / (1 + max(rows / max(windows, 1) - 1, 0.0) * column.alike)
 
 
-def _law(check: _Check, column: Column, old: np.ndarray, part: float) -> _Law:
+def _law(check: Check, column: Column, old: np.ndarray, part: float) -> _Law:
     """``part``: what of the reference's rows is independent."""
     rows = np.where(check.of, column.total, 0).astype(float)
     if check.kind in ("mean", "spread"):

@@ -76,6 +76,12 @@ def main() -> None:
         others = other_rows(whole, features, rule)
         if others is not None:
             others.write(folder / THERE)
+        for source, place in (
+            (validated / "accepted", "accepted"),
+            (DATA / "expectations" / "accepted", "held_against"),
+        ):
+            if source.is_dir():  # what later tables are held against, and what these were
+                shutil.copytree(source, folder / place)
         files.write_json(folder / "receipt.json", receipt(DATA, given, as_of))
 
         # The rest is made by the package itself, as it will be used: first without, then with the answers.

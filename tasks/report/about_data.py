@@ -20,6 +20,9 @@ SPLITS = {
 }
 
 
+RULES = 250  # shown
+
+
 def data(validated: dict[str, Any] | None, features: dict[str, Any] | None, by_time: dict[str, Any] | None) -> Section:
     """Rows accepted and quarantined (with reasons), the moment that counts, and the splits."""
     blocks: list[Any] = []
@@ -38,6 +41,7 @@ def data(validated: dict[str, Any] | None, features: dict[str, Any] | None, by_t
             facts.append(("As of", day(validated["as_of"]), f"{number(late)} rows were not known yet"))
         blocks.append(Facts(facts))
         blocks.append(_tables(tables))
+        blocks += _rules(validated)
     else:
         missing = "the validation summary is not there."
     if features:
@@ -75,6 +79,51 @@ def _tables(tables: dict[str, Any]) -> Table:
         ("Reasons for quarantine", "text wide", "rows per broken rule"),
     ]
     return Table(columns, rows, "Rows per table. Accepted, not yet known and quarantined rows add up to what was read.")
+
+
+def _rules(validated: dict[str, Any]) -> list[Any]:
+    """What the tables were held against, and what came: the difference from what was accepted with the champion."""
+    of = {name: one for name, one in (validated.get("baseline") or {}).items() if one}
+    held = [f for f in validated.get("expectations", ()) if "scope" in f]
+    if not of:
+        return [
+            Prose(
+                "There was no champion to hold these tables against: rows were judged one by one, and whole tables only by "
+                "the suites in data/expectations, or by themselves."
+            )
+        ]
+    whose = sorted(
+        {
+            f"by {one['by']}: {one['reason']}" if one.get("by") else f"with version {one['version']}"
+            for one in of.values()
+        }
+    )
+    first: dict[tuple[str, ...], dict[str, Any]] = {}
+    for one in held:  # the newest window of each part comes first
+        first.setdefault((one["table"], one["about"], one["check"], one["expectation"]), one)
+    shown = sorted(first.values(), key=lambda f: f["success"])[:RULES]
+    rows = [
+        [
+            text(f["table"]), text(f["scope"]), text(f["about"]), text(f["check"]), Cell(f["was"] or DASH),
+            Cell(f["expected"]), Cell(f["found"]), Cell("kept" if f["success"] else "told only"),
+        ]
+        for f in shown
+    ]  # fmt: skip
+    columns = [
+        ("Table", "text", ""),
+        ("Rows", "text", "which rows were held against it"),
+        ("About", "text", ""),
+        ("Rule", "text", ""),
+        ("Accepted before", "text", "what it was, from the lowest to the highest window"),
+        ("Allowed", "text", ""),
+        ("This run", "text", ""),
+        ("Verdict", "text", ""),
+    ]
+    said = (
+        f"{len(held):,} rules of Great Expectations held these tables against what was accepted {'; '.join(whose)}. "
+        "Each rule is shown for the newest rows that it is about."
+    )
+    return [Table(columns, rows, said)]
 
 
 def _splits(features: dict[str, Any], periods: dict[str, Any] | None) -> list[Any]:

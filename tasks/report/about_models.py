@@ -73,12 +73,14 @@ def candidates(
     ]
     if told := _auto(tuning.get("auto") or {}, (models.get("auto") or {}).get("params") or {}):
         blocks.append(Prose(told))
+    blocks += [block for name in families for block in _front(name, tuning.get(name, {}), metric)]
     blocks.append(_parameters(families, tuning, models))
     blocks += [t for t in (_balance(families, models), _forms(families, models, metric)) if t]
     charts = [
         c
         for c in (
             _tuning_chart(tuning, metric),
+            *(_front_chart(n, tuning.get(n, {}), metric) for n in families),
             *(chart(n, models[n]) for n in families if n in models for chart in (_loss_chart, _path_chart)),
         )
         if c
@@ -180,6 +182,55 @@ def _by_class(counts: dict[str, int] | None) -> str | None:
     return ", ".join(f"{name} {number(count)}" for name, count in counts.items())
 
 
+COSTS = {
+    "latency_ms": ("One row, ms", "time of one row's score, features not included, measured in tuning"),
+    "size_kb": ("Size, kB", "on disk, as fitted in tuning"),
+}
+
+
+def _front(name: str, tuning: dict[str, Any], metric: str) -> list[Prose | Table]:
+    """Where several goals were declared: why this trial, and the trials that no other beats in all goals."""
+    goals = (tuning.get("best") or {}).get("goals")
+    if not goals:
+        return []
+    costs = list(goals["rule"]["costs"])
+    columns = [(f"{plain(name)}: trial", "text", ""), (f"{title(metric)}, in tuning", "number", meaning(metric))]
+    columns += [(COSTS[cost][0], "number", COSTS[cost][1]) for cost in costs]
+    points = goals["front"]
+    rows = [
+        [Cell(p["name"], note="chosen" if p["chosen"] else ""), _measure(p["value"]), *(_measure(p[c]) for c in costs)]
+        for p in points
+    ]
+    said = f"Trials of {plain(name)} that no other beats in all goals of tuning.goals."
+    return [
+        Prose(f"{plain(name)}: {goals['reason']}"),
+        Table(columns, rows, said, [i for i, p in enumerate(points) if p["chosen"]]),
+    ]
+
+
+def _front_chart(name: str, tuning: dict[str, Any], metric: str) -> Chart | None:
+    """All complete trials by their first cost and the metric: the front as a line, the chosen one marked."""
+    goals = (tuning.get("best") or {}).get("goals")
+    if not goals or len(goals["front"]) < 2:
+        return None
+    cost = next(iter(goals["rule"]["costs"]))
+    trials = [t for t in tuning.get("trials") or [] if value_of(t.get(cost)) is not None]
+
+    def points(label: str, of: list[dict[str, Any]], colour: int, style: str) -> Series:
+        said = [f"{_trial(p)}: {title(metric)} {number(p['value'], 4)}, {COSTS[cost][0]} {number(p[cost])}" for p in of]
+        return Series(label, [p[cost] for p in of], [p["value"] for p in of], colour, style, said)
+
+    edge = sorted(goals["front"], key=lambda p: p[cost])
+    chosen = next(p for p in edge if p["chosen"])
+    series = [points("all trials", trials, 1, "points"), points("front", edge, 2, "line+points")]
+    svg = xy(f"Goals of {name}", Axis(COSTS[cost][0]), Axis(title(metric)), series, at=chosen[cost])
+    return Chart(f"Goals: {plain(name)}", svg, f"The upright line is {chosen['name']}, which the rule chose.")
+
+
+def _trial(point: dict[str, Any]) -> str:
+    return str(point.get("name") or f"trial {point['number'] + 1}")
+
+
 def _forms(families: list[str], models: dict[str, dict[str, Any]], metric: str) -> Table | None:
     """Size, work, time of a row and metric of a network's forms side by side, the one that was kept marked."""
     forms = [(f, form) for f in families for form in models.get(f, {}).get("compression") or []]
@@ -223,8 +274,11 @@ def _auto(tuning: dict[str, Any], params: dict[str, Any]) -> str:
     said = [f"Auto tried {_count(len(trials), 'setting')} of {_count(len(names), 'family')}."]
     folds, rows = judged["folds"], number(judged["rows"])
     if folds > 1:
-        said.append(f"It judged {number(count['complete'])} of them on all {folds} folds of the {rows} training and "
-                    "validation rows together, each row by models that had not seen it.")  # fmt: skip
+        of = "training and validation rows together"
+        if judged.get("declared"):
+            of = f"training rows that tuning.split: {judged['declared']} holds out"
+        said.append(f"It judged {number(count['complete'])} of them on all {folds} folds of the {rows} {of}, each row "
+                    "by models that had not seen it.")  # fmt: skip
         if count["pruned"]:
             said.append(f"{_were(count['pruned'])} stopped after one fold.")
     elif judged["cut_short"]:
@@ -242,7 +296,7 @@ def _auto(tuning: dict[str, Any], params: dict[str, Any]) -> str:
     elif members:
         why = ", the only one judged in full" if count["complete"] == 1 else ": no mix was better"
         said.append(f"The candidate is one setting of {plain(members[0]['family'])}{why}.")
-    if folds > 1:
+    if folds > 1 and judged.get("declared") != "time_series":  # of which the members are fitted again
         said.append("What answers is the mean of the models of all folds.")
     return " ".join(said)
 

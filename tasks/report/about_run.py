@@ -71,7 +71,7 @@ def drift(found: dict[str, Any] | None) -> Section:
         full = Markup(
             'Full distributions of {} columns, by the same figures: <a href="../drift/drift.html">drift.html</a>.'
         )
-        blocks.append(Prose(full.format(sum(c.get("source") == "evidently" for c in columns)), quiet=True))
+        blocks.append(Prose(full.format(sum(bool(c.get("drawn")) for c in columns)), quiet=True))
     return Section("drift", "Drift", lead, blocks)
 
 
@@ -104,7 +104,7 @@ def _columns(columns: list[dict[str, Any]]) -> Table:
                 Cell(small, sort=""),
                 Cell(STATES[c["state"]], tone="warn" if c["drifted"] else "", sort=c["state"]),
                 Cell(number(c["statistic"]), sort=c["statistic"]),
-                Cell(CHECKS[c["test"]], note=c["said"] or ""),
+                Cell(CHECKS[c["test"]], note="; ".join(filter(None, [c["said"], c.get("measure")]))),
                 Cell(number(c.get("psi")), sort=c.get("psi") if c.get("psi") is not None else -1),
                 Cell(f"{percent(missing[0], 0)} → {percent(missing[1], 0)}", sort=missing[1]),
             ]
@@ -114,7 +114,7 @@ def _columns(columns: list[dict[str, Any]]) -> Table:
         ("Distribution", "text", "grey: reference rows; coloured: newest rows"),
         ("", "text", "as a year ago: moved as in the season before; moves, as often: no more than past windows did"),
         ("Beyond", "number", "how far the strongest check is beyond what is ordinary; 1 is the limit, and decides"),
-        ("By", "text", "the strongest check"),
+        ("By", "text", "the strongest check, and whose measure it goes by"),
         ("PSI", "number", "population stability index, less what chance adds to it; it describes, and decides nothing"),
         ("Missing", "number", "share of missing values, reference → newest"),
     ]

@@ -118,7 +118,7 @@ def tune(name: str, params: Params) -> None:
         device=params.training.device,
         seed=params.seed,
         fixed=own.params,
-        costs=tuning.sampler == "nsga2",
+        costs=tuple(tuning.goals.costs) if tuning.goals else (),
     )
     budget = Budget(own.trials or tuning.trials, own.seconds or tuning.seconds, tuning.workers, threads())
     starts = champion_params(name) if tuning.warm_start else []
@@ -146,7 +146,8 @@ def tune(name: str, params: Params) -> None:
 
         bags, at = make_bags(rows, params, budget.seconds, budget.threads)
         judged = (
-            f"{bags.size} folds of {len(bags.y):,} training and validation rows" if bags.crossed
+            f"{bags.size} folds ({bags.declared}) of the training rows" if bags.declared
+            else f"{bags.size} folds of {len(bags.y):,} training and validation rows" if bags.crossed
             else f"{len(bags.y):,} validation rows, fitted on {len(bags.folds[0][1]):,} training rows"
         )  # fmt: skip
         if bags.beyond:
@@ -171,8 +172,16 @@ def tune(name: str, params: Params) -> None:
             log(f"{size} members, {min(size, budget.workers)} side by side on one thread each, on this machine alone")
             found = evolve(objective, space, budget, key(name, space), **common)
         else:
+            rule = tuning.goals.rule if tuning.goals else None
             found = search(
-                objective, space, budget, key(name, space), sampler=tuning.sampler, pruner=tuning.pruner, **common
+                objective,
+                space,
+                budget,
+                key(name, space),
+                sampler=tuning.sampler,
+                pruner=tuning.pruner,
+                goals=rule,
+                **common,
             )
     train = int((rows.split == "train").sum())
     if found.reused:
@@ -189,6 +198,7 @@ def tune(name: str, params: Params) -> None:
                 "importance": found.importance,
                 "left_out": max(0, train - (tuning.rows or train)),
                 **({"judged": _judged(bags, found)} if name == "auto" else {}),
+                **({"goals": found.goals} if found.goals else {}),
             },
         )
         write_json(folder / "trials.json", found.trials)
@@ -212,13 +222,15 @@ def tune(name: str, params: Params) -> None:
 def _judged(bags: Bags, found: Mixed) -> dict[str, Any]:
     """What ``auto`` judged its settings on: rows, folds of one cut, and whether time cut it down to the first fold.
 
-    ``beyond``, where there are any, are features that leave the range of the training rows (:class:`Bags`).
+    ``beyond``, where there are any, are features that leave the range of the training rows, ``declared`` is the
+    ``tuning.split`` that was asked for (:class:`Bags`).
     """
     folds = bags.size if found.folds is not None else 1
     assert found.at is not None
     beyond = {"beyond": list(found.beyond)} if found.beyond else {}
     short = bags.crossed and folds < bags.size
-    return {"rows": len(found.at), "folds": folds, "pooled": bags.crossed, "cut_short": short} | beyond
+    own = {"declared": bags.declared} if bags.declared else {}
+    return {"rows": len(found.at), "folds": folds, "pooled": bags.crossed, "cut_short": short} | beyond | own
 
 
 if __name__ == "__main__":

@@ -108,7 +108,7 @@ def search_families(
         raise RefitError("models.auto.space: auto has no space of its own; name the family in models instead")
     begun = time.monotonic()
     bags = bags or holdout(*objective.folds[0])
-    root = Path(folder).absolute() / f"auto-{key('auto', {})}"
+    root = Path(folder).absolute() / f"auto-{key('auto', {})}-{bags.mark}"
     known = {f.name: getattr(objective, f.name) for f in fields(Objective) if f.init and not f.name.startswith("_")}
     fits = Fits(**known | {"folds": bags.folds}, encoders=str(root / "encoders"))
     run = _Run(fits, bags, budget, root, seed, starts or [], log)
@@ -413,7 +413,10 @@ class _Run:
             f"{time.monotonic() - begun:.0f} s, of which {time.monotonic() - self.end:.0f} s choosing and loading the members"
         )
         folds = self.bags.numbers if self.bags.crossed else None
-        return Mixed(params, value, trials, {}, self.reused, model, held, at, folds, self.bags.beyond)
+        return Mixed(
+            params, value, trials, {}, self.reused,
+            model=model, scores=held, at=at, folds=folds, beyond=self.bags.beyond,
+        )  # fmt: skip
 
     def _counts(self, tried: Tried) -> dict[str, Any]:
         """``{"counts": ...}`` of the first fold's training rows, where they were balanced."""

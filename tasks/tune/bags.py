@@ -11,6 +11,7 @@ rows, and members and weights are chosen by these fits.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from tasks.families._model import find_family, weighs
 from tasks.files import read_json, replacing_dir, write_json
 from tasks.metrics import measure
 from tasks.params import Params
-from tasks.tune.folds import grouped, newest
+from tasks.tune.folds import Parts, fold_rows, frame, grouped, newest
 from tasks.tune.objective import Fold, Objective, Watch
 
 CELLS_A_SECOND = 400_000  # rows x columns x classes that one boosting fit gets through, roughly, on one core
@@ -40,7 +41,7 @@ class Bags:
 
     ``size`` folds make one repeat, and each repeat covers all of ``y``'s rows once. Where ``beyond`` names features that
     leave the range of the training rows, there are two: fitted on all training rows (to be served), and on the older
-    ones (to choose by), both judged on all of ``y``.
+    ones (to choose by), both judged on all of ``y``. ``declared`` names the ``tuning.split`` that was asked for.
     """
 
     folds: list[Fold]
@@ -48,11 +49,18 @@ class Bags:
     y: np.ndarray
     size: int
     beyond: tuple[str, ...] = ()
+    declared: str = ""
 
     @property
     def crossed(self) -> bool:
         """Whether folds were cut out of pooled rows."""
         return self.size > 1 and not self.beyond
+
+    @property
+    def mark(self) -> str:
+        """A name of this cut: what was fitted on another one's folds (more seconds, more of them) is not taken up."""
+        sizes = np.array([self.size, *(len(y) for _, y, _, _ in self.folds)])
+        return hashlib.sha256(b"".join(a.astype("<i8").tobytes() for a in (sizes, *self.held))).hexdigest()[:12]
 
     @property
     def repeats(self) -> int:
@@ -72,10 +80,14 @@ def make_bags(rows: Rows, params: Params, seconds: float, cores: int) -> tuple[B
 
     Rows of a random split are exchangeable, so training and validation rows are pooled and cut anew. Rows split by time
     or by a group are not: there, and where time does not suffice for folds, the validation split is the holdout.
+
+    A ``tuning.split`` that was declared is kept to, as by named families: its folds are cut out of the training rows.
     """
     tuning, seed = params.tuning, params.seed
+    if tuning.split != "holdout":
+        return declared(rows, fold_rows(rows, tuning, seed), tuning.split)
     train, valid = (newest(rows, split, tuning.rows, seed) for split in ("train", "valid"))
-    if params.split.kind == "random" and tuning.split in ("holdout", "kfold", "stratified"):
+    if params.split.kind == "random" and "split" not in tuning.model_fields_set:
         at = np.sort(np.concatenate([train, valid]))
         y = rows.y[at]
         size, repeats = fold_count(len(at), rows.frame.shape[1], rows.kind, y, seconds, cores)
@@ -85,7 +97,7 @@ def make_bags(rows: Rows, params: Params, seconds: float, cores: int) -> tuple[B
                 return cross(_at(rows.frame, at), y, rows.kind, size, repeats, seed, group), at
     near = holdout(_at(rows.frame, train), rows.y[train], _at(rows.frame, valid), rows.y[valid])
     if params.split.kind == "time" and (beyond := left_behind(near.folds[0][0], near.folds[0][2])):
-        older = train[_as_far(rows.time.iloc[train], rows.time.iloc[valid])]
+        older = train[_as_far(*(rows.time.iloc[at] for at in (train, valid, np.flatnonzero(rows.split == "test"))))]
         whole = rows.kind == "regression" or len(np.unique(rows.y[older])) == len(np.unique(rows.y[train]))
         if 2 * len(older) >= len(train) and whole:
             far = _at(rows.frame, older), rows.y[older], *near.folds[0][2:]
@@ -106,14 +118,22 @@ def left_behind(X: pd.DataFrame, X_valid: pd.DataFrame) -> tuple[str, ...]:
     return tuple(c for c in numbers if out[c] > BEYOND)
 
 
-def _as_far(train: pd.Series, valid: pd.Series) -> np.ndarray:
-    """Mask of the training rows that are at least as far before the validation rows as these reach in time.
+def declared(rows: Rows, parts: Parts, name: str) -> tuple[Bags, np.ndarray]:
+    """Bags of the folds that ``tuning.split`` names, and the positions of all rows that are held out in one."""
+    at = np.sort(np.concatenate([held for _, held in parts]))
+    folds = [(frame(rows, a), rows.y[a], frame(rows, b), rows.y[b]) for a, b in parts]
+    return Bags(folds, [np.searchsorted(at, held) for _, held in parts], rows.y[at], len(parts), declared=name), at
 
-    The test rows begin where the validation rows end, so it is the distance at which they will be told.
+
+def _as_far(train: pd.Series, valid: pd.Series, test: pd.Series) -> np.ndarray:
+    """Mask of the training rows that end as long before the validation rows begin as all end before the test rows do.
+
+    That is the distance at which the test rows will be told: the validation rows lie between, and before and after them
+    the time that labels wait to be known.
     """
-    if train.isna().any() or valid.isna().any():
+    if train.isna().any() or valid.isna().any() or test.isna().any() or test.empty:
         return np.zeros(len(train), dtype=bool)
-    return (train <= valid.min() - (valid.max() - valid.min())).to_numpy()
+    return (train <= valid.min() - (test.min() - train.max())).to_numpy()
 
 
 def holdout(X: pd.DataFrame, y: np.ndarray, X_valid: pd.DataFrame, y_valid: np.ndarray) -> Bags:

@@ -24,13 +24,18 @@ def make_folds(rows: Rows, tuning: Tuning, seed: int) -> list[Fold]:
     RefitError
         If there are fewer groups or times than folds, or a class is missing in what a fold is fitted on.
     """
+    return [(frame(rows, a), rows.y[a], frame(rows, b), rows.y[b]) for a, b in fold_rows(rows, tuning, seed)]
+
+
+def fold_rows(rows: Rows, tuning: Tuning, seed: int) -> Parts:
+    """The same as positions in ``rows``. Raises :class:`RefitError` as :func:`make_folds` does."""
     train = newest(rows, "train", tuning.rows, seed)
     if tuning.split == "holdout":
         parts: Parts = [(train, newest(rows, "valid", tuning.rows, seed))]
     else:
         parts = [(train[a], train[b]) for a, b in _cut(rows, train, tuning, seed)]
     _check(rows, parts, tuning)
-    return [(_frame(rows, a), rows.y[a], _frame(rows, b), rows.y[b]) for a, b in parts]
+    return parts
 
 
 def newest(rows: Rows, split: str, limit: int | None, seed: int) -> np.ndarray:
@@ -52,7 +57,8 @@ def _cut(rows: Rows, at: np.ndarray, tuning: Tuning, seed: int) -> Parts:
     if len(at) < 2 * k:
         raise RefitError(f"tuning.folds: {k} folds of {len(at)} training rows; lower it to {max(2, len(at) // 2)}")
     if tuning.split == "time_series":
-        return time_series(rows.time.iloc[at], k, tuning.gap.micros if tuning.gap else 0)
+        known = None if rows.known is None else rows.known.iloc[at]
+        return time_series(rows.time.iloc[at], k, tuning.gap.micros if tuning.gap else 0, known)
     if tuning.split == "group":
         assert tuning.group is not None
         if tuning.group not in rows.frame:
@@ -116,8 +122,10 @@ def _joined(one: np.ndarray, two: np.ndarray | None) -> np.ndarray:
     return np.asarray(connected_components(edges, directed=False)[1][a])
 
 
-def time_series(times: pd.Series, k: int, gap: int) -> Parts:
+def time_series(times: pd.Series, k: int, gap: int, known: pd.Series | None = None) -> Parts:
     """``k`` held-out stretches of time, each fitted on all rows that are at least ``gap`` microseconds older.
+
+    As between the parts of the split, a row whose label was ``known`` only when the stretch had begun is not fitted on.
 
     >>> t = pd.Series(pd.date_range("2024-01-01", periods=6, freq="D"))
     >>> [(a.tolist(), b.tolist()) for a, b in time_series(t, 2, 0)]
@@ -125,19 +133,28 @@ def time_series(times: pd.Series, k: int, gap: int) -> Parts:
     """
     if times.isna().any():
         raise RefitError("tuning.split: time_series needs problem.prediction_time, and the rows have no time")
-    moments = pd.to_datetime(times, utc=True).dt.as_unit("us").astype("int64").to_numpy()
+    moments = _micros(times)
+    labels = (
+        np.full(len(moments), np.iinfo(np.int64).min) if known is None else _micros(known)
+    )  # a missing one: at once
     edges = np.quantile(np.sort(moments), np.linspace(0, 1, k + 2), method="higher")
     parts: Parts = []
     for i in range(1, k + 1):
         low, high = edges[i], edges[i + 1]
         held = (moments >= low) & ((moments < high) if i < k else (moments <= high))
-        older = moments < low - gap
+        older = (moments < low - gap) & (labels < low)
         if not held.any() or not older.any():
             raise RefitError(
-                f"tuning.folds: stretch {i} of {k} has nothing to fit on or to score; lower folds or the gap"
+                f"tuning.folds: stretch {i} of {k} has nothing to fit on or to score; lower folds or the gap, "
+                "or see when labels become known"
             )
         parts.append((np.flatnonzero(older), np.flatnonzero(held)))
     return parts
+
+
+def _micros(moments: pd.Series) -> np.ndarray:
+    """Microseconds since 1970; the least number where there is no moment."""
+    return np.asarray(pd.to_datetime(moments, utc=True).dt.as_unit("us").astype("int64"))
 
 
 def _check(rows: Rows, parts: Parts, tuning: Tuning) -> None:
@@ -163,5 +180,5 @@ def _check(rows: Rows, parts: Parts, tuning: Tuning) -> None:
             )
 
 
-def _frame(rows: Rows, at: np.ndarray) -> pd.DataFrame:
+def frame(rows: Rows, at: np.ndarray) -> pd.DataFrame:
     return rows.frame.iloc[at].reset_index(drop=True)

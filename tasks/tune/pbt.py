@@ -234,7 +234,7 @@ class _Population:
             job = prepared.job(self.objective.seed, self.objective.device)
             fitted = replay(find_family(family), dict(self.objective.fixed) | params, job)
         trials = [_described(told[n]) | {"parent": told[n].user_attrs["parent"]} for n in sorted(told)]
-        return Evolved(params, best.values[0], trials, {}, reused, fitted)
+        return Evolved(params, best.values[0], trials, {}, reused, fitted=fitted)
 
 
 def members(trials: int) -> int:

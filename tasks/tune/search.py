@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from tasks.errors import RefitError
 from tasks.families._space import Space, defaults
+from tasks.goals import Point, Rule, choose, record
 from tasks.metrics import higher_is_better
 from tasks.tune import samplers
 from tasks.tune.objective import Objective
@@ -59,6 +60,7 @@ class Found:
     trials: list[dict[str, Any]]
     importance: dict[str, float] = field(default_factory=dict)
     reused: int = 0
+    goals: dict[str, Any] | None = None  # the front and the choice from it, where there are several
 
 
 def search(
@@ -69,6 +71,7 @@ def search(
     *,
     sampler: str = "gp",
     pruner: str = "none",
+    goals: Rule | None = None,
     seed: int = 0,
     starts: list[dict[str, Any]] | None = None,
     folder: Path = FOLDER,
@@ -82,6 +85,7 @@ def search(
     key : the study's name; trials already finished under it count, and are not repeated.
     starts : parameters to try first (a champion's), before the defaults.
     sampler, pruner : as in ``tuning`` of params.
+    goals : how to choose where ``objective`` measures costs too (:mod:`tasks.goals`).
     folder : where the study is kept; see :func:`~tasks.tune.study.open_study`.
     crew : worker processes with the same rows, to use and leave running; else own ones are started.
 
@@ -94,8 +98,7 @@ def search(
     directions: list[Literal["minimize", "maximize"]] = [
         "maximize" if higher_is_better(objective.metric) else "minimize"
     ]
-    if objective.costs:
-        directions += ["minimize", "minimize"]
+    directions += ["minimize"] * len(objective.costs)
     try:
         if crew is None:
             crew = own = start_crew(objective, budget, own)
@@ -110,7 +113,7 @@ def search(
             deadline = time.monotonic() + budget.seconds - seconds_spent(study) / budget.workers
             if own and not reused:
                 check_budget(own[0], objective, defaults(space), budget)
-            run = _Run(study, objective, space, budget, sampler, pruner, seed, deadline, folder, log)
+            run = _Run(study, objective, space, budget, sampler, pruner, goals, seed, deadline, folder, log)
             run.until_done(crew)
             return run.found(reused)
     finally:
@@ -170,6 +173,7 @@ class _Run:
         budget: Budget,
         sampler: str,
         pruner: str,
+        goals: Rule | None,
         seed: int,
         deadline: float,
         folder: Path,
@@ -177,6 +181,7 @@ class _Run:
     ) -> None:
         self.study, self.objective, self.space, self.budget, self.folder = study, objective, space, budget, folder
         self.sampler, self.pruner, self.seed, self.deadline, self.log = sampler, pruner, seed, deadline, log
+        self.goals = goals
         self.sign = -1.0 if higher_is_better(objective.metric) else 1.0
         self.distributions = distributions(space)
         self.failures: list[str] = []
@@ -283,9 +288,20 @@ class _Run:
         worker.trial = None
         if what == "pruned":
             self._tell(trial, None, TrialState.PRUNED)
-        elif self._tell(trial, content, TrialState.COMPLETE):
-            value = f"{self.objective.metric} {content[0]:.5g}"
+            return
+        if self._tell(trial, content, TrialState.COMPLETE):
+            costs = zip(self.objective.costs, content[1:], strict=True)
+            value = ", ".join(
+                [f"{self.objective.metric} {content[0]:.5g}", *(f"{name} {cost:.3g}" for name, cost in costs)]
+            )
             self.log(f"trial {trial.number + 1}: {value} with {_short(trial.params)}")
+
+    def _limit(self, trial: optuna.Trial, values: list[float] | None) -> None:
+        """Tell the sampler how far a trial is beyond the limits."""
+        for name, cost in zip(self.objective.costs, (values or [])[1:], strict=False):
+            most = self.goals and self.goals["costs"][name]["at_most"]
+            if most:
+                trial.set_constraint(name, cost - most)
 
     def _look(self) -> None:
         """Read what the pruner compares with; once a trial, since reading takes longer than some steps."""
@@ -308,8 +324,9 @@ class _Run:
         try:
             if steps:
                 record_steps(self.study, trial, {s: self.sign * v for s, v in steps.items()})
+            self._limit(trial, values)
             self.study.tell(trial, values, state=state)
-        except ValueError:
+        except (ValueError, optuna.exceptions.UpdateFinishedTrialError):
             if trial.storage.get_trial(trial._trial_id).state == TrialState.RUNNING:
                 raise
             self.log(f"trial {trial.number + 1}: another worker took it over meanwhile")
@@ -331,8 +348,18 @@ class _Run:
             raise RefitError(f"models.{self.objective.family}: no trial could be fitted: {self.failures[0]}")
         # Of trials with the same value the first counts, whatever order they finished in.
         best = min(complete, key=lambda t: (self.sign * t.values[0], t.number))
-        trials = [_described(t) for t in self.study.get_trials(deepcopy=False) if t.state in _REPORTED]
-        return Found(dict(best.params), best.values[0], trials, self._importance(complete), reused)
+        chosen: dict[str, Any] | None = None
+        names, metric = self.objective.costs, self.objective.metric
+        if self.goals:
+            points = [
+                Point(f"trial {t.number + 1}", t.values[0], dict(zip(names, t.values[1:], strict=True)))
+                for t in complete
+            ]
+            place, reason = choose(points, self.goals, metric)
+            best, chosen = complete[place], record(points, self.goals, place, reason, metric)
+            self.log(reason)
+        trials = [_described(t, names) for t in self.study.get_trials(deepcopy=False) if t.state in _REPORTED]
+        return Found(dict(best.params), best.values[0], trials, self._importance(complete), reused, chosen)
 
     def _importance(self, complete: list[FrozenTrial]) -> dict[str, float]:
         """Share of the values' variance that each parameter explains (PED-ANOVA); empty for few trials."""
@@ -358,17 +385,15 @@ def _value(trial: FrozenTrial) -> float | None:
     return trial.intermediate_values[max(trial.intermediate_values)] if trial.intermediate_values else None
 
 
-def _described(trial: FrozenTrial) -> dict[str, Any]:
-    out: dict[str, Any] = {
+def _described(trial: FrozenTrial, costs: tuple[str, ...] = ()) -> dict[str, Any]:
+    return {
         "number": trial.number,
         "params": dict(sorted(trial.params.items())),
         "value": _value(trial),
         "state": trial.state.name.lower(),
         "intermediate": {str(k): v for k, v in sorted(trial.intermediate_values.items())},
+        **dict(zip(costs, (trial.values or [])[1:], strict=False)),
     }
-    if trial.values and len(trial.values) > 1:
-        out["latency_ms"], out["size_kb"] = trial.values[1], trial.values[2]
-    return out
 
 
 def _short(params: dict[str, Any]) -> str:

@@ -1,7 +1,8 @@
 """``python -m tasks.validate``: what was known at ``as_of``, checked; bad rows to ``data/quarantine``.
 
 ``--write-suite`` derives the contract from ``params.yaml`` and the rows known now, and writes it to
-``data/expectations`` (for git) instead.
+``data/expectations`` (for git) instead. Where ``data/expectations/accepted`` says what was accepted with the champion, rows
+are held against that (:mod:`tasks.validate.baseline`).
 """
 
 from tasks import stage  # isort: skip  (its settings come first)
@@ -21,7 +22,7 @@ from tasks.params import Params, Table, load, parse_moment
 from tasks.stage import log
 from tasks.states import UNTIL, apart, path_of
 from tasks.stored import Stored
-from tasks.validate import contract, known, problem, suite
+from tasks.validate import accepted, baseline, contract, known, problem, suite
 
 RAW = Path("data/raw")
 CONTEXT = Path("data/context/as_of.json")
@@ -106,6 +107,8 @@ def main() -> None:
     tables: dict[str, Any] = {}
     findings: list[dict[str, Any]] = []
     failures: list[str] = []
+    refused: list[str] = []  # by the baseline
+    measured: dict[str, Any] = {}
     with files.replacing_dir(VALIDATED) as accepted_in:
         with files.replacing_dir(QUARANTINE) as rejected_in:
             kept: dict[str, pd.DataFrame] = {}
@@ -116,21 +119,24 @@ def main() -> None:
                     files.write_table(accepted_in / f"{name}.parquet", made)
                     tables[name] = dict.fromkeys(("quarantined", "not_yet_known"), 0) | {
                         "input": len(made), "accepted": len(made), "reasons": {}}  # fmt: skip
+                    held = _held(name, params, made, made, np.zeros(len(made), bool), as_of, measured)
+                    findings, refused = findings + held.findings, refused + held.failures
                     problem.check_problem(made, params.problem)
                     continue
                 read = read_known(name, table, params, as_of)
-                rules = suite.read(name, table, params.problem, read.frame)
+                rules = suite.read(name, table, params.problem, read.frame, whole=accepted.read(name) is None)
                 checked = contract.check(read.frame, table, rules, read.problems)
-                count = len(read.frame)
-                accepted, rejected = known.divided(read.frame, checked.rejected)
+                # Division uses a large frame up; only the comparison with a baseline looks at all of it again.
+                whole = read.frame if accepted.read(name) is None else read.frame.copy(deep=False)
+                good, rejected = known.divided(read.frame, checked.rejected)
                 rejected["__row__"] = read.positions[checked.rejected]
                 rejected["__reason__"] = checked.why
                 if params.problem.target.events is not None:
-                    kept[name] = accepted
+                    kept[name] = good
                 if name == params.problem.table:
-                    accepted = known.add_target(accepted, params)
-                    accepted = _labelled(accepted, kept, params, as_of)
-                files.write_table(accepted_in / f"{name}.parquet", accepted)
+                    good = known.add_target(good, params)
+                    good = _labelled(good, kept, params, as_of)
+                files.write_table(accepted_in / f"{name}.parquet", good)
                 corrected = 0
                 if read.earlier is not None:
                     old, bad = _earlier(read.earlier, table, rules)
@@ -140,8 +146,8 @@ def main() -> None:
                     rejected, corrected = pd.concat([rejected, bad], ignore_index=True), len(old)
                 files.write_table(rejected_in / f"{name}.parquet", rejected)
                 tables[name] = {
-                    "input": count + read.not_yet_known,
-                    "accepted": len(accepted),
+                    "input": len(checked.rejected) + read.not_yet_known,
+                    "accepted": len(good),
                     "quarantined": len(rejected),
                     "not_yet_known": read.not_yet_known,
                     "reasons": checked.reasons,
@@ -153,19 +159,47 @@ def main() -> None:
                 if excess:
                     failures.append(excess)
                 elif name == params.problem.table and not checked.failures:
-                    problem.check_problem(accepted, params.problem)
+                    problem.check_problem(good, params.problem)
+                held = _held(name, params, whole, good, checked.rejected, as_of, measured)
+                findings, refused = findings + held.findings, refused + held.failures
                 log(_line(name, tables[name]))
+            if refused:
+                for name, figures in measured.items():
+                    files.write_json(rejected_in / "refused" / f"{name}.json", figures)
         # The quarantine is in place by now: whoever mends the data wants to see those rows.
-        if failures:
-            raise RefitError("the data breaks its contract:\n" + "\n".join(f"  {line}" for line in failures))
+        if failures or refused:
+            lines = [f"  {line}" for line in failures + refused]
+            raise RefitError(
+                "\n".join(["the data breaks its contract:", *lines, *([baseline.REMEDY] if refused else [])])
+            )
+        for name, figures in measured.items():
+            files.write_json(accepted_in / "accepted" / f"{name}.json", figures)
         files.write_json(
             accepted_in / "summary.json",
             {
                 "as_of": as_of.isoformat() if as_of else None,
                 "tables": {name: tables[name] for name in params.data.tables},
                 "expectations": findings,
+                "baseline": {name: (accepted.read(name) or {}).get("of") for name in params.data.tables},
             },
         )
+
+
+def _held(name: str, params: Params, frame: pd.DataFrame, good: pd.DataFrame, rejected: np.ndarray,
+          as_of: datetime | None, measured: dict[str, Any]) -> baseline.Held:  # fmt: skip
+    """A table against its baseline, where there is one; what is accepted of it now goes into ``measured``."""
+    table, then = params.data.tables[name], accepted.read(name)
+    labelled = good if name == params.problem.table else None
+    measured[name] = accepted.measure(name, table, params.problem, good, labelled, as_of)
+    if then is None:
+        return baseline.Held()
+    most = params.data.max_quarantined
+    held = baseline.hold(name, table, params.problem, frame, labelled, rejected, most, then, as_of)
+    count = len(held.findings)
+    log(f"{name}: {count} rules from {baseline.whose(then)}, {count - len(held.failures)} kept")
+    for line in held.remarks:
+        log(line)
+    return held
 
 
 def _in_order(params: Params) -> list[str]:

@@ -40,7 +40,7 @@ def check(frame: pd.DataFrame, table: Table, suite: Suite, problems: pd.DataFram
             if not result.success:
                 failures.append(_failure(suite["name"], result))
         else:
-            mask = rows.breaks(rule, checked)
+            mask = _mask(result.rows, len(frame))
             if rule["type"] == "expect_column_values_to_not_be_null":
                 # A value that could not be read is reported as that, and not as missing too.
                 mask = mask & ~_mask(problems.loc[problems["column"] == rule["kwargs"]["column"], "row"], len(frame))
@@ -71,9 +71,9 @@ def too_many(name: str, checked: Checked, most: float) -> str | None:
     )
 
 
-def _mask(positions: pd.Series, size: int) -> np.ndarray:
+def _mask(positions: pd.Series | np.ndarray | None, size: int) -> np.ndarray:
     mask = np.zeros(size, bool)
-    mask[positions.to_numpy()] = True
+    mask[np.asarray(positions, dtype=np.int64)] = True
     return mask
 
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from tasks.errors import RefitError, nearest
@@ -22,21 +23,33 @@ NAMES = "names"
 
 @dataclass(frozen=True)
 class Result:
-    """What GX found for one expectation: ``found`` is the observed value, or the number of rows that break it."""
+    """What GX found for one expectation.
+
+    ``found``: the observed value, or the number of rows that break it; ``share``: of the rows with a value, where GX counts
+    rows; ``rows``: positions of those that break it, for expectations at level ``row``.
+    """
 
     rule: Expectation
     success: bool
     found: Any
+    share: float | None = None
+    rows: np.ndarray | None = None
+
+
+ALL_ROWS = {"result_format": "COMPLETE", "return_unexpected_index_query": False}
 
 
 def validate(suite: Suite, frame: pd.DataFrame) -> list[Result]:
     """Run every expectation of ``suite`` on ``frame``; results in the suite's order.
 
+    Great Expectations is also asked which rows break the expectations at level ``row``: it names all of them, as index.
+
     Raises
     ------
     RefitError
-        If GX does not know an expectation, or cannot evaluate it on this frame.
+        If GX does not know an expectation, cannot evaluate it on this frame, or it tells no rows apart and should.
     """
+    frame = frame.reset_index(drop=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with _spark_hidden():
@@ -46,9 +59,19 @@ def validate(suite: Suite, frame: pd.DataFrame) -> list[Result]:
         context.variables.progress_bars = {"globally": False}  # type: ignore[assignment]
         asset = context.data_sources.add_pandas("frames").add_dataframe_asset("frame")
         batch = asset.add_batch_definition_whole_dataframe("whole").get_batch({"dataframe": frame})
-        rules = [_expectation(suite, at) for at in range(len(suite["expectations"]))]
-        outcome = batch.validate(gx.ExpectationSuite(name=suite["name"], expectations=rules), result_format="BASIC")
-    results = [_result(suite, item.to_json_dict()) for item in outcome.results]
+        results = []
+        forms: tuple[tuple[bool, Any], ...] = ((True, ALL_ROWS), (False, "BASIC"))
+        for of_rows, form in forms:
+            rules = [
+                _expectation(suite, at)
+                for at, rule in enumerate(suite["expectations"])
+                if (rule["meta"]["level"] == "row") == of_rows
+            ]
+            if rules:
+                outcome = batch.validate(
+                    gx.ExpectationSuite(name=suite["name"], expectations=rules), result_format=form
+                )
+                results += [_result(suite, item.to_json_dict()) for item in outcome.results]
     return [result for _, result in sorted(results, key=lambda pair: pair[0])]
 
 
@@ -127,4 +150,24 @@ def _result(suite: Suite, item: dict[str, Any]) -> tuple[int, Result]:
             )
     result = item["result"]
     found = result.get("unexpected_count", result.get("observed_value"))
-    return at, Result(rule, bool(item["success"]), found.item() if hasattr(found, "item") else found)
+    share = rows = None
+    if "unexpected_count" in result:
+        there = result["element_count"] - (result.get("missing_count") or 0)
+        share = result["unexpected_count"] / there if there else 0.0
+    if rule["meta"]["level"] == "row":
+        if "unexpected_index_list" not in result:
+            raise RefitError(
+                f"data/expectations/{suite['name']}.json: {rule['type']} ({subject(rule)}) cannot be at level 'row', since it "
+                "is about all rows together; give it meta.level 'set'."
+            )
+        rows = np.array(result["unexpected_index_list"], dtype=np.int64)
+    return at, Result(rule, bool(item["success"]), _plain(found), share, rows)
+
+
+def _plain(found: Any) -> Any:
+    """A value of GX without NumPy's types, as JSON can hold it."""
+    if isinstance(found, dict):
+        return {key: _plain(value) for key, value in found.items()}
+    if isinstance(found, list):
+        return [_plain(value) for value in found]
+    return found.item() if hasattr(found, "item") else found

@@ -52,6 +52,12 @@ def derive(name: str, table: Table, problem: Problem, profile: pd.DataFrame) -> 
     return suite
 
 
+def of_schema(suite: Suite) -> Suite:
+    """The suite without what was derived from a profile: for rows that are held against a baseline."""
+    rules = [r for r in suite["expectations"] if r["meta"]["level"] == "row" or "columns_to_match" in r["type"]]
+    return {**suite, "expectations": rules}
+
+
 def _least_rows(count: int, timed: bool) -> int:
     return max(1, count // 100 if timed else count // 2)
 
@@ -142,8 +148,12 @@ def subject(rule: Expectation) -> str:
     return named.get("column") or ", ".join(named.get("column_list", ())) or "table"
 
 
-def read(name: str, table: Table, problem: Problem, profile: pd.DataFrame, folder: Path = FOLDER) -> Suite:
+def read(
+    name: str, table: Table, problem: Problem, profile: pd.DataFrame, folder: Path = FOLDER, whole: bool = True
+) -> Suite:
     """The suite in git, or one derived on the spot where there is none.
+
+    ``whole``: that one also has rules for the table as a whole, from the rows of ``profile`` themselves, for want of others.
 
     Raises
     ------
@@ -153,7 +163,7 @@ def read(name: str, table: Table, problem: Problem, profile: pd.DataFrame, folde
     fresh = derive(name, table, problem, profile)
     path = folder / f"{name}.json"
     if not path.exists():
-        return fresh
+        return fresh if whole else of_schema(fresh)
     kept = read_json(path)
     rules = kept.get("expectations") if isinstance(kept, dict) else None
     if not isinstance(rules, list) or not all(isinstance(r, dict) and {"type", "kwargs"} <= r.keys() for r in rules):

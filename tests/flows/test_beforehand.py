@@ -78,7 +78,7 @@ def remote(url: str, **env: str) -> At:
 
     def spoil(root: Path) -> None:
         append("params.yaml", "orchestration: {pools: {cpu: c}, exchange: remote}\n")(root)
-        edit(".dvc/config", ".dvc-remote", url)(root)
+        edit(".dvc/config", "../.dvc-remote", url)(root)
 
     return At(spoil, **env)
 

@@ -1,4 +1,4 @@
-"""Drift through the command: new rows against the champion, named in the last lines, in the run's metrics and by the status."""
+"""New rows against the champion through the command: refused by the rules, accepted by a person, and then told as drift."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from flows import accepted
 from flows.cli import DRIFTED
 from flows.display import drifted, summary
-from tasks.files import read_json, write_json
+from tasks.files import hash_tree, read_json, write_json
 from tasks.params import load
 from tasks.registry.tracking import Registry
 from tests.flows.project import copied, refit
@@ -28,7 +29,12 @@ def test_new_rows_in_another_unit_are_named_and_end_the_run_with_its_own_status(
     more[column] = more[column] * 1000 + 1
     pd.concat([frame, more]).to_csv(table, index=False)
     edit(root / "params.yaml", monitoring={"alarm": "exit"})
+    refused_and_accepted(root, column, server)
     said = refit(root, "run", "--plain", code=DRIFTED, env=server)
+    rows = read_json(root / "data" / "validated" / "summary.json")
+    assert rows["baseline"]["iris"]["reason"] == "petals in another unit"
+    assert all(one["success"] for one in rows["expectations"])
+    assert (root / "data" / "package" / "held_against" / "iris.json").exists()
     found = read_json(root / "data" / "drift" / "drift.json")
     assert found["sentence"] in said
     assert f"`{column}`: " in found["sentence"]
@@ -40,6 +46,24 @@ def test_new_rows_in_another_unit_are_named_and_end_the_run_with_its_own_status(
     assert run.metrics["drift.drifted"] == 1
     assert run.metrics["drift.columns"] == sum(c["drifted"] for c in found["columns"])
     assert run.tags["drift"] == found["sentence"]
+
+
+def refused_and_accepted(root: Path, column: str, server: dict[str, str]) -> None:
+    """The run ends before features; a person's word makes the same rows the baseline until there is another champion."""
+    held, package = root / accepted.ACCEPTED, root / "data" / "package"
+    assert not held.exists(), "there was nothing to hold the first rows against"
+    assert not (package / "held_against").exists()
+    before = hash_tree(root / "data" / "features")
+    said = refit(root, "run", "--plain", env=server, code=1)
+    assert "tables are held against those of version 1" in said
+    assert f"iris, all rows: {column}, quantiles: expected" in said
+    assert "in the rows of champion version 1" in said
+    assert "`refit accept --reason ...`" in said
+    assert hash_tree(root / "data" / "features") == before
+    baseline = read_json(held / "iris.json")
+    assert baseline["of"]["version"] == "1"
+    assert {k: v for k, v in baseline.items() if k != "of"} == read_json(package / "accepted" / "iris.json")
+    assert "accepted: iris" in refit(root, "accept", "--reason", "petals in another unit")
 
 
 @pytest.mark.parametrize(("state", "expected"), [(True, True), (False, False), (None, False)])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flows import effects, hand, throne
+from flows import accepted, effects, hand, throne
 from tasks.errors import RefitError
 from tasks.files import read_json, write_json
 from tasks.params import parse
@@ -115,6 +115,47 @@ def test_the_first_model_then_a_better_one_then_back(project: Path) -> None:
     assert [d.action for d in History(project).decisions(MODEL)] == ["promote", "promote", "rollback", "keep"]
     # A person may.
     assert hand.promote(project, MODEL, "2", "checked it", None).champion == "2"
+
+
+def test_tables_are_held_against_the_champions_until_a_person_accepts_others(project: Path) -> None:
+    held, refused = project / accepted.ACCEPTED, project / accepted.REFUSED
+
+    def accept(reason: str, *tables: str) -> list[str]:
+        return accepted.accept(project, MODEL, reason, list(tables))
+
+    assert not accepted.outdated(project, MODEL), "a first run has nothing to hold its tables against"
+    effects.decide(project, put(project, 1, "promote"))
+    assert accepted.outdated(project, MODEL)
+    write_json(held / "gone.json", {"of": {}})  # a table that the champion does not have
+    assert accepted.write(project, MODEL) == "1"
+    baseline = read_json(held / "t.json")
+    assert (baseline["made of"], baseline["of"]["version"]) == ("package 1", "1")
+    assert [path.name for path in held.iterdir()] == ["t.json"]
+    assert not accepted.outdated(project, MODEL)
+
+    with pytest.raises(RefitError, match="no rows wait to be accepted: the latest run did not refuse any table"):
+        accept("miles")
+    write_json(refused / "t.json", {"made of": "this week"})
+    with pytest.raises(RefitError, match=r"--table: one of 't'; found 'tt'\. Did you mean 't'"):
+        accept("miles", "tt")
+    with pytest.raises(RefitError, match="--reason: says why"):
+        accept(" ")
+    assert accept("miles") == ["t"]
+    baseline = read_json(held / "t.json")
+    assert (baseline["made of"], baseline["of"]["reason"]) == ("this week", "miles")
+    assert baseline["of"]["by"] == hand.person()
+    assert not accepted.outdated(project, MODEL), "it stays until there is another champion"
+
+    second = put(project, 2, "promote")
+    effects.write_champion(project, MODEL)
+    effects.decide(project, second)
+    assert accepted.outdated(project, MODEL)
+    assert accepted.write(project, MODEL) == "2"
+    assert read_json(held / "t.json")["made of"] == "package 2"
+    hand.adopt_nothing(project, MODEL, "begin anew")
+    assert accepted.outdated(project, MODEL)
+    assert accepted.write(project, MODEL) is None
+    assert not held.exists()
 
 
 def test_a_suspected_leak_is_repeated_to_the_person_who_promotes_by_hand(project: Path) -> None:

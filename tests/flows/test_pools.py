@@ -129,3 +129,13 @@ def test_only_searches_that_can_be_shared_are_sent_twice() -> None:
             RefitError, match=r"tuners: 2 workers can share a search only where each has its own checkout"
         ):
             params(tuners=2, **wrong)
+
+
+def test_without_a_worker_a_stage_waits_or_runs_here_as_it_is_told(far: Callable[..., Far]) -> None:
+    workers, node = far(), SimpleNamespace(name="load", meta={})
+    assert pools._pool(node, params(no_gpu="wait"), workers.lines.append) == "c"  # type: ignore[arg-type]
+    assert pools._pool(node, params(), workers.lines.append) is None  # type: ignore[arg-type]
+    assert workers.lines == [
+        "no worker of pool 'c' is alive; load waits for one (orchestration.no_gpu)",
+        "warning: no worker of pool 'c' is alive; load runs here",
+    ]

@@ -121,6 +121,27 @@ def test_without_a_worker_stages_run_here_and_say_so(project: Path, server: dict
     assert "device of join: here" in said
 
 
+def test_a_stage_waits_for_a_worker_of_its_pool_whichever_it_is(project: Path, server: dict[str, str]) -> None:
+    params = project / "params.yaml"
+    params.write_text(params.read_text().replace("{cpu: cpu, gpu: gpu},", "{cpu: late}, no_gpu: wait,"))
+    subprocess.run(
+        [sys.executable, "-m", "prefect", "work-pool", "create", "late", "--type", "process"],
+        env=server, check=True, stdout=-3,
+    )  # fmt: skip
+    run = subprocess.Popen([*REFIT, "run", "--plain"], cwd=project, env=server, stdout=-1, text=True)
+    assert run.stdout is not None
+    lines = iter(run.stdout.readline, "")
+    assert any(
+        "load | no worker of pool 'late' is alive; load waits for one (orchestration.no_gpu)" in x for x in lines
+    )
+    env = {**server, "TOLD_DEVICE": "late worker"}
+    with running(worker("late", env), env):
+        said = "".join(lines)
+        assert run.wait(60) == 0, said
+    assert "device of load: late worker" in said
+    assert "device of join: here" in said  # it asks for the pool gpu, which is none
+
+
 ASKING = """
 import flows.settings
 from prefect import flow

@@ -8,7 +8,9 @@ import pandas as pd
 import pytest
 
 from tasks.drift.columns import distribution, entry, psi
+from tasks.drift.evidently_measures import MEASURES, OWN, measure
 from tasks.drift.table import Reference, compare_table, drawable, evidently, listed, summarise, thresholds
+from tasks.ordinary.checks import look
 from tasks.ordinary.record import PREDICTION, WEEK, Record, make
 
 KINDS = {"x": "numeric", "skewed": "numeric", "letter": "categorical"}
@@ -131,9 +133,10 @@ def test_two_weeks_see_what_one_does_not():
     record = make(pd.DataFrame({"x": values}), {"x": "numeric"}, time, WEEK)
     end = time.max() + 2 * WEEK
     now = [pd.Series(rng.normal(0.2, 1, n)) for n in (1000, 2000)]
-    told = entry(record.columns["x"], values[:1000], now, 60, 1, (end - record.end) / WEEK, 52)
+    measured = [measure({"x": (record.columns["x"], one)})["x"] for one in now]
+    told = entry(record.columns["x"], values[:1000], now, 60, 1, (end - record.end) / WEEK, 52, measured)
     assert (told["drifted"], told["windows"], told["past_windows"], told["limit"]) == (True, 2, 59, "past windows")
-    alone = entry(record.columns["x"], values[:1000], now[:1], 60, None, None, None)
+    alone = entry(record.columns["x"], values[:1000], now[:1], 60, None, None, None, measured)
     assert (alone["drifted"], alone["past_windows"], alone["limit"]) == (False, 0, "parametric")
 
 
@@ -164,12 +167,40 @@ def test_evidently_shows_the_figures_that_decide():
     found = looked(reference, now)
     told = pd.Series(reference.scores[:, 1])
     page, left = evidently(found["entries"], found["prediction"], reference, told, now, now["score_1"], 0)
-    assert {e["source"] for e in [*found["entries"], found["prediction"]]} == {"evidently"}
+    assert all(e["drawn"] for e in [*found["entries"], found["prediction"]])
     drifted = dict(re.findall(r"Drift in column '(\w+)'\", \"label\": \"Data drift (not )?detected", page))
     assert drifted == {"prediction": "not ", "x": "", "skewed": "not ", "letter": "not "}
     again, _ = evidently(found["entries"], found["prediction"], reference, told, now, now["score_1"], 0)
     assert (again, left) == (page, [])
     json.dumps(found, allow_nan=False)
+
+
+def test_every_column_is_measured_by_evidently_and_the_measures_are_the_means_that_limits_are_for():
+    """146 columns or 3: there is one list of measures, and only the most frequent new category has none of Evidently's."""
+    reference, now = made(), table(700, 2)
+    now.loc[::7, "letter"] = pd.array(["new", None] * 50, dtype="str")
+    now.loc[::9, "x"] = np.nan
+    now.loc[1::31, "x"] = [1e6, -1e6] * 11 + [1e6]
+    columns = {n: (reference.record.columns[n], now[n]) for n in KINDS}
+    measured = measure(columns)
+    kinds = set()
+    for name, (column, values) in columns.items():
+        found = look(column, column.cells.counts(values)[None], np.array([50]))
+        for j, (kind, level) in enumerate(zip(found.kinds, found.levels, strict=True)):
+            kinds.add(kind)
+            if kind not in OWN:
+                assert measured[name].pop((kind, level)) == pytest.approx(found.value[0, j], abs=1e-12), (name, kind)
+        assert measured[name] == {}
+    assert kinds == {*MEASURES, *OWN}
+    assert {e["measure"].split(" ")[0] for e in looked(reference, now)["entries"]} == {"Evidently's"}
+
+
+def test_a_column_without_any_value_is_measured_too():
+    reference, now = made(), table(60, 2).assign(x=np.nan, letter=pd.array([None] * 60, dtype="str"))
+    found = looked(reference, now)["columns"]
+    assert (found["x"]["alarms"], found["letter"]["alarms"]) == (["missing values"], ["missing values"])
+    assert found["x"]["measure"] == "Evidently's MissingValueCount of the values"
+    assert found["x"]["value"] == 1.0
 
 
 def test_numbers_that_evidently_cannot_draw_are_left_out_of_its_page():

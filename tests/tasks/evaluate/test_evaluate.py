@@ -317,3 +317,28 @@ def test_nothing_written_is_undefined(evaluated):
 
 def undefined(word: str) -> None:
     pytest.fail(f"{word} is no JSON")
+
+
+def test_where_goals_were_declared_they_choose_between_families_too(evaluated, tmp_path):
+    root = tmp_path / "copy"
+    shutil.copytree(evaluated["binary"], root)
+    params = root / "params.yaml"
+    params.write_text(params.read_text().replace("evaluation:\n", "evaluation:\n  explain: false\n"))
+    plainly = read(root, "choice.json")["family"]
+    other = next(f for f in FAMILIES["binary"] if f != plainly)
+
+    def tuned(family: str, weight: float | None) -> None:
+        point = {"name": "trial 1", "value": 0.9, "size_kb": 10.0 if family == other else 500.0, "chosen": True}
+        rule = {"within": None, "costs": {"size_kb": {"at_most": None, "weight": weight}}}
+        write_json(
+            root / "data/tuning" / family / "best.json", {"goals": {"rule": rule, "front": [point], "reason": ""}}
+        )
+        write_json(root / "data/tuning" / family / "trials.json", [])
+
+    for weight, expected in ((1e-9, plainly), (1.0, other)):
+        for family in FAMILIES["binary"]:
+            tuned(family, weight)
+        choice = read(evaluate(root), "choice.json")
+        assert choice["family"] == expected
+        assert f"{expected} has the best roc_auc less {weight:g} for each kB" in choice["reason"]
+    assert f"By the roc_auc alone it would have been {plainly}" in choice["reason"]

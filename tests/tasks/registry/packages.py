@@ -13,9 +13,10 @@ MODEL = "toy"
 
 def make_package(folder: Path, content: str) -> Path:
     """A whole package (hashes and all) whose identity depends on ``content``; it holds no model."""
-    folder.mkdir(parents=True)
+    (folder / "accepted").mkdir(parents=True)
     for name in ("plan.json", "schema.json", "golden.json", "receipt.json"):
         (folder / name).write_text(json.dumps({"made of": content}))
+    (folder / "accepted" / "t.json").write_text(json.dumps({"made of": content}))
     (folder / "reference.parquet").write_bytes(content.encode())
     about = {"name": MODEL, "kind": "binary", "classes": ["0", "1"], "threshold": 0.5, "family": "logistic"}
     write_manifest(folder, {**about, "members": ["logistic"], "weights": [1.0], "metrics": {}})

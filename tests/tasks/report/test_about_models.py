@@ -1,7 +1,7 @@
 """The chapter on candidates: a compressed network's forms side by side."""
 
 from tasks.report.about_models import candidates
-from tasks.report.blocks import Table
+from tasks.report.blocks import Charts, Prose, Table
 
 FORMS = [
     {
@@ -72,3 +72,27 @@ def test_each_member_of_a_mix_has_its_parameters():
     assert [row[0].note for row in table.rows] == ["75% of auto", "25% of auto", ""]
     assert "max_depth 3" in str(table.rows[0][1].text)
     assert "layers 2" in str(table.rows[1][1].text)
+
+
+def test_the_front_of_several_goals_is_shown_with_the_reason_and_a_picture():
+    points = [
+        {"name": "trial 1", "value": 0.7312, "latency_ms": 8.8, "size_kb": 134.0, "chosen": False},
+        {"name": "trial 2", "value": 0.7309, "latency_ms": 3.2, "size_kb": 93.0, "chosen": True},
+    ]
+    rule = {"within": None, "costs": {"latency_ms": {"at_most": 5.0}, "size_kb": {}}}
+    goals = {"rule": rule, "front": points, "reason": "Trial 2 has the lowest size."}
+    trials = [{"number": i, "state": "complete", **p} for i, p in enumerate(points)]
+    beaten = {"number": 2, "state": "complete", "value": 0.7, "latency_ms": 9.0, "size_kb": 200.0}
+    tuning = {"xgboost": {"best": {"goals": goals}, "trials": [*trials, beaten]}}
+    section = candidates({"metric": "roc_auc", "family": "xgboost"}, None, tuning, {"xgboost": {"params": {}}})
+    (table,) = [b for b in section.blocks if isinstance(b, Table) and "trial" in b.columns[0][0]]
+    assert [name for name, _, _ in table.columns] == ["XGBoost: trial", "ROC AUC, in tuning", "One row, ms", "Size, kB"]
+    assert [[cell.sort for cell in row[1:]] for row in table.rows] == [[0.7312, 8.8, 134.0], [0.7309, 3.2, 93.0]]
+    assert [row[0].note for row in table.rows] == ["", "chosen"]
+    assert list(table.marked) == [1]
+    assert any(isinstance(b, Prose) and "XGBoost: Trial 2 has the lowest size." in str(b.text) for b in section.blocks)
+    (charts,) = [b for b in section.blocks if isinstance(b, Charts)]
+    (chart,) = [c for c in charts.items if c.title.startswith("Goals")]
+    assert "trial 3: ROC AUC 0.7000, One row, ms 9" in str(chart.svg)
+    alone = candidates({"metric": "roc_auc", "family": "xgboost"}, None, {"xgboost": {"trials": trials}}, {})
+    assert not [b for b in alone.blocks if isinstance(b, Table) and "trial" in b.columns[0][0]]

@@ -96,6 +96,9 @@ def test_what_auto_did_is_told_by_what_it_wrote():
     ahead = {"rows": 90, "folds": 1, "pooled": False, "cut_short": False, "beyond": ["year"]}
     assert "Most of these lie beyond all training rows in 'year', so members" in auto(ahead, 1, "cc")
     assert "one setting of Ridge, the only one judged in full." in auto(folds, 1, "cp")
+    own = auto({"rows": 300, "folds": 3, "pooled": True, "cut_short": False, "declared": "time_series"}, 1, "cc")
+    assert "It judged 2 of them on all 3 folds of the 300 training rows that tuning.split: time_series holds out" in own
+    assert "models of all folds" not in own  # they are fitted again, on all training rows
     short = auto({"rows": 57, "folds": 1, "pooled": True, "cut_short": True}, 1, "c")
     assert "Its time did not suffice for more than the first fold, so 57 rows judged the settings." in short
 

@@ -1,6 +1,7 @@
 """`models: auto` on folds: what it tries, keeps and stores; and through the stages to a bundle."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from tasks.metrics import measure
 from tasks.params import load
 from tasks.tune.auto import _Run, search_families
 from tasks.tune.bags import Fits, cross, fold_count, holdout, make_bags
+from tasks.tune.folds import make_folds
 from tasks.tune.objective import Objective
 from tasks.tune.portfolio import near, portfolio
 from tasks.tune.search import Budget
@@ -83,7 +85,7 @@ def test_where_features_leave_their_range_members_are_chosen_as_far_ahead_as_the
     assert (bags.beyond, bags.size, bags.crossed) == (("x",), 2, False)
     near, far = bags.folds
     assert len(near[1]) == 300
-    assert far[0]["x"].tolist() == list(range(202))  # up to 99 days before the validation rows, which span 99 days
+    assert far[0]["x"].tolist() == list(range(200))  # 101 days before the validation rows, as day 299 is before day 400
     assert np.array_equal(near[3], far[3])
     assert np.array_equal(rows.y[at], near[3])
     still = np.random.default_rng(1).normal(size=500)
@@ -91,8 +93,67 @@ def test_where_features_leave_their_range_members_are_chosen_as_far_ahead_as_the
         bags, _ = make_bags(by_time(series, rising), params, 60, 2)
         assert (bags.beyond, bags.size) == ((), 1)
     short = by_time(rising, rising)
-    short.split[200:] = "valid"  # nothing would be left to fit on
+    short.split[200:400] = "valid"  # nothing would be left to fit on
     assert make_bags(short, params, 60, 2)[0].beyond == ()
+
+
+def test_members_chosen_further_ahead_leave_the_time_that_labels_wait(tmp_path: Path):
+    """A label that is known after 30 days parts training from validation rows, and these from the test rows."""
+    (tmp_path / "params.yaml").write_text(TIMED)
+    rows = by_time(np.arange(500.0), np.arange(500.0))
+    rows.split[:] = "pending"
+    rows.split[:270], rows.split[300:370], rows.split[400:] = "train", "valid", "test"
+    kept = rows.split != "pending"
+    rows = replace(
+        rows, frame=rows.frame[kept].reset_index(drop=True), y=rows.y[kept], split=rows.split[kept], row=rows.row[kept],
+        time=rows.time[kept].reset_index(drop=True),
+    )  # fmt: skip
+    bags, _ = make_bags(rows, load(tmp_path / "params.yaml"), 60, 2)
+    near, far = bags.folds
+    gap = 300 - near[0]["x"].max()
+    assert gap == 31
+    assert 300 - far[0]["x"].max() == 400 - near[0]["x"].max() == 131
+
+
+@pytest.mark.parametrize("split", ["kfold", "stratified", "group", "time_series"])
+def test_a_declared_split_is_kept_to(split: str, tmp_path: Path):
+    more = {"group": ", group: noise", "time_series": ", gap: 3d"}.get(split, "")
+    text = TIMED.replace("columns: {target", "columns: {noise: numeric, target")
+    (tmp_path / "params.yaml").write_text(text + f"tuning: {{split: {split}, folds: 3{more}}}\n")
+    params = load(tmp_path / "params.yaml")
+    rows = by_time(np.arange(500.0), np.arange(500.0) % 7)
+    rows = replace(rows, frame=rows.frame.assign(noise=np.arange(500) // 25 * 1.0))
+    bags, at = make_bags(rows, params, 60, 2)
+    assert (bags.size, bags.repeats, bags.declared, bags.beyond) == (3, 1, split, ())
+    for (X, y, X_held, y_held), own, held in zip(
+        bags.folds, make_folds(rows, params.tuning, 1), bags.held, strict=True
+    ):
+        assert X.equals(own[0])
+        assert X_held.equals(own[2])
+        assert np.array_equal(y, own[1])
+        assert np.array_equal(y_held, rows.y[at][held])
+    assert set(rows.split[at]) == {"train"}
+    assert len(at) == (300 if split != "time_series" else 225)
+
+
+def test_an_undeclared_split_is_autos_own_and_holdout_is_the_validation_rows(tmp_path: Path):
+    text = TIMED.replace("{kind: time, test: 0.2, valid: 0.2}", "{kind: random}")
+    rows = by_time(np.arange(500.0), np.arange(500.0) % 7)
+    for more, size, judged in (
+        ("", 8, 400),
+        ("tuning: {split: holdout}\n", 1, 100),
+        ("tuning: {split: kfold}\n", 3, 300),
+    ):
+        (tmp_path / "params.yaml").write_text(text + more)
+        bags, at = make_bags(rows, load(tmp_path / "params.yaml"), 60, 2)
+        assert (bags.size, len(at)) == (size, judged)
+
+
+def test_what_was_fitted_on_other_folds_is_not_taken_up():
+    X, y = rows("binary")
+    marks = [cross(X, y, "binary", size, 1, seed).mark for size, seed in ((5, 0), (5, 0), (8, 0), (5, 1))]
+    assert marks[0] == marks[1]
+    assert len(set(marks)) == 3
 
 
 @pytest.mark.slow
@@ -298,7 +359,8 @@ def test_auto_through_the_stages(kind: str, tmp_path: Path):
 def test_members_are_fitted_again_on_rows_that_tuning_did_not_get(kind: str, tmp_path: Path):
     root = project(tmp_path, kind, "auto", "{seconds: 20, trials: 1}", "sigmoid" if kind == "binary" else "none")
     params = root / "params.yaml"
-    params.write_text(params.read_text().replace("tuning: {", "tuning: {rows: 100, "))
+    own = "split: kfold, folds: 4, " if kind == "regression" else ""
+    params.write_text(params.read_text().replace("tuning: {", "tuning: {rows: 100, " + own))
     for step in ("tune", "train"):
         done = stage(step, "auto", root)
         assert done.returncode == 0, done.stderr
@@ -306,7 +368,10 @@ def test_members_are_fitted_again_on_rows_that_tuning_did_not_get(kind: str, tmp
     features = read_table(out / "features/features.parquet")
     count = int((features["__split__"] == "train").sum())
     assert read_json(out / "tuning/auto/best.json")["left_out"] == count - 100
-    best = read_json(out / "tuning/auto/best.json")["params"]
+    best, judged = (read_json(out / "tuning/auto/best.json")[key] for key in ("params", "judged"))
+    if own:
+        assert judged["declared"] == "kfold"
+        assert judged["rows"] == (25 if judged["cut_short"] else 100)  # of the training rows alone
     assert f"again on {count:,} rows" in done.stderr + done.stdout
     model = load_model(out / "models/auto/model")
     assert len(model.fitted.parts) == len(best["members"])

@@ -32,7 +32,8 @@ def rows(n: int = 300, kind: str = "binary") -> Rows:
 @pytest.mark.parametrize("split", ["holdout", "kfold", "stratified", "group", "time_series"])
 def test_folds_are_apart_and_never_touch_test(split: str, kind: str):
     table = rows(kind=kind)
-    folds = make_folds(table, Tuning(split=split, folds=3, group="team" if split == "group" else None), 0)
+    how = {"holdout": {}, "group": {"folds": 3, "group": "team"}}.get(split, {"folds": 3})
+    folds = make_folds(table, Tuning(split=split, **how), 0)
     assert len(folds) == (1 if split == "holdout" else 3)
     held = []
     for X, y, X_held, y_held in folds:
@@ -54,6 +55,19 @@ def test_a_gap_is_left_before_each_stretch():
     folds = make_folds(rows(), Tuning(split="time_series", folds=3, gap="5h"), 0)
     for X, _, X_held, _ in folds:
         assert X_held["id"].min() - X["id"].max() > 5
+
+
+def test_a_row_whose_label_was_not_known_yet_is_not_fitted_on():
+    table = rows()
+    known = table.time + pd.to_timedelta(np.where(np.arange(300) % 2, 7, 1), unit="h")
+    folds = make_folds(replace(table, known=known), Tuning(split="time_series", folds=3), 0)
+    assert len(folds) == 3
+    for X, _, X_held, _ in folds:
+        first = X_held["id"].min()
+        waits = np.where(X["id"] % 2, 7, 1)
+        assert (X["id"] + waits < first).all()
+        assert set(range(int(first) - 8)) <= set(X["id"])  # the others all are
+        assert first - 2 in set(X["id"]) or (first - 2) % 2
 
 
 def test_the_newest_rows_are_taken():

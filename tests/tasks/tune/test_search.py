@@ -44,6 +44,7 @@ def space(family: str = "xgboost") -> Space:
 
 
 SHORT = {"rounds": 40}
+FREE = {"at_most": None, "weight": None}
 
 
 @pytest.mark.parametrize("sampler", ["gp", "tpe", "cmaes"])
@@ -98,12 +99,54 @@ def test_pruners_stop_trials_on_real_rounds(crew, tmp_path: Path, pruner: str):
     assert found.params["learning_rate"] > 0.01
 
 
-def test_nsga2_measures_latency_and_size(tmp_path: Path):
-    found = search(
-        replace(objective(), costs=True, fixed=SHORT), space(), Budget(5, 120), "n", sampler="nsga2", folder=tmp_path
-    )
+def test_the_choice_is_from_the_front_by_the_rule(tmp_path: Path):
+    """Sizes are exact, so a limit between the smallest and the largest that were tried decides beforehand."""
+    several = replace(objective(), costs=("latency_ms", "size_kb"), fixed=SHORT)
+    rule = {"within": None, "costs": {"latency_ms": FREE, "size_kb": FREE}}
+    found = search(several, space(), Budget(6, 120), "n", sampler="nsga2", goals=rule, folder=tmp_path)
     assert all(t["latency_ms"] > 0 and t["size_kb"] > 1 for t in found.trials)
-    assert found.value == max(t["value"] for t in found.trials)
+    top = max(t["value"] for t in found.trials)
+    front = found.goals["front"]
+    (chosen,) = [p for p in front if p["chosen"]]
+    assert found.value == chosen["value"] >= top * 0.995
+    near = [p for p in front if p["value"] >= top * 0.995]
+    assert chosen["latency_ms"] * chosen["size_kb"] == min(p["latency_ms"] * p["size_kb"] for p in near)
+
+    sized = replace(several, costs=("size_kb",))
+    sizes = sorted(t["size_kb"] for t in found.trials)
+    most = (sizes[0] + sizes[-1]) / 2
+    rule = {"within": None, "costs": {"size_kb": FREE | {"at_most": most}}}
+    kept = search(sized, space(), Budget(8, 120), "s", sampler="nsga2", goals=rule, folder=tmp_path)
+    inside = [t for t in kept.trials if t["size_kb"] <= most]
+    assert kept.value == max(t["value"] for t in inside)
+    assert any(t["size_kb"] > most for t in kept.trials)
+    assert "latency_ms" not in kept.trials[0]
+    again = search(sized, space(), Budget(8, 120), "again", sampler="nsga2", goals=rule, folder=tmp_path)
+    assert (again.params, again.trials, again.goals) == (kept.params, kept.trials, kept.goals)  # no clock is in it
+    with open_study("s", ["maximize", "minimize"], tmp_path) as study:
+        told = {t.number: t.constraints for t in study.trials}  # what the sampler hears of the limit
+    assert told == {t["number"]: {"size_kb": t["size_kb"] - most} for t in kept.trials}
+    rule = {"within": None, "costs": {"size_kb": FREE | {"at_most": 0.1}}}
+    with pytest.raises(RefitError, match=r"nothing that was tried keeps size_kb at most 0.1; the nearest of 8 is"):
+        search(sized, space(), Budget(8, 120), "s", sampler="nsga2", goals=rule, folder=tmp_path)
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random", "grid"])
+def test_other_samplers_take_several_goals(tmp_path: Path, sampler: str):
+    rule = {"within": None, "costs": {"size_kb": FREE | {"weight": 0.0001}}}
+    sized = replace(objective(), costs=("size_kb",), fixed=SHORT)
+    worker = Worker(sized, 1)
+    try:
+        found = search(sized, space(), Budget(5, 120), "m", sampler=sampler, goals=rule, crew=[worker], folder=tmp_path)
+    finally:
+        worker.end()
+    assert len(found.trials) == 5
+    gains = {t["number"]: t["value"] - 0.0001 * t["size_kb"] for t in found.trials}
+    best = max(gains, key=gains.get)
+    assert found.value == found.trials[best]["value"]
+    assert f"trial {best + 1} has the best roc_auc less 0.0001 for each kB" in found.goals["reason"].lower().replace(
+        "kb", "kB"
+    )
 
 
 def test_the_time_budget_is_kept(tmp_path: Path):

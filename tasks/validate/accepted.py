@@ -1,0 +1,347 @@
+"""What was accepted of a table, in figures: the baseline that later rows are held against (:mod:`tasks.validate.baseline`).
+
+Every column is measured over windows of rows that became known together, back to back and ending with the newest: the
+lowest and the highest value of a figure say how much ordinary weeks differ. A table without moments, or with too few rows,
+is measured as a whole. A time is measured by its hour and by its distance from the row's moment, a text by its length.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tasks.files import read_json
+from tasks.params import Moment, Problem, Table
+from tasks.validate import known
+from tasks.validate.suite import FOLDER, moment_name
+
+ACCEPTED = FOLDER / "accepted"
+DAY = 86_400
+# Length of a window in seconds, and how many are needed; parts of a week only where all its days are among them.
+LENGTHS = ((7 * DAY, 4), (28 * DAY, 4), (91 * DAY, 4), (365 * DAY, 4), (DAY, 14), (DAY // 4, 56), (3600, 240))
+WINDOWS = 160  # of the newest that are measured
+LEAST = 30  # rows of a window, in the middle of all, below which it tells nothing
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+TAILS = (0.01, 0.99)
+ODD = (0, -1, -9, -99, -999, -9999, 99, 999, 9999, 99999)  # numbers that often stand for a missing value
+LEVELS = 5000  # a column of more is a name for rows
+SHARES = 30  # categories whose shares are compared; the others count as one
+CLASSES = 20
+OTHER, LEAST_OTHER = "(other)", 0.02
+KEYS = 200
+# UTF-8 that was read as another encoding, and letters that were lost.
+DAMAGED = (
+    "\ufffd|[\u00c2\u00c3][\u0080-\u00bf\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc\u2013-\u203a\u20ac\u2122]"
+    "|\u00e2\u20ac|[a-zA-Z][?][a-zA-Z]"
+)  # fmt: skip
+Figures = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Columns that become known together, for the rows where they are: with their moments (None: the table has none).
+
+    ``kinds`` of the columns of ``frame``: numeric, hour, categorical, text or classes.
+    """
+
+    when: str
+    frame: pd.DataFrame
+    times: pd.Series | None
+    kinds: dict[str, str]
+
+
+def moment_of(name: str, table: Table, problem: Problem) -> Moment | None:
+    """The moment of a row: when it is predicted, became known, or happened; None where the table has none."""
+    if name == problem.table and problem.prediction_time:
+        return problem.prediction_time
+    return table.row_known or table.event_time or table.moment
+
+
+def parts(
+    name: str,
+    table: Table,
+    problem: Problem,
+    frame: pd.DataFrame,
+    labelled: pd.DataFrame | None,
+    as_of: datetime | None,
+) -> list[Part]:
+    """The table in parts: what is known with a row first, outcomes by when they are known, and the label.
+
+    ``labelled``: the problem table's rows with the target; None for other tables.
+    """
+    row = moment_of(name, table, problem)
+    found: dict[Moment | None, list[str]] = {row: []}
+    for column, spec in table.given.items():
+        if spec.kind != "ignore" and column in frame:
+            found.setdefault(table.outcome_known(column) or row, []).append(column)
+    made = []
+    for when, columns in found.items():
+        times, rows = None, frame
+        if when is not None:
+            times = known.moment(frame, when)
+            there = times.notna()
+            if when != row and as_of is not None:
+                there &= times <= pd.Timestamp(as_of)
+            rows, times = frame[there].reset_index(drop=True), times[there].reset_index(drop=True)
+        kinds: dict[str, str] = {
+            c: table.columns[c].kind for c in columns if not (len(table.key) == 1 and c in table.key)
+        }
+        made.append(_derived(moment_name(when) if when else "", rows, times, kinds, when))
+    if labelled is not None:
+        made.append(_label(problem, labelled, row))
+    return made
+
+
+def _derived(when: str, rows: pd.DataFrame, times: pd.Series | None, kinds: dict[str, str], moment: Moment | None) -> Part:  # fmt: skip
+    """The part with each time as an hour and a distance, and texts with their lengths."""
+    columns: dict[str, pd.Series] = {}
+    of: dict[str, str] = {}
+    for name, kind in kinds.items():
+        if kind == "datetime":
+            columns[f"hour of {name}"] = rows[name].dt.hour + rows[name].dt.minute / 60
+            of[f"hour of {name}"] = "hour"
+            if times is not None and moment is not None and name != moment.column:
+                label = f"days from {when} to {name}"
+                columns[label] = (rows[name] - times).dt.total_seconds() / DAY
+                of[label] = "numeric"
+            continue
+        columns[name], of[name] = rows[name], kind
+        if kind == "text":
+            columns[f"length of {name}"] = rows[name].str.len().astype(float)
+            of[f"length of {name}"] = "numeric"
+    return Part(when, pd.DataFrame(columns, index=rows.index), times, of)
+
+
+def _label(problem: Problem, labelled: pd.DataFrame, row: Moment | None) -> Part:
+    name = problem.target.name
+    rows = labelled[labelled[name].notna()]
+    times = None
+    if row is not None:
+        times = known.moment(rows, row)
+        rows, times = rows[times.notna()], times[times.notna()].reset_index(drop=True)
+    values = rows[name].reset_index(drop=True)
+    if problem.kind == "regression":
+        return Part("label", pd.DataFrame({f"target {name}": values}), times, {f"target {name}": "numeric"})
+    texts = values.map(str).astype("str")
+    return Part("label", pd.DataFrame({f"target {name}": texts}), times, {f"target {name}": "classes"})
+
+
+# Measuring -------------------------------------------------------------------------------------------------
+
+
+def measure(
+    name: str,
+    table: Table,
+    problem: Problem,
+    frame: pd.DataFrame,
+    labelled: pd.DataFrame | None,
+    as_of: datetime | None,
+) -> Figures:
+    """The figures of a table's accepted rows, as JSON; arguments as for :func:`parts`."""
+    made = parts(name, table, problem, frame, labelled, as_of)
+    first = made[0]
+    length = _length(first.times)
+    out: Figures = {
+        "rows": len(frame),
+        "as_of": as_of.isoformat() if as_of else None,
+        "order": [c for c in frame.columns if c in table.given],
+        "moment": first.when,
+        "window": length,
+        "parts": {},
+    }
+    if first.times is not None and len(first.times):
+        ends = (first.times.min().isoformat(), first.times.max().isoformat())
+        out |= {"from": ends[0], "until": ends[1], "timed": len(first.times)}
+        out["keys"] = keys(frame, table, moment_of(name, table, problem), length)
+    elif name != problem.table:
+        out["keys"] = keys(frame, table, None, None)
+    for part in made:
+        at, count = windows(part.times, length) if part.times is not None else (np.full(len(part.frame), -1), 0)
+        counts = np.bincount(at[at >= 0], minlength=count)
+        about: Figures = {"windows": count, "columns": {}}
+        if count and part.times is not None:
+            about["until"] = part.times.max().isoformat()
+            about["rows"] = [int(counts.min()), int(counts.max()), int(np.median(counts))]
+        for column, kind in part.kinds.items():
+            about["columns"][column] = _column(part.frame[column], kind, at, count)
+        if not table.key and part is first:
+            about["repeated"] = _triple(repeated(part.frame), at, count)
+        out["parts"][part.when] = about
+    return out
+
+
+def _length(times: pd.Series | None) -> int | None:
+    """Seconds of a window: the first length of which there are enough windows with enough rows."""
+    if times is None or not len(times):
+        return None
+    for seconds, least in LENGTHS:
+        at, count = windows(times, seconds)
+        if count >= least and np.median(np.bincount(at[at >= 0], minlength=count)) >= LEAST:
+            return seconds
+    return None
+
+
+def windows(times: pd.Series | None, seconds: int | None) -> tuple[np.ndarray, int]:
+    """The window of each row, counted from the oldest, and how many there are; -1 for rows in none.
+
+    >>> windows(pd.Series(pd.to_datetime(["2024-01-01", "2024-01-09", "2024-01-15"], utc=True)), 7 * DAY)
+    (array([-1,  0,  1]), 2)
+    """
+    size = 0 if times is None else len(times)
+    if times is None or seconds is None or not size:
+        return np.full(size, -1), 0
+    length = pd.Timedelta(seconds=seconds)
+    age = ((times.max() - times) // length).to_numpy(np.int64)
+    count = min(int((times.max() - times.min()) // length), WINDOWS)
+    return np.where(age < count, count - 1 - age, -1), count
+
+
+def _column(values: pd.Series, kind: str, at: np.ndarray, count: int) -> Figures:
+    out: Figures = {"kind": kind, "missing": _triple(values.isna(), at, count)}
+    if kind in ("numeric", "hour"):
+        return out | _numbers(values, kind, at, count)
+    if kind == "classes":
+        shares = values.value_counts(normalize=True)
+        if 1 < len(shares) <= CLASSES:
+            out["shares"] = {level: _triple(values == level, at, count) for level in sorted(shares.index)}
+        return out
+    out["damaged"] = _triple(damaged(values), at, count)
+    if kind == "categorical":
+        out |= _levels(values, at, count)
+    return out
+
+
+def _numbers(values: pd.Series, kind: str, at: np.ndarray, count: int) -> Figures:
+    x = values.astype(float)
+    out: Figures = {}
+    if not x.notna().any():
+        return out
+    whole = np.quantile(x.dropna(), QUANTILES)
+    out["tails"] = _short(np.quantile(x.dropna(), TAILS))
+    inside = at >= 0
+    grouped = x[inside].groupby(at[inside])
+    enough = grouped.count() >= LEAST // 3
+    if count and enough.any():
+        table = grouped.quantile(np.array(QUANTILES)).unstack()[enough]
+        low, high = table.min().to_numpy(), table.max().to_numpy()
+    else:
+        low = high = whole
+    out["quantiles"] = [_short(low), _short(high), _short(whole)]
+    if kind == "hour":
+        return out
+    std = grouped.std(ddof=1)[enough] if count and enough.any() else pd.Series([x.std(ddof=1) if len(x) > 1 else 0.0])
+    out["std"] = _short([std.min(), std.max(), x.std(ddof=1) if len(x) > 1 else 0.0])
+    out["range"] = _short([x.min(), x.max()])
+    out["odd"] = _triple(x.isin(ODD), at, count)
+    return out
+
+
+def _levels(values: pd.Series, at: np.ndarray, count: int) -> Figures:
+    shares = values.value_counts(normalize=True)
+    if not len(shares):
+        return {}
+    inside = at >= 0
+    distinct = values[inside].groupby(at[inside]).nunique().reindex(range(count), fill_value=0)
+    bounds = [int(distinct.min()), int(distinct.max())] if count else [len(shares)] * 2
+    out: Figures = {"distinct": [*bounds, len(shares)]}
+    if len(shares) > LEVELS:
+        return out | {"levels": None}
+    out["levels"] = sorted(str(level) for level in shares.index)
+    # Levels that were new in the later half of the windows: what ordinary weeks bring.
+    code, _ = pd.factorize(values)
+    first = pd.Series(at).where(inside, -1).groupby(code).transform("min").to_numpy()
+    fresh = (code >= 0) & inside & (first == at)
+    new = pd.Series(fresh[inside]).groupby(at[inside]).mean().reindex(range(count), fill_value=0.0)
+    out["new"] = _short([float(new.iloc[count // 2 :].max())])[0] if count >= 4 else None
+    top = sorted(shares.items(), key=lambda item: (-item[1], str(item[0])))[:SHARES]
+    expected = with_other({str(level): float(share) for level, share in top})
+    out["shares"] = {level: _short([share])[0] for level, share in expected.items()}
+    out["moved"] = _short([_divergence(values[inside], at[inside], count, expected)])[0]
+    return out
+
+
+def with_other(shares: dict[str, float]) -> dict[str, float]:
+    """Shares that add up to one, with a part for all other categories.
+
+    >>> with_other({"a": 0.5, "b": 0.5})
+    {'a': 0.49, 'b': 0.49, '(other)': 0.02}
+    """
+    other = max(1 - sum(shares.values()), LEAST_OTHER)
+    scale = (1 - other) / sum(shares.values())
+    return {level: share * scale for level, share in shares.items()} | {OTHER: other}
+
+
+def _divergence(values: pd.Series, at: np.ndarray, count: int, expected: dict[str, float]) -> float:
+    """The largest divergence (Kullback and Leibler, in nats) of a window's shares from the expected ones."""
+    if not count:
+        return 0.0
+    code, names = pd.factorize(values)
+    place = {level: i for i, level in enumerate(expected)}
+    cell = np.array([place.get(str(name), len(place) - 1) for name in names] + [0], dtype=np.int64)[code]
+    there = code >= 0
+    grid = np.bincount(at[there] * len(place) + cell[there], minlength=count * len(place)).reshape(count, len(place))
+    rows = grid.sum(1)
+    shares = grid[rows >= LEAST // 3] / rows[rows >= LEAST // 3, None]
+    ratio = np.where(shares > 0, shares, 1.0) / np.where(shares > 0, np.array(list(expected.values())), 1.0)
+    return float((shares * np.log(ratio)).sum(1).max(initial=0.0))
+
+
+def damaged(values: pd.Series) -> pd.Series:
+    """Whether a text holds signs of a wrong encoding."""
+    return values.astype("str").str.contains(DAMAGED, regex=True, na=False)
+
+
+def repeated(frame: pd.DataFrame) -> pd.Series:
+    """Whether a row is like another in all columns."""
+    return frame.duplicated(keep=False)
+
+
+def keys(frame: pd.DataFrame, table: Table, row: Moment | None, length: int | None) -> list[str] | None:
+    """Some keys of the newest window's rows (with their moments), or of all rows where they have none: as hashes."""
+    if not table.key:
+        return None
+    rows = frame
+    if row is not None:
+        times = known.moment(frame, row)
+        if length is not None:
+            rows = frame[times > times.max() - pd.Timedelta(seconds=length)]
+    return [f"{key:016x}" for key in np.sort(hashes(rows, table, row))[:KEYS].tolist()]
+
+
+def hashes(frame: pd.DataFrame, table: Table, row: Moment | None) -> np.ndarray:
+    """Each row's key and moment in a hash; uint64 (n,)."""
+    named = frame[list(table.key)].copy()
+    if row is not None:
+        named["__moment__"] = known.moment(frame, row)
+    return pd.util.hash_pandas_object(named, index=False).to_numpy()
+
+
+def _triple(mask: pd.Series, at: np.ndarray, count: int) -> list[float]:
+    """Lowest and highest share of a window, and the share of all rows."""
+    whole = float(mask.mean()) if len(mask) else 0.0
+    inside = at >= 0
+    if not count or not inside.any():
+        return _short([whole] * 3)
+    grouped = mask[inside].groupby(at[inside])
+    by = grouped.mean()[grouped.size() >= LEAST // 3]
+    return _short([by.min(), by.max(), whole]) if len(by) else _short([whole] * 3)
+
+
+def _short(values: Any) -> list[float]:
+    """Six significant digits: enough for a band, and short in git."""
+    return [float(f"{float(v):.6g}") if np.isfinite(v) else 0.0 for v in values]
+
+
+# In files --------------------------------------------------------------------------------------------------
+
+
+def read(name: str, folder: Path = ACCEPTED) -> Figures | None:
+    """The baseline of a table, with ``of``, whose it is; None where there is none."""
+    path = folder / f"{name}.json"
+    found = read_json(path) if path.exists() else None
+    return found if isinstance(found, dict) and "parts" in found else None

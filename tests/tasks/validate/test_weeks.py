@@ -1,0 +1,167 @@
+"""Tables held against what was accepted with the champion: wrong weeks are named by their rule, ordinary ones pass."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from tasks.errors import RefitError
+from tasks.files import read_json, write_json, write_table
+from tasks.params import Params, parse
+from tasks.validate import __main__ as stage
+from tasks.validate import accepted, baseline
+from tests.tasks.validate import weeks
+from tests.tasks.validate.weeks import HISTORY, WEEK, WRONG
+
+past = cache(lambda: weeks.to(HISTORY))
+then = cache(lambda: weeks.baseline(past()))
+# Faults of a week that do not hide each other are planted together: each is named all the same. Alone: tests/bench/rules.py.
+TOGETHER = (
+    ("nine tenths of the rows gone",),
+    ("a column half empty", "300 new shops", "the sign turned", "the label turned", "another encoding", "miles for kilometres",
+     "one category only", "zeros for missing"),
+    ("a thousand times as large", "a constant", "texts cut off", "another time zone"),
+    ("a thousand times as large, in a twentieth", "two columns of categories swapped", "texts in a column of numbers"),
+    ("two columns swapped",),
+    ("rows twice",),
+    ("dates a year ahead",),
+    ("dates of weeks before",),
+    ("times to come",),
+    ("half of the shops gone",),
+)  # fmt: skip
+
+
+def test_every_wrong_week_is_planted() -> None:
+    assert sorted(name for group in TOGETHER for name in group) == sorted(WRONG)
+    assert len(WRONG) >= 20
+
+
+@pytest.mark.parametrize("names", TOGETHER, ids=lambda names: names[0])
+def test_a_wrong_week_is_named_by_the_rule_that_it_breaks(names: tuple[str, ...]) -> None:
+    new = weeks.week(HISTORY)
+    for name in names:
+        new = WRONG[name][0](past(), new)
+    failures = weeks.judge(pd.concat([past(), new], ignore_index=True), then())
+    for name in names:
+        assert any(WRONG[name][1] in line for line in failures), (name, failures)
+    assert all("champion version 1" in line and "; found " in line for line in failures)
+
+
+@pytest.mark.parametrize("late", [0, 3])
+def test_an_ordinary_week_passes_also_where_the_champion_is_old(late: int) -> None:
+    more = pd.concat([past(), *(weeks.week(HISTORY + i) for i in range(late + 1))], ignore_index=True)
+    assert weeks.judge(more, then()) == []
+
+
+def test_a_wrong_week_is_still_named_when_the_next_is_right() -> None:
+    wrong = WRONG["the sign turned"][0](past(), weeks.week(HISTORY))
+    failures = weeks.judge(pd.concat([past(), wrong, weeks.week(HISTORY + 1)], ignore_index=True), then())
+    assert any("change, quantiles: expected" in line for line in failures)
+
+
+def test_keys_that_were_numbered_anew_are_named() -> None:
+    table = pd.concat([past(), weeks.week(HISTORY)], ignore_index=True)
+    failures = weeks.judge(table.assign(id=table["id"].to_numpy()[::-1]), then())
+    assert any(
+        "keys: expected at least half of the keys that were there, each at its moment" in line for line in failures
+    )
+
+
+def test_rows_that_end_long_before_the_run_are_named() -> None:
+    until = past()["at"].max()
+    held = weeks.baseline(past(), as_of=until.to_pydatetime())
+    assert weeks.judge(past(), held, as_of=(until + WEEK).to_pydatetime()) == []
+    (failure,) = weeks.judge(past(), held, as_of=(until + 3 * WEEK).to_pydatetime())
+    assert "the whole table: at, freshness: expected a newest moment of" in failure
+
+
+def test_a_run_that_knows_less_than_the_champion_is_not_judged_by_its_size() -> None:
+    until = past()["at"].max()
+    held = weeks.baseline(past(), as_of=until.to_pydatetime())
+    earlier = past()[past()["at"] < until - 10 * WEEK].reset_index(drop=True)
+    assert weeks.judge(earlier, held, as_of=(until - 10 * WEEK).to_pydatetime()) == []
+
+
+def test_a_table_without_moments_is_held_against_as_a_whole() -> None:
+    shops = weeks.shops(HISTORY)
+    held = weeks.baseline(shops, name="shops")
+    assert weeks.judge(weeks.shops(HISTORY + 12), held, name="shops") == []
+    for wrong, said in (
+        (
+            shops.iloc[:20],
+            "the whole table: rows: expected 32 to 1,280 rows (64 in the rows of champion version 1); found 20",
+        ),
+        (shops.assign(shop=[f"n{i}" for i in range(64)]), "keys: expected at least half of the keys that were there"),
+        (shops.assign(size=shops["size"] * 1000), "all rows: size, quantiles: expected"),
+        (shops.assign(town=shops["shop"]), "town, new categories: expected at most"),
+    ):
+        failures = weeks.judge(wrong.reset_index(drop=True), held, name="shops")
+        assert any(said in line for line in failures), failures
+
+
+def test_what_is_accepted_is_the_same_bytes_for_the_same_rows() -> None:
+    once, again = (json.dumps(weeks.baseline(frame), allow_nan=False) for frame in (past(), past().copy()))
+    assert once == again
+    assert len(once) < 20_000
+
+
+# On disk ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
+    """Orders and shops, as validated before and accepted with champion 1; the week that comes next is in raw."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["tasks.validate"])
+    write_json("params.yaml", weeks.tree())
+    held = {"orders": then(), "shops": weeks.baseline(weeks.shops(HISTORY), name="shops")}
+    for name, figures in held.items():
+        write_json(accepted.ACCEPTED / f"{name}.json", figures)
+    write_raw(weeks.week(HISTORY))
+    return parse(weeks.tree())
+
+
+def write_raw(new: pd.DataFrame) -> None:
+    write_table("data/raw/orders.parquet", pd.concat([past(), new], ignore_index=True))
+    write_table("data/raw/shops.parquet", weeks.shops(HISTORY))
+
+
+def test_the_stage_keeps_what_it_accepted_and_what_it_held_it_against(project: Params) -> None:
+    stage.main()
+    summary: dict[str, Any] = read_json("data/validated/summary.json")
+    assert summary["baseline"] == {"orders": {"version": "1"}, "shops": {"version": "1"}}
+    held = [one for one in summary["expectations"] if "scope" in one]
+    assert {"orders", "shops"} == {one["table"] for one in held}
+    assert all(one["success"] and one["expected"] and one["found"] for one in held)
+    kept = read_json("data/validated/accepted/orders.json")
+    assert kept["rows"] == summary["tables"]["orders"]["accepted"]
+    assert kept["until"] > then()["until"]
+    assert not Path("data/quarantine/refused").exists()
+
+
+def test_columns_in_another_order_are_told_and_stop_nothing(
+    project: Params, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shops = weeks.shops(HISTORY)
+    write_table("data/raw/shops.parquet", shops[["town", "shop", "size"]])
+    stage.main()
+    assert (
+        "shops, the whole table: order of columns: expected the order 'shop', 'size', 'town'" in capsys.readouterr().out
+    )
+
+
+def test_a_refused_week_stops_the_stage_and_what_it_was_waits_to_be_accepted(project: Params) -> None:
+    write_raw(WRONG["the sign turned"][0](past(), weeks.week(HISTORY)))
+    with pytest.raises(RefitError, match=r"(?s)breaks its contract:\n  orders, 7 days to .*change, quantiles.*`refit accept --reason") as told:  # fmt: skip
+        stage.main()
+    assert baseline.REMEDY in str(told.value)
+    assert not Path("data/validated").exists()
+    for path in sorted(Path("data/quarantine/refused").iterdir()):
+        write_json(accepted.ACCEPTED / path.name, {"of": {"by": "ann", "reason": "refunds"}, **read_json(path)})
+    stage.main()
+    assert read_json("data/validated/summary.json")["baseline"]["orders"]["reason"] == "refunds"
