@@ -66,7 +66,10 @@ def look(plan: Plan, tables: Mapping[str, pd.DataFrame], made: pd.DataFrame, kin
         checked.append(
             f"what each of {X.shape[1]} features tells alone, on {len(part):,} rows, against all weaker ones"
         )
-    ahead, compared = aggregates_ahead(tables, plan, rows, features, seed)
+    whole = in_memory(rows)
+    others = {name: whole if name == plan.table else in_memory(table) for name, table in tables.items()}
+    ahead, compared = aggregates_ahead(others, plan, whole, features, seed)
+    del whole, others
     if plan.time is not None:
         checked.append(f"columns that equal another one's aggregate over times to come, {compared:,} comparisons")
     label = label_of(plan, rows)
