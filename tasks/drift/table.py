@@ -15,7 +15,7 @@ from tasks.drift.evidently_report import page
 from tasks.drift.window import thin
 from tasks.errors import some
 from tasks.ordinary.checks import ENOUGH
-from tasks.ordinary.record import PREDICTION, Record, make
+from tasks.ordinary.record import PREDICTION, Column, Record, make
 
 LISTED = 24
 NAMED = 5
