@@ -134,7 +134,7 @@ TABLE = {
     "training.device": "tasks/families/test_device:every_family_computes_where_the_rule_says",
     "training.memory_gb": "tasks/families/test_xgboost_large:from_disk_the_same_bytes_are_stored",
     "training.compression.families": "tasks/train/test_compression:families_that_are_not_named_are_left_as_they_are",
-    "training.compression.prune": "tasks/families/test_compress:pruning_takes_the_share_and_leaves_the_network_as_it_was",
+    "training.compression.prune": "tasks/families/test_compress:pruning_takes_units_and_leaves_the_network_as_it_was",
     "training.compression.quantise": "tasks/train/test_compression:forms_are_told_and_the_smallest_is_packaged",
     "training.compression.tolerance": "tasks/families/test_compress:the_smallest_within_the_tolerance_is_kept",
     "evaluation.slices": "tasks/evaluate/test_evaluate:declared_slices_cover_all_rows",

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from tasks.errors import some
 from tasks.report.blocks import Cell, Chart, Charts, Prose, Section, Table, text
-from tasks.report.charts import Axis, Series, xy
+from tasks.report.charts import Axis, Series, Style, xy
 from tasks.report.numbers import DASH, LOWER, meaning, number, plain, title
 
 
@@ -216,7 +216,7 @@ def _front_chart(name: str, tuning: dict[str, Any], metric: str) -> Chart | None
     cost = next(iter(goals["rule"]["costs"]))
     trials = [t for t in tuning.get("trials") or [] if value_of(t.get(cost)) is not None]
 
-    def points(label: str, of: list[dict[str, Any]], colour: int, style: str) -> Series:
+    def points(label: str, of: list[dict[str, Any]], colour: int, style: Style) -> Series:
         said = [f"{_trial(p)}: {title(metric)} {number(p['value'], 4)}, {COSTS[cost][0]} {number(p[cost])}" for p in of]
         return Series(label, [p[cost] for p in of], [p["value"] for p in of], colour, style, said)
 

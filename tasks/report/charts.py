@@ -20,6 +20,9 @@ RIGHT, TOP, BOTTOM = 12, 12, 42
 HITS = 48
 
 
+Style = Literal["line", "step", "dashed", "points", "line+points"]
+
+
 @dataclass(frozen=True)
 class Series:
     """One line or cloud of points. ``colour`` 1–6, 0 for grey; ``labels`` are tooltips, one per point."""
@@ -28,7 +31,7 @@ class Series:
     x: Sequence[float]
     y: Sequence[float]
     colour: int = 1
-    style: Literal["line", "step", "dashed", "points", "line+points"] = "line"
+    style: Style = "line"
     labels: Sequence[str] = ()
     low: Sequence[float] = ()
     high: Sequence[float] = ()
