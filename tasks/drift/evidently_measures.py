@@ -36,7 +36,7 @@ def decided_by(kind: str) -> str:
     """The measure of a check, in words.
 
     >>> decided_by("missing"), decided_by("single").split(":")[0]
-    ("Evidently's MissingValueCount of the values", "Refit's own: rows of the most frequent unseen category")
+    ("Evidently's MissingValueCount of the values", "Refit's own")
     """
     name, of = (MEASURES | OWN)[kind]
     return f"Refit's own: {of}" if kind in OWN else f"Evidently's {name} of {of}"

@@ -189,7 +189,7 @@ def _length(times: pd.Series | None) -> int | None:
 def windows(times: pd.Series | None, seconds: int | None) -> tuple[np.ndarray, int]:
     """The window of each row, counted from the oldest, and how many there are; -1 for rows in none.
 
-    >>> windows(pd.Series(pd.to_datetime(["2024-01-01", "2024-01-09", "2024-01-15"], utc=True)), 7 * DAY)
+    >>> windows(pd.Series(pd.to_datetime(["2024-01-01", "2024-01-05", "2024-01-15"], utc=True)), 7 * DAY)
     (array([-1,  0,  1]), 2)
     """
     size = 0 if times is None else len(times)
