@@ -115,15 +115,13 @@ def test_of_several_at_one_search_the_first_end_counts_and_a_death_is_no_matter(
 
 
 def test_only_searches_that_can_be_shared_are_sent_twice() -> None:
-    def count(name: str, **more: Any) -> int:
-        declared = DECLARED | {
-            "tuning": more,
-            "orchestration": {"pools": {"cpu": "c"}, "exchange": "remote", "tuners": 3},
-        }
-        return pools.tuners(SimpleNamespace(name=name), parse(declared, "params.yaml"))  # type: ignore[arg-type]
+    def count(name: str, models: tuple[str, ...] = ("logistic", "auto"), **more: Any) -> int:
+        orchestration = {"pools": {"cpu": "c"}, "exchange": "remote", "tuners": 3}
+        made: dict[str, Any] = {"models": {one: {} for one in models}, "tuning": more, "orchestration": orchestration}
+        return pools.tuners(SimpleNamespace(name=name), parse(DECLARED | made, "params.yaml"))  # type: ignore[arg-type]
 
     assert [count(name) for name in ("tune@logistic", "tune@auto", "train@logistic", "features")] == [3, 1, 1, 1]
-    assert count("tune@logistic", sampler="pbt") == 1
+    assert count("tune@mlp", ("mlp",), sampler="pbt") == 1
     for wrong in ({"exchange": "folder"}, {"pools": {}, "exchange": "remote"}):
         with pytest.raises(
             RefitError, match=r"tuners: 2 workers can share a search only where each has its own checkout"
