@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from flows import pools
+from flows import pools, worker
 from flows.commands import CommandFailed, StageFailed
 from tasks.errors import RefitError
 from tasks.params import Params, parse
@@ -35,9 +35,11 @@ class Far:
     def __init__(self, *fates: str | Exception) -> None:
         self.fates, self.sent, self.here = list(fates), 0, 0
         self.lines: list[str] = []
+        self.threads: list[int] = []
 
     def send(self, *arguments: Any) -> str:
         self.sent += 1
+        self.threads.append(arguments[5]["threads"])
         fate = self.fates.pop(0)
         if isinstance(fate, Exception):
             raise fate
@@ -55,13 +57,14 @@ def far(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Far]:
     return made
 
 
-def run(workers: Far) -> None:
+def run(workers: Far, *deps: str, **orchestration: Any) -> None:
     def execute(*arguments: Any) -> None:
         workers.here += 1
 
     dag = SimpleNamespace(root=Path("/p"), seal=SimpleNamespace(folder=Path("/p/.refit/start/x")), execute=execute)
-    node = SimpleNamespace(name="load", cmd="python work.py", meta={})
-    pools._run(dag, params(), node, workers.lines.append)  # type: ignore[arg-type]
+    record = SimpleNamespace(deps=[SimpleNamespace(def_path=path) for path in deps], wdir="/p")
+    node = SimpleNamespace(name="load", cmd="python work.py", meta={}, record=record)
+    pools._run(dag, params(**orchestration), node, workers.lines.append)  # type: ignore[arg-type]
 
 
 def test_a_stage_whose_worker_died_goes_to_another(far: Callable[..., Far]) -> None:
@@ -87,6 +90,50 @@ def test_what_kills_worker_after_worker_is_given_up_and_other_failures_are_at_on
     with pytest.raises(StageFailed, match="other code"):
         run(workers)
     assert workers.sent == 1
+
+
+def test_a_stage_that_reads_outside_of_the_folder_runs_here_and_says_so(far: Callable[..., Far]) -> None:
+    workers = far("done")
+    run(workers, "t.csv", "../shared/x.csv", exchange="remote")
+    assert (workers.sent, workers.here) == (0, 1)
+    assert workers.lines == [
+        "load runs here: '../shared/x.csv' lies outside of the project's folder, and is not carried to a worker"
+    ]
+
+
+def test_a_stage_is_sent_with_the_number_of_threads_that_it_would_have_here(
+    far: Callable[..., Far], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    workers = far("done")
+    run(workers)
+    assert workers.threads == [3]
+
+
+def test_a_worker_is_dead_after_half_a_minute_without_a_sign_by_the_senders_clock(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(pools, "time", SimpleNamespace(monotonic=lambda: now))
+    life = pools._Life(SimpleNamespace(name="load"), "c", False, print)  # type: ignore[arg-type]
+    for sign in (1, 2, 3):
+        now += 29
+        life.check(sign)
+    now += 29
+    life.check(3)
+    now += 2
+    with pytest.raises(pools.WorkerDied, match="load: its worker in pool 'c' has died"):
+        life.check(3)
+
+
+def test_a_worker_without_the_database_of_studies_takes_no_part_in_a_shared_search(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".dvc").mkdir()
+    monkeypatch.setenv(worker.CHECKOUT, str(tmp_path))
+    monkeypatch.delenv(worker.ENVIRONMENT, raising=False)
+    with pytest.raises(RefitError, match=r"REFIT_STUDIES_URL: .* this worker does not have it"):
+        worker._by_remote({"shared": True}, print)
 
 
 def test_of_several_at_one_search_the_first_end_counts_and_a_death_is_no_matter() -> None:

@@ -86,7 +86,10 @@ def test_forms_are_told_and_the_smallest_is_packaged(tmp_path: Path):
             {"models": {"mlp": {}, "auto": {}}, "training": {"compression": {"prune": 0.5}}},
             r"'auto' cannot be compressed \(auto serves the models that tuning has judged\); .*families: \[mlp\]",
         ),
-        ({"models": {"mlp": {}, "realmlp": {}}, "training": {"compression": {"prune": 0.5}}}, "'realmlp' cannot be"),
+        *[
+            ({"models": {"mlp": {}, other: {}}, "training": {"compression": {"prune": 0.5}}}, f"'{other}' cannot be")
+            for other in ("realmlp", "tabm", "random_forest")
+        ],
         (
             {"training": {"compression": {"prune": 0.5, "families": ["ridge"]}}},
             "training.compression.families: 'ridge'",

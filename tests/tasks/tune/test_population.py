@@ -22,6 +22,7 @@ from tasks.tune.__main__ import tune
 from tasks.tune.objective import Objective
 from tasks.tune.pbt import Evolved, Ways, changed, evolve, members, next_member
 from tasks.tune.search import Budget
+from tasks.tune.study import ENVIRONMENT, open_study
 from tests.tasks.families.test_network import job
 from tests.tasks.package.projects import plain
 from tests.tasks.report.runs import stage
@@ -77,7 +78,7 @@ def test_changes_stay_in_the_space_and_whole_numbers_move():
     assert {round(f["a"], 3) for f in found} == {0.72, 1.0}
     assert {f["n"] for f in found} == {1, 3}
     assert {f["c"] for f in found} == {"x", "y"}
-    assert members(9) == 3
+    assert [members(trials) for trials in (9, 36, 400)] == [3, 6, 8]
 
 
 @pytest.mark.parametrize(
@@ -85,6 +86,7 @@ def test_changes_stay_in_the_space_and_whole_numbers_move():
     [
         ({"models": {"mlp": {}, "ridge": {}}}, "'ridge' cannot go on .* have models of .*'mlp'.* alone, or use another"),
         ({"models": {"auto": {}}}, "'auto' cannot go on"),
+        ({"models": {"random_forest": {}}}, "'random_forest' cannot go on"),
         ({"models": {"realmlp": {}}}, "'realmlp' cannot go on"),
         ({"tuning": {"sampler": "pbt", "split": "kfold"}}, "tuning.split: 'kfold' has several folds"),
         ({"tuning": {"sampler": "pbt", "pruner": "median"}}, "tuning.pruner: 'pbt' replaces the members"),
@@ -99,6 +101,13 @@ def test_what_a_population_cannot_do_is_told_beforehand(sections: dict, message:
         parse(tree | {"models": {"mlp": {}}, "tuning": {"sampler": "pbt"}} | sections)
 
 
+def test_a_population_stays_on_its_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv(ENVIRONMENT, "postgresql://nobody@127.0.0.1:1/nothing")
+    with open_study("alone", ["maximize"], tmp_path, shared=False) as study:
+        assert study.trials == []
+    assert (tmp_path / "alone.db").is_file()
+
+
 CHANGES = {"networks": ("lr", 0.01, 0.03), "trees": ("learning_rate", 0.1, 0.3)}
 
 
@@ -108,6 +117,8 @@ def test_turns_go_on_and_a_fit_takes_them_again(tmp_path: Path, family: str):
     name, *rates = CHANGES["networks" if small else "trees"]
     one = job("binary", 300)
     module, fitted = find_family(family), []
+    turn = module.TURN  # epochs or trees
+    assert turn == (2 if small else 25)
     for number, rate in enumerate(rates):
         before = tmp_path / str(number - 1) if number else None
         fitted.append(one_turn(module, small | {name: rate}, one, Turn(number, before, tmp_path / str(number))))

@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -72,6 +73,22 @@ def test_keys_that_were_numbered_anew_are_named() -> None:
     )
 
 
+def test_rows_that_are_gone_from_the_past_are_named() -> None:
+    fewer = past()[np.arange(len(past())) % 5 > 0]
+    failures = weeks.judge(pd.concat([fewer, weeks.week(HISTORY)], ignore_index=True), then())
+    assert any("rows of the past: expected" in line for line in failures), failures
+
+
+def test_a_time_at_another_distance_is_named() -> None:
+    """Of a time that is known with the row; one that is known later has its own moments."""
+    tree, new = weeks.tree(), weeks.week(HISTORY)
+    tree["data"]["tables"]["orders"]["known_at"] = {"late": "at + 6d"}
+    params, late = parse(tree), new.assign(due=new["due"] + pd.Timedelta(days=9))
+    held = weeks.baseline(past(), params)
+    failures = weeks.judge(pd.concat([past(), late], ignore_index=True), held, params)
+    assert any("days from at to due, quantiles: expected" in line for line in failures), failures
+
+
 def test_rows_that_end_long_before_the_run_are_named() -> None:
     until = past()["at"].max()
     held = weeks.baseline(past(), as_of=until.to_pydatetime())
@@ -102,6 +119,81 @@ def test_a_table_without_moments_is_held_against_as_a_whole() -> None:
     ):
         failures = weeks.judge(wrong.reset_index(drop=True), held, name="shops")
         assert any(said in line for line in failures), failures
+
+
+def test_rows_that_repeat_are_named_where_a_table_has_no_key() -> None:
+    tree = weeks.tree()
+    del tree["data"]["tables"]["shops"]["key"]
+    params, shops = parse(tree), weeks.shops(HISTORY)
+    held = weeks.baseline(shops, params, "shops")
+    assert weeks.judge(weeks.shops(HISTORY + 12), held, params, "shops") == []
+    failures = weeks.judge(pd.concat([shops, shops], ignore_index=True), held, params, "shops")
+    assert any("repeated rows: expected" in line for line in failures), failures
+
+
+def test_shares_that_diverge_are_named() -> None:
+    new = weeks.week(HISTORY)
+    turned = {"food": "other", "other": "food", "drinks": "house", "house": "drinks"}
+    new = new.assign(product=new["product"].map(turned).astype("str"))
+    failures = weeks.judge(pd.concat([past(), new], ignore_index=True), then())
+    assert any("shares: expected shares of categories that diverge" in line for line in failures), failures
+
+
+@pytest.mark.parametrize(
+    ("days", "every", "expected"),
+    [(100, 0.1, 7), (300, 0.5, 28), (1100, 2, 91), (3000, 8, 365), (20, 0.02, 1), (100, 9, None)],
+)
+def test_a_window_is_a_week_or_the_next_length_that_has_rows_enough(
+    days: int, every: float, expected: int | None
+) -> None:
+    at = weeks.START + pd.to_timedelta(np.arange(0, days, every), unit="D")
+    frame = pd.DataFrame({"id": np.arange(len(at), dtype=float), "at": at.astype("datetime64[us, UTC]")})
+    found = accepted.measure("orders", weeks.PARAMS.data.tables["orders"], weeks.PARAMS.problem, frame, None, None)
+    assert found["window"] == (None if expected is None else expected * 86_400)
+
+
+def test_the_narrowest_bands_are_those_of_the_page() -> None:
+    """Of columns whose windows did not differ, with so many rows that chance is nothing; wider where they did."""
+
+    def same(value: float) -> list[float]:
+        return [value] * 3
+
+    def rules(then: dict[str, Any], count: int = 40, elapsed: float = 0.0) -> dict[str, dict[str, Any]]:
+        part = accepted.Part("at", pd.DataFrame(), None, {name: one["kind"] for name, one in then.items()})
+        made = baseline._rules(part, {"columns": then}, 10**14, count, elapsed)
+        return {f"{name} {rule['meta']['check']} {rule['type']}": rule["kwargs"] for rule in made for name in [rule["kwargs"]["column"]]}  # fmt: skip
+
+    quantiles = [[1.0, 2.0, 3.0, 4.0, 5.0]] * 3
+    number = {"kind": "numeric", "missing": same(0.1), "quantiles": quantiles, "tails": [1.0, 5.0], "std": same(1.2), "range": [0.0, 10.0], "odd": same(0.0)}  # fmt: skip
+    then = {
+        "x": number,
+        "h": {"kind": "hour", "missing": same(0.0), "quantiles": [[8.0, 9.0, 10.0, 11.0, 12.0]] * 3, "tails": [8.0, 12.0]},
+        "y": {"kind": "classes", "missing": same(0.0), "shares": {"no": same(0.6), "yes": same(0.4)}},
+        "c": {"kind": "categorical", "missing": same(0.0), "damaged": same(0.0), "distinct": [12, 12, 12], "levels": ["a"], "new": 0.0, "shares": {"a": 0.98}, "moved": 0.0},
+    }  # fmt: skip
+    found = rules(then)
+
+    def limit(name: str, key: str) -> Any:
+        (one,) = [kwargs[key] for rule, kwargs in found.items() if rule.startswith(name) and key in kwargs]
+        return one
+
+    near = pytest.approx
+    assert limit("x missing", "min_value") == near(1 - 0.15, abs=1e-5)
+    assert limit("x quantiles", "quantile_ranges")["value_ranges"][2] == near([2.5, 3.5], abs=1e-5)
+    assert limit("x spread", "min_value") == near(0.4)
+    assert [limit("x range", key) for key in ("min_value", "max_value", "mostly")] == [-10.0, 20.0, 0.98]
+    assert limit("x stand-ins", "mostly") == near(0.96, abs=1e-5)
+    assert limit("h quantiles", "quantile_ranges")["value_ranges"][2] == [7.5, 12.5]
+    assert limit("y share of yes expect_column_values_to_be_in_set", "mostly") == near(0.3, abs=1e-5)
+    assert limit("y share of yes expect_column_values_to_not_be_in_set", "mostly") == near(0.5, abs=1e-5)
+    assert limit("c encoding", "mostly") == near(0.99, abs=1e-5)
+    assert [limit("c categories", key) for key in ("min_value", "max_value")] == [8, 18]
+    (rows,) = baseline._rows({"rows": [100, 100], "windows": 40}, 0.0)
+    assert (rows["kwargs"]["min_value"], rows["kwargs"]["max_value"]) == (50, 200)
+
+    varied = {"x": number | {"missing": [0.0, 0.1, 0.1]}}
+    lows = [rules(varied, *more)["x missing values expect_column_proportion_of_non_null_values_to_be_between"]["min_value"] for more in ((40, 0.0), (4, 0.0), (4, 8.0))]  # fmt: skip
+    assert 0.85 > lows[0] > lows[1] > lows[2], "wider by what windows differ, where few are known, and with age"
 
 
 def test_what_is_accepted_is_the_same_bytes_for_the_same_rows() -> None:
