@@ -22,8 +22,8 @@ from tasks.validate.suite import FOLDER, moment_name
 
 ACCEPTED = FOLDER / "accepted"
 DAY = 86_400
-# Length of a window in seconds, and how many are needed; parts of a week only where all its days are among them.
-LENGTHS = ((7 * DAY, 4), (28 * DAY, 4), (91 * DAY, 4), (365 * DAY, 4), (DAY, 14), (DAY // 4, 56), (3600, 240))
+# Length of a window in seconds, and how many are needed; a day only where all days of a week are among them, twice.
+LENGTHS = ((7 * DAY, 4), (28 * DAY, 4), (91 * DAY, 4), (365 * DAY, 4), (DAY, 14))
 WINDOWS = 160  # of the newest that are measured
 LEAST = 30  # rows of a window, in the middle of all, below which it tells nothing
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
