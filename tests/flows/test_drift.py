@@ -55,7 +55,7 @@ def refused_and_accepted(root: Path, column: str, server: dict[str, str]) -> Non
     assert not (package / "held_against").exists()
     before = hash_tree(root / "data" / "features")
     said = refit(root, "run", "--plain", env=server, code=1)
-    assert "tables are held against those of version 1" in said
+    assert "rules from the rows of champion version 1" in said
     assert f"iris, all rows: {column}, quantiles: expected" in said
     assert "in the rows of champion version 1" in said
     assert "`refit accept --reason ...`" in said
