@@ -7,8 +7,10 @@ is measured as a whole. A time is measured by its hour and by its distance from 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,15 +44,39 @@ DAMAGED = (
 Figures = dict[str, Any]
 
 
+class Columns:
+    """Columns that are made when they are asked for, so that of a large table there is never a second one.
+
+    ``made``: what gives each column for all rows of the table; ``rows`` (n,) the positions that count, None: all ``count``.
+    """
+
+    def __init__(self, made: dict[str, Callable[[], pd.Series]], rows: np.ndarray | None, count: int) -> None:
+        self.made, self.rows = made, rows
+        self.count = count if rows is None else len(rows)
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, name: str) -> pd.Series:
+        values = self.made[name]()
+        return values if self.rows is None else values.take(self.rows).reset_index(drop=True)
+
+    def frame(self, inside: np.ndarray | None = None) -> pd.DataFrame:
+        """All columns, of the rows ``inside`` (a mask), numbered anew."""
+        rows = np.arange(self.count) if inside is None else np.flatnonzero(inside)
+        at = rows if self.rows is None else self.rows[rows]
+        return pd.DataFrame({name: make().take(at).reset_index(drop=True) for name, make in self.made.items()})
+
+
 @dataclass(frozen=True)
 class Part:
     """Columns that become known together, for the rows where they are: with their moments (None: the table has none).
 
-    ``kinds`` of the columns of ``frame``: numeric, hour, categorical, text or classes.
+    ``kinds`` of the columns: numeric, hour, categorical, text or classes.
     """
 
     when: str
-    frame: pd.DataFrame
+    columns: Columns
     times: pd.Series | None
     kinds: dict[str, str]
 
@@ -81,54 +107,72 @@ def parts(
             found.setdefault(table.outcome_known(column) or row, []).append(column)
     made = []
     for when, columns in found.items():
-        times, rows = None, frame
+        times, rows = None, None
         if when is not None:
             times = known.moment(frame, when)
             there = times.notna()
             if when != row and as_of is not None:
                 there &= times <= pd.Timestamp(as_of)
-            rows, times = frame[there].reset_index(drop=True), times[there].reset_index(drop=True)
-        kinds: dict[str, str] = {
-            c: table.columns[c].kind for c in columns if not (len(table.key) == 1 and c in table.key)
-        }
-        made.append(_derived(moment_name(when) if when else "", rows, times, kinds, when))
+            rows = None if there.all() else np.flatnonzero(there)
+            times = times[there].reset_index(drop=True)
+        kinds = {c: str(table.columns[c].kind) for c in columns if not (len(table.key) == 1 and c in table.key)}
+        made.append(_derived(frame, rows, times, kinds, when))
     if labelled is not None:
         made.append(_label(problem, labelled, row))
     return made
 
 
-def _derived(when: str, rows: pd.DataFrame, times: pd.Series | None, kinds: dict[str, str], moment: Moment | None) -> Part:  # fmt: skip
+def _derived(
+    frame: pd.DataFrame, rows: np.ndarray | None, times: pd.Series | None, kinds: dict[str, str], moment: Moment | None
+) -> Part:
     """The part with each time as an hour and a distance, and texts with their lengths."""
-    columns: dict[str, pd.Series] = {}
+    when = moment_name(moment) if moment else ""
+    made: dict[str, Callable[[], pd.Series]] = {}
     of: dict[str, str] = {}
+
+    def own(name: str) -> pd.Series:
+        return frame[name]
+
+    def hour(name: str) -> pd.Series:
+        return frame[name].dt.hour + frame[name].dt.minute / 60
+
+    def distance(name: str, since: Moment) -> pd.Series:
+        return (frame[name] - known.moment(frame, since)).dt.total_seconds() / DAY
+
+    def length(name: str) -> pd.Series:
+        return frame[name].str.len().astype(float)
+
     for name, kind in kinds.items():
         if kind == "datetime":
-            columns[f"hour of {name}"] = rows[name].dt.hour + rows[name].dt.minute / 60
+            made[f"hour of {name}"] = partial(hour, name)
             of[f"hour of {name}"] = "hour"
             if times is not None and moment is not None and name != moment.column:
                 label = f"days from {when} to {name}"
-                columns[label] = (rows[name] - times).dt.total_seconds() / DAY
+                made[label] = partial(distance, name, moment)
                 of[label] = "numeric"
             continue
-        columns[name], of[name] = rows[name], kind
+        made[name], of[name] = partial(own, name), kind
         if kind == "text":
-            columns[f"length of {name}"] = rows[name].str.len().astype(float)
+            made[f"length of {name}"] = partial(length, name)
             of[f"length of {name}"] = "numeric"
-    return Part(when, pd.DataFrame(columns, index=rows.index), times, of)
+    return Part(when, Columns(made, rows, len(frame)), times, of)
 
 
 def _label(problem: Problem, labelled: pd.DataFrame, row: Moment | None) -> Part:
     name = problem.target.name
-    rows = labelled[labelled[name].notna()]
-    times = None
+    there, times = labelled[name].notna(), None
     if row is not None:
-        times = known.moment(rows, row)
-        rows, times = rows[times.notna()], times[times.notna()].reset_index(drop=True)
-    values = rows[name].reset_index(drop=True)
-    if problem.kind == "regression":
-        return Part("label", pd.DataFrame({f"target {name}": values}), times, {f"target {name}": "numeric"})
-    texts = values.map(str).astype("str")
-    return Part("label", pd.DataFrame({f"target {name}": texts}), times, {f"target {name}": "classes"})
+        times = known.moment(labelled, row)
+        there &= times.notna()
+        times = times[there].reset_index(drop=True)
+    values = labelled[name][there].reset_index(drop=True)
+    kind = "numeric"
+    if problem.kind != "regression":
+        code, names = pd.factorize(values)
+        values, kind = pd.Series(np.array([str(v) for v in names], dtype=object)[code], dtype="str"), "classes"
+    return Part(
+        "label", Columns({f"target {name}": lambda: values}, None, len(values)), times, {f"target {name}": kind}
+    )
 
 
 # Measuring -------------------------------------------------------------------------------------------------
@@ -161,16 +205,16 @@ def measure(
     elif name != problem.table:
         out["keys"] = keys(frame, table, None, None)
     for part in made:
-        at, count = windows(part.times, length) if part.times is not None else (np.full(len(part.frame), -1), 0)
+        at, count = windows(part.times, length) if part.times is not None else (np.full(len(part.columns), -1), 0)
         counts = np.bincount(at[at >= 0], minlength=count)
         about: Figures = {"windows": count, "columns": {}}
         if count and part.times is not None:
             about["until"] = part.times.max().isoformat()
             about["rows"] = [int(counts.min()), int(counts.max()), int(np.median(counts))]
         for column, kind in part.kinds.items():
-            about["columns"][column] = _column(part.frame[column], kind, at, count)
+            about["columns"][column] = _column(part.columns[column], kind, at, count)
         if not table.key and part is first:
-            about["repeated"] = _triple(repeated(part.frame), at, count)
+            about["repeated"] = _triple(repeated(part.columns.frame()), at, count)
         out["parts"][part.when] = about
     return out
 
@@ -293,7 +337,9 @@ def _divergence(values: pd.Series, at: np.ndarray, count: int, expected: dict[st
 
 def damaged(values: pd.Series) -> pd.Series:
     """Whether a text holds signs of a wrong encoding."""
-    return values.astype("str").str.contains(DAMAGED, regex=True, na=False)
+    code, names = pd.factorize(values)
+    found = pd.Series(names, dtype="str").str.contains(DAMAGED, regex=True, na=False).to_numpy(bool)
+    return pd.Series(np.append(found, False)[code], index=values.index)
 
 
 def repeated(frame: pd.DataFrame) -> pd.Series:

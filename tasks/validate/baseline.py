@@ -53,7 +53,8 @@ def hold(name: str, table: Table, problem: Problem, frame: pd.DataFrame, labelle
     """
     out, who = Held(), whose(baseline)
     made = parts(name, table, problem, frame, labelled, as_of)
-    made[0].frame["__accepted__"] = ~rejected[_there(frame, made[0], name, table, problem)]
+    kept = pd.Series(~rejected, index=frame.index)
+    made[0].columns.made["__accepted__"] = lambda: kept
     if _earlier(baseline, made[0], as_of):
         out.remarks.append(
             f"{name}: this run knows less than {who} did, so the table's size and newest rows are not judged"
@@ -98,14 +99,6 @@ def whose(baseline: Figures) -> str:
     return f"the rows of champion version {of.get('version')}"
 
 
-def _there(frame: pd.DataFrame, part: Part, name: str, table: Table, problem: Problem) -> np.ndarray:
-    """Positions in ``frame`` of the first part's rows."""
-    from tasks.validate import known
-
-    row = moment_of(name, table, problem)
-    return np.arange(len(frame)) if row is None else np.flatnonzero(known.moment(frame, row).notna())
-
-
 def _earlier(baseline: Figures, part: Part, as_of: datetime | None) -> bool:
     if as_of is None:
         return False
@@ -132,10 +125,10 @@ def _looks(name: str, part: Part, then: Figures, baseline: Figures, first: bool,
     """The windows of a part that are newer than the baseline; all rows where there were no windows."""
     count, called = then["windows"], "" if first else f", by {part.when}"
     if not count or part.times is None:
-        rules = _rules(part, then, len(part.frame), 0, 0.0)
+        rules = _rules(part, then, len(part.columns), 0, 0.0)
         if then.get("repeated"):
             rules += _repeated(part, then, 0, 0.0)
-        return [(_Look(name, f"all rows{called}", _grouped(part.frame, then)), rules)]
+        return [(_Look(name, f"all rows{called}", _grouped(part.columns.frame(), then)), rules)]
     length, until = pd.Timedelta(seconds=baseline["window"]), pd.Timestamp(then["until"])
     if not len(part.times) or part.times.max() <= until:
         return []
@@ -148,7 +141,7 @@ def _looks(name: str, part: Part, then: Figures, baseline: Figures, first: bool,
         inside = (part.times > last - length) & (part.times <= last)
         if last - until >= MOST_NEW * length:  # the few old rows of such a window would hide what is missing
             inside &= part.times > until
-        rows = part.frame[inside.to_numpy()].reset_index(drop=True)
+        rows = part.columns.frame(inside.to_numpy())
         elapsed = max((last - until) / length, 0.0)
         rules = []
         # A table of the newest rows alone has gaps where no run was; one that has its past has none.
@@ -377,7 +370,7 @@ def _ones(shares: dict[str, float]) -> list[float]:
 
 
 def _repeated(part: Part, then: Figures, count: int, elapsed: float) -> list[Expectation]:
-    place = _Place("", part, max(len(part.frame), 1), count, elapsed)
+    place = _Place("", part, max(len(part.columns), 1), count, elapsed)
     most = place.above(then["repeated"], 0.1)
     columns = list(part.kinds)
     if most >= 1 or len(columns) < 2:

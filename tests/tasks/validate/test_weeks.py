@@ -159,7 +159,9 @@ def test_the_narrowest_bands_are_those_of_the_page() -> None:
         return [value] * 3
 
     def rules(then: dict[str, Any], count: int = 40, elapsed: float = 0.0) -> dict[str, dict[str, Any]]:
-        part = accepted.Part("at", pd.DataFrame(), None, {name: one["kind"] for name, one in then.items()})
+        part = accepted.Part(
+            "at", accepted.Columns({}, None, 0), None, {name: one["kind"] for name, one in then.items()}
+        )
         made = baseline._rules(part, {"columns": then}, 10**14, count, elapsed)
         return {f"{name} {rule['meta']['check']} {rule['type']}": rule["kwargs"] for rule in made for name in [rule["kwargs"]["column"]]}  # fmt: skip
 
