@@ -48,7 +48,7 @@ def project(root: Path, rows: int, columns: int) -> Path:
             "__split__": rng.choice(["train", "valid", "test"], n, p=[0.7, 0.15, 0.15]).astype(object),
             "__target__": y,
         }
-        head["__time__"] = np.full(n, "2020-01-01", "datetime64[us]")
+        head["__time__"] = head["__known__"] = np.full(n, "2020-01-01", "datetime64[us]")
         table = pa.table(
             head | dict(zip(names, X, strict=True)) | {"where": rng.choice(["a", "b", "c"], n).astype(object)}
         )
