@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PATIENCE = 3.5  # seconds from the signal until whatever is left is killed
+LOOKS = 5  # for processes to end; each finds what was started during the one before
 AGAIN = 0.5  # `timeout` and a closing terminal send their signal twice within this time
 SAID = "stopped; finished stages are kept, nothing half-written is left"
 
@@ -140,7 +141,29 @@ def _say(stream: int, text: str) -> None:
 
 
 def end_all(seconds: float) -> None:
-    """End all processes that this one has started, those whose parents are gone too; asked first where there is time."""
+    """End all processes that this one has started, those whose parents are gone too; asked first where there is time.
+
+    The thread at work may start another one meanwhile (the temporary server, at the beginning), so it is looked again.
+    """
+    import psutil
+
+    for _ in range(LOOKS):
+        if not (found := _started()):
+            return
+        if seconds:
+            for process in found:
+                with suppress(psutil.Error):
+                    process.terminate()
+            psutil.wait_procs(found, timeout=seconds)
+        for process in found:
+            with suppress(psutil.Error):
+                process.kill()
+        psutil.wait_procs(found, timeout=0.2)
+        seconds = 0
+
+
+def _started() -> list[Any]:
+    """The processes that this one has started and that still run."""
     import psutil
 
     from flows.commands import WALKER
@@ -152,14 +175,12 @@ def end_all(seconds: float) -> None:
         with suppress(psutil.Error, OSError):
             if process.pid != me.pid and process.environ().get(WALKER) == str(me.pid):
                 found[process.pid] = process
-    if seconds:
-        for process in found.values():
-            with suppress(psutil.Error):
-                process.terminate()
-        psutil.wait_procs(list(found.values()), timeout=seconds)
+    running = []
     for process in found.values():
         with suppress(psutil.Error):
-            process.kill()
+            if process.status() != psutil.STATUS_ZOMBIE:
+                running.append(process)
+    return running
 
 
 @contextmanager
