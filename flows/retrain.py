@@ -94,9 +94,11 @@ def _remark(line: str) -> None:
 
 def walk(dag: Dag, params: Params) -> None:
     """Run the DAG's stages as tasks, independent ones side by side; raises the first failure."""
-    fetched = _Once(partial(champion, str(dag.root), params.problem.name))
-    begun = _Once(partial(_starts, dag, params))
-    held = _Once(partial(_accepted, dag, params))
+    written = {  # what an effect writes, before the first stage that depends on it
+        effects.CHAMPION: _Once(partial(champion, str(dag.root), params.problem.name)),
+        effects.START: _Once(partial(_starts, dag, params)),
+        accepted.EXPECTATIONS: _Once(partial(_accepted, dag, params)),
+    }
     futures: dict[str, PrefectFuture[Any]] = {}
     settings, without = params.orchestration, _Without(dag, params)
     runner: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=settings.parallel)
@@ -106,7 +108,7 @@ def walk(dag: Dag, params: Params) -> None:
         try:
 
             def start(node: Node, done: Callable[[BaseException | None], None]) -> None:
-                work = _stage(dag, node, fetched, begun, held, executor(dag, node, params), without)
+                work = _stage(dag, node, written, executor(dag, node, params), without)
                 one = Task(
                     work,
                     name=node.name,
@@ -198,9 +200,7 @@ def _why(node: Node, error: CommandFailed) -> str:
     return text if len(text) <= 500 else text[:497] + "..."
 
 
-def _stage(
-    dag: Dag, node: Node, fetched: _Once, begun: _Once, held: _Once, execute: Any, without: _Without
-) -> Callable[[str], Any]:
+def _stage(dag: Dag, node: Node, written: dict[str, _Once], execute: Any, without: _Without) -> Callable[[str], Any]:
     def run(stage: str) -> Any:
         say = get_run_logger().info
 
@@ -212,12 +212,9 @@ def _stage(
             dag.give_up(stage, record)
             return Completed(name="Skipped", message=f"{record['family']} failed in {record['stage']}")
         _tell(stage, "start")
-        if any(path.startswith(effects.CHAMPION) for path in node.deps):
-            fetched()
-        if effects.START in node.deps:
-            begun()
-        if accepted.EXPECTATIONS in node.deps:
-            held()
+        for path, write in written.items():
+            if any(dep.startswith(path) for dep in node.deps):
+                write()
         try:
             outcome = dag.run(stage, log, execute)
         except Cancelled:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import sys
 import tempfile
@@ -22,7 +21,7 @@ from tasks.files import hash_tree, read_json, sha256, write_json, write_text
 from tasks.params import load
 from tasks.registry.history import History
 from tasks.registry.tracking import THREADS, Registered, Registry
-from tasks.stage import threads
+from tasks.stage import threads, with_threads
 
 
 def verify(root: Path, model: str, version: str, rebuild: bool) -> tuple[bool, list[str]]:
@@ -147,14 +146,8 @@ def as_many(count: int) -> Iterator[None]:
         yield
         return
     print(f"    with {count} threads, as it was made; here there are {threads()}", file=sys.stderr, flush=True)
-    before = os.environ.get("OMP_NUM_THREADS")
-    os.environ["OMP_NUM_THREADS"] = str(count)
-    try:
+    with with_threads(count):
         yield
-    finally:
-        os.environ.pop("OMP_NUM_THREADS")
-        if before is not None:
-            os.environ["OMP_NUM_THREADS"] = before
 
 
 def _lost(name: str, lost: dict[str, Any]) -> bool:

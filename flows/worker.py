@@ -39,9 +39,8 @@ def run_stage(root: str | None, order: dict[str, Any]) -> State[Any]:
 
     The final state's message tells the sender: a JSON list of outputs (by the remote), or what failed.
     """
-    os.environ["OMP_NUM_THREADS"] = str(
-        order["threads"]
-    )  # the last bits of some sums depend on it, and the sender records it
+    # The last bits of some sums depend on it, and the sender records its own.
+    os.environ["OMP_NUM_THREADS"] = str(order["threads"])
     with _told() as say:
         try:
             if root is not None:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from tasks.errors import RefitError
 
 SHARE = 0.6  # of the memory that is available, where training.memory_gb is not set
 GB = 1e9
+APART = 100_000  # rows from which a frame's columns are left apart: put together they would be there twice for a while
 LIBRARIES = 0.3 * GB  # what the interpreter and the libraries of a fit hold
 # Bytes a cell of what is read whole, measured (rounded up): the frame, the splits' copies, the encoded rows, the fit
 CELLS = {"xgboost": 32, "lightgbm": 32, "gradient_boosting": 32}
@@ -29,6 +31,11 @@ class Memory:
 
     bytes: float
     source: str
+
+    @property
+    def piece_mb(self) -> int:
+        """Megabytes of a piece of a table that is worked on key by key."""
+        return max(64, int(self.bytes / 1e6 / 3))
 
 
 def allowed(memory_gb: float | None) -> Memory:
@@ -55,6 +62,18 @@ def limit_to(gigabytes: float) -> None:
 def of_process() -> Memory:
     """What this process may use: the limit that it was started with (:func:`limit_to`), or a share of what there is."""
     return allowed(_gigabytes)
+
+
+def limited() -> bool:
+    """Whether this process was started with a limit."""
+    return _gigabytes is not None
+
+
+def scratch() -> Path:
+    """Where large files lie meanwhile: in the project, which is on a disk; /tmp may be memory."""
+    folder = Path(".refit")
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 def lean() -> None:

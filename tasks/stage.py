@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 # Set before numpy, torch or xgboost load. Spinning OpenMP threads make XGBoost 14 times slower
 # when another process wants a core; telemetry of every component is off.
@@ -41,6 +41,20 @@ def threads() -> int:
     return int(asked) if asked.isdigit() and int(asked) > 0 else min(8, len(os.sched_getaffinity(0)))
 
 
+@contextmanager
+def with_threads(count: int) -> Iterator[None]:
+    """Processes that are started meanwhile have so many threads (:func:`threads`)."""
+    before = os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = str(count)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["OMP_NUM_THREADS"]
+        else:
+            os.environ["OMP_NUM_THREADS"] = before
+
+
 def log(message: str) -> None:
     """One line of progress on standard output, at once (the flow reads it line by line)."""
     from tasks.errors import visible
@@ -72,12 +86,10 @@ def _sparing() -> None:
     from tasks.errors import RefitError
     from tasks.memory import limit_to
     from tasks.params import load
-    from tasks.stored import limited
 
     with suppress(RefitError):  # which the stage tells itself, if it needs parameters
         if (gigabytes := load().training.memory_gb) is not None:
             limit_to(gigabytes)
-            limited()
 
 
 settle()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from tasks import memory
 from tasks.errors import RefitError
 
 if TYPE_CHECKING:
@@ -163,15 +164,6 @@ class _Places:
         return self.of._frame(rows).set_axis(places, axis=0)
 
 
-_limited = False
-
-
-def limited() -> None:
-    """From now on large tables are asked in blocks (:func:`by_parts`), since memory is limited."""
-    global _limited
-    _limited = True
-
-
 def in_memory(rows: Any) -> pd.DataFrame:
     """A data frame as it is, or all of a stored one."""
     return rows.frame() if isinstance(rows, Stored) else rows
@@ -184,7 +176,7 @@ def small_in_memory(rows: Stored) -> Any:
 
 def by_parts(ask: Callable[[pd.DataFrame], np.ndarray], rows: Any) -> np.ndarray:
     """What ``ask`` says of feature rows, (n, …): with a limit of memory a large table's rows in blocks."""
-    if not _limited or len(rows) * len(rows.columns) <= CELLS:
+    if not memory.limited() or len(rows) * len(rows.columns) <= CELLS:
         return ask(in_memory(rows))
     size = max(1, CELLS // len(rows.columns) // 2)
     return np.concatenate([ask(rows.iloc[start : start + size]) for start in range(0, len(rows), size)])

@@ -19,7 +19,6 @@ from tasks.engine.pieces import pieces
 from tasks.files import write_table
 from tasks.stored import Stored, by_parts, in_memory
 
-SCRATCH = Path(".refit")  # a disk, where /tmp may be memory
 CHUNK = 1 << 14  # rows at a time
 
 
@@ -45,13 +44,11 @@ class Asked:
         """All at once where memory suffices, and then kept for the other package; else in blocks of the same bits."""
         tables = {name: self.tables[name] for name in plan.tables if name in self.tables}
         if self._too_large(plan, tables):
-            SCRATCH.mkdir(exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix="asked-", dir=SCRATCH) as folder:
+            with tempfile.TemporaryDirectory(prefix="asked-", dir=memory.scratch()) as folder:
                 asking = Path(folder) / "asked.parquet"
                 write_table(asking, self.rows[[c for c in self.rows if c in plan.tables[plan.table].columns]])
                 files = {name: table.path for name, table in tables.items() if isinstance(table, Stored)}
-                part = max(64, int(self.limit.bytes / 1e6 / 3))
-                yield from pieces(plan, files, part, asking, CHUNK, SCRATCH)
+                yield from pieces(plan, files, self.limit.piece_mb, asking, CHUNK, memory.scratch())
             return
         if plan.hash not in self._made:
             asked = {name: _used(table, plan, name) for name, table in tables.items()}

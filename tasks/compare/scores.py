@@ -94,11 +94,11 @@ def champion_scores(champion: Bundle, challenger: Bundle, asked: Asked) -> tuple
             f"the champion predicts a {champion.kind} target, this run a {challenger.kind} one. "
             "Give the new problem another problem.name."
         )
-    if champion.plan.hash == challenger.plan.hash:
-        return asked.answers(champion)
     try:
         return asked.answers(champion)
     except (RefitError, KeyError, ValueError, TypeError) as error:
+        if champion.plan.hash == challenger.plan.hash:  # then it is no matter of what the tables have
+            raise
         raise Incomparable(
             f"the champion's features cannot be computed from these tables ({_said(error)}). "
             "Keep the columns that it needs, or give the changed problem another problem.name."

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from tasks import memory, params, stage
@@ -75,9 +77,10 @@ def computed(bundle: Bundle, features: Any, whole: Any, settings: Params, new: N
         return [part.reset_index(drop=True) for part in rows], new
     try:
         tables = tables_in(DATA / "validated", settings.data.tables)
-        limit = memory.of_process()
-        asked = [Asked(whole.iloc[part["__row__"].to_numpy()], tables, limit) for part in rows]
-        return [pd.concat(one.features(bundle.plan), ignore_index=True) for one in asked], new
+        at = np.concatenate([part["__row__"].to_numpy() for part in rows])
+        made = pd.concat(Asked(whole.iloc[at], tables, memory.of_process()).features(bundle.plan), ignore_index=True)
+        ends = np.cumsum([0, *map(len, rows)])
+        return [made.iloc[a:b].reset_index(drop=True) for a, b in pairwise(ends)], new
     except (RefitError, KeyError, ValueError, TypeError) as error:
         why = f"the champion's features cannot be computed from these tables ({error})"
         return [], New(new.rows, new.both, new.about, why)

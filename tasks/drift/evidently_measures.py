@@ -90,7 +90,8 @@ def measure(columns: Mapping[Hashable, tuple[Column, pd.Series]]) -> dict[Hashab
                     add(part, np.where(present, codes, np.nan).astype(float), "numeric")
                 count(OutRangeValueCount(column=part, left=left, right=right), name, (check.kind, ""))
     definition = DataDefinition(numerical_columns=kinds["numeric"], categorical_columns=kinds["categorical"])
-    sides = Dataset.from_pandas(pd.DataFrame(frame), definition)
+    with np.errstate(all="ignore"):  # it divides by the values of a column that has none
+        sides = Dataset.from_pandas(pd.DataFrame(frame), definition)
     logging.getLogger("evidently").setLevel(logging.ERROR)
     told = Report(counted).run(sides, None).dict()["metrics"]
     for at, (name, asked) in places.items():

@@ -151,10 +151,8 @@ def learn(models: list[Any], choice: dict[str, Any], candidates: list[Candidate]
     about = next(c for c in candidates if c.family == family)
     classes = 0 if kind == "regression" else about.scores["valid"].shape[1]
     own = about.info["params"]
-    if (
-        about.info.get("imbalance", {}).get("used") == "none"
-    ):  # it was better on the real rows, and so is refitted on them
-        own = own | {"imbalance": "none"}
+    if about.info.get("imbalance", {}).get("used") == "none":
+        own = own | {"imbalance": "none"}  # it was better on the real rows, and so is refitted on them
     alike = family != "auto"  # its folds are made in another way than a refit, and no point of its curve
     fixed = Calibration.of(choice.get("calibration"))
     used = {f: kinds[f] for f in about.info.get("features", names)}

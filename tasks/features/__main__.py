@@ -26,7 +26,6 @@ from tasks.states import last_known, path_of, read_states
 from tasks.stored import Stored
 
 SPLITS = ("train", "valid", "test", "pending")
-SCRATCH = Path(".refit")  # what lies between is kept here: a disk, where /tmp may be memory
 
 
 class Validated(dict[str, pd.DataFrame]):
@@ -142,9 +141,7 @@ def write_features(params: parameters.Params, plan: Plan, folder: Path, head: pd
                 f"used ({limit.source}): computed key by key, from disk"
             )
             files = {name: folder / f"{name}.parquet" for name in plan.tables}
-            SCRATCH.mkdir(exist_ok=True)
-            part = max(64, int(limit.bytes / 1e6 / 3))
-            made = pieces(plan, files, part, chunk=size, scratch=SCRATCH)
+            made = pieces(plan, files, limit.piece_mb, chunk=size, scratch=memory.scratch())
             return append_tables(path, (beside(head, features) for features in made))
     tables = {name: read_states(folder, name) for name in plan.tables}
     rows = last_known(tables[plan.table])

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.errors import RefitError, some
+from tasks.files import sha256
 from tasks.ingest import lazy
 from tasks.ingest.files import File
 from tasks.profile import read_content
@@ -103,7 +104,7 @@ def _large(file: File) -> Content | None:
         columns = lazy.csv(path)
     if columns is None or not len(columns):
         return None
-    digest = lazy.digest(path)
+    digest = sha256(path)
     return Content(file.path, _with_hive(columns, file.hive), digest, digest, closed, before)
 
 

@@ -8,13 +8,13 @@ encoding, notes at the end, a row of other width), the file is read as a whole, 
 from __future__ import annotations
 
 import codecs
-import hashlib
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tasks import memory
 from tasks.errors import RefitError
 from tasks.profile.layout import HEAD, TAIL, Opening, opening, without_notes
 from tasks.profile.names import renamed
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 PARQUET_FROM = 8 << 20  # bytes of a file that is read column by column; smaller ones as a whole
 CSV_FROM = 64 << 20
 BLOCK = 8 << 20  # bytes at a time; a row must be smaller
-SCRATCH = Path(".refit")  # a disk, where /tmp may be memory
 ODD = (b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")  # marks of other encodings than UTF-8
 
 
@@ -61,11 +60,6 @@ class Columns:
             return pa.chunked_array([values]) if asked == name else self.read(asked)
 
         return Columns([*self.column_names, name], self.num_rows, read, self.remarks, self.kept)
-
-
-def digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def parquet(path: Path) -> Columns | None:
@@ -104,7 +98,7 @@ def csv(path: Path) -> Columns | None:
     import pyarrow.csv as pv
 
     names, remarks = renamed(begin.names)
-    folder = tempfile.TemporaryDirectory(prefix="ingest-", dir=SCRATCH if SCRATCH.is_dir() else None)
+    folder = tempfile.TemporaryDirectory(prefix="ingest-", dir=memory.scratch())
     out, rows = Path(folder.name) / "columns.arrow", 0
     try:
         with path.open("rb") as file:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from tasks import memory
 from tasks.errors import RefitError, nearest, some
 from tasks.files import sha256
 from tasks.ingest import several, snapshots, sources
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 # not a fault of rows. Fewer bad values go with their rows to quarantine.
 WRONG_KIND = 0.5
 ENOUGH = 20  # values of one file of several, for it alone to be refused
-APART = 100_000  # rows from which a frame's columns are left apart: together they would be there twice for a while
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,7 @@ def _declared(
             remedy = _remedy(column, source, how)
             raise RefitError(_wrong_kind(name, content.path, column, spec, read.problems, given, remedy))
         problems.append(read.problems.assign(column=column))
-    return pd.DataFrame(values, copy=len(columns) < APART), problems, remarks
+    return pd.DataFrame(values, copy=len(columns) < memory.APART), problems, remarks
 
 
 def taken_for_missing(name: str, column: pa.ChunkedArray, how: Reading) -> list[str]:

@@ -66,11 +66,12 @@ def look(plan: Plan, tables: Mapping[str, pd.DataFrame], made: pd.DataFrame, kin
         checked.append(
             f"what each of {X.shape[1]} features tells alone, on {len(part):,} rows, against all weaker ones"
         )
-    whole = in_memory(rows)
-    others = {name: whole if name == plan.table else in_memory(table) for name, table in tables.items()}
-    ahead, compared = aggregates_ahead(others, plan, whole, features, seed)
-    del whole, others
+    ahead: list[scan.Finding] = []
     if plan.time is not None:
+        whole = in_memory(rows)
+        others = {name: whole if name == plan.table else in_memory(table) for name, table in tables.items()}
+        ahead, compared = aggregates_ahead(others, plan, whole, features, seed)
+        del whole, others
         checked.append(f"columns that equal another one's aggregate over times to come, {compared:,} comparisons")
     label = label_of(plan, rows)
     few = np.concatenate([np.flatnonzero(labelled)[-TRAIN:] for labelled in (np.isnan(label), ~np.isnan(label))])

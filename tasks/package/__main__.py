@@ -34,7 +34,6 @@ from tasks.states import UNTIL, read_states
 from tasks.stored import Stored
 
 DATA = Path("data")
-SCRATCH = Path(".refit")  # a disk, where /tmp may be memory
 EMPTY: dict[str, Any] = {"rows": []}
 
 
@@ -99,7 +98,7 @@ def main() -> None:
         rows = whole[fields].iloc[features["__row__"].to_numpy()[chosen]].reset_index(drop=True)
         later, answers = after(rows, plan, reach), features.iloc[chosen][names]
         if len(later):
-            answers = pd.concat([answers, computed(plan, tables, later, given)[names]], ignore_index=True)
+            answers = pd.concat([answers, computed(plan, tables, later)[names]], ignore_index=True)
             rows = pd.concat([rows, later], ignore_index=True)
         files.write_json(folder / "golden.json", golden(bundle, answers, rows))
         identity = write_manifest(folder, about)
@@ -107,14 +106,13 @@ def main() -> None:
     stage.log(f"package {about['name']} ({about['family']}): {size / 1e6:.1f} MB, identity {identity[:12]}")
 
 
-def computed(plan: Plan, tables: dict[str, pd.DataFrame], rows: pd.DataFrame, given: params.Params) -> pd.DataFrame:
+def computed(plan: Plan, tables: dict[str, pd.DataFrame], rows: pd.DataFrame) -> pd.DataFrame:
     """Features of a few rows by the whole tables, which are laid down again where indexes of all events would not fit."""
-    limit = memory.allowed(given.training.memory_gb)
+    limit = memory.of_process()
     corrected = any(UNTIL in frame for frame in tables.values())
     if corrected or memory.EVENT * sum(map(len, tables.values())) <= limit.bytes:
         return plan.compute(tables, rows)
-    SCRATCH.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="package-", dir=SCRATCH) as folder:
+    with tempfile.TemporaryDirectory(prefix="package-", dir=memory.scratch()) as folder:
         stored: dict[str, Any] = {}
         for name in plan.tables:
             if name in tables:  # else none of its rows is asked for

@@ -35,7 +35,7 @@ def fit_better(
     model = fit_rows(name, own, rows, params, fitted=fitted, log=log, **more)
     if asked not in ROWS:
         return model, None
-    more.pop("fitted", None)  # what tuning trained saw the balanced rows
+    # Without `fitted`: what tuning trained saw the balanced rows.
     plain = fit_rows(name, own, rows, params, imbalance="none", log=log, **more)
     metric = params.problem.metric
     with_it, without = (value_of(m, rows, params) for m in (model, plain))

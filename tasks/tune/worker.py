@@ -11,6 +11,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from tasks.errors import RefitError
+from tasks.stage import with_threads
 from tasks.tune.objective import Objective
 
 # Fresh interpreters: a fork would inherit OpenMP threads that no longer run, and hang in the first fit.
@@ -27,16 +28,9 @@ class Worker:
 
     def _start(self) -> None:
         self.pipe, theirs = CONTEXT.Pipe()
-        before = os.environ.get("OMP_NUM_THREADS")
-        os.environ["OMP_NUM_THREADS"] = str(self.threads)  # read once, when the child loads its libraries
-        try:
+        with with_threads(self.threads):  # read once, when the child loads its libraries
             self.process = CONTEXT.Process(target=_serve, args=(theirs, os.getpid()), daemon=True)
             self.process.start()
-        finally:
-            if before is None:
-                del os.environ["OMP_NUM_THREADS"]
-            else:
-                os.environ["OMP_NUM_THREADS"] = before
         theirs.close()
         self.pipe.send(self.objective)
         self.ready = False

@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tasks import memory
 from tasks.errors import RefitError
 from tasks.params import Moment, Params, Problem, Table
-
-APART = 100_000  # rows from which a frame's columns are left apart: together they would be there twice for a while
 
 
 def moment(frame: pd.DataFrame, when: Moment) -> pd.Series:
@@ -67,7 +66,7 @@ def rows_of(frame: Any, mask: np.ndarray, hidden: dict[str, np.ndarray]) -> pd.D
         if name in hidden and hidden[name].any():
             values = values.mask(hidden[name])
         columns[name] = values if mask.all() else values[mask].reset_index(drop=True)
-    return pd.DataFrame(columns, copy=len(mask) < APART)
+    return pd.DataFrame(columns, copy=len(mask) < memory.APART)
 
 
 def divided(frame: pd.DataFrame, rejected: np.ndarray) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -75,7 +74,7 @@ def divided(frame: pd.DataFrame, rejected: np.ndarray) -> tuple[pd.DataFrame, pd
     bad = frame[rejected].reset_index(drop=True)
     if not rejected.any():
         return frame, bad
-    if len(frame) < APART:
+    if len(frame) < memory.APART:
         return frame[~rejected].reset_index(drop=True), bad
     columns = {name: frame.pop(name)[~rejected].reset_index(drop=True) for name in list(frame.columns)}
     return pd.DataFrame(columns, copy=False), bad

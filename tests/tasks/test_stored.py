@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tasks import files, stored
+from tasks import files, memory, stored
 from tasks.errors import RefitError
 from tasks.files import append_tables, read_table, row_group, write_table
 from tasks.stored import Stored, by_parts, in_memory
@@ -64,7 +64,7 @@ def test_with_a_limit_of_memory_a_large_table_is_asked_in_blocks(
 ) -> None:
     frame, path = table
     monkeypatch.setattr(stored, "CELLS", 30)
-    monkeypatch.setattr(stored, "_limited", False)
+    monkeypatch.setattr(memory, "_gigabytes", None)
     seen: list[int] = []
 
     def ask(part: pd.DataFrame) -> np.ndarray:
@@ -73,7 +73,7 @@ def test_with_a_limit_of_memory_a_large_table_is_asked_in_blocks(
 
     assert (by_parts(ask, Stored(path)) == frame["y"] * 2).all()
     assert seen == [40]
-    stored.limited()
+    monkeypatch.setattr(memory, "_gigabytes", 1.0)
     seen.clear()
     assert (by_parts(ask, Stored(path)) == frame["y"] * 2).all()
     assert seen == [3] * 13 + [1]

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tasks import memory
 from tasks.errors import RefitError
 from tasks.params import Moment, load, parse
 from tasks.validate import contract, gx, known, rows, suite
@@ -321,7 +322,7 @@ def test_a_large_table_is_divided_as_a_small_one(monkeypatch: pytest.MonkeyPatch
     frame = changed("orders", size={3: np.nan})
     rejected = np.arange(len(frame)) % 3 == 1
     small = known.divided(frame.copy(), rejected)
-    monkeypatch.setattr(known, "APART", 1)
+    monkeypatch.setattr(memory, "APART", 1)
     for mine, theirs in zip(known.divided(frame.copy(), rejected), small, strict=True):
         pd.testing.assert_frame_equal(mine, theirs)
     assert len(small[0]) + len(small[1]) == len(frame)
