@@ -286,26 +286,28 @@ def _numbers(values: pd.Series, kind: str, at: np.ndarray, count: int) -> Figure
 
 
 def _levels(values: pd.Series, at: np.ndarray, count: int) -> Figures:
-    shares = values.value_counts(normalize=True)
-    if not len(shares):
+    code, names = pd.factorize(values)
+    if not len(names):
         return {}
     inside = at >= 0
-    distinct = values[inside].groupby(at[inside]).nunique().reindex(range(count), fill_value=0)
-    bounds = [int(distinct.min()), int(distinct.max())] if count else [len(shares)] * 2
-    out: Figures = {"distinct": [*bounds, len(shares)]}
-    if len(shares) > LEVELS:
+    there = inside & (code >= 0)
+    pairs = np.unique(at[there] * len(names) + code[there])  # of a window and a level
+    distinct = np.bincount(pairs // len(names), minlength=count)
+    bounds = [int(distinct.min()), int(distinct.max())] if count else [len(names)] * 2
+    out: Figures = {"distinct": [*bounds, len(names)]}
+    if len(names) > LEVELS:
         return out | {"levels": None}
-    out["levels"] = sorted(str(level) for level in shares.index)
+    out["levels"] = sorted(map(str, names))
+    shares = np.bincount(code[code >= 0]) / (code >= 0).sum()
     # Levels that were new in the later half of the windows: what ordinary weeks bring.
-    code, _ = pd.factorize(values)
     first = pd.Series(at).where(inside, -1).groupby(code).transform("min").to_numpy()
     fresh = (code >= 0) & inside & (first == at)
     new = pd.Series(fresh[inside]).groupby(at[inside]).mean().reindex(range(count), fill_value=0.0)
     out["new"] = _short([float(new.iloc[count // 2 :].max())])[0] if count >= 4 else None
-    top = sorted(shares.items(), key=lambda item: (-item[1], str(item[0])))[:SHARES]
+    top = sorted(zip(names, shares, strict=True), key=lambda item: (-item[1], str(item[0])))[:SHARES]
     expected = with_other({str(level): float(share) for level, share in top})
     out["shares"] = {level: _short([share])[0] for level, share in expected.items()}
-    out["moved"] = _short([_divergence(values[inside], at[inside], count, expected)])[0]
+    out["moved"] = _short([_divergence(code[inside], names, at[inside], count, expected)])[0]
     return out
 
 
@@ -320,11 +322,10 @@ def with_other(shares: dict[str, float]) -> dict[str, float]:
     return {level: share * scale for level, share in shares.items()} | {OTHER: other}
 
 
-def _divergence(values: pd.Series, at: np.ndarray, count: int, expected: dict[str, float]) -> float:
+def _divergence(code: np.ndarray, names: pd.Index, at: np.ndarray, count: int, expected: dict[str, float]) -> float:
     """The largest divergence (Kullback and Leibler, in nats) of a window's shares from the expected ones."""
     if not count:
         return 0.0
-    code, names = pd.factorize(values)
     place = {level: i for i, level in enumerate(expected)}
     cell = np.array([place.get(str(name), len(place) - 1) for name in names] + [0], dtype=np.int64)[code]
     there = code >= 0

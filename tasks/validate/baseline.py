@@ -71,7 +71,7 @@ def hold(name: str, table: Table, problem: Problem, frame: pd.DataFrame, labelle
             checks += _looks(name, part, baseline["parts"][part.when], baseline, at == 0, most)
     checks += _keys(name, frame, table, problem, baseline, made[0])
     for look, rules in checks:
-        for result in gx.validate({"name": f"{name} ({look.scope})", "expectations": rules}, look.frame):
+        for result in gx.by_parts({"name": f"{name} ({look.scope})", "expectations": rules}, look.frame):
             out.findings.append(_finding(look, result))
             if result.success:
                 continue
@@ -438,6 +438,8 @@ def _found(result: gx.Result) -> str:
         kept = meta["check"] == "keys" or (meta["check"].startswith("share of ") and "_not_" not in kind)
         return _percent(1 - result.share if kept else result.share)
     found = result.found
+    if meta["check"] == "freshness" and found:
+        return f"{pd.Timestamp(found):%Y-%m-%d %H:%M}"
     if meta["check"] == "missing values":
         return _percent(1 - float(found or 0.0))
     if isinstance(found, dict) and "quantiles" in found:
