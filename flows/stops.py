@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PATIENCE = 3.5  # seconds from the signal until whatever is left is killed
-LOOKS = 5  # for processes to end; each finds what was started during the one before
+LOOKS = 5  # for processes to end, at most
 AGAIN = 0.5  # `timeout` and a closing terminal send their signal twice within this time
 SAID = "stopped; finished stages are kept, nothing half-written is left"
 
@@ -143,14 +143,21 @@ def _say(stream: int, text: str) -> None:
 def end_all(seconds: float) -> None:
     """End all processes that this one has started, those whose parents are gone too; asked first where there is time.
 
-    The thread at work may start another one meanwhile (the temporary server, at the beginning), so it is looked again.
+    Call right before the end: from now on no thread starts another one (the temporary server, at the beginning). One that
+    is just being started is found at the next look.
     """
+    import subprocess
+
     import psutil
 
-    for _ in range(LOOKS):
-        if not (found := _started()):
+    subprocess.Popen.__init__ = _never  # type: ignore[method-assign]
+    before: list[Any] = []
+    for look in range(LOOKS):
+        found = _started()
+        if look and not found and not before:
             return
-        if seconds:
+        before = found
+        if seconds and found:
             for process in found:
                 with suppress(psutil.Error):
                     process.terminate()
@@ -160,6 +167,11 @@ def end_all(seconds: float) -> None:
                 process.kill()
         psutil.wait_procs(found, timeout=0.2)
         seconds = 0
+
+
+def _never(*_: Any, **__: Any) -> None:
+    """Instead of starting a process: whoever asks for one waits for the end."""
+    threading.Event().wait()
 
 
 def _started() -> list[Any]:

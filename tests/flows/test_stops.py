@@ -7,11 +7,15 @@ import random
 import shutil
 import signal
 import subprocess
+import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
+from flows.commands import WALKER
 from tasks.files import hash_tree
 from tests.flows.project import REFIT, alone, copied, diary, make_project, recorded, refit
 from tests.flows.terminal import Terminal
@@ -82,6 +86,31 @@ def test_a_run_goes_on_where_nobody_reads_what_it_says(project: Path, server: di
     assert process.wait(300) == 0, process.stderr.read()
     assert process.stderr.read() == ""
     assert set(recorded(project)) == {"load", "fit@p", "fit@q", "join"}
+
+
+def test_what_a_thread_starts_while_the_others_are_ended_is_ended_too() -> None:
+    program = """
+import os, subprocess, sys, threading, time
+from flows import commands, stops
+commands.mark("/nowhere")
+def work():
+    while True:
+        subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+threading.Thread(target=work, daemon=True).start()
+time.sleep(0.3)
+stops.end_all(seconds=0.3)
+print(os.getpid(), flush=True)
+os._exit(0)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    left = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.environ().get(WALKER) == done.stdout.strip() and process.status() != "zombie":
+                left.append(process)
+    for process in left:
+        process.kill()
+    assert not left
 
 
 @pytest.mark.sweep
