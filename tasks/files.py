@@ -10,7 +10,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,8 +74,11 @@ def failure_of(folder: str | Path) -> dict[str, Any] | None:
 
 
 @contextmanager
-def replacing(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``; on success rename it onto ``path``, on failure remove it."""
+def replacing(path: str | Path, *, first: bool = False) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; on success rename it onto ``path``, on failure remove it.
+
+    With ``first``, what another process put there meanwhile stays.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=_part(), dir=path.parent)
@@ -86,7 +89,11 @@ def replacing(path: str | Path) -> Iterator[Path]:
     os.chmod(name, 0o666 & ~umask)
     try:
         yield Path(name)
-        os.replace(name, path)
+        if first:
+            with suppress(FileExistsError):
+                os.link(name, path)
+        else:
+            os.replace(name, path)
     finally:
         Path(name).unlink(missing_ok=True)
 

@@ -90,9 +90,11 @@ def _stored(
 ) -> Iterator[str]:
     if not there:
         return  # MLflow makes its tables in an empty one
-    if "alembic_version" not in there or not {"experiments", "runs"} <= there:
+    if not {"experiments", "runs"} <= there:
         yield f"{shown}: is not MLflow's database (it has the tables {some(sorted(there), 4)}). {REMEDY}"
         return
+    if "alembic_version" not in there:
+        return  # its making was cut off before the first migration; MLflow goes on
     versions, newest = schemas()
     here = next((str(number) for (number,) in ask("SELECT version_num FROM alembic_version")), "none")
     if versions and here not in versions:

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from tasks.errors import RefitError, in_a_line, some
-from tasks.files import failure_of, read_json, replacing_dir, sha256, write_json
+from tasks.files import failure_of, read_json, replacing, replacing_dir, sha256, sweep, write_json
 from tasks.registry.history import local
 from tasks.registry.store import writable
 from tasks.stage import threads
@@ -105,7 +105,10 @@ class Registry:
                     asked = f"sqlite:///{own}"
                 else:
                     own.parent.mkdir(parents=True, exist_ok=True)
+                    if not own.exists():
+                        sweep(own.parent)
                 _move_in(self.root, own)
+            _make(asked)
             self.client: MlflowClient = MlflowClient(tracking_uri=asked, registry_uri=asked)
 
     # Runs --------------------------------------------------------------------------------------------------
@@ -455,6 +458,20 @@ class Registry:
                 self.client.delete_registered_model_alias(model, "champion")
             if decision is not None and found.tags.get(DECISION) != decision:
                 self.client.set_registered_model_tag(model, DECISION, decision)
+
+
+def _make(uri: str) -> None:
+    """Make the SQLite file of a registry where there is none. It appears whole: MLflow refuses one whose making was cut off."""
+    from sqlalchemy import make_url
+
+    file = make_url(uri).database if uri.startswith("sqlite:") else None
+    if not file or file.startswith(":") or Path(file).exists():
+        return
+    from mlflow.store.tracking import DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    with replacing(file, first=True) as fresh:
+        SqlAlchemyStore(f"sqlite:///{fresh}", DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH).engine.dispose()
 
 
 def _move_in(root: Path, path: Path) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from pathlib import Path
 
 import pytest
 
 from tasks.errors import RefitError
-from tasks.files import hash_tree, sha256, write_json
+from tasks.files import _machine, hash_tree, sha256, write_json
+from tasks.registry.store import check_store
 from tasks.registry.tracking import CHECKOUT, PARENT, Registered, Registry, Result
 from tests.tasks.registry.packages import MODEL, make_package, make_versions
 
@@ -19,6 +21,29 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("project")
     make_versions(root, 2)
     return root
+
+
+def test_a_registry_whose_making_was_cut_off_is_made_anew(tmp_path: Path) -> None:
+    from sqlalchemy import event
+    from sqlalchemy.engine import Engine
+
+    statements = itertools.count()
+
+    def stop(*_: object) -> None:
+        if next(statements) == 200:
+            raise KeyboardInterrupt
+
+    event.listen(Engine, "before_cursor_execute", stop)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            Registry(tmp_path)
+    finally:
+        event.remove(Engine, "before_cursor_execute", stop)
+    killed = tmp_path / ".refit" / f".mlflow.db.x.{_machine()}-999999999.part"  # what a kill leaves in its place
+    killed.touch()
+    uri = Registry(tmp_path).uri
+    assert list(check_store(tmp_path, uri, MODEL, 1.0)) == []
+    assert [path.name for path in (tmp_path / ".refit").iterdir()] == ["mlflow.db"]
 
 
 def test_a_package_is_registered_once(project: Path) -> None:
