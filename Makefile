@@ -9,8 +9,10 @@ export UV_FIND_LINKS ?= $(shell pip config get global.find-links 2>/dev/null)
 export OMP_WAIT_POLICY := PASSIVE
 # Hundreds of processes import the same files: let them be compiled once.
 export PYTHONDONTWRITEBYTECODE :=
-# Two workers take one file of tests after another, in the order of tests/conftest.py.
+# Workers take one file of tests after another, in the order of tests/conftest.py. Slow tests wait for servers now and
+# then: one worker more keeps two cores busy.
 WORKERS ?= 2
+SLOW_WORKERS ?= 3
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=25
 
 .PHONY: run test lint unit slow bench lock tools clean
@@ -33,7 +35,7 @@ unit: .venv/.test
 	$(PYTEST) -m "not slow and not flows and not service and not faults"
 
 slow: .venv/.test
-	$(PYTEST) $$(grep -rlE "mark\.(slow|flows|service|faults)\b" tests --include='test_*.py') -m "slow or flows or service or faults"
+	$(PYTEST) -n $(SLOW_WORKERS) $$(grep -rlE "mark\.(slow|flows|service|faults)\b" tests --include='test_*.py') -m "slow or flows or service or faults"
 
 bench: .venv/.test  ## every benchmark at its quick size
 	for file in tests/bench/[a-z]*.py; do name=$$(basename $$file .py); echo "== $$name"; \

@@ -321,9 +321,15 @@ def test_each_family_is_tried_with_made_rows_and_on_real_ones_and_the_better_is_
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["binary", "regression"])
-def test_auto_through_the_stages(kind: str, tmp_path: Path):
-    root = project(tmp_path, kind, "auto", "{seconds: 20, trials: 1}", "auto")
+@pytest.mark.sweep
+def test_auto_through_the_stages(tmp_path: Path, full: bool):
+    for kind in ("binary", "regression") if full else ("binary",):
+        goes_through_the_stages(kind, tmp_path / kind)
+
+
+def goes_through_the_stages(kind: str, folder: Path):
+    folder.mkdir()
+    root = project(folder, kind, "auto", "{seconds: 20, trials: 1}", "auto")
     for step in ("tune", "train"):
         done = stage(step, "auto", root)
         assert done.returncode == 0, done.stderr
@@ -355,9 +361,15 @@ def test_auto_through_the_stages(kind: str, tmp_path: Path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["binary", "regression"])
-def test_members_are_fitted_again_on_rows_that_tuning_did_not_get(kind: str, tmp_path: Path):
-    root = project(tmp_path, kind, "auto", "{seconds: 20, trials: 1}", "sigmoid" if kind == "binary" else "none")
+@pytest.mark.sweep
+def test_members_are_fitted_again_on_rows_that_tuning_did_not_get(tmp_path: Path, full: bool):
+    for kind in ("regression", "binary") if full else ("regression",):
+        gets_members_fitted_again(kind, tmp_path / kind)
+
+
+def gets_members_fitted_again(kind: str, folder: Path):
+    folder.mkdir()
+    root = project(folder, kind, "auto", "{seconds: 20, trials: 1}", "sigmoid" if kind == "binary" else "none")
     params = root / "params.yaml"
     own = "split: kfold, folds: 4, " if kind == "regression" else ""
     params.write_text(params.read_text().replace("tuning: {", "tuning: {rows: 100, " + own))
