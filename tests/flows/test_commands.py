@@ -107,7 +107,9 @@ def test_what_else_fails_is_told_by_its_last_eight_lines_and_its_signal() -> Non
     assert str(failure("tune", -15, [])) == "tune: the command was killed by signal 15."
 
 
-SAYS = "import os, sys; print(os.environ['DVC_STAGE'], os.getcwd(), flush=True); print('oh', file=sys.stderr); sys.exit(5)"
+SAYS = (
+    "import os, sys; print(os.environ['DVC_STAGE'], os.getcwd(), flush=True); print('oh', file=sys.stderr); sys.exit(5)"
+)
 
 
 def test_a_commands_two_outputs_come_line_by_line_and_its_pipe_is_closed(tmp_path: Path) -> None:

@@ -14,7 +14,17 @@ import pytest
 
 from tasks import files
 from tasks.errors import RefitError
-from tasks.files import failure_of, hash_tree, read_json, read_table, replacing, replacing_dir, sha256, sweep, write_json
+from tasks.files import (
+    failure_of,
+    hash_tree,
+    read_json,
+    read_table,
+    replacing,
+    replacing_dir,
+    sha256,
+    sweep,
+    write_json,
+)
 
 
 def names(folder: Path) -> list[str]:
@@ -23,14 +33,21 @@ def names(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("old", ["before", None])
-def test_a_file_whose_writing_fails_stays_as_it_was_and_leaves_nothing_beside_it(tmp_path: Path, old: str | None) -> None:
+def test_a_file_whose_writing_fails_stays_as_it_was_and_leaves_nothing_beside_it(
+    tmp_path: Path, old: str | None
+) -> None:
     path = tmp_path / "deep" / "a.txt"
     if old is not None:
         files.write_text(path, old)
-    with pytest.raises(KeyboardInterrupt), replacing(path) as beside:
-        beside.write_text("half")
-        assert beside.parent == path.parent, "a rename is atomic only within a file system"
-        raise KeyboardInterrupt
+
+    def fail() -> None:
+        with replacing(path) as beside:
+            beside.write_text("half")
+            assert beside.parent == path.parent, "a rename is atomic only within a file system"
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
     assert names(tmp_path) == ["deep", "deep/a.txt"][: 1 + (old is not None)]
     assert old is None or path.read_text() == old
 
@@ -40,10 +57,15 @@ def test_a_folder_whose_writing_fails_stays_as_it_was_and_leaves_nothing_beside_
     path = tmp_path / "deep" / "it"
     if old:
         files.write_text(path / "a.txt", "before")
-    with pytest.raises(ValueError, match="half"), replacing_dir(path) as fresh:
-        assert (fresh.parent, names(fresh)) == (path.parent, [])
-        (fresh / "b.txt").write_text("half")
-        raise ValueError("half")
+
+    def fail() -> None:
+        with replacing_dir(path) as fresh:
+            assert (fresh.parent, names(fresh)) == (path.parent, [])
+            (fresh / "b.txt").write_text("half")
+            raise ValueError("half")
+
+    with pytest.raises(ValueError, match="half"):
+        fail()
     assert names(tmp_path) == ["deep", "deep/it", "deep/it/a.txt"][: 1 + 2 * old]
 
 
@@ -72,7 +94,8 @@ def test_json_is_written_for_people_and_without_what_is_no_json(tmp_path: Path) 
     value = {"größe": [1, 2.5, None], "b": {}}
     write_json(tmp_path / "a.json", value)
     text = (tmp_path / "a.json").read_text(encoding="utf-8")
-    assert text.startswith('{\n  "größe": [\n') and text.endswith("}\n")
+    assert text.startswith('{\n  "größe": [\n')
+    assert text.endswith("}\n")
     assert read_json(tmp_path / "a.json") == value
     for number in (float("nan"), float("inf")):
         with pytest.raises(ValueError, match="JSON"):
