@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import time
 from pathlib import Path
@@ -88,6 +87,14 @@ def test_what_is_written_takes_the_place_of_what_was_there_and_others_may_read_i
     assert modes == {
         "a.txt": 0o644, "it": 0o755, "it/inner": 0o755, "it/inner/program-two": 0o755, "it/inner/secret-two": 0o644,
     }  # fmt: skip
+
+
+def test_what_is_only_the_first_leaves_what_another_put_there_meanwhile(tmp_path: Path) -> None:
+    for text, wanted in (("mine", "mine"), ("late", "mine")):
+        with replacing(tmp_path / "a.txt", first=True) as beside:
+            beside.write_text(text)
+        assert (tmp_path / "a.txt").read_text() == wanted
+    assert names(tmp_path) == ["a.txt"]
 
 
 def test_json_is_written_for_people_and_without_what_is_no_json(tmp_path: Path) -> None:
@@ -200,4 +207,3 @@ def test_the_name_of_something_unfinished_tells_machine_and_process(tmp_path: Pa
         found = files.PART.fullmatch(beside.name)
         assert found is not None
         assert found.groups() == (files._machine(), str(os.getpid()))
-        json.dump({}, beside.open("w"))
