@@ -47,7 +47,7 @@ class Served:
         self.bundle = bundle.start()
         self.timely = timely or Timely(bundle)
         self.version = version
-        self.rows = Rows(bundle.schema, MOST_ROWS)
+        self.rows = Rows(bundle.schema)
         self.fixed: dict[str, Any] = {"model": bundle.name, "version": version}
         if bundle.kind == "binary":
             self.fixed["threshold"] = bundle.threshold

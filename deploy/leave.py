@@ -220,9 +220,11 @@ def run(app: str, host: str, port: int, workers: int, linger: float = LINGER, gr
 
 def _listen(host: str, port: int) -> socket.socket:
     try:
+        if not 0 <= port <= 65535:
+            raise OSError("a port is a number from 0 to 65535")
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
         door = socket.create_server((host, port), family=family, backlog=2048)
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         raise RefitError(
             f"cannot listen on {host} port {port}: {getattr(error, 'strerror', None) or error}. Name another with --port "
             "(serving.port), or serving.host."

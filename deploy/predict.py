@@ -232,8 +232,7 @@ def _answers(
         return pa.array(values, kind, mask=gone)
 
     size = len(errors)
-    out: dict[str, Any] = {"row": pa.array(np.arange(told.rows + 1, told.rows + size + 1))}
-    out |= {name: asked[f"{KEY}{i}"] for i, name in enumerate(keys)}
+    number = pa.array(np.arange(told.rows + 1, told.rows + size + 1))
     own: dict[str, Any] = {}
     if bundle.kind == "regression":
         own["prediction"] = column(scores[:, 0], pa.float64())
@@ -251,15 +250,13 @@ def _answers(
     own["warnings"] = pa.array(warnings, pa.string())
     own["error"] = pa.array(errors, pa.string())
     # A key may be called as one of the answer's columns.
-    out = {
-        f"key.{name}" if name in own or (name == "row" and i) else name: v for i, (name, v) in enumerate(out.items())
-    }
+    named = {f"key.{n}" if n in own or n == "row" else n: asked[f"{KEY}{i}"] for i, n in enumerate(keys)}
     for position in np.flatnonzero(gone)[: max(0, SHOWN - len(told.faults))].tolist():
         told.faults.append(f"row {told.rows + position + 1}: {errors[position]}")
     told.rows += size
     told.unanswered += int(gone.sum())
     told.warned += sum(one is not None for one in warnings)
-    return pa.table({**out, **own})
+    return pa.table({"row": number, **named, **own})
 
 
 def _scores(bundle: Bundle, features: pd.DataFrame) -> np.ndarray:

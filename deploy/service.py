@@ -11,18 +11,17 @@ import deploy.early  # isort: skip  # noqa: F401  (before prometheus_client is)
 
 import gc
 import os
-from pathlib import Path
 from typing import Any
 
 import bentoml
 
 from deploy.app import Metrics, Served, build_app
-from deploy.baked import INSIDE, PACKAGE, VERSION
+from deploy.baked import INSIDE, VERSION
+from deploy.chosen import package_to_load
 from deploy.leave import install
 from deploy.timely import Timely
 from tasks.bundle import Bundle
 from tasks.bundle.manifest import examine
-from tasks.errors import RefitError
 
 app = build_app(Metrics())
 
@@ -46,24 +45,6 @@ class Direct(bentoml.Service):
                 await app(scope, receive, send)
 
         return front
-
-
-def package_to_load() -> tuple[Path, str]:
-    """Which package to load: its folder, and the identity that it must have."""
-    named, expected = os.environ.get("REFIT_PACKAGE"), os.environ.get("REFIT_SHA256")
-    folder = Path(named) if named else INSIDE if INSIDE.is_dir() else Path("data/package")
-    if folder == INSIDE:
-        if PACKAGE is None or expected not in (None, "", PACKAGE):
-            raise RefitError(
-                f"{folder}: this Bento was built with package {PACKAGE}, and REFIT_SHA256 asks for {expected}"
-            )
-        return folder, PACKAGE
-    if not expected:
-        raise RefitError(
-            f"REFIT_SHA256: not set, so that nobody says which package {folder} should be. Set it to the SHA-256 of its "
-            "bundle.json as it was made, or let `refit serve` or `python -m deploy.build` do so."
-        )
-    return folder, expected
 
 
 # BentoML's supervisor imports this, too: it ends here, instead of starting workers for ever that cannot load.

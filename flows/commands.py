@@ -138,15 +138,16 @@ def start(
 def follow(process: subprocess.Popen[str], log: Callable[[str], None]) -> tuple[int, list[str]]:
     """Hand its lines to ``log`` until it ends; returns its code and its last lines. What it started ends with it."""
     said: deque[str] = deque(maxlen=30)
-    try:
-        assert process.stdout is not None
-        for line in process.stdout:
-            said.append(line.rstrip())
-            log(said[-1])
-        return process.wait(), list(said)
-    except BaseException:
-        end_group(process)
-        raise
+    assert process.stdout is not None
+    with process.stdout:
+        try:
+            for line in process.stdout:
+                said.append(line.rstrip())
+                log(said[-1])
+            return process.wait(), list(said)
+        except BaseException:
+            end_group(process)
+            raise
 
 
 def end_group(process: subprocess.Popen[str]) -> None:

@@ -11,7 +11,7 @@ import hypothesis
 import pytest
 
 import tasks.stage  # noqa: F401  (applies the settings)
-from tests import times
+from tests import skips, times
 from tests.shared import shared
 
 collect_ignore = ["bench"]  # programs, one of them for another environment; doctests would import them
@@ -57,10 +57,13 @@ LONG = (
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full", action="store_true", help="run sweeps at their full size")
+    parser.addoption("--no-skips", action="store_true", help="fail where a test is skipped that needs no GPU")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(times, "times")
+    if config.getoption("--no-skips"):
+        config.pluginmanager.register(skips, "skips")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

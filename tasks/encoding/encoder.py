@@ -16,6 +16,7 @@ from tasks.encoding.numeric import SCALES, Numeric
 from tasks.encoding.text import Text
 from tasks.errors import RefitError, nearest, some
 from tasks.files import read_json, write_json
+from tasks.values.numbers import LARGEST
 
 NEEDS = ("trees", "dense", "distances", "codes")
 ENCODER_KEYS = ("scale", "bins", "categories", "max_levels", "words")
@@ -132,7 +133,10 @@ class Encoder:
 
     # Applying ------------------------------------------------------------------------------------
     def transform(self, X: pd.DataFrame) -> np.ndarray:
-        """Encode rows to ``(n, width)``; columns are found by name, others are ignored."""
+        """Encode rows to ``(n, width)``; columns are found by name, others are ignored.
+
+        A number beyond :data:`LARGEST` counts as that.
+        """
         return self._encode(X, {})
 
     def _encode(self, X: pd.DataFrame, crossed: dict[int, np.ndarray]) -> np.ndarray:
@@ -147,10 +151,11 @@ class Encoder:
             raise RefitError(f"the features {some(missing)} are missing; the model was trained with them.") from None
         out = np.empty((len(X), sum(p.shape[1] for p in parts)), dtype=self.dtype)
         at = 0
-        for part in parts:
-            out[:, at : at + part.shape[1]] = part
-            at += part.shape[1]
-        return out
+        with np.errstate(over="ignore"):  # infinite for a moment
+            for part in parts:
+                out[:, at : at + part.shape[1]] = part
+                at += part.shape[1]
+        return out if self.numeric is not None else np.clip(out, -LARGEST, LARGEST, out=out)
 
     def _codes(self, category: Category, values: pd.Series) -> np.ndarray:
         if self.needs == "codes":

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from tasks.values.numbers import LARGEST
+
 SCALES = ("standard", "min_max", "robust", "smooth", "power", "log", "quantile", "bins", "none")
 CLIP = 8.0  # scaled values further out are cut: one wild reading must not rule a dot product
 BEND = 3.0  # ``smooth`` draws scaled values in below this; a column that is nearly constant has values far out
@@ -88,8 +90,9 @@ class Numeric:
 
 
 def _finite(A: np.ndarray) -> np.ndarray:
+    """With infinities as missing, and the largest numbers as :data:`LARGEST`, whose square is still a number."""
     A = np.asarray(A, dtype=float)
-    return np.where(np.isinf(A), np.nan, A)
+    return np.clip(np.where(np.isinf(A), np.nan, A), -LARGEST, LARGEST)
 
 
 def _filled(A: np.ndarray, missing: np.ndarray, arrays: dict[str, np.ndarray]) -> np.ndarray:

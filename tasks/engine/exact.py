@@ -144,11 +144,12 @@ class Exact:
 
     def to_float(self) -> np.ndarray:
         """Round to the nearest float64 (ties to even). Raises :class:`TooWide` where float64 overflows."""
-        if self.narrow:
-            whole, exponent = self.digits[0].astype(np.float64), self.exponent
-            result = whole if exponent == 0 else np.ldexp(whole, exponent)
-        else:
-            result = _round(_carry(self.digits), self.exponent)
+        with np.errstate(over="ignore"):  # refused below
+            if self.narrow:
+                whole, exponent = self.digits[0].astype(np.float64), self.exponent
+                result = whole if exponent == 0 else np.ldexp(whole, exponent)
+            else:
+                result = _round(_carry(self.digits), self.exponent)
         if self.bound.bit_length() + self.exponent > 1023 and not np.isfinite(result).all():
             raise TooWide("a sum is larger than a float64 can be")
         return result

@@ -20,10 +20,12 @@ from tasks.features.seasons import unfinished
 from tasks.features.silent import never_in_view, silent
 from tasks.features.split import by_identity, by_time, check_parts, waiting
 from tasks.features.target import about_positive, encode_target
+from tasks.features.wide import beyond
 from tasks.files import append_tables, read_json, read_table, replacing_dir, row_group, write_json
 from tasks.identity import Rule, identify, together
 from tasks.states import last_known, path_of, read_states
 from tasks.stored import Stored
+from tasks.values.numbers import LARGEST
 
 SPLITS = ("train", "valid", "test", "pending")
 
@@ -98,6 +100,8 @@ def main() -> None:
             stage.log(
                 f"no model gets what is new to the training rows as time goes on: {some(early)} (features.columns)"
             )
+        if wide := beyond(out / "features.parquet", plan.names):
+            stage.log(f"values beyond {LARGEST:.2g} count as that, since models hold no larger ones: {some(wide)}")
         mute |= early
         write_json(out / "plan.json", plan.to_dict())
         write_json(

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 EXACT = 2.0**53  # from here on a float64 no longer tells every two whole numbers apart
+# What float32 holds, in which XGBoost, forests and networks compute: a larger number would be infinite there.
+LARGEST = 3.4028234663852886e38
 INFINITE = "is infinite"
 LARGE = "is a whole number too large to keep exactly (declare it categorical)"
 EXAMPLES = ("1,234.50", "1.234,50", "1 234,50", "1'234.50", "1,23,456.50", "1234,50", "$1,234.50", "12.5%", "0xFF")

@@ -129,7 +129,7 @@ def served(case: Case) -> list[str]:
         }  # fmt: skip
         files.write_json("data/evaluation/choice.json", choice)
         bundle = Bundle.load(package(Path.cwd())).start()
-    rows = Rows(bundle.schema, most=1)
+    rows = Rows(bundle.schema)
     known = {name.strip(): cells for name, cells in case.cells.items()}
     for at, position in enumerate(frame["__row__"]):
         body = json.dumps({name: known[name][position] for name in rows.fields}, default=str)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import resource
 import socket
 import threading
 import time
@@ -153,5 +154,23 @@ def test_idle_connections_make_room_and_busy_ones_do_not(port: int, monkeypatch:
         it.close()
 
 
-def test_connections_fit_the_files_that_a_process_may_open() -> None:
-    assert 10 <= most_connections() <= 1_000
+@pytest.mark.parametrize(
+    ("limits", "raised", "wanted"),
+    [
+        ((256, resource.RLIM_INFINITY), (1_100, resource.RLIM_INFINITY), 1_000),
+        ((256, 4_096), (1_100, 4_096), 1_000),
+        ((256, 512), (512, 512), 412),
+        ((1_100, 4_096), None, 1_000),
+        ((1_099, 1_099), (1_099, 1_099), 999),
+        ((50, 50), (50, 50), 10),
+        ((resource.RLIM_INFINITY, resource.RLIM_INFINITY), None, 1_000),
+    ],
+)
+def test_connections_fit_the_files_that_a_process_may_open(
+    limits: tuple[int, int], raised: tuple[int, int] | None, wanted: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[int, int]] = []
+    monkeypatch.setattr(resource, "getrlimit", lambda what: limits)
+    monkeypatch.setattr(resource, "setrlimit", lambda what, both: asked.append(both))
+    assert most_connections() == wanted
+    assert asked == ([raised] if raised else [])

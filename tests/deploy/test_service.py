@@ -101,6 +101,7 @@ from pathlib import Path
 os.environ["REFIT_PACKAGE"] = ""
 import deploy.service as service
 from deploy.baked import PACKAGE
+from tasks.errors import RefitError
 
 package, whole, found = Path(sys.argv[1]), Path(sys.argv[1] + "-whole"), {}
 assert Path(service.__file__).is_relative_to(package.parent) and PACKAGE
@@ -115,7 +116,7 @@ for what, (change, _) in changes.CHANGES.items():
     change(package)
     try:
         service.load()
-    except service.RefitError as error:
+    except RefitError as error:
         found[what] = str(error)
     assert service.app.state.served is None, what
     shutil.rmtree(package)
@@ -125,7 +126,7 @@ whole.rename(package)
 os.environ["REFIT_SHA256"] = "0" * 64
 try:
     service.load()
-except service.RefitError as error:
+except RefitError as error:
     assert "REFIT_SHA256 asks for 0000" in str(error)
 os.environ["REFIT_SHA256"] = ""
 service.load()

@@ -245,14 +245,18 @@ def test_only_the_package_that_the_history_or_a_person_names_is_served(iris: Pat
         throne.vouched(tmp_path, elsewhere, None)
 
     classes = read_json(package / "bundle.json")["classes"]
-    for what, change in {
-        **{k: c for k, (c, _) in CHANGES.items() if k in CHANGED},
-        "classes": say(classes=classes[::-1]),
+    for what, (change, by_itself) in {
+        **{k: CHANGES[k] for k in CHANGED},
+        "classes": (say(classes=classes[::-1]), None),
     }.items():
         changed = copied(package, tmp_path / "changed")
         change(changed)
-        for expected in (None, digest):
-            with pytest.raises(RefitError):
+        other = sha256(changed / "bundle.json") != digest
+        for expected, wanted in (
+            (None, by_itself or "knows no such package"),
+            (digest, "its identity is" if other or by_itself is None else by_itself),
+        ):
+            with pytest.raises(RefitError, match=wanted):
                 throne.vouched(root, changed, expected)
         assert not throne.whole(changed, digest), what
         shutil.rmtree(changed)

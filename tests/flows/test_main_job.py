@@ -76,7 +76,9 @@ def test_a_month_later_the_champion_is_compared(flights: Path, server: dict[str,
     verdict = read(flights / "data/verdict/verdict.json")
     assert verdict["champion"] is not None
     assert verdict["n"] > 20_000
-    assert verdict["verdict"] in ("promote", "keep", "inconclusive")
     assert verdict["sentence"] in output
+    # Which of two such models is better is for the data to say; who reigns then follows from the verdict alone.
+    champion = 2 if verdict["verdict"] == "promote" else 1
+    assert f"this run: version 2; champion: version {champion}\n" in output
     again = succeeds(flights, "refit", "run", "--as-of", "2013-11-30", timeout=300, **env)
     assert "0 run" in again

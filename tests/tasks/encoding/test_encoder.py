@@ -6,10 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tasks.encoding import Encoder
+from tasks.encoding import Encoder, encoder
+from tasks.encoding.encoder import NEEDS
 from tasks.encoding.numeric import SCALES, Numeric
 from tasks.errors import RefitError
 from tasks.files import hash_tree
+from tasks.values.numbers import LARGEST
 
 
 def frame(rows: int = 200, seed: int = 0) -> tuple[pd.DataFrame, np.ndarray]:
@@ -27,6 +29,29 @@ def frame(rows: int = 200, seed: int = 0) -> tuple[pd.DataFrame, np.ndarray]:
 
 
 KINDS = {"age": "numeric", "gap": "numeric", "city": "categorical", "note": "text"}
+
+
+@pytest.mark.parametrize("needs", NEEDS)
+@pytest.mark.parametrize("scale", SCALES)
+def test_numbers_beyond_single_precision_count_as_its_largest(needs: str, scale: str, monkeypatch) -> None:
+    """In silence they would be infinite in XGBoost, forests and networks; ``smooth`` made the middle of them."""
+    assert np.finfo(np.float32).max == LARGEST
+    X, y = frame()
+    new = X.head(4).copy()
+    new["age"] = [1e300, -1e300, LARGEST, -LARGEST]
+    for cells in (10**9, 1):
+        monkeypatch.setattr(encoder, "LARGE", cells)
+        fitted = Encoder.fit(X, y, needs, "binary", kinds=KINDS, scale=scale)
+        with np.errstate(over="raise"):
+            Z = fitted.transform(new).astype(np.float32)[:, 0]
+        assert np.isfinite(Z).all()
+        assert np.array_equal(Z[:2], Z[2:])
+        assert Z[0] > fitted.transform(X)[:, 0].max() > fitted.transform(X)[:, 0].min() >= Z[1] or scale in (
+            "bins",
+            "quantile",
+        )
+    wild = Encoder.fit(pd.concat([X, new]), np.append(y, [0, 1, 0, 1]), needs, "binary", kinds=KINDS, scale=scale)
+    assert np.isfinite(wild.transform(new)[:, 0]).all()
 
 
 def test_trees_keep_gaps_and_take_unseen_levels_as_missing():

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from tasks.engine import Plan
 from tasks.params import parse
@@ -24,8 +24,15 @@ from tests.tasks.engine.worlds import (
     world_by_column,
 )
 
-seeds = st.integers(0, 2**31)
 APPROXIMATE = ("entropy", "trend", "decayed_mean")  # the definition itself rounds on the way
+BOTH = (False, True)
+
+
+def examples(full: bool, *options: tuple) -> Iterator[tuple]:
+    """A seed beside each combination of the options, four at least; forty times as many in the full size."""
+    every = list(product(*options))
+    for seed in range(max(4, len(every)) * (40 if full else 1)):
+        yield seed, *every[seed % len(every)]
 
 
 def case(by_column: bool, seed: int, n: int, late: bool = True) -> tuple[Plan, dict[str, pd.DataFrame]]:
@@ -81,80 +88,83 @@ def check_against_definition(plan: Plan, tables: dict[str, pd.DataFrame], by_col
                 assert oracle.same_bits(got, people.get(row["who"], np.nan)), (f.name, i)
 
 
-@settings(max_examples=4, deadline=None)
-@given(seed=seeds, late=st.booleans(), decimals=st.booleans())
-def test_agrees_with_the_definition(seed: int, late: bool, decimals: bool) -> None:
-    check_against_definition(plan(), world(seed, 25, late, decimals))
+@pytest.mark.sweep
+def test_agrees_with_the_definition(full: bool) -> None:
+    for seed, late, decimals in examples(full, BOTH, BOTH):
+        check_against_definition(plan(), world(seed, 25, late, decimals))
 
 
-@settings(max_examples=4, deadline=None)
-@given(seed=seeds, late=st.booleans())
-def test_columns_that_become_known_after_their_row_agree_with_the_definition(seed: int, late: bool) -> None:
-    check_against_definition(plan_by_column(), world_by_column(seed, 25, late), by_column=True)
+@pytest.mark.sweep
+def test_columns_that_become_known_after_their_row_agree_with_the_definition(full: bool) -> None:
+    for seed, late in examples(full, BOTH):
+        check_against_definition(plan_by_column(), world_by_column(seed, 25, late), by_column=True)
 
 
-@settings(max_examples=3, deadline=None)
-@given(seed=seeds, late=st.booleans())
-def test_decayed_means_agree_with_the_definition(seed: int, late: bool) -> None:
-    decayed = tree(["3h", "all"], {"amount": ["decayed_mean(1h)", "decayed_mean(10m)"]})
-    check_against_definition(Plan.derive(parse(decayed)), world(seed, 30, late))
+@pytest.mark.sweep
+def test_decayed_means_agree_with_the_definition(full: bool) -> None:
+    for seed, late in examples(full, BOTH):
+        decayed = tree(["3h", "all"], {"amount": ["decayed_mean(1h)", "decayed_mean(10m)"]})
+        check_against_definition(Plan.derive(parse(decayed)), world(seed, 30, late))
 
 
-@settings(max_examples=4, deadline=None)
-@given(seed=seeds, late=st.booleans())
-def test_later_events_never_change_earlier_rows(seed: int, late: bool) -> None:
-    tables = world(seed, 60, late)
-    cut = moments([25.0]).iloc[0]
-    rows = tables["orders"][tables["orders"]["asked"] <= cut]
-    known = {"orders": "known", "prices": "told"}
-    earlier = {name: t[~(t[known[name]] >= cut)] if name in known else t for name, t in tables.items()}
-    assert_same(plan().compute(earlier, rows), plan().compute(tables, rows))
+@pytest.mark.sweep
+def test_later_events_never_change_earlier_rows(full: bool) -> None:
+    for seed, late in examples(full, BOTH):
+        tables = world(seed, 60, late)
+        cut = moments([25.0]).iloc[0]
+        rows = tables["orders"][tables["orders"]["asked"] <= cut]
+        known = {"orders": "known", "prices": "told"}
+        earlier = {name: t[~(t[known[name]] >= cut)] if name in known else t for name, t in tables.items()}
+        assert_same(plan().compute(earlier, rows), plan().compute(tables, rows))
 
 
-@settings(max_examples=4, deadline=None)
-@given(seed=seeds, by_column=st.booleans())
-def test_the_order_of_the_input_changes_nothing(seed: int, by_column: bool) -> None:
-    plan, tables = case(by_column, seed, 60)
-    shuffled = {n: t.sample(frac=1, random_state=seed % 1000).reset_index(drop=True) for n, t in tables.items()}
-    rows = tables["orders"]
-    assert_same(plan.compute(tables, rows), plan.compute(shuffled, rows))
-    order = np.random.default_rng(seed).permutation(len(rows))
-    moved = plan.compute(tables, rows.iloc[order])
-    assert moved.index.tolist() == order.tolist()
-    assert_same(plan.compute(tables, rows), moved.sort_index())
+@pytest.mark.sweep
+def test_the_order_of_the_input_changes_nothing(full: bool) -> None:
+    for seed, by_column in examples(full, BOTH):
+        plan, tables = case(by_column, seed, 40)
+        shuffled = {n: t.sample(frac=1, random_state=seed % 1000).reset_index(drop=True) for n, t in tables.items()}
+        rows = tables["orders"]
+        found = plan.compute(tables, rows)
+        assert_same(found, plan.compute(shuffled, rows))
+        order = np.random.default_rng(seed).permutation(len(rows))
+        moved = plan.compute(tables, rows.iloc[order])
+        assert moved.index.tolist() == order.tolist()
+        assert_same(found, moved.sort_index())
 
 
-@settings(max_examples=3, deadline=None)
-@given(seed=seeds, parts=st.integers(2, 7))
-def test_splitting_the_rows_changes_nothing(seed: int, parts: int) -> None:
-    tables = world(seed, 60)
-    rows = tables["orders"]
-    pieces = [plan().compute(tables, rows.iloc[i]) for i in np.array_split(np.arange(len(rows)), parts)]
-    assert_same(plan().compute(tables, rows), pd.concat(pieces))
+@pytest.mark.sweep
+def test_splitting_the_rows_changes_nothing(full: bool) -> None:
+    for seed, parts in examples(full, (2, 3, 5, 7)):
+        tables = world(seed, 60)
+        rows = tables["orders"]
+        pieces = [plan().compute(tables, rows.iloc[i]) for i in np.array_split(np.arange(len(rows)), parts)]
+        assert_same(plan().compute(tables, rows), pd.concat(pieces))
 
 
-@settings(max_examples=3, deadline=None)
-@given(seed=seeds, late=st.booleans(), by_column=st.booleans())
-def test_one_row_online_gives_the_bits_of_the_batch(seed: int, late: bool, by_column: bool) -> None:
-    plan, tables = case(by_column, seed, 40, late)
-    rows = tables["orders"]
-    state = plan.start(tables)
-    online = pd.DataFrame([plan.compute_row(r, state) for r in rows.to_dict("records")])
-    assert_same(plan.compute(tables, rows), online.astype(plan.compute(tables, rows).dtypes))
+@pytest.mark.sweep
+def test_one_row_online_gives_the_bits_of_the_batch(full: bool) -> None:
+    for seed, late, by_column in examples(full, BOTH, BOTH):
+        plan, tables = case(by_column, seed, 40, late)
+        rows = tables["orders"]
+        state = plan.start(tables)
+        online = pd.DataFrame([plan.compute_row(r, state) for r in rows.to_dict("records")])
+        found = plan.compute(tables, rows)
+        assert_same(found, online.astype(found.dtypes))
 
 
-@settings(max_examples=3, deadline=None)
-@given(seed=seeds, late=st.booleans(), by_column=st.booleans())
-def test_events_taken_in_one_by_one_give_the_bits_of_the_batch(seed: int, late: bool, by_column: bool) -> None:
-    plan, tables = case(by_column, seed, 40, late)
-    rng = np.random.default_rng(seed)
-    state = plan.start({name: t.iloc[:0] for name, t in tables.items()})
-    for name, table in tables.items():
-        for i in np.array_split(rng.permutation(len(table)), 5):
-            state.update(name, table.iloc[i] if rng.random() < 0.5 else table.iloc[i].to_dict("records"))
-    rows = tables["orders"]
-    online = pd.DataFrame([plan.compute_row(r, state) for r in rows.to_dict("records")])
-    assert_same(plan.compute(tables, rows), online.astype(plan.compute(tables, rows).dtypes))
+@pytest.mark.sweep
+def test_events_taken_in_one_by_one_give_the_bits_of_the_batch(full: bool) -> None:
+    for seed, late, by_column in examples(full, BOTH, BOTH):
+        plan, tables = case(by_column, seed, 40, late)
+        rng = np.random.default_rng(seed)
+        state = plan.start({name: t.iloc[:0] for name, t in tables.items()})
+        for name, table in tables.items():
+            for i in np.array_split(rng.permutation(len(table)), 5):
+                state.update(name, table.iloc[i] if rng.random() < 0.5 else table.iloc[i].to_dict("records"))
+        rows = tables["orders"]
+        online = pd.DataFrame([plan.compute_row(r, state) for r in rows.to_dict("records")])
+        found = plan.compute(tables, rows)
+        assert_same(found, online.astype(found.dtypes))
 
 
 def test_a_plan_survives_json_with_its_hash() -> None:
@@ -216,34 +226,34 @@ DEEP = {
 }
 
 
-@settings(max_examples=3, deadline=None)
-@given(seed=seeds, late=st.booleans())
-def test_depth_two(seed: int, late: bool) -> None:
+@pytest.mark.sweep
+def test_depth_two(full: bool) -> None:
     """Aggregates of the events' own features: by hand as further columns, and online with events in any order."""
-    deep = Plan.derive(parse(tree(["1d", "last 2"], DEEP)))
-    assert "who.max(who.mean(amount, 1d), 1d)" in deep.names
-    tables = world(seed, 40, late)
-    rows = tables["orders"]
-    found = deep.compute(tables, rows)
-    child = deep.children["orders"]
-    inner = child.compute(tables, rows)
-    by_hand = {**tables, "orders": pd.concat([rows, inner], axis=1)}
-    events = as_events(by_hand["orders"], "happened", "known")
-    for i, row in enumerate(events):
-        for f in deep.features:
-            if f.make["op"] == "aggregate" and f.make["column"] is not None:
-                key = tuple(row[c] for c in f.make["by"])
-                t = oracle.micros(row["asked"])
-                seen = oracle.visible(events, key, f.make["by"], t, f.make["window"], row["id"])
-                want = oracle.value(f.make["primitive"], None, f.make["column"], seen, t)
-                assert oracle.same_bits(found[f.name].iloc[i], want), (f.name, i)
-    state = deep.start({name: t.iloc[: len(t) // 2] for name, t in tables.items()})
-    rng = np.random.default_rng(seed)
-    for name, table in tables.items():
-        for part in np.array_split(rng.permutation(np.arange(len(table) // 2, len(table))), 3):
-            state.update(name, table.iloc[part])
-    online = pd.DataFrame([deep.compute_row(r, state) for r in rows.to_dict("records")])
-    assert_same(found, online.astype(found.dtypes))
+    for seed, late in examples(full, BOTH):
+        deep = Plan.derive(parse(tree(["1d", "last 2"], DEEP)))
+        assert "who.max(who.mean(amount, 1d), 1d)" in deep.names
+        tables = world(seed, 40, late)
+        rows = tables["orders"]
+        found = deep.compute(tables, rows)
+        child = deep.children["orders"]
+        inner = child.compute(tables, rows)
+        by_hand = {**tables, "orders": pd.concat([rows, inner], axis=1)}
+        events = as_events(by_hand["orders"], "happened", "known")
+        for i, row in enumerate(events):
+            for f in deep.features:
+                if f.make["op"] == "aggregate" and f.make["column"] is not None:
+                    key = tuple(row[c] for c in f.make["by"])
+                    t = oracle.micros(row["asked"])
+                    seen = oracle.visible(events, key, f.make["by"], t, f.make["window"], row["id"])
+                    want = oracle.value(f.make["primitive"], None, f.make["column"], seen, t)
+                    assert oracle.same_bits(found[f.name].iloc[i], want), (f.name, i)
+        state = deep.start({name: t.iloc[: len(t) // 2] for name, t in tables.items()})
+        rng = np.random.default_rng(seed)
+        for name, table in tables.items():
+            for part in np.array_split(rng.permutation(np.arange(len(table) // 2, len(table))), 3):
+                state.update(name, table.iloc[part])
+        online = pd.DataFrame([deep.compute_row(r, state) for r in rows.to_dict("records")])
+        assert_same(found, online.astype(found.dtypes))
 
 
 def test_an_event_is_not_given_features_from_after_it_was_known() -> None:

@@ -12,6 +12,7 @@ from tasks.families import Model, Rows, find_family, fit_family, load_model, rea
 from tasks.files import hash_tree
 from tasks.metrics import measure
 from tasks.params import family_names
+from tasks.values.numbers import LARGEST
 from tests.samples import KINDS, features_folder
 
 EXTRA = ("realmlp", "tabm")  # of the extra `networks`; importing it takes seconds
@@ -78,6 +79,11 @@ def test_fit_save_load(problems: dict[str, Rows], tmp_path: Path, name: str, kin
     save_model(model, tmp_path / "a")
     loaded = load_model(tmp_path / "a")
     assert np.array_equal(loaded.predict(X), scores)
+
+    column = next(name for name, of in rows.kinds.items() if of == "numeric")
+    wild, largest = (loaded.predict(X.head(2).assign(**{column: [size, -size]})) for size in (1e300, LARGEST))
+    assert np.isfinite(wild).all(), "finite numbers, finite answers"
+    assert np.array_equal(wild, largest)
     save_model(fitted(name, rows), tmp_path / "b")
     save_model(loaded, tmp_path / "c")
     assert hash_tree(tmp_path / "a") == hash_tree(tmp_path / "b") == hash_tree(tmp_path / "c")

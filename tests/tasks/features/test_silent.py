@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from tasks.errors import RefitError
 from tasks.features.silent import CONSTANT, EMPTY, silent
-from tasks.files import read_json
+from tasks.features.wide import beyond
+from tasks.files import read_json, write_table
+from tasks.values.numbers import LARGEST
 from tests.tasks.engine.test_rhythm import every
 from tests.tasks.features.test_stage import run_in
 
@@ -58,6 +60,15 @@ def test_the_silent_are_those_that_the_definition_names(made: tuple[pd.DataFrame
 def test_without_training_rows_or_features_nothing_is_judged() -> None:
     assert silent(pd.DataFrame({"a": pd.Series(dtype=float)}), {"a": "numeric"}) == {}
     assert silent(pd.DataFrame(index=range(3)), {}) == {}
+
+
+def test_columns_with_numbers_that_models_cannot_hold_are_named(tmp_path: Path) -> None:
+    frame = pd.DataFrame(
+        {"a": [LARGEST, -LARGEST, np.nan], "b": [0, -1e39, np.nan], "c": [1e300, 1.0, 2.0], "d": list("abc")}
+    )
+    write_table(tmp_path / "t.parquet", frame.assign(e=np.nan))
+    assert beyond(tmp_path / "t.parquet", ["c", "a", "d", "e", "b"]) == ["c", "b"]
+    assert beyond(tmp_path / "t.parquet", ["a"]) == []
 
 
 def sales(**features: object) -> dict:

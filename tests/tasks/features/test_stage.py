@@ -191,9 +191,13 @@ def run_in(folder: Path, spec: dict, tables: dict[str, pd.DataFrame], monkeypatc
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_tables_without_time_or_relations(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tables_without_time_or_relations(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     frame, target = sample_frame(kind)
     frame = frame.astype({c: float for c in frame.columns if c != "band"})
+    large = next(c for c in frame.columns if c not in ("band", target))
+    frame.loc[0, large] = 1e39
     kinds = {c: "categorical" if c == "band" else "numeric" for c in frame.columns}
     spec = {
         "problem": {"name": "p", "kind": kind, "table": "t", "target": target},
@@ -201,6 +205,9 @@ def test_tables_without_time_or_relations(kind: str, tmp_path: Path, monkeypatch
         "models": {"ridge" if kind == "regression" else "logistic": {}},
     }
     made = run_in(tmp_path, spec, {"t": frame}, monkeypatch)
+    assert (
+        f"values beyond 3.4e+38 count as that, since models hold no larger ones: {large!r}\n" in capsys.readouterr().out
+    )
     assert list(made.columns[:5]) == ["__row__", "__time__", "__known__", "__split__", "__target__"]
     assert list(made.columns[5:]) == [c for c in frame.columns if c != target]
     summary = read_json("data/features/summary.json")

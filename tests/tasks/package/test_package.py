@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Sized
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,9 @@ from tasks.code import RECEIPT
 from tasks.engine import Plan
 from tasks.engine.compute import prediction_times
 from tasks.engine.facts import MISSING
+from tasks.errors import RefitError
 from tasks.files import hash_tree, read_json, read_table, write_json, write_table
+from tasks.package.golden import golden
 from tasks.package.history import horizon, identity_columns, keep, known, needs, row_columns
 from tasks.package.receipt import code_hashes, differences, receipt
 from tasks.package.schema import schema
@@ -252,6 +255,34 @@ def test_a_feature_that_differs_online_is_found(
         package(other)
     assert "online, feature 'weight' is" in capsys.readouterr().err
     assert (other / "data" / "package" / "bundle.json").exists(), "the package that was there stays"
+
+
+class Neighbours:
+    """A model whose scores depend on the rows that are asked together: what is served is not what was evaluated."""
+
+    def __init__(self, scores: float) -> None:
+        self.scores = scores
+
+    def predict(self, rows: Sized) -> np.ndarray:
+        first = 0.5 + (self.scores if len(rows) > 1 else 0.0)
+        return np.tile([first, 1 - first], (len(rows), 1))
+
+
+def test_scores_that_differ_online_are_found(timed: Path) -> None:
+    bundle = Bundle.load(timed / "data" / "package").start()
+    features = read_table(timed / "data" / "features" / "features.parquet").tail(5)
+    rows = read_table(timed / "data" / "validated" / "orders.parquet").tail(5)
+    bundle.members = [Neighbours(1e-3)]
+    with pytest.raises(
+        RefitError, match=r"golden row 0: online scores \(0\.5, 0\.5\), and the pipeline's are \[0\.501 0\.499\]"
+    ):
+        golden(bundle, features, rows)
+    bundle.members = [Neighbours(1e-12)]  # the last bits of a batch are no other answer, and both are kept
+    made = golden(bundle, features, rows)["rows"]
+    assert [row["scores"] for row in made] == [[0.5, 0.5]] * 5
+    assert made[0]["batch_scores"] == [0.5 + 1e-12, 0.5 - 1e-12]
+    assert {(row["decision"], row["batch_decision"]) for row in made} == {("1", "1")}
+    assert [row["features"]["weight"] for row in made] == [None if w != w else w for w in features["weight"].tolist()]
 
 
 def test_a_missing_member_is_named(timed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

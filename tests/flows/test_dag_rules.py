@@ -1,0 +1,196 @@
+"""The walk's own rules: which stage starts when, what a failure stops, what is edited meanwhile, what is given up."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dvc.utils.serialize import load_yaml
+
+from flows import dag as module
+from flows.commands import Cancelled, StageFailed
+from flows.dag import Dag, Node, first_line, read_lock
+from tasks.errors import RefitError
+from tests.flows.project import diary, make_project
+
+Done = Callable[[BaseException | None], None]
+# a and b need nothing, c needs a, d needs a and b, e needs c and d
+NEEDS = {"a": (), "b": (), "c": ("a",), "d": ("a", "b"), "e": ("c", "d")}
+
+
+def graph(tmp_path: Path) -> Dag:
+    """A walk over stages that run nothing."""
+    dag = Dag(tmp_path)
+    record: Any = None
+    dag.nodes = {name: Node(name, "true", "", {}, needs, (), (), record) for name, needs in NEEDS.items()}
+    return dag
+
+
+@pytest.mark.parametrize(
+    ("parallel", "ends", "wanted"),
+    [  # what ends while a stage is started, and in which order stages start and end
+        (1, {"a": "a", "b": "b", "c": "c", "d": "d", "e": "e"}, "a! a b! b c! c d! d e! e"),
+        (2, {"b": "a", "c": "b", "d": "cd", "e": "e"}, "a! b! a c! b d! c d e! e"),
+        (9, {"b": "ab", "d": "dc", "e": "e"}, "a! b! a b c! d! d c e! e"),
+        (2, {"b": "ba", "d": "cd", "e": "e"}, "a! b! b a c! d! c d e! e"),
+    ],
+)
+def test_a_stage_starts_when_all_that_it_needs_is_done_and_no_more_at_once_than_asked(
+    tmp_path: Path, parallel: int, ends: dict[str, str], wanted: str
+) -> None:
+    said: list[str] = []
+    running: dict[str, Done] = {}
+
+    def start(node: Node, done: Done) -> None:
+        said.append(f"{node.name}!")
+        running[node.name] = done
+        assert len(running) <= parallel
+        for name in ends.get(node.name, ""):
+            said.append(name)
+            running.pop(name)(None)
+
+    graph(tmp_path).walk(start, parallel)
+    assert " ".join(said) == wanted
+
+
+def test_after_a_failure_nothing_new_starts_what_runs_ends_and_the_first_error_is_raised(tmp_path: Path) -> None:
+    started: list[str] = []
+    ends: dict[str, Done] = {}
+
+    def start(node: Node, done: Done) -> None:
+        started.append(node.name)
+        ends[node.name] = done
+        if node.name == "b":
+            ends["a"](ValueError("first"))
+            ends["b"](ValueError("second"))
+
+    with pytest.raises(ValueError, match="first"):
+        graph(tmp_path).walk(start, 2)
+    assert started == ["a", "b"]
+
+
+def test_a_walk_waits_for_what_runs_in_threads(tmp_path: Path) -> None:
+    order: list[str] = []
+
+    def start(node: Node, done: Done) -> None:
+        def work() -> None:
+            order.append(node.name)
+            done(None)
+
+        threading.Thread(target=work).start()
+
+    graph(tmp_path).walk(start, 3)
+    assert sorted(order) == sorted(NEEDS)
+    assert all(order.index(before) < order.index(name) for name, needs in NEEDS.items() for before in needs)
+
+
+def test_stages_are_listed_by_their_depth_and_sealed_where_tasks_run_them(tmp_path: Path) -> None:
+    dag = graph(tmp_path)
+    assert {name: dag._depth(name) for name in NEEDS} == {"a": 1, "b": 1, "c": 2, "d": 2, "e": 3}
+    record: Any = None
+    commands = {"python -m tasks.tune x": True, "python -m tasks.tune\npython a.py": False, "python a.py": False}
+    assert {c: Node("n", c, "", {}, (), (), (), record).sealed for c in commands} == commands
+    with pytest.raises(RefitError, match="no stage 'f'; it has 'a', 'b', 'c', 'd', 'e'"):
+        dag.node("f")
+
+
+def test_a_walk_that_was_stopped_starts_no_command(tmp_path: Path) -> None:
+    dag = graph(tmp_path)
+    module.walks.add(dag)
+    try:
+        module.cancel_all()
+    finally:
+        module.walks.discard(dag)
+    with pytest.raises(Cancelled, match="a: stopped before it began"):
+        dag.execute("a", ["true"], print)
+
+
+def test_an_error_is_told_in_one_line_with_its_causes_once() -> None:
+    inner, middle, outer = ValueError("the disk"), KeyError(), RuntimeError("no room")
+    middle.__cause__, outer.__cause__ = inner, middle
+    assert first_line(outer) == "no room — the disk"
+    again = RuntimeError("the disk")
+    again.__cause__ = inner
+    assert first_line(again) == "the disk"
+    assert first_line(ValueError("x" * 600)) == "x" * 600
+    assert first_line(ValueError("x" * 601)) == "x" * 597 + "..."
+
+
+LOCK = """schema: '2.0'
+stages:
+  a:
+    cmd: python a.py
+    deps:
+    - {path: x, md5: DIGEST, size: 1}
+    outs:
+    - {path: y, md5: DIGEST.dir, size: 2, nfiles: 1}
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "whole"),
+    [
+        (LOCK.replace("DIGEST", "0a" * 16), True),
+        ("schema: '2.0'\n", True),
+        (LOCK.replace("DIGEST", "0a" * 15), False),
+        (LOCK.replace("DIGEST", "0g" * 16), False),
+        (LOCK.replace("DIGEST.dir", "0a" * 16 + ".tmp").replace("DIGEST", "0a" * 16), False),
+        ("<<<<<<< HEAD\n" + LOCK, False),
+        ("- 1\n", False),
+        ("", False),
+    ],
+)
+def test_a_lock_is_what_dvc_writes_or_none(tmp_path: Path, text: str, whole: bool) -> None:
+    assert read_lock(tmp_path / "dvc.lock") is None
+    (tmp_path / "dvc.lock").write_text(text)
+    assert (read_lock(tmp_path / "dvc.lock") is not None) == whole
+
+
+def test_what_is_edited_meanwhile_is_named_and_what_is_given_up_leaves_no_record(tmp_path: Path) -> None:
+    """One project for both: DVC takes half a second to open it."""
+    project = make_project(tmp_path / "project")
+    with Dag(project) as dag:
+        assert list(dag.nodes) == ["load", "fit@p", "fit@q", "join"]
+        assert (dag.node("join").needs, dag.node("join").meta) == (("fit@p", "fit@q"), {"retries": 2})
+        assert dag.node("load").desc == "the first stage"
+        for name in dag.nodes:
+            assert dag.run(name, lambda line: None).how == "ran"
+        assert dag.run("load", lambda line: None).how == "unchanged"
+        assert dag.run("load", lambda line: None, force=True).how == "ran"
+        assert dag.newer() == []
+        dag.give_up("fit@p", {"why": "no rows"})
+        assert [p.name for p in (project / "data" / "fit_p").iterdir()] == ["failed.json"]
+        assert set(load_yaml(project / "dvc.lock")["stages"]) == {"load", "fit@q", "join"}
+        assert dag.changed("fit@p")
+        assert dag.restorable("fit@p")
+        assert dag.run("fit@p", lambda line: None).how == "restored"
+        with dag.dvc() as repo:
+            assert repo.root_dir == str(project)
+
+        def nothing(node: Node, log: Callable[[str], None]) -> None:
+            (project / "data" / "join").mkdir()
+
+        assert dag.run("join", print, nothing, force=True).how == "ran"
+        # From here on the user edits: an input that was read, and parameters that a command reads by itself.
+        (project / "data" / "context" / "README.md").write_text("other\n")
+        work = (project / "work.py").read_text()
+        (project / "work.py").write_text(work + "\n")
+        assert dag.newer() == ["work.py"], "what effects write is no edit of a person's"
+        with pytest.raises(
+            StageFailed, match=r"fit@p: work\.py was edited while this run was going on, and load worked on"
+        ):
+            dag.run("fit@p", lambda line: None)
+        (project / "work.py").write_text(work)
+        params = (project / "params.yaml").read_text()
+        (project / "params.yaml").write_text(params.replace("trials: 2", "trials: 3"))
+        assert dag.newer() == ["params.yaml"]
+        with pytest.raises(
+            StageFailed, match=r"fit@q: params\.yaml was edited after this run had begun, and 'python work\.py"
+        ) as told:
+            dag.run("fit@q", lambda line: None, force=True)
+        assert told.value.mistake
+    assert diary(project).count("load") == 2
+    assert diary(project).count("fit_q") == 1

@@ -1,0 +1,229 @@
+"""What goes into a package, by hand-made tables: golden rows, the reference, the manifest's fields, the online history."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tasks import params
+from tasks.bundle.horizon import Horizon, parse
+from tasks.engine import Plan
+from tasks.identity import Rule
+from tasks.package import contents
+from tasks.package.contents import Parts, about_of, other_rows, parts, reference, seen_rows
+from tasks.package.golden import AGES, FIRST, LATER, LATEST, ROWS, YEAR, _plain, after, choose, start_of_test
+from tasks.package.history import Kept, Need, horizon, keep, known, needs, row_columns
+from tests.tasks.package.projects import timed
+
+DAY = 86_400_000_000
+START = pd.Timestamp("2024-01-01", tz="UTC")
+
+
+def features(splits: list[str], days: list[float | None]) -> pd.DataFrame:
+    times = [pd.NaT if d is None else START + pd.Timedelta(days=d) for d in days]
+    return pd.DataFrame({"__split__": splits, "__time__": pd.Series(times, dtype="datetime64[us, UTC]")})
+
+
+def micros(day: float) -> int:
+    return (START + pd.Timedelta(days=day)).value // 1000
+
+
+# Golden rows ----------------------------------------------------------------------------------------------------------
+
+
+def test_golden_rows_are_test_rows_where_there_are_enough_else_of_all() -> None:
+    table = features(["train"] * 30 + ["test"] * 15 + ["pending"] * 5, [None] * 50)
+    assert set(choose(table, 0, None, ROWS)) == set(range(30, 50))
+    table = features(["train"] * 31 + ["test"] * 19, [None] * 50)
+    chosen = choose(table, 0, None, ROWS)
+    assert len(set(chosen)) == ROWS
+    assert min(chosen) < 31
+    assert list(chosen) == sorted(chosen)
+    assert list(chosen) == list(choose(table, 0, None, ROWS))
+    assert list(chosen) != list(choose(table, 1, None, ROWS))
+    assert list(choose(features(["test"] * 3, [None] * 3), 0, None, ROWS)) == [0, 1, 2]
+
+
+def test_with_time_the_earliest_that_can_be_answered_are_among_them_and_the_others_are_new() -> None:
+    days = list(np.random.default_rng(0).permutation(3000).astype(float))
+    table = features(["test"] * 3000, days)
+    chosen = choose(table, 0, micros(100), 16)
+    moments = sorted(days[i] for i in chosen)
+    assert moments[:FIRST] == [100.0, 101.0, 102.0, 103.0]
+    assert len(moments) == 16
+    assert min(moments[FIRST:]) >= 1000, "of the two thousand newest"
+    everyone = choose(table, 0, None, 3000)
+    assert sorted(days[i] for i in everyone)[: FIRST + 1] == [0.0, 1.0, 2.0, 3.0, 1000.0]
+
+
+def test_a_package_answers_from_its_first_test_row_or_its_first_of_all() -> None:
+    assert start_of_test(features(["train", "test", "test", "test"], [0, 9, 5, None])) == micros(5)
+    assert start_of_test(features(["train", "train"], [3, 2])) == micros(2)
+    assert start_of_test(features(["train", "test"], [None, None])) is None
+
+
+def test_rows_after_the_end_lie_parts_and_multiples_of_a_window_behind_it() -> None:
+    tree, _ = timed()
+    plan = Plan.derive(params.parse(tree))  # asked an hour before placed_at
+    rows = pd.DataFrame(
+        {
+            "order": np.arange(6.0),
+            "placed_at": pd.Series([START + pd.Timedelta(days=d) for d in range(6)]).dt.as_unit("us"),
+            "weight": 1.0,
+        }
+    )
+    rows.loc[2, "placed_at"] = pd.NaT
+    moved = after(
+        rows,
+        plan,
+        Horizon(None, {"orders": micros(30), "other": micros(40)}, {"orders": 2 * DAY, "other": 4 * DAY, "x": None}),
+    )
+    assert moved["order"].tolist() == [1.0, 3.0, 4.0, 5.0], "the last ones that have a moment"
+    asked = [t.value // 1000 - 3_600_000_000 for t in moved["placed_at"]]
+    assert asked == [micros(40) + int(age * 4 * DAY) for age in AGES]
+    assert len(moved) == LATER == len(AGES)
+    patient = after(rows, plan, Horizon(None, {"orders": micros(30)}, {"orders": 50 * YEAR}))
+    assert patient["placed_at"].iloc[0].value // 1000 - 3_600_000_000 == micros(30) + YEAR // 4, "a year at most"
+    endless = after(rows, plan, Horizon(None, {"orders": micros(30)}, {"orders": None}))
+    assert endless["placed_at"].iloc[0].value // 1000 - 3_600_000_000 == micros(30) + DAY // 4
+    far = after(rows, plan, Horizon(None, {"orders": LATEST - 2 * DAY}, {"orders": DAY}))
+    assert far["order"].tolist() == [1.0, 3.0], "later times are not served"
+    assert after(rows, plan, Horizon()).empty
+    assert list(after(rows.assign(placed_at=pd.NaT), plan, Horizon(None, {"orders": 0}, {}))) == list(rows)
+
+
+def test_values_are_compared_by_their_bits() -> None:
+    assert (_plain(np.nan), _plain(None), _plain("a"), _plain(np.float32(0.5))) == (None, None, "a", 0.5)
+    assert repr(_plain(-0.0)) == "-0.0"
+
+
+# The reference --------------------------------------------------------------------------------------------------------
+
+
+def test_the_reference_is_of_known_rows_and_answers_are_of_held_out_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contents, "FEW", 2)
+    week = pd.Timedelta(days=7)
+    table = features(["train", "valid", "test", "test", "test", "test", "pending"], [0, 10, 9, 10, 12, 20, 1])
+    found = parts(table, week)
+    assert found.known.tolist() == [0, 1, 2, 3], "what was seen, and test rows that are no newer"
+    assert found.held_out.tolist() == [2, 3, 4], "the newest week is what the first run looks at"
+    monkeypatch.setattr(contents, "FEW", 4)
+    assert parts(table, week).held_out.tolist() == [2, 3, 4, 5], "unless few are left"
+    timeless = parts(features(["train", "test", "test", "pending"], [None] * 4), week)
+    assert (timeless.known.tolist(), timeless.held_out.tolist()) == ([0, 1, 2], [1, 2])
+
+
+def test_the_references_rows_are_drawn_and_only_held_out_ones_have_scores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contents, "REFERENCE_ROWS", 5)
+    monkeypatch.setattr(contents, "HELD_OUT_ROWS", 3)
+    table = pd.DataFrame({"__split__": ["train"] * 10 + ["test"] * 4, "x": np.arange(14.0)})
+
+    def bundle(kind: str, width: int) -> Any:
+        plan = SimpleNamespace(features=[SimpleNamespace(name="x")])
+        return SimpleNamespace(kind=kind, plan=plan, predict=lambda rows: np.tile(rows["x"].to_numpy()[:, None], width))
+
+    rows = Parts(np.arange(12), np.arange(10, 14))
+    made = reference(bundle("binary", 2), table, rows, 0)
+    assert list(made) == ["__split__", "x", "score_0", "score_1"]
+    assert made["__split__"].tolist() == ["train"] * 5 + ["test"] * 3
+    assert made["score_1"].isna().tolist() == [True] * 5 + [False] * 3
+    assert made["score_1"].iloc[5:].tolist() == made["x"].iloc[5:].tolist() == sorted(made["x"].iloc[5:])
+    assert len(set(made["x"])) == 8
+    assert made.equals(reference(bundle("binary", 2), table, rows, 0))
+    assert not made.equals(reference(bundle("binary", 2), table, rows, 1))
+    assert list(reference(bundle("regression", 1), table, rows, 0))[-1] == "score"
+
+
+def test_seen_rows_and_where_rows_have_no_moment_the_others_are_remembered() -> None:
+    rows = pd.DataFrame({"id": [1.0, 2.0, 3.0, 4.0], "x": 0.0})
+    tree, _ = timed()
+    keyed = Rule.of(params.parse(tree))
+    rows = rows.rename(columns={"id": keyed.columns[0]})
+    timeless = features(["train", "valid", "test", "pending"], [None] * 4)
+    dated = features(["train", "valid", "test", "pending"], [1, 3, 4, 5])
+    seen, others = seen_rows(rows, timeless, keyed), other_rows(rows, timeless, keyed)
+    assert others is not None
+    assert (len(seen.row), len(others.row), seen.until) == (2, 2, None)
+    assert not set(seen.row) & set(others.row)
+    assert other_rows(rows, dated, keyed) is None
+    assert seen_rows(rows, dated, keyed).until == START + pd.Timedelta(days=3)
+
+
+@pytest.mark.parametrize(
+    ("choice", "members", "weights"),
+    [
+        ({"family": "ridge"}, ["ridge"], [1.0]),
+        ({"family": "voting", "members": ["a", "b"], "weights": {"b": 3, "a": 1}}, ["a", "b"], [1.0, 3.0]),
+        ({"family": "voting", "members": ["a", "b"], "weights": [2, 1]}, ["a", "b"], [2.0, 1.0]),
+        ({"family": "voting", "members": ["a", "b"]}, ["a", "b"], [1.0, 1.0]),
+    ],
+)
+def test_the_manifest_says_what_was_chosen(choice: dict[str, Any], members: list[str], weights: list[float]) -> None:
+    given: Any = SimpleNamespace(problem=SimpleNamespace(name="p", kind="binary"))
+    about = about_of(
+        given, choice | {"threshold": 0.4, "metric": "f1", "valid": 0.9}, {"target": "y", "classes": ["0", "1"]}
+    )
+    assert about == {
+        "name": "p", "kind": "binary", "target": "y", "classes": ["0", "1"], "threshold": 0.4, "family": choice["family"],
+        "members": members, "weights": weights, "metrics": {"metric": "f1", "valid": 0.9, "test": None, "baseline": None},
+    }  # fmt: skip
+    fixed = about_of(given, choice | {"calibration": {"slope": 2}}, {"target": "y", "classes": []})
+    assert fixed["calibration"] == {"slope": 2}
+
+
+# The history ----------------------------------------------------------------------------------------------------------
+
+
+def test_only_the_columns_and_events_that_features_ask_for_are_kept() -> None:
+    tree, tables = timed(200)
+    tree["features"]["lookups"] += [{"table": "orders", "on": "shop", "columns": ["weight"], "within": "2d"}]
+    plan = Plan.derive(params.parse(tree))
+    found = needs(plan)
+    assert found["orders"].columns == {"order", "placed_at", "arrived_at", "shop", "delay", "late", "weight"}
+    assert found["orders"].reach == 7 * DAY
+    assert (found["shops"].columns, found["shops"].reach) == ({"shop", "size"}, None)
+    assert row_columns(plan) == ["placed_at", "shop", "weight", "gift"]
+    need = Need({"a"}, 5)
+    need.extend({"b"}, 3)
+    assert (need.columns, need.reach) == ({"a", "b"}, 5)
+    need.extend(set(), 8)
+    assert need.reach == 8
+    need.extend(set(), None)
+    need.extend(set(), 9)
+    assert need.reach is None
+
+    orders = tables["orders"].assign(other=1.0)
+    as_of = int(orders["arrived_at"].dropna().astype("int64").sort_values().iloc[100])
+    facts = known(orders, plan, "orders", as_of)
+    assert len(facts) == 101
+    assert (facts["arrived_at"] <= pd.Timestamp(as_of, unit="us", tz="UTC")).all()
+    assert len(known(orders, plan, "orders", None)) == orders["arrived_at"].notna().sum()
+    event = facts["arrived_at" if plan.tables["orders"].event_time.column == "arrived_at" else "placed_at"]  # type: ignore[union-attr]
+    since = int(event.astype("int64").sort_values().iloc[60]) + 7 * DAY
+    kept = keep(facts, plan, "orders", found["orders"], since)
+    assert len(kept.frame) == 41, "the event at the very beginning of the window is in it"
+    assert kept.cut
+    assert kept.known_until == as_of
+    assert "other" not in kept.frame
+    whole = keep(facts, plan, "orders", found["orders"], None)
+    assert (len(whole.frame), whole.cut) == (101, False)
+    early = keep(facts, plan, "orders", found["orders"], int(event.astype("int64").min()))
+    assert (len(early.frame), early.cut) == (101, False)
+    shops = keep(tables["shops"], plan, "shops", found["shops"], since)
+    assert (len(shops.frame), shops.known_until, shops.cut) == (8, None, False)
+
+    empty = pd.DataFrame()
+    told = horizon(plan, {"orders": kept, "shops": shops}, since)
+    assert (told.answers_from, dict(told.known_until)) == (since, {"orders": as_of})
+    assert horizon(plan, {"orders": Kept(empty, 5, False)}, since).answers_from is None
+
+
+def test_moments_are_read_with_their_zone_to_the_microsecond() -> None:
+    assert parse("1970-01-02T00:00:00.000001+01:00") == 23 * 3_600_000_000 + 1
+    assert parse("1969-12-31T23:59:59.5Z") == -500_000
+    with pytest.raises(ValueError, match="names no zone"):
+        parse("2024-01-01T00:00:00")
