@@ -329,10 +329,6 @@ class Problem(_Strict):
             raise ValueError(f"prediction_time: that of a snapshot is its own moment, {MADE_AT!r}; leave it out")
         return self
 
-    @property
-    def greater_is_better(self) -> bool:
-        return self.metric not in ("log_loss", "brier", "rmse", "mae", "mape")
-
 
 class Column(_Strict):
     kind: Literal["numeric", "categorical", "boolean", "datetime", "text", "ignore"]
