@@ -205,7 +205,11 @@ def test_every_key_names_the_test_that_shows_what_it_does() -> None:
 def project(**sections: Any) -> Params:
     tree: dict[str, Any] = {
         "problem": {"name": "p", "kind": "binary", "table": "t", "target": "y"},
-        "data": {"tables": {"t": {"source": "t.csv", "columns": {"y": "boolean", "a": "numeric", "c": "categorical"}}}},
+        "data": {
+            "tables": {
+                "t": {"source": "t.csv", "columns": {"y": "boolean", "a": "numeric", "c": "categorical", "t": "text"}}
+            }
+        },
         "models": {"logistic": {}},
     }
     return parse({**tree, **sections})

@@ -14,6 +14,7 @@ from tasks import memory
 from tasks.encoding.select import Selection, select
 from tasks.errors import RefitError, some
 from tasks.families import Model, Rows, check_kind, find_family, read_rows, save_model
+from tasks.families._counts import check_params, searched
 from tasks.families._rows import score_table
 from tasks.families._space import Space, narrowed
 from tasks.files import read_json, replacing_dir, sha256, write_json, write_table
@@ -164,7 +165,8 @@ def tune(name: str, params: Params) -> None:
             + (f" of each of {len(folds)} folds" if len(folds) > 1 else "")
         )
         space = narrowed(find_family(name).space(rows.kind, n, p), own.space, f"models.{name}.space")
-        space = {k: d for k, d in space.items() if k not in own.params}
+        check_params(find_family(name), own.params, rows.kind, space)
+        space = searched(find_family(name), space, own.params, rows.kind)
         if tuning.sampler == "pbt":
             from tasks.tune.pbt import evolve, members
 
