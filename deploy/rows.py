@@ -42,7 +42,7 @@ class Problems(Exception):
 
 
 class Rows:
-    """Reads request bodies of one row, or of a list of rows, into the rows that the plan takes.
+    """Reads bodies of one row into the rows that the plan takes.
 
     A value means what it means in a file (:mod:`tasks.values.reading`): ``" 2.0 "`` is a number, ``"yes"`` is true, ``"NA"``
     is missing. Columns of the table that the model does not use (``disregarded`` in the schema) may be there.
@@ -51,13 +51,11 @@ class Rows:
     ----------
     schema
         The package's ``schema.json``.
-    most
-        The greatest number of rows in one batch.
 
     Examples
     --------
     >>> schema = {"table": "t", "fields": [{"name": "petal width (cm)", "kind": "numeric", "nullable": False}]}
-    >>> rows = Rows(schema, most=10)
+    >>> rows = Rows(schema)
     >>> rows.one(b'{"petal width (cm)": 2}')
     {'petal width (cm)': 2.0}
     >>> rows.one(b'{"petal width": 2}')
@@ -66,10 +64,9 @@ class Rows:
 is unknown (where allowed); 'petal width' is not a field of this model. Did you mean 'petal width (cm)'?
     """
 
-    def __init__(self, schema: dict[str, Any], most: int) -> None:
+    def __init__(self, schema: dict[str, Any]) -> None:
         self.table: str = schema["table"]
         self.fields = {f["name"]: f for f in fields_of(schema)}
-        self.most = most
         self._names = frozenset(self.fields)
         self._required = [name for name, f in self.fields.items() if f.get("required", True)]
         self._disregarded = frozenset(schema.get("disregarded", ())) - self._names
@@ -91,31 +88,10 @@ is unknown (where allowed); 'petal width' is not a field of this model. Did you 
         """One row from JSON. Raises :class:`Problems`."""
         return self.row(_parsed(body))
 
-    def many(self, body: bytes) -> list[dict[str, Any]]:
-        """Rows from a JSON list of rows. Raises :class:`Problems`."""
-        found = _parsed(body)
-        if not isinstance(found, list):
-            raise Problems([_entry(f"a batch is a JSON list of rows, found {_short(found)}", None, None)])
-        if not found:
-            raise Problems([_entry("the batch is empty; send at least one row", None, None)])
-        if len(found) > self.most:
-            raise Problems([_entry(f"a batch has at most {self.most:,} rows; send several requests", None, None)])
-        rows, errors = [], []
-        for position, given in enumerate(found):
-            try:
-                rows.append(self.row(given, position))
-            except Problems as problems:
-                errors += problems.errors
-                if len(errors) >= MOST_ERRORS:
-                    break
-        if errors:
-            raise Problems(errors[:MOST_ERRORS])
-        return rows
-
-    def row(self, given: Any, position: int | None = None) -> dict[str, Any]:
-        """One row from what JSON held; ``position`` is its place in a batch. Raises :class:`Problems`."""
+    def row(self, given: Any) -> dict[str, Any]:
+        """One row from what JSON held. Raises :class:`Problems`."""
         if type(given) is not dict:
-            raise Problems([_entry(f"a row is a JSON object of fields, found {_short(given)}", None, position)])
+            raise Problems([_entry(f"a row is a JSON object of fields, found {_short(given)}", None)])
         row: dict[str, Any] = {}
         try:
             for name, read, nullable in self._readers:
@@ -123,19 +99,19 @@ is unknown (where allowed); 'petal width' is not a field of this model. Did you 
                 if value is None and not nullable:
                     raise ValueError
         except (KeyError, ValueError):
-            return self._with_care(given, position)
+            return self._with_care(given)
         if len(given) > len(row):
-            self._refuse_unknown(given, position)
+            self._refuse_unknown(given)
         return row
 
-    def _with_care(self, given: dict[str, Any], position: int | None) -> dict[str, Any]:
+    def _with_care(self, given: dict[str, Any]) -> dict[str, Any]:
         """The row where fields that may be left out are; else every mistake in it is told."""
         row: dict[str, Any] = {}
         errors = []
         for name, read, nullable in self._readers:
             if name not in given and name in self._required:
                 said = f"{name!r} is missing; every field must be there, and null says that a value is unknown (where allowed)"
-                errors.append(_entry(said, name, position))
+                errors.append(_entry(said, name))
                 continue
             value = given.get(name)
             try:
@@ -146,19 +122,19 @@ is unknown (where allowed); 'petal width' is not a field of this model. Did you 
             if wrong:
                 unless = " or null" if nullable else ""
                 said = f"{name!r} must be {expected(self.fields[name])}{unless}, found {_short(value)}"
-                errors.append(_entry(said, name, position))
-        errors += self._unknown(given, position)
+                errors.append(_entry(said, name))
+        errors += self._unknown(given)
         if errors:
             raise Problems(errors[:MOST_ERRORS])
         return row
 
-    def _refuse_unknown(self, given: Iterable[str], position: int | None) -> None:
-        if errors := self._unknown(given, position):
+    def _refuse_unknown(self, given: Iterable[str]) -> None:
+        if errors := self._unknown(given):
             raise Problems(errors[:MOST_ERRORS])
 
-    def _unknown(self, given: Iterable[str], position: int | None) -> list[dict[str, Any]]:
+    def _unknown(self, given: Iterable[str]) -> list[dict[str, Any]]:
         return [
-            _entry(f"{name[:80]!r} is not a field of this model." + nearest(name[:80], self.fields), name, position)
+            _entry(f"{name[:80]!r} is not a field of this model." + nearest(name[:80], self.fields), name)
             for name in given
             if name not in self._names and name not in self._disregarded
         ]
@@ -254,7 +230,7 @@ def _parsed(body: bytes) -> Any:
     try:
         return from_json(body, allow_inf_nan=False)
     except ValueError as error:
-        raise Problems([_entry(f"the body is not valid UTF-8 JSON: {error}", None, None)], 400) from None
+        raise Problems([_entry(f"the body is not valid UTF-8 JSON: {error}", None)], 400) from None
 
 
 def fields_of(schema: dict[str, Any]) -> list[dict[str, Any]]:
@@ -267,14 +243,8 @@ def fields_of(schema: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def _entry(message: str, field: str | None, row: int | None) -> dict[str, Any]:
-    entry: dict[str, Any] = {"message": message}
-    if field is not None:
-        entry["field"] = field
-    if row is not None:
-        entry["row"] = row
-        entry["message"] = f"row {row}: {message}"
-    return entry
+def _entry(message: str, field: str | None) -> dict[str, Any]:
+    return {"message": message} if field is None else {"message": message, "field": field}
 
 
 def _short(value: Any) -> str:
