@@ -52,7 +52,7 @@ def fit_whole(
 ) -> Trained:
     """Fit on the whole table, in memory; ``fitted`` is kept instead, where tuning has trained it on these rows."""
     rows = read_rows().only(features)
-    if params.training.memory_gb is not None and not memory.from_disk(resolved(name, own)[0]):
+    if params.training.memory_gb is not None and not memory.from_disk(resolved(name, own)[0], "turns" in own):
         count = int(np.isin(rows.split, ("train", "valid")).sum())
         memory.check_fit(name, count, len(features), memory.allowed(params.training.memory_gb))
     y_valid = rows.y[rows.split == "valid"]
