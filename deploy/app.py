@@ -23,7 +23,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from deploy import leaving
-from deploy.limits import MOST_BYTES, Busy, Load
+from deploy.limits import Busy, Load, mib
 from deploy.openapi import describe
 from deploy.page import POLICY, page
 from deploy.pieces import MOST_PROBLEMS, crowded, cut, in_row
@@ -32,10 +32,9 @@ from deploy.timely import HistoryAge, Timely
 from deploy.turns import Steps, Turns
 from tasks.bundle import Answer, Bundle
 from tasks.errors import RefitError
+from tasks.params import Limits
 
-MOST_ROWS = 1_000  # in one batch
 SLICE = 32  # rows answered at a stretch; no fewer than a package's golden rows, which are compared as one batch
-PATHS = frozenset({*MOST_BYTES, "/", "/healthz", "/livez", "/readyz", "/schema", "/openapi.json", "/metrics"})
 UNREAD = (408, 413)  # statuses of requests whose body may not have been read
 SECONDS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5)
 
@@ -43,7 +42,10 @@ SECONDS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.025, 0.05, 0.1, 0
 class Served:
     """A package that answers requests: the bundle with its online state, and how to read a row."""
 
-    def __init__(self, bundle: Bundle, version: str, timely: Timely | None = None) -> None:
+    def __init__(
+        self, bundle: Bundle, version: str, timely: Timely | None = None, limits: Limits | None = None
+    ) -> None:
+        self.limits = limits or Limits()
         self.bundle = bundle.start()
         self.timely = timely or Timely(bundle)
         self.version = version
@@ -51,7 +53,7 @@ class Served:
         self.fixed: dict[str, Any] = {"model": bundle.name, "version": version}
         if bundle.kind == "binary":
             self.fixed["threshold"] = bundle.threshold
-        self.openapi = describe(self.rows, bundle, version, MOST_ROWS)
+        self.openapi = describe(self.rows, bundle, version, self.limits.batch_rows)
 
     def answer(self, row: dict[str, Any], answer: Answer) -> dict[str, Any]:
         """The JSON object that one row gets."""
@@ -86,7 +88,7 @@ class Served:
         Every row is read before the first is answered, so that a batch is answered as a whole or not at all.
         """
         spans = []
-        for span in cut(body, MOST_ROWS):
+        for span in cut(body, self.limits.batch_rows, mib(self.limits.row_mb)):
             spans.append(span)
             yield
         rows: list[dict[str, Any]] = []
@@ -129,7 +131,7 @@ class Served:
         """The page that people see."""
         bundle = self.bundle
         about = {**self.fixed, "package": bundle.identity}
-        return page(about, bundle.kind, bundle.classes, bundle.schema, MOST_ROWS)
+        return page(about, bundle.kind, bundle.classes, bundle.schema, self.limits.batch_rows)
 
 
 class Metrics:
@@ -193,8 +195,8 @@ class Front:
                 self.turns.end()
 
 
-def build_app(metrics: Metrics) -> Starlette:
-    """The application; it answers 503 until ``app.state.served`` is a :class:`Served`."""
+def build_app(metrics: Metrics, limits: Limits | None = None) -> Starlette:
+    """The application, which takes on what ``limits`` allow; it answers 503 until ``app.state.served`` is a :class:`Served`."""
     app = Starlette()
     app.state.served = None
     ages = HistoryAge(lambda: app.state.served)
@@ -202,7 +204,7 @@ def build_app(metrics: Metrics) -> Starlette:
     app.state.turns = turns = Turns()
     app.router.redirect_slashes = False
     app.add_middleware(Front, turns=turns)
-    load = Load()
+    load = Load(limits)
 
     def served() -> Served:
         found: Served | None = app.state.served
@@ -256,7 +258,7 @@ def build_app(metrics: Metrics) -> Starlette:
             status, errors = 422, [{"message": str(error)}]
         else:  # Starlette raises it again after the answer, so that the log has it
             status, errors = 500, [{"message": "an error inside the service; its log says more"}]
-        path = request.url.path if request.url.path in MOST_BYTES else "other"
+        path = request.url.path if request.url.path in load.most else "other"
         metrics.requests.labels(path, str(status)).inc()
         headers = dict(getattr(error, "headers", None) or {})
         if status in UNREAD:

@@ -4,25 +4,51 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 
+from pydantic import ValidationError
 from starlette.requests import Request
 
 from deploy.rows import Problems
+from tasks.errors import RefitError
+from tasks.params import Limits
 
-MOST_BYTES = {"/predict": 1 << 20, "/predict_batch": 64 << 20}  # of a request's body
-MOST_HELD = 256 << 20  # bytes of all bodies at hand
+LIMITS = "REFIT_LIMITS"  # serving.limits as JSON, for the workers
+MOST_HELD = 256 << 20  # bytes of all bodies at hand, or four times a batch's
 MOST_AT_ONCE = {"/predict": 256, "/predict_batch": 16}  # requests taken and not yet answered
-PATIENCE = 15.0  # seconds for a request's body to come, and one more for each SLOWEST bytes
-SLOWEST = 256 << 10
+SLOWEST = 256 << 10  # bytes of a body for each of which patience grows by a second
 AGAIN = 1  # seconds, in Retry-After
+
+
+def limits_of(env: Mapping[str, str] = os.environ) -> Limits:
+    """As the environment says, which `refit serve` fills from ``serving.limits``. Raises :class:`RefitError`."""
+    try:
+        return Limits.model_validate_json(env.get(LIMITS) or "{}")
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise RefitError(f"{LIMITS}: {where}{': ' if where else ''}{first['msg']}; found {env[LIMITS]!r}") from None
+
+
+def most_bytes(limits: Limits) -> dict[str, int]:
+    """The most bytes of a request's body, by path."""
+    return {"/predict": mib(limits.row_mb), "/predict_batch": mib(limits.batch_mb)}
+
+
+def mib(size: float) -> int:
+    """So many MiB in bytes."""
+    return int(size * (1 << 20))
 
 
 class Load:
     """What is taken and not yet answered, by path, and the bytes of its bodies."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.limits = limits or Limits()
+        self.most = most_bytes(self.limits)
+        self.most_held = max(MOST_HELD, 4 * self.most["/predict_batch"])
         self.held = 0
         self.at_once = dict.fromkeys(MOST_AT_ONCE, 0)
 
@@ -46,7 +72,7 @@ class Load:
         Problems
             400, 408, 413, 415 and 503.
         """
-        most = MOST_BYTES[request.url.path]
+        most = self.most[request.url.path]
         _check_type(request)
         announced = request.headers.get("content-length", "")
         if announced.isdecimal() and int(announced) > most:
@@ -60,10 +86,10 @@ class Load:
             self.held -= len(body)
 
     async def _read(self, request: Request, most: int, body: bytearray) -> None:
-        began = asyncio.get_running_loop().time()
+        began, seconds = asyncio.get_running_loop().time(), self.limits.patience
         more = True
         try:
-            async with asyncio.timeout_at(began + PATIENCE) as patience:
+            async with asyncio.timeout_at(began + seconds) as patience:
                 while more:
                     message = await request.receive()
                     if message["type"] == "http.disconnect":
@@ -76,16 +102,16 @@ class Load:
                         raise refused
                     body += chunk
                     self.held += len(chunk)
-                    patience.reschedule(began + PATIENCE + len(body) / SLOWEST)
+                    patience.reschedule(began + seconds + len(body) / SLOWEST)
         except TimeoutError:
-            said = f"the body did not arrive in time ({PATIENCE:g} s, and 1 s for each {SLOWEST >> 10} KiB)"
+            said = f"the body did not arrive in time ({seconds:g} s, and 1 s for each {SLOWEST >> 10} KiB)"
             raise Problems([{"message": said}], 408) from None
 
     def _refused(self, so_far: int, size: int, most: int) -> Problems | None:
         if so_far + size > most:
             return _too_large(most)
-        if self.held + size > MOST_HELD:
-            return Busy(f"too much at once: {MOST_HELD >> 20} MiB of requests are at hand")
+        if self.held + size > self.most_held:
+            return Busy(f"too much at once: {self.most_held >> 20} MiB of requests are at hand")
         return None
 
 
@@ -98,7 +124,7 @@ class Busy(Problems):
 
 
 def _too_large(most: int) -> Problems:
-    return Problems([{"message": f"the body is larger than {most >> 20} MiB; send smaller requests"}], 413)
+    return Problems([{"message": f"the body is larger than {most / (1 << 20):g} MiB; send smaller requests"}], 413)
 
 
 def _check_type(request: Request) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from deploy.rows import Problems
 
-MOST_ROW = 1 << 20  # bytes of one row
+MOST_ROW = 1 << 20  # bytes of one row, unless serving.limits says otherwise
 MOST_PROBLEMS = 20  # told of in one answer
 DEEPEST = 50  # lists and objects within each other, where a row has any: each of its fields is a single value
 SMALL = 16 << 10  # bytes of a row that may have as many names as fit
@@ -24,20 +24,20 @@ FLAT = re.compile(rb'\{(?:[^"{}\[\]]++|' + TEXT + rb")*+\}", re.DOTALL)
 MARKS = re.compile(TEXT + rb'|["\[\]{},]', re.DOTALL)
 
 
-def cut(body: bytes | bytearray, most: int) -> Iterator[tuple[int, int]]:
+def cut(body: bytes | bytearray, most: int, bytes_a_row: int = MOST_ROW) -> Iterator[tuple[int, int]]:
     """Where each row of a JSON list begins and ends; what lies between is not looked into.
 
     Parameters
     ----------
     body
         The list as bytes.
-    most
-        The greatest number of rows.
+    most, bytes_a_row
+        The greatest number of rows, and of bytes of one.
 
     Raises
     ------
     Problems
-        413 for a row of more than 1 MiB, 400 for what is no JSON list, 422 for one row too many or none.
+        413 for a row of more than ``bytes_a_row``, 400 for what is no JSON list, 422 for one row too many or none.
 
     Examples
     --------
@@ -53,7 +53,7 @@ def cut(body: bytes | bytearray, most: int) -> Iterator[tuple[int, int]]:
         _nothing_more(body, at + 1)
         raise Problems([{"message": "the batch is empty; send at least one row"}])
     while True:
-        end = _end(body, at, row)
+        end = _end(body, at, row, bytes_a_row)
         if row == most:
             raise Problems([{"message": f"a batch has at most {most:,} rows; send several requests"}])
         yield at, end
@@ -84,9 +84,9 @@ def _space(body: bytes | bytearray, at: int) -> int:
     return found.end() if found else at
 
 
-def _end(body: bytes | bytearray, at: int, row: int) -> int:
+def _end(body: bytes | bytearray, at: int, row: int, most: int) -> int:
     """Where the value that begins at ``at`` ends."""
-    limit = min(len(body), at + MOST_ROW)
+    limit = min(len(body), at + most)
     if found := FLAT.match(body, at, limit):
         return found.end()
     depth = 0
@@ -105,7 +105,7 @@ def _end(body: bytes | bytearray, at: int, row: int) -> int:
             if depth == 0:
                 return mark.end()
     if limit < len(body):
-        raise Problems([{"message": f"row {row}: it is larger than {MOST_ROW >> 20} MiB", "row": row}], 413)
+        raise Problems([{"message": f"row {row}: it is larger than {most / (1 << 20):g} MiB", "row": row}], 413)
     raise _broken(row, "it has no end")
 
 

@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from deploy import baked
+from deploy.limits import limits_of
 from tasks.bundle.manifest import examine
 from tasks.errors import RefitError
+from tasks.params import Limits
 
 WAYS = ("warn", "refuse")
 
@@ -42,6 +44,7 @@ def serve(
     stale_after: str | None = None,
     linger: float = 2.0,
     grace: float = 20.0,
+    limits: Limits | None = None,
 ) -> None:
     """Serve until a signal.
 
@@ -53,6 +56,8 @@ def serve(
         As ``serving.stale`` and ``serving.stale_after`` of ``params.yaml``.
     linger, grace
         Seconds after the signal for which requests are still taken, and then for which those taken are finished.
+    limits
+        As ``serving.limits``; None: as ``REFIT_LIMITS`` says, or the usual ones.
 
     Raises
     ------
@@ -68,6 +73,7 @@ def serve(
         REFIT_VERSION=version,
         REFIT_STALE=stale,
         REFIT_STALE_AFTER=stale_after or os.environ.get("REFIT_STALE_AFTER", ""),
+        REFIT_LIMITS=(limits or limits_of()).model_dump_json(),
         # Rows are small: threads inside the model would only fight over the cores.
         OMP_NUM_THREADS="1",
     )

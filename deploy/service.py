@@ -19,11 +19,13 @@ from deploy.app import Metrics, Served, build_app
 from deploy.baked import INSIDE, VERSION
 from deploy.chosen import package_to_load
 from deploy.leave import install
+from deploy.limits import limits_of
 from deploy.timely import Timely
 from tasks.bundle import Bundle
 from tasks.bundle.manifest import examine
 
-app = build_app(Metrics())
+limits = limits_of()
+app = build_app(Metrics(), limits)
 
 
 class Direct(bentoml.Service):
@@ -58,7 +60,7 @@ def load() -> None:
         bundle = Bundle.to_serve(*package_to_load())
         timely = Timely.of(bundle)
         timely.tell()
-        app.state.served = Served(bundle, VERSION or os.environ.get("REFIT_VERSION") or "unregistered", timely)
+        app.state.served = Served(bundle, VERSION or os.environ.get("REFIT_VERSION") or "unregistered", timely, limits)
         # What is loaded lives as long as the process: kept out of later collections, which would
         # otherwise pause requests for 0.1 s and more.
         gc.collect()

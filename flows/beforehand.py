@@ -169,6 +169,7 @@ def too_small(looked: Looked, gigabytes: float) -> Iterator[str]:
     """Stages, and families of models, that the problem's table surely does not leave enough of ``training.memory_gb``."""
     from tasks import memory
     from tasks.engine import Plan
+    from tasks.families._imbalance import ROWS
 
     params = looked.params
     assert params is not None
@@ -187,11 +188,14 @@ def too_small(looked: Looked, gigabytes: float) -> Iterator[str]:
     if isinstance(params.features.history, str) or params.features.columns == "auto":
         return  # how many features there will be is not known
     fitted = int(rows * SURELY)  # others are test rows, or not known yet
+    count, how = len(Plan.derive(params).features), params.training.imbalance
     for name in params.models:
-        if not memory.from_disk(name):
-            count = len(Plan.derive(params).features)
-            if memory.fit(name, fitted, count) > limit.bytes:
-                yield memory.said(name, fitted, count, limit)
+        if memory.fit(name, fitted, count) <= limit.bytes:
+            continue
+        if not memory.from_disk(name, params.tuning.sampler == "pbt"):
+            yield memory.said(name, fitted, count, limit)
+        elif how in ROWS:
+            yield memory.no_rows(how, fitted, count, limit)
 
 
 def rows_of(path: Path) -> int:

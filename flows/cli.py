@@ -142,6 +142,7 @@ def serve(
     start(
         package, version, serving.host, port or serving.port, serving.workers,
         sha256=digest, stale=serving.stale, stale_after=serving.stale_after, linger=serving.linger, grace=serving.grace,
+        limits=serving.limits,
     )  # fmt: skip
 
 

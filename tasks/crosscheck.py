@@ -12,6 +12,11 @@ if TYPE_CHECKING:
     from tasks.params import Params, Table
 
 
+ENCODED = {  # keys of features.encode, and the kind of features that each is for
+    "scale": "numeric", "bins": "numeric", "categories": "categorical", "max_levels": "categorical", "words": "text",
+}  # fmt: skip
+
+
 class _Mistakes(list[str]):
     """Mistakes found so far, each as ``path: text``."""
 
@@ -255,10 +260,15 @@ def _plan(wrong: _Mistakes, params: Params) -> None:
     from tasks.engine.derive import derive
 
     try:
-        names = derive(params, any_windows(params)).names
+        plan = derive(params, any_windows(params))
     except RefitError as error:
         wrong.append(str(error))
         return
+    names, kinds = plan.names, {feature.kind for feature in plan.features}
+    if params.features.encode:
+        for key, kind in ENCODED.items():
+            if key in params.features.encode.model_fields_set and kind not in kinds:
+                wrong.add(f"features.encode.{key}", f"is for {kind} features, and there are none; remove it.")
     select = params.features.select
     for path, wanted in (
         ("features.select.keep", select.keep if select else ()),

@@ -18,6 +18,7 @@ OWN_WAY = {
     "bins": ("trees", "trees find their own cuts"),
     "categories": ("codes", "each level gets a number or a vector of its own"),
 }
+TREES = "adaboost"  # its trees take the form of linear models, and compare values all the same
 
 
 def idle(params: Params) -> Iterator[tuple[str, str]]:
@@ -53,6 +54,13 @@ def idle(params: Params) -> Iterator[tuple[str, str]]:
     if promotion.guardrails.slice_drop is None:
         why = "counts only with slice_drop, the largest loss; set that, or remove this."
         yield from _set(promotion.guardrails, "promotion.guardrails", ("slices",), why)
+    if params.split.kind == "time":
+        yield from _set(params.split, "split", ("salt",), "divides rows at random, and kind is 'time'; remove it.")
+    if training.ensembles and len(params.models) == 1:
+        yield "training.ensembles", "mix several families, and models has one; add another, or remove this."
+    if params.features.lookups == () and params.features.history == ():
+        why = "is about tables whose rows become too old, and features has neither lookups nor history; remove it."
+        yield from _set(params.serving, "serving", ("stale", "stale_after"), why)
     if not params.orchestration.pools:
         why = "is about stages that go to work pools, and there are none; name them in pools, or remove this."
         yield from _set(params.orchestration, "orchestration", ("no_gpu", "exchange"), why)
@@ -70,13 +78,28 @@ def _set(section: BaseModel, path: str, keys: tuple[str, ...], why: str) -> Iter
 
 
 def own_ways(params: Params) -> Iterator[str]:
-    """What is set in ``features.encode`` and some of the families do not take, a line each."""
+    """What is set in ``features.encode`` and ``tuning`` and some of the families do not take, a line each."""
     from tasks.families import find_family
 
-    encode = params.features.encode
-    for key, (form, why) in OWN_WAY.items():
-        if encode is None or key not in encode.model_fields_set:
-            continue
-        names = [name for name in params.models if name != "auto" and form == find_family(name).NEEDS]
-        if names:
-            yield f"features.encode.{key}: not taken by {some(names, 20)} ({why})"
+    encode, tuning = params.features.encode, params.tuning
+    families = [find_family(name) for name in params.models if name != "auto"]
+    given = encode.model_dump(exclude_unset=True) if encode else {}
+    lines = [
+        (f"features.encode.{key}", [one for one in families if key in given and form == one.NEEDS], why)
+        for key, (form, why) in OWN_WAY.items()
+    ]
+    if given.get("scale", "bins") != "bins":
+        lines.append(("features.encode.scale", [one for one in families if one.NAME == TREES], OWN_WAY["scale"][1]))
+    if given.get("categories") == "native":
+        numbers = [one for one in families if one.NEEDS not in ("trees", "codes")]
+        lines.append(("features.encode.categories", numbers, "numbers alone are taken, so each level gets a column"))
+    if tuning.pruner != "none" and tuning.split == "holdout":
+        whole = [one for one in families if not getattr(one, "STEPS", False)]
+        lines.append(("tuning.pruner", whole, "fitted in one go, with no step to stop at"))
+    if params.training.device != "cuda":
+        for one in families:
+            for key in [name for name in getattr(one, "ON_GPU", ()) if name in params.models[one.NAME].params]:
+                yield f"models.{one.NAME}.params.{key}: counts where a GPU trains, and does nothing on a CPU"
+    for path, those, why in lines:
+        if those:
+            yield f"{path}: not taken by {some([one.NAME for one in those], 20)} ({why})"

@@ -107,9 +107,9 @@ def rows_for(family: str, limit: float, count: int) -> int:
     return max(0, int(limit / (CELLS.get(family, CELL) * max(1, count))))
 
 
-def from_disk(family: str) -> bool:
-    """Whether a family can be fitted on a table that does not fit in memory."""
-    return family == "xgboost"
+def from_disk(family: str, turns: bool = False) -> bool:
+    """Whether a family can be fitted on a table that does not fit in memory; ``turns``: as a population's member is."""
+    return family == "xgboost" and not turns
 
 
 def check_fit(family: str, rows: int, count: int, limit: Memory) -> None:
@@ -130,8 +130,21 @@ def said(family: str, rows: int, count: int, limit: Memory) -> str:
     need = (fit(family, rows, count) + LIBRARIES) / GB
     return (
         f"training.memory_gb: {family} holds its rows in memory, and {rows:,} rows x {count} features take about "
-        f"{need:.1f} GB ({limit.source}). Raise training.memory_gb to {_up(need)}, keep fewer rows or features, or take "
-        f"{family} out of models: xgboost reads a table of any size from disk"
+        f"{need:.1f} GB ({limit.source}). Raise training.memory_gb to {_up(need)}, keep fewer rows or features, or "
+        + (
+            "use another tuning.sampler than 'pbt', whose turns go on in memory"
+            if from_disk(family)
+            else f"take {family} out of models: xgboost reads a table of any size from disk"
+        )
+    )
+
+
+def no_rows(how: str, rows: int, count: int, limit: Memory) -> str:
+    """That ``training.imbalance`` makes rows for a table that xgboost would read from disk, in words."""
+    need = (fit("xgboost", rows, count) + LIBRARIES) / GB
+    return (
+        f"training.imbalance: {how!r} makes rows, and {rows:,} rows x {count} features, about {need:.1f} GB in memory, are read "
+        f"from disk ({limit.source}); set class_weight, which weighs them, or training.memory_gb: {_up(need)}"
     )
 
 

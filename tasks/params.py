@@ -329,10 +329,6 @@ class Problem(_Strict):
             raise ValueError(f"prediction_time: that of a snapshot is its own moment, {MADE_AT!r}; leave it out")
         return self
 
-    @property
-    def greater_is_better(self) -> bool:
-        return self.metric not in ("log_loss", "brier", "rmse", "mae", "mape")
-
 
 class Column(_Strict):
     kind: Literal["numeric", "categorical", "boolean", "datetime", "text", "ignore"]
@@ -899,6 +895,17 @@ class Promotion(_Strict):
         return self
 
 
+class Limits(_Strict):
+    """What the service takes on; what is beyond is refused, with the bound."""
+
+    row_mb: float = Field(default=1, gt=0, le=64, description="MiB of a row: of /predict's body, and in a batch")
+    batch_mb: float = Field(default=64, gt=0, le=4096, description="MiB of a batch's body")
+    batch_rows: int = Field(default=1000, ge=1, le=1_000_000, description="rows of a batch")
+    patience: float = Field(
+        default=15, gt=0, le=3600, description="seconds for a body to come, and one more for each 256 KiB of it"
+    )
+
+
 class Serving(_Strict):
     host: str = "127.0.0.1"
     port: int = Field(default=3000, ge=1, le=65535)
@@ -919,6 +926,7 @@ class Serving(_Strict):
     grace: float = Field(
         default=20, ge=1, le=3600, description="seconds after those for which what was taken is finished"
     )
+    limits: Limits = Limits()
 
 
 class Monitoring(_Strict):
@@ -931,6 +939,11 @@ class Monitoring(_Strict):
         le=1,
         description="share of drifted columns from which on the whole table is said to have drifted",
     )
+    false_alarms: float = Field(
+        default=1, gt=0, le=52, description="a year that the whole table may raise by chance; fewer see less"
+    )
+    rows: int = Field(default=50_000, ge=1000, description="of a window that are looked at, drawn where there are more")
+    least_rows: int = Field(default=30, ge=10, description="fewer new rows are not judged")
     alarm: Literal["tell", "exit"] = Field(
         default="tell", description="exit: a run that finds drift ends with exit status 3, after everything is done"
     )

@@ -204,13 +204,6 @@ class Bundle:
     def _history(self) -> dict[str, pd.DataFrame]:
         return {p.stem: read_table(p) for p in sorted((self.path / "history").glob("*.parquet"))}
 
-    @property
-    def state(self) -> Any:
-        """Recent history per key, after :meth:`start`; ``bundle.state.update(table, events)`` adds to it."""
-        if self._state is None:
-            raise RefitError("the package's online state is not there yet: call Bundle.start() first")
-        return self._state
-
     def check_time(self, row: dict[str, Any]) -> Timing:
         """Whether the package's history reaches to the row's moment: refused, or warned of, in words."""
         return self.horizon.check(self.moment(row))
@@ -227,7 +220,9 @@ class Bundle:
         RefitError
             If the row's moment lies before ``answers_from``, so that its history is not whole.
         """
-        features = self.plan.compute_row(row, self.state)
+        if self._state is None:
+            raise RefitError("the package's online state is not there yet: call Bundle.start() first")
+        features = self.plan.compute_row(row, self._state)
         if refused := self.check_time(row).refused:
             raise RefitError(refused)
         return features

@@ -23,7 +23,6 @@ from tasks.states import tables_in
 from tasks.stored import Stored, in_memory
 
 DATA = Path("data")
-ROWS = 50_000  # of a window; more tell nothing more
 
 
 def main() -> None:
@@ -32,7 +31,8 @@ def main() -> None:
     window = pd.Timedelta(settings.monitoring.window.delta) if settings.monitoring.window else WEEK
     features: Any = Stored(DATA / "features" / "features.parquet")
     whole: Any = Stored(DATA / "validated" / f"{settings.problem.table}.parquet")
-    new = newest(features, whole, settings.data.tables[settings.problem.table], bundle.seen, bundle.there, window)
+    table, least = settings.data.tables[settings.problem.table], settings.monitoring.least_rows
+    new = newest(features, whole, table, bundle.seen, bundle.there, window, least)
     who = {"version": champion, "package": bundle.identity, "of": "champion" if champion else "new package"}
     html = None
     if new.why is None:
@@ -72,7 +72,8 @@ def against() -> tuple[Bundle, str | None]:
 
 def computed(bundle: Bundle, features: Any, whole: Any, settings: Params, new: New) -> tuple[list[pd.DataFrame], New]:
     """Features of the windows' rows by the package's own plan; or why they cannot be computed."""
-    rows = [in_memory(thin(features.take(at), settings.seed, ROWS)) for at in (new.rows, new.both) if at is not None]
+    most = settings.monitoring.rows
+    rows = [in_memory(thin(features.take(at), settings.seed, most)) for at in (new.rows, new.both) if at is not None]
     if Plan.from_dict(read_json(DATA / "features" / "plan.json")).hash == bundle.plan.hash:
         return [part.reset_index(drop=True) for part in rows], new
     try:
@@ -96,7 +97,8 @@ def judged(bundle: Bundle, champion: str | None, frames: list[pd.DataFrame], new
     scores = reference.scores
     told = None if scores is None else answers(scores, bundle.kind, bundle.classes)
     end = None if new.about["to"] is None else pd.Timestamp(new.about["to"])
-    columns, prediction = compare_table(reference, frames, given, kinds, told, window, end)
+    alarms = settings.monitoring.false_alarms
+    columns, prediction = compare_table(reference, frames, given, kinds, told, window, end, alarms)
     if told is not None and prediction["drifted"] is not None:
         if bundle.kind == "binary" and bundle.threshold is not None:
             prediction["positive_rate"] = [float((side >= bundle.threshold).mean()) for side in (told, given[0])]

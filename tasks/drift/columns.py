@@ -22,7 +22,7 @@ ALARM = {
 }  # fmt: skip
 
 
-def entry(column: Column, reference: pd.Series, windows: list[pd.Series], columns: int, length: int | None,
+def entry(column: Column, reference: pd.Series, windows: list[pd.Series], columns: float, length: int | None,
           ends: float | None, season: int | None, measured: list[Measured]) -> dict[str, Any]:  # fmt: skip
     """What is said of one column.
 
@@ -30,7 +30,7 @@ def entry(column: Column, reference: pd.Series, windows: list[pd.Series], column
     ----------
     column : its record. reference : a sample of the reference's rows, for the sentence and the picture.
     windows : the newest rows' values, by :data:`tasks.ordinary.checks.LENGTHS`; the second may be absent.
-    columns : how many columns share the level. length : past windows that make one of these; None: past windows are of no use.
+    columns : how many columns share the level of one false alarm a year. length : past windows that make one of these; None: past windows are of no use.
     ends : where the newest window ends, in past windows after the record's end. season : past windows in a year.
     measured : Evidently's measures of each of ``windows``.
 
@@ -66,13 +66,13 @@ def entry(column: Column, reference: pd.Series, windows: list[pd.Series], column
     return out
 
 
-def _strength(found: Found, columns: int, moved: bool = False) -> np.ndarray:
+def _strength(found: Found, columns: float, moved: bool = False) -> np.ndarray:
     """How far each check is beyond its limit (1 and more: beyond); float64 (q,)."""
     p = found.moved[0] if moved else found.p[0]
     return np.log(np.maximum(p, 1e-300)) / np.log(found.limit(columns))
 
 
-def _decide(found: list[Found], columns: int) -> tuple[tuple[int, int], str, list[str]]:
+def _decide(found: list[Found], columns: float) -> tuple[tuple[int, int], str, list[str]]:
     """Which length and check says most, the column's state, and the alarms' kinds."""
     for state, value, fit in (
         ("drifted", [_strength(f, columns) for f in found], [f.alarms(columns)[0] for f in found]),

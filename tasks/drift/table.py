@@ -14,7 +14,7 @@ from tasks.drift.evidently_measures import measure
 from tasks.drift.evidently_report import page
 from tasks.drift.window import thin
 from tasks.errors import some
-from tasks.ordinary.checks import ENOUGH
+from tasks.ordinary.checks import ALARMS, ENOUGH
 from tasks.ordinary.record import PREDICTION, Column, Record, make
 
 LISTED = 24
@@ -70,7 +70,8 @@ class Reference:
 
 
 def compare_table(reference: Reference, windows: list[pd.DataFrame], given: list[pd.Series], kinds: dict[str, str],
-                  told: pd.Series | None, window: pd.Timedelta, end: pd.Timestamp | None) -> tuple[list[dict[str, Any]], dict[str, Any]]:  # fmt: skip
+                  told: pd.Series | None, window: pd.Timedelta, end: pd.Timestamp | None,
+                  alarms: float = ALARMS) -> tuple[list[dict[str, Any]], dict[str, Any]]:  # fmt: skip
     """An entry per column, drifted ones first and the strongest on top, and that of the answers.
 
     Parameters
@@ -78,10 +79,11 @@ def compare_table(reference: Reference, windows: list[pd.DataFrame], given: list
     windows : features of the newest window, and of the newest two together where there are two.
     given : the model's answers to the same rows. kinds : of the features; text is left out.
     told : answers to the sample's held-out rows, or None. window : its length. end : of the newest window, if it has one.
+    alarms : false alarms a year that are allowed for.
     """
     record = reference.record
     looked = [n for n in kinds if n in record.columns and n in windows[0]]
-    count = len(looked) + 1
+    count = (len(looked) + 1) / alarms  # columns that share the level of one false alarm
     rows = reference.rows
     answers = record.answers
     asked: list[dict[Hashable, tuple[Column, pd.Series]]] = [

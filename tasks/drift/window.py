@@ -13,7 +13,7 @@ from tasks.errors import some
 from tasks.identity import identify
 from tasks.params import Table
 
-ROWS = 5000
+ROWS = 5000  # for a page
 LEAST = 30
 
 
@@ -31,7 +31,7 @@ class New:
 
 
 def newest(features: pd.DataFrame, whole: pd.DataFrame, table: Table, seen: Seen | None, there: Seen | None,
-           window: pd.Timedelta) -> New:  # fmt: skip
+           window: pd.Timedelta, least: int = LEAST) -> New:  # fmt: skip
     """The rows to look at.
 
     Where rows have a moment: those newer than every row that the model was fitted, tuned or chosen on, within ``window`` of
@@ -41,6 +41,7 @@ def newest(features: pd.DataFrame, whole: pd.DataFrame, table: Table, seen: Seen
     ----------
     features : feature rows (``__row__``, ``__time__``, ``__split__``). whole : the problem's whole table, which ``__row__``
     counts in. table : its declaration. seen, there : the package's record of the rows that it has seen, and of the others.
+    least : fewer rows are not judged.
     """
     times = features["__time__"]
     if times.notna().any() and (seen is None or seen.until is not None):
@@ -57,7 +58,7 @@ def newest(features: pd.DataFrame, whole: pd.DataFrame, table: Table, seen: Seen
         about |= {
             side: None if len(at) == 0 else m.isoformat() for side, m in (("from", inside.min()), ("to", inside.max()))
         }
-        return _judged(at, both, about)
+        return _judged(at, both, about, least)
     about = {"rule": "arrived since", "from": None, "to": None}
     none = np.zeros(0, dtype=np.int64)
     if seen is None or not seen.can_ask(table):
@@ -70,15 +71,15 @@ def newest(features: pd.DataFrame, whole: pd.DataFrame, table: Table, seen: Seen
     old = seen.has(now)[rows]
     # An older package does not name the rows that it left for testing; a new row of another part is surely new.
     old |= there.has(now)[rows] if there is not None else (features["__split__"] == "test").to_numpy()
-    return _judged(np.flatnonzero(~old), None, about)
+    return _judged(np.flatnonzero(~old), None, about, least)
 
 
-def _judged(at: np.ndarray, both: np.ndarray | None, about: dict[str, Any]) -> New:
+def _judged(at: np.ndarray, both: np.ndarray | None, about: dict[str, Any], least: int) -> New:
     about = about | {"rows": len(at)}
     if len(at) == 0:
         return New(at, None, about, "no new rows")
-    if len(at) < LEAST:
-        return New(at, None, about, f"{len(at)} new rows, too few to judge ({LEAST} are needed)")
+    if len(at) < least:
+        return New(at, None, about, f"{len(at)} new rows, too few to judge ({least} are needed)")
     return New(at, both, about)
 
 

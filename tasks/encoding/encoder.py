@@ -113,6 +113,8 @@ class Encoder:
         method = how.get("categories") or ("native" if needs == "trees" else "one_hot")
         if needs == "codes":
             method = "native"
+        elif method == "native" and needs != "trees":
+            method = "one_hot"  # numbers that are multiplied can do nothing with codes, and nothing at all with a gap
         most = int(how.get("max_levels") or (250 if method != "one_hot" else 100))
         least = 1 if method != "one_hot" else max(1, min(10, len(X) // 100))
         categories = [Category.fit(X[c], method, most, least) for c in columns["categorical"]]

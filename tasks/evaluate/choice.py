@@ -55,12 +55,14 @@ def by_goals(
 ) -> tuple[Candidate, str]:
     """The candidate that ``tuning.goals`` chooses among the families, and why.
 
-    ``goals``: by family what tuning recorded (``goals`` of ``best.json``); a family costs what its chosen trial did.
+    ``goals``: by family what tuning recorded (``goals`` of ``best.json``); a family costs what its trial did that was fitted
+    on all rows, but for its size, which is that of the last fit.
     """
     points = []
     for one in candidates:
-        own = next(point for point in goals[one.family]["front"] if point["chosen"])
-        costs = {name: float(own[name]) for name in goals[one.family]["rule"]["costs"]}
+        last, front = one.info.get("goals", {}), goals[one.family]["front"]
+        own = next(point for point in front if point["name"] == last.get("trial") or (not last and point["chosen"]))
+        costs = {name: float(last.get(name, own[name])) for name in goals[one.family]["rule"]["costs"]}
         points.append(Point(one.family, values[one.family]["valid"], costs))
     place, why = choose_by(points, goals[candidates[0].family]["rule"], metric)
     return candidates[place], why

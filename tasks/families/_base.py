@@ -102,7 +102,9 @@ class Family(Protocol):
     One with ``go_on(params, job, turn)`` can be trained in turns (see ``_turns``): it goes on from ``turn.before`` with
     other values of ``CHANGEABLE`` parameters (empty: of all), writes ``turn.after``, and gives what is fitted by then.
     ``TURNED`` are parameters that say how long and how a training goes on, which turns decide. ``COMPRESSES``: whether
-    ``training.compression`` can make smaller forms.
+    ``training.compression`` can make smaller forms. ``ALIASES`` are second names of parameters that its library takes, each
+    with the one that goes here; ``COUNTS`` says of parameters when they do something (see ``_counts``). ``STEPS``: whether a
+    fit tells of its steps, so that a pruner can stop it (:meth:`Job.step`). ``ON_GPU`` are parameters that only count there.
     """
 
     NAME: str

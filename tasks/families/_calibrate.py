@@ -12,7 +12,6 @@ from tasks.errors import RefitError
 from tasks.families._base import sigmoid, softmax, two_columns
 from tasks.families._scale import Scale, inputs, scale_of, scale_of_mean, scaled
 
-METHODS = ("auto", "none", "sigmoid", "isotonic", "temperature")
 TINY = 1e-12
 
 

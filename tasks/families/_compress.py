@@ -187,7 +187,7 @@ def pruned(net: Net, params: dict[str, Any], job: Job, share: float) -> Net:
     from tasks.families._net_train import DEFAULTS, Trainer
 
     gentle = {"lr": params.get("lr", DEFAULTS["lr"]) * TUNE_RATE, "epochs": TUNE_EPOCHS, "schedule": "cosine"}
-    plain = {"find_lr": False, "compile": False, "checkpoint": None}
+    plain = {"find_lr": False, "compile": False}
     quiet = replace(job, watch=None)
     whole = Trainer(params | gentle | plain, quiet)
     whole.network.load_state_dict(net.network.state_dict())

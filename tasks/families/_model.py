@@ -20,11 +20,14 @@ from tasks.errors import RefitError, nearest, some
 from tasks.families._bag import Joined
 from tasks.families._base import Family, Fitted, Job, Turn
 from tasks.families._calibrate import Calibration, calibrate, check_method
+from tasks.families._counts import check_params, idle_because, searched
 from tasks.families._device import check_device
 from tasks.families._imbalance import ROWS
 from tasks.families._sklearn import cannot_weigh
+from tasks.families._space import Space, narrowed
 from tasks.families._turns import one_turn, replay
 from tasks.files import read_json, write_json
+from tasks.params import Family as Own
 from tasks.params import Params, family_names
 from tasks.stage import threads
 
@@ -77,8 +80,6 @@ def check_models(params: Params) -> None:
     Parameters that a family does not know are refused, too.
     Bounds that depend on the rows are taken at their widest here; ``tune`` checks them again with the rows at hand.
     """
-    from tasks.families._space import narrowed
-
     kind = params.problem.kind
     for name, own in params.models.items():
         check_kind(name, kind)
@@ -90,13 +91,6 @@ def check_models(params: Params) -> None:
                 f"models.auto.{key}: auto chooses families and their parameters by itself; name the family in models "
                 "instead, or leave this out."
             )
-        known = (*space, *family.ALSO)
-        for key in own.params:
-            if key not in known:
-                allowed = nearest(key, known) or f" Allowed: {some(known, 60)}."
-                raise RefitError(f"models.{name}.params.{key}: {name} has no such parameter.{allowed}")
-        if (check := getattr(family, "check", None)) is not None:
-            check(own.params)
         if params.training.imbalance == "class_weight" and not weighs(name):
             raise cannot_weigh(name)
         if params.training.imbalance in ROWS and name == "xgboost" and params.features.engine == "spark":
@@ -104,8 +98,27 @@ def check_models(params: Params) -> None:
                 f"training.imbalance: {params.training.imbalance!r} makes rows, and features.engine: spark trains xgboost on "
                 "Spark; set class_weight, which weighs them, or engine: local"
             )
-        narrowed(space, own.space, f"models.{name}.space")
+        check_params(family, own.params, kind, narrowed(space, own.space, f"models.{name}.space"))
+        _check_search(name, own, kind, space)
     check_device(params, {name: find_family(name).HARDWARE for name in params.models})
+
+
+def _check_search(name: str, own: Own, kind: str, space: Space) -> None:
+    """Refuse spaces and budgets of a family whose parameters are fixed, or would do nothing beside those that are."""
+    family = find_family(name)
+    left = searched(family, space, own.params, kind)
+    for key in own.space:
+        if key in own.params:
+            raise RefitError(
+                f"models.{name}.space.{key}: params fixes it to {own.params[key]!r} already; leave one out."
+            )
+        if key not in left:
+            why = idle_because(family, key, own.params, kind, space)
+            raise RefitError(f"models.{name}.space.{key}: {why}; remove it.")
+    if not left and name != "auto" and (own.trials or 1) > 1:
+        raise RefitError(
+            f"models.{name}.trials: found {own.trials}, and {name} has nothing to search here, so it is fitted once; remove it."
+        )
 
 
 def weighs(name: str) -> bool:

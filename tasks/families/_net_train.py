@@ -1,4 +1,4 @@
-"""Training a network: one loop with early stopping, clipping, schedules, mixed precision and checkpoints."""
+"""Training a network: one loop with early stopping, clipping, schedules, mixed precision and states to go on from."""
 
 from __future__ import annotations
 
@@ -39,7 +39,6 @@ DEFAULTS: dict[str, Any] = {
     "find_lr": False,
     "precision": "auto",
     "compile": False,
-    "checkpoint": None,
 }
 HEADS = {"binary": "bce", "multiclass": "cross_entropy", "regression": "mse"}
 
@@ -238,15 +237,10 @@ class Trainer:
 
     def run(self) -> Net:
         """Train until the epochs, the patience or the time is over; the best weights are restored."""
-        path = Path(self.how["checkpoint"]) if self.how["checkpoint"] else None
-        if path and self.resume(path):
-            self.steer()
         for number in range(len(self.history["valid_loss"]) + 1, self.how["epochs"] + 1):
             valid = self.epoch()
             if not math.isfinite(valid):
                 break
-            if path:
-                self.save(path)
             self.job.step(number, self.scores)
             if self.job.late or number - self.best_epoch >= self.how["patience"]:
                 break

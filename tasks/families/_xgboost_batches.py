@@ -37,7 +37,7 @@ def fit_batches(
 
     ``device`` as in ``training`` of params. Rows that stay on disk are read by the CPU.
     """
-    from tasks.families.xgboost import fit, memo_key, types
+    from tasks.families.xgboost import bins, fit, memo_key, types
 
     train, valid = made["train"], made["valid"]
     rows, gaps = train.rows + valid.rows, train.gaps or valid.gaps
@@ -70,14 +70,15 @@ def fit_batches(
         log=log,
     )
     kinds = types(encoder.coded, train.width, dict(params))
-    job.memo[memo_key(kinds)] = matrices(train, valid, kinds, size, job.threads, external, folder)
+    how = {"nthread": job.threads, "max_bin": bins(params)}
+    job.memo[memo_key(kinds, bins(params))] = matrices(train, valid, kinds, size, how, external, folder)
     return fit(params, job)
 
 
 def matrices(
-    train: Encoded, valid: Encoded, kinds: list[str], size: int, nthread: int, external: bool, folder: Path
+    train: Encoded, valid: Encoded, kinds: list[str], size: int, how: dict[str, Any], external: bool, folder: Path
 ) -> tuple[Any, Any]:
-    """The quantised matrices of training and validation rows, read ``size`` rows at a time."""
+    """The quantised matrices of training and validation rows, read ``size`` rows at a time; ``how`` goes to XGBoost."""
     import xgboost
 
     class Batches(xgboost.DataIter):
@@ -102,7 +103,7 @@ def matrices(
             self.at += size
             return True
 
-    how: dict[str, Any] = {"enable_categorical": True, "nthread": nthread}
+    how = {"enable_categorical": True, **how}
     made = xgboost.ExtMemQuantileDMatrix if external else xgboost.QuantileDMatrix
     found = made(Batches(train, str(folder / "train") if external else None), **how)
     return found, made(Batches(valid, str(folder / "valid") if external else None), ref=found, **how)

@@ -11,7 +11,7 @@ from tasks.families._space import Number, Space, whole
 
 NAME = "bagging"
 KINDS = ALL
-ALSO = ("bootstrap", "bootstrap_features", "oob_score")  # parameters beside those of the space
+ALSO = ("bootstrap", "bootstrap_features")  # parameters beside those of the space
 NEEDS = "trees"
 HARDWARE = "cpu"
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from tasks.families._base import KINDS as ALL
 from tasks.families._base import Fitted, Job
+from tasks.families._counts import Only
 from tasks.families._forest import fit_forest, forest_space
 from tasks.families._space import Space
 
@@ -15,6 +16,7 @@ ALSO = (  # parameters beside those of the space
     "criterion", "max_depth", "min_samples_split", "min_weight_fraction_leaf", "max_leaf_nodes",
     "min_impurity_decrease", "bootstrap", "max_samples", "ccp_alpha",
 )  # fmt: skip
+COUNTS = {"max_samples": Only(beside={"bootstrap": ()})}
 NEEDS = "trees"
 HARDWARE = "cpu"
 

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from tasks.families._base import KINDS as ALL
-from tasks.families._base import Fitted, Job, Turn, as_sets, sigmoid, softmax, two_columns
+from tasks.families._base import NATIVE_LEVELS, Fitted, Job, Turn, as_sets, sigmoid, softmax, two_columns
+from tasks.families._counts import Only
 from tasks.families._sklearn import Estimator
 from tasks.families._space import Number, Space, whole
 
@@ -17,12 +18,18 @@ ALSO = (  # parameters beside those of the space
     "rounds", "patience", "native_levels", "loss", "quantile", "max_depth", "max_bins", "monotonic_cst",
     "interaction_cst",
 )  # fmt: skip
+COUNTS = {
+    "quantile": Only(("regression",), beside={"loss": ("quantile",)}),
+    "monotonic_cst": Only(("binary", "regression")),
+}
 NEEDS = "trees"
 HARDWARE = "cpu"
+STEPS = True
 EVERY = 10  # rounds between looks at the validation rows
 CHANGEABLE = ()  # all: each tree is grown by itself
 TURNED = ("rounds", "patience")
 TURN = 25  # rounds
+BINS = 255  # scikit-learn's own
 
 
 def space(kind: str, rows: int, columns: int) -> Space:
@@ -59,7 +66,7 @@ def fit(params: dict[str, Any], job: Job) -> Fitted:
             "early_stopping": True,
             "n_iter_no_change": patience,
             "tol": 0.0,
-            "categorical_features": as_sets(job.coded, how) or None,
+            "categorical_features": _sets(job, how) or None,
             "random_state": job.seed,
             **how,
         }
@@ -84,7 +91,7 @@ def go_on(params: dict[str, Any], job: Job, turn: Turn) -> Fitted:
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
     how = dict(params)
-    sets = as_sets(job.coded, how) or None
+    sets = _sets(job, how) or None
     if turn.before is None:
         base = HistGradientBoostingRegressor if job.kind == "regression" else HistGradientBoostingClassifier
         estimator = base(
@@ -100,6 +107,13 @@ def go_on(params: dict[str, Any], job: Job, turn: Turn) -> Fitted:
     fitted = Estimator(estimator, job.kind, job.classes)
     fitted.notes = {"rounds": estimator.n_iter_}
     return fitted
+
+
+def _sets(job: Job, how: dict[str, Any]) -> list[int]:
+    """Columns whose categories are split as sets: scikit-learn has a bin for each level, so no more levels than bins."""
+    most = min(int(how.get("native_levels", NATIVE_LEVELS)), int(how.get("max_bins", BINS)))
+    how["native_levels"] = most
+    return as_sets(job.coded, how)
 
 
 def _scores(raw: np.ndarray, kind: str) -> np.ndarray:

@@ -12,7 +12,7 @@ from tasks.families._space import Choice, Number, Space, whole
 
 NAME = "knn"
 KINDS = ALL
-ALSO = ("rows", "leaf_size")  # parameters beside those of the space
+ALSO = ("rows",)  # parameters beside those of the space
 NEEDS = "dense"
 HARDWARE = "cpu"
 WEIGHS = False  # rows

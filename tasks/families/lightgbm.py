@@ -10,22 +10,41 @@ import numpy as np
 from tasks.errors import RefitError
 from tasks.families._base import KINDS as ALL
 from tasks.families._base import Fitted, Job, Turn, as_sets, two_columns
+from tasks.families._counts import Only
 from tasks.families._space import Number, Space, whole
 
 NAME = "lightgbm"
 KINDS = ALL
 ALSO = (  # parameters beside those of the space
-    "rounds", "patience", "native_levels", "objective", "metric", "max_depth", "min_data_in_leaf", "min_child_weight",
-    "min_sum_hessian_in_leaf", "bagging_fraction", "bagging_freq", "bagging_seed", "subsample", "subsample_freq",
-    "pos_bagging_fraction", "neg_bagging_fraction", "colsample_bytree", "feature_fraction_bynode", "extra_trees",
-    "lambda_l1", "reg_alpha", "reg_lambda", "min_gain_to_split", "min_split_gain", "max_delta_step", "path_smooth",
-    "linear_tree", "linear_lambda", "max_bin", "min_data_in_bin", "max_cat_threshold", "max_cat_to_onehot",
-    "min_data_per_group", "cat_l2", "cat_smooth", "monotone_constraints", "interaction_constraints",
-    "scale_pos_weight", "is_unbalance", "boost_from_average", "alpha", "poisson_max_delta_step",
-    "tweedie_variance_power",
+    "rounds", "patience", "native_levels", "objective", "metric", "max_depth", "min_child_weight", "bagging_fraction",
+    "bagging_freq", "bagging_seed", "pos_bagging_fraction", "neg_bagging_fraction", "feature_fraction_bynode",
+    "extra_trees", "lambda_l1", "min_gain_to_split", "max_delta_step", "path_smooth", "linear_tree", "linear_lambda",
+    "max_bin", "min_data_in_bin", "max_cat_threshold", "max_cat_to_onehot", "min_data_per_group", "cat_l2", "cat_smooth",
+    "monotone_constraints", "interaction_constraints", "scale_pos_weight", "is_unbalance", "boost_from_average", "alpha",
+    "poisson_max_delta_step", "tweedie_variance_power",
 )  # fmt: skip
+ALIASES = {  # LightGBM takes them too; of two names it heeds one
+    "min_data_in_leaf": "min_child_samples", "min_sum_hessian_in_leaf": "min_child_weight", "subsample": "bagging_fraction",
+    "subsample_freq": "bagging_freq", "colsample_bytree": "feature_fraction", "reg_alpha": "lambda_l1",
+    "reg_lambda": "lambda_l2", "min_split_gain": "min_gain_to_split",
+}  # fmt: skip
+SHARES = {"bagging_fraction": (), "pos_bagging_fraction": (), "neg_bagging_fraction": ()}
+COUNTS = {
+    "bagging_fraction": Only(beside={"bagging_freq": ()}),
+    "pos_bagging_fraction": Only(("binary",), beside={"bagging_freq": ()}),
+    "neg_bagging_fraction": Only(("binary",), beside={"bagging_freq": ()}),
+    "bagging_freq": Only(beside=SHARES),
+    "bagging_seed": Only(beside={"bagging_freq": ()}),
+    "linear_lambda": Only(beside={"linear_tree": ()}),
+    "scale_pos_weight": Only(("binary",)),
+    "is_unbalance": Only(("binary",)),
+    "alpha": Only(("regression",), beside={"objective": ("huber", "quantile")}),
+    "poisson_max_delta_step": Only(("regression",), beside={"objective": ("poisson",)}),
+    "tweedie_variance_power": Only(("regression",), beside={"objective": ("tweedie",)}),
+}
 NEEDS = "trees"
 HARDWARE = "cpu"
+STEPS = True
 EVERY = 10  # rounds between looks at the validation rows
 CHANGEABLE = ()  # all: each tree is grown by itself
 TURNED = ("rounds", "patience")

@@ -7,19 +7,23 @@ from typing import Any
 from tasks.families._activations import ACTIVATIONS, check_activation
 from tasks.families._base import KINDS as ALL
 from tasks.families._base import Fitted, Job, Turn
+from tasks.families._counts import Only
 from tasks.families._space import Choice, Number, Space, whole
 
 NAME = "mlp"
 KINDS = ALL
 ALSO = (  # parameters beside those of the space
     "batch_norm", "loss", "optimizer", "l1", "schedule", "epochs", "batch_size", "patience", "clip", "noise",
-    "find_lr", "precision", "compile", "checkpoint",
+    "find_lr", "precision", "compile",
 )  # fmt: skip
+COUNTS = {"lr": Only(unless={"find_lr": (True,)})}
 NEEDS = "codes"
 HARDWARE = "gpu"
+STEPS = True
 COMPRESSES = True
+ON_GPU = ("compile",)
 CHANGEABLE = ("lr", "weight_decay")  # the shape of the network may not
-TURNED = ("epochs", "schedule", "patience", "find_lr", "checkpoint")
+TURNED = ("epochs", "schedule", "patience", "find_lr")
 TURN = 2  # epochs
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from tasks.families._base import KINDS as ALL
 from tasks.families._base import Fitted, Job
+from tasks.families._counts import Only
 from tasks.families._forest import fit_forest, forest_space
 from tasks.families._space import Space
 
@@ -15,6 +16,7 @@ ALSO = (  # parameters beside those of the space
     "criterion", "max_depth", "min_samples_split", "min_weight_fraction_leaf", "max_leaf_nodes",
     "min_impurity_decrease", "bootstrap", "max_samples", "ccp_alpha",
 )  # fmt: skip
+COUNTS = {"max_samples": Only(unless={"bootstrap": (False,)})}
 NEEDS = "trees"
 HARDWARE = "cpu"
 
@@ -26,5 +28,5 @@ def space(kind: str, rows: int, columns: int) -> Space:
 def fit(params: dict[str, Any], job: Job) -> Fitted:
     from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
-    share = 0.5 if len(job.X) > 50_000 else None
+    share = 0.5 if len(job.X) > 50_000 and params.get("bootstrap", True) else None
     return fit_forest(RandomForestClassifier, RandomForestRegressor, params, job, max_samples=share)

@@ -19,8 +19,9 @@ import numpy as np
 
 from tasks.errors import RefitError, nearest, some
 from tasks.families._activations import check_activation
+from tasks.families._base import CLASSIFICATION, Fitted, Job, softmax
 from tasks.families._base import KINDS as ALL
-from tasks.families._base import Fitted, Job, softmax
+from tasks.families._counts import Only
 from tasks.families._net_extra import fewer_epochs, pytabkit, settled, varied
 from tasks.families._sklearn import refuse_weights
 from tasks.families._space import Choice, Number, Space, whole
@@ -29,8 +30,10 @@ from tasks.files import read_json, write_json
 NAME = "realmlp"
 KINDS = ALL
 ALSO = ("layers", "wd", "ls_eps", "act", "epochs", "batch_size")  # parameters beside those of the space
+COUNTS = {"ls_eps": Only(kinds=CLASSIFICATION)}
 NEEDS = "codes"
 HARDWARE = "gpu"
+STEPS = True
 WEIGHS = False  # rows
 
 # What pytabkit calls them; None: its own default for the kind of problem.

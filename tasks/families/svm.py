@@ -9,6 +9,7 @@ import numpy as np
 from tasks.encoding.folds import together
 from tasks.families._base import KINDS as ALL
 from tasks.families._base import Fitted, Job
+from tasks.families._counts import Only
 from tasks.families._sklearn import fit_estimator, sampled
 from tasks.families._space import Choice, Number, Space, whole
 
@@ -17,6 +18,12 @@ KINDS = ALL
 ALSO = (  # parameters beside those of the space
     "rows", "epsilon", "coef0", "tol", "shrinking", "cache_size", "max_iter",
 )  # fmt: skip
+COUNTS = {
+    "degree": Only(beside={"kernel": ("poly",)}),
+    "coef0": Only(beside={"kernel": ("poly", "sigmoid")}),
+    "gamma": Only(unless={"kernel": ("linear",)}),
+    "epsilon": Only(kinds=("regression",)),
+}
 NEEDS = "distances"
 HARDWARE = "cpu"
 ROWS = 10_000  # the time grows with the square of the rows; more are sampled

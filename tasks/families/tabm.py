@@ -33,6 +33,7 @@ ALSO = (
 )  # parameters beside those of the space
 NEEDS = "codes"
 HARDWARE = "gpu"
+STEPS = True
 CHANGEABLE = ("lr", "weight_decay")  # the shape of the network may not
 TURNED = ("epochs", "patience")
 TURN = 2  # epochs

@@ -10,24 +10,38 @@ import numpy as np
 
 from tasks.families._base import KINDS as ALL
 from tasks.families._base import Fitted, Job, Turn, as_sets, two_columns
+from tasks.families._counts import Only
 from tasks.families._device import choose_device
 from tasks.families._space import Number, Space, whole
 
 NAME = "xgboost"
 KINDS = ALL
 ALSO = (  # parameters beside those of the space
-    "rounds", "patience", "native_levels", "objective", "eta", "gamma", "min_split_loss", "max_delta_step",
-    "sampling_method", "colsample_bylevel", "colsample_bynode", "lambda", "alpha", "reg_alpha", "scale_pos_weight",
-    "grow_policy", "max_leaves", "max_bin", "num_parallel_tree", "monotone_constraints", "interaction_constraints",
-    "multi_strategy", "max_cat_to_onehot", "max_cat_threshold", "base_score", "eval_metric", "tweedie_variance_power",
-    "huber_slope", "quantile_alpha",
+    "rounds", "patience", "native_levels", "objective", "gamma", "max_delta_step", "sampling_method", "colsample_bylevel",
+    "colsample_bynode", "reg_alpha", "scale_pos_weight", "grow_policy", "max_leaves", "max_bin", "num_parallel_tree",
+    "monotone_constraints", "interaction_constraints", "multi_strategy", "max_cat_to_onehot", "max_cat_threshold",
+    "base_score", "eval_metric", "tweedie_variance_power", "huber_slope", "quantile_alpha",
 )  # fmt: skip
+ALIASES = {  # XGBoost takes them too; of two names it heeds one
+    "eta": "learning_rate", "min_split_loss": "gamma", "lambda": "reg_lambda", "alpha": "reg_alpha",
+}  # fmt: skip
+COUNTS = {
+    "grow_policy": Only(beside={"max_leaves": ()}),
+    "multi_strategy": Only(("multiclass",)),
+    "scale_pos_weight": Only(("binary",)),
+    "tweedie_variance_power": Only(("regression",), beside={"objective": ("reg:tweedie",)}),
+    "huber_slope": Only(("regression",), beside={"objective": ("reg:pseudohubererror",)}),
+    "quantile_alpha": Only(("regression",), beside={"objective": ("reg:quantileerror",)}),
+}
 NEEDS = "trees"
 HARDWARE = "gpu"
+STEPS = True
+ON_GPU = ("sampling_method",)
 EVERY = 10  # rounds between looks at the validation rows
 CHANGEABLE = ()  # all: each tree is grown by itself
 TURNED = ("rounds", "patience")
 TURN = 25  # rounds
+BINS = 256  # XGBoost's own
 
 
 def space(kind: str, rows: int, columns: int) -> Space:
@@ -83,7 +97,7 @@ def fit(params: dict[str, Any], job: Job) -> Fitted:
 
     how = dict(params)
     rounds, patience = int(how.pop("rounds", 500)), int(how.pop("patience", 25))
-    train, valid = _matrices(job, types(job.coded, job.X.shape[1], how))
+    train, valid = _matrices(job, types(job.coded, job.X.shape[1], how), bins(how))
     log: dict[str, dict[str, list[float]]] = {}
     booster = _trained(
         _settings(how, job),
@@ -107,7 +121,7 @@ def go_on(params: dict[str, Any], job: Job, turn: Turn) -> Fitted:
             return job.late
 
     how = dict(params)
-    train, valid = _matrices(job, types(job.coded, job.X.shape[1], how))
+    train, valid = _matrices(job, types(job.coded, job.X.shape[1], how), bins(how))
     log: dict[str, dict[str, list[float]]] = {}
     booster = _trained(
         _settings(how, job) | {"seed": job.seed + turn.number},  # else each turn would draw the same rows and columns
@@ -169,18 +183,28 @@ def types(coded: Mapping[int, int], width: int, how: dict[str, Any]) -> list[str
     return ["c" if j in sets else "q" for j in range(width)]
 
 
-def memo_key(kinds: list[str]) -> str:
-    """Where matrices of columns of these kinds are kept in a job's memo."""
-    return f"xgboost {''.join(kinds)}"
+def bins(how: Mapping[str, Any]) -> int:
+    """Most bins of a number: the matrices are cut by it before the booster hears of it."""
+    return int(how.get("max_bin", BINS))
 
 
-def _matrices(job: Job, kinds: list[str]) -> tuple[Any, Any]:
+def memo_key(kinds: list[str], max_bin: int) -> str:
+    """Where matrices of columns of these kinds, cut into so many bins, are kept in a job's memo."""
+    return f"xgboost {''.join(kinds)} {max_bin}"
+
+
+def _matrices(job: Job, kinds: list[str], max_bin: int) -> tuple[Any, Any]:
     """The quantised matrices; kept for the next trial on the same rows."""
     import xgboost
 
-    key = memo_key(kinds)
+    key = memo_key(kinds, max_bin)
     if key not in job.memo:
-        common: dict[str, Any] = {"feature_types": kinds, "enable_categorical": True, "nthread": job.threads}
+        common: dict[str, Any] = {
+            "feature_types": kinds,
+            "enable_categorical": True,
+            "nthread": job.threads,
+            "max_bin": max_bin,
+        }
         train = xgboost.QuantileDMatrix(job.X, job.y, weight=job.weight, **common)
         job.memo[key] = train, xgboost.QuantileDMatrix(job.X_valid, job.y_valid, ref=train, **common)
     return job.memo[key]

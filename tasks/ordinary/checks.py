@@ -63,22 +63,22 @@ class Found:
     usual: np.ndarray
     season: np.ndarray
 
-    def limit(self, columns: int) -> np.ndarray:
+    def limit(self, columns: float) -> np.ndarray:
         """p-value at which each check alarms; float64 (q,)."""
         return level(columns) * self.share
 
-    def alarms(self, columns: int) -> np.ndarray:
+    def alarms(self, columns: float) -> np.ndarray:
         """Which checks of which look alarm; bool (T, q)."""
         return (self.p <= self.limit(columns)) & ~self.season
 
 
-def level(columns: int) -> float:
+def level(columns: float) -> float:
     """The p-value at which a column with one check would alarm, so that a year has :data:`ALARMS` by chance at most.
 
     >>> level(100) == ALARMS / (LOOKS * len(LENGTHS) * 100)
     True
     """
-    return ALARMS / (LOOKS * len(LENGTHS) * max(columns, 1))
+    return ALARMS / (LOOKS * len(LENGTHS) * (columns or 1))
 
 
 @dataclass(frozen=True)

@@ -84,21 +84,3 @@ def _version(name: str) -> str | None:
         return version(name)
     except PackageNotFoundError:
         return None
-
-
-def differences(then: dict[str, Any], now: dict[str, Any]) -> dict[str, list[str]]:
-    """What has changed between two receipts, by section; empty where nothing has.
-
-    >>> differences({"seed": 1, "data": {"a": "x", "b": "y"}}, {"seed": 1, "data": {"a": "z", "b": "y"}})
-    {'data': ['a']}
-    """
-    out: dict[str, list[str]] = {}
-    for section in sorted({*then, *now}):
-        old, new = then.get(section), now.get(section)
-        if isinstance(old, dict) and isinstance(new, dict):
-            changed = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
-        else:
-            changed = [] if old == new else [section]
-        if changed:
-            out[section] = changed
-    return out

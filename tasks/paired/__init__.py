@@ -1,6 +1,6 @@
 """Statistical tests of two or more models' predictions on identical rows."""
 
-from tasks.paired.betting import anytime_p, log_capital, log_capital_of_scores, normal_score, split_capital
+from tasks.paired.betting import log_capital, log_capital_of_scores, normal_score, split_capital
 from tasks.paired.contrast import Contrast, contrast, judged_classes
 from tasks.paired.delong import DeLong, auc_covariance, delong
 from tasks.paired.influence import f1_above_chance
@@ -8,7 +8,7 @@ from tasks.paired.influence import losses as row_losses
 from tasks.paired.losses import Bootstrap, Test, diebold_mariano, paired_bootstrap, wilcoxon
 from tasks.paired.margin import margin_z, rows_needed, rows_needed_for_mean
 from tasks.paired.mcnemar import Clustered, McNemar, Table, clustered_mcnemar, difference_interval, mcnemar
-from tasks.paired.several import CochranQ, benjamini_hochberg, cochran_q, holm
+from tasks.paired.several import CochranQ, cochran_q, holm
 from tasks.paired.spending import familywise, lord, over_champions, saffron
 from tasks.paired.tail import MeanTest, mean_test, ordinary_test, sums
 
@@ -22,9 +22,7 @@ __all__ = [
     "MeanTest",
     "Table",
     "Test",
-    "anytime_p",
     "auc_covariance",
-    "benjamini_hochberg",
     "clustered_mcnemar",
     "cochran_q",
     "contrast",

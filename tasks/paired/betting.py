@@ -67,11 +67,6 @@ def _mix(logs: np.ndarray) -> np.ndarray:
     return (top + np.log(np.exp(logs - top).mean(axis=-1, keepdims=True)))[..., 0]
 
 
-def anytime_p(log_e: np.ndarray | float) -> np.ndarray:
-    """A p-value that stays valid however often one looks: ``min(1, 1/capital)``."""
-    return np.minimum(1.0, np.exp(-np.asarray(log_e, dtype=float)))
-
-
 STAKED = 0.9  # the part of a challenger's capital that goes on its first test
 
 

@@ -30,20 +30,6 @@ def holm(p: np.ndarray, weight: np.ndarray | None = None) -> np.ndarray:
     return out
 
 
-def benjamini_hochberg(p: np.ndarray) -> np.ndarray:
-    """Benjamini and Hochberg's adjusted p-values (1995): the expected share of false rejections stays below alpha.
-
-    >>> benjamini_hochberg(np.array([0.01, 0.04, 0.03])).round(6).tolist()
-    [0.03, 0.04, 0.04]
-    """
-    p = np.asarray(p, dtype=float)
-    order = np.argsort(p, kind="stable")
-    raw = p[order] * len(p) / np.arange(1, len(p) + 1)
-    out = np.empty_like(p)
-    out[order] = np.minimum(np.minimum.accumulate(raw[::-1])[::-1], 1.0)
-    return out
-
-
 @dataclass(frozen=True)
 class CochranQ:
     """Cochran's Q over all models; ``pairs`` are exact or chi-square McNemar tests, Holm-corrected."""

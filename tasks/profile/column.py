@@ -122,21 +122,17 @@ def texts_of(column: pa.ChunkedArray) -> Counter[str]:
     return Counter({one["values"]: one["counts"] for one in counted.to_pylist()})
 
 
-def infer_kind(name: str, column: pa.ChunkedArray, about: About | None = None) -> tuple[Any, str]:
-    """How a feature column is declared (a kind, or a mapping with more), and a remark where it deserves one.
+def judge(name: str, column: pa.ChunkedArray, about: About) -> Judged:
+    """How a feature column is declared, with remarks where it deserves some, and the texts taken for missing.
 
     >>> import pyarrow as pa
-    >>> infer_kind("zip", pa.chunked_array([["01219", "01219", "80331"] * 9]))
+    >>> found = judge("zip", pa.chunked_array([["01219", "01219", "80331"] * 9]), About())
+    >>> found.spec, found.remark
     ('categorical', 'digits with leading zeros')
-    >>> infer_kind("customer_id", pa.chunked_array([list(range(40))]))
+    >>> found = judge("customer_id", pa.chunked_array([list(range(40))]), About())
+    >>> found.spec, found.remark
     ('ignore', 'counts the rows')
     """
-    found = judge(name, column, about or About())
-    return found.spec, found.remark
-
-
-def judge(name: str, column: pa.ChunkedArray, about: About) -> Judged:
-    """The same with the texts taken for missing."""
     unfit = _unfit(column)
     if unfit:
         return Judged("ignore", (unfit,))
@@ -161,19 +157,6 @@ def judge(name: str, column: pa.ChunkedArray, about: About) -> Judged:
         return Judged("ignore", (_why_ignored(found, known, different),), gone)
     spec, said = _category(known, kept, counts, missing)
     return Judged(spec, (*filter(None, (_half(found) if different > FEW_CLASSES else "", _shaped(known))), *said), gone)
-
-
-def infer_problem(column: pa.ChunkedArray, where: str) -> tuple[str, Any, list[str]]:
-    """What predicting ``column`` is: the problem's kind, the column's kind, and for classes their names, sorted.
-
-    >>> import pyarrow as pa
-    >>> infer_problem(pa.chunked_array([["no", "yes"] * 20]), "the target")
-    ('binary', 'categorical', ['no', 'yes'])
-    >>> infer_problem(pa.chunked_array([[x / 7 for x in range(50)]]), "the target")[0]
-    'regression'
-    """
-    kind, found, classes = judge_target(column, where, About())
-    return kind, found.spec, classes
 
 
 def judge_target(column: pa.ChunkedArray, where: str, about: About) -> tuple[str, Judged, list[str]]:

@@ -17,7 +17,6 @@ from tasks.errors import RefitError
 from tasks.values.levels import tidied
 
 DELIMITERS = ",;\t|"
-NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 HEAD, TAIL = 262_144, 8_192  # bytes looked at
 RECORDS = 100
 NUMBER = re.compile(r"[-+($€£¥]*\s?\d[\d.,' \u00a0\u202f\u2019]*\s?[%)€$£¥]?(e[-+]?\d+)?", re.IGNORECASE)

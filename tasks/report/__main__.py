@@ -58,7 +58,10 @@ def collect() -> dict[str, Any]:
         candidate = optional(DATA / "models" / family / "candidate.json")
         if candidate:
             timing = optional(DATA / "models" / family / "timing.json") or {}
-            found["models"][family] = candidate | {"row_ms": timing.get("row_ms", {})}
+            found["models"][family] = candidate | {
+                "row_ms": timing.get("row_ms", {}),
+                "latency_ms": timing.get("latency_ms"),
+            }
     table = DATA / "features" / "features.parquet"
     if table.is_file():
         rows = read_table(table, ["__time__", "__split__", "__target__"])

@@ -22,8 +22,8 @@ def candidates(
 ) -> Section:
     """All families side by side, the chosen one marked, then those that failed; tuning histories and loss curves.
 
-    ``failed``: by family ``failed.json``; ``tuning``: by family ``{"best", "trials"}``; ``models``: by family ``candidate.json``, with ``row_ms`` of
-    ``timing.json``.
+    ``failed``: by family ``failed.json``; ``tuning``: by family ``{"best", "trials"}``; ``models``: by family ``candidate.json``, with ``row_ms`` and
+    ``latency_ms`` of ``timing.json``.
     """
     lead = "One candidate per family, each with the best parameters its tuning found. The choice goes by the validation rows; the test rows only judge it."
     measured = by_family(metrics)
@@ -73,7 +73,8 @@ def candidates(
     ]
     if told := _auto(tuning.get("auto") or {}, (models.get("auto") or {}).get("params") or {}):
         blocks.append(Prose(told))
-    blocks += [block for name in families for block in _front(name, tuning.get(name, {}), metric)]
+    for name in families:
+        blocks += [*_front(name, tuning.get(name, {}), metric), *_last_fit(name, models.get(name, {}))]
     blocks.append(_parameters(families, tuning, models))
     blocks += [t for t in (_balance(families, models), _forms(families, models, metric)) if t]
     charts = [
@@ -186,6 +187,19 @@ COSTS = {
     "latency_ms": ("One row, ms", "time of one row's score, features not included, measured in tuning"),
     "size_kb": ("Size, kB", "on disk, as fitted in tuning"),
 }
+
+
+def _last_fit(name: str, model: dict[str, Any]) -> list[Prose]:
+    """Where several goals were declared: what the model that was fitted on all rows costs."""
+    goals, row_ms = model.get("goals"), model.get("latency_ms")
+    if not goals:
+        return []
+    took = f" and takes {number(row_ms)} ms a row" if row_ms is not None else ""
+    said = f"{plain(name)}: fitted on all training rows, {goals['trial']} has {number(goals['size_kb'])} kB{took}."
+    if goals["gone"]:
+        each = ", ".join(f"{one['trial']} ({number(one['size_kb'])} kB)" for one in goals["gone"])
+        said += f" Larger than tuning.goals allows, and so passed over: {each}."
+    return [Prose(said)]
 
 
 def _front(name: str, tuning: dict[str, Any], metric: str) -> list[Prose | Table]:

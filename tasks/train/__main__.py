@@ -5,6 +5,7 @@ from __future__ import annotations
 from tasks import stage  # isort: skip
 
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,14 +15,16 @@ import pandas as pd
 
 from tasks import memory
 from tasks.errors import RefitError
-from tasks.families import check_kind, load_model, read_rows, save_model
+from tasks.families import Model, check_kind, load_model, read_rows, save_model
 from tasks.families._base import Fitted
+from tasks.families._costs import latency
 from tasks.families._model import resolved
 from tasks.families._xgboost_large import Trained, fit_large
 from tasks.files import read_json, replacing_dir, write_json, write_table
 from tasks.metrics import higher_is_better, measure, report
 from tasks.params import Params, load
 from tasks.train.balance import fit_better
+from tasks.train.limits import fit_within
 from tasks.train.tuned import take_tuned
 from tasks.train.whole import scored
 
@@ -49,7 +52,7 @@ def fit_whole(
 ) -> Trained:
     """Fit on the whole table, in memory; ``fitted`` is kept instead, where tuning has trained it on these rows."""
     rows = read_rows().only(features)
-    if params.training.memory_gb is not None and not memory.from_disk(resolved(name, own)[0]):
+    if params.training.memory_gb is not None and not memory.from_disk(resolved(name, own)[0], "turns" in own):
         count = int(np.isin(rows.split, ("train", "valid")).sum())
         memory.check_fit(name, count, len(features), memory.allowed(params.training.memory_gb))
     y_valid = rows.y[rows.split == "valid"]
@@ -83,6 +86,20 @@ def spark_session() -> SparkSession:
     return session()
 
 
+def latency_of(model: Model, features: list[str], best: dict[str, Any], log: Callable[[str], None]) -> dict[str, Any]:
+    """For ``timing.json``: the last fit's milliseconds a row, where they are a goal; a limit that they exceed is told."""
+    costs = best.get("goals", {}).get("rule", {}).get("costs", {})
+    if "latency_ms" not in costs:
+        return {}
+    most, found = costs["latency_ms"]["at_most"], latency(model, read_rows().only(features).frame.iloc[np.arange(1)])
+    if most is not None and found > most:
+        log(
+            f"{model.family}: fitted on all rows it takes {found:.3g} ms a row, and tuning.goals allows {most:g}; a limit of "
+            "promotion.guardrails.latency_ms keeps such a package out"
+        )
+    return {"latency_ms": found}
+
+
 def main() -> None:
     if len(sys.argv) != 2:
         raise RefitError("usage: python -m tasks.train FAMILY")
@@ -91,12 +108,17 @@ def main() -> None:
     check_kind(name, params.problem.kind)
     tuned = Path("data/tuning") / name
     best, chosen = read_json(tuned / "best.json"), read_json(tuned / "selection.json")
-    found = (
-        take_tuned(tuned, chosen["kept"], params, stage.log)
-        or fit_large(name, best["params"], chosen["kept"], params, stage.log, spark_session)
-        or fit_whole(name, best["params"], chosen["kept"], params, winner(tuned, best))
-    )
-    model = found.model
+
+    def fit(own: dict[str, Any]) -> Trained:
+        return (
+            take_tuned(tuned, chosen["kept"], params, stage.log)
+            or fit_large(name, own, chosen["kept"], params, stage.log, spark_session)
+            or fit_whole(name, own, chosen["kept"], params, winner(tuned, best))
+        )
+
+    kept = fit_within(best, read_json(tuned / "trials.json"), fit, stage.log)
+    found, model = kept.found, kept.found.model
+    timing = latency_of(model, chosen["kept"], best, stage.log)
     metrics = report(found.y_valid, found.valid, params.problem.kind)
     balance = found.balance
     if params.training.imbalance == "class_weight":
@@ -108,7 +130,7 @@ def main() -> None:
             folder / "candidate.json",
             {
                 "family": name,
-                "params": best["params"],
+                "params": kept.params,
                 "metric": params.problem.metric,
                 "valid": metrics,
                 "features": chosen["kept"],
@@ -116,17 +138,20 @@ def main() -> None:
                 "notes": model.notes,
                 "history": model.history,
                 **({"imbalance": balance} if balance else {}),
+                **({"goals": kept.goals} if kept.goals else {}),
                 "compression": [{k: v for k, v in form.items() if k != "row_ms"} for form in model.forms],
             },
         )
         if model.forms:
             made = [form for form in model.forms if not form["why"]]
-            write_json(folder / "timing.json", {"row_ms": {form["variant"]: form["row_ms"] for form in made}})
+            timing["row_ms"] = {form["variant"]: form["row_ms"] for form in made}
             for form in model.forms:
                 if form["why"]:
                     stage.log(f"{name}: no form {form['variant']!r}: {form['why']}")
             used = next(form for form in made if form["used"])
             stage.log(f"{name}: kept the form {used['variant']!r} of {used['memory_kb']:.0f} kB in memory")
+        if timing:
+            write_json(folder / "timing.json", timing)
     value = metrics[params.problem.metric]
     stage.log(f"{name}: {params.problem.metric} on validation rows {value if value is None else round(value, 4)}")
 

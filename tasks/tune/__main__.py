@@ -14,6 +14,8 @@ from tasks import memory
 from tasks.encoding.select import Selection, select
 from tasks.errors import RefitError, some
 from tasks.families import Model, Rows, check_kind, find_family, read_rows, save_model
+from tasks.families._counts import check_params, searched
+from tasks.families._imbalance import ROWS
 from tasks.families._rows import score_table
 from tasks.families._space import Space, narrowed
 from tasks.files import read_json, replacing_dir, sha256, write_json, write_table
@@ -62,13 +64,16 @@ def within_memory(name: str, rows: Rows, params: Params) -> Tuning:
 
     Raises :class:`RefitError` where the fit on all training rows will not have the memory that it needs.
     """
-    tuning, gigabytes = params.tuning, params.training.memory_gb
+    tuning, gigabytes, how = params.tuning, params.training.memory_gb, params.training.imbalance
+    count = {split: int((rows.split == split).sum()) for split in ("train", "valid")}
+    limit, disk = memory.allowed(gigabytes), memory.from_disk(name, tuning.sampler == "pbt")
+    whole = sum(count.values()), len(rows.kinds)
+    if disk and how in ROWS and memory.fit(name, *whole) > limit.bytes:
+        raise RefitError(memory.no_rows(how, *whole, limit))
     if gigabytes is None:
         return tuning
-    count = {split: int((rows.split == split).sum()) for split in ("train", "valid")}
-    limit = memory.allowed(gigabytes)
-    if not memory.from_disk(name):
-        memory.check_fit(name, sum(count.values()), len(rows.kinds), limit)
+    if not disk:
+        memory.check_fit(name, *whole, limit)
     most = memory.rows_for(name, limit.bytes / max(1, tuning.workers), len(rows.kinds))
     if sum(min(n, tuning.rows or n) for n in count.values()) <= most:
         return tuning
@@ -164,7 +169,8 @@ def tune(name: str, params: Params) -> None:
             + (f" of each of {len(folds)} folds" if len(folds) > 1 else "")
         )
         space = narrowed(find_family(name).space(rows.kind, n, p), own.space, f"models.{name}.space")
-        space = {k: d for k, d in space.items() if k not in own.params}
+        check_params(find_family(name), own.params, rows.kind, space)
+        space = searched(find_family(name), space, own.params, rows.kind)
         if tuning.sampler == "pbt":
             from tasks.tune.pbt import evolve, members
 

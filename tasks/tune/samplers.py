@@ -22,7 +22,6 @@ from optuna.trial import TrialState
 from tasks.families._space import Choice, Number, Space, defaults
 
 Tried = Sequence[tuple[dict[str, Any], float]]  # parameters and value, lower is better
-OPTUNA = ("random", "tpe", "gp", "nsga2")
 OURS = ("grid", "hill_climbing", "cmaes", "strategies")
 
 

@@ -13,6 +13,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from deploy.app import Metrics, Served, build_app
+from deploy.limits import limits_of
 from deploy.timely import Timely
 from tasks.bundle import Bundle
 from tasks.files import sha256
@@ -65,9 +66,10 @@ def bento(deployed: Path) -> Path:
 
 def in_process(path: Path, version: str = "7", env: Mapping[str, str] | None = None) -> TestClient:
     """The application around a package; an exception in it is a 500, as it would be when served."""
-    app = build_app(Metrics(CollectorRegistry()))
+    limits = limits_of(env or {})
+    app = build_app(Metrics(CollectorRegistry()), limits)
     bundle = Bundle.to_serve(path)
-    app.state.served = Served(bundle, version, Timely.of(bundle, env or {}))
+    app.state.served = Served(bundle, version, Timely.of(bundle, env or {}), limits)
     return TestClient(app, raise_server_exceptions=False)
 
 

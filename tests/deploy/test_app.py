@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from deploy import app as application
-from deploy import limits
 from deploy.check import Asked, compare, refuse, refuse_early
 from tasks.errors import RefitError
 from tasks.files import read_json
@@ -210,9 +209,8 @@ def test_content_type_and_method(client: TestClient, row: dict[str, Any]) -> Non
     assert client.get("/nowhere").json() == {"errors": [{"message": "Not Found"}]}
 
 
-def test_a_body_that_does_not_come(packages: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "PATIENCE", 0.05)
-    client = in_process(packages["binary"])
+def test_a_body_that_does_not_come(packages: dict[str, Path]) -> None:
+    client = in_process(packages["binary"], env={"REFIT_LIMITS": '{"patience": 0.05}'})
     sent: list[Any] = []
 
     async def receive() -> Any:

@@ -13,9 +13,10 @@ import yaml
 from prometheus_client import CollectorRegistry, generate_latest
 
 import deploy
-from deploy.app import PATHS, Metrics
+from deploy.app import Metrics, build_app
 
 FOLDER = Path(deploy.__file__).parent
+PATHS = {route.path for route in build_app(Metrics(CollectorRegistry())).routes}  # type: ignore[attr-defined]
 
 
 def documents(name: str) -> list[Any]:

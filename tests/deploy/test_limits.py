@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 
 from deploy import leaving, limits
+from tasks.errors import RefitError
 from tasks.files import read_json
+from tasks.params import Limits
 from tests.deploy.conftest import TestClient, in_process
 from tests.tasks.package.projects import TIMED
 
@@ -81,6 +83,43 @@ def test_bytes_at_hand_have_a_bound_and_are_given_back(
             refused = client.post("/predict_batch", content=body + b" " * 100)
             assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
             assert client.post("/predict_batch", content=b"[" + body).status_code == 400
+
+
+def test_each_limit_is_the_users_own(packages: dict[str, Path], row: dict[str, Any]) -> None:
+    """A little above each bound is refused with the bound, and a little below is answered."""
+    body = json.dumps(row).encode()
+
+    def asked(path: str, body: bytes, **own: float) -> tuple[int, str]:
+        with in_process(packages[TIMED], env={"REFIT_LIMITS": json.dumps(own)}) as client:
+            answer = client.post(path, content=body)
+        return answer.status_code, answer.text
+
+    def mb(size: int) -> float:
+        return size / (1 << 20)
+
+    assert asked("/predict", body, row_mb=mb(len(body)))[0] == 200
+    status, said = asked("/predict", body, row_mb=mb(len(body) - 1))
+    assert (status, f"larger than {mb(len(body) - 1):g} MiB" in said) == (413, True)
+    status, said = asked("/predict_batch", b"[" + body + b"]", row_mb=mb(len(body) - 1))
+    assert (status, "row 0: it is larger than" in said) == (413, True)
+    two = b"[" + body + b"," + body + b"]"
+    assert asked("/predict_batch", two, batch_mb=mb(len(two)), batch_rows=2)[0] == 200
+    assert asked("/predict_batch", two, batch_mb=mb(len(two) - 1))[0] == 413
+    status, said = asked("/predict_batch", two, batch_rows=1)
+    assert (status, "at most 1 rows" in said) == (422, True)
+
+
+def test_a_large_batch_that_is_allowed_has_room_beside_others() -> None:
+    assert limits.Load().most_held == limits.MOST_HELD == 256 << 20
+    assert limits.Load(Limits(batch_mb=100)).most_held == 400 << 20
+
+
+@pytest.mark.parametrize("wrong", ['{"batch_row": 1}', '{"patience": 0}', "many"])
+def test_limits_of_the_environment_are_checked(wrong: str) -> None:
+    with pytest.raises(RefitError, match=r"^REFIT_LIMITS: .*; found"):
+        limits.limits_of({"REFIT_LIMITS": wrong})
+    assert limits.limits_of({}) == Limits()
+    assert limits.limits_of({"REFIT_LIMITS": Limits(batch_rows=7).model_dump_json()}).batch_rows == 7
 
 
 def test_an_announced_body_is_refused_before_it_comes(client: TestClient) -> None:

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,17 @@ def test_stages_run_on_the_workers_of_their_pools(project: Path, server: dict[st
     said, seconds = refit(project, server, "run", "--plain")
     assert "0 run, 4 cached" in said
     print(f"nothing to do, with a server: {seconds:.1f} s")
+
+
+def test_a_stage_is_tried_again_as_often_and_as_late_as_asked(tmp_path: Path, server: dict[str, str]) -> None:
+    root = make_project(tmp_path / "project")
+    params = root / "params.yaml"
+    params.write_text(params.read_text().replace("retries: 0, retry_seconds: 0", "retries: 2, retry_seconds: 4"))
+    said, _ = refit(root, {**server, "FAIL_load": "2"}, "run", "--plain")
+    assert "4 run, 0 cached" in said
+    began = [float(line.split()[0]) for line in (root / "diary.txt").read_text().splitlines() if "began load" in line]
+    assert len(began) == 3
+    assert min(later - earlier for earlier, later in pairwise(began)) >= 4, "the least time between two tries"
 
 
 def test_workers_that_share_a_dvc_remote_and_nothing_else(

@@ -140,6 +140,18 @@ def test_two_weeks_see_what_one_does_not():
     assert (alone["drifted"], alone["past_windows"], alone["limit"]) == (False, 0, "parametric")
 
 
+def test_more_false_alarms_a_year_see_smaller_shifts():
+    reference, now = made(), table(1000, 2)
+    now["x"] += 2.4
+    told = pd.Series(reference.scores[:, 1])
+
+    def drifted(alarms: float) -> list[str]:
+        columns, _ = compare_table(reference, [now], [now["score_1"]], KINDS, told, WEEK, None, alarms)
+        return [c["column"] for c in columns if c["drifted"]]
+
+    assert (drifted(0.01), drifted(1), drifted(50)) == ([], [], ["x"])
+
+
 def test_where_thresholds_come_from_is_said():
     few = made()
     columns, _ = compare_table(

@@ -80,6 +80,26 @@ def test_a_replaced_table_under_a_random_split_is_drift(forest: Path, tmp_path: 
     assert "`b`: " in found["sentence"]
     assert (root / "data" / "drift" / "drift.html").exists()
 
+    def again(**monitoring: Any) -> dict[str, Any]:
+        tree = YAML().load(root / "params.yaml")
+        YAML().dump(tree | {"monitoring": monitoring}, root / "params.yaml")
+        stage(root, "drift")
+        return read_json(root / "data" / "drift" / "drift.json")
+
+    few, many = again(rows=1000), again(rows=1000, false_alarms=52)
+    assert {few["window"]["rows"], many["window"]["rows"]} == {found["window"]["rows"]}
+    assert column(few, "c")["p"] != column(found, "c")["p"], "other rows are drawn"
+    one, other = (np.log(column(d, "c")["p"]) / column(d, "c")["statistic"] for d in (few, many))
+    assert other - one == pytest.approx(np.log(52)), "the p-value at which a column alarms"
+    most = found["window"]["rows"]
+    none = again(least_rows=most + 1)
+    assert (none["state"], none["columns"]) == ("unjudged", [])
+    assert f"{most} new rows, too few to judge ({most + 1} are needed)" in none["sentence"]
+
+
+def column(found: dict[str, Any], name: str) -> dict[str, Any]:
+    return next(c for c in found["columns"] if c["column"] == name)
+
 
 @pytest.mark.slow
 def test_the_table_that_the_champion_was_made_from_has_no_new_rows(forest: Path, tmp_path: Path) -> None:

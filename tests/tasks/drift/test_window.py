@@ -58,6 +58,15 @@ def test_a_random_split_with_times_has_new_rows_only_after_the_newest_known_one(
     assert look(more, seen(table, known), window=pd.Timedelta(days=60)).rows.tolist() == list(range(140, 200))
 
 
+def test_fewer_rows_than_asked_for_are_not_judged():
+    table = features(100)
+    known = seen(table, np.arange(100) < 75)
+    wide = pd.Timedelta(days=50)
+    assert look(table, known, window=wide).why == "25 new rows, too few to judge (30 are needed)"
+    judged = newest(table, table[["x"]], TABLE, known, None, wide, least=25)
+    assert (judged.why, len(judged.rows)) == (None, 25)
+
+
 def test_without_times_new_rows_are_those_that_arrived_since():
     """Test rows of the champion's table are not new, though it was not fitted on them."""
     table = features(200, timed=False)

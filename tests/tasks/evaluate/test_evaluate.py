@@ -202,6 +202,17 @@ def test_learning(evaluated, kind):
     assert points[-1]["train"] is None
 
 
+def test_explanations_are_left_out_where_none_are_wanted(evaluated, tmp_path):
+    root = tmp_path / "it"
+    shutil.copytree(evaluated["regression"], root)
+    tree = YAML().load((root / "params.yaml").read_text())
+    YAML().dump(tree | {"evaluation": {"explain": False}}, root / "params.yaml")
+    made, without = (
+        {path.name for path in (one / "data/evaluation").iterdir()} for one in (evaluated["regression"], evaluate(root))
+    )
+    assert made - without == {"explain.json", "learning.json"}
+
+
 def test_same_inputs_give_the_same_bytes(evaluated, tmp_path):
     for kind, root in evaluated.items():
         shutil.copytree(root, tmp_path / kind)

@@ -5,7 +5,6 @@ import pytest
 from scipy.stats import binom
 
 from tasks.paired import (
-    anytime_p,
     familywise,
     log_capital,
     log_capital_of_scores,
@@ -84,11 +83,6 @@ def test_capital_grows_with_a_true_gain():
     assert log_capital(450, 550) < 0
     # With a margin, equal models win the bet that the challenger is not worse by the margin.
     assert log_capital(200, 200, 9600, margin=0.02) > np.log(20)
-
-
-def test_anytime_p():
-    assert anytime_p(np.log(20)) == pytest.approx(0.05)
-    assert anytime_p(-3.0) == 1.0
 
 
 def test_familywise_levels_sum_to_alpha():

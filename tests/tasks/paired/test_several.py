@@ -6,16 +6,15 @@ from statsmodels.stats.contingency_tables import cochrans_q
 from statsmodels.stats.multitest import multipletests
 
 from tasks.errors import RefitError
-from tasks.paired import Table, benjamini_hochberg, cochran_q, holm, mcnemar
+from tasks.paired import Table, cochran_q, holm, mcnemar
 
 
-@pytest.mark.parametrize(("ours", "theirs"), [(holm, "holm"), (benjamini_hochberg, "fdr_bh")])
-def test_corrections_agree_with_statsmodels(ours, theirs):
+def test_corrections_agree_with_statsmodels():
     rng = np.random.default_rng(0)
     for n in (1, 2, 7, 50):
         p = rng.random(n) ** 3
-        np.testing.assert_allclose(ours(p), multipletests(p, method=theirs)[1], atol=1e-12)
-    assert len(ours(np.array([]))) == 0
+        np.testing.assert_allclose(holm(p), multipletests(p, method="holm")[1], atol=1e-12)
+    assert len(holm(np.array([]))) == 0
 
 
 def test_cochran_agrees_with_statsmodels():

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pytest
 
 from tasks.profile import coerce
-from tasks.profile.column import infer_kind
 from tasks.profile.dates import TWO_DIGITS, form_of, says_time
 from tasks.values.moments import FORMS
+from tests.tasks.profile.test_inference import declared
 
 DAYS = pd.date_range("2020-06-20", periods=60, tz="UTC")
 TIMES = pd.date_range("2020-06-20T07:31:15", periods=60, freq="17h", tz="UTC")
@@ -35,7 +35,7 @@ def test_days_are_found_in_each_form(form: str, shuffled: bool) -> None:
     found = form_of("sold", column([*days.strftime(form), None]))
     assert found is not None
     assert (found.form, found.remark) == (form, TWO_DIGITS if "%y" in form else "")
-    kind, remark = infer_kind("sold", column(days.strftime(form)))
+    kind, remark = declared("sold", column(days.strftime(form)))
     assert (kind, remark) == ({"kind": "datetime", "format": form}, found.remark)
     assert (coerce(column(days.strftime(form)), "datetime", form).values == days.to_series().to_numpy()).all()
 
@@ -54,15 +54,15 @@ def test_times_are_found_in_each_form(form: str) -> None:
 
 @pytest.mark.parametrize("form", ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%Y/%m/%d"])
 def test_iso_needs_no_declaration(form: str) -> None:
-    assert infer_kind("sold", column(TIMES.strftime(form))) == ("datetime", "")
+    assert declared("sold", column(TIMES.strftime(form))) == ("datetime", "")
 
 
 def test_months_are_dates() -> None:
     months = pd.date_range("2016-01-01", periods=60, freq="MS", tz="UTC")
-    assert infer_kind("m", column(months.strftime("%Y-%m"))) == ("datetime", "")
-    assert infer_kind("m", column(months.strftime("%m/%Y"))) == ({"kind": "datetime", "format": "%m/%Y"}, "")
+    assert declared("m", column(months.strftime("%Y-%m"))) == ("datetime", "")
+    assert declared("m", column(months.strftime("%m/%Y"))) == ({"kind": "datetime", "format": "%m/%Y"}, "")
     for values in (months.strftime("%Y%m"), months.strftime("%Y%m").astype(int)):
-        assert infer_kind("month", column(values)) == ({"kind": "datetime", "format": "%Y%m"}, "")
+        assert declared("month", column(values)) == ({"kind": "datetime", "format": "%Y%m"}, "")
     assert (coerce(column(months.strftime("%Y-%m")), "datetime").values == months.to_series().to_numpy()).all()
 
 
@@ -91,7 +91,7 @@ def test_numbers_that_are_dates(name: str, form: str, number: Any, written: str)
     given: list[Any] = [int(v) for v in number]
     given = {"int": given, "float": [float(v) for v in given], "text": [str(v) for v in given],
              "text of float": [f"{v}.0" for v in given]}[written]  # fmt: skip
-    assert infer_kind(name, column(given))[0] == {"kind": "datetime", "format": form}
+    assert declared(name, column(given))[0] == {"kind": "datetime", "format": form}
     assert (coerce(column([*given, None]), "datetime", form).values[:-1] == moments.to_series().to_numpy()).all()
 
 
@@ -144,7 +144,7 @@ rng = np.random.default_rng(0)
     ],
 )
 def test_what_looks_like_a_date_stays_what_it_is(name: str, values: list[Any], kind: str) -> None:
-    assert infer_kind(name, column(values))[0] == kind
+    assert declared(name, column(values))[0] == kind
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_one_value_can_decide_between_day_and_month() -> None:
 
 
 def test_a_few_faults_do_not_hide_a_form() -> None:
-    kind, remark = infer_kind("sold", column([*DAYS.strftime("%d.%m.%Y"), "soon", None]))
+    kind, remark = declared("sold", column([*DAYS.strftime("%d.%m.%Y"), "soon", None]))
     assert kind == {"kind": "datetime", "format": "%d.%m.%Y"}
     assert remark == "without 1 that are no times, whose rows go to quarantine"
 

@@ -18,7 +18,7 @@ from tasks.engine import Plan
 from tasks.errors import RefitError
 from tasks.ingest.tables import ingest
 from tasks.profile import infer, to_yaml
-from tasks.profile.column import About, infer_kind, infer_problem, judge
+from tasks.profile.column import About, judge, judge_target
 
 
 def loaded(path: Path, target: str) -> params.Params:
@@ -59,6 +59,12 @@ def test_bundled_tables(tmp_path: Path, name: str, form: str, kind: str, target_
     assert found.problem.target.positive == ("1" if kind == "binary" else None)
 
 
+def declared(name: str, column: pa.ChunkedArray) -> tuple[object, str]:
+    """How a column is declared, and what is remarked."""
+    found = judge(name, column, About())
+    return found.spec, found.remark
+
+
 N = 60
 COLUMNS = {
     "numeric": [x / 7 for x in range(N)],
@@ -76,7 +82,7 @@ COLUMNS = {
 
 @pytest.mark.parametrize("label", COLUMNS)
 def test_kinds_of_columns(label: str) -> None:
-    kind, remark = infer_kind("column", pa.chunked_array([pa.array(COLUMNS[label])]))
+    kind, remark = declared("column", pa.chunked_array([pa.array(COLUMNS[label])]))
     expected = label.split()[0]
     assert kind == {"whole": "numeric"}.get(expected, "numeric" if label == "text digits" else expected)
     assert remark == ""
@@ -112,7 +118,7 @@ def test_kinds_of_columns(label: str) -> None:
     ],
 )
 def test_columns_that_deserve_a_remark(name: str, values: list[object], kind: str, remark: str) -> None:
-    assert infer_kind(name, pa.chunked_array([pa.array(values)])) == (kind, remark)
+    assert declared(name, pa.chunked_array([pa.array(values)])) == (kind, remark)
 
 
 @pytest.mark.parametrize(
@@ -130,8 +136,9 @@ def test_columns_that_deserve_a_remark(name: str, values: list[object], kind: st
     ],
 )
 def test_kinds_of_problems(values: list[object], kind: str, classes: list[str]) -> None:
-    found = infer_problem(pa.chunked_array([pa.array(values)]), "the target")
-    assert found == (kind, "numeric" if kind == "regression" else "categorical", classes)
+    found, judged, named = judge_target(pa.chunked_array([pa.array(values)]), "the target", About())
+    assert (found, named) == (kind, classes)
+    assert judged.spec == ("numeric" if kind == "regression" else "categorical")
 
 
 @pytest.mark.parametrize(
@@ -224,7 +231,7 @@ def test_a_usual_text_for_missing_may_be_a_class(
     ],
 )
 def test_numbers_as_people_write_them(values: list[str], spec: object) -> None:
-    assert infer_kind("a", pa.chunked_array([values]))[0] == spec
+    assert declared("a", pa.chunked_array([values]))[0] == spec
 
 
 def test_what_other_columns_say_of_a_number() -> None:

@@ -69,3 +69,32 @@ def test_a_family_whose_last_fit_will_not_have_its_memory_is_refused_before_the_
     leave(monkeypatch, 60_000)
     rows, params = given(tmp_path)
     assert within_memory("logistic", rows, params) == params.tuning
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (
+            ("tuning", "sampler: pbt"),
+            r"xgboost holds its rows in memory, and 26,000 rows x 2 .* than 'pbt', whose turns go on",
+        ),
+        (
+            ("training", "imbalance: smote"),
+            r"imbalance: 'smote' makes rows, and 26,000 rows x 2 features.* read from disk",
+        ),
+    ],
+)
+def test_what_would_not_go_from_disk_is_refused_before_the_first_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: tuple[str, str], said: str
+) -> None:
+    rows, params = given(tmp_path)
+    section, own = more
+    text = PARAMS.format(limit=1, rows="null").replace(", logistic: {}", "")
+    (tmp_path / "params.yaml").write_text(text.replace(f"{section}: {{", f"{section}: {{{own}, "))
+    changed = load(tmp_path / "params.yaml")
+    leave(monkeypatch, 8_000)
+    assert within_memory("xgboost", rows, params).rows == 4_000
+    with pytest.raises(RefitError, match=said):
+        within_memory("xgboost", rows, changed)
+    leave(monkeypatch, 60_000)
+    assert within_memory("xgboost", rows, changed) == changed.tuning

@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tasks.families import find_family
 from tasks.files import hash_tree, read_json, read_table, write_json, write_table
-from tasks.tune.__main__ import champion_params
+from tasks.params import load
+from tasks.tune.__main__ import champion_params, tune
 from tests.samples import features_folder
 
 pytestmark = pytest.mark.slow
@@ -106,6 +108,18 @@ def test_mistakes_end_with_one_line(tmp_path: Path):
     (root / "params.yaml").write_text(project_params)
     done = stage("tune", "logistic", root)
     assert "problem.target: 'target' has one class, '1', in all training rows" in done.stderr
+
+
+def test_a_search_begins_with_the_champions_parameters_unless_told_otherwise(tmp_path: Path, monkeypatch):
+    monkeypatch.chdir(project(tmp_path, "binary", "logistic", own="{trials: 1}"))
+    write_json(tmp_path / "data/start/params.json", {"logistic": [{"C": 0.5}]})
+    file, first = tmp_path / "params.yaml", []
+    text = file.read_text()
+    for wanted in ("true", "false"):
+        file.write_text(text.replace("tuning: {", f"tuning: {{warm_start: {wanted}, "))
+        tune("logistic", load())
+        first.append(read_json(tmp_path / "data/tuning/logistic/trials.json")[0]["params"]["C"])
+    assert first == [0.5, find_family("logistic").space("binary", 500, 2)["C"].default]
 
 
 def test_a_retrain_begins_with_the_champions_parameters(tmp_path: Path):

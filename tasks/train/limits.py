@@ -1,0 +1,76 @@
+"""The limits of ``tuning.goals`` hold for what is packaged: the last fit, on more rows than a trial had, is measured again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from tasks.errors import RefitError
+from tasks.families import Model
+from tasks.families._costs import size
+from tasks.families._xgboost_large import Trained
+from tasks.goals import Point, choose
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The last fit, its parameters, and what ``candidate.json`` says of goals (None: there are none)."""
+
+    found: Trained
+    params: dict[str, Any]
+    goals: dict[str, Any] | None = None
+
+
+def fit_within(
+    best: dict[str, Any],
+    trials: list[dict[str, Any]],
+    fit: Callable[[dict[str, Any]], Trained],
+    log: Callable[[str], None],
+    measured: Callable[[Model], float] = size,
+) -> Kept:
+    """Fit the trial that tuning chose; where its model is larger than ``size_kb`` may be, the next of the front.
+
+    The next one is what the rule chooses of those that are left. A size is exact, so it can decide here; a latency depends
+    on the machine, and is told (:func:`tasks.train.__main__.main`).
+
+    Parameters
+    ----------
+    best, trials : ``best.json`` and ``trials.json`` of tuning. fit : a fit on all training rows, by parameters.
+    measured : kB of a model.
+
+    Raises
+    ------
+    RefitError
+        If no trial of the front keeps the limit on all rows.
+    """
+    goals = best.get("goals")
+    if not goals:
+        return Kept(fit(best["params"]), best["params"])
+    rule, metric = goals["rule"], best["metric"]
+    most = rule["costs"].get("size_kb", {}).get("at_most")
+    varied = {f"trial {one['number'] + 1}": one["params"] for one in trials}
+    left = {p["name"]: Point(p["name"], p["value"], {c: p[c] for c in rule["costs"]}) for p in goals["front"]}
+    name, gone = next(p["name"] for p in goals["front"] if p["chosen"]), []
+    while True:
+        params = best["params"] | varied.get(name, {})
+        found = fit(params)
+        kb = measured(found.model)
+        if most is None or kb <= most:
+            return Kept(found, params, {"trial": name, "size_kb": round(kb, 3), "gone": gone})
+        gone.append({"trial": name, "size_kb": round(kb, 3)})
+        log(f"{best['family']}: {name}, fitted on all rows, has {kb:.0f} kB, and tuning.goals allows {most:g}")
+        del left[name]
+        try:
+            place, why = choose(list(left.values()), rule, metric) if left else (None, "")
+        except RefitError:
+            place = None
+        if place is None:
+            smallest = min(gone, key=lambda one: one["size_kb"])
+            raise RefitError(
+                f"tuning.goals.size_kb.at_most: {most:g} kB, and on all rows no trial of {best['family']} keeps it; the smallest "
+                f"of {len(gone)} fits is {smallest['trial']} with {smallest['size_kb']:.0f} kB. Raise it, narrow the space to "
+                "smaller models, or leave tuning.rows unset, so that trials are as large as the last fit."
+            )
+        name = list(left)[place]
+        log(f"{best['family']}: instead, {why}")
