@@ -16,7 +16,8 @@ from tasks.errors import RefitError
 from tasks.params import Limits
 
 LIMITS = "REFIT_LIMITS"  # serving.limits as JSON, for the workers
-MOST_HELD = 256 << 20  # bytes of all bodies at hand, or four times a batch's
+MOST_HELD = 256 << 20  # bytes of all bodies at hand, or those of so many of the largest batches
+BATCHES_HELD = 4
 MOST_AT_ONCE = {"/predict": 256, "/predict_batch": 16}  # requests taken and not yet answered
 SLOWEST = 256 << 10  # bytes of a body for each of which patience grows by a second
 AGAIN = 1  # seconds, in Retry-After
@@ -48,7 +49,7 @@ class Load:
     def __init__(self, limits: Limits | None = None) -> None:
         self.limits = limits or Limits()
         self.most = most_bytes(self.limits)
-        self.most_held = max(MOST_HELD, 4 * self.most["/predict_batch"])
+        self.most_held = max(MOST_HELD, BATCHES_HELD * self.most["/predict_batch"])
         self.held = 0
         self.at_once = dict.fromkeys(MOST_AT_ONCE, 0)
 

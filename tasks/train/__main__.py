@@ -116,7 +116,7 @@ def main() -> None:
             or fit_whole(name, own, chosen["kept"], params, winner(tuned, best))
         )
 
-    kept = fit_within(best, read_json(tuned / "trials.json"), fit, stage.log)
+    kept = fit_within(best, read_json(tuned / "trials.json") if best.get("goals") else [], fit, stage.log)
     found, model = kept.found, kept.found.model
     timing = latency_of(model, chosen["kept"], best, stage.log)
     metrics = report(found.y_valid, found.valid, params.problem.kind)

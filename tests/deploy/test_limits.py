@@ -77,6 +77,7 @@ def test_bytes_at_hand_have_a_bound_and_are_given_back(
 ) -> None:
     body = json.dumps([row] * 10).encode()
     monkeypatch.setattr(limits, "MOST_HELD", len(body) + 10)
+    monkeypatch.setattr(limits, "BATCHES_HELD", 0)
     with in_process(packages[TIMED]) as client:
         for _ in range(3):
             assert client.post("/predict_batch", content=body).status_code == 200
