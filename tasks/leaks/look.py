@@ -68,10 +68,7 @@ def look(plan: Plan, tables: Mapping[str, pd.DataFrame], made: pd.DataFrame, kin
         )
     ahead: list[scan.Finding] = []
     if plan.time is not None:
-        whole = in_memory(rows)
-        others = {name: whole if name == plan.table else in_memory(table) for name, table in tables.items()}
-        ahead, compared = aggregates_ahead(others, plan, whole, features, seed)
-        del whole, others
+        ahead, compared = aggregates_ahead(tables, plan, rows, features, seed)
         checked.append(f"columns that equal another one's aggregate over times to come, {compared:,} comparisons")
     label = label_of(plan, rows)
     few = np.concatenate([np.flatnonzero(labelled)[-TRAIN:] for labelled in (np.isnan(label), ~np.isnan(label))])
