@@ -143,11 +143,11 @@ def read_json(path: str | Path) -> Any:
 
 
 def write_table(path: str | Path, frame: pd.DataFrame) -> None:
-    """Write Parquet (zstd). The bytes depend on the frame alone; a large one is written by row groups."""
+    """Write Parquet (zstd), of a frame in memory or on disk. The bytes depend on it alone; a large one goes by row groups."""
     if len(frame) > WHOLE_GROUP:
         return append_tables(path, (frame.iloc[at : at + WHOLE_GROUP] for at in range(0, len(frame), WHOLE_GROUP)))
     with replacing(path) as beside:
-        frame.to_parquet(beside, index=False, compression="zstd")
+        frame.iloc[: len(frame)].to_parquet(beside, index=False, compression="zstd")  # of one on disk, its rows
 
 
 def row_group(rows: int, columns: int) -> int:

@@ -6,7 +6,9 @@ is. What is asked of :class:`Stored` is written as for a data frame, and gives t
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +21,7 @@ from tasks.errors import RefitError
 if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
+Make = Callable[[pd.Series, Any], pd.Series]
 CELLS = 1 << 22  # of the largest frame that is asked in one piece where memory is limited: 34 MB of numbers
 MANY = 50  # columns beside numbers, beyond which they are not put in one by one
 
@@ -46,14 +49,17 @@ class Stored:
     >>> later = table[table["a"] > 1]
     >>> later["b"].tolist(), later.iloc[[1]].to_dict("records"), later.shape
     (['y', 'z'], [{'a': 3.0, 'b': 'z'}], (2, 2))
+    >>> later.with_column("c", "a", lambda values, at: 2 * values)["c"].tolist()
+    [4.0, 6.0]
     """
 
-    def __init__(self, path: str | Path, names: Sequence[str] | None = None, rows: np.ndarray | None = None) -> None:
+    def __init__(self, path: str | Path, names: Sequence[str] | None = None) -> None:
         self.path = Path(path)
         with opened(path) as file:
             self._schema, self._about = file.schema_arrow, file.metadata
         self._names = list(self._schema.names if names is None else names)
-        self._rows = rows
+        self._rows: np.ndarray | None = None
+        self._made: dict[str, tuple[str, Make]] = {}
 
     @classmethod
     def folder(cls, folder: str | Path, names: Iterable[str]) -> dict[str, Any]:
@@ -61,13 +67,24 @@ class Stored:
         return {name: cls(Path(folder) / f"{name}.parquet") for name in names}
 
     def _with(self, names: Sequence[str] | None = None, rows: np.ndarray | None = None) -> Stored:
-        made = object.__new__(Stored)
-        made.path, made._schema, made._about = self.path, self._schema, self._about
-        made._names = self._names if names is None else list(names)
-        if rows is None:
-            made._rows = self._rows
-        else:
+        made = copy.copy(self)
+        if names is not None:
+            made._names = list(names)
+        if rows is not None:
             made._rows = rows if self._rows is None else self._rows[rows]
+        return made
+
+    def with_column(self, name: str, of: str, make: Make) -> Stored:
+        """The same with another column, or another one in its place, made of ``of`` whenever it is read.
+
+        ``make``: from some of its values, and where in the file they stand (positions, or a slice), to as many others.
+        """
+        made = self._with(self._names if name in self._names else [*self._names, name])
+        if of == name and name in self._made:
+            of, before = self._made[name]
+            made._made = {**self._made, name: (of, lambda values, at: make(before(values, at), at))}
+        else:
+            made._made = {**self._made, name: (of, make)}
         return made
 
     @property
@@ -98,6 +115,8 @@ class Stored:
     def __getitem__(self, asked: Any) -> Any:
         """A column's values, or fewer columns (a list of names), or fewer rows (a mask)."""
         if isinstance(asked, str):
+            if asked not in self._names:
+                raise KeyError(asked)
             return self._column(asked, self._rows)
         chosen = asked.to_numpy() if isinstance(asked, pd.Series | pd.Index) else asked
         if isinstance(chosen, np.ndarray) and chosen.dtype == bool:
@@ -111,8 +130,9 @@ class Stored:
         return self
 
     def take(self, at: np.ndarray) -> Stored:
-        """Fewer rows, by position."""
-        return self._with(rows=at)
+        """Fewer rows, by position; the same table where all of them are asked for, in their order."""
+        whole = len(at) == len(self) and np.array_equal(at, np.arange(len(at)))
+        return self if whole else self._with(rows=at)
 
     def drop(self, columns: Sequence[str]) -> Stored:
         gone = set(columns)
@@ -123,20 +143,37 @@ class Stored:
         return self._frame(self._rows)
 
     def _column(self, name: str, rows: np.ndarray | None) -> pd.Series:
-        if name not in self._names:
-            raise KeyError(name)
+        if name not in self._made:
+            return self._read(name, rows)
+        of, make = self._made[name]
+        values = self._read(name, rows) if of == name else self._column(of, rows)
+        return make(values, slice(None) if rows is None else rows)
+
+    def _read(self, name: str, rows: np.ndarray | None) -> pd.Series:
+        """Values as they are in the file: of no more row groups than hold the rows."""
         import pyarrow.parquet as pq
 
+        groups, first = list(range(self._about.num_row_groups)), 0
+        if rows is not None:
+            held = np.searchsorted(self._ends, [rows.min(), rows.max()], side="right") if len(rows) else [0, -1]
+            groups = groups[held[0] : held[1] + 1]
+            first = int(self._ends[held[0] - 1]) if held[0] else 0
         with pq.ParquetFile(self.path, metadata=self._about) as file:  # its footer may be large, and is read once
-            found = file.read([name], use_threads=False)
+            found = file.read_row_groups(groups, [name], use_threads=False)
         whole = found.to_pandas(split_blocks=True, self_destruct=True)[name]
-        return whole if rows is None else whole.iloc[rows].reset_index(drop=True)
+        return whole if rows is None else whole.iloc[rows - first].reset_index(drop=True)
+
+    @cached_property
+    def _ends(self) -> np.ndarray:
+        """Where each row group ends."""
+        return np.cumsum([self._about.row_group(i).num_rows for i in range(self._about.num_row_groups)])
 
     def _frame(self, rows: np.ndarray | None) -> pd.DataFrame:
         """Numbers go into one block as they are read, so that no column is there twice."""
         import pyarrow.types as pt
 
-        numeric = [n for n in self._names if pt.is_float64(self._schema.field(n).type)]
+        stored = set(self._schema.names)
+        numeric = [n for n in self._names if n in stored and pt.is_float64(self._schema.field(n).type)]
         count = int(self._about.num_rows) if rows is None else len(rows)
         block = np.empty((len(numeric), count))
         for i, name in enumerate(numeric):

@@ -23,9 +23,10 @@ import pandas as pd
 from tasks.engine import scan
 from tasks.engine.compute import prediction_times
 from tasks.engine.facts import MISSING, Facts, Time
-from tasks.engine.foresight import aggregates_ahead, still
+from tasks.engine.foresight import aggregates_ahead
 from tasks.engine.plan import Plan
 from tasks.engine.scan import Finding
+from tasks.engine.sides import still
 from tasks.states import last_known, read_states
 
 Compute = Callable[[Plan, Mapping[str, pd.DataFrame], pd.DataFrame], pd.DataFrame]

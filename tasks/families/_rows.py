@@ -59,13 +59,14 @@ def read_rows(folder: str | Path = "data/features") -> Rows:
     table = Stored(Path(folder) / "features.parquet")
     table = table[table["__split__"] != "pending"]
     kinds = {f["name"]: f["kind"] for f in summary["features"]}
+    part, names = pd.factorize(table["__split__"])  # each name is made once, not for every row
     rows = Rows(
         kind=summary["kind"],
         classes=tuple(summary["classes"]),
         kinds=kinds,
         frame=small_in_memory(table[list(kinds)]),
         y=table["__target__"].to_numpy(float),
-        split=table["__split__"].to_numpy(str),
+        split=np.asarray(names, dtype=str)[part],
         row=table["__row__"].to_numpy(np.int64),
         time=table["__time__"],
         group=table["__group__"].to_numpy(np.uint64) if "__group__" in table else None,

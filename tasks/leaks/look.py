@@ -49,13 +49,14 @@ LIMITS = (
 def look(plan: Plan, tables: Mapping[str, pd.DataFrame], made: pd.DataFrame, kind: str, seed: int) -> dict[str, Any]:
     """``leaks.json``. ``made`` is ``features.parquet``; rows of test take no part, only their times do."""
     rows: Any = tables[plan.table].take(made["__row__"].to_numpy()).reset_index(drop=True)
-    split, y = made["__split__"].to_numpy(), made["__target__"].to_numpy(np.float64)
-    y = np.where(np.isin(split, ("train", "valid")), y, np.nan)
+    split, y = made["__split__"], made["__target__"].to_numpy(np.float64)
+    y = np.where(split.isin(["train", "valid"]), y, np.nan)
     features = made[[f.name for f in plan.features]]
     found: list[dict[str, Any]] = []
     checked = []
 
     part, folds = measured_on(y, split, kind, plan.time is not None, seed)
+    del split
     if folds:
         X = pd.concat([features.iloc[part].reset_index(drop=True), spans(plan, rows.iloc[part])], axis=1)
         sources = {n: columns_of(n, plan) if n in features else _pair(n, plan) for n in X.columns}
@@ -68,10 +69,7 @@ def look(plan: Plan, tables: Mapping[str, pd.DataFrame], made: pd.DataFrame, kin
         )
     ahead: list[scan.Finding] = []
     if plan.time is not None:
-        whole = in_memory(rows)
-        others = {name: whole if name == plan.table else in_memory(table) for name, table in tables.items()}
-        ahead, compared = aggregates_ahead(others, plan, whole, features, seed)
-        del whole, others
+        ahead, compared = aggregates_ahead(tables, plan, rows, features, seed)
         checked.append(f"columns that equal another one's aggregate over times to come, {compared:,} comparisons")
     label = label_of(plan, rows)
     few = np.concatenate([np.flatnonzero(labelled)[-TRAIN:] for labelled in (np.isnan(label), ~np.isnan(label))])
@@ -100,7 +98,7 @@ def look(plan: Plan, tables: Mapping[str, pd.DataFrame], made: pd.DataFrame, kin
     return {"suspicions": one_each(found), "checked": checked, "limits": list(LIMITS)}
 
 
-def measured_on(y: np.ndarray, split: np.ndarray, kind: str, timed: bool, seed: int) -> tuple[np.ndarray, list[Fold]]:
+def measured_on(y: np.ndarray, split: pd.Series, kind: str, timed: bool, seed: int) -> tuple[np.ndarray, list[Fold]]:
     """Which rows to take, and the folds among them: fitted on training rows and measured on validation rows.
 
     Where there are few validation rows, each half of both measures what the other half teaches.

@@ -35,8 +35,8 @@ def parts(features: pd.DataFrame, window: pd.Timedelta) -> Parts:
     tuned or calibrated on; newer ones without the newest window, which the first run looks at, unless few are left: then
     later runs are judged, and the first one compares rows with themselves.
     """
-    split, time = features["__split__"].to_numpy(), features["__time__"]
-    seen, test = np.isin(split, ["train", "valid"]), split == "test"
+    split, time = features["__split__"], features["__time__"]
+    seen, test = split.isin(["train", "valid"]).to_numpy(), (split == "test").to_numpy()
     until = time[seen].max() if seen.any() else pd.NaT
     older = (time.isna() | (time <= until)).to_numpy()
     held_out = test & (older | (time <= time.max() - window).to_numpy())

@@ -21,8 +21,9 @@ from tasks.errors import RefitError
 from tasks.params import Params, Table, load, parse_moment
 from tasks.stage import log
 from tasks.states import UNTIL, apart, path_of
-from tasks.stored import Stored
+from tasks.stored import Stored, in_memory
 from tasks.validate import accepted, baseline, contract, known, problem, suite
+from tasks.validate.gx import LARGE
 
 RAW = Path("data/raw")
 CONTEXT = Path("data/context/as_of.json")
@@ -34,10 +35,12 @@ QUARANTINE = Path("data/quarantine")
 class Known:
     """The rows of a table known at ``as_of``: their positions in raw, and their unreadable values.
 
+    ``frame``: a data frame; of a large table one that stays on disk.
+
     ``earlier``: the same of what rows were known as before they were corrected, with the moment of the next state.
     """
 
-    frame: pd.DataFrame
+    frame: Any
     positions: np.ndarray
     problems: pd.DataFrame
     not_yet_known: int
@@ -57,7 +60,8 @@ def read_as_of(params: Params) -> datetime | None:
 
 def read_known(name: str, table: Table, params: Params, as_of: datetime | None) -> Known:
     """Read a raw table as it was known at ``as_of``."""
-    frame: Any = Stored(RAW / f"{name}.parquet")  # a column at a time: the rows known now are all that is kept
+    frame: Any = Stored(RAW / f"{name}.parquet")
+    frame = frame if len(frame) > LARGE else frame.frame()  # a large one stays there, and is read a column at a time
     problem.check_columns(frame, name, table)
     unreadable = RAW / f"{name}.problems.parquet"
     empty = pd.DataFrame({"row": np.zeros(0, "int64"), "column": [], "value": [], "why": []})
@@ -72,11 +76,13 @@ def read_known(name: str, table: Table, params: Params, as_of: datetime | None) 
     problems = problems[~pending]
     if corrections(name) != "states" or told is None or not table.key:
         return _part(known.rows_of(frame, exists, hidden), problems, exists, int((~exists).sum()))
-    state, until = apart(frame[list(table.key)].frame(), list(table.key), told, pd.Timestamp(as_of) if as_of else None)
+    state, until = apart(
+        in_memory(frame[list(table.key)]), list(table.key), told, pd.Timestamp(as_of) if as_of else None
+    )
     old = exists & (state == 0)
     earlier = None
     if old.any():
-        states = known.rows_of(frame, old, hidden).assign(**{UNTIL: until[old].array})
+        states = in_memory(known.rows_of(frame, old, hidden)).assign(**{UNTIL: until[old].array})
         earlier = _part(states, problems, old, 0)
     later = ~exists | ((state == -1) & told.notna().to_numpy())
     now = exists & (state == 1)
@@ -90,7 +96,7 @@ def corrections(name: str) -> str:
     return str(tables.get(name, {}).get("corrections", "reject"))
 
 
-def _part(frame: pd.DataFrame, problems: pd.DataFrame, mask: np.ndarray, not_yet_known: int) -> Known:
+def _part(frame: Any, problems: pd.DataFrame, mask: np.ndarray, not_yet_known: int) -> Known:
     positions = np.flatnonzero(mask)
     kept = problems[mask[problems["row"]]]
     kept = kept.assign(row=np.searchsorted(positions, kept["row"])).reset_index(drop=True)
@@ -126,13 +132,11 @@ def main() -> None:
                 read = read_known(name, table, params, as_of)
                 rules = suite.read(name, table, params.problem, read.frame, whole=accepted.read(name) is None)
                 checked = contract.check(read.frame, table, rules, read.problems)
-                # Division uses a large frame up; only the comparison with a baseline looks at all of it again.
-                whole = read.frame if accepted.read(name) is None else read.frame.copy(deep=False)
                 good, rejected = known.divided(read.frame, checked.rejected)
                 rejected["__row__"] = read.positions[checked.rejected]
                 rejected["__reason__"] = checked.why
                 if params.problem.target.events is not None:
-                    kept[name] = good
+                    kept[name] = good = in_memory(good)
                 if name == params.problem.table:
                     good = known.add_target(good, params)
                     good = _labelled(good, kept, params, as_of)
@@ -160,7 +164,7 @@ def main() -> None:
                     failures.append(excess)
                 elif name == params.problem.table and not checked.failures:
                     problem.check_problem(good, params.problem)
-                held = _held(name, params, whole, good, checked.rejected, as_of, measured)
+                held = _held(name, params, read.frame, good, checked.rejected, as_of, measured)
                 findings, refused = findings + held.findings, refused + held.failures
                 log(_line(name, tables[name]))
             if refused:
@@ -185,7 +189,7 @@ def main() -> None:
         )
 
 
-def _held(name: str, params: Params, frame: pd.DataFrame, good: pd.DataFrame, rejected: np.ndarray,
+def _held(name: str, params: Params, frame: Any, good: Any, rejected: np.ndarray,
           as_of: datetime | None, measured: dict[str, Any]) -> baseline.Held:  # fmt: skip
     """A table against its baseline, where there is one; what is accepted of it now goes into ``measured``."""
     table, then = params.data.tables[name], accepted.read(name)
@@ -208,9 +212,7 @@ def _in_order(params: Params) -> list[str]:
     return sorted(params.data.tables, key=lambda name: name == own)
 
 
-def _labelled(
-    rows: pd.DataFrame, kept: dict[str, pd.DataFrame], params: Params, as_of: datetime | None
-) -> pd.DataFrame:
+def _labelled(rows: Any, kept: dict[str, pd.DataFrame], params: Params, as_of: datetime | None) -> Any:
     """The problem's rows with the label that other events make, where they do."""
     target = params.problem.target
     if target.events is None:

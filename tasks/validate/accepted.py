@@ -7,7 +7,7 @@ is measured as a whole. A time is measured by its hour and by its distance from 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -19,6 +19,7 @@ import pandas as pd
 
 from tasks.files import read_json
 from tasks.params import Moment, Problem, Table
+from tasks.stored import in_memory
 from tasks.validate import known
 from tasks.validate.suite import FOLDER, moment_name
 
@@ -61,11 +62,20 @@ class Columns:
         values = self.made[name]()
         return values if self.rows is None else values.take(self.rows).reset_index(drop=True)
 
-    def frame(self, inside: np.ndarray | None = None) -> pd.DataFrame:
-        """All columns, of the rows ``inside`` (a mask), numbered anew."""
-        rows = np.arange(self.count) if inside is None else np.flatnonzero(inside)
-        at = rows if self.rows is None else self.rows[rows]
-        return pd.DataFrame({name: make().take(at).reset_index(drop=True) for name, make in self.made.items()})
+    def frame(self) -> pd.DataFrame:
+        """All columns, numbered anew."""
+        return self.frames([np.ones(self.count, bool)])[0]
+
+    def frames(self, masks: Sequence[np.ndarray]) -> list[pd.DataFrame]:
+        """All columns, of the rows of each mask, numbered anew; each column is made once."""
+        places = [np.flatnonzero(inside) for inside in masks]
+        places = places if self.rows is None else [self.rows[at] for at in places]
+        found: list[dict[str, pd.Series]] = [{} for _ in masks]
+        for name, make in self.made.items():
+            values = make()
+            for at, columns in zip(places, found, strict=True):
+                columns[name] = values.take(at).reset_index(drop=True)
+        return [pd.DataFrame(columns) for columns in found]
 
 
 @dataclass(frozen=True)
@@ -214,7 +224,7 @@ def measure(
         for column, kind in part.kinds.items():
             about["columns"][column] = _column(part.columns[column], kind, at, count)
         if not table.key and part is first:
-            about["repeated"] = _triple(repeated(part.columns.frame()), at, count)
+            about["repeated"] = _triple(repeated(part.columns), at, count)
         out["parts"][part.when] = about
     return out
 
@@ -343,9 +353,13 @@ def damaged(values: pd.Series) -> pd.Series:
     return pd.Series(np.append(found, False)[code], index=values.index)
 
 
-def repeated(frame: pd.DataFrame) -> pd.Series:
-    """Whether a row is like another in all columns."""
-    return frame.duplicated(keep=False)
+def repeated(columns: Columns) -> pd.Series:
+    """Whether a row is like another in all columns, of which one is there at a time."""
+    total = np.zeros(len(columns), np.int64)
+    for name in columns.made:
+        codes, names = pd.factorize(columns[name], use_na_sentinel=False)
+        total = pd.factorize(total * len(names) + codes)[0]
+    return pd.Series(np.bincount(total, minlength=1)[total] > 1)
 
 
 def keys(frame: pd.DataFrame, table: Table, row: Moment | None, length: int | None) -> list[str] | None:
@@ -362,7 +376,7 @@ def keys(frame: pd.DataFrame, table: Table, row: Moment | None, length: int | No
 
 def hashes(frame: pd.DataFrame, table: Table, row: Moment | None) -> np.ndarray:
     """Each row's key and moment in a hash; uint64 (n,)."""
-    named = frame[list(table.key)].copy()
+    named = in_memory(frame[list(table.key)]).copy()
     if row is not None:
         named["__moment__"] = known.moment(frame, row)
     return pd.util.hash_pandas_object(named, index=False).to_numpy()

@@ -132,7 +132,7 @@ def _looks(name: str, part: Part, then: Figures, baseline: Figures, first: bool,
     length, until = pd.Timedelta(seconds=baseline["window"]), pd.Timestamp(then["until"])
     if not len(part.times) or part.times.max() <= until:
         return []
-    end, out = part.times.max(), []
+    end, found = part.times.max(), []
     whole = _begins(part, baseline) if first else True
     for i in range(LOOKED):
         last = end - i * length
@@ -141,7 +141,10 @@ def _looks(name: str, part: Part, then: Figures, baseline: Figures, first: bool,
         inside = (part.times > last - length) & (part.times <= last)
         if last - until >= MOST_NEW * length:  # the few old rows of such a window would hide what is missing
             inside &= part.times > until
-        rows = part.columns.frame(inside.to_numpy())
+        found.append((i, last, inside.to_numpy()))
+    out = []
+    frames = part.columns.frames([inside for *_, inside in found])
+    for (i, last, _), rows in zip(found, frames, strict=True):
         elapsed = max((last - until) / length, 0.0)
         rules = []
         # A table of the newest rows alone has gaps where no run was; one that has its past has none.
@@ -180,7 +183,7 @@ def _whole(name: str, frame: pd.DataFrame, table: Table, problem: Problem, basel
             "order of columns", "table_columns_to_match_ordered_list", f"the order {some(kept)}", column_list=kept
         )
         note["meta"]["level"] = "note"
-        return [(_Look(name, WHOLE, frame), rules), (_Look(name, WHOLE, frame[now].head(0)), [note])]
+        return [(_Look(name, WHOLE, frame), rules), (_Look(name, WHOLE, frame[now].iloc[:0]), [note])]
     return [(_Look(name, WHOLE, frame), rules)]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,8 +28,8 @@ class Checked:
     failures: list[str]
 
 
-def check(frame: pd.DataFrame, table: Table, suite: Suite, problems: pd.DataFrame) -> Checked:
-    """Run the contract on ``frame``; ``problems`` are its unreadable values (row by position, column, value, why)."""
+def check(frame: Any, table: Table, suite: Suite, problems: pd.DataFrame) -> Checked:
+    """Run the contract on ``frame`` (in memory, or on disk); ``problems`` are its unreadable values (row by position, column, value, why)."""
     checked = _with_moments(frame, table)
     broken: dict[str, np.ndarray] = {}
     for (column, why), found in problems.groupby(["column", "why"], sort=True):
@@ -77,14 +78,13 @@ def _mask(positions: pd.Series | np.ndarray | None, size: int) -> np.ndarray:
     return mask
 
 
-def _with_moments(frame: pd.DataFrame, table: Table) -> pd.DataFrame:
+def _with_moments(frame: Any, table: Table) -> Any:
     """Add the moments with an offset that a suite may compare, under the names it uses."""
-    extra = {
-        moment_name(when): known.moment(frame, when)
-        for when in (table.known_at, table.event_time)
-        if when is not None and when.offset_micros
-    }
-    return frame.assign(**extra) if extra else frame
+    for when in (table.known_at, table.event_time):
+        if when is not None and when.offset_micros:
+            made = partial(known.shifted, when.offset_micros)
+            frame = known.with_column(frame, moment_name(when), when.column, made)
+    return frame
 
 
 def _sentences(broken: dict[str, np.ndarray], rejected: np.ndarray) -> pd.Series:

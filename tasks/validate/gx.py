@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from tasks.errors import RefitError, nearest
+from tasks.stored import in_memory
 from tasks.validate.suite import Expectation, Suite, subject
 
-LARGE = 500_000  # rows of a table that is validated as a whole
+LARGE = 500_000  # rows of a table that is held and validated as a whole
 NAMES = "names"
 
 
@@ -39,8 +39,8 @@ class Result:
 ALL_ROWS = {"result_format": "COMPLETE", "return_unexpected_index_query": False}
 
 
-def validate(suite: Suite, frame: pd.DataFrame) -> list[Result]:
-    """Run every expectation of ``suite`` on ``frame``; results in the suite's order.
+def validate(suite: Suite, frame: Any) -> list[Result]:
+    """Run every expectation of ``suite`` on ``frame`` (in memory, or on disk); results in the suite's order.
 
     Great Expectations is also asked which rows break the expectations at level ``row``: it names all of them, as index.
 
@@ -49,7 +49,7 @@ def validate(suite: Suite, frame: pd.DataFrame) -> list[Result]:
     RefitError
         If GX does not know an expectation, cannot evaluate it on this frame, or it tells no rows apart and should.
     """
-    frame = frame.reset_index(drop=True)
+    frame = in_memory(frame).reset_index(drop=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with _spark_hidden():
@@ -75,7 +75,7 @@ def validate(suite: Suite, frame: pd.DataFrame) -> list[Result]:
     return [result for _, result in sorted(results, key=lambda pair: pair[0])]
 
 
-def by_parts(suite: Suite, frame: pd.DataFrame) -> Iterator[Result]:
+def by_parts(suite: Suite, frame: Any) -> Iterator[Result]:
     """:func:`validate`; on a large table column by column, since GX takes a fingerprint of all that it is given."""
     rules = suite["expectations"]
     if len(frame) <= LARGE:
@@ -93,7 +93,7 @@ def by_parts(suite: Suite, frame: pd.DataFrame) -> Iterator[Result]:
     yield from (found[at] for at in range(len(rules)))
 
 
-def _about(rule: Expectation, frame: pd.DataFrame) -> tuple[str, ...] | str:
+def _about(rule: Expectation, frame: Any) -> tuple[str, ...] | str:
     """The columns that an expectation looks at: none of the rows where it is about names, one where about their number."""
     kwargs, kind = rule["kwargs"], rule["type"]
     if kind.startswith("expect_table_column"):

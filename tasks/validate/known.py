@@ -6,20 +6,27 @@ was known. Outcome columns are empty until they are known. Without ``as_of`` eve
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from tasks import memory
 from tasks.errors import RefitError
 from tasks.params import Moment, Params, Problem, Table
+from tasks.stored import Stored, in_memory
 
 
 def moment(frame: pd.DataFrame, when: Moment) -> pd.Series:
     """The moments of all rows: the column plus its offset (UTC; NaT where the column is empty)."""
-    return frame[when.column] + np.timedelta64(when.offset_micros, "us")
+    return shifted(when.offset_micros, frame[when.column])
+
+
+def shifted(micros: int, values: pd.Series, at: Any = None) -> pd.Series:
+    """Moments plus an offset."""
+    return values + np.timedelta64(micros, "us")
 
 
 def visible(frame: pd.DataFrame, name: str, table: Table, problem: Problem, as_of: datetime | None) -> np.ndarray:
@@ -58,32 +65,46 @@ def unknown(frame: pd.DataFrame, table: Table, as_of: datetime | None) -> dict[s
     return found
 
 
-def rows_of(frame: Any, mask: np.ndarray, hidden: dict[str, np.ndarray]) -> pd.DataFrame:
-    """The rows under ``mask``, with each outcome emptied where it is ``hidden``; each column is taken by itself."""
-    columns: dict[str, pd.Series] = {}
-    for name in frame.columns:
-        values = frame[name]
-        if name in hidden and hidden[name].any():
-            values = values.mask(hidden[name])
-        columns[name] = values if mask.all() else values[mask].reset_index(drop=True)
-    return pd.DataFrame(columns, copy=len(mask) < memory.APART)
+def rows_of(frame: Any, mask: np.ndarray, hidden: dict[str, np.ndarray]) -> Any:
+    """The rows under ``mask``, with each outcome emptied where it is ``hidden``.
+
+    Of a table that stays on disk (:class:`Stored`) these are on disk too, and read so a column at a time.
+    """
+    if isinstance(frame, Stored):
+        for name, rows in hidden.items():
+            if rows.any():
+                frame = frame.with_column(name, name, partial(_emptied, rows))
+        return frame if mask.all() else frame[mask]
+    emptied = {name: frame[name].mask(rows) for name, rows in hidden.items() if rows.any()}
+    frame = frame.assign(**emptied) if emptied else frame
+    return frame if mask.all() else frame[mask].reset_index(drop=True)
 
 
-def divided(frame: pd.DataFrame, rejected: np.ndarray) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The accepted rows and the rejected ones. A large ``frame`` is used up: each column is divided, and let go."""
-    bad = frame[rejected].reset_index(drop=True)
-    if not rejected.any():
-        return frame, bad
-    if len(frame) < memory.APART:
-        return frame[~rejected].reset_index(drop=True), bad
-    columns = {name: frame.pop(name)[~rejected].reset_index(drop=True) for name in list(frame.columns)}
-    return pd.DataFrame(columns, copy=False), bad
+def _emptied(hidden: np.ndarray, values: pd.Series, at: Any) -> pd.Series:
+    return values.mask(hidden[at])
 
 
-def add_target(frame: pd.DataFrame, params: Params) -> pd.DataFrame:
+def divided(frame: Any, rejected: np.ndarray) -> tuple[Any, pd.DataFrame]:
+    """The accepted rows and the rejected ones."""
+    bad = in_memory(frame[rejected]).reset_index(drop=True)
+    return (frame[~rejected].reset_index(drop=True) if rejected.any() else frame), bad
+
+
+def add_target(frame: Any, params: Params) -> Any:
     """The problem table with the derived target: 1.0 where the column is above the bound, 0.0 where not, else NaN."""
     target = params.problem.target
     if target.compared is None:
         return frame
-    values = frame[target.column].to_numpy(float)
-    return frame.assign(**{target.name: np.where(np.isnan(values), np.nan, (values > target.compared).astype(float))})
+    return with_column(frame, target.name, target.column, partial(_above, target.compared))
+
+
+def _above(bound: float, values: pd.Series, at: Any = None) -> pd.Series:
+    number = values.to_numpy(float)
+    return pd.Series(np.where(np.isnan(number), np.nan, (number > bound).astype(float)), values.index)
+
+
+def with_column(frame: Any, name: str, of: str, make: Callable[[pd.Series, Any], pd.Series]) -> Any:
+    """A frame, in memory or on disk, with another column, made of one that it has."""
+    if isinstance(frame, Stored):
+        return frame.with_column(name, of, make)
+    return frame.assign(**{name: make(frame[of], slice(None))})

@@ -52,6 +52,28 @@ def test_columns_rows_and_places_are_those_of_a_data_frame(table: tuple[pd.DataF
         narrow["n"]
 
 
+def test_rows_are_read_from_the_row_groups_that_hold_them(table: tuple[pd.DataFrame, Path], tmp_path: Path) -> None:
+    frame, _ = table
+    frame.to_parquet(tmp_path / "groups.parquet", row_group_size=7)
+    whole = Stored(tmp_path / "groups.parquet")
+    for at in ([], [0], [6, 7], [13, 8, 8], [39], [20, 21, 27, 28], list(range(40))):
+        pd.testing.assert_frame_equal(whole.iloc[np.array(at, int)], frame.iloc[at], check_index_type=False)
+    assert whole.iloc[:0].dtypes.tolist() == frame.dtypes.tolist()
+
+
+def test_a_column_made_of_another_one_goes_by_what_stands_in_its_place(table: tuple[pd.DataFrame, Path]) -> None:
+    frame, path = table
+    hidden = np.arange(40) % 3 == 0
+    told = Stored(path).with_column("y", "y", lambda values, at: values.mask(hidden[at]))
+    made = told.with_column("twice", "y", lambda values, at: 2 * values)
+    wanted = frame.assign(y=frame["y"].mask(hidden)).assign(twice=lambda f: 2 * f["y"])
+    pd.testing.assert_frame_equal(made.frame(), wanted)
+    pd.testing.assert_frame_equal(made[["twice"]].frame(), wanted[["twice"]])
+    pd.testing.assert_frame_equal(made[~hidden].iloc[3:5], wanted[~hidden].reset_index(drop=True).iloc[3:5])
+    again = told.with_column("y", "y", lambda values, at: values + 1)
+    pd.testing.assert_series_equal(again["y"], wanted["y"] + 1)
+
+
 def test_many_columns_beside_numbers_are_read_in_their_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     frame = pd.DataFrame({f"c{i}": [f"{i}", None] if i % 3 else [float(i), np.nan] for i in range(9)})
     write_table(tmp_path / "t.parquet", frame)

@@ -14,10 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tasks import memory
 from tasks.errors import RefitError
 from tasks.params import Moment, load, parse
-from tasks.validate import contract, gx, known, rows, suite
+from tasks.validate import contract, gx, rows, suite
 from tests.tasks.validate.conftest import Tree, order_frame, order_tree, weather_frame
 
 PARAMS = parse(order_tree())
@@ -316,13 +315,3 @@ def test_a_large_table_is_asked_column_by_column_with_the_same_findings(
     apart = list(gx.by_parts(SUITES[name], frame))
     assert [(r.rule, r.success, r.found) for r in apart] == [(r.rule, r.success, r.found) for r in whole]
     assert len({gx._about(rule, frame) for rule in SUITES[name]["expectations"]}) > 3
-
-
-def test_a_large_table_is_divided_as_a_small_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    frame = changed("orders", size={3: np.nan})
-    rejected = np.arange(len(frame)) % 3 == 1
-    small = known.divided(frame.copy(), rejected)
-    monkeypatch.setattr(memory, "APART", 1)
-    for mine, theirs in zip(known.divided(frame.copy(), rejected), small, strict=True):
-        pd.testing.assert_frame_equal(mine, theirs)
-    assert len(small[0]) + len(small[1]) == len(frame)

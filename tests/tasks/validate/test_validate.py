@@ -110,6 +110,26 @@ def test_bad_rows_are_in_quarantine_as_they_were(make: Make, tree: Tree) -> None
     }
 
 
+def test_a_large_table_stays_on_disk_and_comes_out_the_same(make: Make, tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    orders, weather = order_frame(), weather_frame()
+    orders.loc[[2, 5], "size"] = [0.0, np.nan]
+    problems = {"orders": pd.DataFrame({"row": [5], "column": ["size"], "value": ["big"], "why": ["is not a number"]})}
+    make(tree, problems, orders=orders, weather=weather)
+    orders.to_parquet("data/raw/orders.parquet", row_group_size=7)
+    for held in (False, True):  # the second time against what was accepted in the first
+        monkeypatch.setattr(stage, "LARGE", 500_000)
+        stage.main()
+        kept = hash_tree("data/validated"), hash_tree("data/quarantine")
+        monkeypatch.setattr(stage, "LARGE", 1)
+        stage.main()
+        assert (hash_tree("data/validated"), hash_tree("data/quarantine")) == kept
+        assert accounted("orders", orders)["reasons"] == {"size: is not a number": 1, "size: is not between 1 and 9": 1}
+        assert any("champion" in str(summary()["baseline"][name]) for name in tree["data"]["tables"]) == held
+        for name in tree["data"]["tables"]:
+            figures = json.loads(Path(f"data/validated/accepted/{name}.json").read_text())
+            write_json(f"data/expectations/accepted/{name}.json", {**figures, "of": {"version": "champion"}})
+
+
 def test_set_level_failures_stop_the_run_with_all_of_them(make: Make, tree: Tree) -> None:
     make(tree, orders=order_frame(), weather=weather_frame())
     stage.main()
