@@ -1,7 +1,8 @@
 """A Parquet file as a frame that stays on disk: a column, or some rows, are read when they are asked for.
 
 A stage that looks at one column after another, or at a sample of the rows, so holds these alone, however large the table
-is. What is asked of :class:`Stored` is written as for a data frame, and gives the same values.
+is. Where memory is not limited and the table takes a small part of it, a column stays once it was read. What is asked of
+:class:`Stored` is written as for a data frame, and gives the same values.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 Make = Callable[[pd.Series, Any], pd.Series]
 CELLS = 1 << 22  # of the largest frame that is asked in one piece where memory is limited: 34 MB of numbers
+HELD = 1 / 8  # of what a process may use: a table that takes less is held
 MANY = 50  # columns beside numbers, beyond which they are not put in one by one
 
 
@@ -60,6 +62,9 @@ class Stored:
         self._names = list(self._schema.names if names is None else names)
         self._rows: np.ndarray | None = None
         self._made: dict[str, tuple[str, Make]] = {}
+        size = 8 * int(self._about.num_rows) * len(self._names)
+        holds = not memory.limited() and size <= HELD * memory.of_process().bytes
+        self._held: dict[str, pd.Series] | None = {} if holds else None
 
     @classmethod
     def folder(cls, folder: str | Path, names: Iterable[str]) -> dict[str, Any]:
@@ -151,6 +156,14 @@ class Stored:
 
     def _read(self, name: str, rows: np.ndarray | None) -> pd.Series:
         """Values as they are in the file: of no more row groups than hold the rows."""
+        if self._held is not None:
+            if name not in self._held:
+                self._held[name] = self._from_file(name, None)
+            values = self._held[name]
+            return values if rows is None else values.iloc[rows].reset_index(drop=True)
+        return self._from_file(name, rows)
+
+    def _from_file(self, name: str, rows: np.ndarray | None) -> pd.Series:
         import pyarrow.parquet as pq
 
         groups, first = list(range(self._about.num_row_groups)), 0

@@ -14,6 +14,12 @@ from tasks.files import append_tables, read_table, row_group, write_table
 from tasks.stored import Stored, by_parts, in_memory
 
 
+@pytest.fixture(autouse=True, params=["held", "read each time"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param != "held":
+        monkeypatch.setattr(stored, "HELD", 0.0)
+
+
 @pytest.fixture
 def table(tmp_path: Path) -> tuple[pd.DataFrame, Path]:
     rng = np.random.default_rng(0)
@@ -50,6 +56,21 @@ def test_columns_rows_and_places_are_those_of_a_data_frame(table: tuple[pd.DataF
     assert "n" not in narrow
     with pytest.raises(KeyError, match="n"):
         narrow["n"]
+
+
+def test_a_column_of_a_small_table_is_read_once(
+    table: tuple[pd.DataFrame, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    once = Stored._from_file
+    monkeypatch.setattr(Stored, "_from_file", lambda self, name, rows: read.append(name) or once(self, name, rows))
+    whole = Stored(table[1])
+    for part in (whole, whole[["x", "n"]], whole.take(np.array([3, 5]))):
+        part.frame()
+        part["x"]
+    assert len(read) == (5 if stored.HELD else 15)
+    monkeypatch.setattr(memory, "_gigabytes", 1.0)
+    assert Stored(table[1])._held is None
 
 
 def test_rows_are_read_from_the_row_groups_that_hold_them(table: tuple[pd.DataFrame, Path], tmp_path: Path) -> None:
