@@ -26,8 +26,46 @@ def test_date_parts_are_those_of_pandas(moments: list) -> None:
         assert date_part(t, part).tolist() == getattr(stamps.dt, part).astype(float).tolist(), part
     assert date_part(t, "week").tolist() == week.astype(float).tolist()
     assert np.isnan(date_part(np.array([MISSING]), "month")).all()
-    circle = [date_part(t, f"hour_{f}") for f in ("sin", "cos")]
-    assert np.allclose(circle[0] ** 2 + circle[1] ** 2, 1)
+    midnight = stamps.dt.normalize()
+    assert (
+        date_part(t, "minute_of_day").tolist() == ((stamps - midnight) // pd.Timedelta("1min")).astype(float).tolist()
+    )
+    assert (
+        date_part(t, "is_weekend").tolist() == stamps.dt.day_name().isin(["Saturday", "Sunday"]).astype(float).tolist()
+    )
+    assert np.allclose(
+        date_part(t, "days"),
+        (stamps - midnight) / pd.Timedelta("1D") + (midnight - pd.Timestamp(0).as_unit("us")).dt.days,
+        rtol=1e-12,
+    )
+
+
+@pytest.mark.parametrize(
+    ("part", "start", "quarter", "half", "end"),
+    [
+        ("hour", "2024-05-05 00:59:59", "2024-05-05 06:30", "2024-05-05 12:00", "2024-05-06 00:00"),
+        ("minute_of_day", "2024-05-05 00:00:59", "2024-05-05 06:00", "2024-05-05 12:00:30", "2024-05-06 00:00"),
+        ("weekday", "2024-05-06 23:59", None, None, "2024-05-13 00:00"),
+        ("month", "2024-01-31", "2024-04-01", "2024-07-15", "2025-01-01"),
+        ("day_of_year", "2024-01-01 23:00", None, "2024-07-02", "2025-01-01"),
+    ],
+)
+def test_a_cycle_begins_at_the_top_and_ends_where_it_began(
+    part: str, start: str, quarter: str | None, half: str | None, end: str
+) -> None:
+    def at(moment: str) -> tuple[float, float]:
+        t = np.array([pd.Timestamp(moment).value // 1000])
+        return float(date_part(t, f"{part}_sin")[0]), float(date_part(t, f"{part}_cos")[0])
+
+    assert at(start) == at(end) == (0.0, 1.0)
+    assert quarter is None or at(quarter) == pytest.approx((1.0, 0.0), abs=1e-12)
+    assert half is None or at(half) == pytest.approx((0.0, -1.0), abs=1e-12)
+
+
+def test_a_week_has_seven_points_on_its_circle() -> None:
+    t = pd.date_range("2024-05-06", periods=7, freq="D").to_numpy().astype("M8[us]").view(np.int64)
+    turn = np.arctan2(date_part(t, "weekday_sin"), date_part(t, "weekday_cos")) % (2 * np.pi)
+    assert np.allclose(turn, np.arange(7) * 2 * np.pi / 7)
 
 
 def test_every_part_has_a_name() -> None:
