@@ -106,9 +106,13 @@ def test_each_kind_of_change_has_an_alarm_of_its_own(change, column, kind, said)
     assert f"`{column}`" in found["sentence"]
 
 
-@pytest.mark.parametrize("column", ["x", "letter"])
-@pytest.mark.parametrize(("then", "now", "state"), [(0.3, 0.3, "stable"), (1.0, 1.0, "stable"), (0.0, 0.0, "stable"),
-                                                    (0.3, 0.0, "drifted"), (0.3, 0.6, "drifted"), (0.0, 0.03, "drifted")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("column", "then", "now", "state"),
+    [
+        ("x", 0.3, 0.3, "stable"), ("letter", 0.3, 0.3, "stable"), ("x", 1.0, 1.0, "stable"),
+        ("x", 0.3, 0.0, "drifted"), ("letter", 0.3, 0.6, "drifted"), ("x", 0.0, 0.03, "drifted"),
+    ],
+)  # fmt: skip
 def test_a_share_of_missing_values_is_drift_where_it_changes(column: str, then: float, now: float, state: str):
     def gaps(rows: int, seed: int, share: float) -> pd.DataFrame:
         made = table(rows, seed)
