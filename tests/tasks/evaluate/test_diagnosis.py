@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from tasks.evaluate.diagnosis import Figure, diagnose, validation_curves
-from tasks.evaluate.learning import errors, figure, learning_curve, order_of
+from tasks.evaluate.learning import _with_gains, errors, figure, learning_curve, order_of
 from tasks.params import Params
 
 
@@ -154,6 +154,22 @@ def test_a_learning_curve_says_what_each_step_gained():
     assert all(p["gain"] == pytest.approx(p["valid"] - q["valid"]) for q, p in pairwise(points))
     assert all(0 < p["gain_error"] < 0.2 for p in points[1:])
     assert points[1]["valid"] > 0.6
+
+
+def test_a_gain_is_uncertain_by_the_shared_validation_rows_and_by_the_rows_drawn():
+    draws = [[0.6, 0.7, 0.8], [0.9, 0.86], [0.95]]
+    points = [{"rows": 10 * 4**k, "train": None, "valid": float(np.mean(v)), "values": v} for k, v in enumerate(draws)]
+    root = np.random.default_rng(0).normal(0, 0.02, (6, 6))
+    covariance = root @ root.T
+    found = _with_gains(points, covariance)
+    assert [p["gain"] for p in found] == [None, pytest.approx(0.88 - 0.7), pytest.approx(0.95 - 0.88)]
+    first, second = np.array([-1 / 3] * 3 + [1 / 2] * 2 + [0]), np.array([0, 0, 0, -1 / 2, -1 / 2, 1])
+    assert found[0]["gain_error"] is None
+    assert found[1]["gain_error"] == pytest.approx(np.sqrt(first @ covariance @ first + 0.01 / 3 + 0.0008 / 2))
+    assert found[2]["gain_error"] == pytest.approx(np.sqrt(second @ covariance @ second + 0.0008 / 2))
+    assert all("values" not in p for p in found)
+    unknown = _with_gains(points, np.full((6, 6), np.inf))
+    assert [(p["gain"] is None, p["gain_error"]) for p in unknown] == [(True, None), (False, None), (False, None)]
 
 
 def test_failed_trials_are_left_out_of_validation_curves():
