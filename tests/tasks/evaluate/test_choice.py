@@ -71,7 +71,7 @@ def test_a_metric_of_decisions_goes_by_each_candidates_own_threshold() -> None:
     values = choose(each, splits(), params("binary", "accuracy", threshold="best_f1"))[1]
     assert values["b"]["valid"] == 1.0
     assert threshold_of(shifted, Y, params("binary", "accuracy", threshold="best_f1")) == pytest.approx(0.2)
-    dear = params("binary", "accuracy", threshold="cost", cost={"false_positive": 9, "false_negative": 1})
+    dear = params("binary", "accuracy", threshold="cost", cost=(9.0, 1.0))
     wrong = two([0.9, 0.1, 0.8, 0.2, 0.1, 0.2, 0.2, 0.1])
     assert threshold_of(wrong, Y, dear) > 0.9
     assert threshold_of(Y, Y, params("regression", "rmse")) is None
