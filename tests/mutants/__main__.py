@@ -1,12 +1,12 @@
 """Random small changes to the code of the rooms that matter: do the unit tests notice?
 
-``python -m tests.mutants [--rooms verdicts engine …] [--count 150] [--seed 0] [--survivors] [--seconds 45]``. Each change
-is one small one at a random place: a comparison, a sign, an operator, a number, a default, a condition, a filter, a minimum
-for a maximum, a call, ``raise`` or assignment left out (``sites``). It is made in a copy of the
-checkout, and judged by the unit tests that call the function it is in, the nearest first, as far as they take ``--seconds``
-together; which these are was recorded once (``record``). A test that fails without the change too does not count. Two run
-at once. The survivors are printed, to be read: those that change nothing that can be seen are listed with their reason in
-``equivalent``. The last line is one JSON object:
+``python -m tests.mutants [--rooms verdicts engine …] [--count 150] [--seed 0] [--survivors] [--seconds 45]``. Each change is
+one small one at a random place: a comparison, a sign, an operator, a number, a default, a condition, a filter, a minimum for
+a maximum, a call, ``raise`` or assignment left out (``sites``). It is made in a copy of the checkout, and judged by the unit
+tests that call the function it is in, the nearest first, as far as they take ``--seconds`` together; which these are was
+recorded once (``record``), or with ``--unrecorded`` is told by what the files of tests of the same room import. A test that
+fails without the change too does not count. Two run at once. The survivors are printed, to be read: those that change
+nothing that can be seen are listed with their reason in ``equivalent``. The last line is one JSON object:
 
 ``changes``    how many were made
 ``equivalent`` how many of them change nothing
@@ -15,8 +15,9 @@ at once. The survivors are printed, to be read: those that change nothing that c
 ``rooms``      the same by room: ``[noticed, of]``
 ``survivors``  file, function, line and change of each of the others
 
-``--part 2/3`` judges the second third of them. With ``--survivors`` only the survivors are printed, not each change. ``--record`` names the test folders whose record is
-made, and makes nothing else; by default it is made of all unit tests, which takes as long as they take.
+``--part 2/3`` judges the second third of them. With ``--survivors`` only the survivors are printed, not each change.
+``--record`` names the folders whose tests are recorded, and nothing else is done; without it the record is made of all unit
+tests, which takes as long as they take.
 
 Neither of the usual tools serves. mutmut (3.6) leaves out every function with a decorator and all numbers outside of
 functions, and puts copies of the others into the file, which our tests of a code's hashes and of compiled loops see;
@@ -31,6 +32,7 @@ import compileall
 import json
 import os
 import random
+import re
 import signal
 import sys
 import tempfile
@@ -42,12 +44,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.mutants.equivalent import EQUIVALENT
-from tests.mutants.record import record
+from tests.mutants.record import UNIT, digest, record
 from tests.mutants.rooms import MATTER, ROOMS, files
 from tests.mutants.sites import Change, changed, changes
 from tests.projects import ROOT, checkout
 
 RECORD = ROOT / ".refit" / "mutants"
+IMPORTED = re.compile(r"^ *(?:from|import) ((?:tasks|flows|deploy)[\w.]*)(?: import \(?([\w, \n]+))?", re.MULTILINE)
+UNKNOWN = 6.0  # seconds of a file of tests without a record
 FIRST = 8.0  # seconds of the nearest tests, which run before the others
 LOADED = ("hypothesis", "numpy", "pandas", "pyarrow.parquet", "pydantic", "scipy.stats", "scipy.optimize", "ruamel.yaml",
           "sklearn.linear_model", "sklearn.ensemble", "sklearn.metrics", "sklearn.preprocessing", "xgboost", "lightgbm",
@@ -63,12 +67,18 @@ class Record:
     fixtures: dict[str, float] = field(default_factory=dict)
     calling: dict[str, set[str]] = field(default_factory=dict)  # function: tests
     within: dict[str, set[str]] = field(default_factory=dict)  # file: tests that call any function of it
+    whole: dict[str, set[str]] = field(default_factory=dict)  # file: files of tests without a record that import it
 
     @classmethod
     def read(cls, folder: Path, root: Path) -> Record:
         out = cls()
-        for file in sorted(folder.glob("*.json")):
-            kept = json.loads(file.read_text())
+        kept_of = {file.stem: json.loads(file.read_text()) for file in sorted(folder.glob("*.json"))}
+        for path in sorted((root / "tests").rglob("test_*.py")):
+            name = path.relative_to(root).as_posix()
+            if kept_of.get(name.replace("/", "."), {}).get("digest") != digest(path):
+                kept_of.pop(name.replace("/", "."), None)
+                out._add_whole(name, path.read_text(), root)
+        for kept in kept_of.values():
             for name, seconds in kept["fixtures"].items():
                 out.fixtures[name] = max(seconds, out.fixtures.get(name, 0.0))
             for test, one in kept["tests"].items():
@@ -80,6 +90,16 @@ class Record:
                     out.within.setdefault(function.partition(":")[0], set()).add(test)
         return out
 
+    def _add_whole(self, name: str, text: str, root: Path) -> None:
+        """A file of tests that is not recorded yet: it may call what it imports of its room, and takes some seconds."""
+        self.seconds[name], self.needs[name] = UNKNOWN, []
+        for module, names in IMPORTED.findall(text):
+            for dotted in (module, *(f"{module}.{n.strip()}" for n in names.split(",")))["." not in module :]:
+                place = root / dotted.replace(".", "/")
+                for file in [place.with_suffix(".py")] if place.with_suffix(".py").exists() else place.rglob("*.py"):
+                    if _distance(name, own := file.relative_to(root).as_posix()) < 2:
+                        self.whole.setdefault(own, set()).add(name)
+
     def cost(self, tests: Iterable[str]) -> float:
         """Seconds of these tests together, with the fixtures that they share."""
         tests = list(tests)
@@ -88,11 +108,11 @@ class Record:
 
     def judges(self, change: Change, seconds: float) -> list[list[str]]:
         """The tests of a change in two parts, nearest first: first a few seconds of them, then the others."""
-        own = self.calling.get(f"{change.file}:{change.function}", set())
+        own = self.calling.get(f"{change.file}:{change.function}", set()) | self.whole.get(change.file, set())
         found = own or self.within.get(change.file, set()) or self._of_folder(change.file)
         parts: list[list[str]] = [[], []]
         taken: list[str] = []
-        for test in sorted(found, key=lambda t: (_distance(t, change.file), self.seconds[t])):
+        for test in sorted(found, key=lambda t: (_distance(t, change.file), self.seconds[t], t)):
             spent = self.cost([*taken, test])
             if taken and spent > seconds:
                 continue
@@ -137,7 +157,7 @@ def _in_child(root: Path, tests: list[str], failing: Path) -> int:
     os.environ.update(PYTHONPATH=str(root), PYTHONDONTWRITEBYTECODE="1")
     sys.dont_write_bytecode = True
     os.chdir(root)
-    plain = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", "--hypothesis-seed=0"]
+    plain = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", "--hypothesis-seed=0", "-m", UNIT]
     return int(pytest.main([*plain, "--rootdir", str(root), *tests], plugins=[_Failing(failing)]))
 
 
@@ -261,9 +281,11 @@ def main() -> None:
     parser.add_argument("--part", default="1/1")
     parser.add_argument("--survivors", action="store_true")
     parser.add_argument("--record", nargs="+")
+    parser.add_argument("--unrecorded", action="store_true")
     parser.add_argument("--again", action="store_true")
     given = parser.parse_args()
-    record(ROOT, RECORD, given.record or ["tests", "tasks", "flows"], given.again)
+    if not given.unrecorded:
+        record(ROOT, RECORD, given.record or ["tests", "tasks", "flows"], given.again)
     if given.record:
         return
     room_of = {file: room for room in given.rooms for file in files(room)}
