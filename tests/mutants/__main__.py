@@ -50,6 +50,7 @@ from tests.mutants.sites import Change, changed, changes
 from tests.projects import ROOT, checkout
 
 RECORD = ROOT / ".refit" / "mutants"
+SOUND = RECORD / "sound" / "passed.json"
 IMPORTED = re.compile(r"^ *(?:from|import) ((?:tasks|flows|deploy)[\w.]*)(?: import \(?([\w, \n]+))?", re.MULTILINE)
 UNKNOWN = 6.0  # seconds of a file of tests without a record
 FIRST = 8.0  # seconds of the nearest tests, which run before the others
@@ -136,6 +137,11 @@ def _distance(test: str, file: str) -> int:
     return 1 if path.parent in (home, "tests" / home) else 2
 
 
+def _digest_of(test: str) -> str:
+    path = ROOT / test.partition("::")[0]
+    return digest(path) if path.is_file() else ""
+
+
 class _Failing:
     """A plug-in: writes the first test that fails, or the file that cannot be collected."""
 
@@ -177,6 +183,7 @@ def _fork(root: Path, tests: list[str], seconds: float, failing: Path) -> _Run:
         status = 3
         try:
             os.setsid()
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
             with open(os.devnull, "r+") as nothing:
                 for number in (0, 1, 2):
                     os.dup2(nothing.fileno(), number)
@@ -208,7 +215,11 @@ class Bench:
         self.roots = [checkout(folder / str(i)) for i in range(2)]
         for root in self.roots:
             compileall.compile_dir(root, quiet=2)
-        self.sound: dict[tuple[str, ...], bool] = {}
+        self.runs: dict[Path, _Run] = {}
+        self.sound: dict[str, bool] = {}
+        if SOUND.exists():  # what passed without a change in an earlier run, and stands in the same file still
+            kept = json.loads(SOUND.read_text())
+            self.sound = {test: True for test, of in kept.items() if _digest_of(test) == of}
 
     def judge(self, chosen: list[Change], say: Callable[[Change, str], None]) -> dict[int, str]:
         """``noticed``, ``timed out`` or ``survived`` for each change, by its place in the list."""
@@ -216,7 +227,7 @@ class Bench:
         out: dict[int, str] = {}
         free = list(self.roots)
         busy: dict[Path, tuple[int, Change, Callable[[int | None], _Run | str]]] = {}
-        runs: dict[Path, _Run] = {}
+        runs = self.runs
         while waiting or busy:
             while free and waiting:
                 root = free.pop()
@@ -245,6 +256,12 @@ class Bench:
             time.sleep(0.05)
         return out
 
+    def end(self) -> None:
+        """End what still runs: the processes are leaders of their own groups, and outlive this one."""
+        for run in self.runs.values():
+            with suppress(ProcessLookupError):
+                os.killpg(run.pid, signal.SIGKILL)
+
     def _steps(self, root: Path, change: Change):  # type: ignore[no-untyped-def]
         """A generator of runs, each answered with its exit status, and at last the outcome."""
         path, failing = root / change.file, self.folder / f"failing-{root.name}"
@@ -261,11 +278,14 @@ class Bench:
                 break
             if status != 0:
                 guilty = (failing.read_text(),) if failing.exists() else tuple(tests[:1])
-                if guilty not in self.sound:
+                if guilty[0] not in self.sound:
                     again = yield _fork(root, list(guilty), self.record.cost(g for g in guilty if g in self.record.seconds),
                                         failing)  # fmt: skip
-                    self.sound[guilty] = again == 0
-                if self.sound[guilty]:
+                    self.sound[guilty[0]] = again == 0
+                    passed = {test: _digest_of(test) for test, sound in self.sound.items() if sound}
+                    SOUND.parent.mkdir(parents=True, exist_ok=True)
+                    SOUND.write_text(json.dumps(passed))
+                if self.sound[guilty[0]]:
                     outcome = "noticed"
                     break
                 print(f"fails without a change too: {guilty[0]}", flush=True)
@@ -303,7 +323,12 @@ def main() -> None:
             print(f"{'SURVIVED' if outcome == 'survived' else outcome:9} {place}: {change.what}", flush=True)
 
     with tempfile.TemporaryDirectory() as folder:
-        outcomes = Bench(Path(folder), Record.read(RECORD, ROOT), given.seconds).judge(real, say)
+        bench = Bench(Path(folder), Record.read(RECORD, ROOT), given.seconds)
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended from outside"))
+        try:
+            outcomes = bench.judge(real, say)
+        finally:
+            bench.end()
     lost = [c for i, c in enumerate(real) if outcomes[i] == "survived"]
     made = Counter(room_of[c.file] for c in real)
     missed = Counter(room_of[c.file] for c in lost)
