@@ -22,4 +22,9 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "Slice.equals",
         "1 becomes 2",
     ): "a bound of how large terms are: room for one more digit, and the same sums",
+    (
+        "tasks/metrics/recalibration.py",
+        "recalibration",
+        "Lt becomes LtE in 0 < y.sum() < len(y)",
+    ): "of one class only no finite number fits, which the fit finds out too, after a hundred steps",
 }
