@@ -108,9 +108,10 @@ def test_each_operator_and_function_is_the_one_of_its_name() -> None:
         "cos(a)": np.cos(a[:3]), "pi * 1": [np.pi] * 3, "a + e": np.e + a[:3],
     }  # fmt: skip
     for text, want in by_hand.items():
-        found = Expression.parse(text).evaluate({"a": a, "b": b})
-        assert np.allclose(found[:3] if len(found) > 1 else [found[0]] * 3, want, equal_nan=True), text
-        assert len(found) == 1 or np.isnan(found[3]), text  # what is missing stays so
+        expression = Expression.parse(text)
+        found = np.resize(expression.evaluate({"a": a, "b": b}), 4)
+        assert np.allclose(found[:3], want, equal_nan=True), text
+        assert np.isnan(found[3]) == ("a" in expression.names), text  # what is missing stays so
     for text, last in {"missing(a)": 1.0, "coalesce(a, b)": 1.0, "where(b, 1, a)": 1.0}.items():
         assert Expression.parse(text).evaluate({"a": a, "b": b})[3] == last, text
     used = {text.partition("(")[0] for text in by_hand if "(" in text}
@@ -130,9 +131,9 @@ def test_a_function_takes_its_number_of_arguments(name: str) -> None:
 
 def test_names_come_in_their_order_once_and_quoted_ones_as_they_are() -> None:
     assert Expression.parse("`b c` + a * `b c` - pi + max(`d`, a)").names == ("b c", "a", "d")
-    with pytest.raises(RefitError, match="function 'mxa' is not known. Did you mean 'max'"):
+    with pytest.raises(RefitError, match=r"function 'mxa' is not known\. Did you mean 'max'"):
         Expression.parse("mxa(a, b)")
-    with pytest.raises(RefitError, match=r"a < b < c' is not allowed|a < b < c is not allowed"):
+    with pytest.raises(RefitError, match="a < b < c is not allowed here"):
         Expression.parse("a < b < c")
 
 
