@@ -133,7 +133,7 @@ def test_names_come_in_their_order_once_and_quoted_ones_as_they_are() -> None:
     assert Expression.parse("`b c` + a * `b c` - pi + max(`d`, a)").names == ("b c", "a", "d")
     with pytest.raises(RefitError, match=r"function 'mxa' is not known\. Did you mean 'max'"):
         Expression.parse("mxa(a, b)")
-    with pytest.raises(RefitError, match="a < b < c is not allowed here"):
+    with pytest.raises(RefitError, match="'a < b < c' is not allowed here"):
         Expression.parse("a < b < c")
 
 
