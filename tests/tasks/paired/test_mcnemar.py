@@ -141,6 +141,12 @@ def test_clusters_of_one_row_change_nothing():
     assert found.inflation == pytest.approx(1.0)
 
 
+@pytest.mark.parametrize(("b", "c"), [(30, 30), (31, 30), (30, 31)])
+def test_the_correction_makes_no_difference_where_there_is_none(b, c):
+    found = mcnemar(Table(9, b, c, 9), "corrected")
+    assert (found.statistic, found.p, found.p_better) == (0.0, 1.0, 0.5)
+
+
 def test_clusters_in_which_nothing_differs_tell_nothing():
     right = np.array([1.0, 0, 1, 1])
     assert clustered_mcnemar(right, right, np.array([1, 1, 2, 2])) == Clustered(0.0, 1.0, 1.0, 2, 1.0)
