@@ -182,7 +182,10 @@ def test_tables_that_do_not_fit_a_plan_are_refused(change: Any, match: str) -> N
 def test_lookups_without_moments_need_no_prediction_time() -> None:
     spec = tree(["2h"], {"amount": ["mean"]})
     no_prediction_time_nor_prices(spec)
-    assert Plan.derive(parse(spec)).names == ("who", "where", "people.age")
+    found = Plan.derive(parse(spec))
+    assert found.names == ("who", "where", "people.age")
+    assert set(found.tables) == {"orders", "people"}  # what nothing is asked of is not read
+    assert found.children == plan().children == {}
 
 
 def test_updates_that_are_refused_change_nothing() -> None:
