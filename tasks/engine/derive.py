@@ -193,8 +193,6 @@ def _column(own: Table, column: str) -> Feature:
 
 
 def _date(own: Table, column: str, part: str) -> Feature:
-    if own.kind(column, "features.dates") != "datetime":
-        raise RefitError(f"features.dates: column {column!r} is of kind {own.columns[column]}, not datetime")
     if column in own.outcome:
         raise RefitError(f"features.dates: {column!r} is an outcome of the row itself, and would leak")
     if part not in part_names():
@@ -207,8 +205,6 @@ def _date(own: Table, column: str, part: str) -> Feature:
 def _lookup(own: Table, there: Table, look: p.Lookup, time: Time | None, where: str) -> list[Feature]:
     if there.event_time and not time:
         raise RefitError(f"{where}: its rows have an event_time, so problem.prediction_time is needed")
-    if look.within and not there.event_time:
-        raise RefitError(f"{where}: `within` needs an event_time on table {there.name!r}")
     for mine, other in look.on.items():
         _same_kind(own, mine, there, other, where)
         _known_key(there, other, where)

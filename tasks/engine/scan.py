@@ -56,7 +56,7 @@ def filled_later(features: pd.DataFrame, target: np.ndarray) -> list[Finding]:
         known, waiting = features[name][labelled], features[name][~labelled]
         if known.nunique(dropna=False) < 2 or waiting.nunique(dropna=False) != 1:
             continue
-        value = waiting.iloc[0]
+        value = waiting.iloc[:1].tolist()[0]  # a plain number, which is written as one
         usual = known.isna().mean() if pd.isna(value) else (known == value).mean()
         if usual < 0.5:
             says = "missing" if pd.isna(value) else f"always {value!r}"

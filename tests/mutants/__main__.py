@@ -1,12 +1,12 @@
 """Random small changes to the code of the rooms that matter: do the unit tests notice?
 
-``python -m tests.mutants [--rooms verdicts engine …] [--count 150] [--seed 0] [--survivors] [--seconds 45]``. Each change
-is one small one at a random place: a comparison, a sign, an operator, a number, a default, a condition, a filter, a minimum
-for a maximum, a call, ``raise`` or assignment left out (``sites``). It is made in a copy of the
-checkout, and judged by the unit tests that call the function it is in, the nearest first, as far as they take ``--seconds``
-together; which these are was recorded once (``record``). A test that fails without the change too does not count. Two run
-at once. The survivors are printed, to be read: those that change nothing that can be seen are listed with their reason in
-``equivalent``. The last line is one JSON object:
+``python -m tests.mutants [--rooms verdicts engine …] [--count 150] [--seed 0] [--survivors] [--seconds 45]``. Each change is
+one small one at a random place: a comparison, a sign, an operator, a number, a default, a condition, a filter, a minimum for
+a maximum, a call, ``raise`` or assignment left out (``sites``). It is made in a copy of the checkout, and judged by the unit
+tests that call the function it is in, the nearest first, as far as they take ``--seconds`` together; which these are was
+recorded once (``record``), or with ``--unrecorded`` is told by what the files of tests of the same room import. A test that
+fails without the change too does not count. Two run at once. The survivors are printed, to be read: those that change
+nothing that can be seen are listed with their reason in ``equivalent``. The last line is one JSON object:
 
 ``changes``    how many were made
 ``equivalent`` how many of them change nothing
@@ -15,8 +15,9 @@ at once. The survivors are printed, to be read: those that change nothing that c
 ``rooms``      the same by room: ``[noticed, of]``
 ``survivors``  file, function, line and change of each of the others
 
-With ``--survivors`` only the survivors are printed, not each change. ``--record`` names the test folders whose record is
-made, and makes nothing else; by default it is made of all unit tests, which takes as long as they take.
+``--part 2/3`` judges the second third of them. With ``--survivors`` only the survivors are printed, not each change.
+``--record`` names the folders whose tests are recorded, and nothing else is done; without it the record is made of all unit
+tests, which takes as long as they take.
 
 Neither of the usual tools serves. mutmut (3.6) leaves out every function with a decorator and all numbers outside of
 functions, and puts copies of the others into the file, which our tests of a code's hashes and of compiled loops see;
@@ -31,6 +32,7 @@ import compileall
 import json
 import os
 import random
+import re
 import signal
 import sys
 import tempfile
@@ -42,12 +44,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.mutants.equivalent import EQUIVALENT
-from tests.mutants.record import record
+from tests.mutants.record import UNIT, digest, record
 from tests.mutants.rooms import MATTER, ROOMS, files
 from tests.mutants.sites import Change, changed, changes
 from tests.projects import ROOT, checkout
 
 RECORD = ROOT / ".refit" / "mutants"
+SOUND = RECORD / "sound" / "passed.json"
+IMPORTED = re.compile(r"^ *(?:from|import) ((?:tasks|flows|deploy)[\w.]*)(?: import \(?([\w, \n]+))?", re.MULTILINE)
+UNKNOWN = 6.0  # seconds of a file of tests without a record
 FIRST = 8.0  # seconds of the nearest tests, which run before the others
 LOADED = ("hypothesis", "numpy", "pandas", "pyarrow.parquet", "pydantic", "scipy.stats", "scipy.optimize", "ruamel.yaml",
           "sklearn.linear_model", "sklearn.ensemble", "sklearn.metrics", "sklearn.preprocessing", "xgboost", "lightgbm",
@@ -63,12 +68,18 @@ class Record:
     fixtures: dict[str, float] = field(default_factory=dict)
     calling: dict[str, set[str]] = field(default_factory=dict)  # function: tests
     within: dict[str, set[str]] = field(default_factory=dict)  # file: tests that call any function of it
+    whole: dict[str, set[str]] = field(default_factory=dict)  # file: files of tests without a record that import it
 
     @classmethod
     def read(cls, folder: Path, root: Path) -> Record:
         out = cls()
-        for file in sorted(folder.glob("*.json")):
-            kept = json.loads(file.read_text())
+        kept_of = {file.stem: json.loads(file.read_text()) for file in sorted(folder.glob("*.json"))}
+        for path in sorted((root / "tests").rglob("test_*.py")):
+            name = path.relative_to(root).as_posix()
+            if kept_of.get(name.replace("/", "."), {}).get("digest") != digest(path):
+                kept_of.pop(name.replace("/", "."), None)
+                out._add_whole(name, path.read_text(), root)
+        for kept in kept_of.values():
             for name, seconds in kept["fixtures"].items():
                 out.fixtures[name] = max(seconds, out.fixtures.get(name, 0.0))
             for test, one in kept["tests"].items():
@@ -80,6 +91,16 @@ class Record:
                     out.within.setdefault(function.partition(":")[0], set()).add(test)
         return out
 
+    def _add_whole(self, name: str, text: str, root: Path) -> None:
+        """A file of tests that is not recorded yet: it may call what it imports of its room, and takes some seconds."""
+        self.seconds[name], self.needs[name] = UNKNOWN, []
+        for module, names in IMPORTED.findall(text):
+            for dotted in (module, *(f"{module}.{n.strip()}" for n in names.split(",")))["." not in module :]:
+                place = root / dotted.replace(".", "/")
+                for file in [place.with_suffix(".py")] if place.with_suffix(".py").exists() else place.rglob("*.py"):
+                    if _distance(name, own := file.relative_to(root).as_posix()) < 2:
+                        self.whole.setdefault(own, set()).add(name)
+
     def cost(self, tests: Iterable[str]) -> float:
         """Seconds of these tests together, with the fixtures that they share."""
         tests = list(tests)
@@ -88,11 +109,11 @@ class Record:
 
     def judges(self, change: Change, seconds: float) -> list[list[str]]:
         """The tests of a change in two parts, nearest first: first a few seconds of them, then the others."""
-        own = self.calling.get(f"{change.file}:{change.function}", set())
+        own = self.calling.get(f"{change.file}:{change.function}", set()) | self.whole.get(change.file, set())
         found = own or self.within.get(change.file, set()) or self._of_folder(change.file)
         parts: list[list[str]] = [[], []]
         taken: list[str] = []
-        for test in sorted(found, key=lambda t: (_distance(t, change.file), self.seconds[t])):
+        for test in sorted(found, key=lambda t: (_distance(t, change.file), self.seconds[t], t)):
             spent = self.cost([*taken, test])
             if taken and spent > seconds:
                 continue
@@ -116,6 +137,11 @@ def _distance(test: str, file: str) -> int:
     return 1 if path.parent in (home, "tests" / home) else 2
 
 
+def _digest_of(test: str) -> str:
+    path = ROOT / test.partition("::")[0]
+    return digest(path) if path.is_file() else ""
+
+
 class _Failing:
     """A plug-in: writes the first test that fails, or the file that cannot be collected."""
 
@@ -137,7 +163,7 @@ def _in_child(root: Path, tests: list[str], failing: Path) -> int:
     os.environ.update(PYTHONPATH=str(root), PYTHONDONTWRITEBYTECODE="1")
     sys.dont_write_bytecode = True
     os.chdir(root)
-    plain = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", "--hypothesis-seed=0"]
+    plain = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", "--hypothesis-seed=0", "-m", UNIT]
     return int(pytest.main([*plain, "--rootdir", str(root), *tests], plugins=[_Failing(failing)]))
 
 
@@ -157,6 +183,7 @@ def _fork(root: Path, tests: list[str], seconds: float, failing: Path) -> _Run:
         status = 3
         try:
             os.setsid()
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
             with open(os.devnull, "r+") as nothing:
                 for number in (0, 1, 2):
                     os.dup2(nothing.fileno(), number)
@@ -188,7 +215,11 @@ class Bench:
         self.roots = [checkout(folder / str(i)) for i in range(2)]
         for root in self.roots:
             compileall.compile_dir(root, quiet=2)
-        self.sound: dict[tuple[str, ...], bool] = {}
+        self.runs: dict[Path, _Run] = {}
+        self.sound: dict[str, bool] = {}
+        if SOUND.exists():  # what passed without a change in an earlier run, and stands in the same file still
+            kept = json.loads(SOUND.read_text())
+            self.sound = {test: True for test, of in kept.items() if _digest_of(test) == of}
 
     def judge(self, chosen: list[Change], say: Callable[[Change, str], None]) -> dict[int, str]:
         """``noticed``, ``timed out`` or ``survived`` for each change, by its place in the list."""
@@ -196,7 +227,7 @@ class Bench:
         out: dict[int, str] = {}
         free = list(self.roots)
         busy: dict[Path, tuple[int, Change, Callable[[int | None], _Run | str]]] = {}
-        runs: dict[Path, _Run] = {}
+        runs = self.runs
         while waiting or busy:
             while free and waiting:
                 root = free.pop()
@@ -225,6 +256,12 @@ class Bench:
             time.sleep(0.05)
         return out
 
+    def end(self) -> None:
+        """End what still runs: the processes are leaders of their own groups, and outlive this one."""
+        for run in self.runs.values():
+            with suppress(ProcessLookupError):
+                os.killpg(run.pid, signal.SIGKILL)
+
     def _steps(self, root: Path, change: Change):  # type: ignore[no-untyped-def]
         """A generator of runs, each answered with its exit status, and at last the outcome."""
         path, failing = root / change.file, self.folder / f"failing-{root.name}"
@@ -241,11 +278,14 @@ class Bench:
                 break
             if status != 0:
                 guilty = (failing.read_text(),) if failing.exists() else tuple(tests[:1])
-                if guilty not in self.sound:
+                if guilty[0] not in self.sound:
                     again = yield _fork(root, list(guilty), self.record.cost(g for g in guilty if g in self.record.seconds),
                                         failing)  # fmt: skip
-                    self.sound[guilty] = again == 0
-                if self.sound[guilty]:
+                    self.sound[guilty[0]] = again == 0
+                    passed = {test: _digest_of(test) for test, sound in self.sound.items() if sound}
+                    SOUND.parent.mkdir(parents=True, exist_ok=True)
+                    SOUND.write_text(json.dumps(passed))
+                if self.sound[guilty[0]]:
                     outcome = "noticed"
                     break
                 print(f"fails without a change too: {guilty[0]}", flush=True)
@@ -258,16 +298,21 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=150)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=45.0)
+    parser.add_argument("--part", default="1/1")
     parser.add_argument("--survivors", action="store_true")
     parser.add_argument("--record", nargs="+")
+    parser.add_argument("--unrecorded", action="store_true")
     parser.add_argument("--again", action="store_true")
     given = parser.parse_args()
-    record(ROOT, RECORD, given.record or ["tests", "tasks", "flows"], given.again)
+    if not given.unrecorded:
+        record(ROOT, RECORD, given.record or ["tests", "tasks", "flows"], given.again)
     if given.record:
         return
     room_of = {file: room for room in given.rooms for file in files(room)}
     every = [c for file in room_of for c in changes(file, (ROOT / file).read_text())]
     chosen = random.Random(given.seed).sample(every, min(given.count, len(every)))
+    part, parts = map(int, given.part.split("/"))
+    chosen = chosen[part - 1 :: parts]
     real = [c for c in chosen if c.key not in EQUIVALENT]
     for name in LOADED:
         __import__(name)
@@ -278,7 +323,12 @@ def main() -> None:
             print(f"{'SURVIVED' if outcome == 'survived' else outcome:9} {place}: {change.what}", flush=True)
 
     with tempfile.TemporaryDirectory() as folder:
-        outcomes = Bench(Path(folder), Record.read(RECORD, ROOT), given.seconds).judge(real, say)
+        bench = Bench(Path(folder), Record.read(RECORD, ROOT), given.seconds)
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended from outside"))
+        try:
+            outcomes = bench.judge(real, say)
+        finally:
+            bench.end()
     lost = [c for i, c in enumerate(real) if outcomes[i] == "survived"]
     made = Counter(room_of[c.file] for c in real)
     missed = Counter(room_of[c.file] for c in lost)

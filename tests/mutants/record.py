@@ -1,8 +1,8 @@
 """Which test executes which function: a plug-in of pytest that records it, and the reading of what it recorded.
 
 The lock of tests has no ``coverage``, and lines are not needed: a change is judged by the tests that call the function it is
-in. So only calls are traced, which costs little. Processes that a test starts are traced too: :func:`record` puts a
-``sitecustomize`` on their path. One JSON file per file of tests, under ``.refit/mutants``; it is made anew when the file of
+in. So functions note their calls (:mod:`tests.mutants.marking`), also in processes that a test starts: :func:`record` puts
+a ``sitecustomize`` on their path. One JSON file per file of tests, under ``.refit/mutants``; it is made anew when the file of
 tests has changed, and with ``--again``.
 
 ``{"digest", "tests": {id: {"seconds", "functions", "fixtures"}}, "shared": [functions], "fixtures": {name: seconds}}``;
@@ -14,45 +14,24 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Generator
 from pathlib import Path
-from types import CodeType, FrameType
 from typing import Any
 
+import hypothesis
 import pytest
 
+from tests.mutants import marking
+
 FOLDER = "MUTANTS_RECORD"
+EXAMPLES = 5  # of a property, while its calls are recorded
 UNIT = "not slow and not flows and not service and not faults"
-OURS = re.compile(r".*?/((?:tasks|flows|deploy)/(?:\w+/)*\w+\.py)$")
-
-_known: dict[CodeType, str | None] = {}
-_seen: set[str] = set()
-
-
-def name_of(code: CodeType) -> str | None:
-    """``file:qualified name`` of a function of this project, wherever its copy lies; None for other code."""
-    match = None if "site-packages" in code.co_filename else OURS.match(code.co_filename)
-    return f"{match[1]}:{code.co_qualname}" if match else None
-
-
-def trace(frame: FrameType, event: str, arg: Any) -> None:
-    """Note a call; returning None leaves the function's lines alone."""
-    code = frame.f_code
-    if code not in _known:
-        _known[code] = name_of(code)
-    if (name := _known[code]) is not None:
-        _seen.add(name)
-
-
-def begin() -> None:
-    threading.settrace(trace)
-    sys.settrace(trace)
+if FOLDER in os.environ:  # as early as pytest imports its plug-ins, before anything of this project
+    marking.begin()
 
 
 class Recorder:
@@ -61,15 +40,15 @@ class Recorder:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.files: dict[str, dict] = {}
+        self.longer: dict[str, float] = {}
         self.children = folder / f"children-{os.getpid()}"
         self.children.mkdir(parents=True, exist_ok=True)
         os.environ["MUTANTS_CHILDREN"] = str(self.children)
-        begin()
 
     def taken(self) -> set[str]:
         """What ran since the last call, here and in processes that have ended."""
-        found = set(_seen)
-        _seen.clear()
+        found = set(marking.seen)
+        marking.seen.clear()
         for file in self.children.glob("*.txt"):
             found.update(file.read_text().split("\n"))
             file.unlink()
@@ -79,6 +58,15 @@ class Recorder:
         name = path.relative_to(root).as_posix()
         empty: dict[str, Any] = {"digest": digest(path), "tests": {}, "shared": set(), "fixtures": {}}
         return self.files.setdefault(name, empty)
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Few examples of each property: enough to see which functions it calls."""
+        for item in items:
+            test = getattr(item, "obj", None)
+            asked = getattr(test, "_hypothesis_internal_use_settings", None)
+            if asked is not None and asked.max_examples > EXAMPLES:
+                self.longer[item.nodeid] = asked.max_examples / EXAMPLES
+                test._hypothesis_internal_use_settings = hypothesis.settings(asked, max_examples=EXAMPLES)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_make_collect_report(self, collector: pytest.Collector) -> Generator[None, Any, Any]:
@@ -103,7 +91,6 @@ class Recorder:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, Any, Any]:
         self.taken()
-        begin()  # a test may have set another
         try:
             return (yield)
         finally:
@@ -112,7 +99,6 @@ class Recorder:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, Any, Any]:
         start = time.perf_counter()
-        begin()
         passed = False
         try:
             result = yield
@@ -122,7 +108,8 @@ class Recorder:
             found = self.taken()
             if passed:
                 fixtures = list(getattr(item, "fixturenames", ()))
-                one = {"seconds": time.perf_counter() - start, "functions": sorted(found), "fixtures": fixtures}
+                seconds = (time.perf_counter() - start) * self.longer.get(item.nodeid, 1.0)
+                one = {"seconds": seconds, "functions": sorted(found), "fixtures": fixtures}
                 self.file(item.path, item.config.rootpath)["tests"][item.nodeid] = one
 
     @pytest.hookimpl(wrapper=True)
@@ -144,28 +131,21 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 CHILD = '''"""Made by tests.mutants.record: a process that a test started notes the functions that it calls."""
-import atexit, os, re, sys, threading
+import atexit, os, sys
 
 if folder := os.environ.get("MUTANTS_CHILDREN"):
-    ours, seen, known = re.compile({ours!r}), set(), {{}}
+    from tests.mutants import marking
 
-    def trace(frame, event, arg):
-        code = frame.f_code
-        if code not in known:
-            match = None if "site-packages" in code.co_filename else ours.match(code.co_filename)
-            known[code] = f"{{match[1]}}:{{code.co_qualname}}" if match else None
-        if known[code] is not None:
-            seen.add(known[code])
+    for name in ("tests", "tests.mutants", "tests.mutants.marking"):
+        del sys.modules[name]
 
     def write():
-        sys.settrace(None)
-        path = os.path.join(folder, f"{{os.getpid()}}")
+        path = os.path.join(folder, str(os.getpid()))
         with open(path, "w") as file:
-            file.write("\\n".join(sorted(seen)))
+            file.write("\\n".join(sorted(marking.seen)))
         os.replace(path, path + ".txt")
 
-    threading.settrace(trace)
-    sys.settrace(trace)
+    marking.begin()
     atexit.register(write)
 '''
 
@@ -189,7 +169,7 @@ def record(root: Path, folder: Path, places: list[str], again: bool = False, wor
     print(f"recording which functions the unit tests of {len(wanted)} files call", flush=True)
     hook = folder / "path"
     hook.mkdir(exist_ok=True)
-    (hook / "sitecustomize.py").write_text(CHILD.format(ours=OURS.pattern))
+    (hook / "sitecustomize.py").write_text(CHILD)
     env = {**os.environ, FOLDER: str(folder), "PYTHONPATH": f"{root}{os.pathsep}{hook}"}
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "tests.mutants.record",
                "-n", str(workers), "--dist", "loadfile", "-m", UNIT, *wanted]  # fmt: skip

@@ -106,6 +106,28 @@ def test_each_kind_of_change_has_an_alarm_of_its_own(change, column, kind, said)
     assert f"`{column}`" in found["sentence"]
 
 
+@pytest.mark.parametrize(
+    ("column", "then", "now", "state"),
+    [
+        ("x", 0.3, 0.3, "stable"), ("letter", 0.3, 0.3, "stable"), ("x", 1.0, 1.0, "stable"),
+        ("x", 0.3, 0.0, "drifted"), ("letter", 0.3, 0.6, "drifted"), ("x", 0.0, 0.03, "drifted"),
+    ],
+)  # fmt: skip
+def test_a_share_of_missing_values_is_drift_where_it_changes(column: str, then: float, now: float, state: str):
+    def gaps(rows: int, seed: int, share: float) -> pd.DataFrame:
+        made = table(rows, seed)
+        return made.assign(**{column: made[column].where(np.random.default_rng(seed).random(rows) >= share)})
+
+    sample = gaps(5000, 1, then)
+    record = make(sample, KINDS, pd.Series(pd.NaT, index=sample.index, dtype="datetime64[us, UTC]"), None)
+    found = compare_table(Reference(record, sample, None, ""), [gaps(1000, 2, now)], [], KINDS, None, WEEK, None)[0]
+    one = {c["column"]: c for c in found}
+    assert {c["state"] for c in found if c["column"] != column} == {"stable"}
+    assert one[column]["state"] == state
+    assert one[column]["alarms"] == (["missing values"] if state == "drifted" else [])
+    assert one[column]["missing"] == pytest.approx([then, now], abs=0.03)
+
+
 def test_the_answers_have_an_alarm_of_their_own():
     now = table(1000, 2)
     found = looked(made(), now, now["score_1"] ** 0.5)

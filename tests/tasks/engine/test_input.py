@@ -113,6 +113,81 @@ def test_plans_that_cannot_be(changes: dict[str, Any], match: str) -> None:
         Plan.derive(parse(tree(windows, columns, **changes)))
 
 
+def without(spec: dict[str, Any], table: str, *keys: str) -> None:
+    for key in keys:
+        del spec["data"]["tables"][table][key]
+
+
+def no_prediction_time(spec: dict[str, Any]) -> None:
+    del spec["problem"]["prediction_time"]
+    spec["features"]["history"] = []
+
+
+def known_at_once(spec: dict[str, Any]) -> None:
+    no_prediction_time(spec)
+    del spec["data"]["tables"]["prices"]["known_at"]
+    del spec["features"]["lookups"][0]["within"]
+
+
+def known_but_not_when_it_happened(spec: dict[str, Any]) -> None:
+    del spec["data"]["tables"]["prices"]["event_time"]
+
+
+def no_prediction_time_nor_prices(spec: dict[str, Any]) -> None:
+    no_prediction_time(spec)
+    spec["features"]["lookups"].pop(0)
+
+
+def later_key(spec: dict[str, Any]) -> None:
+    spec["data"]["tables"]["prices"]["known_at"] = {"*": "told", "who": "since + 1d"}
+
+
+def later_own_key(spec: dict[str, Any]) -> None:
+    orders = spec["data"]["tables"]["orders"]
+    orders["known_at"] = {"*": "known", "shop": "happened + 1d"}
+    spec["features"]["history"][0]["by"] = ["shop"]
+
+
+def another_kind(spec: dict[str, Any]) -> None:
+    spec["data"]["tables"]["people"]["columns"]["who"] = "numeric"
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (no_prediction_time, r"features\.lookups\[0\]: table 'prices' changes with time, which needs problem\.prediction_time"),
+        (known_at_once, r"features\.lookups\[0\]: its rows have an event_time, so problem\.prediction_time is needed"),
+        (lambda s: s["features"]["lookups"][1].update(within="5h"), r"features\.lookups\[1\]\.within: table 'people' has no known_at, so its rows have no age"),
+        (known_but_not_when_it_happened, r"data\.tables\.prices\.known_at: needs event_time"),
+        (another_kind, r"features\.lookups\[1\]: key orders\.who is of kind categorical, and people\.who of kind numeric"),
+        (later_key, r"features\.lookups\[0\]: 'who' is known only after its row of 'prices', and cannot tell whose it is"),
+        (later_own_key, r"features\.history\[0\]\.by: 'shop' is known only after its row of 'orders'"),
+        (lambda s: without(s, "orders", "key"), r"data\.tables\.orders\.key: history over the problem's own table needs a key"),
+        (lambda s: s["features"].update(columns=["asked"]), r"features\.columns: 'asked' is of kind datetime; name its parts under features\.dates"),
+        (lambda s: s["features"].update(dates={"who": ["hour"]}), r"features\.dates: column 'who' must be of kind datetime, and is declared 'categorical'"),
+        (lambda s: s["features"].update(dates={"known": ["hour"]}), r"features\.dates: 'known' is an outcome of the row itself, and would leak"),
+        (lambda s: s["features"].update(dates={"asked": ["hours"]}), r"features\.dates\.asked: part 'hours' is not known\. Did you mean 'hour'"),
+        (lambda s: s["features"].update(transforms={"where": "where + 1"}), r"features: 'where' would be made twice"),
+        (lambda s: s["features"].update(polynomial={"columns": ["were"]}), r"features\.polynomial\.columns: 'were' is not a feature; numeric features are needed\. Did you mean 'where'"),
+    ],
+)  # fmt: skip
+def test_tables_that_do_not_fit_a_plan_are_refused(change: Any, match: str) -> None:
+    spec = tree(["2h"], {"amount": ["mean"]})
+    Plan.derive(parse(spec))
+    change(spec)
+    with pytest.raises(RefitError, match=match):
+        Plan.derive(parse(spec))
+
+
+def test_lookups_without_moments_need_no_prediction_time() -> None:
+    spec = tree(["2h"], {"amount": ["mean"]})
+    no_prediction_time_nor_prices(spec)
+    found = Plan.derive(parse(spec))
+    assert found.names == ("who", "where", "people.age")
+    assert set(found.tables) == {"orders", "people"}  # what nothing is asked of is not read
+    assert found.children == plan().children == {}
+
+
 def test_updates_that_are_refused_change_nothing() -> None:
     tables = world(0)
     state = plan().start(tables)

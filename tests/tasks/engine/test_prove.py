@@ -12,7 +12,7 @@ import pytest
 
 from tasks.engine import Feature, Plan
 from tasks.engine.facts import Time
-from tasks.engine.prove import Findings, prove
+from tasks.engine.prove import Findings, Future, _changed, _randomised, keys_of, prove
 from tasks.params import parse
 from tests.tasks.engine.worlds import moments, tree
 
@@ -252,3 +252,113 @@ def test_computations_that_look_ahead(leak: str) -> None:
 
     findings = prove(tables, plan, tables["orders"], compute=compute, moments=3, sample=200)
     assert [(f.kind, f.where) for f in findings.found] == [("future", "planted")], str(findings)
+
+
+# --- what is changed, and what is not --------------------------------------------------------------------------------
+def test_only_facts_from_the_cut_on_are_changed_and_all_of_them_are() -> None:
+    tables, plan = base()
+    orders, prices = tables["orders"], tables["prices"]
+    cut = orders["asked"][700]
+    future = Future(plan, tables, orders, cut.value // 1000, 0)
+    made = future.tables()
+    assert made["people"].equals(tables["people"])  # without moments: no future
+    for name in ("orders", "prices"):
+        assert tables[name].equals(base()[0][name]), "the tables given stay as they are"
+
+    # Another table: rows from the cut on have other values, later moments, or are gone; the others and all keys stay.
+    late = ((prices["since"] >= cut) | (prices["told"] >= cut)).to_numpy()
+    assert 0 < late.sum() < 200
+    there = made["prices"].index
+    assert set(there) >= set(prices.index[~late])
+    assert 0.5 < late[there].sum() / late.sum() < 0.9
+    then, now = prices.loc[there], made["prices"]
+    assert now[~late[there]].equals(then[~late[there]])
+    assert (now["pid"] == then["pid"]).all()
+    then, now = then[late[there]], now[late[there]]
+    assert (now["price"] != then["price"]).all()
+    assert (now["since"] > then["since"].clip(lower=cut)).all()
+    assert ((now["told"] - now["since"]) >= pd.Timedelta(0)).all()
+    assert 0.2 < (now["label"] != then["label"]).mean() < 0.8
+    assert set(now["label"]) == {"lo", "hi"}
+
+    # The problem's table: outcomes of late rows, and inputs of those that ask after the cut.
+    late = ((orders["happened"] >= cut) | (orders["known"] >= cut) | orders["known"].isna()).to_numpy()
+    asks = (orders["asked"] > cut).to_numpy()
+    now = made["orders"]
+    assert now[~late].equals(orders[~late])
+    assert now["id"].equals(orders["id"])
+    assert (now["asked"] == orders["asked"])[~(late & asks)].all()
+    assert (now["asked"] >= cut)[late & asks].all()
+    for column in ("amount", "paid"):
+        assert (now[column] != orders[column])[late & orders[column].notna()].all()
+    for column in ("extra", "note", "where", "who"):
+        assert (now[column] == orders[column])[~(late & asks)].all()
+        assert (now[column] != orders[column])[late & asks].mean() > 0.3
+    assert (now["known"] >= now["happened"])[late].all()
+
+    # The rows asked for keep what they say themselves.
+    chosen = np.flatnonzero(~asks)[-50:]
+    rows, given = future.rows(chosen), orders.iloc[chosen]
+    inputs = ["id", "asked", "who", "where", "note", "extra"]
+    assert rows[inputs].equals(given[inputs])
+    assert (rows["amount"] != given["amount"])[late[chosen]].all()
+    assert rows[~late[chosen]].equals(given[~late[chosen]])
+
+
+def test_one_column_is_changed_alone_and_event_and_known_at_move_together() -> None:
+    tables, plan = base()
+    future = Future(plan, tables, tables["orders"], tables["orders"]["asked"][700].value // 1000, 0)
+    alone = future.tables(("prices", "price"))
+    assert alone["orders"].equals(tables["orders"])
+    assert alone["prices"].drop(columns="price").equals(tables["prices"].drop(columns="price"))
+    assert (alone["prices"]["price"] != tables["prices"]["price"]).sum() > 50
+    both = future.tables(("prices", "told"))["prices"]
+    moved = both["since"] != tables["prices"]["since"]
+    assert moved.sum() > 50
+    assert (moved == (both["told"] != tables["prices"]["told"])).all()
+    assert both[["price", "label"]].equals(tables["prices"][["price", "label"]])
+    named = future.columns()
+    assert {c for t, c in named if t == "prices"} == {"who", "since", "told", "price", "label"}
+    assert {c for t, c in named if t == "orders"} == {*tables["orders"].columns} - {"id"}
+    assert not [c for t, c in named if t == "people"]
+    nothing = Future(plan, tables, tables["orders"], pd.Timestamp("2100-01-01").value // 1000, 0)
+    assert {t for t, _ in nothing.columns()} == {"orders"}  # its rows without an outcome may still get one
+
+
+def test_values_made_random_are_of_their_kind() -> None:
+    rng, where = np.random.default_rng(0), np.arange(6) % 2 == 0
+    flags = _randomised(pd.Series([0.0, 1, 1, 0, np.nan, 1]), where, rng)
+    assert flags.tolist()[:4] == [1.0, 1.0, 0.0, 0.0]
+    assert flags[4] in (0.0, 1.0)
+    wide = pd.Series([1.0, 2, 3, 4, np.nan, 6])
+    made = _randomised(wide, where, rng)
+    assert made[~where].equals(wide[~where])
+    assert made[where].notna().all()
+    assert (made[where] != wide[where]).all()
+    far = _randomised(pd.Series(1e6 + np.arange(2000.0)), np.ones(2000, bool), rng)
+    assert abs(far.mean() - 1e6 - 999.5) < 200
+    assert far.std() == pytest.approx(3 * 577 + 1, rel=0.1)
+    words = pd.Series(["a", "b", None, "a", "b", "c"], dtype="str")
+    assert set(_randomised(words, where, rng)[where]) <= {"a", "b", "c"}
+    assert _randomised(words.where(words.isna()), where, rng).isna().all()
+    times = moments([1.0, 2, 3, 4, 5, 6])
+    later = _randomised(times, where, rng)
+    assert (later[where] > times[where]).all()
+    assert later[~where].equals(times[~where])
+
+
+def test_features_differ_bit_by_bit_and_a_gap_is_like_a_gap() -> None:
+    one = pd.DataFrame({"same": [1.0, np.nan], "gap": [1.0, np.nan], "bit": [1.0, 2.0], "gone": 1.0})
+    one["word"], one["none"] = pd.Series(["a", "b"], dtype="str"), pd.Series(["a", None], dtype="str")
+    other = one.drop(columns="gone").assign(gap=[1.0, 2.0], bit=[1.0, np.nextafter(2, 3)])
+    other["word"] = pd.Series(["a", None], dtype="str")
+    assert _changed(one, other) == {"gap": 1, "bit": 1, "gone": 0, "word": 1}
+
+
+def test_rows_belong_together_by_what_the_plan_groups_by_and_by_categories() -> None:
+    tables, plan = base()
+    orders = tables["orders"].assign(mostly=1.0)
+    assert keys_of(plan, orders) == ["who", "where", "note"]  # another number is no category, and an outcome no key
+    assert keys_of(plan, orders, 1) == ["who"]
+    assert keys_of(plan, orders.assign(note="x")) == ["who", "where"]  # nobody else belongs to one group of all
+    assert keys_of(plan, orders.iloc[:45]) == ["where", "note"]  # people who have fewer than three rows each

@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from tasks.engine import Plan
-from tasks.engine.rhythm import windows_of
+from tasks.engine.facts import MISSING
+from tasks.engine.rhythm import SAMPLE, _typical, follow, windows_of
 from tasks.errors import RefitError
 from tasks.params import Params, parse
 
@@ -92,6 +93,45 @@ def by_shop(tables: Tables, params: Params | None = None) -> tuple[str, ...]:
 )  # fmt: skip
 def test_windows_follow_the_gaps_between_a_keys_events(tables: Tables, expected: tuple[str, ...]) -> None:
     assert by_shop(tables) == expected
+
+
+@pytest.mark.parametrize(
+    ("counts", "rows", "expected"),
+    [
+        # events in windows of 1h, 6h, 1d, 7d, 31d, 92d, 366d, all; and how many rows of ten have each
+        ([[0, 0, 1, 2, 3, 4, 5, 6]], [10], ("1d", "7d", "31d")),
+        ([[0, 0, 1, 1, 1, 1, 1, 2]], [10], ("1d", "all")),  # no more events until all are counted
+        ([[0, 1, 2, 3, 3, 3, 4, 4]], [10], ("6h", "1d", "31d")),  # a third one of a month at least
+        ([[0, 1, 2, 2, 2, 2, 4, 4]], [10], ("6h", "1d", "366d")),
+        ([[1, 2, 2, 2, 2, 2, 2, 2]], [10], ("1h", "6h")),
+        ([[0, 0, 0, 1, 1, 1, 1, 1], [0, 0, 0, 1, 1, 1, 1, 2]], [5, 5], ("7d", "all")),  # every other row has two
+        ([[0, 0, 0, 1, 1, 1, 1, 1], [0, 0, 0, 1, 1, 1, 1, 2]], [6, 4], ("all",)),
+        ([[0, 1, 1, 1, 1, 1, 1, 2], [0, 0, 0, 0, 1, 1, 1, 2]], [6, 3], ("6h", "31d", "all")),  # two of three are filled
+        ([[0, 1, 1, 1, 1, 1, 1, 2], [0, 0, 0, 0, 1, 1, 1, 2]], [5, 3], ("31d", "all")),
+        ([[0, 0, 1, 1, 2, 2, 2, 2], [0, 0, 1, 1, 1, 1, 1, 2]], [1, 9], ("1d", "31d", "all")),  # one in ten has more
+        ([[0, 0, 1, 1, 2, 2, 2, 2], [0, 0, 1, 1, 1, 1, 1, 2]], [1, 10], ("1d", "all")),
+        ([[0] * 8, [0, 0, 1, 2, 3, 4, 5, 6]], [90, 10], ("1d", "7d", "31d")),  # rows without an event do not count
+        ([[0] * 8], [10], ()),
+    ],
+)
+def test_windows_by_hand(counts: list[list[int]], rows: list[int], expected: tuple[str, ...]) -> None:
+    assert follow(np.repeat(np.array(counts), rows, axis=0)) == expected
+
+
+def test_rows_that_are_looked_at_are_the_newer_half_of_a_step_and_wholes_of_moments() -> None:
+    t = np.arange(100)[np.random.default_rng(0).permutation(100)]
+    assert sorted(t[_typical(t)]) == list(range(48, 96))
+    assert _typical(np.where(t < 20, MISSING, t)).tolist() == [
+        i for i in np.argsort(t, kind="stable") if 52 <= t[i] <= 83
+    ]
+    assert t[_typical(t)].tolist() == list(range(48, 96))  # in order of time
+    ties = np.array([1, 1, 2, 2, 2, 3, 3, 3, 3])
+    assert _typical(ties).tolist() == [2, 3, 4, 5, 6, 7, 8]  # eight of nine: from the fifth on, with their like
+    assert _typical(np.full(4, MISSING)).tolist() == []
+    many = np.arange(12_288)
+    found = _typical(many)
+    assert (len(found), found[0], found[-1]) == (SAMPLE, 6144, 12_287)
+    assert set(np.diff(found)) == {3, 4}
 
 
 def test_windows_wait_for_labels_that_come_late_and_for_rows_that_ask_early() -> None:

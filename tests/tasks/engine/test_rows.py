@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tasks.engine import Plan
 from tasks.engine.dates import PARTS, date_part, part_names
-from tasks.engine.expression import Expression
+from tasks.engine.expression import FUNCTIONS, Expression
 from tasks.engine.facts import MISSING
 from tasks.errors import RefitError
 from tasks.params import parse
@@ -26,8 +26,46 @@ def test_date_parts_are_those_of_pandas(moments: list) -> None:
         assert date_part(t, part).tolist() == getattr(stamps.dt, part).astype(float).tolist(), part
     assert date_part(t, "week").tolist() == week.astype(float).tolist()
     assert np.isnan(date_part(np.array([MISSING]), "month")).all()
-    circle = [date_part(t, f"hour_{f}") for f in ("sin", "cos")]
-    assert np.allclose(circle[0] ** 2 + circle[1] ** 2, 1)
+    midnight = stamps.dt.normalize()
+    assert (
+        date_part(t, "minute_of_day").tolist() == ((stamps - midnight) // pd.Timedelta("1min")).astype(float).tolist()
+    )
+    assert (
+        date_part(t, "is_weekend").tolist() == stamps.dt.day_name().isin(["Saturday", "Sunday"]).astype(float).tolist()
+    )
+    assert np.allclose(
+        date_part(t, "days"),
+        (stamps - midnight) / pd.Timedelta("1D") + (midnight - pd.Timestamp(0).as_unit("us")).dt.days,
+        rtol=1e-12,
+    )
+
+
+@pytest.mark.parametrize(
+    ("part", "start", "quarter", "half", "end"),
+    [
+        ("hour", "2024-05-05 00:59:59", "2024-05-05 06:30", "2024-05-05 12:00", "2024-05-06 00:00"),
+        ("minute_of_day", "2024-05-05 00:00:59", "2024-05-05 06:00", "2024-05-05 12:00:30", "2024-05-06 00:00"),
+        ("weekday", "2024-05-06 23:59", None, None, "2024-05-13 00:00"),
+        ("month", "2024-01-31", "2024-04-01", "2024-07-15", "2025-01-01"),
+        ("day_of_year", "2024-01-01 23:00", None, "2024-07-02", "2025-01-01"),
+    ],
+)
+def test_a_cycle_begins_at_the_top_and_ends_where_it_began(
+    part: str, start: str, quarter: str | None, half: str | None, end: str
+) -> None:
+    def at(moment: str) -> tuple[float, float]:
+        t = np.array([pd.Timestamp(moment).value // 1000])
+        return float(date_part(t, f"{part}_sin")[0]), float(date_part(t, f"{part}_cos")[0])
+
+    assert at(start) == at(end) == (0.0, 1.0)
+    assert quarter is None or at(quarter) == pytest.approx((1.0, 0.0), abs=1e-12)
+    assert half is None or at(half) == pytest.approx((0.0, -1.0), abs=1e-12)
+
+
+def test_a_week_has_seven_points_on_its_circle() -> None:
+    t = pd.date_range("2024-05-06", periods=7, freq="D").to_numpy().astype("M8[us]").view(np.int64)
+    turn = np.arctan2(date_part(t, "weekday_sin"), date_part(t, "weekday_cos")) % (2 * np.pi)
+    assert np.allclose(turn, np.arange(7) * 2 * np.pi / 7)
 
 
 def test_every_part_has_a_name() -> None:
@@ -55,6 +93,48 @@ def test_every_part_has_a_name() -> None:
 def test_expressions(text: str, want: list[float]) -> None:
     values = {"a": np.array([1.0, -2.0]), "b c": np.array([10.0, np.nan])}
     assert np.allclose(Expression.parse(text).evaluate(values) + 0.0, want, equal_nan=True)
+
+
+def test_each_operator_and_function_is_the_one_of_its_name() -> None:
+    a, b = np.array([2.5, -1.5, 0.0, np.nan]), np.array([2.0, 2.0, -3.0, 1.0])
+    by_hand = {
+        "a + b": [4.5, 0.5, -3], "a - b": [0.5, -3.5, 3], "a * b": [5, -3, 0], "a / b": [1.25, -0.75, 0],
+        "a ** b": [6.25, 2.25, np.nan], "a % b": [0.5, 0.5, 0], "-a": [-2.5, 1.5, 0], "+a": [2.5, -1.5, 0],
+        "a < 0": [0, 1, 0], "a <= 0": [0, 1, 1], "a > 0": [1, 0, 0], "a >= 0": [1, 0, 1], "a == 0": [0, 0, 1], "a != 0": [1, 1, 0],
+        "abs(a)": [2.5, 1.5, 0], "ceil(a)": [3, -1, 0], "floor(a)": [2, -2, 0], "round(a)": [2, -2, 0], "sign(a)": [1, -1, 0],
+        "clip(a, -1, 1)": [1, -1, 0], "min(a, b)": [2, -1.5, -3], "max(a, b)": [2.5, 2, 0], "bin(a, -1.5, 0)": [2, 1, 2],
+        "where(a, 5, 7)": [5, 5, 7], "exp(a)": np.exp(a[:3]), "log(b)": [np.log(2), np.log(2), np.nan],
+        "log1p(a)": [np.log(3.5), np.nan, 0], "sqrt(b)": [np.sqrt(2), np.sqrt(2), np.nan], "sin(a)": np.sin(a[:3]),
+        "cos(a)": np.cos(a[:3]), "pi * 1": [np.pi] * 3, "a + e": np.e + a[:3],
+    }  # fmt: skip
+    for text, want in by_hand.items():
+        expression = Expression.parse(text)
+        found = np.resize(expression.evaluate({"a": a, "b": b}), 4)
+        assert np.allclose(found[:3], want, equal_nan=True), text
+        assert np.isnan(found[3]) == ("a" in expression.names), text  # what is missing stays so
+    for text, last in {"missing(a)": 1.0, "coalesce(a, b)": 1.0, "where(b, 1, a)": 1.0}.items():
+        assert Expression.parse(text).evaluate({"a": a, "b": b})[3] == last, text
+    used = {text.partition("(")[0] for text in by_hand if "(" in text}
+    assert used | {"missing", "coalesce"} == set(FUNCTIONS)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_takes_its_number_of_arguments(name: str) -> None:
+    _, fewest, most = FUNCTIONS[name]
+    for count in (fewest, most):
+        Expression.parse(f"{name}({', '.join(['a'] * count)})")
+    for count in (fewest - 1, most + 1):
+        more = "" if most == fewest else " or more"
+        with pytest.raises(RefitError, match=rf"{name} takes {fewest}{more} arguments, not {count}"):
+            Expression.parse(f"{name}({', '.join(['a'] * count)})")
+
+
+def test_names_come_in_their_order_once_and_quoted_ones_as_they_are() -> None:
+    assert Expression.parse("`b c` + a * `b c` - pi + max(`d`, a)").names == ("b c", "a", "d")
+    with pytest.raises(RefitError, match=r"function 'mxa' is not known\. Did you mean 'max'"):
+        Expression.parse("mxa(a, b)")
+    with pytest.raises(RefitError, match="'a < b < c' is not allowed here"):
+        Expression.parse("a < b < c")
 
 
 @pytest.mark.parametrize(

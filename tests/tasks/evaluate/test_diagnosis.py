@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tasks.evaluate.diagnosis import Figure, diagnose, validation_curves
-from tasks.evaluate.learning import errors, figure, learning_curve, order_of
+from tasks.evaluate.diagnosis import Figure, diagnose, histories, validation_curves
+from tasks.evaluate.learning import _with_gains, errors, figure, learning_curve, order_of
 from tasks.params import Params
 
 
@@ -73,6 +73,34 @@ def test_more_rows_are_advised_only_where_the_last_step_proves_it():
     assert "the model itself has 300,000" in said(0.05, 0.01, (5000, 20_000), rows=300_000)
     assert "worth having" not in said(0.05, 0.01, (5000, 20_000), rows=300_000)
     assert "more of the same rows would change little" in said(-0.02, 0.002)
+
+
+def test_a_gain_just_worth_the_effort_is_not_yet_advised_and_a_lost_gain_is_counted():
+    def said(gain, error, rows=1000, metric="roc_auc", valid=0.75, baseline=0.5):
+        return told(metric, valid, valid, valid, baseline, curve=step(gain, error), rows=rows)[1]
+
+    assert "would change little" in said(0.0125, 0.001)  # a twentieth of what is kept
+    assert "more rows are worth having" in said(0.0126, 0.001)
+    assert "does not tell" in said(0.0126, 0.0126 / 1.9)
+    assert "the model itself has 1,001" in said(0.05, 0.01, rows=1001)
+    lower = said(-0.05, 0.01, metric="log_loss", valid=0.4, baseline=0.66)
+    assert "still improved log_loss by 0.05" in lower
+    assert "from 250 to 1,000 training rows" in lower
+    assert "improved log_loss by -0.05 (-0.07 to -0.03)" in said(
+        0.05, 0.01, metric="log_loss", valid=0.4, baseline=0.66
+    )
+
+
+def test_loss_curves_are_thinned_to_a_hundred_points_with_both_ends():
+    long = [1 / k for k in range(1, 1001)]
+    found = histories({"history": {"train": long, "valid": [3.0, 2.0], "none": []}})
+    assert found["valid"] == {"step": [1, 2], "value": [3.0, 2.0]}
+    assert found["none"] == {"step": [], "value": []}
+    steps = found["train"]["step"]
+    assert (len(steps), steps[0], steps[-1]) == (100, 1, 1000)
+    assert found["train"]["value"] == [1 / k for k in steps]
+    assert max(b - a for a, b in pairwise(steps)) <= 11
+    assert histories({}) == histories({"history": None}) == {}
 
 
 def stationary(rng, n, shift=0.0, metric="log_loss"):
@@ -154,6 +182,22 @@ def test_a_learning_curve_says_what_each_step_gained():
     assert all(p["gain"] == pytest.approx(p["valid"] - q["valid"]) for q, p in pairwise(points))
     assert all(0 < p["gain_error"] < 0.2 for p in points[1:])
     assert points[1]["valid"] > 0.6
+
+
+def test_a_gain_is_uncertain_by_the_shared_validation_rows_and_by_the_rows_drawn():
+    draws = [[0.6, 0.7, 0.8], [0.9, 0.86], [0.95]]
+    points = [{"rows": 10 * 4**k, "train": None, "valid": float(np.mean(v)), "values": v} for k, v in enumerate(draws)]
+    root = np.random.default_rng(0).normal(0, 0.02, (6, 6))
+    covariance = root @ root.T
+    found = _with_gains(points, covariance)
+    assert [p["gain"] for p in found] == [None, pytest.approx(0.88 - 0.7), pytest.approx(0.95 - 0.88)]
+    first, second = np.array([-1 / 3] * 3 + [1 / 2] * 2 + [0]), np.array([0, 0, 0, -1 / 2, -1 / 2, 1])
+    assert found[0]["gain_error"] is None
+    assert found[1]["gain_error"] == pytest.approx(np.sqrt(first @ covariance @ first + 0.01 / 3 + 0.0008 / 2))
+    assert found[2]["gain_error"] == pytest.approx(np.sqrt(second @ covariance @ second + 0.0008 / 2))
+    assert all("values" not in p for p in found)
+    unknown = _with_gains(points, np.full((6, 6), np.inf))
+    assert [(p["gain"] is None, p["gain_error"]) for p in unknown] == [(True, None), (False, None), (False, None)]
 
 
 def test_failed_trials_are_left_out_of_validation_curves():

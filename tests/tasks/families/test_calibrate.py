@@ -155,6 +155,35 @@ def test_temperature_of_several_classes(t: float):
     assert np.isfinite(measure("log_loss", y, found.apply(said), "multiclass"))
 
 
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("how", ["sigmoid", "isotonic", "temperature"])
+def test_each_method_finds_the_truth_behind_scores_that_are_too_extreme(how: str, classes: int):
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(8_000, classes))
+    truth, said = softmax(logits, axis=1), softmax(2.5 * logits, axis=1)
+    y = (truth.cumsum(axis=1) > rng.random((8_000, 1))).argmax(axis=1).astype(float)
+    fixed = calibrate(how, said, y, "binary" if classes == 2 else "multiclass")
+    assert fixed is not None
+    assert fixed.method == how
+    assert np.abs(said - truth).mean() > 0.12
+    assert np.abs(fixed.apply(said) - truth).mean() < (0.02 if classes == 2 or how == "temperature" else 0.03)
+    assert np.allclose(fixed.apply(said).sum(axis=1), 1, atol=1e-12)
+    assert Calibration.of(fixed.state()) == fixed
+    if how == "temperature":
+        assert fixed.curves[0]["t"][0] == pytest.approx(2.5, rel=0.06)
+    if how == "sigmoid" and classes == 2:
+        assert fixed.curves[0]["slope"][0] == pytest.approx(1 / 2.5, rel=0.06)
+
+
+def test_classes_that_the_curves_all_deny_share_a_row_and_one_never_seen_keeps_its_scores():
+    none = {"x": [0.0, 0.5, 1.0], "y": [0.0, 0.0, 1.0]}
+    denied = Calibration("isotonic", (none, none, none)).apply(np.array([[0.3, 0.3, 0.4], [0.8, 0.1, 0.1]]))
+    assert denied == pytest.approx(np.array([[1 / 3] * 3, [1.0, 0.0, 0.0]]))
+    said = softmax(np.random.default_rng(0).normal(size=(200, 3)), axis=1)
+    found = Calibration.fit("sigmoid", said, np.arange(200.0) % 2)
+    assert found.curves[2] == {"slope": [1.0], "shift": [0.0]}
+
+
 def test_numbers_are_left_alone_and_none_is_none():
     assert calibrate("auto", np.arange(3.0), np.arange(3.0), "regression") is None
     assert calibrate("none", two(np.full(4, 0.5)), np.array([0, 1, 0, 1.0]), "binary") is None

@@ -247,3 +247,38 @@ def test_key_by_key_from_disk_gives_the_bytes_of_all_at_once(tmp_path: Path, mon
         written.append({p.name: p.read_bytes() for p in (tmp_path / "data/features").iterdir()})
     assert written[0] == written[1]
     assert not list((tmp_path / ".refit").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("known_at", "known"),
+    [
+        ("known", "known"),
+        ({"*": "known", "y": "happened + 2h"}, "happened"),
+    ],
+)
+def test_a_row_is_written_with_its_moments_its_group_its_part_and_its_label(
+    known_at: object, known: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = tree(["1d"], {"amount": ["mean"]})
+    spec["split"] = {"kind": "random", "by": ["where"], "valid": 0.3, "test": 0.3}
+    spec["data"]["tables"]["orders"]["known_at"] = known_at
+    tables = world(0, 120)
+    orders = tables["orders"]
+    orders["where"] = np.arange(120.0) % 30
+    orders.loc[::10, "y"] = np.nan
+    made = run_in(tmp_path, spec, tables, monkeypatch)
+    assert made["__row__"].tolist() == list(range(120))
+    assert made["__time__"].equals(orders["asked"].rename("__time__"))
+    due = orders["known"] if known == "known" else orders["happened"] + pd.Timedelta("2h")
+    assert made["__known__"].equals(due.rename("__known__"))
+    assert ((made["__split__"] == "pending") == orders["y"].isna()).all()
+    assert made["__target__"].equals(orders["y"].rename("__target__"))
+    assert made["__group__"].dtype == np.uint64
+    assert made.groupby(orders["where"])["__group__"].nunique().eq(1).all()
+    assert made["__group__"].nunique() == 30
+    there = made[made["__split__"] != "pending"]
+    assert there.groupby("__group__")["__split__"].nunique().eq(1).all()
+    summary = read_json("data/features/summary.json")
+    assert summary["rows"] == {name: int((made["__split__"] == name).sum()) for name in summary["rows"]}
+    assert summary["classes"] == ["0", "1"]
+    assert summary["boundaries"] == {"valid": 0.3, "test": 0.3}

@@ -7,7 +7,7 @@ from sklearn import metrics as sk
 
 from tasks.errors import RefitError
 from tasks.metrics import Ranking, better, measure, measurer, metric_names, report
-from tasks.metrics.intervals import Measurer, bootstrap_intervals, days, resamples
+from tasks.metrics.intervals import Measurer, _corrected, _left_out, bootstrap_intervals, days, resamples
 
 
 def binary(seed, n=300, digits=2):
@@ -221,3 +221,36 @@ def test_an_interval_that_cannot_be_had():
 def test_unknown_metric_is_named():
     with pytest.raises(RefitError, match=r"'roc_auk' is not one of .* Did you mean 'roc_auc'"):
         measurer("roc_auk", "binary", np.zeros(2), np.zeros((2, 2)))
+
+
+def test_the_interval_is_corrected_by_half_the_ties_and_a_sixth_of_the_skewness():
+    from scipy import stats
+
+    z = stats.norm.ppf(0.025)
+    even = np.repeat([0.4, 0.5, 0.6], [5, 10, 5])
+    plain = _corrected(even, np.full(9, 0.5), 0.5, 0.025, 10**9)
+    assert plain == pytest.approx([0.025, 0.975], abs=1e-6)
+    few = _corrected(even, np.full(9, 0.5), 0.5, 0.025, 12)
+    assert few == pytest.approx(stats.norm.cdf(np.sqrt(12 / 11) * stats.t.ppf([0.025, 0.975], 11)))
+    bias = stats.norm.ppf(0.9)  # seventeen of twenty below, and two as large
+    low = np.repeat([0.4, 0.5, 0.6], [17, 2, 1])
+    assert _corrected(low, np.full(9, 0.5), 0.5, 0.025, 10**9) == pytest.approx(
+        stats.norm.cdf(2 * bias + np.array([z, -z])), abs=1e-6
+    )
+    parts = np.array([0.50, 0.51, 0.52, 0.60])
+    pull = parts.mean() - parts
+    a = (pull**3).sum() / (6 * (pull**2).sum() ** 1.5)
+    assert _corrected(even, parts, 0.5, 0.025, 10**9) == pytest.approx(
+        stats.norm.cdf(np.array([z, -z]) / (1 - a * np.array([z, -z]))), abs=1e-6
+    )
+    beyond = _corrected(np.full(20, 0.4), np.zeros(0), 0.5, 0.025, 10**9)  # all below: as far as the tail goes
+    assert beyond == pytest.approx(stats.norm.cdf(2 * stats.norm.ppf(0.975) + np.array([z, -z])), abs=1e-6)
+
+
+def test_parts_that_are_left_out_are_whole_groups_and_two_hundred_at_most():
+    assert [w.tolist() for w in _left_out(3, None)] == [[0, 1, 1], [1, 0, 1], [1, 1, 0]]
+    assert [w.tolist() for w in _left_out(3, np.array([7, 5, 7]))] == [[1, 0, 1], [0, 1, 0]]
+    each = np.array(list(_left_out(450, None)))
+    assert each.shape == (200, 450)
+    assert set((each == 0).sum(axis=1)) == {2, 3}
+    assert ((each == 0).sum(axis=0) == 1).all()

@@ -86,6 +86,22 @@ def test_the_standard_error_is_the_bootstraps(kind, metric):
     assert found.se() == pytest.approx(np.std(gaps), rel=0.15)
 
 
+@pytest.mark.parametrize(("kind", "metric"), CASES)
+def test_the_spread_is_what_each_row_moves_the_gain_by(kind, metric):
+    """Against the derivative of the metrics by a row's weight: models whose errors are alike differ by little."""
+    y, good, bad, said, full = models(kind)
+    found = contrast(metric, kind, y, good, bad, said=said)
+    sign = 1 if higher_is_better(metric) else -1
+
+    def gain(weight):
+        one, two = (measure(metric, y, s, kind, weight=weight) for s in full)
+        return sign * (one - two)
+
+    step, rows = 1e-4, np.arange(0, N, 12)
+    moved = [(gain(1 - step + step * N * (np.arange(N) == i)) - gain(np.ones(N))) / step for i in rows]
+    assert found.spread[rows] == pytest.approx(np.array(moved), rel=0.02, abs=0.02 * float(found.spread.std()))
+
+
 def test_rows_copied_ten_times_in_clusters_weigh_once():
     ten = np.repeat(np.arange(N), 10)
     once = contrast("roc_auc", "binary", Y, GOOD, BAD)

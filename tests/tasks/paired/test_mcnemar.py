@@ -5,11 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mlxtend.evaluate import mcnemar as mlxtend_mcnemar
+from scipy import stats
 from scipy.stats import binom
 from statsmodels.stats.contingency_tables import mcnemar as statsmodels_mcnemar
 
 from tasks.errors import RefitError
-from tasks.paired import Table, clustered_mcnemar, difference_interval, margin_z, mcnemar, rows_needed
+from tasks.paired import Clustered, Table, clustered_mcnemar, difference_interval, margin_z, mcnemar, rows_needed
 
 counts = st.integers(0, 400)
 
@@ -138,6 +139,21 @@ def test_clusters_of_one_row_change_nothing():
     assert found.statistic == pytest.approx(plain.statistic, abs=1e-12)
     assert found.p == pytest.approx(plain.p, abs=1e-12)
     assert found.inflation == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(("b", "c"), [(30, 30), (31, 30), (30, 31)])
+def test_the_correction_makes_no_difference_where_there_is_none(b, c):
+    found = mcnemar(Table(9, b, c, 9), "corrected")
+    assert (found.statistic, found.p, found.p_better) == (0.0, 1.0, 0.5)
+
+
+def test_clusters_in_which_nothing_differs_tell_nothing():
+    right = np.array([1.0, 0, 1, 1])
+    assert clustered_mcnemar(right, right, np.array([1, 1, 2, 2])) == Clustered(0.0, 1.0, 1.0, 2, 1.0)
+    found = clustered_mcnemar(np.array([1, 1, 0, 1]), np.array([0, 0, 1, 1]), np.array(["b", "b", "a", "a"]))
+    assert found.statistic == pytest.approx(1 / 5)  # 2 rows for and 1 against, in two clusters
+    assert (found.p, found.p_better) == pytest.approx((2 * stats.norm.sf(0.2**0.5), stats.norm.sf(0.2**0.5)))
+    assert (found.clusters, found.inflation) == (2, pytest.approx(5 / 3))
 
 
 def test_clusters_that_move_together_are_counted_once():

@@ -1,0 +1,196 @@
+"""What slices are judged by, against statsmodels and by hand: level, skill, suspicion, and the numbers that are told."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import statsmodels.api as sm
+
+from tasks.evaluate import slices
+from tasks.evaluate.slices import (
+    Fault,
+    Rows,
+    Said,
+    _Group,
+    _level_and_skill,
+    _sums,
+    _suspicion,
+    _tested,
+    _value,
+    declared,
+    describe,
+    weak,
+)
+from tasks.paired import holm
+
+
+def rows(kind: str, n: int = 400, seed: int = 0) -> Rows:
+    """Two shops; in shop b the truth lies above what is said, and follows it less."""
+    rng = np.random.default_rng(seed)
+    X = pd.DataFrame({"shop": pd.Series(rng.choice(["a", "b", "c"], n), dtype="str"), "u": rng.normal(size=n)})
+    b = (X["shop"] == "b").to_numpy()
+    p = rng.uniform(0.2, 0.6, n)
+    if kind == "regression":
+        return Rows(X, np.where(b, 0.4, p) + 0.1 * b + rng.normal(0, 0.2, n), p)
+    y = (rng.random(n) < np.where(b, 0.6, p)).astype(float)
+    if kind == "binary":
+        return Rows(X, y, np.column_stack([1 - p, p]))
+    return Rows(X, np.where(y == 1, 2.0, rng.integers(0, 2, n)), np.column_stack([(1 - p) / 2, (1 - p) / 2, p]))
+
+
+@pytest.mark.parametrize("kind", ["binary", "regression"])
+def test_level_and_skill_of_a_group_follow_from_its_sums(kind: str) -> None:
+    found = rows(kind)
+    (said,) = found.said
+    inside = (found.X["shop"] == "b").to_numpy()
+    gap, p, away = said.y - said.p, said.p, said.p - said.p[inside].mean()
+    spread = gap**2 if said.spread is None else said.spread
+    level, skill, level_var, skill_var = _level_and_skill(_sums(said)[:, inside].sum(axis=1)[:, None])
+    line = sm.OLS(gap[inside], sm.add_constant(p[inside])).fit()
+    across = (away[inside] ** 2).sum()
+    assert level[0] == pytest.approx(gap[inside].mean())
+    assert skill[0] == pytest.approx(line.params[1])
+    assert level_var[0] == pytest.approx(spread[inside].sum() / inside.sum() ** 2)
+    assert skill_var[0] == pytest.approx((away[inside] ** 2 * spread[inside]).sum() / across**2)
+    alike = Said(said.y[:9], np.full(9, 0.3), None)
+    assert np.isnan(_level_and_skill(_sums(alike).sum(axis=1)[:, None])[1][0])
+
+
+def test_a_group_is_suspected_of_what_it_has_and_the_others_have_less() -> None:
+    found = rows("binary", 4000)
+    (said,) = found.said
+    sums, codes = _sums(said), pd.factorize(found.X["shop"], sort=True)[0]
+    grouped = np.stack([np.bincount(codes, row) for row in sums])
+    total = sums.sum(axis=1)
+    told = {(kind, sign): value for kind, sign, value in _suspicion(grouped, total)}
+    assert set(told) == {("level", 1), ("level", -1), ("skill", -1)}
+    here, there = (_level_and_skill(part) for part in (grouped, total[:, None] - grouped))
+    for at, shop in enumerate("abc"):
+        own = here[0][at] / np.sqrt(here[2][at])
+        against = (here[0][at] - there[0][at]) / np.sqrt(here[2][at] + there[2][at])
+        larger = abs(here[0][at]) > abs(total[1] / total[0])
+        assert told["level", 1][at] == pytest.approx(min(own, against) if larger else 0.0), shop
+        assert told["level", -1][at] == pytest.approx(min(-own, -against) if larger else 0.0), shop
+        own = here[1][at] / np.sqrt(here[3][at])
+        against = (here[1][at] - there[1][at]) / np.sqrt(here[3][at] + there[3][at])
+        assert told["skill", -1][at] == pytest.approx(min(-own, -against)), shop
+    assert told["level", 1].argmax() == told["skill", -1].argmax() == 1
+    assert told["level", 1][1] > 5 > 2 > told["level", 1][0]
+
+
+@pytest.mark.parametrize("kind", ["binary", "regression"])
+def test_values_and_their_variances_are_those_of_a_mean_and_of_a_robust_line(kind: str) -> None:
+    found = rows(kind)
+    (said,) = found.said
+    inside = (found.X["shop"] == "b").to_numpy()
+    gap, p, n = (said.y - said.p)[inside], said.p[inside], int(inside.sum())
+    promised = 0.0 if said.spread is None else said.spread[inside].mean()
+    assert _value(said, inside, "level") == pytest.approx((gap.mean(), max(gap.var(ddof=1), promised) / n, n - 1))
+    line = sm.OLS(gap, sm.add_constant(p)).fit(cov_type="HC3")
+    across = ((p - p.mean()) ** 2).sum()
+    promised = 0.0 if said.spread is None else ((p - p.mean()) ** 2 @ said.spread[inside]) / across**2
+    slope, variance, free = _value(said, inside, "skill") or (0.0, 0.0, 0)
+    assert (slope, free) == (pytest.approx(line.params[1]), n - 2)
+    assert variance == pytest.approx(max(line.cov_HC3[1, 1], promised), rel=1e-6)
+    assert _value(Said(said.y, np.full(len(said.p), 0.3), None), inside, "skill") is None
+
+
+def test_what_a_model_promises_bounds_the_variance_from_below() -> None:
+    y, p = np.zeros(50), np.full(50, 0.1)
+    said = Said(y, p, p * (1 - p))
+    assert _value(said, np.ones(50, bool), "level") == pytest.approx((-0.1, 0.09 / 50, 49))
+
+
+def test_a_slice_is_worse_where_its_own_fault_is_larger_than_that_of_all() -> None:
+    found = rows("regression", 2000)
+    for shop, level, skill in (("a", -1, -1), ("b", 1, 1), ("c", -1, -1)):
+        inside = (found.X["shop"] == shop).to_numpy()
+        assert _tested(found, inside, 0, "level")[3] == level, shop
+        assert _tested(found, inside, 0, "skill")[3] == skill, shop
+    above, below, apart, _ = _tested(found, (found.X["shop"] == "b").to_numpy(), 0, "level")
+    assert above < 1e-6  # the truth lies above what is said
+    assert below > 0.99
+    assert apart < 1e-6
+    above, below, _, _ = _tested(found, (found.X["shop"] == "b").to_numpy(), 0, "skill")
+    assert below < 1e-6  # and follows it less
+    assert above > 0.99
+
+
+def test_suspects_are_weighted_by_their_place_and_none_is_named_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    valid, test = rows("binary", 600), rows("binary", 600, 1)
+    code = {c: pd.factorize(valid.X["shop"], sort=True)[0] == k for k, c in enumerate("abc")}
+    there = {c: (test.X["shop"] == c).to_numpy() for c in "abc"}
+
+    def group(shop: str, strength: float, column: str = "shop", mask: np.ndarray | None = None) -> _Group:
+        here = (code[shop] if mask is None else mask).astype(int)
+        return _Group(strength, {column: f"= {shop}"}, Fault(0, "level", 1), (here, 1), (there[shop].astype(int), 1))
+
+    place = np.where(code["b"], np.cumsum(code["b"]) / code["b"].sum(), 2.0)
+    most, some = place <= 0.65, place <= 0.55  # of shop b: more, and less, than six in ten of both together
+    suspects = [
+        group("c", 9.0),
+        group("b", 8.0),
+        group("b", 7.0, "most", most),
+        group("b", 6.0, "some", some),
+        group("a", 5.0),
+    ]
+    monkeypatch.setattr(slices, "_search", lambda *_: suspects)
+    found = {next(iter(one["where"].items())): one for one in weak(valid, test, [], "roc_auc", "binary", 0.5)}
+    assert next(iter(found)) == ("shop", "= b")
+    assert set(found) == {("shop", "= c"), ("shop", "= b"), ("some", "= b"), ("shop", "= a")}
+    order = [("shop", "= c"), ("shop", "= b"), ("some", "= b"), ("shop", "= a")]
+    p = np.array([found[where]["p"] for where in order])
+    assert [found[where]["p_holm"] for where in order] == pytest.approx(holm(p, 1 / np.arange(1, 5)))
+    assert found["shop", "= b"]["p"] == pytest.approx(_tested(test, there["b"], 0, "level")[0])
+    monkeypatch.setattr(slices, "FOUND", 2)
+    assert len(weak(valid, test, [], "roc_auc", "binary", 0.5)) == 2
+
+
+def test_slices_and_what_is_left_of_them_have_thirty_rows() -> None:
+    part = rows("binary", 300)
+    part.X["few"] = np.where(np.arange(300) < 29, 1.0, 0.0)
+    part.X["enough"] = np.where(np.arange(300) < 30, 1.0, 0.0)
+    found = {(k, v): one["p"] for one in declared(part, part, ["few", "enough"], "roc_auc", "binary", 0.5)
+             for k, v in one["where"].items()}  # fmt: skip
+    assert {where: p is None for where, p in found.items()} == {
+        ("few", "= 0"): True, ("few", "= 1"): True, ("enough", "= 0"): False, ("enough", "= 1"): False,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["binary", "multiclass", "regression"])
+def test_a_slice_is_told_in_numbers(kind: str) -> None:
+    part = rows(kind)
+    inside = (part.X["shop"] == "b").to_numpy()
+    metric = {"binary": "accuracy", "multiclass": "log_loss", "regression": "mae"}[kind]
+    of = 2 if kind == "multiclass" else 0
+    told = describe(part, inside, metric, kind, 0.3, of)
+    p = part.scores if kind == "regression" else part.scores[:, -1]
+    y = part.y if kind == "regression" else (part.y == (2 if kind == "multiclass" else 1)).astype(float)
+    assert (told["rows"], told["share"]) == (inside.sum(), inside.mean())
+    assert (told["predicted"], told["observed"]) == pytest.approx((p[inside].mean(), y[inside].mean()))
+    slope = sm.OLS(y[inside], sm.add_constant(p[inside])).fit().params[1]
+    assert told["skill"] == pytest.approx(slope)
+    assert told["skill_elsewhere"] == pytest.approx(sm.OLS(y[~inside], sm.add_constant(p[~inside])).fit().params[1])
+    if kind == "regression":
+        loss = (y - p) ** 2
+        assert told["metric"] == pytest.approx(np.abs(y - p)[inside].mean())
+        assert told["r2"] == pytest.approx(1 - loss[inside].mean() / y[inside].var())
+        assert "promised" not in told
+    else:
+        truth = np.eye(part.scores.shape[1])[part.y.astype(int)]
+        loss = ((part.scores - truth) ** 2).sum(axis=1) / 2
+        promised = (part.scores * (1 - part.scores)).sum(axis=1) / 2
+        assert (told["promised"], told["promised_elsewhere"]) == pytest.approx(
+            (promised[inside].mean(), promised[~inside].mean())
+        )
+    if kind == "binary":
+        assert told["metric"] == pytest.approx(((p >= 0.3) == y)[inside].mean())
+    if kind == "multiclass":
+        assert told["class"] == 2
+        assert told["accuracy"] == pytest.approx((part.scores.argmax(axis=1) == part.y)[inside].mean())
+    assert (told["loss"], told["loss_elsewhere"]) == pytest.approx((loss[inside].mean(), loss[~inside].mean()))
+    everything = describe(part, np.ones(400, bool), metric, kind, 0.3, of)
+    assert (everything["loss_elsewhere"], everything["skill_elsewhere"]) == (None, None)
+    two = describe(part, np.arange(400) < 2, metric, kind, 0.3, of)
+    assert two["skill"] is None
