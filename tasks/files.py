@@ -25,6 +25,7 @@ PART = re.compile(r"\..*\.([0-9a-f]{8})-([0-9]+)\.part")  # name of what is bein
 WHOLE_GROUP = 1 << 20  # rows of a Parquet row group, as its writers have it
 SMALL_GROUP = 1 << 16  # of a table of more than LARGE_TABLE cells
 LARGE_TABLE = 1 << 26
+DICTIONARY = 1 << 17  # bytes: a column of more different values is written as it is, which is quicker, and smaller
 
 FAILED = "failed.json"  # {"family", "stage", "why"}: written by a run that goes on without the family, never recorded
 
@@ -168,7 +169,8 @@ def append_tables(path: str | Path, parts: Iterable[pd.DataFrame]) -> None:
         for frame in parts:
             table = pa.Table.from_pandas(frame, preserve_index=False)
             if writer is None:
-                writer = stack.enter_context(pq.ParquetWriter(beside, table.schema, compression="zstd"))
+                how = {"compression": "zstd", "dictionary_pagesize_limit": DICTIONARY}
+                writer = stack.enter_context(pq.ParquetWriter(beside, table.schema, **how))
             writer.write_table(table, row_group_size=WHOLE_GROUP)
 
 

@@ -20,6 +20,7 @@ LIBRARIES = 0.3 * GB  # what the interpreter and the libraries of a fit hold
 CELLS = {"xgboost": 32, "lightgbm": 32, "gradient_boosting": 32}
 CELL = 40  # of other families, which also scale, or spread categories over columns
 MMAP_THRESHOLD = -3  # M_MMAP_THRESHOLD of mallopt(3): set, it does not grow with what is freed
+TRIM_THRESHOLD, ARENA_MAX = -1, -8  # M_TRIM_THRESHOLD: freed at the end of the heap, given back; M_ARENA_MAX: heaps
 COLUMN = 11  # a value of a table as read: a number, a moment, a short text
 FEATURE = 24  # a feature's value while all rows' features are made in memory: made, put beside the others, and written
 EVENT = 600  # an event's share in the indexes of histories, two of which are made side by side
@@ -85,6 +86,16 @@ def lean() -> None:
     pa.set_memory_pool(pa.system_memory_pool())
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).mallopt(MMAP_THRESHOLD, 1 << 17)
+
+
+def keep_freed() -> None:
+    """Have this process use large arrays' memory again, where it has no limit: a fresh page costs more than a sum over it."""
+    import ctypes
+
+    if not limited():
+        with suppress(OSError, AttributeError):
+            for option, value in ((MMAP_THRESHOLD, 1 << 25), (TRIM_THRESHOLD, 1 << 30), (ARENA_MAX, 1)):
+                ctypes.CDLL(None).mallopt(option, value)
 
 
 def held(rows: int, columns: int) -> float:

@@ -36,7 +36,7 @@ from tasks.errors import RefitError, nearest, some
 
 RUN = 1 << 15  # rows at a time: what they need stays in the processor's cache
 THREADS_FROM = 20_000  # rows
-Put = Callable[[Feature, np.ndarray, np.ndarray], None]
+Put = Callable[[Feature, Index, np.ndarray], None]  # values in the order of the index's rows
 
 
 @dataclass(frozen=True)
@@ -244,8 +244,13 @@ class Block:
                 name = feature.name
                 self.made[name] = self.values[place[name]] if numeric else np.full(n, np.nan, dtype=object)
 
-    def put(self, feature: Feature, rows: np.ndarray, values: np.ndarray) -> None:
-        self.made[feature.name][rows] = values
+    def put(self, feature: Feature, index: Index, values: np.ndarray) -> None:
+        """A whole feature at once, row after row: its values are still in the processor's cache, and the block is not."""
+        made = self.made[feature.name]
+        if values.dtype == made.dtype:
+            np.take(values, index.place_of_row, out=made, mode="clip")
+        else:
+            made[:] = values[index.place_of_row]
 
     def frame(self, made: Mapping[str, Any], index: pd.Index) -> pd.DataFrame:
         """All features in plan order, without copying the block."""
@@ -332,31 +337,34 @@ def check_unique(facts: Facts, codes: np.ndarray, on: tuple[tuple[str, str], ...
 
 
 def group_features(group: Group, facts: Facts, index: Index, t: np.ndarray, put: Put) -> None:
-    """Compute the features of one group for all rows; hand them to ``put`` in runs, with the rows they belong to."""
+    """Compute the features of one group for all rows; hand each to ``put`` in the order of the index."""
     for feature in group.features:
         if feature.make["op"] == "lookup":
             within = feature.make["within"]
             at = index.newest_event(Span.parse(within) if within else Span())
-            put(feature, index.rows, looked_up(facts, feature, at, t[index.rows]))
-    asked = [f for f in group.features if f.make["op"] == "aggregate"]
-    for begin in range(0, len(index.rows), RUN):
-        part = slice(begin, begin + RUN)
-        rows = index.rows[part]
-        windows: dict[tuple[str, Span], IndexedWindow] = {}
-        for feature in asked:
-            column, span = feature.make["column"], Span.parse(feature.make["window"])
-            if column is None:
-                p = index.positions(span)
-                put(feature, rows, p.hi[part] - p.lo[part])
-                continue
-            if (column, span) not in windows:
-                windows[column, span] = IndexedWindow(index, index.column(column), span, part)
-            primitive = parse_primitive(feature.make["primitive"])
-            try:
-                value = primitive.compute(windows[column, span])
-            except TooWide as error:
-                raise too_wide(facts, column, error) from None
-            put(feature, rows, as_feature(facts, feature, primitive, value, windows[column, span].t))
+            put(feature, index, looked_up(facts, feature, at, t[index.rows]))
+    asked: dict[tuple[str | None, Span], list[Feature]] = {}
+    for feature in group.features:
+        if feature.make["op"] == "aggregate":
+            asked.setdefault((feature.make["column"], Span.parse(feature.make["window"])), []).append(feature)
+    for (name, span), features in asked.items():
+        if name is None:
+            p = index.positions(span)
+            for feature in features:
+                put(feature, index, (p.hi - p.lo).astype(np.float64))
+            continue
+        wanted = [parse_primitive(f.make["primitive"]) for f in features]
+        made = np.empty((len(wanted), len(index.rows)))
+        for begin in range(0, len(index.rows), RUN):
+            part = slice(begin, begin + RUN)
+            window = IndexedWindow(index, index.column(name), span, part)
+            for values, primitive in zip(made, wanted, strict=True):
+                try:
+                    values[part] = primitive.compute(window)
+                except TooWide as error:
+                    raise too_wide(facts, name, error) from None
+        for feature, primitive, values in zip(features, wanted, made, strict=True):
+            put(feature, index, as_feature(facts, feature, primitive, values, index.t))
 
 
 def too_wide(facts: Facts, column: str, error: TooWide) -> RefitError:

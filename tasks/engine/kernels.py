@@ -1,56 +1,54 @@
-"""The two inner loops that decide the local engine's speed, and the searches built of plain NumPy.
-
-:func:`first_at` and :func:`sliding_max` walk sorted events and sorted rows side by side, in linear time. With numba
-(which comes with shap where there is a wheel for it) they run compiled, and the compiled code is kept in the user's
-cache; without it, or where nothing can be written, NumPy does the same by binary search. All of it is exact, so the
-bits are the same either way.
-"""
+"""The inner loops that decide the local engine's speed, of plain NumPy: searches by key and time, maxima and order statistics."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
-from functools import cache
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 
-COMPILED_FROM = 50_000  # rows; below, loading numba costs more than it saves
+FITS = 1 << 62  # below this, key and time go into one int64
+FEW = 8  # times as many events as rows: each row's key is then searched by itself
 
 
-@cache
-def compiled() -> dict[str, Callable[..., Any]]:
-    """The compiled loops, or nothing where numba is not to be had."""
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "refit" / "numba"
-    os.environ.setdefault("NUMBA_CACHE_DIR", str(home))
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-        from tasks.engine import loops
-    except (ImportError, OSError, RuntimeError):
-        return {}
-    return {"first_at": loops.first_at, "sliding_max": loops.sliding_max}
+class Line:
+    """Events by key and time on one axis, for binary search over all keys at once.
 
-
-def first_at(starts: np.ndarray, times: np.ndarray, row_starts: np.ndarray, t: np.ndarray, shift: int) -> np.ndarray:
-    """For each row, the position of the first event of its key at or after ``t - shift`` (int64).
-
-    ``times`` are int64, sorted within the key segments that ``starts`` (keys + 1) delimits; ``t`` likewise within
-    ``row_starts``. Where a key has none so late, the end of its segment.
+    ``times`` are int64, sorted within the key segments that ``starts`` (keys + 1) delimits.
     """
-    if len(t) >= COMPILED_FROM and (loops := compiled()):
-        result: np.ndarray = loops["first_at"](starts, times, row_starts, t, shift)
-        return result
-    asked = np.repeat(np.arange(len(row_starts) - 1), np.diff(row_starts))
-    wanted = t - shift
-    if 8 * len(t) < len(times) or not len(times):
-        return _bisect(times, starts[asked], starts[asked + 1], wanted)
-    first, last = int(times.min()), int(times.max())
-    width = last - first + 2
-    if len(starts) * width >= 1 << 62:
-        return _bisect(times, starts[asked], starts[asked + 1], wanted)
-    codes = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
-    return np.searchsorted(codes * width + (times - first), asked * width + (np.clip(wanted, first, last + 1) - first))
+
+    def __init__(self, starts: np.ndarray, times: np.ndarray):
+        self.starts, self.times = starts, times
+        self._axis: np.ndarray | None = None
+        self._ranks: np.ndarray | None = None
+        self._first = self._width = 0
+
+    def first_at(self, codes: np.ndarray, moments: np.ndarray) -> np.ndarray:
+        """For each row, the position of the first event of its key at or after its moment (both int64).
+
+        Where a key has none so late, the end of its segment. Quickest where the rows are sorted by key and moment.
+        """
+        if FEW * len(codes) < len(self.times) or not len(self.times):
+            return _bisect(self.times, self.starts[codes], self.starts[codes + 1], moments)
+        axis = self._laid_out()
+        if self._ranks is not None:
+            place = np.searchsorted(self._ranks, moments)
+        else:
+            place = np.clip(moments, self._first, self._first + self._width - 1)
+            place -= self._first
+        place += codes * self._width
+        return np.searchsorted(axis, place)
+
+    def _laid_out(self) -> np.ndarray:
+        """The events' places on the axis: by their moments, or by the ranks of these where the moments are too far apart."""
+        if self._axis is None:
+            codes = np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts))
+            self._first = int(self.times.min())
+            self._width = int(self.times.max()) - self._first + 2
+            if len(self.starts) * self._width < FITS:
+                self._axis = codes * self._width + (self.times - self._first)
+            else:
+                self._ranks = np.unique(self.times)
+                self._width = len(self._ranks) + 1
+                self._axis = codes * self._width + np.searchsorted(self._ranks, self.times)
+        return self._axis
 
 
 def _bisect(times: np.ndarray, lo: np.ndarray, hi: np.ndarray, wanted: np.ndarray) -> np.ndarray:
@@ -63,28 +61,26 @@ def _bisect(times: np.ndarray, lo: np.ndarray, hi: np.ndarray, wanted: np.ndarra
     return lo
 
 
-def sliding_max(values: np.ndarray, lo: np.ndarray, hi: np.ndarray) -> np.ndarray:
+def largest(values: np.ndarray, lo: np.ndarray, hi: np.ndarray) -> np.ndarray:
     """Largest of ``values[lo:hi]`` for each slice, -inf where it is empty; NaN counts as smallest.
 
-    ``lo`` and ``hi`` never step back by more than a whole segment: they rise within a key, and keys follow each other.
+    By maxima over all runs of 2^j values (a sparse table), one j after another, each for the slices that two such runs
+    cover.
     """
-    if len(lo) >= COMPILED_FROM and (loops := compiled()):
-        result: np.ndarray = loops["sliding_max"](values, lo, hi)
-        return result
-    return _largest(values, lo, hi)
-
-
-def _largest(values: np.ndarray, lo: np.ndarray, hi: np.ndarray) -> np.ndarray:
-    """By maxima over all runs of 2^j values (a sparse table)."""
     table = np.where(np.isnan(values), -np.inf, values)
-    length = np.maximum(hi - lo, 0)
-    level = np.frexp(np.maximum(length, 1).astype(np.float64))[1] - 1
-    result = np.full(len(lo), -np.inf)
-    for j in range(int(level.max(initial=0)) + 1):
-        at = np.flatnonzero((level == j) & (length > 0))
-        result[at] = np.maximum(table[lo[at]], table[hi[at] - (1 << j)])
+    length = hi - lo
+    level = np.frexp(np.maximum(length, 0).astype(np.float64))[1].astype(np.int8)  # j + 1, and 0 for an empty slice
+    order = np.argsort(level, kind="stable")  # a radix sort, in linear time
+    ends = np.cumsum(np.bincount(level, minlength=1))
+    low, high = lo[order], hi[order]
+    found = np.full(len(lo), -np.inf)
+    for j in range(len(ends) - 1):
+        part = slice(ends[j], ends[j + 1])
+        found[part] = np.maximum(table[low[part]], table[high[part] - (1 << j)])
         half = 1 << j
         table = np.maximum(table[:-half], table[half:]) if len(table) > half else table[:0]
+    result = np.empty_like(found)
+    result[order] = found
     return result
 
 

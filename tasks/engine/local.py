@@ -24,7 +24,7 @@ import pandas as pd
 
 from tasks.engine.exact import Exact
 from tasks.engine.facts import FOREVER, Facts
-from tasks.engine.kernels import Wavelet, first_at, kth_rank
+from tasks.engine.kernels import Line, Wavelet, kth_rank
 from tasks.engine.primitives.base import Term
 
 
@@ -137,7 +137,15 @@ class Index:
 
     @cached_property
     def _known_before(self) -> np.ndarray:
-        return first_at(self.starts, self.known, self.row_starts, self.t, 0)
+        return self._known_line.first_at(self.row_codes, self.t)
+
+    @cached_property
+    def _event_line(self) -> Line:
+        return Line(self.starts, self.event)
+
+    @cached_property
+    def _known_line(self) -> Line:
+        return self._event_line if self.known is self.event else Line(self.starts, self.known)
 
     @cached_property
     def order_matrix(self) -> Any:
@@ -152,7 +160,7 @@ class Index:
     def _slices(self, span: Span) -> Positions:
         hi = self._known_before
         if span.micros is not None:
-            lo = np.minimum(first_at(self.starts, self.event, self.row_starts, self.t, span.micros), hi)
+            lo = np.minimum(self._event_line.first_at(self.row_codes, self.t - span.micros), hi)
         else:
             lo = self.starts[self.row_codes]
             lo = lo if span.last is None else np.maximum(hi - span.last, lo)
@@ -164,8 +172,8 @@ class Index:
         starts = key_starts(self.codes[seen], self.size)
         entering = seen[np.lexsort((self.known[seen], self.codes[seen]))]
         leaving = seen[np.lexsort((leave[seen], self.codes[seen]))]
-        hi = first_at(starts, self.known[entering], self.row_starts, self.t, 0)
-        lo = first_at(starts, leave[leaving], self.row_starts, self.t, 0)
+        hi = Line(starts, self.known[entering]).first_at(self.row_codes, self.t)
+        lo = Line(starts, leave[leaving]).first_at(self.row_codes, self.t)
         return Positions(Sequence(entering, starts), Sequence(leaving, starts), lo, hi, False)
 
     def leave(self, span: Span) -> np.ndarray:

@@ -23,7 +23,6 @@ from tasks.engine.facts import Table
 from tasks.engine.plan import Plan
 from tasks.engine.rows import finish
 from tasks.errors import RefitError, some
-from tasks.files import replacing
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -33,28 +32,6 @@ CHUNK = 1 << 18  # rows of a chunk of the result
 BATCH = 1 << 16  # rows read at a time
 COPIES = 12  # how many times its own size a part takes while it is computed
 PART = 400_000  # rows of a part at most: what is put and looked up all over it should stay in the processor's cache
-
-
-def compute_files(plan: Plan, sources: Mapping[str, str | Path], out: str | Path, memory_mb: int = 1024) -> int:
-    """Features of all rows of the problem table's file, to one Parquet file in row order; returns how many rows.
-
-    ``sources`` are Parquet files by table name. ``memory_mb`` bounds what the parts take together with their features;
-    the whole process takes about 300 MB more.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    writer, count = None, 0
-    with replacing(out) as beside:
-        for frame in pieces(plan, sources, memory_mb):
-            table = pa.Table.from_pandas(frame, preserve_index=False)
-            writer = writer or pq.ParquetWriter(beside, table.schema, compression="zstd")
-            writer.write_table(table)
-            count += len(frame)
-        if writer is None:
-            raise RefitError(f"{sources[plan.table]}: no rows")
-        writer.close()
-    return count
 
 
 def pieces(
@@ -111,6 +88,19 @@ def _own_columns(plan: Plan) -> set[str]:
         elif feature.make["op"] == "expression":
             used |= set(Expression.parse(feature.make["text"]).names)
     return used | {plan.time.column} if plan.time else used
+
+
+def columns_used(plan: Plan) -> dict[str, set[str]]:
+    """The columns of each table that the plan's features, and their children's, need."""
+    used: dict[str, set[str]] = {name: set() for name in plan.tables}
+    used[plan.table] = _own_columns(plan) | {t.column for t in (plan.time, plan.cap) if t}
+    for group in groups(plan):
+        used[group.table] |= set(event_columns(plan, group))
+        used[plan.table] |= set(row_columns(plan, group))
+    for child in plan.children.values():
+        for name, columns in columns_used(child).items():
+            used.setdefault(name, set()).update(columns)
+    return used
 
 
 def event_columns(plan: Plan, group: Group) -> list[str]:

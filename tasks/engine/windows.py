@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from tasks.engine.exact import Exact
-from tasks.engine.kernels import first_at, sliding_max, stabbing_max
+from tasks.engine.kernels import Line, largest, stabbing_max
 from tasks.engine.local import FOREVER, Index, IndexedColumn, Span, key_starts, present_values
 from tasks.engine.primitives.base import Term
 
@@ -20,11 +20,14 @@ class IndexedWindow:
         self.positions = index.positions(span)
         self.lo, self.hi = self.positions.lo[part], self.positions.hi[part]
         self.t = index.t[part]
+        self._sums: dict[Term, Exact] = {}
         self.n = self.hi - self.lo if column.complete else self.sum(present_values).digits[0]
 
     def sum(self, term: Term) -> Exact:
-        p = self.positions
-        return self.column.sums(term, p.entering).take(self.hi) - self.column.sums(term, p.leaving).take(self.lo)
+        if term not in self._sums:
+            entering, leaving = (self.column.sums(term, s) for s in (self.positions.entering, self.positions.leaving))
+            self._sums[term] = entering.take(self.hi) - leaving.take(self.lo)
+        return self._sums[term]
 
     def blocks(self, term: Term, length: int) -> tuple[Exact, Exact]:
         rows = self.index.rows[self.part]
@@ -38,9 +41,9 @@ class IndexedWindow:
         p, part, column = self.positions, self.part, self.column
         out = (k < 0) | (k >= self.n)
         if p.slices and np.array_equal(k, self.n - 1):
-            result = column.cached(("max", self.span), lambda: sliding_max(column.values, p.lo, p.hi))[part].copy()
+            result = column.cached(("max", self.span), lambda: largest(column.values, p.lo, p.hi))[part].copy()
         elif p.slices and not k.any():
-            result = -column.cached(("min", self.span), lambda: sliding_max(-column.values, p.lo, p.hi))[part]
+            result = -column.cached(("min", self.span), lambda: largest(-column.values, p.lo, p.hi))[part]
         elif not len(column.levels):
             result = np.full(len(k), np.nan)
         else:
@@ -98,7 +101,7 @@ class IndexedWindow:
         """For every row of the index: how many (or the sum of the weights) of its key's moments lie before t."""
         order = np.lexsort((moments, codes))
         starts = key_starts(codes, self.index.size)
-        at = first_at(starts, moments[order], self.index.row_starts, self.index.t, 0)
+        at = Line(starts, moments[order]).first_at(self.index.row_codes, self.index.t)
         begin = starts[self.index.row_codes]
         if weights is None:
             return at - begin
@@ -193,5 +196,4 @@ class IndexedWindow:
 
 def _rows_after(index: Index, codes: np.ndarray, moments: np.ndarray) -> np.ndarray:
     """First row of each code whose time is after the moment; the arguments are sorted by (code, moment)."""
-    starts = key_starts(codes, index.size)
-    return first_at(index.row_starts, index.t, starts, np.minimum(moments, FOREVER - 1) + 1, 0)
+    return Line(index.row_starts, index.t).first_at(codes, np.minimum(moments, FOREVER - 1) + 1)

@@ -13,7 +13,7 @@ from tasks import params as parameters
 from tasks.engine import Plan
 from tasks.engine.compute import prediction_times
 from tasks.engine.facts import MISSING
-from tasks.engine.pieces import pieces
+from tasks.engine.pieces import columns_used, pieces
 from tasks.engine.rhythm import windows_of
 from tasks.errors import some
 from tasks.features.seasons import unfinished
@@ -84,10 +84,10 @@ def main() -> None:
     del rows, t, known, groups, y, labelled, part
     with replacing_dir("data/features") as out:
         began = time.perf_counter()
-        write_features(params, plan, folder, head, out / "features.parquet")
+        made = write_features(params, plan, folder, head, out / "features.parquet")
         stage.log(f"computed in {time.perf_counter() - began:.1f} s")
-        features = Stored(out / "features.parquet")[list(plan.names)]
-        mute = silent(features[train], {f.name: f.kind for f in plan.features})
+        features = Stored(out / "features.parquet")[list(plan.names)] if made is None else made
+        mute = silent(features, {f.name: f.kind for f in plan.features}, train)
         early: dict[str, str] = {}
         if params.split.kind == "time" and params.features.columns == "auto":  # who names the month gets it
             named = [f"{column}.{one}" for column, parts in params.features.dates.items() for one in parts]
@@ -129,10 +129,13 @@ def own_columns(params: parameters.Params, plan: Plan, folder: Path) -> pd.DataF
     return table[[name for name in table if name in used] or list(table)[:1]].frame()
 
 
-def write_features(params: parameters.Params, plan: Plan, folder: Path, head: pd.DataFrame, path: Path) -> None:
+def write_features(
+    params: parameters.Params, plan: Plan, folder: Path, head: pd.DataFrame, path: Path
+) -> pd.DataFrame | None:
     """Compute the features, and write them beside ``head``: all at once, or key by key where memory does not suffice.
 
-    The bytes are the same: the rows of a row group follow from the table's size alone.
+    The bytes are the same: the rows of a row group follow from the table's size alone. Returns the features, or None where
+    they were never all in memory.
     """
     size = row_group(len(head), head.shape[1] + len(plan.features))
     if params.features.engine != "spark":
@@ -146,8 +149,11 @@ def write_features(params: parameters.Params, plan: Plan, folder: Path, head: pd
             )
             files = {name: folder / f"{name}.parquet" for name in plan.tables}
             made = pieces(plan, files, limit.piece_mb, chunk=size, scratch=memory.scratch())
-            return append_tables(path, (beside(head, features) for features in made))
-    tables = {name: read_states(folder, name) for name in plan.tables}
+            append_tables(path, (beside(head, features) for features in made))
+            return None
+    memory.keep_freed()
+    used = columns_used(plan)
+    tables = {name: read_states(folder, name, used[name]) for name in plan.tables}
     rows = last_known(tables[plan.table])
     if params.features.engine == "spark":
         from tasks.engine.spark import compute_spark
@@ -156,6 +162,7 @@ def write_features(params: parameters.Params, plan: Plan, folder: Path, head: pd
     else:
         features = plan.compute(tables, rows)
     append_tables(path, (beside(head, features.iloc[at : at + size]) for at in range(0, max(1, len(head)), size)))
+    return features
 
 
 def beside(head: pd.DataFrame, features: pd.DataFrame) -> pd.DataFrame:

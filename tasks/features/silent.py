@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+import numpy as np
 import pandas as pd
 
 from tasks.engine import Plan
@@ -15,24 +16,25 @@ from tasks.errors import RefitError, some
 EMPTY, CONSTANT = "is empty in all training rows", "has one value in the training rows"
 
 
-def silent(train: pd.DataFrame, kinds: Mapping[str, str]) -> dict[str, str]:
-    """The features that say nothing in ``train``, in order, and why.
+def silent(features: pd.DataFrame, kinds: Mapping[str, str], train: np.ndarray) -> dict[str, str]:
+    """The features that say nothing in the training rows, in order, and why.
 
     A feature of one value that is missing in places is not among them: where it is missing says something. A text of
-    nothing but blanks counts as missing. ``kinds``: numeric, categorical or text, by feature. Raises
-    :class:`RefitError` where every feature is silent.
+    nothing but blanks counts as missing. ``kinds``: numeric, categorical or text, by feature; ``train`` (n,) marks the
+    training rows. Raises :class:`RefitError` where every feature is silent.
 
     >>> frame = pd.DataFrame({"a": [1.0, 2.0], "b": [None] * 2, "c": ["x", "x"], "d": [1.0, None]})
-    >>> silent(frame, {"a": "numeric", "b": "numeric", "c": "categorical", "d": "numeric"})
+    >>> kinds = {"a": "numeric", "b": "numeric", "c": "categorical", "d": "numeric"}
+    >>> silent(frame, kinds, np.array([True, True]))
     {'b': 'is empty in all training rows', 'c': 'has one value in the training rows'}
     """
-    if not len(train):
+    if not train.any():
         return {}
-    found = {name: why for name in train.columns if (why := _silence(train[name], kinds[name]))}
-    if found and len(found) == len(train.columns):
+    found = {name: why for name in features.columns if (why := _silence(features[name][train], kinds[name]))}
+    if found and len(found) == len(features.columns):
         empty = sum(why == EMPTY for why in found.values())
         raise RefitError(
-            f"features: none of the {len(found)} features says anything in the {len(train):,} training rows: {empty} are "
+            f"features: none of the {len(found)} features says anything in the {train.sum():,} training rows: {empty} are "
             f"empty and {len(found) - empty} have one value ({some(found)}); name other columns in features.columns"
         )
     return found

@@ -129,7 +129,7 @@ def measured(made: Set, windows: Windows | None, drop: bool = True) -> float:
         parts["train"] &= np.random.default_rng(0).random(len(y)) < 50_000 / parts["train"].sum()
     X = plan.compute(tables, rows)
     kinds = {f.name: f.kind for f in plan.features}
-    dropped = silent(X[parts["train"]], kinds) if drop else {}
+    dropped = silent(X, kinds, parts["train"]) if drop else {}
     kept = [c for c in X if c not in dropped]
     data = {k: (X.loc[at, kept].reset_index(drop=True), y[at]) for k, at in parts.items()}
     metric = params.problem.metric

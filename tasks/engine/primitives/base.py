@@ -189,4 +189,6 @@ def squares(column: Column) -> Exact:
 def divide(a: np.ndarray, b: Any) -> np.ndarray:
     """``a / b``, NaN where b is 0."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(b == 0, np.nan, a / b)
+        result = np.asarray(a / b)
+    result[np.broadcast_to(b, result.shape) == 0] = np.nan
+    return result

@@ -58,4 +58,4 @@ class Std(Primitive):
     def compute(self, window: Window) -> np.ndarray:
         n, total = window.n, window.sum(x)
         over = (Exact.from_ints(n) * window.sum(squares) - total * total).to_float()
-        return np.sqrt(divide(over, np.where(n > 1, n * (n - 1), 0)))
+        return np.sqrt(divide(over, n * (n - 1)))

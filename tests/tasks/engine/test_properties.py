@@ -187,18 +187,6 @@ def test_names_read_well() -> None:
     assert all(f.description for f in plan().features)
 
 
-@pytest.mark.parametrize("late", [True, False])
-def test_compiled_and_plain_loops_agree(late: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tasks.engine import kernels
-
-    if not kernels.compiled():
-        pytest.skip("numba is not there")
-    plan, tables = case(late, 3, 200, late)
-    plain = plan.compute(tables, tables["orders"])
-    monkeypatch.setattr(kernels, "COMPILED_FROM", 0)
-    assert_same(plain, plan.compute(tables, tables["orders"]))
-
-
 @pytest.mark.parametrize(("memory_mb", "by_column"), [(1, False), (1000, False), (1, True)])
 def test_pieces_from_files_give_the_bits_of_the_whole(
     memory_mb: int, by_column: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -212,9 +200,20 @@ def test_pieces_from_files_give_the_bits_of_the_whole(
     for name, table in tables.items():
         table.to_parquet(tmp_path / f"{name}.parquet", row_group_size=50)
     sources = {name: tmp_path / f"{name}.parquet" for name in tables}
-    rows = pieces.compute_files(plan, sources, tmp_path / "out.parquet", memory_mb)
-    assert rows == 120
-    assert_same(plan.compute(tables, tables["orders"]), pd.read_parquet(tmp_path / "out.parquet"))
+    made = pd.concat(pieces.pieces(plan, sources, memory_mb))
+    assert len(made) == 120
+    assert_same(plan.compute(tables, tables["orders"]), made)
+
+
+@pytest.mark.parametrize("late", [True, False])
+def test_the_columns_used_are_all_that_a_plan_needs(late: bool) -> None:
+    from tasks.engine.pieces import columns_used
+
+    made, tables = case(late, 9, 60, late)
+    for of in (made, Plan.derive(parse(tree(["1d", "last 2"], DEEP)))):
+        used = columns_used(of)
+        fewer = {name: table[[c for c in table if c in used[name]]] for name, table in tables.items() if name in used}
+        assert_same(of.compute(tables, tables["orders"]), of.compute(fewer, fewer["orders"]))
 
 
 DEEP = {

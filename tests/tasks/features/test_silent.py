@@ -52,14 +52,14 @@ def test_the_silent_are_those_that_the_definition_names(made: tuple[pd.DataFrame
             expected[name] = CONSTANT
     if len(expected) == len(kinds):
         with pytest.raises(RefitError, match=f"none of the {len(kinds)} features says anything"):
-            silent(frame, kinds)
+            silent(frame, kinds, np.ones(len(frame), bool))
     else:
-        assert silent(frame, kinds) == expected
+        assert silent(frame, kinds, np.ones(len(frame), bool)) == expected
 
 
 def test_without_training_rows_or_features_nothing_is_judged() -> None:
-    assert silent(pd.DataFrame({"a": pd.Series(dtype=float)}), {"a": "numeric"}) == {}
-    assert silent(pd.DataFrame(index=range(3)), {}) == {}
+    assert silent(pd.DataFrame({"a": pd.Series(dtype=float)}), {"a": "numeric"}, np.zeros(0, bool)) == {}
+    assert silent(pd.DataFrame(index=range(3)), {}, np.ones(3, bool)) == {}
 
 
 def test_columns_with_numbers_that_models_cannot_hold_are_named(tmp_path: Path) -> None:
