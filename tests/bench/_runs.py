@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +25,15 @@ REPRO = [sys.executable, "-m", "dvc", "repro", "-q"]
 NEVER = 3600  # seconds of tuning, where trials are to end it
 
 
-def newcomer(root: Path, table: pd.DataFrame, target: str, models: dict[str, Any], parallel: int = 1) -> None:
+def newcomer(root: Path, table: pd.DataFrame, target: str, models: dict[str, Any]) -> None:
     """What `refit init` makes of a table, with families whose searches end by their trials."""
     root.mkdir()
     table.to_csv(root / "table.csv", index=False)
     seconds([*REFIT, "init", "--data", "table.csv", "--target", target], root)
-    edit(root / "params.yaml", models=models, tuning={"seconds": NEVER}, orchestration={"parallel": parallel})
+    edit(root / "params.yaml", models=models, tuning={"seconds": NEVER}, orchestration={"parallel": 1})
 
 
-def flights(root: Path, parallel: int = 1) -> None:
+def flights(root: Path) -> None:
     """A copy of this project, without what it has made."""
     root.mkdir()
     for name in ("params.yaml", "dvc.yaml"):
@@ -42,8 +43,13 @@ def flights(root: Path, parallel: int = 1) -> None:
     for name in ("context", "champion", "start"):
         (root / "data" / name).mkdir()
         shutil.copy(ROOT / "data" / name / "README.md", root / "data" / name)
-    edit(root / "params.yaml", tuning__seconds=NEVER, orchestration__parallel=parallel)
+    edit(root / "params.yaml", tuning__seconds=NEVER, orchestration__parallel=1)
     subprocess.run([sys.executable, "-m", "dvc", "init", "-q", "--no-scm"], cwd=root, check=True)
+
+
+def copied(project: Path, ways: Iterable[str]) -> dict[str, Path]:
+    """A copy of a project beside it for each way of running it."""
+    return {way: shutil.copytree(project, project.parent / way, symlinks=True) for way in ways}
 
 
 def seconds(command: list[str], root: Path) -> float:

@@ -19,15 +19,15 @@ import tempfile
 from pathlib import Path
 
 from tests.bench._flights import emit
-from tests.bench._runs import REPRO, RUN, effects, flights, made, newcomer, script, seconds
+from tests.bench._runs import REPRO, RUN, copied, effects, flights, made, newcomer, script, seconds
 
-FAMILIES = ("logistic", "gradient_boosting", "xgboost")
+MODELS = {name: {"trials": 2} for name in ("logistic", "gradient_boosting", "xgboost")}
 
 
 def iris(root: Path) -> None:
     from sklearn.datasets import load_iris
 
-    newcomer(root, load_iris(as_frame=True).frame, "target", {name: {} for name in FAMILIES})
+    newcomer(root, load_iris(as_frame=True).frame, "target", MODELS)
 
 
 def main() -> None:
@@ -35,9 +35,8 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     quick = parser.parse_args().quick
     with tempfile.TemporaryDirectory() as name:
-        roots = {way: Path(name) / way for way in ("script", "refit", "dvc")}
-        for root in roots.values():
-            (iris if quick else flights)(root)
+        (iris if quick else flights)(Path(name) / "project")
+        roots = copied(Path(name) / "project", ("script", "refit", "dvc"))
         commands = {"script": script(roots["script"]), "refit": RUN, "dvc": REPRO}
         first = {way: seconds(commands[way], root) for way, root in roots.items()}
         same = [made(root) for root in roots.values()]

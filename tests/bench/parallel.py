@@ -19,16 +19,17 @@ import tempfile
 from pathlib import Path
 
 from tests.bench._flights import emit
-from tests.bench._runs import RUN, flights, made, make, newcomer, seconds
+from tests.bench._runs import RUN, copied, flights, made, make, newcomer, seconds
 from tests.bench._tables import load
+from tests.projects import edit
 
 MODELS = {"logistic": {"trials": 2}, "gradient_boosting": {"trials": 3}, "xgboost": {"trials": 5}}
 WAYS = {"refit_1": 1, "refit_2": 2, "make_1": 1, "make_2": 2}
 
 
-def table(root: Path, parallel: int) -> None:
+def table(root: Path) -> None:
     X, y, _ = load("flights")
-    newcomer(root, X.assign(late=y.astype(int)), "late", MODELS, parallel)
+    newcomer(root, X.assign(late=y.astype(int)), "late", MODELS)
 
 
 def main() -> None:
@@ -36,11 +37,11 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     quick = parser.parse_args().quick
     with tempfile.TemporaryDirectory() as name:
+        (table if quick else flights)(Path(name) / "project")
         spent, left = {}, []
-        for way, parallel in WAYS.items():
-            root = Path(name) / way
-            (table if quick else flights)(root, parallel)
-            spent[way] = seconds(RUN if way.startswith("refit") else make(root, parallel), root)
+        for way, root in copied(Path(name) / "project", WAYS).items():
+            edit(root / "params.yaml", orchestration__parallel=WAYS[way])
+            spent[way] = seconds(RUN if way.startswith("refit") else make(root, WAYS[way]), root)
             left.append(made(root))
         assert all(found == left[0] for found in left), "the ways did not leave the same model and scores"
     emit(

@@ -5,10 +5,10 @@
 the same engine, asks the same model and answers: ``refit`` is the command `refit serve`, ``fastapi`` the same in a few
 lines of FastAPI under uvicorn with uvloop and httptools, ``bentoml`` a service class as BentoML's introduction has it. All
 answers to the package's golden rows must be the pipeline's to the last bit. Then wrk sends these rows by turns to one service after
-the other, eight at once (``requests_per_second``, ``p50_ms``, ``p99_ms``: medians over the rounds), and another client one
-at a time (``alone_p50_ms``). The last line is one JSON object: this service's figures, ``services`` (everybody's),
-``ratio_bentoml`` and ``ratio_fastapi`` (our requests per second over theirs, median over the rounds), and ``differing``
-answers (0).
+the other, eight at once (``requests_per_second``, ``p50_ms``, ``p99_ms``, and ``cpu_ms``: processor milliseconds of the service's processes for each
+request; medians over the rounds), and another client one at a time (``alone_p50_ms``). The last line is one JSON object: this
+service's figures, ``services`` (everybody's), ``ratio_fastapi`` and ``ratio_bentoml`` (our requests per second over theirs,
+median over the rounds), ``cpu_fastapi`` and ``cpu_bentoml`` (their processor time for a request over ours), and ``differing`` answers (0).
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from deploy.launch import ask, running
 from tasks.errors import RefitError
 from tasks.files import read_json, sha256
@@ -48,22 +50,31 @@ request = function()
 end
 done = function(s, l, r)
   local bad = s.errors.status + s.errors.connect + s.errors.read + s.errors.write + s.errors.timeout
-  io.write(string.format('FIGURES %%f %%f %%f %%d\\n', s.requests / (s.duration / 1e6), l:percentile(50) / 1e3, l:percentile(99) / 1e3, bad))
+  io.write(string.format('FIGURES %%d %%f %%f %%f %%d\\n', s.requests, s.requests / (s.duration / 1e6), l:percentile(50) / 1e3, l:percentile(99) / 1e3, bad))
 end
 """
 
 
 def load(address: str, bodies: list[bytes], seconds: float, scratch: Path) -> dict[str, float]:
-    """wrk's figures for POST /predict with eight connections; every answer must be good."""
+    """wrk's figures for POST /predict with eight connections, and the service's processor time; every answer must be good."""
     script = scratch / "post.lua"
     script.write_text(LUA % ", ".join(f"[==[{body.decode()}]==]" for body in bodies))
     command = ["wrk", "-t1", "-c8", f"-d{seconds:g}s", "-s", str(script), f"{address}/predict"]
+    before = processor(address)
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    found = re.search(r"FIGURES (\S+) (\S+) (\S+) (\d+)", said)
+    spent = processor(address) - before
+    found = re.search(r"FIGURES (\d+) (\S+) (\S+) (\S+) (\d+)", said)
     assert found, said
-    rate, p50, p99, bad = (float(x) for x in found.groups())
+    requests, rate, p50, p99, bad = (float(x) for x in found.groups())
     assert bad == 0, said
-    return {"requests_per_second": rate, "p50_ms": p50, "p99_ms": p99}
+    return {"requests_per_second": rate, "cpu_ms": spent / requests * 1e3, "p50_ms": p50, "p99_ms": p99}
+
+
+def processor(address: str) -> float:
+    """Processor seconds so far of the service at this address, and of its children."""
+    port = address.rpartition(":")[2]
+    (own,) = (p for p in psutil.Process().children() if port in p.cmdline())
+    return sum(sum(p.cpu_times()[:2]) for p in [own, *own.children(recursive=True)])
 
 
 def alone(address: str, bodies: list[bytes], seconds: float) -> float:
@@ -136,10 +147,14 @@ def main() -> None:
             rates = (r["refit"]["requests_per_second"] / r[name]["requests_per_second"] for r in rounds)
             return round(statistics.median(rates), 2)
 
+        def cpu(name: str) -> float:
+            return round(statistics.median(r[name]["cpu_ms"] / r["refit"]["cpu_ms"] for r in rounds), 2)
+
         emit(
             {
                 **figures["refit"],
                 **{f"ratio_{one.name}": ratio(one.name) for one in services[1:]},
+                **{f"cpu_{one.name}": cpu(one.name) for one in services[1:]},
                 "differing": wrong,
                 "rows": len(golden),
                 "services": figures,

@@ -20,9 +20,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import resource
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -32,13 +29,13 @@ import tasks.stage  # noqa: F401  (applies the settings before any heavy import)
 
 # isort: split
 import numpy as np
-import pandas as pd
 
 from tasks.families import fit_family
-from tasks.files import read_json, write_json, write_table
+from tasks.files import read_json
 from tasks.metrics import higher_is_better, measure
 from tasks.params import Tuning
-from tests.bench._flights import ROOT, emit
+from tests.bench._flights import emit
+from tests.bench._stages import features, run
 from tests.bench._tables import load, split
 from tests.bench.quality import METRICS, environment
 
@@ -50,35 +47,9 @@ RIVALS = ("tpe", "gp", "cfo")
 def project(root: Path, name: str, seed: int, trials: int) -> None:
     """A folder with what the stage ``tune`` reads: a set's rows as features, and the parameters."""
     X, y, kind = load(name, seed)
-    head = pd.DataFrame({"__row__": np.arange(len(X))})
-    for column in ("__time__", "__known__"):
-        head[column] = pd.Series(pd.NaT, index=head.index, dtype="datetime64[us, UTC]")
-    head["__split__"], head["__target__"] = split(y, kind, seed), y
-    folder = root / "data" / "features"
-    write_table(folder / "features.parquet", pd.concat([head, X], axis=1))
-    features = [{"name": c, "kind": "numeric" if X[c].dtype.kind in "if" else "categorical"} for c in X]
-    classes = [] if kind == "regression" else [str(c) for c in range(int(y.max()) + 1)]
-    write_json(folder / "summary.json", {"kind": kind, "target": "y", "classes": classes, "features": features})
     way = "kfold" if kind == "regression" else "stratified"
-    (root / "params.yaml").write_text(
-        f"seed: {seed}\n"
-        f"problem: {{name: bench, kind: {kind}, table: t, target: y, metric: {METRICS[kind]}}}\n"
-        "data: {tables: {t: {source: t.csv, columns: {y: numeric}}}}\n"
-        f"models: {{{FAMILY}: {{}}}}\n"
-        f"tuning: {{trials: {trials}, seconds: 3600, split: {way}, folds: 3}}\n"
-    )
-
-
-def run(root: Path, *words: str) -> tuple[str, float]:
-    """What a Python module prints, and the processor seconds of it and of all that it started."""
-    before, env = resource.getrusage(resource.RUSAGE_CHILDREN), {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, "-m", *words], cwd=root, env=env, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        sys.exit(f"{' '.join(words)} failed:\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return done.stdout, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    rest = f"seed: {seed}\nmodels: {{{FAMILY}: {{}}}}\ntuning: {{trials: {trials}, seconds: 3600, split: {way}, folds: 3}}\n"
+    features(root, X, y, kind, split(y, kind, seed), f"{METRICS[kind]}\n{rest}")
 
 
 def compare(name: str, seed: int, trials: int, python: Path | None) -> dict[str, Any]:
@@ -99,14 +70,14 @@ def compare(name: str, seed: int, trials: int, python: Path | None) -> dict[str,
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         project(root, name, seed, trials)
-        _, cpu = run(root, "tasks.tune", FAMILY)
+        _, _, cpu = run(root, "tasks.tune", FAMILY)
         tuned = root / "data" / "tuning" / FAMILY
         values = [t["value"] for t in read_json(tuned / "trials.json")]
         out["refit"] = (values, read_json(tuned / "best.json")["params"], cpu)
         for rival in RIVALS:
             if rival == "cfo" and python is None:
                 continue
-            said, cpu = run(root, "tests.bench._plain_tuning", FAMILY, rival, str(python))
+            said, _, cpu = run(root, "tests.bench._plain_tuning", FAMILY, rival, str(python))
             found = json.loads(said.splitlines()[-1])
             out[rival] = (found["values"], found["params"], cpu)
     first = sign * out["refit"][0][0]
