@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -52,15 +53,25 @@ def copied(project: Path, ways: Iterable[str]) -> dict[str, Path]:
     return {way: shutil.copytree(project, project.parent / way, symlinks=True) for way in ways}
 
 
-def seconds(command: list[str], root: Path) -> float:
-    """Wall seconds of a command in the project, its start-up with it; its output is shown where it fails."""
+class Spent(NamedTuple):
+    """Seconds of the wall, and of the processor by the command and all that it started."""
+
+    wall: float
+    cpu: float
+
+
+def seconds(command: list[str], root: Path) -> Spent:
+    """Seconds of a command in the project, its start-up with it; its output is shown where it fails."""
     env = environment(PYTHONPATH=str(ROOT), PATH=f"{BIN}{os.pathsep}{os.environ['PATH']}")
-    began = time.perf_counter()
+    began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True, check=False)
-    spent = time.perf_counter() - began
+    wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
+    spent = Spent(wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     if done.returncode:
         sys.exit(f"{' '.join(command)} failed:\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
-    print(f"{' '.join(command[-3:])}: {spent:.1f} s", file=sys.stderr, flush=True)
+    print(
+        f"{' '.join(command[-3:])}: {spent.wall:.1f} s, of the processor {spent.cpu:.1f}", file=sys.stderr, flush=True
+    )
     return spent
 
 

@@ -6,7 +6,8 @@ stage at a time, and must leave the same model and scores. Then each is run agai
 JSON object:
 
 ``ratio``, ``ratio_dvc``   seconds of `refit run` over the script's, and over those of `dvc repro`
-``refit``, ``script``, ``dvc``  seconds, and ``again`` with nothing to do (a script knows no such thing)
+``cpu_ratio``, …           the same of processor seconds, on which other work on the machine has less influence
+``seconds``, …             of each way, and ``again`` with nothing to do (a script knows no such thing)
 ``stages``, ``effects``    how many stages, and the seconds of the effects in `refit run`
 
 Full: this project's own pipeline on the flights; quick: iris.
@@ -46,10 +47,13 @@ def main() -> None:
         stages = (roots["script"] / "run.sh").read_text().count("python -m tasks.")
     emit(
         {
-            "ratio": round(first["refit"] / first["script"], 3),
-            "ratio_dvc": round(first["refit"] / first["dvc"], 3),
-            **{way: round(spent, 1) for way, spent in first.items()},
-            "again": {way: round(spent, 1) for way, spent in again.items()},
+            "ratio": round(first["refit"].wall / first["script"].wall, 2),
+            "ratio_dvc": round(first["refit"].wall / first["dvc"].wall, 2),
+            "cpu_ratio": round(first["refit"].cpu / first["script"].cpu, 2),
+            "cpu_ratio_dvc": round(first["refit"].cpu / first["dvc"].cpu, 2),
+            "seconds": {way: round(spent.wall, 1) for way, spent in first.items()},
+            "cpu_seconds": {way: round(spent.cpu, 1) for way, spent in first.items()},
+            "again": {way: round(spent.wall, 1) for way, spent in again.items()},
             "stages": stages,
             "effects": round(own, 1),
         }
