@@ -22,7 +22,7 @@ from tests.bench._runs import RUN, copied, flights, made, make, newcomer, second
 from tests.bench._tables import load
 from tests.projects import edit
 
-MODELS = {"logistic": {"trials": 2}, "gradient_boosting": {"trials": 2}, "xgboost": {"trials": 4}}
+MODELS = {"logistic": {"trials": 1}, "gradient_boosting": {"trials": 2}, "xgboost": {"trials": 3}}
 WAYS = {"refit_1": 1, "refit_2": 2, "make_2": 2}
 
 
