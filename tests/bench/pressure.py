@@ -183,6 +183,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that no service is left where this is ended
     seconds, ends, rival_ends = (6.0, 3, 1) if given.quick else (30.0, 50, 10)
     with tempfile.TemporaryDirectory(prefix="refit-bench-") as folder:
         scratch = Path(folder)

@@ -20,6 +20,7 @@ import http.client
 import json
 import re
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -114,6 +115,7 @@ def main() -> None:
     given = parser.parse_args()
     if shutil.which("wrk") is None:
         raise RefitError("wrk is not installed; `apt-get install wrk`")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that no service is left where this is ended
     seconds = 2 if given.quick else 10
     with tempfile.TemporaryDirectory(prefix="refit-bench-") as folder, ExitStack() as up:
         scratch, root = Path(folder), Path(folder) / "project"
