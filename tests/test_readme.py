@@ -75,6 +75,44 @@ def test_the_names_in_the_table_are_those_of_the_code():
     assert listed("scale, categories of `encode`") == literal(encode, "scale") | categories
 
 
+def numbers(text: str) -> set[str]:
+    """What a reader takes for figures: no names of code, no addresses, no comments."""
+    return set(re.findall(r"\d+(?:[.,]\d+)*%?", re.sub(r"<!--.*?-->|`[^`]*`|\]\([^)]*\)", "", text, flags=re.DOTALL)))
+
+
+def by_benchmark(text: str) -> dict[str, str]:
+    """The rows and list items of a page that name a benchmark, by its name."""
+    found: dict[str, str] = {}
+    for block in re.split(r"\n(?=- |\||\n)", text):
+        for names in re.findall(r"<!-- bench: (.*?) -->", block):
+            for name in names.split(", "):
+                found[name] = found.get(name, "") + block
+    return found
+
+
+def test_figures_of_benchmarks_stand_on_their_page():
+    """What the README quotes of a benchmark stands in its row of docs/benchmarks.md."""
+    there = by_benchmark((ROOT / "docs" / "benchmarks.md").read_text())
+    quoted = by_benchmark(README)
+    assert quoted
+    assert {name: numbers(text) - numbers(there[name]) for name, text in quoted.items()} == dict.fromkeys(quoted, set())
+
+
+def test_each_benchmark_has_a_row_on_the_page():
+    rows = [line.split("|")[1:-1] for line in (ROOT / "docs" / "benchmarks.md").read_text().splitlines()]
+    rows = [cells for cells in rows if cells and "<!-- bench:" in cells[-1]]
+    assert sorted(cells[0].strip(" `") for cells in rows) == sorted(p.stem for p in (ROOT / "tests/bench").glob("[a-z]*.py"))
+    for name, user, measured, rival, values, figure in rows:
+        assert f"<!-- bench: {name.strip(' `')} -->" in figure
+        assert all(cell.strip() for cell in (user, measured, rival, values, figure)), name
+
+
+def test_numbers_are_those_that_a_reader_sees():
+    assert numbers("`p50` 0.53 ms, 27×, 336,776 rows. [a](b1.md) 99.6% <!-- bench: b2 --> 3") == {
+        "0.53", "27", "336,776", "99.6%", "3",
+    }  # fmt: skip
+
+
 @pytest.mark.flows
 @pytest.mark.timeout(600)
 def test_a_newcomers_csv_is_served(tmp_path: Path):

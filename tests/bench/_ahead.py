@@ -131,7 +131,7 @@ def orders(n: int = 2500, keys: int = 110, seed: int = 0) -> pd.DataFrame:
     )  # fmt: skip
     o["ended"] = pd.Series([f"s{k}" for k in rng.integers(0, 12, n)], dtype="str")
     o["started"] = o.groupby("who")["ended"].shift(1).fillna("s0")
-    o["room"] = of_key(o, rng.choice([50.0, 80.0, 120.0, 180.0, 240.0], 400))
+    o["room"] = of_key(o, rng.choice([50.0, 80.0, 120.0, 180.0, 240.0], max(400, keys)))
     o["load"] = np.minimum(o["room"], rng.integers(20, 300, n))
     return o
 

@@ -15,9 +15,6 @@ from __future__ import annotations
 import argparse
 import http.client
 import json
-import os
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -28,52 +25,17 @@ import tasks.stage  # noqa: F401  (threads and telemetry, before the heavy impor
 import numpy as np
 import pandas as pd
 import psutil
-from ruamel.yaml import YAML
 
 from deploy.launch import running, serving
-from tasks import params as parameters
 from tasks.bundle import Bundle
 from tasks.bundle.horizon import parse
 from tasks.bundle.rows import to_json
 from tasks.engine.compute import prediction_times
-from tasks.families import fit_family, save_model
-from tasks.files import read_json, read_table, write_json
+from tasks.files import read_json, read_table
 from tasks.package.golden import NEWEST, start_of_test
 from tasks.package.history import keep, known, needs
-from tests.bench._flights import ROOT, emit
-
-STAGES = ("ingest", "validate", "features")
-
-
-def stage(root: Path, name: str) -> None:
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    subprocess.run([sys.executable, "-m", f"tasks.{name}"], cwd=root, env=env, check=True)
-
-
-def made(root: Path, quick: bool) -> Path:
-    """A project up to its package: the flights as known at the end of October."""
-    tree = YAML().load(ROOT / "params.yaml")
-    tree["models"] = {"xgboost": {}}
-    YAML().dump(tree, root / "params.yaml")
-    (root / "data").mkdir()
-    (root / "data" / "expectations").symlink_to(ROOT / "data" / "expectations")
-    for name in STAGES:
-        stage(root, name)
-    given, summary = parameters.load(root / "params.yaml"), read_json(root / "data" / "features" / "summary.json")
-    features = read_table(root / "data" / "features" / "features.parquet")
-    kinds = {f["name"]: f["kind"] for f in summary["features"]}
-    draw = np.random.default_rng(0)
-    parts = []
-    for part, most in (("train", 10_000 if quick else 60_000), ("valid", 5_000)):
-        at = np.flatnonzero((features["__split__"] == part).to_numpy())
-        chosen = features.iloc[np.sort(draw.choice(at, min(most, len(at)), replace=False))]
-        parts += [chosen[list(kinds)], chosen["__target__"].to_numpy()]
-    model = fit_family("xgboost", {"rounds": 60}, *parts, given.problem.kind, classes=2, kinds=kinds)
-    save_model(model, root / "data" / "models" / "xgboost" / "model")
-    choice = {"family": "xgboost", "members": ["xgboost"], "weights": [1.0], "threshold": 0.3, "metric": "roc_auc"}
-    write_json(root / "data" / "evaluation" / "choice.json", choice)
-    stage(root, "package")
-    return root / "data" / "package"
+from tests.bench._flights import emit
+from tests.bench._package import made
 
 
 def ask(address: str, rows: list[dict[str, Any]]) -> list[tuple[int, Any]]:

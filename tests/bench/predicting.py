@@ -31,7 +31,7 @@ import pandas as pd
 from tasks.bundle import Bundle
 from tasks.files import read_table
 from tests.bench._flights import emit
-from tests.bench.parity import made
+from tests.bench._package import made
 
 
 def write_rows(root: Path, count: int, path: Path) -> None:

@@ -1,9 +1,11 @@
 """The service under pressure: single rows beside a batch of 19 MB, and the end under load.
 
-``python -m tests.bench.pressure [--quick]``. Single rows come at 50 a second, alone and while one batch of 19 MB after
-another is sent; ``p99_ratio`` is the 99th percentile of the second over the first, ``more_mb`` what the process took at
-most beyond what it had. Then the service is ended by SIGTERM while eight clients ask without pause; ``dropped`` counts
-requests that it took and did not answer. The rival is a plain BentoML service of the same package under the same load.
+``python -m tests.bench.pressure [--quick]``. The package has the 146 features of the flights (:mod:`tests.bench._package`). Single
+rows come at 50 a second, alone and while one batch of 19 MB (1,000 rows) after another is sent; ``p99_ratio`` is the 99th percentile of
+the second over the first, ``more_mb`` what the process took at most beyond what it had. Then the service is ended by SIGTERM while
+eight clients ask without pause; ``dropped`` counts requests that it took and did not answer. The rivals are the plain
+services of :mod:`tests.bench._plain` with the same package under the same load. The last line is one JSON object: our
+figures, and everybody's in ``services``.
 """
 
 from __future__ import annotations
@@ -12,7 +14,6 @@ import tasks.stage  # isort: skip
 
 import argparse
 import contextlib
-import io
 import json
 import math
 import os
@@ -30,36 +31,13 @@ import psutil
 
 from deploy.launch import ask, free_port, running, serving, stop
 from tasks.files import read_json
+from tests.bench._flights import ROOT, emit
+from tests.bench._package import made
+from tests.bench._plain import BENTOML, FASTAPI, Service
 from tests.deploy.load import Clients
-from tests.tasks.package.projects import TIMED, package, project
 
-RIVAL = "plain BentoML service of the same package"
 MEGABYTES = 19
 ROUNDS = 3
-# One after BentoML's introduction: the same bundle, rows and batches as its models, in its threads.
-PLAIN = """
-import os
-import bentoml
-from tasks.bundle import Bundle
-from tasks.bundle.rows import from_json
-
-
-@bentoml.service(http={"host": "127.0.0.1"})
-class Plain:
-    def __init__(self) -> None:
-        self.bundle = Bundle.load(os.environ["REFIT_PACKAGE"]).start()
-        self.fields = self.bundle.schema["fields"]
-
-    @bentoml.api
-    def predict(self, row: dict) -> dict:
-        answer = self.bundle.predict_row(from_json(row, self.fields))
-        return {"scores": list(answer.scores)}
-
-    @bentoml.api
-    def predict_batch(self, rows: list[dict]) -> list[dict]:
-        answers = self.bundle.predict_rows([from_json(row, self.fields) for row in rows])
-        return [{"scores": list(answer.scores)} for answer in answers]
-"""
 # Another process, so that its work does not count for the clients of single rows.
 SENDER = """
 import http.client, sys, time
@@ -205,38 +183,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
     given = parser.parse_args()
-    seconds, ends, rival_ends = (10.0, 3, 2) if given.quick else (30.0, 50, 10)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that no service is left where this is ended
+    seconds, ends, rival_ends = (6.0, 3, 1) if given.quick else (30.0, 50, 10)
     with tempfile.TemporaryDirectory(prefix="refit-bench-") as folder:
         scratch = Path(folder)
-        with contextlib.redirect_stdout(io.StringIO()):
-            path = package(project(scratch / "project", TIMED)).resolve()
+        path = made(scratch, given.quick).resolve()
         row = read_json(path / "golden.json")["rows"][0]["input"]
-        (scratch / "plain.py").write_text(PLAIN)
-        # Valid rows, a thousand, whose shop's name has a long tail of blanks.
+        # Valid rows, a thousand, whose carrier has a long tail of blanks.
         blanks = MEGABYTES * 1000 - len(json.dumps(row))
-        wide = [{**row, "shop": f"{row['shop']}{' ' * 900}"}] * 1000
-        body = json.dumps(wide).replace("}, {", "}," + " " * (blanks - 900) + "{").encode()
-        (scratch / "ours").write_bytes(body)
-        (scratch / "theirs").write_bytes(b'{"rows":' + body + b"}")
+        wide = json.dumps([{**row, "carrier": f"{row['carrier']}{' ' * 900}"}] * 1000)
+        wide = wide.replace("}, {", "}," + " " * (blanks - 900) + "{")
 
         def lingering(port: int) -> list[str]:
             return [*serving(path, "1")(port), "--linger", "1"]
 
-        def rival(port: int) -> list[str]:
-            where = ["--working-dir", str(scratch), "--host", "127.0.0.1", "--port", str(port)]
-            return [sys.executable, "-m", "bentoml", "serve", "plain:Plain", *where]
-
-        env = {"REFIT_PACKAGE": str(path), "OMP_NUM_THREADS": "1"}
+        env = {"REFIT_PACKAGE": str(path), "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
         figures: dict[str, dict[str, Any]] = {}
-        for name, command, times in (("refit", lingering, ends), (RIVAL, rival, rival_ends)):
-            theirs = name == RIVAL
-            single = json.dumps({"row": row} if theirs else row).encode()
-            many = json.dumps({"rows": [row] * 500} if theirs else [row] * 500).encode()
-            figures[name] = beside(command, single, scratch / ("theirs" if theirs else "ours"), seconds, env)
-            figures[name] |= ended(command, single, many, times, env)
-            print(name, json.dumps(figures[name]), flush=True)
-    others = {f"rival_{k}": figures[RIVAL][k] for k in ("p99_ratio", "p99_ms", "more_mb", "taken", "dropped", "ends")}
-    print(json.dumps({**figures["refit"], "rival": RIVAL, **others}))
+        for one, times in ((Service("refit", lingering), ends), (FASTAPI, rival_ends), (BENTOML, rival_ends)):
+            (scratch / "batch").write_text(f'{{"rows":{wide}}}' if one.wrapped else wide)
+            single = json.dumps(one.single(row)).encode()
+            figures[one.name] = beside(one.command, single, scratch / "batch", seconds, env)
+            figures[one.name] |= ended(one.command, single, json.dumps(one.batch([row] * 500)).encode(), times, env)
+            print(one.name, json.dumps(figures[one.name]), file=sys.stderr, flush=True)
+    emit({**figures["refit"], "services": figures})
 
 
 if __name__ == "__main__":

@@ -7,10 +7,11 @@
 ``by_metric``             the same by metric and setting, with the default policy; ``line``, ``lord`` and ``saffron`` give
                           the worst setting of each metric by the other policies
 ``worse_rate``            share of projects that ever call a challenger worse that is not (at most 0.025), the worst
-``naive_rate``            share that ever promote by plain McNemar at 5% each week, on the same data
+``naive_rate``            share that ever promote by plain McNemar at 5% each week, on the same data; ``bonferroni_rate`` by
+                          McNemar at 5%/52 each week, which is safe too: the rival in power
 ``tail``, ``plain_tail``  how many times too often the tests, and a plain normal test, reject at a level of 0.001
 ``power``                 share of projects that promote within 52 weeks where challengers gain 1 point of accuracy, at
-                          5,000 rows a week, with the default policy
+                          5,000 rows a week, with the default policy; ``bonferroni_power`` by the rival
 ``power_by_metric``       share that promote at the first look a challenger that is better by about four standard errors,
                           beside the share of a plain normal test at the same level
 ``rates``                 McNemar with 5,000 rows a week: every policy, independent and dependent challengers
@@ -53,6 +54,7 @@ GAINS = (0.005, 0.01, 0.02)
 POLICIES = {
     "challenger": "each challenger by itself",
     "line": "the line of challengers as one",
+    "bonferroni": "McNemar at 5%/52 each week (Bonferroni)",
     "naive": "plain McNemar each week",
 }
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -110,6 +112,7 @@ def _firsts(p: np.ndarray, capital: np.ndarray, level: np.ndarray, line: np.ndar
         "line": (line >= -np.log(over_champions(ALPHA, 1))) & ahead,
         "lord": new <= np.array([lord(ALPHA, int(look), []) for look in k]),
         "saffron": new <= np.array([saffron(ALPHA, int(look), [], []) for look in k])[spent - 1],
+        "bonferroni": p <= ALPHA / LOOKS,
         "naive": (2 * p <= ALPHA) & ahead,
     }
     return {name: _first(w) for name, w in won.items()}
@@ -236,7 +239,7 @@ def plot(weeks: dict, path: Path) -> None:
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(1, len(GAINS), figsize=(10, 3.4), sharey=True, layout="constrained")
-    colours = {"challenger": "#2f6fb5", "line": "#2a8f62", "naive": "#c2702d"}
+    colours = {"challenger": "#2f6fb5", "line": "#2a8f62", "bonferroni": "#7a5ba8", "naive": "#c2702d"}
     for axis, gain in zip(axes, GAINS, strict=True):
         for policy, title in POLICIES.items():
             cells = weeks[policy][f"{gain:g}"]
@@ -279,6 +282,8 @@ def main() -> None:
                 },
                 "worse_rate": max(r["worse"] for r in every),
                 "naive_rate": rates["independent"]["naive"],
+                "bonferroni_rate": max(rates[how]["bonferroni"] for how in rates),
+                "bonferroni_power": weeks["bonferroni"]["0.01"]["5000"]["promoted"],
                 "tail": max(r["tail"] for r in every),
                 "plain_tail": {m: {s: r["plain_tail"] for s, r in by.items()} for m, by in metrics.items()},
                 "power": weeks["challenger"]["0.01"]["5000"]["promoted"],

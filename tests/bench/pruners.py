@@ -39,7 +39,7 @@ from tasks.tune.objective import Objective
 from tasks.tune.search import Budget, search
 from tasks.tune.worker import Worker
 from tests.bench._tables import load, split
-from tests.bench.tuning import METRICS
+from tests.bench.quality import METRICS
 
 SETS = ("fair", "anes96", "randhie")
 FAMILIES = ("xgboost", "mlp")

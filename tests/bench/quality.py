@@ -3,7 +3,7 @@
 ``python -m tests.bench.quality [--quick] [--seconds 60] [--environments FOLDER]`` prints JSON with ``mean_rank`` by
 system, ``scores`` by set, ``cores`` (those that this process may use: ``taskset`` narrows them), and ``about``:
 versions, the seconds that each really took, and more. FLAML and AutoGluon run in environments of their own
-(``FOLDER/flaml``, ``FOLDER/autogluon``, made with uv when missing); one that cannot be made is null, with the reason.
+(``FOLDER/flaml``, ``FOLDER/autogluon``, made when missing); one that cannot be made is null, with the reason.
 ``--sets unseen`` takes eight sets that nobody looked at while ``auto`` was built, from an environment made likewise.
 """
 
@@ -47,15 +47,17 @@ def environment(name: str, packages: list[str], folder: Path) -> Path | str:
     if python.exists():
         return python
     uv = shutil.which("uv")
-    if uv is None:
-        return "uv is not installed, which makes the separate environment"
     links = subprocess.run(
         [sys.executable, "-m", "pip", "config", "get", "global.find-links"], capture_output=True, text=True, check=False
     ).stdout.strip()
-    extra = ["--find-links", links] if links else []
+    extra = ["--find-links", links] if links and uv else []  # pip reads its own settings
+    make = [uv, "venv", "-q", "-p", sys.executable] if uv else [sys.executable, "-m", "venv"]
+    install = (
+        [uv, "pip", "install", "-q", "--python", str(python)] if uv else [str(python), "-m", "pip", "install", "-q"]
+    )
     for command in (
-        [uv, "venv", "-q", "-p", sys.executable, str(folder / name)],
-        [uv, "pip", "install", "-q", "--python", str(python), *extra, *packages],
+        [*make, str(folder / name)],
+        [*install, *extra, *packages],
     ):
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=1800)
         if done.returncode:
