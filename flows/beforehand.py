@@ -179,7 +179,7 @@ def too_small(looked: Looked, gigabytes: float) -> Iterator[str]:
         return
     limit = memory.Memory(gigabytes * memory.GB - memory.LIBRARIES, f"training.memory_gb: {gigabytes:g}")
     columns = len(params.data.tables[params.problem.table].given)
-    if (need := memory.held(rows, columns)) > limit.bytes:
+    if (need := memory.checked(rows, columns)) > limit.bytes:
         yield (
             f"training.memory_gb: {params.problem.table} has about {rows:,} rows x {columns} columns, which take about "
             f"{(need + memory.LIBRARIES) / memory.GB:.1f} GB in the stage validate, and {gigabytes:g} may be used. Raise it, or "

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.errors import RefitError
+from tasks.files import WHOLE_GROUP
 
 SHARE = 0.6  # of the memory that is available, where training.memory_gb is not set
 GB = 1e9
@@ -22,6 +23,7 @@ CELL = 40  # of other families, which also scale, or spread categories over colu
 MMAP_THRESHOLD = -3  # M_MMAP_THRESHOLD of mallopt(3): set, it does not grow with what is freed
 TRIM_THRESHOLD, ARENA_MAX = -1, -8  # M_TRIM_THRESHOLD: freed at the end of the heap, given back; M_ARENA_MAX: heaps
 COLUMN = 11  # a value of a table as read: a number, a moment, a short text
+ROW = 60  # a row of a table that is read a column at a time: its position, what holds of it, and the column at hand
 FEATURE = 24  # a feature's value while all rows' features are made in memory: made, put beside the others, and written
 EVENT = 600  # an event's share in the indexes of histories, two of which are made side by side
 
@@ -98,9 +100,9 @@ def keep_freed() -> None:
                 ctypes.CDLL(None).mallopt(option, value)
 
 
-def held(rows: int, columns: int) -> float:
-    """Bytes of a table's rows in memory, as the stage ``validate`` holds them."""
-    return float(COLUMN * rows * columns)
+def checked(rows: int, columns: int) -> float:
+    """Bytes that the stage ``validate`` takes at least: of every row where it stands, and of a row group all columns."""
+    return float(ROW * rows + COLUMN * min(rows, WHOLE_GROUP) * columns)
 
 
 def features(rows: int, count: int) -> float:

@@ -51,17 +51,19 @@ class Side:
 
     def column(self, name: str) -> pd.Series:
         """All its values."""
-        values: pd.Series = (self.looked if name in self.looked.columns else self.frame)[name]
+        values: pd.Series = self._of(name)[name]
         return values
 
+    def _of(self, name: str) -> Any:
+        return self.looked if name in self.looked.columns else self.frame
+
     def hold(self, rows: np.ndarray, names: Sequence[str]) -> None:
-        """Read these columns once, and keep their values in these rows, in place of what was kept before."""
+        """Read those columns once that are on disk, and keep their values in these rows, in place of what was kept before."""
         self._held = {}
-        if isinstance(self.frame, pd.DataFrame):
-            return
         self._places = np.unique(rows)
         for name in dict.fromkeys(names):
-            self._held[name] = self.column(name).iloc[self._places].reset_index(drop=True)
+            if not isinstance(self._of(name), pd.DataFrame):
+                self._held[name] = self.column(name).iloc[self._places].reset_index(drop=True)
 
     def at(self, name: str, rows: np.ndarray) -> pd.Series:
         """The values in some rows."""

@@ -31,11 +31,12 @@ def test_a_limit_that_surely_does_not_suffice_is_told_with_what_is_needed(tmp_pa
     nothing = np.zeros(ROWS)
     pq.write_table(pa.table({"x": nothing, "z": nothing, "y": nothing}), tmp_path / "t.parquet")
     assert told(tmp_path, "t.parquet", 0.5) == []
-    (fit,) = told(tmp_path, "t.parquet", 0.335)
-    assert "logistic holds its rows in memory, and 500,000 rows x 2 features" in fit
-    assert "take logistic out of models" in fit
+    (checked,) = told(tmp_path, "t.parquet", 0.35)
+    assert "t has about 1,000,000 rows x 3 columns, which take about 0.4 GB in the stage validate" in checked
     both = told(tmp_path, "t.parquet", 0.31)
-    assert "t has about 1,000,000 rows x 3 columns, which take about 0.3 GB in the stage validate" in both[0]
+    assert both[0].startswith("training.memory_gb: t has")
+    assert "logistic holds its rows in memory, and 500,000 rows x 2 features" in both[1]
+    assert "take logistic out of models" in both[1]
     assert len(both) == 2  # xgboost reads from disk
     file = tmp_path / "params.yaml"
     text = file.read_text().replace("logistic: {}, ", "").replace("0.31", "0.335")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -259,3 +259,20 @@ def test_a_refused_week_stops_the_stage_and_what_it_was_waits_to_be_accepted(pro
         write_json(accepted.ACCEPTED / path.name, {"of": {"by": "ann", "reason": "refunds"}, **read_json(path)})
     stage.main()
     assert read_json("data/validated/summary.json")["baseline"]["orders"]["reason"] == "refunds"
+
+
+def test_rows_like_another_one_are_those_of_pandas() -> None:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {
+            "x": rng.choice([0.0, -0.0, 1.5, np.nan], 300),
+            "what": pd.Series(rng.choice(["a", "b", "c"], 300), dtype="str").mask(rng.random(300) < 0.3),
+            "at": pd.Series(pd.to_datetime(rng.integers(0, 5, 300), unit="D", utc=True)).mask(rng.random(300) < 0.2),
+            "y": rng.integers(0, 4, 300).astype(float),
+        }
+    )
+    for rows in (None, np.arange(0, 300, 2)):
+        columns = accepted.Columns({name: partial(frame.get, name) for name in frame}, rows, len(frame))
+        wanted = (frame if rows is None else frame.iloc[rows]).duplicated(keep=False).to_numpy()
+        assert 0 < wanted.sum() < len(wanted)
+        assert (accepted.repeated(columns) == wanted).all()
