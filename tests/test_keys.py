@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,7 @@ from pydantic import BaseModel
 
 from tasks.evaluate.choice import threshold_of
 from tasks.families import Rows
+from tasks.goals import Point, choose
 from tasks.params import Params, parse
 from tasks.train.whole import fit_rows
 from tests.test_claims import wrong
@@ -286,13 +288,77 @@ def test_each_way_to_a_threshold_has_one_of_its_own() -> None:
     assert len(set(found)) == len(ways), found
 
 
-def test_a_count_is_left_out_where_none_is_wanted() -> None:
-    from tasks.engine import Plan
+# Another value of each key that the plan of features is made of, by where it stands in the project of ``worlds.tree``.
+PLANNED: list[tuple[tuple[Any, ...], Any]] = [
+    (("features", "columns"), ["who", "where", "shop"]),
+    (("features", "dates"), {"asked": ["month"]}),
+    (("features", "lookups", 0, "table"), "quotes"),
+    (("features", "lookups", 1, "on"), {"shop": "who"}),
+    (("features", "lookups", 0, "columns"), ["price"]),
+    (("features", "lookups", 0, "within"), "6h"),
+    (("features", "history", 0, "table"), "others"),
+    (("features", "history", 0, "by"), ["who"]),
+    (("features", "history", 0, "windows"), ["3h"]),
+    (("features", "history", 0, "count"), False),
+    (("features", "history", 0, "columns"), {"amount": ["max"]}),
+    (("features", "transforms"), {"twice": "where * 3"}),
+    (("features", "polynomial", "columns"), ["where"]),
+    (("features", "polynomial", "degree"), 3),
+    (("features", "polynomial", "interaction_only"), True),
+    (("problem", "prediction_time"), "asked - 1h"),
+    (("problem", "prediction_time"), "happened_before"),
+    (("data", "tables", "orders", "event_time"), "happened - 1h"),
+    (("data", "tables", "orders", "event_time"), "known"),
+    (("data", "tables", "orders", "known_at"), "known + 1h"),
+    (("data", "tables", "orders", "known_at"), "happened"),
+    (("data", "tables", "orders", "columns", "amount"), "boolean"),
+]
+
+
+def planned() -> dict[str, Any]:
     from tests.tasks.engine.worlds import tree
 
-    def counts(wanted: bool) -> list[str]:
-        spec = tree(["2h"], {"amount": ["mean"]})
-        spec["features"]["history"][0]["count"] = wanted
-        return [name for name in Plan.derive(parse(spec)).names if ".count(" in name]
+    spec = tree(["2h"], {"amount": ["mean"]})
+    tables, features = spec["data"]["tables"], spec["features"]
+    tables["orders"]["columns"] |= {"happened_before": "datetime"}
+    tables["orders"]["outcome"].remove("shop")
+    tables |= {"others": copy.deepcopy(tables["orders"]), "quotes": copy.deepcopy(tables["prices"])}
+    features |= {"transforms": {"twice": "where * 2"}, "polynomial": {"columns": ["where", "age"], "degree": 2}}
+    features["polynomial"]["columns"] = ["where", "people.age"]
+    return spec
 
-    assert len(counts(True)) > len(counts(False))
+
+@pytest.mark.parametrize(("place", "other"), PLANNED, ids=[f"{'.'.join(map(str, p))} {o}"[:70] for p, o in PLANNED])
+def test_each_key_of_features_and_of_moments_changes_the_plan(place: tuple[Any, ...], other: Any) -> None:
+    from tasks.engine import Plan
+
+    spec = planned()
+    before = Plan.derive(parse(spec)).hash
+    *way, last = place
+    at: Any = spec
+    for step in way:
+        at = at[step]
+    at[last] = other
+    assert Plan.derive(parse(spec)).hash != before
+
+
+def test_each_part_of_goals_changes_the_choice() -> None:
+    points = [
+        Point(name, value, {"latency_ms": ms, "size_kb": kb})
+        for name, value, ms, kb in [("best", 0.90, 9.0, 90.0), ("near", 0.895, 5.0, 60.0), ("small", 0.88, 2.0, 5.0)]
+    ]
+
+    def chosen(**goals: Any) -> str:
+        found = project(tuning={"goals": goals}).tuning.goals
+        assert found is not None
+        return points[choose(points, found.rule, "roc_auc")[0]].name
+
+    assert chosen(latency_ms={"at_most": 10}) == "best"
+    assert chosen(latency_ms={"at_most": 6}) == "near"
+    assert chosen(size_kb={"at_most": 10}) == "small"
+    assert chosen(latency_ms={"weight": 1e-6}) == "best"
+    assert chosen(latency_ms={"weight": 0.01}) == "small"
+    assert chosen(size_kb={"weight": 1e-6}) == "best"
+    assert chosen(size_kb={"weight": 2e-4}) == "near"
+    assert chosen(size_kb={}, metric={"within": 0.007}) == "near"
+    assert chosen(size_kb={}, metric={"within": 0.05}) == "small"

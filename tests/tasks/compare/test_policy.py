@@ -220,9 +220,7 @@ def test_each_run_says_worse_at_half_its_level():
 @pytest.mark.parametrize("how", [{"control": "each_run"}, {}, {"evidence": "line"}, {"error": "fdr"}])
 def test_alpha_is_the_level_of_every_way_to_decide(how):
     """The p-value that suffices at alpha 0.2 does not at 1e-9, and levels are shares of alpha."""
-    strict, lax = (
-        decide(scored(1e-5, 1.0), dict(EMPTY), Promotion(alpha=a, **how), "new", "old") for a in (1e-9, 0.2)
-    )
+    strict, lax = (decide(scored(1e-5, 1.0), dict(EMPTY), Promotion(alpha=a, **how), "new", "old") for a in (1e-9, 0.2))
     assert (strict.promote, lax.promote) == (False, True)
     assert strict.level < lax.level <= 0.2
     assert strict.worse_level < lax.worse_level <= 0.1
