@@ -56,6 +56,9 @@ def idle(params: Params) -> Iterator[tuple[str, str]]:
         yield from _set(promotion.guardrails, "promotion.guardrails", ("slices",), why)
     if params.split.kind == "time":
         yield from _set(params.split, "split", ("salt",), "divides rows at random, and kind is 'time'; remove it.")
+        if tuning.split not in ("kfold", "stratified", "group") and "auto" not in params.models:
+            why = f"keeps rows together at random and in folds; kind is 'time', and tuning.split {tuning.split!r}; remove it."
+            yield from _set(params.split, "split", ("by",), why)
     if training.ensembles and len(params.models) == 1:
         yield "training.ensembles", "mix several families, and models has one; add another, or remove this."
     if params.features.lookups == () and params.features.history == ():

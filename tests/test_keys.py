@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,17 +13,18 @@ from pydantic import BaseModel
 
 from tasks.evaluate.choice import threshold_of
 from tasks.families import Rows
+from tasks.goals import Point, choose
 from tasks.params import Params, parse
 from tasks.train.whole import fit_rows
 from tests.test_claims import wrong
 
 HERE = "test_keys:each_setting_that_a_fit_gets_changes_the_model"
 LABELS, SEVERAL, CONTRACT = "tasks/validate/test_labels:", "tasks/ingest/test_several:", "tasks/validate/test_contract:"
-ENGINE, STAGE, SELECT = (
-    "tasks/engine/test_properties:agrees_with_the_definition",
-    "tasks/features/test_stage:",
-    "tasks/encoding/test_select:",
-)
+STAGE, SELECT = "tasks/features/test_stage:", "tasks/encoding/test_select:"
+PLAN = "test_keys:each_key_of_features_and_of_moments_changes_the_plan"
+ASKED = "tasks/tune/test_asked:what_tuning_says_reaches_the_search"
+OWN = "tasks/tune/test_asked:what_a_family_says_goes_before_tuning"
+SERVE = "deploy/test_serve:every_key_of_serving_reaches_the_server_or_its_workers"
 KNOWN, FOLDS, POLICY = "tasks/validate/test_known:", "tasks/tune/test_folds:", "tasks/compare/test_policy:"
 GUARD, SERVER = "tasks/compare/test_guardrails:", "flows/test_server:"
 LIMITS = "deploy/test_limits:each_limit_is_the_users_own"
@@ -35,7 +37,7 @@ TABLE = {
     "problem.table.from": LABELS + "snapshots_begin_with_the_entity_and_end_with_its_activity",
     "problem.table.until": LABELS + "snapshots_begin_with_the_entity_and_end_with_its_activity",
     "problem.table.active": LABELS + "snapshots_begin_with_the_entity_and_end_with_its_activity",
-    "problem.table.name": "tasks/test_implied:snapshots_are_a_table_and_the_label_is_a_column_known_when_its_window_is_over",
+    "problem.table.name": "tasks/test_implied:snapshots_are_called_what_one_likes",
     "problem.target.column": STAGE + "targets",
     "problem.target.above": KNOWN + "the_derived_target",
     "problem.target.name": KNOWN + "the_derived_target",
@@ -46,10 +48,10 @@ TABLE = {
     "problem.target.late": LABELS + "events_that_become_known_late_are_waited_for_and_later_ones_never_count",
     "problem.target.where": LABELS + "measures",
     "problem.target.measure": LABELS + "measures",
-    "problem.prediction_time.column": ENGINE,
-    "problem.prediction_time.offset_micros": "tasks/engine/test_rhythm:windows_wait_for_labels_that_come_late_and_for_rows_that_ask_early",
+    "problem.prediction_time.column": PLAN,
+    "problem.prediction_time.offset_micros": PLAN,
     "problem.metric": "tasks/evaluate/test_evaluate:the_best_on_validation_rows_challenges",
-    "data.as_of": KNOWN + "only_what_was_known_is_visible",
+    "data.as_of": "tasks/validate/test_states:what_is_corrected_later_is_not_known_yet",
     "data.missing": "tasks/test_params:what_is_missing_is_told_by_column",
     "data.tables.source.sql": "flows/test_sources:a_database_that_gives_no_table",
     "data.tables.source.query": "flows/test_sources:a_query_is_taken_as_it_stands",
@@ -58,37 +60,37 @@ TABLE = {
     "data.tables.files.removed": SEVERAL + "a_column_that_is_removed_is_missing_there",
     "data.tables.files.unfinished": SEVERAL + "a_file_half_written_is_refused_or_waits",
     "data.tables.files.twice": SEVERAL + "the_same_file_twice_counts_once",
-    "data.tables.key": STAGE + "with_a_key_corrected_values_move_no_row",
+    "data.tables.key": "tasks/validate/test_states:every_row_counts_once_as_it_is_known_last_and_its_past_as_it_was",
     "data.tables.columns.kind": "tasks/profile/test_kinds:values_that_can_be_read",
     "data.tables.columns.nullable": CONTRACT + "a_bad_row_goes_with_its_reason",
     "data.tables.columns.min": CONTRACT + "a_bad_row_goes_with_its_reason",
     "data.tables.columns.max": CONTRACT + "a_bad_row_goes_with_its_reason",
     "data.tables.columns.allowed": CONTRACT + "a_bad_row_goes_with_its_reason",
     "data.tables.columns.format": "tasks/ingest/test_ingest:numbers_are_read_as_declared_and_another_form_is_named_with_the_remedy",
-    "data.tables.columns.missing": "tasks/values/test_reading:na_and_an_empty_text_are_told_apart_where_the_user_says_so",
+    "data.tables.columns.missing": "tasks/values/test_reading:a_package_reads_as_the_files_were_read",
     "data.tables.columns.case": "tasks/values/test_reading:a_package_reads_as_the_files_were_read",
-    "data.tables.event_time.column": ENGINE,
-    "data.tables.event_time.offset_micros": "tasks/test_params:a_time_split_takes_one_edit",
-    "data.tables.known_at.column": KNOWN + "only_what_was_known_is_visible",
+    "data.tables.event_time.column": PLAN,
+    "data.tables.event_time.offset_micros": PLAN,
+    "data.tables.known_at.column": PLAN,
     "data.tables.known_at.offset_micros": "tasks/features/test_split:parts_are_counted_back_from_rows_that_can_have_a_label",
     "data.tables.outcome": "tasks/engine/test_rows:automatic_columns_leave_out_key_outcome_and_target",
     "data.tables.corrections": SEVERAL + "a_correction_known_later_stays_beside_what_it_corrects",
-    "data.max_quarantined": CONTRACT + "too_many_rejected_rows",
-    "features.columns": "tasks/engine/test_rows:automatic_columns_leave_out_key_outcome_and_target",
-    "features.dates": "tasks/engine/test_rows:date_parts_are_those_of_pandas",
-    "features.lookups.table": ENGINE,
-    "features.lookups.on": ENGINE,
-    "features.lookups.columns": ENGINE,
-    "features.lookups.within": ENGINE,
-    "features.history.table": ENGINE,
-    "features.history.by": ENGINE,
-    "features.history.windows": ENGINE,
-    "features.history.count": "test_keys:a_count_is_left_out_where_none_is_wanted",
-    "features.history.columns": ENGINE,
-    "features.transforms": "tasks/engine/test_rows:expressions",
-    "features.polynomial.columns": "tasks/engine/test_rows:polynomials_are_those_of_scikit_learn",
-    "features.polynomial.degree": "tasks/engine/test_rows:polynomials_are_those_of_scikit_learn",
-    "features.polynomial.interaction_only": "tasks/engine/test_rows:polynomials_are_those_of_scikit_learn",
+    "data.max_quarantined": "tasks/validate/test_validate:set_level_failures_stop_the_run_with_all_of_them",
+    "features.columns": PLAN,
+    "features.dates": PLAN,
+    "features.lookups.table": PLAN,
+    "features.lookups.on": PLAN,
+    "features.lookups.columns": PLAN,
+    "features.lookups.within": PLAN,
+    "features.history.table": PLAN,
+    "features.history.by": PLAN,
+    "features.history.windows": PLAN,
+    "features.history.count": PLAN,
+    "features.history.columns": PLAN,
+    "features.transforms": PLAN,
+    "features.polynomial.columns": PLAN,
+    "features.polynomial.degree": PLAN,
+    "features.polynomial.interaction_only": PLAN,
     "features.encode.scale": HERE,
     "features.encode.bins": HERE,
     "features.encode.categories": HERE,
@@ -107,28 +109,28 @@ TABLE = {
     "split.test": STAGE + "a_time_split_takes_shares_and_durations",
     "split.salt": STAGE + "a_part_depends_on_the_salt_and_hardly_on_the_shares",
     "split.by": STAGE + "rows_of_one_group_stay_together",
-    "models.trials": "flows/test_run:a_change_of_tuning_runs_only_what_depends_on_it",
-    "models.seconds": "flows/test_beforehand:what_is_wrong_is_told_and_nothing_is_begun",
-    "models.params": "tasks/test_idle:a_misspelt_parameter_of_a_family_is_refused_before_anything_runs",
-    "models.space": "tasks/families/test_space:narrowing",
-    "tuning.sampler": "tasks/tune/test_samplers:every_sampler_finds_the_valley_and_repeats_itself",
-    "tuning.pruner": "tasks/tune/test_search:pruners_stop_trials_on_real_rounds",
-    "tuning.trials": "tasks/tune/test_samplers:a_grid_is_even_complete_and_starts_near_the_defaults",
-    "tuning.seconds": "tasks/tune/test_search:the_time_budget_is_kept",
-    "tuning.rows": FOLDS + "the_newest_rows_are_taken",
+    "models.trials": OWN,
+    "models.seconds": OWN,
+    "models.params": OWN,
+    "models.space": OWN,
+    "tuning.sampler": ASKED,
+    "tuning.pruner": ASKED,
+    "tuning.trials": ASKED,
+    "tuning.seconds": ASKED,
+    "tuning.rows": ASKED,
     "tuning.warm_start": "tasks/tune/test_stage:a_search_begins_with_the_champions_parameters_unless_told_otherwise",
-    "tuning.workers": "tasks/tune/test_search:workers_share_a_study_without_repeating_points",
+    "tuning.workers": ASKED,
     "tuning.split": FOLDS + "folds_are_apart_and_never_touch_test",
-    "tuning.folds": FOLDS + "folds_are_apart_and_never_touch_test",
+    "tuning.folds": ASKED,
     "tuning.gap": FOLDS + "a_gap_is_left_before_each_stretch",
     "tuning.group": FOLDS + "folds_are_apart_and_never_touch_test",
-    "tuning.goals.metric.within": "tasks/test_goals:the_rule_chooses",
-    "tuning.goals.latency_ms.at_most": "tasks/test_goals:the_rule_chooses",
-    "tuning.goals.latency_ms.weight": "tasks/test_goals:the_rule_chooses",
-    "tuning.goals.size_kb.at_most": "tasks/tune/test_search:the_choice_is_from_the_front_by_the_rule",
-    "tuning.goals.size_kb.weight": "tasks/tune/test_search:other_samplers_take_several_goals",
+    "tuning.goals.metric.within": "test_keys:each_part_of_goals_changes_the_choice",
+    "tuning.goals.latency_ms.at_most": "test_keys:each_part_of_goals_changes_the_choice",
+    "tuning.goals.latency_ms.weight": "test_keys:each_part_of_goals_changes_the_choice",
+    "tuning.goals.size_kb.at_most": "test_keys:each_part_of_goals_changes_the_choice",
+    "tuning.goals.size_kb.weight": "test_keys:each_part_of_goals_changes_the_choice",
     "training.imbalance": HERE,
-    "training.calibration": "tasks/families/test_every_family:calibration_lowers_the_log_loss",
+    "training.calibration": "test_keys_families:no_setting_of_encoding_or_training_is_ignored",
     "training.threshold": "test_keys:each_way_to_a_threshold_has_one_of_its_own",
     "training.cost": "test_keys:each_way_to_a_threshold_has_one_of_its_own",
     "training.precision": "test_keys:each_way_to_a_threshold_has_one_of_its_own",
@@ -143,7 +145,7 @@ TABLE = {
     "evaluation.slices": "tasks/evaluate/test_evaluate:declared_slices_cover_all_rows",
     "promotion.metric": "tasks/compare/test_evidence:promotion_metric_decides_and_not_the_problems",
     "promotion.rule": POLICY + "non_inferiority_promotes_an_equal_model",
-    "promotion.alpha": "tasks/compare/test_baseline:useless_scores_seldom_pass",
+    "promotion.alpha": POLICY + "alpha_is_the_level_of_every_way_to_decide",
     "promotion.margin": "tasks/compare/test_evidence:a_margin_forgives_what_is_lost_and_no_more",
     "promotion.control": POLICY + "each_run_is_plain_mcnemar",
     "promotion.evidence": POLICY + "a_line_of_challengers_adds_up_until_it_wins",
@@ -157,19 +159,19 @@ TABLE = {
     "promotion.guardrails.calibration": GUARD + "calibration_rises_and_falls",
     "promotion.guardrails.latency_ms": GUARD + "latency_by_the_median",
     "promotion.guardrails.size_mb": GUARD + "the_size_of_the_package",
-    "serving.host": "test_readme:a_newcomers_csv_is_served",
-    "serving.port": "test_readme:a_newcomers_csv_is_served",
-    "serving.workers": "deploy/test_service:several_workers_count_together",
-    "serving.stale": "deploy/test_app:rows_for_which_a_table_is_too_old_can_be_refused",
-    "serving.stale_after": "tasks/bundle/test_horizon:another_patience_than_the_windows",
-    "serving.linger": "deploy/test_leaving:no_answer_is_dropped_at_the_end",
-    "serving.grace": "deploy/test_leaving:work_that_takes_longer_than_the_grace_is_given_up",
+    "serving.host": SERVE,
+    "serving.port": SERVE,
+    "serving.workers": SERVE,
+    "serving.stale": SERVE,
+    "serving.stale_after": SERVE,
+    "serving.linger": SERVE,
+    "serving.grace": SERVE,
     "serving.limits.row_mb": LIMITS,
     "serving.limits.batch_mb": LIMITS,
     "serving.limits.batch_rows": LIMITS,
     "serving.limits.patience": "deploy/test_app:a_body_that_does_not_come",
     "monitoring.window": "tasks/drift/test_window:newest_rows_by_time_labelled_or_not",
-    "monitoring.drift_share": "tasks/drift/test_columns:a_table_whose_columns_were_replaced_has_drifted_as_a_whole",
+    "monitoring.drift_share": "tasks/drift/test_stage:a_replaced_table_under_a_random_split_is_drift",
     "monitoring.false_alarms": "tasks/drift/test_stage:a_replaced_table_under_a_random_split_is_drift",
     "monitoring.rows": "tasks/drift/test_stage:a_replaced_table_under_a_random_split_is_drift",
     "monitoring.least_rows": "tasks/drift/test_stage:a_replaced_table_under_a_random_split_is_drift",
@@ -286,13 +288,77 @@ def test_each_way_to_a_threshold_has_one_of_its_own() -> None:
     assert len(set(found)) == len(ways), found
 
 
-def test_a_count_is_left_out_where_none_is_wanted() -> None:
-    from tasks.engine import Plan
+# Another value of each key that the plan of features is made of, by where it stands in the project of ``worlds.tree``.
+PLANNED: list[tuple[tuple[Any, ...], Any]] = [
+    (("features", "columns"), ["who", "where", "shop"]),
+    (("features", "dates"), {"asked": ["month"]}),
+    (("features", "lookups", 0, "table"), "quotes"),
+    (("features", "lookups", 1, "on"), {"shop": "who"}),
+    (("features", "lookups", 0, "columns"), ["price"]),
+    (("features", "lookups", 0, "within"), "6h"),
+    (("features", "history", 0, "table"), "others"),
+    (("features", "history", 0, "by"), ["who"]),
+    (("features", "history", 0, "windows"), ["3h"]),
+    (("features", "history", 0, "count"), False),
+    (("features", "history", 0, "columns"), {"amount": ["max"]}),
+    (("features", "transforms"), {"twice": "where * 3"}),
+    (("features", "polynomial", "columns"), ["where"]),
+    (("features", "polynomial", "degree"), 3),
+    (("features", "polynomial", "interaction_only"), True),
+    (("problem", "prediction_time"), "asked - 1h"),
+    (("problem", "prediction_time"), "happened_before"),
+    (("data", "tables", "orders", "event_time"), "happened - 1h"),
+    (("data", "tables", "orders", "event_time"), "known"),
+    (("data", "tables", "orders", "known_at"), "known + 1h"),
+    (("data", "tables", "orders", "known_at"), "happened"),
+    (("data", "tables", "orders", "columns", "amount"), "boolean"),
+]
+
+
+def planned() -> dict[str, Any]:
     from tests.tasks.engine.worlds import tree
 
-    def counts(wanted: bool) -> list[str]:
-        spec = tree(["2h"], {"amount": ["mean"]})
-        spec["features"]["history"][0]["count"] = wanted
-        return [name for name in Plan.derive(parse(spec)).names if ".count(" in name]
+    spec = tree(["2h"], {"amount": ["mean"]})
+    tables, features = spec["data"]["tables"], spec["features"]
+    tables["orders"]["columns"] |= {"happened_before": "datetime"}
+    tables["orders"]["outcome"].remove("shop")
+    tables |= {"others": copy.deepcopy(tables["orders"]), "quotes": copy.deepcopy(tables["prices"])}
+    features |= {"transforms": {"twice": "where * 2"}, "polynomial": {"columns": ["where", "age"], "degree": 2}}
+    features["polynomial"]["columns"] = ["where", "people.age"]
+    return spec
 
-    assert len(counts(True)) > len(counts(False))
+
+@pytest.mark.parametrize(("place", "other"), PLANNED, ids=[f"{'.'.join(map(str, p))} {o}"[:70] for p, o in PLANNED])
+def test_each_key_of_features_and_of_moments_changes_the_plan(place: tuple[Any, ...], other: Any) -> None:
+    from tasks.engine import Plan
+
+    spec = planned()
+    before = Plan.derive(parse(spec)).hash
+    *way, last = place
+    at: Any = spec
+    for step in way:
+        at = at[step]
+    at[last] = other
+    assert Plan.derive(parse(spec)).hash != before
+
+
+def test_each_part_of_goals_changes_the_choice() -> None:
+    points = [
+        Point(name, value, {"latency_ms": ms, "size_kb": kb})
+        for name, value, ms, kb in [("best", 0.90, 9.0, 90.0), ("near", 0.895, 5.0, 60.0), ("small", 0.88, 2.0, 5.0)]
+    ]
+
+    def chosen(**goals: Any) -> str:
+        found = project(tuning={"goals": goals}).tuning.goals
+        assert found is not None
+        return points[choose(points, found.rule, "roc_auc")[0]].name
+
+    assert chosen(latency_ms={"at_most": 10}) == "best"
+    assert chosen(latency_ms={"at_most": 6}) == "near"
+    assert chosen(size_kb={"at_most": 10}) == "small"
+    assert chosen(latency_ms={"weight": 1e-6}) == "best"
+    assert chosen(latency_ms={"weight": 0.01}) == "small"
+    assert chosen(size_kb={"weight": 1e-6}) == "best"
+    assert chosen(size_kb={"weight": 2e-4}) == "near"
+    assert chosen(size_kb={}, metric={"within": 0.007}) == "near"
+    assert chosen(size_kb={}, metric={"within": 0.05}) == "small"

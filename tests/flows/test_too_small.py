@@ -39,13 +39,13 @@ def test_a_limit_that_surely_does_not_suffice_is_told_with_what_is_needed(tmp_pa
     assert "take logistic out of models" in both[1]
     assert len(both) == 2  # xgboost reads from disk
     file = tmp_path / "params.yaml"
-    text = file.read_text().replace("logistic: {}, ", "").replace("0.31", "0.335")
+    text = file.read_text().replace("logistic: {}, ", "").replace("0.31", "0.33")
     file.write_text(text.replace("memory_gb", "imbalance: smote, memory_gb"))
-    (made,) = memory(Looked(tmp_path, load(file)))
+    *_, made = memory(Looked(tmp_path, load(file)))
     assert "training.imbalance: 'smote' makes rows, and 500,000 rows x 2 features" in made
     assert "set class_weight, which weighs them, or training.memory_gb" in made
     file.write_text(text + "tuning: {sampler: pbt}\n")
-    (turns,) = memory(Looked(tmp_path, load(file)))
+    *_, turns = memory(Looked(tmp_path, load(file)))
     assert "xgboost holds its rows in memory" in turns
     assert "use another tuning.sampler than 'pbt', whose turns go on in memory" in turns
 

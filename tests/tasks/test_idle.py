@@ -42,6 +42,7 @@ CASES: list[tuple[dict[str, Any], str, dict[str, Any]]] = [
     (KIND | {"training": {"threshold": "half"}}, "training.threshold: belongs to a decision between two classes, and problem.kind is 'multiclass'", {"training": {"threshold": "half"}}),
     ({"tuning": {"folds": 5}}, "tuning.folds: split: holdout has none", {"tuning": {"folds": 5, "split": "kfold"}}),
     ({"split": {"kind": "time", "salt": "7"}, "data": DATED}, "split.salt: divides rows at random, and kind is 'time'", {"split": {"salt": "7"}}),
+    ({"split": {"kind": "time", "by": ["d"]}, "data": DATED}, "split.by: keeps rows together at random and in folds; kind is 'time', and tuning.split 'holdout'", {"split": {"kind": "time", "by": ["d"]}, "data": DATED, "tuning": {"split": "kfold"}}),
     ({"training": {"ensembles": ["greedy"]}}, "training.ensembles: mix several families, and models has one", {"training": {"ensembles": ["greedy"]}, "models": {"logistic": {}, "tree": {}}}),
     ({"serving": {"stale": "refuse"}}, "serving.stale: is about tables whose rows become too old, and features has neither lookups nor history", {"serving": {"stale": "refuse"}, "features": {"history": [{"table": "t", "by": ["d"], "windows": ["7d"]}]}, "problem": {"prediction_time": "at"}, "data": DATED}),
     ({"features": {"encode": {"words": 5}, "columns": ["a"]}}, "features.encode.words: is for text features, and there are none", {"features": {"encode": {"words": 5}}}),

@@ -66,6 +66,13 @@ def test_snapshots_are_a_table_and_the_label_is_a_column_known_when_its_window_i
     assert Rule.of(shop).columns == ("customer", "snapshot_at")
 
 
+def test_snapshots_are_called_what_one_likes() -> None:
+    named = read("every: 7d}", "every: 7d, name: weekly}")
+    assert named.problem.table == "weekly"
+    assert named.data.tables["weekly"].snapshots
+    assert "customers_snapshots" not in named.data.tables
+
+
 def test_a_label_waits_until_its_events_and_what_it_reads_of_them_are_known() -> None:
     for new, days in (
         ("any: refunded}", 60),

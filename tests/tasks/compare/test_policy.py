@@ -217,6 +217,15 @@ def test_each_run_says_worse_at_half_its_level():
     assert decide(scored(0.01, 0.5), dict(EMPTY), policy, "new", "old").state["promoted"] == [1]
 
 
+@pytest.mark.parametrize("how", [{"control": "each_run"}, {}, {"evidence": "line"}, {"error": "fdr"}])
+def test_alpha_is_the_level_of_every_way_to_decide(how):
+    """The p-value that suffices at alpha 0.2 does not at 1e-9, and levels are shares of alpha."""
+    strict, lax = (decide(scored(1e-5, 1.0), dict(EMPTY), Promotion(alpha=a, **how), "new", "old") for a in (1e-9, 0.2))
+    assert (strict.promote, lax.promote) == (False, True)
+    assert strict.level < lax.level <= 0.2
+    assert strict.worse_level < lax.worse_level <= 0.1
+
+
 def test_the_stake_is_on_the_first_test_alone():
     """A first p of 0.2; later looks at the same rows, however good their p, cannot win it back."""
     first = decide(scored(0.2, 0.8), dict(EMPTY), Promotion(), "same", "old")

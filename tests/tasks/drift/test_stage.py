@@ -86,7 +86,8 @@ def test_a_replaced_table_under_a_random_split_is_drift(forest: Path, tmp_path: 
         stage(root, "drift")
         return read_json(root / "data" / "drift" / "drift.json")
 
-    few, many = again(rows=1000), again(rows=1000, false_alarms=52)
+    few, many = again(rows=1000, drift_share=0.6), again(rows=1000, false_alarms=52, drift_share=0.4)
+    assert ("of the table" in few["sentence"], "50% of the table" in many["sentence"]) == (False, True)
     assert {few["window"]["rows"], many["window"]["rows"]} == {found["window"]["rows"]}
     assert column(few, "c")["p"] != column(found, "c")["p"], "other rows are drawn"
     one, other = (np.log(column(d, "c")["p"]) / column(d, "c")["statistic"] for d in (few, many))

@@ -129,14 +129,16 @@ def test_each_form_of_categories_is_the_one_of_its_name():
     X = pd.DataFrame({"c": pd.Series(values, dtype="str")})
     y = (np.random.default_rng(0).random(100) < 0.4).astype(float)
 
-    def encoded(how: str, values: list) -> list:
-        encoder = Encoder.fit(X, y, "dense", "binary", categories=how)
+    def encoded(how: str, values: list, needs: str = "dense") -> list:
+        encoder = Encoder.fit(X, y, needs, "binary", categories=how)
         return encoder.transform(pd.DataFrame({"c": pd.Series(values, dtype="str")})).tolist()
 
     asked = ["a", "b", "c", None]
     assert encoded("one_hot", asked) == np.eye(4).tolist()
     assert encoded("ordinal", asked) == [[0], [1], [2], [-1]]
-    assert np.array_equal(encoded("native", asked), [[0], [1], [2], [np.nan]], equal_nan=True)
+    assert np.array_equal(encoded("native", asked, "trees"), [[0], [1], [2], [np.nan]], equal_nan=True)
+    for needs in ("dense", "distances"):  # numbers alone: each level gets a column
+        assert encoded("native", asked, needs) == encoded("one_hot", asked, needs)
     theirs = TargetEncoder(target_type="binary").fit(
         [[v or "~"] for v in values], y
     )  # "~" comes last, as what is missing

@@ -1,0 +1,75 @@
+"""`python -m tests.ignored [KEY ...]`: would the test that a key names notice if the code ignored the key?
+
+For each key of ``tests/test_keys.py`` (or those that begin with KEY) the code is made to see the default, whatever
+``params.yaml`` says, and the named test runs in a process of its own. It should fail, and pass without that. Keys without a
+default and tests that start other processes (flows, services) cannot be asked so and are left out. The last line is JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+from tasks.params import Params
+from tests.projects import ROOT
+from tests.test_keys import TABLE, models_in
+
+ELSEWHERE = ("flows/", "test_readme", "deploy/test_leaving")  # tests whose work is done by other processes
+
+
+def places(model: type[BaseModel], path: str = "") -> Iterator[tuple[str, type[BaseModel], str, Any]]:
+    """Each key with the model that holds it, its name there, and its default."""
+    for name, field in model.model_fields.items():
+        here, inner = f"{path}{field.alias or name}", list(models_in(field.annotation))
+        if not inner:
+            yield here, model, name, field.get_default(call_default_factory=True)
+        for one in inner:
+            yield from places(one, f"{here}.")
+
+
+def passes(mark: str, ignored: tuple[type[BaseModel], str, Any] | None = None) -> bool:
+    """Whether a test passes, where the code sees ``ignored``, a model's key, as its default only."""
+    file, _, test = mark.partition(":")
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            if ignored is not None:
+                model, name, default = ignored
+                setattr(model, name, property(lambda self: default, lambda self, value: None))
+            nothing = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nothing, 1)
+            os.dup2(nothing, 2)
+            code = pytest.main([str(ROOT / f"tests/{file}.py"), "-qx", "-p", "no:cacheprovider", "-k", f"test_{test}"])
+        finally:
+            os._exit(int(code))
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def main() -> None:
+    told: dict[str, list[str]] = {"noticed": [], "not noticed": [], "fails anyway": [], "left out": []}
+    for key, model, name, default in places(Params):
+        if len(sys.argv) > 1 and not key.startswith(tuple(sys.argv[1:])):
+            continue
+        mark = TABLE[key]
+        if default is PydanticUndefined or mark.startswith(ELSEWHERE):
+            word = "left out"
+        elif passes(mark, (model, name, default)):
+            word = "not noticed"
+        else:
+            word = "noticed" if passes(mark) else "fails anyway"
+        told[word].append(key)
+        print(f"{word}: {key} ({mark})", flush=True)
+    counts = {word.replace(" ", "_"): len(keys) for word, keys in told.items()}
+    print(json.dumps(counts | {"ignored": told["not noticed"], "broken": told["fails anyway"]}))
+
+
+if __name__ == "__main__":
+    main()
