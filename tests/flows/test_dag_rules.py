@@ -11,7 +11,7 @@ import pytest
 from dvc.utils.serialize import load_yaml
 
 from flows import dag as module
-from flows.commands import Cancelled, StageFailed
+from flows.commands import Cancelled, StageFailed, at_work
 from flows.dag import Dag, Node, first_line, read_lock
 from tasks.errors import RefitError
 from tests.flows.project import diary, make_project
@@ -194,3 +194,14 @@ def test_what_is_edited_meanwhile_is_named_and_what_is_given_up_leaves_no_record
         assert told.value.mistake
     assert diary(project).count("load") == 2
     assert diary(project).count("fit_q") == 1
+
+
+def test_data_that_no_stage_makes_is_no_part_of_a_walk(tmp_path: Path) -> None:
+    project = make_project(tmp_path / "project")
+    (project / "table.csv").write_text("a\n1\n")
+    (project / "table.csv.dvc").write_text(f"outs:\n- md5: {'0a' * 16}\n  size: 4\n  path: table.csv\n")
+    with pytest.raises(
+        RefitError, match=r"table\.csv\.dvc: only stages of dvc\.yaml are walked; add the data as a stage's"
+    ):
+        Dag(project).__enter__()
+    assert at_work(project) is None, "the walk's lock was given back"
