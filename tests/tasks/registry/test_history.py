@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -73,7 +74,8 @@ def test_what_a_look_counted_stays_beside_its_decision(tmp_path: Path) -> None:
         history.record(decision("4"), "sha-9", b"never written: overtaken")
     assert history.counted("toy") == {1: b"rows of look 1", 3: b"\x00\xff"}
     assert history.counted("another model") == {}
-    with sqlite3.connect(tmp_path / ".refit" / "history.db") as raw, pytest.raises(sqlite3.Error, match="append-only"):
+    path = tmp_path / ".refit" / "history.db"
+    with closing(sqlite3.connect(path)) as raw, pytest.raises(sqlite3.Error, match="append-only"):
         raw.execute("DELETE FROM looks")
 
 
