@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.metadata import distribution
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,9 +21,12 @@ from deploy.timely import Timely
 from tasks.bundle.horizon import Horizon
 from tasks.bundle.manifest import examine
 from tasks.errors import RefitError
+from tasks.files import read_json
 from tasks.params import Duration
 from tasks.registry.history import Decision, History
 from tasks.registry.tracking import Registered
+from tests.deploy.conftest import in_process
+from tests.tasks.package.projects import TIMED
 from tests.tasks.registry.packages import MODEL, make_package
 
 MIB = 1 << 20
@@ -315,3 +320,39 @@ def test_batches_are_free_only_when_no_request_that_goes_first_is_left() -> None
     it.end()
     assert it._free.is_set()
     it.stop()
+
+
+# What is counted ------------------------------------------------------------------------------------------------------
+
+
+def test_rows_decisions_and_requests_are_counted_by_path(
+    packages: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = read_json(packages[TIMED] / "golden.json")["rows"][0]["input"]
+    with in_process(packages[TIMED]) as client:
+
+        def counted(name: str) -> float:
+            found = re.findall(rf"^{re.escape(name)} (\S+)$", client.get("/metrics").text, re.M)
+            return float(found[0]) if found else 0.0
+
+        decision = client.post("/predict", json=row).json()["decision"]
+        assert client.post("/predict_batch", json=[row] * 3).status_code == 200
+        assert client.post("/predict_batch", json=[row, {}]).status_code == 422
+        assert client.get("/nowhere").status_code == 404
+        assert counted("refit_rows_total") == 4
+        assert counted(f'refit_decisions_total{{decision="{decision}"}}') == 4
+        for path, status, times in (
+            ("/predict", 200, 1), ("/predict_batch", 200, 1), ("/predict_batch", 422, 1), ("other", 404, 1), ("/predict", 404, 0),
+        ):  # fmt: skip
+            assert counted(f'refit_requests_total{{path="{path}",status="{status}"}}') == times
+        for path in ("/predict", "/predict_batch"):
+            assert counted(f'refit_request_seconds_count{{path="{path}"}}') == 1
+        served = client.app.state.served  # type: ignore[attr-defined]
+        answer = served.bundle.predict_row(served.rows.row(row))
+        infinite = replace(answer, scores=(float("nan"), float("inf")))
+        monkeypatch.setattr(served.bundle, "predict_features", lambda features: [infinite] * len(features))
+        for path, body in (("/predict", row), ("/predict_batch", [row])):
+            said = client.post(path, json=body)
+            assert said.status_code == 422
+            assert "the model has no finite answer for this row" in said.text
+        assert counted("refit_rows_total") == 4
