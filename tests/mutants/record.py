@@ -25,9 +25,11 @@ from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
 
+import hypothesis
 import pytest
 
 FOLDER = "MUTANTS_RECORD"
+EXAMPLES = 5  # of a property, while its calls are recorded
 UNIT = "not slow and not flows and not service and not faults"
 OURS = re.compile(r".*?/((?:tasks|flows|deploy)/(?:\w+/)*\w+\.py)$")
 
@@ -61,6 +63,7 @@ class Recorder:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.files: dict[str, dict] = {}
+        self.longer: dict[str, float] = {}
         self.children = folder / f"children-{os.getpid()}"
         self.children.mkdir(parents=True, exist_ok=True)
         os.environ["MUTANTS_CHILDREN"] = str(self.children)
@@ -79,6 +82,15 @@ class Recorder:
         name = path.relative_to(root).as_posix()
         empty: dict[str, Any] = {"digest": digest(path), "tests": {}, "shared": set(), "fixtures": {}}
         return self.files.setdefault(name, empty)
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Few examples of each property: enough to see which functions it calls."""
+        for item in items:
+            test = getattr(item, "obj", None)
+            asked = getattr(test, "_hypothesis_internal_use_settings", None)
+            if asked is not None and asked.max_examples > EXAMPLES:
+                self.longer[item.nodeid] = asked.max_examples / EXAMPLES
+                test._hypothesis_internal_use_settings = hypothesis.settings(asked, max_examples=EXAMPLES)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_make_collect_report(self, collector: pytest.Collector) -> Generator[None, Any, Any]:
@@ -122,7 +134,8 @@ class Recorder:
             found = self.taken()
             if passed:
                 fixtures = list(getattr(item, "fixturenames", ()))
-                one = {"seconds": time.perf_counter() - start, "functions": sorted(found), "fixtures": fixtures}
+                seconds = (time.perf_counter() - start) * self.longer.get(item.nodeid, 1.0)
+                one = {"seconds": seconds, "functions": sorted(found), "fixtures": fixtures}
                 self.file(item.path, item.config.rootpath)["tests"][item.nodeid] = one
 
     @pytest.hookimpl(wrapper=True)
