@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -153,11 +154,14 @@ class Encoder:
             raise RefitError(f"the features {some(missing)} are missing; the model was trained with them.") from None
         out = np.empty((len(X), sum(p.shape[1] for p in parts)), dtype=self.dtype)
         at = 0
-        with np.errstate(over="ignore"):  # infinite for a moment
+        # In float32 what is beyond becomes infinite for a moment. One row is to cost microseconds.
+        with np.errstate(over="ignore") if self.dtype == "float32" else nullcontext():
             for part in parts:
                 out[:, at : at + part.shape[1]] = part
                 at += part.shape[1]
-        return out if self.numeric is not None else np.clip(out, -LARGEST, LARGEST, out=out)
+        if self.numeric is None:
+            np.maximum(np.minimum(out, LARGEST, out=out), -LARGEST, out=out)
+        return out
 
     def _codes(self, category: Category, values: pd.Series) -> np.ndarray:
         if self.needs == "codes":

@@ -166,7 +166,12 @@ class History:
         except (ArgumentError, NoSuchModuleError, ImportError) as error:
             raise RefitError(f"REFIT_HISTORY: {shown!r} is not a usable database URL ({error}).") from None
         if engine.dialect.name == "sqlite":
-            Path(self.url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+            try:
+                Path(self.url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise RefitError(
+                    f"the registry's history ({shown}) cannot be made: {error.filename}: {error.strerror}. Check REFIT_HISTORY."
+                ) from None
             # The driver's own begin would read first and ask for the write lock later, which can deadlock.
             event.listen(engine, "connect", lambda raw, _: setattr(raw, "isolation_level", None))
             event.listen(engine, "begin", lambda c: c.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN"))

@@ -51,7 +51,8 @@ def fit_within(
     most = rule["costs"].get("size_kb", {}).get("at_most")
     varied = {f"trial {one['number'] + 1}": one["params"] for one in trials}
     left = {p["name"]: Point(p["name"], p["value"], {c: p[c] for c in rule["costs"]}) for p in goals["front"]}
-    name, gone = next(p["name"] for p in goals["front"] if p["chosen"]), []
+    name = next(p["name"] for p in goals["front"] if p["chosen"])
+    gone: list[dict[str, Any]] = []
     while True:
         params = best["params"] | varied.get(name, {})
         found = fit(params)

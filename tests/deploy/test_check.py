@@ -12,7 +12,9 @@ import pytest
 from deploy.check import Ask, compare, refuse, refuse_early
 from tasks.errors import RefitError
 
-INPUTS = [{"at": "2024-05-01T00:00:00Z", "x": 1.5, "c": "a"}, {"at": None, "x": None, "c": "b"}]
+INPUTS = [
+    {"at": "2024-05-01T00:00:00Z", "x": 1.5, "c": "a", "seen": None}, {"at": None, "x": None, "c": "b", "seen": None},
+]  # fmt: skip
 SCORES: dict[str, list[tuple[float, ...]]] = {
     "binary": [(0.3, 0.7), (0.9, 0.1)], "multiclass": [(0.2, 0.5, 0.3), (0.6, 0.3, 0.1)], "regression": [(2.5,), (-1.0,)],
 }  # fmt: skip
@@ -21,7 +23,7 @@ CLASSES = {"binary": ["no", "yes"], "multiclass": ["a", "b", "c"], "regression":
 SCHEMA = {
     "fields": [
         {"name": "at", "kind": "datetime"}, {"name": "x", "kind": "numeric"},
-        {"name": "c", "kind": "categorical", "required": False},
+        {"name": "c", "kind": "categorical", "required": False}, {"name": "seen", "kind": "datetime", "required": False},
     ]
 }  # fmt: skip
 
@@ -141,8 +143,8 @@ def test_malformed_requests_are_sent_for_every_field() -> None:
         sent.append(body)
         return strict(path, body)
 
-    # Four that are no row of the model, three with a list, two without a field that must be there.
-    assert refuse(golden("binary"), SCHEMA, ask) == len(sent) == 9
+    # Four that are no row of the model, four with a list, two without a field that must be there.
+    assert refuse(golden("binary"), SCHEMA, ask) == len(sent) == 10
 
 
 @pytest.mark.parametrize(

@@ -236,6 +236,26 @@ def test_an_address_that_cannot_be_had_is_told() -> None:
             leave._listen(host, number)
 
 
+def test_one_worker_serves_here_and_several_have_a_supervisor(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    def made(config: uvicorn.Config, linger: float) -> Any:
+        it = SimpleNamespace(started=started, run=lambda sockets: asked.append((linger, len(sockets), config.port)))
+        return it
+
+    monkeypatch.setattr(leave, "made", made)
+    started = True
+    leave.run("x:y", "127.0.0.1", 0, 1, 3.0, 5.0)
+    started = False
+    with pytest.raises(SystemExit) as ended:
+        leave.run("x:y", "127.0.0.1", 0, 1, 4.0, 5.0)
+    assert ended.value.code == STARTUP_FAILURE
+    assert asked == [(3.0, 1, 0), (4.0, 1, 0)]
+    monkeypatch.setattr(Supervisor, "run", lambda it: asked.append((it.config.workers, it.linger, it.grace)))
+    leave.run("x:y", "127.0.0.1", 0, 2, 3.0, 5.0)
+    assert asked[-1] == (2, 3.0, 5.0)
+
+
 # What is served -------------------------------------------------------------------------------------------------------
 
 

@@ -47,6 +47,8 @@ def started(package: Path, *more: str, before: tuple[str, ...] = ()) -> Iterator
         yield process, address
     finally:
         stop(process)
+        assert process.stderr is not None
+        process.stderr.close()
 
 
 @pytest.fixture(scope="module")

@@ -256,7 +256,9 @@ def test_ctrl_c_ends_it(packages: dict[str, Path]) -> None:
             except OSError:
                 psutil.wait_procs([psutil.Process(process.pid)], timeout=0.1)
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=20)
     finally:
-        process.kill()
+        try:
+            _, said = process.communicate(timeout=20)
+        finally:
+            process.kill()
     assert "Traceback" not in said

@@ -32,11 +32,12 @@ class Promoter:
 
     def __init__(self, root: Path, registry: str) -> None:
         self.root, self.said = root, root / "said.txt"
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.promoter", str(root)],
-            env=os.environ | {"MLFLOW_TRACKING_URI": registry},
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.said.open("a"), text=True,
-        )  # fmt: skip
+        with self.said.open("a") as said:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "tests.faults.promoter", str(root)],
+                env=os.environ | {"MLFLOW_TRACKING_URI": registry},
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, text=True,
+            )  # fmt: skip
         assert self._read() == "ready"
 
     def _read(self) -> str:
@@ -59,9 +60,7 @@ class Promoter:
         return self.end()
 
     def close(self) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait(10)
+        self._process.communicate(timeout=10)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

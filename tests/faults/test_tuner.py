@@ -45,8 +45,9 @@ class Tuner:
 
     def _read(self) -> None:
         assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self.lines.append(line.strip())
+        with self.process.stdout:
+            for line in self.process.stdout:
+                self.lines.append(line.strip())
 
     def wait(self) -> None:
         assert self.process.wait(300) == 0, "\n".join(self.lines)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from dvc.utils.serialize import load_yaml
 
 from flows import dag as module
-from flows.commands import Cancelled, StageFailed
+from flows.commands import Cancelled, StageFailed, at_work
 from flows.dag import Dag, Node, first_line, read_lock
 from tasks.errors import RefitError
 from tests.flows.project import diary, make_project
@@ -194,3 +195,49 @@ def test_what_is_edited_meanwhile_is_named_and_what_is_given_up_leaves_no_record
         assert told.value.mistake
     assert diary(project).count("load") == 2
     assert diary(project).count("fit_q") == 1
+
+
+def test_data_that_no_stage_makes_is_no_part_of_a_walk(tmp_path: Path) -> None:
+    project = make_project(tmp_path / "project")
+    (project / "table.csv").write_text("a\n1\n")
+    (project / "table.csv.dvc").write_text(f"outs:\n- md5: {'0a' * 16}\n  size: 4\n  path: table.csv\n")
+    with pytest.raises(
+        RefitError, match=r"table\.csv\.dvc: only stages of dvc\.yaml are walked; add the data as a stage's"
+    ):
+        Dag(project).__enter__()
+    assert at_work(project) is None, "the walk's lock was given back"
+
+
+def test_a_folder_that_is_no_project_is_told_and_left_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    root = tmp_path / "empty"
+    root.mkdir()
+    with pytest.raises(RefitError, match=r"empty: no dvc\.yaml here\. Change to the project's folder"):
+        Dag(root).__enter__()
+    (root / "dvc.yaml").write_text("stages: {}\n")
+    (root / "params.yaml").write_text("seed: 1\n")
+    asked: list[Path] = []
+    with pytest.raises(RefitError, match=r"empty: not a DVC repository\. Run `dvc init`"):
+        Dag(root, lambda path: asked.append(path) or []).__enter__()  # type: ignore[func-returns-value]
+    assert asked == [root]
+    assert (Path.cwd(), at_work(root), module.walks) == (tmp_path, None, set())
+
+
+def test_what_is_mended_before_a_walk_is_noted_and_its_folder_must_not_be_hidden(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    project = make_project(tmp_path / "project")
+    dag = Dag("project", lambda root: [f"mended {root.name}"])
+    with dag:
+        assert dag.notes == ["mended project"]
+        assert (Path.cwd(), at_work(project), dag in module.walks) == (project, str(os.getpid()), True)
+        with pytest.raises(RefitError, match=r"^dvc pull load: "):
+            dag.pull(["load"])
+    assert (Path.cwd(), at_work(project), dag in module.walks) == (tmp_path, None, False)
+    assert dag.cancelled.is_set()
+    (project / ".dvcignore").write_text(".refit\n")
+    with pytest.raises(RefitError, match=r"\.dvcignore: hides \.refit, where a run keeps what it reads"):
+        Dag(project).__enter__()

@@ -46,14 +46,14 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def ran(begun: Path, to: Path, env: dict[str, str], at: float | None, lines: int = 0, source: bool = True) -> int:
     """Run a copy, edited once that share of the ``lines`` was printed; returns how many lines it printed."""
     shutil.copytree(begun, to, symlinks=True)
-    process = subprocess.Popen(RUN, cwd=to, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    assert process.stdout is not None
     said = []
-    for line in process.stdout:
-        said.append(line)
-        if at is not None and len(said) == max(1, int(at * lines)):
-            change(to, source)
-    assert process.wait() == 0, "".join(said[-40:])
+    with subprocess.Popen(RUN, cwd=to, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            said.append(line)
+            if at is not None and len(said) == max(1, int(at * lines)):
+                change(to, source)
+    assert process.returncode == 0, "".join(said[-40:])
     (to / "said.txt").write_text("".join(said))
     return len(said)
 

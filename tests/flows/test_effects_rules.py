@@ -193,6 +193,7 @@ def test_what_is_done_is_remembered_for_this_very_result_and_history(root: Path)
     found = effects.result(root, params())
     assert effects.standing(root, found) is None
     at_end = Standing("3", "2", "Kept.")
+    assert not at_end.waiting
     digest = laid(root, "a")
     last = decided(root, "2", digest, None)
     effects.finish(root, found, at_end, 12.34567)

@@ -22,16 +22,15 @@ PHASES = ("track ...", "register ...", "check package ...", "promote ...")
 def killed(root: Path, phase: str, env: dict[str, str]) -> None:
     """Run the command and kill it a moment after it began the phase."""
     env = {**env, "PYTHONUNBUFFERED": "1"}
-    process = subprocess.Popen([*REFIT, "run", "--plain"], cwd=root, env=env, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
     reached = False
-    for line in process.stdout:
-        if phase in line:
-            reached = True
-            time.sleep(0.1)
-            process.send_signal(signal.SIGKILL)
-            break
-    process.wait()
+    with subprocess.Popen([*REFIT, "run", "--plain"], cwd=root, env=env, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if phase in line:
+                reached = True
+                time.sleep(0.1)
+                process.send_signal(signal.SIGKILL)
+                break
     assert reached, f"the run did not come to {phase!r}"
 
 

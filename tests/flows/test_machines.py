@@ -159,6 +159,8 @@ def test_two_clones_share_a_run_and_one_of_them_is_killed(
                 told, _ = run.communicate(timeout=600)
         finally:
             run.kill()
+            assert run.stdout is not None
+            run.stdout.close()
     print(told)
     assert run.returncode == 0, told
     assert "ingest | inputs pushed to the DVC remote; sent to work pool 'machines'" in told

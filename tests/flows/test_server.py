@@ -142,14 +142,15 @@ def test_a_stage_waits_for_a_worker_of_its_pool_whichever_it_is(project: Path, s
     new_pool(server, "late")
     run = subprocess.Popen([*REFIT, "run", "--plain"], cwd=project, env=server, stdout=-1, text=True)
     assert run.stdout is not None
-    lines = iter(run.stdout.readline, "")
-    assert any(
-        "load | no worker of pool 'late' is alive; load waits for one (orchestration.no_gpu)" in x for x in lines
-    )
-    env = {**server, "TOLD_DEVICE": "late worker"}
-    with running(worker("late", env), env):
-        said = "".join(lines)
-        assert run.wait(60) == 0, said
+    with run.stdout:
+        lines = iter(run.stdout.readline, "")
+        assert any(
+            "load | no worker of pool 'late' is alive; load waits for one (orchestration.no_gpu)" in x for x in lines
+        )
+        env = {**server, "TOLD_DEVICE": "late worker"}
+        with running(worker("late", env), env):
+            said = "".join(lines)
+            assert run.wait(60) == 0, said
     assert "device of load: late worker" in said
     assert "device of join: here" in said  # it asks for the pool gpu, which is none
 
@@ -193,6 +194,8 @@ def test_a_person_is_asked_before_promotion(server: dict[str, str], answer: dict
         assert said in asking.communicate(timeout=60)[0]
     finally:
         asking.kill()
+        assert asking.stdout is not None
+        asking.stdout.close()
 
 
 UNANSWERED = """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,7 @@ def test_a_dag_without_the_stage_is_left_alone(tmp_path: Path) -> None:
 @pytest.fixture
 def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    with sqlite3.connect("shop.db") as db:
+    with closing(sqlite3.connect("shop.db")) as db, db:
         db.execute("create table sales (id integer, price numeric(8, 2), day date, paid boolean, note text)")
         db.executemany(
             "insert into sales values (?, ?, ?, ?, ?)",
@@ -144,12 +145,12 @@ def test_a_snapshot_taken_again_is_the_same_file_until_a_row_changes(shop: Path)
     take(shop, SHOP)
     path = shop / "data/sources/t.parquet"
     before = path.read_bytes(), path.stat().st_mtime_ns
-    with sqlite3.connect("shop.db") as db:  # the same rows in another order
+    with closing(sqlite3.connect("shop.db")) as db, db:  # the same rows in another order
         db.execute("delete from sales where id = 3")
         db.execute("insert into sales values (3, 2.5, '2024-01-03', 1, '50% : off')")
     assert take(shop, SHOP) == ["t: 3 rows from sqlite:///shop.db (sales), as before"]
     assert (path.read_bytes(), path.stat().st_mtime_ns) == before
-    with sqlite3.connect("shop.db") as db:
+    with closing(sqlite3.connect("shop.db")) as db, db:
         db.execute("update sales set price = 5 where id = 2")
     take(shop, SHOP)
     assert path.read_bytes() != before[0]
@@ -311,7 +312,7 @@ def test_a_folder_of_weeks_from_init_to_repro(tmp_path: Path) -> None:
 def test_a_run_takes_the_snapshot_that_its_stage_reads(tmp_path: Path, server: dict[str, str]) -> None:
     """With a DAG that has one stage, since the others know nothing of databases."""
     frame = load_diabetes(as_frame=True).frame.reset_index(names="patient_id")
-    with sqlite3.connect(tmp_path / "shop.db") as db:
+    with closing(sqlite3.connect(tmp_path / "shop.db")) as db, db:
         frame.to_sql("patients", db, index=False)
     refit(tmp_path, "init", "--data", "sqlite:///shop.db", "--query", "patients", "--target", "target")
     path, dag = tmp_path / "data/sources/patients.parquet", tmp_path / "dvc.yaml"
@@ -325,7 +326,7 @@ def test_a_run_takes_the_snapshot_that_its_stage_reads(tmp_path: Path, server: d
     before = path.read_bytes()
     assert pq.read_table(tmp_path / "data/raw/patients.parquet").num_rows == len(frame)
     assert "1 cached" in refit(tmp_path, "run", "--plain", env=server)
-    with sqlite3.connect(tmp_path / "shop.db") as db:
+    with closing(sqlite3.connect(tmp_path / "shop.db")) as db, db:
         db.execute("delete from patients where patient_id = 7")
     assert "Stage 'ingest' didn't change" in succeeds(
         tmp_path, "dvc", "repro", "ingest"

@@ -83,8 +83,9 @@ def test_a_run_goes_on_where_nobody_reads_what_it_says(project: Path, server: di
     assert process.stderr is not None
     assert "load ..." in process.stdout.readline()
     process.stdout.close()  # as `| head -1` does
-    assert process.wait(300) == 0, process.stderr.read()
-    assert process.stderr.read() == ""
+    with process.stderr:
+        said = process.stderr.read()
+    assert (process.wait(300), said) == (0, "")
     assert set(recorded(project)) == {"load", "fit@p", "fit@q", "join"}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,13 +11,15 @@ import pandas as pd
 import pytest
 
 from tasks import params
-from tasks.bundle.horizon import Horizon, parse
+from tasks.bundle.horizon import Horizon, newest_known, parse
 from tasks.engine import Plan
+from tasks.files import sha256, write_json
 from tasks.identity import Rule
 from tasks.package import contents
 from tasks.package.contents import Parts, about_of, other_rows, parts, reference, seen_rows
 from tasks.package.golden import AGES, FIRST, LATER, LATEST, ROWS, YEAR, _plain, after, choose, start_of_test
 from tasks.package.history import Kept, Need, horizon, keep, known, needs, row_columns
+from tasks.package.receipt import data_hashes, failures
 from tests.tasks.package.projects import timed
 
 DAY = 86_400_000_000
@@ -86,6 +89,7 @@ def test_rows_after_the_end_lie_parts_and_multiples_of_a_window_behind_it() -> N
     asked = [t.value // 1000 - 3_600_000_000 for t in moved["placed_at"]]
     assert asked == [micros(40) + int(age * 4 * DAY) for age in AGES]
     assert len(moved) == LATER == len(AGES)
+    assert AGES == (0.25, 1.5, 4.0, 30.0)
     patient = after(rows, plan, Horizon(None, {"orders": micros(30)}, {"orders": 50 * YEAR}))
     assert patient["placed_at"].iloc[0].value // 1000 - 3_600_000_000 == micros(30) + YEAR // 4, "a year at most"
     endless = after(rows, plan, Horizon(None, {"orders": micros(30)}, {"orders": None}))
@@ -220,6 +224,31 @@ def test_only_the_columns_and_events_that_features_ask_for_are_kept() -> None:
     told = horizon(plan, {"orders": kept, "shops": shops}, since)
     assert (told.answers_from, dict(told.known_until)) == (since, {"orders": as_of})
     assert horizon(plan, {"orders": Kept(empty, 5, False)}, since).answers_from is None
+
+
+def test_what_is_known_until_when_is_told_by_the_events_that_are_known() -> None:
+    tree, tables = timed(200)
+    plan = Plan.derive(params.parse(tree))
+    orders = tables["orders"]
+    assert orders["arrived_at"].isna().any()
+    assert newest_known(plan, "orders", orders) == orders["arrived_at"].max().value // 1000
+    assert newest_known(plan, "orders", orders[orders["arrived_at"].isna()]) is None
+
+
+def test_a_receipt_names_every_input_and_no_seconds(tmp_path: Path) -> None:
+    for name in ("raw/manifest.json", "raw/t.parquet", "validated/t.parquet", "features/plan.json", "tuning/mlp/best.json",
+                 "tuning/mlp/timing.json", "models/mlp/model/a.bin", "models/gone/a.bin", "evaluation/deep/choice.json"):  # fmt: skip
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    found = data_hashes(tmp_path, ["mlp", "absent"])
+    assert list(found) == [
+        "raw/manifest.json", "validated/t.parquet", "features/plan.json", "evaluation/deep/choice.json", "tuning/mlp/best.json",
+        "models/mlp/model/a.bin",
+    ]  # fmt: skip
+    assert all(digest == sha256(tmp_path / name) for name, digest in found.items())
+    record = {"family": "mlp", "stage": "tune", "why": "no rows"}
+    write_json(tmp_path / "models" / "mlp" / "failed.json", record)
+    assert failures(tmp_path, ["ridge", "mlp"]) == {"mlp": record}
 
 
 def test_moments_are_read_with_their_zone_to_the_microsecond() -> None:

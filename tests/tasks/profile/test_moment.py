@@ -17,7 +17,7 @@ BIRTHS = pd.Series(pd.Timestamp("1940-01-01", tz="UTC") + pd.to_timedelta(RNG.in
 
 
 @pytest.mark.parametrize(
-    ("times", "column"),
+    ("times", "chosen"),
     [
         ({"date": DAYS}, "date"),
         ({"x": SHUFFLED}, "x"),
@@ -32,19 +32,23 @@ BIRTHS = pd.Series(pd.Timestamp("1940-01-01", tz="UTC") + pd.to_timedelta(RNG.in
         ({"seen": BIRTHS.sort_values(ignore_index=True)}, "seen"),  # decades, but the rows are in their order
         ({"sched_dep_at": SHUFFLED, "arrived_at": SHUFFLED + SOON}, "sched_dep_at"),
         ({"scheduled": SHUFFLED, "created": SHUFFLED - SOON}, "created"),
-        ({"birth_date": BIRTHS}, None),
-        ({"x": BIRTHS}, None),  # without a name that says so: no order, over decades
-        ({"hire_date": SHUFFLED}, None),
-        ({"expires": SHUFFLED}, None),
-        ({"quarter": DAYS.dt.floor("D").where(DAYS.index % 2 == 0, DAYS[0]).mask(DAYS.index % 2 == 0, DAYS[9])}, None),
-        ({"date": DAYS.where(RNG.random(N) < 0.8)}, None),
-        ({}, None),
+        ({"birth_date": BIRTHS}, "birth_date: by its name no moment of the row"),
+        ({"x": BIRTHS}, "x: its dates span 68 years in no order, as birthdays do"),  # without a name that says so: no order, over decades
+        ({"hire_date": SHUFFLED}, "hire_date: by its name no moment of the row"),
+        ({"expires": SHUFFLED}, "expires: by its name a plan"),
+        ({"quarter": DAYS.dt.floor("D").where(DAYS.index % 2 == 0, DAYS[0]).mask(DAYS.index % 2 == 0, DAYS[9])}, "quarter: only 2 different dates, too few to part the newest rows"),
+        ({"date": DAYS.where(RNG.random(N) < 0.8)}, "date: empty in 2"),
+        ({}, "no column says when a row happened"),
     ],
 )  # fmt: skip
-def test_the_moment_of_a_row(times: dict[str, pd.Series], column: str | None) -> None:
+def test_the_moment_of_a_row(times: dict[str, pd.Series], chosen: str) -> None:
+    """A column's name, or why none of them is one."""
     found = choose(times)
-    assert found.column == column
-    assert found.why
+    if chosen in times:
+        assert (found.column, found.why) == (chosen, f"{chosen} says when each row happened")
+    else:
+        assert found.column is None
+        assert found.why.startswith(chosen)
 
 
 def test_times_after_the_moment_are_named_unless_they_are_plans() -> None:

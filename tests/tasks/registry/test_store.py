@@ -10,6 +10,7 @@ import threading
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -240,6 +241,14 @@ def test_a_history_is_looked_at_without_sqlalchemy(tmp_path: Path) -> None:
         raw.execute("CREATE TABLE t (x)")
         raw.execute("DROP TABLE t")
     assert list(check_database(f"sqlite:///{tmp_path}/empty.db", 0.05)) == []
+
+
+def test_a_decision_counts_from_its_very_moment(tmp_path: Path) -> None:
+    history = History(tmp_path)
+    first = history.record(decision("1"), None)
+    second = history.record(decision("2"), "sha-1")
+    for one in (first, second):
+        assert history.champion("toy", datetime.fromisoformat(one.at)) == one
 
 
 def test_where_the_history_lives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,12 +50,12 @@ def test_workers_share_a_study_and_take_over_from_a_killed_one(tmp_path: Path, d
         (root / "params.yaml").write_text(PARAMS)
     first, second = (tuner(root, database) for root in roots)
     assert first.stdout is not None
-    for line in first.stdout:
-        if ": trial " in line:
-            break
-    time.sleep(0.1)
-    first.kill()  # in the midst of its next trial
-    first.wait()
+    with first:
+        for line in first.stdout:
+            if ": trial " in line:
+                break
+        time.sleep(0.1)
+        first.kill()  # in the midst of its next trial
     said, _ = second.communicate(timeout=300)
     assert second.returncode == 0, said
     parsed = database.replace("postgresql:", "postgresql+psycopg:")
