@@ -95,13 +95,17 @@ def test_figures_of_benchmarks_stand_on_their_page():
     there = by_benchmark((ROOT / "docs" / "benchmarks.md").read_text())
     quoted = by_benchmark(README)
     assert quoted
-    assert {name: numbers(text) - numbers(there[name]) for name, text in quoted.items()} == dict.fromkeys(quoted, set())
+    assert {name: numbers(text) - numbers(there[name]) for name, text in quoted.items()} == {
+        key: set() for key in quoted
+    }
 
 
 def test_each_benchmark_has_a_row_on_the_page():
     rows = [line.split("|")[1:-1] for line in (ROOT / "docs" / "benchmarks.md").read_text().splitlines()]
     rows = [cells for cells in rows if cells and "<!-- bench:" in cells[-1]]
-    assert sorted(cells[0].strip(" `") for cells in rows) == sorted(p.stem for p in (ROOT / "tests/bench").glob("[a-z]*.py"))
+    assert sorted(cells[0].strip(" `") for cells in rows) == sorted(
+        p.stem for p in (ROOT / "tests/bench").glob("[a-z]*.py")
+    )
     for name, user, measured, rival, values, figure in rows:
         assert f"<!-- bench: {name.strip(' `')} -->" in figure
         assert all(cell.strip() for cell in (user, measured, rival, values, figure)), name
