@@ -8,7 +8,9 @@ encoding, notes at the end, a row of other width), the file is read as a whole, 
 from __future__ import annotations
 
 import codecs
+import shutil
 import tempfile
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -98,8 +100,8 @@ def csv(path: Path) -> Columns | None:
     import pyarrow.csv as pv
 
     names, remarks = renamed(begin.names)
-    folder = tempfile.TemporaryDirectory(prefix="ingest-", dir=memory.scratch())
-    out, rows = Path(folder.name) / "columns.arrow", 0
+    folder = Path(tempfile.mkdtemp(prefix="ingest-", dir=memory.scratch()))
+    out, rows = folder / "columns.arrow", 0
     try:
         with path.open("rb") as file:
             file.seek(body[0])
@@ -115,7 +117,7 @@ def csv(path: Path) -> Columns | None:
                     writer.write_batch(batch)
                     rows += len(batch)
     except pa.ArrowException:
-        folder.cleanup()
+        shutil.rmtree(folder)
         return None
 
     def read(name: str) -> pa.ChunkedArray:
@@ -123,7 +125,8 @@ def csv(path: Path) -> Columns | None:
         with pa.OSFile(str(out)) as source, pa.ipc.open_file(source, options=chosen) as stored:
             return stored.read_all().column(0)
 
-    return Columns(names, rows, read, begin.remarks + remarks, folder)
+    weakref.finalize(read, shutil.rmtree, folder, ignore_errors=True)  # when nobody can ask for a column any more
+    return Columns(names, rows, read, begin.remarks + remarks)
 
 
 def _looked(path: Path) -> tuple[Opening, tuple[int, int], bool] | None:

@@ -308,10 +308,11 @@ def test_a_thread_of_batches_ends_when_it_is_told_to_and_begins_anew() -> None:
         yield
         return 7
 
+    others = set(threading.enumerate())
     with working() as it:
         for _ in range(2):
             assert asyncio.run(it.run(one())) == 7
-            (thread,) = [t for t in threading.enumerate() if t.name == "refit-batches"]
+            (thread,) = [t for t in threading.enumerate() if t.name == "refit-batches" and t not in others]
             it.stop()
             assert not thread.is_alive()
 
