@@ -116,9 +116,11 @@ def csv(path: Path) -> Columns | None:
                 for batch in reader:
                     writer.write_batch(batch)
                     rows += len(batch)
-    except pa.ArrowException:
+    except BaseException as error:
         shutil.rmtree(folder)
-        return None
+        if isinstance(error, pa.ArrowException):
+            return None
+        raise
 
     def read(name: str) -> pa.ChunkedArray:
         chosen = pa.ipc.IpcReadOptions(included_fields=[names.index(name)])
