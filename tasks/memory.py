@@ -87,7 +87,7 @@ def lean() -> None:
 
     pa.set_memory_pool(pa.system_memory_pool())
     with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).mallopt(MMAP_THRESHOLD, 1 << 17)
+        ctypes.CDLL(None).mallopt(MMAP_THRESHOLD, 1 << 20)
 
 
 def keep_freed() -> None:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -42,6 +47,46 @@ def history_plan() -> Plan:
         update={"columns": (), "lookups": (), "transforms": {}, "polynomial": None, "dates": {}}
     )
     return Plan.derive(found.model_copy(update={"features": features}))
+
+
+def history_project(
+    root: Path, primitives: Sequence[str] = ("mean", "std", "max"), memory_gb: float | None = None
+) -> None:
+    """A project of the flights alone, up to its validated table, which is left to write, and with the windowed features.
+
+    ``primitives`` of the delay; with the default 120 features, without one of them 96.
+    """
+    from ruamel.yaml import YAML
+
+    from tasks.files import write_json
+
+    tree = YAML().load(ROOT / "params.yaml")
+    tree["data"] |= {"as_of": None, "tables": {"flights": tree["data"]["tables"]["flights"]}}
+    tree["features"] = {"columns": [], "history": tree["features"]["history"]}
+    tree["features"]["history"][0]["columns"]["arr_delay"] = list(primitives)
+    tree["evaluation"] = {}
+    if memory_gb is not None:
+        tree["training"]["memory_gb"] = memory_gb
+    write_json(root / "data" / "validated" / "summary.json", {"as_of": None, "tables": {}})
+    YAML().dump(tree, root / "params.yaml")
+
+
+def measured(command: list[str], folder: Path, **environment: str) -> dict[str, Any]:
+    """A process's seconds by the clock and of processors, its largest memory, and the JSON of its last line, if any."""
+    import json
+
+    with tempfile.TemporaryFile("w+") as out:
+        began = time.perf_counter()
+        child = subprocess.Popen(command, cwd=folder, env={**os.environ, **environment}, stdout=out)
+        _, status, used = os.wait4(child.pid, 0)
+        seconds = time.perf_counter() - began
+        child.returncode = os.waitstatus_to_exitcode(status)
+        if child.returncode:
+            raise subprocess.CalledProcessError(child.returncode, command)
+        out.seek(0)
+        last = (out.read().strip().splitlines() or [""])[-1]
+    found = {"seconds": seconds, "cpu_seconds": used.ru_utime + used.ru_stime, "peak_mb": used.ru_maxrss * 1024 / 1e6}
+    return found | (json.loads(last) if last.startswith("{") else {})
 
 
 def emit(result: dict[str, Any]) -> None:
