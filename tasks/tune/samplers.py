@@ -3,7 +3,8 @@ that was interrupted goes on exactly as it would have.
 
 Optuna has random, TPE, Gaussian process and NSGA-II. Grid, hill climbing, CMA-ES and the ensemble of
 strategies are functions of the finished trials, which is what makes them resumable. The Gaussian process is the
-default: with the tens of trials that retraining affords it needs the fewest (``python -m tests.bench.tuning``).
+default; with the tens of trials that retraining affords, and from the same defaults, it is about level with TPE
+(``python -m tests.bench.tuning``).
 """
 
 from __future__ import annotations
