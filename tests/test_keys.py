@@ -24,6 +24,7 @@ STAGE, SELECT = "tasks/features/test_stage:", "tasks/encoding/test_select:"
 PLAN = "test_keys:each_key_of_features_and_of_moments_changes_the_plan"
 ASKED = "tasks/tune/test_asked:what_tuning_says_reaches_the_search"
 OWN = "tasks/tune/test_asked:what_a_family_says_goes_before_tuning"
+FIT = "tasks/train/test_asked:what_training_says_reaches_the_fit"
 SERVE = "deploy/test_serve:every_key_of_serving_reaches_the_server_or_its_workers"
 KNOWN, FOLDS, POLICY = "tasks/validate/test_known:", "tasks/tune/test_folds:", "tasks/compare/test_policy:"
 GUARD, SERVER = "tasks/compare/test_guardrails:", "flows/test_server:"
@@ -135,12 +136,12 @@ TABLE = {
     "training.cost": "test_keys:each_way_to_a_threshold_has_one_of_its_own",
     "training.precision": "test_keys:each_way_to_a_threshold_has_one_of_its_own",
     "training.ensembles": "tasks/evaluate/test_evaluate:a_mix_of_calibrated_candidates_is_calibrated_as_a_whole",
-    "training.device": "tasks/families/test_device:every_family_computes_where_the_rule_says",
-    "training.memory_gb": "tasks/families/test_xgboost_large:from_disk_the_same_bytes_are_stored",
-    "training.compression.families": "tasks/train/test_compression:families_that_are_not_named_are_left_as_they_are",
-    "training.compression.prune": "tasks/families/test_compress:pruning_takes_units_and_leaves_the_network_as_it_was",
-    "training.compression.quantise": "tasks/train/test_compression:forms_are_told_and_the_smallest_is_packaged",
-    "training.compression.tolerance": "tasks/families/test_compress:the_smallest_within_the_tolerance_is_kept",
+    "training.device": FIT,
+    "training.memory_gb": "tasks/tune/test_memory:tuning_takes_the_newest_rows_that_fit",
+    "training.compression.families": FIT,
+    "training.compression.prune": FIT,
+    "training.compression.quantise": FIT,
+    "training.compression.tolerance": FIT,
     "evaluation.explain": "tasks/evaluate/test_evaluate:explanations_are_left_out_where_none_are_wanted",
     "evaluation.slices": "tasks/evaluate/test_evaluate:declared_slices_cover_all_rows",
     "promotion.metric": "tasks/compare/test_evidence:promotion_metric_decides_and_not_the_problems",
@@ -152,12 +153,12 @@ TABLE = {
     "promotion.error": POLICY + "false_discovery_rate_earns_by_promotions",
     "promotion.fdr": POLICY + "discovery_by_its_own_rule_on_new_rows_only",
     "promotion.cluster": "tasks/compare/test_evidence:declared_clusters_are_counted_as_one",
-    "promotion.accept": "tasks/compare/test_leaks:an_accepted_one_lets_the_promotion_pass_and_stays_in_the_verdict",
+    "promotion.accept": "tasks/compare/test_compare:a_suspected_column_stops_a_promotion_until_it_is_accepted",
     "promotion.approval": SERVER + "a_person_is_asked_before_promotion",
     "promotion.guardrails.slice_drop": GUARD + "the_limit_is_what_is_asked_for",
     "promotion.guardrails.slices": GUARD + "a_slice_that_loses_fails_and_one_that_gains_does_not",
     "promotion.guardrails.calibration": GUARD + "calibration_rises_and_falls",
-    "promotion.guardrails.latency_ms": GUARD + "latency_by_the_median",
+    "promotion.guardrails.latency_ms": "tasks/compare/test_compare:guardrails_stop_what_the_policy_would_promote",
     "promotion.guardrails.size_mb": GUARD + "the_size_of_the_package",
     "serving.host": SERVE,
     "serving.port": SERVE,

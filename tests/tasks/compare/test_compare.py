@@ -189,6 +189,17 @@ def test_rows_of_one_shop_together(rivals):
     assert found["tests"]["contributions"]["df"] <= 7
 
 
+def test_a_suspected_column_stops_a_promotion_until_it_is_accepted(rivals):
+    leak = {"column": "weight", "columns": ["weight"], "said": "repeats the target"}
+    write_json(rivals / "data/leaks/leaks.json", {"suspicions": [leak], "checked": [], "limits": []})
+    found = []
+    for more in ({}, {"accept": ["weight"]}):
+        settle(rivals, rule="non_inferiority", margin=0.5, **more)
+        found.append(compare(rivals))
+    assert [one["verdict"] for one in found] == ["inconclusive", "promote"]
+    assert [(one["suspicions"], one["accepted"]) for one in found] == [([leak], []), ([], [leak])]
+
+
 def test_guardrails_stop_what_the_policy_would_promote(rivals):
     settle(rivals, rule="non_inferiority", margin=0.5, guardrails={"size_mb": 0.001, "latency_ms": 10000})
     found = compare(rivals)
