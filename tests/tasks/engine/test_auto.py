@@ -10,7 +10,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from tasks.engine import Plan
-from tasks.engine.auto import MOST, Windows, any_windows, history_of, lookups_of
+from tasks.engine.auto import MOST, Windows, _bounded, any_windows, history_of, lookups_of
 from tasks.errors import RefitError
 from tasks.params import Params, load, parse
 from tests.tasks.engine import oracle
@@ -220,3 +220,12 @@ def test_what_the_windows_of_auto_may_come_to_be_can_be_named_and_nothing_else()
     named["transforms"] = {"rise": "`who.mean(amount, 8d)` * 2"}
     with pytest.raises(RefitError, match=r"features\.transforms\.rise: 'who\.mean\(amount, 8d\)' is neither"):
         parse(small(**named))
+
+
+def test_columns_are_left_out_from_the_last_one_on_where_there_is_no_room() -> None:
+    columns = {"a": ("mean", "std"), "b": ("mean",), "c": ("n_unique", "share(x)", "share(y)")}
+    assert _bounded(columns, 6) == columns
+    assert _bounded(columns, 4) == {"a": ("mean", "std"), "b": ("mean",), "c": ("n_unique",)}
+    assert _bounded(columns, 3) == {"a": ("mean", "std"), "b": ("mean",)}
+    assert _bounded(columns, 1) == {"a": ("mean",)}
+    assert _bounded(columns, 0) == {}
