@@ -13,11 +13,6 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "Gt becomes GtE in large > 0",
     ): "where both errors are 0 nothing is lost, and the growth of the error is not asked for",
     (
-        "tasks/engine/kernels.py",
-        "",
-        "50000 becomes 50001",
-    ): "from how many rows on the compiled loops are taken: they give the same bits",
-    (
         "tasks/engine/history.py",
         "Slice.equals",
         "1 becomes 2",

@@ -10,7 +10,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from tasks.engine import Plan
-from tasks.engine.auto import MOST, Windows, any_windows, history_of, lookups_of
+from tasks.engine.auto import MOST, Windows, _bounded, any_windows, history_keys, history_of, lookups_of
 from tasks.errors import RefitError
 from tasks.params import Params, load, parse
 from tests.tasks.engine import oracle
@@ -220,3 +220,35 @@ def test_what_the_windows_of_auto_may_come_to_be_can_be_named_and_nothing_else()
     named["transforms"] = {"rise": "`who.mean(amount, 8d)` * 2"}
     with pytest.raises(RefitError, match=r"features\.transforms\.rise: 'who\.mean\(amount, 8d\)' is neither"):
         parse(small(**named))
+
+
+def test_columns_are_left_out_from_the_last_one_on_where_there_is_no_room() -> None:
+    columns = {"a": ("mean", "std"), "b": ("mean",), "c": ("n_unique", "share(x)", "share(y)")}
+    assert _bounded(columns, 6) == columns
+    assert _bounded(columns, 4) == {"a": ("mean", "std"), "b": ("mean",), "c": ("n_unique",)}
+    assert _bounded(columns, 3) == {"a": ("mean", "std"), "b": ("mean",)}
+    assert _bounded(columns, 1) == {"a": ("mean",)}
+    assert _bounded(columns, 0) == {}
+
+
+def test_six_keys_three_pairs_and_three_shares_at_most() -> None:
+    columns: dict[str, Any] = {"id": "numeric", "at": "datetime", "y": "boolean"}
+    columns |= {f"c{i}": {"kind": "categorical", "allowed": list("abcd")} for i in range(8)}
+    spec = {
+        "problem": {"name": "p", "kind": "binary", "table": "t", "target": "y", "prediction_time": "at"},
+        "data": {"tables": {"t": {"source": "x", "key": ["id"], "event_time": "at", "known_at": "at", "outcome": ["y"], "columns": columns}}},
+        "features": {"history": "auto"},
+        "models": {"logistic": {}},
+    }  # fmt: skip
+    params = parse(spec)
+    keys = history_keys(params)["t"]
+    assert keys == (("c0",), ("c1",), ("c2",), ("c3",), ("c4",), ("c5",), ("c0", "c1"), ("c0", "c2"), ("c0", "c3"))
+    spec["data"]["tables"]["t"]["outcome"] = ["y", "c7"]  # type: ignore[index]
+    later = parse(spec)
+    assert ("c7",) not in history_keys(later)["t"]
+    (history,) = history_of(later, {("t", key): ("1d",) for key in history_keys(later)["t"]})
+    assert history.columns == {"y": ("mean",), "c7": ("n_unique", "share(a)", "share(b)", "share(c)")}
+    spec["data"]["tables"]["t"]["key"] = ["c0"]  # alone the key of a table: no key of events, and in no pair
+    assert history_keys(parse(spec))["t"] == (
+        ("c1",), ("c2",), ("c3",), ("c4",), ("c5",), ("c6",), ("c1", "c2"), ("c1", "c3"), ("c1", "c4"),
+    )  # fmt: skip

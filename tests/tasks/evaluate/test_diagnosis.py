@@ -57,6 +57,9 @@ def test_a_change_needs_two_uncertain_figures_to_differ_and_time_needs_a_split_b
     assert "the problem changes over time" in told("rmse", 1.0, 1.1, 1.2, 2.9, error=0.02)[1]
     assert "come out worse" in told("rmse", 1.0, 1.1, 1.2, 2.9, error=0.02)[1]
     assert "come out better" in told("roc_auc", 0.8, 0.7, 0.8, 0.5, error=0.02)[1]
+    for metric, train, valid, test in (("roc_auc", 0.8, 0.7, 0.78), ("log_loss", 0.3, 0.5, 0.42)):
+        said = [told(metric, train, valid, test, 0.6, error=e)[1] for e in (0.0219, 0.022)]  # 2.58 and 2.57 errors
+        assert ["come out better" in words for words in said] == [True, False]
     for later in (0.6, 0.8):
         said = told("roc_auc", 0.8, 0.7, later, 0.5, error=0.02, by_time=False)[1]
         assert "split at random" in said

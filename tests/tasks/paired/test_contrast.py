@@ -102,6 +102,15 @@ def test_the_spread_is_what_each_row_moves_the_gain_by(kind, metric):
     assert found.spread[rows] == pytest.approx(np.array(moved), rel=0.02, abs=0.02 * float(found.spread.std()))
 
 
+@pytest.mark.parametrize("metric", ["rmse", "mae", "r2", "mape"])
+def test_numbers_in_another_unit_give_the_same_verdict(metric):
+    found, small = (contrast(metric, "regression", k * NUMBER, k * NEAR, k * FAR, 0.1) for k in (1.0, 1e-3))
+    unit = 1e-3 if metric in ("rmse", "mae") else 1.0
+    assert small.spread == pytest.approx(unit * found.spread)
+    assert small.tested == pytest.approx(unit * found.tested)
+    assert small.test().p_above == pytest.approx(float(found.test().p_above))
+
+
 def test_rows_copied_ten_times_in_clusters_weigh_once():
     ten = np.repeat(np.arange(N), 10)
     once = contrast("roc_auc", "binary", Y, GOOD, BAD)

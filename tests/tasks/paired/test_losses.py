@@ -7,6 +7,7 @@ from scipy import stats
 from tasks.errors import RefitError
 from tasks.metrics import measurer
 from tasks.paired import diebold_mariano, paired_bootstrap, rows_needed_for_mean, wilcoxon
+from tasks.paired.losses import Test
 
 
 @pytest.fixture
@@ -58,6 +59,15 @@ def test_the_same_gain_in_every_row_leaves_no_doubt():
     better, worse = (diebold_mariano(np.zeros(5), np.full(5, gain)) for gain in (0.5, -0.5))
     assert (better.p, better.p_better, better.statistic) == (0.0, 0.0, 40.0)
     assert (worse.p, worse.p_better, worse.statistic) == (0.0, 1.0, -40.0)
+
+
+def test_losses_that_are_all_alike_tell_nothing_and_an_estimate_below_zero_is_not_taken():
+    zero, one = np.zeros(20), np.ones(20)
+    assert diebold_mariano(one, one) == wilcoxon(one, one) == Test(0.0, 1.0, 1.0)
+    wave = np.array([1.0, -1.0] * 10)  # the estimate for two steps falls below zero: that for one is taken
+    assert diebold_mariano(zero, wave + 0.5, steps=2).statistic == pytest.approx(
+        0.5 / np.sqrt(1 / 20) * np.sqrt((20 + 1 - 4 + 2 / 20) / 20)
+    )
 
 
 def test_bootstrap_of_a_difference_of_aucs():

@@ -147,6 +147,12 @@ def test_the_correction_makes_no_difference_where_there_is_none(b, c):
     assert (found.statistic, found.p, found.p_better) == (0.0, 1.0, 0.5)
 
 
+def test_a_difference_is_never_beyond_one():
+    low, high = difference_interval(Table(0, 3, 0, 0))
+    assert (0 < low < 0.5, high) == (True, 1.0)
+    assert difference_interval(Table(0, 0, 3, 0)) == (-1.0, -low)
+
+
 def test_clusters_in_which_nothing_differs_tell_nothing():
     right = np.array([1.0, 0, 1, 1])
     assert clustered_mcnemar(right, right, np.array([1, 1, 2, 2])) == Clustered(0.0, 1.0, 1.0, 2, 1.0)

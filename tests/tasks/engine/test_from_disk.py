@@ -1,0 +1,79 @@
+"""Features key by key from files: what is read, how keys are dealt, and clear words about files that do not fit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tasks.engine import pieces
+from tasks.engine.compute import groups
+from tasks.engine.pieces import _chunks, _nothing, event_columns, key_hash, row_columns
+from tasks.errors import RefitError
+from tasks.files import write_table
+from tests.tasks.engine.worlds import assert_same, plan, world
+
+
+def written(folder: Path, tables: dict[str, pd.DataFrame]) -> dict[str, Path]:
+    for name, table in tables.items():
+        write_table(folder / f"{name}.parquet", table)
+    return {name: folder / f"{name}.parquet" for name in tables}
+
+
+def test_rows_that_ask_may_stand_in_a_file_of_their_own_and_other_tables_be_empty(tmp_path: Path) -> None:
+    tables = world(3, 40)
+    tables["prices"] = tables["prices"].iloc[:0]
+    files = written(tmp_path, tables)
+    asking = tables["orders"].iloc[25:].reset_index(drop=True)
+    write_table(tmp_path / "asking.parquet", asking)
+    (made,) = pieces.pieces(plan(), files, asking=tmp_path / "asking.parquet")
+    assert_same(plan().compute(tables, asking), made)
+
+
+def test_files_that_do_not_fit_are_named(tmp_path: Path) -> None:
+    tables = world(4, 30)
+    for name, change, message in (
+        ("people", lambda t: t.drop(columns="age"), r"people\.parquet: lacks columns 'age'"),
+        ("orders", lambda t: t.assign(id=t["id"].where(t.index != 7, t["id"][3])), r"orders: the keys \(id\) .* occur more than once"),
+    ):  # fmt: skip
+        files = written(tmp_path, {**tables, name: change(tables[name])})
+        with pytest.raises(RefitError, match=message):
+            list(pieces.pieces(plan(), files))
+    files = written(tmp_path, tables)
+    with pytest.raises(RefitError, match=r"nothing\.parquet: cannot be read as Parquet"):
+        list(_chunks(tmp_path / "nothing.parquet", ["a"], 5))
+    assert [len(frame) for frame in _chunks(files["orders"], ["id"], 15)] == [15, 15]
+    assert [len(frame) for frame in _chunks(files["orders"], ["id"], 20)] == [20, 10]
+
+
+def test_a_group_reads_its_keys_times_values_and_what_settles_ties() -> None:
+    by = {(g.table, g.on): g for g in groups(plan())}
+    prices = by["prices", (("who", "who"),)]
+    assert event_columns(plan(), prices) == ["pid", "who", "since", "told", "price", "label"]
+    orders = by["orders", (("who", "who"), ("where", "where"))]
+    assert event_columns(plan(), orders) == ["id", "happened", "known", "who", "where", "amount", "paid", "shop"]
+    assert row_columns(plan(), orders) == ["id", "asked", "who", "where"]
+    empty = _nothing(plan(), prices)
+    assert {c: str(t) for c, t in empty.dtypes.items()} == {
+        "pid": "float64", "who": "str", "since": "datetime64[us, UTC]", "told": "datetime64[us, UTC]", "price": "float64",
+        "label": "str",
+    }  # fmt: skip
+
+
+def test_equal_keys_have_equal_hashes_and_others_hardly_ever() -> None:
+    table = plan().tables["orders"]
+    n = 4000
+    frame = pd.DataFrame({"who": pd.Series([f"p{i}" for i in range(n)], dtype="str"), "where": np.arange(n) % 7.0})
+    both = key_hash(frame, ["who", "where"], table)
+    assert len(np.unique(both)) == n
+    counts = np.bincount((both % np.uint64(8)).astype(int), minlength=8)
+    assert counts.min() > 0.8 * n / 8
+    other = frame.iloc[::-1].reset_index(drop=True)
+    assert (key_hash(other, ["who", "where"], table)[::-1] == both).all()
+    zero = frame.assign(where=0.0), frame.assign(where=-0.0)
+    assert (key_hash(zero[0], ["where"], table) == key_hash(zero[1], ["where"], table)).all()
+    gone = frame.assign(who=pd.Series([None] * n, dtype="str"))
+    assert len(np.unique(key_hash(gone, ["who"], table))) == 1
+    assert len(np.unique(key_hash(gone, ["who", "where"], table))) == 7
