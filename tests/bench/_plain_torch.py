@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-WIDTH, BATCH, RATE, DECAY = 128, 1024, 2e-3, 1e-2
+WIDTH, RATE, DECAY = 128, 2e-3, 1e-2
 
 
 class Plain(nn.Module):
@@ -54,12 +54,13 @@ def main() -> None:
 
     net = Plain(values.shape[1], levels).to(device)
     optimizer = torch.optim.AdamW(net.parameters(), lr=RATE, weight_decay=DECAY)
-    steps = -(-len(train) // BATCH)
+    size = min(1024, max(16, 2 ** round(np.log2(len(train) / 40))))
+    steps = -(-len(train) // size)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=epochs * steps)
     loss, best, state = nn.BCEWithLogitsLoss(), np.inf, net.state_dict()
     for _ in range(epochs):
         net.train()
-        for at in torch.randperm(len(train), device=device).split(BATCH):
+        for at in torch.randperm(len(train), device=device).split(size):
             optimizer.zero_grad(set_to_none=True)
             loss(net(rows["train"][0][at], rows["train"][1][at]), rows["train"][2][at]).backward()
             nn.utils.clip_grad_norm_(net.parameters(), 1.0)
