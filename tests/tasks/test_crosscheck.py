@@ -128,6 +128,7 @@ CASES: list[tuple[dict[str, Any], dict[str, Any], str]] = [  # base, changes, wh
     (PLAIN, {"evaluation__slices": ["a"]}, ""), (PLAIN, {"evaluation__slices": ["aa"]}, "evaluation.slices: 'aa' is not a feature; there are"),
     (PLAIN, {"tuning": {"split": "group", "group": "a"}}, ""), (PLAIN, {"tuning": {"split": "group", "group": "y"}}, "tuning.group: 'y' is not a feature"),
     (PLAIN, {"features__select__keep": ["b"]}, ""), (PLAIN, {"features__select__keep": ["bb"]}, "features.select.keep: 'bb' is not a feature"),
+    (PLAIN, {"features__history": [{"table": "t", "by": ["c"], "windows": ["7d"]}], "problem__prediction_time": "d"}, "features.history[0].windows: table 't' has no event_time, so it has no windows."),
     (PLAIN, {"features__history": "auto"}, "features.history: 'auto' needs problem.prediction_time"),
     (PLAIN, {"tuning__split": "time_series"}, "tuning.split: 'time_series' needs problem.prediction_time"), (PLAIN, {"tuning__split": "time_series", "problem__prediction_time": "d"}, ""),
     *[(changed(PLAIN, problem__kind="regression", problem__target="a"), {f"training__{key}": way}, f"training.{key}: '{way}' needs classes") for key, way in (("imbalance", "smote"), ("calibration", "sigmoid"))],

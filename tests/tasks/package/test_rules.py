@@ -19,7 +19,7 @@ from tasks.package import contents
 from tasks.package.contents import Parts, about_of, other_rows, parts, reference, seen_rows
 from tasks.package.golden import AGES, FIRST, LATER, LATEST, ROWS, YEAR, _plain, after, choose, start_of_test
 from tasks.package.history import Kept, Need, horizon, keep, known, needs, row_columns
-from tasks.package.receipt import data_hashes, failures
+from tasks.package.receipt import data_hashes, failures, lock_hash
 from tests.tasks.package.projects import timed
 
 DAY = 86_400_000_000
@@ -249,6 +249,7 @@ def test_a_receipt_names_every_input_and_no_seconds(tmp_path: Path) -> None:
     record = {"family": "mlp", "stage": "tune", "why": "no rows"}
     write_json(tmp_path / "models" / "mlp" / "failed.json", record)
     assert failures(tmp_path, ["ridge", "mlp"]) == {"mlp": record}
+    assert lock_hash() == sha256(Path(contents.__file__).parents[2] / "requirements.lock")
 
 
 def test_moments_are_read_with_their_zone_to_the_microsecond() -> None:
