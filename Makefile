@@ -36,8 +36,8 @@ lint: .venv/.test
 unit: .venv/.test
 	$(PYTEST) -m "not slow and not flows and not service and not faults"
 
-slow: .venv/.test
-	$(PYTEST) -n $(SLOW_WORKERS) $$(grep -rlE "mark\.(slow|flows|service|faults)\b" tests --include='test_*.py') -m "slow or flows or service or faults"
+slow: .venv/.test  # what these tests kill or leave to the end of a process is not closed by anybody
+	$(PYTEST) -n $(SLOW_WORKERS) -W default::pytest.PytestUnraisableExceptionWarning $$(grep -rlE "mark\.(slow|flows|service|faults)\b" tests --include='test_*.py') -m "slow or flows or service or faults"
 
 bench: .venv/.test  ## every benchmark at its quick size
 	for file in tests/bench/[a-z]*.py; do name=$$(basename $$file .py); echo "== $$name"; \

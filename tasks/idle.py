@@ -83,6 +83,8 @@ def _set(section: BaseModel, path: str, keys: tuple[str, ...], why: str) -> Iter
 def own_ways(params: Params) -> Iterator[str]:
     """What is set in ``features.encode`` and ``tuning`` and some of the families do not take, a line each."""
     from tasks.families import find_family
+    from tasks.families._counts import searched
+    from tasks.families._model import LARGEST
 
     encode, tuning = params.features.encode, params.tuning
     families = [find_family(name) for name in params.models if name != "auto"]
@@ -103,6 +105,10 @@ def own_ways(params: Params) -> Iterator[str]:
         for one in families:
             for key in [name for name in getattr(one, "ON_GPU", ()) if name in params.models[one.NAME].params]:
                 yield f"models.{one.NAME}.params.{key}: counts where a GPU trains, and does nothing on a CPU"
+    for one in families:
+        own, kind = params.models[one.NAME], params.problem.kind
+        if (own.trials or 1) > 1 and not own.space and not searched(one, one.space(kind, *LARGEST), own.params, kind):
+            yield f"models.{one.NAME}.trials: found {own.trials}, and {one.NAME} has nothing to search here, so it is fitted once"
     for path, those, why in lines:
         if those:
             yield f"{path}: not taken by {some([one.NAME for one in those], 20)} ({why})"

@@ -22,9 +22,11 @@ hypothesis.settings.load_profile("refit")
 # for its own doctests and ends it. A specification without a name changes nothing else.
 if (main := sys.modules["__main__"]).__spec__ is None and not hasattr(main, "__file__"):
     main.__spec__ = SimpleNamespace(name=None)  # type: ignore[assignment]
-# In the background of a script Ctrl-C is ignored, and what is started from there would ignore it too.
+# In the background of a script Ctrl-C is ignored, under nohup a closed terminal; what is started from there would ignore them too.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 # Files that take more than about forty seconds, the longest first: a worker that gets one of them last makes the
 # other wait for it. Files are handed out whole.
 LONG = (

@@ -104,7 +104,7 @@ def check_models(params: Params) -> None:
 
 
 def _check_search(name: str, own: Own, kind: str, space: Space) -> None:
-    """Refuse spaces and budgets of a family whose parameters are fixed, or would do nothing beside those that are."""
+    """Refuse spaces of a family whose parameters are fixed, or would do nothing beside those that are."""
     family = find_family(name)
     left = searched(family, space, own.params, kind)
     for key in own.space:
@@ -115,10 +115,6 @@ def _check_search(name: str, own: Own, kind: str, space: Space) -> None:
         if key not in left:
             why = idle_because(family, key, own.params, kind, space)
             raise RefitError(f"models.{name}.space.{key}: {why}; remove it.")
-    if not left and name != "auto" and (own.trials or 1) > 1:
-        raise RefitError(
-            f"models.{name}.trials: found {own.trials}, and {name} has nothing to search here, so it is fitted once; remove it."
-        )
 
 
 def weighs(name: str) -> bool:

@@ -365,7 +365,9 @@ def _tree(
         data=data,
         features=CommentedMap(columns="auto"),
         split=CommentedMap(kind="random", valid=0.2, test=0.2),
-        models=CommentedMap({linear: CommentedMap(trials=6), "auto": CommentedMap(seconds=60)}),
+        models=CommentedMap(
+            {linear: CommentedMap(trials=1 if linear == "linear" else 6), "auto": CommentedMap(seconds=60)}
+        ),
         tuning=tuning,
     )
     beside(tree["features"], "columns", "all columns but the target and the ignored ones")

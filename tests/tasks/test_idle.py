@@ -93,6 +93,9 @@ def test_what_some_families_do_by_themselves_is_told() -> None:
     said = "models.mlp.params.compile: counts where a GPU trains, and does nothing on a CPU"
     assert list(own_ways(parse(tree))) == [said]
     assert list(own_ways(parse(tree | {"training": {"device": "cuda"}}))) == []
+    tree = project() | {"models": {"logistic": {"params": {"C": 1.0}, "trials": 9}}}
+    said = "models.logistic.trials: found 9, and logistic has nothing to search here, so it is fitted once"
+    assert list(own_ways(parse(tree))) == [said]
     tree = project(tuning={"pruner": "median", "split": "kfold"})  # between folds any family can be stopped
     assert list(own_ways(parse(tree))) == []
 
@@ -110,7 +113,6 @@ ALONE: list[tuple[str, str, dict[str, Any], str]] = [
     ("binary", "mlp", {"params": {"lr": 0.1, "find_lr": True}}, r"params\.lr: does nothing with find_lr: true; remove it"),
     ("binary", "random_forest", {"params": {"max_samples": 0.5, "bootstrap": False}}, r"params\.max_samples: does nothing with bootstrap: false"),
     ("binary", "logistic", {"params": {"C": 1.0}, "space": {"C": [0.1, 1]}}, r"space\.C: params fixes it to 1\.0 already; leave one out"),
-    ("binary", "logistic", {"params": {"C": 1.0}, "trials": 9}, r"trials: found 9, and logistic has nothing to search here, so it is fitted once; remove it"),
 ]  # fmt: skip
 
 
@@ -127,7 +129,6 @@ def test_what_counts_only_sometimes_is_taken_where_it_counts_and_else_not_search
         ("svm", {"params": {"degree": 3, "kernel": "poly"}}),
         ("lightgbm", {"params": {"bagging_freq": 1, "bagging_fraction": 0.5}}),
         ("random_forest", {"params": {"max_samples": 0.5}}),
-        ("logistic", {"params": {"C": 1.0}, "trials": 1}),
     ):
         check_models(parse(project() | {"models": {family: own}}))
     svm, mlp = find_family("svm"), find_family("mlp")

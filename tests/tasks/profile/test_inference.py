@@ -16,6 +16,8 @@ from ruamel.yaml import YAML
 from tasks import params
 from tasks.engine import Plan
 from tasks.errors import RefitError
+from tasks.families import check_models
+from tasks.idle import idle, own_ways
 from tasks.ingest.tables import ingest
 from tasks.profile import infer, to_yaml
 from tasks.profile.column import About, judge, judge_target
@@ -55,6 +57,8 @@ def test_bundled_tables(tmp_path: Path, name: str, form: str, kind: str, target_
     assert {c.kind for name, c in columns.items() if name != "target"} == {"numeric"}
     assert "auto" in found.models
     assert found.models.keys() & linear
+    check_models(found)  # what init writes is accepted, and nothing of it does nothing
+    assert [*idle(found), *own_ways(found)] == []
     assert found.split.kind == "random"
     assert found.problem.target.positive == ("1" if kind == "binary" else None)
 
