@@ -12,7 +12,6 @@ from typing import Any
 
 from deploy.rows import Problems
 
-MOST_ROW = 1 << 20  # bytes of one row, unless serving.limits says otherwise
 MOST_PROBLEMS = 20  # told of in one answer
 DEEPEST = 50  # lists and objects within each other, where a row has any: each of its fields is a single value
 SMALL = 16 << 10  # bytes of a row that may have as many names as fit
@@ -24,7 +23,7 @@ FLAT = re.compile(rb'\{(?:[^"{}\[\]]++|' + TEXT + rb")*+\}", re.DOTALL)
 MARKS = re.compile(TEXT + rb'|["\[\]{},]', re.DOTALL)
 
 
-def cut(body: bytes | bytearray, most: int, bytes_a_row: int = MOST_ROW) -> Iterator[tuple[int, int]]:
+def cut(body: bytes | bytearray, most: int, bytes_a_row: int) -> Iterator[tuple[int, int]]:
     """Where each row of a JSON list begins and ends; what lies between is not looked into.
 
     Parameters
@@ -42,7 +41,7 @@ def cut(body: bytes | bytearray, most: int, bytes_a_row: int = MOST_ROW) -> Iter
     Examples
     --------
     >>> body = b'[{"a": 1}, {"a": "}"}]'
-    >>> [body[start:end] for start, end in cut(body, 10)]
+    >>> [body[start:end] for start, end in cut(body, 10, 1000)]
     [b'{"a": 1}', b'{"a": "}"}']
     """
     at = _space(body, 0)

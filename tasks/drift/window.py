@@ -14,7 +14,6 @@ from tasks.identity import identify
 from tasks.params import Table
 
 ROWS = 5000  # for a page
-LEAST = 30
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ class New:
 
 
 def newest(features: pd.DataFrame, whole: pd.DataFrame, table: Table, seen: Seen | None, there: Seen | None,
-           window: pd.Timedelta, least: int = LEAST) -> New:  # fmt: skip
+           window: pd.Timedelta, least: int) -> New:  # fmt: skip
     """The rows to look at.
 
     Where rows have a moment: those newer than every row that the model was fitted, tuned or chosen on, within ``window`` of

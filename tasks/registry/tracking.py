@@ -462,9 +462,11 @@ class Registry:
 
 def _make(uri: str) -> None:
     """Make the SQLite file of a registry where there is none. It appears whole: MLflow refuses one whose making was cut off."""
+    if not uri.startswith("sqlite:"):
+        return
     from sqlalchemy import make_url
 
-    file = make_url(uri).database if uri.startswith("sqlite:") else None
+    file = make_url(uri).database
     if not file or file.startswith(":") or Path(file).exists():
         return
     from mlflow.store.tracking import DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH

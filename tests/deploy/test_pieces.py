@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.pieces import DEEPEST, MOST_ROW, crowded, cut
+from deploy.pieces import DEEPEST, crowded, cut
 from deploy.rows import Problems
 
 values = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
@@ -18,6 +18,8 @@ anything = st.recursive(
     rows | values, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3)
 )
 blank = st.text(alphabet=" \t\n\r", max_size=3)
+
+MOST_ROW = 1 << 20  # bytes of one
 
 
 @given(
@@ -29,14 +31,14 @@ blank = st.text(alphabet=" \t\n\r", max_size=3)
 def test_pieces_are_the_rows(batch: list[Any], ascii: bool, indent: int | None, ends: tuple[str, str]) -> None:
     text = json.dumps(batch, ensure_ascii=ascii, indent=indent)
     body = (ends[0] + text + ends[1]).encode("utf-8", "surrogatepass")
-    assert [json.loads(body[start:end]) for start, end in cut(body, 6)] == batch
+    assert [json.loads(body[start:end]) for start, end in cut(body, 6, MOST_ROW)] == batch
 
 
 @given(st.binary(max_size=40) | st.text(alphabet='[]{}",:\\ 1a', max_size=40).map(str.encode))
 def test_what_is_no_list_is_refused_or_a_piece_of_it_is_no_json(body: bytes) -> None:
     """Never another error, and never rows of what a parser refuses."""
     try:
-        found = [json.loads(body[start:end]) for start, end in cut(body, 100)]
+        found = [json.loads(body[start:end]) for start, end in cut(body, 100, MOST_ROW)]
     except (Problems, ValueError):
         return  # refused, at once or when the piece is read
     assert json.loads(body) == found
@@ -61,10 +63,10 @@ def test_what_is_no_list_is_refused_or_a_piece_of_it_is_no_json(body: bytes) -> 
 )  # fmt: skip
 def test_bodies_that_are_refused(body: bytes, status: int, said: str | None) -> None:
     if said is None:  # an empty piece, which is refused when it is read
-        assert [body[start:end] for start, end in cut(body, 9)] == [b"{}", b""]
+        assert [body[start:end] for start, end in cut(body, 9, MOST_ROW)] == [b"{}", b""]
         return
     with pytest.raises(Problems, match=said) as found:
-        list(cut(body, 1000))
+        list(cut(body, 1000, MOST_ROW))
     assert found.value.status == status
 
 

@@ -30,7 +30,7 @@ def seen(table: pd.DataFrame, chosen: np.ndarray) -> Seen:
 
 
 def look(table: pd.DataFrame, before: Seen | None, there: Seen | None = None, window: pd.Timedelta = WEEK):
-    return newest(table, table[["x"]], TABLE, before, there, window)
+    return newest(table, table[["x"]], TABLE, before, there, window, least=30)
 
 
 def test_newest_rows_by_time_labelled_or_not():
