@@ -21,6 +21,8 @@ from functools import cached_property
 
 import numpy as np
 
+from tasks.engine.kernels import bisect
+
 DAY = 86_400_000_000  # µs
 CHANCE = 1e-6  # of ever suspecting a column that has nothing to do with what is compared
 AGREE = 0.95  # share of rows, and of telling ones, that must agree
@@ -205,17 +207,6 @@ class Span:
     aggregates: tuple[str, ...]
 
 
-def first_at(t: np.ndarray, low: np.ndarray, high: np.ndarray, moment: np.ndarray, side: str) -> np.ndarray:
-    """The first position in ``[low, high)`` of an event at (``left``) or after (``right``) a moment, by bisection."""
-    low, high = low.copy(), high.copy()
-    while (open_ := low < high).any():
-        middle = (low + high) // 2
-        value = t[np.minimum(middle, len(t) - 1)]
-        less = open_ & ((value < moment) if side == "left" else (value <= moment))
-        low, high = np.where(less, middle + 1, low), np.where(open_ & ~less, middle, high)
-    return low
-
-
 @dataclass(frozen=True)
 class Timeline:
     """Events of some keys, and rows that stand among them.
@@ -267,8 +258,8 @@ class Timeline:
         for k in CENTRED if self.own else ():
             yield span(f"{2 * k + 1} rows, its own in the middle", p - k, p + k + 1, (q - 2 * k - 1, q))
         for n in DAYS:
-            ends = [first_at(self.t, s, e, self.moment + n * DAY, side) for side in ("right", "left")]
-            begin = first_at(self.t, s, e, self.moment - n * DAY, "left")
+            ends = [bisect(self.t, s, e, self.moment + n * DAY, side) for side in ("right", "left")]
+            begin = bisect(self.t, s, e, self.moment - n * DAY, "left")
             full, what = self.moment + n * DAY <= self.last, f"the next {n} days" if n > 1 else "the next day"
             for end, more in zip(ends, ("", ", the end left out"), strict=True):
                 yield span(what + more, q, end, (begin, p), few[:4], full)

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tasks.engine.ahead import DAY, Timeline, first_at
+from tasks.engine.ahead import DAY, Timeline
 from tasks.engine.facts import FOREVER, MISSING
+from tasks.engine.kernels import bisect
 from tasks.engine.sides import Side
 
 KEYS = 200  # of a sample
@@ -191,7 +192,7 @@ class Both:
             rows = ordered(mine, self.asked.t, np.flatnonzero(mine >= 0))[: 2 * events]
             group = mine[rows]
             here, later = (
-                first_at(t, start[group], end[group], self.asked.asked[rows], side) for side in ("left", "right")
+                bisect(t, start[group], end[group], self.asked.asked[rows], side) for side in ("left", "right")
             )
             blind = whole[group] | (here > start[group])
         rows, group, here, later = rows[blind], group[blind], here[blind], later[blind]

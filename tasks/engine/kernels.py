@@ -26,7 +26,7 @@ class Line:
         Where a key has none so late, the end of its segment. Quickest where the rows are sorted by key and moment.
         """
         if FEW * len(codes) < len(self.times) or not len(self.times):
-            return _bisect(self.times, self.starts[codes], self.starts[codes + 1], moments)
+            return bisect(self.times, self.starts[codes], self.starts[codes + 1], moments)
         axis = self._laid_out()
         if self._ranks is not None:
             place = np.searchsorted(self._ranks, moments)
@@ -51,11 +51,12 @@ class Line:
         return self._axis
 
 
-def _bisect(times: np.ndarray, lo: np.ndarray, hi: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """First place in ``[lo, hi)`` whose time is not before ``wanted``; all rows halve their range together."""
+def bisect(times: np.ndarray, lo: np.ndarray, hi: np.ndarray, wanted: np.ndarray, side: str = "left") -> np.ndarray:
+    """First place in ``[lo, hi)`` whose time is not before ``wanted`` (``right``: is after it); all rows halve their range together."""
+    earlier = np.less if side == "left" else np.less_equal
     while (open_ := lo < hi).any():
         middle = (lo + hi) >> 1
-        before = open_ & (times[np.minimum(middle, len(times) - 1)] < wanted)
+        before = open_ & earlier(times[np.minimum(middle, len(times) - 1)], wanted)
         hi = np.where(open_ & ~before, middle, hi)
         lo = np.where(before, middle + 1, lo)
     return lo

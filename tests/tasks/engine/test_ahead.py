@@ -21,11 +21,11 @@ from tasks.engine.ahead import (
     _divergence,
     by_group,
     close,
-    first_at,
     slack_of,
     tally,
     telling,
 )
+from tasks.engine.kernels import bisect
 
 NAN = np.nan
 
@@ -94,7 +94,7 @@ def test_the_first_event_at_or_after_a_moment_is_found_within_bounds(side: str) 
     high = np.minimum(low + rng.integers(0, 20, 200), 50)
     moment = rng.integers(-2, 33, 200)
     expected = [a + np.searchsorted(t[a:b], m, side=side) for a, b, m in zip(low, high, moment, strict=True)]
-    assert first_at(t, low, high, moment, side).tolist() == expected
+    assert bisect(t, low, high, moment, side).tolist() == expected
 
 
 def timeline(own: bool, seed: int = 1) -> tuple[Timeline, np.ndarray]:
@@ -106,7 +106,7 @@ def timeline(own: bool, seed: int = 1) -> tuple[Timeline, np.ndarray]:
     else:
         rng = np.random.default_rng(0)
         key, moment = rng.integers(0, 7, 40), rng.integers(-4, 84, 40) * DAY // 2
-        here, later = (first_at(t, start[key], end[key], moment, side) for side in ("left", "right"))
+        here, later = (bisect(t, start[key], end[key], moment, side) for side in ("left", "right"))
     return Timeline(t, V, moment, start[key], end[key], here, later, np.ones(len(key), bool), int(t.max()), own), key
 
 

@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 
 from tasks.engine import Plan
-from tasks.engine.ahead import Timeline, by_group, first_at, slack_of, tally
+from tasks.engine.ahead import Timeline, by_group, slack_of, tally
 from tasks.engine.foresight import aggregates_ahead
+from tasks.engine.kernels import bisect
 from tasks.params import parse
 from tests.bench._ahead import HONEST, PLANTED, table
 
@@ -171,7 +172,7 @@ def test_stretches_are_those_of_pandas() -> None:
     for how in ("sum", "mean", "max", "min", "std"):
         expected = [getattr(pd.DataFrame(V[a:b]), how)(**({"min_count": 1} if how == "sum" else {})) for a, b in zip(low, high, strict=True)]  # fmt: skip
         np.testing.assert_allclose(line.over(low, high, how), np.array(expected), atol=1e-9, err_msg=how)
-    after = first_at(line.t, start, end, line.moment + 25, "right")
+    after = bisect(line.t, start, end, line.moment + 25, "right")
     np.testing.assert_array_equal(after, np.minimum(here + 3, end))
 
 
