@@ -4,8 +4,11 @@ BIN := .venv/bin
 # The first Python of a supported version; PYTHON=python3.12 make run chooses another.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
-# uv does not read pip's configuration: pass on where pip looks for wheels, if that is set.
+# uv does not read pip's configuration: pass on where pip looks for wheels and packages, if that is set. Where uv cannot
+# be had, or does not find what pip finds, pip installs, in twice the time.
 export UV_FIND_LINKS ?= $(shell pip config get global.find-links 2>/dev/null)
+export UV_DEFAULT_INDEX ?= $(shell pip config get global.index-url 2>/dev/null)
+UV := uv==0.13.9
 export OMP_WAIT_POLICY := PASSIVE
 # Hundreds of processes import the same files: let them be compiled once.
 export PYTHONDONTWRITEBYTECODE :=
@@ -58,8 +61,8 @@ tools:  # on CI (a bare Debian machine, as root): the browser, the load generato
 
 .venv/.python:
 	@test -n "$(PYTHON)" || { echo "Refit needs Python 3.11, 3.12 or 3.13; set PYTHON=/path/to/python"; exit 1; }
-	if command -v uv >/dev/null; then uv venv --quiet --allow-existing --python "$$(command -v $(PYTHON))" .venv; \
-		else $(PYTHON) -m venv .venv; fi
+	if command -v uv >/dev/null; then uv venv --quiet --seed --allow-existing --python "$$(command -v $(PYTHON))" .venv; \
+		else $(PYTHON) -m venv .venv && { $(PIP) install $(UV) || true; }; fi
 	touch $@
 
 .venv/.run: .venv/.python requirements.lock pyproject.toml
@@ -68,12 +71,12 @@ tools:  # on CI (a bare Debian machine, as root): the browser, the load generato
 .venv/.test: .venv/.python requirements-test.lock pyproject.toml
 	$(call install,requirements-test.lock)
 
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+# Compiled at once, by all cores, as far as runs import it: the rest is large.
+UNUSED := /(tests|testing|_inductor|plotly|sympy|faker|pip|setuptools|databricks|apprise|altair|fontTools|nltk|pygments|redis|mypyc?)/
 define install
-if command -v uv >/dev/null; then uv pip install --quiet --compile-bytecode --python .venv -r $(1) && \
-	uv pip install --quiet --compile-bytecode --python .venv --no-deps --editable .; \
-else $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -r $(1) && \
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable . && \
-	{ $(BIN)/python -m compileall -q -j 0 -x '/tests/' .venv/lib >/dev/null 2>&1 || true; }; fi
+PATH="$$PATH:$(BIN)" uv pip install --quiet --python .venv -r $(1) --editable . || $(PIP) install --no-compile -r $(1) --editable .
+$(BIN)/python -m compileall -q -j 0 -x '$(UNUSED)' .venv/lib >/dev/null 2>&1 || true
 touch $@
 endef
 
