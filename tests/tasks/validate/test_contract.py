@@ -307,11 +307,17 @@ def test_the_suites_in_git_fit_the_bundled_params() -> None:
 def test_a_large_table_is_asked_column_by_column_with_the_same_findings(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Great Expectations takes a fingerprint of all that it is given, so it is given what a rule is about."""
+    """Great Expectations takes a fingerprint of all that it is given, so it is given what a rule is about.
+
+    One rule of each type, on one column of each kind: each takes a tenth of a second, twice.
+    """
     spoiled = {"size": {3: np.nan, 4: 10.0}} if name == "orders" else {}
     frame = contract._with_moments(changed(name, **spoiled), TABLES[name])
-    whole = gx.validate(SUITES[name], frame)
+    one_of_each = {(rule["type"], str(frame.get(rule["kwargs"].get("column"), frame).dtypes)): rule
+                   for rule in SUITES[name]["expectations"]}  # fmt: skip
+    some = SUITES[name] | {"expectations": list(one_of_each.values())}
+    whole = gx.validate(some, frame)
     monkeypatch.setattr(gx, "LARGE", 1)
-    apart = list(gx.by_parts(SUITES[name], frame))
+    apart = list(gx.by_parts(some, frame))
     assert [(r.rule, r.success, r.found) for r in apart] == [(r.rule, r.success, r.found) for r in whole]
-    assert len({gx._about(rule, frame) for rule in SUITES[name]["expectations"]}) > 3
+    assert len({gx._about(rule, frame) for rule in some["expectations"]}) > 3

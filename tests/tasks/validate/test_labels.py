@@ -140,7 +140,7 @@ def test_features_labels_and_prevalence_are_those_of_counting_by_hand(
     assert bounds["valid"].max() + 30 * DAY <= bounds["test"].min()
     assert min(len(times) for times in bounds.values()) > 100
 
-    for i in range(0, len(rows), 3):
+    for i in range(0, len(rows), 8):
         who, t, row = rows["customer"][i], rows["snapshot_at"][i], made.iloc[i]
         seven = window(orders, who, t, 7, back=True)
         assert row["orders[customer].count(7d)"] == len(seven)
