@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -13,7 +17,7 @@ import yaml
 from deploy import build
 from deploy.needs import ALWAYS, canonical, closure, needed, pins, read_lock
 from tasks.errors import RefitError
-from tasks.files import sha256, write_json
+from tasks.files import hash_tree, sha256, write_json
 from tests.tasks.registry.packages import make_package
 
 
@@ -134,3 +138,99 @@ def test_each_format_of_a_model_needs_its_library(tmp_path: Path) -> None:
     write_json(tmp_path / "model" / "m" / "model.json", {"format": "skops"})
     write_json(tmp_path / "model" / "m" / "other.json", {"format": "lightgbm"})
     assert needed(tmp_path) == sorted([*ALWAYS, "skops"])
+
+
+# The build itself, without BentoML -----------------------------------------------------------------------------------
+
+
+def test_what_bentoml_made_is_proven_and_put_in_place_or_nothing_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package, home = make_package(tmp_path / "package", "it"), tmp_path / "home"
+    said: list[Any] = []
+    ends: list[Any] = [0]
+
+    def bentoml(command: list[str], cwd: Path, env: dict[str, str], **how: Any) -> Any:
+        assert command[1:] == ["-m", "bentoml", "build", "--version", "3", "--output", "tag", "."]
+        assert hash_tree(cwd / "package") == hash_tree(package)
+        assert (env["REFIT_PACKAGE"], how["timeout"], how["text"]) == ("", 600, True)
+        if isinstance(ends[0], Exception):
+            raise ends[0]
+        made = Path(env["BENTOML_HOME"]) / "bentos" / "toy" / "3"
+        shutil.copytree(package, made / "src" / "package")
+        lines = "".join(f"line {i}\n" for i in range(20))
+        return subprocess.CompletedProcess(command, ends[0], lines, "the last\n")
+
+    def proven(source: Path, names: list[str]) -> int:
+        assert hash_tree(source / "package") == hash_tree(package)
+        said.append(names)
+        if "refused" in said:
+            raise RefitError("it answers otherwise")
+        return 1
+
+    monkeypatch.setattr(subprocess, "run", bentoml)
+    monkeypatch.setattr(build, "prove", proven)
+    monkeypatch.setattr(build, "pins", lambda names, lock: ["numpy==2.0", "torch==2.1"])
+    place = build.build(package, "3", home, timeout=600)
+    assert place == home / "bentos" / "toy" / "3"
+    assert hash_tree(place / "src" / "package") == hash_tree(package)
+    assert (place.parent / "latest").read_text() == "3"
+    assert said == [["numpy", "torch"]]
+    shutil.rmtree(home)
+    last = "\n".join([*(f"line {i}" for i in range(9, 20)), "the last"])
+    for end, words in (
+        (7, f"bentoml build failed with code 7:\n{last}"),
+        (subprocess.TimeoutExpired("bentoml", 600), "bentoml build did not end within 600 s"),
+    ):
+        ends[0] = end
+        with pytest.raises(RefitError) as told:
+            build.build(package, "3", home, timeout=600)
+        assert str(told.value) == words
+    ends[0] = 0
+    said.append("refused")
+    with pytest.raises(RefitError, match="it answers otherwise"):
+        build.build(package, "3", home, timeout=600)
+    assert not home.exists(), "nothing is put in place that was not proven"
+
+
+@pytest.mark.parametrize("honest", [True, False])
+def test_a_bento_is_asked_for_its_golden_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, honest: bool) -> None:
+    """The room and the server are others' (test_launch, test_bento); here is what is asked and compared."""
+    row = {
+        "input": {"x": 1.0},
+        "scores": [2.5],
+        "batch_scores": [2.5],
+        "decision": 2.5,
+        "batch_decision": 2.5,
+        "warnings": [],
+    }
+    write_json(tmp_path / "package" / "golden.json", {"rows": [row]})
+    write_json(tmp_path / "package" / "bundle.json", {"kind": "regression", "classes": [], "threshold": None})
+    asked: list[Any] = []
+
+    @contextmanager
+    def room(names: list[str]) -> Iterator[Path]:
+        asked.append(names)
+        yield Path("python-of-the-room")
+
+    @contextmanager
+    def running(command: Any, timeout: float, env: dict[str, str], folder: Path) -> Iterator[str]:
+        asked.append((command(4000), timeout, folder))
+        assert set(env.values()) == {""}
+        yield "the address"
+
+    def ask(address: str, path: str, body: bytes) -> tuple[int, Any]:
+        asked.append((address, path))
+        one = {"prediction": 2.5 if honest else 2.25, "warnings": []}
+        return 200, one if path == "/predict" else [one]
+
+    for name, instead in (("room", room), ("running", running), ("ask", ask)):
+        monkeypatch.setattr(build, name, instead)
+    if honest:
+        assert build.prove(tmp_path, ["numpy"]) == 1
+        assert asked[-2:] == [("the address", "/predict"), ("the address", "/predict_batch")]
+    else:
+        with pytest.raises(RefitError):
+            build.prove(tmp_path, ["numpy"])
+    command = ["python-of-the-room", "-m", "deploy.serve", "--port", "4000", "--linger", "0"]
+    assert asked[:2] == [["numpy"], (command, 120, tmp_path)]

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
 
 from deploy.limits import limits_of
+from deploy.serve import pinned
+from deploy.serve import serve as server
 from flows.cli import serve
+from tasks.errors import RefitError
 from tasks.files import sha256
 from tests.tasks.package.projects import TIMED
 
@@ -46,3 +51,44 @@ def test_every_key_of_serving_reaches_the_server_or_its_workers(
     assert given == list(OWN.values())
     assert (env["REFIT_STALE"], env["REFIT_STALE_AFTER"]) == ("refuse", "5d")
     assert limits_of(env).model_dump() == LIMITS
+
+
+@pytest.mark.parametrize(("workers", "here", "copied"), [(1, True, False), (2, False, True), (3, False, True)])
+def test_one_worker_loads_the_package_before_it_serves_and_several_load_a_copy(
+    packages: dict[str, Path], monkeypatch: pytest.MonkeyPatch, workers: int, here: bool, copied: bool
+) -> None:
+    package = packages[TIMED]
+    for name in (*TOLD, "PROMETHEUS_MULTIPROC_DIR"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    said: list[Any] = []
+    loading = SimpleNamespace(load=lambda: said.append("loaded"))
+    monkeypatch.setitem(sys.modules, "deploy.service", loading)  # BentoML takes seconds to be imported
+
+    def run(*given: Any) -> None:
+        said.append(given)
+        assert ("PROMETHEUS_MULTIPROC_DIR" in os.environ) == copied
+        served = Path(os.environ["REFIT_PACKAGE"])
+        assert (served != package.resolve()) == copied
+        assert sha256(served / "bundle.json") == os.environ["REFIT_SHA256"]
+
+    monkeypatch.setattr("deploy.leave.run", run)
+    digest = sha256(package / "bundle.json")
+    server(package, "7", "127.0.0.1", 4000, workers, sha256=digest, linger=1.0, grace=2.0)
+    assert said == ["loaded"] * here + [("deploy.serve:asgi", "127.0.0.1", 4000, workers, 1.0, 2.0)]
+    assert (os.environ["REFIT_VERSION"], os.environ["OMP_NUM_THREADS"], os.environ["REFIT_STALE"]) == ("7", "1", "warn")
+
+
+def test_where_no_copy_can_be_kept_the_package_itself_is_served(
+    packages: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    package = packages[TIMED]
+    digest = sha256(package / "bundle.json")
+    assert pinned(package, digest, tmp_path / "copy") == tmp_path / "copy"
+    assert capsys.readouterr().out == ""
+    (tmp_path / "file").touch()
+    assert pinned(package, digest, tmp_path / "file" / "copy") == package
+    assert "no copy could be kept for workers that start later" in capsys.readouterr().out
+    for to in (tmp_path / "second", tmp_path / "file" / "copy"):
+        with pytest.raises(RefitError, match="its identity is"):
+            pinned(package, "0" * 64, to)

@@ -15,7 +15,7 @@ nothing that can be seen are listed with their reason in ``equivalent``. The las
 ``rooms``      the same by room: ``[noticed, of]``
 ``survivors``  file, function, line and change of each of the others
 
-``--part 2/3`` judges the second third of them. With ``--survivors`` only the survivors are printed, not each change.
+``--part 2/3`` judges the second third of them. ``--files`` draws from these files alone. With ``--survivors`` only the survivors are printed, not each change.
 ``--record`` names the folders whose tests are recorded, and nothing else is done; without it the record is made of all unit
 tests, which takes as long as they take.
 
@@ -295,6 +295,7 @@ class Bench:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rooms", nargs="+", default=list(MATTER), choices=list(ROOMS))
+    parser.add_argument("--files", nargs="+", help="draw from these files alone, whatever their room")
     parser.add_argument("--count", type=int, default=150)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=45.0)
@@ -308,7 +309,8 @@ def main() -> None:
         record(ROOT, RECORD, given.record or ["tests", "tasks", "flows"], given.again)
     if given.record:
         return
-    room_of = {file: room for room in given.rooms for file in files(room)}
+    rooms = list(ROOMS) if given.files else given.rooms
+    room_of = {file: room for room in rooms for file in files(room) if not given.files or file in given.files}
     every = [c for file in room_of for c in changes(file, (ROOT / file).read_text())]
     chosen = random.Random(given.seed).sample(every, min(given.count, len(every)))
     part, parts = map(int, given.part.split("/"))
@@ -338,7 +340,7 @@ def main() -> None:
         "noticed": len(real) - len(lost),
         "timed_out": sum(o == "timed out" for o in outcomes.values()),
         "share": round((len(real) - len(lost)) / max(1, len(real)), 4),
-        "rooms": {room: [made[room] - missed[room], made[room]] for room in given.rooms},
+        "rooms": {room: [made[room] - missed[room], made[room]] for room in rooms if made[room]},
         "survivors": [{"file": c.file, "function": c.function, "line": c.line, "what": c.what} for c in lost],
     }))  # fmt: skip
 

@@ -171,7 +171,8 @@ def record(root: Path, folder: Path, places: list[str], again: bool = False, wor
     hook.mkdir(exist_ok=True)
     (hook / "sitecustomize.py").write_text(CHILD)
     env = {**os.environ, FOLDER: str(folder), "PYTHONPATH": f"{root}{os.pathsep}{hook}"}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "tests.mutants.record",
+    # Plain asserts: pytest would import modules with examples in docstrings by its own loader, which nothing marks.
+    command = [sys.executable, "-m", "pytest", "-q", "--assert=plain", "-p", "no:cacheprovider", "-p", "tests.mutants.record",
                "-n", str(workers), "--dist", "loadfile", "-m", UNIT, *wanted]  # fmt: skip
     done = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True, check=False)
     for children in folder.glob("children-*"):

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tasks.identity import Rule, identify, numbers, position
+from tasks.identity import Rule, identify, numbers, position, together
 
 FRAME = pd.DataFrame(
     {
@@ -60,3 +60,25 @@ def test_positions_are_evenly_spread(salt: str) -> None:
     at = position(numbers(pd.DataFrame({"x": np.arange(20_000.0)}), ("x",)), salt)
     counts = np.histogram(at, 20, (0, 1))[0]
     assert ((counts - 1000) ** 2 / 1000).sum() < 43.8  # chi-square with 19 degrees of freedom, 99.9%
+
+
+@pytest.mark.parametrize(
+    ("copies", "rows", "apart"),
+    [(5, 10, False), (6, 10, True), (6, 599, True), (6, 600, False), (10, 1000, False), (11, 1000, True)],
+)
+def test_a_content_is_common_above_five_copies_and_one_row_in_a_hundred(copies: int, rows: int, apart: bool) -> None:
+    table = pd.DataFrame({"x": [0.5] * copies + list(range(10, 10 + rows - copies))})
+    found = identify(table, Rule("t", ("x",), ("numeric",), keyed=False))
+    assert len(set(found.row[:copies].tolist())) == (copies if apart else 1)
+    assert (found.row[copies:] == found.content[copies:]).all()
+
+
+def test_what_an_unsplit_row_belongs_to() -> None:
+    """``split.by``: equal values stay together, a row with a missing one stands alone."""
+    rows = pd.DataFrame({"a": [1.0, 1.0, np.nan, 2.0], "b": ["x", "x", "x", None]})
+    own = np.array([11, 12, 13, 14], dtype=np.uint64)
+    found = together(rows, own, ("a", "b"))
+    assert found[0] == found[1] == numbers(rows, ("b", "a"))[0]
+    assert found[2:].tolist() == [13, 14]
+    assert together(rows, own, ()) is own
+    assert identify(rows[:0], Rule("t", ("a",), ("numeric",), keyed=False)).row.tolist() == []

@@ -290,6 +290,9 @@ def test_as_served_each_model_has_its_own_threshold():
     assert found["champion"] == {"accuracy": 0.25, "positive_share": 0.5}  # a score that is the threshold is an alarm
     three = seen(graded("multiclass"), "log_loss").numbers["as_served"]
     assert set(three["challenger"]) == {"accuracy"}
+    pair = graded("multiclass")
+    for name, scores in (("challenger", pair.challenger), ("champion", pair.champion)):
+        assert three[name]["accuracy"] == np.mean(scores.argmax(axis=1) == pair.y)
 
 
 def test_a_class_of_one_row_is_left_out_and_said_so():

@@ -155,3 +155,5 @@ def test_too_few_unseen_rows_are_not_judged() -> None:
     assert len(chosen([], 0, RARE, np.arange(2000) < 201).at) == 201
     with pytest.raises(Incomparable, match="of 2,000 test rows only 0"):
         chosen([], 0, NUMBER, np.zeros(2000, dtype=bool))
+    with pytest.raises(Incomparable, match=r"of 2,000 test rows only 0 \(0 of them not of the most frequent class\)"):
+        chosen([], 0, HALF, np.zeros(2000, dtype=bool))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.engine.exact import Exact, TooWide, concatenate
+from tasks.engine.exact import BITS, MAX_DIGITS, NARROW, Exact, TooWide, concatenate
 
 whole = st.integers(-(2**53), 2**53).map(float)
 cents = st.integers(-(10**9), 10**9).map(lambda v: v / 100)
@@ -54,3 +54,70 @@ def test_what_cannot_be_exact_is_refused() -> None:
         Exact.from_floats(np.array([1e300, 1e-300]))
     with pytest.raises(TooWide, match="larger than a float64"):
         Exact.from_floats(np.array([1.7e308] * 2)).prefix().to_float()
+
+
+def held(number: int, bound: int) -> Exact:
+    """One whole number, whose column may hold any up to a bound."""
+    return Exact.from_ints(np.array([number]), bound)
+
+
+@pytest.mark.parametrize(
+    ("found", "value", "narrow"),
+    [  # plain int64 while the bound is below 2**62, several digits from there on
+        (held(5, NARROW // 2 - 1) + held(7, NARROW // 2), 12, True),
+        (held(5, NARROW // 2) + held(7, NARROW // 2), 12, False),
+        (held(5, NARROW // 2) - held(7, NARROW // 2), -2, False),
+        (held(5, NARROW // 2) - held(7, NARROW // 2 - 1), -2, True),
+        (held(5, 1 << 31) * held(-7, (1 << 31) - 1), -35, True),
+        (held(5, 1 << 31) * held(-7, 1 << 31), -35, False),
+        (held(5, NARROW - 1).prefix().take(np.array([1])), 5, True),
+        (held(5, NARROW).prefix().take(np.array([1])), 5, False),
+        (held(5, 1 << 40)._at(-21), 5, True),
+        (held(5, 1 << 40)._at(-22), 5, False),
+        (held(5, 0) * held(7, 0), 35, True),
+        (held(5, 1 << 70) + held(7, 1), 12, False),
+    ],
+)
+def test_int64_is_left_where_its_bound_may_be_reached(found: Exact, value: int, narrow: bool) -> None:
+    assert found.narrow == narrow
+    assert found.to_float().tolist() == [float(value)]
+
+
+def test_a_grid_is_made_finer_as_far_as_twice_the_digits_reach() -> None:
+    one = Exact.from_ints(np.array([3]))
+    assert one._at(0) is one
+    far = one._at(-BITS * 2 * MAX_DIGITS - (BITS - 1))
+    assert sum(int(d) << (BITS * j) for j, d in enumerate(far.digits[:, 0])) == 3 << (BITS * 2 * MAX_DIGITS + BITS - 1)
+    with pytest.raises(TooWide, match="values too far apart for exact sums"):
+        one._at(-BITS * (2 * MAX_DIGITS + 1))
+    with pytest.raises(TooWide, match="values too far apart for exact sums"):
+        one + Exact(np.array([[1]]), -BITS * (2 * MAX_DIGITS + 1), 1)
+
+
+@pytest.mark.parametrize(("digits", "refused"), [(MAX_DIGITS - 1, False), (MAX_DIGITS, True)])
+def test_products_have_twice_the_digits_at_most_with_one_to_carry_each(digits: int, refused: bool) -> None:
+    wide = Exact(np.ones((digits, 1), np.int64), 0, 1 << (BITS * digits))
+    other = Exact(np.ones((MAX_DIGITS - 1, 1), np.int64), 0, 1 << (BITS * MAX_DIGITS))
+    if refused:
+        with pytest.raises(TooWide, match="values too far apart for exact products"):
+            wide * other
+    else:
+        a = sum(1 << (BITS * j) for j in range(digits))
+        found = wide * other
+        assert sum(int(d) << (BITS * j) for j, d in enumerate(found.digits[:, 0])) == a * a
+
+
+@pytest.mark.parametrize("power", [0, 52, 53, 61, 62, 300])
+def test_numbers_of_any_size_are_held_with_their_last_bit(power: int) -> None:
+    """``1`` beside ``2**power``, a fraction, none at all, and only zeros."""
+    values = np.array([2.0**power, -1.0, np.nan, 0.0])
+    found = Exact.from_floats(values)
+    assert found.narrow == (power < 61)
+    assert found.to_float().tolist() == [2.0**power, -1.0, 0.0, 0.0]
+    assert found.prefix().to_float()[-1] == float(2**power - 1)
+    assert (found.bound >= 2**power, len(found), found.exponent) == (True, 4, 0)
+    half = Exact.from_floats(values / 2)
+    assert half.to_float().tolist() == [2.0**power / 2, -0.5, 0.0, 0.0]
+    assert half.exponent == -1
+    assert Exact.from_floats(np.zeros(0)).to_float().tolist() == []
+    assert Exact.from_floats(np.zeros(3)).to_float().tolist() == [0.0] * 3

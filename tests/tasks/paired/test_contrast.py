@@ -220,3 +220,14 @@ def test_the_standard_error_counts_clusters_by_hand(groups):
     totals = np.array([found.spread[labels == g].sum() for g in range(groups)])
     assert float(found.se(labels)) == pytest.approx(np.sqrt((totals**2).sum() * groups / (groups - 1)) / 60)
     assert float(found.se()) == pytest.approx(np.sqrt((found.spread**2).sum() * 60 / 59) / 60)
+
+
+def test_a_model_without_any_error_has_no_spread_by_rmse():
+    found = contrast("rmse", "regression", NUMBER, NUMBER, FAR)
+    assert found.challenger == 0
+    assert np.isfinite(found.spread).all()
+    error = (FAR - NUMBER) ** 2
+    root = np.sqrt(error.mean())
+    assert found.spread == pytest.approx((error - error.mean()) / (2 * root))
+    both = contrast("rmse", "regression", NUMBER, NUMBER, NUMBER)
+    assert (both.gain, np.abs(both.spread).max(), np.abs(both.tested).max()) == (0, 0, 0)

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import itertools
+import json
+import os
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tasks.errors import RefitError
-from tasks.files import _machine, hash_tree, sha256, write_json
+from tasks.files import FAILED, _machine, hash_tree, sha256, write_json
+from tasks.registry import tracking
 from tasks.registry.store import check_store
-from tasks.registry.tracking import CHECKOUT, PARENT, Registered, Registry, Result
+from tasks.registry.tracking import CHECKOUT, DECISION, KEY, PARENT, Registered, Registry, Result, Said
 from tests.tasks.registry.packages import MODEL, make_package, make_versions
 
 
@@ -108,6 +114,73 @@ def test_aliases_follow_and_are_put_right(project: Path) -> None:
     }
 
 
+def test_what_the_registry_says_is_what_it_was_told_last(project: Path) -> None:
+    registry = Registry(project)
+    assert registry.said("nobody") == Said(None, None)
+    registry.follow("nobody", "1", decision="mark")  # of a model that is not there nothing can be said
+    assert registry.said("nobody") == Said(None, None)
+    registry.follow(MODEL, "1", "2", "first")
+    assert registry.said(MODEL) == Said("1", "first")
+    registry.follow(MODEL, "2", decision="second")
+    assert registry.said(MODEL) == Said("2", "second")
+    registry.follow(MODEL, "2")
+    assert registry.said(MODEL) == Said("2", "second"), "who names no decision leaves the last one"
+    registry.follow(MODEL, None, decision="third")
+    assert registry.said(MODEL) == Said(None, "third")
+    registry.follow(MODEL, None)  # there is no alias to be taken away
+    aliases = registry.client.get_registered_model(MODEL).aliases
+    assert {k: str(v) for k, v in aliases.items()} == {"challenger": "2"}
+    assert registry.client.get_registered_model(MODEL).tags[DECISION] == "third"
+
+
+def test_a_package_of_another_name_is_refused(project: Path) -> None:
+    registry = Registry(project)
+    run = registry.version(MODEL, "1").run_id
+    with pytest.raises(
+        RefitError, match=r"1: this package was made as 'toy' and cannot be registered as 'other'\. Put problem\.name"
+    ):
+        registry.register("other", project / "made" / "1", run)
+    assert registry.versions("other") == []
+    with pytest.raises(RefitError, match=r"^other: no version '1' in the registry; there is none yet\. See"):
+        registry.version("other", "1")
+    assert registry.holding("other", registry.version(MODEL, "1").package_sha256) is None
+    assert registry.holding(MODEL, "none") is None
+
+
+def test_a_version_without_its_package_is_none(project: Path) -> None:
+    """A crash between the version and its tag, and a number that is made only to be used up."""
+    registry = Registry(project)
+    listed = registry.versions(MODEL)
+    registry.client.create_model_version(MODEL, "nowhere")
+    assert registry.versions(MODEL) == listed
+
+
+def test_files_are_recorded_with_a_run_and_come_back(project: Path, tmp_path: Path) -> None:
+    registry = Registry(project)
+    run = registry.restored("files", "x")
+    (tmp_path / "kept" / "deep").mkdir(parents=True)
+    (tmp_path / "kept" / "deep" / "a.txt").write_text("deep")
+    (tmp_path / "alone.txt").write_text("alone")
+    assert not registry.has(run, "alone.txt")
+    registry.store(run, tmp_path / "alone.txt", "here")
+    registry.store(run, tmp_path / "kept", "there")
+    assert registry.has(run, "here/alone.txt")
+    assert not registry.has(run, "alone.txt")
+    assert registry.has(run, "there/deep/a.txt")
+    assert not registry.has(run, "there/deep/b.txt")
+    assert registry.artifact(run, "there/deep/a.txt", tmp_path).read_text() == "deep"
+
+
+def test_a_run_that_stands_for_a_lost_one_is_ended_and_says_of_which_package(project: Path) -> None:
+    registry = Registry(project)
+    runs = {digest: registry.restored("lost", digest) for digest in ("a" * 64, "b" * 64)}
+    assert len(set(runs.values())) == 2
+    for digest, run_id in runs.items():
+        run = registry.client.get_run(run_id)
+        assert (run.info.status, run.data.tags[KEY]) == ("FINISHED", f"restored:{digest}")
+        assert run.info.run_name == f"lost: package {digest[:12]}, registered again"
+
+
 def test_an_unreachable_registry_is_a_plain_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
@@ -152,6 +225,106 @@ def test_a_run_is_logged_once_with_a_nested_run_per_family(
     assert "curves.png" in [f.path for f in registry.client.list_artifacts(nested["line"].info.run_id)]
 
 
+def test_what_a_run_leaves_behind_is_recorded_by_its_rules(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Long curves, many parameters, a family that failed, drift, and which files go along."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", Registry(project).uri)
+    data, start = tmp_path / "data", tmp_path / "start"
+    choice = {"family": "tree", "metric": "auc", "valid": 0.7, "baseline": 0.5, "threshold": 0.25, "reason": "it won"}
+    write_json(data / "evaluation" / "choice.json", choice)
+    write_json(data / "evaluation" / "metrics.json", {"tree": {"test": {"auc": 0.625}}})
+    write_json(data / "models" / "line" / FAILED, {"family": "line", "why": "w" * 5001})
+    tree = {
+        "valid": 0.75,
+        "params": {f"p{i:03d}": "v" * 501 for i in range(120)},
+        "history": {"loss": list(range(2500))},
+    }
+    write_json(data / "models" / "tree" / "candidate.json", tree)
+    for name in ("best", "trials", "selection"):
+        write_json(data / "tuning" / "tree" / f"{name}.json", {})
+    drift = {"drifted": True, "sentence": "d" * 5001, "columns": [{"drifted": d} for d in (True, True, False, None)]}
+    write_json(data / "drift" / "drift.json", {**drift, "prediction": {"drifted": None}})
+    for place in ("evaluation/more/a.svg", "verdict/verdict.txt", "reports/report.html", "package/bundle.json"):
+        (data / place).parent.mkdir(parents=True, exist_ok=True)
+        (data / place).write_text("x")
+    (data / "reports" / "folder.html").mkdir()
+    start.mkdir()
+    (start / "params.yaml").write_text("seed: 1\n")
+    (tmp_path / "params.yaml").write_text("seed: 2 # edited since\n")
+    (tmp_path / "dvc.lock").write_text("schema: '2.0'\n")
+    registry = Registry(tmp_path)
+    run_id = registry.track(Result(tmp_path, "ruled", "k", None, {}, None, ("line", "tree"), start))
+    run = registry.client.get_run(run_id)
+    assert (run.info.status, run.info.run_name) == ("FINISHED", "ruled")
+    assert "mlflow.source.git.commit" not in run.data.tags
+    assert run.data.params == {"family": "tree", "metric": "auc", "as_of": ""}
+    told = {"valid": 0.7, "baseline": 0.5, "threshold": 0.25}
+    assert run.data.metrics == {**told, "drift.drifted": 1.0, "drift.columns": 2.0, "drift.predictions": 0.0}
+    assert run.data.tags["drift"] == "d" * 5000
+    files = [(place, f.path) for place in ("", "evaluation", "verdict", "drift", "reports", "package")
+             for f in registry.client.list_artifacts(run_id, place or None) if not f.is_dir]  # fmt: skip
+    assert sorted(files) == [
+        ("", "dvc.lock"), ("", "params.yaml"), ("drift", "drift/drift.json"), ("evaluation", "evaluation/a.svg"),
+        ("evaluation", "evaluation/choice.json"), ("evaluation", "evaluation/metrics.json"),
+        ("reports", "reports/report.html"),
+    ]  # fmt: skip
+    assert registry.artifact(run_id, "params.yaml", tmp_path / "start").read_text() == "seed: 1\n"
+    nested = {r.info.run_name: r for r in registry.client.search_runs([registry.experiment("ruled")])}
+    assert set(nested) == {"ruled", "line", "tree"}
+    line, tree_run = nested["line"], nested["tree"]
+    assert (line.info.status, line.data.tags["failed"], line.data.params) == ("FAILED", "w" * 5000, {})
+    assert (tree_run.info.status, line.data.tags[PARENT], tree_run.data.tags[PARENT]) == ("FINISHED", run_id, run_id)
+    assert tree_run.data.params == {"family": "tree", **{f"p{i:03d}": "v" * 500 for i in range(99)}}
+    assert {k: tree_run.data.metrics[k] for k in ("valid", "test.auc")} == {"valid": 0.75, "test.auc": 0.625}
+    curve = registry.client.get_metric_history(tree_run.info.run_id, "curve.loss")
+    assert sorted((m.step, m.value) for m in curve) == [(i, float(i)) for i in range(2500)]
+    kept = {f.path for f in registry.client.list_artifacts(tree_run.info.run_id)}
+    assert kept == {"candidate.json", "best.json", "trials.json", "curves.png"}
+
+
+@pytest.mark.parametrize(
+    ("found", "metrics", "said"),
+    [  # what drift.json says; None: there is none
+        (None, {}, None),
+        ({"drifted": None, "sentence": "too few rows"}, {}, "too few rows"),
+        ({"drifted": False, "sentence": "", "columns": [], "prediction": {"drifted": True}},
+         {"drift.drifted": 0.0, "drift.columns": 0.0, "drift.predictions": 1.0}, None),
+    ],
+)  # fmt: skip
+def test_drift_is_tracked_where_there_was_a_verdict_on_it(
+    project: Path, tmp_path: Path, found: dict[str, Any] | None, metrics: dict[str, float], said: str | None
+) -> None:
+    registry = Registry(project)
+    run = registry.restored("drift", json.dumps(found))
+    if found is not None:
+        write_json(tmp_path / "drift.json", found)
+    registry._drift(run, tmp_path / "drift.json")
+    data = registry.client.get_run(run).data
+    assert (data.metrics, data.tags.get("drift")) == (metrics, said)
+
+
+def test_curves_that_cannot_be_drawn_end_no_run(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    figure = tracking._figure("tree", {"loss": [0.9, 0.5, 0.4], "rate": [1, 2], "note": ["x"]})
+    (axes,) = figure.axes
+    drawn = {line.get_label(): (list(line.get_xdata()), list(line.get_ydata())) for line in axes.lines}
+    assert drawn == {"loss": ([1, 2, 3], [0.9, 0.5, 0.4]), "rate": ([1, 2], [1, 2])}
+    assert (axes.get_title(), axes.get_xlabel(), axes.get_legend() is not None) == ("tree", "step", True)
+    assert tracking._figure("tree", {}) is None
+
+    def broken(*_: object) -> None:
+        raise ValueError("no font\nat all")
+
+    monkeypatch.setattr(tracking, "_figure", broken)
+    registry = Registry(project)
+    write_json(tmp_path / "tree" / "candidate.json", {})
+    registry._family(registry.experiment("drawn"), "parent", tmp_path / "tree", {}, tmp_path)
+    (run,) = registry.client.search_runs([registry.experiment("drawn")])
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["left_out"].startswith("curves.png: ")
+    assert "no font" in run.data.tags["left_out"]
+
+
 def evaluated(root: Path) -> Registry:
     """The registry of a project of which there is just enough to be tracked."""
     write_json(root / "data" / "evaluation" / "choice.json", {"family": "tree", "metric": "rmse", "valid": 1.0})
@@ -186,6 +359,22 @@ def test_a_run_that_another_checkout_is_at_work_on_is_left_alone(
     found = {run.info.run_id: run.info.status for run in registry.client.search_runs([experiment])}
     assert found == {theirs: "RUNNING", run_id: "FINISHED"}, "ours, which a kill left, is dropped"
     assert run_id != ours
+
+
+def test_of_two_runs_of_one_result_the_earliest_that_was_finished_counts(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", Registry(project).uri)
+    registry = evaluated(tmp_path)
+    experiment = registry.experiment("twice")
+    made = {}
+    for at, status in ((300, "FINISHED"), (100, "RUNNING"), (200, "FINISHED")):
+        made[at] = registry.client.create_run(experiment, start_time=at, tags={KEY: "k"}).info.run_id
+        registry.client.set_terminated(made[at], status)
+    assert registry.track(Result(tmp_path, "twice", "k", None, {}, None, ())) == made[200]
+    other = registry.track(Result(tmp_path, "twice", "l", "2020-01-01", {}, None, ()))
+    assert other not in made.values()
+    assert registry.client.get_run(other).info.run_name == "twice 2020-01-01"
 
 
 def test_numbers_of_another_registry_are_not_given_again(project: Path, tmp_path: Path) -> None:
@@ -247,3 +436,102 @@ def test_a_projects_registry_follows_its_folder(project: Path, tmp_path: Path) -
         before = {v.version: registry.client.get_run(v.run_id).info.artifact_uri for v in registry.versions(MODEL)}
         again = Registry(copy)
         assert {v.version: again.client.get_run(v.run_id).info.artifact_uri for v in again.versions(MODEL)} == before
+
+
+def test_the_oldest_account_counts_where_two_checkouts_made_one(project: Path) -> None:
+    registry = Registry(project)
+    experiment = registry.experiment("counted")
+    assert registry._account_run("counted", make=False) is None
+    assert registry.account("counted", "sha") is None
+    late, early = (
+        registry.client.create_run(experiment, start_time=at, tags={KEY: "account"}).info.run_id for at in (200, 100)
+    )
+    assert late != registry._account_run("counted", make=True) == early
+    assert registry.account("counted", "sha") is None, "nothing was written yet"
+    registry.keep_account("counted", "sha", 4, [1], {12: b"b", 2: b"a"})
+    registry.keep_account("counted", "sha", 4, [2], {12: b"b", 2: b"a", 13: b"c"})
+    assert registry.account("counted", "sha") == (4, [2], {2: b"a", 12: b"b", 13: b"c"})
+    assert len(registry.client.list_artifacts(early, "counted")) == 3
+    made = registry._account_run("fresh", make=True)
+    run = registry.client.get_run(made)
+    assert (run.info.status, run.info.run_name) == ("FINISHED", "fresh: rows that looks counted")
+
+
+def test_a_server_has_its_own_places_and_a_file_of_ours_is_below_the_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is asked of a server fails within seconds, and who set limits keeps them."""
+    for name in ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"):  # fmt: skip
+        monkeypatch.setenv(name, "5")
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@127.0.0.1:9")
+    registry = Registry(tmp_path)
+    assert registry.shown == "127.0.0.1:9"
+    assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "2"
+    assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "30"
+    assert os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] == "false"
+    assert registry.checkout == f"{os.uname().nodename}:{tmp_path}"
+    assert not (tmp_path / ".refit").exists(), "nothing of ours is made where a server keeps it"
+
+
+def test_a_registry_that_may_only_be_read_is_read_from_a_copy(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(project, copy)
+    before = sha256(copy / ".refit" / "mlflow.db")
+    monkeypatch.setattr(tracking, "writable", lambda path: False)  # as on a disk mounted to be read only
+    registry = Registry(copy)
+    (first, *_) = registry.versions(MODEL)
+    assert registry.client.get_run(first.run_id).info.artifact_uri.startswith(copy.as_uri())
+    assert hash_tree(registry.fetch(first, tmp_path / "fetched")) == hash_tree(project / "made" / "1")
+    assert sha256(copy / ".refit" / "mlflow.db") == before
+    registry._copy.cleanup()
+
+
+@pytest.mark.parametrize(
+    ("there", "stays"),
+    [  # which folders' files are there: of the project that it was copied from, and of this one
+        ((), False), (("then",), True), (("now",), False), (("then", "now"), False),
+    ],
+)  # fmt: skip
+def test_whole_paths_move_with_the_folder_unless_they_are_another_projects(
+    tmp_path: Path, there: tuple[str, ...], stays: bool
+) -> None:
+    """The paths of the tables that a database has; one of another place, and one that only begins like it, stay."""
+    then, now = tmp_path / "then", tmp_path / "now"
+    for name in there:
+        (tmp_path / name / ".refit" / "mlruns" / "toy").mkdir(parents=True)
+    now.mkdir(exist_ok=True)
+    database = tmp_path / "mlflow.db"
+    tracking._move_in(now, database)
+    assert not database.exists()
+    with closing(sqlite3.connect(database)) as raw, raw:
+        raw.execute("CREATE TABLE other (x TEXT)")
+    tracking._move_in(now, database)  # no database of MLflow's
+    old = f"{then.as_uri()}/.refit/mlruns/toy"
+    paths = {"experiments.artifact_location": [old, "s3://bucket/toy"], "runs.artifact_uri": [f"{old}/1/artifacts", f"{old}2/1"],
+             "model_versions.source": [f"{old}/1/artifacts/package"]}  # fmt: skip
+    with closing(sqlite3.connect(database)) as raw, raw:
+        for place, values in paths.items():
+            table, column = place.split(".")
+            raw.execute(f"CREATE TABLE {table} ({column} TEXT, storage_location TEXT)")
+            raw.executemany(f"INSERT INTO {table} VALUES (?, ?)", [(v, v) for v in values])
+    tracking._move_in(now, database)
+    moved = {k: [v.replace(f"{old}/", f"{now.as_uri()}/.refit/mlruns/toy/") if v != old else f"{now.as_uri()}/.refit/mlruns/toy" for v in vs] for k, vs in paths.items()}  # fmt: skip
+    with closing(sqlite3.connect(database)) as raw:
+        for place, values in (paths if stays else moved).items():
+            table, column = place.split(".")
+            assert [v for (v,) in raw.execute(f"SELECT {column} FROM {table}")] == values
+        (kept,) = raw.execute("SELECT storage_location FROM model_versions").fetchone()
+        assert kept == (paths if stays else moved)["model_versions.source"][0]
+
+
+@pytest.mark.parametrize("uri", ["http://host", "postgresql://host/x", "sqlite://", "sqlite:///:memory:"])
+def test_only_a_sqlite_file_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uri: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    tracking._make(uri)
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "there.db").write_text("as it is")
+    tracking._make(f"sqlite:///{tmp_path}/there.db")
+    assert (tmp_path / "there.db").read_text() == "as it is"
