@@ -52,4 +52,14 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "Pair._counted",
         "20 becomes 21",
     ): "matches over periods come after those over whole lives, of which there are ten",
+    (
+        "flows/throne.py",
+        "prune",
+        "Gt becomes GtE in time.time() - folder.stat().st_mtime > 86400",
+    ): "no folder is a day old to the very microsecond in which it is asked",
+    (
+        "flows/dag.py",
+        "Dag.give_up",
+        "left out: node.record = self._bound(node, node.record.reload())",
+    ): "nothing of this walk runs the stage again, and who asks about it reads it anew",
 }
