@@ -170,6 +170,7 @@ def test_what_bentoml_made_is_proven_and_put_in_place_or_nothing_is(
 
     monkeypatch.setattr(subprocess, "run", bentoml)
     monkeypatch.setattr(build, "prove", proven)
+    monkeypatch.setattr(build, "lay_out", lambda context, package, *_: shutil.copytree(package, context / "package"))
     monkeypatch.setattr(build, "pins", lambda names, lock: ["numpy==2.0", "torch==2.1"])
     place = build.build(package, "3", home, timeout=600)
     assert place == home / "bentos" / "toy" / "3"

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from deploy import check
 from deploy.check import Ask, compare, refuse, refuse_early
+from tasks.bundle.manifest import write_manifest
 from tasks.errors import RefitError
+from tasks.files import read_json, write_json
+from tests.tasks.registry.packages import make_package
 
 INPUTS = [
     {"at": "2024-05-01T00:00:00Z", "x": 1.5, "c": "a", "seen": None}, {"at": None, "x": None, "c": "b", "seen": None},
@@ -183,3 +189,48 @@ def test_a_row_from_before_the_history_must_be_refused_and_say_why() -> None:
     for found in ((200, {"message": "answers_from"}), (422, {"errors": []}), (503, {"message": "answers_from"})):
         with pytest.raises(RefitError, match="a row from before answers_from must get a 422"):
             refuse_early(about, golden("binary"), SCHEMA, lambda path, body, found=found: found)
+
+
+def test_a_package_is_checked_in_its_own_service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = make_package(tmp_path / "package", "it")
+    write_json(package / "golden.json", golden("binary"))
+    write_json(package / "schema.json", SCHEMA)
+    about = {k: v for k, v in read_json(package / "bundle.json").items() if k not in ("format", "files")}
+    digest = write_manifest(package, about | manifest("binary"))
+    asked: list[Any] = []
+    answers: list[Ask] = []
+
+    @contextmanager
+    def running(command: Any, timeout: float) -> Iterator[str]:
+        asked.append((command, timeout))
+        yield "the address"
+
+    def ask(address: str, path: str, body: bytes) -> tuple[int, Any]:
+        assert address == "the address"
+        return answers[0](path, body)
+
+    monkeypatch.setattr(check, "running", running)
+    monkeypatch.setattr(check, "serving", lambda *given: given)
+    monkeypatch.setattr(check, "ask", ask)
+
+    def refusing(path: str, body: bytes) -> tuple[int, Any]:
+        try:
+            return honest("binary")(path, body)
+        except (ValueError, AssertionError):  # no golden row
+            return strict(path, body)
+
+    answers.append(refusing)
+    found = check.check(package, version="7", timeout=33.0)
+    assert asked == [((package, "7", digest), 33.0)]
+    assert (found["rows"], found["package"], found["refused"]) == (2, digest, refuse(golden("binary"), SCHEMA, strict))
+    assert 0 <= found["seconds_to_ready"] <= found["seconds"] < 600
+    answers[0] = honest("binary", lambda path, found: (200, found) if path == "/predict" else (500, {}))
+    with pytest.raises(RefitError, match="/predict_batch with 2 golden rows"):
+        check.check(package, version="7")
+
+    def gone(path: str, body: bytes) -> tuple[int, Any]:
+        raise ConnectionResetError("reset by peer")
+
+    answers[0] = gone
+    with pytest.raises(RefitError, match=r"the service stopped answering during its check \(reset by peer\)"):
+        check.check(package, version="7")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
@@ -337,3 +338,117 @@ def test_which_package_a_service_loads(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(chosen, "PACKAGE", None)
     with pytest.raises(RefitError, match="was built with package None"):
         chosen.package_to_load()
+
+
+# One process, and several, from their beginning to their end -------------------------------------------------------
+
+
+class Clock:
+    """Time that passes only while somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now, self.slept = 100.0, []
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+
+@pytest.mark.parametrize(("forced", "waits"), [(False, 10), (True, 0)])
+def test_a_server_tells_first_lingers_closes_the_door_and_finishes_then(
+    monkeypatch: pytest.MonkeyPatch, forced: bool, waits: int
+) -> None:
+    it, clock, said = server(), Clock(), []
+    monkeypatch.setattr(leave, "time", clock)
+
+    async def sleep(seconds: float) -> None:
+        assert leaving.begun()
+        clock.sleep(seconds)
+
+    async def rest(self: uvicorn.Server, sockets: Any) -> None:
+        said.append((sockets, list(clock.slept)))
+
+    monkeypatch.setattr(leave, "asyncio", SimpleNamespace(sleep=sleep))
+    monkeypatch.setattr(leave, "close_door", lambda door: said.append((door, list(clock.slept))))
+    monkeypatch.setattr(uvicorn.Server, "shutdown", rest)
+    busy, done = (SimpleNamespace(response_complete=c, keep_alive=True) for c in (False, True))
+    it.server_state.connections = [
+        SimpleNamespace(cycle=busy),
+        SimpleNamespace(cycle=done),
+        SimpleNamespace(cycle=None),
+        object(),
+    ]  # type: ignore[assignment]
+    it.force_exit, it.linger = forced, 0.48
+    asyncio.run(it.shutdown(["a", "b"]))  # type: ignore[list-item]
+    assert (busy.keep_alive, done.keep_alive) == (False, True)
+    lingered = [0.05] * waits
+    assert said == [("a", lingered), ("b", lingered), (["a", "b"], [*lingered, 0.1])]
+    asyncio.run(it.shutdown(None))
+    assert said[-1][0] is None
+
+
+def test_a_supervisor_starts_its_workers_looks_after_them_and_leaves_with_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[Any] = []
+
+    class Short(Supervisor):
+        def _start(self) -> Any:
+            said.append("start")
+            return f"worker {said.count('start')}"
+
+        def _kept(self, worker: Any) -> Any:
+            said.append(worker)
+            if len(said) > 7:
+                raise RefitError("too many ended")
+            if len(said) == 6:
+                self.asked.set()
+            return worker + "+"
+
+        def _leave(self, workers: Any) -> None:
+            said.append(("left", workers))
+
+    def made() -> Short:
+        it = Short(uvicorn.Config(lambda: None, workers=2), None, 0.1, 1.0)  # type: ignore[arg-type]
+        waits = it.asked.wait
+        monkeypatch.setattr(it.asked, "wait", lambda seconds: waits(0.0))
+        return it
+
+    made().run()
+    start = ["start", "start", "worker 1", "worker 2", "worker 1+", "worker 2+"]
+    assert said == [*start, ("left", ["worker 1++", "worker 2++"])]
+    with pytest.raises(RefitError, match="too many ended"):
+        made().run()
+    assert said[-1][0] == "left", "those that are there leave in any case"
+
+
+def test_a_signal_asks_a_supervisor_to_leave(monkeypatch: pytest.MonkeyPatch) -> None:
+    left: list[Any] = []
+
+    class Told(Hand):
+        def _kept(self, worker: Any) -> Any:
+            signal.raise_signal(signal.SIGTERM)
+            return worker
+
+        def _leave(self, workers: Any) -> None:
+            left.append((workers, signal.getsignal(signal.SIGTERM) is before))
+
+    before = signal.getsignal(signal.SIGTERM)
+    it = Told(uvicorn.Config(lambda: None, workers=3), None, 0.1, 1.0)  # type: ignore[arg-type]
+    wait = it.asked.wait
+    monkeypatch.setattr(it.asked, "wait", lambda seconds: wait(0.0))
+    it.run()
+    assert left == [(["another"] * 3, False)]
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_worker_makes_its_server_once_and_is_young_and_unheard_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = uvicorn.Config(lambda: None, lifespan="off", **settings(1))
+    started: list[Any] = []
+    monkeypatch.setattr(leave.Worker, "start", lambda self: started.append(self))
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        it = Supervisor(config, door, 3.5, 1.0)._start()
+        assert started == [it]
+        assert (it.linger, it.heard, it.server is it.server, it.server.linger) == (3.5, False, True, 3.5)  # type: ignore[attr-defined]
+        assert 0 <= time.monotonic() - it.began < 600

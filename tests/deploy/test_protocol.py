@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -174,3 +175,35 @@ def test_connections_fit_the_files_that_a_process_may_open(
     monkeypatch.setattr(resource, "setrlimit", lambda what, both: asked.append(both))
     assert most_connections() == wanted
     assert asked == ([raised] if raised else [])
+
+
+@pytest.mark.parametrize(
+    ("complete", "head", "done"),
+    [  # whether the last answer is complete (None: there was no request), and bytes of a head on its way
+        (False, None, "keep no longer"), (False, 10, "keep no longer"), (True, None, "close"), (True, 0, "wait"),
+        (True, 10, "wait"), (None, None, "wait"), (None, 5, "wait"),
+    ],
+)  # fmt: skip
+def test_at_the_end_idle_connections_close_at_once_and_what_has_begun_is_taken(
+    complete: bool | None, head: int | None, done: str
+) -> None:
+    said: list[Any] = []
+    it = object.__new__(Protocol)
+    it._head = head
+    cycle = None if complete is None else SimpleNamespace(response_complete=complete, keep_alive=True)
+    it.cycle = cycle  # type: ignore[assignment]
+    it.transport = SimpleNamespace(close=lambda: said.append("close"))  # type: ignore[assignment]
+    it.loop = SimpleNamespace(call_later=lambda seconds, what: said.append((seconds, what)))  # type: ignore[assignment]
+    assert it.idle == (complete is True and head is None)
+    it.shutdown()
+    if done == "wait":
+        assert said == [(1.0, it._close_if_idle)]
+        it._close_if_idle()
+        assert said[1:] == ["close"]
+        it.cycle = SimpleNamespace(response_complete=False)  # type: ignore[assignment]
+        it._close_if_idle()
+        assert said[1:] == ["close"], "a request has come meanwhile"
+    else:
+        assert said == (["close"] if done == "close" else [])
+        assert cycle is not None
+        assert cycle.keep_alive == (done == "close")

@@ -22,4 +22,44 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "recalibration",
         "Lt becomes LtE in 0 < y.sum() < len(y)",
     ): "of one class only no finite number fits, which the fit finds out too, after a hundred steps",
+    (
+        "tasks/engine/scan.py",
+        "encoded_targets",
+        "Eq becomes NotEq in y == v",
+    ): "a class against the others scatters as the others against it",
+    (
+        "deploy/check.py",
+        "refuse_early",
+        "LtE becomes Lt in (manifest.get('answers_from') or EARLY) <= '1910'",
+    ): "a moment is written in full, and is never the four digits alone",
+    (
+        "tasks/evaluate/chance.py",
+        "_saddle",
+        "2 becomes 3",
+    ): "how far one step may go, and where an interval is cut: more or fewer steps to the same root",
+    (
+        "tasks/engine/local.py",
+        "IndexedColumn.by_value",
+        "1 becomes 2",
+    ): "how many ranks there may be: room for one more, which no value has",
+    (
+        "tasks/engine/local.py",
+        "IndexedColumn.by_age",
+        "1 becomes 2",
+    ): "how many ranks there may be: room for one more, which no value has",
+    (
+        "tasks/engine/foresight.py",
+        "Pair._counted",
+        "20 becomes 21",
+    ): "matches over periods come after those over whole lives, of which there are ten",
+    (
+        "flows/throne.py",
+        "prune",
+        "Gt becomes GtE in time.time() - folder.stat().st_mtime > 86400",
+    ): "no folder is a day old to the very microsecond in which it is asked",
+    (
+        "flows/dag.py",
+        "Dag.give_up",
+        "left out: node.record = self._bound(node, node.record.reload())",
+    ): "nothing of this walk runs the stage again, and who asks about it reads it anew",
 }

@@ -154,3 +154,9 @@ CASES: list[tuple[dict[str, Any], dict[str, Any], str]] = [  # base, changes, wh
 def test_a_mistake_is_told_and_its_neighbour_is_none(base: dict[str, Any], changes: dict[str, Any], said: str) -> None:
     found = told(changed(base, **changes))
     assert (said in found) if said else not found, found
+
+
+def test_a_column_that_becomes_known_later_and_is_not_there_is_told_once() -> None:
+    found = told(changed(PLAIN, data__tables__t__event_time="d", data__tables__t__known_at={"yy": "e"}))
+    assert found.count("'yy' is not one of") == 1
+    assert "data.tables.t.known_at: 'yy' is not one of" in found

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.engine.exact import BITS, MAX_DIGITS, NARROW, Exact, TooWide, concatenate
+from tasks.engine.history import Prefix
 
 whole = st.integers(-(2**53), 2**53).map(float)
 cents = st.integers(-(10**9), 10**9).map(lambda v: v / 100)
@@ -121,3 +122,52 @@ def test_numbers_of_any_size_are_held_with_their_last_bit(power: int) -> None:
     assert half.exponent == -1
     assert Exact.from_floats(np.zeros(0)).to_float().tolist() == []
     assert Exact.from_floats(np.zeros(3)).to_float().tolist() == [0.0] * 3
+
+
+PIECES: dict[str, list[list[float]]] = {
+    "whole": [[3.0], [4.0, -9.0], [1.0] * 40, [2.0**40], [7.0] * 3],
+    "a finer grid later": [[4.0, 8.0], [0.5], [2.0], [0.125, 3.0]],
+    "a coarser grid later": [[0.5, 0.25], [8.0], [1.0] * 9],
+    "wide": [[1e30, 1.0], [2.0, 3.0], [1e30] * 5, [-1e30, 5.0]],
+    "wider than before": [[1.0, 2.0], [1e30], [3.0]],
+    "near the bound": [[2.0**60], [2.0**60], [2.0**60] * 6, [1.0]],
+    "missing": [[np.nan], [1.0, np.nan], [2.0]],
+}
+
+
+@pytest.mark.parametrize("name", PIECES)
+def test_prefix_sums_grow_with_their_events_as_if_made_at_once(name: str) -> None:
+    every: list[float] = []
+    found = Prefix()
+
+    def term(start: int) -> Exact:
+        return Exact.from_floats(np.array(every[start:]))
+
+    for piece in PIECES[name]:
+        every += piece
+        found.extend(term, len(every))
+        wanted = Exact.from_floats(np.array(every)).prefix()
+        assert found.size == len(every)
+        assert found.exact.to_float().tolist() == wanted.to_float().tolist()
+        assert (found.exact - wanted).to_float().tolist() == [0.0] * (len(every) + 1)
+        assert found.exact.bound >= max(abs(sum(map(Fraction, np.nan_to_num(every[:i])))) for i in range(len(every))) * Fraction(2) ** -found.exact.exponent  # fmt: skip
+
+
+def test_prefix_sums_grow_into_room_that_was_left() -> None:
+    """Twice as much room as is needed is made, and the numbers before stay where they are."""
+    values = np.arange(1.0, 30.0)
+    found, starts = Prefix(), []
+
+    def term(start: int) -> Exact:
+        starts.append(start)
+        return Exact.from_floats(values[start:size])
+
+    blocks = []
+    for size in (4, 5, 9, 11, 12, 29):
+        found.extend(term, size)
+        blocks.append(found._block.shape[1])
+        assert found.exact.to_float().tolist() == [0.0, *np.cumsum(values[:size])]
+    assert starts == [0, 4, 5, 9, 11, 12], "only what is new is looked at"
+    assert blocks == [5, 12, 12, 12, 26, 60]
+    found.extend(term, 29)
+    assert starts == [0, 4, 5, 9, 11, 12, 0]

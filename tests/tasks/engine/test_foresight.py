@@ -8,8 +8,20 @@ import pytest
 
 from tasks.engine import Plan
 from tasks.engine.ahead import Timeline, by_group, slack_of, tally
-from tasks.engine.foresight import aggregates_ahead
+from tasks.engine.facts import FOREVER
+from tasks.engine.foresight import (
+    ROWS_OF,
+    Pair,
+    _firsts,
+    _in_time,
+    _joined,
+    _number,
+    _share,
+    _worth,
+    aggregates_ahead,
+)
 from tasks.engine.kernels import bisect
+from tasks.engine.sides import sides
 from tasks.params import parse
 from tests.bench._ahead import HONEST, PLANTED, table
 
@@ -186,3 +198,199 @@ def test_agreement_is_no_proof_where_chance_makes_it() -> None:
     assert tally(values, values, every, every, 0.5, False).proves(10_000_000, False)
     assert not tally(values[:8], values[:8], every[:8], every[:8], 0.5, False).proves(1, False)
     assert [slack_of(np.array(v))[1] for v in ([1.0, 2.0], [1.25, np.nan], [1 / 3, 0.1])] == [False, False, True]
+
+
+# By hand --------------------------------------------------------------------------------------------------------------
+
+SPEC = {
+    "problem": {"name": "p", "kind": "binary", "table": "orders", "target": "late", "prediction_time": "at"},
+    "data": {
+        "tables": {
+            "orders": {
+                "source": "o.csv", "key": ["id"], "event_time": "at", "known_at": "at", "outcome": ["late"],
+                "columns": {"id": "numeric", "at": "datetime", "who": "categorical", "shop": "categorical", "size": "numeric",
+                            "seen": "datetime", "late": "boolean"},
+            },
+            "visits": {
+                "source": "v.csv", "event_time": "on", "columns": {"on": "datetime", "who": "categorical", "place": "categorical", "n": "numeric"},
+            },
+        }
+    },
+    "features": {
+        "columns": ["shop", "size"],
+        "dates": {"seen": ["hour"]},
+        "history": [{"table": "visits", "by": ["who"], "windows": ["1d"], "columns": {"n": ["mean"]}}],
+    },
+    "models": {"logistic": {}},
+}  # fmt: skip
+
+
+def days(*numbers: float) -> pd.Series:
+    return pd.Series(pd.Timestamp("2024-01-01", tz="UTC") + pd.to_timedelta(numbers, unit="D")).astype(
+        "datetime64[us, UTC]"
+    )
+
+
+def two_tables() -> dict[str, pd.DataFrame]:
+    text = pd.StringDtype(na_value=np.nan)
+    orders = pd.DataFrame({
+        "id": [0.0, 1, 2, 3, 4, 5], "at": days(0, 1, 2, 3, 4, 5), "who": pd.Series(list("ababab"), dtype=text),
+        "shop": pd.Series(["x", "y", "x", None, "z", "y"], dtype=text), "size": [1.0, 2, np.nan, 4, 5, 6],
+        "seen": days(9, 8, 7, 6, 5, 4), "late": [0.0, 1, 0, 1, 0, 1],
+    })  # fmt: skip
+    visits = pd.DataFrame({
+        "on": days(0, 1, 2, 3), "who": pd.Series(list("aabb"), dtype=text), "place": pd.Series(list("yzxy"), dtype=text),
+        "n": [7.0, 8, 9, 10],
+    })  # fmt: skip
+    return {"orders": orders, "visits": visits}
+
+
+def pairs() -> dict[tuple[str, str], Pair]:
+    """Every pair of the two tables, by the names of the asked and of the told one."""
+    tables, plan = two_tables(), Plan.derive(parse(SPEC))
+    both = list(sides(tables, plan, tables["orders"], pd.DataFrame(index=tables["orders"].index)))
+    return {(a.name, b.name): Pair(a, b, plan, 1) for a in both for b in both}
+
+
+def test_each_column_is_held_against_aggregates_of_its_own_kind_only() -> None:
+    pair = pairs()["orders", "orders"]
+    assert pair.asked.read == ["shop", "size", "seen"]
+    assert pair.sources == ["id", "at", "who", "shop", "size", "seen", "late"]
+    assert pair.outcome.tolist() == [False] * 6 + [True, False]
+    sources = [*pair.sources, "rows"]
+
+    def allowed(pair: Pair, how: str, names: list[str]) -> dict[str, list[str]]:
+        return {
+            c: [names[s] for s in np.flatnonzero(row)] for c, row in zip(pair.asked.read, pair._kinds[how], strict=True)
+        }
+
+    numbers = ["id", "size", "late"]
+    for how in ("first", "last", "value"):
+        assert allowed(pair, how, sources) == {"shop": ["who"], "size": ["id", "late"], "seen": ["at"]}, how
+    for how in ("max", "min", "median"):
+        assert allowed(pair, how, sources) == {"shop": [], "size": ["id", "late"], "seen": ["at"]}, how
+    assert allowed(pair, "sum", sources) == {"shop": [], "size": ["id", "late", "rows"], "seen": []}
+    for how in ("mean", "std"):
+        assert allowed(pair, how, sources) == {"shop": [], "size": ["id", "late"], "seen": []}, how
+    for how in ("count", "nunique"):
+        assert allowed(pair, how, sources) == {"shop": [], "size": sources[:-1], "seen": []}, how
+    # A table of another name may have a column of the same one: it is not the same column.
+    other = pairs()["orders", "visits"]
+    assert other.sources == ["on", "who", "place", "n"]
+    names = [*other.sources, "rows"]
+    assert allowed(other, "value", names) == {"shop": ["who", "place"], "size": ["n"], "seen": ["on"]}
+    assert allowed(other, "sum", names) == {"shop": [], "size": ["n", "rows"], "seen": []}
+    assert numbers[0] in allowed(pair, "max", sources)["size"]
+
+
+def test_levels_of_two_tables_are_told_apart_by_common_numbers_and_rows_are_ones() -> None:
+    both = pairs()
+    C, V = both["orders", "visits"].values(
+        np.array([0, 1, 3]), ["size", "shop"], np.array([3, 2, 1]), ["place", ROWS_OF, "n"][::2]
+    )
+    assert C[:, 0].tolist() == [1.0, 2.0, 4.0]
+    x, y = C[0, 1], C[1, 1]
+    assert np.isnan(C[2, 1]), "a missing level is no level"
+    assert (V[0, 0], V[1, 0]) == (y, x), "places are the shops' names"
+    assert V[2, 0] not in (x, y)
+    assert V[:, 1].tolist() == [10.0, 9.0, 8.0]
+    _, ones = both["orders", "visits"].values(np.array([0]), [], np.array([0, 1]), ["n", ROWS_OF])
+    assert ones.tolist() == [[7.0, 1.0], [8.0, 1.0]]
+    own = both["orders", "orders"]
+    C, V = own.values(np.array([0, 2]), ["size"], np.array([0, 1, 3, 2]), ["size", "who", "shop"])
+    assert (V[:, 1].tolist(), V[0, 2], V[3, 2]) == ([0.0, 1.0, 1.0, 0.0], 0.0, 0.0)
+    assert np.isnan(V[2, 2])
+    assert V[1, 2] == 1.0
+    assert np.isnan(C[1, 0])
+    C, V = own.values(np.array([0, 1, 3]), ["shop"], np.array([1, 0]), ["late"])
+    assert V.tolist() == [[1.0], [0.0]]
+
+
+def test_a_column_that_begins_in_the_first_rows_looks_forward() -> None:
+    """Missing in nine of ten first rows, or the same in ten and more: it looks back. An outcome is what it is."""
+    tables, plan = two_tables(), Plan.derive(parse(SPEC))
+    n = 20
+    text = tables["orders"]["who"].dtype
+    orders = pd.DataFrame({
+        "id": np.arange(float(n)), "at": days(*range(n)), "who": pd.Series([f"w{i}" for i in range(n)], dtype=text),
+        "shop": pd.Series([None] * 18 + ["x", "y"], dtype=text), "size": 3.0, "seen": days(*range(n)), "late": 0.0,
+    })  # fmt: skip
+    (side,) = sides({"orders": orders}, plan, orders, pd.DataFrame(index=orders.index))
+    pair = Pair(side, side, plan, 1)
+    sources = [*pair.sources, ROWS_OF]
+
+    def forward(rows: int) -> list[str]:
+        return [s for s, f in zip(sources, pair._forward(np.arange(n)[-rows:], sources), strict=True) if f]
+
+    assert forward(n) == ["id", "at", "who", "seen", "late", ROWS_OF]
+    assert forward(19) == ["id", "at", "who", "shop", "seen", "late", ROWS_OF]
+    assert forward(10) == ["id", "at", "who", "shop", "seen", "late", ROWS_OF]
+    assert forward(9) == ["id", "at", "who", "shop", "size", "seen", "late", ROWS_OF], "nine alike may be chance"
+
+
+@pytest.mark.parametrize(
+    ("last", "back"),
+    [  # a column in the last rows of three keys or more
+        ([1.0, 2.0, 3.0], True), ([np.nan] * 3, False), ([5.0, 5.0, 5.0], False), ([5.0, 5.0], True),
+        ([1.0] + [np.nan] * 9, False), ([1.0, 2.0] + [np.nan] * 18, False), ([1.0, 2.0] + [np.nan] * 17, True),
+        ([4.0, 4.0, np.nan], False),
+    ],
+)  # fmt: skip
+def test_a_column_looks_back_that_is_there_and_varies_in_the_last_rows(last: list[float], back: bool) -> None:
+    keys = len(last)
+    end = np.repeat(2 * np.arange(keys) + 2, 2)
+    here = np.arange(2 * keys)
+    line = Timeline(here, here[:, None] * 1.0, here, end - 2, end, here, here + 1, np.ones(2 * keys, bool), 9, True)
+    c = np.column_stack([np.arange(float(keys)), last]).ravel()
+    assert pairs()["orders", "orders"]._looks_back(line, c) == back
+
+
+def test_a_table_is_named_where_it_is_not_the_problems_and_a_row_by_its_key() -> None:
+    both = pairs()
+    own, visits, back = both["orders", "orders"], both["orders", "visits"], both["visits", "orders"]
+    assert (own._name("size"), back._name("n")) == ("size", "visits.n")
+    assert (own._source("size"), visits._source("n")) == ("size", "visits.n")
+    assert own._what("max", "size") == "the largest size"
+    assert visits._what("max", "n") == "the largest visits.n"
+    assert (own._what("sum", ROWS_OF), visits._what("sum", ROWS_OF)) == (
+        "the number of rows",
+        "the number of rows of visits",
+    )
+    assert (own._who(("who", "shop"), 1), own._who((), 1)) == (" (who b, shop y)", "")
+    assert (own._show("size", 1), own._show("shop", 1)) == ("2", "y")
+    assert own._show("seen", 1).startswith("2024-01-09")
+
+
+def test_shares_are_rounded_down_and_numbers_have_six_digits() -> None:
+    assert [_share(s) for s in (1.0, 0.9999, 0.951, 0.5, 0.0)] == ["100%", "99.9%", "95.1%", "50%", "0%"]
+    assert [_number(v) for v in (np.nan, 1 / 3, 1234567.0, 4.0)] == ["nothing", "0.333333", "1.23457e+06", "4"]
+    assert _joined(("a", "b")) == "a and b"
+
+
+def test_the_first_row_of_each_key_is_found() -> None:
+    codes, t = np.array([0, 0, 2, 2, 2]), np.array([5, 6, 1, 2, 3])
+    first, c = _firsts(codes, t, np.arange(10.0).reshape(5, 2), 4)
+    assert first.tolist() == [5, FOREVER, 1, FOREVER]
+    assert np.array_equal(c, [[0, 1], [np.nan] * 2, [4, 5], [np.nan] * 2], equal_nan=True)
+    first, c = _firsts(codes[:0], t[:0], np.zeros((0, 2)), 1)
+    assert first.tolist() == [FOREVER]
+    assert np.isnan(c).all()
+
+
+def test_a_few_rows_say_what_is_worth_a_look() -> None:
+    """Three of five agree, or fewer than four are there."""
+    a = np.array([[1.0, np.nan], [2, np.nan], [3, 3], [4, 4], [5, 5]])
+    C = np.array([[1.0, 0.0], [2, 0], [3, 9], [0, 0], [0, 0]])
+    assert _worth(a, C, np.array([0.1, 0.1])).tolist() == [[True, True], [False, True]]
+    C[2, 0] = 0.0
+    assert _worth(a, C, np.array([0.1, 0.1])).tolist() == [[False, True], [False, True]]
+    assert _worth(a, C, np.array([4.0, 0.1])).tolist() == [[True, True], [False, True]]
+
+
+@pytest.mark.parametrize(
+    ("slack", "wanted"),
+    [(0.05, [True, False, False, False]), (0.45, [True, True, True, False]), (0.4, [True, True, False, False])],
+)
+def test_a_time_may_be_cut_to_whole_units_where_the_column_has_these(slack: float, wanted: list[bool]) -> None:
+    a, c = np.array([3.0, 3.4, 3.9, 4.1]), np.array([3.0, 3.0, 3.0, 3.0])
+    assert _in_time(a, c, slack).tolist() == wanted

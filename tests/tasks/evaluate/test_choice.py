@@ -10,7 +10,7 @@ from statsmodels.stats.contingency_tables import cochrans_q
 
 from tasks.errors import RefitError
 from tasks.evaluate.candidates import Candidate, Split, check_scores, splits_of
-from tasks.evaluate.choice import all_together, baseline_scores, choose, describe, reason, threshold_of
+from tasks.evaluate.choice import all_together, baseline_scores, by_goals, choose, describe, reason, threshold_of
 from tasks.params import Params
 
 Y = np.array([0.0, 0, 1, 1, 0, 1, 1, 0])
@@ -159,3 +159,25 @@ def test_splits_keep_their_rows_and_truths_in_order() -> None:
     with pytest.raises(RefitError, match=r"all 2 rows of 'valid' are of class 'y'"):
         splits_of(frame.assign(__target__=1.0), "binary", ["n", "y"])
     assert set(splits_of(frame.assign(__target__=1.0), "regression", [])) == {"valid", "test"}
+
+
+def point(name: str, value: float, size: float, chosen: bool) -> dict[str, Any]:
+    return {"name": name, "value": value, "size_kb": size, "chosen": chosen}
+
+
+def test_goals_choose_between_families_by_what_their_fitted_trials_cost() -> None:
+    """By half a point of the metric for each kB; a family's last fit says how large it is, and which trial it was."""
+    rule = {"within": None, "costs": {"size_kb": {"at_most": None, "weight": 0.01}}}
+    goals = {
+        "a": {"rule": rule, "front": [point("0", 0.9, 50.0, False), point("1", 0.8, 10.0, True)]},
+        "b": {"rule": rule, "front": [point("0", 0.8, 1.0, False), point("1", 0.85, 20.0, True)]},
+    }
+    values = {"a": {"valid": 0.8}, "b": {"valid": 0.85}}
+    plain = [candidate("a", GOOD), candidate("b", GOOD)]
+    best, why = by_goals(plain, values, goals, "roc_auc")
+    assert best.family == "a", "0.80 less 0.10 against 0.85 less 0.20"
+    assert "roc_auc" in why
+    grown = [candidate("a", GOOD, goals={"trial": "1", "size_kb": 30.0}), candidate("b", GOOD)]
+    assert by_goals(grown, values, goals, "roc_auc")[0].family == "b", "the last fit has 30 kB"
+    another = [candidate("a", GOOD, goals={"trial": "0"}), candidate("b", GOOD, goals={"trial": "0"})]
+    assert by_goals(another, values, goals, "roc_auc")[0].family == "b", "the trials that were fitted have 50 and 1 kB"

@@ -200,6 +200,47 @@ def test_learning(evaluated, kind):
     points = found["learning_curve"]["points"]
     assert [p["rows"] for p in points] == sorted(p["rows"] for p in points)
     assert points[-1]["train"] is None
+    assert found["learning_curve"]["newest"] is False, "rows of a random split are drawn at random"
+
+
+def test_everything_is_measured_at_its_own_threshold_and_the_baseline_at_one_half():
+    """Of ten rows seven are positive. One candidate's scores are right from 0.8 on, the other's from 0.3 on."""
+    measure_all = runpy.run_module("tasks.evaluate.__main__")["measure_all"]
+    y = np.array([1.0] * 7 + [0.0] * 3)
+    splits = {name: Split(np.arange(10), y) for name in ("valid", "test")}
+
+    def candidate(name, positive, negative):
+        p = np.where(y == 1, positive, negative)
+        return Candidate(name, {split: np.column_stack([1 - p, p]) for split in splits})
+
+    high, low = candidate("high", 0.8, 0.7), candidate("low", 0.3, 0.1)
+    constant = {name: np.tile([0.3, 0.7], (10, 1)) for name in splits}
+    params = parse(
+        {
+            "problem": {"name": "p", "kind": "binary", "table": "t", "target": "y", "metric": "f1"},
+            "data": {"tables": {"t": {"source": "t.csv", "columns": {"a": "numeric", "y": "boolean"}}}},
+            "models": {"logistic": {}},
+        }
+    )
+    found = measure_all([high, low], high, splits, constant, params, 0.75, None)
+    for name in ("high", "low"):
+        one = found["candidates"][name]
+        assert (one["valid"]["accuracy"], one["test"]["accuracy"], one["test"]["f1"]) == (1.0, 1.0, 1.0)
+    assert 0.7 < found["candidates"]["high"]["threshold"] <= 0.8
+    assert 0.1 < found["candidates"]["low"]["threshold"] <= 0.3
+    for split in splits:
+        assert found["choice"][split]["accuracy"] == 1.0
+        assert found["baseline"][split]["accuracy"] == pytest.approx(0.7)
+        assert found["baseline"][split]["brier"] == pytest.approx(0.21)
+    assert (found["choice"]["level"], found["choice"]["drawn"]) == (0.95, "rows")
+    assert found["rows"] == {"valid": 10, "test": 10}
+    assert found["baseline"]["name"] == "class shares of the training rows"
+    by_day = measure_all([high, low], high, splits, constant, params, 0.75, np.arange(10) // 2)
+    assert by_day["choice"]["drawn"] == "days"
+    wrong = measure_all([high, low], low, splits, constant, params, 0.75, None)
+    assert wrong["choice"]["test"]["accuracy"] == pytest.approx(0.3), (
+        "the choice is measured at the cut that it was given"
+    )
 
 
 def test_explanations_are_left_out_where_none_are_wanted(evaluated, tmp_path):

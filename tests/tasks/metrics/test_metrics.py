@@ -254,3 +254,26 @@ def test_parts_that_are_left_out_are_whole_groups_and_two_hundred_at_most():
     assert each.shape == (200, 450)
     assert set((each == 0).sum(axis=1)) == {2, 3}
     assert ((each == 0).sum(axis=0) == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("true", "said"),
+    [
+        ([0, 0, 1, 1], [0, 2, 1, 1]),  # a class that is said once and never true
+        ([0, 2, 1, 1], [0, 0, 1, 1]),  # one that is true once and never said
+        ([0, 0, 1, 1], [0, 0, 1, 0]),  # one that is not there at all
+        ([2, 2, 2, 2], [2, 2, 2, 2]),
+        ([2, 2, 2, 2], [0, 0, 1, 1]),
+    ],
+)
+def test_a_class_counts_in_a_macro_mean_where_it_is_true_or_said(true, said):
+    y, scores = np.array(true, dtype=float), np.eye(3)[said] * 0.9 + 0.1 / 3
+    for name in ("precision", "recall", "f1"):
+        wanted = getattr(sk, f"{name}_score")(true, said, average="macro", zero_division=0)
+        assert measure(f"{name}_macro", y, scores, "multiclass") == pytest.approx(wanted), name
+    assert measure("f1_weighted", y, scores, "multiclass") == pytest.approx(
+        sk.f1_score(true, said, average="weighted", zero_division=0)
+    )
+    recalls = [np.mean([s == k for t, s in zip(true, said, strict=True) if t == k]) for k in sorted(set(true))]
+    assert measure("balanced_accuracy", y, scores, "multiclass") == pytest.approx(np.mean(recalls))
+    assert measure("mcc", y, scores, "multiclass") == pytest.approx(sk.matthews_corrcoef(true, said))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import norm
 
 from tasks.errors import RefitError
 from tasks.metrics import measure
@@ -47,6 +48,22 @@ def test_difference_and_its_p_value():
     assert found.p_better < 0.001 < found.p + 0.001
     assert found.interval[0] < found.difference < found.interval[1]
     assert delong(y, poor, good).p_better > 0.999
+    z = found.difference / found.se
+    assert (found.z, found.p_better, found.p) == pytest.approx((z, norm.sf(z), 2 * norm.sf(z)), rel=1e-12)
+    for level, factor in ((0.95, 1.959964), (0.5, 0.6744898)):
+        low, high = delong(y, good, poor, level).interval
+        assert (low, high) == pytest.approx(
+            (found.difference - factor * found.se, found.difference + factor * found.se)
+        )
+
+
+def test_a_perfect_order_against_a_wrong_one_leaves_no_doubt():
+    y = np.array([0, 0, 1, 1])
+    found = delong(y, y, 1 - y)
+    assert (found.difference, found.se, found.z, found.p, found.p_better) == (1.0, 0.0, 40.0, 0.0, 0.0)
+    assert (delong(y, 1 - y, y).z, delong(y, 1 - y, y).p_better) == (-40.0, 1.0)
+    with pytest.raises(RefitError, match=r"needs both models on the same rows, found \(4,\) and \(3,\)"):
+        delong(y, y, y[:3])
 
 
 def test_auc_is_the_metric():
