@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -23,11 +24,14 @@ SETTINGS = {
     "PYTHONUTF8": "1",
     "MPLBACKEND": "Agg",
 }
+# New objects until Python looks for garbage, of old ones too: by default 700, which is a tenth of what an import of libraries takes.
+COLLECT = 20_000
 FORCED = {k for k in SETTINGS if "TRACK" in k or "ANALYTICS" in k or "TELEMETRY" in k}
 
 
 def settle() -> None:
     """Apply :data:`SETTINGS` to this process and its children; what a user set for speed is kept."""
+    gc.set_threshold(COLLECT)
     for name, value in SETTINGS.items():
         if name in FORCED:
             os.environ[name] = value

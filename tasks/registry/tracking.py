@@ -19,11 +19,14 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+from tasks import blank
 from tasks.errors import RefitError, in_a_line, some
 from tasks.files import failure_of, read_json, replacing, replacing_dir, sha256, sweep, write_json
+from tasks.hidden import hidden
 from tasks.registry.history import local
 from tasks.registry.store import writable
 from tasks.stage import threads
@@ -91,7 +94,8 @@ class Registry:
             os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
         with _plainly(self.uri):
             os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-            from mlflow import MlflowClient
+            with hidden("pyspark"):
+                from mlflow import MlflowClient
 
             for noisy in ("alembic", "mlflow.store"):
                 logging.getLogger(noisy).setLevel(logging.WARNING)
@@ -472,8 +476,15 @@ def _make(uri: str) -> None:
     from mlflow.store.tracking import DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
+    name = f"mlflow-{version('mlflow')}"
     with replacing(file, first=True) as fresh:
+        fresh.unlink()
+        made = not blank.fill(fresh, name)
         SqlAlchemyStore(f"sqlite:///{fresh}", DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH).engine.dispose()
+        if made:
+            blank.keep(
+                fresh, name, without="experiments"
+            )  # MLflow makes the one that says where this project's files are
 
 
 def _move_in(root: Path, path: Path) -> None:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import gc
 import logging
-import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from tasks.errors import RefitError, nearest
+from tasks.hidden import hidden
 from tasks.stored import in_memory
 from tasks.validate.suite import Expectation, Suite, subject
 
@@ -52,7 +51,8 @@ def validate(suite: Suite, frame: Any) -> list[Result]:
     frame = in_memory(frame).reset_index(drop=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        with _spark_hidden():
+        # PySpark also ends a `python -c` process where it finds no grpcio.
+        with hidden("pyspark", "google", "sqlalchemy", later=("altair",)):
             import great_expectations as gx
         logging.getLogger("great_expectations").setLevel(logging.ERROR)
         context = gx.get_context(mode="ephemeral")
@@ -104,19 +104,6 @@ def _about(rule: Expectation, frame: Any) -> tuple[str, ...] | str:
     used = tuple(sorted({name for name in asked if name}))
     there = used and "row_condition" not in kwargs and all(name in frame for name in used)
     return used if there else tuple(map(str, frame.columns))
-
-
-@contextmanager
-def _spark_hidden() -> Iterator[None]:
-    """Hide PySpark while GX is imported: not needed, 0.7 s, and without grpcio it ends a ``python -c`` process."""
-    if "pyspark" in sys.modules:
-        yield
-        return
-    sys.modules["pyspark"] = None  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        del sys.modules["pyspark"]
 
 
 def _expectation(suite: Suite, at: int) -> Any:

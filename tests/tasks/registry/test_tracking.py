@@ -29,10 +29,11 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def test_a_registry_whose_making_was_cut_off_is_made_anew(tmp_path: Path) -> None:
+def test_a_registry_whose_making_was_cut_off_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from sqlalchemy import event
     from sqlalchemy.engine import Engine
 
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))  # nothing is kept there, so that MLflow makes it
     statements = itertools.count()
 
     def stop(*_: object) -> None:
@@ -47,9 +48,22 @@ def test_a_registry_whose_making_was_cut_off_is_made_anew(tmp_path: Path) -> Non
         event.remove(Engine, "before_cursor_execute", stop)
     killed = tmp_path / ".refit" / f".mlflow.db.x.{_machine()}-999999999.part"  # what a kill leaves in its place
     killed.touch()
+    monkeypatch.chdir(tmp_path)  # where MLflow's own experiment says that its files are
     uri = Registry(tmp_path).uri
     assert list(check_store(tmp_path, uri, MODEL, 1.0)) == []
     assert [path.name for path in (tmp_path / ".refit").iterdir()] == ["mlflow.db"]
+
+    def said(root: Path) -> list[str]:
+        """The tables and rows of a registry, without the moments at which they were made."""
+        with closing(sqlite3.connect(root / ".refit" / "mlflow.db")) as there:
+            there.execute("UPDATE experiments SET creation_time = 0, last_update_time = 0")
+            return sorted(line.replace(str(root), "ROOT") for line in there.iterdump())
+
+    (tmp_path / "b").mkdir()
+    monkeypatch.chdir(tmp_path / "b")
+    assert list((tmp_path / "cache" / "refit").iterdir()), "the first one is kept"
+    assert list(check_store(tmp_path / "b", Registry(tmp_path / "b").uri, MODEL, 1.0)) == []
+    assert said(tmp_path) == said(tmp_path / "b"), "a blank one is what MLflow makes, with this project's place"
 
 
 def test_a_package_is_registered_once(project: Path) -> None:
