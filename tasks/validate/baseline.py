@@ -24,6 +24,9 @@ from tasks.validate.suite import Expectation, subject
 WHOLE = "the whole table"
 MOST_NEW = 0.8  # of a window that must be new for its old rows to be left out
 AGED = 3.0  # times the baseline's own span, after which its band grows no more
+SEASON = (
+    2.0  # times what windows differ by beyond chance, that numbers may differ more in the part of a year not yet seen
+)
 LOOKED = 13  # windows newer than the baseline that are looked at
 REMEDY = (
     "If this is how the data are from now on: `refit accept --reason ...` makes these rows the baseline, and the next "
@@ -151,7 +154,7 @@ def _looks(name: str, part: Part, then: Figures, baseline: Figures, first: bool,
         if first and (i == 0 or whole):
             rules += _rows(then, elapsed)
         if len(rows) >= LEAST // 3:
-            rules += _rules(part, then, len(rows), count, elapsed)
+            rules += _rules(part, then, len(rows), count, elapsed, min(1.0, count * length / pd.Timedelta(days=365)))
             if first and then.get("repeated"):
                 rules += _repeated(part, then, count, elapsed)
             if first and most < 0.5 and len(rows) >= LEAST:
@@ -238,14 +241,17 @@ def _rows(then: Figures, elapsed: float) -> list[Expectation]:
     return [_set("rows", "table_row_count_to_be_between", said, was, min_value=int(low), max_value=int(np.ceil(high)))]
 
 
-def _rules(part: Part, then: Figures, rows: int, count: int, elapsed: float) -> list[Expectation]:
-    """The rules for columns of a part, of ``rows`` rows, ``elapsed`` windows after the baseline of ``count`` windows."""
+def _rules(part: Part, then: Figures, rows: int, count: int, elapsed: float, seen: float = 1.0) -> list[Expectation]:
+    """The rules for columns of a part, of ``rows`` rows, ``elapsed`` windows after the baseline of ``count`` windows.
+
+    ``seen``: the share of a year that the baseline has seen.
+    """
     out: list[Expectation] = []
     for column, kind in part.kinds.items():
         was = then["columns"].get(column)
         if was is None or was["kind"] != kind:
             continue
-        place = _Place(column, part, rows, count, elapsed)
+        place = _Place(column, part, rows, count, elapsed, seen)
         out += _shares(place, was)
         if "quantiles" in was:
             out += _numbers(place, was)
@@ -256,13 +262,15 @@ def _rules(part: Part, then: Figures, rows: int, count: int, elapsed: float) -> 
 
 @dataclass(frozen=True)
 class _Place:
-    """A column to be judged: of how many rows, by how many past windows, and how many windows after them."""
+    """A column to be judged: of how many rows, by how many past windows, how many windows after them, and of what share of a
+    year these are."""
 
     column: str
     part: Part
     rows: int
     count: int
     elapsed: float
+    seen: float = 1.0
 
     def wider(self) -> float:
         """By how much of its width a band is widened on either side."""
@@ -310,7 +318,14 @@ def _numbers(place: _Place, was: Figures) -> list[Expectation]:
         floor = np.full(len(QUANTILES), FLOORS["hour"])
     else:
         floor[constant] = np.maximum(0.5 * np.abs(whole[constant]), 1.0)
-    margin = place.wider() * (high - low) + floor * (1 if place.count or was["kind"] == "hour" else 2)
+    season = np.maximum(
+        high - low - 6 * widest / np.sqrt(place.rows), 0
+    )  # a year's weather, say, of which spring is known
+    margin = (
+        place.wider() * (high - low)
+        + SEASON * (1 - place.seen) * season
+        + floor * (1 if place.count or was["kind"] == "hour" else 2)
+    )
     below, above = low - margin, high + margin
     # A twentieth may become a hundredth: after midnight, or beyond a gap, that is far away.
     below[0], above[-1] = min(below[0], was["tails"][0]), max(above[-1], was["tails"][1])
@@ -324,7 +339,7 @@ def _numbers(place: _Place, was: Figures) -> list[Expectation]:
     if least > 0:
         out.append(_set("spread", "column_stdev_to_be_between", f"a standard deviation of {_number(least)} or more", _range(was["std"], place, _number), column=place.column, min_value=least))  # fmt: skip
     first, last = was["range"]
-    reach = max(last - first, 0.5 * max(abs(first), abs(last)), 1e-9) * (1 + place.elapsed / max(place.count, 1))
+    reach = max(last - first, 0.5 * max(abs(first), abs(last)), 1e-9) * (1 + 2 * place.elapsed / max(place.count, 1))
     out.append(_set("range", "column_values_to_be_between", f"98% from {_number(first - reach)} to {_number(last + reach)}", f"{_number(first)} to {_number(last)}", column=place.column, min_value=first - reach, max_value=last + reach, mostly=0.98))  # fmt: skip
     most = place.above(was["odd"], FLOORS["odd"])
     if most < 0.95:

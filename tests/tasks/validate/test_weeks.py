@@ -198,6 +198,40 @@ def test_the_narrowest_bands_are_those_of_the_page() -> None:
     assert 0.85 > lows[0] > lows[1] > lows[2], "wider by what windows differ, where few are known, and with age"
 
 
+@pytest.mark.parametrize(
+    ("lowest", "seen", "expected"),
+    [
+        (
+            26.0,
+            1.0,
+            30 + 0.75 * 4 + 0.25 * 8,
+        ),  # a year was seen: what windows differ by, and a quarter of the middle half
+        (26.0, 0.25, 33 + 2 + 2 * 0.75 * 4),  # of the rest of a year more is expected
+        (30.0, 0.25, 30 + 0.25 * 8),  # but not where windows did not differ
+    ],
+)
+def test_numbers_may_differ_more_in_the_part_of_a_year_that_was_not_seen(
+    lowest: float, seen: float, expected: float
+) -> None:
+    """Spring comes after a winter; with so many rows chance is nothing, and few make windows differ by chance alone."""
+
+    def median(rows: int) -> float:
+        levels = np.array([20.0, 26.0, 30.0, 34.0, 40.0])
+        was = {
+            "kind": "numeric",
+            "quantiles": [list(levels - 30 + lowest), list(levels), list(levels)],
+            "tails": [0.0, 0.0],
+        }
+        place = baseline._Place("x", accepted.Part("at", accepted.Columns({}, None, 0), None, {}), rows, 16, 0.0, seen)
+        (rule,) = baseline._numbers(place, was)
+        return float(rule["kwargs"]["quantile_ranges"]["value_ranges"][2][1])
+
+    assert median(10**14) == pytest.approx(expected, abs=1e-4)
+    assert median(100) - 2 * 8 / np.sqrt(100) == pytest.approx(
+        expected - (seen < 1) * 2 * 0.75 * (30 - lowest), abs=1e-4
+    )
+
+
 def test_what_is_accepted_is_the_same_bytes_for_the_same_rows() -> None:
     once, again = (json.dumps(weeks.baseline(frame), allow_nan=False) for frame in (past(), past().copy()))
     assert once == again
