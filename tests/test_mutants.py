@@ -96,6 +96,9 @@ def test_the_nearest_tests_judge_first_and_within_their_seconds() -> None:
     assert record.judges(Change("tasks/a/b.py", "f", 1, "", 0), 60.0) == [[near], [dear, beside, far]]
     assert record.judges(Change("tasks/a/b.py", "g", 1, "", 0), 60.0) == [[other]]  # nothing calls it by itself
     assert record.judges(Change("tasks/d/f.py", "g", 1, "", 0), 60.0) == [[other, far]]  # nor its file: the folder's
+    record.texts = {"tests/tasks/d/test_e.py": "from tasks.a.b import LIMIT"}
+    assert record.judges(Change("tasks/a/b.py", "", 1, "", 0), 60.0) == [[other, far]]  # who names a number's module
+    assert record.judges(Change("tasks/a/c.py", "", 1, "", 0), 60.0)[0][0] == dear
 
 
 @pytest.mark.slow

@@ -5,14 +5,18 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
 
-from flows import doctor
+from flows import cli, doctor
+from flows.beforehand import Looked, approval, remarks
 from flows.project import create
 from tasks.errors import RefitError
-from tasks.params import load
+from tasks.files import write_json
+from tasks.params import Params, load, parse
 from tests.projects import ROOT
 
 REFIT = [sys.executable, "-m", "flows.cli"]
@@ -106,3 +110,59 @@ def test_init_in_a_checkout_makes_ingest_depend_on_the_table(tmp_path: Path) -> 
     assert after["stages"]["ingest"]["deps"] == [*before["stages"]["ingest"]["deps"], str(tmp_path / "t.csv")]
     after["stages"]["ingest"]["deps"].pop()
     assert after == before
+
+
+# What a run says and asks where its stages are done ------------------------------------------------------------------
+
+
+def asked(**sections: Any) -> Params:
+    return parse(
+        {
+            "problem": {"name": "p", "kind": "regression", "table": "t", "target": "y"},
+            "data": {"tables": {"t": {"source": "t.csv", "columns": {"x": "numeric", "y": "numeric"}}}},
+            "models": {"ridge": {}},
+            **sections,
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("alarm", "found", "status"),
+    [("exit", True, cli.DRIFTED), ("exit", False, 0), ("tell", True, 0), ("exit", None, 0)],
+)
+def test_a_run_that_found_drift_ends_with_a_status_of_its_own_where_that_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alarm: str, found: bool | None, status: int
+) -> None:
+    """The run itself is another matter (test_drift): here it has ended."""
+    params = asked(monitoring={"alarm": alarm})
+    if found is not None:
+        write_json(tmp_path / "data" / "drift" / "drift.json", {"drifted": found})
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("flows.beforehand.beforehand", lambda root, as_of: params)
+    monkeypatch.setitem(
+        sys.modules, "flows.run", SimpleNamespace(run=lambda root, as_of, watch: None)
+    )  # without Prefect
+    monkeypatch.setattr("flows.display.summary", lambda *given: "done")
+    monkeypatch.setattr(cli.stops, "heed", lambda what: None)
+    monkeypatch.setattr(cli.stops, "attended", lambda work, clear: work())
+    code = 0
+    try:
+        cli.run_command(plain=True)
+    except SystemExit as ended:
+        code = int(ended.code or 0)
+    assert code == status
+
+
+def test_who_asks_for_a_persons_approval_is_told_without_a_server_and_waits_a_number_of_seconds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    monkeypatch.setenv("REFIT_APPROVAL_SECONDS", "soon")
+    without, with_one = asked(), asked(promotion={"approval": True})
+    assert list(remarks(without)) == []
+    assert [said.partition(":")[0] for said in remarks(with_one)] == ["promotion.approval"]
+    assert list(approval(Looked(Path(), without))) == []
+    with pytest.raises(RefitError, match="REFIT_APPROVAL_SECONDS"):
+        list(approval(Looked(Path(), with_one)))
+    monkeypatch.setenv("PREFECT_API_URL", "http://server")
+    assert list(remarks(with_one)) == []

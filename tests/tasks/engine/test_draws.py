@@ -196,3 +196,24 @@ def test_rows_of_another_table_stand_among_its_events_by_when_they_are_asked() -
     assert found.times["last"] == 119
     nothing = Both(orders, side("visits", [], ""))
     assert len(nothing.stretch(nothing.codes(("who",)), 9, 9).rows) == 0
+
+
+def test_samples_have_bounds_of_keys_and_events(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each key has five events. Where none fits, the smallest are taken up to eight times as many."""
+    orders = side("orders", np.arange(500), np.repeat([f"k{i}" for i in range(100)], 5))
+    both = Both(orders, orders)
+    codes = both.codes(("who",))
+
+    def sizes(rows: int, keys: int) -> tuple[int, int]:
+        monkeypatch.setattr(draws, "ROWS", rows)
+        monkeypatch.setattr(draws, "KEYS", keys)
+        sample = both._sample(codes, np.random.default_rng(0))
+        few = both._fewer(codes, np.random.default_rng(0))[0]
+        return sample.size, len(set(few.tolist()) - {-1})
+
+    assert sizes(10_000, 30) == (30, 100)
+    assert sizes(10_000, 7) == (24, 70), "24 keys at least"
+    assert sizes(4, 200) == (6, 24), "32 events hold six keys; of the fewer 20, or 160, events 24 keys"
+    assert sizes(150, 200) == (30, 100)
+    assert sizes(75, 200) == (24, 75)
+    assert sizes(1, 200) == (1, 8)

@@ -200,6 +200,23 @@ def test_agreement_is_no_proof_where_chance_makes_it() -> None:
     assert [slack_of(np.array(v))[1] for v in ([1.0, 2.0], [1.25, np.nan], [1 / 3, 0.1])] == [False, False, True]
 
 
+def test_the_share_of_rows_in_which_a_column_agrees_is_told() -> None:
+    """Two of sixty keys have another value than their largest size."""
+
+    def most(o: pd.DataFrame, rng: np.random.Generator) -> pd.Series:
+        return o.groupby("who")["size"].transform("max").where(~o["who"].isin(["w3", "w5"]), 7.0)
+
+    (said,) = named({"most": most}, n=900, keys=60).values()
+    _, tables = table({"most": most}, n=900, keys=60)
+    o = tables["orders"]
+    share = np.floor(1000 * (~o["who"].isin(["w3", "w5"])).mean()) / 10
+    assert 95 < share < 99
+    assert f"later ones included, in {share:g}% of {len(o):,} rows; " in said
+    first = o.groupby("who").head(1)
+    told = int((first["most"] == o.groupby("who")["size"].max()[first["who"]].to_numpy()).sum())
+    assert int(said.split("rows; ")[1].split()[0]) <= told
+
+
 # By hand --------------------------------------------------------------------------------------------------------------
 
 SPEC = {

@@ -14,6 +14,7 @@ from tasks.engine import Plan
 from tasks.engine.facts import Facts
 from tasks.errors import RefitError
 from tasks.files import write_table
+from tasks.params import parse
 from tasks.states import UNTIL, apart, last_known, path_of, read_states
 from tests.tasks.engine.worlds import assert_same, moments, plan, plan_by_column, world, world_by_column
 
@@ -179,3 +180,32 @@ def test_earlier_states_lie_below_the_rows_whose_positions_stay(tmp_path: Path) 
     assert again.drop(columns=UNTIL).iloc[: len(now)].equals(now.reset_index(drop=True))
     assert len(last_known(again)) == len(now)
     assert len(again) == len(whole)
+
+
+@pytest.mark.parametrize(
+    ("hour", "mean", "count"),
+    [(0.5, 100.0, 1.0), (1.5, 55.0, 2.0), (5.0, 60.0, 2.0), (9.5, 11.0, 2.0), (11.0, 16.0, 2.0)],
+)
+def test_a_corrected_event_is_one_of_the_last_two_and_not_both_of_them(hour: float, mean: float, count: float) -> None:
+    """Values 100 at 0, 10 at 1 (from 2 on it is 20), and 2 at 9 (from 10 on it is 12)."""
+    spec = {
+        "problem": {"name": "p", "kind": "regression", "table": "asks", "target": "y", "prediction_time": "asked"},
+        "data": {
+            "tables": {
+                "asks": {"source": "a", "key": ["n"], "columns": {"n": "numeric", "asked": "datetime", "who": "categorical", "y": "numeric"}},
+                "facts": {"source": "f", "key": ["id"], "event_time": "at", "known_at": "told", "corrections": "states",
+                          "columns": {"id": "numeric", "at": "datetime", "told": "datetime", "who": "categorical", "x": "numeric"}},
+            }
+        },
+        "features": {"columns": [], "history": [{"table": "facts", "by": ["who"], "windows": ["last 2"], "columns": {"x": ["mean"]}, "count": True}]},
+        "models": {"ridge": {}},
+    }  # fmt: skip
+    who = {"who": pd.Series(["ann"] * 5, dtype="str")}
+    facts = pd.DataFrame({"id": [0.0, 1, 1, 2, 2], "at": moments([0.0, 1, 1, 9, 9]), "told": moments([0.0, 1, 2, 9, 10]), **who,
+                          "x": [100.0, 10, 20, 2, 12], UNTIL: moments([np.nan, 2, np.nan, 10, np.nan])})  # fmt: skip
+    asks = pd.DataFrame({"n": [1.0], "asked": moments([hour]), "who": pd.Series(["ann"], dtype="str"), "y": [0.0]})
+    small, tables = Plan.derive(parse(spec)), {"asks": asks, "facts": facts}
+    found = small.compute(tables, asks)
+    assert found.iloc[0].tolist() == ([mean, count] if "mean" in found.columns[0] else [count, mean])
+    one = small.compute_row(asks.to_dict("records")[0], small.start(tables))
+    assert [one[name] for name in found.columns] == found.iloc[0].tolist()

@@ -9,6 +9,7 @@ import pytest
 from statsmodels.stats.contingency_tables import cochrans_q
 
 from tasks.errors import RefitError
+from tasks.evaluate import candidates
 from tasks.evaluate.candidates import Candidate, Split, check_scores, splits_of
 from tasks.evaluate.choice import all_together, baseline_scores, by_goals, choose, describe, reason, threshold_of
 from tasks.params import Params
@@ -23,7 +24,7 @@ def params(kind: str, metric: str, **training: Any) -> Params:
             "problem": {"name": "p", "kind": kind, "table": "t", "target": "y", "metric": metric},
             "data": {"tables": {"t": {"source": "t.csv", "columns": columns}}},
             "training": training,
-            "models": {"tree": {}},
+            "models": {"tree": {}, "ridge" if kind == "regression" else "logistic": {}},
         }
     )
 
@@ -181,3 +182,36 @@ def test_goals_choose_between_families_by_what_their_fitted_trials_cost() -> Non
     assert by_goals(grown, values, goals, "roc_auc")[0].family == "b", "the last fit has 30 kB"
     another = [candidate("a", GOOD, goals={"trial": "0"}), candidate("b", GOOD, goals={"trial": "0"})]
     assert by_goals(another, values, goals, "roc_auc")[0].family == "b", "the trials that were fitted have 50 and 1 kB"
+
+
+@pytest.mark.parametrize(("calibration", "fixed"), [("auto", True), ("none", False)])
+def test_a_mix_is_made_of_the_members_and_weights_that_were_better(
+    monkeypatch: pytest.MonkeyPatch, calibration: str, fixed: bool
+) -> None:
+    each = [candidate("a", GOOD, FAIR), candidate("b", FAIR, GOOD), candidate("c", BAD)]
+    asked: list[Any] = []
+    found = {"method": "voting", "members": ["b", "a"], "weights": [0.25, 0.75], "tried": {"voting": 0.5, "greedy": 0.7},
+             "single": {"family": "a", "value": 0.625}}  # fmt: skip
+
+    def combine(*given: Any) -> dict[str, Any]:
+        asked.append(given)
+        return found
+
+    monkeypatch.setattr(candidates, "combine", combine)
+    told = params("binary", "log_loss", ensembles=["voting"], calibration=calibration)
+    mix = candidates.ensemble_of(each, splits(), told)
+    assert mix is not None
+    assert list(asked[0][0]) == ["a", "b", "c"]
+    assert asked[0][2:] == ("binary", "log_loss", ("voting",), told.seed)
+    assert (mix.family, mix.info["members"], mix.info["weights"]) == ("voting", ["b", "a"], [0.25, 0.75])
+    assert mix.info["reason"] == (
+        "the ensemble by voting of b, a has a log_loss of 0.5 on validation rows that its weights were not fitted on; the "
+        "best single candidate is a (0.625)."
+    )
+    plain = {"valid": 0.25 * FAIR + 0.75 * GOOD, "test": 0.25 * GOOD + 0.75 * FAIR}
+    assert (mix.info["calibration"] is not None) == fixed
+    if not fixed:
+        for name, wanted in plain.items():
+            np.testing.assert_allclose(mix.scores[name], wanted)
+    found["method"] = "single"
+    assert candidates.ensemble_of(each, splits(), told) is None

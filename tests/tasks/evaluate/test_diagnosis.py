@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tasks.evaluate import learning
 from tasks.evaluate.diagnosis import Figure, diagnose, histories, validation_curves
 from tasks.evaluate.learning import _with_gains, errors, figure, learning_curve, order_of
 from tasks.params import Params
@@ -212,3 +213,30 @@ def test_failed_trials_are_left_out_of_validation_curves():
     found = validation_curves(trials)
     assert [p["value"] for p in found["c"]] == [0.5, 1.0]
     assert [p["value"] for p in found["how"]] == ["a", "x"]
+
+
+def test_of_many_training_rows_a_sample_is_measured(monkeypatch):
+    """Two models of weights 1 and 3, whose answers are the column and its double."""
+
+    class Times:
+        def __init__(self, factor):
+            self.factor = factor
+
+        def predict(self, X):
+            seen.append(len(X))
+            return X["x"].to_numpy() * self.factor
+
+    seen = []
+    X = pd.DataFrame({"x": np.arange(1.0, 101.0)})
+    y = 1.75 * X["x"].to_numpy()
+    weights, two = np.array([0.25, 0.75]), [Times(1.0), Times(2.0)]
+    found = learning.on_training_rows(two, weights, X, y, "rmse", "regression", 0.5, 7)
+    assert (found.value, found.rows, seen) == (pytest.approx(0, abs=1e-9), 100, [100, 100])
+    monkeypatch.setattr(learning, "SAMPLE", 40)
+    y = y + np.arange(100.0)
+    at = np.sort(np.random.default_rng(7).choice(100, 40, replace=False))
+    found = learning.on_training_rows(two, weights, X, y, "rmse", "regression", 0.5, 7)
+    assert found.value == pytest.approx(np.sqrt((at.astype(float) ** 2).mean()))
+    assert (found.rows, seen[2:]) == (40, [40, 40])
+    monkeypatch.setattr(learning, "SAMPLE", 100)
+    assert learning.on_training_rows(two, weights, X, y, "rmse", "regression", 0.5, 7).rows == 100
