@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import logging
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -74,10 +74,7 @@ def create(root: Path, data: str | Path, target: str, force: bool, query: str | 
     if root != HOUSE:
         _lines(root / ".gitignore", IGNORED)
     if not (root / ".dvc").is_dir():
-        _dvc(root, "init", "-q", *([] if (root / ".git").exists() else ["--no-scm"]))
-        _dvc(root, "config", "core.analytics", "false")
-        _dvc(root, "config", "core.check_update", "false")
-        _dvc(root, "remote", "add", "-d", "-q", "local", ".dvc-remote")  # relative: a copy or a clone has its own
+        _make_repository(root)
         yield "made the folder a DVC repository with a remote in .dvc-remote (change it with `dvc remote modify`)"
     _lines(root / ".dvcignore", [UNFINISHED])
     yield "next: refit run"
@@ -134,9 +131,16 @@ def _own_dag() -> Any:
     return yaml, yaml.load(source.read_text(encoding="utf-8"))
 
 
-def _dvc(root: Path, *arguments: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "dvc", *arguments], cwd=root, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        raise RefitError(f"dvc {' '.join(arguments)} failed: {done.stderr.strip()[-400:]}")
+def _make_repository(root: Path) -> None:
+    """What ``dvc init``, two ``dvc config`` and ``dvc remote add -d`` do, in one process."""
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    logging.getLogger("dvc").setLevel(logging.ERROR)
+    try:
+        with Repo.init(str(root), no_scm=not (root / ".git").exists()) as repo, repo.config.edit() as config:
+            config["core"] |= {"analytics": "false", "check_update": "false", "remote": "local"}
+            # A relative path, which DVC writes as ../.dvc-remote: a copy or a clone has its own.
+            config["remote"]["local"] = {"url": os.path.relpath(root / ".dvc-remote")}
+    except DvcException as error:
+        raise RefitError(f"{root}: cannot be made a DVC repository: {error}") from error

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from flows.commands import mark
 from flows.settings import settle
 from flows.temporary import Server
+from tasks.hidden import hidden
 
 if TYPE_CHECKING:
     from flows.effects import Standing
@@ -26,6 +27,7 @@ def run(root: Path, as_of: str | None, watcher: Watch | None) -> Standing | None
     retrain.watch(watcher)
     if server is not None:
         server.ready()
-    # The heartbeat's thread is joined for a second at the end; a run in this process ends with it anyway.
-    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+    # The heartbeat's thread is joined for a second at the end; a run in this process ends with it anyway. Spark is for
+    # stages, which are processes of their own; MLflow would import it here.
+    with hidden("pyspark"), temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
         return retrain.retrain(as_of, str(root))

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import special
 
 PROBS = (
     0.001, 0.005, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.98, 0.995, 0.999,
@@ -89,12 +88,14 @@ class Cells:
 
         ``total`` (count,): the reference's rows by cell, as many as so many ``independent`` ones: no cell is rarer than one.
         """
+        from scipy.special import ndtri  # here, since whoever reads a package imports this
+
         present = np.arange(self.count) != MISSING
         rows = total[present].sum()
         share = np.where(present, total, 0) / max(rows, 1)
         least = 0.5 / ((independent or rows) + 1)
         middle = np.clip(np.cumsum(share) - share / 2, least, 1 - least)
-        return np.where(present, special.ndtri(middle), 0.0)
+        return np.where(present, ndtri(middle), 0.0)
 
     def to_dict(self) -> dict[str, Any]:
         if self.kind == "numeric":

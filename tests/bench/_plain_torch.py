@@ -53,7 +53,7 @@ def main() -> None:
     }
 
     net = Plain(values.shape[1], levels).to(device)
-    optimizer = torch.optim.AdamW(net.parameters(), lr=RATE, weight_decay=DECAY)
+    optimizer = torch.optim.AdamW(net.parameters(), lr=RATE, weight_decay=DECAY, fused=True)
     size = min(1024, max(16, 2 ** round(np.log2(len(train) / 40))))
     steps = -(-len(train) // size)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=epochs * steps)
