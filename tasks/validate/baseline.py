@@ -24,9 +24,8 @@ from tasks.validate.suite import Expectation, subject
 WHOLE = "the whole table"
 MOST_NEW = 0.8  # of a window that must be new for its old rows to be left out
 AGED = 3.0  # times the baseline's own span, after which its band grows no more
-SEASON = (
-    2.0  # times what windows differ by beyond chance, that numbers may differ more in the part of a year not yet seen
-)
+PACE = 2.0  # times the pace at which a column moved, that it may move on: a month's number moves in steps
+SEASON = 2.0  # times what windows differ by beyond chance, that they may differ more in the part of a year not seen
 LOOKED = 13  # windows newer than the baseline that are looked at
 REMEDY = (
     "If this is how the data are from now on: `refit accept --reason ...` makes these rows the baseline, and the next "
@@ -318,14 +317,10 @@ def _numbers(place: _Place, was: Figures) -> list[Expectation]:
         floor = np.full(len(QUANTILES), FLOORS["hour"])
     else:
         floor[constant] = np.maximum(0.5 * np.abs(whole[constant]), 1.0)
-    season = np.maximum(
-        high - low - 6 * widest / np.sqrt(place.rows), 0
-    )  # a year's weather, say, of which spring is known
-    margin = (
-        place.wider() * (high - low)
-        + SEASON * (1 - place.seen) * season
-        + floor * (1 if place.count or was["kind"] == "hour" else 2)
-    )
+    moved = np.maximum(high - low - 6 * widest / np.sqrt(place.rows), 0)  # beyond chance: by a season, or with time
+    more = SEASON * (1 - place.seen) + PACE * place.elapsed / max(place.count, 1)
+    slack = floor * (1 if place.count or was["kind"] == "hour" else 2)
+    margin = place.wider() * (high - low) + more * moved + slack
     below, above = low - margin, high + margin
     # A twentieth may become a hundredth: after midnight, or beyond a gap, that is far away.
     below[0], above[-1] = min(below[0], was["tails"][0]), max(above[-1], was["tails"][1])
@@ -339,7 +334,7 @@ def _numbers(place: _Place, was: Figures) -> list[Expectation]:
     if least > 0:
         out.append(_set("spread", "column_stdev_to_be_between", f"a standard deviation of {_number(least)} or more", _range(was["std"], place, _number), column=place.column, min_value=least))  # fmt: skip
     first, last = was["range"]
-    reach = max(last - first, 0.5 * max(abs(first), abs(last)), 1e-9) * (1 + 2 * place.elapsed / max(place.count, 1))
+    reach = max(last - first, 0.5 * max(abs(first), abs(last)), 1e-9) * (1 + PACE * place.elapsed / max(place.count, 1))
     out.append(_set("range", "column_values_to_be_between", f"98% from {_number(first - reach)} to {_number(last + reach)}", f"{_number(first)} to {_number(last)}", column=place.column, min_value=first - reach, max_value=last + reach, mostly=0.98))  # fmt: skip
     most = place.above(was["odd"], FLOORS["odd"])
     if most < 0.95:

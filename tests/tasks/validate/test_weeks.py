@@ -199,19 +199,22 @@ def test_the_narrowest_bands_are_those_of_the_page() -> None:
 
 
 @pytest.mark.parametrize(
-    ("lowest", "seen", "expected"),
+    ("lowest", "seen", "elapsed", "expected"),
     [
         (
             26.0,
             1.0,
+            0,
             30 + 0.75 * 4 + 0.25 * 8,
         ),  # a year was seen: what windows differ by, and a quarter of the middle half
-        (26.0, 0.25, 33 + 2 + 2 * 0.75 * 4),  # of the rest of a year more is expected
-        (30.0, 0.25, 30 + 0.25 * 8),  # but not where windows did not differ
+        (26.0, 0.25, 0, 33 + 2 + 2 * 0.75 * 4),  # of the rest of a year more is expected
+        (30.0, 0.25, 0, 30 + 0.25 * 8),  # but not where windows did not differ
+        (26.0, 1.0, 160, 30 + 0.75 * 4 * (1 + 3) + 2 + 2 * 10 * 4),  # and a column that moves may move on
+        (30.0, 1.0, 160, 30 + 0.25 * 8),
     ],
 )
 def test_numbers_may_differ_more_in_the_part_of_a_year_that_was_not_seen(
-    lowest: float, seen: float, expected: float
+    lowest: float, seen: float, elapsed: float, expected: float
 ) -> None:
     """Spring comes after a winter; with so many rows chance is nothing, and few make windows differ by chance alone."""
 
@@ -222,14 +225,15 @@ def test_numbers_may_differ_more_in_the_part_of_a_year_that_was_not_seen(
             "quantiles": [list(levels - 30 + lowest), list(levels), list(levels)],
             "tails": [0.0, 0.0],
         }
-        place = baseline._Place("x", accepted.Part("at", accepted.Columns({}, None, 0), None, {}), rows, 16, 0.0, seen)
+        place = baseline._Place(
+            "x", accepted.Part("at", accepted.Columns({}, None, 0), None, {}), rows, 16, elapsed, seen
+        )
         (rule,) = baseline._numbers(place, was)
         return float(rule["kwargs"]["quantile_ranges"]["value_ranges"][2][1])
 
     assert median(10**14) == pytest.approx(expected, abs=1e-4)
-    assert median(100) - 2 * 8 / np.sqrt(100) == pytest.approx(
-        expected - (seen < 1) * 2 * 0.75 * (30 - lowest), abs=1e-4
-    )
+    more = 2 * (1 - seen) + 2 * elapsed / 16
+    assert median(100) - 2 * 8 / np.sqrt(100) == pytest.approx(expected - more * (30 - lowest), abs=1e-4)
 
 
 def test_what_is_accepted_is_the_same_bytes_for_the_same_rows() -> None:
