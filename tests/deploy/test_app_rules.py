@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from starlette.requests import Request
 
 from deploy import app as application
 from deploy.app import Front, Metrics, Served, _scrape, _unless_gone, build_app
+from deploy.openapi import describe
 from deploy.rows import Problems
 from deploy.timely import HistoryAge, Timely
 from deploy.turns import Turns
@@ -311,3 +313,38 @@ def test_until_the_model_is_there_the_service_asks_for_patience() -> None:
             assert answer.json()["errors"][0]["message"] == "the model is still loading; ask again in 1 s"
         assert "refit_history_age_seconds{" not in client.get("/metrics").text
     assert application.SLICE == 32
+
+
+@pytest.mark.parametrize(
+    ("kind", "classes", "wanted"),
+    [
+        ("regression", (), {"prediction": {"type": "number"}}),
+        ("binary", ("no", "yes"), {
+            "probability": {"type": "number", "minimum": 0, "maximum": 1, "description": "of class 'yes'"},
+            "decision": {"type": "string", "enum": ["no", "yes"]}, "threshold": {"type": "number", "minimum": 0, "maximum": 1}}),
+        ("multiclass", ("a", "b"), {
+            "probabilities": {"type": "object", "required": ["a", "b"],
+                              "additionalProperties": {"type": "number", "minimum": 0, "maximum": 1}},
+            "decision": {"type": "string", "enum": ["a", "b"]}}),
+    ],
+)  # fmt: skip
+def test_an_answer_is_described_as_it_is_given(
+    served: Served, kind: str, classes: tuple[str, ...], wanted: dict[str, Any]
+) -> None:
+    bundle: Any = SimpleNamespace(kind=kind, classes=classes, name="m", horizon=served.bundle.horizon)
+    told = describe(served.rows, bundle, "7", 1234)
+    answer = told["components"]["schemas"]["Answer"]
+    assert {name: answer["properties"][name] for name in wanted} == wanted
+    assert set(answer["properties"]) == {*wanted, "model", "version", "warnings"}
+    assert (answer["required"], answer["additionalProperties"]) == (list(answer["properties"]), False)
+    batch = told["paths"]["/predict_batch"]["post"]
+    body = batch["requestBody"]["content"]["application/json"]["schema"]
+    assert (body["minItems"], body["maxItems"], batch["summary"]) == (1, 1234, "Predict up to 1,234 rows")
+    assert all(
+        told["paths"][path]["post"]["requestBody"]["required"] is True for path in ("/predict", "/predict_batch")
+    )
+    assert set(batch["responses"]) == {"200", "400", "408", "413", "415", "422", "503"}
+    said = (
+        f"Predictions of the model 'm' ({kind}), one row or a batch. Rows whose time is 2024-02-18T18:06:32Z or later"
+    )
+    assert told["info"]["description"].startswith(said)

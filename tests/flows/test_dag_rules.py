@@ -157,6 +157,13 @@ def test_what_is_edited_meanwhile_is_named_and_what_is_given_up_leaves_no_record
         assert list(dag.nodes) == ["load", "fit@p", "fit@q", "join"]
         assert (dag.node("join").needs, dag.node("join").meta) == (("fit@p", "fit@q"), {"retries": 2})
         assert dag.node("load").desc == "the first stage"
+
+        def fails(node: Node, log: Callable[[str], None]) -> None:
+            raise StageFailed("its table is not whole")
+
+        with pytest.raises(StageFailed, match="not whole"):
+            dag.run("load", print, fails)
+        (project / "data" / "context" / "README.md").write_text("mended\n")  # nothing has worked on it yet
         for name in dag.nodes:
             assert dag.run(name, lambda line: None).how == "ran"
         assert dag.run("load", lambda line: None).how == "unchanged"

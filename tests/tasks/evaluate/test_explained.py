@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tasks.evaluate import explain
 from tasks.evaluate.explain import (
     Explained,
     _error,
@@ -176,3 +177,79 @@ def test_the_worst_and_the_least_certain_rows_come_first_and_equals_by_their_num
     off = notable(X, np.array([9, 8, 7, 6]), np.array([0.0, 2, 5, 0]), np.array([1.0, 2, 3, 1]), [], 2)
     assert [(one["row"], one["truth"], one["score"]) for one in off["worst"]] == [(7, 5.0, 3.0), (6, 0.0, 1.0)]
     assert set(off) == {"worst"}
+
+
+class Sum:
+    """Answers with the sum of its columns."""
+
+    def predict(self, X: pd.DataFrame) -> np.ndarray:
+        return X.to_numpy(dtype=float).sum(axis=1)
+
+
+def told(monkeypatch: pytest.MonkeyPatch, n: int, notable: list[int], outputs: int = 1, few: int | None = None) -> dict[str, Any]:  # fmt: skip
+    """What is told of ``n`` rows of 17 features, whose parts are the features' numbers times the rows' own."""
+    X = pd.DataFrame({f"f{j:02d}": np.arange(float(n)) + j for j in range(17)})
+    X["f00"], X["f01"] = np.arange(n) % 8.0, np.arange(n) % 9.0  # one of eight values is no scale, one of nine is
+    asked: list[Any] = []
+
+    def values(models: Any, weights: np.ndarray, rows: pd.DataFrame, back: pd.DataFrame, features: list[str], *more: Any) -> Explained:  # fmt: skip
+        asked.append((weights.tolist(), rows.index.tolist(), len(back), more))
+        parts = (rows.index.to_numpy() + 1.0)[:few, None] * np.arange(17.0)
+        return Explained(
+            np.stack([parts * (k + 1) for k in range(outputs)], axis=2), np.arange(outputs) * 1.0, "tree", "log-odds"
+        )
+
+    monkeypatch.setattr(explain, "shap_values", values)
+    monkeypatch.setattr(explain, "partial_dependence", lambda predict, sample, name, kind: (name, len(sample)))
+    monkeypatch.setattr(explain, "surface", lambda predict, rows, names, kind: (len(rows), names))
+    monkeypatch.setattr(explain, "_answers", lambda kind, scores: np.tile(scores[:, None], outputs))
+    found = explain.explain([Sum(), Sum()], [3.0, 1.0], X, np.arange(n) + 100, X, notable, "regression", 5, None)  # type: ignore[list-item]
+    return found | {"asked": asked[0]}
+
+
+def test_importance_is_the_mean_size_of_the_rows_that_were_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 30 rows two are worth a look: the others are drawn, and they alone are the measure where there are twenty."""
+    found = told(monkeypatch, 30, [4, 2])
+    weights, rows, back, (seed, fixed) = found["asked"]
+    assert (weights, back, seed, fixed) == ([0.75, 0.25], 30, 5, None)
+    assert rows[:2] == [4, 2]
+    assert sorted(rows) == list(range(30))
+    assert rows[2:] != sorted(rows[2:]), "in no order"
+    sizes = np.array([r + 1.0 for r in range(30) if r not in (4, 2)])
+    assert found["importance"] == {f"f{j:02d}": pytest.approx(j * sizes.mean()) for j in range(17)}
+    assert list(found["importance"])[:2] == ["f16", "f15"]
+    assert found["importance_error"]["f16"] == pytest.approx(16 * sizes.std(ddof=1) / np.sqrt(28))
+    assert found["rows_explained"] == 30
+    few = told(monkeypatch, 30, list(range(11)))  # nineteen others
+    assert few["importance"]["f01"] == pytest.approx(np.arange(1.0, 31).mean())
+    enough = told(monkeypatch, 30, list(range(10)))
+    assert enough["importance"]["f01"] == pytest.approx(np.arange(11.0, 31).mean())
+    one = told(monkeypatch, 1, [0])
+    assert set(one["importance_error"].values()) == {None}
+
+
+def test_of_parts_the_fifteen_largest_features_and_two_hundred_rows_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = told(monkeypatch, 250, [7])
+    summary = {one["feature"]: one for one in found["summary"]}
+    assert list(summary) == [f"f{j:02d}" for j in range(16, 1, -1)]
+    rows = found["asked"][1][:200]
+    assert summary["f16"]["shap"] == [16.0 * (r + 1) for r in rows]
+    assert summary["f16"]["value"] == [r + 16.0 for r in rows]
+    several = told(monkeypatch, 30, [7], outputs=3)
+    assert several["summary"][0]["shap"] == [3 * 16.0 * (r + 1) for r in several["asked"][1]], "of the last output"
+    assert several["importance"]["f16"] == pytest.approx(6 * 16 * np.mean([r + 1.0 for r in range(30) if r != 7]))
+    assert several["base"] == [0.0, 1.0, 2.0]
+
+
+def test_curves_are_of_six_features_and_the_surface_of_two_numbers_of_more_than_eight_values(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = told(monkeypatch, 400, [7])
+    assert found["partial_dependence"] == [(f"f{j:02d}", 300) for j in range(16, 10, -1)]
+    assert found["surface"] == (400, ("f16", "f15"))
+    assert [one["row"] for one in found["rows"]] == [107]
+    assert found["rows"][0]["answer"] == float(7 + 7 + sum(7 + j for j in range(2, 17)))
+    monkeypatch.setattr(explain, "SHAP_ROWS", 50)
+    assert told(monkeypatch, 400, [7])["rows_explained"] == 51
+    cut = told(monkeypatch, 400, [7, 9, 11], few=2)  # no more rows were explained
+    assert (cut["rows_explained"], [one["row"] for one in cut["rows"]]) == (2, [107, 109])
