@@ -4,11 +4,21 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tasks.compare.evidence import gather
+from tasks.compare.evidence import check_defined, deciding, gather
 from tasks.compare.policy import NOTHING
+from tasks.compare.scores import right
 from tasks.errors import RefitError
 from tasks.metrics import higher_is_better, measure
-from tasks.paired import Table, contrast, difference_interval, margin_z, mcnemar, rows_needed, rows_needed_for_mean
+from tasks.paired import (
+    Table,
+    contrast,
+    delong,
+    difference_interval,
+    margin_z,
+    mcnemar,
+    rows_needed,
+    rows_needed_for_mean,
+)
 from tasks.params import METRICS, Promotion
 from tests.tasks.compare.pairs import decisions, graded, make, swapped, two
 
@@ -330,3 +340,71 @@ def test_a_metric_of_one_class_against_the_rest_needs_a_class():
     y = [0.0, 1, 2]
     with pytest.raises(RefitError, match="roc_auc_ovr needs a class with two rows"):
         seen(make("multiclass", y, np.eye(3) * 0.4 + 0.2, np.full((3, 3), 1 / 3)), "roc_auc_ovr")
+
+
+@pytest.mark.parametrize(
+    ("kind", "metric", "y", "meaning"),
+    [
+        ("binary", "roc_auc", [1, 1] + [0] * 9, True), ("binary", "roc_auc", [1] + [0] * 9, False),
+        ("binary", "average_precision", [1] * 9 + [0, 0], True), ("binary", "average_precision", [1] * 9 + [0], False),
+        ("binary", "log_loss", [1] * 9, True), ("regression", "mape", [1.0, -2.0], True), ("regression", "mape", [1.0, 0.0], False),
+        ("regression", "mae", [0.0, 0.0], True), ("regression", "r2", [1.0, 1.5], True), ("regression", "r2", [1.5, 1.5], False),
+        ("multiclass", "roc_auc_ovr", [0, 0, 1, 2], True), ("multiclass", "roc_auc_ovr", [0, 1, 2], False),
+        ("multiclass", "log_loss", [0, 1, 2], True),
+    ],
+)  # fmt: skip
+def test_a_metric_has_a_meaning_from_the_smallest_rows_on(kind, metric, y, meaning):
+    y = np.array(y, dtype=float)
+    if meaning:
+        check_defined(kind, y, metric)
+    else:
+        with pytest.raises(RefitError, match=r"^promotion\.metric: "):
+            check_defined(kind, y, metric)
+
+
+@pytest.mark.parametrize(
+    ("kind", "metric", "thresholds", "margin", "coin", "equal"),
+    [
+        ("binary", "accuracy", (0.5, 0.5), 0.0, True, False), ("binary", "accuracy", (0.5, 0.4), 0.1, True, True),
+        ("binary", "f1", (0.4, 0.5), 0.0, True, True), ("binary", "f1", (0.4, 0.5), 0.01, False, True),
+        ("binary", "f1", (0.5, 0.5), 0.0, False, False), ("multiclass", "f1_macro", (0.5, 0.5), 0.0, False, False),
+        ("multiclass", "accuracy", (0.5, 0.5), 0.0, True, False), ("binary", "brier", (0.4, 0.5), 0.0, False, False),
+    ],
+)  # fmt: skip
+def test_decisions_are_coins_where_right_and_wrong_is_all_that_counts(kind, metric, thresholds, margin, coin, equal):
+    pair = graded("multiclass", n=60) if kind == "multiclass" else make("binary", [0.0, 1] * 30, np.linspace(0.1, 0.9, 60), np.linspace(0.2, 0.8, 60), thresholds)  # fmt: skip
+    promotion = Promotion(rule="non_inferiority", margin=margin) if margin else Promotion()
+    side = deciding(pair, promotion, metric)
+    assert (side.metric, side.coin, side.equal) == (metric, coin, equal)
+    assert (side.said is None) == (metric == "brier")
+    assert deciding(pair, Promotion(metric="log_loss"), metric).metric == "log_loss"
+
+
+def test_what_stands_beside_is_each_test_by_itself():
+    pair = make("binary", [0.0, 1] * 50, np.linspace(0.05, 0.95, 100) ** 2, np.linspace(0.1, 0.9, 100))
+    found = seen(pair, "log_loss")
+    one, two, _ = right(pair)
+    table = Table.of(one, two)
+    for name, variant in (("mcnemar", "exact"), ("mcnemar_mid_p", "mid_p"), ("mcnemar_asymptotic", "asymptotic")):
+        other = mcnemar(table) if variant == "exact" else mcnemar(table, variant)
+        assert (found.tests[name]["statistic"], found.tests[name]["p"]) == (other.statistic, other.p)
+    assert found.tests["delong"]["p"] == delong(pair.y, pair.challenger[:, 1], pair.champion[:, 1]).p
+    drawn = found.tests["bootstrap_log_loss"]
+    assert drawn["challenger"] == measure("log_loss", pair.y, pair.challenger, "binary")
+    assert drawn["champion"] == measure("log_loss", pair.y, pair.champion, "binary")
+    assert set(found.tests) == {
+        "contributions", "mcnemar", "mcnemar_mid_p", "mcnemar_asymptotic", "delong", "bootstrap_log_loss",
+    }  # fmt: skip
+    plain = contrast("log_loss", "binary", pair.y, pair.challenger[:, 1], pair.champion[:, 1])
+    half = stats.t.ppf(0.975, plain.test().df) * plain.se()
+    assert plain.se() == pytest.approx(plain.spread.std(ddof=1) / 10, rel=0.02)
+    low, high = found.numbers["interval"]
+    gain = float(plain.gain)
+    assert (found.numbers["difference"], low, high) == pytest.approx((-gain, -gain - half, -gain + half))
+    assert found.numbers["judged"] == "log loss of all compared rows"
+    few = make("binary", [1.0] + [0] * 19, np.linspace(0.1, 0.9, 20), np.linspace(0.2, 0.8, 20))
+    assert "delong" not in seen(few, "log_loss").tests
+    two_of_them = make("binary", [1.0, 1.0] + [0] * 18, np.linspace(0.1, 0.9, 20), np.linspace(0.2, 0.8, 20))
+    assert "delong" in seen(two_of_them, "log_loss").tests
+    alone = gather(pair, Promotion(), "log_loss", np.ones(100, bool), 0, beside=False)
+    assert set(alone.tests) == {"contributions"}
