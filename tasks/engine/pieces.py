@@ -302,4 +302,7 @@ def _with_child(child: Plan, files: Mapping[str, Path], name: str, folder: Path,
         writer.write_table(table)
     if writer:
         writer.close()
-    return path if writer else files[name]
+    else:  # no event, and the columns are asked for all the same
+        more = [pa.field(f.name, pa.float64() if f.kind == "numeric" else pa.string()) for f in child.features]
+        pq.write_table(pa.schema([*pq.read_schema(files[name]), *more]).empty_table(), path)
+    return path

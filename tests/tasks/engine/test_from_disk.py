@@ -8,12 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tasks.engine import pieces
-from tasks.engine.compute import groups
+from tasks.engine import Plan, pieces
+from tasks.engine.compute import groups, in_hours
 from tasks.engine.pieces import _chunks, _nothing, event_columns, key_hash, row_columns
 from tasks.errors import RefitError
 from tasks.files import write_table
-from tests.tasks.engine.worlds import assert_same, plan, world
+from tasks.params import parse
+from tests.tasks.engine.worlds import assert_same, plan, tree, world
 
 
 def written(folder: Path, tables: dict[str, pd.DataFrame]) -> dict[str, Path]:
@@ -77,3 +78,25 @@ def test_equal_keys_have_equal_hashes_and_others_hardly_ever() -> None:
     gone = frame.assign(who=pd.Series([None] * n, dtype="str"))
     assert len(np.unique(key_hash(gone, ["who"], table))) == 1
     assert len(np.unique(key_hash(gone, ["who", "where"], table))) == 7
+
+
+def test_events_own_features_come_from_files_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Depth 2, with the events read eleven at a time, a table without rows, and a chunk that ends in the middle."""
+    monkeypatch.setattr(pieces, "CHUNK", 11)
+    deep = Plan.derive(parse(tree(["1d", "last 2"], {"who.mean(amount, 1d)": ["max"], "amount": ["mean"]})))
+    assert deep.children
+    tables = world(5, 30)
+    for table in (tables, {**tables, "orders": tables["orders"].iloc[:0]}):
+        files = written(tmp_path, table)
+        found = list(pieces.pieces(deep, files, chunk=13))
+        assert [len(part) for part in found] == ([13, 13, 4] if len(table["orders"]) else [])
+        if found:
+            assert_same(deep.compute(table, table["orders"]), pd.concat(found))
+
+
+def test_a_moment_is_told_as_hours_before_the_row_a_span_as_hours_and_a_number_as_it_is() -> None:
+    value, t = np.array([7_200_000_000.0, np.nan]), np.array([10_800_000_000, 5])
+    for kind, wanted in (("moment", 1.0), ("span", 2.0), (None, 7_200_000_000.0)):
+        found = in_hours(value, kind, t)
+        assert found[0] == wanted
+        assert np.isnan(found[1])
