@@ -16,8 +16,8 @@ from deploy.serve import WAYS
 from tasks.bundle import Bundle
 from tasks.bundle.horizon import Horizon, show, span
 from tasks.errors import RefitError, some
-from tasks.params import Duration, _duration
 from tasks.stage import log
+from tasks.values.durations import Duration
 
 STALE, STALE_AFTER = "REFIT_STALE", "REFIT_STALE_AFTER"  # serving.stale and serving.stale_after, for the workers
 
@@ -49,7 +49,7 @@ class Timely:
         if way not in WAYS:
             raise RefitError(f"{STALE}: {way!r} is not one of {some(WAYS)}")
         try:
-            return cls(bundle, way == "refuse", _duration(after) if after else None)
+            return cls(bundle, way == "refuse", Duration.read(after) if after else None)
         except ValueError as error:
             raise RefitError(f"{STALE_AFTER}: {error}; found {after!r}") from None
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tasks.errors import RefitError, nearest, some
 from tasks.idle import idle
+from tasks.values.durations import Span
 
 if TYPE_CHECKING:
     from tasks.params import Params, Table
@@ -391,14 +392,12 @@ def _features(wrong: _Mistakes, params: Params, table: Table) -> None:
 
 def _always_empty(wrong: _Mistakes, path: str, table: Table, name: str, windows: Iterable[str]) -> None:
     """Refuse windows that no event is ever in, since it becomes known only when it has left them."""
-    from tasks.params import Duration
-
     event, known = table.event_time, table.known_at
     if not event or not known or event.column != known.column:
         return
     later = known.offset_micros - event.offset_micros
     for window in windows:
-        if window != "all" and not window.startswith("last ") and Duration(window).micros <= later:
+        if (length := Span(window).micros) is not None and length <= later:
             when = f"{event.column} + {_length(known.offset_micros)}"
             wrong.add(
                 path,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -31,6 +31,8 @@ from tasks.crosscheck import mistakes
 from tasks.errors import RefitError, nearest, some
 from tasks.explain import explain
 from tasks.implied import complete
+from tasks.values.durations import Duration as Duration
+from tasks.values.durations import Span
 from tasks.values.levels import level
 from tasks.values.missing import check_missing
 from tasks.values.moments import check_form
@@ -40,7 +42,6 @@ START = (
     "REFIT_START"  # in the environment of a run's stages: the folder that holds these files as the run began with them
 )
 AT_START = {"params.yaml": "params.yaml", "dvc.yaml": "dag.yaml"}  # DVC would take a second dvc.yaml for another DAG
-UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 METRICS = {
     "binary": ("roc_auc", "average_precision", "log_loss", "brier", "accuracy", "f1"),
     "multiclass": ("log_loss", "accuracy", "f1_macro", "roc_auc_ovr"),
@@ -55,41 +56,11 @@ def family_names() -> tuple[str, ...]:
     return tuple(sorted(p.stem for p in here.glob("*.py") if not p.stem.startswith("_")))
 
 
-class Duration(str):
-    """A length of time written as a number and a unit: ``30s``, ``15m``, ``3h``, ``7d``, ``4w``.
-
-    >>> Duration("3h").delta
-    datetime.timedelta(seconds=10800)
-    """
-
-    @property
-    def delta(self) -> timedelta:
-        return timedelta(seconds=float(self[:-1]) * UNITS[self[-1]])
-
-    @property
-    def micros(self) -> int:
-        """The same in whole microseconds."""
-        return round(float(self[:-1]) * UNITS[self[-1]] * 1_000_000)
-
-
-def _duration(value: Any) -> Duration:
-    if not re.fullmatch(r"\d+(\.\d+)?[smhdw]", str(value)):
-        raise ValueError("a duration is a number and one of s, m, h, d, w, as in 3h or 28d")
-    if float(str(value)[:-1]) == 0:
-        raise ValueError("a duration must be longer than nothing")
-    return Duration(value)
-
-
 def _window(value: Any) -> str:
-    if value == "all" or re.fullmatch(r"last [1-9]\d*", str(value)):
-        return str(value)
-    try:
-        return _duration(value)
-    except ValueError:
-        raise ValueError("a window is a duration (3h, 7d), 'all', or a number of events as in 'last 5'") from None
+    return str(Span(str(value)))
 
 
-DurationField = Annotated[Duration, BeforeValidator(_duration)]
+DurationField = Annotated[Duration, BeforeValidator(Duration.read)]
 WindowField = Annotated[str, BeforeValidator(_window)]
 
 
@@ -117,7 +88,7 @@ class Moment(_Strict):
         if not found:
             raise ValueError("a moment is a column, or a column plus or minus a duration, as in 'departs_at - 2h'")
         column, sign, span = found.groups()
-        micros = _duration(span).micros if span else 0
+        micros = Duration.read(span).micros if span else 0
         return {"column": column, "offset_micros": -micros if sign == "-" else micros}
 
 

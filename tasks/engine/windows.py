@@ -7,9 +7,11 @@ from collections.abc import Callable
 import numpy as np
 
 from tasks.engine.exact import Exact
+from tasks.engine.facts import FOREVER
 from tasks.engine.kernels import Line, largest, stabbing_max
-from tasks.engine.local import FOREVER, Index, IndexedColumn, Span, key_starts, present_values
+from tasks.engine.local import Index, IndexedColumn, key_starts, present_values
 from tasks.engine.primitives.base import Term
+from tasks.values.durations import Span
 
 
 class IndexedWindow:

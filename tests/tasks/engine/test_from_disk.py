@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from tasks.engine import pieces
-from tasks.engine.compute import groups
+from tasks.engine.compute import compute
 from tasks.engine.pieces import _chunks, _nothing, event_columns, key_hash, row_columns
 from tasks.errors import RefitError
 from tasks.files import write_table
@@ -29,7 +29,7 @@ def test_rows_that_ask_may_stand_in_a_file_of_their_own_and_other_tables_be_empt
     asking = tables["orders"].iloc[25:].reset_index(drop=True)
     write_table(tmp_path / "asking.parquet", asking)
     (made,) = pieces.pieces(plan(), files, asking=tmp_path / "asking.parquet")
-    assert_same(plan().compute(tables, asking), made)
+    assert_same(compute(plan(), tables, asking), made)
 
 
 def test_files_that_do_not_fit_are_named(tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ def test_files_that_do_not_fit_are_named(tmp_path: Path) -> None:
 
 
 def test_a_group_reads_its_keys_times_values_and_what_settles_ties() -> None:
-    by = {(g.table, g.on): g for g in groups(plan())}
+    by = {(g.table, g.on): g for g in plan().groups}
     prices = by["prices", (("who", "who"),)]
     assert event_columns(plan(), prices) == ["pid", "who", "since", "told", "price", "label"]
     orders = by["orders", (("who", "who"), ("where", "where"))]

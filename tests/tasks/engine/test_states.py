@@ -11,7 +11,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tasks.engine import Plan
+from tasks.engine.compute import compute
 from tasks.engine.facts import Facts
+from tasks.engine.online import start
 from tasks.errors import RefitError
 from tasks.files import write_table
 from tasks.params import parse
@@ -85,12 +87,12 @@ def test_features_are_those_of_what_was_known_then(by_column: bool, seed: int, m
     tables = told_apart(raw)
     rows = last_known(tables["orders"])
     rows = rows[rows["asked"].notna()]
-    found = asked.compute(tables, rows)
+    found = compute(asked, tables, rows)
     for i in range(len(rows)):
-        want = asked.compute(as_known(raw, rows["asked"].iloc[i]), rows.iloc[[i]])
+        want = compute(asked, as_known(raw, rows["asked"].iloc[i]), rows.iloc[[i]])
         assert_same(want, found.iloc[[i]])
-    state = asked.start(tables)
-    online = pd.DataFrame([asked.compute_row(r, state) for r in rows.to_dict("records")], index=rows.index)
+    state = start(asked, tables)
+    online = pd.DataFrame([state.compute_row(r) for r in rows.to_dict("records")], index=rows.index)
     assert_same(found, online.astype(found.dtypes))
 
 
@@ -102,15 +104,15 @@ def test_parts_of_a_table_by_key_give_the_features_of_the_whole(moved: str) -> N
     gone = orders[UNTIL].notna() & (np.arange(len(orders)) % 3 == 0)
     tables["orders"] = orders[~gone].reset_index(drop=True)
     rows = last_known(tables["orders"])
-    found = plan().compute(tables, rows)
-    state = plan().start(tables)
+    found = compute(plan(), tables, rows)
+    state = start(plan(), tables)
     some = rows[rows["asked"].notna()].iloc[::2]
-    online = pd.DataFrame([plan().compute_row(r, state) for r in some.to_dict("records")], index=some.index)
+    online = pd.DataFrame([state.compute_row(r) for r in some.to_dict("records")], index=some.index)
     assert_same(found.loc[some.index], online.astype(found.dtypes))
     for who in ("ann", "bob", "cy"):
         here = {**tables, "orders": tables["orders"][tables["orders"]["who"] == who].reset_index(drop=True)}
         asking = rows[rows["who"] == who]
-        assert_same(found.loc[asking.index], plan().compute(here, asking))
+        assert_same(found.loc[asking.index], compute(plan(), here, asking))
 
 
 def test_the_latest_states_alone_are_not_enough() -> None:
@@ -118,7 +120,7 @@ def test_the_latest_states_alone_are_not_enough() -> None:
     tables = told_apart(corrected(5, 30, ""))
     rows = last_known(tables["orders"])
     alone = {name: last_known(frame) for name, frame in tables.items()}
-    both = [plan().compute(each, rows) for each in (tables, alone)]
+    both = [compute(plan(), each, rows) for each in (tables, alone)]
     assert not both[0].equals(both[1])
 
 
