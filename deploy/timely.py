@@ -12,10 +12,10 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from deploy.rows import Problems
-from deploy.serve import WAYS
 from tasks.bundle import Bundle
 from tasks.bundle.horizon import Horizon, show, span
 from tasks.errors import RefitError, some
+from tasks.params import WHEN_STALE
 from tasks.stage import log
 from tasks.values.durations import Duration
 
@@ -46,8 +46,8 @@ class Timely:
     def of(cls, bundle: Bundle, env: Mapping[str, str] = os.environ) -> Timely:
         """As the environment says, which `refit serve` fills from ``serving.stale`` and ``serving.stale_after``."""
         way, after = env.get(STALE) or "warn", env.get(STALE_AFTER)
-        if way not in WAYS:
-            raise RefitError(f"{STALE}: {way!r} is not one of {some(WAYS)}")
+        if way not in WHEN_STALE:
+            raise RefitError(f"{STALE}: {way!r} is not one of {some(WHEN_STALE)}")
         try:
             return cls(bundle, way == "refuse", Duration.read(after) if after else None)
         except ValueError as error:

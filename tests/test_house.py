@@ -107,7 +107,10 @@ def test_a_circle_through_a_function_is_found_and_one_for_types_is_not():
     late = "def f():\n    from tasks import b\n"
     types = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from tasks.a import A\n"
     assert circle({"tasks": "", "tasks.a": late, "tasks.b": types}) == []
-    assert sorted(set(circle({"tasks": "", "tasks.a": late, "tasks.b": "from tasks.a import A\n"}))) == ["tasks.a", "tasks.b"]
+    assert sorted(set(circle({"tasks": "", "tasks.a": late, "tasks.b": "from tasks.a import A\n"}))) == [
+        "tasks.a",
+        "tasks.b",
+    ]
     assert circle({"tasks": "from tasks.a import A", "tasks.a": "import tasks\n"})
 
 

@@ -25,17 +25,9 @@ from tasks.engine.asof import first_in, last_seen
 from tasks.engine.codes import dense
 from tasks.engine.exact import Exact
 from tasks.engine.facts import FOREVER, Facts
-from tasks.engine.kernels import Line, Wavelet, kth_rank
+from tasks.engine.kernels import Line, Wavelet, kth_rank, sort_by_code
 from tasks.engine.primitives.base import Term
 from tasks.values.durations import Span
-
-
-def sort_by_code(codes: np.ndarray, size: int) -> np.ndarray:
-    """Stable order of small non-negative integers (NumPy sorts 16-bit integers by radix, in linear time)."""
-    if size <= 1 << 16:
-        return np.argsort(codes.astype(np.uint16), kind="stable")
-    low = np.argsort((codes & 0xFFFF).astype(np.uint16), kind="stable")
-    return low[sort_by_code(codes[low] >> 16, (size >> 16) + 1)]
 
 
 @dataclass(frozen=True)

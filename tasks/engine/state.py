@@ -19,7 +19,7 @@ from tasks.engine.codes import composite
 from tasks.engine.exact import TooWide
 from tasks.engine.facts import FOREVER, MISSING, Facts, above, numbers
 from tasks.engine.history import History, HistoryWindow, View, code_of
-from tasks.engine.local import sort_by_code
+from tasks.engine.kernels import sort_by_code
 from tasks.engine.plan import Feature, Plan
 from tasks.engine.primitives import Primitive
 from tasks.engine.recipes import Aggregate, LookedUp

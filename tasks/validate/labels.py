@@ -26,8 +26,8 @@ from tasks.engine.primitives import parse_primitive
 from tasks.engine.recipes import Aggregate
 from tasks.engine.source import EPOCH
 from tasks.errors import RefitError, some
-from tasks.implied import lateness, moments
-from tasks.params import EVENTS, Moment, Params, Target
+from tasks.implied import EVENTS, lateness, moments
+from tasks.params import Moment, Params, Target
 from tasks.params import Table as Declared
 from tasks.validate import known
 from tasks.values.durations import Span

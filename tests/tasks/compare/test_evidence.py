@@ -7,9 +7,10 @@ from scipy import stats
 from tasks.compare.evidence import gather
 from tasks.compare.policy import NOTHING
 from tasks.errors import RefitError
+from tasks.listed import METRICS
 from tasks.metrics import higher_is_better, measure
 from tasks.paired import Table, contrast, difference_interval, margin_z, mcnemar, rows_needed, rows_needed_for_mean
-from tasks.params import METRICS, Promotion
+from tasks.params import Promotion
 from tests.tasks.compare.pairs import decisions, graded, make, swapped, two
 
 CASES = [(kind, metric) for kind, metrics in METRICS.items() for metric in metrics]

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from tasks.engine.codes import dense
-from tasks.engine.local import key_starts, sort_by_code
+from tasks.engine.kernels import sort_by_code
+from tasks.engine.local import key_starts
 from tasks.engine.spark import _plain, _restored
 from tasks.values.durations import Span
 from tests.tasks.engine.worlds import assert_same, plan, world
