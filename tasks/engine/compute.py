@@ -114,7 +114,7 @@ def rows_that_see_themselves(facts: Facts, encoder: Encoder, t: np.ndarray) -> n
 
 
 def corrected(group: Group, facts: Facts, encoder: Encoder, t: np.ndarray) -> tuple[np.ndarray, list[Feature]]:
-    """Rows whose key a correction gave or took an event, or moved one in time, and features of the last so many events.
+    """Rows whose key a correction gave or took an event, or moved one in order, and features of the last so many events.
 
     Events may come into view there again, for which the index of whole tables has no form.
     """
@@ -131,7 +131,19 @@ def corrected(group: Group, facts: Facts, encoder: Encoder, t: np.ndarray) -> tu
     follows = (np.append(known[1:], 0) == until) & (np.append(event[1:], 0) == event) & (np.append(code[1:], 0) == code)
     moved = np.unique(chain[np.where(more, ~follows, until != FOREVER)])
     touched = np.unique(code[np.isin(chain, moved) & (code >= 0)])
+    touched = np.union1d(touched, _overtaken(facts, codes))
     return np.flatnonzero(np.isin(row_codes, touched) & (t != MISSING)), last
+
+
+def _overtaken(facts: Facts, codes: np.ndarray) -> np.ndarray:
+    """Keys in which a correction puts an event behind another one of its moment, since the later known counts as newer."""
+    order = facts.order()
+    order = order[codes[order] >= 0]
+    order = order[np.argsort(codes[order], kind="stable")]
+    event = np.where(facts.chains >= 0, facts.chains, -1 - np.arange(len(codes)))  # what is the same one
+    seen = pd.DataFrame({"code": codes[order], "moment": facts.event[order], "event": event[order]})
+    runs = seen[(seen != seen.shift()).any(axis=1)]
+    return runs["code"][runs.duplicated()].unique()
 
 
 def one_by_one(

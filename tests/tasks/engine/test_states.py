@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 
 from tasks.engine import Plan
 from tasks.engine.compute import compute
+from tasks.engine.derive import derive
 from tasks.engine.facts import Facts
 from tasks.engine.online import start
 from tasks.errors import RefitError
 from tasks.files import write_table
 from tasks.params import parse
 from tasks.states import UNTIL, apart, last_known, path_of, read_states
-from tests.tasks.engine.worlds import assert_same, moments, plan, plan_by_column, world, world_by_column
+from tests.tasks.engine.worlds import assert_same, moments, plan, plan_by_column, tree, world, world_by_column
 
 KNOWN = {"orders": ("id", "happened", "known"), "prices": ("pid", "since", "told")}
 
@@ -113,6 +114,18 @@ def test_parts_of_a_table_by_key_give_the_features_of_the_whole(moved: str) -> N
         here = {**tables, "orders": tables["orders"][tables["orders"]["who"] == who].reset_index(drop=True)}
         asking = rows[rows["who"] == who]
         assert_same(found.loc[asking.index], compute(plan(), here, asking))
+
+
+def test_a_state_that_comes_after_another_event_of_its_moment_is_the_last_one() -> None:
+    """Of events of one moment the one known later is newer: a correction may put an event behind another."""
+    tables = told_apart(corrected(114, 16, ""))
+    rows = last_known(tables["orders"])
+    asked = derive(parse(tree(["last 1"], {})))
+    found = compute(asked, tables, rows)
+    assert found["who.count(last 1)"].max() == 1
+    state = start(asked, tables)
+    online = pd.DataFrame([state.compute_row(r) for r in rows.to_dict("records")], index=rows.index)
+    assert_same(found, online.astype(found.dtypes))
 
 
 def test_the_latest_states_alone_are_not_enough() -> None:
