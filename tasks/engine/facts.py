@@ -122,7 +122,7 @@ def micros(values: pd.Series, column: str, table: str) -> np.ndarray:
     raise RefitError(f"{table}.{column}: expected moments, found {values.dtype} ({some(values.dropna()[:2], 2)})")
 
 
-def _zone(value: Any) -> str:
+def _zone(value: object) -> str:
     zone = getattr(value, "tzinfo", None)
     return str(zone) if zone is not None else "no zone"
 

@@ -15,7 +15,7 @@ import numpy as np
 from tasks.engine.asof import first_in, known_before
 from tasks.engine.exact import Exact, concatenate
 from tasks.engine.facts import FOREVER
-from tasks.engine.primitives.base import Term
+from tasks.engine.primitives.base import Column, Term
 from tasks.values.durations import Span
 
 EMPTY = np.zeros(0, np.int64)
@@ -181,7 +181,7 @@ class Slice:
         return Exact.from_ints((self.values == code).astype(np.int64), 1)
 
 
-def _present(column: Any) -> Exact:
+def _present(column: Column) -> Exact:
     return column.present()
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TypeVar, cast
 
 import numpy as np
 import pandas as pd
@@ -26,8 +26,10 @@ from tasks.engine.codes import dense
 from tasks.engine.exact import Exact
 from tasks.engine.facts import FOREVER, Facts
 from tasks.engine.kernels import Line, Wavelet, kth_rank, sort_by_code
-from tasks.engine.primitives.base import Term
+from tasks.engine.primitives.base import Column, Term
 from tasks.values.durations import Span
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,7 @@ class Index:
         return self._event_line if self.known is self.event else Line(self.starts, self.known)
 
     @cached_property
-    def order_matrix(self) -> Any:
+    def order_matrix(self) -> Ranked:
         """Cache of wavelet matrices over the places of all events."""
         return Ranked(self, np.arange(len(self.events)), len(self.events))
 
@@ -266,7 +268,7 @@ class IndexedColumn:
         self.complete = not self.missing.any()
         self._terms: dict[Term, Exact] = {}
         self._sums: dict[tuple[Term, int], Exact] = {}
-        self._made: dict[Any, np.ndarray] = {}
+        self._made: dict[object, object] = {}
 
     def x(self) -> Exact:
         return self.term(_values)
@@ -297,10 +299,10 @@ class IndexedColumn:
             self._sums[key] = (values if sequence.places is None else values.take(sequence.places)).prefix()
         return self._sums[key]
 
-    def cached(self, key: Any, make: Callable[[], Any]) -> Any:
+    def cached(self, key: object, make: Callable[[], Made]) -> Made:
         if key not in self._made:
             self._made[key] = make()
-        return self._made[key]
+        return cast(Made, self._made[key])
 
     @cached_property
     def levels(self) -> np.ndarray:
@@ -322,9 +324,9 @@ class IndexedColumn:
         return Ranked(self.index, np.where(self.missing, len(places), places), len(places) + 1)
 
 
-def _values(column: Any) -> Exact:
-    return Exact.from_floats(column.values)
+def _values(column: Column) -> Exact:
+    return Exact.from_floats(cast(IndexedColumn, column).values)
 
 
-def present_values(column: Any) -> Exact:
+def present_values(column: Column) -> Exact:
     return column.present()
