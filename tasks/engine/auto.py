@@ -47,7 +47,7 @@ Windows = Mapping[Key, tuple[str, ...]]  # the windows of each key; none: the ke
 
 
 @dataclass(frozen=True)
-class Looked:
+class Lookups:
     """What is looked up in a table: ``columns`` of the row whose columns ``on`` equal the asking row's."""
 
     table: str
@@ -57,7 +57,7 @@ class Looked:
 
 
 @dataclass(frozen=True)
-class Past:
+class Aggregates:
     """What is aggregated of a table: ``by`` which keys, in which windows, which primitives of which columns."""
 
     table: str
@@ -67,10 +67,10 @@ class Past:
     count: bool = True
 
 
-def lookups_of(params: p.Params) -> tuple[Looked, ...]:
+def lookups_of(params: p.Params) -> tuple[Lookups, ...]:
     """The lookups as listed, or for ``auto`` as derived. Raises :class:`RefitError` where ``auto`` finds none."""
     if isinstance(params.features.lookups, tuple):
-        return tuple(Looked(one.table, one.on, one.columns, one.within) for one in params.features.lookups)
+        return tuple(Lookups(one.table, one.on, one.columns, one.within) for one in params.features.lookups)
     found = []
     for name, there in params.data.tables.items():
         if name == params.problem.table or (there.event_time and not params.problem.prediction_time):
@@ -79,7 +79,7 @@ def lookups_of(params: p.Params) -> tuple[Looked, ...]:
         wanted = ("numeric", "categorical", "boolean", "text")
         columns = tuple(c for c, column in there.columns.items() if c not in there.key and column.kind in wanted)
         if on and columns and set(on) <= set(_shared(params, there)):
-            found.append(Looked(name, {c: c for c in on}, columns))
+            found.append(Lookups(name, {c: c for c in on}, columns))
     if not found:
         raise RefitError(
             f"features.lookups: 'auto' finds no other table whose key consists of columns of {params.problem.table!r}; "
@@ -113,10 +113,12 @@ def any_windows(params: p.Params) -> Windows:
     return {(table, key): LADDER for table, by in history_keys(params).items() for key in by}
 
 
-def history_of(params: p.Params, windows: Windows | None = None) -> tuple[Past, ...]:
+def history_of(params: p.Params, windows: Windows | None = None) -> tuple[Aggregates, ...]:
     """The history as listed, or for ``auto`` as derived, with the windows of each of :func:`history_keys`."""
     if isinstance(params.features.history, tuple):
-        return tuple(Past(one.table, one.by, one.windows, one.columns, one.count) for one in params.features.history)
+        return tuple(
+            Aggregates(one.table, one.by, one.windows, one.columns, one.count) for one in params.features.history
+        )
     if windows is None:
         raise ValueError("history: auto needs windows, as tasks.engine.rhythm finds them")
     keys = history_keys(params)
@@ -127,7 +129,7 @@ def history_of(params: p.Params, windows: Windows | None = None) -> tuple[Past, 
             if spans:
                 made = params.data.tables[table].snapshots  # snapshots are as many as there are weeks: no news
                 by_keys = tuple(key for _, key in alike)
-                found.append(Past(table, by_keys, spans, columns, not made))
+                found.append(Aggregates(table, by_keys, spans, columns, not made))
     return tuple(found)
 
 

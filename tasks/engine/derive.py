@@ -6,7 +6,7 @@ from dataclasses import replace
 from itertools import combinations, combinations_with_replacement
 from typing import TYPE_CHECKING
 
-from tasks.engine.auto import Looked, Past, Windows, history_of, lookups_of
+from tasks.engine.auto import Aggregates, Lookups, Windows, history_of, lookups_of
 from tasks.engine.dates import AUTO, part_names
 from tasks.engine.facts import Table, Time, never_sees_itself
 from tasks.engine.plan import Feature, Plan, Predicted
@@ -75,8 +75,8 @@ def _asking(plan: Plan) -> Plan:
 
 
 def _children(
-    history: tuple[Past, ...],
-    lookups: tuple[Looked, ...],
+    history: tuple[Aggregates, ...],
+    lookups: tuple[Lookups, ...],
     tables: dict[str, Table],
     problem: str,
     time: Time | None,
@@ -105,7 +105,7 @@ def _children(
 
 
 def _inner(
-    text: str, table: Table, tables: dict[str, Table], lookups: tuple[Looked, ...], time: Time | None, path: str
+    text: str, table: Table, tables: dict[str, Table], lookups: tuple[Lookups, ...], time: Time | None, path: str
 ) -> Feature:
     """The feature of an event that a name stands for: ``table.column`` or ``key.primitive(column, window)``."""
     where = f"{path}: {text!r}"
@@ -117,7 +117,7 @@ def _inner(
             raise RefitError(f"{where}: {error}") from None
         for key in by:
             table.kind(key, where)
-        past = Past(table.name, (by,), (window,), {column: (primitive,)} if column else {}, not column)
+        past = Aggregates(table.name, (by,), (window,), {column: (primitive,)} if column else {}, not column)
         return _history(table, table, past, time, where)[0]
     there, column = LookedUp.parse(text)
     if there not in tables or not column:
@@ -131,7 +131,7 @@ def _inner(
     on = known or {k: k for k in tables[there].key if k in table.columns}
     if not on:
         raise RefitError(f"{where}: {table.name!r} has none of the key columns of {there!r}")
-    return _lookup(table, tables[there], Looked(there, on, (column,)), time, where)[0]
+    return _lookup(table, tables[there], Lookups(there, on, (column,)), time, where)[0]
 
 
 def _table(name: str, spec: p.Table) -> Table:
@@ -181,7 +181,7 @@ def _date(own: Table, column: str, part: str) -> Feature:
     return Feature.of(DatePart(column, part), {own.name: own}, own.name)
 
 
-def _lookup(own: Table, there: Table, look: Looked, time: Time | None, where: str) -> list[Feature]:
+def _lookup(own: Table, there: Table, look: Lookups, time: Time | None, where: str) -> list[Feature]:
     if there.event_time and not time:
         raise RefitError(f"{where}: its rows have an event_time, so problem.prediction_time is needed")
     for mine, other in look.on.items():
@@ -210,7 +210,7 @@ def _known_key(there: Table, column: str, where: str) -> None:
         )
 
 
-def _history(own: Table, there: Table, past: Past, time: Time | None, where: str) -> list[Feature]:
+def _history(own: Table, there: Table, past: Aggregates, time: Time | None, where: str) -> list[Feature]:
     if own.name == there.name and not there.key and not never_sees_itself(time, there.event_time):
         raise RefitError(
             f"data.tables.{own.name}.key: history over the problem's own table needs a key, by which a row's own event "

@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import Any
 
 from tasks.engine.facts import Table, Time, never_sees_itself
-from tasks.engine.recipes import Aggregate, FromRow, FromTable, LookedUp, Read, Recipe, from_dict
+from tasks.engine.recipes import Aggregate, FromRow, FromTable, LookedUp, Need, Recipe, from_dict
 from tasks.errors import RefitError
 
 FORMAT = 1
@@ -196,12 +196,12 @@ class Plan:
         """Columns by which a row's own event is told from the others, where it could be among them."""
         return list(self.own.key) if self.sees_own else []
 
-    def events(self, *features: Feature) -> dict[str, Read]:
+    def events(self, *features: Feature) -> dict[str, Need]:
         """What features that ask a table (all, if none is named) read of each, beside the row itself."""
-        found: dict[str, Read] = {}
+        found: dict[str, Need] = {}
         for feature in features or self.features:
             if isinstance(recipe := feature.recipe, FromTable):
-                found[recipe.table] = found.get(recipe.table, Read()) | recipe.reads(self.tables[recipe.table])
+                found[recipe.table] = found.get(recipe.table, Need()) | recipe.reads(self.tables[recipe.table])
         return found
 
     def columns_used(self) -> dict[str, set[str]]:

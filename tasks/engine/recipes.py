@@ -28,15 +28,15 @@ Json = Mapping[str, Any]  # of one recipe, as a plan has it; what is in it is ch
 
 
 @dataclass(frozen=True)
-class Read:
+class Need:
     """What is read of one table: columns, and how far back its events are needed (µs; None: all of them)."""
 
     columns: frozenset[str] = frozenset()
     reach: int | None = 0
 
-    def __or__(self, other: Read) -> Read:
+    def __or__(self, other: Need) -> Need:
         endless = self.reach is None or other.reach is None
-        return Read(self.columns | other.columns, None if endless else max(self.reach or 0, other.reach or 0))
+        return Need(self.columns | other.columns, None if endless else max(self.reach or 0, other.reach or 0))
 
 
 class Recipe:
@@ -107,11 +107,11 @@ class FromTable(Recipe):
     def row(self) -> tuple[str, ...]:
         return tuple(mine for mine, _ in self.on)
 
-    def reads(self, table: Table) -> Read:
+    def reads(self, table: Table) -> Need:
         """What it reads of the table that it asks: keys, values, moments, and what tells events of one moment apart."""
         theirs = {theirs for _, theirs in self.on} | ({self.column} if self.column else set())
         moments = {time.column for time in table.times(self.column)}
-        return Read(frozenset({*theirs, *moments, *table.content}), self.span.micros)
+        return Need(frozenset({*theirs, *moments, *table.content}), self.span.micros)
 
 
 @dataclass(frozen=True)

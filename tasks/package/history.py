@@ -9,14 +9,14 @@ import pandas as pd
 from tasks.bundle.horizon import Horizon, newest_known, shortest_windows
 from tasks.engine import Plan
 from tasks.engine.facts import MISSING, Facts
-from tasks.engine.recipes import Read
+from tasks.engine.recipes import Need
 from tasks.states import UNTIL
 
 
-def needs(plan: Plan) -> dict[str, Read]:
+def needs(plan: Plan) -> dict[str, Need]:
     """What the features read of each table beside the row itself, by the table's name."""
     if plan.children:  # features of features: their own windows lie before these
-        return {name: Read(frozenset(table.columns), None) for name, table in plan.tables.items()}
+        return {name: Need(frozenset(table.columns), None) for name, table in plan.tables.items()}
     return plan.events()
 
 
@@ -42,7 +42,7 @@ def known(frame: pd.DataFrame, plan: Plan, name: str, as_of: int | None) -> pd.D
     return frame[counts]
 
 
-def keep(frame: pd.DataFrame, plan: Plan, name: str, need: Read, since: int | None) -> Kept:
+def keep(frame: pd.DataFrame, plan: Plan, name: str, need: Need, since: int | None) -> Kept:
     """The needed columns (in the table's order) of the rows that a prediction at ``since`` (µs) or later can see."""
     table = plan.tables[name]
     kept = frame[[c for c in frame.columns if c in need.columns or c == UNTIL]]

@@ -14,7 +14,7 @@ from tasks.engine.facts import Table, Time
 from tasks.engine.online import start
 from tasks.engine.pieces import pieces
 from tasks.engine.primitives import parse_primitive
-from tasks.engine.recipes import Aggregate, DatePart, LookedUp, OwnColumn, Power, Read, from_dict
+from tasks.engine.recipes import Aggregate, DatePart, LookedUp, Need, OwnColumn, Power, from_dict
 from tasks.engine.sides import read_by
 from tasks.errors import RefitError
 from tasks.files import write_table
@@ -71,9 +71,9 @@ def test_names_of_aggregates_are_read_as_they_are_written() -> None:
 
 
 def test_a_recipe_says_what_it_reads_of_a_table_and_how_far_back() -> None:
-    assert SHARE.reads(TABLES["orders"]) == Read(frozenset({"id", "who", "at", "amount", "paid"}), 7 * 86_400_000_000)
-    assert COUNT.reads(TABLES["orders"]) == Read(frozenset({"id", "who", "at"}), None)
-    assert BORN.reads(TABLES["people"]) == Read(frozenset({"who", "born"}), 5 * 3_600_000_000)
+    assert SHARE.reads(TABLES["orders"]) == Need(frozenset({"id", "who", "at", "amount", "paid"}), 7 * 86_400_000_000)
+    assert COUNT.reads(TABLES["orders"]) == Need(frozenset({"id", "who", "at"}), None)
+    assert BORN.reads(TABLES["people"]) == Need(frozenset({"who", "born"}), 5 * 3_600_000_000)
     assert BORN.row == ("name",)
 
 

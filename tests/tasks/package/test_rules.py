@@ -13,7 +13,7 @@ import pytest
 from tasks import params
 from tasks.bundle.horizon import Horizon, newest_known, parse
 from tasks.engine.derive import derive
-from tasks.engine.recipes import Read
+from tasks.engine.recipes import Need
 from tasks.files import sha256, write_json
 from tasks.identity import Rule
 from tasks.package import contents
@@ -192,10 +192,10 @@ def test_only_the_columns_and_events_that_features_ask_for_are_kept() -> None:
     assert found["orders"].reach == 7 * DAY
     assert (found["shops"].columns, found["shops"].reach) == ({"shop", "size"}, None)
     assert plan.row_columns() == ["placed_at", "shop", "weight", "gift"]
-    need = Read(frozenset({"a"}), 5)
-    assert need | Read(frozenset({"b"}), 3) == Read(frozenset({"a", "b"}), 5)
-    assert (need | Read(reach=8)).reach == 8
-    assert (need | Read(reach=None) | Read(reach=9)).reach is None
+    need = Need(frozenset({"a"}), 5)
+    assert need | Need(frozenset({"b"}), 3) == Need(frozenset({"a", "b"}), 5)
+    assert (need | Need(reach=8)).reach == 8
+    assert (need | Need(reach=None) | Need(reach=9)).reach is None
 
     orders = tables["orders"].assign(other=1.0)
     as_of = int(orders["arrived_at"].dropna().astype("int64").sort_values().iloc[100])
