@@ -6,7 +6,7 @@ through a window of length ``w`` where ``k < t <= min(s + w, u)``. The row's own
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import TypeVar, overload
 
 import numpy as np
 import pandas as pd
@@ -35,7 +35,15 @@ def asked_at(plan: Plan, source: Source) -> np.ndarray:
     return t
 
 
-def known_before(known: Moment, t: Moment) -> bool | np.ndarray:
+@overload
+def known_before(known: int, t: int) -> bool: ...
+
+
+@overload
+def known_before(known: np.ndarray, t: np.ndarray | int) -> np.ndarray: ...
+
+
+def known_before(known: np.ndarray | int, t: np.ndarray | int) -> np.ndarray | bool:
     """Whether events are known at ``t``."""
     return (known != MISSING) & (known < t)
 

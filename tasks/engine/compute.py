@@ -193,7 +193,7 @@ class Block:
         result = pd.DataFrame(self.values.T, index=index, columns=pd.Index(self.numeric), copy=False)
         for i, feature in enumerate(self.plan.features):
             if feature.kind != "numeric":
-                result.insert(i, feature.name, as_text(made[feature.name]))
+                result.insert(i, feature.name, pd.Series(as_text(made[feature.name]), index=index))
         return result
 
 

@@ -157,8 +157,8 @@ class State:
                     result = primitive.compute(window)
                 except TooWide as error:
                     raise RefitError(f"{fills[0].recipe.table}.{column}: {error}") from None
-                for i, feature, recipe in fills:
-                    found[feature.name] = self._shown(feature, recipe, column, result[i : i + 1], t)
+                for i, feature, aggregate in fills:
+                    found[feature.name] = self._shown(feature, aggregate, column, result[i : i + 1], t)
         made = finish(plan, source, found)
         return {name: value[0] if isinstance(value, list) else value.item() for name, value in made.items()}
 
