@@ -261,16 +261,16 @@ def test_depth_two(full: bool) -> None:
 @pytest.mark.parametrize("seed", [1, 2])
 def test_depth_two_with_events_one_by_one_in_any_order(seed: int) -> None:
     """The newest come first, and then, among older ones, such as change what the events' own features were."""
-    deep = Plan.derive(parse(tree(["1d", "last 2"], {"who.mean(amount, 1d)": ["max"], "amount": ["mean"]})))
+    deep = derive(parse(tree(["1d", "last 2"], {"who.mean(amount, 1d)": ["max"], "amount": ["mean"]})))
     tables = world(seed, 16)
     orders = tables["orders"].sort_values("happened", ignore_index=True)
     tables["orders"] = orders
-    state = deep.start({**tables, "orders": orders.iloc[:4]})
+    state = start(deep, {**tables, "orders": orders.iloc[:4]})
     order = [15, 6, 14, 5, 7, 4, *np.random.default_rng(seed).permutation(np.arange(8, 14)).tolist()]
     for at in order:
         state.update("orders", orders.iloc[[at]])
-    found = deep.compute(tables, orders)
-    online = pd.DataFrame([deep.compute_row(r, state) for r in orders.to_dict("records")])
+    found = compute(deep, tables, orders)
+    online = pd.DataFrame([state.compute_row(r) for r in orders.to_dict("records")])
     assert_same(found, online.astype(found.dtypes))
 
 

@@ -219,8 +219,8 @@ def test_a_corrected_event_is_one_of_the_last_two_and_not_both_of_them(hour: flo
     facts = pd.DataFrame({"id": [0.0, 1, 1, 2, 2], "at": moments([0.0, 1, 1, 9, 9]), "told": moments([0.0, 1, 2, 9, 10]), **who,
                           "x": [100.0, 10, 20, 2, 12], UNTIL: moments([np.nan, 2, np.nan, 10, np.nan])})  # fmt: skip
     asks = pd.DataFrame({"n": [1.0], "asked": moments([hour]), "who": pd.Series(["ann"], dtype="str"), "y": [0.0]})
-    small, tables = Plan.derive(parse(spec)), {"asks": asks, "facts": facts}
-    found = small.compute(tables, asks)
+    small, tables = derive(parse(spec)), {"asks": asks, "facts": facts}
+    found = compute(small, tables, asks)
     assert found.iloc[0].tolist() == ([mean, count] if "mean" in found.columns[0] else [count, mean])
-    one = small.compute_row(asks.to_dict("records")[0], small.start(tables))
+    one = start(small, tables).compute_row(asks.to_dict("records")[0])
     assert [one[name] for name in found.columns] == found.iloc[0].tolist()
