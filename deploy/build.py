@@ -21,7 +21,8 @@ from deploy.room import room
 from tasks.bundle.manifest import examine
 from tasks.errors import RefitError
 from tasks.files import read_json, replacing_dir
-from tasks.stage import SETTINGS, log
+from tasks.process import SETTINGS
+from tasks.stage import log
 
 LOCK = "requirements.lock"
 

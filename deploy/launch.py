@@ -18,7 +18,7 @@ from typing import Any
 
 from tasks.errors import RefitError
 from tasks.files import sha256
-from tasks.stage import SETTINGS
+from tasks.process import SETTINGS
 
 Command = Callable[[int], list[str]]
 

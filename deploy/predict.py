@@ -20,7 +20,7 @@ import pandas as pd
 from deploy.rows import expected, fields_of, remark
 from tasks.bundle import new_level
 from tasks.bundle.horizon import FINE, Horizon, Timing
-from tasks.engine.compute import prediction_times
+from tasks.engine.asof import prediction_times
 from tasks.engine.facts import MISSING
 from tasks.engine.pieces import CHUNK, pieces
 from tasks.errors import RefitError, nearest, some

@@ -12,12 +12,12 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from deploy.rows import Problems
-from deploy.serve import WAYS
 from tasks.bundle import Bundle
 from tasks.bundle.horizon import Horizon, show, span
 from tasks.errors import RefitError, some
-from tasks.params import Duration, _duration
+from tasks.params import WHEN_STALE
 from tasks.stage import log
+from tasks.values.durations import Duration
 
 STALE, STALE_AFTER = "REFIT_STALE", "REFIT_STALE_AFTER"  # serving.stale and serving.stale_after, for the workers
 
@@ -46,10 +46,10 @@ class Timely:
     def of(cls, bundle: Bundle, env: Mapping[str, str] = os.environ) -> Timely:
         """As the environment says, which `refit serve` fills from ``serving.stale`` and ``serving.stale_after``."""
         way, after = env.get(STALE) or "warn", env.get(STALE_AFTER)
-        if way not in WAYS:
-            raise RefitError(f"{STALE}: {way!r} is not one of {some(WAYS)}")
+        if way not in WHEN_STALE:
+            raise RefitError(f"{STALE}: {way!r} is not one of {some(WHEN_STALE)}")
         try:
-            return cls(bundle, way == "refuse", _duration(after) if after else None)
+            return cls(bundle, way == "refuse", Duration.read(after) if after else None)
         except ValueError as error:
             raise RefitError(f"{STALE_AFTER}: {error}; found {after!r}") from None
 

@@ -168,7 +168,7 @@ def memory(looked: Looked) -> Iterator[str]:
 def too_small(looked: Looked, gigabytes: float) -> Iterator[str]:
     """Stages, and families of models, that the problem's table surely does not leave enough of ``training.memory_gb``."""
     from tasks import memory
-    from tasks.engine import Plan
+    from tasks.engine.derive import derive
     from tasks.families._imbalance import ROWS
 
     params = looked.params
@@ -188,7 +188,7 @@ def too_small(looked: Looked, gigabytes: float) -> Iterator[str]:
     if isinstance(params.features.history, str) or params.features.columns == "auto":
         return  # how many features there will be is not known
     fitted = int(rows * SURELY)  # others are test rows, or not known yet
-    count, how = len(Plan.derive(params).features), params.training.imbalance
+    count, how = len(derive(params).features), params.training.imbalance
     for name in params.models:
         if memory.fit(name, fitted, count) <= limit.bytes:
             continue

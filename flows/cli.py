@@ -20,7 +20,7 @@ import typer
 
 from flows.display import say
 from tasks.errors import RefitError
-from tasks.stage import settle
+from tasks.process import settle
 
 if TYPE_CHECKING:
     from flows.effects import Standing

@@ -36,8 +36,9 @@ from flows.commands import Cancelled, CommandFailed, StageFailed, words
 from flows.dag import Dag, Log, Node
 from tasks.errors import RefitError, some
 from tasks.families._device import wants_gpu
-from tasks.params import Params, family_names
-from tasks.stage import threads
+from tasks.listed import family_names
+from tasks.params import Params
+from tasks.process import threads
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient

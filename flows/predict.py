@@ -65,9 +65,7 @@ def found(root: Path, model: str, version: str | None) -> tuple[Path, str, str]:
 
 def tables_of(root: Path, bundle: Bundle) -> dict[str, Path] | None:
     """The project's tables that the features are made from; None where the project has none of them yet."""
-    from tasks.bundle.horizon import asking
-
-    names = dict.fromkeys([bundle.plan.table, *(feature.make["table"] for feature in asking(bundle.plan))])
+    names = dict.fromkeys([bundle.plan.table, *(recipe.table for _, recipe in bundle.plan.asking)])
     paths = {name: root / VALIDATED / f"{name}.parquet" for name in names}
     return paths if all(path.is_file() for path in paths.values()) else None
 

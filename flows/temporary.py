@@ -22,7 +22,7 @@ from deploy.launch import free_port
 from flows.stops import deaf
 from tasks import blank
 from tasks.errors import RefitError
-from tasks.stage import COLLECT
+from tasks.process import COLLECT
 
 TRIES = 3  # another program may take the port just before the server does
 

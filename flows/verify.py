@@ -19,9 +19,9 @@ from tasks.bundle.manifest import read_manifest
 from tasks.errors import RefitError, some
 from tasks.files import hash_tree, read_json, sha256, write_json, write_text
 from tasks.params import load
+from tasks.process import threads, with_threads
 from tasks.registry.history import History
 from tasks.registry.tracking import THREADS, Registered, Registry
-from tasks.stage import threads, with_threads
 
 
 def verify(root: Path, model: str, version: str, rebuild: bool) -> tuple[bool, list[str]]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tasks.errors import RefitError, nearest, some
 from tasks.idle import idle
+from tasks.values.durations import Span
 
 if TYPE_CHECKING:
     from tasks.params import Params, Table
@@ -78,7 +79,7 @@ def mistakes(params: Params, families: Iterable[str]) -> list[str]:
 def _compression(wrong: _Mistakes, params: Params) -> None:
     """Families that are to be compressed, and are not in models or have no smaller form."""
     from tasks.families._model import compresses  # loads the families, which few projects need here
-    from tasks.params import family_names
+    from tasks.listed import family_names
 
     assert params.training.compression is not None
     path, named = "training.compression", params.training.compression.families
@@ -97,7 +98,7 @@ def _population(wrong: _Mistakes, params: Params) -> None:
     """What a population cannot do: families that cannot go on, several folds, too few turns, lengths of one's own."""
     from tasks.families._model import find_family  # loads the families, which few projects need here
     from tasks.families._turns import changeable, goes_on
-    from tasks.params import family_names
+    from tasks.listed import family_names
 
     tuning = params.tuning
     unable = [name for name in params.models if not goes_on(find_family(name))]
@@ -175,8 +176,7 @@ def _from_events(wrong: _Mistakes, params: Params, own: Table) -> None:
     """What is wrong with a target that is made `from` another table's later events."""
     from tasks.condition import Condition
     from tasks.engine.expression import Expression
-    from tasks.implied import lateness
-    from tasks.params import EVENTS
+    from tasks.implied import EVENTS, lateness
 
     problem, target, path = params.problem, params.problem.target, "problem.target"
     assert target.events is not None
@@ -331,7 +331,7 @@ def _problem(wrong: _Mistakes, params: Params, table: Table) -> None:
         if column != "day" or params.problem.prediction_time is None:  # day: of the prediction time
             wrong.column("promotion.cluster", column, table)
     if params.promotion.metric:
-        from tasks.params import METRICS
+        from tasks.listed import METRICS
 
         wrong.known("promotion.metric", params.promotion.metric, METRICS[problem.kind])
     others = [f"{name}.{column}" for name, other in params.data.tables.items() for column in other.columns]
@@ -391,14 +391,12 @@ def _features(wrong: _Mistakes, params: Params, table: Table) -> None:
 
 def _always_empty(wrong: _Mistakes, path: str, table: Table, name: str, windows: Iterable[str]) -> None:
     """Refuse windows that no event is ever in, since it becomes known only when it has left them."""
-    from tasks.params import Duration
-
     event, known = table.event_time, table.known_at
     if not event or not known or event.column != known.column:
         return
     later = known.offset_micros - event.offset_micros
     for window in windows:
-        if window != "all" and not window.startswith("last ") and Duration(window).micros <= later:
+        if (length := Span(window).micros) is not None and length <= later:
             when = f"{event.column} + {_length(known.offset_micros)}"
             wrong.add(
                 path,

@@ -9,15 +9,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tasks.errors import RefitError
+from tasks.values.durations import Duration
 
 if TYPE_CHECKING:
-    from tasks.params import Column, Moment, Params, Table, Target
+    from tasks.params import ColumnKind, Moment, Params, Table, Target
+
+EVENTS = ("any", "none", "count")  # measures of the events themselves, not of a column
+MADE_AT = "snapshot_at"  # the moment of a row that snapshots make
 
 
 def complete(params: Params) -> None:
     """Put into ``params`` what it implies; what is wrong is left as it is, for the checks to tell."""
-    from tasks.params import Duration, Split
-
     tables = {name: _with_moments(table, name, params) for name, table in params.data.tables.items()}
     object.__setattr__(params, "data", params.data.model_copy(update={"tables": tables}))
     problem, target, tables = params.problem, params.problem.target, dict(tables)
@@ -32,11 +34,11 @@ def complete(params: Params) -> None:
         return
     if own.event_time is None:
         own = own.model_copy(update={"event_time": time})
-    tables[problem.table] = own.with_made(target.name, _column(target, events), label_known(time, target, events))
+    tables[problem.table] = own.with_made(target.name, _kind(target, events), label_known(time, target, events))
     object.__setattr__(params, "data", params.data.model_copy(update={"tables": tables}))
     object.__setattr__(params, "problem", problem.model_copy(update={"prediction_time": time}))
     if "split" not in params.model_fields_set:
-        object.__setattr__(params, "split", Split(kind="time"))
+        object.__setattr__(params, "split", params.split.model_copy(update={"kind": "time"}))
     if params.tuning.split == "time_series" and params.tuning.gap is None:  # as between the parts of the split
         wait = target.within.micros + (lateness(target, events) or 0)
         gap = {"gap": Duration(f"{wait // 1_000_000 + bool(wait % 1_000_000)}s")}
@@ -50,14 +52,14 @@ def _with_moments(table: Table, name: str, params: Params) -> Table:
 
     Not those that say when the row happened, became known or is predicted.
     """
-    from tasks.params import Moment
-
     if not isinstance(table.known, dict):
         return table
     own = [table.event_time, table.known_at, *([params.problem.prediction_time, table.moment] if name == params.problem.table else [])]  # fmt: skip
     there = {when.column for when in own if when} | table.later.keys()
     hidden = {
-        w.column: Moment(column=w.column) for w in table.later.values() if w.column in table.columns.keys() - there
+        w.column: w.model_copy(update={"offset_micros": 0})
+        for w in table.later.values()
+        if w.column in table.columns.keys() - there
     }
     outcome = tuple(dict.fromkeys([*table.outcome, *hidden]))
     return table.model_copy(update={"known": {**table.known, **hidden}, "outcome": outcome}) if hidden else table
@@ -65,39 +67,27 @@ def _with_moments(table: Table, name: str, params: Params) -> Table:
 
 def _snapshots(params: Params) -> Table | None:
     """The table that snapshots make; None where the checks have something to tell of it."""
-    from tasks.params import MADE_AT, Column, Moment, Table
-
     snapshots, by = params.problem.snapshots, params.problem.target.by
     there = params.data.tables.get(snapshots.snapshots) if snapshots else None
-    if there is None or by is None or params.problem.table in params.data.tables:
+    if snapshots is None or there is None or by is None or params.problem.table in params.data.tables:
         return None
-    if MADE_AT in by or not set(by) <= there.columns.keys():
-        return None
-    columns = {name: there.columns[name].model_copy(update={"nullable": False}) for name in by}
-    columns[MADE_AT] = Column(kind="datetime", nullable=False)
-    source = f"snapshots of {snapshots.snapshots}" if snapshots else ""
-    made = Table(source=source, key=(*by, MADE_AT), columns=columns, event_time=Moment(column=MADE_AT))
-    made._snapshots = True
-    return made
+    return None if MADE_AT in by or not set(by) <= there.columns.keys() else snapshots.made(there, by)
 
 
-def _column(target: Target, events: Table) -> Column:
+def _kind(target: Target, events: Table) -> ColumnKind:
     """Kind of the label: yes or no, a number, or a category of the events' own."""
-    from tasks.params import EVENTS, Column
-
     if target.made in ("any", "none") or target.above is not None:
-        return Column(kind="boolean")
+        return "boolean"
     if target.made in EVENTS or target.made not in ("first", "last"):
-        return Column(kind="numeric")
+        return "numeric"
     found = events.columns.get(str(target.of))
-    return Column(kind="categorical" if found and found.kind in ("categorical", "text") else "numeric")
+    return "categorical" if found and found.kind in ("categorical", "text") else "numeric"
 
 
 def used(target: Target, events: Table) -> list[str]:
     """Columns of the events that the label is made from, beside their moment. Raises :class:`RefitError` as they do."""
     from tasks.condition import Condition
     from tasks.engine.expression import Expression
-    from tasks.params import EVENTS
 
     names: list[str] = list((target.by or {}).values())
     if isinstance(target.of, str) and target.made in EVENTS:
@@ -131,8 +121,6 @@ def lateness(target: Target, events: Table) -> int | None:
 
 def label_known(time: Moment, target: Target, events: Table) -> Moment:
     """When a row's label is known: with the last moment of its window, once events of that moment are known."""
-    from tasks.params import Moment
-
     assert target.within is not None
     after = target.within.micros + (lateness(target, events) or 0) - 1
-    return Moment(column=time.column, offset_micros=time.offset_micros + after)
+    return time.model_copy(update={"offset_micros": time.offset_micros + after})

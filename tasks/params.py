@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 import re
-from datetime import UTC, date, datetime, time, timedelta
-from functools import cache
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -30,7 +30,10 @@ from pydantic import (
 from tasks.crosscheck import mistakes
 from tasks.errors import RefitError, nearest, some
 from tasks.explain import explain
-from tasks.implied import complete
+from tasks.implied import EVENTS, MADE_AT, complete
+from tasks.listed import METRICS, family_names
+from tasks.values.durations import Duration as Duration
+from tasks.values.durations import Span
 from tasks.values.levels import level
 from tasks.values.missing import check_missing
 from tasks.values.moments import check_form
@@ -40,56 +43,13 @@ START = (
     "REFIT_START"  # in the environment of a run's stages: the folder that holds these files as the run began with them
 )
 AT_START = {"params.yaml": "params.yaml", "dvc.yaml": "dag.yaml"}  # DVC would take a second dvc.yaml for another DAG
-UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
-METRICS = {
-    "binary": ("roc_auc", "average_precision", "log_loss", "brier", "accuracy", "f1"),
-    "multiclass": ("log_loss", "accuracy", "f1_macro", "roc_auc_ovr"),
-    "regression": ("rmse", "mae", "r2", "mape"),
-}
-
-
-@cache
-def family_names() -> tuple[str, ...]:
-    """Names of the model families: one module each in ``tasks/families/`` (listed, not imported)."""
-    here = Path(__file__).parent / "families"
-    return tuple(sorted(p.stem for p in here.glob("*.py") if not p.stem.startswith("_")))
-
-
-class Duration(str):
-    """A length of time written as a number and a unit: ``30s``, ``15m``, ``3h``, ``7d``, ``4w``.
-
-    >>> Duration("3h").delta
-    datetime.timedelta(seconds=10800)
-    """
-
-    @property
-    def delta(self) -> timedelta:
-        return timedelta(seconds=float(self[:-1]) * UNITS[self[-1]])
-
-    @property
-    def micros(self) -> int:
-        """The same in whole microseconds."""
-        return round(float(self[:-1]) * UNITS[self[-1]] * 1_000_000)
-
-
-def _duration(value: Any) -> Duration:
-    if not re.fullmatch(r"\d+(\.\d+)?[smhdw]", str(value)):
-        raise ValueError("a duration is a number and one of s, m, h, d, w, as in 3h or 28d")
-    if float(str(value)[:-1]) == 0:
-        raise ValueError("a duration must be longer than nothing")
-    return Duration(value)
 
 
 def _window(value: Any) -> str:
-    if value == "all" or re.fullmatch(r"last [1-9]\d*", str(value)):
-        return str(value)
-    try:
-        return _duration(value)
-    except ValueError:
-        raise ValueError("a window is a duration (3h, 7d), 'all', or a number of events as in 'last 5'") from None
+    return str(Span(str(value)))
 
 
-DurationField = Annotated[Duration, BeforeValidator(_duration)]
+DurationField = Annotated[Duration, BeforeValidator(Duration.read)]
 WindowField = Annotated[str, BeforeValidator(_window)]
 
 
@@ -100,6 +60,9 @@ def _level(value: Any) -> Any:
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, serialize_by_alias=True)
+
+
+ColumnKind = Literal["numeric", "categorical", "boolean", "datetime", "text", "ignore"]
 
 
 class Moment(_Strict):
@@ -117,7 +80,7 @@ class Moment(_Strict):
         if not found:
             raise ValueError("a moment is a column, or a column plus or minus a duration, as in 'departs_at - 2h'")
         column, sign, span = found.groups()
-        micros = _duration(span).micros if span else 0
+        micros = Duration.read(span).micros if span else 0
         return {"column": column, "offset_micros": -micros if sign == "-" else micros}
 
 
@@ -152,7 +115,6 @@ def _shared(value: Any) -> Any:
 Shared = Annotated[dict[str, str], BeforeValidator(_shared), Field(min_length=1)]
 Measure = Literal["any", "none", "count", "sum", "mean", "median", "min", "max", "std", "first", "last", "n_unique"]
 MEASURES: tuple[Measure, ...] = get_args(Measure)
-EVENTS = ("any", "none", "count")  # measures of the events themselves, not of a column
 
 
 class Target(_Strict):
@@ -253,9 +215,6 @@ class Target(_Strict):
         return self
 
 
-MADE_AT = "snapshot_at"  # the moment of a row that snapshots make
-
-
 def _midnight(value: Any) -> Any:
     """A date is its first moment, where :data:`AsOf` takes its last."""
     return f"{value}T00:00:00Z" if isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", value) else value
@@ -280,6 +239,15 @@ class Snapshots(_Strict):
     @property
     def table(self) -> str:
         return self.name or f"{self.snapshots}_snapshots"
+
+    def made(self, there: Table, by: Iterable[str]) -> Table:
+        """The table that snapshots of the entities ``by`` which columns make, of those of the table ``there``."""
+        columns = {name: there.columns[name].model_copy(update={"nullable": False}) for name in by}
+        columns[MADE_AT] = Column(kind="datetime", nullable=False)
+        source, when = f"snapshots of {self.snapshots}", Moment(column=MADE_AT)
+        made = Table(source=source, key=(*by, MADE_AT), columns=columns, event_time=when)
+        made._snapshots = True
+        return made
 
 
 # A name or a mapping; the type of what was written decides which of the two it is checked as.
@@ -331,7 +299,7 @@ class Problem(_Strict):
 
 
 class Column(_Strict):
-    kind: Literal["numeric", "categorical", "boolean", "datetime", "text", "ignore"]
+    kind: ColumnKind
     nullable: bool = True
     min: float | None = None
     max: float | None = None
@@ -518,12 +486,12 @@ class Table(_Strict):
         """The columns that its source has: all but a label that is made from other tables."""
         return {name: column for name, column in self.columns.items() if name not in self._made}
 
-    def with_made(self, name: str, column: Column, known: Moment) -> Table:
+    def with_made(self, name: str, kind: ColumnKind, known: Moment) -> Table:
         """The table with one more outcome, which is made here and becomes known at a moment of its own."""
         all_known = {**({ROW: self.known} if isinstance(self.known, Moment) else self.known or {}), name: known}
         copy = self.model_copy(
             update={
-                "columns": {**self.columns, name: column},
+                "columns": {**self.columns, name: Column(kind=kind)},
                 "known": all_known,
                 "outcome": tuple(dict.fromkeys([*self.outcome, name])),
             }
@@ -906,11 +874,15 @@ class Limits(_Strict):
     )
 
 
+WhenStale = Literal["warn", "refuse"]
+WHEN_STALE: tuple[WhenStale, ...] = get_args(WhenStale)
+
+
 class Serving(_Strict):
     host: str = "127.0.0.1"
     port: int = Field(default=3000, ge=1, le=65535)
     workers: int = Field(default=1, ge=1)
-    stale: Literal["warn", "refuse"] = Field(
+    stale: WhenStale = Field(
         default="warn",
         description="a row so late that what is known of a table is too old for it: answered with a warning, or refused (503)",
     )

@@ -1,6 +1,9 @@
 """The house rules that no other tool checks: names agree, stages name the code they use, no pickle."""
 
+import ast
 import re
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -63,6 +66,52 @@ def test_a_stage_declares_the_parameters_and_the_data_that_it_reads():
         if read | opened:
             missing[name] = sorted(read | opened)
     assert not missing
+
+
+def imports(tree: ast.AST) -> Iterator[str]:
+    """What a module imports when it runs, in functions too, by the longest name; what is imported for types alone is not run."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            continue
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield from (f"{node.module}.{name.name}" for name in node.names)
+        else:
+            yield from imports(node)
+
+
+def circle(code: dict[str, str]) -> list[str]:
+    """Modules (by name, with their text) that import one another in a circle; none where there is no circle."""
+    edges = {}
+    for name, text in code.items():
+        found = {full if full in code else full.rpartition(".")[0] for full in imports(ast.parse(text))}
+        edges[name] = found & code.keys() - {name}
+    try:
+        TopologicalSorter(edges).prepare()
+    except CycleError as error:
+        return error.args[1]
+    return []
+
+
+def test_no_circle_of_imports():
+    code = {}
+    for folder in ("tasks", "flows", "deploy"):
+        for file in sorted((ROOT / folder).rglob("*.py")):
+            name = ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+            code[name] = file.read_text()
+    assert not circle(code)
+
+
+def test_a_circle_through_a_function_is_found_and_one_for_types_is_not():
+    late = "def f():\n    from tasks import b\n"
+    types = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from tasks.a import A\n"
+    assert circle({"tasks": "", "tasks.a": late, "tasks.b": types}) == []
+    assert sorted(set(circle({"tasks": "", "tasks.a": late, "tasks.b": "from tasks.a import A\n"}))) == [
+        "tasks.a",
+        "tasks.b",
+    ]
+    assert circle({"tasks": "from tasks.a import A", "tasks.a": "import tasks\n"})
 
 
 def test_params_yaml_documents_every_key():

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from pydantic import BaseModel
 
+from tasks.engine.derive import derive
 from tasks.evaluate.choice import threshold_of
 from tasks.families import Rows
 from tasks.goals import Point, choose
@@ -331,16 +332,15 @@ def planned() -> dict[str, Any]:
 
 @pytest.mark.parametrize(("place", "other"), PLANNED, ids=[f"{'.'.join(map(str, p))} {o}"[:70] for p, o in PLANNED])
 def test_each_key_of_features_and_of_moments_changes_the_plan(place: tuple[Any, ...], other: Any) -> None:
-    from tasks.engine import Plan
 
     spec = planned()
-    before = Plan.derive(parse(spec)).hash
+    before = derive(parse(spec)).hash
     *way, last = place
     at: Any = spec
     for step in way:
         at = at[step]
     at[last] = other
-    assert Plan.derive(parse(spec)).hash != before
+    assert derive(parse(spec)).hash != before
 
 
 def test_each_part_of_goals_changes_the_choice() -> None:

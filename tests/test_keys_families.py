@@ -16,7 +16,8 @@ from tasks.encoding import Encoder
 from tasks.errors import RefitError
 from tasks.families import Rows, check_models, find_family
 from tasks.idle import own_ways
-from tasks.params import Encode, Params, Training, family_names, parse
+from tasks.listed import family_names
+from tasks.params import Encode, Params, Training, parse
 from tasks.train.whole import fit_rows
 
 FAMILIES = [name for name in family_names() if name != "auto"]  # of which auto is made

@@ -16,6 +16,7 @@ from deploy.launch import free_port
 from tasks import params
 from tasks.engine.primitives import registry
 from tasks.ensembles.combine import METHODS
+from tasks.listed import METRICS, family_names
 from tests.projects import ROOT, command, edit, environment, succeeds
 
 README = (ROOT / "README.md").read_text()
@@ -62,9 +63,9 @@ def test_the_names_in_the_table_are_those_of_the_code():
         return set(re.findall(r"`(\w+)[^`]*`", row.split("|")[2]))
 
     tuning, training, encode = params.Tuning, params.Training, params.Encode
-    assert listed("metrics") == set().union(*params.METRICS.values())
+    assert listed("metrics") == set().union(*METRICS.values())
     assert listed("history") == {*registry(), "q90"}
-    assert listed("families") == set(params.family_names())
+    assert listed("families") == set(family_names())
     assert (
         listed("ensembles") == set(METHODS) == set(get_args(get_args(training.model_fields["ensembles"].annotation)[0]))
     )

@@ -22,8 +22,10 @@ from tasks.bundle.manifest import examine
 from tasks.bundle.seen import FILE as SEEN
 from tasks.bundle.seen import THERE, Seen
 from tasks.engine import Plan
-from tasks.engine.online import prediction_time
-from tasks.engine.store import OneRow
+from tasks.engine.compute import compute
+from tasks.engine.online import start
+from tasks.engine.source import OneRow
+from tasks.engine.state import State, prediction_time
 from tasks.errors import RefitError, some
 from tasks.families import load_model
 from tasks.families._calibrate import Calibration
@@ -82,7 +84,7 @@ class Bundle:
         self.members = [load_model(path / "model" / name) for name in manifest["members"]]
         self.weights = np.asarray(manifest["weights"], dtype=float)
         self.calibration = Calibration.of(manifest.get("calibration"))  # of several members' mean
-        self._state: Any = None
+        self._state: State | None = None
 
     @classmethod
     def load(cls, path: str | Path, expected: str | None = None) -> Bundle:
@@ -156,7 +158,7 @@ class Bundle:
     # Batch ---------------------------------------------------------------------------------------
     def compute(self, rows: pd.DataFrame, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
         """Features of rows of the problem table, from whole tables. The index of ``rows`` is kept."""
-        return self.plan.compute(tables, rows)
+        return compute(self.plan, tables, rows)
 
     def predict(self, features: pd.DataFrame) -> np.ndarray:
         """Scores of feature rows: ``(n, n_classes)`` probabilities, or ``(n,)`` numbers.
@@ -198,7 +200,7 @@ class Bundle:
     def start(self) -> Bundle:
         """Read ``history/`` into memory, so that rows can be answered one at a time. Idempotent."""
         if self._state is None:
-            self._state = self.plan.start(self._history())
+            self._state = start(self.plan, self._history())
         return self
 
     def _history(self) -> dict[str, pd.DataFrame]:
@@ -210,7 +212,7 @@ class Bundle:
 
     def moment(self, row: dict[str, Any]) -> int:
         """The row's prediction time, µs since 1970; the engine's MISSING where it has none."""
-        return prediction_time(self.plan, OneRow(self.plan.tables[self.plan.table], row))
+        return prediction_time(self.plan, OneRow(self.plan.own, row))
 
     def compute_row(self, row: dict[str, Any]) -> dict[str, Any]:
         """Features of one row of the problem table, from the online state; the same bits as in batch.
@@ -222,7 +224,7 @@ class Bundle:
         """
         if self._state is None:
             raise RefitError("the package's online state is not there yet: call Bundle.start() first")
-        features = self.plan.compute_row(row, self._state)
+        features = self._state.compute_row(row)
         if refused := self.check_time(row).refused:
             raise RefitError(refused)
         return features

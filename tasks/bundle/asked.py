@@ -14,7 +14,7 @@ import pandas as pd
 from tasks import memory
 from tasks.bundle import Bundle
 from tasks.engine import Plan
-from tasks.engine.compute import groups
+from tasks.engine.compute import compute
 from tasks.engine.pieces import pieces
 from tasks.files import write_table
 from tasks.stored import Stored, by_parts, in_memory
@@ -52,11 +52,11 @@ class Asked:
             return
         if plan.hash not in self._made:
             asked = {name: _used(table, plan, name) for name, table in tables.items()}
-            self._made[plan.hash] = plan.compute(asked, self.rows).reset_index(drop=True)
+            self._made[plan.hash] = compute(plan, asked, self.rows).reset_index(drop=True)
         yield self._made[plan.hash]
 
     def _too_large(self, plan: Plan, tables: dict[str, Any]) -> bool:
-        asked = set(plan.tables) if plan.children else {group.table for group in groups(plan)}
+        asked = set(plan.tables) if plan.children else {group.table for group in plan.groups}
         if not asked <= tables.keys() or not all(isinstance(tables[name], Stored) for name in asked):
             return False  # one is not there, which is told, or has corrected rows
         events = sum(len(table) for table in tables.values())

@@ -19,7 +19,6 @@ import pandas as pd
 
 from tasks.engine import Plan
 from tasks.engine.facts import MISSING, Facts
-from tasks.engine.plan import Feature
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -138,23 +137,14 @@ def span(micros: int) -> str:
     return " ".join(filter(None, parts[:2])) or "less than 1s"
 
 
-def asking(plan: Plan) -> list[Feature]:
-    """The features that are made from tables, those of the events' own features included."""
-    own = [f for f in plan.features if f.make["op"] in ("aggregate", "lookup")]
-    return own + [f for child in plan.children.values() for f in asking(child)]
-
-
 def shortest_windows(plan: Plan) -> dict[str, int | None]:
     """The shortest window that ends (µs), by the name of each table with times that features ask; None: none does."""
-    from tasks.engine.local import Span
-
     found: dict[str, int | None] = {}
-    for feature in asking(plan):
-        table = plan.tables.get(feature.make["table"])
+    for _, recipe in plan.asking:
+        table = plan.tables.get(recipe.table)
         if table is None or table.event_time is None:
             continue
-        text = feature.make["window"] if feature.make["op"] == "aggregate" else feature.make["within"] or "all"
-        micros, other = Span.parse(text).micros, found.get(table.name)
+        micros, other = recipe.span.micros, found.get(table.name)
         found[table.name] = other if micros is None else micros if other is None else min(micros, other)
     return found
 

@@ -26,6 +26,7 @@ History: every table with ``event_time`` that shares a key with the problem's ta
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from itertools import combinations, groupby
 from typing import TYPE_CHECKING
 
@@ -45,12 +46,31 @@ Key = tuple[str, tuple[str, ...]]  # a table, and the columns of a key of it
 Windows = Mapping[Key, tuple[str, ...]]  # the windows of each key; none: the key is left out
 
 
-def lookups_of(params: p.Params) -> tuple[p.Lookup, ...]:
-    """The lookups as listed, or for ``auto`` as derived. Raises :class:`RefitError` where ``auto`` finds none."""
-    from tasks.params import Lookup
+@dataclass(frozen=True)
+class Lookups:
+    """What is looked up in a table: ``columns`` of the row whose columns ``on`` equal the asking row's."""
 
+    table: str
+    on: dict[str, str]
+    columns: tuple[str, ...]
+    within: str | None = None
+
+
+@dataclass(frozen=True)
+class Aggregates:
+    """What is aggregated of a table: ``by`` which keys, in which windows, which primitives of which columns."""
+
+    table: str
+    by: tuple[tuple[str, ...], ...]
+    windows: tuple[str, ...]
+    columns: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    count: bool = True
+
+
+def lookups_of(params: p.Params) -> tuple[Lookups, ...]:
+    """The lookups as listed, or for ``auto`` as derived. Raises :class:`RefitError` where ``auto`` finds none."""
     if isinstance(params.features.lookups, tuple):
-        return params.features.lookups
+        return tuple(Lookups(one.table, one.on, one.columns, one.within) for one in params.features.lookups)
     found = []
     for name, there in params.data.tables.items():
         if name == params.problem.table or (there.event_time and not params.problem.prediction_time):
@@ -59,7 +79,7 @@ def lookups_of(params: p.Params) -> tuple[p.Lookup, ...]:
         wanted = ("numeric", "categorical", "boolean", "text")
         columns = tuple(c for c, column in there.columns.items() if c not in there.key and column.kind in wanted)
         if on and columns and set(on) <= set(_shared(params, there)):
-            found.append(Lookup(table=name, on={c: c for c in on}, columns=columns))
+            found.append(Lookups(name, {c: c for c in on}, columns))
     if not found:
         raise RefitError(
             f"features.lookups: 'auto' finds no other table whose key consists of columns of {params.problem.table!r}; "
@@ -93,12 +113,12 @@ def any_windows(params: p.Params) -> Windows:
     return {(table, key): LADDER for table, by in history_keys(params).items() for key in by}
 
 
-def history_of(params: p.Params, windows: Windows | None = None) -> tuple[p.History, ...]:
+def history_of(params: p.Params, windows: Windows | None = None) -> tuple[Aggregates, ...]:
     """The history as listed, or for ``auto`` as derived, with the windows of each of :func:`history_keys`."""
-    from tasks.params import History
-
     if isinstance(params.features.history, tuple):
-        return params.features.history
+        return tuple(
+            Aggregates(one.table, one.by, one.windows, one.columns, one.count) for one in params.features.history
+        )
     if windows is None:
         raise ValueError("history: auto needs windows, as tasks.engine.rhythm finds them")
     keys = history_keys(params)
@@ -109,7 +129,7 @@ def history_of(params: p.Params, windows: Windows | None = None) -> tuple[p.Hist
             if spans:
                 made = params.data.tables[table].snapshots  # snapshots are as many as there are weeks: no news
                 by_keys = tuple(key for _, key in alike)
-                found.append(History(table=table, by=by_keys, windows=spans, columns=columns, count=not made))
+                found.append(Aggregates(table, by_keys, spans, columns, not made))
     return tuple(found)
 
 

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from itertools import combinations, combinations_with_replacement
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
-
-from tasks.engine.auto import Windows, history_of, lookups_of
+from tasks.engine.auto import Aggregates, Lookups, Windows, history_of, lookups_of
 from tasks.engine.dates import AUTO, part_names
-from tasks.engine.expression import Expression
 from tasks.engine.facts import Table, Time, never_sees_itself
-from tasks.engine.plan import Feature, Plan
+from tasks.engine.plan import Feature, Plan, Predicted
 from tasks.engine.primitives import Primitive, parse_primitive
+from tasks.engine.recipes import KIND, Aggregate, DatePart, LookedUp, OwnColumn, Power, Transform
 from tasks.errors import RefitError, nearest, some
+from tasks.values.durations import Span
 
 if TYPE_CHECKING:
     from tasks import params as p
 
-KIND = {"numeric": "numeric", "boolean": "numeric", "categorical": "categorical", "text": "text"}
-
 
 def derive(params: p.Params, windows: Windows | None = None) -> Plan:
-    """:meth:`Plan.derive`."""
+    """The plan that ``params.yaml`` asks for. Raises :class:`~tasks.errors.RefitError` for what cannot be.
+
+    ``windows``: of each key where ``history`` is ``auto`` (:func:`tasks.engine.rhythm.windows_of`); the stage
+    ``features`` finds them, and whoever comes later reads its ``plan.json``.
+    """
     problem, features = params.problem, params.features
     tables = {name: _table(name, spec) for name, spec in params.data.tables.items()}
     own = tables[problem.table]
@@ -64,20 +64,19 @@ def derive(params: p.Params, windows: Windows | None = None) -> Plan:
     twice = sorted({n for n in names if names.count(n) > 1})
     if twice:
         raise RefitError(f"features: {some(twice)} would be made twice; rename or remove one")
-    used = {problem.table} | {f.make["table"] for f in made if "table" in f.make}
-    return Plan(
-        table=problem.table,
-        tables={name: table for name, table in tables.items() if name in used},
-        features=tuple(made),
-        time=time,
-        target={"name": target.name, "column": target.column, "above": target.compared},
-        children=children,
-    )
+    predicted = Predicted(target.name, target.column, target.compared)
+    return _asking(Plan(problem.table, tables, tuple(made), time, target=predicted, children=children))
+
+
+def _asking(plan: Plan) -> Plan:
+    """The plan with the tables alone that it asks."""
+    used = {plan.table} | {recipe.table for _, recipe in plan.of_tables}
+    return replace(plan, tables={name: table for name, table in plan.tables.items() if name in used})
 
 
 def _children(
-    history: tuple[p.History, ...],
-    lookups: tuple[p.Lookup, ...],
+    history: tuple[Aggregates, ...],
+    lookups: tuple[Lookups, ...],
     tables: dict[str, Table],
     problem: str,
     time: Time | None,
@@ -100,46 +99,27 @@ def _children(
         if not wanted:
             continue
         own_time = time if name == problem else table.event_time
-        made = [_inner(text, table, tables, lookups, own_time, path) for text, path in wanted.items()]
-        used = {name} | {f.make["table"] for f in made}
-        children[name] = Plan(
-            table=name,
-            tables={n: t for n, t in tables.items() if n in used},
-            features=tuple(made),
-            time=own_time,
-            cap=table.known_at or table.event_time,
-        )
+        made = tuple(_inner(text, table, tables, lookups, own_time, path) for text, path in wanted.items())
+        children[name] = _asking(Plan(name, tables, made, own_time, cap=table.known_at or table.event_time))
     return children
 
 
 def _inner(
-    text: str, table: Table, tables: dict[str, Table], lookups: tuple[p.Lookup, ...], time: Time | None, path: str
+    text: str, table: Table, tables: dict[str, Table], lookups: tuple[Lookups, ...], time: Time | None, path: str
 ) -> Feature:
     """The feature of an event that a name stands for: ``table.column`` or ``key.primitive(column, window)``."""
-    from tasks.params import History, Lookup
-
     where = f"{path}: {text!r}"
-    aggregate = re.fullmatch(r"([^()]+)\.(\w+)\((?:(.+), )?([^,()]+)\)", text)
-    if aggregate:
-        by, primitive, inside, window = aggregate.groups()
-        column, _, argument = (inside or "").partition(", ")
-        primitive = f"{primitive}({argument})" if argument else primitive
+    if aggregate := Aggregate.parse(text):
+        by, primitive, column, window = aggregate
         try:
-            past = History.model_validate(
-                {
-                    "table": table.name,
-                    "by": [by.split("+")],
-                    "windows": [window],
-                    "count": not inside,
-                    "columns": {column: [primitive]} if inside else {},
-                }
-            )
-        except ValidationError as error:  # its window
-            raise RefitError(f"{where}: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from None
-        for key in by.split("+"):
+            Span(window)
+        except ValueError as error:
+            raise RefitError(f"{where}: {error}") from None
+        for key in by:
             table.kind(key, where)
+        past = Aggregates(table.name, (by,), (window,), {column: (primitive,)} if column else {}, not column)
         return _history(table, table, past, time, where)[0]
-    there, _, column = text.partition(".")
+    there, column = LookedUp.parse(text)
     if there not in tables or not column:
         raise RefitError(
             f"{where} is neither a column, nor table.column, nor an aggregate." + nearest(text, table.columns)
@@ -151,7 +131,7 @@ def _inner(
     on = known or {k: k for k in tables[there].key if k in table.columns}
     if not on:
         raise RefitError(f"{where}: {table.name!r} has none of the key columns of {there!r}")
-    return _lookup(table, tables[there], Lookup(table=there, on=on, columns=(column,)), time, where)[0]
+    return _lookup(table, tables[there], Lookups(there, on, (column,)), time, where)[0]
 
 
 def _table(name: str, spec: p.Table) -> Table:
@@ -170,9 +150,9 @@ def _time(moment: p.Moment | None) -> Time | None:
     return Time(moment.column, moment.offset_micros) if moment else None
 
 
-def _columns(own: Table, wanted: Any, target: set[str], time: Time | None) -> list[Feature]:
+def _columns(own: Table, wanted: str | tuple[str, ...], target: set[str], time: Time | None) -> list[Feature]:
     """The row's own columns; ``auto``: all that are neither key, outcome nor target, and date parts of moments."""
-    if wanted != "auto":
+    if not isinstance(wanted, str):
         return [_column(own, c) for c in wanted]
     moments = (own.event_time, own.known_at, *own.later.values())
     later = {t.column for t in moments if t and not (time and t.column == time.column)}
@@ -189,7 +169,7 @@ def _column(own: Table, column: str) -> Feature:
     if kind not in KIND:
         remedy = "name its parts under features.dates" if kind == "datetime" else "give it another kind to use it"
         raise RefitError(f"features.columns: {column!r} is of kind {kind}; {remedy}")
-    return Feature(column, KIND[kind], f"{column} of the row", {"op": "column", "column": column})
+    return Feature.of(OwnColumn(column), {own.name: own}, own.name)
 
 
 def _date(own: Table, column: str, part: str) -> Feature:
@@ -198,11 +178,10 @@ def _date(own: Table, column: str, part: str) -> Feature:
     if part not in part_names():
         hint = nearest(part, part_names()) or f" Allowed: {some(part_names(), 30)}."
         raise RefitError(f"features.dates.{column}: part {part!r} is not known.{hint}")
-    says = f"{part.replace('_', ' ')} of {column} (UTC)"
-    return Feature(f"{column}.{part}", "numeric", says, {"op": "date", "column": column, "part": part})
+    return Feature.of(DatePart(column, part), {own.name: own}, own.name)
 
 
-def _lookup(own: Table, there: Table, look: p.Lookup, time: Time | None, where: str) -> list[Feature]:
+def _lookup(own: Table, there: Table, look: Lookups, time: Time | None, where: str) -> list[Feature]:
     if there.event_time and not time:
         raise RefitError(f"{where}: its rows have an event_time, so problem.prediction_time is needed")
     for mine, other in look.on.items():
@@ -213,21 +192,8 @@ def _lookup(own: Table, there: Table, look: p.Lookup, time: Time | None, where: 
         kind = there.kind(column, where)
         if kind not in (*KIND, "datetime"):
             raise RefitError(f"{where}: column {column!r} is of kind {kind}")
-        says = f"{column} of the row of {there.name} with the same {', '.join(look.on.values())}"
-        if there.event_time:
-            says += ", the newest one known before the prediction time" + (
-                f", at most {look.within} old" if look.within else ""
-            )
-        if kind == "datetime":
-            says += ", as hours before the prediction time"
-        make = {
-            "op": "lookup",
-            "table": there.name,
-            "on": dict(look.on),
-            "column": column,
-            "within": str(look.within) if look.within else None,
-        }
-        made.append(Feature(f"{there.name}.{column}", KIND.get(kind, "numeric"), says, make))
+        recipe = LookedUp(there.name, tuple(look.on.items()), column, Span(look.within or "all"))
+        made.append(Feature.of(recipe, {there.name: there}, own.name))
     return made
 
 
@@ -244,68 +210,42 @@ def _known_key(there: Table, column: str, where: str) -> None:
         )
 
 
-def _history(own: Table, there: Table, past: p.History, time: Time | None, where: str) -> list[Feature]:
-    made = []
+def _history(own: Table, there: Table, past: Aggregates, time: Time | None, where: str) -> list[Feature]:
     if own.name == there.name and not there.key and not never_sees_itself(time, there.event_time):
         raise RefitError(
             f"data.tables.{own.name}.key: history over the problem's own table needs a key, by which a row's own event "
             "is left out; name the column that identifies a row"
         )
+    made: list[Aggregate] = []
     for by in past.by:
         for column in by:
             _same_kind(own, column, there, column, f"{where}.by")
             _known_key(there, column, f"{where}.by")
-        key = "+".join(by) if own.name == there.name else f"{there.name}[{'+'.join(by)}]"
-        for window in past.windows:
-            base = {"op": "aggregate", "table": there.name, "by": list(by), "window": window}
-            span = _span(window)
-            same = f"with the same {' and '.join(by)}"
+        for window in map(Span, past.windows):
             if past.count:
-                says = f"number of {there.name} {same} {span}"
-                made.append(
-                    Feature(f"{key}.count({window})", "numeric", says, {**base, "primitive": "count", "column": None})
-                )
+                made.append(Aggregate(there.name, by, window, parse_primitive("count"), None))
             for column, primitives in past.columns.items():
-                kind = there.kind(column, f"{where}.columns")
-                for text in primitives:
-                    primitive = _primitive(text, f"{where}.columns.{column}")
-                    if kind not in primitive.kinds:
-                        raise RefitError(
-                            f"{where}.columns.{column}: {primitive.label!r} is for {some(primitive.kinds)} columns, "
-                            f"and {column!r} is {kind}"
-                        )
-                    if primitive.by_time and window.startswith("last "):
-                        raise RefitError(f"{where}.windows: {primitive.label!r} takes windows by time, not {window!r}")
-                    result = KIND.get(kind, "numeric") if primitive.result == "value" else "numeric"
-                    unit = f", {primitive.unit(kind)}" if primitive.unit(kind) else ""
-                    made.append(
-                        Feature(
-                            f"{key}.{primitive.name}({_inside(column, primitive.argument, window)})",
-                            result,
-                            f"{primitive.describe(column)} of {there.name} {same} {span}{unit}",
-                            {**base, "primitive": primitive.label, "column": column},
-                        )
-                    )
-    return made
+                made += [
+                    Aggregate(there.name, by, window, _primitive(text, column, there, window, where), column)
+                    for text in primitives
+                ]
+    return [Feature.of(recipe, {there.name: there}, own.name) for recipe in made]
 
 
-def _primitive(text: str, where: str) -> Primitive:
+def _primitive(text: str, column: str, there: Table, window: Span, where: str) -> Primitive:
+    kind = there.kind(column, f"{where}.columns")
     try:
-        return parse_primitive(text)
+        primitive = parse_primitive(text)
     except RefitError as error:
-        raise RefitError(f"{where}: {error}") from None
-
-
-def _inside(column: str, argument: str | None, window: str) -> str:
-    return ", ".join(part for part in (column, argument, window) if part is not None)
-
-
-def _span(window: str) -> str:
-    if window == "all":
-        return "known before the prediction time"
-    if window.startswith("last "):
-        return f"(the {window}) known before the prediction time"
-    return f"in the {window} before the prediction time, as far as known by then"
+        raise RefitError(f"{where}.columns.{column}: {error}") from None
+    if kind not in primitive.kinds:
+        raise RefitError(
+            f"{where}.columns.{column}: {primitive.label!r} is for {some(primitive.kinds)} columns, and {column!r} is "
+            f"{kind}"
+        )
+    if primitive.by_time and window.last is not None:
+        raise RefitError(f"{where}.windows: {primitive.label!r} takes windows by time, not {str(window)!r}")
+    return primitive
 
 
 def _transforms(own: Table, wanted: dict[str, str], made: list[Feature], auto: bool) -> list[Feature]:
@@ -313,11 +253,12 @@ def _transforms(own: Table, wanted: dict[str, str], made: list[Feature], auto: b
     kinds = {c: k for c, k in kinds.items() if c not in own.outcome} | {f.name: f.kind for f in made}
     result: list[Feature] = []
     for name, text in wanted.items():
+        recipe = Transform(text)
         try:
-            expression = Expression.parse(text)
+            names = recipe.parts
         except RefitError as error:
             raise RefitError(f"features.transforms.{name}: {error}") from None
-        for used in expression.names:
+        for used in names:
             if used in own.outcome:
                 raise RefitError(
                     f"features.transforms.{name}: {used!r} is an outcome of the row itself, and would leak"
@@ -330,7 +271,7 @@ def _transforms(own: Table, wanted: dict[str, str], made: list[Feature], auto: b
                 )
             if kinds[used] not in ("numeric",):
                 raise RefitError(f"features.transforms.{name}: {used!r} is {kinds[used]}; expressions take numbers")
-        result.append(Feature(name, "numeric", text.replace("`", ""), {"op": "expression", "text": text}))
+        result.append(Feature.of(recipe, {own.name: own}, own.name, name))
         kinds[name] = "numeric"
     return result
 
@@ -349,8 +290,6 @@ def _polynomial(wanted: p.Polynomial, made: list[Feature]) -> list[Feature]:
     result = []
     for degree in range(2, wanted.degree + 1):
         for chosen in choose(wanted.columns, degree):
-            powers = {c: chosen.count(c) for c in dict.fromkeys(chosen)}
-            name = " ".join(c if n == 1 else f"{c}^{n}" for c, n in powers.items())
-            says = "product of " + ", ".join(chosen)
-            result.append(Feature(name, "numeric", says, {"op": "power", "powers": powers}))
+            powers = Power(tuple((c, chosen.count(c)) for c in dict.fromkeys(chosen)))
+            result.append(Feature.of(powers, {}, ""))
     return result

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from tasks.engine.ahead import DAY, Timeline
+from tasks.engine.codes import Part, composite, dense
 from tasks.engine.facts import FOREVER, MISSING
 from tasks.engine.kernels import bisect
 from tasks.engine.sides import Side
@@ -98,18 +99,21 @@ class Both:
         if self._last is None or self._last[0] != key:
             self._last = None
             n = len(self.asked.frame)
-            total = np.zeros(n if self.own else n + len(self.told.frame), np.int64)
-            for column in key:
-                parts = [side.frame[column] for side in self._sides]
-                codes, _ = pd.factorize(parts[0] if self.own else pd.concat(parts, ignore_index=True))
-                total = np.where((codes < 0) | (total < 0), -1, total * (codes.max(initial=0) + 1) + codes)
-                total = np.where(total < 0, -1, pd.factorize(total)[0] if len(key) > 1 else total)
+            (total,) = composite((self._column(column) for column in key), [sum(len(s.frame) for s in self._sides)])
+            if len(key) > 1:
+                (total,), _ = dense([total])
             start = 0
             for side in self._sides:
                 total[start : start + len(side.t)][side.t == MISSING] = -1
                 start += len(side.t)
             self._last = key, (total[:n], total if self.own else total[n:])
         return self._last[1]
+
+    def _column(self, name: str) -> Part:
+        """Codes of a column over both sides, in order of appearance."""
+        parts = [side.frame[name] for side in self._sides]
+        codes, names = pd.factorize(parts[0] if self.own else pd.concat(parts, ignore_index=True))
+        return (codes,), len(names)
 
     @property
     def _sides(self) -> list[Side]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -26,6 +26,10 @@ class Time:
     column: str
     offset: int = 0
 
+    def of(self, moments: np.ndarray) -> np.ndarray:
+        """The column's moments (int64 µs) with the offset; a missing one stays missing."""
+        return moments if self.offset == 0 else np.where(moments == MISSING, MISSING, moments + self.offset)
+
 
 @dataclass(frozen=True)
 class Table:
@@ -43,6 +47,37 @@ class Table:
         if column not in self.columns:
             raise RefitError(f"{where}: table {self.name!r} has no column {column!r}." + nearest(column, self.columns))
         return self.columns[column]
+
+    @property
+    def content(self) -> tuple[str, ...]:
+        """What tells its rows apart, and settles the order of events of one moment: the key, or else all columns."""
+        return self.key or tuple(c for c, kind in self.columns.items() if kind != "ignore")
+
+    def times(self, column: str | None = None) -> tuple[Time, ...]:
+        """The moments that say when its rows happened and were known, and when a column of theirs was."""
+        found = (self.event_time, self.known_at, self.later.get(column) if column else None)
+        return tuple(time for time in found if time)
+
+    def to_dict(self) -> dict[str, object]:
+        """As JSON; without what says nothing, so that plans of earlier versions keep their hash."""
+        event, known = (time and asdict(time) for time in (self.event_time, self.known_at))
+        later = {"later": {column: asdict(time) for column, time in self.later.items()}} if self.later else {}
+        return {
+            "name": self.name, "columns": dict(self.columns), "key": list(self.key), "event_time": event, "known_at": known,
+            "outcome": list(self.outcome), **later,
+        }  # fmt: skip
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Table:
+        event, known = (Time(**value[k]) if value[k] else None for k in ("event_time", "known_at"))
+        later = {column: Time(**when) for column, when in value.get("later", {}).items()}
+        key, outcome = tuple(value["key"]), tuple(value["outcome"])
+        return cls(value["name"], dict(value["columns"]), key, event, known, outcome, later)
+
+
+def above(values: np.ndarray, bound: float) -> np.ndarray:
+    """A target that is compared with a number: 1.0 above it, 0.0 not, NaN where the value (float64) is missing."""
+    return np.where(np.isnan(values), np.nan, values > bound)
 
 
 def never_sees_itself(time: Time | None, event: Time | None) -> bool:
@@ -87,7 +122,7 @@ def micros(values: pd.Series, column: str, table: str) -> np.ndarray:
     raise RefitError(f"{table}.{column}: expected moments, found {values.dtype} ({some(values.dropna()[:2], 2)})")
 
 
-def _zone(value: Any) -> str:
+def _zone(value: object) -> str:
     zone = getattr(value, "tzinfo", None)
     return str(zone) if zone is not None else "no zone"
 
@@ -185,8 +220,7 @@ class Facts:
         return found
 
     def moment(self, time: Time) -> np.ndarray:
-        base = micros(series(self.frame, time.column, self.table.name), time.column, self.table.name)
-        return base if time.offset == 0 else np.where(base == MISSING, MISSING, base + time.offset)
+        return time.of(micros(series(self.frame, time.column, self.table.name), time.column, self.table.name))
 
     def values(self, column: str) -> np.ndarray:
         """float64 values; moments as µs; categories as codes in sorted order; missing as NaN."""

@@ -90,7 +90,7 @@ class Pair:
         self.own = self.both.own
         self.draws, self.probes = np.random.default_rng(seed), np.random.default_rng([seed, 1])
         self.sources = [c for c, kind in told.spec.columns.items() if kind in KINDS and c in told.frame.columns]
-        name = str(plan.target.get("name", ""))
+        name = plan.target.name if plan.target else ""
         if told.name == plan.table and name in told.frame.columns and name not in self.sources:
             self.sources.append(name)
         self.outcome = np.array([c in told.outcome for c in self.sources] + [False])

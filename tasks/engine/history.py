@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from tasks.engine.asof import first_in, known_before
 from tasks.engine.exact import Exact, concatenate
 from tasks.engine.facts import FOREVER
-from tasks.engine.local import Span
-from tasks.engine.primitives.base import Term
+from tasks.engine.primitives.base import Column, Term
+from tasks.values.durations import Span
 
 EMPTY = np.zeros(0, np.int64)
 
@@ -92,7 +93,7 @@ class History:
             hi = int(np.searchsorted(self.known, t))
             event, places = self.event, None
         else:
-            seen = (self.known < t) & (t <= self.times[3, : self.size])
+            seen = known_before(self.known, t) & (t <= self.times[3, : self.size])
             if without is not None:
                 seen &= ~np.isin(self.rows, without)
             places = np.flatnonzero(seen)
@@ -100,7 +101,7 @@ class History:
         lo = [
             max(hi - span.last, 0)
             if span.last is not None
-            else (0 if span.micros is None else min(int(np.searchsorted(event, t - span.micros)), hi))
+            else (0 if (first := first_in(span, t)) is None else min(int(np.searchsorted(event, first)), hi))
             for span in spans
         ]
         if places is not None and lo and (unseen := min(lo)):  # older than every window
@@ -180,7 +181,7 @@ class Slice:
         return Exact.from_ints((self.values == code).astype(np.int64), 1)
 
 
-def _present(column: Any) -> Exact:
+def _present(column: Column) -> Exact:
     return column.present()
 
 

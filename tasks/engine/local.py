@@ -3,9 +3,8 @@
 Events and rows are grouped by key and sorted by time once; a window of a row is then a pair of positions, found by
 binary search, and a sum over it is the difference of two exact prefix sums.
 
-An event that happened at ``s`` and was known at ``k`` is seen by a row at ``t`` through a window of length ``w`` when
-``k < t <= s + w``. So an event enters the view at ``k`` and leaves it at ``s + w``; one with ``k >= s + w`` was never
-seen. Where within every key the order of ``k`` is also that of ``s`` (nothing arrived late and out of turn), the events
+By the rule of time (:mod:`tasks.engine.asof`) an event enters the view at ``k`` and leaves it at ``s + w``; one with
+``k >= s + w`` was never seen. Where within every key the order of ``k`` is also that of ``s`` (nothing arrived late and out of turn), the events
 in view are one slice of the sorted events. Otherwise there are two sequences, one by entering and one by leaving, and
 whatever can be counted is the count of those that entered minus the count of those that left; order statistics come
 from the same subtraction, bit by bit of the value (a wavelet matrix). The state of a row that was corrected leaves at the
@@ -17,51 +16,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TypeVar, cast
 
 import numpy as np
 import pandas as pd
 
+from tasks.engine.asof import first_in, last_seen
+from tasks.engine.codes import dense
 from tasks.engine.exact import Exact
 from tasks.engine.facts import FOREVER, Facts
-from tasks.engine.kernels import Line, Wavelet, kth_rank
-from tasks.engine.primitives.base import Term
+from tasks.engine.kernels import Line, Wavelet, kth_rank, sort_by_code
+from tasks.engine.primitives.base import Column, Term
+from tasks.values.durations import Span
 
-
-@dataclass(frozen=True)
-class Span:
-    """A window: ``micros`` long, or the ``last`` n events, or (neither) everything.
-
-    >>> Span.parse("last 5"), Span.parse("3h")
-    (Span(micros=None, last=5), Span(micros=10800000000, last=None))
-    """
-
-    micros: int | None = None
-    last: int | None = None
-
-    @classmethod
-    def parse(cls, text: str) -> Span:
-        from tasks.params import Duration
-
-        if text == "all":
-            return cls()
-        return cls(last=int(text.split()[1])) if text.startswith("last ") else cls(micros=Duration(text).micros)
-
-
-def sort_by_code(codes: np.ndarray, size: int) -> np.ndarray:
-    """Stable order of small non-negative integers (NumPy sorts 16-bit integers by radix, in linear time)."""
-    if size <= 1 << 16:
-        return np.argsort(codes.astype(np.uint16), kind="stable")
-    low = np.argsort((codes & 0xFFFF).astype(np.uint16), kind="stable")
-    return low[sort_by_code(codes[low] >> 16, (size >> 16) + 1)]
-
-
-def dense(event: np.ndarray, row: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
-    """Renumber the codes of events and rows from 0 without gaps; -1 stays."""
-    both = np.concatenate([event, row])
-    codes, names = pd.factorize(both)
-    codes = np.where(both < 0, -1, codes).astype(np.int64)
-    return codes[: len(event)], codes[len(event) :], len(names)
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -148,7 +116,7 @@ class Index:
         return self._event_line if self.known is self.event else Line(self.starts, self.known)
 
     @cached_property
-    def order_matrix(self) -> Any:
+    def order_matrix(self) -> Ranked:
         """Cache of wavelet matrices over the places of all events."""
         return Ranked(self, np.arange(len(self.events)), len(self.events))
 
@@ -159,8 +127,9 @@ class Index:
 
     def _slices(self, span: Span) -> Positions:
         hi = self._known_before
-        if span.micros is not None:
-            lo = np.minimum(self._event_line.first_at(self.row_codes, self.t - span.micros), hi)
+        first = first_in(span, self.t)
+        if first is not None:
+            lo = np.minimum(self._event_line.first_at(self.row_codes, first), hi)
         else:
             lo = self.starts[self.row_codes]
             lo = lo if span.last is None else np.maximum(hi - span.last, lo)
@@ -179,11 +148,11 @@ class Index:
     def leave(self, span: Span) -> np.ndarray:
         """int64 µs: the last moment at which each event is still in view."""
         if span not in self._leave:
-            if span.last is not None:
-                leave = self._pushed_out(span.last)
+            if span.last is None:
+                self._leave[span] = last_seen(span, self.event, self.until)
             else:
-                leave = np.full(len(self.event), FOREVER) if span.micros is None else self.event + span.micros
-            self._leave[span] = leave if self.until is None else np.minimum(leave, self.until)
+                leave = self._pushed_out(span.last)
+                self._leave[span] = leave if self.until is None else np.minimum(leave, self.until)
         return self._leave[span]
 
     def _pushed_out(self, n: int) -> np.ndarray:
@@ -245,13 +214,13 @@ class Index:
             first = min(int(event.min(initial=0)), int(asked.min(initial=0))) - 1
             width = max(int(event.max(initial=0)), int(asked.max(initial=0))) - first + 1
             if self.size * width >= 1 << 62:
-                event, asked, width = dense(np.maximum(event - first, 0), np.maximum(asked - first, 0))
+                (event, asked), width = dense([np.maximum(event - first, 0), np.maximum(asked - first, 0)])
                 first = 0
             both = []
             for back in (0, 1):
                 e = np.where(codes < 0, -1, codes * width + event - first)
                 r = np.where(row_codes < 0, -1, row_codes * width + asked - first - back)
-                e, r, _ = dense(e, r)
+                (e, r), _ = dense([e, r])
                 both.append(Index(self.facts, e, r, t, by_time))
             self._blocks[length] = both[0], both[1]
         return self._blocks[length]
@@ -299,7 +268,7 @@ class IndexedColumn:
         self.complete = not self.missing.any()
         self._terms: dict[Term, Exact] = {}
         self._sums: dict[tuple[Term, int], Exact] = {}
-        self._made: dict[Any, np.ndarray] = {}
+        self._made: dict[object, object] = {}
 
     def x(self) -> Exact:
         return self.term(_values)
@@ -330,10 +299,10 @@ class IndexedColumn:
             self._sums[key] = (values if sequence.places is None else values.take(sequence.places)).prefix()
         return self._sums[key]
 
-    def cached(self, key: Any, make: Callable[[], Any]) -> Any:
+    def cached(self, key: object, make: Callable[[], Made]) -> Made:
         if key not in self._made:
             self._made[key] = make()
-        return self._made[key]
+        return cast(Made, self._made[key])
 
     @cached_property
     def levels(self) -> np.ndarray:
@@ -355,9 +324,9 @@ class IndexedColumn:
         return Ranked(self.index, np.where(self.missing, len(places), places), len(places) + 1)
 
 
-def _values(column: Any) -> Exact:
-    return Exact.from_floats(column.values)
+def _values(column: Column) -> Exact:
+    return Exact.from_floats(cast(IndexedColumn, column).values)
 
 
-def present_values(column: Any) -> Exact:
+def present_values(column: Column) -> Exact:
     return column.present()

@@ -13,15 +13,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from tasks.engine.compute import Group, Rows, groups, sees_own
+from tasks.engine.compute import compute
 from tasks.engine.facts import Table
-from tasks.engine.plan import Plan
-from tasks.engine.rows import finish
+from tasks.engine.plan import Group, Plan
+from tasks.engine.rows import as_frame, finish
+from tasks.engine.source import Rows, Values
 from tasks.errors import RefitError, some
 
 if TYPE_CHECKING:
@@ -55,68 +56,31 @@ def pieces(
         for name, child in plan.children.items():
             files[name] = _with_child(child, files, name, Path(folder), memory_mb)
         _check_keys(plan, files)
-        asked = groups(plan)
         rows_of = files[plan.table] if asking is None else Path(asking)
-        for number, group in enumerate(asked):
+        for number, group in enumerate(plan.groups):
             _compute_group(plan, group, files, rows_of, Path(folder) / f"group{number}", memory_mb, chunk)
-        own = plan.tables[plan.table]
-        used = _own_columns(plan)
-        needed = [c for c in own.columns if c in used] or pq.read_schema(rows_of).names[:1]
+        needed = plan.row_columns(*(f for f, _ in plan.of_row)) if plan.of_row else []
+        needed = needed or pq.read_schema(rows_of).names[:1]
         start = 0
         for rows in _chunks(rows_of, needed, chunk):
-            found: dict[str, Any] = {}
-            for number in range(len(asked)):
+            found: dict[str, Values] = {}
+            for number in range(len(plan.groups)):
                 found |= _gather(Path(folder) / f"group{number}" / f"chunk{start // chunk}.arrow", start, len(rows))
-            made = finish(plan, Rows(own, rows), found)
-            columns = {f.name: _column(made[f.name], f.kind == "numeric", rows.index) for f in plan.features}
-            yield pd.DataFrame(columns, index=pd.RangeIndex(start, start + len(rows)), copy=False)
+            made = finish(plan, Rows(plan.own, rows), found)
+            yield as_frame(plan, made, pd.RangeIndex(start, start + len(rows)))
             start += len(rows)
 
 
-def _column(values: Any, numeric: bool, index: pd.Index) -> Any:
-    return np.asarray(values) if numeric else pd.Series(values, index=index).astype("str").array
-
-
-def _own_columns(plan: Plan) -> set[str]:
-    """Columns of the row that its own features use."""
-    from tasks.engine.expression import Expression
-
-    used: set[str] = set()
-    for feature in plan.features:
-        if feature.make["op"] in ("column", "date"):
-            used.add(feature.make["column"])
-        elif feature.make["op"] == "expression":
-            used |= set(Expression.parse(feature.make["text"]).names)
-    return used | {plan.time.column} if plan.time else used
-
-
-def columns_used(plan: Plan) -> dict[str, set[str]]:
-    """The columns of each table that the plan's features, and their children's, need."""
-    used: dict[str, set[str]] = {name: set() for name in plan.tables}
-    used[plan.table] = _own_columns(plan) | {t.column for t in (plan.time, plan.cap) if t}
-    for group in groups(plan):
-        used[group.table] |= set(event_columns(plan, group))
-        used[plan.table] |= set(row_columns(plan, group))
-    for child in plan.children.values():
-        for name, columns in columns_used(child).items():
-            used.setdefault(name, set()).update(columns)
-    return used
-
-
 def event_columns(plan: Plan, group: Group) -> list[str]:
-    """Columns of the asked table that the group needs: keys, times, values, and what settles ties."""
-    table = plan.tables[group.table]
-    used = {theirs for _, theirs in group.on} | {f.make["column"] for f in group.features if f.make["column"]}
-    used |= {t.column for t in (table.event_time, table.known_at, group.known) if t}
-    used |= set(table.key or [c for c, kind in table.columns.items() if kind != "ignore"])
-    return [c for c in table.columns if c in used]
+    """Columns of the asked table that the group needs, in its order."""
+    used = plan.events(*group.features)[group.table].columns
+    return [c for c in plan.tables[group.table].columns if c in used]
 
 
 def row_columns(plan: Plan, group: Group) -> list[str]:
-    used = {mine for mine, _ in group.on} | {t.column for t in (plan.time, plan.cap) if t}
-    if sees_own(plan):
-        used |= set(plan.tables[plan.table].key)
-    return [c for c in plan.tables[plan.table].columns if c in used]
+    """Columns of the row that the group needs, and those that tell its own event from others."""
+    used = {*plan.row_columns(*group.features), *plan.identity}
+    return [c for c in plan.own.columns if c in used]
 
 
 def _read(path: Path, columns: list[str], batch: int = BATCH) -> Iterator[pa.RecordBatch]:
@@ -138,7 +102,7 @@ def _chunks(path: Path, columns: list[str], chunk: int) -> Iterator[pd.DataFrame
     """Frames of exactly ``chunk`` rows, the last one shorter."""
     import pyarrow as pa
 
-    held: list[Any] = []
+    held: list[pa.RecordBatch] = []
     count = 0
     for batch in _read(path, columns):
         held.append(batch)
@@ -158,7 +122,7 @@ def _deal(path: Path, columns: list[str], key: list[str], spec: Table, folder: P
 
     start = 0
     with ExitStack() as stack:
-        writers: dict[int, Any] = {}
+        writers: dict[int, pa.RecordBatchWriter] = {}
         for batch in _read(path, columns):
             frame = batch.to_pandas()
             part = key_hash(frame, key, spec) % np.uint64(parts)
@@ -180,7 +144,7 @@ def key_hash(frame: pd.DataFrame, key: list[str], spec: Table) -> np.ndarray:
     for column in key:
         values, codes = frame[column], None
         if spec.columns[column] in ("numeric", "boolean"):
-            plain: Any = values.to_numpy(dtype=np.float64, na_value=np.nan) + 0.0
+            plain: np.ndarray = values.to_numpy(dtype=np.float64, na_value=np.nan) + 0.0
         elif spec.columns[column] == "datetime":
             plain = values.dt.as_unit("us").to_numpy(dtype="datetime64[us]").view(np.int64)
         else:
@@ -216,7 +180,7 @@ def _compute_group(
     _deal(rows_of, mine, [c for c, _ in group.on], plan.tables[plan.table], folder, "row", parts)
     alone = replace(plan, features=group.features, children={})
     with ExitStack() as stack:
-        writers: dict[int, Any] = {}
+        writers: dict[int, pa.RecordBatchWriter] = {}
         for p in range(parts):
             rows = _load(folder / f"row{p}.arrow", mine)
             if rows is None:
@@ -226,7 +190,7 @@ def _compute_group(
                 some_events = next(_chunks(files[group.table], theirs, 1)).iloc[:0] if events else _nothing(plan, group)
             for start in range(0, len(rows), PART):  # rows of one key cannot be dealt, but can be asked in turn
                 block = rows.iloc[start : start + PART]
-                made = alone.compute({group.table: some_events}, block)
+                made = compute(alone, {group.table: some_events}, block)
                 number = block[ROW].to_numpy()
                 places = number // chunk
                 for c in np.unique(places).tolist():
@@ -249,7 +213,7 @@ def _nothing(plan: Plan, group: Group) -> pd.DataFrame:
     return pd.DataFrame({c: pd.Series([], dtype=kinds.get(spec[c], "str")) for c in event_columns(plan, group)})
 
 
-def _gather(path: Path, start: int, count: int) -> dict[str, Any]:
+def _gather(path: Path, start: int, count: int) -> dict[str, Values]:
     """One group's features of a chunk, in row order."""
     import pyarrow as pa
 
@@ -258,7 +222,7 @@ def _gather(path: Path, start: int, count: int) -> dict[str, Any]:
         place = table[ROW].to_numpy() - start
         order = np.empty(count, np.int64)
         order[place] = np.arange(count)
-        found: dict[str, Any] = {}
+        found: dict[str, Values] = {}
         for name in table.column_names:
             if name != ROW:
                 values = table[name].to_pandas()
@@ -271,7 +235,7 @@ def _check_keys(plan: Plan, files: Mapping[str, Path]) -> None:
     """Refuse duplicated primary keys: within one part they would be seen, across parts not."""
     import duckdb
 
-    for name in dict.fromkeys(g.table for g in groups(plan)):
+    for name in dict.fromkeys(g.table for g in plan.groups):
         key = plan.tables[name].key
         if not key:
             continue

@@ -21,7 +21,8 @@ import numpy as np
 import pandas as pd
 
 from tasks.engine import scan
-from tasks.engine.compute import prediction_times
+from tasks.engine.asof import prediction_times
+from tasks.engine.compute import compute as by_batch
 from tasks.engine.facts import MISSING, Facts, Time
 from tasks.engine.foresight import aggregates_ahead
 from tasks.engine.plan import Plan
@@ -55,7 +56,7 @@ def prove(
     target: np.ndarray | None = None,
     split: Sequence[str] | np.ndarray | None = None,
     *,
-    compute: Compute = Plan.compute,
+    compute: Compute = by_batch,
     moments: int = 4,
     sample: int = 3000,
     seed: int = 0,
@@ -75,7 +76,7 @@ def prove(
         checked.append(f"the future made random after {moments} moments, up to {sample} rows each")
         found += scan.declared_times(tables, plan, rows)
         checked.append("moments inside rows against the times at which the rows are declared known")
-        ahead, compared = aggregates_ahead(tables, plan, rows, still(plan).compute(tables, rows), seed)
+        ahead, compared = aggregates_ahead(tables, plan, rows, by_batch(still(plan), tables, rows), seed)
         found += ahead
         checked.append(f"columns that equal another one's aggregate over times to come, {compared:,} comparisons")
     if target is not None:
@@ -97,7 +98,7 @@ def prove(
 def keys_of(plan: Plan, rows: pd.DataFrame, most: int = 6) -> list[str]:
     """Columns of the problem table by which rows may belong together: those that the plan groups by, then categories."""
     own = plan.tables[plan.table]
-    asked = [c for f in plan.features for c in (*f.make.get("by", ()), *f.make.get("on", ()))]
+    asked = [mine for _, recipe in plan.of_tables for mine in recipe.row]
     kinds = [c for c, kind in own.columns.items() if kind in ("categorical", "boolean")]
     named = dict.fromkeys([*asked, *own.key, *kinds])
     return [c for c in named if c in rows.columns and c not in own.outcome and 2 <= rows[c].nunique() <= len(rows) / 3][

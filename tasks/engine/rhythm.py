@@ -27,10 +27,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from tasks.engine.asof import prediction_times
 from tasks.engine.auto import LADDER, WINDOWS, Key, any_windows, history_keys
-from tasks.engine.compute import prediction_times
+from tasks.engine.compute import compute
+from tasks.engine.derive import derive
 from tasks.engine.facts import MISSING
-from tasks.engine.plan import Plan
 
 if TYPE_CHECKING:
     from tasks import params as p
@@ -50,10 +51,10 @@ def windows_of(params: p.Params, tables: Mapping[str, pd.DataFrame]) -> dict[Key
     if isinstance(params.features.history, tuple):
         return {}
     history = tuple(History(table=table, by=by, windows=LADDER) for table, by in history_keys(params).items())
-    plan = Plan.derive(params.model_copy(update={"features": Features(columns=(), history=history)}))
+    plan = derive(params.model_copy(update={"features": Features(columns=(), history=history)}))
     rows = tables[plan.table]
     asked = {name: tables[name] for name in plan.tables}  # the stage reads a table when it is first asked for
-    found = plan.compute(asked, rows.iloc[_typical(prediction_times(plan, rows))])
+    found = compute(plan, asked, rows.iloc[_typical(prediction_times(plan, rows))])
     keys = list(any_windows(params))
     counts = np.split(found.to_numpy(float), len(keys), axis=1)
     return {key: follow(count) for key, count in zip(keys, counts, strict=True)}

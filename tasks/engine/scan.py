@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from tasks.engine.compute import prediction_times
+from tasks.engine.asof import prediction_times
 from tasks.engine.facts import MISSING, Facts, micros, series
 from tasks.engine.plan import Plan
 from tasks.giveaways import FEWEST, sample
@@ -104,7 +104,7 @@ def declared_times(tables: Mapping[str, pd.DataFrame], plan: Plan, rows: pd.Data
 def _labels(plan: Plan, rows: pd.DataFrame) -> Facts:
     """The problem's rows as facts that are known when their labels are."""
     own = plan.tables[plan.table]
-    return Facts(own, rows).later(own.later.get(plan.target.get("column", "")))
+    return Facts(own, rows).later(own.later.get(plan.target.column) if plan.target else None)
 
 
 def encoded_targets(features: pd.DataFrame, target: np.ndarray) -> list[Finding]:

@@ -14,10 +14,11 @@ import numpy as np
 import pandas as pd
 
 from tasks.engine.ahead import FEWEST
-from tasks.engine.compute import prediction_times
-from tasks.engine.expression import Expression
+from tasks.engine.asof import prediction_times
+from tasks.engine.codes import composite
 from tasks.engine.facts import MISSING, Table, Time, micros
 from tasks.engine.plan import Feature, Plan
+from tasks.engine.recipes import FromTable, LookedUp
 from tasks.states import last_known
 
 MOST = 4  # keys of a table, and two of several columns
@@ -102,10 +103,10 @@ def still(plan: Plan) -> Plan:
 
 
 def _is_still(plan: Plan, feature: Feature) -> bool:
-    make = feature.make
-    if make["op"] != "lookup" or plan.tables[make["table"]].event_time is not None:
+    recipe = feature.recipe
+    if not isinstance(recipe, LookedUp) or plan.tables[recipe.table].event_time is not None:
         return False
-    return plan.tables[make["table"]].columns.get(make["column"]) != "datetime"
+    return plan.tables[recipe.table].columns.get(recipe.column) != "datetime"
 
 
 def sides(tables: Mapping[str, Any], plan: Plan, rows: Any, features: Any) -> Iterator[Side]:
@@ -120,8 +121,8 @@ def sides(tables: Mapping[str, Any], plan: Plan, rows: Any, features: Any) -> It
         t = _moment(frame, moment, name)
         known = prediction_times(plan, frame) if own else _moment(frame, spec.known_at or moment, name)
         outcome = set(spec.outcome) | set(spec.later)
-        if own:
-            outcome |= {str(plan.target.get("name", "")), str(plan.target.get("column", ""))}
+        if own and plan.target:
+            outcome |= {plan.target.name, plan.target.column}
         times = {w.column for w in (spec.event_time, spec.known_at, plan.time if own else None) if w}
         read = [c for c in read_by(plan, name) if c in frame.columns and c not in outcome | times | set(spec.key)]
         looked: Any = pd.DataFrame()
@@ -134,19 +135,18 @@ def sides(tables: Mapping[str, Any], plan: Plan, rows: Any, features: Any) -> It
 
 
 def _moment(frame: Any, time: Time, table: str) -> np.ndarray:
-    base = micros(frame[time.column], time.column, table)
-    return np.where(base == MISSING, MISSING, base + time.offset)
+    return time.of(micros(frame[time.column], time.column, table))
 
 
 def read_by(plan: Plan, table: str) -> list[str]:
     """Columns of a table that features read, but for those that only say whose a row is."""
     found: list[str] = []
     for feature in plan.features:
-        make: dict[str, Any] = feature.make
-        if make["op"] == "expression" and table == plan.table:
-            found += [n for n in Expression.parse(make["text"]).names if n not in plan.names]
-        elif make.get("column") is not None and make.get("table", plan.table) == table:
-            found.append(make["column"])
+        recipe = feature.recipe
+        if not isinstance(recipe, FromTable):
+            found += plan.read_by[feature.name] if table == plan.table else ()
+        elif recipe.column is not None and recipe.table == table:
+            found.append(recipe.column)
     return [c for c in dict.fromkeys(found) if c in plan.tables[table].columns]
 
 
@@ -154,12 +154,9 @@ def _keys(plan: Plan, spec: Table, frame: Any, never: frozenset[str]) -> list[tu
     """By what rows may belong together: as the plan groups them, by levels, by whole numbers that come again."""
     own, n = spec.name == plan.table, len(frame)
     asked: list[tuple[str, ...]] = []
-    for f in plan.features:
-        make = f.make
-        if make["op"] == "aggregate" and (own or make["table"] == spec.name):
-            asked.append(tuple(make["by"]))
-        elif make["op"] == "lookup":
-            asked.append(tuple(make["on"] if own else make["on"].values() if make["table"] == spec.name else ()))
+    for _, recipe in plan.of_tables:
+        if own or recipe.table == spec.name:
+            asked.append(tuple(pair[0 if own else 1] for pair in recipe.on))
     order = ("categorical", "numeric")
     single = [(c,) for kind in order for c in spec.columns if spec.columns[c] == kind]
     found: list[tuple[str, ...]] = []
@@ -181,9 +178,6 @@ def _keys(plan: Plan, spec: Table, frame: Any, never: frozenset[str]) -> list[tu
 
 def _different(frame: Any, key: tuple[str, ...]) -> int:
     """How many keys there are; a missing part is one as well."""
-    total, count = np.zeros(len(frame), np.int64), 1
-    for column in key:
-        codes, names = pd.factorize(frame[column], use_na_sentinel=False)
-        total, names = pd.factorize(total * len(names) + codes)
-        count = len(names)
-    return count if len(frame) else 0
+    parts = (pd.factorize(frame[column], use_na_sentinel=False) for column in key)
+    (codes,) = composite((((part,), len(names)) for part, names in parts), [len(frame)])
+    return len(np.unique(codes))

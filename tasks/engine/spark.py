@@ -1,7 +1,7 @@
 """The same plan on Spark: parts of the tables, dealt by key, computed by the very same local engine.
 
 For each key that the plan asks by, Spark brings the events and the rows of a part of the keys together (a cogroup on a
-hash of the key), and every part is computed by :meth:`Plan.compute`; the results are joined by row number. Sums are
+hash of the key), and every part is computed by :func:`tasks.engine.compute.compute`; the results are joined by row number. Sums are
 exact and a feature needs only its own key's events, so all primitives give the local engine's bits; the only feature
 that may differ is one whose transform calls a function (``log``, ``sin``, ...) for which the workers' processors round
 differently, by at most one unit in the last place.
@@ -14,15 +14,17 @@ import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from tasks.engine.compute import Group, Rows, child_tables, groups
+from tasks.engine.compute import child_tables, compute
+from tasks.engine.facts import Table
 from tasks.engine.pieces import ROW, event_columns, key_hash, row_columns
-from tasks.engine.plan import Plan
-from tasks.engine.rows import finish
+from tasks.engine.plan import Group, Plan
+from tasks.engine.rows import as_frame, finish
+from tasks.engine.source import Rows, Values
 from tasks.errors import RefitError
 from tasks.states import UNTIL
 
@@ -67,24 +69,16 @@ def compute_spark(
     spark: SparkSession | None = None,
     parts: int = 8,
 ) -> pd.DataFrame:
-    """:meth:`Plan.compute` by Spark; ``parts`` is into how many the keys are dealt. Starts a session where none is given."""
+    """:func:`tasks.engine.compute.compute` by Spark; ``parts`` is into how many the keys are dealt. Starts a session where none is given."""
     own = spark is None
     spark = spark or session()
     try:
         tables = {**tables, **child_tables(plan, tables)}
-        found: dict[str, Any] = {}
-        for group in groups(plan):
+        found: dict[str, Values] = {}
+        for group in plan.groups:
             part = _group(plan, group, tables[group.table], rows, spark, parts)
-            for feature in group.features:
-                found[feature.name] = part[feature.name].to_numpy()
-        made = finish(plan, Rows(plan.tables[plan.table], rows), found)
-        columns = {
-            f.name: np.asarray(made[f.name], dtype=np.float64)
-            if f.kind == "numeric"
-            else pd.Series(np.asarray(made[f.name], dtype=object), index=rows.index).astype("str")
-            for f in plan.features
-        }
-        return pd.DataFrame(columns, index=rows.index)
+            found |= {feature.name: part[feature.name].to_numpy() for feature in group.features}
+        return as_frame(plan, finish(plan, Rows(plan.own, rows), found), rows.index)
     finally:
         if own:
             spark.stop()
@@ -109,7 +103,7 @@ def _group(
 
     def work(event_part: pd.DataFrame, row_part: pd.DataFrame) -> pd.DataFrame:
         theirs_back, mine_back = (_restored(p, s) for p, s in zip((event_part, row_part), schemas, strict=True))
-        made = alone.compute({group.table: theirs_back}, mine_back).rename(columns=names)
+        made = compute(alone, {group.table: theirs_back}, mine_back).rename(columns=names)
         for name, kind in kinds.items():
             if kind != "numeric":
                 text = made[names[name]].astype(object)
@@ -127,7 +121,7 @@ def _group(
     return result
 
 
-def _dealt(frame: pd.DataFrame, key: list[str], table: Any, parts: int) -> pd.DataFrame:
+def _dealt(frame: pd.DataFrame, key: list[str], table: Table, parts: int) -> pd.DataFrame:
     part = (key_hash(frame, key, table) % np.uint64(parts)).astype(np.int64)
     return frame.assign(**{ROW: np.arange(len(frame)), PART: part})
 

@@ -7,9 +7,11 @@ from collections.abc import Callable
 import numpy as np
 
 from tasks.engine.exact import Exact
+from tasks.engine.facts import FOREVER
 from tasks.engine.kernels import Line, largest, stabbing_max
-from tasks.engine.local import FOREVER, Index, IndexedColumn, Span, key_starts, present_values
+from tasks.engine.local import Index, IndexedColumn, key_starts, present_values
 from tasks.engine.primitives.base import Term
+from tasks.values.durations import Span
 
 
 class IndexedWindow:
@@ -94,8 +96,7 @@ class IndexedWindow:
             begun, ended = at[begins], until[np.append(begins[1:], True)]
             return self._passed(index.codes[begun], known[begun]) - self._passed(index.codes[begun], ended)
 
-        result: np.ndarray = self.column.cached(("distinct", self.span), make)[self.part]
-        return result
+        return self.column.cached(("distinct", self.span), make)[self.part]
 
     def _passed(self, codes: np.ndarray, moments: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
         """For every row of the index: how many (or the sum of the weights) of its key's moments lie before t."""
@@ -114,7 +115,7 @@ class IndexedWindow:
         Sorted by code, rank and moment; a change at a moment holds for rows after it.
         """
 
-        def make() -> tuple[np.ndarray, ...]:
+        def make() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
             index, column = self.index, self.column
             leave = index.leave(self.span)
             at = np.flatnonzero(~column.missing & (index.known < leave))
@@ -125,9 +126,7 @@ class IndexedWindow:
             codes, ranks, moments = codes[order], ranks[order], moments[order]
             return codes, ranks, moments, np.cumsum(step[order])  # each value's steps sum to zero
 
-        result: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
-        result = self.column.cached(("changes", self.span), make)
-        return result
+        return self.column.cached(("changes", self.span), make)
 
     def spread(self, weigh: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
         def make() -> np.ndarray:
@@ -135,8 +134,7 @@ class IndexedWindow:
             after = weigh(count)
             return self._passed(codes, moments, np.diff(after, prepend=0))
 
-        result: np.ndarray = self.column.cached(("spread", weigh, self.span), make)[self.part]
-        return result
+        return self.column.cached(("spread", weigh, self.span), make)[self.part]
 
     def mode(self) -> np.ndarray:
         def make() -> np.ndarray:
@@ -156,8 +154,7 @@ class IndexedWindow:
             )
             return np.where(best < 0, np.nan, column.levels[width - 1 - best % width])
 
-        result: np.ndarray = self.column.cached(("mode", self.span), make)[self.part]
-        return result
+        return self.column.cached(("mode", self.span), make)[self.part]
 
     def newer(self, marked: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
         column, index = self.column, self.index

@@ -17,6 +17,7 @@ import pandas as pd
 from tasks.encoding import Encoder
 from tasks.encoding.encoder import Unseen
 from tasks.families._base import Fitted
+from tasks.families._formats import load_fitted
 from tasks.files import read_json, write_json
 
 FILE = "bag.json"
@@ -177,8 +178,6 @@ class Bag:
 
     @classmethod
     def load(cls, folder: Path, kind: str, classes: int) -> Bag:
-        from tasks.families._model import load_fitted
-
         state = read_json(folder / FILE)
         parts = [
             Part(

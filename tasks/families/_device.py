@@ -8,9 +8,12 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable
 from functools import cache
+from typing import TYPE_CHECKING
 
 from tasks.errors import RefitError, some
-from tasks.params import Params
+
+if TYPE_CHECKING:
+    from tasks.params import Params
 
 
 def choose_device(wanted: str, library: str = "torch", log: Callable[[str], None] | None = None) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
@@ -22,32 +22,21 @@ from tasks.families._base import Family, Fitted, Job, Turn
 from tasks.families._calibrate import Calibration, calibrate, check_method
 from tasks.families._counts import check_params, idle_because, searched
 from tasks.families._device import check_device
+from tasks.families._formats import load_fitted
 from tasks.families._imbalance import ROWS
 from tasks.families._sklearn import cannot_weigh
 from tasks.families._space import Space, narrowed
 from tasks.families._turns import one_turn, replay
 from tasks.files import read_json, write_json
-from tasks.params import Family as Own
-from tasks.params import Params, family_names
-from tasks.stage import threads
+from tasks.listed import family_names
+from tasks.process import threads
+
+if TYPE_CHECKING:
+    from tasks.params import Family as Own
+    from tasks.params import Params
 
 LARGEST = 10**9, 10**6  # rows and columns
 STRIDES = (1, 3, 5, 7)  # in such steps eight stand-ins come in four different orders
-
-# Where each storage format is read. Names in a file are looked up here and nowhere else.
-FORMATS = {
-    "linear": "tasks.families._sklearn:Linear",
-    "skops": "tasks.families._sklearn:Estimator",
-    "xgboost": "tasks.families.xgboost:Booster",
-    "lightgbm": "tasks.families.lightgbm:Booster",
-    "network": "tasks.families._net:Net",
-    "tabm": "tasks.families.tabm:TabM",
-    "realmlp": "tasks.families.realmlp:RealMLP",
-    "additive": "tasks.families.gam:Additive",
-    "mixed": "tasks.families.mixed_effects:Mixed",
-    "bag": "tasks.families._bag:Bag",
-    "forest": "tasks.families._forest:Forest",
-}
 
 
 @cache
@@ -402,15 +391,6 @@ def save_model(model: Model, folder: str | Path) -> None:
     )
     model.encoder.save(folder)
     model.fitted.save(folder)
-
-
-def load_fitted(form: str, folder: Path, kind: str, classes: int) -> Fitted:
-    """Read an estimator that was stored as ``form`` (one of :data:`FORMATS`)."""
-    if form not in FORMATS:
-        raise RefitError(f"{folder}: unknown format {form!r}; known: {some(FORMATS, 20)}. Train again.")
-    module, _, name = FORMATS[form].partition(":")
-    found: Fitted = getattr(import_module(module), name).load(folder, kind, classes)
-    return found
 
 
 def load_model(folder: str | Path) -> Model:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.families._base import Fitted, Job, Stopped, Turn
+from tasks.families._formats import load_fitted
 from tasks.files import read_json, replacing_dir, write_json
 
 THREADS = 1  # a member's, whatever the machine has: sums of several threads differ in their last bits
@@ -50,8 +51,6 @@ def one_turn(family: Any, params: dict[str, Any], job: Job, turn: Turn) -> Fitte
 
 def read_turn(folder: Path, kind: str, classes: int) -> Fitted:
     """What a turn wrote."""
-    from tasks.families._model import load_fitted
-
     about = read_json(folder / "curves.json")
     fitted = load_fitted(about["format"], folder, kind, classes)
     fitted.history, fitted.notes = about["history"], about["notes"]

@@ -17,7 +17,7 @@ from tasks.families._device import choose_device
 from tasks.families._xgboost_encoded import Encoded
 from tasks.families._xgboost_memory import batch_rows, quantised
 from tasks.memory import GB, Memory
-from tasks.stage import threads
+from tasks.process import threads
 
 
 def fit_batches(

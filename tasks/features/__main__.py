@@ -11,9 +11,11 @@ import pandas as pd
 from tasks import memory
 from tasks import params as parameters
 from tasks.engine import Plan
-from tasks.engine.compute import prediction_times
+from tasks.engine.asof import prediction_times
+from tasks.engine.compute import compute
+from tasks.engine.derive import derive
 from tasks.engine.facts import MISSING
-from tasks.engine.pieces import columns_used, pieces
+from tasks.engine.pieces import pieces
 from tasks.engine.rhythm import windows_of
 from tasks.errors import some
 from tasks.features.seasons import unfinished
@@ -50,7 +52,7 @@ def main() -> None:
     for (table, key), spans in windows.items():
         what = f"windows of {', '.join(spans)}" if spans else "left out, for no row has an earlier event"
         stage.log(f"history of {table} by {' and '.join(key)}: {what}")
-    plan = Plan.derive(params, windows)
+    plan = derive(params, windows)
     for line in never_in_view(plan, Stored.folder(folder, plan.tables)):
         stage.log(line)
     rows = own_columns(params, plan, folder)
@@ -152,7 +154,7 @@ def write_features(
             append_tables(path, (beside(head, features) for features in made))
             return None
     memory.keep_freed()
-    used = columns_used(plan)
+    used = plan.columns_used()
     tables = {name: read_states(folder, name, used[name]) for name in plan.tables}
     rows = last_known(tables[plan.table])
     if params.features.engine == "spark":
@@ -160,7 +162,7 @@ def write_features(
 
         features = compute_spark(plan, tables, rows)
     else:
-        features = plan.compute(tables, rows)
+        features = compute(plan, tables, rows)
     append_tables(path, (beside(head, features.iloc[at : at + size]) for at in range(0, max(1, len(head)), size)))
     return features
 

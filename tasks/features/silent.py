@@ -8,9 +8,7 @@ import numpy as np
 import pandas as pd
 
 from tasks.engine import Plan
-from tasks.engine.compute import groups
 from tasks.engine.facts import HOUR, MISSING, Facts, Time
-from tasks.engine.local import Span
 from tasks.errors import RefitError, some
 
 FEW = 1000  # training rows that are looked at first: a feature that says something there says something
@@ -60,7 +58,7 @@ def never_in_view(plan: Plan, tables: Mapping[str, pd.DataFrame]) -> Iterator[st
     """A line for each table whose rows are known so late that windows stay empty, or that the newest are never seen."""
     facts: dict[str, Facts] = {}
     empty: dict[str, list[str]] = {}
-    for group in groups(plan):
+    for group in plan.groups:
         table = plan.tables[group.table]
         if not table.event_time or not table.known_at or group.known is not None:
             continue
@@ -69,8 +67,8 @@ def never_in_view(plan: Plan, tables: Mapping[str, pd.DataFrame]) -> Iterator[st
         fact = facts[table.name]
         there = (fact.known != MISSING) & (fact.event != MISSING)
         soonest = int((fact.known - fact.event)[there].min()) if there.any() else 0
-        windows = dict.fromkeys(f.make["window"] for f in group.features if "window" in f.make)
-        empty[table.name] += [w for w in windows if (span := Span.parse(w).micros) is not None and span <= soonest]
+        windows = {str(recipe.window): recipe.window.micros for _, recipe in group.aggregates}
+        empty[table.name] += [text for text, length in windows.items() if length is not None and length <= soonest]
     for name, hold_none in empty.items():
         known, event = plan.tables[name].known_at, plan.tables[name].event_time
         assert known

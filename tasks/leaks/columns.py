@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from tasks.engine.expression import Expression
 from tasks.engine.plan import Plan
+from tasks.engine.recipes import FromTable
 
 
 def columns_of(name: str, plan: Plan) -> list[str]:
@@ -13,24 +11,17 @@ def columns_of(name: str, plan: Plan) -> list[str]:
 
     A number of events (``count``) reads no column but the time of these events.
     """
-    features = {f.name: f for f in plan.features}
-    if name not in features:
+    feature = next((f for f in plan.features if f.name == name), None)
+    if feature is None:
         return [name]
-    make: dict[str, Any] = features[name].make
-    op = make["op"]
-    if op in ("column", "date"):
-        return [make["column"]]
-    if op == "expression":
-        parts = Expression.parse(make["text"]).names
-    elif op == "power":
-        parts = tuple(make["powers"])
-    else:
-        column = make["column"]
+    recipe = feature.recipe
+    if isinstance(recipe, FromTable):
+        column = recipe.column
         if column is None:
-            event = plan.tables[make["table"]].event_time
-            column = event.column if event else next(iter(make.get("by", ())), "")
-        return [column if make["table"] == plan.table else f"{make['table']}.{column}"]
-    found: list[str] = []
-    for part in parts:
-        found += columns_of(part, plan) if part != name else [part]
+            event = plan.tables[recipe.table].event_time
+            column = event.column if event else next(iter(recipe.row), "")
+        return [column if recipe.table == plan.table else f"{recipe.table}.{column}"]
+    own, found = plan.read_by[name], list[str]()
+    for part in (*recipe.row, *recipe.parts):
+        found += [part] if part in own else columns_of(part, plan)
     return list(dict.fromkeys(found))

@@ -10,10 +10,12 @@ import numpy as np
 import pandas as pd
 
 from tasks.engine import Plan, scan
-from tasks.engine.compute import prediction_times
+from tasks.engine.asof import prediction_times
+from tasks.engine.compute import compute
 from tasks.engine.facts import HOUR, MISSING, micros
 from tasks.engine.foresight import aggregates_ahead
 from tasks.engine.prove import change_the_future, keys_of
+from tasks.engine.recipes import DatePart, LookedUp, OwnColumn, Transform
 from tasks.giveaways import Fold, giveaways, halves, sample
 from tasks.leaks.columns import columns_of
 from tasks.stored import in_memory
@@ -77,13 +79,14 @@ def look(plan: Plan, tables: Mapping[str, pd.DataFrame], made: pd.DataFrame, kin
     checked.append("features that are filled in only where the label is there")
 
     some = _newest(np.flatnonzero(~np.isnan(y)), plan, rows, LABELS)
-    own = [f.name for f in plan.features if f.make["op"] in ("column", "lookup", "expression") and f.kind == "numeric"]
-    near = features[own].iloc[some].reset_index(drop=True)
-    findings += scan.encoded_targets(near, y[some])
+    near = (OwnColumn, LookedUp, Transform)
+    own = [f.name for f in plan.features if isinstance(f.recipe, near) and f.kind == "numeric"]
+    numbers = features[own].iloc[some].reset_index(drop=True)
+    findings += scan.encoded_targets(numbers, y[some])
     checked.append(f"labels that lie closer to a feature than chance allows, on {len(some):,} rows")
     if plan.time is not None and own:
         at = rows.iloc[some].reset_index(drop=True)
-        findings += scan.later_labels(plan, at, near, y[some], keys_of(plan, at))
+        findings += scan.later_labels(plan, at, numbers, y[some], keys_of(plan, at))
         checked.append("labels of later rows against those of earlier ones")
     if plan.time is not None:
         findings += poisoned(plan, tables, seed)
@@ -119,7 +122,7 @@ def measured_on(y: np.ndarray, split: pd.Series, kind: str, timed: bool, seed: i
 
 def spans(plan: Plan, rows: pd.DataFrame) -> pd.DataFrame:
     """Hours between the date columns that the plan reads (and the prediction time): a date can tell by its distance."""
-    read = [f.make["column"] for f in plan.features if f.make["op"] == "date"]
+    read = [f.recipe.column for f in plan.features if isinstance(f.recipe, DatePart)]
     read = list(dict.fromkeys([*([plan.time.column] if plan.time else []), *read]))
     out = {}
     for a, b in list(combinations(read, 2))[:PAIRS]:
@@ -135,7 +138,8 @@ def _pair(name: str, plan: Plan) -> list[str]:
 
 def label_of(plan: Plan, rows: pd.DataFrame) -> np.ndarray:
     """0 where the row has a label, NaN where it has none: a row that waits for other reasons has one."""
-    return np.where(rows[plan.target["name"]].isna(), np.nan, 0.0)
+    assert plan.target
+    return np.where(rows[plan.target.name].isna(), np.nan, 0.0)
 
 
 def _newest(known: np.ndarray, plan: Plan, rows: pd.DataFrame, most: int) -> np.ndarray:
@@ -150,7 +154,7 @@ def poisoned(plan: Plan, tables: Mapping[str, pd.DataFrame], seed: int) -> list[
     """:func:`tasks.engine.prove.change_the_future` over a slice of each table, at one moment."""
     cut = {name: sliced(plan, name, frame) for name, frame in tables.items()}
     rng = np.random.default_rng(seed)
-    return change_the_future(cut, plan, cut[plan.table], Plan.compute, 1, POISONED, rng)
+    return change_the_future(cut, plan, cut[plan.table], compute, 1, POISONED, rng)
 
 
 def sliced(plan: Plan, name: str, frame: pd.DataFrame) -> pd.DataFrame:

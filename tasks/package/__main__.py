@@ -21,13 +21,14 @@ from tasks.bundle.manifest import write_manifest
 from tasks.bundle.seen import FILE as SEEN
 from tasks.bundle.seen import THERE
 from tasks.engine import Plan
+from tasks.engine.compute import compute
 from tasks.errors import RefitError
 from tasks.identity import Rule
 from tasks.ordinary.record import FOLDER as ORDINARY
 from tasks.ordinary.record import WEEK
 from tasks.package.contents import about_of, ordinary, other_rows, parts, reference, seen_rows
 from tasks.package.golden import LATER, ROWS, after, choose, golden, start_of_test
-from tasks.package.history import horizon, identity_columns, keep, known, needs, row_columns
+from tasks.package.history import horizon, keep, known, needs
 from tasks.package.receipt import receipt
 from tasks.package.schema import schema
 from tasks.states import UNTIL, read_states
@@ -44,7 +45,7 @@ def main() -> None:
     features: Any = Stored(DATA / "features" / "features.parquet")
     names = [f["name"] for f in summary["features"]]
     plan = Plan.from_dict(files.read_json(DATA / "features" / "plan.json"))
-    asked = schema(given, row_columns(plan), identity_columns(plan))
+    asked = schema(given, plan.row_columns(), plan.identity)
     validated = DATA / "validated"
     as_of = files.read_json(validated / "summary.json").get("as_of")
     fields, rule = [f["name"] for f in asked["fields"]], Rule.of(given)
@@ -111,7 +112,7 @@ def computed(plan: Plan, tables: dict[str, pd.DataFrame], rows: pd.DataFrame) ->
     limit = memory.of_process()
     corrected = any(UNTIL in frame for frame in tables.values())
     if corrected or memory.EVENT * sum(map(len, tables.values())) <= limit.bytes:
-        return plan.compute(tables, rows)
+        return compute(plan, tables, rows)
     with tempfile.TemporaryDirectory(prefix="package-", dir=memory.scratch()) as folder:
         stored: dict[str, Any] = {}
         for name in plan.tables:

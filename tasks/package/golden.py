@@ -12,7 +12,7 @@ from tasks.bundle.golden import close
 from tasks.bundle.horizon import Horizon, parse
 from tasks.bundle.rows import from_json, to_json
 from tasks.engine import Plan
-from tasks.engine.compute import prediction_times
+from tasks.engine.asof import prediction_times
 from tasks.engine.facts import MISSING
 from tasks.errors import RefitError
 

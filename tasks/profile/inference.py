@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from tasks.errors import RefitError, nearest, some
-from tasks.params import METRICS, Moment, family_names, parse
+from tasks.listed import METRICS, family_names
+from tasks.params import Moment, parse
 from tasks.profile.column import About, Judged, judge, judge_target, reading_of
 from tasks.profile.comments import beside, plain
 from tasks.profile.division import SALTS, best_salt, groups, names_rows, twins

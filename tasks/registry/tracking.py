@@ -27,9 +27,9 @@ from tasks import blank
 from tasks.errors import RefitError, in_a_line, some
 from tasks.files import failure_of, read_json, replacing, replacing_dir, sha256, sweep, write_json
 from tasks.hidden import hidden
+from tasks.process import threads
 from tasks.registry.history import local
 from tasks.registry.store import writable
-from tasks.stage import threads
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

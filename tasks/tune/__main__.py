@@ -20,7 +20,7 @@ from tasks.families._rows import score_table
 from tasks.families._space import Space, narrowed
 from tasks.files import read_json, replacing_dir, sha256, write_json, write_table
 from tasks.params import Params, Tuning, load
-from tasks.stage import threads
+from tasks.process import threads
 from tasks.tune.folds import make_folds, newest
 from tasks.tune.objective import Objective
 

@@ -13,7 +13,7 @@ import pandas as pd
 from tasks.families import Model, Prepared, find_family, prepare
 from tasks.families._costs import COSTS
 from tasks.metrics import measure
-from tasks.stage import threads
+from tasks.process import threads
 
 Fold = tuple[pd.DataFrame, np.ndarray, pd.DataFrame, np.ndarray]
 FEW = 2000  # rows whose fits are too short to be worth a guess

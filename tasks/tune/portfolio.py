@@ -15,7 +15,7 @@ import numpy as np
 from tasks.families import find_family
 from tasks.families._space import Choice, Space, defaults
 from tasks.families.auto import candidates
-from tasks.params import family_names
+from tasks.listed import family_names
 
 Setting = tuple[str, dict[str, Any]]
 SMALL_STEPS: dict[str, Any] = {"rounds": 2000, "patience": 50}

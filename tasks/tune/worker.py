@@ -11,7 +11,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from tasks.errors import RefitError
-from tasks.stage import with_threads
+from tasks.process import with_threads
 from tasks.tune.objective import Objective
 
 # Fresh interpreters: a fork would inherit OpenMP threads that no longer run, and hang in the first fit.

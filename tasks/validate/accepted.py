@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tasks.engine.codes import composite
 from tasks.files import read_json
 from tasks.params import Moment, Problem, Table
 from tasks.stored import in_memory
@@ -355,11 +356,9 @@ def damaged(values: pd.Series) -> pd.Series:
 
 def repeated(columns: Columns) -> pd.Series:
     """Whether a row is like another in all columns, of which one is there at a time."""
-    total = np.zeros(len(columns), np.int64)
-    for name in columns.made:
-        codes, names = pd.factorize(columns[name], use_na_sentinel=False)
-        total = pd.factorize(total * len(names) + codes)[0]
-    return pd.Series(np.bincount(total, minlength=1)[total] > 1)
+    parts = (pd.factorize(columns[name], use_na_sentinel=False) for name in columns.made)
+    (codes,) = composite((((part,), len(names)) for part, names in parts), [len(columns)])
+    return pd.Series(codes).duplicated(keep=False)
 
 
 def keys(frame: pd.DataFrame, table: Table, row: Moment | None, length: int | None) -> list[str] | None:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tasks.engine.facts import above
 from tasks.errors import RefitError
 from tasks.params import Moment, Params, Problem, Table
 from tasks.stored import Stored, in_memory
@@ -99,8 +100,7 @@ def add_target(frame: Any, params: Params) -> Any:
 
 
 def _above(bound: float, values: pd.Series, at: Any = None) -> pd.Series:
-    number = values.to_numpy(float)
-    return pd.Series(np.where(np.isnan(number), np.nan, (number > bound).astype(float)), values.index)
+    return pd.Series(above(values.to_numpy(float), bound), values.index)
 
 
 def with_column(frame: Any, name: str, of: str, make: Callable[[pd.Series, Any], pd.Series]) -> Any:

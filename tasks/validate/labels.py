@@ -18,16 +18,19 @@ import numpy as np
 import pandas as pd
 
 from tasks.condition import Condition
-from tasks.engine import Plan
+from tasks.engine.compute import compute
 from tasks.engine.expression import Expression
-from tasks.engine.facts import MISSING, Table, Time
-from tasks.engine.plan import Feature
-from tasks.engine.store import EPOCH
+from tasks.engine.facts import MISSING, Table, Time, above
+from tasks.engine.plan import Feature, Plan
+from tasks.engine.primitives import parse_primitive
+from tasks.engine.recipes import Aggregate
+from tasks.engine.source import EPOCH
 from tasks.errors import RefitError, some
-from tasks.implied import lateness, moments
-from tasks.params import EVENTS, Moment, Params, Target
+from tasks.implied import EVENTS, lateness, moments
+from tasks.params import Moment, Params, Target
 from tasks.params import Table as Declared
 from tasks.validate import known
+from tasks.values.durations import Span
 
 VALUE, KEY, OWN = "value", "key{}", "own{}"
 
@@ -172,14 +175,14 @@ def _ask(rows: pd.DataFrame, t: np.ndarray, events: pd.DataFrame, happened: np.n
     if kind in ("categorical", "text"):
         kinds[VALUE] = "categorical"
     table = Table("events", kinds, tuple(names), Time("happened"), Time("seen"))
-    make = {"op": "aggregate", "table": "events", "by": list(keys), "window": window, "primitive": primitive,
-            "column": None if value is None else VALUE}  # fmt: skip
+    column = None if value is None else VALUE
+    recipe = Aggregate("events", tuple(keys), Span(window), parse_primitive(primitive), column)
     category = kind in ("categorical", "text") and primitive in ("first", "last")
-    feature = Feature("label", "categorical" if category else "numeric", "", make)
+    feature = Feature("label", "categorical" if category else "numeric", "", recipe)
     asking = "events" if own else "rows"
     tables = {"events": table, asking: table if own else Table("rows", kinds)}
     plan = Plan(asking, tables, (feature,), Time("t"))
-    return plan.compute({"events": pd.DataFrame(theirs)}, pd.DataFrame(mine))["label"]
+    return compute(plan, {"events": pd.DataFrame(theirs)}, pd.DataFrame(mine))["label"]
 
 
 def as_moments(times: np.ndarray) -> pd.Series:
@@ -199,7 +202,7 @@ def _answer(made: pd.Series, target: Target) -> pd.Series:
     if target.made == "none":
         return (made == 0).astype(np.float64)
     if target.above is not None:
-        return (made > target.above).astype(np.float64).where(made.notna())
+        return pd.Series(above(made.to_numpy(np.float64), target.above), made.index)
     return made
 
 

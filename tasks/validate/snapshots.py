@@ -13,7 +13,8 @@ import pandas as pd
 
 from tasks.engine.facts import MISSING
 from tasks.errors import RefitError
-from tasks.params import MADE_AT, Params
+from tasks.implied import MADE_AT
+from tasks.params import Params
 from tasks.validate.labels import as_moments, count_before, instant, latest, micros
 
 MONDAY = 4 * 86_400_000_000  # µs: 5 January 1970

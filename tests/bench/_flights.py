@@ -16,6 +16,7 @@ import pandas as pd
 import tasks.stage  # noqa: F401  (threads and telemetry, before the heavy imports)
 from tasks import params as parameters
 from tasks.engine import Plan
+from tasks.engine.derive import derive
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -46,7 +47,7 @@ def history_plan() -> Plan:
     features = found.features.model_copy(
         update={"columns": (), "lookups": (), "transforms": {}, "polynomial": None, "dates": {}}
     )
-    return Plan.derive(found.model_copy(update={"features": features}))
+    return derive(found.model_copy(update={"features": features}))
 
 
 def history_project(

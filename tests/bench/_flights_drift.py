@@ -11,7 +11,8 @@ import pandas as pd
 
 from tasks.drift.columns import entry
 from tasks.drift.window import thin
-from tasks.engine import Plan
+from tasks.engine.compute import compute
+from tasks.engine.derive import derive
 from tasks.ordinary.record import PREDICTION, WEEK, Record, make
 from tests.bench._flights import params, tables
 
@@ -27,9 +28,9 @@ def months() -> None:
     """
     began = clock.perf_counter()
     found = params()
-    plan = Plan.derive(found)
+    plan = derive(found)
     flights = tables()["flights"]
-    X = plan.compute(tables(), flights)
+    X = compute(plan, tables(), flights)
     time = moments(flights, found.problem.prediction_time)
     order = np.argsort(time.to_numpy(), kind="stable")[::EVERY]
     X, time, y = (

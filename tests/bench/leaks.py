@@ -23,7 +23,8 @@ from sklearn import datasets
 
 import tasks.stage  # noqa: F401  (threads and telemetry, before the heavy imports)
 from tasks.compare.leaks import hold
-from tasks.engine import Plan
+from tasks.engine.compute import compute
+from tasks.engine.derive import derive
 from tasks.leaks.look import look
 from tasks.params import parse
 from tests.bench._flights import emit
@@ -311,10 +312,10 @@ def examine(table: Table) -> tuple[list[dict[str, Any]], float, int]:
 
     spec, tables = table
     params = parse(spec) if isinstance(spec, dict) else spec
-    plan = Plan.derive(params)
+    plan = derive(params)
     rows = tables[plan.table]
     y, _ = encode_target(rows[params.problem.target.name], params.problem)
-    features = plan.compute(tables, rows)
+    features = compute(plan, tables, rows)
     n = len(rows)
     if plan.time is None:
         part = np.random.default_rng(0).choice(["train", "valid", "test"], n, p=[0.6, 0.2, 0.2]).astype(object)
@@ -337,7 +338,7 @@ def knows_ahead(quick: bool) -> dict[str, Any]:
         spec, tables = table(made, n, keys, seed)
         began = time.process_time()
         rows = tables["orders"]
-        found, compared = aggregates_ahead(tables, Plan.derive(parse(spec)), rows, pd.DataFrame(index=rows.index), 42)
+        found, compared = aggregates_ahead(tables, derive(parse(spec)), rows, pd.DataFrame(index=rows.index), 42)
         return {f.where: f.why for f in found}, time.process_time() - began, compared
 
     plants = {name: make for name, (make, _) in PLANTED.items()}

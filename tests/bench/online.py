@@ -33,7 +33,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tasks.engine import Plan
+from tasks.engine.compute import compute
+from tasks.engine.derive import derive
+from tasks.engine.online import start
 from tasks.params import parse
 from tests.bench._flights import emit
 from tests.tasks.engine.worlds import tree
@@ -111,12 +113,12 @@ def compare(rows: int, seed: int) -> tuple[int, int]:
         "paid": ["mean", "entropy", "count_since"],
         "shop": ["n_unique", "mode", "share(b)", "last"],
     }
-    plan = Plan.derive(parse(tree(["2h", "1d", "all", "last 3"], columns)))
+    plan = derive(parse(tree(["2h", "1d", "all", "last 3"], columns)))
     world = hard_world(rows, seed)
-    state = plan.start(world)
+    state = start(plan, world)
     records = world["orders"].to_dict("records")
-    single = pd.DataFrame([plan.compute_row(r, state) for r in records], columns=list(plan.names))
-    return differing_bits(plan.compute(world, world["orders"]), single), len(records)
+    single = pd.DataFrame([state.compute_row(r) for r in records], columns=list(plan.names))
+    return differing_bits(compute(plan, world, world["orders"]), single), len(records)
 
 
 def served(requests: int, quick: bool) -> dict[str, Any]:

@@ -30,7 +30,8 @@ from deploy.launch import running, serving
 from tasks.bundle import Bundle
 from tasks.bundle.horizon import parse
 from tasks.bundle.rows import to_json
-from tasks.engine.compute import prediction_times
+from tasks.engine.asof import prediction_times
+from tasks.engine.online import start
 from tasks.files import read_json, read_table
 from tasks.package.golden import NEWEST, start_of_test
 from tasks.package.history import keep, known, needs
@@ -59,7 +60,7 @@ def before(bundle: Bundle, validated: dict[str, pd.DataFrame], features: pd.Data
         facts = known(validated[name], bundle.plan, name, as_of)
         tables[name] = keep(facts, bundle.plan, name, need, since).frame
         print(f"history of {name} before: {len(tables[name]):,} rows", flush=True)
-    return bundle.plan.start(tables)
+    return start(bundle.plan, tables)
 
 
 def same(bundle: Bundle, found: dict[str, Any], scores: np.ndarray) -> bool:
@@ -100,7 +101,7 @@ def measure(root: Path, count: int, quick: bool) -> dict[str, Any]:
     as_of = parse(read_json(root / "data" / "validated" / "summary.json")["as_of"])
     old = before(bundle, validated, features, as_of)
     inside = np.flatnonzero(within)
-    as_before = pd.DataFrame([bundle.plan.compute_row(r, old) for r in rows.iloc[inside].to_dict("records")])
+    as_before = pd.DataFrame([old.compute_row(r) for r in rows.iloc[inside].to_dict("records")])
     rival = bundle.predict(as_before[list(batch.columns)])
     return {
         "rows": count,

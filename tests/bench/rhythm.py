@@ -18,8 +18,9 @@ import numpy as np
 import pandas as pd
 
 import tasks.stage  # noqa: F401  (threads and telemetry, before the heavy imports)
-from tasks.engine import Plan
 from tasks.engine.auto import Windows, any_windows
+from tasks.engine.compute import compute
+from tasks.engine.derive import derive
 from tasks.engine.rhythm import windows_of
 from tasks.families import fit_family
 from tasks.features.silent import silent
@@ -115,7 +116,7 @@ def measured(made: Set, windows: Windows | None, drop: bool = True) -> float:
     params, tables, target = made
     if windows is None:
         params = params.model_copy(update={"features": params.features.model_copy(update={"history": ()})})
-    plan = Plan.derive(params, windows)
+    plan = derive(params, windows)
     rows = tables[plan.table]
     time, y, kind = rows[plan.time.column], rows[target].to_numpy(float), params.problem.kind  # type: ignore[union-attr]
     known = ~np.isnan(y)
@@ -127,7 +128,7 @@ def measured(made: Set, windows: Windows | None, drop: bool = True) -> float:
     }
     if parts["train"].sum() > 50_000:
         parts["train"] &= np.random.default_rng(0).random(len(y)) < 50_000 / parts["train"].sum()
-    X = plan.compute(tables, rows)
+    X = compute(plan, tables, rows)
     kinds = {f.name: f.kind for f in plan.features}
     dropped = silent(X, kinds, parts["train"]) if drop else {}
     kept = [c for c in X if c not in dropped]

@@ -11,7 +11,9 @@ import sys
 import numpy as np
 import pandas as pd
 
-from tasks.engine import Plan
+from tasks.engine.compute import compute
+from tasks.engine.derive import derive
+from tasks.engine.recipes import Aggregate, Transform
 from tests.bench._flights import emit, params, tables
 
 
@@ -34,10 +36,10 @@ def auc(features: pd.DataFrame, y: np.ndarray, train: np.ndarray, test: np.ndarr
 def main(quick: bool) -> None:
     found = tables()
     flights = found["flights"]
-    plan = Plan.derive(params())
-    features = plan.compute(found, flights)
-    history = {f.name for f in plan.features if f.make["op"] == "aggregate"}
-    transformed = {f.name for f in plan.features if f.make["op"] == "expression"}
+    plan = derive(params())
+    features = compute(plan, found, flights)
+    history = {f.name for f in plan.features if isinstance(f.recipe, Aggregate)}
+    transformed = {f.name for f in plan.features if isinstance(f.recipe, Transform)}
     without = [c for c in features.columns if c not in history | transformed]
     time, known, y = flights["sched_dep_at"], flights["arrived_at"], flights["late"].to_numpy()
     train = ((time < "2013-09-01") & (known < "2013-09-01")).to_numpy() & ~np.isnan(y)

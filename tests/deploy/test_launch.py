@@ -15,7 +15,7 @@ import pytest
 from deploy.launch import ask, free_port, running, serving, stop
 from tasks.errors import RefitError
 from tasks.files import sha256
-from tasks.stage import SETTINGS
+from tasks.process import SETTINGS
 
 # A service of the standard library: ready at its third question.
 READY = """

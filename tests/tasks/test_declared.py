@@ -69,7 +69,7 @@ def test_columns_become_known_with_their_row_or_at_a_moment_of_their_own() -> No
 
 def test_a_label_that_is_made_is_one_more_outcome_and_no_column_of_the_source() -> None:
     made = table(event_time="at", known_at="told", outcome=["x"]).with_made(
-        "y", Column(kind="boolean"), Moment(column="at", offset_micros=5)
+        "y", "boolean", Moment(column="at", offset_micros=5)
     )
     assert list(made.given) == ["id", "at", "told", "x"]
     assert list(made.columns)[-1] == "y"

@@ -11,7 +11,8 @@ from tasks.errors import RefitError
 from tasks.families import check_models, find_family
 from tasks.families._counts import searched
 from tasks.idle import own_ways
-from tasks.params import family_names, parse
+from tasks.listed import family_names
+from tasks.params import parse
 from tasks.tune.portfolio import portfolio
 
 PROJECT: dict[str, Any] = {

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tasks.engine import Plan
+from tasks.engine.derive import derive
 from tasks.engine.facts import Time
 from tasks.errors import RefitError
 from tasks.identity import Rule
@@ -97,7 +97,7 @@ def test_folds_in_time_leave_the_same_gap_as_the_split() -> None:
 def test_auto_takes_earlier_labels_and_counts_no_snapshots() -> None:
     from tasks.engine.auto import any_windows
 
-    plan = Plan.derive(read(), any_windows(read()))
+    plan = derive(read(), any_windows(read()))
     assert "customer.mean(orders_any_within_30d, 92d)" in plan.names
     assert "customers.age" in plan.names
     assert "orders[customer].mean(refunded, 92d)" in plan.names

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from tasks import params
 from tasks.errors import RefitError
 from tasks.params import Column, Duration, Moment, Table, Target, load, parse
+from tasks.values.durations import UNITS
 from tasks.values.missing import USUAL
 from tasks.values.reading import Reading
 
@@ -342,14 +343,14 @@ def tree_of(text: str) -> dict[str, Any]:
 
 @given(st.integers(1, 10**6), st.sampled_from("smhdw"))
 def test_durations_are_exact(count: int, unit: str) -> None:
-    seconds = count * params.UNITS[unit]
+    seconds = count * UNITS[unit]
     assert Duration(f"{count}{unit}").delta == timedelta(seconds=seconds)
     assert Duration(f"{count}{unit}").micros == seconds * 10**6
 
 
 @given(st.integers(1, 9999), st.sampled_from("smhdw"), st.sampled_from("+-"))
 def test_moments_keep_their_offset(count: int, unit: str, sign: str) -> None:
-    micros = count * params.UNITS[unit] * 10**6
+    micros = count * UNITS[unit] * 10**6
     for text in (f"at {sign} {count}{unit}", f"at{sign}{count}{unit}"):
         assert Moment.model_validate(text) == Moment(column="at", offset_micros=micros if sign == "+" else -micros)
 

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from tasks.stage import FORCED, SETTINGS, settle
+from tasks.process import FORCED, SETTINGS, settle
 
 
 def test_telemetry_is_off_whatever_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import ClassVar, Protocol, TypeVar
 
 import numpy as np
 
@@ -186,7 +186,7 @@ def squares(column: Column) -> Exact:
     return column.x() * column.x()
 
 
-def divide(a: np.ndarray, b: Any) -> np.ndarray:
+def divide(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """``a / b``, NaN where b is 0."""
     with np.errstate(divide="ignore", invalid="ignore"):
         result = np.asarray(a / b)

@@ -11,6 +11,7 @@ from tasks.engine.facts import HOUR
 from tasks.engine.primitives.base import Column, Primitive, Window, divide, register, x
 from tasks.engine.primitives.order import ALL
 from tasks.errors import RefitError
+from tasks.values.durations import Duration
 
 
 @register
@@ -110,10 +111,8 @@ class DecayedMean(Primitive):
 
     @property
     def half_life(self) -> int:
-        from tasks.params import Duration, _duration
-
         try:
-            return Duration(_duration(self.argument)).micros
+            return Duration.read(self.argument).micros
         except ValueError as error:
             raise RefitError(f"primitive 'decayed_mean': {error}, found {self.argument!r}") from None
 

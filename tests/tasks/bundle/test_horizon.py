@@ -11,7 +11,7 @@ import pytest
 from tasks.bundle import Bundle
 from tasks.bundle.horizon import FINE, Horizon, derived, parse, shortest_windows
 from tasks.bundle.rows import from_json
-from tasks.engine import Plan
+from tasks.engine.derive import derive
 from tasks.engine.facts import MISSING
 from tasks.errors import RefitError
 from tasks.files import read_json, read_table
@@ -67,9 +67,9 @@ def test_it_is_the_same_after_being_written() -> None:
     told = HORIZON.told()
     assert told["answers_from"] == "1970-01-05T04:00:00Z"
     tree, _ = timed()
-    again = Horizon.of(Plan.derive(params(tree)), told)
+    again = Horizon.of(derive(params(tree)), told)
     assert (again.answers_from, again.known_until) == (HORIZON.answers_from, HORIZON.known_until)
-    assert Horizon.of(Plan.derive(params(tree)), {"answers_from": None, "known_until": {}}).check(0).refused == ""
+    assert Horizon.of(derive(params(tree)), {"answers_from": None, "known_until": {}}).check(0).refused == ""
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_the_shortest_window_that_ends_says_when_a_table_is_too_old(
     tree["features"]["history"][0]["windows"] = windows
     if within:
         tree["features"]["lookups"].append({"table": "orders", "on": "shop", "columns": ["weight"], "within": within})
-    found = shortest_windows(Plan.derive(params(tree)))
+    found = shortest_windows(derive(params(tree)))
     assert found == {"orders": shortest and shortest * 24 * HOUR}  # shops have no times, and never age
 
 
@@ -127,7 +127,7 @@ def test_an_older_package_answers_from_its_earliest_golden_row(made: Path) -> No
 def test_an_older_package_whose_windows_have_no_end_kept_everything() -> None:
     tree, tables = timed()
     tree["features"]["history"][0]["windows"] = ["all"]
-    plan = Plan.derive(params(tree))
+    plan = derive(params(tree))
     found = derived(plan, [parse("2024-02-01T00:00:00Z")], {"orders": tables["orders"].dropna()})
     assert found.answers_from is None
     assert list(found.known_until) == ["orders"]

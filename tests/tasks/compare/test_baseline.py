@@ -6,9 +6,10 @@ from scipy.stats import hypergeom
 
 from tasks.compare.baseline import against_baseline
 from tasks.errors import RefitError
+from tasks.listed import METRICS
 from tasks.metrics import measure
 from tasks.paired import Table, delong, mcnemar, ordinary_test
-from tasks.params import METRICS, Promotion
+from tasks.params import Promotion
 from tests.tasks.compare.pairs import graded, make, two
 
 CASES = [(kind, metric) for kind, metrics in METRICS.items() for metric in metrics]

@@ -8,6 +8,7 @@ from tasks.compare.evidence import check_defined, deciding, gather
 from tasks.compare.policy import NOTHING
 from tasks.compare.scores import right
 from tasks.errors import RefitError
+from tasks.listed import METRICS
 from tasks.metrics import higher_is_better, measure
 from tasks.paired import (
     Table,
@@ -19,7 +20,7 @@ from tasks.paired import (
     rows_needed,
     rows_needed_for_mean,
 )
-from tasks.params import METRICS, Promotion
+from tasks.params import Promotion
 from tests.tasks.compare.pairs import decisions, graded, make, swapped, two
 
 CASES = [(kind, metric) for kind, metrics in METRICS.items() for metric in metrics]

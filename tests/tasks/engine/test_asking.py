@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from tasks.engine import pieces
+from tasks.engine.compute import compute
 from tests.tasks.engine.worlds import assert_same, plan, world
 
 
@@ -23,5 +24,5 @@ def test_rows_of_another_file(memory_mb: int, tmp_path: Path, monkeypatch: pytes
     sources = {name: tmp_path / f"{name}.parquet" for name in tables}
     asked = list(pieces.pieces(plan(), sources, memory_mb, tmp_path / "asking.parquet", chunk=30))
     assert [len(piece) for piece in asked] == [30, 30, 11]
-    whole = plan().compute(tables, tables["orders"])
+    whole = compute(plan(), tables, tables["orders"])
     assert_same(whole.iloc[order].reset_index(drop=True), pd.concat(asked))

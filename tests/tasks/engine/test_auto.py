@@ -11,6 +11,10 @@ from ruamel.yaml import YAML
 
 from tasks.engine import Plan
 from tasks.engine.auto import MOST, Windows, _bounded, any_windows, history_keys, history_of, lookups_of
+from tasks.engine.compute import compute
+from tasks.engine.derive import derive
+from tasks.engine.online import start
+from tasks.engine.recipes import Aggregate, OwnColumn
 from tasks.errors import RefitError
 from tasks.params import Params, load, parse
 from tests.tasks.engine import oracle
@@ -74,17 +78,17 @@ def test_the_flights_get_what_one_would_list() -> None:
 
 def test_the_plan_is_bounded_stable_and_that_of_the_same_list() -> None:
     params = flights()
-    plan = Plan.derive(params, windows(params))
-    aggregates = [f for f in plan.features if f.make["op"] == "aggregate"]
+    plan = derive(params, windows(params))
+    aggregates = [f for f in plan.features if isinstance(f.recipe, Aggregate)]
     assert 100 < len(aggregates) <= MOST
     assert {"carrier.mean(late, 7d)", "origin+dest.std(arr_delay, 28d)", "tailnum.count(1d)"} <= set(plan.names)
-    assert Plan.derive(flights(), windows(params)).hash == plan.hash
+    assert derive(flights(), windows(params)).hash == plan.hash
     assert Plan.from_dict(plan.to_dict()) == plan
     listed = {"history": history_of(params, windows(params)), "lookups": lookups_of(params)}
     by_hand = params.model_copy(update={"features": params.features.model_copy(update=listed)})
-    assert Plan.derive(by_hand).hash == plan.hash
+    assert derive(by_hand).hash == plan.hash
     own = params.data.tables["flights"]
-    assert not {f.make["column"] for f in plan.features if f.make["op"] == "column"} & {*own.outcome, "late"}
+    assert not {f.recipe.column for f in plan.features if isinstance(f.recipe, OwnColumn)} & {*own.outcome, "late"}
 
 
 def test_many_columns_stay_below_the_cap_with_the_target_kept() -> None:
@@ -99,8 +103,8 @@ def test_many_columns_stay_below_the_cap_with_the_target_kept() -> None:
             "columns": {"vid": "numeric", "at": "datetime", "who": "categorical", **more},
         }  # fmt: skip
     params = parse(base)
-    plan = Plan.derive(params, windows(params))
-    made = [f for f in plan.features if f.make["op"] == "aggregate"]
+    plan = derive(params, windows(params))
+    made = [f for f in plan.features if isinstance(f.recipe, Aggregate)]
     assert len(made) <= MOST
     found = history_of(params, windows(params))
     assert [past.table for past in found] == ["orders", "prices", *(f"visits{i}" for i in range(5))]
@@ -130,8 +134,8 @@ def test_neither_outcomes_nor_the_events_own_key_are_keys() -> None:
 def test_agrees_with_the_definition(seed: int) -> None:
     lookups = tree()["features"]["lookups"]
     params = parse(small(lookups=lookups))
-    plan = Plan.derive(params, windows(params))
-    prices = {f.name for f in plan.features if f.make["op"] == "aggregate" and f.make["table"] == "prices"}
+    plan = derive(params, windows(params))
+    prices = {f.name for f in plan.features if isinstance(f.recipe, Aggregate) and f.recipe.table == "prices"}
     assert "prices[who].mean(price, 7d)" in prices
     own = Plan(
         plan.table, plan.tables, tuple(f for f in plan.features if f.name not in prices), plan.time, plan.cap,
@@ -140,7 +144,7 @@ def test_agrees_with_the_definition(seed: int) -> None:
     assert {"who.share(shop, a, 7d)", "who.n_unique(shop, 28d)", "where+desk.mean(y, 1d)"} <= set(own.names)
     check_against_definition(own, small_world(seed, 30))
     tables = small_world(seed, 30)
-    found = plan.compute(tables, tables["orders"])
+    found = compute(plan, tables, tables["orders"])
     events = as_events(tables["prices"], "since", "told")
     for i, row in enumerate(tables["orders"].to_dict("records")):
         t = oracle.micros(row["asked"])
@@ -153,19 +157,19 @@ def test_agrees_with_the_definition(seed: int) -> None:
 
 def test_later_events_never_change_earlier_rows_and_online_gives_the_same_bits() -> None:
     params = parse(small())
-    plan = Plan.derive(params, windows(params))
+    plan = derive(params, windows(params))
     tables = small_world(7, 60)
     rows = tables["orders"]
-    whole = plan.compute(tables, rows)
+    whole = compute(plan, tables, rows)
     assert whole.notna().any().all()
     cut = moments([25.0]).iloc[0]
     early = rows[rows["asked"] <= cut]
     known = {"orders": "known", "prices": "told"}
     before = {name: t[~(t[known[name]] >= cut)] if name in known else t for name, t in tables.items()}
-    assert_same(plan.compute(before, early), whole.loc[early.index])
-    state = plan.start(tables)
+    assert_same(compute(plan, before, early), whole.loc[early.index])
+    state = start(plan, tables)
     for i, row in enumerate(rows.head(10).to_dict("records")):
-        one = plan.compute_row(row, state)
+        one = state.compute_row(row)
         assert all(oracle.same_bits(one[name], whole[name].iloc[i]) for name in plan.names)
 
 
@@ -214,9 +218,9 @@ def test_what_the_windows_of_auto_may_come_to_be_can_be_named_and_nothing_else()
         "transforms": {"rise": "`who.mean(amount, 7d)` - `who.mean(amount, 92d)`"},
     }
     params = parse(small(**named))
-    Plan.derive(params, dict.fromkeys(any_windows(params), ("7d", "31d", "92d")))
+    derive(params, dict.fromkeys(any_windows(params), ("7d", "31d", "92d")))
     with pytest.raises(RefitError, match=r"'who\.mean\(amount, 92d\)' is neither .* list the history to fix them"):
-        Plan.derive(params, windows(params))
+        derive(params, windows(params))
     named["transforms"] = {"rise": "`who.mean(amount, 8d)` * 2"}
     with pytest.raises(RefitError, match=r"features\.transforms\.rise: 'who\.mean\(amount, 8d\)' is neither"):
         parse(small(**named))

@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tasks.engine import Plan
 from tasks.engine.ahead import Timeline, by_group, slack_of, tally
+from tasks.engine.compute import compute
+from tasks.engine.derive import derive
 from tasks.engine.facts import FOREVER
 from tasks.engine.foresight import (
     ROWS_OF,
@@ -29,7 +30,7 @@ from tests.bench._ahead import HONEST, PLANTED, table
 def named(made: dict, **how) -> dict[str, str]:
     """What is said of each suspected column."""
     spec, tables = table(made, **how)
-    plan = Plan.derive(parse(spec))
+    plan = derive(parse(spec))
     found, _ = aggregates_ahead(tables, plan, tables["orders"], pd.DataFrame(index=tables["orders"].index), 42)
     assert all(f.kind == "future aggregate" for f in found)
     return {f.where: f.why for f in found}
@@ -107,9 +108,9 @@ def test_a_column_of_another_table_is_held_against_the_rows() -> None:
     kinds = {"who": "categorical", "best": "numeric", "born": "numeric"}
     spec["data"]["tables"]["people"] = {"source": "p.csv", "key": ["who"], "columns": kinds}
     spec["features"]["lookups"] = [{"table": "people", "on": "who", "columns": ["best", "born"]}]
-    plan = Plan.derive(parse(spec))
+    plan = derive(parse(spec))
     tables["people"] = people
-    found, _ = aggregates_ahead(tables, plan, o, plan.compute(tables, o), 42)
+    found, _ = aggregates_ahead(tables, plan, o, compute(plan, tables, o), 42)
     assert [f.where for f in found] == ["people.best"]
     assert "the largest size over all rows of the same who over its whole life" in found[0].why
 
@@ -134,7 +135,7 @@ def test_visits_to_come_are_counted_in_another_table() -> None:
     spec["features"]["columns"] += ["coming", "gone"]
     spec["features"]["history"] = [{"table": "visits", "by": ["who"], "windows": ["30d"], "columns": {"minutes": ["mean"]}}]  # fmt: skip
     tables["visits"] = visits
-    found, _ = aggregates_ahead(tables, Plan.derive(parse(spec)), o, pd.DataFrame(index=o.index), 42)
+    found, _ = aggregates_ahead(tables, derive(parse(spec)), o, pd.DataFrame(index=o.index), 42)
     assert [f.where for f in found] == ["coming"]
     assert "the number of rows of visits over the next 90 days of the same who" in found[0].why
 
@@ -147,12 +148,12 @@ def test_a_table_without_times_has_nothing_to_come() -> None:
         "models": {"ridge": {}},
     }
     frame = pd.DataFrame({"x": [1.0, 2.0], "y": [1.0, 2.0]})
-    assert aggregates_ahead({"t": frame}, Plan.derive(parse(spec)), frame, frame, 0) == ([], 0)
+    assert aggregates_ahead({"t": frame}, derive(parse(spec)), frame, frame, 0) == ([], 0)
 
 
 def test_tables_of_which_little_is_there_are_no_trouble() -> None:
     spec, tables = table({"town": HONEST["town"], "seen": HONEST["first_seen"]}, n=60, keys=5)
-    plan, o = Plan.derive(parse(spec)), tables["orders"]
+    plan, o = derive(parse(spec)), tables["orders"]
     nothing = o.assign(town=pd.Series(np.nan, index=o.index, dtype="str"), size=np.nan, seen=o["seen"].where(o["id"] < 0), who=o["who"].where(o["id"] < 0))  # fmt: skip
     for few in (o, o[:1], o[:0], o.assign(at=o["at"].where(o["id"] < 0)), nothing):
         assert aggregates_ahead({"orders": few}, plan, few, pd.DataFrame(index=few.index), 0)[0] == []
@@ -264,7 +265,7 @@ def two_tables() -> dict[str, pd.DataFrame]:
 
 def pairs() -> dict[tuple[str, str], Pair]:
     """Every pair of the two tables, by the names of the asked and of the told one."""
-    tables, plan = two_tables(), Plan.derive(parse(SPEC))
+    tables, plan = two_tables(), derive(parse(SPEC))
     both = list(sides(tables, plan, tables["orders"], pd.DataFrame(index=tables["orders"].index)))
     return {(a.name, b.name): Pair(a, b, plan, 1) for a in both for b in both}
 
@@ -325,7 +326,7 @@ def test_levels_of_two_tables_are_told_apart_by_common_numbers_and_rows_are_ones
 
 def test_a_column_that_begins_in_the_first_rows_looks_forward() -> None:
     """Missing in nine of ten first rows, or the same in ten and more: it looks back. An outcome is what it is."""
-    tables, plan = two_tables(), Plan.derive(parse(SPEC))
+    tables, plan = two_tables(), derive(parse(SPEC))
     n = 20
     text = tables["orders"]["who"].dtype
     orders = pd.DataFrame({

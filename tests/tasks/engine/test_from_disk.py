@@ -8,8 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tasks.engine import Plan, pieces
-from tasks.engine.compute import groups, in_hours
+from tasks.engine import pieces
+from tasks.engine.answers import in_hours
+from tasks.engine.compute import compute
+from tasks.engine.derive import derive
 from tasks.engine.pieces import _chunks, _nothing, event_columns, key_hash, row_columns
 from tasks.errors import RefitError
 from tasks.files import write_table
@@ -30,7 +32,7 @@ def test_rows_that_ask_may_stand_in_a_file_of_their_own_and_other_tables_be_empt
     asking = tables["orders"].iloc[25:].reset_index(drop=True)
     write_table(tmp_path / "asking.parquet", asking)
     (made,) = pieces.pieces(plan(), files, asking=tmp_path / "asking.parquet")
-    assert_same(plan().compute(tables, asking), made)
+    assert_same(compute(plan(), tables, asking), made)
 
 
 def test_files_that_do_not_fit_are_named(tmp_path: Path) -> None:
@@ -50,7 +52,7 @@ def test_files_that_do_not_fit_are_named(tmp_path: Path) -> None:
 
 
 def test_a_group_reads_its_keys_times_values_and_what_settles_ties() -> None:
-    by = {(g.table, g.on): g for g in groups(plan())}
+    by = {(g.table, g.on): g for g in plan().groups}
     prices = by["prices", (("who", "who"),)]
     assert event_columns(plan(), prices) == ["pid", "who", "since", "told", "price", "label"]
     orders = by["orders", (("who", "who"), ("where", "where"))]
@@ -83,7 +85,7 @@ def test_equal_keys_have_equal_hashes_and_others_hardly_ever() -> None:
 def test_events_own_features_come_from_files_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Depth 2, with the events read eleven at a time, a table without rows, and a chunk that ends in the middle."""
     monkeypatch.setattr(pieces, "CHUNK", 11)
-    deep = Plan.derive(parse(tree(["1d", "last 2"], {"who.mean(amount, 1d)": ["max"], "amount": ["mean"]})))
+    deep = derive(parse(tree(["1d", "last 2"], {"who.mean(amount, 1d)": ["max"], "amount": ["mean"]})))
     assert deep.children
     tables = world(5, 30)
     for table in (tables, {**tables, "orders": tables["orders"].iloc[:0]}):
@@ -91,7 +93,7 @@ def test_events_own_features_come_from_files_too(tmp_path: Path, monkeypatch: py
         found = list(pieces.pieces(deep, files, chunk=13))
         assert [len(part) for part in found] == ([13, 13, 4] if len(table["orders"]) else [])
         if found:
-            assert_same(deep.compute(table, table["orders"]), pd.concat(found))
+            assert_same(compute(deep, table, table["orders"]), pd.concat(found))
 
 
 def test_a_moment_is_told_as_hours_before_the_row_a_span_as_hours_and_a_number_as_it_is() -> None:

@@ -11,10 +11,11 @@ import pytest
 
 from tasks.engine.facts import FOREVER, MISSING, Table
 from tasks.engine.history import History, HistoryWindow, Slice, View, code_of, nan_last
-from tasks.engine.local import Span
 from tasks.engine.primitives.base import Term
-from tasks.engine.store import OneRow, Store, moment
+from tasks.engine.source import OneRow, moment
+from tasks.engine.store import Store
 from tasks.errors import RefitError
+from tasks.values.durations import Span
 
 NAN = np.nan
 Event = tuple[int, int, int, float]  # when it happened, when it was known, its row in the store, its value
@@ -98,7 +99,7 @@ def test_known_at_times_that_do_not_rise_are_remembered() -> None:
     assert not first.in_order
 
 
-SPANS = [Span.parse("all"), Span.parse("last 2"), Span(20, None), Span(1, None)]
+SPANS = [Span("all"), Span("last 2"), Span("0.000020s"), Span("0.000001s")]
 
 
 @pytest.mark.parametrize(
@@ -128,13 +129,13 @@ def test_what_came_late_or_was_corrected_is_seen_in_its_time_only() -> None:
         [(10, 12, 0, 5.0), (20, 60, 1, 3.0), (30, 31, 2, 7.0), (30, 45, 3, 8.0)], [FOREVER, FOREVER, 45, FOREVER]
     )
     for t, places in ((40, [0, 2]), (45, [0, 2]), (46, [0, 3]), (61, [0, 1, 3]), (10, [])):
-        view = found.view([Span.parse("all")], t, None)
+        view = found.view([Span("all")], t, None)
         assert view.places is not None
         assert view.places.tolist() == places
-    near = found.view([Span.parse("last 1"), Span(16, None)], 46, None)
+    near = found.view([Span("last 1"), Span("0.000016s")], 46, None)
     assert near.places is not None
     assert (near.places.tolist(), near.lo.tolist(), near.hi.tolist()) == ([3], [0, 0], [1, 1]), "older ones are let go"
-    assert (near.newest(0), found.view([Span(1, None)], 46, None).newest(0)) == (3, None)
+    assert (near.newest(0), found.view([Span("0.000001s")], 46, None).newest(0)) == (3, None)
 
 
 def windows(*views: View) -> HistoryWindow:
@@ -182,7 +183,7 @@ def test_windows_of_several_keys_answer_in_their_order() -> None:
 def test_of_equal_categories_the_first_by_name_is_the_mode() -> None:
     names = ["zebra", "ant", "bee"]  # in order of arrival
     events: list[Event] = [(i, i, i, float(code)) for i, code in enumerate([0, 1, 2, 2, 1, 0])]
-    all_of = [Span.parse("all"), Span.parse("last 3"), Span.parse("last 4")]
+    all_of = [Span("all"), Span("last 3"), Span("last 4")]
     found = windows(View.nothing(9, 1), history(events, names=names).view(all_of, 9, None))
     assert np.array_equal(found.mode(), [NAN, 1.0, 1.0, 2.0], equal_nan=True)
     assert Slice(history(events, names=names), "x", slice(0, 6)).equals("bee").to_float().tolist() == [0, 0, 1, 1, 0, 0]

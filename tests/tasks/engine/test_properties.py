@@ -11,6 +11,10 @@ import pandas as pd
 import pytest
 
 from tasks.engine import Plan
+from tasks.engine.compute import compute
+from tasks.engine.derive import derive
+from tasks.engine.online import start
+from tasks.engine.recipes import Aggregate, LookedUp
 from tasks.params import parse
 from tests.tasks.engine import oracle
 from tests.tasks.engine.worlds import (
@@ -54,7 +58,7 @@ def as_events(frame: pd.DataFrame, event: str, *known: str, hours: int | None = 
 
 def check_against_definition(plan: Plan, tables: dict[str, pd.DataFrame], by_column: bool = False) -> None:
     rows = tables["orders"]
-    found = plan.compute(tables, rows)
+    found = compute(plan, tables, rows)
     events = as_events(rows, "happened", "known")
     prices = as_events(tables["prices"], "since", "since" if by_column else "told")
     of_column: dict[str | None, list[dict]] = {}
@@ -66,25 +70,25 @@ def check_against_definition(plan: Plan, tables: dict[str, pd.DataFrame], by_col
     for i, row in enumerate(events):
         t = oracle.micros(row["asked"])
         for f in plan.features:
-            make, got = f.make, found[f.name].iloc[i]
-            if make["op"] == "aggregate":
-                key = tuple(row[c] for c in make["by"])
-                of = of_column.get(make["column"], events)
-                seen = oracle.visible(of, key, make["by"], t, make["window"], row["id"])
-                name, _, argument = make["primitive"].partition("(")
-                if make["column"] is None:
+            recipe, got = f.recipe, found[f.name].iloc[i]
+            if isinstance(recipe, Aggregate):
+                key = tuple(row[c] for c in recipe.by)
+                of = of_column.get(recipe.column, events)
+                seen = oracle.visible(of, key, recipe.by, t, str(recipe.window), row["id"])
+                name, argument = recipe.primitive.name, recipe.primitive.argument or ""
+                if recipe.column is None:
                     want = float(len(seen))
                 else:
-                    want = oracle.value(name, argument.rstrip(")"), make["column"], seen, t)
+                    want = oracle.value(name, argument, recipe.column, seen, t)
                 close = name in APPROXIMATE and not oracle.missing(want) and not oracle.missing(got)
                 same = close and np.isclose(got, want, rtol=1e-6, atol=1e-7)
                 assert same or oracle.same_bits(got, want), (f.name, i, got, want)
-            elif make["op"] == "lookup" and make["table"] == "prices":
-                of = of_column.get(make["column"], prices)
-                seen = oracle.visible(of, (row["who"],), ["who"], t, make["within"], None)
-                want = seen[-1][make["column"]] if seen else np.nan
+            elif isinstance(recipe, LookedUp) and recipe.table == "prices":
+                of = of_column.get(recipe.column, prices)
+                seen = oracle.visible(of, (row["who"],), ["who"], t, str(recipe.within), None)
+                want = seen[-1][recipe.column] if seen else np.nan
                 assert oracle.same_bits(got, want), (f.name, i, got, want)
-            elif make["op"] == "lookup":
+            elif isinstance(recipe, LookedUp):
                 assert oracle.same_bits(got, people.get(row["who"], np.nan)), (f.name, i)
 
 
@@ -104,7 +108,7 @@ def test_columns_that_become_known_after_their_row_agree_with_the_definition(ful
 def test_decayed_means_agree_with_the_definition(full: bool) -> None:
     for seed, late in examples(full, BOTH):
         decayed = tree(["3h", "all"], {"amount": ["decayed_mean(1h)", "decayed_mean(10m)"]})
-        check_against_definition(Plan.derive(parse(decayed)), world(seed, 30, late))
+        check_against_definition(derive(parse(decayed)), world(seed, 30, late))
 
 
 @pytest.mark.sweep
@@ -115,7 +119,7 @@ def test_later_events_never_change_earlier_rows(full: bool) -> None:
         rows = tables["orders"][tables["orders"]["asked"] <= cut]
         known = {"orders": "known", "prices": "told"}
         earlier = {name: t[~(t[known[name]] >= cut)] if name in known else t for name, t in tables.items()}
-        assert_same(plan().compute(earlier, rows), plan().compute(tables, rows))
+        assert_same(compute(plan(), earlier, rows), compute(plan(), tables, rows))
 
 
 @pytest.mark.sweep
@@ -124,10 +128,10 @@ def test_the_order_of_the_input_changes_nothing(full: bool) -> None:
         plan, tables = case(by_column, seed, 40)
         shuffled = {n: t.sample(frac=1, random_state=seed % 1000).reset_index(drop=True) for n, t in tables.items()}
         rows = tables["orders"]
-        found = plan.compute(tables, rows)
-        assert_same(found, plan.compute(shuffled, rows))
+        found = compute(plan, tables, rows)
+        assert_same(found, compute(plan, shuffled, rows))
         order = np.random.default_rng(seed).permutation(len(rows))
-        moved = plan.compute(tables, rows.iloc[order])
+        moved = compute(plan, tables, rows.iloc[order])
         assert moved.index.tolist() == order.tolist()
         assert_same(found, moved.sort_index())
 
@@ -137,8 +141,8 @@ def test_splitting_the_rows_changes_nothing(full: bool) -> None:
     for seed, parts in examples(full, (2, 3, 5, 7)):
         tables = world(seed, 60)
         rows = tables["orders"]
-        pieces = [plan().compute(tables, rows.iloc[i]) for i in np.array_split(np.arange(len(rows)), parts)]
-        assert_same(plan().compute(tables, rows), pd.concat(pieces))
+        pieces = [compute(plan(), tables, rows.iloc[i]) for i in np.array_split(np.arange(len(rows)), parts)]
+        assert_same(compute(plan(), tables, rows), pd.concat(pieces))
 
 
 @pytest.mark.sweep
@@ -146,9 +150,9 @@ def test_one_row_online_gives_the_bits_of_the_batch(full: bool) -> None:
     for seed, late, by_column in examples(full, BOTH, BOTH):
         plan, tables = case(by_column, seed, 40, late)
         rows = tables["orders"]
-        state = plan.start(tables)
-        online = pd.DataFrame([plan.compute_row(r, state) for r in rows.to_dict("records")])
-        found = plan.compute(tables, rows)
+        state = start(plan, tables)
+        online = pd.DataFrame([state.compute_row(r) for r in rows.to_dict("records")])
+        found = compute(plan, tables, rows)
         assert_same(found, online.astype(found.dtypes))
 
 
@@ -157,13 +161,13 @@ def test_events_taken_in_one_by_one_give_the_bits_of_the_batch(full: bool) -> No
     for seed, late, by_column in examples(full, BOTH, BOTH):
         plan, tables = case(by_column, seed, 40, late)
         rng = np.random.default_rng(seed)
-        state = plan.start({name: t.iloc[:0] for name, t in tables.items()})
+        state = start(plan, {name: t.iloc[:0] for name, t in tables.items()})
         for name, table in tables.items():
             for i in np.array_split(rng.permutation(len(table)), 5):
                 state.update(name, table.iloc[i] if rng.random() < 0.5 else table.iloc[i].to_dict("records"))
         rows = tables["orders"]
-        online = pd.DataFrame([plan.compute_row(r, state) for r in rows.to_dict("records")])
-        found = plan.compute(tables, rows)
+        online = pd.DataFrame([state.compute_row(r) for r in rows.to_dict("records")])
+        found = compute(plan, tables, rows)
         assert_same(found, online.astype(found.dtypes))
 
 
@@ -173,8 +177,8 @@ def test_a_plan_survives_json_with_its_hash() -> None:
     first = plan()
     again = Plan.from_dict(json.loads(json.dumps(first.to_dict())))
     assert again == first
-    assert again.hash == first.hash == Plan.derive(params()).hash
-    assert Plan.derive(parse(tree(["2h"]))).hash != first.hash
+    assert again.hash == first.hash == derive(params()).hash
+    assert derive(parse(tree(["2h"]))).hash != first.hash
     by_column = plan_by_column()
     assert Plan.from_dict(json.loads(json.dumps(by_column.to_dict()))) == by_column
     assert "later" not in first.to_dict()["tables"]["orders"]  # plans of earlier versions keep their hash
@@ -202,18 +206,16 @@ def test_pieces_from_files_give_the_bits_of_the_whole(
     sources = {name: tmp_path / f"{name}.parquet" for name in tables}
     made = pd.concat(pieces.pieces(plan, sources, memory_mb))
     assert len(made) == 120
-    assert_same(plan.compute(tables, tables["orders"]), made)
+    assert_same(compute(plan, tables, tables["orders"]), made)
 
 
 @pytest.mark.parametrize("late", [True, False])
 def test_the_columns_used_are_all_that_a_plan_needs(late: bool) -> None:
-    from tasks.engine.pieces import columns_used
-
     made, tables = case(late, 9, 60, late)
-    for of in (made, Plan.derive(parse(tree(["1d", "last 2"], DEEP)))):
-        used = columns_used(of)
+    for of in (made, derive(parse(tree(["1d", "last 2"], DEEP)))):
+        used = of.columns_used()
         fewer = {name: table[[c for c in table if c in used[name]]] for name, table in tables.items() if name in used}
-        assert_same(of.compute(tables, tables["orders"]), of.compute(fewer, fewer["orders"]))
+        assert_same(compute(of, tables, tables["orders"]), compute(of, fewer, fewer["orders"]))
 
 
 DEEP = {
@@ -229,54 +231,55 @@ DEEP = {
 def test_depth_two(full: bool) -> None:
     """Aggregates of the events' own features: by hand as further columns, and online with events in any order."""
     for seed, late in examples(full, BOTH):
-        deep = Plan.derive(parse(tree(["1d", "last 2"], DEEP)))
+        deep = derive(parse(tree(["1d", "last 2"], DEEP)))
         assert "who.max(who.mean(amount, 1d), 1d)" in deep.names
         tables = world(seed, 40, late)
         rows = tables["orders"]
-        found = deep.compute(tables, rows)
+        found = compute(deep, tables, rows)
         child = deep.children["orders"]
-        inner = child.compute(tables, rows)
+        inner = compute(child, tables, rows)
         by_hand = {**tables, "orders": pd.concat([rows, inner], axis=1)}
         events = as_events(by_hand["orders"], "happened", "known")
         for i, row in enumerate(events):
             for f in deep.features:
-                if f.make["op"] == "aggregate" and f.make["column"] is not None:
-                    key = tuple(row[c] for c in f.make["by"])
+                recipe = f.recipe
+                if isinstance(recipe, Aggregate) and recipe.column is not None:
+                    key = tuple(row[c] for c in recipe.by)
                     t = oracle.micros(row["asked"])
-                    seen = oracle.visible(events, key, f.make["by"], t, f.make["window"], row["id"])
-                    want = oracle.value(f.make["primitive"], None, f.make["column"], seen, t)
+                    seen = oracle.visible(events, key, recipe.by, t, str(recipe.window), row["id"])
+                    want = oracle.value(recipe.primitive.name, None, recipe.column, seen, t)
                     assert oracle.same_bits(found[f.name].iloc[i], want), (f.name, i)
-        state = deep.start({name: t.iloc[: len(t) // 2] for name, t in tables.items()})
+        state = start(deep, {name: t.iloc[: len(t) // 2] for name, t in tables.items()})
         rng = np.random.default_rng(seed)
         for name, table in tables.items():
             for part in np.array_split(rng.permutation(np.arange(len(table) // 2, len(table))), 3):
                 state.update(name, table.iloc[part])
-        online = pd.DataFrame([deep.compute_row(r, state) for r in rows.to_dict("records")])
+        online = pd.DataFrame([state.compute_row(r) for r in rows.to_dict("records")])
         assert_same(found, online.astype(found.dtypes))
 
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_depth_two_with_events_one_by_one_in_any_order(seed: int) -> None:
     """The newest come first, and then, among older ones, such as change what the events' own features were."""
-    deep = Plan.derive(parse(tree(["1d", "last 2"], {"who.mean(amount, 1d)": ["max"], "amount": ["mean"]})))
+    deep = derive(parse(tree(["1d", "last 2"], {"who.mean(amount, 1d)": ["max"], "amount": ["mean"]})))
     tables = world(seed, 16)
     orders = tables["orders"].sort_values("happened", ignore_index=True)
     tables["orders"] = orders
-    state = deep.start({**tables, "orders": orders.iloc[:4]})
+    state = start(deep, {**tables, "orders": orders.iloc[:4]})
     order = [15, 6, 14, 5, 7, 4, *np.random.default_rng(seed).permutation(np.arange(8, 14)).tolist()]
     for at in order:
         state.update("orders", orders.iloc[[at]])
-    found = deep.compute(tables, orders)
-    online = pd.DataFrame([deep.compute_row(r, state) for r in orders.to_dict("records")])
+    found = compute(deep, tables, orders)
+    online = pd.DataFrame([state.compute_row(r) for r in orders.to_dict("records")])
     assert_same(found, online.astype(found.dtypes))
 
 
 def test_an_event_is_not_given_features_from_after_it_was_known() -> None:
-    deep = Plan.derive(parse(tree(["all"], {"who.count(all)": ["max"]})))
+    deep = derive(parse(tree(["all"], {"who.count(all)": ["max"]})))
     child = deep.children["orders"]
     assert child.cap is not None
     tables = world(1, 60)
     orders = tables["orders"]
     late_asked = orders.assign(asked=orders["known"] + pd.Timedelta("9h"))
     at_known = orders.assign(asked=orders["known"])
-    assert_same(child.compute(tables, late_asked), child.compute(tables, at_known))
+    assert_same(compute(child, tables, late_asked), compute(child, tables, at_known))

@@ -11,8 +11,11 @@ import pandas as pd
 import pytest
 
 from tasks.engine import Feature, Plan
+from tasks.engine.compute import compute as by_batch
+from tasks.engine.derive import derive
 from tasks.engine.facts import Time
 from tasks.engine.prove import Findings, Future, _changed, _randomised, keys_of, prove
+from tasks.engine.recipes import OwnColumn
 from tasks.params import parse
 from tests.tasks.engine.worlds import moments, tree
 
@@ -60,7 +63,7 @@ def base() -> tuple[Tables, Plan]:
     spec["features"]["columns"] = ["where", "note", "extra"]
     columns = spec["data"]["tables"]["orders"]["columns"]
     columns |= {"note": "categorical", "extra": "numeric"}
-    return {"orders": orders, "prices": prices, "people": people}, Plan.derive(parse(spec))
+    return {"orders": orders, "prices": prices, "people": people}, derive(parse(spec))
 
 
 def splits(orders: pd.DataFrame) -> np.ndarray:
@@ -70,7 +73,7 @@ def splits(orders: pd.DataFrame) -> np.ndarray:
     return np.where(late | orders["y"].isna(), "pending", part)
 
 
-def look(tables: Tables, plan: Plan, compute: Callable = Plan.compute, split: np.ndarray | None = None) -> Findings:
+def look(tables: Tables, plan: Plan, compute: Callable = by_batch, split: np.ndarray | None = None) -> Findings:
     orders = tables["orders"]
     part = splits(orders) if split is None else split
     return prove(tables, plan, orders, orders["y"].to_numpy(), part, compute=compute, moments=3, sample=600)
@@ -100,7 +103,7 @@ def test_a_column_that_is_known_after_its_row_is_held_to_its_own_moment() -> Non
 
     def with_the_row(plan: Plan, tables: Mapping[str, pd.DataFrame], rows: pd.DataFrame) -> pd.DataFrame:
         early = replace(plan, tables={**plan.tables, "orders": replace(own, later={})})
-        return early.compute(tables, rows)
+        return by_batch(early, tables, rows)
 
     found = [f for f in look(tables, by_column, with_the_row).found if f.kind == "future"]
     assert found
@@ -169,7 +172,7 @@ def test_asked_after_the_outcome_was_known() -> None:
 
 def test_own_outcome_as_a_feature() -> None:
     tables, plan = base()
-    leak = Feature("amount", "numeric", "", {"op": "column", "column": "amount"})
+    leak = Feature("amount", "numeric", "", OwnColumn("amount"))
     findings = look(tables, replace(plan, features=(*plan.features, leak)))
     finding = next(f for f in findings.found if f.kind == "future")
     assert finding.where == "amount"
@@ -215,9 +218,8 @@ Changed = Callable[[Plan, Mapping[str, pd.DataFrame], pd.DataFrame], pd.Series]
 
 
 def _with(plan: Plan, tables: Mapping, rows: pd.DataFrame, **orders: object) -> pd.DataFrame:
-    return replace(plan, tables={**plan.tables, "orders": replace(plan.tables["orders"], **orders)}).compute(
-        tables, rows
-    )
+    changed = {**plan.tables, "orders": replace(plan.tables["orders"], **orders)}
+    return by_batch(replace(plan, tables=changed), tables, rows)
 
 
 def _past(tables: Mapping, row: pd.Series, until: pd.Timestamp, column: str) -> float:
@@ -227,7 +229,7 @@ def _past(tables: Mapping, row: pd.Series, until: pd.Timestamp, column: str) -> 
 
 ENGINES: dict[str, Changed] = {
     "known-at times ignored": lambda p, t, r: _with(p, t, r, known_at=Time("happened"))["who.mean(amount, 1d)"],
-    "an hour into the future": lambda p, t, r: replace(p, time=Time("asked", 3_600_000_000)).compute(t, r)[
+    "an hour into the future": lambda p, t, r: by_batch(replace(p, time=Time("asked", 3_600_000_000)), t, r)[
         "who.mean(amount, 1d)"
     ],
     "a window around the row": lambda p, t, r: r.apply(
@@ -256,7 +258,7 @@ def test_computations_that_look_ahead(leak: str) -> None:
     tables, plan = base()
 
     def compute(plan: Plan, tables: Mapping[str, pd.DataFrame], rows: pd.DataFrame) -> pd.DataFrame:
-        return plan.compute(tables, rows).assign(planted=ENGINES[leak](plan, tables, rows).astype(float))
+        return by_batch(plan, tables, rows).assign(planted=ENGINES[leak](plan, tables, rows).astype(float))
 
     findings = prove(tables, plan, tables["orders"], compute=compute, moments=3, sample=200)
     assert [(f.kind, f.where) for f in findings.found] == [("future", "planted")], str(findings)

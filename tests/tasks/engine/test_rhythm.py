@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tasks.engine import Plan
+from tasks.engine.compute import compute
+from tasks.engine.derive import derive
 from tasks.engine.facts import MISSING
 from tasks.engine.rhythm import SAMPLE, _typical, follow, windows_of
 from tasks.errors import RefitError
@@ -150,7 +151,7 @@ def test_irregular_events_get_windows_that_most_rows_fill() -> None:
         params = problem()
         windows = windows_of(params, tables)
         assert windows["sales", ("shop",)][0] == expected
-        made = Plan.derive(params, windows).compute(tables, tables["sales"])
+        made = compute(derive(params, windows), tables, tables["sales"])
         assert (made[f"shop.count({expected})"].iloc[len(made) // 2 :] > 0).mean() > 0.6
 
 
@@ -162,7 +163,7 @@ def test_a_region_and_a_shop_have_windows_of_their_own() -> None:
         ("sales", ("shop",)): ("92d", "366d", "all"),
         ("sales", ("region",)): ("1d", "7d", "31d"),
     }
-    names = Plan.derive(problem(region=True), windows).names
+    names = derive(problem(region=True), windows).names
     assert {"shop.mean(y, 92d)", "region.mean(y, 1d)"} <= set(names)
     assert not {"shop.mean(y, 1d)", "region.mean(y, 92d)"} & set(names)
 
@@ -194,7 +195,7 @@ def test_a_key_that_never_comes_again_is_left_out() -> None:
     params, tables = problem(), every("D", 1, shops=300)
     windows = windows_of(params, tables)
     assert windows == {("sales", ("shop",)): ()}
-    assert Plan.derive(params, windows).names == ("shop",)
+    assert derive(params, windows).names == ("shop",)
     assert windows_of(params, {"sales": tables["sales"].iloc[:0]}) == windows
     timeless = tables["sales"].assign(at=tables["sales"]["at"].where(tables["sales"]["id"] < 0))
     assert windows_of(params, {"sales": timeless}) == windows
@@ -208,23 +209,23 @@ def test_a_rhythm_longer_than_the_table_leaves_one_window() -> None:
 def test_only_a_listed_history_needs_no_windows() -> None:
     params = problem()
     with pytest.raises(ValueError, match="history: auto needs windows"):
-        Plan.derive(params)
+        derive(params)
     listed = {"table": "sales", "by": ["shop"], "windows": ["3d"], "columns": {"y": ["mean"]}}
     tree = params.model_dump(mode="json", exclude_unset=True) | {"features": {"history": [listed]}}
     tree["problem"]["prediction_time"], tree["data"]["tables"]["sales"]["event_time"] = "at", "at"
     tree["data"]["tables"]["sales"]["known_at"] = "at"
     by_hand = parse(tree)
     assert windows_of(by_hand, {}) == {}
-    assert Plan.derive(by_hand).hash == Plan.derive(by_hand, {}).hash
+    assert derive(by_hand).hash == derive(by_hand, {}).hash
 
 
 def test_a_monthly_tables_features_say_something() -> None:
     params, tables = problem(), every("MS", 36, shops=20)
-    made = Plan.derive(params, windows_of(params, tables)).compute(tables, tables["sales"])
+    made = compute(derive(params, windows_of(params, tables)), tables, tables["sales"])
     late = made[tables["sales"]["at"] >= "2020-06-01"]
     assert "shop.mean(y, 31d)" in made
     assert late.notna().mean().drop("shop.std(y, 31d)").min() == 1  # of one event there is no spread
-    days = Plan.derive(params, {("sales", ("shop",)): ("1d", "7d", "28d")}).compute(tables, tables["sales"])
+    days = compute(derive(params, {("sales", ("shop",)): ("1d", "7d", "28d")}), tables, tables["sales"])
     assert days["shop.mean(y, 7d)"].isna().all()
     assert (days["shop.count(28d)"] > 0).mean() < 0.1  # only February is that short
 
@@ -237,7 +238,7 @@ def test_the_plan_stays_from_week_to_week_and_in_another_order() -> None:
     params = problem()
     weeks = pd.date_range(START + pd.Timedelta("60D"), START + pd.Timedelta("400D"), freq="7D")
     grown = [whole[whole["at"] <= week] for week in weeks]
-    hashes = [Plan.derive(params, windows_of(params, {"sales": rows})).hash for rows in grown]
+    hashes = [derive(params, windows_of(params, {"sales": rows})).hash for rows in grown]
     changes = np.flatnonzero([a != b for a, b in pairwise(hashes)])
     sizes = np.array([len(rows) for rows in grown])
     steps = np.array([96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072])

@@ -10,6 +10,7 @@ import pytest
 import statsmodels.api as sm
 
 from tasks.engine import Plan
+from tasks.engine.derive import derive
 from tasks.engine.facts import Time
 from tasks.engine.scan import (
     _around,
@@ -181,7 +182,7 @@ def orders(n: int) -> tuple[pd.DataFrame, Plan]:
         {"id": np.arange(float(n)), "asked": moments(at), "happened": moments(at + 1), "known": moments(at + 1), "amount": 1.0,
          "who": pd.Series(["a"] * n, dtype="str"), "where": 0.0, "paid": 0.0, "shop": pd.Series(["s"] * n, dtype="str"), "y": 0.0}
     )  # fmt: skip
-    return frame, Plan.derive(parse(spec))
+    return frame, derive(parse(spec))
 
 
 @pytest.mark.parametrize(("late", "found"), [(0, []), (1, []), (2, ["orders.happened"])])

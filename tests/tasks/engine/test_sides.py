@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tasks.engine import Plan
+from tasks.engine.derive import derive
 from tasks.engine.facts import MISSING
 from tasks.engine.sides import MOST, Side, _different, read_by, sides, still
 from tasks.params import parse
@@ -68,7 +68,7 @@ def tables(n: int = 8) -> dict[str, pd.DataFrame]:
 
 
 def seen(**features: Any) -> dict[str, Side]:
-    plan, made = Plan.derive(parse(spec(**features))), tables()
+    plan, made = derive(parse(spec(**features))), tables()
     computed = pd.DataFrame({f.name: 1.0 for f in plan.features}, index=made["orders"].index[::-1])
     return {side.name: side for side in sides(made, plan, made["orders"], computed)}
 
@@ -90,12 +90,12 @@ def test_tables_with_times_and_the_problems_own_are_looked_at() -> None:
     assert own.kind("people.best") == "number"
     made = tables()
     del made["prices"]
-    plan = Plan.derive(parse(spec(lookups=LOOKUPS)))
+    plan = derive(parse(spec(lookups=LOOKUPS)))
     assert [s.name for s in sides(made, plan, made["orders"], pd.DataFrame(index=range(8)))] == ["orders"]
 
 
 def test_a_lookup_of_a_moment_or_of_a_table_with_times_stands_for_no_row() -> None:
-    plan = Plan.derive(parse(spec(lookups=LOOKUPS)))
+    plan = derive(parse(spec(lookups=LOOKUPS)))
     assert [f.name for f in still(plan).features] == ["people.town", "people.best"]
     assert still(plan).children == {}
 
@@ -116,13 +116,13 @@ def test_a_lookup_of_a_moment_or_of_a_table_with_times_stands_for_no_row() -> No
 def test_columns_under_suspicion_are_those_that_features_read(
     features: dict[str, Any], table: str, wanted: list[str]
 ) -> None:
-    assert sorted(read_by(Plan.derive(parse(spec(**features))), table)) == sorted(wanted)
+    assert sorted(read_by(derive(parse(spec(**features))), table)) == sorted(wanted)
 
 
 def keys_of(frame: pd.DataFrame, by: list[Any]) -> list[tuple[str, ...]]:
     """The keys of a table of rows with no other features than histories of it."""
     history = [{"table": "orders", "by": [keys], "windows": ["2d"], "columns": {"late": ["mean"]}} for keys in by]
-    plan = Plan.derive(parse(spec(columns=["note" if not by else "size"], history=history)))
+    plan = derive(parse(spec(columns=["note" if not by else "size"], history=history)))
     (side,) = sides({"orders": frame}, plan, frame, pd.DataFrame(index=frame.index))
     return side.keys
 
@@ -160,7 +160,7 @@ def test_four_keys_and_two_of_several_columns_at_most() -> None:
     frame["id"], frame["at"] = np.arange(float(n)), moments(*np.arange(float(n)))
     for name in names:
         frame[name] = pd.Series([f"l{i % 4}" for i in range(n)], dtype=TEXT)
-    plan = Plan.derive(parse(tree))
+    plan = derive(parse(tree))
     (side,) = sides({"orders": frame}, plan, frame, pd.DataFrame(index=frame.index))
     assert side.keys == [("c4",), ("c5",), ("c3",), ("c2",), ("c4", "c5"), ("c3", "c4")]
     assert len([key for key in side.keys if len(key) == 1]) == MOST
@@ -192,7 +192,7 @@ def test_values_of_rows_are_numbers_and_texts_and_none_of_them_is_infinite() -> 
 def test_columns_on_disk_are_read_once_for_the_rows_that_are_held(tmp_path: Path) -> None:
     frame = orders(8)
     frame.to_parquet(tmp_path / "orders.parquet")
-    plan = Plan.derive(parse(spec()))
+    plan = derive(parse(spec()))
     stored = Stored(tmp_path / "orders.parquet")
     side = Side(plan.tables["orders"], stored, np.zeros(8, np.int64), np.zeros(8, np.int64), [], [], frozenset(), True)
     side.hold(np.array([6, 2, 2, 4]), ["size", "size", "mood"])

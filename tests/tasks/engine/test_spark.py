@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from tasks.engine import spark
+from tasks.engine.compute import compute
 from tasks.errors import RefitError
 from tasks.states import last_known
 from tests.tasks.engine.test_states import corrected, told_apart
@@ -32,6 +33,6 @@ def test_spark_gives_the_bits_of_the_local_engine(full: bool) -> None:
     session = spark.session()
     try:
         for asked, given, rows in ((late, tables, tables["orders"]), (plan(), states, last_known(states["orders"]))):
-            assert_same(asked.compute(given, rows), spark.compute_spark(asked, given, rows, session))
+            assert_same(compute(asked, given, rows), spark.compute_spark(asked, given, rows, session))
     finally:
         session.stop()

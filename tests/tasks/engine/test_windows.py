@@ -9,12 +9,13 @@ import pytest
 from tasks.engine.exact import Exact
 from tasks.engine.facts import FOREVER, Facts, Table, Time
 from tasks.engine.history import History, HistoryWindow
-from tasks.engine.local import Index, Span
+from tasks.engine.local import Index
 from tasks.engine.windows import IndexedWindow
 from tasks.states import UNTIL
+from tasks.values.durations import Span
 
 NAN = np.nan
-SPANS = [Span.parse("all"), Span.parse("last 1"), Span.parse("last 3"), Span(7, None), Span(25, None)]
+SPANS = [Span("all"), Span("last 1"), Span("last 3"), Span("0.000007s"), Span("0.000025s")]
 TABLES = ["in order", "late", "late, some missing", "all missing", "one key", "corrected", "nothing"]
 
 

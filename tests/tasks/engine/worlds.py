@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from tasks.engine import Plan
+from tasks.engine.derive import derive
 from tasks.params import Params, parse
 
 START = pd.Timestamp("2024-03-30 20:00", tz="UTC")
@@ -64,7 +65,7 @@ def plan_by_column(told: bool = False) -> Plan:
     orders["columns"]["checked"] = "datetime"
     orders["known_at"] = {"*": "known", "amount, paid": "checked", "shop": "happened + 1d"}
     prices["known_at"] = {"label": "since + 3h", **({"*": "told"} if told else {})}
-    return Plan.derive(parse(spec))
+    return derive(parse(spec))
 
 
 def world_by_column(seed: int, n: int = 40, late: bool = True) -> dict[str, pd.DataFrame]:
@@ -82,7 +83,7 @@ def params() -> Params:
 
 @cache
 def plan() -> Plan:
-    return Plan.derive(params())
+    return derive(params())
 
 
 def moments(hours: Any) -> pd.Series:

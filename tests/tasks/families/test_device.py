@@ -20,7 +20,8 @@ from tasks.families._base import Job
 from tasks.families._device import choose_device, gpus
 from tasks.families._xgboost_batches import fit_batches
 from tasks.families._xgboost_encoded import encode_to, outline
-from tasks.params import Params, family_names, loads
+from tasks.listed import family_names
+from tasks.params import Params, loads
 from tests.samples import features_folder
 
 GPU = ("auto", "mlp", "realmlp", "tabm", "xgboost")  # what can use one

@@ -11,8 +11,8 @@ from tasks.errors import RefitError
 from tasks.families import Model, Rows, find_family, fit_family, load_model, read_rows, save_model
 from tasks.families._calibrate import calibrate
 from tasks.files import hash_tree
+from tasks.listed import family_names
 from tasks.metrics import measure
-from tasks.params import family_names
 from tasks.values.numbers import LARGEST
 from tests.samples import KINDS, features_folder
 

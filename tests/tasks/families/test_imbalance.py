@@ -15,7 +15,8 @@ from tasks.errors import RefitError
 from tasks.families import check_models, fit_family
 from tasks.families._imbalance import balanced_weight, resample
 from tasks.families._model import find_family, prepare, weighs
-from tasks.params import family_names, parse
+from tasks.listed import family_names
+from tasks.params import parse
 from tests.tasks.package.projects import plain
 
 MAKING = ("smote", "adasyn", "smote_tomek")

@@ -12,7 +12,7 @@ from tasks.errors import RefitError
 from tasks.families import Stopped, find_family
 from tasks.families._activations import ACTIVATIONS, ELEMENTWISE
 from tasks.families._base import Job
-from tasks.families._model import FORMATS
+from tasks.families._formats import FORMATS
 from tasks.metrics import measure
 from tests.tasks.families.test_network import job
 

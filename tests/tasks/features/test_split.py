@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tasks.engine import Plan
+from tasks.engine.derive import derive
 from tasks.errors import RefitError
 from tasks.features.silent import never_in_view
 from tasks.features.split import AT_ONCE, by_identity, by_time, check_parts, waiting
@@ -158,18 +158,18 @@ def test_windows_in_which_no_row_ever_is_are_told_with_the_remedy() -> None:
          "who": pd.Series(["a", "b"], dtype="str"), "where": [1.0, 2.0]}
     )  # fmt: skip
     tables = {"orders": frame, "prices": pd.DataFrame({"since": moments([1]), "told": moments([1])}), "people": frame}
-    said = list(never_in_view(Plan.derive(parse(spec)), tables))
+    said = list(never_in_view(derive(parse(spec)), tables))
     assert said == [
         "orders: the windows '2h' hold no row, for each is known only after them. If only some columns are known so late, "
         "write known_at: {COLUMN: known}"
     ]
     spec["data"]["tables"]["orders"]["known_at"] = "happened + 90m"
-    assert list(never_in_view(Plan.derive(parse(spec)), tables)) == [
+    assert list(never_in_view(derive(parse(spec)), tables)) == [
         "orders: a row counts from its happened + 1.5h on, with all it says. If only some columns are known so late, "
         "write known_at: {COLUMN: happened + 1.5h}"
     ]
     spec["data"]["tables"]["orders"]["known_at"] = {"amount": "happened + 30d"}
-    assert list(never_in_view(Plan.derive(parse(spec)), tables)) == []
+    assert list(never_in_view(derive(parse(spec)), tables)) == []
     spec["data"]["tables"]["orders"]["known_at"] = "happened + 1d"
     with pytest.raises(RefitError, match=r"features\.history\[0\]\.windows: 1d is always empty: known_at of 'orders' says that a row is known only 1d after it happened\. If that is so of some columns only, write known_at: \{COLUMN: happened \+ 1d\}"):  # fmt: skip
         parse(spec)

@@ -10,6 +10,8 @@ import pandas as pd
 import pytest
 
 from tasks.engine import Plan, foresight
+from tasks.engine.compute import compute
+from tasks.engine.derive import derive
 from tasks.files import read_json, write_json, write_table
 from tasks.leaks.__main__ import main
 from tasks.leaks.columns import columns_of
@@ -21,7 +23,7 @@ from tests.bench.leaks import closed_on, honest_shops, month_to_come, next_five,
 def seen(table: tuple[dict[str, Any], dict[str, pd.DataFrame]]) -> list[tuple[str, str]]:
     """Column and kind of each suspicion."""
     spec, tables = table
-    plan = Plan.derive(parse(spec))
+    plan = derive(parse(spec))
     return [(s["column"], s["kind"]) for s in look(plan, tables, made_of(plan, tables), "binary", 42)["suspicions"]]
 
 
@@ -30,7 +32,7 @@ def made_of(plan: Plan, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     at = rows["at"].rank(pct=True)
     part = np.select([at > 0.85, at > 0.65], ["test", "valid"], "train").astype(object)
     head = pd.DataFrame({"__row__": range(len(rows)), "__split__": part, "__target__": rows["is_late"]})
-    return pd.concat([head, plan.compute(tables, rows)], axis=1)
+    return pd.concat([head, compute(plan, tables, rows)], axis=1)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +54,7 @@ def test_honest_histories_are_not_suspected() -> None:
 
 def test_test_rows_take_no_part() -> None:
     spec, tables = honest_shops()
-    plan = Plan.derive(parse(spec))
+    plan = derive(parse(spec))
     made = made_of(plan, tables)
     before = look(plan, tables, made, "binary", 42)
     test = made["__split__"] == "test"
@@ -64,7 +66,7 @@ def test_the_stage_writes_the_same_bytes_and_nothing_that_depends_on_the_clock(t
     spec, tables = next_five()
     monkeypatch.chdir(tmp_path)
     write_json(tmp_path / "params.yaml", spec)  # JSON is YAML
-    plan = Plan.derive(parse(spec))
+    plan = derive(parse(spec))
     for name, frame in tables.items():
         write_table(tmp_path / "data" / "validated" / f"{name}.parquet", frame)
     write_table(tmp_path / "data" / "features" / "features.parquet", made_of(plan, tables))
@@ -89,7 +91,7 @@ def test_the_stage_writes_the_same_bytes_and_nothing_that_depends_on_the_clock(t
 def test_the_column_behind_a_feature() -> None:
     spec, _ = static_mean()
     spec["features"]["transforms"] = {"ratio": "size / (mood + `people.risk`)", "twice": "ratio * 2"}
-    plan = Plan.derive(parse(spec))
+    plan = derive(parse(spec))
     asked = ("size", "people.risk", "who.mean(late, 7d)", "who.count(7d)", "ratio", "twice", "closed - at")
     assert [columns_of(name, plan) for name in asked] == [
         ["size"], ["people.risk"], ["late"], ["at"], ["size", "mood", "people.risk"], ["size", "mood", "people.risk"],

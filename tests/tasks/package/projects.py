@@ -14,7 +14,8 @@ import pandas as pd
 from ruamel.yaml import YAML
 
 from tasks import params
-from tasks.engine import Plan
+from tasks.engine.compute import compute
+from tasks.engine.derive import derive
 from tasks.families import fit_family, save_model
 from tasks.files import write_json, write_table
 from tests.samples import sample_frame
@@ -115,9 +116,9 @@ def project(
         write_table(data / "validated" / f"{name}.parquet", table)
     write_json(data / "validated" / "summary.json", {"as_of": None, "tables": {}, "expectations": []})
 
-    plan = Plan.derive(given)
+    plan = derive(given)
     rows = tables[problem.table]
-    X = plan.compute(tables, rows)
+    X = compute(plan, tables, rows)
     label = rows[problem.target.name]
     classes = [] if problem.kind == "regression" else ["0", "1"] if kind == TIMED else sorted(label.dropna().unique())
     if problem.kind == "regression" or kind == TIMED:

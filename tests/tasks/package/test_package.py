@@ -18,12 +18,15 @@ from tasks import params
 from tasks.bundle import Bundle
 from tasks.code import RECEIPT
 from tasks.engine import Plan
-from tasks.engine.compute import prediction_times
+from tasks.engine.asof import prediction_times
+from tasks.engine.compute import compute
+from tasks.engine.derive import derive
 from tasks.engine.facts import MISSING
+from tasks.engine.online import start
 from tasks.errors import RefitError
 from tasks.files import hash_tree, read_json, read_table, write_json, write_table
 from tasks.package.golden import golden
-from tasks.package.history import horizon, identity_columns, keep, known, needs, row_columns
+from tasks.package.history import horizon, keep, known, needs
 from tasks.package.receipt import code_hashes, receipt
 from tasks.package.schema import schema
 from tests.samples import KINDS
@@ -105,7 +108,7 @@ def test_what_is_not_known_yet_is_not_kept(timed: Path) -> None:
 def test_what_is_kept_is_enough_for_every_row_from_then_on(seed: int) -> None:
     """Ties, late facts out of turn, missing moments and keys, own events: the same bits as with everything."""
     columns = {"amount": ["count", "mean", "std", "median", "first", "trend"], "shop": ["n_unique", "mode"]}
-    plan = Plan.derive(params.parse(worlds.tree(["2h", "6h"], columns)))
+    plan = derive(params.parse(worlds.tree(["2h", "6h"], columns)))
     tables = worlds.world(seed, 200)
     rows, hour = tables["orders"], 3_600_000_000
     times, as_of = prediction_times(plan, rows), worlds.START.value // 1000 + 45 * hour
@@ -115,16 +118,16 @@ def test_what_is_kept_is_enough_for_every_row_from_then_on(seed: int) -> None:
     found = horizon(plan, kept, since)
     assert (found.answers_from, set(found.known_until)) == (since, {"orders", "prices"})
     assert max(found.known_until.values()) <= as_of
-    state = plan.start({name: one.frame for name, one in kept.items()})
+    state = start(plan, {name: one.frame for name, one in kept.items()})
 
     def online(asked: pd.DataFrame) -> pd.DataFrame:
-        made = [plan.compute_row(row, state) for row in asked.to_dict("records")]
+        made = [state.compute_row(row) for row in asked.to_dict("records")]
         return pd.DataFrame(made, index=asked.index, columns=list(plan.names))
 
     asked = rows[times >= since]
-    worlds.assert_same(plan.compute(facts, asked), online(asked))
+    worlds.assert_same(compute(plan, facts, asked), online(asked))
     before = rows[(times < since) & (times != MISSING)]
-    assert not plan.compute(facts, before).equals(online(before)), "and no more than that"
+    assert not compute(plan, facts, before).equals(online(before)), "and no more than that"
 
 
 def test_golden_rows_lie_at_the_beginning_of_the_horizon_and_after_its_end(timed: Path) -> None:
@@ -159,7 +162,7 @@ def test_schema_asks_for_what_the_plan_reads(timed: Path) -> None:
     assert not {"delay", "arrived_at", "late"} & set(fields)
     assert fields["weight"] == {"name": "weight", "kind": "numeric", "nullable": True, "min": 0.0, "max": 100.0}
     plan = Plan.from_dict(read_json(timed / "data" / "package" / "plan.json"))
-    assert list(fields) == row_columns(plan)
+    assert list(fields) == plan.row_columns()
 
 
 def test_reference_is_a_sample_of_known_rows_and_its_scores_are_of_held_out_ones(timed: Path) -> None:
@@ -306,8 +309,8 @@ def test_an_own_event_is_told_by_the_key_which_may_be_left_out() -> None:
     """Where a row's own event could be in view, its key is an optional field."""
     tree, _ = timed_problem()
     tree["problem"]["prediction_time"] = "placed_at + 20h"
-    plan = Plan.derive(params.parse(tree))
-    assert identity_columns(plan) == ["order"]
-    found = {f["name"]: f for f in schema(params.parse(tree), row_columns(plan), identity_columns(plan))["fields"]}
+    plan = derive(params.parse(tree))
+    assert plan.identity == ["order"]
+    found = {f["name"]: f for f in schema(params.parse(tree), plan.row_columns(), plan.identity)["fields"]}
     assert found["order"] == {"name": "order", "kind": "numeric", "nullable": True, "required": False}
     assert "required" not in found["shop"]

@@ -12,13 +12,14 @@ import pytest
 
 from tasks import params
 from tasks.bundle.horizon import Horizon, newest_known, parse
-from tasks.engine import Plan
+from tasks.engine.derive import derive
+from tasks.engine.recipes import Need
 from tasks.files import sha256, write_json
 from tasks.identity import Rule
 from tasks.package import contents
 from tasks.package.contents import Parts, about_of, other_rows, parts, reference, seen_rows
 from tasks.package.golden import AGES, FIRST, LATER, LATEST, ROWS, YEAR, _plain, after, choose, start_of_test
-from tasks.package.history import Kept, Need, horizon, keep, known, needs, row_columns
+from tasks.package.history import Kept, horizon, keep, known, needs
 from tasks.package.receipt import data_hashes, failures, lock_hash
 from tests.tasks.package.projects import timed
 
@@ -71,7 +72,7 @@ def test_a_package_answers_from_its_first_test_row_or_its_first_of_all() -> None
 
 def test_rows_after_the_end_lie_parts_and_multiples_of_a_window_behind_it() -> None:
     tree, _ = timed()
-    plan = Plan.derive(params.parse(tree))  # asked an hour before placed_at
+    plan = derive(params.parse(tree))  # asked an hour before placed_at
     rows = pd.DataFrame(
         {
             "order": np.arange(6.0),
@@ -185,20 +186,16 @@ def test_the_manifest_says_what_was_chosen(choice: dict[str, Any], members: list
 def test_only_the_columns_and_events_that_features_ask_for_are_kept() -> None:
     tree, tables = timed(200)
     tree["features"]["lookups"] += [{"table": "orders", "on": "shop", "columns": ["weight"], "within": "2d"}]
-    plan = Plan.derive(params.parse(tree))
+    plan = derive(params.parse(tree))
     found = needs(plan)
     assert found["orders"].columns == {"order", "placed_at", "arrived_at", "shop", "delay", "late", "weight"}
     assert found["orders"].reach == 7 * DAY
     assert (found["shops"].columns, found["shops"].reach) == ({"shop", "size"}, None)
-    assert row_columns(plan) == ["placed_at", "shop", "weight", "gift"]
-    need = Need({"a"}, 5)
-    need.extend({"b"}, 3)
-    assert (need.columns, need.reach) == ({"a", "b"}, 5)
-    need.extend(set(), 8)
-    assert need.reach == 8
-    need.extend(set(), None)
-    need.extend(set(), 9)
-    assert need.reach is None
+    assert plan.row_columns() == ["placed_at", "shop", "weight", "gift"]
+    need = Need(frozenset({"a"}), 5)
+    assert need | Need(frozenset({"b"}), 3) == Need(frozenset({"a", "b"}), 5)
+    assert (need | Need(reach=8)).reach == 8
+    assert (need | Need(reach=None) | Need(reach=9)).reach is None
 
     orders = tables["orders"].assign(other=1.0)
     as_of = int(orders["arrived_at"].dropna().astype("int64").sort_values().iloc[100])
@@ -228,7 +225,7 @@ def test_only_the_columns_and_events_that_features_ask_for_are_kept() -> None:
 
 def test_what_is_known_until_when_is_told_by_the_events_that_are_known() -> None:
     tree, tables = timed(200)
-    plan = Plan.derive(params.parse(tree))
+    plan = derive(params.parse(tree))
     orders = tables["orders"]
     assert orders["arrived_at"].isna().any()
     assert newest_known(plan, "orders", orders) == orders["arrived_at"].max().value // 1000

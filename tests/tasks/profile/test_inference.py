@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from tasks import params
-from tasks.engine import Plan
+from tasks.engine.derive import derive
 from tasks.errors import RefitError
 from tasks.families import check_models
 from tasks.idle import idle, own_ways
@@ -316,7 +316,7 @@ def test_a_unique_id_is_the_key(
     assert found.key == key
     assert kind is None or found.columns[name].kind == kind
     if key:
-        plan = Plan.derive(loaded(written(tmp_path, dated(**{name: values}), "parquet"), "y"))
+        plan = derive(loaded(written(tmp_path, dated(**{name: values}), "parquet"), "y"))
         assert name not in {feature.name for feature in plan.features}
 
 

@@ -1,0 +1,33 @@
+"""In which forms estimators are stored, and what reads each."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+
+from tasks.errors import RefitError, some
+from tasks.families._base import Fitted
+
+# Names in a file are looked up here and nowhere else.
+FORMATS = {
+    "linear": "tasks.families._sklearn:Linear",
+    "skops": "tasks.families._sklearn:Estimator",
+    "xgboost": "tasks.families.xgboost:Booster",
+    "lightgbm": "tasks.families.lightgbm:Booster",
+    "network": "tasks.families._net:Net",
+    "tabm": "tasks.families.tabm:TabM",
+    "realmlp": "tasks.families.realmlp:RealMLP",
+    "additive": "tasks.families.gam:Additive",
+    "mixed": "tasks.families.mixed_effects:Mixed",
+    "bag": "tasks.families._bag:Bag",
+    "forest": "tasks.families._forest:Forest",
+}
+
+
+def load_fitted(form: str, folder: Path, kind: str, classes: int) -> Fitted:
+    """Read an estimator that was stored as ``form`` (one of :data:`FORMATS`)."""
+    if form not in FORMATS:
+        raise RefitError(f"{folder}: unknown format {form!r}; known: {some(FORMATS, 20)}. Train again.")
+    module, _, name = FORMATS[form].partition(":")
+    found: Fitted = getattr(import_module(module), name).load(folder, kind, classes)
+    return found
