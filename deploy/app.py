@@ -17,6 +17,7 @@ from typing import Any
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
@@ -168,6 +169,7 @@ class JSON(JSONResponse):
     """An answer, or what was wrong."""
 
     def render(self, content: Any) -> bytes:
+        """The body's bytes, which may be given as they are."""
         return content if isinstance(content, bytes) else _json(content)
 
 
@@ -196,90 +198,123 @@ class Front:
 
 
 def build_app(metrics: Metrics, limits: Limits | None = None) -> Starlette:
-    """The application, which takes on what ``limits`` allow; it answers 503 until ``app.state.served`` is a :class:`Served`."""
-    app = Starlette()
-    app.state.served = None
+    """The application, which takes on what ``limits`` allow; it answers 503 until ``app.state.served`` is a :class:`Served`.
+
+    Its ``state`` also holds ``metrics``, ``ages``, ``load`` and ``turns``, which all requests share.
+    """
+    turns = Turns()
+    app = Starlette(
+        routes=ROUTES,
+        middleware=[Middleware(Front, turns=turns)],
+        exception_handlers=dict.fromkeys((Problems, HTTPException, RefitError, Exception), failed),
+    )
+    app.router.redirect_slashes = False
     ages = HistoryAge(lambda: app.state.served)
     metrics.registry.register(ages)
-    app.state.turns = turns = Turns()
-    app.router.redirect_slashes = False
-    app.add_middleware(Front, turns=turns)
-    load = Load(limits)
-
-    def served() -> Served:
-        found: Served | None = app.state.served
-        if found is None:
-            raise Busy("the model is still loading")
-        return found
-
-    async def predict(request: Request) -> Response:
-        with load.taking("/predict"):
-            async with load.body(request) as body:
-                began = time.perf_counter()
-                answer = served().predict(body)
-        metrics.count("/predict", began, Counts([answer.get("decision")]))
-        return JSON(answer)
-
-    async def predict_batch(request: Request) -> Response:
-        with load.taking("/predict_batch"):
-            async with load.body(request) as body:
-                began = time.perf_counter()
-                answers, decided = await _unless_gone(request, turns.run(served().predict_batch(body)))
-        metrics.count("/predict_batch", began, decided)
-        return JSON(answers)
-
-    async def health(request: Request) -> Response:
-        return JSON({"status": "ok"})
-
-    async def ready(request: Request) -> Response:
-        it = served()
-        if leaving.begun():
-            raise Busy("the service is leaving")
-        return JSON({"status": "ready", **it.fixed, "package": it.bundle.identity, "history": it.timely.about()})
-
-    async def schema(request: Request) -> Response:
-        return JSON(served().bundle.schema)
-
-    async def openapi(request: Request) -> Response:
-        return JSON(served().openapi)
-
-    async def shown(request: Request) -> Response:
-        return HTMLResponse(served().page(), headers={"Content-Security-Policy": POLICY})
-
-    async def scrape(request: Request) -> Response:
-        return Response(_scrape(metrics.registry, ages), media_type=CONTENT_TYPE_LATEST)
-
-    def failed(request: Request, error: Exception) -> Response:
-        if isinstance(error, Problems):
-            status, errors = error.status, error.errors
-        elif isinstance(error, HTTPException):
-            status, errors = error.status_code, [{"message": str(error.detail)}]
-        elif isinstance(error, RefitError):  # a row that passed the schema, and that the plan cannot take
-            status, errors = 422, [{"message": str(error)}]
-        else:  # Starlette raises it again after the answer, so that the log has it
-            status, errors = 500, [{"message": "an error inside the service; its log says more"}]
-        path = request.url.path if request.url.path in load.most else "other"
-        metrics.requests.labels(path, str(status)).inc()
-        headers = dict(getattr(error, "headers", None) or {})
-        if status in UNREAD:
-            headers["Connection"] = "close"
-        return JSON({"errors": errors}, status_code=status, headers=headers)
-
-    for exception in (Problems, HTTPException, RefitError, Exception):
-        app.add_exception_handler(exception, failed)
-    for path, handler, method in [
-        ("/", shown, "GET"),
-        ("/predict", predict, "POST"),
-        ("/predict_batch", predict_batch, "POST"),
-        ("/healthz", health, "GET"),
-        ("/livez", health, "GET"),  # as BentoML calls it
-        ("/readyz", ready, "GET"),
-        ("/schema", schema, "GET"),
-        ("/openapi.json", openapi, "GET"),
-        ("/metrics", scrape, "GET"),
-    ]:
-        app.router.routes.append(Route(path, handler, methods=[method]))
+    app.state.served, app.state.metrics, app.state.ages = None, metrics, ages
+    app.state.load, app.state.turns = Load(limits), turns
     return app
+
+
+# What each path answers -------------------------------------------------------------------------------------
+
+
+def served(request: Request) -> Served:
+    """The package that answers. Raises :class:`deploy.limits.Busy` while it is still loading."""
+    package: Served | None = request.app.state.served
+    if package is None:
+        raise Busy("the model is still loading")
+    return package
+
+
+async def predict(request: Request) -> Response:
+    """``POST /predict``: the answer to one row."""
+    load: Load = request.app.state.load
+    with load.taking("/predict"):
+        async with load.body(request) as body:
+            began = time.perf_counter()
+            answer = served(request).predict(body)
+    request.app.state.metrics.count("/predict", began, Counts([answer.get("decision")]))
+    return JSON(answer)
+
+
+async def predict_batch(request: Request) -> Response:
+    """``POST /predict_batch``: the answers to several rows, or what is wrong with any of them."""
+    load: Load = request.app.state.load
+    turns: Turns = request.app.state.turns
+    with load.taking("/predict_batch"):
+        async with load.body(request) as body:
+            began = time.perf_counter()
+            answers, decided = await _unless_gone(request, turns.run(served(request).predict_batch(body)))
+    request.app.state.metrics.count("/predict_batch", began, decided)
+    return JSON(answers)
+
+
+async def health(request: Request) -> Response:
+    """``GET /healthz``: the process is alive."""
+    return JSON({"status": "ok"})
+
+
+async def ready(request: Request) -> Response:
+    """``GET /readyz``: which package answers, and what it knows until when; 503 while none does or the process leaves."""
+    package = served(request)
+    if leaving.begun():
+        raise Busy("the service is leaving")
+    about = {"package": package.bundle.identity, "history": package.timely.about()}
+    return JSON({"status": "ready", **package.fixed, **about})
+
+
+async def schema(request: Request) -> Response:
+    """``GET /schema``: the package's ``schema.json``."""
+    return JSON(served(request).bundle.schema)
+
+
+async def openapi(request: Request) -> Response:
+    """``GET /openapi.json``: the service as OpenAPI describes it."""
+    return JSON(served(request).openapi)
+
+
+async def start_page(request: Request) -> Response:
+    """``GET /``: the page that people see."""
+    return HTMLResponse(served(request).page(), headers={"Content-Security-Policy": POLICY})
+
+
+async def scrape(request: Request) -> Response:
+    """``GET /metrics``: what Prometheus reads."""
+    state = request.app.state
+    return Response(_scrape(state.metrics.registry, state.ages), media_type=CONTENT_TYPE_LATEST)
+
+
+async def failed(request: Request, error: Exception) -> Response:
+    """What a request gets that raised ``error``: ``{"errors": [{"message", ...}]}``, with the status that fits."""
+    if isinstance(error, Problems):
+        status, errors = error.status, error.errors
+    elif isinstance(error, HTTPException):
+        status, errors = error.status_code, [{"message": str(error.detail)}]
+    elif isinstance(error, RefitError):  # a row that passed the schema, and that the plan cannot take
+        status, errors = 422, [{"message": str(error)}]
+    else:  # Starlette raises it again after the answer, so that the log has it
+        status, errors = 500, [{"message": "an error inside the service; its log says more"}]
+    state = request.app.state
+    path = request.url.path if request.url.path in state.load.most else "other"
+    state.metrics.requests.labels(path, str(status)).inc()
+    headers = dict(getattr(error, "headers", None) or {})
+    if status in UNREAD:
+        headers["Connection"] = "close"
+    return JSON({"errors": errors}, status_code=status, headers=headers)
+
+
+ROUTES = [
+    Route("/", start_page, methods=["GET"]),
+    Route("/predict", predict, methods=["POST"]),
+    Route("/predict_batch", predict_batch, methods=["POST"]),
+    Route("/healthz", health, methods=["GET"]),
+    Route("/livez", health, methods=["GET"]),  # as BentoML calls it
+    Route("/readyz", ready, methods=["GET"]),
+    Route("/schema", schema, methods=["GET"]),
+    Route("/openapi.json", openapi, methods=["GET"]),
+    Route("/metrics", scrape, methods=["GET"]),
+]
 
 
 async def _unless_gone(request: Request, work: Any) -> Any:

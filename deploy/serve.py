@@ -19,9 +19,7 @@ from deploy import baked
 from deploy.limits import limits_of
 from tasks.bundle.manifest import examine
 from tasks.errors import RefitError
-from tasks.params import Limits
-
-WAYS = ("warn", "refuse")
+from tasks.params import WHEN_STALE, Limits
 
 
 def asgi() -> Any:
@@ -117,7 +115,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=3000)
     parser.add_argument("--workers", type=int, default=1)
     way = os.environ.get("REFIT_STALE") or "warn"
-    parser.add_argument("--stale", default=way, choices=WAYS, help="rows that are later than what is known")
+    parser.add_argument("--stale", default=way, choices=WHEN_STALE, help="rows that are later than what is known")
     parser.add_argument("--stale-after", help="how old is too old, such as 6h")
     parser.add_argument("--linger", type=float, default=2.0, help="seconds for which requests are taken after a signal")
     parser.add_argument("--grace", type=float, default=20.0, help="seconds for which those taken are finished")

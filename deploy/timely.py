@@ -12,11 +12,10 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from deploy.rows import Problems
-from deploy.serve import WAYS
 from tasks.bundle import Bundle
 from tasks.bundle.horizon import Horizon, show, span
 from tasks.errors import RefitError, some
-from tasks.params import Duration, _duration
+from tasks.params import WHEN_STALE, Duration, _duration
 from tasks.stage import log
 
 STALE, STALE_AFTER = "REFIT_STALE", "REFIT_STALE_AFTER"  # serving.stale and serving.stale_after, for the workers
@@ -46,8 +45,8 @@ class Timely:
     def of(cls, bundle: Bundle, env: Mapping[str, str] = os.environ) -> Timely:
         """As the environment says, which `refit serve` fills from ``serving.stale`` and ``serving.stale_after``."""
         way, after = env.get(STALE) or "warn", env.get(STALE_AFTER)
-        if way not in WAYS:
-            raise RefitError(f"{STALE}: {way!r} is not one of {some(WAYS)}")
+        if way not in WHEN_STALE:
+            raise RefitError(f"{STALE}: {way!r} is not one of {some(WHEN_STALE)}")
         try:
             return cls(bundle, way == "refuse", _duration(after) if after else None)
         except ValueError as error:
@@ -112,9 +111,11 @@ class HistoryAge(Collector):
         self.served = served
 
     def describe(self) -> Iterable[GaugeMetricFamily]:
+        """The metric without values, which needs no package."""
         return [self._family()]
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
+        """The metric now, a value for each table; none while no package is served."""
         family, served = self._family(), self.served()
         for table, age in (served.timely.ages() if served is not None else {}).items():
             family.add_metric([table], age)

@@ -906,11 +906,15 @@ class Limits(_Strict):
     )
 
 
+WhenStale = Literal["warn", "refuse"]
+WHEN_STALE: tuple[str, ...] = get_args(WhenStale)
+
+
 class Serving(_Strict):
     host: str = "127.0.0.1"
     port: int = Field(default=3000, ge=1, le=65535)
     workers: int = Field(default=1, ge=1)
-    stale: Literal["warn", "refuse"] = Field(
+    stale: WhenStale = Field(
         default="warn",
         description="a row so late that what is known of a table is too old for it: answered with a warning, or refused (503)",
     )
