@@ -11,7 +11,7 @@ from typing import Any
 
 from deploy.launch import ask, running, serving
 from tasks.bundle.manifest import examine
-from tasks.errors import RefitError
+from tasks.errors import RefitError, shortened
 from tasks.files import read_json
 
 Asked = tuple[int, Any]
@@ -137,5 +137,4 @@ def _json(value: Any) -> bytes:
 
 
 def _what(status: int, found: Any) -> str:
-    text = json.dumps(found, ensure_ascii=False)
-    return f"status {status}, {text if len(text) <= 300 else text[:297] + '...'}"
+    return f"status {status}, {shortened(json.dumps(found, ensure_ascii=False), 300)}"

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from tasks.errors import nearest, some
+from tasks.errors import nearest, shortened, some
 from tasks.values.levels import level
 from tasks.values.numbers import EXACT
 from tasks.values.reading import Reading
@@ -249,4 +249,4 @@ def _entry(message: str, field: str | None = None) -> dict[str, Any]:
 
 def _short(value: Any) -> str:
     text = "null" if value is None else f"a {type(value).__name__}" if isinstance(value, dict | list) else repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
+    return shortened(text, 80)

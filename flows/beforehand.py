@@ -60,7 +60,6 @@ class Trouble:
 
 WRITTEN = ("data/code", "data/sources")  # what stages read and a run writes before them
 Check = Callable[[Looked], Iterator[str]]
-passed: set[Path] = set()  # folders that this process has looked at, for a run that begins now
 
 
 def beforehand(root: Path, as_of: str | None = None) -> Params:
@@ -75,7 +74,6 @@ def beforehand(root: Path, as_of: str | None = None) -> Params:
     if found:
         raise RefitError("\n".join(one.says for one in found))
     assert looked.params is not None
-    passed.add(looked.root)
     return looked.params
 
 

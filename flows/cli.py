@@ -86,7 +86,7 @@ def run_command(
         with display:
             from flows.run import run
 
-            return params, run(root, as_of, display.watch)
+            return params, run(root, as_of, display)
 
     display = Display(plain or not sys.stdout.isatty())
     params, standing = stops.attended(work, display.close)

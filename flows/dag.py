@@ -24,7 +24,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -42,7 +41,7 @@ from flows.commands import (
 )
 from flows.seal import Seal, file_system, seal, signature
 from tasks import code
-from tasks.errors import RefitError, nearest, some
+from tasks.errors import RefitError, nearest, shortened, some
 from tasks.files import FAILED, sweep, write_json, write_text
 from tasks.params import AT_START
 
@@ -503,48 +502,6 @@ class Dag:
         for end in ends:
             end.join()
 
-    # All stages --------------------------------------------------------------------------------------------
-
-    def walk(self, start: Callable[[Node, Callable[[BaseException | None], None]], None], parallel: int) -> None:
-        """Call ``start(node, done)`` for every stage once those it needs are done, at most ``parallel`` at once.
-
-        ``start`` returns at once and later calls ``done(None)``, or ``done(error)``: then nothing new is started,
-        what runs may finish, and the first error is raised.
-        """
-        wake = threading.Condition()
-        finished: set[str] = set()
-        active: set[str] = set()
-        errors: list[BaseException] = []
-
-        def end(name: str, error: BaseException | None) -> None:
-            with wake:
-                active.discard(name)
-                if error is None:
-                    finished.add(name)
-                else:
-                    errors.append(error)
-                wake.notify()
-
-        def ready() -> list[Node]:
-            if errors:
-                return []
-            free = [n for k, n in self.nodes.items() if k not in finished | active and finished.issuperset(n.needs)]
-            return free[: max(0, parallel - len(active))]
-
-        while True:
-            with wake:
-                starting = ready()
-                while not starting and active:
-                    wake.wait(timeout=1.0)  # a bounded wait lets Ctrl-C in
-                    starting = ready()
-                active.update(n.name for n in starting)
-            if not starting:
-                break
-            for node in starting:
-                start(node, partial(end, node.name))
-        if errors:
-            raise errors[0]
-
 
 def cancel_all() -> None:
     """:meth:`Dag.cancel` of every walk in this process, from any thread."""
@@ -560,8 +517,7 @@ def first_line(error: BaseException) -> str:
         if str(cause) and str(cause) not in parts:
             parts.append(str(cause))
         cause = cause.__cause__
-    text = " — ".join(parts)
-    return text if len(text) <= 600 else text[:597] + "..."
+    return shortened(" — ".join(parts), 600)
 
 
 def read_lock(path: Path) -> dict[str, Any] | None:

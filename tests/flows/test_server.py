@@ -158,12 +158,13 @@ def test_a_stage_waits_for_a_worker_of_its_pool_whichever_it_is(project: Path, s
 ASKING = """
 import flows.settings
 from prefect import flow
-from flows.retrain import approval
+from flows.approval import approval
+from flows.watcher import Watcher
 from tasks.registry.tracking import Registered
 
 @flow(name="asking")
 def asking():
-    print("answer:", approval(Registered("toy", "4", "run", "ab" * 32)))
+    print("answer:", approval(Registered("toy", "4", "run", "ab" * 32), Watcher()))
 
 asking()
 """
@@ -204,7 +205,9 @@ from pathlib import Path
 import flows.settings
 from prefect import flow
 from flows import effects
-from flows.retrain import approval, ended
+from flows.approval import approval
+from flows.retrain import ended
+from flows.watcher import Watcher
 from tasks.registry.tracking import Registry
 
 root = Path(sys.argv[1])
@@ -212,7 +215,7 @@ one = Registry(root).version("toy", "1")
 
 @flow(name="unanswered")
 def unanswered():
-    assert approval(one) is None
+    assert approval(one, Watcher()) is None
     return ended(effects.waiting(root, one))
 
 print("returned:", unanswered())

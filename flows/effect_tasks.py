@@ -1,0 +1,140 @@
+"""Effects as Prefect tasks: what each does is said where it is done; here it gets a name, a line in the log, and its retries."""
+
+from __future__ import annotations
+
+import flows.settings  # noqa: F401  # isort: skip  (before Prefect)
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from prefect import get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+from prefect.exceptions import MissingContextError
+
+from flows import accepted, effects, sources
+from flows.commands import Cancelled
+from flows.effects import Answer, Standing
+from tasks.errors import RefitError
+from tasks.params import Params
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import State
+
+    from tasks.registry.tracking import Registered, Result
+
+F = TypeVar("F", bound=Callable[..., object])
+
+
+def log(line: str) -> None:
+    """Write to the log of the task or flow that runs; nothing outside of one."""
+    try:
+        get_run_logger().info(line)
+    except MissingContextError:
+        return
+
+
+def error_of(state: State[Any]) -> Any:
+    """The exception in a failed state, which Prefect wraps in a record."""
+    return getattr(state.data, "result", state.data)
+
+
+def worth_repeating(_task: object, _run: object, state: State[Any]) -> bool:
+    """Whether trying again can help: not after a mistake in plain words, nor after a stop."""
+    error = error_of(state)
+    if isinstance(error, Cancelled):
+        return False
+    return not (isinstance(error, RefitError) and getattr(error, "mistake", True))
+
+
+def _effect(name: str, retries: int = 0) -> Callable[[F], F]:
+    """Make a function a task of this name that is never cached by Prefect: its work is found done by itself."""
+    made: Any = task(
+        name=name,
+        task_run_name=name,
+        retries=retries,
+        retry_condition_fn=worth_repeating,
+        cache_policy=NO_CACHE,
+        persist_result=False,
+    )
+    return made
+
+
+# Before the stages -----------------------------------------------------------------------------------------
+
+
+@_effect("find champion")
+def ready(root: str, model: str) -> None:
+    """:func:`flows.effects.ready`."""
+    effects.ready(Path(root), model)
+
+
+@_effect("write context")
+def context(root: str, as_of: str | None) -> None:
+    """:func:`flows.effects.write_as_of`."""
+    effects.write_as_of(Path(root), as_of)
+
+
+@_effect("take snapshots", retries=1)
+def snapshots(root: Path, params: Params) -> None:
+    """:func:`flows.sources.take`; a database that does not answer is asked again."""
+    for line in sources.take(root, params):
+        log(line)
+
+
+@_effect("fetch champion")
+def champion(root: str, model: str) -> None:
+    """:func:`flows.effects.write_champion`."""
+    version = effects.write_champion(Path(root), model)
+    log(f"champion: version {version}" if version else "no champion yet")
+
+
+@_effect("fetch accepted tables")
+def baseline(root: str, model: str) -> None:
+    """:func:`flows.accepted.write`."""
+    version = accepted.write(Path(root), model)
+    log(f"tables are held against those of version {version}" if version else "no tables to hold these against")
+
+
+@_effect("fetch start of tuning")
+def warm_start(root: str, model: str) -> None:
+    """:func:`flows.effects.write_starts`."""
+    version = effects.write_starts(Path(root), model)
+    log(f"tuning starts at version {version}" if version else "no champion to start tuning at")
+
+
+# After the stages ------------------------------------------------------------------------------------------
+
+
+@_effect("track", retries=1)
+def track(result: Result) -> str:
+    """Record the run's result in MLflow; returns the id of the run there."""
+    from tasks.registry.tracking import Registry
+
+    return Registry(result.root).track(result)
+
+
+@_effect("register", retries=1)
+def register(result: Result, run_id: str) -> Registered:
+    """:func:`flows.effects.register`."""
+    registered = effects.register(result.root, result, run_id)
+    log(f"version {registered.version} of {registered.model}")
+    return registered
+
+
+@_effect("check package", retries=1)
+def check_package(root: Path) -> dict[str, Any]:
+    """:func:`deploy.check.check` of the package that the run made."""
+    from deploy.check import check
+
+    checked = check(root / effects.PACKAGE)
+    log(f"{checked['rows']} golden rows answered as the pipeline does, in {checked['seconds']} s")
+    return checked
+
+
+@_effect("promote")
+def promote(root: Path, registered: Registered, answer: Answer | None) -> Standing:
+    """:func:`flows.effects.decide`."""
+    standing = effects.decide(root, registered, answer=answer)
+    log(standing.sentence)
+    return standing
