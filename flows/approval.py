@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 
 from prefect.exceptions import FlowPauseTimeout
 
-from flows import effects
+from flows import promotion
 from flows.effect_tasks import log
-from flows.effects import Answer
+from flows.promotion import Reply
 from flows.watcher import Watcher
 
 if TYPE_CHECKING:
     from tasks.registry.tracking import Registered
 
 
-def approval(registered: Registered, watcher: Watcher) -> Answer | None:
+def approval(registered: Registered, watcher: Watcher) -> Reply | None:
     """Pause the flow until a person answers in the Prefect UI; None where nobody can, or did in time."""
     from prefect.flow_runs import pause_flow_run
     from prefect.input import RunInput
@@ -33,7 +33,7 @@ def approval(registered: Registered, watcher: Watcher) -> Answer | None:
 
     log(f"waiting for approval of version {registered.version} in the Prefect UI")
     watcher.line("approval", f"version {registered.version} waits for a person in the Prefect UI")
-    seconds = effects.patience()
+    seconds = promotion.approval_seconds()
     try:
         answer = pause_flow_run(
             wait_for_input=Approval.with_initial_data(
@@ -49,7 +49,7 @@ def approval(registered: Registered, watcher: Watcher) -> Answer | None:
         watcher.line("approval", nobody)
         _unpause()
         return None
-    return Answer(answer.promote, f"{answer.name}: {answer.reason}")
+    return Reply(answer.promote, f"{answer.name}: {answer.reason}")
 
 
 def _unpause() -> None:

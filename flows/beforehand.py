@@ -19,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks.errors import RefitError, some
+from tasks.errors import RefitError, some, with_causes
 from tasks.idle import own_ways
 from tasks.registry.history import local
 
@@ -255,7 +255,7 @@ def dag(looked: Looked) -> Iterator[str]:
     from dvc.repo import Repo
 
     from flows.commands import words
-    from flows.dag import first_line, read_lock
+    from flows.records import read_lock
 
     logging.getLogger("dvc").setLevel(logging.CRITICAL)
     text = (looked.root / "dvc.yaml").read_text(encoding="utf-8", errors="replace")
@@ -286,12 +286,12 @@ def dag(looked: Looked) -> Iterator[str]:
     except NotDvcRepoError:
         yield f"{looked.root}: not a DVC repository. Run `dvc init` (without git: --no-scm)."
     except ConfigError as error:
-        yield f".dvc/config: {first_line(error)}. Mend that line, or restore the file from git."
+        yield f".dvc/config: {with_causes(error)}. Mend that line, or restore the file from git."
     except RefitError as error:
         yield str(error)
     except DvcException as error:
         if looked.params is not None or "params.yaml" not in str(error):  # else it is told already
-            yield f"dvc.yaml: {first_line(error)}"
+            yield f"dvc.yaml: {with_causes(error)}"
     else:
         known = _sources(looked)
         for name, stage in gone.items():
@@ -320,7 +320,7 @@ def _sources(looked: Looked) -> Callable[[str], bool]:
 
 def moment(looked: Looked) -> Iterator[str]:
     """``as_of`` is a moment, and has passed."""
-    from flows.effects import moment as read
+    from flows.context import moment as read
 
     own = looked.params.data.as_of if looked.params else None
     at, name = (own, "data.as_of") if looked.as_of is None else (read(looked.as_of), "--as-of")
@@ -373,10 +373,10 @@ def remarks(params: Params) -> Iterator[str]:
 
 def approval(looked: Looked) -> Iterator[str]:
     """How long a person is waited for is a number, where one is asked."""
-    from flows.effects import patience
+    from flows.promotion import approval_seconds
 
     if looked.params is not None and looked.params.promotion.approval:
-        patience()
+        approval_seconds()
     yield from ()
 
 
@@ -520,7 +520,7 @@ def header(path: Path) -> list[str] | None:
 def known_by_then(looked: Looked, name: str, table: Table, frame: pd.DataFrame | None) -> Iterator[str]:
     """Something of the problem's table was known at ``as_of``."""
     assert looked.params is not None
-    from flows.effects import moment as at
+    from flows.context import moment as at
 
     as_of = at(looked.as_of) if looked.as_of is not None else looked.params.data.as_of
     when = looked.params.problem.prediction_time or table.event_time
@@ -554,13 +554,13 @@ def prefect(_: Looked) -> Iterator[str]:
 
 def history(looked: Looked) -> Iterator[str]:
     """The history of decisions can be read and written, and is the one that the project follows."""
-    from flows import throne
+    from flows import champions
     from tasks.registry.history import check_database, history_url
 
     wrong = list(check_database(history_url(looked.root), WAIT))
     yield from wrong
     if looked.params is not None and not wrong:
-        throne.decisions(looked.root, looked.params.problem.name, None)
+        champions.decisions(looked.root, looked.params.problem.name, None)
 
 
 def registry(looked: Looked) -> Iterator[str]:

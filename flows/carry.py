@@ -26,8 +26,8 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 from flows.commands import StageFailed, end_orphans
-from flows.dag import Dag, Node, first_line
-from tasks.errors import RefitError, some
+from flows.dag import Dag, Node
+from tasks.errors import RefitError, some, with_causes
 from tasks.ingest.files import watched
 from tasks.package.receipt import libraries
 
@@ -336,13 +336,13 @@ def unreachable(root: Path, seconds: float = 20.0) -> str | None:
         except HTTPError:
             said[0] = None  # it answers
         except Exception as error:  # each kind of remote has errors of its own
-            said[0] = f"does not answer ({first_line(error)})"
+            said[0] = f"does not answer ({with_causes(error)})"
 
     with Repo(str(root)) as repo:
         try:
             remote = repo.cloud.get_remote_odb(command="push")
         except (DvcException, ImportError) as error:  # of a driver that is not installed
-            return first_line(error)
+            return with_causes(error)
         asking = threading.Thread(target=ask, daemon=True)  # some wait for minutes
         asking.start()
         asking.join(seconds)

@@ -23,7 +23,7 @@ from tasks.errors import RefitError
 from tasks.stage import settle
 
 if TYPE_CHECKING:
-    from flows.effects import Standing
+    from flows.standing import Standing
     from tasks.params import Params
     from tasks.registry.history import Decision
 
@@ -125,7 +125,8 @@ def serve(
     ] = None,
 ) -> None:
     """Serve the champion (or a package) over HTTP until stopped."""
-    from flows.throne import to_serve, vouched
+    from flows.champions import to_serve
+    from flows.versions import vouched
     from tasks.errors import RefitError
     from tasks.params import load
 
@@ -299,8 +300,8 @@ def history(
     at: Annotated[str | None, typer.Option(help="Only say which version was champion at this moment (UTC).")] = None,
 ) -> None:
     """Show every decision: which version was champion when, why, and who or what decided."""
+    from flows.context import moment
     from flows.display import decisions
-    from flows.effects import moment
     from tasks.registry.history import History
 
     book, model = History(Path.cwd()), _model()

@@ -11,7 +11,7 @@ import sys
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TextIO
 
 from tasks.errors import RefitError
 from tasks.params import START
@@ -181,8 +181,11 @@ def at_work(root: Path) -> str | None:
     return None
 
 
-def own(root: Path) -> Any:
-    """Take the project's walk lock; the system releases it when this process ends, however it ends."""
+def take_lock(root: Path) -> TextIO:
+    """Take the project's walk lock; closing the file gives it back, and so does the end of this process, however it ends.
+
+    Raises :class:`RefitError` where another walk of the project holds it.
+    """
     folder = root / ".refit"
     folder.mkdir(exist_ok=True)
     file = open(folder / "walk.lock", "a+", encoding="utf-8")  # noqa: SIM115 - held until the walk ends

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from flows.dag import Outcome
-    from flows.effects import Standing
+    from flows.standing import Standing
     from tasks.params import Params
     from tasks.registry.history import Decision
 

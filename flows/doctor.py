@@ -155,7 +155,7 @@ def expectations(root: Path) -> Finding:
 
 def registry(root: Path) -> Finding:
     """The history of decisions, and where MLflow keeps runs."""
-    from flows import throne
+    from flows import champions, packages
     from tasks.params import load
     from tasks.registry.history import History, reigning
     from tasks.registry.tracking import tracking_uri
@@ -163,7 +163,7 @@ def registry(root: Path) -> Finding:
     uri, history = tracking_uri(root), History(root)
     shown, kept = (text.split("@")[-1].replace(str(root.resolve()), ".") for text in (uri, history.shown))
     try:
-        champion = reigning(throne.decisions(root, load(root / "params.yaml").problem.name, None))
+        champion = reigning(champions.decisions(root, load(root / "params.yaml").problem.name, None))
     except RefitError as error:
         return Finding("registry", False, str(error), "see the message")
     if uri.startswith("http"):
@@ -174,8 +174,8 @@ def registry(root: Path) -> Finding:
             return Finding(
                 "registry", False, f"{shown} does not answer ({error})", "start it, or mend MLFLOW_TRACKING_URI"
             )
-    elif champion and not throne.reachable(root):
-        if throne.near(root, champion.package_sha256) is None:
+    elif champion and not champions.reachable(root):
+        if packages.local_copy(root, champion.package_sha256) is None:
             return Finding(
                 "registry", False, f"{shown} is gone", "restore .refit/mlflow.db, or set MLFLOW_TRACKING_URI"
             )

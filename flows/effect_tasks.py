@@ -12,9 +12,12 @@ from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.exceptions import MissingContextError
 
-from flows import accepted, effects, sources
+from flows import accepted, promotion, sources, standing
+from flows import context as contexts
 from flows.commands import Cancelled
-from flows.effects import Answer, Standing
+from flows.packages import PACKAGE
+from flows.promotion import Reply
+from flows.standing import Standing
 from tasks.errors import RefitError
 from tasks.params import Params
 
@@ -65,14 +68,14 @@ def _effect(name: str, retries: int = 0) -> Callable[[F], F]:
 
 @_effect("find champion")
 def ready(root: str, model: str) -> None:
-    """:func:`flows.effects.ready`."""
-    effects.ready(Path(root), model)
+    """:func:`flows.standing.check_ready`."""
+    standing.check_ready(Path(root), model)
 
 
 @_effect("write context")
 def context(root: str, as_of: str | None) -> None:
-    """:func:`flows.effects.write_as_of`."""
-    effects.write_as_of(Path(root), as_of)
+    """:func:`flows.context.write_as_of`."""
+    contexts.write_as_of(Path(root), as_of)
 
 
 @_effect("take snapshots", retries=1)
@@ -84,8 +87,8 @@ def snapshots(root: Path, params: Params) -> None:
 
 @_effect("fetch champion")
 def champion(root: str, model: str) -> None:
-    """:func:`flows.effects.write_champion`."""
-    version = effects.write_champion(Path(root), model)
+    """:func:`flows.context.write_champion`."""
+    version = contexts.write_champion(Path(root), model)
     log(f"champion: version {version}" if version else "no champion yet")
 
 
@@ -98,8 +101,8 @@ def baseline(root: str, model: str) -> None:
 
 @_effect("fetch start of tuning")
 def warm_start(root: str, model: str) -> None:
-    """:func:`flows.effects.write_starts`."""
-    version = effects.write_starts(Path(root), model)
+    """:func:`flows.context.write_warm_start`."""
+    version = contexts.write_warm_start(Path(root), model)
     log(f"tuning starts at version {version}" if version else "no champion to start tuning at")
 
 
@@ -116,8 +119,8 @@ def track(result: Result) -> str:
 
 @_effect("register", retries=1)
 def register(result: Result, run_id: str) -> Registered:
-    """:func:`flows.effects.register`."""
-    registered = effects.register(result.root, result, run_id)
+    """:func:`flows.promotion.register`."""
+    registered = promotion.register(result.root, result, run_id)
     log(f"version {registered.version} of {registered.model}")
     return registered
 
@@ -127,14 +130,14 @@ def check_package(root: Path) -> dict[str, Any]:
     """:func:`deploy.check.check` of the package that the run made."""
     from deploy.check import check
 
-    checked = check(root / effects.PACKAGE)
+    checked = check(root / PACKAGE)
     log(f"{checked['rows']} golden rows answered as the pipeline does, in {checked['seconds']} s")
     return checked
 
 
 @_effect("promote")
-def promote(root: Path, registered: Registered, answer: Answer | None) -> Standing:
-    """:func:`flows.effects.decide`."""
-    standing = effects.decide(root, registered, answer=answer)
-    log(standing.sentence)
-    return standing
+def promote(root: Path, registered: Registered, reply: Reply | None) -> Standing:
+    """:func:`flows.promotion.decide`."""
+    decided = promotion.decide(root, registered, reply=reply)
+    log(decided.sentence)
+    return decided

@@ -23,7 +23,7 @@ def predict(
     Raises :class:`RefitError` for a version, package, table or file that is not there or cannot be read.
     """
     from deploy.predict import predict as answer
-    from flows.throne import vouched
+    from flows.versions import vouched
     from tasks.bundle import Bundle
     from tasks.params import load
 
@@ -47,20 +47,24 @@ def predict(
 
 def found(root: Path, model: str, version: str | None) -> tuple[Path, str, str]:
     """The package, what its answers call it, and its SHA-256: the champion's, or that of the version a person means."""
-    from flows import throne
+    from flows import champions, packages, versions
     from tasks.registry.history import named
 
     if version is None:
-        return throne.to_serve(root, model)
-    past = throne.decisions(root, model, None)
+        return champions.to_serve(root, model)
+    past = champions.decisions(root, model, None)
     digests = named(past, version)
     if len(digests) == 1:  # decided on here: the registry need not be asked, which takes seconds to load
-        return throne.package(root, model, digests[0], version), version, digests[0]
+        return packages.package_folder(root, model, digests[0], version), version, digests[0]
     from tasks.registry.tracking import Registry
 
     registry = Registry(root)
-    one = throne.known(registry, model, version, past)
-    return throne.package(root, model, one.package_sha256, one.version, registry), one.version, one.package_sha256
+    one = versions.known(registry, model, version, past)
+    return (
+        packages.package_folder(root, model, one.package_sha256, one.version, registry),
+        one.version,
+        one.package_sha256,
+    )
 
 
 def tables_of(root: Path, bundle: Bundle) -> dict[str, Path] | None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from flows import throne
+from flows.versions import known
 from tasks.errors import RefitError
 from tasks.files import read_json, write_text
 from tasks.registry.history import History
@@ -41,7 +41,7 @@ def compare(root: Path, model: str, versions: list[str]) -> Iterator[str]:
 
     registry = Registry(root)
     past = History(root).decisions(model)
-    runs = [recorded(registry, throne.known(registry, model, version, past)) for version in versions]
+    runs = [recorded(registry, known(registry, model, version, past)) for version in versions]
     html = compare_runs(runs)
     write_text(root / PAGE, html)
     wide = max(len(run["name"]) for run in runs)

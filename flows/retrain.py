@@ -1,7 +1,8 @@
 """The flow ``retrain``: walk the DAG of ``dvc.yaml``, then carry its verdict out.
 
 Orchestration only: what a stage does is :mod:`flows.dag`, which runs when is :mod:`flows.walk`, what an effect does is
-:mod:`flows.effects`; :mod:`flows.stages` and :mod:`flows.effect_tasks` make them Prefect tasks.
+:mod:`flows.context`, :mod:`flows.promotion` and :mod:`flows.standing`; :mod:`flows.stages` and :mod:`flows.effect_tasks` make
+them Prefect tasks.
 """
 
 from __future__ import annotations
@@ -15,13 +16,15 @@ from typing import Any
 from prefect import Flow, flow
 from prefect.states import Completed
 
-from flows import effect_tasks, effects, sources
+from flows import effect_tasks, sources
 from flows.approval import approval
 from flows.beforehand import beforehand, remarks
 from flows.commands import Cancelled
 from flows.dag import Dag
-from flows.effects import Standing
+from flows.packages import PACKAGE
+from flows.promotion import VERDICT, waiting, would_promote
 from flows.stages import remark, run_stages
+from flows.standing import Standing, concluded, finish, result
 from flows.watcher import Watcher
 from tasks.families import check_models
 from tasks.params import Params
@@ -75,10 +78,10 @@ def conclude(dag: Dag, params: Params, watcher: Watcher) -> Standing | None:
     None where the DAG was cut down to some stages, so that there is nothing to promote.
     """
     root = dag.root
-    if not all((root / path).exists() for path in (effects.PACKAGE, effects.VERDICT)):
+    if not all((root / path).exists() for path in (PACKAGE, VERDICT)):
         return None
-    result = effects.result(root, params, dag.seal.folder)
-    before = effects.standing(root, result)
+    made = result(root, params, dag.seal.folder)
+    before = concluded(root, made)
     if before is not None:
         return before
     began = time.perf_counter()
@@ -89,25 +92,25 @@ def conclude(dag: Dag, params: Params, watcher: Watcher) -> Standing | None:
         watcher.started(effect)
 
     begin("track")
-    run_id = effect_tasks.track(result)
+    run_id = effect_tasks.track(made)
     begin("register")
-    registered = effect_tasks.register(result, run_id)
-    answer = None
-    if effects.would_promote(root, registered):
+    registered = effect_tasks.register(made, run_id)
+    reply = None
+    if would_promote(root, registered):
         begin("check package")
         effect_tasks.check_package(root)
         if params.promotion.approval:
-            answer = approval(registered, watcher)
-            if answer is None:
-                return effects.waiting(root, registered)
+            reply = approval(registered, watcher)
+            if reply is None:
+                return waiting(root, registered)
     begin("promote")
-    standing = effect_tasks.promote(root, registered, answer)
-    effects.finish(root, result, standing, time.perf_counter() - began)
+    standing = effect_tasks.promote(root, registered, reply)
+    finish(root, made, standing, time.perf_counter() - began)
     return standing
 
 
 def ended(standing: Standing | None) -> Any:
     """What the flow returns: where the registry stands, in a state of its own where a person's answer is missing."""
-    if standing is None or not standing.waiting:
+    if standing is None or not waiting:
         return standing
     return Completed(name="Unapproved", message=standing.sentence, data=standing)

@@ -11,7 +11,7 @@ from flows.temporary import Server
 from tasks.hidden import hidden
 
 if TYPE_CHECKING:
-    from flows.effects import Standing
+    from flows.standing import Standing
     from flows.watcher import Watcher
 
 

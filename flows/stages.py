@@ -16,7 +16,7 @@ from prefect.futures import PrefectConcurrentFuture
 from prefect.states import Completed
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows import accepted, effect_tasks, effects
+from flows import accepted, effect_tasks, packages
 from flows.commands import Cancelled, CommandFailed, StageFailed
 from flows.dag import Dag, Log, Node, Outcome
 from flows.walk import walk
@@ -35,8 +35,8 @@ def run_stages(dag: Dag, params: Params, watcher: Watcher) -> None:
     from flows.pools import executor
 
     written = {  # what an effect writes, before the first stage that depends on it
-        effects.CHAMPION: _Once(partial(effect_tasks.champion, str(dag.root), params.problem.name)),
-        effects.START: _Once(partial(_warm_start, dag, params)),
+        packages.CHAMPION: _Once(partial(effect_tasks.champion, str(dag.root), params.problem.name)),
+        packages.START: _Once(partial(_warm_start, dag, params)),
         accepted.EXPECTATIONS: _Once(partial(_accepted, dag, params)),
     }
     settings, without = params.orchestration, Without(dag, params, watcher)
@@ -73,7 +73,7 @@ def _warm_start(dag: Dag, params: Params) -> None:
 
     Otherwise the files stay as they are: a promotion alone must not make the next run tune again on the same data.
     """
-    searches = [node.name for node in dag.nodes.values() if effects.START in node.deps]
+    searches = [node.name for node in dag.nodes.values() if packages.START in node.deps]
     if not params.tuning.warm_start or not all(dag.changed(name) for name in searches):
         return
     if not all(dag.restorable(name) for name in searches):  # a lost dvc.lock is no reason to search again

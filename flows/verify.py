@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from flows import inputs, throne
+from flows import inputs, packages, versions
 from flows.accepted import ACCEPTED
 from flows.dag import Dag
 from flows.inputs import FROM_CACHE
@@ -33,13 +33,13 @@ def verify(root: Path, model: str, version: str, rebuild: bool) -> tuple[bool, l
     """
     registry = Registry(root)
     past = History(root).decisions(model)
-    digest = throne.meant(registry, model, version, past)
+    digest = versions.meant(registry, model, version, past)
     registered = registry.holding(model, digest)
     with tempfile.TemporaryDirectory(prefix="refit-verify-") as name:
         if registered is not None:
             package = registry.fetch(registered, Path(name) / "package")  # refuses a damaged one
         else:
-            package = throne.package(root, model, digest, version, registry)
+            package = packages.package_folder(root, model, digest, version, registry)
         manifest, receipt = read_manifest(package), read_json(package / "receipt.json")
         lines = [f"ok  package     {len(manifest['files'])} files, {digest[:16]}"]
         if registered is None:

@@ -62,6 +62,24 @@ def shortened(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 3] + "..."
 
 
+def with_causes(error: BaseException) -> str:
+    """An error's text and its causes', in one line of bounded length.
+
+    >>> try:
+    ...     raise ValueError("no table") from OSError("no disk")
+    ... except ValueError as error:
+    ...     with_causes(error)
+    'no table — no disk'
+    """
+    parts: list[str] = []
+    cause: BaseException | None = error
+    while cause is not None:
+        if str(cause) and str(cause) not in parts:
+            parts.append(str(cause))
+        cause = cause.__cause__
+    return shortened(" — ".join(parts), 600)
+
+
 def visible(text: str) -> str:
     r"""The text with control characters written out, so that a name in a table cannot command the terminal.
 

@@ -13,9 +13,10 @@ from dvc.utils.serialize import load_yaml
 
 from flows import dag as module
 from flows.commands import Cancelled, StageFailed, at_work
-from flows.dag import Dag, Node, first_line, read_lock
+from flows.dag import Dag, Node
+from flows.records import read_lock
 from flows.walk import walk
-from tasks.errors import RefitError
+from tasks.errors import RefitError, with_causes
 from tests.flows.project import diary, make_project
 
 # a and b need nothing, c needs a, d needs a and b, e needs c and d
@@ -127,12 +128,12 @@ def test_a_walk_that_was_stopped_starts_no_command(tmp_path: Path) -> None:
 def test_an_error_is_told_in_one_line_with_its_causes_once() -> None:
     inner, middle, outer = ValueError("the disk"), KeyError(), RuntimeError("no room")
     middle.__cause__, outer.__cause__ = inner, middle
-    assert first_line(outer) == "no room — the disk"
+    assert with_causes(outer) == "no room — the disk"
     again = RuntimeError("the disk")
     again.__cause__ = inner
-    assert first_line(again) == "the disk"
-    assert first_line(ValueError("x" * 600)) == "x" * 600
-    assert first_line(ValueError("x" * 601)) == "x" * 597 + "..."
+    assert with_causes(again) == "the disk"
+    assert with_causes(ValueError("x" * 600)) == "x" * 600
+    assert with_causes(ValueError("x" * 601)) == "x" * 597 + "..."
 
 
 LOCK = """schema: '2.0'

@@ -175,9 +175,9 @@ asking()
     [
         (
             {"promote": True, "name": "Ada", "reason": "looks right"},
-            "answer: Answer(promote=True, said='Ada: looks right')",
+            "answer: Reply(promote=True, words='Ada: looks right')",
         ),
-        ({"promote": False, "name": "Ada", "reason": "wait"}, "answer: Answer(promote=False, said='Ada: wait')"),
+        ({"promote": False, "name": "Ada", "reason": "wait"}, "answer: Reply(promote=False, words='Ada: wait')"),
     ],
 )
 def test_a_person_is_asked_before_promotion(server: dict[str, str], answer: dict[str, object], said: str) -> None:
@@ -204,7 +204,7 @@ import sys
 from pathlib import Path
 import flows.settings
 from prefect import flow
-from flows import effects
+from flows import promotion
 from flows.approval import approval
 from flows.retrain import ended
 from flows.watcher import Watcher
@@ -216,7 +216,7 @@ one = Registry(root).version("toy", "1")
 @flow(name="unanswered")
 def unanswered():
     assert approval(one, Watcher()) is None
-    return ended(effects.waiting(root, one))
+    return ended(promotion.waiting(root, one))
 
 print("returned:", unanswered())
 """
