@@ -80,9 +80,9 @@ def run_command(
     root = Path.cwd()
 
     def work() -> tuple[Params, Standing | None]:
-        from flows.beforehand import beforehand
+        from flows import preflight
 
-        params = beforehand(root, as_of)  # what is wrong is told at once, before Prefect starts
+        params = preflight.require(root, as_of)  # what is wrong is told at once, before Prefect starts
         with display:
             from flows.run import run
 
@@ -352,7 +352,7 @@ def report(
 
 
 def _to_write() -> None:
-    from flows.beforehand import to_write
+    from flows.preflight.folder import to_write
 
     to_write(Path.cwd())
 

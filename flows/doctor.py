@@ -13,7 +13,8 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from flows.beforehand import elsewhere, look
+from flows import preflight
+from flows.preflight.parameters import elsewhere
 from flows.project import KEPT
 from tasks.errors import RefitError, some
 
@@ -56,7 +57,11 @@ def examine(root: Path) -> list[Finding]:
 
 def _with_troubles(root: Path, found: list[Finding]) -> list[Finding]:
     """What `refit run` would refuse, in the place of what else was found out about the same thing."""
-    told = [Finding(trouble.about, False, trouble.says) for trouble in look(root)[1]] if _project(root) else []
+    told = (
+        [Finding(trouble.about, False, trouble.says) for trouble in preflight.examine(root)[1]]
+        if _project(root)
+        else []
+    )
     about = {finding.what for finding in told}
     return [*(finding for finding in found if finding.what not in about), *told]
 

@@ -3,7 +3,7 @@
 ``orchestration.pools`` maps ``cpu`` and ``gpu`` to work pools; a stage wants what its ``meta.pool`` in ``dvc.yaml``
 says, or what its model family can use and ``training.device`` allows. The worker needs the same Prefect server, and
 either the project's folder (the same machine, or a shared disk) or, with ``orchestration.exchange: remote``, a checkout
-of its own and the DVC remote (:mod:`flows.carry`). It runs the command and nothing else: what changed and what is recorded stays with the walk.
+of its own and the DVC remote (:mod:`flows.exchange`). It runs the command and nothing else: what changed and what is recorded stays with the walk.
 
 A worker that dies is noticed by the run's label that a living one changes every few seconds (Prefect itself would
 show the run as *Running* for ever); the stage is then sent again, and another worker takes it.
@@ -31,7 +31,7 @@ from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelling
 
-from flows import carry, worker
+from flows import exchange, worker
 from flows.commands import Cancelled, CommandFailed, StageFailed, words
 from flows.dag import Dag, Log, Node
 from tasks.errors import RefitError, some
@@ -88,7 +88,7 @@ def _run(dag: Dag, params: Params, node: Node, log: Log) -> None:
     settings = params.orchestration
     remote, patient = settings.exchange == "remote", settings.no_gpu == "wait"
     order: dict[str, Any] | None = None
-    if remote and (outside := carry.outside(dag, node)):
+    if remote and (outside := exchange.outside(dag, node)):
         log(
             f"{node.name} runs here: {some(outside)} lies outside of the project's folder, and is not carried to a worker"
         )
@@ -98,7 +98,7 @@ def _run(dag: Dag, params: Params, node: Node, log: Log) -> None:
         if pool is None:
             return _here(dag, node, log)
         if remote and order is None:
-            order = carry.offer(dag, node) | {"shared": tuners(node, params) > 1}
+            order = exchange.offer(dag, node) | {"shared": tuners(node, params) > 1}
             log(f"inputs pushed to the DVC remote; sent to work pool {pool!r}")
         else:
             order = order or {"stage": node.name, "commands": words(node.cmd), "start": str(dag.seal.folder)}
@@ -112,7 +112,7 @@ def _run(dag: Dag, params: Params, node: Node, log: Log) -> None:
                 raise
             log(f"warning: {error}")
         else:
-            return carry.accept(dag, node, json.loads(said)) if remote else None
+            return exchange.accept(dag, node, json.loads(said)) if remote else None
     raise AssertionError("unreachable")
 
 

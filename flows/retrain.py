@@ -16,12 +16,12 @@ from typing import Any
 from prefect import Flow, flow
 from prefect.states import Completed
 
-from flows import effect_tasks, sources
+from flows import effect_tasks, preflight, sources
 from flows.approval import approval
-from flows.beforehand import beforehand, remarks
 from flows.commands import Cancelled
 from flows.dag import Dag
 from flows.packages import PACKAGE
+from flows.preflight.parameters import remarks
 from flows.promotion import VERDICT, waiting, would_promote
 from flows.stages import remark, run_stages
 from flows.standing import Standing, concluded, finish, result
@@ -38,12 +38,12 @@ def retrain(as_of: str | None = None, root: str | None = None) -> Standing | Non
     Stages and effects work on ``params.yaml``, ``dvc.yaml`` and code as they are when this begins.
     """
     home = Path(root or Path.cwd()).resolve()
-    beforehand(home, as_of)  # a mistake is told before anything is touched
+    preflight.require(home, as_of)  # a mistake is told before anything is touched
     return _retrain(home, as_of, Watcher())
 
 
 def watched(watcher: Watcher) -> Flow[[str | None, str], Standing | None]:
-    """The flow for a command that has looked beforehand already, before it started a server; ``watcher`` is told its progress."""
+    """The flow for a command that has done the checks already, before it started a server; ``watcher`` is told its progress."""
 
     @flow(name="retrain", validate_parameters=False)
     def retrain(as_of: str | None, root: str) -> Standing | None:

@@ -59,7 +59,7 @@ def run_stage(root: str | None, order: dict[str, Any]) -> State[Any]:
 
 
 def _by_remote(order: dict[str, Any], say: Any) -> list[dict[str, Any]]:
-    from flows.carry import Workplace
+    from flows.exchange import Workplace
 
     checkout = Path(os.environ.get(CHECKOUT, ""))
     if not (os.environ.get(CHECKOUT) and (checkout / ".dvc").is_dir()):
