@@ -28,7 +28,7 @@ from deploy.limits import Busy, Load, mib
 from deploy.openapi import describe
 from deploy.page import POLICY, page
 from deploy.pieces import MOST_PROBLEMS, crowded, cut, in_row
-from deploy.rows import Problems, Rows
+from deploy.rows import Problems, RowReader
 from deploy.timely import HistoryAge, Timely
 from deploy.turns import Steps, Turns
 from tasks.bundle import Answer, Bundle
@@ -50,7 +50,7 @@ class Served:
         self.bundle = bundle.start()
         self.timely = timely or Timely(bundle)
         self.version = version
-        self.rows = Rows(bundle.schema)
+        self.rows = RowReader(bundle.schema)
         self.fixed: dict[str, Any] = {"model": bundle.name, "version": version}
         if bundle.kind == "binary":
             self.fixed["threshold"] = bundle.threshold

@@ -155,6 +155,7 @@ def registered(root: Path, version: str | None) -> Iterator[tuple[Path, str]]:
 
 
 def main() -> None:
+    """Entry point of ``python -m deploy.build``."""
     import argparse
 
     parser = argparse.ArgumentParser(description="Build a version into a Bento.")

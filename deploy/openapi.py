@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from deploy.rows import Rows
+from deploy.rows import RowReader
 from tasks.bundle import Bundle
 
 SCHEMAS = "#/components/schemas/"
 
 
-def describe(rows: Rows, bundle: Bundle, version: str, most: int) -> dict[str, Any]:
+def describe(rows: RowReader, bundle: Bundle, version: str, most: int) -> dict[str, Any]:
     """OpenAPI of one served package; rows are described field by field."""
     problem = {
         "type": "object",

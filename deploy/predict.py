@@ -44,7 +44,7 @@ ENDINGS = (".csv", ".csv.gz", ".parquet")
 
 
 @dataclass
-class Told:
+class Answered:
     """How many rows there were, how many of them have no answer, and how many a warning; and the first faults."""
 
     rows: int = 0
@@ -74,7 +74,7 @@ def predict(
     tables: Mapping[str, Path],
     horizon: Horizon,
     refuse: bool = False,
-) -> Told:
+) -> Answered:
     """Answer every row of ``source`` (CSV or Parquet, also packed) and write the answers to ``out``.
 
     Parameters
@@ -98,7 +98,7 @@ def predict(
     ending = None if out is None else _ending(Path(out))
     with tempfile.TemporaryDirectory(prefix="refit-predict-") as folder:
         asked = Path(folder) / "asked.parquet"
-        told = Told()
+        told = Answered()
         count, keys = _take_in(bundle, Path(source), asked, told)
         chunk = min(CHUNK, max(ROWS, count // MOST_CHUNKS))
         features = pieces(bundle.plan, tables, asking=asked, chunk=chunk)
@@ -111,7 +111,7 @@ def predict(
 # In -------------------------------------------------------------------------------------------------------------------
 
 
-def _take_in(bundle: Bundle, source: Path, asked: Path, told: Told) -> tuple[int, list[str]]:
+def _take_in(bundle: Bundle, source: Path, asked: Path, told: Answered) -> tuple[int, list[str]]:
     """Write the rows in their declared kinds to ``asked``, with what is wrong with each; how many, and the key's columns."""
     import pyarrow.parquet as pq
 
@@ -210,7 +210,7 @@ def _answers(
     asked: pa.Table,
     features: pd.DataFrame,
     keys: list[str],
-    told: Told,
+    told: Answered,
     refuse: bool,
 ) -> pa.Table:
     """The answers to some rows, as columns: the row's number and key, what the service answers, and the error."""

@@ -41,7 +41,7 @@ class Problems(Exception):
         self.status = status
 
 
-class Rows:
+class RowReader:
     """Reads request bodies of one row into the row that the plan takes.
 
     A value means what it means in a file (:mod:`tasks.values.reading`): ``" 2.0 "`` is a number, ``"yes"`` is true, ``"NA"``
@@ -55,7 +55,7 @@ class Rows:
     Examples
     --------
     >>> schema = {"table": "t", "fields": [{"name": "petal width (cm)", "kind": "numeric", "nullable": False}]}
-    >>> rows = Rows(schema)
+    >>> rows = RowReader(schema)
     >>> rows.one(b'{"petal width (cm)": 2}')
     {'petal width (cm)': 2.0}
     >>> rows.one(b'{"petal width": 2}')

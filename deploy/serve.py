@@ -105,6 +105,7 @@ def pinned(package: Path, sha256: str, to: Path) -> Path:
 
 
 def main() -> None:
+    """Entry point of ``python -m deploy.serve``: options, or else what the Bento and the environment say."""
     parser = argparse.ArgumentParser(description="Serve a package over HTTP.")
     here = baked.INSIDE if baked.PACKAGE else "data/package"
     parser.add_argument("--package", default=os.environ.get("REFIT_PACKAGE") or here)

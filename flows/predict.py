@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tasks.errors import RefitError
 
 if TYPE_CHECKING:
-    from deploy.predict import Told
+    from deploy.predict import Answered
     from tasks.bundle import Bundle
     from tasks.bundle.horizon import Horizon
 
@@ -17,7 +17,7 @@ VALIDATED = "data/validated"
 
 def predict(
     root: Path, source: Path, out: Path | None, version: str | None, package: Path | None, sha256: str | None
-) -> Told:
+) -> Answered:
     """Answer a file's rows by a version (by default the champion) and the project's tables, or by a package alone.
 
     Raises :class:`RefitError` for a version, package, table or file that is not there or cannot be read.

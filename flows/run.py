@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from flows.commands import mark
 from flows.settings import settle
-from flows.temporary import Server
+from flows.temporary import TemporaryServer
 from tasks.hidden import hidden
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def run(root: Path, as_of: str | None, watcher: Watcher) -> Standing | None:
     mark(root.resolve())
     from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
-    server = None if PREFECT_API_URL.value() else Server()
+    server = None if PREFECT_API_URL.value() else TemporaryServer()
     from flows import retrain  # while the server starts
 
     if server is not None:

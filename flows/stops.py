@@ -28,7 +28,7 @@ AGAIN = 0.5  # `timeout` and a closing terminal send their signal twice within t
 SAID = "stopped; finished stages are kept, nothing half-written is left"
 
 
-class Stopped(KeyboardInterrupt):
+class Signalled(KeyboardInterrupt):
     """A signal that asks to end; ``status`` is what the command then exits with."""
 
     def __init__(self, number: int) -> None:
@@ -45,7 +45,7 @@ def heed(handler: Callable[[int, FrameType | None], Any] | signal.Handlers) -> N
 
 def raise_stopped(number: int, _: FrameType | None = None) -> None:
     """The handler of commands that work in the main thread."""
-    raise Stopped(number)
+    raise Signalled(number)
 
 
 def first() -> None:

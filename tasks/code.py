@@ -24,7 +24,20 @@ from tasks.files import read_json, write_json
 
 FOLDER = Path("data/code")
 # Reading parameters and files, and words for mistakes: what they give to a stage is in its parameters and inputs.
-SHARED = {"code", "crosscheck", "errors", "explain", "files", "hidden", "idle", "implied", "memory", "params", "stage", "stored"}
+SHARED = {
+    "code",
+    "crosscheck",
+    "errors",
+    "explain",
+    "files",
+    "hidden",
+    "idle",
+    "implied",
+    "memory",
+    "params",
+    "stage",
+    "stored",
+}
 # The receipt of a package names the code of every stage up to it.
 RECEIPT = (
     "params.py", "implied.py", "condition.py", "files.py", "identity.py", "giveaways.py", "states.py", "goals.py", "ingest", "validate", "profile", "features", "engine", "encoding", "tune", "train",

@@ -446,7 +446,7 @@ def test_a_signal_asks_a_supervisor_to_leave(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_worker_makes_its_server_once_and_is_young_and_unheard_of(monkeypatch: pytest.MonkeyPatch) -> None:
     config = uvicorn.Config(lambda: None, lifespan="off", **settings(1))
     started: list[Any] = []
-    monkeypatch.setattr(leave.Worker, "start", lambda self: started.append(self))
+    monkeypatch.setattr(leave.WorkerProcess, "start", lambda self: started.append(self))
     with socket.create_server(("127.0.0.1", 0)) as door:
         it = Supervisor(config, door, 3.5, 1.0)._start()
         assert started == [it]

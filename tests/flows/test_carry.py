@@ -229,7 +229,7 @@ def test_folders_of_killed_runs_are_removed_and_what_is_still_at_work_there_is_e
         assert not psutil.pid_exists(orphan.pid)
         orphan.wait(30)
         script = (
-            "import sys, json; from pathlib import Path; from flows import carry\n"
+            "import sys, json; from pathlib import Path; from flows import exchange\n"
             "with exchange.Workplace(Path(sys.argv[1]), json.loads(sys.argv[2])) as place: print(place.folder.name)"
         )
         other = subprocess.run(
