@@ -12,7 +12,8 @@ import json
 import math
 import time
 from collections import Counter as Counts
-from typing import Any
+from collections.abc import Awaitable
+from typing import Any, TypeVar
 
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest
 from starlette.applications import Starlette
@@ -28,13 +29,14 @@ from deploy.limits import Busy, Load, mib
 from deploy.openapi import describe
 from deploy.page import POLICY, page
 from deploy.pieces import MOST_PROBLEMS, crowded, cut, in_row
-from deploy.rows import Problems, RowReader
+from deploy.rows import Fault, Problems, Row, RowReader
 from deploy.timely import HistoryAge, Timely
 from deploy.turns import Steps, Turns
 from tasks.bundle import Answer, Bundle
 from tasks.errors import RefitError
 from tasks.params import Limits
 
+T = TypeVar("T")
 SLICE = 32  # rows answered at a stretch; no fewer than a package's golden rows, which are compared as one batch
 UNREAD = (408, 413)  # statuses of requests whose body may not have been read
 SECONDS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5)
@@ -56,7 +58,7 @@ class Served:
             self.fixed["threshold"] = bundle.threshold
         self.openapi = describe(self.rows, bundle, version, self.limits.batch_rows)
 
-    def answer(self, row: dict[str, Any], answer: Answer) -> dict[str, Any]:
+    def answer(self, row: Row, answer: Answer) -> dict[str, Any]:
         """The JSON object that one row gets."""
         bundle = self.bundle
         out: dict[str, Any]
@@ -73,7 +75,7 @@ class Served:
             }
         return {**out, **self.fixed, "warnings": self.warnings(row, answer)}
 
-    def warnings(self, row: dict[str, Any], answer: Answer) -> list[str]:
+    def warnings(self, row: Row, answer: Answer) -> list[str]:
         """What there is to say about a row that is answered all the same."""
         new = self.bundle.new_levels(answer.features).values()
         return [*self.rows.warnings(row), *new, *self.timely.admit(row)]
@@ -83,7 +85,7 @@ class Served:
         row = self._read(body)
         return self.answer(row, self.bundle.predict_row(row))
 
-    def predict_batch(self, body: bytes | bytearray) -> Steps[tuple[bytes, Counts[Any]]]:
+    def predict_batch(self, body: bytes | bytearray) -> Steps[tuple[bytes, Counts[str | None]]]:
         """Answer a request body of several rows, in short steps; gives the JSON and how often there was which decision.
 
         Every row is read before the first is answered, so that a batch is answered as a whole or not at all.
@@ -92,8 +94,8 @@ class Served:
         for span in cut(body, self.limits.batch_rows, mib(self.limits.row_mb)):
             spans.append(span)
             yield
-        rows: list[dict[str, Any]] = []
-        problems: list[dict[str, Any]] = []
+        rows: list[Row] = []
+        problems: list[Fault] = []
         status = 503
         for i, (start, end) in enumerate(spans):
             try:
@@ -106,7 +108,7 @@ class Served:
             yield
         if problems:
             raise Problems(problems[:MOST_PROBLEMS], status)
-        parts, decided = [], Counts[Any]()
+        parts, decided = [], Counts[str | None]()
         for start in range(0, len(rows), SLICE):
             part, features = rows[start : start + SLICE], []
             for row in part:
@@ -121,7 +123,7 @@ class Served:
                 yield
         return b"[" + b",".join(parts) + b"]", decided
 
-    def _read(self, body: bytes | bytearray) -> dict[str, Any]:
+    def _read(self, body: bytes | bytearray) -> Row:
         if crowded(body, self.rows.most_names):
             raise Problems([{"message": f"a row has {self.rows.most_names:,} fields, and this one many more names"}])
         row = self.rows.one(bytes(body))
@@ -150,7 +152,7 @@ class Metrics:
         )
         self.rows = Counter("refit_rows", "Rows answered.", registry=registry)
 
-    def count(self, path: str, began: float, decided: Counts[Any]) -> None:
+    def count(self, path: str, began: float, decided: Counts[str | None]) -> None:
         """Take note of an answered request: rows by decision (None: it has none). ``began`` is a ``perf_counter()``."""
         self.seconds.labels(path).observe(time.perf_counter() - began)
         self.requests.labels(path, "200").inc()
@@ -160,7 +162,7 @@ class Metrics:
                 self.decisions.labels(decision).inc(rows)
 
 
-def _json(content: Any) -> bytes:
+def _json(content: object) -> bytes:
     """JSON whose floats read back as the same bits."""
     return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
@@ -168,7 +170,7 @@ def _json(content: Any) -> bytes:
 class JSON(JSONResponse):
     """An answer, or what was wrong."""
 
-    def render(self, content: Any) -> bytes:
+    def render(self, content: object) -> bytes:
         """The body's bytes, which may be given as they are."""
         return content if isinstance(content, bytes) else _json(content)
 
@@ -317,7 +319,7 @@ ROUTES = [
 ]
 
 
-async def _unless_gone(request: Request, work: Any) -> Any:
+async def _unless_gone(request: Request, work: Awaitable[T]) -> T:
     """What the work gives; where the client goes away first, it is given up."""
 
     async def gone() -> None:

@@ -7,19 +7,30 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from deploy.launch import ask, running, serving
 from tasks.bundle.manifest import examine
 from tasks.errors import RefitError, shortened
 from tasks.files import read_json
 
+
+class Checked(TypedDict):
+    """What a check found: golden rows that agreed, malformed requests that were refused, seconds, and the package's identity."""
+
+    rows: int
+    refused: int
+    seconds_to_ready: float
+    seconds: float
+    package: str
+
+
 Asked = tuple[int, Any]
 Ask = Callable[[str, bytes], Asked]
 EARLY = "1900-01-01T00:00:00Z"  # no request is earlier
 
 
-def check(package: str | Path, timeout: float = 60, version: str = "check") -> dict[str, Any]:
+def check(package: str | Path, timeout: float = 60, version: str = "check") -> Checked:
     """Start the package on a free loopback port, send its golden rows and malformed ones, and stop it.
 
     Parameters
@@ -31,8 +42,7 @@ def check(package: str | Path, timeout: float = 60, version: str = "check") -> d
 
     Returns
     -------
-    ``{"rows", "refused", "seconds_to_ready", "seconds", "package"}``: golden rows that agreed to the last
-    bit, malformed requests that were refused, durations, and the package's identity.
+    What agreed to the last bit and what was refused, in numbers.
 
     Raises
     ------
@@ -132,9 +142,9 @@ def refuse_early(manifest: dict[str, Any], golden: dict[str, Any], schema: dict[
     return 1
 
 
-def _json(value: Any) -> bytes:
+def _json(value: object) -> bytes:
     return json.dumps(value, allow_nan=False).encode()
 
 
-def _what(status: int, found: Any) -> str:
+def _what(status: int, found: object) -> str:
     return f"status {status}, {shortened(json.dumps(found, ensure_ascii=False), 300)}"

@@ -10,7 +10,7 @@ from tasks.bundle import Bundle
 SCHEMAS = "#/components/schemas/"
 
 
-def describe(rows: RowReader, bundle: Bundle, version: str, most: int) -> dict[str, Any]:
+def describe(rows: RowReader, bundle: Bundle, version: str, most: int) -> dict[str, object]:
     """OpenAPI of one served package; rows are described field by field."""
     problem = {
         "type": "object",
@@ -40,7 +40,7 @@ def describe(rows: RowReader, bundle: Bundle, version: str, most: int) -> dict[s
         "503": "what is known is too old for the row's time, where such rows are refused; or too much at once, still loading, or leaving (Retry-After says when to come again)",
     }
 
-    def path(what: str, body: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
+    def path(what: str, body: dict[str, object], answer: dict[str, object]) -> dict[str, object]:
         return {
             "post": {
                 "summary": what,
@@ -52,7 +52,7 @@ def describe(rows: RowReader, bundle: Bundle, version: str, most: int) -> dict[s
             }
         }
 
-    def read(what: str, content: dict[str, Any]) -> dict[str, Any]:
+    def read(what: str, content: dict[str, object]) -> dict[str, object]:
         return {"get": {"summary": what, "responses": {"200": {"description": what, "content": content}}}}
 
     start = bundle.horizon.told()["answers_from"]
@@ -81,7 +81,7 @@ def describe(rows: RowReader, bundle: Bundle, version: str, most: int) -> dict[s
     }
 
 
-def _problem(said: str) -> dict[str, Any]:
+def _problem(said: str) -> dict[str, object]:
     return {"description": said, "content": {"application/json": {"schema": {"$ref": SCHEMAS + "Problem"}}}}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+from collections.abc import Mapping
 from typing import Any
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
@@ -22,7 +23,7 @@ SAMPLES = {
 }
 
 
-def page(about: dict[str, Any], kind: str, classes: tuple[str, ...], schema: dict[str, Any], most: int) -> str:
+def page(about: Mapping[str, object], kind: str, classes: tuple[str, ...], schema: dict[str, Any], most: int) -> str:
     """One page of HTML.
 
     Parameters
@@ -56,5 +57,5 @@ def page(about: dict[str, Any], kind: str, classes: tuple[str, ...], schema: dic
     )
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     return html.escape(str(value))

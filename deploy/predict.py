@@ -186,7 +186,7 @@ def _rows(path: Path, chunk: int) -> Iterator[pa.Table]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    held: list[Any] = []
+    held: list[pa.RecordBatch] = []
     count = 0
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(min(chunk, ROWS), use_threads=False):

@@ -13,7 +13,7 @@ import os
 import shutil
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, cast
 
 from deploy import baked
 from deploy.limits import limits_of
@@ -21,13 +21,18 @@ from tasks.bundle.manifest import examine
 from tasks.errors import RefitError
 from tasks.params import WHEN_STALE, Limits
 
+if TYPE_CHECKING:
+    import bentoml
+    from starlette.types import ASGIApp
 
-def asgi() -> Any:
+
+def asgi() -> ASGIApp:
     """The application, for uvicorn's workers."""
     from deploy.service import Model
 
-    service: Any = Model  # the decorator makes it a service, which its type does not say
-    return service.to_asgi()
+    return cast(
+        "bentoml.Service[object]", Model
+    ).to_asgi()  # the decorator makes it a service, which its type does not say
 
 
 def serve(

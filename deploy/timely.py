@@ -6,12 +6,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Protocol, TypedDict
 
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from deploy.rows import Problems
+from deploy.rows import Fault, Problems, Row
 from tasks.bundle import Bundle
 from tasks.bundle.horizon import Horizon, show, span
 from tasks.errors import RefitError, some
@@ -19,6 +19,15 @@ from tasks.params import WHEN_STALE, Duration, _duration
 from tasks.stage import log
 
 STALE, STALE_AFTER = "REFIT_STALE", "REFIT_STALE_AFTER"  # serving.stale and serving.stale_after, for the workers
+
+
+class Known(TypedDict):
+    """For ``/readyz``: from when rows are answered, until when each table is known, how old that is, and which are too old."""
+
+    answers_from: str | None
+    known_until: dict[str, str]
+    age_seconds: dict[str, float]
+    stale: list[str]
 
 
 class Timely:
@@ -52,7 +61,7 @@ class Timely:
         except ValueError as error:
             raise RefitError(f"{STALE_AFTER}: {error}; found {after!r}") from None
 
-    def admit(self, row: dict[str, Any]) -> list[str]:
+    def admit(self, row: Row) -> list[str]:
         """Warnings of tables whose knowledge ends before the row.
 
         Raises
@@ -73,10 +82,10 @@ class Timely:
             raise Problems([self._entry(f"{text} (serving.stale: refuse)") for text in said], 503)
         return list(timing.warnings)
 
-    def _entry(self, message: str) -> dict[str, Any]:
+    def _entry(self, message: str) -> Fault:
         return {"message": message} if self.field is None else {"message": message, "field": self.field}
 
-    def about(self, now: float | None = None) -> dict[str, Any]:
+    def about(self, now: float | None = None) -> Known:
         """For ``/readyz``: from when rows are answered, and how old each table's knowledge is by the clock."""
         start, ages = self.horizon.answers_from, self.ages(now)
         return {
@@ -101,13 +110,19 @@ class Timely:
             log(f"{name!r}: known until {until}, {span(int(found['age_seconds'][name] * 1e6))} ago{old}")
 
 
+class HasTimely(Protocol):
+    """Whatever answers requests by a package."""
+
+    timely: Timely
+
+
 class HistoryAge(Collector):
     """``refit_history_age_seconds{table}``: the clock minus what is known of a table, whenever it is scraped.
 
     The same for all workers, so it is never summed over them.
     """
 
-    def __init__(self, served: Callable[[], Any]) -> None:
+    def __init__(self, served: Callable[[], HasTimely | None]) -> None:
         self.served = served
 
     def describe(self) -> Iterable[GaugeMetricFamily]:

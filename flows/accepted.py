@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 from flows import champions, packages
 from flows.hand import person
@@ -74,9 +73,9 @@ def accept(root: Path, model: str, reason: str, tables: list[str]) -> list[str]:
     return list(tables or refused)
 
 
-def _of(champion: Decision | None) -> dict[str, Any]:
+def _of(champion: Decision | None) -> dict[str, str | None]:
     return {"version": champion.champion, "package": champion.package_sha256} if champion else {}
 
 
-def _held(root: Path) -> dict[str, dict[str, Any]]:
+def _held(root: Path) -> dict[str, dict[str, str | None]]:
     return {path.stem: read_json(path).get("of", {}) for path in sorted((root / ACCEPTED).glob("*.json"))}

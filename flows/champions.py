@@ -9,12 +9,12 @@ mark of the decision that they followed last, so that a history which is not the
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from flows.packages import CHAMPION, START, package_folder
 from flows.versions import registered
 from tasks.errors import RefitError
-from tasks.files import read_json, write_json
+from tasks.files import optional_json, read_json, write_json
 from tasks.registry.history import Decision, History, history_url, knows, mark, reigning
 from tasks.registry.tracking import Registry, Said, tracking_uri
 
@@ -24,6 +24,15 @@ CONNECT = (
     "into this one: `refit adopt --reason ...`"
 )
 ANOTHERS = "If that is another project's model: name another problem.name, or another MLFLOW_TRACKING_URI."
+
+
+class Lock(TypedDict):
+    """``champion.lock``: the champion (no version and no hash: there is none), and the mark of the decision that was followed."""
+
+    model: str
+    version: str | None
+    package_sha256: str
+    decision: str
 
 
 def decisions(root: Path, model: str, registry: Registry | None) -> list[Decision]:
@@ -76,22 +85,20 @@ def _said(registry: Registry, said: Said) -> str:
     return f"the registry ({registry.shown}) follows decision {_number(said.decision)} ({champion})"
 
 
-def _called(lock: dict[str, Any]) -> str:
+def _called(lock: Lock) -> str:
     if lock["version"] is None:
         return "no champion"
     return f"champion: version {lock['version']}, package {lock['package_sha256'][:12]}"
 
 
-def _refuse_to_forget(
-    root: Path, model: str, lock: dict[str, Any] | None, said: Said, registry: Registry | None
-) -> None:
+def _refuse_to_forget(root: Path, model: str, lock: Lock | None, said: Said, registry: Registry | None) -> None:
     """Raise where something tells of a champion, though the history is empty or not there."""
     where = f"and the history here ({History(root).shown}) has no decision about {model}"
     anew = "or begin a history without it: `refit adopt --none --reason ...`"
     if registry is not None and (said.champion is not None or said.decision is not None):
         raise RefitError(f"{model}: {_said(registry, said)}, {where}. Nothing was done. {CONNECT}. {ANOTHERS}")
     about = root / CHAMPION / "champion.json"
-    held = read_json(about) if about.exists() else None
+    held = optional_json(about)
     names = [lock["model"]] if lock is not None and lock["package_sha256"] else []
     names += [held.get("name", model)] if held is not None else []
     called = next((name for name in names if name != model), None)
@@ -111,14 +118,19 @@ def _refuse_to_forget(
         )
 
 
-def lock_of(root: Path) -> dict[str, Any] | None:
+def lock_of(root: Path) -> Lock | None:
     """What ``champion.lock`` says; None where there is none."""
     path = root / LOCK
     if not path.exists():
         return None
     try:
         lock = read_json(path)
-        return {name: lock[name] for name in ("model", "version", "package_sha256", "decision")}
+        return Lock(
+            model=lock["model"],
+            version=lock["version"],
+            package_sha256=lock["package_sha256"],
+            decision=lock["decision"],
+        )
     except (RefitError, KeyError, TypeError):
         raise RefitError(
             f"{path}: cannot be read (two branches merged?). Restore it from git, or remove it: the next decision "

@@ -14,7 +14,7 @@ if __name__ == "__main__" or Path(sys.argv[0]).name == "refit":
 
 from collections.abc import Callable
 from functools import wraps
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, ParamSpec
 
 import typer
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tasks.params import Params
     from tasks.registry.history import Decision
 
+P = ParamSpec("P")
 DRIFTED = 3  # exit status of a run that found drift, with monitoring.alarm: exit
 UNANSWERED = 4  # of a prediction in which rows have an error instead of an answer
 
@@ -41,16 +42,16 @@ app = typer.Typer(
 )
 
 
-def plainly(command: Callable[..., Any]) -> Callable[..., Any]:
+def plainly(command: Callable[P, None]) -> Callable[P, None]:
     """End a command on a user's mistake with its message and code 1, on a signal with 128 and its number; no traceback."""
 
     @wraps(command)
-    def run(*args: Any, **kwargs: Any) -> Any:
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
         settle()
         if command.__name__ != "serve":  # the service has an end of its own
             stops.heed(stops.raise_stopped)
         try:
-            return command(*args, **kwargs)
+            command(*args, **kwargs)
         except RefitError as error:
             say(f"error: {error}", sys.stderr)
             raise SystemExit(1) from None

@@ -8,12 +8,11 @@ from __future__ import annotations
 import shutil
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from flows.champions import decisions
 from flows.packages import CHAMPION, START, digest_made, is_whole, keep_copy, package_folder
 from tasks.errors import RefitError
-from tasks.files import read_json, replacing, replacing_dir, write_json
+from tasks.files import optional_json, read_json, replacing, replacing_dir, write_json
 from tasks.params import parse_moment
 from tasks.registry.history import Decision, History, reigning
 
@@ -47,7 +46,7 @@ def write_warm_start(root: Path, model: str) -> str | None:
         path.unlink(missing_ok=True)
         return None
     folder = package_folder(root, model, champion.package_sha256, champion.champion)
-    starts: dict[str, list[Any]] = {}
+    starts: dict[str, list[object]] = {}
     for state in (read_json(found) for found in sorted((folder / "model").rglob("model.json"))):
         if "params" in state:  # not in the oldest packages
             starts.setdefault(state["family"], []).append(state["params"])
@@ -83,7 +82,7 @@ def write_champion(root: Path, model: str) -> str | None:
         about.unlink(missing_ok=True)
         shutil.rmtree(copy, ignore_errors=True)
         return None
-    held = read_json(about) if about.exists() else {}
+    held = optional_json(about) or {}
     of = {"version": champion.champion, "package_sha256": champion.package_sha256, "since": champion.number}
     if {**held, **of} != held or not is_whole(copy, champion.package_sha256):
         found = package_folder(root, model, champion.package_sha256, champion.champion)
@@ -112,7 +111,7 @@ def _write_counted(folder: Path, counted: dict[int, bytes]) -> None:
                 beside.write_bytes(stored)
 
 
-def _write_if_new(path: Path, value: Any) -> None:
+def _write_if_new(path: Path, value: object) -> None:
     """An unchanged file keeps its time, so that DVC need not hash it again."""
     if not path.exists() or read_json(path) != value:
         write_json(path, value)

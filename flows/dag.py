@@ -22,9 +22,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 from flows.commands import (
     Cancelled,
@@ -33,11 +32,11 @@ from flows.commands import (
     end_orphans,
     failure,
     follow,
-    is_stage,
     start,
     take_lock,
     words,
 )
+from flows.node import Execute, How, Log, Node, Outcome
 from flows.reads import Reads
 from flows.records import Records
 from flows.seal import Seal, file_system, seal
@@ -50,37 +49,7 @@ if TYPE_CHECKING:
     from dvc.repo import Repo
     from dvc.stage import PipelineStage
 
-Log = Callable[[str], None]
 walks: set[Dag] = set()  # of this process
-How = Literal["unchanged", "restored", "ran"]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a stage: ``unchanged``, ``restored`` from the run cache, or ``ran``; and its wall seconds."""
-
-    stage: str
-    how: How
-    seconds: float
-
-
-@dataclass
-class Node:
-    """A stage of ``dvc.yaml``: its name, command, first line of description, ``meta``, and the stages it waits for."""
-
-    name: str
-    cmd: str | list[str]
-    desc: str
-    meta: dict[str, Any]
-    needs: tuple[str, ...]
-    deps: tuple[str, ...]
-    outs: tuple[str, ...]
-    record: PipelineStage = field(repr=False)
-
-    @property
-    def sealed(self) -> bool:
-        """Whether its commands read ``params.yaml`` and code as the run began with them."""
-        return all(is_stage(command) for command in words(self.cmd))
 
 
 class Dag:
@@ -218,7 +187,7 @@ class Dag:
             cached = self._records.cached(stage)
             return cached is not None and cached.outs_cached()
 
-    def give_up(self, name: str, record: dict[str, Any]) -> None:
+    def give_up(self, name: str, record: dict[str, str]) -> None:
         """Leave what failed behind: each output folder then holds :data:`tasks.files.FAILED` alone.
 
         ``dvc.lock`` has no such stage, so that the next run tries again.
@@ -241,9 +210,7 @@ class Dag:
         except DvcException as error:
             raise RefitError(f"dvc pull {' '.join(names)}: {with_causes(error)}") from error
 
-    def run(
-        self, name: str, log: Log, execute: Callable[[Node, Log], None] | None = None, force: bool = False
-    ) -> Outcome:
+    def run(self, name: str, log: Log, execute: Execute | None = None, force: bool = False) -> Outcome:
         """Bring one stage up to date; what it needs must be so already.
 
         ``execute`` runs the command (default: a process of ours); ``force``: even where nothing changed. Raises :class:`StageFailed` where the command
@@ -263,7 +230,7 @@ class Dag:
                 raise StageFailed(f"{name}: {with_causes(error)}", mistake=True) from error
             raise
 
-    def _run(self, node: Node, log: Log, execute: Callable[[Node, Log], None] | None, force: bool) -> Outcome:
+    def _run(self, node: Node, log: Log, execute: Execute | None, force: bool) -> Outcome:
         began = time.perf_counter()
         name, stage = node.name, node.record
         commands = words(node.cmd)
@@ -308,7 +275,7 @@ class Dag:
                 f"{node.name}: needs {some(gone)}, which is not there (see deps in dvc.yaml).", mistake=True
             )
 
-    def _record(self, node: Node, before: list[tuple[str, Any]], expected: dict[str, Any] | None = None) -> None:
+    def _record(self, node: Node, before: list[tuple[str, object]], expected: dict[str, object] | None = None) -> None:
         """What ``dvc repro`` does after a command, but not where a dependency is no longer what it was before."""
         stage = node.record
         stage.save(run_cache=False)

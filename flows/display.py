@@ -6,21 +6,21 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from flows.watcher import Watcher
 from tasks.errors import visible
-from tasks.files import read_json
+from tasks.files import optional_json
 
 if TYPE_CHECKING:
     from rich.live import Live
     from rich.text import Text
 
-    from flows.dag import Outcome
+    from flows.node import Outcome
     from flows.standing import Standing
     from tasks.params import Params
     from tasks.registry.history import Decision
@@ -139,18 +139,18 @@ def summary(
     ran = sum(o.how == "ran" for o in outcomes.values())
     rows: list[tuple[str, str]] = [("stages", f"{ran} run, {len(outcomes) - ran} cached")]
     data = root / "data"
-    validated = _maybe(data / "validated" / "summary.json")
+    validated = optional_json(data / "validated" / "summary.json")
     if validated:
         tables = validated["tables"]
         total = {k: sum(t[k] for t in tables.values()) for k in ("accepted", "quarantined")}
         rows.append(("rows", f"{total['accepted']:,} accepted, {total['quarantined']:,} quarantined"))
         if validated.get("as_of"):
             rows.append(("as of", str(validated["as_of"])))
-    choice = _maybe(data / "evaluation" / "choice.json")
+    choice = optional_json(data / "evaluation" / "choice.json")
     if choice:
         rows.append(("family", str(choice["family"])))
-        rows.append(("test", _metrics(_maybe(data / "evaluation" / "metrics.json"), choice)))
-    drift = _maybe(data / "drift" / "drift.json")
+        rows.append(("test", _metrics(optional_json(data / "evaluation" / "metrics.json"), choice)))
+    drift = optional_json(data / "drift" / "drift.json")
     if drift:
         rows.append(("drift", str(drift["sentence"])))
     if standing:
@@ -171,14 +171,10 @@ def summary(
 
 def drifted(root: Path) -> bool:
     """Whether the run's newest rows have drifted, as its page and summary say."""
-    return bool((_maybe(root / "data" / "drift" / "drift.json") or {}).get("drifted"))
+    return bool((optional_json(root / "data" / "drift" / "drift.json") or {}).get("drifted"))
 
 
-def _maybe(path: Path) -> Any:
-    return read_json(path) if path.exists() else None
-
-
-def _metrics(metrics: Any, choice: dict[str, Any]) -> str:
+def _metrics(metrics: object, choice: Mapping[str, object]) -> str:
     """The choice's test metrics; ``metric value`` pairs."""
     test = choice.get("test")
     if isinstance(metrics, dict):

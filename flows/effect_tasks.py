@@ -6,7 +6,7 @@ import flows.settings  # noqa: F401  # isort: skip  (before Prefect)
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
@@ -24,6 +24,7 @@ from tasks.params import Params
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
 
+    from deploy.check import Checked
     from tasks.registry.tracking import Registered, Result
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -37,12 +38,12 @@ def log(line: str) -> None:
         return
 
 
-def error_of(state: State[Any]) -> Any:
+def error_of(state: State) -> object:
     """The exception in a failed state, which Prefect wraps in a record."""
     return getattr(state.data, "result", state.data)
 
 
-def worth_repeating(_task: object, _run: object, state: State[Any]) -> bool:
+def worth_repeating(_task: object, _run: object, state: State) -> bool:
     """Whether trying again can help: not after a mistake in plain words, nor after a stop."""
     error = error_of(state)
     if isinstance(error, Cancelled):
@@ -52,7 +53,7 @@ def worth_repeating(_task: object, _run: object, state: State[Any]) -> bool:
 
 def _effect(name: str, retries: int = 0) -> Callable[[F], F]:
     """Make a function a task of this name that is never cached by Prefect: its work is found done by itself."""
-    made: Any = task(
+    made: object = task(
         name=name,
         task_run_name=name,
         retries=retries,
@@ -60,7 +61,7 @@ def _effect(name: str, retries: int = 0) -> Callable[[F], F]:
         cache_policy=NO_CACHE,
         persist_result=False,
     )
-    return made
+    return cast(Callable[[F], F], made)
 
 
 # Before the stages -----------------------------------------------------------------------------------------
@@ -126,7 +127,7 @@ def register(result: Result, run_id: str) -> Registered:
 
 
 @_effect("check package", retries=1)
-def check_package(root: Path) -> dict[str, Any]:
+def check_package(root: Path) -> Checked:
     """:func:`deploy.check.check` of the package that the run made."""
     from deploy.check import check
 

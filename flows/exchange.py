@@ -21,29 +21,57 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 from flows.commands import StageFailed, end_orphans
-from flows.dag import Dag, Node
+from flows.dag import Dag
+from flows.node import Node
 from tasks.errors import RefitError, some, with_causes
 from tasks.ingest.files import watched
 from tasks.package.receipt import libraries
 
 if TYPE_CHECKING:
+    from dvc.dependency import ParamsDependency
     from dvc.repo import Repo
     from dvc.stage import PipelineStage
+    from dvc_data.hashfile.transfer import TransferResult
 
 HOUSE = Path(__file__).resolve().parent.parent
 OWN = {"data", "dvc.yaml", "dvc.lock", "params.yaml", ".dvc", ".git"}  # of a run's folder, not of the worker's checkout
-Entry = dict[str, Any]  # an output or a dependency as dvc.lock writes it: path, hash, md5, size, nfiles
+
+
+class Entry(TypedDict, total=False):
+    """An output or a dependency as ``dvc.lock`` writes it."""
+
+    path: str
+    hash: str
+    md5: str
+    size: int
+    nfiles: int
+
+
+class Order(TypedDict, total=False):
+    """What a worker is told of a stage, as JSON; without the DVC remote only its name, commands, threads and ``start``."""
+
+    stage: str
+    threads: int  # in each process, as the sender has them
+    commands: list[list[str]]
+    start: str  # the folder of what the run began with
+    files: dict[str, str]  # texts at the project's top, as the run began with them
+    deps: list[Entry]
+    data: list[str]  # paths of dependencies that lie in the remote
+    laid: list[str]  # paths that are the stage's own in its folder
+    code: str
+    libraries: dict[str, str | None]
+    shared: bool  # whether several workers share the search
 
 
 # The sender ------------------------------------------------------------------------------------------------
 
 
-def offer(dag: Dag, node: Node) -> dict[str, Any]:
+def offer(dag: Dag, node: Node) -> Order:
     """Push a stage's data to the DVC remote; returns what a worker needs to know, as JSON.
 
     Data is every dependency but Python code. Sources go to the remote from where they lie, not through this project's cache.
@@ -124,7 +152,7 @@ class Workplace:
     run left. A lock beside the folder tells the living from the killed.
     """
 
-    def __init__(self, checkout: Path, order: dict[str, Any]) -> None:
+    def __init__(self, checkout: Path, order: Order) -> None:
         self.checkout, self.order, self.name = checkout, order, str(order["stage"])
         self.folder = checkout / ".refit" / "pools" / f"{os.getpid()}-{uuid.uuid4().hex}"
 
@@ -257,7 +285,7 @@ def _repo(checkout: Path, folder: Path) -> Repo:
 
     try:
         with Repo(str(checkout)) as whole:
-            settings: dict[str, Any] = {k: dict(whole.config[k]) for k in ("core", "cache", "remote")}
+            settings: dict[str, dict[str, object]] = {k: dict(whole.config[k]) for k in ("core", "cache", "remote")}
             cache = str(Path(whole.cache.local.path).parent.parent)
     except NotDvcRepoError:
         raise RefitError(
@@ -349,7 +377,7 @@ def unreachable(root: Path, seconds: float = 20.0) -> str | None:
         return said[0]
 
 
-def _all_well(result: Any) -> None:
+def _all_well(result: TransferResult) -> None:
     if result.failed:
         raise StageFailed(f"the DVC remote: {len(result.failed)} objects could not be carried")
 
@@ -360,11 +388,11 @@ def versions() -> dict[str, str | None]:
     return {"python": ".".join(platform.python_version_tuple()[:2]), **found}
 
 
-def _params(stage: PipelineStage) -> list[Any]:
+def _params(stage: PipelineStage) -> list[ParamsDependency]:
     return [dep for dep in stage.deps if _is_params(dep)]
 
 
-def _is_params(dep: Any) -> bool:
+def _is_params(dep: object) -> bool:
     from dvc.dependency import ParamsDependency
 
     return isinstance(dep, ParamsDependency)

@@ -7,16 +7,15 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from flows import champions, inputs, packages, versions
 from flows.packages import digest_made
 from tasks.errors import RefitError
-from tasks.files import read_json, sha256
-from tasks.registry.history import Decision, History, reigning, reigns
+from tasks.files import optional_json, read_json, sha256
+from tasks.registry.history import Action, Decision, History, reigning, reigns
 from tasks.registry.tracking import Registered, Registry, tracking_uri
 
-Check = Callable[[Path], dict[str, Any]]
+Check = Callable[[Path], object]  # boots a package and raises RefitError where it does not answer as it should
 
 
 def promote(root: Path, model: str, version: str | None, reason: str, check: Check | None) -> Decision:
@@ -108,7 +107,7 @@ class Account:
 
     place: str
     since: int = 0
-    state: Any = None
+    state: object = None
     looks: dict[int, bytes] = field(default_factory=dict)
 
 
@@ -135,7 +134,7 @@ def adopt(root: Path, model: str, version: str | None, reason: str, check: Check
     account, key, by = _account(root, registry, model, digest), f"adopt:{uuid.uuid4().hex}", person()
     known = set(history.counted(model).values())
 
-    def row(action: Any, why: str, key: str, evidence: dict[str, Any]) -> Decision:
+    def row(action: Action, why: str, key: str, evidence: dict[str, object]) -> Decision:
         return Decision(model, action, chosen.version, chosen.version, digest, why, by, key, evidence)
 
     looks = [
@@ -151,7 +150,7 @@ def adopt(root: Path, model: str, version: str | None, reason: str, check: Check
         for number, rows in sorted(account.looks.items())
         if rows not in known
     ]
-    evidence: dict[str, Any] = {"adopted": {"from": account.place, "looks": len(looks)}}
+    evidence: dict[str, object] = {"adopted": {"from": account.place, "looks": len(looks)}}
     if account.state is not None:
         evidence["state"] = account.state
     entries: list[tuple[Decision, bytes | None]] = [entry for number, entry in looks if number <= account.since]
@@ -231,10 +230,10 @@ def _account(root: Path, registry: Registry, model: str, digest: str) -> Account
     if kept is not None:
         return Account(f"from {registry.shown}", *kept)
     folder = root / packages.CHAMPION
-    about = read_json(folder / "champion.json") if (folder / "champion.json").exists() else {}
+    about = optional_json(folder / "champion.json") or {}
     if about.get("package_sha256") != digest:
         return Account("no account of earlier looks was found")
-    state = read_json(folder / "promotion.json") if (folder / "promotion.json").exists() else None
+    state = optional_json(folder / "promotion.json")
     looks = {int(path.stem): path.read_bytes() for path in sorted((folder / "counted").glob("*.parquet"))}
     return Account(f"from {packages.CHAMPION}", int(about.get("since", 0)), state, looks)
 

@@ -14,7 +14,7 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NotRequired, TypedDict
 
 from tasks.errors import RefitError, some
 from tasks.files import read_json, write_json
@@ -37,6 +37,21 @@ class Output:
     lacking: bool
 
 
+class Stored(TypedDict):
+    """An output in ``kept.json``: its bytes (None: unknown), and why it was not stored."""
+
+    path: str
+    bytes: int | None
+    why: NotRequired[str]
+
+
+class Kept(TypedDict):
+    """``kept.json``: what is stored with a version, and what is not."""
+
+    stored: list[Stored]
+    left_out: list[Stored]
+
+
 def bound() -> int:
     """Bytes that are stored with a version: ``REFIT_KEEP_MB`` megabytes (default 64)."""
     text = os.environ.get("REFIT_KEEP_MB", "64")
@@ -49,7 +64,7 @@ def bound() -> int:
     return int(megabytes * 2**20)
 
 
-def keep(root: Path, registry: Registry, version: Registered) -> dict[str, Any] | None:
+def keep(root: Path, registry: Registry, version: Registered) -> Kept | None:
     """Store with a version what its receipt needs; returns ``kept.json``, or None where there is no DVC cache to
     store from.
 
@@ -63,41 +78,43 @@ def keep(root: Path, registry: Registry, version: Registered) -> dict[str, Any] 
     with tempfile.TemporaryDirectory(prefix="refit-inputs-") as name:
         found = outputs(registry.artifact(version.run_id, "dvc.lock", Path(name)), cache)
         folder, room = Path(name) / PLACE, limit
-        stored, left = [], []
+        stored: list[Stored] = []
+        left: list[Stored] = []
         for out in sorted(found, key=lambda out: (out.lacking, size(cache, out), out.path)):
-            one = {"path": out.path, "bytes": None if out.lacking else size(cache, out)}
+            bytes_of = size(cache, out)
             if out.lacking:
-                left.append(one | {"why": "not in the DVC cache"})
-            elif size(cache, out) > room:
-                left.append(one | {"why": f"more than the {limit:,} bytes of REFIT_KEEP_MB"})
+                left.append(Stored(path=out.path, bytes=None, why="not in the DVC cache"))
+            elif bytes_of > room:
+                why = f"more than the {limit:,} bytes of REFIT_KEEP_MB"
+                left.append(Stored(path=out.path, bytes=bytes_of, why=why))
             else:
-                room -= size(cache, out)
-                stored.append(one)
+                room -= bytes_of
+                stored.append(Stored(path=out.path, bytes=bytes_of))
                 for name_of in out.objects:
                     (folder / OBJECTS / name_of).parent.mkdir(parents=True, exist_ok=True)
                     shutil.copy(cache / OBJECTS / name_of, folder / OBJECTS / name_of)
         if stored:
             registry.store(version.run_id, folder, PLACE)
-        about = {"stored": stored, "left_out": left}
+        about = Kept(stored=stored, left_out=left)
         write_json(Path(name) / ABOUT, about)
         registry.store(version.run_id, Path(name) / ABOUT, PLACE)
     return about
 
 
-def kept(registry: Registry, version: Registered) -> dict[str, Any] | None:
+def kept(registry: Registry, version: Registered) -> Kept | None:
     """``kept.json`` of a version; None: nothing was stored, since it was never champion or is older than this."""
     if not registry.has(version.run_id, f"{PLACE}/{ABOUT}"):
         return None
     with tempfile.TemporaryDirectory(prefix="refit-inputs-") as name:
-        found: dict[str, Any] = read_json(registry.artifact(version.run_id, f"{PLACE}/{ABOUT}", Path(name)))
-        return found
+        about: Kept = read_json(registry.artifact(version.run_id, f"{PLACE}/{ABOUT}", Path(name)))
+        return about
 
 
-def told(about: dict[str, Any] | None) -> str:
+def summary(about: Kept | None) -> str:
     """What is stored with a version and what is not, in one line."""
     if about is None:
         return "--  inputs      not stored with the version (that is done when one is made champion)"
-    total = sum(out["bytes"] for out in about["stored"])
+    total = sum(out["bytes"] or 0 for out in about["stored"])
     line = f"{len(about['stored'])} stored with the version ({megabytes(total)})"
     if not about["left_out"]:
         return f"ok  inputs      {line}"
@@ -119,7 +136,7 @@ def bring(root: Path, registry: Registry, version: Registered, lock: Path, into:
     if not lacking:
         return
     with tempfile.TemporaryDirectory(prefix="refit-inputs-") as name:
-        folder, about = Path(name), kept(registry, version) or {"stored": [], "left_out": []}
+        folder, about = Path(name), kept(registry, version) or Kept(stored=[], left_out=[])
         if about["stored"]:
             folder = registry.artifact(version.run_id, PLACE, folder)
         again = {out.path: out for out in outputs(lock, folder)}

@@ -21,7 +21,7 @@ from contextvars import copy_context
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 from uuid import UUID
 
 from prefect import get_client
@@ -33,7 +33,8 @@ from prefect.states import Cancelling
 
 from flows import exchange, worker
 from flows.commands import Cancelled, CommandFailed, StageFailed, words
-from flows.dag import Dag, Log, Node
+from flows.dag import Dag
+from flows.node import Log, Node
 from tasks.errors import RefitError, some
 from tasks.families._device import wants_gpu
 from tasks.params import Params, family_names
@@ -41,6 +42,8 @@ from tasks.stage import threads
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
+    from prefect.deployments.runner import RunnerDeployment
+    from prefect.types import DateTime
 
 SILENCE = 30.0  # seconds without a sign of life after which a worker counts as dead
 ASK = 5.0  # seconds between looks at whether a pool that has not taken a run still has a worker
@@ -87,7 +90,7 @@ def _run(dag: Dag, params: Params, node: Node, log: Log) -> None:
     """Send a stage to a living worker, and to another one where that died; here where there is none."""
     settings = params.orchestration
     remote, patient = settings.exchange == "remote", settings.no_gpu == "wait"
-    order: dict[str, Any] | None = None
+    order: exchange.Order | None = None
     if remote and (outside := exchange.outside(dag, node)):
         log(
             f"{node.name} runs here: {some(outside)} lies outside of the project's folder, and is not carried to a worker"
@@ -98,10 +101,11 @@ def _run(dag: Dag, params: Params, node: Node, log: Log) -> None:
         if pool is None:
             return _here(dag, node, log)
         if remote and order is None:
-            order = exchange.offer(dag, node) | {"shared": tuners(node, params) > 1}
+            order = exchange.offer(dag, node)
+            order["shared"] = tuners(node, params) > 1
             log(f"inputs pushed to the DVC remote; sent to work pool {pool!r}")
         else:
-            order = order or {"stage": node.name, "commands": words(node.cmd), "start": str(dag.seal.folder)}
+            order = order or exchange.Order(stage=node.name, commands=words(node.cmd), start=str(dag.seal.folder))
             log(f"sent to work pool {pool!r}")
         order["threads"] = threads()
         root, model = None if remote else str(dag.root), params.problem.name
@@ -184,7 +188,7 @@ def send(
     pool: str,
     log: Log,
     root: str | None,
-    order: dict[str, Any],
+    order: exchange.Order,
     model: str,
     patient: bool,
     enough: threading.Event,
@@ -196,14 +200,14 @@ def send(
     Returns the message of the run's final state; raises :class:`CommandFailed` with it where the stage's command failed, and
     :class:`StageFailed` where the worker could not begin it, or not deliver.
     """
-    submitted: Any = run_deployment(
+    submitted = run_deployment(
         name=_deployed(pool, model),
         parameters={"root": root, "order": order},
         flow_run_name=node.name,
         scheduled_time=datetime.now(UTC) - SLACK,
         timeout=0,
     )
-    run: FlowRun = submitted
+    run = cast(FlowRun, submitted)  # of a call outside of async code
     life = _Life(node, pool, patient, log)
     lines = _Lines(run.id, log)
     with get_client(sync_client=True) as client:
@@ -237,11 +241,11 @@ class _Life:
 
     def __init__(self, node: Node, pool: str, patient: bool, log: Log) -> None:
         self._node, self._pool, self._patient, self._log = node.name, pool, patient, log
-        self._sign: Any = None
+        self._sign: object = None
         self._told = False
         self._since = self._asked = time.monotonic()
 
-    def check(self, sign: Any) -> None:
+    def check(self, sign: object) -> None:
         """Note the label's present value; :class:`StageFailed` where it has not changed for too long."""
         now = time.monotonic()
         if sign != self._sign:
@@ -267,7 +271,7 @@ class _Lines:
 
     def __init__(self, run: UUID, log: Log) -> None:
         self._run, self._log = run, log
-        self._last: Any = None  # a moment, in the form that Prefect gives and takes
+        self._last: DateTime | None = None  # a moment, in the form that Prefect gives and takes
         self._seen: set[UUID] = set()
 
     def read(self, client: SyncPrefectClient) -> None:
@@ -297,9 +301,9 @@ def _deployed(pool: str, model: str) -> str:
     name = f"{model}-{pool}"
     with _deploying:
         if name not in _deployments:
-            made: Any = worker.run_stage.to_deployment(
+            made = worker.run_stage.to_deployment(
                 name=name, work_pool_name=pool, tags=["refit", model], entrypoint_type=EntrypointType.MODULE_PATH
             )
-            made.apply()
+            cast("RunnerDeployment", made).apply()
             _deployments[name] = f"{worker.run_stage.name}/{name}"
         return _deployments[name]

@@ -14,7 +14,7 @@ from flows.packages import CHAMPION, PACKAGE, digest_made, keep_copy
 from flows.standing import Standing
 from flows.versions import above_which
 from tasks.errors import RefitError
-from tasks.files import read_json, sha256
+from tasks.files import optional_json, read_json, sha256
 from tasks.registry.history import Decision, History, Overtaken, highest, reigning, rolled_back
 from tasks.registry.tracking import Registered, Registry, Result
 
@@ -119,7 +119,7 @@ def decide(root: Path, registered: Registered, by: str = "refit run", reply: Rep
             )
         )
     about = root / CHAMPION / "champion.json"
-    compared_with = read_json(about)["package_sha256"] if about.exists() else None
+    compared_with = (optional_json(about) or {}).get("package_sha256")
     if compared_with is not None:
         evidence["against"] = compared_with
     counted = root / VERDICT / "counted.parquet"

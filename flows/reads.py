@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flows.commands import StageFailed
 from flows.seal import Seal, signature
@@ -12,7 +12,7 @@ from flows.seal import Seal, signature
 if TYPE_CHECKING:
     from dvc.dependency import Dependency
 
-    from flows.dag import Node
+    from flows.node import Node
 
 RUN_WRITES = ("context", "champion", "start", "code")  # in data/: written by runs, and so never an edit
 
@@ -22,7 +22,7 @@ class Reads:
 
     def __init__(self, seal: Seal, made: list[Path]) -> None:
         self._seal, self._made = seal, made
-        self._met: dict[str, tuple[Any, str]] = {}  # inputs: their hash, and the stage that met it first
+        self._met: dict[str, tuple[object, str]] = {}  # inputs: their hash, and the stage that met it first
 
     def inputs(self, node: Node) -> list[Dependency]:
         """Dependencies that no stage makes and that are read where they lie: sources, expectations, a program of the user's."""
@@ -52,7 +52,7 @@ class Reads:
             if worked:
                 self._met[dep.fs_path] = (now, first)
 
-    def state(self, node: Node) -> list[tuple[str, Any]]:
+    def state(self, node: Node) -> list[tuple[str, object]]:
         """What the stage's dependencies are now: their hashes, and the marks that each write to an input leaves."""
         marks = [signature(Path(dep.fs_path)) for dep in self.inputs(node)]
         node.record.save_deps()

@@ -36,7 +36,7 @@ class Records:
             )
         elif lock is None and Path(repo.stage_cache.cache_dir).is_dir():
             self.notes.append("dvc.lock was not there; stages come from the run cache")
-        self._stages: dict[str, Any] = dict((lock or {}).get("stages") or {})
+        self._stages: dict[str, object] = dict((lock or {}).get("stages") or {})
 
     def cached(self, stage: PipelineStage) -> PipelineStage | None:
         """The stage as the lock or the run cache has it for its present dependencies; None where neither does."""

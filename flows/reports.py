@@ -70,7 +70,7 @@ def recorded(registry: Registry, version: Registered) -> dict[str, Any]:
     }
 
 
-def leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(tree: object, path: str = "") -> Iterator[tuple[str, object]]:
     """Values of a JSON tree by dotted path; an empty mapping is a value, so that a family without settings is seen.
 
     >>> dict(leaves({"seed": 1, "models": {"mlp": {}, "tree": {"trials": 3}}}))

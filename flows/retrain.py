@@ -11,7 +11,7 @@ import flows.settings  # noqa: F401  # isort: skip  (before Prefect)
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, cast
 
 from prefect import Flow, flow
 from prefect.states import Completed
@@ -28,6 +28,9 @@ from flows.standing import Standing, concluded, finish, result
 from flows.watcher import Watcher
 from tasks.families import check_models
 from tasks.params import Params
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import State
 
 
 @flow(name="retrain", validate_parameters=False)
@@ -52,7 +55,7 @@ def watched(watcher: Watcher) -> Flow[[str | None, str], Standing | None]:
     return retrain
 
 
-def _retrain(root: Path, as_of: str | None, watcher: Watcher) -> Any:
+def _retrain(root: Path, as_of: str | None, watcher: Watcher) -> Standing | None:
     """What the flow does; returns where the registry stands, in a state of its own where a person's answer is missing."""
     with Dag(root, sources.list_sources) as dag:
         params = dag.seal.params()
@@ -69,7 +72,7 @@ def _retrain(root: Path, as_of: str | None, watcher: Watcher) -> Any:
         edited = dag.newer()
         if edited:
             remark(watcher, f"edited since this run began, and waiting for the next one: {', '.join(edited)}")
-    return ended(standing)
+    return cast("Standing | None", ended(standing))  # of a state Prefect gives the data
 
 
 def conclude(dag: Dag, params: Params, watcher: Watcher) -> Standing | None:
@@ -109,7 +112,7 @@ def conclude(dag: Dag, params: Params, watcher: Watcher) -> Standing | None:
     return standing
 
 
-def ended(standing: Standing | None) -> Any:
+def ended(standing: Standing | None) -> Standing | State | None:
     """What the flow returns: where the registry stands, in a state of its own where a person's answer is missing."""
     if standing is None or not waiting:
         return standing

@@ -122,7 +122,7 @@ def _passed_over(folder: str, names: list[str]) -> set[str]:
     return left
 
 
-def signature(path: Path) -> tuple[Any, ...]:
+def signature(path: Path) -> tuple[tuple[str, int, int, int], ...]:
     """What changes with each write: name, number, size and time of a file, or of all files below a folder."""
     files = sorted(_files(path)) if path.is_dir() else [path]
     found = []

@@ -100,7 +100,7 @@ def former(root: Path, params: Params) -> Callable[[str], bool]:
     return lambda dep: (dep in old or os.path.dirname(dep) == folder) and os.path.abspath(root / dep) not in now
 
 
-def _of_manifest(name: str, source: Any) -> list[str]:
+def _of_manifest(name: str, source: str | list[str] | dict[str, str]) -> list[str]:
     """What had to be watched of a source as the manifest names it."""
     if isinstance(source, dict):
         return [snapshots.path_of(name).as_posix()]
@@ -111,7 +111,7 @@ def _of_manifest(name: str, source: Any) -> list[str]:
 # A first look ----------------------------------------------------------------------------------------------
 
 
-def look(root: Path, data: str, query: str | None) -> tuple[Any, Path, pa.Table | None]:
+def look(root: Path, data: str, query: str | None) -> tuple[str | dict[str, str], Path, pa.Table | None]:
     """What ``refit init`` is given: the source to declare, a path to call it by, and its columns where it is no single file.
 
     Raises :class:`RefitError` where nothing can be read, or no run could watch it.
@@ -302,7 +302,7 @@ def as_arrow(values: list[Any]) -> pa.Array:
     return pa.array([None if v is None else as_text(v) for v in values], pa.string())
 
 
-def as_text(value: Any) -> str:
+def as_text(value: object) -> str:
     """A value without a type of its own here as text: records and lists as JSON, bytes in hexadecimal."""
     import json
 

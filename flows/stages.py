@@ -8,26 +8,24 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
-from typing import TYPE_CHECKING, Any
 
 from prefect import Task, get_run_logger
 from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
 from prefect.futures import PrefectConcurrentFuture
 from prefect.states import Completed
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows import accepted, effect_tasks, packages
 from flows.commands import Cancelled, CommandFailed, StageFailed
-from flows.dag import Dag, Log, Node, Outcome
+from flows.dag import Dag
+from flows.node import Execute, Node, Outcome
 from flows.walk import walk
 from flows.watcher import Watcher
 from tasks.errors import shortened
 from tasks.params import Params
 
-if TYPE_CHECKING:
-    from prefect.client.schemas.objects import State
-
-Execute = Callable[[Node, Log], None]
+Ended = State[Outcome]  # without an outcome where a stage was skipped
 
 
 def run_stages(dag: Dag, params: Params, watcher: Watcher) -> None:
@@ -40,10 +38,10 @@ def run_stages(dag: Dag, params: Params, watcher: Watcher) -> None:
         accepted.EXPECTATIONS: _Once(partial(_accepted, dag, params)),
     }
     settings, without = params.orchestration, Without(dag, params, watcher)
-    submitted: dict[str, PrefectConcurrentFuture[Any]] = {}
-    runner: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=settings.parallel)
+    submitted: dict[str, PrefectConcurrentFuture[Ended]] = {}
+    runner: ThreadPoolTaskRunner[Ended] = ThreadPoolTaskRunner(max_workers=settings.parallel)
 
-    def start(node: Node) -> Future[Any]:
+    def start(node: Node) -> Future[Ended]:
         stage = Task(
             _work(dag, node, written, executor(dag, node, params), without, watcher),
             name=node.name,
@@ -138,10 +136,10 @@ def _why(node: Node, error: CommandFailed) -> str:
 
 def _work(
     dag: Dag, node: Node, written: dict[str, _Once], execute: Execute | None, without: Without, watcher: Watcher
-) -> Callable[[str], State[Any]]:
+) -> Callable[[str], Ended]:
     """What a stage's task does: have written what it depends on, bring it up to date, and tell how it went."""
 
-    def run(stage: str) -> State[Any]:
+    def run(stage: str) -> Ended:
         say = get_run_logger().info
 
         def log(line: str) -> None:
@@ -169,14 +167,14 @@ def _work(
     return run
 
 
-def completed(outcome: Outcome) -> State[Outcome]:
+def completed(outcome: Outcome) -> Ended:
     """The state that shows what became of a stage: ``Cached`` where nothing had to run."""
     what = {"unchanged": "nothing changed", "restored": "restored from the run cache", "ran": "ran"}[outcome.how]
     name = "Completed" if outcome.how == "ran" else "Cached"
     return Completed(name=name, message=f"{what}, {outcome.seconds:.2f} s", data=outcome)
 
 
-def _error(future: Future[Any]) -> BaseException | None:
+def _error(future: Future[Ended]) -> BaseException | None:
     """Why a task that has ended failed; None where it did not."""
     if (raised := future.exception()) is not None:
         return raised

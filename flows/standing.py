@@ -12,7 +12,7 @@ from typing import Any
 from flows import champions
 from flows.packages import PACKAGE, prune
 from tasks.errors import RefitError
-from tasks.files import read_json, write_json
+from tasks.files import optional_json, read_json, write_json
 from tasks.params import Params
 from tasks.registry.history import History
 from tasks.registry.tracking import Result
@@ -67,7 +67,7 @@ def result(root: Path, params: Params, start: Path | None = None) -> Result:
     versions = {out["path"]: out["md5"] for stage in present.values() for out in stage.get("outs", []) if "md5" in out}
     text = json.dumps([params.problem.name, sorted(versions.items())])
     summary = root / "data" / "validated" / "summary.json"
-    as_of = read_json(summary).get("as_of") if summary.exists() else None
+    as_of = (optional_json(summary) or {}).get("as_of")
     key = hashlib.sha256(text.encode()).hexdigest()
     return Result(root, params.problem.name, key, as_of, versions, _commit(root), tuple(sorted(params.models)), start)
 
@@ -84,14 +84,14 @@ def concluded(root: Path, result: Result) -> Standing | None:
 def finish(root: Path, result: Result, standing: Standing, seconds: float) -> None:
     """Remember that all effects of a result are done: the next run need not open MLflow to learn it."""
     past = History(root).decisions(result.model)
-    value: dict[str, Any] = {"of": result.key, "stand": champions.registry_state(root, past[-1] if past else None)}
+    value: dict[str, object] = {"of": result.key, "stand": champions.registry_state(root, past[-1] if past else None)}
     value |= {"version": standing.version, "champion": standing.champion, "sentence": standing.sentence}
     write_json(root / DONE, {**value, "seconds": round(seconds, 3)})
     prune(root, past)
 
 
 def _done(root: Path) -> dict[str, Any]:
-    done = read_json(root / DONE) if (root / DONE).exists() else {}
+    done = optional_json(root / DONE)
     return done if isinstance(done, dict) else {}
 
 

@@ -18,7 +18,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    import psutil
 
 T = TypeVar("T")
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -36,7 +39,7 @@ class Signalled(KeyboardInterrupt):
         self.status = 128 + number
 
 
-def heed(handler: Callable[[int, FrameType | None], Any] | signal.Handlers) -> None:
+def heed(handler: Callable[[int, FrameType | None], object] | signal.Handlers) -> None:
     """Have the signals handled in the main thread; those that are ignored already (``nohup``) stay so."""
     for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
@@ -151,7 +154,7 @@ def end_all(seconds: float) -> None:
     import psutil
 
     subprocess.Popen.__init__ = _never  # type: ignore[method-assign]
-    before: list[Any] = []
+    before: list[psutil.Process] = []
     for look in range(LOOKS):
         found = _started()
         if look and not found and not before:
@@ -169,12 +172,12 @@ def end_all(seconds: float) -> None:
         seconds = 0
 
 
-def _never(*_: Any, **__: Any) -> None:
+def _never(*_: object, **__: object) -> None:
     """Instead of starting a process: whoever asks for one waits for the end."""
     threading.Event().wait()
 
 
-def _started() -> list[Any]:
+def _started() -> list[psutil.Process]:
     """The processes that this one has started and that still run."""
     import psutil
 

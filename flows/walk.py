@@ -5,21 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from flows.dag import Node
+    from flows.node import Node
 
-Start = Callable[["Node"], Future[Any]]
-Settle = Callable[["Node", Future[Any]], BaseException | None]
+T = TypeVar("T")
 
 
-def failure(_: Node, future: Future[Any]) -> BaseException | None:
+def failure(_: Node, future: Future[T]) -> BaseException | None:
     """The error that a stage's future ended with; None where it ended well."""
     return future.exception()
 
 
-def walk(nodes: Mapping[str, Node], start: Start, parallel: int, settle: Settle = failure) -> None:
+def walk(
+    nodes: Mapping[str, Node],
+    start: Callable[[Node], Future[T]],
+    parallel: int,
+    settle: Callable[[Node, Future[T]], BaseException | None] = failure,
+) -> None:
     """Start every stage once those that it needs are done, at most ``parallel`` at once, and wait for all of them.
 
     Parameters
@@ -37,8 +41,8 @@ def walk(nodes: Mapping[str, Node], start: Start, parallel: int, settle: Settle 
         The first error of a stage. Nothing new was started after it, and what ran has ended.
     """
     done: set[str] = set()
-    running: dict[Future[Any], Node] = {}
-    ended: SimpleQueue[Future[Any]] = SimpleQueue()
+    running: dict[Future[T], Node] = {}
+    ended: SimpleQueue[Future[T]] = SimpleQueue()
     error: BaseException | None = None
     while True:
         for node in [] if error else ready(nodes, done, running.values())[: parallel - len(running)]:
@@ -63,7 +67,7 @@ def ready(nodes: Mapping[str, Node], done: Collection[str], running: Collection[
     return [node for name, node in nodes.items() if name not in begun and set(node.needs) <= set(done)]
 
 
-def _next(ended: SimpleQueue[Future[Any]]) -> Future[Any]:
+def _next(ended: SimpleQueue[Future[T]]) -> Future[T]:
     while True:
         try:
             return ended.get(timeout=1.0)  # a bounded wait lets Ctrl-C in

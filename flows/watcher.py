@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from flows.dag import Outcome
+    from flows.node import Outcome
     from tasks.params import Params
 
 

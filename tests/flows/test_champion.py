@@ -199,7 +199,7 @@ def test_what_is_too_large_is_not_stored_and_said(twice: Path, tmp_path: Path, m
     root = copied(twice, tmp_path / "copy")
     registry = Registry(root)
     one, two = registry.versions(MODEL)
-    assert inputs.told(inputs.kept(registry, one)).startswith("ok  inputs      3 stored with the version (")
+    assert inputs.summary(inputs.kept(registry, one)).startswith("ok  inputs      3 stored with the version (")
     assert inputs.kept(registry, two) is None, "it was never champion"
     lock, cache = registry.artifact(two.run_id, "dvc.lock", tmp_path), inputs.cache_of(root)
     sizes = {out.path: inputs.size(cache, out) for out in inputs.outputs(lock, cache)}
@@ -210,7 +210,7 @@ def test_what_is_too_large_is_not_stored_and_said(twice: Path, tmp_path: Path, m
     assert about is not None
     assert about["left_out"] == [{"path": largest, "bytes": sizes[largest], "why": why}]
     assert {out["path"]: out["bytes"] for out in about["stored"]} == {k: v for k, v in sizes.items() if k != largest}
-    assert f"not stored: {largest} (0.0 MB: {why})" in inputs.told(inputs.kept(registry, two))
+    assert f"not stored: {largest} (0.0 MB: {why})" in inputs.summary(inputs.kept(registry, two))
     shutil.rmtree(root / ".dvc" / "cache" / "files")
     with pytest.raises(RefitError, match=rf"the DVC cache has no more .*{largest} \(0\.0 MB: {why}"):
         inputs.bring(root, registry, two, lock, tmp_path / "cache")

@@ -19,7 +19,8 @@ from dvc.utils.serialize import load_yaml
 
 from flows import walk as walks
 from flows.commands import Cancelled, StageFailed, words
-from flows.dag import Dag, Node, Outcome
+from flows.dag import Dag
+from flows.node import Node, Outcome
 from tasks import files
 from tasks.errors import RefitError
 from tests.flows.project import diary, dvc, make_project

@@ -13,7 +13,8 @@ from dvc.utils.serialize import load_yaml
 
 from flows import dag as module
 from flows.commands import Cancelled, StageFailed, at_work
-from flows.dag import Dag, Node
+from flows.dag import Dag
+from flows.node import Node
 from flows.records import read_lock
 from flows.walk import walk
 from tasks.errors import RefitError, with_causes

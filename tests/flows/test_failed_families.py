@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from flows.commands import StageFailed
-from flows.dag import Dag, Node, Outcome
+from flows.dag import Dag
+from flows.node import Node, Outcome
 from flows.stages import Without
 from flows.walk import walk
 from flows.watcher import Watcher
