@@ -1,6 +1,6 @@
-"""Who reigns and where its package is, told from files alone: each witness of a champion refuses to be forgotten.
+"""Who is champion, and where its package is, told from files alone: each witness of a champion refuses to be forgotten.
 
-MLflow takes seconds to open, so a shelf of packages stands for it here; ``test_throne`` has the real one.
+MLflow takes seconds to open, so a shelf of packages stands for it here; ``test_lost_champions`` has the real one.
 """
 
 from __future__ import annotations
