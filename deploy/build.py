@@ -48,18 +48,18 @@ def build(package: str | Path, version: str, store: str | Path | None = None, ti
         pipeline did, or the store has another package under this version.
     """
     package = Path(package)
-    found = examine(package)  # before BentoML takes its time
-    name = tag(found.about["name"])
+    examined = examine(package)  # before BentoML takes its time
+    name = tag(examined.about["name"])
     home = Path(store) if store is not None else Path(os.environ.get("BENTOML_HOME") or Path.home() / "bentoml")
     place = home / "bentos" / name / version
     there = place / "src" / "package" / "bundle.json"
-    if place.exists() and (not there.is_file() or examine(there.parent).identity != found.identity):
+    if place.exists() and (not there.is_file() or examine(there.parent).identity != examined.identity):
         raise RefitError(f"{place}: another Bento is there; `bentoml delete {name}:{version}` removes it")
     root = Path(tasks.__file__).parent.parent
     listed = pins(needed(package), root / LOCK)
     with tempfile.TemporaryDirectory(prefix="refit-build-") as scratch:
         context = Path(scratch) / "context"
-        lay_out(context, package, found.identity, name, version, listed)
+        lay_out(context, package, examined.identity, name, version, listed)
         command = [sys.executable, "-m", "bentoml", "build", "--version", version, "--output", "tag", "."]
         env = {**os.environ, **SETTINGS, "BENTOML_HOME": str(Path(scratch) / "store"), "REFIT_PACKAGE": ""}
         try:
@@ -67,8 +67,8 @@ def build(package: str | Path, version: str, store: str | Path | None = None, ti
         except subprocess.TimeoutExpired:
             raise RefitError(f"bentoml build did not end within {timeout:g} s") from None
         if done.returncode:
-            said = "\n".join((done.stdout + done.stderr).strip().splitlines()[-12:])
-            raise RefitError(f"bentoml build failed with code {done.returncode}:\n{said}")
+            output = "\n".join((done.stdout + done.stderr).strip().splitlines()[-12:])
+            raise RefitError(f"bentoml build failed with code {done.returncode}:\n{output}")
         made = Path(scratch) / "store" / "bentos" / name / version
         prove(made / "src", [one.partition("==")[0] for one in listed])
         place.parent.mkdir(parents=True, exist_ok=True)

@@ -47,7 +47,7 @@ def describe(rows: RowReader, bundle: Bundle, version: str, most: int) -> dict[s
                 "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
                 "responses": {
                     "200": {"description": "answered", "content": {"application/json": {"schema": answer}}},
-                    **{status: _problem(said) for status, said in refused.items()},
+                    **{status: _problem(why) for status, why in refused.items()},
                 },
             }
         }
@@ -81,8 +81,8 @@ def describe(rows: RowReader, bundle: Bundle, version: str, most: int) -> dict[s
     }
 
 
-def _problem(said: str) -> dict[str, object]:
-    return {"description": said, "content": {"application/json": {"schema": {"$ref": SCHEMAS + "Problem"}}}}
+def _problem(why: str) -> dict[str, object]:
+    return {"description": why, "content": {"application/json": {"schema": {"$ref": SCHEMAS + "Problem"}}}}
 
 
 def _answer(bundle: Bundle) -> dict[str, Any]:

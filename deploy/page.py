@@ -37,8 +37,8 @@ def page(about: Mapping[str, object], kind: str, classes: tuple[str, ...], schem
     most
         The greatest number of rows in one batch.
     """
-    told = {**about, "kind": kind, **({"classes": ", ".join(classes)} if classes else {})}
-    lines = "".join(f"<tr><th>{_text(k)}</th><td>{_text(v)}</td></tr>" for k, v in told.items())
+    shown = {**about, "kind": kind, **({"classes": ", ".join(classes)} if classes else {})}
+    lines = "".join(f"<tr><th>{_text(k)}</th><td>{_text(v)}</td></tr>" for k, v in shown.items())
     fields = "".join(
         f"<tr><td>{_text(f['name'])}</td><td>{_text(f['kind'])}</td><td>{'may be null' if f['nullable'] else ''}</td></tr>"
         for f in schema["fields"]

@@ -152,8 +152,8 @@ class Protocol(HttpToolsProtocol):
             raise ValueError  # httptools hands it on as an error of its own
 
     def _too_large(self) -> None:
-        said = f"a request's first line and headers have at most {MOST_HEADERS} lines and {MOST_HEAD >> 10} KiB"
-        self._told = (431, said)
+        message = f"a request's first line and headers have at most {MOST_HEADERS} lines and {MOST_HEAD >> 10} KiB"
+        self._told = (431, message)
 
     def _late(self) -> None:
         self._clock = None

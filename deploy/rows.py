@@ -121,8 +121,8 @@ is unknown (where allowed); 'petal width' is not a field of this model. Did you 
         errors = []
         for name, read, nullable in self._readers:
             if name not in given and name in self._required:
-                said = f"{name!r} is missing; every field must be there, and null says that a value is unknown (where allowed)"
-                errors.append(_entry(said, name))
+                message = f"{name!r} is missing; every field must be there, and null says that a value is unknown (where allowed)"
+                errors.append(_entry(message, name))
                 continue
             value = given.get(name)
             try:
@@ -132,8 +132,8 @@ is unknown (where allowed); 'petal width' is not a field of this model. Did you 
                 wrong = True
             if wrong:
                 unless = " or null" if nullable else ""
-                said = f"{name!r} must be {expected(self.fields[name])}{unless}, found {_short(value)}"
-                errors.append(_entry(said, name))
+                message = f"{name!r} must be {expected(self.fields[name])}{unless}, found {_short(value)}"
+                errors.append(_entry(message, name))
         errors += self._unknown(given)
         if errors:
             raise Problems(errors[:MOST_ERRORS])
@@ -153,8 +153,8 @@ is unknown (where allowed); 'petal width' is not a field of this model. Did you 
     # What is said of them ------------------------------------------------------------------------
     def warnings(self, row: Row) -> list[str]:
         """What the data contract would not have let into training; such rows are answered all the same."""
-        said = (remark(field, row[name]) for name, field in self._hinted)
-        return [one for one in said if one]
+        remarks = (remark(field, row[name]) for name, field in self._hinted)
+        return [one for one in remarks if one]
 
     def described(self) -> dict[str, object]:
         """JSON Schema of one row, in the form that is usual for each kind."""
@@ -226,12 +226,12 @@ def _reader(reading: Reading) -> Callable[[object], Value]:
     def category(value: object) -> Value:
         if type(value) is not str:
             return read(value)
-        found = known.get(value)
-        if found is None:
-            found = read(value)
-            if found is not None and len(value) <= SHORT and len(known) < REMEMBERED:
-                known[value] = found
-        return found
+        as_read = known.get(value)
+        if as_read is None:
+            as_read = read(value)
+            if as_read is not None and len(value) <= SHORT and len(known) < REMEMBERED:
+                known[value] = as_read
+        return as_read
 
     if reading.kind == "numeric" and not reading.numbers:
         return numeric

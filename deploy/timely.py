@@ -78,8 +78,8 @@ class Timely:
                 log(f"a row is later than what is known of {table!r} (until {show(self.horizon.known_until[table])}); "
                     "such rows are warned of, and this line comes once")  # fmt: skip
         if timing.stale and self.refuse:
-            said = [text for text, table in zip(timing.warnings, timing.ages, strict=True) if table in timing.stale]
-            raise Problems([self._entry(f"{text} (serving.stale: refuse)") for text in said], 503)
+            messages = [text for text, table in zip(timing.warnings, timing.ages, strict=True) if table in timing.stale]
+            raise Problems([self._entry(f"{text} (serving.stale: refuse)") for text in messages], 503)
         return list(timing.warnings)
 
     def _entry(self, message: str) -> Fault:
@@ -102,12 +102,12 @@ class Timely:
 
     def tell(self) -> None:
         """Say in the log what the package knows, and what is too old for rows of today."""
-        found = self.about()
-        if found["answers_from"] is not None:
-            log(f"rows are answered from {found['answers_from']} on")
-        for name, until in found["known_until"].items():
-            old = " (too old for rows of now)" if name in found["stale"] else ""
-            log(f"{name!r}: known until {until}, {span(int(found['age_seconds'][name] * 1e6))} ago{old}")
+        known = self.about()
+        if known["answers_from"] is not None:
+            log(f"rows are answered from {known['answers_from']} on")
+        for name, until in known["known_until"].items():
+            old = " (too old for rows of now)" if name in known["stale"] else ""
+            log(f"{name!r}: known until {until}, {span(int(known['age_seconds'][name] * 1e6))} ago{old}")
 
 
 class HasTimely(Protocol):
@@ -138,5 +138,5 @@ class HistoryAge(Collector):
 
     @staticmethod
     def _family() -> GaugeMetricFamily:
-        said = "Seconds since the newest fact that is known of a table."
-        return GaugeMetricFamily("refit_history_age_seconds", said, labels=["table"])
+        meaning = "Seconds since the newest fact that is known of a table."
+        return GaugeMetricFamily("refit_history_age_seconds", meaning, labels=["table"])

@@ -40,13 +40,13 @@ def write(root: Path, model: str) -> str | None:
         shutil.rmtree(folder, ignore_errors=True)
         return None
     package = packages.package_folder(root, model, champion.package_sha256, champion.champion)
-    found = {path.stem: read_json(path) for path in sorted((package / "accepted").glob("*.json"))}
+    accepted = {path.stem: read_json(path) for path in sorted((package / "accepted").glob("*.json"))}
     for path in folder.glob("*.json"):
-        if path.stem not in found:
+        if path.stem not in accepted:
             path.unlink()
-    for name, figures in found.items():
+    for name, figures in accepted.items():
         write_json(folder / f"{name}.json", {"of": _of(champion), **figures})
-    return champion.champion if found else None
+    return champion.champion if accepted else None
 
 
 def accept(root: Path, model: str, reason: str, tables: list[str]) -> list[str]:

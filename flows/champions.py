@@ -46,7 +46,7 @@ def decisions(root: Path, model: str, registry: Registry | None) -> list[Decisio
         If the lock, the registry or the project's files know a decision or a champion that the history does not.
     """
     # The marks first: what is written there was in the history before.
-    lock, said = lock_of(root), registry.said(model) if registry is not None else Said(None, None)
+    lock, followed = lock_of(root), registry.said(model) if registry is not None else Said(None, None)
     history = History(root)
     past = history.decisions(model)
     of_lock = lock["decision"] if lock is not None and lock["model"] == model else None
@@ -56,33 +56,33 @@ def decisions(root: Path, model: str, registry: Registry | None) -> list[Decisio
             f"{model}: {LOCK} follows decision {_number(of_lock)} ({_called(lock)}), which is not in {here}. Nothing was "
             f"done. {CONNECT}."
         )
-    if registry is not None and past and _foreign(registry, model, said, past):
+    if registry is not None and past and _foreign(registry, model, followed, past):
         raise RefitError(
-            f"{model}: {_said(registry, said)}, which is not in {here}. Nothing was done. {CONNECT}. {ANOTHERS}"
+            f"{model}: {_registry_follows(registry, followed)}, which is not in {here}. Nothing was done. {CONNECT}. {ANOTHERS}"
         )
     if not past:
-        _refuse_to_forget(root, model, lock, said, registry)
+        _refuse_to_forget(root, model, lock, followed, registry)
     return past
 
 
-def _foreign(registry: Registry, model: str, said: Said, past: list[Decision]) -> bool:
+def _foreign(registry: Registry, model: str, followed: Said, past: list[Decision]) -> bool:
     """Whether a registry follows another history than this one."""
-    if said.decision is not None:
-        return not knows(past, said.decision)
-    if said.champion is None:
+    if followed.decision is not None:
+        return not knows(past, followed.decision)
+    if followed.champion is None:
         return False
     # Written before registries kept marks: its champion must be a package that was decided on here.
     known = {d.package_sha256 for d in past}
-    return any(r.version == said.champion and r.package_sha256 not in known for r in registry.versions(model))
+    return any(r.version == followed.champion and r.package_sha256 not in known for r in registry.versions(model))
 
 
 def _number(marked: str | None) -> str:
     return (marked or "?").partition(":")[0]
 
 
-def _said(registry: Registry, said: Said) -> str:
-    champion = "no champion" if said.champion is None else f"champion: version {said.champion} there"
-    return f"the registry ({registry.shown}) follows decision {_number(said.decision)} ({champion})"
+def _registry_follows(registry: Registry, followed: Said) -> str:
+    champion = "no champion" if followed.champion is None else f"champion: version {followed.champion} there"
+    return f"the registry ({registry.shown}) follows decision {_number(followed.decision)} ({champion})"
 
 
 def _called(lock: Lock) -> str:
@@ -91,12 +91,14 @@ def _called(lock: Lock) -> str:
     return f"champion: version {lock['version']}, package {lock['package_sha256'][:12]}"
 
 
-def _refuse_to_forget(root: Path, model: str, lock: Lock | None, said: Said, registry: Registry | None) -> None:
+def _refuse_to_forget(root: Path, model: str, lock: Lock | None, followed: Said, registry: Registry | None) -> None:
     """Raise where something tells of a champion, though the history is empty or not there."""
     where = f"and the history here ({History(root).shown}) has no decision about {model}"
     anew = "or begin a history without it: `refit adopt --none --reason ...`"
-    if registry is not None and (said.champion is not None or said.decision is not None):
-        raise RefitError(f"{model}: {_said(registry, said)}, {where}. Nothing was done. {CONNECT}. {ANOTHERS}")
+    if registry is not None and (followed.champion is not None or followed.decision is not None):
+        raise RefitError(
+            f"{model}: {_registry_follows(registry, followed)}, {where}. Nothing was done. {CONNECT}. {ANOTHERS}"
+        )
     about = root / CHAMPION / "champion.json"
     held = optional_json(about)
     names = [lock["model"]] if lock is not None and lock["package_sha256"] else []

@@ -167,10 +167,10 @@ def predict(
     """Answer every row of a file, in its order; rows that cannot be read have an error (exit status 4)."""
     from flows.predict import predict as answer
 
-    told = answer(Path.cwd(), file, out, version, package, sha256)
-    for line in told.lines():
+    answered = answer(Path.cwd(), file, out, version, package, sha256)
+    for line in answered.lines():
         print(line, file=sys.stderr)
-    if told.unanswered:
+    if answered.unanswered:
         raise SystemExit(UNANSWERED)
 
 
@@ -243,7 +243,7 @@ def promote(
 
     _to_write()
     made = hand.promote(Path.cwd(), _model(), version, reason, check)
-    say(_crowned(made, reason, f"version {made.version} is champion (before: {made.previous or 'none'})"))
+    say(_outcome(made, reason, f"version {made.version} is champion (before: {made.previous or 'none'})"))
     for line in hand.suspected(Path.cwd(), made):
         say(line)
 
@@ -259,7 +259,7 @@ def rollback(
 
     _to_write()
     made = hand.rollback(Path.cwd(), _model(), to, reason)
-    say(_crowned(made, reason, f"version {made.version} is champion again (before: {made.previous})"))
+    say(_outcome(made, reason, f"version {made.version} is champion again (before: {made.previous})"))
 
 
 @app.command(epilog='Example: refit adopt --reason "moved to a machine of our own"')
@@ -284,14 +284,14 @@ def adopt(
         return
     made = hand.adopt(Path.cwd(), _model(), version, reason, check)
     about = made.evidence.get("adopted", {"from": "", "looks": 0})
-    said = f"version {made.version} is champion here, as adopted ({about['from']}; earlier looks: {about['looks']})"
-    say(_crowned(made, reason, said))
+    sentence = f"version {made.version} is champion here, as adopted ({about['from']}; earlier looks: {about['looks']})"
+    say(_outcome(made, reason, sentence))
 
 
-def _crowned(made: Decision, reason: str, said: str) -> str:
+def _outcome(made: Decision, reason: str, sentence: str) -> str:
     """Whose decision made the champion: this one, or an earlier one that came to the same."""
     if made.reason == reason.strip():
-        return said
+        return sentence
     return f"version {made.champion} is champion already (since {made.at[:19]} UTC, by {made.by}: {made.reason})"
 
 

@@ -47,7 +47,7 @@ def write_warm_start(root: Path, model: str) -> str | None:
         return None
     folder = package_folder(root, model, champion.package_sha256, champion.champion)
     starts: dict[str, list[object]] = {}
-    for state in (read_json(found) for found in sorted((folder / "model").rglob("model.json"))):
+    for state in (read_json(file) for file in sorted((folder / "model").rglob("model.json"))):
         if "params" in state:  # not in the oldest packages
             starts.setdefault(state["family"], []).append(state["params"])
     _write_if_new(path, starts)
@@ -85,10 +85,10 @@ def write_champion(root: Path, model: str) -> str | None:
     held = optional_json(about) or {}
     of = {"version": champion.champion, "package_sha256": champion.package_sha256, "since": champion.number}
     if {**held, **of} != held or not is_whole(copy, champion.package_sha256):
-        found = package_folder(root, model, champion.package_sha256, champion.champion)
+        source = package_folder(root, model, champion.package_sha256, champion.champion)
         about.unlink(missing_ok=True)
         with replacing_dir(copy) as fresh:
-            shutil.copytree(found, fresh, dirs_exist_ok=True)
+            shutil.copytree(source, fresh, dirs_exist_ok=True)
         write_json(about, {**of, "name": model})
     return champion.champion
 

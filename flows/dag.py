@@ -312,13 +312,13 @@ class Dag:
         if self.cancelled.is_set():  # between the check above and the start
             end_group(process)
         try:
-            code, said = follow(process, log)
+            code, lines = follow(process, log)
         finally:
             self._running.pop(name, None)
         if self.cancelled.is_set():
             raise Cancelled(f"{name}: stopped; its unfinished outputs are removed before it runs again")
         if code:
-            raise failure(name, code, said)
+            raise failure(name, code, lines)
 
     def cancel(self) -> None:
         """Stop every running command with all its children, politely first; returns when they are gone."""

@@ -126,8 +126,8 @@ class Display(Watcher):
         now = time.perf_counter()
         with self._lock:
             lines = [
-                f"[cyan]●[/] {escape(stage)} {now - began:.0f} s  [dim]{escape(visible(said[:100]))}[/]"
-                for stage, (began, said) in self._active.items()
+                f"[cyan]●[/] {escape(stage)} {now - began:.0f} s  [dim]{escape(visible(newest[:100]))}[/]"
+                for stage, (began, newest) in self._active.items()
             ]
         return Text.from_markup("\n".join(lines) or f"[dim]starting, {now - self._began:.0f} s[/]")
 

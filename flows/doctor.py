@@ -41,7 +41,7 @@ class Diagnosis:
 
 def examine(root: Path) -> list[Diagnosis]:
     """Look at everything; nothing is changed."""
-    found = [
+    diagnoses = [
         python(),
         packages(),
         git(),
@@ -52,18 +52,18 @@ def examine(root: Path) -> list[Diagnosis]:
         registry(root),
         prefect(),
     ]
-    return _with_troubles(root, [*found, port(root), disk(root), java(), browser(), gpu(root)])
+    return _with_troubles(root, [*diagnoses, port(root), disk(root), java(), browser(), gpu(root)])
 
 
-def _with_troubles(root: Path, found: list[Diagnosis]) -> list[Diagnosis]:
+def _with_troubles(root: Path, diagnoses: list[Diagnosis]) -> list[Diagnosis]:
     """What `refit run` would refuse, in the place of what else was found out about the same thing."""
-    told = (
+    troubles = (
         [Diagnosis(trouble.about, False, trouble.says) for trouble in preflight.examine(root)[1]]
         if _project(root)
         else []
     )
-    about = {finding.what for finding in told}
-    return [*(finding for finding in found if finding.what not in about), *told]
+    about = {finding.what for finding in troubles}
+    return [*(finding for finding in diagnoses if finding.what not in about), *troubles]
 
 
 def _project(root: Path) -> bool:
@@ -187,8 +187,8 @@ def registry(root: Path) -> Diagnosis:
                 "registry", False, f"{shown} is gone", "restore .refit/mlflow.db, or set MLFLOW_TRACKING_URI"
             )
         shown += " is gone (the next run registers the champion there again)"
-    said = f"champion: version {champion.champion}" if champion else "no champion yet"
-    return Diagnosis("registry", True, f"{shown}; history {kept}; {said}")
+    standing = f"champion: version {champion.champion}" if champion else "no champion yet"
+    return Diagnosis("registry", True, f"{shown}; history {kept}; {standing}")
 
 
 def prefect() -> Diagnosis:

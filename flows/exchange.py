@@ -108,8 +108,8 @@ def offer(dag: Dag, node: Node) -> Order:
 
 def outside(dag: Dag, node: Node) -> list[str]:
     """Dependencies of a stage that no other machine can lay out, since they are not below the project's folder."""
-    found = [str(dep.def_path) for dep in node.record.deps if not _is_params(dep)]
-    return [path for path in found if os.path.isabs(path) or not _below(dag.root, Path(node.record.wdir, path))]
+    paths = [str(dep.def_path) for dep in node.record.deps if not _is_params(dep)]
+    return [path for path in paths if os.path.isabs(path) or not _below(dag.root, Path(node.record.wdir, path))]
 
 
 def _below(root: Path, path: Path) -> bool:
@@ -306,10 +306,10 @@ def code_of(root: Path) -> str:
     Stages declare the packages that they are about; this also covers the modules that all of them share.
     """
     folder = root / "tasks" if (root / "tasks").is_dir() else HOUSE / "tasks"
-    found = sha256()
+    digest = sha256()
     for path in sorted(folder.rglob("*.py")):
-        found.update(path.relative_to(folder).as_posix().encode() + b"\0" + sha256(path.read_bytes()).digest())
-    return found.hexdigest()
+        digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
 
 
 def _carrier(repo: Repo, stage: PipelineStage, entries: list[Entry]) -> PipelineStage:
@@ -332,10 +332,10 @@ def _send(repo: Repo, name: str, carrier: PipelineStage) -> None:
 
     remote = repo.cloud.get_remote_odb(command="push")
     for out in carrier.outs:
-        staged, _, found = build(out.cache, out.fs_path, out.fs, out.hash_name, ignore=out.dvcignore)
-        if found.hash_info != out.hash_info:
+        staged, _, built = build(out.cache, out.fs_path, out.fs, out.hash_name, ignore=out.dvcignore)
+        if built.hash_info != out.hash_info:
             raise StageFailed(f"{name}: {out.def_path} was edited while it was sent to the DVC remote.")
-        _all_well(transfer(staged, remote, {found.hash_info}, shallow=False))
+        _all_well(transfer(staged, remote, {built.hash_info}, shallow=False))
 
 
 def _fetch(repo: Repo, carrier: PipelineStage) -> None:
@@ -352,7 +352,7 @@ def unreachable(root: Path, seconds: float = 20.0) -> str | None:
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
-    said: list[str | None] = [f"does not answer within {seconds:.0f} s"]
+    why: list[str | None] = [f"does not answer within {seconds:.0f} s"]
 
     def ask() -> None:
         try:
@@ -360,11 +360,11 @@ def unreachable(root: Path, seconds: float = 20.0) -> str | None:
                 urlopen(Request(remote.fs.unstrip_protocol(remote.path), method="HEAD"), timeout=seconds).close()
             else:
                 remote.fs.exists(remote.path)
-            said[0] = None
+            why[0] = None
         except HTTPError:
-            said[0] = None  # it answers
+            why[0] = None  # it answers
         except Exception as error:  # each kind of remote has errors of its own
-            said[0] = f"does not answer ({with_causes(error)})"
+            why[0] = f"does not answer ({with_causes(error)})"
 
     with Repo(str(root)) as repo:
         try:
@@ -374,7 +374,7 @@ def unreachable(root: Path, seconds: float = 20.0) -> str | None:
         asking = threading.Thread(target=ask, daemon=True)  # some wait for minutes
         asking.start()
         asking.join(seconds)
-        return said[0]
+        return why[0]
 
 
 def _all_well(result: TransferResult) -> None:
@@ -384,8 +384,8 @@ def _all_well(result: TransferResult) -> None:
 
 def versions() -> dict[str, str | None]:
     """What the package's receipt says of libraries, and Python's version; without what tells builds for CPU and GPU apart."""
-    found = {name: version and version.partition("+")[0] for name, version in libraries().items()}
-    return {"python": ".".join(platform.python_version_tuple()[:2]), **found}
+    installed = {name: version and version.partition("+")[0] for name, version in libraries().items()}
+    return {"python": ".".join(platform.python_version_tuple()[:2]), **installed}
 
 
 def _params(stage: PipelineStage) -> list[ParamsDependency]:

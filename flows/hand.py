@@ -121,7 +121,9 @@ def adopt(root: Path, model: str, version: str | None, reason: str, check: Check
     registry, history = Registry(root), History(root)
     past = history.decisions(model)
     digest, number = (
-        _found(root, registry, model, past) if version is None else _named(root, registry, model, version, past)
+        _champion_to_adopt(root, registry, model, past)
+        if version is None
+        else _named(root, registry, model, version, past)
     )
     champion = reigning(past)
     if champion is not None and champion.package_sha256 == digest:
@@ -168,11 +170,11 @@ def adopt_nothing(root: Path, model: str, reason: str) -> Decision:
     """
     _reasoned(reason)
     registry, history = Registry(root), History(root)
-    said = registry.said(model)
+    followed = registry.said(model)
     own = tracking_uri(root) == f"sqlite:///{root.resolve() / '.refit' / 'mlflow.db'}"
-    if said.champion is not None and not own:
+    if followed.champion is not None and not own:
         raise RefitError(
-            f"--none: version {said.champion} of {model} is champion in the registry ({registry.shown}), for all who use "
+            f"--none: version {followed.champion} of {model} is champion in the registry ({registry.shown}), for all who use "
             "it. Give this project's model a name of its own (problem.name), or another registry (MLFLOW_TRACKING_URI)."
         )
     champion = history.champion(model)
@@ -182,11 +184,11 @@ def adopt_nothing(root: Path, model: str, reason: str) -> Decision:
     return made
 
 
-def _found(root: Path, registry: Registry, model: str, past: list[Decision]) -> tuple[str, str]:
+def _champion_to_adopt(root: Path, registry: Registry, model: str, past: list[Decision]) -> tuple[str, str]:
     """Hash and number of the champion that registry, lock or files tell of, in this order."""
-    said, lock = registry.said(model), champions.lock_of(root)
-    if said.champion is not None:
-        return registry.version(model, said.champion).package_sha256, said.champion
+    followed, lock = registry.said(model), champions.lock_of(root)
+    if followed.champion is not None:
+        return registry.version(model, followed.champion).package_sha256, followed.champion
     if lock is not None and lock["model"] == model and lock["package_sha256"]:
         return lock["package_sha256"], str(lock["version"])
     about = root / packages.CHAMPION / "champion.json"

@@ -76,11 +76,11 @@ def keep(root: Path, registry: Registry, version: Registered) -> Kept | None:
         return before
     limit, cache = bound(), cache_of(root)
     with tempfile.TemporaryDirectory(prefix="refit-inputs-") as name:
-        found = outputs(registry.artifact(version.run_id, "dvc.lock", Path(name)), cache)
+        needed = outputs(registry.artifact(version.run_id, "dvc.lock", Path(name)), cache)
         folder, room = Path(name) / PLACE, limit
         stored: list[Stored] = []
         left: list[Stored] = []
-        for out in sorted(found, key=lambda out: (out.lacking, size(cache, out), out.path)):
+        for out in sorted(needed, key=lambda out: (out.lacking, size(cache, out), out.path)):
             bytes_of = size(cache, out)
             if out.lacking:
                 left.append(Stored(path=out.path, bytes=None, why="not in the DVC cache"))
@@ -143,10 +143,10 @@ def bring(root: Path, registry: Registry, version: Registered, lock: Path, into:
         gone = [out.path for out in lacking if again[out.path].lacking]
         if gone:
             why = {x["path"]: f"{x['path']} ({megabytes(x['bytes'])}: {x['why']})" for x in about["left_out"]}
-            told = [why.get(path, f"{path} (stored only for a version that was made champion)") for path in gone]
+            reasons = [why.get(path, f"{path} (stored only for a version that was made champion)") for path in gone]
             raise RefitError(
                 f"version {version.version}: the DVC cache has no more {some(gone)} (dvc gc?), and it is not stored with the "
-                f"version: {'; '.join(told)}. Fetch it from a DVC remote that has it (`dvc fetch`), or verify without --rebuild."
+                f"version: {'; '.join(reasons)}. Fetch it from a DVC remote that has it (`dvc fetch`), or verify without --rebuild."
             )
         for out in lacking:
             for one in again[out.path].objects:
@@ -166,7 +166,7 @@ def outputs(lock: Path, cache: Path) -> list[Output]:
     from ruamel.yaml import YAML
 
     stages = (YAML(typ="safe", pure=True).load(lock.read_text(encoding="utf-8")) or {}).get("stages", {})
-    found = []
+    listed = []
     for name, stage in stages.items():
         if not name.startswith(FROM_CACHE):
             continue
@@ -179,8 +179,8 @@ def outputs(lock: Path, cache: Path) -> list[Output]:
                 whole += [_place(entry["md5"]) for entry in json.loads(listing.read_text(encoding="utf-8"))]
             objects = tuple(dict.fromkeys(whole))
             lacking = not all((cache / OBJECTS / one).exists() for one in objects)
-            found.append(Output(str(out["path"]), out["md5"], objects, lacking))
-    return found
+            listed.append(Output(str(out["path"]), out["md5"], objects, lacking))
+    return listed
 
 
 def size(cache: Path, out: Output) -> int:

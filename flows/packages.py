@@ -35,12 +35,12 @@ def local_copy(root: Path, digest: str) -> Path | None:
 
 def keep_copy(root: Path, digest: str) -> Path | None:
     """Keep a copy of a package below ``.refit/versions``, where no stage changes it; None: it is not here."""
-    found, folder = local_copy(root, digest), root / KEPT / digest[:16]
-    if found is None or found == folder:
-        return found
+    copy, folder = local_copy(root, digest), root / KEPT / digest[:16]
+    if copy is None or copy == folder:
+        return copy
     try:
         with replacing_dir(folder) as fresh:
-            shutil.copytree(found, fresh, dirs_exist_ok=True)
+            shutil.copytree(copy, fresh, dirs_exist_ok=True)
     except OSError:
         if not is_whole(folder, digest):  # else another process was quicker
             raise
@@ -69,9 +69,9 @@ def package_folder(root: Path, model: str, digest: str, version: str | None, reg
     RefitError
         If no place has it; says which were looked at.
     """
-    found = keep_copy(root, digest)
-    if found is not None:
-        return found
+    copy = keep_copy(root, digest)
+    if copy is not None:
+        return copy
     registry = registry or Registry(root)
     registered, why = registry.holding(model, digest), "does not know it"
     if registered is not None:

@@ -110,13 +110,15 @@ def _run(dag: Dag, params: Params, node: Node, log: Log) -> None:
         order["threads"] = threads()
         root, model = None if remote else str(dag.root), params.problem.name
         try:
-            said = _first(tuners(node, params), partial(send, dag, node, pool, log, root, order, model, patient), log)
+            message = _first(
+                tuners(node, params), partial(send, dag, node, pool, log, root, order, model, patient), log
+            )
         except (WorkerDied, NobodyLeft) as error:
             if not left:
                 raise
             log(f"warning: {error}")
         else:
-            return exchange.accept(dag, node, json.loads(said)) if remote else None
+            return exchange.accept(dag, node, json.loads(message)) if remote else None
     raise AssertionError("unreachable")
 
 
@@ -137,14 +139,14 @@ def _first(count: int, work: Callable[[threading.Event], str], log: Log) -> str:
         at_work = [crew.submit(copy_context().run, work, enough) for _ in range(count)]
         for left, ended in zip(reversed(range(count)), as_completed(at_work), strict=True):
             try:
-                said = ended.result()
+                message = ended.result()
             except StageFailed as error:
                 if not left:
                     raise
                 log(f"warning: {error}; another worker goes on")
             else:
                 enough.set()
-                return said
+                return message
     raise AssertionError("unreachable")
 
 
@@ -229,11 +231,11 @@ def send(
                 raise
             run = client.read_flow_run(run.id)
     assert run.state is not None
-    said = run.state.message or run.state.name or ""
+    message = run.state.message or run.state.name or ""
     if not run.state.is_completed():
         kind = StageFailed if run.state.name in (worker.REFUSED, worker.UNDELIVERED) else CommandFailed
-        raise kind(f"in pool {pool!r}: {said}", mistake=run.state.name in (worker.MISTAKE, worker.REFUSED))
-    return said
+        raise kind(f"in pool {pool!r}: {message}", mistake=run.state.name in (worker.MISTAKE, worker.REFUSED))
+    return message
 
 
 class _Life:
@@ -279,14 +281,14 @@ class _Lines:
         while True:
             since = None if self._last is None else LogFilterTimestamp(after_=self._last)
             wanted = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[self._run]), timestamp=since)
-            found = client.read_logs(wanted, limit=PAGE)
-            new = [line for line in found if line.id not in self._seen]
+            page = client.read_logs(wanted, limit=PAGE)
+            new = [line for line in page if line.id not in self._seen]
             for line in new:
                 self._seen.add(line.id)
                 if line.name == worker.LINES:
                     self._last = line.timestamp
                     self._log(line.message)
-            if len(found) < PAGE or not new:
+            if len(page) < PAGE or not new:
                 return
 
 

@@ -36,7 +36,7 @@ def predict(
     if sha256 is not None:
         raise RefitError("--sha256: says what a package's folder must hold, so it needs --package DIR as well")
     params = load(root / "params.yaml")
-    folder, called, digest = found(root, params.problem.name, version)
+    folder, called, digest = package_for(root, params.problem.name, version)
     bundle = Bundle.load(folder, digest)
     tables = tables_of(root, bundle)
     horizon = bundle.horizon if tables is None else horizon_of(bundle, tables)
@@ -45,7 +45,7 @@ def predict(
     return answer(bundle, called, source, out, history_of(bundle) if tables is None else tables, horizon, refuse)
 
 
-def found(root: Path, model: str, version: str | None) -> tuple[Path, str, str]:
+def package_for(root: Path, model: str, version: str | None) -> tuple[Path, str, str]:
     """The package, what its answers call it, and its SHA-256: the champion's, or that of the version a person means."""
     from flows import champions, packages, versions
     from tasks.registry.history import named

@@ -86,12 +86,12 @@ class Reads:
     def edited(self, nodes: Iterable[Node], root: Path) -> list[str]:
         """Sealed files and inputs that are other ones by now than those that the walk worked on."""
         own = {str(root / "data" / name) for name in RUN_WRITES}
-        found = self._seal.newer()
+        names = self._seal.newer()
         for node in nodes:
             for dep in self.inputs(node):
                 met = self._met.get(dep.fs_path)
-                if met is None or dep.fs_path in own or str(dep) in found:
+                if met is None or dep.fs_path in own or str(dep) in names:
                     continue
                 if not dep.exists or dep.get_hash() != met[0]:
-                    found.append(str(dep))
-        return found
+                    names.append(str(dep))
+        return names

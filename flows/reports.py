@@ -55,8 +55,8 @@ def compare(root: Path, model: str, versions: list[str]) -> Iterator[str]:
 def recorded(registry: Registry, version: Registered) -> dict[str, Any]:
     """What a version's run recorded, in the form that :func:`tasks.report.compare_runs.compare_runs` takes."""
     with tempfile.TemporaryDirectory(prefix="refit-report-") as folder:
-        found = {part: read_json(registry.artifact(version.run_id, name, Path(folder))) for part, name in PARTS.items()}
-    choice, metrics, receipt = found["choice"], found["metrics"], found["receipt"]
+        files = {part: read_json(registry.artifact(version.run_id, name, Path(folder))) for part, name in PARTS.items()}
+    choice, metrics, receipt = files["choice"], files["metrics"], files["receipt"]
     return {
         "name": f"Version {version.version}",
         "metric": choice["metric"],
@@ -64,7 +64,7 @@ def recorded(registry: Registry, version: Registered) -> dict[str, Any]:
         "intervals": metrics["choice"]["test_interval"],
         "family": choice["family"],
         "as_of": receipt["as_of"],
-        "verdict": found["verdict"]["verdict"],
+        "verdict": files["verdict"]["verdict"],
         "rows": metrics["rows"]["test"],
         "params": dict(leaves(receipt["params"])),
     }

@@ -85,13 +85,13 @@ def unschedule(root: Path) -> str:
 
     root, name = root.resolve(), load(root / "params.yaml").problem.name
     _server()
-    found = deployed(name)
-    if found is None:
+    deployment = deployed(name)
+    if deployment is None:
         raise RefitError(f"retrain/{name}: is not scheduled on this server.")
-    if _folder(found) != str(root):
-        raise RefitError(f"retrain/{name}: is scheduled for the folder {_folder(found)}; remove it there.")
+    if _folder(deployment) != str(root):
+        raise RefitError(f"retrain/{name}: is scheduled for the folder {_folder(deployment)}; remove it there.")
     with get_client(sync_client=True) as client:
-        client.delete_deployment(found.id)
+        client.delete_deployment(deployment.id)
     return f"retrain/{name} is no longer scheduled"
 
 
@@ -107,8 +107,8 @@ def deployed(name: str) -> DeploymentResponse | None:
             return None
 
 
-def _folder(found: DeploymentResponse | None) -> str | None:
-    return None if found is None else str(found.parameters.get("root"))
+def _folder(deployment: DeploymentResponse | None) -> str | None:
+    return None if deployment is None else str(deployment.parameters.get("root"))
 
 
 def _server() -> None:

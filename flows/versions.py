@@ -17,9 +17,9 @@ def registered(
 
     Under its old number where that is free, else under the next.
     """
-    found = registry.holding(model, digest)
-    if found is not None:
-        return found
+    held = registry.holding(model, digest)
+    if held is not None:
+        return held
     folder = package_folder(root, model, digest, version, registry)
     return registry.register(model, folder, registry.restored(model, digest), above_which(past, digest, version))
 
@@ -44,30 +44,30 @@ def meant(registry: Registry, model: str, text: str, past: list[Decision]) -> st
     listed = registry.versions(model)
     if len(text) >= 8:
         digests = {one.package_sha256 for one in listed} | {d.package_sha256 for d in past}
-        found = sorted(digest for digest in digests if digest.startswith(text.lower()))
+        matching = sorted(digest for digest in digests if digest.startswith(text.lower()))
     else:
-        found = named(past, text)
-        found += [one.package_sha256 for one in listed if one.version == text and one.package_sha256 not in found]
-    if not found:
+        matching = named(past, text)
+        matching += [one.package_sha256 for one in listed if one.version == text and one.package_sha256 not in matching]
+    if not matching:
         return registry.version(model, text).package_sha256  # says which there are
-    if len(found) > 1:
+    if len(matching) > 1:
         raise RefitError(
             f"{model}: version {text!r} means several packages, since the history has numbers of another registry: "
-            f"{some([digest[:12] for digest in found])}. Name one by these digits instead."
+            f"{some([digest[:12] for digest in matching])}. Name one by these digits instead."
         )
-    return found[0]
+    return matching[0]
 
 
 def known(registry: Registry, model: str, text: str, past: list[Decision]) -> Registered:
     """The version that a person means (:func:`meant`), of those that are in this registry."""
     digest = meant(registry, model, text, past)
-    found = registry.holding(model, digest)
-    if found is None:
+    held = registry.holding(model, digest)
+    if held is None:
         raise RefitError(
             f"{model}: version {text} (package {digest[:12]}) is in the history, and the registry ({registry.shown}) does not "
             "know it. Set MLFLOW_TRACKING_URI to the one that does."
         )
-    return found
+    return held
 
 
 def resolve(root: Path, registry: Registry, model: str, text: str, past: list[Decision]) -> Registered:
@@ -95,16 +95,16 @@ def vouched(root: Path, folder: Path, expected: str | None) -> tuple[str, str]:
 
     if expected is not None and not DIGEST.fullmatch(expected.lower()):
         raise RefitError(f"--sha256: 64 hexadecimal digits are needed, found {expected[:80]!r}")
-    found = examine(folder, None if expected is None else expected.lower())
+    examined = examine(folder, None if expected is None else expected.lower())
     version = ""
     try:
-        version = number_of(History(root).decisions(found.about["name"]), found.identity, "")
+        version = number_of(History(root).decisions(examined.about["name"]), examined.identity, "")
     except RefitError:  # a history out of reach; a person's word is enough
         if expected is None:
             raise
     if not version and expected is None:
         raise RefitError(
-            f"{folder}: its identity is {found.identity}, and the history here ({History(root).shown}) knows no such package "
-            f"of {found.about['name']}. If it is the one that you mean: --sha256 {found.identity}"
+            f"{folder}: its identity is {examined.identity}, and the history here ({History(root).shown}) knows no such package "
+            f"of {examined.about['name']}. If it is the one that you mean: --sha256 {examined.identity}"
         )
-    return version or "unregistered", found.identity
+    return version or "unregistered", examined.identity

@@ -84,9 +84,9 @@ def _commands(
     root: Path, wdir: Path, stage: str, commands: list[list[str]], say: Log, sealed: Path | None = None
 ) -> None:
     for command in commands:
-        code, said = follow(start(stage, command, wdir, root, sealed), say)
+        code, lines = follow(start(stage, command, wdir, root, sealed), say)
         if code:
-            raise failure(stage, code, said)
+            raise failure(stage, code, lines)
 
 
 @contextmanager

@@ -31,14 +31,14 @@ def files(subject: Subject) -> dict[str, list[Path]]:
         return {}
     from tasks.ingest.files import find
 
-    found: dict[str, list[Path]] = {}
+    by_table: dict[str, list[Path]] = {}
     for name, table in subject.params.data.tables.items():
         try:
             every = find(name, within(table, subject.root)).files
         except RefitError:  # of which the tables tell
             every = []
-        found[name] = [path for one in every if (path := Path(one.path)).is_file()]
-    return found
+        by_table[name] = [path for one in every if (path := Path(one.path)).is_file()]
+    return by_table
 
 
 def within(table: Table, root: Path) -> Table:
