@@ -233,7 +233,7 @@ class Dag:
     def _run(self, node: Node, log: Log, execute: Execute | None, force: bool) -> Outcome:
         began = time.perf_counter()
         name, stage = node.name, node.record
-        commands = words(node.cmd)
+        words(node.cmd)  # refuses a shell's operators before anything is removed
 
         def outcome(how: How) -> Outcome:
             return Outcome(name, how, time.perf_counter() - began)
@@ -253,11 +253,7 @@ class Dag:
                 return outcome("restored")
             stage.remove_outs(ignore_remove=False, force=False)
             self._reads.same_parameters(node)
-        if execute is None:
-            for command in commands:
-                self.execute(name, command, log)
-        else:
-            execute(node, log)
+        (execute or self.run_here)(node, log)
         with self._locked():
             if self.cancelled.is_set():
                 raise Cancelled(f"{name}: stopped; nothing of it was recorded")
@@ -302,6 +298,11 @@ class Dag:
         """DVC's own view of the project, for one thread at a time."""
         with self._locked():
             yield self._repo
+
+    def run_here(self, node: Node, log: Log) -> None:
+        """Run a stage's commands one after another, each as a process of ours."""
+        for command in words(node.cmd):
+            self.execute(node.name, command, log)
 
     def execute(self, name: str, command: list[str], log: Log) -> None:
         """Run one command of a stage as a process of ours, in the stage's folder; its lines go to ``log``."""

@@ -95,11 +95,11 @@ def _run(dag: Dag, params: Params, node: Node, log: Log) -> None:
         log(
             f"{node.name} runs here: {some(outside)} lies outside of the project's folder, and is not carried to a worker"
         )
-        return _here(dag, node, log)
+        return dag.run_here(node, log)
     for left in reversed(range(LIVES)):
         pool = _pool(node, params, log)
         if pool is None:
-            return _here(dag, node, log)
+            return dag.run_here(node, log)
         if remote and order is None:
             order = exchange.offer(dag, node)
             order["shared"] = tuners(node, params) > 1
@@ -165,11 +165,6 @@ def _pool(node: Node, params: Params, log: Log) -> str | None:
         return None
     log(f"warning: no worker of pool {pool!r} is alive; {node.name} runs in pool {other!r}")
     return other
-
-
-def _here(dag: Dag, node: Node, log: Log) -> None:
-    for command in words(node.cmd):
-        dag.execute(node.name, command, log)
 
 
 def alive(pool: str) -> bool:
