@@ -299,15 +299,15 @@ def test_a_package_is_registered_once_as_challenger_with_a_number_above_all_that
         "data": {"tables": {"t": {"source": "t.csv", "columns": {"y": "categorical"}}}},
         "models": {"logistic": {}},
     }
-    found, registry = effects.result(project, parse(tree)), Registry(project)
+    found, registry = standing.result(project, parse(tree)), Registry(project)
     History(project).record(Decision(MODEL, "promote", "7", "7", digest, "", "", "there"), None)
-    champion = effects.register(project, found, registry.restored(MODEL, digest))
+    champion = promotion.register(project, found, registry.restored(MODEL, digest))
     assert (champion.version, champion.package_sha256) == ("7", digest), "it keeps its own number"
     assert aliases(project) == {"champion": "7", "challenger": "7"}
     shutil.rmtree(project / "data" / "package")
     make_package(project / "data" / "package", "package 10")
     run = registry.restored(MODEL, "ten")
-    challenger = effects.register(project, found, run)
+    challenger = promotion.register(project, found, run)
     assert (challenger.version, challenger.run_id) == ("8", run)
     assert aliases(project) == {"champion": "7", "challenger": "8"}
-    assert effects.register(project, found, run) == challenger
+    assert promotion.register(project, found, run) == challenger

@@ -44,7 +44,7 @@ NAMES = {
     "tasks.bundle.golden": "RELATIVE ABSOLUTE",
     "tasks.bundle.manifest": "FORMAT",
     "tasks.registry.history": "CLOCK_SLACK WAIT",
-    "flows.throne": "RECENT",
+    "flows.packages": "RECENT",
     "flows.commands": "GRACE",
     "deploy.app": "UNREAD SECONDS",
     "deploy.leave": "LINGER GRACE LAST STARTS DEATHS WITHIN",
