@@ -24,11 +24,11 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from deploy import leaving
+from deploy import draining
+from deploy.batches import MOST_PROBLEMS, crowded, cut, in_row
 from deploy.limits import Busy, Load, mib
 from deploy.openapi import describe
 from deploy.page import POLICY, page
-from deploy.pieces import MOST_PROBLEMS, crowded, cut, in_row
 from deploy.rows import Fault, Problems, Row, RowReader
 from deploy.timely import HistoryAge, Timely
 from deploy.turns import Steps, Turns
@@ -260,7 +260,7 @@ async def health(request: Request) -> Response:
 async def ready(request: Request) -> Response:
     """``GET /readyz``: which package answers, and what it knows until when; 503 while none does or the process leaves."""
     package = served(request)
-    if leaving.begun():
+    if draining.begun():
         raise Busy("the service is leaving")
     about = {"package": package.bundle.identity, "history": package.timely.about()}
     return JSON({"status": "ready", **package.fixed, **about})

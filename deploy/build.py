@@ -15,9 +15,9 @@ from pathlib import Path
 
 import tasks
 from deploy.check import compare
+from deploy.isolated import isolated
 from deploy.launch import ask, running
 from deploy.needs import needed, pins
-from deploy.room import room
 from tasks.bundle.manifest import examine
 from tasks.errors import RefitError
 from tasks.files import read_json, replacing_dir
@@ -118,7 +118,7 @@ def prove(source: Path, names: list[str], timeout: float = 120) -> int:
     package = source / "package"
     golden = read_json(package / "golden.json")
     outside = dict.fromkeys(("PYTHONPATH", "PYTHONHOME", "REFIT_PACKAGE", "REFIT_SHA256", "REFIT_VERSION"), "")
-    with room(names) as python:
+    with isolated(names) as python:
 
         def command(port: int) -> list[str]:
             return [str(python), "-m", "deploy.serve", "--port", str(port), "--linger", "0"]

@@ -9,7 +9,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from deploy import leaving
+from deploy import draining
 from deploy.limits import AGAIN
 
 MOST_HEAD = 32 << 10  # bytes of a request's first line and headers
@@ -131,7 +131,7 @@ class Protocol(HttpToolsProtocol):
         self._head = None
         self._stop_clock()
         super().on_headers_complete()
-        if leaving.begun() and self.cycle is not None:
+        if draining.begun() and self.cycle is not None:
             self.cycle.keep_alive = False
 
     def on_response_complete(self) -> None:

@@ -1,6 +1,6 @@
 """``python -m deploy.serve``: serve one package, as `refit serve`, the check and the containers do.
 
-It runs the ASGI application of the BentoML service under uvicorn (``deploy/leave.py``), as BentoML's own worker does,
+It runs the ASGI application of the BentoML service under uvicorn (``deploy/shutdown.py``), as BentoML's own worker does,
 but without its supervisor: half the start-up time and half the memory.
 """
 
@@ -67,8 +67,8 @@ def serve(
     RefitError
         First, if the package is damaged or another one.
     """
-    from deploy.leave import run
     from deploy.scratch import folder
+    from deploy.shutdown import run
 
     package = Path(package).resolve()
     os.environ.update(

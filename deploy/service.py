@@ -18,8 +18,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from deploy.app import Metrics, Served, build_app
 from deploy.baked import INSIDE, VERSION
 from deploy.chosen import package_to_load
-from deploy.leave import install
 from deploy.limits import limits_of
+from deploy.shutdown import install
 from deploy.timely import Timely
 from tasks.bundle import Bundle
 from tasks.bundle.manifest import examine

@@ -26,7 +26,7 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors.multiprocess import Process
 
-from deploy import leaving
+from deploy import draining
 from deploy.protocol import KEEP_ALIVE, Protocol, most_connections
 from tasks.errors import RefitError
 
@@ -63,7 +63,7 @@ class Server(uvicorn.Server):
         if self.should_exit and sig == signal.SIGINT:
             self.force_exit = True
         self.should_exit = True
-        leaving.begin()
+        draining.begin()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -76,7 +76,7 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Go on answering for ``linger`` seconds, let no new connection begin, and finish what was taken."""
-        leaving.begin()
+        draining.begin()
         for connection in self.server_state.connections:
             cycle = getattr(connection, "cycle", None)
             if cycle is not None and not cycle.response_complete:

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 
 @contextmanager
-def room(names: Iterable[str]) -> Iterator[Path]:
+def isolated(names: Iterable[str]) -> Iterator[Path]:
     """Yields the Python of a virtual environment in which only these installed distributions can be imported.
 
     Their files are links to those of the running environment.
