@@ -29,7 +29,7 @@ from deploy.batches import MOST_PROBLEMS, crowded, cut, in_row
 from deploy.limits import Busy, Load, mib
 from deploy.openapi import describe
 from deploy.page import POLICY, page
-from deploy.rows import Fault, Problems, Row, RowReader
+from deploy.rows import Mistake, Problems, Row, RowReader
 from deploy.timely import HistoryAge, Timely
 from deploy.turns import Steps, Turns
 from tasks.bundle import Answer, Bundle
@@ -95,7 +95,7 @@ class Served:
             spans.append(span)
             yield
         rows: list[Row] = []
-        problems: list[Fault] = []
+        problems: list[Mistake] = []
         status = 503
         for i, (start, end) in enumerate(spans):
             try:

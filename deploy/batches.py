@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from deploy.rows import Fault, Problems
+from deploy.rows import Mistake, Problems
 
 MOST_PROBLEMS = 20  # told of in one answer
 DEEPEST = 50  # lists and objects within each other, where a row has any: each of its fields is a single value
@@ -72,7 +72,7 @@ def crowded(body: bytes | bytearray, fields: int) -> bool:
     return len(body) > SMALL and body.count(b'"') - body.count(b'\\"') > 4 * fields + 200
 
 
-def in_row(position: int, problems: Problems) -> list[Fault]:
+def in_row(position: int, problems: Problems) -> list[Mistake]:
     """What is wrong with a row, as said of its place in the batch."""
     return [{**e, "row": position, "message": f"row {position}: {e['message']}"} for e in problems.errors]
 

@@ -15,7 +15,7 @@ from tasks.errors import RefitError, shortened
 from tasks.files import read_json
 
 
-class Checked(TypedDict):
+class CheckResult(TypedDict):
     """What a check found: golden rows that agreed, malformed requests that were refused, seconds, and the package's identity."""
 
     rows: int
@@ -30,7 +30,7 @@ Ask = Callable[[str, bytes], Asked]
 EARLY = "1900-01-01T00:00:00Z"  # no request is earlier
 
 
-def check(package: str | Path, timeout: float = 60, version: str = "check") -> Checked:
+def check(package: str | Path, timeout: float = 60, version: str = "check") -> CheckResult:
     """Start the package on a free loopback port, send its golden rows and malformed ones, and stop it.
 
     Parameters

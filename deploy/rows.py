@@ -35,7 +35,7 @@ Row = dict[str, Value]
 SHORT, REMEMBERED = 64, 4096  # characters of a category, and how many of a field are remembered as they were read
 
 
-class Fault(TypedDict):
+class Mistake(TypedDict):
     """What is wrong, in an answer's ``errors``."""
 
     message: str
@@ -46,7 +46,7 @@ class Fault(TypedDict):
 class Problems(Exception):
     """What is wrong with a request; each entry names the field."""
 
-    def __init__(self, errors: list[Fault], status: int = 422) -> None:
+    def __init__(self, errors: list[Mistake], status: int = 422) -> None:
         super().__init__("; ".join(e["message"] for e in errors))
         self.errors = errors
         self.status = status
@@ -143,7 +143,7 @@ is unknown (where allowed); 'petal width' is not a field of this model. Did you 
         if errors := self._unknown(given):
             raise Problems(errors[:MOST_ERRORS])
 
-    def _unknown(self, given: Iterable[str]) -> list[Fault]:
+    def _unknown(self, given: Iterable[str]) -> list[Mistake]:
         return [
             _entry(f"{name[:80]!r} is not a field of this model." + nearest(name[:80], self.fields), name)
             for name in given
@@ -255,7 +255,7 @@ def fields_of(schema: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def _entry(message: str, field: str | None = None) -> Fault:
+def _entry(message: str, field: str | None = None) -> Mistake:
     return {"message": message} if field is None else {"message": message, "field": field}
 
 

@@ -11,7 +11,7 @@ from typing import Protocol, TypedDict
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from deploy.rows import Fault, Problems, Row
+from deploy.rows import Mistake, Problems, Row
 from tasks.bundle import Bundle
 from tasks.bundle.horizon import Horizon, show, span
 from tasks.errors import RefitError, some
@@ -21,7 +21,7 @@ from tasks.stage import log
 STALE, STALE_AFTER = "REFIT_STALE", "REFIT_STALE_AFTER"  # serving.stale and serving.stale_after, for the workers
 
 
-class Known(TypedDict):
+class HistoryState(TypedDict):
     """For ``/readyz``: from when rows are answered, until when each table is known, how old that is, and which are too old."""
 
     answers_from: str | None
@@ -82,10 +82,10 @@ class Timely:
             raise Problems([self._entry(f"{text} (serving.stale: refuse)") for text in messages], 503)
         return list(timing.warnings)
 
-    def _entry(self, message: str) -> Fault:
+    def _entry(self, message: str) -> Mistake:
         return {"message": message} if self.field is None else {"message": message, "field": self.field}
 
-    def about(self, now: float | None = None) -> Known:
+    def about(self, now: float | None = None) -> HistoryState:
         """For ``/readyz``: from when rows are answered, and how old each table's knowledge is by the clock."""
         start, ages = self.horizon.answers_from, self.ages(now)
         return {

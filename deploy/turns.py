@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Generator
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 T = TypeVar("T")
 Steps = Generator[None, None, T]
@@ -101,7 +101,7 @@ class _Job(Generic[T]):
             if self.future.done():
                 return
             if error is None:
-                self.future.set_result(value)
+                self.future.set_result(cast(T, value))
             else:
                 self.future.set_exception(error)
 

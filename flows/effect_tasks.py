@@ -24,7 +24,7 @@ from tasks.params import Params
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
 
-    from deploy.check import Checked
+    from deploy.check import CheckResult
     from tasks.registry.tracking import Registered, Result
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -127,7 +127,7 @@ def register(result: Result, run_id: str) -> Registered:
 
 
 @_effect("check package", retries=1)
-def check_package(root: Path) -> Checked:
+def check_package(root: Path) -> CheckResult:
     """:func:`deploy.check.check` of the package that the run made."""
     from deploy.check import check
 

@@ -37,7 +37,7 @@ class Output:
     lacking: bool
 
 
-class Stored(TypedDict):
+class KeptInput(TypedDict):
     """An output in ``kept.json``: its bytes (None: unknown), and why it was not stored."""
 
     path: str
@@ -45,11 +45,11 @@ class Stored(TypedDict):
     why: NotRequired[str]
 
 
-class Kept(TypedDict):
+class KeptInputs(TypedDict):
     """``kept.json``: what is stored with a version, and what is not."""
 
-    stored: list[Stored]
-    left_out: list[Stored]
+    stored: list[KeptInput]
+    left_out: list[KeptInput]
 
 
 def bound() -> int:
@@ -64,7 +64,7 @@ def bound() -> int:
     return int(megabytes * 2**20)
 
 
-def keep(root: Path, registry: Registry, version: Registered) -> Kept | None:
+def keep(root: Path, registry: Registry, version: Registered) -> KeptInputs | None:
     """Store with a version what its receipt needs; returns ``kept.json``, or None where there is no DVC cache to
     store from.
 
@@ -78,39 +78,39 @@ def keep(root: Path, registry: Registry, version: Registered) -> Kept | None:
     with tempfile.TemporaryDirectory(prefix="refit-inputs-") as name:
         needed = outputs(registry.artifact(version.run_id, "dvc.lock", Path(name)), cache)
         folder, room = Path(name) / PLACE, limit
-        stored: list[Stored] = []
-        left: list[Stored] = []
+        stored: list[KeptInput] = []
+        left: list[KeptInput] = []
         for out in sorted(needed, key=lambda out: (out.lacking, size(cache, out), out.path)):
             bytes_of = size(cache, out)
             if out.lacking:
-                left.append(Stored(path=out.path, bytes=None, why="not in the DVC cache"))
+                left.append(KeptInput(path=out.path, bytes=None, why="not in the DVC cache"))
             elif bytes_of > room:
                 why = f"more than the {limit:,} bytes of REFIT_KEEP_MB"
-                left.append(Stored(path=out.path, bytes=bytes_of, why=why))
+                left.append(KeptInput(path=out.path, bytes=bytes_of, why=why))
             else:
                 room -= bytes_of
-                stored.append(Stored(path=out.path, bytes=bytes_of))
+                stored.append(KeptInput(path=out.path, bytes=bytes_of))
                 for name_of in out.objects:
                     (folder / OBJECTS / name_of).parent.mkdir(parents=True, exist_ok=True)
                     shutil.copy(cache / OBJECTS / name_of, folder / OBJECTS / name_of)
         if stored:
             registry.store(version.run_id, folder, PLACE)
-        about = Kept(stored=stored, left_out=left)
+        about = KeptInputs(stored=stored, left_out=left)
         write_json(Path(name) / ABOUT, about)
         registry.store(version.run_id, Path(name) / ABOUT, PLACE)
     return about
 
 
-def kept(registry: Registry, version: Registered) -> Kept | None:
+def kept(registry: Registry, version: Registered) -> KeptInputs | None:
     """``kept.json`` of a version; None: nothing was stored, since it was never champion or is older than this."""
     if not registry.has(version.run_id, f"{PLACE}/{ABOUT}"):
         return None
     with tempfile.TemporaryDirectory(prefix="refit-inputs-") as name:
-        about: Kept = read_json(registry.artifact(version.run_id, f"{PLACE}/{ABOUT}", Path(name)))
+        about: KeptInputs = read_json(registry.artifact(version.run_id, f"{PLACE}/{ABOUT}", Path(name)))
         return about
 
 
-def summary(about: Kept | None) -> str:
+def summary(about: KeptInputs | None) -> str:
     """What is stored with a version and what is not, in one line."""
     if about is None:
         return "--  inputs      not stored with the version (that is done when one is made champion)"
@@ -136,7 +136,7 @@ def bring(root: Path, registry: Registry, version: Registered, lock: Path, into:
     if not lacking:
         return
     with tempfile.TemporaryDirectory(prefix="refit-inputs-") as name:
-        folder, about = Path(name), kept(registry, version) or Kept(stored=[], left_out=[])
+        folder, about = Path(name), kept(registry, version) or KeptInputs(stored=[], left_out=[])
         if about["stored"]:
             folder = registry.artifact(version.run_id, PLACE, folder)
         again = {out.path: out for out in outputs(lock, folder)}
