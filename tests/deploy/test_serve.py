@@ -43,7 +43,8 @@ def test_every_key_of_serving_reaches_the_server_or_its_workers(
     YAML().dump(tree, tmp_path / "params.yaml")
     monkeypatch.chdir(tmp_path)
     for name in (*TOLD, "PROMETHEUS_MULTIPROC_DIR"):
-        monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv(name, "")  # so that what is set here is gone afterwards
+        monkeypatch.delenv(name)
     seen: list[Any] = []
     monkeypatch.setattr("deploy.shutdown.run", lambda *given: seen.append((given, dict(os.environ))))
     serve(package=shutil.copytree(package, tmp_path / "package"), sha256=sha256(package / "bundle.json"))
