@@ -907,7 +907,7 @@ class Limits(_Strict):
 
 
 WhenStale = Literal["warn", "refuse"]
-WHEN_STALE: tuple[str, ...] = get_args(WhenStale)
+WHEN_STALE: tuple[WhenStale, ...] = get_args(WhenStale)
 
 
 class Serving(_Strict):
