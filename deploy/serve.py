@@ -30,9 +30,8 @@ def asgi() -> ASGIApp:
     """The application, for uvicorn's workers."""
     from deploy.service import Model
 
-    return cast(
-        "bentoml.Service[object]", Model
-    ).to_asgi()  # the decorator makes it a service, which its type does not say
+    # The decorator makes it a service, which its type does not say.
+    return cast("bentoml.Service[object]", Model).to_asgi()
 
 
 def serve(
