@@ -12,28 +12,31 @@ import json
 import math
 import time
 from collections import Counter as Counts
-from typing import Any
+from collections.abc import Awaitable
+from typing import Any, TypeVar
 
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from deploy import leaving
+from deploy import draining
+from deploy.batches import MOST_PROBLEMS, crowded, cut, in_row
 from deploy.limits import Busy, Load, mib
 from deploy.openapi import describe
 from deploy.page import POLICY, page
-from deploy.pieces import MOST_PROBLEMS, crowded, cut, in_row
-from deploy.rows import Problems, Rows
+from deploy.rows import Mistake, Problems, Row, RowReader
 from deploy.timely import HistoryAge, Timely
 from deploy.turns import Steps, Turns
 from tasks.bundle import Answer, Bundle
 from tasks.errors import RefitError
 from tasks.params import Limits
 
+T = TypeVar("T")
 SLICE = 32  # rows answered at a stretch; no fewer than a package's golden rows, which are compared as one batch
 UNREAD = (408, 413)  # statuses of requests whose body may not have been read
 SECONDS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5)
@@ -49,13 +52,13 @@ class Served:
         self.bundle = bundle.start()
         self.timely = timely or Timely(bundle)
         self.version = version
-        self.rows = Rows(bundle.schema)
+        self.rows = RowReader(bundle.schema)
         self.fixed: dict[str, Any] = {"model": bundle.name, "version": version}
         if bundle.kind == "binary":
             self.fixed["threshold"] = bundle.threshold
         self.openapi = describe(self.rows, bundle, version, self.limits.batch_rows)
 
-    def answer(self, row: dict[str, Any], answer: Answer) -> dict[str, Any]:
+    def answer(self, row: Row, answer: Answer) -> dict[str, Any]:
         """The JSON object that one row gets."""
         bundle = self.bundle
         out: dict[str, Any]
@@ -72,7 +75,7 @@ class Served:
             }
         return {**out, **self.fixed, "warnings": self.warnings(row, answer)}
 
-    def warnings(self, row: dict[str, Any], answer: Answer) -> list[str]:
+    def warnings(self, row: Row, answer: Answer) -> list[str]:
         """What there is to say about a row that is answered all the same."""
         new = self.bundle.new_levels(answer.features).values()
         return [*self.rows.warnings(row), *new, *self.timely.admit(row)]
@@ -82,7 +85,7 @@ class Served:
         row = self._read(body)
         return self.answer(row, self.bundle.predict_row(row))
 
-    def predict_batch(self, body: bytes | bytearray) -> Steps[tuple[bytes, Counts[Any]]]:
+    def predict_batch(self, body: bytes | bytearray) -> Steps[tuple[bytes, Counts[str | None]]]:
         """Answer a request body of several rows, in short steps; gives the JSON and how often there was which decision.
 
         Every row is read before the first is answered, so that a batch is answered as a whole or not at all.
@@ -91,8 +94,8 @@ class Served:
         for span in cut(body, self.limits.batch_rows, mib(self.limits.row_mb)):
             spans.append(span)
             yield
-        rows: list[dict[str, Any]] = []
-        problems: list[dict[str, Any]] = []
+        rows: list[Row] = []
+        problems: list[Mistake] = []
         status = 503
         for i, (start, end) in enumerate(spans):
             try:
@@ -105,7 +108,7 @@ class Served:
             yield
         if problems:
             raise Problems(problems[:MOST_PROBLEMS], status)
-        parts, decided = [], Counts[Any]()
+        parts, decided = [], Counts[str | None]()
         for start in range(0, len(rows), SLICE):
             part, features = rows[start : start + SLICE], []
             for row in part:
@@ -120,7 +123,7 @@ class Served:
                 yield
         return b"[" + b",".join(parts) + b"]", decided
 
-    def _read(self, body: bytes | bytearray) -> dict[str, Any]:
+    def _read(self, body: bytes | bytearray) -> Row:
         if crowded(body, self.rows.most_names):
             raise Problems([{"message": f"a row has {self.rows.most_names:,} fields, and this one many more names"}])
         row = self.rows.one(bytes(body))
@@ -149,7 +152,7 @@ class Metrics:
         )
         self.rows = Counter("refit_rows", "Rows answered.", registry=registry)
 
-    def count(self, path: str, began: float, decided: Counts[Any]) -> None:
+    def count(self, path: str, began: float, decided: Counts[str | None]) -> None:
         """Take note of an answered request: rows by decision (None: it has none). ``began`` is a ``perf_counter()``."""
         self.seconds.labels(path).observe(time.perf_counter() - began)
         self.requests.labels(path, "200").inc()
@@ -159,7 +162,7 @@ class Metrics:
                 self.decisions.labels(decision).inc(rows)
 
 
-def _json(content: Any) -> bytes:
+def _json(content: object) -> bytes:
     """JSON whose floats read back as the same bits."""
     return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
@@ -167,7 +170,8 @@ def _json(content: Any) -> bytes:
 class JSON(JSONResponse):
     """An answer, or what was wrong."""
 
-    def render(self, content: Any) -> bytes:
+    def render(self, content: object) -> bytes:
+        """The body's bytes, which may be given as they are."""
         return content if isinstance(content, bytes) else _json(content)
 
 
@@ -196,93 +200,126 @@ class Front:
 
 
 def build_app(metrics: Metrics, limits: Limits | None = None) -> Starlette:
-    """The application, which takes on what ``limits`` allow; it answers 503 until ``app.state.served`` is a :class:`Served`."""
-    app = Starlette()
-    app.state.served = None
+    """The application, which takes on what ``limits`` allow; it answers 503 until ``app.state.served`` is a :class:`Served`.
+
+    Its ``state`` also holds ``metrics``, ``ages``, ``load`` and ``turns``, which all requests share.
+    """
+    turns = Turns()
+    app = Starlette(
+        routes=ROUTES,
+        middleware=[Middleware(Front, turns=turns)],
+        exception_handlers=dict.fromkeys((Problems, HTTPException, RefitError, Exception), failed),
+    )
+    app.router.redirect_slashes = False
     ages = HistoryAge(lambda: app.state.served)
     metrics.registry.register(ages)
-    app.state.turns = turns = Turns()
-    app.router.redirect_slashes = False
-    app.add_middleware(Front, turns=turns)
-    load = Load(limits)
-
-    def served() -> Served:
-        found: Served | None = app.state.served
-        if found is None:
-            raise Busy("the model is still loading")
-        return found
-
-    async def predict(request: Request) -> Response:
-        with load.taking("/predict"):
-            async with load.body(request) as body:
-                began = time.perf_counter()
-                answer = served().predict(body)
-        metrics.count("/predict", began, Counts([answer.get("decision")]))
-        return JSON(answer)
-
-    async def predict_batch(request: Request) -> Response:
-        with load.taking("/predict_batch"):
-            async with load.body(request) as body:
-                began = time.perf_counter()
-                answers, decided = await _unless_gone(request, turns.run(served().predict_batch(body)))
-        metrics.count("/predict_batch", began, decided)
-        return JSON(answers)
-
-    async def health(request: Request) -> Response:
-        return JSON({"status": "ok"})
-
-    async def ready(request: Request) -> Response:
-        it = served()
-        if leaving.begun():
-            raise Busy("the service is leaving")
-        return JSON({"status": "ready", **it.fixed, "package": it.bundle.identity, "history": it.timely.about()})
-
-    async def schema(request: Request) -> Response:
-        return JSON(served().bundle.schema)
-
-    async def openapi(request: Request) -> Response:
-        return JSON(served().openapi)
-
-    async def shown(request: Request) -> Response:
-        return HTMLResponse(served().page(), headers={"Content-Security-Policy": POLICY})
-
-    async def scrape(request: Request) -> Response:
-        return Response(_scrape(metrics.registry, ages), media_type=CONTENT_TYPE_LATEST)
-
-    def failed(request: Request, error: Exception) -> Response:
-        if isinstance(error, Problems):
-            status, errors = error.status, error.errors
-        elif isinstance(error, HTTPException):
-            status, errors = error.status_code, [{"message": str(error.detail)}]
-        elif isinstance(error, RefitError):  # a row that passed the schema, and that the plan cannot take
-            status, errors = 422, [{"message": str(error)}]
-        else:  # Starlette raises it again after the answer, so that the log has it
-            status, errors = 500, [{"message": "an error inside the service; its log says more"}]
-        path = request.url.path if request.url.path in load.most else "other"
-        metrics.requests.labels(path, str(status)).inc()
-        headers = dict(getattr(error, "headers", None) or {})
-        if status in UNREAD:
-            headers["Connection"] = "close"
-        return JSON({"errors": errors}, status_code=status, headers=headers)
-
-    for exception in (Problems, HTTPException, RefitError, Exception):
-        app.add_exception_handler(exception, failed)
-    for path, handler, method in [
-        ("/", shown, "GET"),
-        ("/predict", predict, "POST"),
-        ("/predict_batch", predict_batch, "POST"),
-        ("/healthz", health, "GET"),
-        ("/livez", health, "GET"),  # as BentoML calls it
-        ("/readyz", ready, "GET"),
-        ("/schema", schema, "GET"),
-        ("/openapi.json", openapi, "GET"),
-        ("/metrics", scrape, "GET"),
-    ]:
-        app.router.routes.append(Route(path, handler, methods=[method]))
+    app.state.served, app.state.metrics, app.state.ages = None, metrics, ages
+    app.state.load, app.state.turns = Load(limits), turns
     return app
 
 
-async def _unless_gone(request: Request, work: Any) -> Any:
+# What each path answers -------------------------------------------------------------------------------------
+
+
+def served(request: Request) -> Served:
+    """The package that answers. Raises :class:`deploy.limits.Busy` while it is still loading."""
+    package: Served | None = request.app.state.served
+    if package is None:
+        raise Busy("the model is still loading")
+    return package
+
+
+async def predict(request: Request) -> Response:
+    """``POST /predict``: the answer to one row."""
+    load: Load = request.app.state.load
+    with load.taking("/predict"):
+        async with load.body(request) as body:
+            began = time.perf_counter()
+            answer = served(request).predict(body)
+    request.app.state.metrics.count("/predict", began, Counts([answer.get("decision")]))
+    return JSON(answer)
+
+
+async def predict_batch(request: Request) -> Response:
+    """``POST /predict_batch``: the answers to several rows, or what is wrong with any of them."""
+    load: Load = request.app.state.load
+    turns: Turns = request.app.state.turns
+    with load.taking("/predict_batch"):
+        async with load.body(request) as body:
+            began = time.perf_counter()
+            answers, decided = await _unless_gone(request, turns.run(served(request).predict_batch(body)))
+    request.app.state.metrics.count("/predict_batch", began, decided)
+    return JSON(answers)
+
+
+async def health(request: Request) -> Response:
+    """``GET /healthz``: the process is alive."""
+    return JSON({"status": "ok"})
+
+
+async def ready(request: Request) -> Response:
+    """``GET /readyz``: which package answers, and what it knows until when; 503 while none does or the process leaves."""
+    package = served(request)
+    if draining.begun():
+        raise Busy("the service is leaving")
+    about = {"package": package.bundle.identity, "history": package.timely.about()}
+    return JSON({"status": "ready", **package.fixed, **about})
+
+
+async def schema(request: Request) -> Response:
+    """``GET /schema``: the package's ``schema.json``."""
+    return JSON(served(request).bundle.schema)
+
+
+async def openapi(request: Request) -> Response:
+    """``GET /openapi.json``: the service as OpenAPI describes it."""
+    return JSON(served(request).openapi)
+
+
+async def start_page(request: Request) -> Response:
+    """``GET /``: the page that people see."""
+    return HTMLResponse(served(request).page(), headers={"Content-Security-Policy": POLICY})
+
+
+async def scrape(request: Request) -> Response:
+    """``GET /metrics``: what Prometheus reads."""
+    state = request.app.state
+    return Response(_scrape(state.metrics.registry, state.ages), media_type=CONTENT_TYPE_LATEST)
+
+
+async def failed(request: Request, error: Exception) -> Response:
+    """What a request gets that raised ``error``: ``{"errors": [{"message", ...}]}``, with the status that fits."""
+    if isinstance(error, Problems):
+        status, errors = error.status, error.errors
+    elif isinstance(error, HTTPException):
+        status, errors = error.status_code, [{"message": str(error.detail)}]
+    elif isinstance(error, RefitError):  # a row that passed the schema, and that the plan cannot take
+        status, errors = 422, [{"message": str(error)}]
+    else:  # Starlette raises it again after the answer, so that the log has it
+        status, errors = 500, [{"message": "an error inside the service; its log says more"}]
+    state = request.app.state
+    path = request.url.path if request.url.path in state.load.most else "other"
+    state.metrics.requests.labels(path, str(status)).inc()
+    headers = dict(getattr(error, "headers", None) or {})
+    if status in UNREAD:
+        headers["Connection"] = "close"
+    return JSON({"errors": errors}, status_code=status, headers=headers)
+
+
+ROUTES = [
+    Route("/", start_page, methods=["GET"]),
+    Route("/predict", predict, methods=["POST"]),
+    Route("/predict_batch", predict_batch, methods=["POST"]),
+    Route("/healthz", health, methods=["GET"]),
+    Route("/livez", health, methods=["GET"]),  # as BentoML calls it
+    Route("/readyz", ready, methods=["GET"]),
+    Route("/schema", schema, methods=["GET"]),
+    Route("/openapi.json", openapi, methods=["GET"]),
+    Route("/metrics", scrape, methods=["GET"]),
+]
+
+
+async def _unless_gone(request: Request, work: Awaitable[T]) -> T:
     """What the work gives; where the client goes away first, it is given up."""
 
     async def gone() -> None:

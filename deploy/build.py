@@ -15,9 +15,9 @@ from pathlib import Path
 
 import tasks
 from deploy.check import compare
+from deploy.isolated import isolated
 from deploy.launch import ask, running
 from deploy.needs import needed, pins
-from deploy.room import room
 from tasks.bundle.manifest import examine
 from tasks.errors import RefitError
 from tasks.files import read_json, replacing_dir
@@ -49,18 +49,18 @@ def build(package: str | Path, version: str, store: str | Path | None = None, ti
         pipeline did, or the store has another package under this version.
     """
     package = Path(package)
-    found = examine(package)  # before BentoML takes its time
-    name = tag(found.about["name"])
+    examined = examine(package)  # before BentoML takes its time
+    name = tag(examined.about["name"])
     home = Path(store) if store is not None else Path(os.environ.get("BENTOML_HOME") or Path.home() / "bentoml")
     place = home / "bentos" / name / version
     there = place / "src" / "package" / "bundle.json"
-    if place.exists() and (not there.is_file() or examine(there.parent).identity != found.identity):
+    if place.exists() and (not there.is_file() or examine(there.parent).identity != examined.identity):
         raise RefitError(f"{place}: another Bento is there; `bentoml delete {name}:{version}` removes it")
     root = Path(tasks.__file__).parent.parent
     listed = pins(needed(package), root / LOCK)
     with tempfile.TemporaryDirectory(prefix="refit-build-") as scratch:
         context = Path(scratch) / "context"
-        lay_out(context, package, found.identity, name, version, listed)
+        lay_out(context, package, examined.identity, name, version, listed)
         command = [sys.executable, "-m", "bentoml", "build", "--version", version, "--output", "tag", "."]
         env = {**os.environ, **SETTINGS, "BENTOML_HOME": str(Path(scratch) / "store"), "REFIT_PACKAGE": ""}
         try:
@@ -68,8 +68,8 @@ def build(package: str | Path, version: str, store: str | Path | None = None, ti
         except subprocess.TimeoutExpired:
             raise RefitError(f"bentoml build did not end within {timeout:g} s") from None
         if done.returncode:
-            said = "\n".join((done.stdout + done.stderr).strip().splitlines()[-12:])
-            raise RefitError(f"bentoml build failed with code {done.returncode}:\n{said}")
+            output = "\n".join((done.stdout + done.stderr).strip().splitlines()[-12:])
+            raise RefitError(f"bentoml build failed with code {done.returncode}:\n{output}")
         made = Path(scratch) / "store" / "bentos" / name / version
         prove(made / "src", [one.partition("==")[0] for one in listed])
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -119,7 +119,7 @@ def prove(source: Path, names: list[str], timeout: float = 120) -> int:
     package = source / "package"
     golden = read_json(package / "golden.json")
     outside = dict.fromkeys(("PYTHONPATH", "PYTHONHOME", "REFIT_PACKAGE", "REFIT_SHA256", "REFIT_VERSION"), "")
-    with room(names) as python:
+    with isolated(names) as python:
 
         def command(port: int) -> list[str]:
             return [str(python), "-m", "deploy.serve", "--port", str(port), "--linger", "0"]
@@ -156,6 +156,7 @@ def registered(root: Path, version: str | None) -> Iterator[tuple[Path, str]]:
 
 
 def main() -> None:
+    """Entry point of ``python -m deploy.build``."""
     import argparse
 
     parser = argparse.ArgumentParser(description="Build a version into a Bento.")

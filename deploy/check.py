@@ -7,19 +7,30 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from deploy.launch import ask, running, serving
 from tasks.bundle.manifest import examine
-from tasks.errors import RefitError
+from tasks.errors import RefitError, shortened
 from tasks.files import read_json
+
+
+class CheckResult(TypedDict):
+    """What a check found: golden rows that agreed, malformed requests that were refused, seconds, and the package's identity."""
+
+    rows: int
+    refused: int
+    seconds_to_ready: float
+    seconds: float
+    package: str
+
 
 Asked = tuple[int, Any]
 Ask = Callable[[str, bytes], Asked]
 EARLY = "1900-01-01T00:00:00Z"  # no request is earlier
 
 
-def check(package: str | Path, timeout: float = 60, version: str = "check") -> dict[str, Any]:
+def check(package: str | Path, timeout: float = 60, version: str = "check") -> CheckResult:
     """Start the package on a free loopback port, send its golden rows and malformed ones, and stop it.
 
     Parameters
@@ -31,8 +42,7 @@ def check(package: str | Path, timeout: float = 60, version: str = "check") -> d
 
     Returns
     -------
-    ``{"rows", "refused", "seconds_to_ready", "seconds", "package"}``: golden rows that agreed to the last
-    bit, malformed requests that were refused, durations, and the package's identity.
+    What agreed to the last bit and what was refused, in numbers.
 
     Raises
     ------
@@ -40,12 +50,12 @@ def check(package: str | Path, timeout: float = 60, version: str = "check") -> d
         With the reason: a damaged package, a service that does not start, an answer that differs.
     """
     package = Path(package)
-    found = examine(package)
-    manifest = found.about
+    examined = examine(package)
+    manifest = examined.about
     golden, schema = read_json(package / "golden.json"), read_json(package / "schema.json")
     began = time.perf_counter()
     try:
-        with running(serving(package, version, found.identity), timeout) as address:
+        with running(serving(package, version, examined.identity), timeout) as address:
             up = time.perf_counter()
             compare(manifest, golden, partial(ask, address))
             refused = refuse(golden, schema, partial(ask, address))
@@ -57,7 +67,7 @@ def check(package: str | Path, timeout: float = 60, version: str = "check") -> d
         "refused": refused,
         "seconds_to_ready": round(up - began, 3),
         "seconds": round(time.perf_counter() - began, 3),
-        "package": found.identity,
+        "package": examined.identity,
     }
 
 
@@ -65,13 +75,13 @@ def compare(manifest: dict[str, Any], golden: dict[str, Any], ask: Ask) -> None:
     """Send the golden rows one by one and as a batch; every answer must be the pipeline's own, to the last bit."""
     rows = golden["rows"]
     for i, row in enumerate(rows):
-        status, found = ask("/predict", _json(row["input"]))
-        _same(manifest, i, row, status, found)
-    status, found = ask("/predict_batch", _json([row["input"] for row in rows]))
-    if status != 200 or not isinstance(found, list) or len(found) != len(rows):
-        raise RefitError(f"/predict_batch with {len(rows)} golden rows: {_what(status, found)}")
+        status, answer = ask("/predict", _json(row["input"]))
+        _same(manifest, i, row, status, answer)
+    status, answer = ask("/predict_batch", _json([row["input"] for row in rows]))
+    if status != 200 or not isinstance(answer, list) or len(answer) != len(rows):
+        raise RefitError(f"/predict_batch with {len(rows)} golden rows: {_what(status, answer)}")
     for i, row in enumerate(rows):
-        _same(manifest, i, {**row, "scores": row["batch_scores"], "decision": row["batch_decision"]}, 200, found[i])
+        _same(manifest, i, {**row, "scores": row["batch_scores"], "decision": row["batch_decision"]}, 200, answer[i])
 
 
 def _same(manifest: dict[str, Any], i: int, row: dict[str, Any], status: int, found: Any) -> None:
@@ -112,11 +122,11 @@ def refuse(golden: dict[str, Any], schema: dict[str, Any], ask: Ask) -> int:
             wrong[f"{name} missing"] = (_json({k: v for k, v in row.items() if k != name}), name)
         wrong[f"{name} a list"] = (_json({**row, name: []}), name)
     for what, (body, name) in wrong.items():
-        status, found = ask("/predict", body)
-        errors = found.get("errors", []) if isinstance(found, dict) else []
+        status, answer = ask("/predict", body)
+        errors = answer.get("errors", []) if isinstance(answer, dict) else []
         named = any(e.get("field") == name for e in errors) if name else bool(errors)
         if not 400 <= status < 500 or not named:
-            raise RefitError(f"malformed input ({what}) must get a 4xx that names it, and got {_what(status, found)}")
+            raise RefitError(f"malformed input ({what}) must get a 4xx that names it, and got {_what(status, answer)}")
     return len(wrong)
 
 
@@ -126,16 +136,15 @@ def refuse_early(manifest: dict[str, Any], golden: dict[str, Any], schema: dict[
         return 0
     row, times = golden["rows"][0]["input"], [f["name"] for f in schema["fields"] if f["kind"] == "datetime"]
     early = row | {name: EARLY for name in times if row.get(name) is not None}
-    status, found = ask("/predict", _json(early))
-    if status != 422 or "answers_from" not in json.dumps(found):
-        raise RefitError(f"a row from before answers_from must get a 422 that says so, and got {_what(status, found)}")
+    status, answer = ask("/predict", _json(early))
+    if status != 422 or "answers_from" not in json.dumps(answer):
+        raise RefitError(f"a row from before answers_from must get a 422 that says so, and got {_what(status, answer)}")
     return 1
 
 
-def _json(value: Any) -> bytes:
+def _json(value: object) -> bytes:
     return json.dumps(value, allow_nan=False).encode()
 
 
-def _what(status: int, found: Any) -> str:
-    text = json.dumps(found, ensure_ascii=False)
-    return f"status {status}, {text if len(text) <= 300 else text[:297] + '...'}"
+def _what(status: int, answer: object) -> str:
+    return f"status {status}, {shortened(json.dumps(answer, ensure_ascii=False), 300)}"

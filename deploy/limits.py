@@ -105,8 +105,8 @@ class Load:
                     self.held += len(chunk)
                     patience.reschedule(began + seconds + len(body) / SLOWEST)
         except TimeoutError:
-            said = f"the body did not arrive in time ({seconds:g} s, and 1 s for each {SLOWEST >> 10} KiB)"
-            raise Problems([{"message": said}], 408) from None
+            late = f"the body did not arrive in time ({seconds:g} s, and 1 s for each {SLOWEST >> 10} KiB)"
+            raise Problems([{"message": late}], 408) from None
 
     def _refused(self, so_far: int, size: int, most: int) -> Problems | None:
         if so_far + size > most:

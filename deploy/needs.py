@@ -27,8 +27,8 @@ def needed(package: Path) -> list[str]:
     formats: set[str] = set()
     for path in package.glob("model/**/*.json"):
         if path.name in ("model.json", "bag.json"):
-            found = read_json(path)
-            formats |= {part["format"] for part in [found, *found.get("parts", [])] if "format" in part}
+            about = read_json(path)
+            formats |= {part["format"] for part in [about, *about.get("parts", [])] if "format" in part}
     extra = {name for form in formats for name in BY_FORMAT.get(form, ())}
     return sorted({*ALWAYS, *extra})
 
@@ -45,7 +45,7 @@ def closure(names: Iterable[str]) -> dict[str, str]:
     """
     from packaging.requirements import Requirement
 
-    found: dict[str, str] = {}
+    versions: dict[str, str] = {}
     waiting = [(canonical(name), "") for name in names]
     done: set[tuple[str, str]] = set()
     named = {name for name, _ in waiting}
@@ -55,7 +55,7 @@ def closure(names: Iterable[str]) -> dict[str, str]:
             continue
         done.add(one)
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             if name in named:
                 raise RefitError(f"{name} is needed to serve this package and is not installed") from None
@@ -64,7 +64,7 @@ def closure(names: Iterable[str]) -> dict[str, str]:
             wanted = Requirement(text)
             if wanted.marker is None or wanted.marker.evaluate({"extra": extra}):
                 waiting += [(canonical(wanted.name), e) for e in ("", *wanted.extras)]
-    return dict(sorted(found.items()))
+    return dict(sorted(versions.items()))
 
 
 def pins(names: Iterable[str], lock: Path) -> list[str]:
@@ -79,9 +79,9 @@ def pins(names: Iterable[str], lock: Path) -> list[str]:
     locked = read_lock(lock) if lock.is_file() else {}
     other = {n: (v, locked[n]) for n, v in installed.items() if n in locked and _public(v) != _public(locked[n])}
     if other:
-        told = some([f"{n} {v} ({lock.name}: {w})" for n, (v, w) in other.items()])
+        differing = some([f"{n} {v} ({lock.name}: {w})" for n, (v, w) in other.items()])
         raise RefitError(
-            f"installed is {told}: a Bento gets what the lock names, and the package was made with what is installed. "
+            f"installed is {differing}: a Bento gets what the lock names, and the package was made with what is installed. "
             f"Install by the lock (`make run`, or `pip install -r {lock.name}`)."
         )
     return [f"{name}=={locked.get(name, version)}" for name, version in installed.items()]
@@ -98,14 +98,14 @@ def read_lock(path: Path) -> dict[str, str]:
     """
     from packaging.requirements import Requirement
 
-    found = {}
+    versions = {}
     for line in path.read_text(encoding="utf-8").splitlines():
         if line.strip() and not line.startswith(("#", "-")):
             one = Requirement(line.strip())
             (spec,) = one.specifier
             if one.marker is None or one.marker.evaluate():
-                found[canonical(one.name)] = spec.version
-    return found
+                versions[canonical(one.name)] = spec.version
+    return versions
 
 
 def canonical(name: str) -> str:

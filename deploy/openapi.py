@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from deploy.rows import Rows
+from deploy.rows import RowReader
 from tasks.bundle import Bundle
 
 SCHEMAS = "#/components/schemas/"
 
 
-def describe(rows: Rows, bundle: Bundle, version: str, most: int) -> dict[str, Any]:
+def describe(rows: RowReader, bundle: Bundle, version: str, most: int) -> dict[str, object]:
     """OpenAPI of one served package; rows are described field by field."""
     problem = {
         "type": "object",
@@ -40,19 +41,19 @@ def describe(rows: Rows, bundle: Bundle, version: str, most: int) -> dict[str, A
         "503": "what is known is too old for the row's time, where such rows are refused; or too much at once, still loading, or leaving (Retry-After says when to come again)",
     }
 
-    def path(what: str, body: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
+    def path(what: str, body: dict[str, object], answer: dict[str, object]) -> dict[str, object]:
         return {
             "post": {
                 "summary": what,
                 "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
                 "responses": {
                     "200": {"description": "answered", "content": {"application/json": {"schema": answer}}},
-                    **{status: _problem(said) for status, said in refused.items()},
+                    **{status: _problem(why) for status, why in refused.items()},
                 },
             }
         }
 
-    def read(what: str, content: dict[str, Any]) -> dict[str, Any]:
+    def read(what: str, content: Mapping[str, object]) -> dict[str, object]:
         return {"get": {"summary": what, "responses": {"200": {"description": what, "content": content}}}}
 
     start = bundle.horizon.told()["answers_from"]
@@ -81,8 +82,8 @@ def describe(rows: Rows, bundle: Bundle, version: str, most: int) -> dict[str, A
     }
 
 
-def _problem(said: str) -> dict[str, Any]:
-    return {"description": said, "content": {"application/json": {"schema": {"$ref": SCHEMAS + "Problem"}}}}
+def _problem(why: str) -> dict[str, object]:
+    return {"description": why, "content": {"application/json": {"schema": {"$ref": SCHEMAS + "Problem"}}}}
 
 
 def _answer(bundle: Bundle) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+from collections.abc import Mapping
 from typing import Any
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
@@ -22,7 +23,7 @@ SAMPLES = {
 }
 
 
-def page(about: dict[str, Any], kind: str, classes: tuple[str, ...], schema: dict[str, Any], most: int) -> str:
+def page(about: Mapping[str, object], kind: str, classes: tuple[str, ...], schema: dict[str, Any], most: int) -> str:
     """One page of HTML.
 
     Parameters
@@ -36,8 +37,8 @@ def page(about: dict[str, Any], kind: str, classes: tuple[str, ...], schema: dic
     most
         The greatest number of rows in one batch.
     """
-    told = {**about, "kind": kind, **({"classes": ", ".join(classes)} if classes else {})}
-    lines = "".join(f"<tr><th>{_text(k)}</th><td>{_text(v)}</td></tr>" for k, v in told.items())
+    shown = {**about, "kind": kind, **({"classes": ", ".join(classes)} if classes else {})}
+    lines = "".join(f"<tr><th>{_text(k)}</th><td>{_text(v)}</td></tr>" for k, v in shown.items())
     fields = "".join(
         f"<tr><td>{_text(f['name'])}</td><td>{_text(f['kind'])}</td><td>{'may be null' if f['nullable'] else ''}</td></tr>"
         for f in schema["fields"]
@@ -56,5 +57,5 @@ def page(about: dict[str, Any], kind: str, classes: tuple[str, ...], schema: dic
     )
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     return html.escape(str(value))

@@ -44,7 +44,7 @@ ENDINGS = (".csv", ".csv.gz", ".parquet")
 
 
 @dataclass
-class Told:
+class Answered:
     """How many rows there were, how many of them have no answer, and how many a warning; and the first faults."""
 
     rows: int = 0
@@ -55,12 +55,12 @@ class Told:
 
     def lines(self) -> list[str]:
         """What to say of them, in words."""
-        said = f"{self.rows - self.unanswered:,} of {self.rows:,} rows answered"
-        said += f", {self.warned:,} of them with a warning" if self.warned else ""
+        sentence = f"{self.rows - self.unanswered:,} of {self.rows:,} rows answered"
+        sentence += f", {self.warned:,} of them with a warning" if self.warned else ""
         more = self.unanswered - len(self.faults)
         return [
             *self.remarks,
-            said,
+            sentence,
             *self.faults,
             *([f"and {more:,} more rows without an answer (column error)"] if more > 0 else []),
         ]
@@ -74,7 +74,7 @@ def predict(
     tables: Mapping[str, Path],
     horizon: Horizon,
     refuse: bool = False,
-) -> Told:
+) -> Answered:
     """Answer every row of ``source`` (CSV or Parquet, also packed) and write the answers to ``out``.
 
     Parameters
@@ -98,20 +98,20 @@ def predict(
     ending = None if out is None else _ending(Path(out))
     with tempfile.TemporaryDirectory(prefix="refit-predict-") as folder:
         asked = Path(folder) / "asked.parquet"
-        told = Told()
-        count, keys = _take_in(bundle, Path(source), asked, told)
+        answered = Answered()
+        count, keys = _take_in(bundle, Path(source), asked, answered)
         chunk = min(CHUNK, max(ROWS, count // MOST_CHUNKS))
         features = pieces(bundle.plan, tables, asking=asked, chunk=chunk)
         with _written(out, ending) as write:
             for rows, made in zip(_rows(asked, chunk), features, strict=True):
-                write(_answers(bundle, version, horizon, rows, made, keys, told, refuse))
-    return told
+                write(_answers(bundle, version, horizon, rows, made, keys, answered, refuse))
+    return answered
 
 
 # In -------------------------------------------------------------------------------------------------------------------
 
 
-def _take_in(bundle: Bundle, source: Path, asked: Path, told: Told) -> tuple[int, list[str]]:
+def _take_in(bundle: Bundle, source: Path, asked: Path, answered: Answered) -> tuple[int, list[str]]:
     """Write the rows in their declared kinds to ``asked``, with what is wrong with each; how many, and the key's columns."""
     import pyarrow.parquet as pq
 
@@ -120,7 +120,7 @@ def _take_in(bundle: Bundle, source: Path, asked: Path, told: Told) -> tuple[int
     count, writer, found_keys = 0, None, []
     with ExitStack() as stack:
         for piece in read_pieces(source):
-            told.remarks += piece.remarks
+            answered.remarks += piece.remarks
             if writer is None:
                 _check_columns(piece.table.column_names, fields, source)
                 found_keys = [name for name in key if name in piece.table.column_names]
@@ -134,12 +134,12 @@ def _take_in(bundle: Bundle, source: Path, asked: Path, told: Told) -> tuple[int
     return count, found_keys
 
 
-def _check_columns(found: list[str], fields: list[dict[str, Any]], source: Path) -> None:
-    absent = [f["name"] for f in fields if f.get("required", True) and f["name"] not in found]
+def _check_columns(columns: list[str], fields: list[dict[str, Any]], source: Path) -> None:
+    absent = [f["name"] for f in fields if f.get("required", True) and f["name"] not in columns]
     if absent:
-        hints = "".join(f" {name!r}:{near}" for name in absent if (near := nearest(name, found)))
+        hints = "".join(f" {name!r}:{near}" for name in absent if (near := nearest(name, columns)))
         raise RefitError(
-            f"{source}: lacks column {some(absent)}, which the model needs. It has {some(found, 30)}.{hints}"
+            f"{source}: lacks column {some(absent)}, which the model needs. It has {some(columns, 30)}.{hints}"
         )
 
 
@@ -153,8 +153,8 @@ def _read(piece: Piece, schema: dict[str, Any], keys: list[str]) -> pa.Table:
     for position, why in piece.broken:
         errors[position] = why
 
-    def fault(position: int, said: str) -> None:
-        errors[position] = said if errors[position] is None else f"{errors[position]}; {said}"
+    def fault(position: int, message: str) -> None:
+        errors[position] = message if errors[position] is None else f"{errors[position]}; {message}"
 
     for entry in fields:
         name = entry["name"]
@@ -186,7 +186,7 @@ def _rows(path: Path, chunk: int) -> Iterator[pa.Table]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    held: list[Any] = []
+    held: list[pa.RecordBatch] = []
     count = 0
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(min(chunk, ROWS), use_threads=False):
@@ -210,7 +210,7 @@ def _answers(
     asked: pa.Table,
     features: pd.DataFrame,
     keys: list[str],
-    told: Told,
+    told: Answered,
     refuse: bool,
 ) -> pa.Table:
     """The answers to some rows, as columns: the row's number and key, what the service answers, and the error."""
@@ -275,23 +275,23 @@ def _timings(bundle: Bundle, horizon: Horizon, asked: pa.Table) -> list[Timing]:
     start, until = horizon.answers_from, min(horizon.known_until.values(), default=None)
     odd = np.zeros(len(times), bool) if start is None else times < start
     odd = np.flatnonzero((odd if until is None else odd | (times > until)) & (times != MISSING))
-    found = [FINE] * len(times)
+    timings = [FINE] * len(times)
     moments, places = np.unique(times[odd], return_inverse=True)
     judged = [horizon.check(t) for t in moments.tolist()]
     for position, place in zip(odd.tolist(), places.tolist(), strict=True):
-        found[position] = judged[place]
-    return found
+        timings[position] = judged[place]
+    return timings
 
 
 def _warnings(
     bundle: Bundle, asked: pa.Table, features: pd.DataFrame, timings: list[Timing], gone: np.ndarray
 ) -> np.ndarray:
     """What the service would warn of, as one text a row; None where it would not."""
-    found = np.full(len(gone), None, dtype=object)
+    texts = np.full(len(gone), None, dtype=object)
 
-    def add(position: int, said: str) -> None:
+    def add(position: int, text: str) -> None:
         if not gone[position]:
-            found[position] = said if found[position] is None else f"{found[position]}; {said}"
+            texts[position] = text if texts[position] is None else f"{texts[position]}; {text}"
 
     for entry in fields_of(bundle.schema):
         name = entry["name"]
@@ -316,19 +316,19 @@ def _warnings(
         for position in np.flatnonzero(new).tolist():
             add(position, new_level(name, str(values.iloc[position])))
     for position, timing in enumerate(timings):
-        for said in timing.warnings:
-            add(position, said)
-    return found
+        for text in timing.warnings:
+            add(position, text)
+    return texts
 
 
 def _ending(out: Path) -> str:
     name = out.name.lower()
-    found = next((ending for ending in ENDINGS if name.endswith(ending)), None)
-    if found is None:
+    match = next((ending for ending in ENDINGS if name.endswith(ending)), None)
+    if match is None:
         raise RefitError(
             f"--out: answers are written as {some(ENDINGS)}, found {out.name!r}. Choose one of these endings."
         )
-    return found
+    return match
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from deploy import leaving
+from deploy import draining
 from deploy.limits import AGAIN
 
 MOST_HEAD = 32 << 10  # bytes of a request's first line and headers
@@ -45,6 +45,7 @@ class Protocol(HttpToolsProtocol):
 
     # A connection's life ---------------------------------------------------------------------------------
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take a connection on, or refuse it with 503 where too many are open; its first head has :data:`PATIENCE` to come."""
         super().connection_made(transport)
         if len(self.connections) > self.most and not self._make_room():
             self._refuse(503, f"too much at once: {self.most} connections are open; ask again in {AGAIN} s")
@@ -52,6 +53,7 @@ class Protocol(HttpToolsProtocol):
         self._clock = self.loop.call_later(PATIENCE, self._late)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is closed."""
         self._stop_clock()
         super().connection_lost(exc)
 
@@ -86,6 +88,7 @@ class Protocol(HttpToolsProtocol):
 
     # Requests --------------------------------------------------------------------------------------------
     def data_received(self, data: bytes) -> None:
+        """Parse what came; a head that grows beyond :data:`MOST_HEAD` bytes is refused, and a slow one is timed."""
         if self.transport.is_closing():
             return
         between = self._head is None and (self.cycle is None or not self.cycle.more_body)
@@ -104,16 +107,19 @@ class Protocol(HttpToolsProtocol):
             self._clock = self.loop.call_later(PATIENCE, self._late)
 
     def on_message_begin(self) -> None:
+        """A request begins."""
         super().on_message_begin()
         self._begins += 1
         self._head = 0
         self._size = 0
 
     def on_url(self, url: bytes) -> None:
+        """A part of the first line; it counts as part of the head."""
         self._count(len(url))
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        """A header; at most :data:`MOST_HEADERS` of them are taken. Raises ValueError, which becomes an answer of 431."""
         self._count(len(name) + len(value) + 4)
         if len(self.headers) >= MOST_HEADERS:
             self._too_large()
@@ -121,13 +127,15 @@ class Protocol(HttpToolsProtocol):
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
+        """The head is there. While the process leaves, the answer closes the connection."""
         self._head = None
         self._stop_clock()
         super().on_headers_complete()
-        if leaving.begun() and self.cycle is not None:
+        if draining.begun() and self.cycle is not None:
             self.cycle.keep_alive = False
 
     def on_response_complete(self) -> None:
+        """The answer is written; a client that takes nothing of it for :data:`READER` seconds is given up."""
         super().on_response_complete()
         if self.transport.get_write_buffer_size():
             self.loop.call_later(READER, self._taken, self.transport.get_write_buffer_size())
@@ -144,8 +152,8 @@ class Protocol(HttpToolsProtocol):
             raise ValueError  # httptools hands it on as an error of its own
 
     def _too_large(self) -> None:
-        said = f"a request's first line and headers have at most {MOST_HEADERS} lines and {MOST_HEAD >> 10} KiB"
-        self._told = (431, said)
+        message = f"a request's first line and headers have at most {MOST_HEADERS} lines and {MOST_HEAD >> 10} KiB"
+        self._told = (431, message)
 
     def _late(self) -> None:
         self._clock = None

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from typing import Any
+from datetime import datetime
+from typing import Any, NotRequired, TypedDict
 
 from pydantic_core import from_json
 
-from tasks.errors import nearest, some
+from tasks.errors import nearest, shortened, some
 from tasks.values.levels import level
 from tasks.values.numbers import EXACT
 from tasks.values.reading import Reading
@@ -20,28 +21,38 @@ EXPECTED = {
     "boolean": "true or false (or yes/no, 1/0)",
     "datetime": "an ISO 8601 time as in 2013-10-31T18:00:00Z (UTC if no zone is given), of the years 1 to 9999",
 }
-JSON_TYPES: dict[str, dict[str, Any]] = {
-    "numeric": {"type": ["number"]},
-    "categorical": {"type": ["string", "number", "boolean"]},
-    "text": {"type": ["string"]},
-    "boolean": {"type": ["boolean"]},
-    "datetime": {"type": ["string"], "format": "date-time"},
+JSON_TYPES = {
+    "numeric": ["number"],
+    "categorical": ["string", "number", "boolean"],
+    "text": ["string"],
+    "boolean": ["boolean"],
+    "datetime": ["string"],
 }
 MOST_ERRORS = 20
 VISIBLE = r"[^\s\u200b\u200c\u200d\u2060\ufeff]"  # blanks alone are no value
+Value = float | str | datetime | None  # as files have them
+Row = dict[str, Value]
 SHORT, REMEMBERED = 64, 4096  # characters of a category, and how many of a field are remembered as they were read
+
+
+class Mistake(TypedDict):
+    """What is wrong, in an answer's ``errors``."""
+
+    message: str
+    field: NotRequired[str]
+    row: NotRequired[int]  # its position in the batch, from 0
 
 
 class Problems(Exception):
     """What is wrong with a request; each entry names the field."""
 
-    def __init__(self, errors: list[dict[str, Any]], status: int = 422) -> None:
+    def __init__(self, errors: list[Mistake], status: int = 422) -> None:
         super().__init__("; ".join(e["message"] for e in errors))
         self.errors = errors
         self.status = status
 
 
-class Rows:
+class RowReader:
     """Reads request bodies of one row into the row that the plan takes.
 
     A value means what it means in a file (:mod:`tasks.values.reading`): ``" 2.0 "`` is a number, ``"yes"`` is true, ``"NA"``
@@ -55,7 +66,7 @@ class Rows:
     Examples
     --------
     >>> schema = {"table": "t", "fields": [{"name": "petal width (cm)", "kind": "numeric", "nullable": False}]}
-    >>> rows = Rows(schema)
+    >>> rows = RowReader(schema)
     >>> rows.one(b'{"petal width (cm)": 2}')
     {'petal width (cm)': 2.0}
     >>> rows.one(b'{"petal width": 2}')
@@ -84,15 +95,15 @@ is unknown (where allowed); 'petal width' is not a field of this model. Did you 
         return len(self._names) + len(self._disregarded)
 
     # Requests ------------------------------------------------------------------------------------
-    def one(self, body: bytes) -> dict[str, Any]:
+    def one(self, body: bytes) -> Row:
         """One row from JSON. Raises :class:`Problems`."""
         return self.row(_parsed(body))
 
-    def row(self, given: Any) -> dict[str, Any]:
+    def row(self, given: object) -> Row:
         """One row from what JSON held. Raises :class:`Problems`."""
         if type(given) is not dict:
             raise Problems([_entry(f"a row is a JSON object of fields, found {_short(given)}")])
-        row: dict[str, Any] = {}
+        row: Row = {}
         try:
             for name, read, nullable in self._readers:
                 value = row[name] = read(given[name])
@@ -104,14 +115,14 @@ is unknown (where allowed); 'petal width' is not a field of this model. Did you 
             self._refuse_unknown(given)
         return row
 
-    def _with_care(self, given: dict[str, Any]) -> dict[str, Any]:
+    def _with_care(self, given: dict[str, object]) -> Row:
         """The row where fields that may be left out are; else every mistake in it is told."""
-        row: dict[str, Any] = {}
+        row: Row = {}
         errors = []
         for name, read, nullable in self._readers:
             if name not in given and name in self._required:
-                said = f"{name!r} is missing; every field must be there, and null says that a value is unknown (where allowed)"
-                errors.append(_entry(said, name))
+                message = f"{name!r} is missing; every field must be there, and null says that a value is unknown (where allowed)"
+                errors.append(_entry(message, name))
                 continue
             value = given.get(name)
             try:
@@ -121,8 +132,8 @@ is unknown (where allowed); 'petal width' is not a field of this model. Did you 
                 wrong = True
             if wrong:
                 unless = " or null" if nullable else ""
-                said = f"{name!r} must be {expected(self.fields[name])}{unless}, found {_short(value)}"
-                errors.append(_entry(said, name))
+                message = f"{name!r} must be {expected(self.fields[name])}{unless}, found {_short(value)}"
+                errors.append(_entry(message, name))
         errors += self._unknown(given)
         if errors:
             raise Problems(errors[:MOST_ERRORS])
@@ -132,7 +143,7 @@ is unknown (where allowed); 'petal width' is not a field of this model. Did you 
         if errors := self._unknown(given):
             raise Problems(errors[:MOST_ERRORS])
 
-    def _unknown(self, given: Iterable[str]) -> list[dict[str, Any]]:
+    def _unknown(self, given: Iterable[str]) -> list[Mistake]:
         return [
             _entry(f"{name[:80]!r} is not a field of this model." + nearest(name[:80], self.fields), name)
             for name in given
@@ -140,12 +151,12 @@ is unknown (where allowed); 'petal width' is not a field of this model. Did you 
         ]
 
     # What is said of them ------------------------------------------------------------------------
-    def warnings(self, row: dict[str, Any]) -> list[str]:
+    def warnings(self, row: Row) -> list[str]:
         """What the data contract would not have let into training; such rows are answered all the same."""
-        said = (remark(field, row[name]) for name, field in self._hinted)
-        return [one for one in said if one]
+        remarks = (remark(field, row[name]) for name, field in self._hinted)
+        return [one for one in remarks if one]
 
-    def described(self) -> dict[str, Any]:
+    def described(self) -> dict[str, object]:
         """JSON Schema of one row, in the form that is usual for each kind."""
         properties = {}
         for name, field in self.fields.items():
@@ -154,12 +165,13 @@ is unknown (where allowed); 'petal width' is not a field of this model. Did you 
                 f"at most {field['max']:g}" if field.get("max") is not None else "",
                 f"one of {some(field['allowed'])}" if field.get("allowed") else "",
             ]
-            how = dict(JSON_TYPES[field["kind"]])
-            if field["kind"] == "datetime" and field.get("format", "iso") != "iso":
-                how = {"type": ["string", "number"]}
-            if field["nullable"]:
-                how["type"] = [*how["type"], "null"]
-            elif "string" in how["type"] and field["kind"] != "datetime":
+            time = field["kind"] == "datetime"
+            iso = field.get("format", "iso") == "iso"
+            types = ["string", "number"] if time and not iso else JSON_TYPES[field["kind"]]
+            how: dict[str, object] = {"type": [*types, "null"] if field["nullable"] else types}
+            if time and iso:
+                how["format"] = "date-time"
+            elif not field["nullable"] and "string" in types and not time:
                 how["pattern"] = VISIBLE
                 if self._readings[name].texts:
                     how["not"] = {"enum": sorted(self._readings[name].texts)}
@@ -197,36 +209,36 @@ def expected(field: dict[str, Any]) -> str:
     return f"a time of the form {form}, or {EXPECTED['datetime']}" if form != "iso" else EXPECTED[field["kind"]]
 
 
-def _reader(reading: Reading) -> Callable[[Any], Any]:
+def _reader(reading: Reading) -> Callable[[object], Value]:
     """:meth:`Reading.value`, but quick: numbers and truths are mostly as JSON has them, categories mostly known ones."""
     read = reading.value
 
-    def numeric(value: Any) -> Any:
+    def numeric(value: object) -> Value:
         if type(value) is float and math.isfinite(value):
             return value
         return float(value) if type(value) is int and -EXACT < value < EXACT else read(value)
 
-    def boolean(value: Any) -> Any:
+    def boolean(value: object) -> Value:
         return (1.0 if value else 0.0) if type(value) is bool else read(value)
 
-    known: dict[str, Any] = {}  # categories come again and again
+    known: dict[str, Value] = {}  # categories come again and again
 
-    def category(value: Any) -> Any:
+    def category(value: object) -> Value:
         if type(value) is not str:
             return read(value)
-        found = known.get(value)
-        if found is None:
-            found = read(value)
-            if found is not None and len(value) <= SHORT and len(known) < REMEMBERED:
-                known[value] = found
-        return found
+        as_read = known.get(value)
+        if as_read is None:
+            as_read = read(value)
+            if as_read is not None and len(value) <= SHORT and len(known) < REMEMBERED:
+                known[value] = as_read
+        return as_read
 
     if reading.kind == "numeric" and not reading.numbers:
         return numeric
     return {"boolean": boolean, "categorical": category}.get(reading.kind, read)
 
 
-def _parsed(body: bytes) -> Any:
+def _parsed(body: bytes) -> object:
     try:
         return from_json(body, allow_inf_nan=False)
     except ValueError as error:
@@ -243,10 +255,10 @@ def fields_of(schema: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def _entry(message: str, field: str | None = None) -> dict[str, Any]:
+def _entry(message: str, field: str | None = None) -> Mistake:
     return {"message": message} if field is None else {"message": message, "field": field}
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     text = "null" if value is None else f"a {type(value).__name__}" if isinstance(value, dict | list) else repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
+    return shortened(text, 80)

@@ -1,6 +1,6 @@
 """``python -m deploy.serve``: serve one package, as `refit serve`, the check and the containers do.
 
-It runs the ASGI application of the BentoML service under uvicorn (``deploy/leave.py``), as BentoML's own worker does,
+It runs the ASGI application of the BentoML service under uvicorn (``deploy/shutdown.py``), as BentoML's own worker does,
 but without its supervisor: half the start-up time and half the memory.
 """
 
@@ -13,7 +13,7 @@ import os
 import shutil
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, cast
 
 from deploy import baked
 from deploy.limits import limits_of
@@ -21,13 +21,17 @@ from tasks.bundle.manifest import examine
 from tasks.errors import RefitError
 from tasks.params import WHEN_STALE, Limits
 
+if TYPE_CHECKING:
+    import bentoml
+    from starlette.types import ASGIApp
 
-def asgi() -> Any:
+
+def asgi() -> ASGIApp:
     """The application, for uvicorn's workers."""
     from deploy.service import Model
 
-    service: Any = Model  # the decorator makes it a service, which its type does not say
-    return service.to_asgi()
+    # The decorator makes it a service, which its type does not say.
+    return cast("bentoml.Service[object]", Model).to_asgi()
 
 
 def serve(
@@ -62,8 +66,8 @@ def serve(
     RefitError
         First, if the package is damaged or another one.
     """
-    from deploy.leave import run
     from deploy.scratch import folder
+    from deploy.shutdown import run
 
     package = Path(package).resolve()
     os.environ.update(
@@ -105,6 +109,7 @@ def pinned(package: Path, sha256: str, to: Path) -> Path:
 
 
 def main() -> None:
+    """Entry point of ``python -m deploy.serve``: options, or else what the Bento and the environment say."""
     parser = argparse.ArgumentParser(description="Serve a package over HTTP.")
     here = baked.INSIDE if baked.PACKAGE else "data/package"
     parser.add_argument("--package", default=os.environ.get("REFIT_PACKAGE") or here)

@@ -11,15 +11,15 @@ import deploy.early  # isort: skip  # noqa: F401  (before prometheus_client is)
 
 import gc
 import os
-from typing import Any
 
 import bentoml
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from deploy.app import Metrics, Served, build_app
 from deploy.baked import INSIDE, VERSION
 from deploy.chosen import package_to_load
-from deploy.leave import install
 from deploy.limits import limits_of
+from deploy.shutdown import install
 from deploy.timely import Timely
 from tasks.bundle import Bundle
 from tasks.bundle.manifest import examine
@@ -35,11 +35,12 @@ class Direct(bentoml.Service):
     another machine for a script.
     """
 
-    def to_asgi(self, is_main: bool = True) -> Any:
+    def to_asgi(self, is_main: bool = True) -> ASGIApp:
+        """The application that BentoML's worker serves."""
         install()
-        inner = super().to_asgi(is_main)
+        inner: ASGIApp = super().to_asgi(is_main)
 
-        async def front(scope: Any, receive: Any, send: Any) -> None:
+        async def front(scope: Scope, receive: Receive, send: Send) -> None:
             if scope["type"] == "lifespan":
                 await inner(scope, receive, send)
                 app.state.turns.stop()

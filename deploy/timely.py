@@ -6,12 +6,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Protocol, TypedDict
 
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from deploy.rows import Problems
+from deploy.rows import Mistake, Problems, Row
 from tasks.bundle import Bundle
 from tasks.bundle.horizon import Horizon, show, span
 from tasks.errors import RefitError, some
@@ -20,6 +20,15 @@ from tasks.stage import log
 from tasks.values.durations import Duration
 
 STALE, STALE_AFTER = "REFIT_STALE", "REFIT_STALE_AFTER"  # serving.stale and serving.stale_after, for the workers
+
+
+class HistoryState(TypedDict):
+    """For ``/readyz``: from when rows are answered, until when each table is known, how old that is, and which are too old."""
+
+    answers_from: str | None
+    known_until: dict[str, str]
+    age_seconds: dict[str, float]
+    stale: list[str]
 
 
 class Timely:
@@ -53,7 +62,7 @@ class Timely:
         except ValueError as error:
             raise RefitError(f"{STALE_AFTER}: {error}; found {after!r}") from None
 
-    def admit(self, row: dict[str, Any]) -> list[str]:
+    def admit(self, row: Row) -> list[str]:
         """Warnings of tables whose knowledge ends before the row.
 
         Raises
@@ -70,14 +79,14 @@ class Timely:
                 log(f"a row is later than what is known of {table!r} (until {show(self.horizon.known_until[table])}); "
                     "such rows are warned of, and this line comes once")  # fmt: skip
         if timing.stale and self.refuse:
-            said = [text for text, table in zip(timing.warnings, timing.ages, strict=True) if table in timing.stale]
-            raise Problems([self._entry(f"{text} (serving.stale: refuse)") for text in said], 503)
+            messages = [text for text, table in zip(timing.warnings, timing.ages, strict=True) if table in timing.stale]
+            raise Problems([self._entry(f"{text} (serving.stale: refuse)") for text in messages], 503)
         return list(timing.warnings)
 
-    def _entry(self, message: str) -> dict[str, Any]:
+    def _entry(self, message: str) -> Mistake:
         return {"message": message} if self.field is None else {"message": message, "field": self.field}
 
-    def about(self, now: float | None = None) -> dict[str, Any]:
+    def about(self, now: float | None = None) -> HistoryState:
         """For ``/readyz``: from when rows are answered, and how old each table's knowledge is by the clock."""
         start, ages = self.horizon.answers_from, self.ages(now)
         return {
@@ -94,12 +103,18 @@ class Timely:
 
     def tell(self) -> None:
         """Say in the log what the package knows, and what is too old for rows of today."""
-        found = self.about()
-        if found["answers_from"] is not None:
-            log(f"rows are answered from {found['answers_from']} on")
-        for name, until in found["known_until"].items():
-            old = " (too old for rows of now)" if name in found["stale"] else ""
-            log(f"{name!r}: known until {until}, {span(int(found['age_seconds'][name] * 1e6))} ago{old}")
+        known = self.about()
+        if known["answers_from"] is not None:
+            log(f"rows are answered from {known['answers_from']} on")
+        for name, until in known["known_until"].items():
+            old = " (too old for rows of now)" if name in known["stale"] else ""
+            log(f"{name!r}: known until {until}, {span(int(known['age_seconds'][name] * 1e6))} ago{old}")
+
+
+class HasTimely(Protocol):
+    """Whatever answers requests by a package."""
+
+    timely: Timely
 
 
 class HistoryAge(Collector):
@@ -108,13 +123,15 @@ class HistoryAge(Collector):
     The same for all workers, so it is never summed over them.
     """
 
-    def __init__(self, served: Callable[[], Any]) -> None:
+    def __init__(self, served: Callable[[], HasTimely | None]) -> None:
         self.served = served
 
     def describe(self) -> Iterable[GaugeMetricFamily]:
+        """The metric without values, which needs no package."""
         return [self._family()]
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
+        """The metric now, a value for each table; none while no package is served."""
         family, served = self._family(), self.served()
         for table, age in (served.timely.ages() if served is not None else {}).items():
             family.add_metric([table], age)
@@ -122,5 +139,5 @@ class HistoryAge(Collector):
 
     @staticmethod
     def _family() -> GaugeMetricFamily:
-        said = "Seconds since the newest fact that is known of a table."
-        return GaugeMetricFamily("refit_history_age_seconds", said, labels=["table"])
+        meaning = "Seconds since the newest fact that is known of a table."
+        return GaugeMetricFamily("refit_history_age_seconds", meaning, labels=["table"])

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Generator
-from typing import Any, TypeVar
+from typing import Generic, TypeVar, cast
 
 T = TypeVar("T")
 Steps = Generator[None, None, T]
@@ -90,18 +90,18 @@ class Turns:
                 self._jobs.put(job)
 
 
-class _Job:
-    def __init__(self, steps: Steps[Any], loop: asyncio.AbstractEventLoop, future: asyncio.Future[Any]) -> None:
+class _Job(Generic[T]):
+    def __init__(self, steps: Steps[T], loop: asyncio.AbstractEventLoop, future: asyncio.Future[T]) -> None:
         self.steps, self.loop, self.future = steps, loop, future
 
-    def settle(self, value: Any, error: BaseException | None) -> None:
+    def settle(self, value: T | None, error: BaseException | None) -> None:
         """Hand the result to the loop; if that is gone, nobody waits for it."""
 
         def hand() -> None:
             if self.future.done():
                 return
             if error is None:
-                self.future.set_result(value)
+                self.future.set_result(cast(T, value))
             else:
                 self.future.set_exception(error)
 

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
 
-from flows import throne
+from flows import champions, packages
 from flows.hand import person
 from tasks.errors import RefitError, nearest, some
 from tasks.files import read_json, write_json
@@ -22,7 +21,7 @@ REFUSED = "data/quarantine/refused"
 
 def outdated(root: Path, model: str) -> bool:
     """Whether :func:`write` would change anything: the files are of another champion, or of none."""
-    champion = reigning(throne.decisions(root, model, None))
+    champion = reigning(champions.decisions(root, model, None))
     digest = champion.package_sha256 if champion else None
     held = _held(root)
     if digest is None and not held:
@@ -36,18 +35,18 @@ def write(root: Path, model: str) -> str | None:
     Call only where the tables are validated anyway: the files are a dependency of that stage. What a person accepted since
     that champion took office stays.
     """
-    champion, folder = reigning(throne.decisions(root, model, None)), root / ACCEPTED
+    champion, folder = reigning(champions.decisions(root, model, None)), root / ACCEPTED
     if champion is None:
         shutil.rmtree(folder, ignore_errors=True)
         return None
-    package = throne.package(root, model, champion.package_sha256, champion.champion)
-    found = {path.stem: read_json(path) for path in sorted((package / "accepted").glob("*.json"))}
+    package = packages.package_folder(root, model, champion.package_sha256, champion.champion)
+    accepted = {path.stem: read_json(path) for path in sorted((package / "accepted").glob("*.json"))}
     for path in folder.glob("*.json"):
-        if path.stem not in found:
+        if path.stem not in accepted:
             path.unlink()
-    for name, figures in found.items():
+    for name, figures in accepted.items():
         write_json(folder / f"{name}.json", {"of": _of(champion), **figures})
-    return champion.champion if found else None
+    return champion.champion if accepted else None
 
 
 def accept(root: Path, model: str, reason: str, tables: list[str]) -> list[str]:
@@ -68,15 +67,15 @@ def accept(root: Path, model: str, reason: str, tables: list[str]) -> list[str]:
     unknown = [name for name in tables if name not in refused]
     if unknown:
         raise RefitError(f"--table: one of {some(refused)}; found {unknown[0]!r}.{nearest(unknown[0], refused)}")
-    of = _of(reigning(throne.decisions(root, model, None))) | {"by": person(), "reason": reason.strip()}
+    of = _of(reigning(champions.decisions(root, model, None))) | {"by": person(), "reason": reason.strip()}
     for name in tables or refused:
         write_json(root / ACCEPTED / f"{name}.json", {"of": of, **read_json(refused[name])})
     return list(tables or refused)
 
 
-def _of(champion: Decision | None) -> dict[str, Any]:
+def _of(champion: Decision | None) -> dict[str, str | None]:
     return {"version": champion.champion, "package": champion.package_sha256} if champion else {}
 
 
-def _held(root: Path) -> dict[str, dict[str, Any]]:
+def _held(root: Path) -> dict[str, dict[str, str | None]]:
     return {path.stem: read_json(path).get("of", {}) for path in sorted((root / ACCEPTED).glob("*.json"))}

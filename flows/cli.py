@@ -14,7 +14,7 @@ if __name__ == "__main__" or Path(sys.argv[0]).name == "refit":
 
 from collections.abc import Callable
 from functools import wraps
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, ParamSpec
 
 import typer
 
@@ -23,10 +23,11 @@ from tasks.errors import RefitError
 from tasks.process import settle
 
 if TYPE_CHECKING:
-    from flows.effects import Standing
+    from flows.standing import Standing
     from tasks.params import Params
     from tasks.registry.history import Decision
 
+P = ParamSpec("P")
 DRIFTED = 3  # exit status of a run that found drift, with monitoring.alarm: exit
 UNANSWERED = 4  # of a prediction in which rows have an error instead of an answer
 
@@ -41,16 +42,16 @@ app = typer.Typer(
 )
 
 
-def plainly(command: Callable[..., Any]) -> Callable[..., Any]:
+def plainly(command: Callable[P, None]) -> Callable[P, None]:
     """End a command on a user's mistake with its message and code 1, on a signal with 128 and its number; no traceback."""
 
     @wraps(command)
-    def run(*args: Any, **kwargs: Any) -> Any:
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
         settle()
         if command.__name__ != "serve":  # the service has an end of its own
             stops.heed(stops.raise_stopped)
         try:
-            return command(*args, **kwargs)
+            command(*args, **kwargs)
         except RefitError as error:
             say(f"error: {error}", sys.stderr)
             raise SystemExit(1) from None
@@ -80,13 +81,13 @@ def run_command(
     root = Path.cwd()
 
     def work() -> tuple[Params, Standing | None]:
-        from flows.beforehand import beforehand
+        from flows import preflight
 
-        params = beforehand(root, as_of)  # what is wrong is told at once, before Prefect starts
+        params = preflight.require(root, as_of)  # what is wrong is told at once, before Prefect starts
         with display:
             from flows.run import run
 
-            return params, run(root, as_of, display.watch)
+            return params, run(root, as_of, display)
 
     display = Display(plain or not sys.stdout.isatty())
     params, standing = stops.attended(work, display.close)
@@ -125,7 +126,8 @@ def serve(
     ] = None,
 ) -> None:
     """Serve the champion (or a package) over HTTP until stopped."""
-    from flows.throne import to_serve, vouched
+    from flows.champions import to_serve
+    from flows.versions import vouched
     from tasks.errors import RefitError
     from tasks.params import load
 
@@ -165,10 +167,10 @@ def predict(
     """Answer every row of a file, in its order; rows that cannot be read have an error (exit status 4)."""
     from flows.predict import predict as answer
 
-    told = answer(Path.cwd(), file, out, version, package, sha256)
-    for line in told.lines():
+    answered = answer(Path.cwd(), file, out, version, package, sha256)
+    for line in answered.lines():
         print(line, file=sys.stderr)
-    if told.unanswered:
+    if answered.unanswered:
         raise SystemExit(UNANSWERED)
 
 
@@ -241,7 +243,7 @@ def promote(
 
     _to_write()
     made = hand.promote(Path.cwd(), _model(), version, reason, check)
-    say(_crowned(made, reason, f"version {made.version} is champion (before: {made.previous or 'none'})"))
+    say(_outcome(made, reason, f"version {made.version} is champion (before: {made.previous or 'none'})"))
     for line in hand.suspected(Path.cwd(), made):
         say(line)
 
@@ -257,7 +259,7 @@ def rollback(
 
     _to_write()
     made = hand.rollback(Path.cwd(), _model(), to, reason)
-    say(_crowned(made, reason, f"version {made.version} is champion again (before: {made.previous})"))
+    say(_outcome(made, reason, f"version {made.version} is champion again (before: {made.previous})"))
 
 
 @app.command(epilog='Example: refit adopt --reason "moved to a machine of our own"')
@@ -282,14 +284,14 @@ def adopt(
         return
     made = hand.adopt(Path.cwd(), _model(), version, reason, check)
     about = made.evidence.get("adopted", {"from": "", "looks": 0})
-    said = f"version {made.version} is champion here, as adopted ({about['from']}; earlier looks: {about['looks']})"
-    say(_crowned(made, reason, said))
+    sentence = f"version {made.version} is champion here, as adopted ({about['from']}; earlier looks: {about['looks']})"
+    say(_outcome(made, reason, sentence))
 
 
-def _crowned(made: Decision, reason: str, said: str) -> str:
+def _outcome(made: Decision, reason: str, sentence: str) -> str:
     """Whose decision made the champion: this one, or an earlier one that came to the same."""
     if made.reason == reason.strip():
-        return said
+        return sentence
     return f"version {made.champion} is champion already (since {made.at[:19]} UTC, by {made.by}: {made.reason})"
 
 
@@ -299,8 +301,8 @@ def history(
     at: Annotated[str | None, typer.Option(help="Only say which version was champion at this moment (UTC).")] = None,
 ) -> None:
     """Show every decision: which version was champion when, why, and who or what decided."""
+    from flows.context import moment
     from flows.display import decisions
-    from flows.effects import moment
     from tasks.registry.history import History
 
     book, model = History(Path.cwd()), _model()
@@ -351,7 +353,7 @@ def report(
 
 
 def _to_write() -> None:
-    from flows.beforehand import to_write
+    from flows.preflight.folder import to_write
 
     to_write(Path.cwd())
 

@@ -11,7 +11,7 @@ import sys
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TextIO
 
 from tasks.errors import RefitError
 from tasks.params import START
@@ -98,14 +98,16 @@ def mark(root: Path) -> None:
     os.environ |= {MARK: str(root), WALKER: str(os.getpid())}
 
 
-def failure(name: str, code: int, said: list[str]) -> CommandFailed:
+def failure(name: str, code: int, lines: list[str]) -> CommandFailed:
     """Turn a failed command into a message: a stage's own ``error:`` lines, or the last lines it printed."""
-    at = next((i for i in range(len(said) - 1, -1, -1) if said[i].startswith("error: ")), None)
+    at = next((i for i in range(len(lines) - 1, -1, -1) if lines[i].startswith("error: ")), None)
     if at is not None:
-        return CommandFailed(f"{name}: " + "\n".join([said[at].removeprefix("error: "), *said[at + 1 :]]), mistake=True)
+        return CommandFailed(
+            f"{name}: " + "\n".join([lines[at].removeprefix("error: "), *lines[at + 1 :]]), mistake=True
+        )
     how = f"was killed by signal {-code}" if code < 0 else f"failed with exit code {code}"
     hint = " (out of memory?)" if code in (-9, 137) else ""
-    last = "\n".join(f"  {line}" for line in said[-8:])
+    last = "\n".join(f"  {line}" for line in lines[-8:])
     return CommandFailed(f"{name}: the command {how}{hint}." + (f" Its last lines:\n{last}" if last else ""))
 
 
@@ -137,14 +139,14 @@ def start(
 
 def follow(process: subprocess.Popen[str], log: Callable[[str], None]) -> tuple[int, list[str]]:
     """Hand its lines to ``log`` until it ends; returns its code and its last lines. What it started ends with it."""
-    said: deque[str] = deque(maxlen=30)
+    lines: deque[str] = deque(maxlen=30)
     assert process.stdout is not None
     with process.stdout:
         try:
             for line in process.stdout:
-                said.append(line.rstrip())
-                log(said[-1])
-            return process.wait(), list(said)
+                lines.append(line.rstrip())
+                log(lines[-1])
+            return process.wait(), list(lines)
         except BaseException:
             end_group(process)
             raise
@@ -181,8 +183,11 @@ def at_work(root: Path) -> str | None:
     return None
 
 
-def own(root: Path) -> Any:
-    """Take the project's walk lock; the system releases it when this process ends, however it ends."""
+def take_lock(root: Path) -> TextIO:
+    """Take the project's walk lock; closing the file gives it back, and so does the end of this process, however it ends.
+
+    Raises :class:`RefitError` where another walk of the project holds it.
+    """
     folder = root / ".refit"
     folder.mkdir(exist_ok=True)
     file = open(folder / "walk.lock", "a+", encoding="utf-8")  # noqa: SIM115 - held until the walk ends
@@ -208,14 +213,14 @@ def end_orphans(root: Path) -> list[int]:
     """
     import psutil
 
-    found = []
+    killed = []
     for process in psutil.process_iter():
         try:
             marks = process.environ()
             if process.pid != os.getpid() and marks.get(MARK) == str(root) and marks.get(WALKER) != str(os.getpid()):
                 process.kill()
-                found.append(process)
+                killed.append(process)
         except psutil.Error:
             continue
-    psutil.wait_procs(found, timeout=10)
-    return [p.pid for p in found]
+    psutil.wait_procs(killed, timeout=10)
+    return [p.pid for p in killed]

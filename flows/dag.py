@@ -17,16 +17,13 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 from flows.commands import (
     Cancelled,
@@ -35,52 +32,24 @@ from flows.commands import (
     end_orphans,
     failure,
     follow,
-    is_stage,
-    own,
     start,
+    take_lock,
     words,
 )
-from flows.seal import Seal, file_system, seal, signature
+from flows.node import Execute, How, Log, Node, Outcome
+from flows.reads import Reads
+from flows.records import Records
+from flows.seal import Seal, file_system, seal
 from tasks import code
-from tasks.errors import RefitError, nearest, some
-from tasks.files import FAILED, sweep, write_json, write_text
+from tasks.errors import RefitError, nearest, some, with_causes
+from tasks.files import FAILED, sweep, write_json
 from tasks.params import AT_START
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
     from dvc.stage import PipelineStage
 
-Log = Callable[[str], None]
 walks: set[Dag] = set()  # of this process
-How = Literal["unchanged", "restored", "ran"]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a stage: ``unchanged``, ``restored`` from the run cache, or ``ran``; and its wall seconds."""
-
-    stage: str
-    how: How
-    seconds: float
-
-
-@dataclass
-class Node:
-    """A stage of ``dvc.yaml``: its name, command, first line of description, ``meta``, and the stages it waits for."""
-
-    name: str
-    cmd: str | list[str]
-    desc: str
-    meta: dict[str, Any]
-    needs: tuple[str, ...]
-    deps: tuple[str, ...]
-    outs: tuple[str, ...]
-    record: PipelineStage = field(repr=False)
-
-    @property
-    def sealed(self) -> bool:
-        """Whether its commands read ``params.yaml`` and code as the run began with them."""
-        return all(is_stage(command) for command in words(self.cmd))
 
 
 class Dag:
@@ -100,12 +69,10 @@ class Dag:
         self.cancelled = threading.Event()
         self._dvc = threading.RLock()  # DVC's objects are not for several threads
         self._running: dict[str, subprocess.Popen[str]] = {}
-        self._guard: Any = None
-        self._met: dict[str, tuple[Any, str]] = {}  # inputs that no stage makes: their hash, and the stage that met it
         self.notes: list[str] = []
 
     def __enter__(self) -> Dag:
-        self._guard = own(self.root)
+        self._lock = take_lock(self.root)
         walks.add(self)
         end_orphans(self.root)
         self._came_from = Path.cwd()
@@ -125,7 +92,7 @@ class Dag:
     def _leave(self) -> None:
         walks.discard(self)
         os.chdir(self._came_from)
-        self._guard.close()
+        self._lock.close()
 
     def _open(self) -> None:
         from dvc.exceptions import DvcException, NotDvcRepoError
@@ -148,11 +115,12 @@ class Dag:
             raise RefitError(
                 f"{self.root / '.dvcignore'}: hides .refit, where a run keeps what it reads. Take that line out."
             )
-        self._stages = self._lock_at_start()
+        self._records = Records(self._repo, self.root)
+        self.notes += self._records.notes
         try:
             graph = self._repo.index.graph
         except DvcException as error:
-            raise RefitError(f"dvc.yaml: {first_line(error)}") from None
+            raise RefitError(f"dvc.yaml: {with_causes(error)}") from None
         self.nodes: dict[str, Node] = {}
         for stage in graph:
             if stage.cmd is None:
@@ -160,7 +128,7 @@ class Dag:
                     f"{stage.relpath}: only stages of dvc.yaml are walked; add the data as a stage's source."
                 )
         names = {stage: stage.addressing for stage in graph}
-        self._made = [Path(out.fs_path) for stage in graph for out in stage.outs]
+        self._reads = Reads(self.seal, [Path(out.fs_path) for stage in graph for out in stage.outs])
         for stage in graph:
             self.nodes[names[stage]] = Node(
                 name=names[stage],
@@ -192,6 +160,7 @@ class Dag:
         return stage
 
     def node(self, name: str) -> Node:
+        """The stage of this name. Raises :class:`RefitError` where ``dvc.yaml`` has none."""
         if name not in self.nodes:
             raise RefitError(f"dvc.yaml: no stage {name!r}; it has {some(self.nodes, 20)}." + nearest(name, self.nodes))
         return self.nodes[name]
@@ -205,17 +174,8 @@ class Dag:
 
     def newer(self) -> list[str]:
         """What was edited since the walk began, and is no part of what it made: files that are sealed, and inputs."""
-        own = {str(self.root / "data" / name) for name in ("context", "champion", "start", "code")}  # written by runs
-        found = self.seal.newer()
         with self._locked():
-            for node in self.nodes.values():
-                for dep in self._inputs(node):
-                    kept = self._met.get(dep.fs_path)
-                    if kept is not None and dep.fs_path not in own and str(dep) not in found:
-                        gone = not dep.exists
-                        if gone or dep.get_hash() != kept[0]:
-                            found.append(str(dep))
-        return found
+            return self._reads.edited(self.nodes.values(), self.root)
 
     def restorable(self, name: str) -> bool:
         """Whether the run cache has the stage's outputs for its dependencies as they are now."""
@@ -224,27 +184,20 @@ class Dag:
             stage = self._bound(node, node.record.reload())
             if not all(d.exists for d in stage.deps):
                 return False
-            found = self._cached(stage)
-            return found is not None and found.outs_cached()
+            cached = self._records.cached(stage)
+            return cached is not None and cached.outs_cached()
 
-    def give_up(self, name: str, record: dict[str, Any]) -> None:
+    def give_up(self, name: str, record: dict[str, str]) -> None:
         """Leave what failed behind: each output folder then holds :data:`tasks.files.FAILED` alone.
 
         ``dvc.lock`` has no such stage, so that the next run tries again.
         """
-        from dvc.utils.serialize import dumps_yaml, parse_yaml_for_update
-
         node = self.node(name)
         with self._locked():
             node.record.remove_outs(ignore_remove=False, force=False)
             for out in node.record.outs:
                 write_json(Path(out.fs_path) / FAILED, record)
-            self._stages.pop(name, None)
-            path = self.root / "dvc.lock"
-            if read_lock(path) is not None:
-                lock = parse_yaml_for_update(path.read_text(encoding="utf-8"), str(path))
-                if (lock.get("stages") or {}).pop(name, None) is not None:
-                    write_text(path, dumps_yaml(lock))
+            self._records.drop(name)
             node.record = self._bound(node, node.record.reload())
 
     def pull(self, names: list[str]) -> None:
@@ -255,11 +208,9 @@ class Dag:
             with self._dvc:
                 self._repo.pull(names)
         except DvcException as error:
-            raise RefitError(f"dvc pull {' '.join(names)}: {first_line(error)}") from error
+            raise RefitError(f"dvc pull {' '.join(names)}: {with_causes(error)}") from error
 
-    def run(
-        self, name: str, log: Log, execute: Callable[[Node, Log], None] | None = None, force: bool = False
-    ) -> Outcome:
+    def run(self, name: str, log: Log, execute: Execute | None = None, force: bool = False) -> Outcome:
         """Bring one stage up to date; what it needs must be so already.
 
         ``execute`` runs the command (default: a process of ours); ``force``: even where nothing changed. Raises :class:`StageFailed` where the command
@@ -276,44 +227,40 @@ class Dag:
             with self._locked():
                 node.record = self._bound(node, node.record.reload())
             if isinstance(error, DvcException):
-                raise StageFailed(f"{name}: {first_line(error)}", mistake=True) from error
+                raise StageFailed(f"{name}: {with_causes(error)}", mistake=True) from error
             raise
 
-    def _run(self, node: Node, log: Log, execute: Callable[[Node, Log], None] | None, force: bool) -> Outcome:
+    def _run(self, node: Node, log: Log, execute: Execute | None, force: bool) -> Outcome:
         began = time.perf_counter()
         name, stage = node.name, node.record
-        commands = words(node.cmd)
+        words(node.cmd)  # refuses a shell's operators before anything is removed
 
         def outcome(how: How) -> Outcome:
             return Outcome(name, how, time.perf_counter() - began)
 
         with self._locked():
             if not (force or stage.changed()):
-                self._meet(node)
+                self._reads.meet(node)
                 return outcome("unchanged")
             self._missing(node)
-            found = None if force else self._cached(stage)
-            before = self._read(node)
-            self._meet(node, worked=False)
-            if found is not None and self._sound(found, name, log):
+            cached = None if force else self._records.cached(stage)
+            before = self._reads.state(node)
+            self._reads.meet(node, worked=False)
+            if cached is not None and self._records.sound(cached, name, log):
                 stage.remove_outs(ignore_remove=False, force=False)
-                found.checkout(force=True)
-                self._record(node, before, {o.def_path: o.hash_info for o in found.outs})
+                cached.checkout(force=True)
+                self._record(node, before, {o.def_path: o.hash_info for o in cached.outs})
                 return outcome("restored")
             stage.remove_outs(ignore_remove=False, force=False)
-            self._same_parameters(node)
-        if execute is None:
-            for command in commands:
-                self.execute(name, command, log)
-        else:
-            execute(node, log)
+            self._reads.same_parameters(node)
+        (execute or self.run_here)(node, log)
         with self._locked():
             if self.cancelled.is_set():
                 raise Cancelled(f"{name}: stopped; nothing of it was recorded")
             left_out = [str(o) for o in stage.outs if not o.exists]
             if left_out:
                 raise StageFailed(f"{name}: the command ended well but did not write {some(left_out)}.")
-            self._same_parameters(node)
+            self._reads.same_parameters(node)
             self._record(node, before)
         return outcome("ran")
 
@@ -324,145 +271,20 @@ class Dag:
                 f"{node.name}: needs {some(gone)}, which is not there (see deps in dvc.yaml).", mistake=True
             )
 
-    # What a stage reads -------------------------------------------------------------------------------------
-
-    def _inputs(self, node: Node) -> list[Any]:
-        """Dependencies that no stage makes and that are read where they lie: sources, expectations, a program of the user's."""
-        from dvc.dependency import ParamsDependency
-
-        return [
-            dep
-            for dep in node.record.deps
-            if not isinstance(dep, ParamsDependency)
-            and not Path(dep.fs_path).is_relative_to(self.seal.folder)
-            and not any(Path(dep.fs_path).is_relative_to(o) or o.is_relative_to(dep.fs_path) for o in self._made)
-        ]
-
-    def _meet(self, node: Node, worked: bool = True) -> None:
-        """See that the stage's inputs are what earlier stages of this walk worked on; note them where it ``worked`` on them."""
-        for dep in self._inputs(node):
-            now, first = self._met.get(dep.fs_path, (dep.hash_info, node.name))
-            if now != dep.hash_info:
-                raise StageFailed(
-                    f"{node.name}: {dep} was edited while this run was going on, and {first} worked on what it was "
-                    "before. Run again.",
-                    mistake=True,
-                )
-            if worked:
-                self._met[dep.fs_path] = (now, first)
-
-    def _read(self, node: Node) -> list[Any]:
-        """What the stage's dependencies are now: their hashes, and the marks that each write to an input leaves."""
-        marks = [signature(Path(dep.fs_path)) for dep in self._inputs(node)]
-        node.record.save_deps()
-        hashes = [(str(d), d.hash_info) for d in node.record.deps]
-        return [*hashes, *((str(d), mark) for d, mark in zip(self._inputs(node), marks, strict=True))]
-
-    def _same_parameters(self, node: Node) -> None:
-        """A command that is no package of ``tasks`` reads ``params.yaml`` itself: it must be what the run began with."""
-        from dvc.dependency import ParamsDependency
-        from dvc.dependency.param import read_param_file
-        from dvc.fs import localfs
-        from dvc.utils.serialize import ParseError
-
-        for dep in [] if node.sealed else node.record.deps:
-            if not isinstance(dep, ParamsDependency):
-                continue
-            try:
-                now = read_param_file(localfs, dep.fs_path, list(dep.params) or None, flatten=True)
-            except (ParseError, OSError):
-                now = None
-            if now != dep.hash_info.value:
-                raise StageFailed(
-                    f"{node.name}: {dep} was edited after this run had begun, and {node.cmd!r} reads it by itself "
-                    "(a package of tasks/ would read what the run began with). Run again.",
-                    mistake=True,
-                )
-
-    # The cache ----------------------------------------------------------------------------------------------
-
-    def _cached(self, stage: PipelineStage) -> PipelineStage | None:
-        """The stage as the lock or the run cache has it for its present dependencies; None where neither does."""
-        from dvc.stage.cache import _can_hash
-        from dvc.stage.serialize import to_single_stage_lockfile
-
-        cache = self._repo.stage_cache
-        if not _can_hash(stage):
-            return None
-        if not stage.changed_stage() and stage.deps_cached() and all(o.hash_info for o in stage.outs):
-            entry = to_single_stage_lockfile(stage)
-        else:
-            stage.save_deps()
-            entry = cache._load(stage)
-        made: PipelineStage | None = cache._create_stage(entry, wdir=stage.wdir) if entry else None
-        return made
-
-    def _sound(self, found: PipelineStage, name: str, log: Log) -> bool:
-        """Whether every object that a cached stage needs is there and is what its name says.
-
-        DVC believes a read-only object unseen. A damaged one is removed, and taken from ``data/`` anew where that is whole.
-        """
-        cached = [out for out in found.outs if out.use_cache]
-        damaged, whole = 0, False
-        for _ in range(3):  # a damaged list of a folder hides what it lists
-            removed = sum(map(_remove_damaged, cached))
-            damaged, whole = damaged + removed, removed == 0 and found.outs_cached()
-            if whole:
-                break
-            for out in cached:
-                if out.exists and out.get_hash() == out.hash_info:
-                    out.obj = None
-                    out.commit(relink=False)
-        if damaged:
-            log(
-                f"{damaged} damaged object{'s' if damaged > 1 else ''} of {name} in DVC's cache removed; "
-                + ("its files in the project are whole" if whole else "it is made anew")
-            )
-        return whole
-
-    def _record(self, node: Node, before: list[Any], expected: dict[str, Any] | None = None) -> None:
-        """What ``dvc repro`` does after a command, but ``dvc.lock`` is replaced whole instead of written in place.
-
-        Not where a dependency is no longer what it was before.
-        """
-        from dvc.stage.serialize import to_lockfile
-        from dvc.utils.serialize import dumps_yaml, parse_yaml_for_update
-
+    def _record(self, node: Node, before: list[tuple[str, object]], expected: dict[str, object] | None = None) -> None:
+        """What ``dvc repro`` does after a command, but not where a dependency is no longer what it was before."""
         stage = node.record
         stage.save(run_cache=False)
-        for (path, old), (_, new) in zip(before, self._read(node), strict=True):
+        for (path, old), (_, new) in zip(before, self._reads.state(node), strict=True):
             if old != new:
                 raise StageFailed(
                     f"{node.name}: {path} was edited while the stage ran, so its result was not recorded."
                 )
-        self._meet(node)
+        self._reads.meet(node)
         for out in stage.outs:
             if expected is not None and out.hash_info != expected[out.def_path]:
                 raise StageFailed(f"{node.name}: {out} could not be restored whole from DVC's cache.")
-        if all(o.use_cache or o.is_metric or o.is_plot for o in stage.outs):
-            self._repo.stage_cache.save(stage)
-        stage.commit()
-        path = self.root / "dvc.lock"
-        text = path.read_text(encoding="utf-8") if read_lock(path) is not None else ""
-        lock = parse_yaml_for_update(text, str(path)) or {"schema": "2.0", "stages": dict(self._stages)}
-        self._stages |= to_lockfile(stage)
-        lock.setdefault("stages", {}).update(to_lockfile(stage))
-        new = dumps_yaml(lock)
-        if new != text:
-            write_text(path, new)
-
-    def _lock_at_start(self) -> dict[str, Any]:
-        """The stages of ``dvc.lock``. One that is cut or in conflict is set aside; the run cache then has the stages."""
-        path = self.root / "dvc.lock"
-        lock = read_lock(path)
-        if lock is None and path.exists():
-            os.replace(path, self.root / ".refit" / "dvc.lock.damaged")
-            self.notes.append(
-                "dvc.lock was cut or in conflict, and was set aside as .refit/dvc.lock.damaged; stages come from the run cache"
-            )
-        elif lock is None and (Path(self._repo.stage_cache.cache_dir)).is_dir():
-            self.notes.append("dvc.lock was not there; stages come from the run cache")
-        return dict((lock or {}).get("stages") or {})
+        self._records.keep(stage)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -477,6 +299,11 @@ class Dag:
         with self._locked():
             yield self._repo
 
+    def run_here(self, node: Node, log: Log) -> None:
+        """Run a stage's commands one after another, each as a process of ours."""
+        for command in words(node.cmd):
+            self.execute(node.name, command, log)
+
     def execute(self, name: str, command: list[str], log: Log) -> None:
         """Run one command of a stage as a process of ours, in the stage's folder; its lines go to ``log``."""
         if self.cancelled.is_set():
@@ -486,13 +313,13 @@ class Dag:
         if self.cancelled.is_set():  # between the check above and the start
             end_group(process)
         try:
-            code, said = follow(process, log)
+            code, lines = follow(process, log)
         finally:
             self._running.pop(name, None)
         if self.cancelled.is_set():
             raise Cancelled(f"{name}: stopped; its unfinished outputs are removed before it runs again")
         if code:
-            raise failure(name, code, said)
+            raise failure(name, code, lines)
 
     def cancel(self) -> None:
         """Stop every running command with all its children, politely first; returns when they are gone."""
@@ -503,101 +330,8 @@ class Dag:
         for end in ends:
             end.join()
 
-    # All stages --------------------------------------------------------------------------------------------
-
-    def walk(self, start: Callable[[Node, Callable[[BaseException | None], None]], None], parallel: int) -> None:
-        """Call ``start(node, done)`` for every stage once those it needs are done, at most ``parallel`` at once.
-
-        ``start`` returns at once and later calls ``done(None)``, or ``done(error)``: then nothing new is started,
-        what runs may finish, and the first error is raised.
-        """
-        wake = threading.Condition()
-        finished: set[str] = set()
-        active: set[str] = set()
-        errors: list[BaseException] = []
-
-        def end(name: str, error: BaseException | None) -> None:
-            with wake:
-                active.discard(name)
-                if error is None:
-                    finished.add(name)
-                else:
-                    errors.append(error)
-                wake.notify()
-
-        def ready() -> list[Node]:
-            if errors:
-                return []
-            free = [n for k, n in self.nodes.items() if k not in finished | active and finished.issuperset(n.needs)]
-            return free[: max(0, parallel - len(active))]
-
-        while True:
-            with wake:
-                starting = ready()
-                while not starting and active:
-                    wake.wait(timeout=1.0)  # a bounded wait lets Ctrl-C in
-                    starting = ready()
-                active.update(n.name for n in starting)
-            if not starting:
-                break
-            for node in starting:
-                start(node, partial(end, node.name))
-        if errors:
-            raise errors[0]
-
 
 def cancel_all() -> None:
     """:meth:`Dag.cancel` of every walk in this process, from any thread."""
     for dag in list(walks):
         dag.cancel()
-
-
-def first_line(error: BaseException) -> str:
-    """An error's text and its causes', in one line of bounded length."""
-    parts: list[str] = []
-    cause: BaseException | None = error
-    while cause is not None:
-        if str(cause) and str(cause) not in parts:
-            parts.append(str(cause))
-        cause = cause.__cause__
-    text = " — ".join(parts)
-    return text if len(text) <= 600 else text[:597] + "..."
-
-
-def read_lock(path: Path) -> dict[str, Any] | None:
-    """A ``dvc.lock``; None where it is not there, or is not what DVC writes (cut, or in conflict)."""
-    from dvc.schema import COMPILED_LOCKFILE_SCHEMA
-    from dvc.utils.serialize import ParseError, load_yaml
-    from voluptuous import Invalid
-
-    try:
-        lock: dict[str, Any] = COMPILED_LOCKFILE_SCHEMA(load_yaml(str(path)))
-    except (OSError, ParseError, Invalid):
-        return None
-    entries = [e for s in (lock.get("stages") or {}).values() for e in (*s.get("deps", []), *s.get("outs", []))]
-    return lock if all(re.fullmatch(r"[0-9a-f]{32}(\.dir)?", str(e.get("md5", "0" * 32))) for e in entries) else None
-
-
-def _remove_damaged(out: Any) -> int:
-    """Remove the cached objects of an output whose content is not what their name says; returns how many."""
-    from dvc_data.hashfile.hash import file_md5
-    from dvc_data.hashfile.tree import Tree
-
-    found = 0
-
-    def right(oid: str) -> bool:
-        nonlocal found
-        path = out.cache.oid_to_path(oid)
-        if not os.path.exists(path):
-            return False
-        if file_md5(path, out.cache.fs) == oid.removesuffix(".dir"):
-            return True
-        os.unlink(path)
-        found += 1
-        return False
-
-    out.obj = None
-    if right(out.hash_info.value) and isinstance(tree := out.get_obj(), Tree):
-        for _, _, part in tree:
-            right(part.value)
-    return found

@@ -6,18 +6,22 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
+from flows.watcher import Watcher
 from tasks.errors import visible
-from tasks.files import read_json
+from tasks.files import optional_json
 
 if TYPE_CHECKING:
-    from flows.dag import Outcome
-    from flows.effects import Standing
+    from rich.live import Live
+    from rich.text import Text
+
+    from flows.node import Outcome
+    from flows.standing import Standing
     from tasks.params import Params
     from tasks.registry.history import Decision
 
@@ -36,7 +40,7 @@ def say(text: str, stream: TextIO | None = None) -> None:
         os.close(nowhere)
 
 
-class Display:
+class Display(Watcher):
     """Progress of a run: a live list on a terminal, plain lines elsewhere. Use as a context manager."""
 
     def __init__(self, plain: bool) -> None:
@@ -48,7 +52,7 @@ class Display:
         self._lock = threading.Lock()
         self._closed = False
         self._active: dict[str, tuple[float, str]] = {}
-        self._live: Any = None
+        self._live: Live | None = None
 
     def __enter__(self) -> Display:
         if not self._plain:
@@ -68,48 +72,62 @@ class Display:
             with suppress(OSError):
                 self._live.stop()
 
-    def watch(self, stage: str, what: str, value: Any) -> None:
-        """Take one event of the flow. A screen that is gone (a closed pipe or terminal) does not end the run."""
-        if what == "began":
-            self.params = value
-            return
+    def began(self, params: Params) -> None:
+        """Keep the run's own parameters, for the summary."""
+        self.params = params
+
+    def note(self, text: str) -> None:
+        """Show a line about the run now, and keep it for the summary."""
+        self.notes.append(text)
+        self._show(f"run | {text}")
+
+    def started(self, stage: str) -> None:
+        """Show a stage or an effect as at work."""
         with self._lock:
-            if what == "start":
-                self._active[stage] = (time.perf_counter(), "")
-                line = f"{stage} ..."
-            elif what == "line":
-                began = self._active.get(stage, (time.perf_counter(), ""))[0]
-                self._active[stage] = (began, value)
-                line = f"{stage} | {value}"
-            elif what == "note":
-                self.notes.append(value)
-                line = f"{stage} | {value}"
-            elif what == "failed":
-                self._active.pop(stage, None)
-                line = f"{stage} failed: {value}"
-            else:
-                self._active.pop(stage, None)
-                self.outcomes[stage] = value
-                line = f"{stage} {SAYS[value.how]} ({value.seconds:.1f} s)"
+            self._active[stage] = (time.perf_counter(), "")
+        self._show(f"{stage} ...")
+
+    def line(self, stage: str, text: str) -> None:
+        """Show the newest line of a stage."""
+        with self._lock:
+            began, _ = self._active.get(stage, (time.perf_counter(), ""))
+            self._active[stage] = (began, text)
+        self._show(f"{stage} | {text}")
+
+    def ended(self, stage: str, outcome: Outcome) -> None:
+        """Show that a stage is done, and how."""
+        with self._lock:
+            self._active.pop(stage, None)
+            self.outcomes[stage] = outcome
+        self._show(f"{stage} {SAYS[outcome.how]} ({outcome.seconds:.1f} s)", done=True)
+
+    def failed(self, stage: str, why: str) -> None:
+        """Show that a stage failed."""
+        with self._lock:
+            self._active.pop(stage, None)
+        self._show(f"{stage} failed: {why}")
+
+    def _show(self, line: str, done: bool = False) -> None:
+        """Print a line, on a live display only that of a stage that is done. A screen that is gone does not end the run."""
         if self._closed:
             return
         if self._live is None:
             say(f"{time.perf_counter() - self._began:6.1f} s  {line}")
-        elif what == "end":
+        elif done:
             from rich.markup import escape
 
             with suppress(OSError):
                 self._live.console.print(f"[green]✓[/] {escape(visible(line))}", highlight=False)
 
-    def _render(self) -> Any:
+    def _render(self) -> Text:
         from rich.markup import escape
         from rich.text import Text
 
         now = time.perf_counter()
         with self._lock:
             lines = [
-                f"[cyan]●[/] {escape(stage)} {now - began:.0f} s  [dim]{escape(visible(said[:100]))}[/]"
-                for stage, (began, said) in self._active.items()
+                f"[cyan]●[/] {escape(stage)} {now - began:.0f} s  [dim]{escape(visible(newest[:100]))}[/]"
+                for stage, (began, newest) in self._active.items()
             ]
         return Text.from_markup("\n".join(lines) or f"[dim]starting, {now - self._began:.0f} s[/]")
 
@@ -121,18 +139,18 @@ def summary(
     ran = sum(o.how == "ran" for o in outcomes.values())
     rows: list[tuple[str, str]] = [("stages", f"{ran} run, {len(outcomes) - ran} cached")]
     data = root / "data"
-    validated = _maybe(data / "validated" / "summary.json")
+    validated = optional_json(data / "validated" / "summary.json")
     if validated:
         tables = validated["tables"]
         total = {k: sum(t[k] for t in tables.values()) for k in ("accepted", "quarantined")}
         rows.append(("rows", f"{total['accepted']:,} accepted, {total['quarantined']:,} quarantined"))
         if validated.get("as_of"):
             rows.append(("as of", str(validated["as_of"])))
-    choice = _maybe(data / "evaluation" / "choice.json")
+    choice = optional_json(data / "evaluation" / "choice.json")
     if choice:
         rows.append(("family", str(choice["family"])))
-        rows.append(("test", _metrics(_maybe(data / "evaluation" / "metrics.json"), choice)))
-    drift = _maybe(data / "drift" / "drift.json")
+        rows.append(("test", _metrics(optional_json(data / "evaluation" / "metrics.json"), choice)))
+    drift = optional_json(data / "drift" / "drift.json")
     if drift:
         rows.append(("drift", str(drift["sentence"])))
     if standing:
@@ -153,14 +171,10 @@ def summary(
 
 def drifted(root: Path) -> bool:
     """Whether the run's newest rows have drifted, as its page and summary say."""
-    return bool((_maybe(root / "data" / "drift" / "drift.json") or {}).get("drifted"))
+    return bool((optional_json(root / "data" / "drift" / "drift.json") or {}).get("drifted"))
 
 
-def _maybe(path: Path) -> Any:
-    return read_json(path) if path.exists() else None
-
-
-def _metrics(metrics: Any, choice: dict[str, Any]) -> str:
+def _metrics(metrics: object, choice: Mapping[str, object]) -> str:
     """The choice's test metrics; ``metric value`` pairs."""
     test = choice.get("test")
     if isinstance(metrics, dict):

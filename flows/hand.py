@@ -7,21 +7,21 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from flows import inputs, throne
+from flows import champions, inputs, packages, versions
+from flows.packages import digest_made
 from tasks.errors import RefitError
-from tasks.files import read_json, sha256
-from tasks.registry.history import Decision, History, reigning, reigns
+from tasks.files import optional_json, read_json, sha256
+from tasks.registry.history import Action, Decision, History, reigning, reigns
 from tasks.registry.tracking import Registered, Registry, tracking_uri
 
-Check = Callable[[Path], dict[str, Any]]
+Check = Callable[[Path], object]  # boots a package and raises RefitError where it does not answer as it should
 
 
 def promote(root: Path, model: str, version: str | None, reason: str, check: Check | None) -> Decision:
     """Make a version champion by a person's decision; default: the newest version that is not."""
     registry = Registry(root)
-    past = throne.decisions(root, model, registry)
+    past = champions.decisions(root, model, registry)
     champion = reigning(past)
     if version is None:
         now = champion.package_sha256 if champion else None
@@ -30,19 +30,19 @@ def promote(root: Path, model: str, version: str | None, reason: str, check: Che
             raise RefitError(f"{model}: no version to promote; `refit run` makes one.")
         chosen = others[-1]
     else:
-        chosen = throne.resolve(root, registry, model, version, past)
-    return _enthrone(root, registry, chosen, "promote", reason, champion, check)
+        chosen = versions.resolve(root, registry, model, version, past)
+    return _make_champion(root, registry, chosen, "promote", reason, champion, check)
 
 
 def rollback(root: Path, model: str, version: str | None, reason: str) -> Decision:
-    """Put an earlier version back on the throne; default: the champion before the present one."""
+    """Make an earlier version champion again; default: the champion before the present one."""
     registry = Registry(root)
-    past = throne.decisions(root, model, registry)
+    past = champions.decisions(root, model, registry)
     champion = reigning(past)
     if champion is None:
         raise RefitError(f"{model}: there is no champion yet, so nothing can be rolled back.")
     if version is not None:
-        chosen = throne.resolve(root, registry, model, version, past)
+        chosen = versions.resolve(root, registry, model, version, past)
     else:
         order = reigns(past)
         if len(order) < 2:
@@ -51,11 +51,11 @@ def rollback(root: Path, model: str, version: str | None, reason: str) -> Decisi
                 "`refit rollback --to VERSION` names another."
             )
         before = order[-2]
-        chosen = throne.registered(root, registry, model, before.package_sha256, before.version, past)
-    return _enthrone(root, registry, chosen, "rollback", reason, champion, None)
+        chosen = versions.registered(root, registry, model, before.package_sha256, before.version, past)
+    return _make_champion(root, registry, chosen, "rollback", reason, champion, None)
 
 
-def _enthrone(
+def _make_champion(
     root: Path,
     registry: Registry,
     chosen: Registered,
@@ -64,12 +64,12 @@ def _enthrone(
     champion: Decision | None,
     check: Check | None,
 ) -> Decision:
-    """The one way onto the throne by hand: package whole, then checked, then one row, then MLflow's alias."""
+    """The one way to make a champion by hand: package whole, then checked, then one row, then MLflow's alias."""
     _reasoned(reason)
     model, digest = chosen.model, chosen.package_sha256
     if champion is not None and digest == champion.package_sha256:  # perhaps after a crash between row and alias
-        return throne.follow(root, registry, model) or champion
-    folder = throne.package(root, model, digest, chosen.version, registry)
+        return champions.follow(root, registry, model) or champion
+    folder = packages.package_folder(root, model, digest, chosen.version, registry)
     if check is not None:
         check(folder)
     decision = Decision(
@@ -84,7 +84,7 @@ def _enthrone(
     )
     inputs.keep(root, registry, chosen)
     made = History(root).record(decision, champion.package_sha256 if champion else None)
-    throne.follow(root, registry, model)
+    champions.follow(root, registry, model)
     return made
 
 
@@ -107,7 +107,7 @@ class Account:
 
     place: str
     since: int = 0
-    state: Any = None
+    state: object = None
     looks: dict[int, bytes] = field(default_factory=dict)
 
 
@@ -121,20 +121,22 @@ def adopt(root: Path, model: str, version: str | None, reason: str, check: Check
     registry, history = Registry(root), History(root)
     past = history.decisions(model)
     digest, number = (
-        _found(root, registry, model, past) if version is None else _named(root, registry, model, version, past)
+        _champion_to_adopt(root, registry, model, past)
+        if version is None
+        else _named(root, registry, model, version, past)
     )
     champion = reigning(past)
     if champion is not None and champion.package_sha256 == digest:
-        return throne.follow(root, registry, model) or champion
-    folder = throne.package(root, model, digest, number, registry)
+        return champions.follow(root, registry, model) or champion
+    folder = packages.package_folder(root, model, digest, number, registry)
     if check is not None:
         check(folder)
-    chosen = throne.registered(root, registry, model, digest, number, past)
+    chosen = versions.registered(root, registry, model, digest, number, past)
     inputs.keep(root, registry, chosen)
     account, key, by = _account(root, registry, model, digest), f"adopt:{uuid.uuid4().hex}", person()
     known = set(history.counted(model).values())
 
-    def row(action: Any, why: str, key: str, evidence: dict[str, Any]) -> Decision:
+    def row(action: Action, why: str, key: str, evidence: dict[str, object]) -> Decision:
         return Decision(model, action, chosen.version, chosen.version, digest, why, by, key, evidence)
 
     looks = [
@@ -150,14 +152,14 @@ def adopt(root: Path, model: str, version: str | None, reason: str, check: Check
         for number, rows in sorted(account.looks.items())
         if rows not in known
     ]
-    evidence: dict[str, Any] = {"adopted": {"from": account.place, "looks": len(looks)}}
+    evidence: dict[str, object] = {"adopted": {"from": account.place, "looks": len(looks)}}
     if account.state is not None:
         evidence["state"] = account.state
     entries: list[tuple[Decision, bytes | None]] = [entry for number, entry in looks if number <= account.since]
     entries.append((row("adopt", reason.strip(), key, evidence), None))
     entries += [entry for number, entry in looks if number > account.since]
     history.record_all(entries, champion.package_sha256 if champion else None)
-    throne.follow(root, registry, model)
+    champions.follow(root, registry, model)
     return next(d for d in history.decisions(model) if d.key == key)
 
 
@@ -168,47 +170,47 @@ def adopt_nothing(root: Path, model: str, reason: str) -> Decision:
     """
     _reasoned(reason)
     registry, history = Registry(root), History(root)
-    said = registry.said(model)
+    followed = registry.said(model)
     own = tracking_uri(root) == f"sqlite:///{root.resolve() / '.refit' / 'mlflow.db'}"
-    if said.champion is not None and not own:
+    if followed.champion is not None and not own:
         raise RefitError(
-            f"--none: version {said.champion} of {model} is champion in the registry ({registry.shown}), for all who use "
+            f"--none: version {followed.champion} of {model} is champion in the registry ({registry.shown}), for all who use "
             "it. Give this project's model a name of its own (problem.name), or another registry (MLFLOW_TRACKING_URI)."
         )
     champion = history.champion(model)
     decision = Decision(model, "adopt", "none", None, "", reason.strip(), person(), f"adopt:{uuid.uuid4().hex}")
     made = history.record(decision, champion.package_sha256 if champion else None)
-    throne.follow(root, registry, model)
+    champions.follow(root, registry, model)
     return made
 
 
-def _found(root: Path, registry: Registry, model: str, past: list[Decision]) -> tuple[str, str]:
+def _champion_to_adopt(root: Path, registry: Registry, model: str, past: list[Decision]) -> tuple[str, str]:
     """Hash and number of the champion that registry, lock or files tell of, in this order."""
-    said, lock = registry.said(model), throne.lock_of(root)
-    if said.champion is not None:
-        return registry.version(model, said.champion).package_sha256, said.champion
+    followed, lock = registry.said(model), champions.lock_of(root)
+    if followed.champion is not None:
+        return registry.version(model, followed.champion).package_sha256, followed.champion
     if lock is not None and lock["model"] == model and lock["package_sha256"]:
         return lock["package_sha256"], str(lock["version"])
-    about = root / throne.CHAMPION / "champion.json"
+    about = root / packages.CHAMPION / "champion.json"
     if about.exists():
         held = read_json(about)
         verdict = root / "data" / "verdict" / "verdict.json"
-        newer = _package(root)
+        newer = digest_made(root)
         if (
             newer not in (None, held["package_sha256"])
             and verdict.exists()
             and read_json(verdict)["verdict"] == "promote"
         ):
             raise RefitError(
-                f"{model}: {throne.CHAMPION} holds what the newest package was compared with, and the verdict was to promote "
+                f"{model}: {packages.CHAMPION} holds what the newest package was compared with, and the verdict was to promote "
                 f"that package; no file tells whether it was. Say which: `refit adopt {newer[:12]} --reason ...` for "
-                f"{throne.PACKAGE}, `refit adopt {held['package_sha256'][:12]} --reason ...` for {throne.CHAMPION}."
+                f"{packages.PACKAGE}, `refit adopt {held['package_sha256'][:12]} --reason ...` for {packages.CHAMPION}."
             )
         if held.get("name", model) == model:
             return held["package_sha256"], str(held["version"])
     raise RefitError(
-        f"{model}: nothing tells of a champion: neither the registry ({registry.shown}) nor {throne.LOCK} nor "
-        f"{throne.CHAMPION}. Set MLFLOW_TRACKING_URI to the registry that has it, name a package (`refit adopt VERSION`), or "
+        f"{model}: nothing tells of a champion: neither the registry ({registry.shown}) nor {champions.LOCK} nor "
+        f"{packages.CHAMPION}. Set MLFLOW_TRACKING_URI to the registry that has it, name a package (`refit adopt VERSION`), or "
         "begin without one: `refit adopt --none --reason ...`."
     )
 
@@ -216,17 +218,12 @@ def _found(root: Path, registry: Registry, model: str, past: list[Decision]) -> 
 def _named(root: Path, registry: Registry, model: str, version: str, past: list[Decision]) -> tuple[str, str]:
     """Hash and number of a named version; digits of a hash may also mean a package in the project's folders."""
     if len(version) >= 8:
-        for folder in (throne.CHAMPION + "/package", throne.PACKAGE):
+        for folder in (packages.CHAMPION + "/package", packages.PACKAGE):
             path = root / folder / "bundle.json"
             if path.exists() and (digest := sha256(path)).startswith(version.lower()):
-                return digest, throne.label(past, digest, "0")
-    digest = throne.meant(registry, model, version, past)
-    return digest, throne.label(past, digest, version if len(version) < 8 else "0")
-
-
-def _package(root: Path) -> str | None:
-    path = root / throne.PACKAGE / "bundle.json"
-    return sha256(path) if path.exists() else None
+                return digest, versions.number_of(past, digest, "0")
+    digest = versions.meant(registry, model, version, past)
+    return digest, versions.number_of(past, digest, version if len(version) < 8 else "0")
 
 
 def _account(root: Path, registry: Registry, model: str, digest: str) -> Account:
@@ -234,13 +231,13 @@ def _account(root: Path, registry: Registry, model: str, digest: str) -> Account
     kept = registry.account(model, digest)
     if kept is not None:
         return Account(f"from {registry.shown}", *kept)
-    folder = root / throne.CHAMPION
-    about = read_json(folder / "champion.json") if (folder / "champion.json").exists() else {}
+    folder = root / packages.CHAMPION
+    about = optional_json(folder / "champion.json") or {}
     if about.get("package_sha256") != digest:
         return Account("no account of earlier looks was found")
-    state = read_json(folder / "promotion.json") if (folder / "promotion.json").exists() else None
+    state = optional_json(folder / "promotion.json")
     looks = {int(path.stem): path.read_bytes() for path in sorted((folder / "counted").glob("*.parquet"))}
-    return Account(f"from {throne.CHAMPION}", int(about.get("since", 0)), state, looks)
+    return Account(f"from {packages.CHAMPION}", int(about.get("since", 0)), state, looks)
 
 
 # All ------------------------------------------------------------------------------------------------------------------

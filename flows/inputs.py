@@ -14,7 +14,7 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NotRequired, TypedDict
 
 from tasks.errors import RefitError, some
 from tasks.files import read_json, write_json
@@ -37,6 +37,21 @@ class Output:
     lacking: bool
 
 
+class KeptInput(TypedDict):
+    """An output in ``kept.json``: its bytes (None: unknown), and why it was not stored."""
+
+    path: str
+    bytes: int | None
+    why: NotRequired[str]
+
+
+class KeptInputs(TypedDict):
+    """``kept.json``: what is stored with a version, and what is not."""
+
+    stored: list[KeptInput]
+    left_out: list[KeptInput]
+
+
 def bound() -> int:
     """Bytes that are stored with a version: ``REFIT_KEEP_MB`` megabytes (default 64)."""
     text = os.environ.get("REFIT_KEEP_MB", "64")
@@ -49,7 +64,7 @@ def bound() -> int:
     return int(megabytes * 2**20)
 
 
-def keep(root: Path, registry: Registry, version: Registered) -> dict[str, Any] | None:
+def keep(root: Path, registry: Registry, version: Registered) -> KeptInputs | None:
     """Store with a version what its receipt needs; returns ``kept.json``, or None where there is no DVC cache to
     store from.
 
@@ -61,43 +76,45 @@ def keep(root: Path, registry: Registry, version: Registered) -> dict[str, Any] 
         return before
     limit, cache = bound(), cache_of(root)
     with tempfile.TemporaryDirectory(prefix="refit-inputs-") as name:
-        found = outputs(registry.artifact(version.run_id, "dvc.lock", Path(name)), cache)
+        needed = outputs(registry.artifact(version.run_id, "dvc.lock", Path(name)), cache)
         folder, room = Path(name) / PLACE, limit
-        stored, left = [], []
-        for out in sorted(found, key=lambda out: (out.lacking, size(cache, out), out.path)):
-            one = {"path": out.path, "bytes": None if out.lacking else size(cache, out)}
+        stored: list[KeptInput] = []
+        left: list[KeptInput] = []
+        for out in sorted(needed, key=lambda out: (out.lacking, size(cache, out), out.path)):
+            bytes_of = size(cache, out)
             if out.lacking:
-                left.append(one | {"why": "not in the DVC cache"})
-            elif size(cache, out) > room:
-                left.append(one | {"why": f"more than the {limit:,} bytes of REFIT_KEEP_MB"})
+                left.append(KeptInput(path=out.path, bytes=None, why="not in the DVC cache"))
+            elif bytes_of > room:
+                why = f"more than the {limit:,} bytes of REFIT_KEEP_MB"
+                left.append(KeptInput(path=out.path, bytes=bytes_of, why=why))
             else:
-                room -= size(cache, out)
-                stored.append(one)
+                room -= bytes_of
+                stored.append(KeptInput(path=out.path, bytes=bytes_of))
                 for name_of in out.objects:
                     (folder / OBJECTS / name_of).parent.mkdir(parents=True, exist_ok=True)
                     shutil.copy(cache / OBJECTS / name_of, folder / OBJECTS / name_of)
         if stored:
             registry.store(version.run_id, folder, PLACE)
-        about = {"stored": stored, "left_out": left}
+        about = KeptInputs(stored=stored, left_out=left)
         write_json(Path(name) / ABOUT, about)
         registry.store(version.run_id, Path(name) / ABOUT, PLACE)
     return about
 
 
-def kept(registry: Registry, version: Registered) -> dict[str, Any] | None:
+def kept(registry: Registry, version: Registered) -> KeptInputs | None:
     """``kept.json`` of a version; None: nothing was stored, since it was never champion or is older than this."""
     if not registry.has(version.run_id, f"{PLACE}/{ABOUT}"):
         return None
     with tempfile.TemporaryDirectory(prefix="refit-inputs-") as name:
-        found: dict[str, Any] = read_json(registry.artifact(version.run_id, f"{PLACE}/{ABOUT}", Path(name)))
-        return found
+        about: KeptInputs = read_json(registry.artifact(version.run_id, f"{PLACE}/{ABOUT}", Path(name)))
+        return about
 
 
-def told(about: dict[str, Any] | None) -> str:
+def summary(about: KeptInputs | None) -> str:
     """What is stored with a version and what is not, in one line."""
     if about is None:
         return "--  inputs      not stored with the version (that is done when one is made champion)"
-    total = sum(out["bytes"] for out in about["stored"])
+    total = sum(out["bytes"] or 0 for out in about["stored"])
     line = f"{len(about['stored'])} stored with the version ({megabytes(total)})"
     if not about["left_out"]:
         return f"ok  inputs      {line}"
@@ -119,17 +136,17 @@ def bring(root: Path, registry: Registry, version: Registered, lock: Path, into:
     if not lacking:
         return
     with tempfile.TemporaryDirectory(prefix="refit-inputs-") as name:
-        folder, about = Path(name), kept(registry, version) or {"stored": [], "left_out": []}
+        folder, about = Path(name), kept(registry, version) or KeptInputs(stored=[], left_out=[])
         if about["stored"]:
             folder = registry.artifact(version.run_id, PLACE, folder)
         again = {out.path: out for out in outputs(lock, folder)}
         gone = [out.path for out in lacking if again[out.path].lacking]
         if gone:
             why = {x["path"]: f"{x['path']} ({megabytes(x['bytes'])}: {x['why']})" for x in about["left_out"]}
-            told = [why.get(path, f"{path} (stored only for a version that was made champion)") for path in gone]
+            reasons = [why.get(path, f"{path} (stored only for a version that was made champion)") for path in gone]
             raise RefitError(
                 f"version {version.version}: the DVC cache has no more {some(gone)} (dvc gc?), and it is not stored with the "
-                f"version: {'; '.join(told)}. Fetch it from a DVC remote that has it (`dvc fetch`), or verify without --rebuild."
+                f"version: {'; '.join(reasons)}. Fetch it from a DVC remote that has it (`dvc fetch`), or verify without --rebuild."
             )
         for out in lacking:
             for one in again[out.path].objects:
@@ -149,7 +166,7 @@ def outputs(lock: Path, cache: Path) -> list[Output]:
     from ruamel.yaml import YAML
 
     stages = (YAML(typ="safe", pure=True).load(lock.read_text(encoding="utf-8")) or {}).get("stages", {})
-    found = []
+    listed = []
     for name, stage in stages.items():
         if not name.startswith(FROM_CACHE):
             continue
@@ -162,8 +179,8 @@ def outputs(lock: Path, cache: Path) -> list[Output]:
                 whole += [_place(entry["md5"]) for entry in json.loads(listing.read_text(encoding="utf-8"))]
             objects = tuple(dict.fromkeys(whole))
             lacking = not all((cache / OBJECTS / one).exists() for one in objects)
-            found.append(Output(str(out["path"]), out["md5"], objects, lacking))
-    return found
+            listed.append(Output(str(out["path"]), out["md5"], objects, lacking))
+    return listed
 
 
 def size(cache: Path, out: Output) -> int:

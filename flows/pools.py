@@ -3,7 +3,7 @@
 ``orchestration.pools`` maps ``cpu`` and ``gpu`` to work pools; a stage wants what its ``meta.pool`` in ``dvc.yaml``
 says, or what its model family can use and ``training.device`` allows. The worker needs the same Prefect server, and
 either the project's folder (the same machine, or a shared disk) or, with ``orchestration.exchange: remote``, a checkout
-of its own and the DVC remote (:mod:`flows.carry`). It runs the command and nothing else: what changed and what is recorded stays with the walk.
+of its own and the DVC remote (:mod:`flows.exchange`). It runs the command and nothing else: what changed and what is recorded stays with the walk.
 
 A worker that dies is noticed by the run's label that a living one changes every few seconds (Prefect itself would
 show the run as *Running* for ever); the stage is then sent again, and another worker takes it.
@@ -21,7 +21,7 @@ from contextvars import copy_context
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 from uuid import UUID
 
 from prefect import get_client
@@ -31,9 +31,10 @@ from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelling
 
-from flows import carry, worker
+from flows import exchange, worker
 from flows.commands import Cancelled, CommandFailed, StageFailed, words
-from flows.dag import Dag, Log, Node
+from flows.dag import Dag
+from flows.node import Log, Node
 from tasks.errors import RefitError, some
 from tasks.families._device import wants_gpu
 from tasks.listed import family_names
@@ -42,6 +43,8 @@ from tasks.process import threads
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
+    from prefect.deployments.runner import RunnerDeployment
+    from prefect.types import DateTime
 
 SILENCE = 30.0  # seconds without a sign of life after which a worker counts as dead
 ASK = 5.0  # seconds between looks at whether a pool that has not taken a run still has a worker
@@ -88,32 +91,35 @@ def _run(dag: Dag, params: Params, node: Node, log: Log) -> None:
     """Send a stage to a living worker, and to another one where that died; here where there is none."""
     settings = params.orchestration
     remote, patient = settings.exchange == "remote", settings.no_gpu == "wait"
-    order: dict[str, Any] | None = None
-    if remote and (outside := carry.outside(dag, node)):
+    order: exchange.Order | None = None
+    if remote and (outside := exchange.outside(dag, node)):
         log(
             f"{node.name} runs here: {some(outside)} lies outside of the project's folder, and is not carried to a worker"
         )
-        return _here(dag, node, log)
+        return dag.run_here(node, log)
     for left in reversed(range(LIVES)):
         pool = _pool(node, params, log)
         if pool is None:
-            return _here(dag, node, log)
+            return dag.run_here(node, log)
         if remote and order is None:
-            order = carry.offer(dag, node) | {"shared": tuners(node, params) > 1}
+            order = exchange.offer(dag, node)
+            order["shared"] = tuners(node, params) > 1
             log(f"inputs pushed to the DVC remote; sent to work pool {pool!r}")
         else:
-            order = order or {"stage": node.name, "commands": words(node.cmd), "start": str(dag.seal.folder)}
+            order = order or exchange.Order(stage=node.name, commands=words(node.cmd), start=str(dag.seal.folder))
             log(f"sent to work pool {pool!r}")
         order["threads"] = threads()
         root, model = None if remote else str(dag.root), params.problem.name
         try:
-            said = _first(tuners(node, params), partial(send, dag, node, pool, log, root, order, model, patient), log)
+            message = _first(
+                tuners(node, params), partial(send, dag, node, pool, log, root, order, model, patient), log
+            )
         except (WorkerDied, NobodyLeft) as error:
             if not left:
                 raise
             log(f"warning: {error}")
         else:
-            return carry.accept(dag, node, json.loads(said)) if remote else None
+            return exchange.accept(dag, node, json.loads(message)) if remote else None
     raise AssertionError("unreachable")
 
 
@@ -134,14 +140,14 @@ def _first(count: int, work: Callable[[threading.Event], str], log: Log) -> str:
         at_work = [crew.submit(copy_context().run, work, enough) for _ in range(count)]
         for left, ended in zip(reversed(range(count)), as_completed(at_work), strict=True):
             try:
-                said = ended.result()
+                message = ended.result()
             except StageFailed as error:
                 if not left:
                     raise
                 log(f"warning: {error}; another worker goes on")
             else:
                 enough.set()
-                return said
+                return message
     raise AssertionError("unreachable")
 
 
@@ -162,11 +168,6 @@ def _pool(node: Node, params: Params, log: Log) -> str | None:
     return other
 
 
-def _here(dag: Dag, node: Node, log: Log) -> None:
-    for command in words(node.cmd):
-        dag.execute(node.name, command, log)
-
-
 def alive(pool: str) -> bool:
     """Whether a worker polls the pool."""
     with get_client(sync_client=True) as client:
@@ -185,7 +186,7 @@ def send(
     pool: str,
     log: Log,
     root: str | None,
-    order: dict[str, Any],
+    order: exchange.Order,
     model: str,
     patient: bool,
     enough: threading.Event,
@@ -197,14 +198,14 @@ def send(
     Returns the message of the run's final state; raises :class:`CommandFailed` with it where the stage's command failed, and
     :class:`StageFailed` where the worker could not begin it, or not deliver.
     """
-    submitted: Any = run_deployment(
+    submitted = run_deployment(
         name=_deployed(pool, model),
         parameters={"root": root, "order": order},
         flow_run_name=node.name,
         scheduled_time=datetime.now(UTC) - SLACK,
         timeout=0,
     )
-    run: FlowRun = submitted
+    run = cast(FlowRun, submitted)  # of a call outside of async code
     life = _Life(node, pool, patient, log)
     lines = _Lines(run.id, log)
     with get_client(sync_client=True) as client:
@@ -226,11 +227,11 @@ def send(
                 raise
             run = client.read_flow_run(run.id)
     assert run.state is not None
-    said = run.state.message or run.state.name or ""
+    message = run.state.message or run.state.name or ""
     if not run.state.is_completed():
         kind = StageFailed if run.state.name in (worker.REFUSED, worker.UNDELIVERED) else CommandFailed
-        raise kind(f"in pool {pool!r}: {said}", mistake=run.state.name in (worker.MISTAKE, worker.REFUSED))
-    return said
+        raise kind(f"in pool {pool!r}: {message}", mistake=run.state.name in (worker.MISTAKE, worker.REFUSED))
+    return message
 
 
 class _Life:
@@ -238,11 +239,11 @@ class _Life:
 
     def __init__(self, node: Node, pool: str, patient: bool, log: Log) -> None:
         self._node, self._pool, self._patient, self._log = node.name, pool, patient, log
-        self._sign: Any = None
+        self._sign: object = None
         self._told = False
         self._since = self._asked = time.monotonic()
 
-    def check(self, sign: Any) -> None:
+    def check(self, sign: object) -> None:
         """Note the label's present value; :class:`StageFailed` where it has not changed for too long."""
         now = time.monotonic()
         if sign != self._sign:
@@ -268,7 +269,7 @@ class _Lines:
 
     def __init__(self, run: UUID, log: Log) -> None:
         self._run, self._log = run, log
-        self._last: Any = None  # a moment, in the form that Prefect gives and takes
+        self._last: DateTime | None = None  # a moment, in the form that Prefect gives and takes
         self._seen: set[UUID] = set()
 
     def read(self, client: SyncPrefectClient) -> None:
@@ -276,14 +277,14 @@ class _Lines:
         while True:
             since = None if self._last is None else LogFilterTimestamp(after_=self._last)
             wanted = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[self._run]), timestamp=since)
-            found = client.read_logs(wanted, limit=PAGE)
-            new = [line for line in found if line.id not in self._seen]
+            page = client.read_logs(wanted, limit=PAGE)
+            new = [line for line in page if line.id not in self._seen]
             for line in new:
                 self._seen.add(line.id)
                 if line.name == worker.LINES:
                     self._last = line.timestamp
                     self._log(line.message)
-            if len(found) < PAGE or not new:
+            if len(page) < PAGE or not new:
                 return
 
 
@@ -298,9 +299,9 @@ def _deployed(pool: str, model: str) -> str:
     name = f"{model}-{pool}"
     with _deploying:
         if name not in _deployments:
-            made: Any = worker.run_stage.to_deployment(
+            made = worker.run_stage.to_deployment(
                 name=name, work_pool_name=pool, tags=["refit", model], entrypoint_type=EntrypointType.MODULE_PATH
             )
-            made.apply()
+            cast("RunnerDeployment", made).apply()
             _deployments[name] = f"{worker.run_stage.name}/{name}"
         return _deployments[name]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tasks.errors import RefitError
 
 if TYPE_CHECKING:
-    from deploy.predict import Told
+    from deploy.predict import Answered
     from tasks.bundle import Bundle
     from tasks.bundle.horizon import Horizon
 
@@ -17,13 +17,13 @@ VALIDATED = "data/validated"
 
 def predict(
     root: Path, source: Path, out: Path | None, version: str | None, package: Path | None, sha256: str | None
-) -> Told:
+) -> Answered:
     """Answer a file's rows by a version (by default the champion) and the project's tables, or by a package alone.
 
     Raises :class:`RefitError` for a version, package, table or file that is not there or cannot be read.
     """
     from deploy.predict import predict as answer
-    from flows.throne import vouched
+    from flows.versions import vouched
     from tasks.bundle import Bundle
     from tasks.params import load
 
@@ -36,7 +36,7 @@ def predict(
     if sha256 is not None:
         raise RefitError("--sha256: says what a package's folder must hold, so it needs --package DIR as well")
     params = load(root / "params.yaml")
-    folder, called, digest = found(root, params.problem.name, version)
+    folder, called, digest = package_for(root, params.problem.name, version)
     bundle = Bundle.load(folder, digest)
     tables = tables_of(root, bundle)
     horizon = bundle.horizon if tables is None else horizon_of(bundle, tables)
@@ -45,22 +45,26 @@ def predict(
     return answer(bundle, called, source, out, history_of(bundle) if tables is None else tables, horizon, refuse)
 
 
-def found(root: Path, model: str, version: str | None) -> tuple[Path, str, str]:
+def package_for(root: Path, model: str, version: str | None) -> tuple[Path, str, str]:
     """The package, what its answers call it, and its SHA-256: the champion's, or that of the version a person means."""
-    from flows import throne
+    from flows import champions, packages, versions
     from tasks.registry.history import named
 
     if version is None:
-        return throne.to_serve(root, model)
-    past = throne.decisions(root, model, None)
+        return champions.to_serve(root, model)
+    past = champions.decisions(root, model, None)
     digests = named(past, version)
     if len(digests) == 1:  # decided on here: the registry need not be asked, which takes seconds to load
-        return throne.package(root, model, digests[0], version), version, digests[0]
+        return packages.package_folder(root, model, digests[0], version), version, digests[0]
     from tasks.registry.tracking import Registry
 
     registry = Registry(root)
-    one = throne.known(registry, model, version, past)
-    return throne.package(root, model, one.package_sha256, one.version, registry), one.version, one.package_sha256
+    one = versions.known(registry, model, version, past)
+    return (
+        packages.package_folder(root, model, one.package_sha256, one.version, registry),
+        one.version,
+        one.package_sha256,
+    )
 
 
 def tables_of(root: Path, bundle: Bundle) -> dict[str, Path] | None:

@@ -48,11 +48,11 @@ def create(root: Path, data: str | Path, target: str, force: bool, query: str | 
     if params.exists() and not force:
         raise RefitError(f"{params}: is there already. Use --force to replace it, or another folder.")
     source, path, given = look(root, str(data), query)
-    said: list[str] = []
-    tree = infer(path, target, lambda tree: said.extend(remark(tree, path, given)), given, tell=said.append)
+    remarks: list[str] = []
+    tree = infer(path, target, lambda tree: remarks.extend(remark(tree, path, given)), given, tell=remarks.append)
     if given is not None:
         tree["data"]["tables"][tree["problem"]["table"]]["source"] = source
-    yield from said
+    yield from remarks
     text = to_yaml(tree)
     parse(tree, str(params))
     write_text(params, text)

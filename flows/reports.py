@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from flows import throne
+from flows.versions import known
 from tasks.errors import RefitError
 from tasks.files import read_json, write_text
 from tasks.registry.history import History
@@ -41,7 +41,7 @@ def compare(root: Path, model: str, versions: list[str]) -> Iterator[str]:
 
     registry = Registry(root)
     past = History(root).decisions(model)
-    runs = [recorded(registry, throne.known(registry, model, version, past)) for version in versions]
+    runs = [recorded(registry, known(registry, model, version, past)) for version in versions]
     html = compare_runs(runs)
     write_text(root / PAGE, html)
     wide = max(len(run["name"]) for run in runs)
@@ -55,8 +55,8 @@ def compare(root: Path, model: str, versions: list[str]) -> Iterator[str]:
 def recorded(registry: Registry, version: Registered) -> dict[str, Any]:
     """What a version's run recorded, in the form that :func:`tasks.report.compare_runs.compare_runs` takes."""
     with tempfile.TemporaryDirectory(prefix="refit-report-") as folder:
-        found = {part: read_json(registry.artifact(version.run_id, name, Path(folder))) for part, name in PARTS.items()}
-    choice, metrics, receipt = found["choice"], found["metrics"], found["receipt"]
+        files = {part: read_json(registry.artifact(version.run_id, name, Path(folder))) for part, name in PARTS.items()}
+    choice, metrics, receipt = files["choice"], files["metrics"], files["receipt"]
     return {
         "name": f"Version {version.version}",
         "metric": choice["metric"],
@@ -64,13 +64,13 @@ def recorded(registry: Registry, version: Registered) -> dict[str, Any]:
         "intervals": metrics["choice"]["test_interval"],
         "family": choice["family"],
         "as_of": receipt["as_of"],
-        "verdict": found["verdict"]["verdict"],
+        "verdict": files["verdict"]["verdict"],
         "rows": metrics["rows"]["test"],
         "params": dict(leaves(receipt["params"])),
     }
 
 
-def leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(tree: object, path: str = "") -> Iterator[tuple[str, object]]:
     """Values of a JSON tree by dotted path; an empty mapping is a value, so that a family without settings is seen.
 
     >>> dict(leaves({"seed": 1, "models": {"mlp": {}, "tree": {"trials": 3}}}))

@@ -7,27 +7,26 @@ from typing import TYPE_CHECKING
 
 from flows.commands import mark
 from flows.settings import settle
-from flows.temporary import Server
+from flows.temporary import TemporaryServer
 from tasks.hidden import hidden
 
 if TYPE_CHECKING:
-    from flows.effects import Standing
-    from flows.retrain import Watch
+    from flows.standing import Standing
+    from flows.watcher import Watcher
 
 
-def run(root: Path, as_of: str | None, watcher: Watch | None) -> Standing | None:
+def run(root: Path, as_of: str | None, watcher: Watcher) -> Standing | None:
     """Run the flow here and return where the registry stands; progress is told to ``watcher``."""
-    settle(root, quiet=watcher is not None)
+    settle(root, quiet=True)
     mark(root.resolve())
     from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
-    server = None if PREFECT_API_URL.value() else Server()
+    server = None if PREFECT_API_URL.value() else TemporaryServer()
     from flows import retrain  # while the server starts
 
-    retrain.watch(watcher)
     if server is not None:
         server.ready()
     # The heartbeat's thread is joined for a second at the end; a run in this process ends with it anyway. Spark is for
     # stages, which are processes of their own; MLflow would import it here.
     with hidden("pyspark"), temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
-        return retrain.retrain(as_of, str(root))
+        return retrain.watched(watcher)(as_of, str(root))

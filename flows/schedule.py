@@ -13,13 +13,14 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 from tasks.errors import RefitError
 from tasks.params import load
 
 if TYPE_CHECKING:
     from prefect.client.schemas.responses import DeploymentResponse
+    from prefect.deployments.runner import RunnerDeployment
 
 
 def schedule(root: Path, cron: str, timezone: str, pool: str | None, replace: bool) -> Iterator[str]:
@@ -61,7 +62,7 @@ def schedule(root: Path, cron: str, timezone: str, pool: str | None, replace: bo
             client.create_work_pool(WorkPoolCreate(name=pool, type="process"))
         with suppress(ObjectAlreadyExists):
             client.create_work_queue(name=name, work_pool_name=pool)
-    made: Any = retrain.to_deployment(
+    made = retrain.to_deployment(
         name=name,
         description=f"Retrain {name} on everything known by now, and promote if the verdict says so.",
         parameters={"as_of": None, "root": str(root)},
@@ -73,7 +74,7 @@ def schedule(root: Path, cron: str, timezone: str, pool: str | None, replace: bo
         job_variables={"working_dir": str(root)},
         entrypoint_type=EntrypointType.MODULE_PATH,
     )
-    made.apply()
+    cast("RunnerDeployment", made).apply()
     yield f"retrain/{name} runs at {cron!r} ({timezone}) in {root}"
     yield f"a worker must be alive for it: prefect worker start --pool {pool} --work-queue {name}"
 
@@ -84,13 +85,13 @@ def unschedule(root: Path) -> str:
 
     root, name = root.resolve(), load(root / "params.yaml").problem.name
     _server()
-    found = deployed(name)
-    if found is None:
+    deployment = deployed(name)
+    if deployment is None:
         raise RefitError(f"retrain/{name}: is not scheduled on this server.")
-    if _folder(found) != str(root):
-        raise RefitError(f"retrain/{name}: is scheduled for the folder {_folder(found)}; remove it there.")
+    if _folder(deployment) != str(root):
+        raise RefitError(f"retrain/{name}: is scheduled for the folder {_folder(deployment)}; remove it there.")
     with get_client(sync_client=True) as client:
-        client.delete_deployment(found.id)
+        client.delete_deployment(deployment.id)
     return f"retrain/{name} is no longer scheduled"
 
 
@@ -106,8 +107,8 @@ def deployed(name: str) -> DeploymentResponse | None:
             return None
 
 
-def _folder(found: DeploymentResponse | None) -> str | None:
-    return None if found is None else str(found.parameters.get("root"))
+def _folder(deployment: DeploymentResponse | None) -> str | None:
+    return None if deployment is None else str(deployment.parameters.get("root"))
 
 
 def _server() -> None:

@@ -58,11 +58,11 @@ class Seal:
 
     def newer(self) -> list[str]:
         """Which of the sealed files are different by now."""
-        found = [name for name, kept in AT_START.items() if _text(self.root / name) != _text(self.folder / kept)]
+        changed = [name for name, kept in AT_START.items() if _text(self.root / name) != _text(self.folder / kept)]
         if _code_digest(self.code) != _code_digest(self.folder / "tasks"):
             own = self.code.is_relative_to(self.root)
-            found.append("tasks/" if own else "Refit's own code")
-        return found
+            changed.append("tasks/" if own else "Refit's own code")
+        return changed
 
 
 def seal(root: Path) -> Seal:
@@ -122,17 +122,17 @@ def _passed_over(folder: str, names: list[str]) -> set[str]:
     return left
 
 
-def signature(path: Path) -> tuple[Any, ...]:
+def signature(path: Path) -> tuple[tuple[str, int, int, int], ...]:
     """What changes with each write: name, number, size and time of a file, or of all files below a folder."""
     files = sorted(_files(path)) if path.is_dir() else [path]
-    found = []
+    marks = []
     for file in files:
         try:
             stat = file.stat()
         except OSError:
             continue
-        found.append((str(file), stat.st_ino, stat.st_size, stat.st_mtime_ns))
-    return tuple(found)
+        marks.append((str(file), stat.st_ino, stat.st_size, stat.st_mtime_ns))
+    return tuple(marks)
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -144,14 +144,14 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _code_digest(folder: Path) -> str:
-    found = sha256()
+    digest = sha256()
     for path in sorted(_files(folder), key=lambda p: p.relative_to(folder).as_posix()):
         try:
             content = path.read_bytes()
         except OSError:  # removed or renamed just now
             content = b""
-        found.update(path.relative_to(folder).as_posix().encode() + b"\0" + sha256(content).digest())
-    return found.hexdigest()
+        digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + sha256(content).digest())
+    return digest.hexdigest()
 
 
 def _digest(folder: Path) -> str:

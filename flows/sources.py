@@ -70,11 +70,11 @@ def list_sources(root: Path, params: Params | None = None) -> list[str]:
     deps.extend(lacking)
     with replacing(path) as beside:
         yaml.dump(tree, beside)
-    told = [
+    changes = [
         *([f"depends on {', '.join(lacking)}"] if lacking else []),
         *([f"no longer on {', '.join(gone)}"] if gone else []),
     ]
-    return [f"dvc.yaml: stage ingest now {', '.join(told)}"]
+    return [f"dvc.yaml: stage ingest now {', '.join(changes)}"]
 
 
 def absent(root: Path, params: Params) -> Iterator[str]:
@@ -100,7 +100,7 @@ def former(root: Path, params: Params) -> Callable[[str], bool]:
     return lambda dep: (dep in old or os.path.dirname(dep) == folder) and os.path.abspath(root / dep) not in now
 
 
-def _of_manifest(name: str, source: Any) -> list[str]:
+def _of_manifest(name: str, source: str | list[str] | dict[str, str]) -> list[str]:
     """What had to be watched of a source as the manifest names it."""
     if isinstance(source, dict):
         return [snapshots.path_of(name).as_posix()]
@@ -111,7 +111,7 @@ def _of_manifest(name: str, source: Any) -> list[str]:
 # A first look ----------------------------------------------------------------------------------------------
 
 
-def look(root: Path, data: str, query: str | None) -> tuple[Any, Path, pa.Table | None]:
+def look(root: Path, data: str, query: str | None) -> tuple[str | dict[str, str], Path, pa.Table | None]:
     """What ``refit init`` is given: the source to declare, a path to call it by, and its columns where it is no single file.
 
     Raises :class:`RefitError` where nothing can be read, or no run could watch it.
@@ -125,8 +125,8 @@ def look(root: Path, data: str, query: str | None) -> tuple[Any, Path, pa.Table 
         try:
             asked = Query.model_validate(source)
         except ValueError as error:
-            told = [str(one["msg"]).removeprefix("Value error, ") for one in error.errors()]  # type: ignore[attr-defined]
-            raise RefitError(f"--data: {'; '.join(told)}.") from None
+            mistakes = [str(one["msg"]).removeprefix("Value error, ") for one in error.errors()]  # type: ignore[attr-defined]
+            raise RefitError(f"--data: {'; '.join(mistakes)}.") from None
         with connected(data, "--data", root) as connection:
             table = read(connection, asked, "--query")
         return source, root / (asked.table or "rows"), table
@@ -226,9 +226,9 @@ def filled(url: str, where: str) -> str:
     person = re.match(r"[^/]*://[^/]*@", url)
     until = person.end() if person else 0
 
-    def value(found: re.Match[str]) -> str:
-        plain = os.environ[found[1]]
-        return quote(plain, safe="") if found.start() < until else plain
+    def value(match: re.Match[str]) -> str:
+        plain = os.environ[match[1]]
+        return quote(plain, safe="") if match.start() < until else plain
 
     return re.sub(r"\$\{(\w+)\}", value, url)
 
@@ -242,8 +242,8 @@ def read(connection: Connection, source: Query, where: str) -> pa.Table:
     try:
         if source.table is not None:
             schema, _, name = source.table.rpartition(".")
-            found = Table(name, MetaData(), autoload_with=connection, schema=schema or None)
-            result = connection.execute(select(found))
+            declared = Table(name, MetaData(), autoload_with=connection, schema=schema or None)
+            result = connection.execute(select(declared))
         else:
             plain = connection.execution_options(no_parameters=True)  # a % or : in it is its own
             result = plain.exec_driver_sql(str(source.query).strip().rstrip(";"))
@@ -302,7 +302,7 @@ def as_arrow(values: list[Any]) -> pa.Array:
     return pa.array([None if v is None else as_text(v) for v in values], pa.string())
 
 
-def as_text(value: Any) -> str:
+def as_text(value: object) -> str:
     """A value without a type of its own here as text: records and lists as JSON, bytes in hexadecimal."""
     import json
 

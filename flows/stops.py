@@ -18,7 +18,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    import psutil
 
 T = TypeVar("T")
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -28,7 +31,7 @@ AGAIN = 0.5  # `timeout` and a closing terminal send their signal twice within t
 SAID = "stopped; finished stages are kept, nothing half-written is left"
 
 
-class Stopped(KeyboardInterrupt):
+class Signalled(KeyboardInterrupt):
     """A signal that asks to end; ``status`` is what the command then exits with."""
 
     def __init__(self, number: int) -> None:
@@ -36,7 +39,7 @@ class Stopped(KeyboardInterrupt):
         self.status = 128 + number
 
 
-def heed(handler: Callable[[int, FrameType | None], Any] | signal.Handlers) -> None:
+def heed(handler: Callable[[int, FrameType | None], object] | signal.Handlers) -> None:
     """Have the signals handled in the main thread; those that are ignored already (``nohup``) stay so."""
     for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
@@ -45,7 +48,7 @@ def heed(handler: Callable[[int, FrameType | None], Any] | signal.Handlers) -> N
 
 def raise_stopped(number: int, _: FrameType | None = None) -> None:
     """The handler of commands that work in the main thread."""
-    raise Stopped(number)
+    raise Signalled(number)
 
 
 def first() -> None:
@@ -65,7 +68,7 @@ def attended(work: Callable[[], T], clear: Callable[[], None]) -> T:
 
     ``clear`` leaves the terminal as it was before something is said there. Call in the main thread.
     """
-    told, tell = os.pipe()  # a byte a signal, written by the interpreter at once, whatever thread is busy
+    heard, tell = os.pipe()  # a byte a signal, written by the interpreter at once, whatever thread is busy
     ended, end = os.pipe()
     os.set_blocking(tell, False)
     result: list[T] = []
@@ -84,23 +87,23 @@ def attended(work: Callable[[], T], clear: Callable[[], None]) -> T:
     thread = threading.Thread(target=body, name="refit", daemon=True)
     thread.start()
     try:
-        while not thread_ended(told, ended, thread, clear):
+        while not thread_ended(heard, ended, thread, clear):
             continue
     finally:
         signal.set_wakeup_fd(-1)
     heed(leave)  # what is left is to say how it went, and to end the temporary server
-    for one in (told, tell, ended, end):
+    for one in (heard, tell, ended, end):
         os.close(one)
     if errors:
         raise errors[0]
     return result[0]
 
 
-def thread_ended(told: int, ended: int, thread: threading.Thread, clear: Callable[[], None]) -> bool:
+def thread_ended(heard: int, ended: int, thread: threading.Thread, clear: Callable[[], None]) -> bool:
     """Wait for the thread's end or for a signal; does not return after one of :data:`SIGNALS`."""
-    ready = select.select([told, ended], [], [])[0]
-    if told in ready:
-        for number in os.read(told, 64):
+    ready = select.select([heard, ended], [], [])[0]
+    if heard in ready:
+        for number in os.read(heard, 64):
             if number in SIGNALS and signal.getsignal(number) is not signal.SIG_IGN:
                 _stop(number, thread, clear)
     return ended in ready
@@ -151,44 +154,44 @@ def end_all(seconds: float) -> None:
     import psutil
 
     subprocess.Popen.__init__ = _never  # type: ignore[method-assign]
-    before: list[Any] = []
+    before: list[psutil.Process] = []
     for look in range(LOOKS):
-        found = _started()
-        if look and not found and not before:
+        processes = _started()
+        if look and not processes and not before:
             return
-        before = found
-        if seconds and found:
-            for process in found:
+        before = processes
+        if seconds and processes:
+            for process in processes:
                 with suppress(psutil.Error):
                     process.terminate()
-            psutil.wait_procs(found, timeout=seconds)
-        for process in found:
+            psutil.wait_procs(processes, timeout=seconds)
+        for process in processes:
             with suppress(psutil.Error):
                 process.kill()
-        psutil.wait_procs(found, timeout=0.2)
+        psutil.wait_procs(processes, timeout=0.2)
         seconds = 0
 
 
-def _never(*_: Any, **__: Any) -> None:
+def _never(*_: object, **__: object) -> None:
     """Instead of starting a process: whoever asks for one waits for the end."""
     threading.Event().wait()
 
 
-def _started() -> list[Any]:
+def _started() -> list[psutil.Process]:
     """The processes that this one has started and that still run."""
     import psutil
 
     from flows.commands import WALKER
 
-    me, found = psutil.Process(), {}
+    me, processes = psutil.Process(), {}
     for process in me.children(recursive=True):
-        found[process.pid] = process
+        processes[process.pid] = process
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):
             if process.pid != me.pid and process.environ().get(WALKER) == str(me.pid):
-                found[process.pid] = process
+                processes[process.pid] = process
     running = []
-    for process in found.values():
+    for process in processes.values():
         with suppress(psutil.Error):
             if process.status() != psutil.STATUS_ZOMBIE:
                 running.append(process)

@@ -27,7 +27,7 @@ from tasks.process import COLLECT
 TRIES = 3  # another program may take the port just before the server does
 
 
-class Server:
+class TemporaryServer:
     """A server that is about to be ready; it hears no Ctrl-C, which would end it before those who write to it."""
 
     def __init__(self) -> None:
@@ -48,6 +48,7 @@ class Server:
 
     @property
     def url(self) -> str:
+        """The URL of its API."""
         return f"http://127.0.0.1:{self._port}/api"
 
     def _start(self) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from flows import inputs, throne
+from flows import inputs, packages, versions
 from flows.accepted import ACCEPTED
 from flows.dag import Dag
 from flows.inputs import FROM_CACHE
@@ -33,20 +33,20 @@ def verify(root: Path, model: str, version: str, rebuild: bool) -> tuple[bool, l
     """
     registry = Registry(root)
     past = History(root).decisions(model)
-    digest = throne.meant(registry, model, version, past)
+    digest = versions.meant(registry, model, version, past)
     registered = registry.holding(model, digest)
     with tempfile.TemporaryDirectory(prefix="refit-verify-") as name:
         if registered is not None:
             package = registry.fetch(registered, Path(name) / "package")  # refuses a damaged one
         else:
-            package = throne.package(root, model, digest, version, registry)
+            package = packages.package_folder(root, model, digest, version, registry)
         manifest, receipt = read_manifest(package), read_json(package / "receipt.json")
         lines = [f"ok  package     {len(manifest['files'])} files, {digest[:16]}"]
         if registered is None:
             lines.append(f"--  registry    {registry.shown} does not have it; the project's own copy was looked at")
         lines += list(against_here(root, receipt))
         if registered is not None:
-            lines.append(inputs.told(inputs.kept(registry, registered)))
+            lines.append(inputs.summary(inputs.kept(registry, registered)))
         good = True
         if rebuild and registered is None:
             raise RefitError(
@@ -58,8 +58,8 @@ def verify(root: Path, model: str, version: str, rebuild: bool) -> tuple[bool, l
             commit = tags.get("mlflow.source.git.commit")
             with as_many(int(tags.get(THREADS, threads()))):
                 again = made_again(root.resolve(), registered, receipt, Path(name) / "again", package / "held_against")
-            good, told = compare(package, again)
-            lines += told
+            good, compared = compare(package, again)
+            lines += compared
             if not good and commit:
                 lines.append(f"    it was made at commit {commit}; check that out and verify again")
     return good, lines
@@ -150,7 +150,7 @@ def as_many(count: int) -> Iterator[None]:
         yield
 
 
-def _lost(name: str, lost: dict[str, Any]) -> bool:
+def _lost(name: str, lost: dict[str, dict[str, str]]) -> bool:
     """Whether a stage has nothing to give since its family failed, there or before."""
     return name in lost and (name.startswith("train@") or lost[name]["stage"] == "tune")
 
@@ -175,7 +175,7 @@ def compare(package: Path, again: Path) -> tuple[bool, list[str]]:
     return True, [f"ok  rebuild     {len(then)} files, every byte the same ({sha256(again / 'bundle.json')[:16]})"]
 
 
-def _differences(then: Any, now: Any, path: str = "") -> Iterator[str]:
+def _differences(then: object, now: object, path: str = "") -> Iterator[str]:
     """Paths at which two JSON trees differ."""
     if isinstance(then, dict) and isinstance(now, dict):
         for key in sorted({*then, *now}):

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from prefect import flow, get_client
 from prefect.runtime import flow_run
@@ -24,6 +24,9 @@ from tasks.errors import RefitError
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
 
+    from flows.exchange import Entry, Order
+    from flows.node import Log
+
 BEAT = 2.0  # seconds between signs of life
 LINES, ALIVE = "refit.stage", "refit.beat"  # the logger that a stage's lines are under; the label that keeps changing
 # Names of failed states beside Prefect's own: the command said in plain words what is wrong, or this worker could not begin
@@ -34,7 +37,7 @@ ENVIRONMENT = "REFIT_STUDIES_URL"  # tasks/tune/study.py; importing that takes O
 
 
 @flow(name="refit-stage", validate_parameters=False)
-def run_stage(root: str | None, order: dict[str, Any]) -> State[Any]:
+def run_stage(root: str | None, order: dict[str, Any]) -> State:
     """Run a stage in the sender's folder ``root``, or, without one, in this worker's own checkout by the DVC remote.
 
     The final state's message tells the sender: a JSON list of outputs (by the remote), or what failed.
@@ -50,7 +53,7 @@ def run_stage(root: str | None, order: dict[str, Any]) -> State[Any]:
                     )
                 _commands(Path(root), Path(root), order["stage"], order["commands"], say, Path(order["start"]))
                 return Completed(message="ran in the sender's folder")
-            return Completed(message=json.dumps(_by_remote(order, say)))
+            return Completed(message=json.dumps(_by_remote(cast("Order", order), say)))
         except RefitError as error:
             mistake = getattr(error, "mistake", True)
             if isinstance(error, CommandFailed):
@@ -58,8 +61,8 @@ def run_stage(root: str | None, order: dict[str, Any]) -> State[Any]:
             return Failed(name=REFUSED if mistake else UNDELIVERED, message=str(error))
 
 
-def _by_remote(order: dict[str, Any], say: Any) -> list[dict[str, Any]]:
-    from flows.carry import Workplace
+def _by_remote(order: Order, say: Log) -> list[Entry]:
+    from flows.exchange import Workplace
 
     checkout = Path(os.environ.get(CHECKOUT, ""))
     if not (os.environ.get(CHECKOUT) and (checkout / ".dvc").is_dir()):
@@ -78,21 +81,21 @@ def _by_remote(order: dict[str, Any], say: Any) -> list[dict[str, Any]]:
 
 
 def _commands(
-    root: Path, wdir: Path, stage: str, commands: list[list[str]], say: Any, sealed: Path | None = None
+    root: Path, wdir: Path, stage: str, commands: list[list[str]], say: Log, sealed: Path | None = None
 ) -> None:
     for command in commands:
-        code, said = follow(start(stage, command, wdir, root, sealed), say)
+        code, lines = follow(start(stage, command, wdir, root, sealed), say)
         if code:
-            raise failure(stage, code, said)
+            raise failure(stage, code, lines)
 
 
 @contextmanager
-def _told() -> Iterator[Any]:
+def _told() -> Iterator[Log]:
     """A function that has a line told to the sender; every few seconds lines and a sign of life go to Prefect's API.
 
     All lines are there when the context ends, before the run's final state.
     """
-    lines: deque[dict[str, Any]] = deque()
+    lines: deque[dict[str, object]] = deque()
     stop, run = threading.Event(), str(flow_run.id)
 
     def say(line: str) -> None:

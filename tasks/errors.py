@@ -50,7 +50,34 @@ def in_a_line(error: BaseException) -> str:
     """
     first = next(iter(str(error).strip().splitlines()), "")
     text = f"{type(error).__name__}: {first}" if first else type(error).__name__
-    return text if len(text) <= 300 else text[:297] + "..."
+    return shortened(text, 300)
+
+
+def shortened(text: str, most: int) -> str:
+    """The text, cut to ``most`` characters with dots at its end where it is longer.
+
+    >>> shortened("a long value", 12), shortened("a long value", 9)
+    ('a long value', 'a long...')
+    """
+    return text if len(text) <= most else text[: most - 3] + "..."
+
+
+def with_causes(error: BaseException) -> str:
+    """An error's text and its causes', in one line of bounded length.
+
+    >>> try:
+    ...     raise ValueError("no table") from OSError("no disk")
+    ... except ValueError as error:
+    ...     with_causes(error)
+    'no table — no disk'
+    """
+    parts: list[str] = []
+    cause: BaseException | None = error
+    while cause is not None:
+        if str(cause) and str(cause) not in parts:
+            parts.append(str(cause))
+        cause = cause.__cause__
+    return shortened(" — ".join(parts), 600)
 
 
 def visible(text: str) -> str:

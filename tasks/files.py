@@ -143,6 +143,11 @@ def read_json(path: str | Path) -> Any:
         raise RefitError(f"{path}: not valid JSON ({error}). Remove it and run `refit run` again.") from None
 
 
+def optional_json(path: str | Path) -> Any:
+    """The value of a JSON file; None where there is no such file. Raises as :func:`read_json` where it is no JSON."""
+    return read_json(path) if Path(path).exists() else None
+
+
 def write_table(path: str | Path, frame: pd.DataFrame) -> None:
     """Write Parquet (zstd), of a frame in memory or on disk. The bytes depend on it alone; a large one goes by row groups."""
     if len(frame) > WHOLE_GROUP:

@@ -43,7 +43,7 @@ LONG = (
     "tests/test_readme.py",
     "tests/flows/test_kills.py",
     "tests/flows/test_stops.py",
-    "tests/flows/test_beforehand.py",
+    "tests/flows/test_preflight.py",
     "tests/flows/test_failed_families.py",
     "tests/flows/test_labels.py",
     "tests/flows/test_schedule.py",

@@ -10,7 +10,7 @@ from tests.projects import ROOT
 RUN = {
     "ending.md": {
         "refit run": ("tests/flows/test_stops.py", '"run"'),
-        "refit doctor": ("tests/flows/test_beforehand.py", "doctor.examine(root)"),
+        "refit doctor": ("tests/flows/test_preflight.py", "doctor.examine(root)"),
     },
     "runs.md": {
         "refit run": ("tests/flows/test_run.py", '"run"'),

@@ -30,7 +30,7 @@ import tasks.stage  # noqa: F401  (threads and telemetry, before the heavy impor
 import numpy as np  # isort: skip
 import pandas as pd  # isort: skip
 
-from deploy.rows import Rows
+from deploy.rows import RowReader
 from tasks import files, params
 from tasks.errors import RefitError
 from tasks.profile import infer, to_yaml
@@ -129,7 +129,7 @@ def served(case: Case) -> list[str]:
         }  # fmt: skip
         files.write_json("data/evaluation/choice.json", choice)
         bundle = Bundle.load(package(Path.cwd())).start()
-    rows = Rows(bundle.schema)
+    rows = RowReader(bundle.schema)
     known = {name.strip(): cells for name, cells in case.cells.items()}
     for at, position in enumerate(frame["__row__"]):
         body = json.dumps({name: known[name][position] for name in rows.fields}, default=str)

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from deploy import predict as batch
-from deploy.predict import ERROR, SHOWN, Told, _answers, _check_columns, _ending, _rows, _timings, _warnings
+from deploy.predict import ERROR, SHOWN, Answered, _answers, _check_columns, _ending, _rows, _timings, _warnings
 from tasks.bundle import decide
 from tasks.bundle.horizon import FINE, Horizon
 from tasks.engine.facts import MISSING
@@ -23,11 +23,11 @@ DAY = 86_400_000_000
 
 
 def test_a_file_is_told_of_in_a_few_lines() -> None:
-    assert Told(1200, 0).lines() == ["1,200 of 1,200 rows answered"]
-    assert Told(5, 2, 1, ["row 2: x", "row 3: y"], ["read as UTF-16"]).lines() == [
+    assert Answered(1200, 0).lines() == ["1,200 of 1,200 rows answered"]
+    assert Answered(5, 2, 1, ["row 2: x", "row 3: y"], ["read as UTF-16"]).lines() == [
         "read as UTF-16", "3 of 5 rows answered, 1 of them with a warning", "row 2: x", "row 3: y",
     ]  # fmt: skip
-    assert Told(5000, 1003, 0, ["row 1: x"]).lines()[-1] == "and 1,002 more rows without an answer (column error)"
+    assert Answered(5000, 1003, 0, ["row 1: x"]).lines()[-1] == "and 1,002 more rows without an answer (column error)"
 
 
 def test_columns_that_are_needed_must_be_there_and_others_may() -> None:
@@ -124,7 +124,7 @@ def test_each_moment_is_judged_by_the_horizon(monkeypatch: pytest.MonkeyPatch) -
 def test_an_answer_has_the_services_columns_in_their_order(
     kind: str, scores: list[Any], wanted: dict[str, Any]
 ) -> None:
-    told = Told(rows=7)
+    told = Answered(rows=7)
     made = _answers(bundle(kind), "3", Horizon(), asked(2), pd.DataFrame({"score": scores}), [], told, False)
     found = made.to_pydict()
     assert list(found) == ["row", *[n for n in wanted if n != "threshold"], "model", "version",
@@ -136,7 +136,7 @@ def test_an_answer_has_the_services_columns_in_their_order(
 
 
 def test_a_row_without_an_answer_has_the_error_and_nothing_else() -> None:
-    told = Told(rows=10, faults=["row 1: x"] * (SHOWN - 2))
+    told = Answered(rows=10, faults=["row 1: x"] * (SHOWN - 2))
     scores = [[0.4, 0.6], [np.nan, np.inf], [0.4, 0.6], [0.4, 0.6]]
     table = asked(4, n=[99.0, 99.0, 99.0, 1.0], **{ERROR: [None, None, "cannot be read", "nor this"]})
     made = _answers(bundle(), "3", Horizon(), table, pd.DataFrame({"score": scores}), [], told, False).to_pydict()
@@ -156,7 +156,7 @@ def test_a_row_for_which_a_table_is_too_old_is_warned_of_or_refused(monkeypatch:
     horizon = Horizon(None, {"a": 20 * DAY}, {"a": 5 * DAY})
     for refuse in (False, True):
         made = _answers(
-            dated, "3", horizon, asked(2), pd.DataFrame({"score": [[0.4, 0.6]] * 2}), [], Told(), refuse
+            dated, "3", horizon, asked(2), pd.DataFrame({"score": [[0.4, 0.6]] * 2}), [], Answered(), refuse
         ).to_pydict()
         assert "2d before this row" in made["warnings"][0]
         assert [e is None for e in made["error"]] == [True, not refuse]
@@ -168,7 +168,7 @@ def test_a_key_that_is_called_as_a_column_of_the_answer_is_told_apart() -> None:
     for i, value in enumerate(["k1", "k2", "k3"]):
         table = table.append_column(f"{batch.KEY}{i}", pa.array([value]))
     keys = ["row", "model", "order"]
-    made = _answers(bundle(), "3", Horizon(), table, pd.DataFrame({"score": [[0.4, 0.6]]}), keys, Told(), False)
+    made = _answers(bundle(), "3", Horizon(), table, pd.DataFrame({"score": [[0.4, 0.6]]}), keys, Answered(), False)
     assert made.column_names[:4] == ["row", "key.row", "key.model", "order"]
     assert (made["row"].to_pylist(), made["key.row"].to_pylist()) == ([1], ["k1"])
     assert made["model"].to_pylist() == ["toy"]

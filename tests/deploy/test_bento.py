@@ -20,9 +20,9 @@ import yaml
 import deploy
 from deploy.build import build, lay_out, main, prove, registered
 from deploy.check import compare
+from deploy.isolated import isolated
 from deploy.launch import ask, free_port
 from deploy.needs import needed, pins
-from deploy.room import room
 from tasks.errors import RefitError
 from tasks.families import Model, fit_family, save_model
 from tasks.families._bag import Bag, Joined, Part
@@ -189,7 +189,7 @@ def test_the_manifests_start(bento: Path) -> None:
     }
     how = manifests()["kubernetes"]
     names = [one.partition("==")[0] for one in (bento / "env" / "python" / "requirements.txt").read_text().split()]
-    with room(names) as python, tempfile.TemporaryFile() as said:
+    with isolated(names) as python, tempfile.TemporaryFile() as said:
         port = free_port()
         env = {
             **os.environ, "BENTO": str(bento), "ROOM": str(python.parent.parent), "FOLDER": how["folder"],

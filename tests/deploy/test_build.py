@@ -225,7 +225,7 @@ def test_a_bento_is_asked_for_its_golden_rows(tmp_path: Path, monkeypatch: pytes
         one = {"prediction": 2.5 if honest else 2.25, "warnings": []}
         return 200, one if path == "/predict" else [one]
 
-    for name, instead in (("room", room), ("running", running), ("ask", ask)):
+    for name, instead in (("isolated", room), ("running", running), ("ask", ask)):
         monkeypatch.setattr(build, name, instead)
     if honest:
         assert build.prove(tmp_path, ["numpy"]) == 1

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from deploy import leaving, limits
+from deploy import draining, limits
 from tasks.errors import RefitError
 from tasks.files import read_json
 from tasks.params import Limits
@@ -199,6 +199,6 @@ def test_the_page_is_the_models_own(packages: dict[str, Path], kind: str) -> Non
 
 
 def test_leaving_is_told_first(client: TestClient, row: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leaving, "_begun", True)
+    monkeypatch.setattr(draining, "_begun", True)
     assert client.get("/readyz").status_code == 503
     assert client.get("/healthz").status_code == client.post("/predict", json=row).status_code == 200

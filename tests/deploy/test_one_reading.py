@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from deploy.rows import Problems, Rows
+from deploy.rows import Problems, RowReader
 from tasks.bundle.rows import from_json, to_json
 from tasks.ingest.tables import ingest
 from tasks.package.schema import schema
@@ -119,7 +119,7 @@ def in_file(path: Path, kind: str, how: dict[str, Any]) -> list[Any]:
 
 def in_request(kind: str, how: dict[str, Any], value: Any) -> Any:
     try:
-        return shown(Rows(declared(kind, how)[1]).one(json.dumps({"v": value}).encode())["v"])
+        return shown(RowReader(declared(kind, how)[1]).one(json.dumps({"v": value}).encode())["v"])
     except Problems:
         return REFUSED
 
@@ -175,5 +175,5 @@ def test_a_golden_row_of_any_year_is_read_back_as_it_was(text: str) -> None:
     _, told = declared("datetime", {})
     stored = coerce(pa.chunked_array([[text]]), Reading("datetime")).values.iloc[0]
     golden = to_json({"v": stored}, told["fields"])
-    found = Rows(told).one(json.dumps(golden).encode())
+    found = RowReader(told).one(json.dumps(golden).encode())
     assert shown(found["v"]) == shown(stored) == shown(from_json(golden, told["fields"])["v"])

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from deploy import build, leave, limits, pieces, predict, protocol, room, rows, scratch, serve, timely, turns
+from deploy import batches, build, isolated, limits, predict, protocol, rows, scratch, serve, shutdown, timely, turns
 from deploy.rows import Problems
 from deploy.timely import Timely
 from tasks.bundle.horizon import Horizon
@@ -39,11 +39,11 @@ def test_the_limits_are_as_they_were_promised() -> None:
     assert (usual.most_held, limits.Load(Limits(batch_mb=100)).most_held) == (256 * MIB, 400 * MIB)
     assert limits.MOST_AT_ONCE == {"/predict": 256, "/predict_batch": 16}
     assert (usual.limits.patience, limits.SLOWEST, limits.AGAIN) == (15.0, 256 << 10, 1)
-    assert (usual.limits.batch_rows, pieces.MOST_PROBLEMS, rows.MOST_ERRORS) == (1_000, 20, 20)
+    assert (usual.limits.batch_rows, batches.MOST_PROBLEMS, rows.MOST_ERRORS) == (1_000, 20, 20)
     assert (protocol.MOST_HEAD, protocol.MOST_HEADERS, protocol.MOST_CONNECTIONS) == (32 << 10, 100, 1_000)
     assert (protocol.PATIENCE, protocol.READER, protocol.KEEP_ALIVE) == (10.0, 30.0, 75)
-    assert (leave.LINGER, leave.GRACE, leave.LAST, leave.STARTS) == (2.0, 20.0, 2.0, 60.0)
-    assert (leave.DEATHS, leave.WITHIN, predict.SHOWN) == (5, 60.0, 5)
+    assert (shutdown.LINGER, shutdown.GRACE, shutdown.LAST, shutdown.STARTS) == (2.0, 20.0, 2.0, 60.0)
+    assert (shutdown.DEATHS, shutdown.WITHIN, predict.SHOWN) == (5, 60.0, 5)
     assert scratch.ROOM == MIB
 
 
@@ -235,7 +235,7 @@ def test_a_copy_that_was_cut_off_is_removed(tmp_path: Path, monkeypatch: pytest.
 
 def test_a_room_has_all_files_of_a_distribution_and_none_of_another(tmp_path: Path) -> None:
     for name in ("pluggy", "ruamel.yaml", "typing-extensions"):
-        room._link(name, tmp_path)
+        isolated._link(name, tmp_path)
         files = [f for f in distribution(name).files or [] if f.parts[0] != ".." and "__pycache__" not in f.parts]
         assert files
         assert all((tmp_path / f).read_bytes() == Path(str(f.locate())).read_bytes() for f in files)

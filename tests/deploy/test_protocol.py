@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 import uvicorn
 
-from deploy import leaving, protocol
-from deploy.leave import made, settings
+from deploy import draining, protocol
 from deploy.protocol import MOST_HEAD, MOST_HEADERS, Protocol, most_connections
+from deploy.shutdown import made, settings
 
 
 async def echo(scope: Any, receive: Any, send: Any) -> None:
@@ -43,7 +43,7 @@ def port() -> Iterator[int]:
     yield door.getsockname()[1]
     server.should_exit = True
     thread.join(10)
-    leaving._begun = False
+    draining._begun = False
 
 
 def talk(port: int, sent: bytes, more: bytes = b"") -> tuple[int, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from deploy import rows as module
-from deploy.rows import MOST_ERRORS, VISIBLE, Problems, Rows, expected, fields_of, remark
+from deploy.rows import MOST_ERRORS, VISIBLE, Problems, RowReader, expected, fields_of, remark
 
 FIELDS: list[dict[str, Any]] = [
     {"name": "n", "kind": "numeric", "nullable": False, "min": 0.5, "max": 1000.0},
@@ -25,15 +25,15 @@ ROW: dict[str, Any] = {"n": 2, "c": "b", "t": None, "b": True, "d": None, "e": "
 
 
 @pytest.fixture
-def rows() -> Rows:
-    return Rows(SCHEMA)
+def rows() -> RowReader:
+    return RowReader(SCHEMA)
 
 
-def read(rows: Rows, **changed: Any) -> dict[str, Any]:
+def read(rows: RowReader, **changed: Any) -> dict[str, Any]:
     return rows.one(json.dumps({**ROW, **changed}).encode())
 
 
-def wrong(rows: Rows, given: dict[str, Any]) -> list[tuple[str | None, str]]:
+def wrong(rows: RowReader, given: dict[str, Any]) -> list[tuple[str | None, str]]:
     """Field and message of each mistake in a row."""
     with pytest.raises(Problems) as found:
         rows.row(given)
@@ -41,7 +41,7 @@ def wrong(rows: Rows, given: dict[str, Any]) -> list[tuple[str | None, str]]:
     return [(one.get("field"), one["message"]) for one in found.value.errors]
 
 
-def test_a_row_is_read_field_by_field_in_the_schemas_order(rows: Rows) -> None:
+def test_a_row_is_read_field_by_field_in_the_schemas_order(rows: RowReader) -> None:
     found = read(rows)
     assert list(found) == ["n", "c", "t", "b", "d", "e", "id", "m"]
     assert (found["n"], found["c"], found["b"], found["m"], found["id"]) == (2.0, "b", 1.0, 1234.5, None)
@@ -51,7 +51,7 @@ def test_a_row_is_read_field_by_field_in_the_schemas_order(rows: Rows) -> None:
     assert rows.most_names == len(FIELDS) + 1
 
 
-def test_quick_ways_give_what_a_careful_reading_gives(rows: Rows) -> None:
+def test_quick_ways_give_what_a_careful_reading_gives(rows: RowReader) -> None:
     exact = 2**53
     assert (read(rows, n=0.25)["n"], read(rows, n=exact - 1)["n"], read(rows, n=1 - exact)["n"]) == (
         0.25,
@@ -87,7 +87,7 @@ def test_categories_are_remembered_up_to_a_bound(monkeypatch: pytest.MonkeyPatch
     assert asked == ["a", "abc", "abcd", "NA", "x", "abcd", "NA", "x", 5, 5]
 
 
-def test_every_mistake_of_a_row_is_told_up_to_a_bound(rows: Rows) -> None:
+def test_every_mistake_of_a_row_is_told_up_to_a_bound(rows: RowReader) -> None:
     assert wrong(rows, {**ROW, "n": None}) == [("n", "'n' must be a finite number, found null")]
     assert wrong(rows, {**ROW, "d": "soon"})[0][1].startswith("'d' must be an ISO 8601 time as in 2013-10-31T18:00:00Z")
     assert wrong(rows, {**ROW, "d": "soon"})[0][1].endswith("or null, found 'soon'")
@@ -108,7 +108,7 @@ def test_every_mistake_of_a_row_is_told_up_to_a_bound(rows: Rows) -> None:
         assert wrong(rows, other)[0][1].startswith("a row is a JSON object of fields, found ")  # type: ignore[arg-type]
 
 
-def test_what_is_no_json_is_another_fault(rows: Rows) -> None:
+def test_what_is_no_json_is_another_fault(rows: RowReader) -> None:
     for body in (b"{", b'{"n": NaN}', b"\xff", b""):
         with pytest.raises(Problems, match="the body is not valid UTF-8 JSON: ") as found:
             rows.one(body)
@@ -129,7 +129,7 @@ def test_what_the_contract_has_against_a_value(field: str, value: Any, said: str
     assert remark(next(f for f in FIELDS if f["name"] == field), value) == said
 
 
-def test_a_row_is_warned_of_by_its_bounds_and_levels(rows: Rows) -> None:
+def test_a_row_is_warned_of_by_its_bounds_and_levels(rows: RowReader) -> None:
     assert rows.warnings(read(rows)) == rows.warnings(read(rows, c=5)) == []
     assert rows.warnings(read(rows, n=0.1, c="z")) == [
         "'n': 0.1 is below 0.5, the least that training rows may have", "'c': 'z' is not one of '5', 'b'",
@@ -143,7 +143,7 @@ def test_allowed_values_of_older_packages_are_levels() -> None:
     assert fields_of({"fields": [text]}) == [text]
 
 
-def test_the_description_of_a_row_says_what_each_field_takes(rows: Rows) -> None:
+def test_the_description_of_a_row_says_what_each_field_takes(rows: RowReader) -> None:
     told = rows.described()
     assert (told["type"], told["additionalProperties"], told["description"]) == (
         "object",

@@ -43,9 +43,10 @@ def test_every_key_of_serving_reaches_the_server_or_its_workers(
     YAML().dump(tree, tmp_path / "params.yaml")
     monkeypatch.chdir(tmp_path)
     for name in (*TOLD, "PROMETHEUS_MULTIPROC_DIR"):
-        monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv(name, "")  # so that what is set here is gone afterwards
+        monkeypatch.delenv(name)
     seen: list[Any] = []
-    monkeypatch.setattr("deploy.leave.run", lambda *given: seen.append((given, dict(os.environ))))
+    monkeypatch.setattr("deploy.shutdown.run", lambda *given: seen.append((given, dict(os.environ))))
     serve(package=shutil.copytree(package, tmp_path / "package"), sha256=sha256(package / "bundle.json"))
     ((_, *given), env) = seen[0]
     assert given == list(OWN.values())
@@ -72,7 +73,7 @@ def test_one_worker_loads_the_package_before_it_serves_and_several_load_a_copy(
         assert (served != package.resolve()) == copied
         assert sha256(served / "bundle.json") == os.environ["REFIT_SHA256"]
 
-    monkeypatch.setattr("deploy.leave.run", run)
+    monkeypatch.setattr("deploy.shutdown.run", run)
     digest = sha256(package / "bundle.json")
     server(package, "7", "127.0.0.1", 4000, workers, sha256=digest, linger=1.0, grace=2.0)
     assert said == ["loaded"] * here + [("deploy.serve:asgi", "127.0.0.1", 4000, workers, 1.0, 2.0)]

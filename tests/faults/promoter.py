@@ -16,7 +16,7 @@ import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
 import psycopg  # noqa: F401
 from sqlalchemy.dialects import postgresql, sqlite  # noqa: F401
 
-from flows import effects, hand
+from flows import hand, packages, promotion, standing
 from tasks.errors import RefitError
 from tasks.files import sha256
 from tasks.registry.tracking import Registry, Result
@@ -51,10 +51,10 @@ def carry_out(root: Path, action: str, version: str) -> None:
     elif action == "adopt":
         hand.adopt(root, MODEL, None if version == "-" else version, reason, None)
     else:
-        digest = sha256(root / effects.PACKAGE / "bundle.json")
+        digest = sha256(root / packages.PACKAGE / "bundle.json")
         found = Result(root, MODEL, digest, None, {}, None, ("tree",))
-        registered = effects.register(root, found, Registry(root).track(found))
-        effects.finish(root, found, effects.decide(root, registered), 0.0)
+        registered = promotion.register(root, found, Registry(root).track(found))
+        standing.finish(root, found, promotion.decide(root, registered), 0.0)
 
 
 if __name__ == "__main__":

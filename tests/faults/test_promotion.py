@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from flows import effects, throne
+from flows import champions, context, packages, promotion
 from tasks.files import sha256, write_json
 from tasks.registry.history import History
 from tasks.registry.tracking import Registry
@@ -97,13 +97,13 @@ class World:
 
     def lay_out(self, root: Path, number: int) -> str:
         """Stages of a run that made package ``number``, better than the champion; returns its hash."""
-        shutil.rmtree(root / effects.PACKAGE, ignore_errors=True)
-        make_package(root / effects.PACKAGE, f"package {number}")
-        effects.write_champion(root, MODEL)
+        shutil.rmtree(root / packages.PACKAGE, ignore_errors=True)
+        make_package(root / packages.PACKAGE, f"package {number}")
+        context.write_champion(root, MODEL)
         said = {"verdict": "promote", "sentence": f"effects {number}", "rule": "test", "n": number}
-        write_json(root / effects.VERDICT / "verdict.json", said)
-        (root / effects.VERDICT / "counted.parquet").write_bytes(b"rows of %d" % number)
-        return sha256(root / effects.PACKAGE / "bundle.json")
+        write_json(root / promotion.VERDICT / "verdict.json", said)
+        (root / promotion.VERDICT / "counted.parquet").write_bytes(b"rows of %d" % number)
+        return sha256(root / packages.PACKAGE / "bundle.json")
 
     def rows(self) -> list[tuple[str, str, str]]:
         """Action, reason and package of each decision; checks that the history is whole."""
@@ -128,12 +128,12 @@ class World:
     def settled(self, root: Path) -> None:
         """History, alias, lock and service of a checkout name one package, and nothing half-copied lies there."""
         champion = self.champion()
-        lock = throne.lock_of(root)
+        lock = champions.lock_of(root)
         assert lock is not None
         assert self.alias() == champion == lock["package_sha256"]
-        folder, _ = throne.served(root, MODEL)
+        folder, _, _ = champions.to_serve(root, MODEL)
         assert sha256(folder / "bundle.json") == champion
-        assert not [p for p in (root / throne.KEPT).parent.rglob(".*.old.*") if p.is_dir()]
+        assert not [p for p in (root / packages.KEPT).parent.rglob(".*.old.*") if p.is_dir()]
 
 
 @pytest.mark.sweep
@@ -208,7 +208,7 @@ def test_a_kill_at_any_moment_leaves_one_champion_and_one_history(
                 monkeypatch.setenv("REFIT_HISTORY", history)
                 champion = world.alias()
                 for root in world.roots:
-                    (root / throne.LOCK).unlink(missing_ok=True)
+                    (root / champions.LOCK).unlink(missing_ok=True)
                 assert ben.run(history, "promote 1") == 3
                 pid = ada.begin(history, "adopt -")
                 ben.begin(history, "adopt -")

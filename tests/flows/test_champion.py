@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from flows import effects, inputs, throne
+from flows import champions, context, inputs, packages, promotion, standing, versions
 from tasks.errors import RefitError
 from tasks.files import read_json, sha256
 from tasks.params import load
@@ -35,9 +35,9 @@ PAGE = (ROOT / "docs" / "champion.md").read_text()
 
 def who(root: Path) -> str:
     """Hash of the package that a run finds as champion, that is served, and that history and lock name."""
-    effects.ready(root, MODEL)
-    folder, version = throne.served(root, MODEL)
-    champion, lock = History(root).champion(MODEL), throne.lock_of(root)
+    standing.check_ready(root, MODEL)
+    folder, version, _ = champions.to_serve(root, MODEL)
+    champion, lock = History(root).champion(MODEL), champions.lock_of(root)
     assert champion is not None
     assert lock is not None
     assert sha256(folder / "bundle.json") == champion.package_sha256 == lock["package_sha256"]
@@ -47,9 +47,9 @@ def who(root: Path) -> str:
 
 def carried_out(root: Path) -> None:
     """The effects of the run whose package lies there, once more."""
-    effects.write_champion(root, MODEL)
-    found = effects.result(root, load(root / "params.yaml"))
-    effects.decide(root, effects.register(root, found, Registry(root).track(found)))
+    context.write_champion(root, MODEL)
+    found = standing.result(root, load(root / "params.yaml"))
+    promotion.decide(root, promotion.register(root, found, Registry(root).track(found)))
 
 
 def aliased(root: Path) -> str:
@@ -199,7 +199,7 @@ def test_what_is_too_large_is_not_stored_and_said(twice: Path, tmp_path: Path, m
     root = copied(twice, tmp_path / "copy")
     registry = Registry(root)
     one, two = registry.versions(MODEL)
-    assert inputs.told(inputs.kept(registry, one)).startswith("ok  inputs      3 stored with the version (")
+    assert inputs.summary(inputs.kept(registry, one)).startswith("ok  inputs      3 stored with the version (")
     assert inputs.kept(registry, two) is None, "it was never champion"
     lock, cache = registry.artifact(two.run_id, "dvc.lock", tmp_path), inputs.cache_of(root)
     sizes = {out.path: inputs.size(cache, out) for out in inputs.outputs(lock, cache)}
@@ -210,7 +210,7 @@ def test_what_is_too_large_is_not_stored_and_said(twice: Path, tmp_path: Path, m
     assert about is not None
     assert about["left_out"] == [{"path": largest, "bytes": sizes[largest], "why": why}]
     assert {out["path"]: out["bytes"] for out in about["stored"]} == {k: v for k, v in sizes.items() if k != largest}
-    assert f"not stored: {largest} (0.0 MB: {why})" in inputs.told(inputs.kept(registry, two))
+    assert f"not stored: {largest} (0.0 MB: {why})" in inputs.summary(inputs.kept(registry, two))
     shutil.rmtree(root / ".dvc" / "cache" / "files")
     with pytest.raises(RefitError, match=rf"the DVC cache has no more .*{largest} \(0\.0 MB: {why}"):
         inputs.bring(root, registry, two, lock, tmp_path / "cache")
@@ -234,15 +234,15 @@ def test_only_the_package_that_the_history_or_a_person_names_is_served(iris: Pat
     champion = History(root).champion(MODEL)
     assert champion is not None
     digest = champion.package_sha256
-    assert throne.to_serve(root, MODEL) == (root / throne.KEPT / digest[:16], "1", digest)
+    assert champions.to_serve(root, MODEL) == (root / packages.KEPT / digest[:16], "1", digest)
     package = root / "data" / "package"
-    assert throne.vouched(root, package, None) == throne.vouched(root, package, digest.upper()) == ("1", digest)
+    assert versions.vouched(root, package, None) == versions.vouched(root, package, digest.upper()) == ("1", digest)
     with pytest.raises(RefitError, match="64 hexadecimal digits are needed, found 'abc'"):
-        throne.vouched(root, package, "abc")
+        versions.vouched(root, package, "abc")
     elsewhere = copied(package, tmp_path / "of-others")  # of a project that has no history of it
-    assert throne.vouched(tmp_path, elsewhere, digest) == ("unregistered", digest)
+    assert versions.vouched(tmp_path, elsewhere, digest) == ("unregistered", digest)
     with pytest.raises(RefitError, match=f"knows no such package of {MODEL}.*--sha256 {digest}"):
-        throne.vouched(tmp_path, elsewhere, None)
+        versions.vouched(tmp_path, elsewhere, None)
 
     classes = read_json(package / "bundle.json")["classes"]
     for what, (change, by_itself) in {
@@ -257,15 +257,15 @@ def test_only_the_package_that_the_history_or_a_person_names_is_served(iris: Pat
             (digest, "its identity is" if other or by_itself is None else by_itself),
         ):
             with pytest.raises(RefitError, match=wanted):
-                throne.vouched(root, changed, expected)
-        assert not throne.whole(changed, digest), what
+                versions.vouched(root, changed, expected)
+        assert not packages.is_whole(changed, digest), what
         shutil.rmtree(changed)
 
     said = say(classes=classes[::-1])
-    for folder in (package, root / throne.KEPT / digest[:16]):
+    for folder in (package, root / packages.KEPT / digest[:16]):
         said(folder)
     assert "knows no such package of iris-target" in refit(root, "serve", "--package", "data/package", code=1)
     assert "its identity is" in refit(root, "serve", "--package", "data/package", "--sha256", digest, code=1)
     assert "it needs --package DIR as well" in refit(root, "serve", "--sha256", digest, code=1)
-    whole, _, _ = throne.to_serve(root, MODEL)  # fetched again from the registry
+    whole, _, _ = champions.to_serve(root, MODEL)  # fetched again from the registry
     assert sha256(whole / "bundle.json") == digest

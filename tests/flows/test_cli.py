@@ -12,7 +12,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from flows import cli, doctor
-from flows.beforehand import Looked, approval, remarks
+from flows.preflight.parameters import approval, remarks
+from flows.preflight.subject import Subject
 from flows.project import create
 from tasks.errors import RefitError
 from tasks.files import write_json
@@ -138,7 +139,7 @@ def test_a_run_that_found_drift_ends_with_a_status_of_its_own_where_that_is_aske
     if found is not None:
         write_json(tmp_path / "data" / "drift" / "drift.json", {"drifted": found})
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("flows.beforehand.beforehand", lambda root, as_of: params)
+    monkeypatch.setattr("flows.preflight.require", lambda root, as_of: params)
     monkeypatch.setitem(
         sys.modules, "flows.run", SimpleNamespace(run=lambda root, as_of, watch: None)
     )  # without Prefect
@@ -161,8 +162,8 @@ def test_who_asks_for_a_persons_approval_is_told_without_a_server_and_waits_a_nu
     without, with_one = asked(), asked(promotion={"approval": True})
     assert list(remarks(without)) == []
     assert [said.partition(":")[0] for said in remarks(with_one)] == ["promotion.approval"]
-    assert list(approval(Looked(Path(), without))) == []
+    assert list(approval(Subject(Path(), without))) == []
     with pytest.raises(RefitError, match="REFIT_APPROVAL_SECONDS"):
-        list(approval(Looked(Path(), with_one)))
+        list(approval(Subject(Path(), with_one)))
     monkeypatch.setenv("PREFECT_API_URL", "http://server")
     assert list(remarks(with_one)) == []

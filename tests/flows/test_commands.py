@@ -24,9 +24,9 @@ from flows.commands import (
     failure,
     follow,
     is_stage,
-    own,
     sealed_environment,
     start,
+    take_lock,
     words,
 )
 from tasks.errors import RefitError
@@ -114,7 +114,7 @@ SAYS = (
 
 def test_a_commands_two_outputs_come_line_by_line_and_its_pipe_is_closed(tmp_path: Path) -> None:
     process = start("fit@p", [sys.executable, "-c", SAYS], tmp_path, tmp_path)
-    assert os.getpgid(process.pid) == process.pid != os.getpgid(0), "a group of its own, that can be ended whole"
+    assert os.getpgid(process.pid) == process.pid != os.getpgid(0), "a group of its take_lock, that can be ended whole"
     heard: list[str] = []
     code, said = follow(process, heard.append)
     assert (code, said) == (5, heard)
@@ -200,17 +200,17 @@ def gone(pid: int) -> bool:
 
 def test_a_project_has_one_walk_and_who_asks_hears_whose(tmp_path: Path) -> None:
     assert at_work(tmp_path) is None
-    held = own(tmp_path)
+    held = take_lock(tmp_path)
     try:
         assert at_work(tmp_path) == str(os.getpid())
         with pytest.raises(RefitError, match=rf"another `refit run` is at work here \(process {os.getpid()}\)"):
-            own(tmp_path)
+            take_lock(tmp_path)
         assert at_work(tmp_path) == str(os.getpid()), "a refused one leaves the owner's number"
     finally:
         held.close()
     assert at_work(tmp_path) is None
     (tmp_path / ".refit" / "walk.lock").write_text("123456789")
-    with own(tmp_path):
+    with take_lock(tmp_path):
         assert at_work(tmp_path) == str(os.getpid())
 
 

@@ -11,13 +11,16 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from dvc.utils.serialize import load_yaml
 
+from flows import walk as walks
 from flows.commands import Cancelled, StageFailed, words
-from flows.dag import Dag, Outcome
+from flows.dag import Dag
+from flows.node import Node, Outcome
 from tasks import files
 from tasks.errors import RefitError
 from tests.flows.project import diary, dvc, make_project
@@ -30,17 +33,14 @@ def walk(root: Path, parallel: int = 2) -> dict[str, Outcome]:
     outcomes: dict[str, Outcome] = {}
     with Dag(root) as dag:
 
-        def start(node, done) -> None:  # type: ignore[no-untyped-def]
-            def go() -> None:
-                try:
-                    outcomes[node.name] = dag.run(node.name, lambda line: None)
-                    done(None)
-                except BaseException as error:
-                    done(error)
+        def start(node: Node) -> Future[None]:
+            return threads.submit(run, node)
 
-            threading.Thread(target=go).start()
+        def run(node: Node) -> None:
+            outcomes[node.name] = dag.run(node.name, lambda line: None)
 
-        dag.walk(start, parallel)
+        with ThreadPoolExecutor(parallel) as threads:
+            walks.walk(dag.nodes, start, parallel)
     return outcomes
 
 

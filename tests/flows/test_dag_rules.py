@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,13 @@ from dvc.utils.serialize import load_yaml
 
 from flows import dag as module
 from flows.commands import Cancelled, StageFailed, at_work
-from flows.dag import Dag, Node, first_line, read_lock
-from tasks.errors import RefitError
+from flows.dag import Dag
+from flows.node import Node
+from flows.records import read_lock
+from flows.walk import walk
+from tasks.errors import RefitError, with_causes
 from tests.flows.project import diary, make_project
 
-Done = Callable[[BaseException | None], None]
 # a and b need nothing, c needs a, d needs a and b, e needs c and d
 NEEDS = {"a": (), "b": (), "c": ("a",), "d": ("a", "b"), "e": ("c", "d")}
 
@@ -43,47 +45,62 @@ def test_a_stage_starts_when_all_that_it_needs_is_done_and_no_more_at_once_than_
     tmp_path: Path, parallel: int, ends: dict[str, str], wanted: str
 ) -> None:
     said: list[str] = []
-    running: dict[str, Done] = {}
+    running: dict[str, Future[None]] = {}
 
-    def start(node: Node, done: Done) -> None:
+    def start(node: Node) -> Future[None]:
         said.append(f"{node.name}!")
-        running[node.name] = done
+        begun = running[node.name] = Future()
         assert len(running) <= parallel
         for name in ends.get(node.name, ""):
             said.append(name)
-            running.pop(name)(None)
+            running.pop(name).set_result(None)
+        return begun
 
-    graph(tmp_path).walk(start, parallel)
+    walk(graph(tmp_path).nodes, start, parallel)
     assert " ".join(said) == wanted
 
 
 def test_after_a_failure_nothing_new_starts_what_runs_ends_and_the_first_error_is_raised(tmp_path: Path) -> None:
     started: list[str] = []
-    ends: dict[str, Done] = {}
+    running: dict[str, Future[None]] = {}
 
-    def start(node: Node, done: Done) -> None:
+    def start(node: Node) -> Future[None]:
         started.append(node.name)
-        ends[node.name] = done
+        begun = running[node.name] = Future()
         if node.name == "b":
-            ends["a"](ValueError("first"))
-            ends["b"](ValueError("second"))
+            running["a"].set_exception(ValueError("first"))
+            begun.set_exception(ValueError("second"))
+        return begun
 
     with pytest.raises(ValueError, match="first"):
-        graph(tmp_path).walk(start, 2)
+        walk(graph(tmp_path).nodes, start, 2)
     assert started == ["a", "b"]
+
+
+def test_what_a_failure_means_is_handed_in(tmp_path: Path) -> None:
+    """Here: no failure of the walk, so that what needs the stage starts all the same."""
+    started: list[str] = []
+    failed: list[str] = []
+
+    def start(node: Node) -> Future[None]:
+        started.append(node.name)
+        begun: Future[None] = Future()
+        begun.set_exception(ValueError(node.name))
+        return begun
+
+    def settle(node: Node, future: Future[None]) -> BaseException | None:
+        failed.append(str(future.exception()))
+        return None
+
+    walk(graph(tmp_path).nodes, start, 1, settle)
+    assert started == failed == ["a", "b", "c", "d", "e"]
 
 
 def test_a_walk_waits_for_what_runs_in_threads(tmp_path: Path) -> None:
     order: list[str] = []
 
-    def start(node: Node, done: Done) -> None:
-        def work() -> None:
-            order.append(node.name)
-            done(None)
-
-        threading.Thread(target=work).start()
-
-    graph(tmp_path).walk(start, 3)
+    with ThreadPoolExecutor(3) as threads:
+        walk(graph(tmp_path).nodes, lambda node: threads.submit(order.append, node.name), 3)
     assert sorted(order) == sorted(NEEDS)
     assert all(order.index(before) < order.index(name) for name, needs in NEEDS.items() for before in needs)
 
@@ -112,12 +129,12 @@ def test_a_walk_that_was_stopped_starts_no_command(tmp_path: Path) -> None:
 def test_an_error_is_told_in_one_line_with_its_causes_once() -> None:
     inner, middle, outer = ValueError("the disk"), KeyError(), RuntimeError("no room")
     middle.__cause__, outer.__cause__ = inner, middle
-    assert first_line(outer) == "no room — the disk"
+    assert with_causes(outer) == "no room — the disk"
     again = RuntimeError("the disk")
     again.__cause__ = inner
-    assert first_line(again) == "the disk"
-    assert first_line(ValueError("x" * 600)) == "x" * 600
-    assert first_line(ValueError("x" * 601)) == "x" * 597 + "..."
+    assert with_causes(again) == "the disk"
+    assert with_causes(ValueError("x" * 600)) == "x" * 600
+    assert with_causes(ValueError("x" * 601)) == "x" * 597 + "..."
 
 
 LOCK = """schema: '2.0'

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flows import accepted, effects, hand, throne
+from flows import accepted, champions, context, hand, promotion, standing
 from tasks.errors import RefitError
 from tasks.files import read_json, sha256, write_json
 from tasks.params import parse
@@ -57,12 +57,12 @@ def test_counted_rows_travel_with_the_history(project: Path) -> None:
 
     def look(version: int, said: str, rows: bytes) -> None:
         registered = put(project, version, said, state={"looks": version})
-        effects.write_champion(project, MODEL)
+        context.write_champion(project, MODEL)
         (verdict / "counted.parquet").write_bytes(rows)
-        effects.decide(project, registered)
+        promotion.decide(project, registered)
 
     def held() -> dict[str, bytes]:
-        effects.write_champion(project, MODEL)
+        context.write_champion(project, MODEL)
         return {path.name: path.read_bytes() for path in counted.glob("*.parquet")}
 
     look(1, "promote", b"one")
@@ -85,22 +85,22 @@ def test_counted_rows_travel_with_the_history(project: Path) -> None:
 
 
 def test_the_first_model_then_a_better_one_then_back(project: Path) -> None:
-    assert effects.write_champion(project, MODEL) is None
-    first = effects.decide(project, put(project, 1, "promote", state={"looks": 1}))
+    assert context.write_champion(project, MODEL) is None
+    first = promotion.decide(project, put(project, 1, "promote", state={"looks": 1}))
     assert (first.version, first.champion, first.sentence) == ("1", "1", "promote 1.")
     # A second look at the same result finds it done.
-    assert effects.decide(project, put(project, 1, "promote", state={"looks": 1})) == first
+    assert promotion.decide(project, put(project, 1, "promote", state={"looks": 1})) == first
     assert len(History(project).decisions(MODEL)) == 1
 
     second = put(project, 2, "promote", state={"looks": 2})
-    assert effects.write_champion(project, MODEL) == "1"
+    assert context.write_champion(project, MODEL) == "1"
     assert read_json(project / "data" / "champion" / "champion.json")["version"] == "1"
     assert read_json(project / "data" / "champion" / "promotion.json") == {"looks": 1}
-    assert effects.would_promote(project, second)
-    assert effects.decide(project, second).champion == "2"
+    assert promotion.would_promote(project, second)
+    assert promotion.decide(project, second).champion == "2"
     assert aliases(project) == {"champion": "2", "challenger": "2"}
     # The package is the champion now: what it was compared with stays, so that nothing runs again.
-    assert effects.write_champion(project, MODEL) == "2"
+    assert context.write_champion(project, MODEL) == "2"
     assert read_json(project / "data" / "champion" / "champion.json")["version"] == "1"
 
     back = hand.rollback(project, MODEL, None, "complaints")
@@ -108,8 +108,8 @@ def test_the_first_model_then_a_better_one_then_back(project: Path) -> None:
     assert aliases(project)["champion"] == "1"
     # The version rolled back is not promoted again by the next run, even by a new verdict.
     again = put(project, 2, "promote", n=11)
-    assert not effects.would_promote(project, again)
-    kept = effects.decide(project, again)
+    assert not promotion.would_promote(project, again)
+    kept = promotion.decide(project, again)
     assert kept.champion == "1"
     assert "it was rolled back on" in kept.sentence
     assert [d.action for d in History(project).decisions(MODEL)] == ["promote", "promote", "rollback", "keep"]
@@ -124,7 +124,7 @@ def test_tables_are_held_against_the_champions_until_a_person_accepts_others(pro
         return accepted.accept(project, MODEL, reason, list(tables))
 
     assert not accepted.outdated(project, MODEL), "a first run has nothing to hold its tables against"
-    effects.decide(project, put(project, 1, "promote"))
+    promotion.decide(project, put(project, 1, "promote"))
     assert accepted.outdated(project, MODEL)
     write_json(held / "gone.json", {"of": {}})  # a table that the champion does not have
     assert accepted.write(project, MODEL) == "1"
@@ -147,8 +147,8 @@ def test_tables_are_held_against_the_champions_until_a_person_accepts_others(pro
     assert not accepted.outdated(project, MODEL), "it stays until there is another champion"
 
     second = put(project, 2, "promote")
-    effects.write_champion(project, MODEL)
-    effects.decide(project, second)
+    context.write_champion(project, MODEL)
+    promotion.decide(project, second)
     assert accepted.outdated(project, MODEL)
     assert accepted.write(project, MODEL) == "2"
     assert read_json(held / "t.json")["made of"] == "package 2"
@@ -160,11 +160,11 @@ def test_tables_are_held_against_the_champions_until_a_person_accepts_others(pro
 
 def test_a_suspected_leak_is_repeated_to_the_person_who_promotes_by_hand(project: Path) -> None:
     leak = {"column": "refund", "said": "repeats the target"}
-    effects.decide(project, put(project, 1, "inconclusive", suspicions=[leak], accepted=[]))
+    promotion.decide(project, put(project, 1, "inconclusive", suspicions=[leak], accepted=[]))
     assert History(project).decisions(MODEL)[-1].evidence["suspicions"] == [leak]
     made = hand.promote(project, MODEL, "1", "known in time", None)
     assert hand.suspected(project, made) == ["suspected as a leak: refund repeats the target"]
-    effects.decide(project, put(project, 2, "inconclusive", suspicions=[], accepted=[leak]))
+    promotion.decide(project, put(project, 2, "inconclusive", suspicions=[], accepted=[leak]))
     assert hand.suspected(project, hand.promote(project, MODEL, "2", "fine", None)) == []
     assert History(project).decisions(MODEL)[-2].evidence["accepted"] == [leak]
 
@@ -183,16 +183,16 @@ def test_a_family_dropped_from_the_parameters_is_not_part_of_the_result(tmp_path
         "schema: '2.0'\nstages:\n"
         + "".join(f"  {name}:\n    cmd: x\n    outs: [{{path: data/{name}, md5: abc}}]\n" for name in stages)
     )
-    found = effects.result(tmp_path, params)
+    found = standing.result(tmp_path, params)
     assert found.families == ("logistic",)
     assert list(found.data_versions) == ["data/ingest", "data/tune@logistic", "data/train@logistic"]
 
 
 def test_a_refusal_is_recorded_and_keeps_the_champion(project: Path) -> None:
-    effects.decide(project, put(project, 1, "promote"))
+    promotion.decide(project, put(project, 1, "promote"))
     challenger = put(project, 2, "promote", state={"looks": 2})
-    effects.write_champion(project, MODEL)
-    refused = effects.decide(project, challenger, answer=effects.Answer(False, "Ada: wait for the audit"))
+    context.write_champion(project, MODEL)
+    refused = promotion.decide(project, challenger, reply=promotion.Reply(False, "Ada: wait for the audit"))
     assert refused.champion == "1"
     assert "refused by Ada: wait for the audit" in refused.sentence
     last = History(project).decisions(MODEL)[-1]
@@ -202,12 +202,12 @@ def test_a_refusal_is_recorded_and_keeps_the_champion(project: Path) -> None:
     assert last.evidence == said
     assert aliases(project)["champion"] == "1"
     # Nobody is asked about the same verdict twice, and a repeated run leaves the refusal as it is.
-    assert not effects.would_promote(project, challenger)
-    assert effects.decide(project, challenger) == refused
+    assert not promotion.would_promote(project, challenger)
+    assert promotion.decide(project, challenger) == refused
     # A new verdict about it is a new question; an approval is in its reason.
     again = put(project, 2, "promote", n=11)
-    assert effects.would_promote(project, again)
-    assert effects.decide(project, again, answer=effects.Answer(True, "Ada: audited")).champion == "2"
+    assert promotion.would_promote(project, again)
+    assert promotion.decide(project, again, reply=promotion.Reply(True, "Ada: audited")).champion == "2"
     assert History(project).decisions(MODEL)[-1].reason == "promote 2. Approved: Ada: audited"
 
 
@@ -222,10 +222,10 @@ def test_nothing_before_the_first_champion(project: Path) -> None:
 def test_a_champion_changed_meanwhile_is_not_overwritten(project: Path) -> None:
     hand.promote(project, MODEL, "1", "first", None)
     challenger = put(project, 2, "promote")
-    effects.write_champion(project, MODEL)  # compared with version 1 ...
+    context.write_champion(project, MODEL)  # compared with version 1 ...
     hand.promote(project, MODEL, "3", "someone else was quicker", None)  # ... and then
     with pytest.raises(Overtaken, match=r"it was to replace version 1, and version 3 became champion.*Run again"):
-        effects.decide(project, challenger)
+        promotion.decide(project, challenger)
     champion = History(project).champion(MODEL)
     assert champion is not None
     assert champion.version == "3"
@@ -261,30 +261,30 @@ def test_promoting_the_champion_again_mends_the_alias(project: Path) -> None:
 
 def test_the_champion_is_exported_for_serving(project: Path) -> None:
     with pytest.raises(RefitError, match="no champion to serve yet"):
-        throne.served(project, MODEL)
+        champions.to_serve(project, MODEL)
     hand.promote(project, MODEL, "2", "first", None)
-    folder, version = throne.served(project, MODEL)
+    folder, version, _ = champions.to_serve(project, MODEL)
     digest = Registry(project).version(MODEL, "2").package_sha256
     assert (folder.name, version) == (digest[:16], "2")
     (folder / "plan.json").write_text("damaged")
-    folder, _ = throne.served(project, MODEL)
+    folder, _, _ = champions.to_serve(project, MODEL)
     assert "package 2" in (folder / "plan.json").read_text()
 
 
 @pytest.mark.parametrize("asked", ["yesterday", "2013-13-01", "31.10.2013"])
 def test_as_of_must_be_a_moment(tmp_path: Path, asked: str) -> None:
     with pytest.raises(RefitError, match="a moment is a date or an ISO time"):
-        effects.write_as_of(tmp_path, asked)
+        context.write_as_of(tmp_path, asked)
 
 
 def test_as_of_is_written_once_and_removed(tmp_path: Path) -> None:
-    effects.write_as_of(tmp_path, "2013-11-30")
+    context.write_as_of(tmp_path, "2013-11-30")
     path = tmp_path / "data" / "context" / "as_of.json"
     assert read_json(path) == {"as_of": "2013-11-30T23:59:59.999999+00:00"}
     before = path.stat().st_mtime_ns
-    effects.write_as_of(tmp_path, "2013-11-30")
+    context.write_as_of(tmp_path, "2013-11-30")
     assert path.stat().st_mtime_ns == before
-    effects.write_as_of(tmp_path, None)
+    context.write_as_of(tmp_path, None)
     assert not path.exists()
 
 
@@ -299,15 +299,15 @@ def test_a_package_is_registered_once_as_challenger_with_a_number_above_all_that
         "data": {"tables": {"t": {"source": "t.csv", "columns": {"y": "categorical"}}}},
         "models": {"logistic": {}},
     }
-    found, registry = effects.result(project, parse(tree)), Registry(project)
+    found, registry = standing.result(project, parse(tree)), Registry(project)
     History(project).record(Decision(MODEL, "promote", "7", "7", digest, "", "", "there"), None)
-    champion = effects.register(project, found, registry.restored(MODEL, digest))
+    champion = promotion.register(project, found, registry.restored(MODEL, digest))
     assert (champion.version, champion.package_sha256) == ("7", digest), "it keeps its own number"
     assert aliases(project) == {"champion": "7", "challenger": "7"}
     shutil.rmtree(project / "data" / "package")
     make_package(project / "data" / "package", "package 10")
     run = registry.restored(MODEL, "ten")
-    challenger = effects.register(project, found, run)
+    challenger = promotion.register(project, found, run)
     assert (challenger.version, challenger.run_id) == ("8", run)
     assert aliases(project) == {"champion": "7", "challenger": "8"}
-    assert effects.register(project, found, run) == challenger
+    assert promotion.register(project, found, run) == challenger

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from flows import effects, throne
-from flows.effects import DONE, Standing, moment
+from flows import champions, context, packages, promotion, standing
+from flows.context import moment
+from flows.standing import DONE, Standing
 from tasks.bundle.manifest import read_manifest, write_manifest
 from tasks.errors import RefitError
 from tasks.files import read_json, sha256, write_json
@@ -56,7 +57,7 @@ def decided(
 
 def test_tuning_begins_at_the_champions_parameters(root: Path) -> None:
     path = root / "data" / "start" / "params.json"
-    assert effects.write_starts(root, MODEL) is None
+    assert context.write_warm_start(root, MODEL) is None
     assert not path.exists()
     package = make_package(root / "data" / "package", "a")
     members = {"a/model.json": {"family": "mlp", "params": {"lr": 1}}, "b/model.json": {"family": "mlp", "params": {"lr": 2}},
@@ -68,57 +69,59 @@ def test_tuning_begins_at_the_champions_parameters(root: Path) -> None:
     about = {k: v for k, v in read_json(package / "bundle.json").items() if k not in ("format", "files")}
     digest = write_manifest(package, about)
     decided(root, "3", digest, None)
-    assert effects.write_starts(root, MODEL) == "3"
+    assert context.write_warm_start(root, MODEL) == "3"
     assert read_json(path) == {"mlp": [{"lr": 1}, {"lr": 2}]}
     stamp = path.stat().st_mtime_ns
-    effects.write_starts(root, MODEL)
+    context.write_warm_start(root, MODEL)
     assert path.stat().st_mtime_ns == stamp, "an unchanged file keeps its time"
     decided(root, "none", "", digest, action="adopt", champion=None)
-    throne._write_lock(root, History(root).decisions(MODEL), None)
-    assert effects.write_starts(root, MODEL) is None
+    champions._write_lock(root, History(root).decisions(MODEL), None)
+    assert context.write_warm_start(root, MODEL) is None
     assert not path.exists()
 
 
 def test_the_comparison_finds_the_champion_as_it_was_fetched(root: Path) -> None:
     folder = root / "data" / "champion"
     digest = laid(root, "a")
-    assert effects.write_champion(root, MODEL) is None
+    assert context.write_champion(root, MODEL) is None
     assert not (folder / "champion.json").exists()
     first = decided(root, "1", digest, None, state={"looks": 1})
-    assert effects.write_champion(root, MODEL) == "1"
+    assert context.write_champion(root, MODEL) == "1"
     assert not folder.exists() or not (folder / "package").exists(), (
         "the package is the champion: what it was compared with stays"
     )
-    assert throne.near(root, digest) == root / throne.KEPT / digest[:16], "and is kept: the next run writes over it"
+    assert packages.local_copy(root, digest) == root / packages.KEPT / digest[:16], (
+        "and is kept: the next run writes over it"
+    )
     other = laid(root, "b")
-    assert effects.write_champion(root, MODEL) == "1"
+    assert context.write_champion(root, MODEL) == "1"
     about = {"version": "1", "package_sha256": digest, "since": first.number, "name": MODEL}
     assert read_json(folder / "champion.json") == about
     assert read_json(folder / "promotion.json") == {"looks": 1}
-    assert throne.whole(folder / "package", digest)
+    assert packages.is_whole(folder / "package", digest)
     # Of what this very package came to against this champion nothing counts; what others came to does.
     decided(root, "2", other, digest, b"rows of 2", action="keep", state={"looks": 2}, against=digest)
-    effects.write_champion(root, MODEL)
+    context.write_champion(root, MODEL)
     assert read_json(folder / "promotion.json") == {"looks": 1}
     decided(root, "3", "c" * 64, digest, b"rows of 3", action="keep", state={"looks": 3}, against=digest)
-    effects.write_champion(root, MODEL)
+    context.write_champion(root, MODEL)
     assert read_json(folder / "promotion.json") == {"looks": 3}
     assert {p.name: p.read_bytes() for p in (folder / "counted").iterdir()} == {"000003.parquet": b"rows of 3"}
     decided(root, "2", other, digest, b"again", action="keep", state={"looks": 4}, against="d" * 64)
-    effects.write_champion(root, MODEL)
+    context.write_champion(root, MODEL)
     assert read_json(folder / "promotion.json") == {"looks": 4}, "it was compared with another champion"
     assert {p.name for p in (folder / "counted").iterdir()} == {"000003.parquet", "000004.parquet"}
     # A damaged copy is fetched again, and what somebody wrote beside it stays.
     write_json(folder / "champion.json", {**about, "remark": "mine"})
-    effects.write_champion(root, MODEL)
+    context.write_champion(root, MODEL)
     assert "remark" in read_json(folder / "champion.json")
     (folder / "package" / "schema.json").write_text("damaged")
-    effects.write_champion(root, MODEL)
-    assert throne.whole(folder / "package", digest)
+    context.write_champion(root, MODEL)
+    assert packages.is_whole(folder / "package", digest)
     assert read_json(folder / "champion.json") == about
     decided(root, "none", "", digest, action="adopt", champion=None)
-    throne._write_lock(root, History(root).decisions(MODEL), None)
-    assert effects.write_champion(root, MODEL) is None
+    champions._write_lock(root, History(root).decisions(MODEL), None)
+    assert context.write_champion(root, MODEL) is None
     assert not (folder / "champion.json").exists()
     assert not (folder / "package").exists()
 
@@ -142,7 +145,7 @@ def lock(root: Path, **md5: str) -> None:
 
 def test_a_result_is_named_by_its_outputs_and_the_models_name(root: Path) -> None:
     lock(root, ingest="a", tune_logistic="b", train_tree="c")
-    found = effects.result(root, params())
+    found = standing.result(root, params())
     assert (found.model, found.families, found.as_of, found.commit, found.start) == (
         MODEL,
         ("logistic",),
@@ -152,20 +155,20 @@ def test_a_result_is_named_by_its_outputs_and_the_models_name(root: Path) -> Non
     )
     assert found.data_versions == {"data/ingest": "a", "data/tune_logistic": "b"}
     lock(root, tune_logistic="b", ingest="a", train_tree="d")
-    assert effects.result(root, params()).key == found.key, "neither order nor a dropped family counts"
+    assert standing.result(root, params()).key == found.key, "neither order nor a dropped family counts"
     lock(root, ingest="a", tune_logistic="e")
-    assert effects.result(root, params()).key != found.key
+    assert standing.result(root, params()).key != found.key
     lock(root, ingest="a", tune_logistic="b")
     named = params(problem={"name": "other", "kind": "binary", "table": "t", "target": "y"})
-    assert effects.result(root, named).key != found.key
+    assert standing.result(root, named).key != found.key
     write_json(root / "data" / "validated" / "summary.json", {"as_of": "2024-01-01"})
-    assert effects.result(root, params(), root).as_of == "2024-01-01"
+    assert standing.result(root, params(), root).as_of == "2024-01-01"
     laid(root, "a")
-    assert effects.result(root, params()).key == found.key
+    assert standing.result(root, params()).key == found.key
     with pytest.raises(
         RefitError, match=r"the package of this run was made as 'toy', and params\.yaml says 'other' by now"
     ):
-        effects.result(root, named)
+        standing.result(root, named)
 
 
 def test_the_commit_says_whether_files_were_changed(root: Path) -> None:
@@ -174,54 +177,54 @@ def test_the_commit_says_whether_files_were_changed(root: Path) -> None:
             ["git", "-c", "user.name=a", "-c", "user.email=a@b", *words], cwd=root, check=True, capture_output=True
         )
 
-    assert effects._commit(root) is None
+    assert standing._commit(root) is None
     git("init", "-q")
     (root / "a").write_text("1")
     git("add", "a")
     git("commit", "-qm", "one")
-    head = effects._commit(root)
+    head = standing._commit(root)
     assert head is not None
     assert len(head) == 40
     (root / "b").write_text("untracked")
-    assert effects._commit(root) == head
+    assert standing._commit(root) == head
     (root / "a").write_text("2")
-    assert effects._commit(root) == f"{head}+"
+    assert standing._commit(root) == f"{head}+"
 
 
 def test_what_is_done_is_remembered_for_this_very_result_and_history(root: Path) -> None:
     lock(root, ingest="a")
-    found = effects.result(root, params())
-    assert effects.standing(root, found) is None
+    found = standing.result(root, params())
+    assert standing.concluded(root, found) is None
     at_end = Standing("3", "2", "Kept.")
     assert not at_end.waiting
     digest = laid(root, "a")
     last = decided(root, "2", digest, None)
-    effects.finish(root, found, at_end, 12.34567)
+    standing.finish(root, found, at_end, 12.34567)
     done = read_json(root / DONE)
     assert done == {
-        "of": found.key, "stand": throne.stand(root, last), "version": "3", "champion": "2", "sentence": "Kept.", "seconds": 12.346,
+        "of": found.key, "stand": champions.registry_state(root, last), "version": "3", "champion": "2", "sentence": "Kept.", "seconds": 12.346,
     }  # fmt: skip
-    assert effects.standing(root, found) is None, "its registry is not there"
+    assert standing.concluded(root, found) is None, "its registry is not there"
     (root / ".refit" / "mlflow.db").touch()
-    assert effects.standing(root, found) == at_end
+    assert standing.concluded(root, found) == at_end
     lock(root, ingest="b")
-    assert effects.standing(root, effects.result(root, params())) is None
+    assert standing.concluded(root, standing.result(root, params())) is None
     decided(root, "3", "c" * 64, digest, action="keep")
-    assert effects.standing(root, found) is None, "somebody decided since"
+    assert standing.concluded(root, found) is None, "somebody decided since"
     (root / DONE).write_text("[]")
-    assert effects.standing(root, found) is None
+    assert standing.concluded(root, found) is None
 
 
 def test_a_run_that_ended_with_this_history_is_not_asked_again(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[bool] = []
-    monkeypatch.setattr(throne, "ready", lambda root, model, known: asked.append(known))
-    effects.ready(root, MODEL)
+    monkeypatch.setattr(champions, "check_ready", lambda root, model, known: asked.append(known))
+    standing.check_ready(root, MODEL)
     last = decided(root, "1", laid(root, "a"), None)
-    effects.ready(root, MODEL)
-    write_json(root / DONE, {"stand": throne.stand(root, last)})
-    effects.ready(root, MODEL)
+    standing.check_ready(root, MODEL)
+    write_json(root / DONE, {"stand": champions.registry_state(root, last)})
+    standing.check_ready(root, MODEL)
     decided(root, "2", "b" * 64, last.package_sha256, action="keep")
-    effects.ready(root, MODEL)
+    standing.check_ready(root, MODEL)
     assert asked == [False, False, True, False]
 
 
@@ -232,14 +235,14 @@ def test_a_person_has_seven_days_or_what_is_said(
     monkeypatch.delenv("REFIT_APPROVAL_SECONDS", raising=False)
     if text is not None:
         monkeypatch.setenv("REFIT_APPROVAL_SECONDS", text)
-    assert effects.patience() == seconds
+    assert promotion.approval_seconds() == seconds
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "1.5", "soon"])
 def test_no_other_patience_is_taken(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REFIT_APPROVAL_SECONDS", text)
     with pytest.raises(RefitError, match="REFIT_APPROVAL_SECONDS: a whole number of seconds, 1 or more"):
-        effects.patience()
+        promotion.approval_seconds()
 
 
 def verdict(root: Path, said: str, **more: Any) -> Registered:
@@ -250,41 +253,41 @@ def verdict(root: Path, said: str, **more: Any) -> Registered:
 def test_what_would_be_promoted_is_new_and_better_and_was_not_taken_off_the_throne(root: Path) -> None:
     digest = laid(root, "a")
     for said in ("keep", "inconclusive"):
-        assert not effects.would_promote(root, verdict(root, said))
+        assert not promotion.would_promote(root, verdict(root, said))
     challenger = verdict(root, "promote")
-    assert effects.would_promote(root, challenger), "a first model"
+    assert promotion.would_promote(root, challenger), "a first model"
     decided(root, "1", digest, None)
-    assert effects.would_promote(root, challenger)
-    assert not effects.would_promote(root, Registered(MODEL, "1", "run", digest)), "the champion itself"
-    key = effects._occasion(root, challenger, [])
+    assert promotion.would_promote(root, challenger)
+    assert not promotion.would_promote(root, Registered(MODEL, "1", "run", digest)), "the champion itself"
+    key = promotion._occasion(root, challenger, [])
     assert key == f"verdict:{sha256(root / 'data/verdict/verdict.json')}:{challenger.package_sha256}"
     History(root).record(Decision(MODEL, "keep", "2", "1", challenger.package_sha256, "refused", "who", key), digest)
-    assert not effects.would_promote(root, challenger), "nobody is asked twice about one verdict"
+    assert not promotion.would_promote(root, challenger), "nobody is asked twice about one verdict"
     challenger = verdict(root, "promote", n=11)
-    assert effects.would_promote(root, challenger)
+    assert promotion.would_promote(root, challenger)
     decided(root, "2", challenger.package_sha256, digest)
     decided(root, "1", digest, challenger.package_sha256, action="rollback")
     challenger = verdict(root, "promote", n=12)
-    assert not effects.would_promote(root, challenger), "it was rolled back from"
+    assert not promotion.would_promote(root, challenger), "it was rolled back from"
 
 
 def test_after_a_beginning_without_a_champion_the_same_verdict_is_a_new_occasion(root: Path) -> None:
     challenger = verdict(root, "promote")
     past = [decided(root, "none", "", None, action="adopt", champion=None)]
-    assert effects._occasion(root, challenger, past).endswith(f"{challenger.package_sha256}:1")
+    assert promotion._occasion(root, challenger, past).endswith(f"{challenger.package_sha256}:1")
     past.append(decided(root, "1", "a" * 64, None, action="adopt"))
-    assert effects._occasion(root, challenger, past).endswith(f"{challenger.package_sha256}:1")
+    assert promotion._occasion(root, challenger, past).endswith(f"{challenger.package_sha256}:1")
 
 
 def test_who_waits_is_told_how_to_approve(root: Path) -> None:
     challenger = verdict(root, "promote")
-    waits = effects.waiting(root, challenger)
+    waits = promotion.waiting(root, challenger)
     assert (waits.version, waits.champion, waits.waiting) == ("2", None, True)
     assert waits.sentence.startswith(
         "promote. Not promoted until a person approves (promotion.approval): `refit promote 2 "
     )
     decided(root, "1", "a" * 64, None)
-    assert effects.waiting(root, challenger).champion == "1"
+    assert promotion.waiting(root, challenger).champion == "1"
 
 
 def test_a_look_whose_champion_was_replaced_meanwhile_is_kept_and_says_so(root: Path) -> None:
@@ -295,12 +298,12 @@ def test_a_look_whose_champion_was_replaced_meanwhile_is_kept_and_says_so(root: 
         ("keep", "why That champion was replaced meanwhile: "),
     ):
         row = Decision(MODEL, action, "2", "2" if action == "promote" else None, "b" * 64, "why", "who", action)  # type: ignore[arg-type]
-        made = effects._record(root, row, "a" * 64, b"rows")
+        made = promotion._record(root, row, "a" * 64, b"rows")
         assert (made.action, made.champion, made.key) == ("keep", "5", f"{action}:late:2")
         assert made.reason.startswith(said)
         assert History(root).counted(MODEL)[made.number] == b"rows"
     row = Decision(MODEL, "promote", "2", "2", "b" * 64, "why", "who", "in time")
-    assert effects._record(root, row, "e" * 64, None).champion == "2"
+    assert promotion._record(root, row, "e" * 64, None).champion == "2"
     with pytest.raises(Overtaken):
         History(root).record(Decision(MODEL, "promote", "3", "3", "c" * 64, "", "", "x"), "e" * 64)
     assert mark(History(root).decisions(MODEL)[-1]).startswith("5:")

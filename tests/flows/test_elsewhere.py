@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.beforehand import beforehand
+from flows import preflight
 from tasks.errors import RefitError
 from tests.flows.project import REFIT, alone, copied
 
@@ -46,5 +46,5 @@ def test_a_copy_that_cannot_be_written_to_is_read(twice: Path, tmp_path: Path) -
 def test_a_folder_that_no_database_can_have_is_refused(iris: Path, tmp_path: Path) -> None:
     root = copied(iris, tmp_path / "why?")
     with pytest.raises(RefitError, match="a folder's path with a '\\?' cannot be part of a database's URL"):
-        beforehand(root)
+        preflight.require(root)
     assert not (tmp_path / "why").exists()

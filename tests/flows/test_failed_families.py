@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from flows import retrain
 from flows.commands import StageFailed
-from flows.dag import Dag, Node
+from flows.dag import Dag
+from flows.node import Node, Outcome
+from flows.stages import Without
+from flows.walk import walk
+from flows.watcher import Watcher
 from tasks.files import FAILED, failure_of, read_json
 from tasks.registry.tracking import PARENT, Registry
 from tests.flows.project import copied, make_project, recorded, refit
@@ -80,19 +83,17 @@ def test_all_fail_or_some_or_what_is_no_family(failing: list[str], tmp_path: Pat
     for name in failing:
         (project / "fail").mkdir(exist_ok=True)
         (project / "fail" / name).touch()
-    with Dag(project) as dag:
-        without = retrain._Without(dag, dag.seal.params())
+    with Dag(project) as dag, ThreadPoolExecutor(1) as threads:
+        without = Without(dag, dag.seal.params(), Watcher())
 
-        def start(node: Node, done: Callable[[BaseException | None], None]) -> None:
-            try:
-                dag.run(node.name, lambda line: None)
-            except StageFailed as error:
-                without.settle(node, done, error)
-            else:
-                done(None)
+        def start(node: Node) -> Future[Outcome]:
+            return threads.submit(dag.run, node.name, lambda line: None)
+
+        def settle(node: Node, future: Future[Outcome]) -> BaseException | None:
+            return without.settle(node, future.exception())
 
         if failing == ["logistic"]:
-            dag.walk(start, 1)
+            walk(dag.nodes, start, 1, settle)
             record = failure_of(project / "data" / "tuning" / "logistic")
             assert record == {
                 "family": "logistic",
@@ -102,7 +103,7 @@ def test_all_fail_or_some_or_what_is_no_family(failing: list[str], tmp_path: Pat
             assert set(recorded(project)) == {"tune@ridge", "evaluate"}
             return
         with pytest.raises(StageFailed) as told:
-            dag.walk(start, 1)
+            walk(dag.nodes, start, 1, settle)
         every = "all families failed. logistic: the command failed with exit code 1. ValueError: no number"
         assert str(told.value).startswith(every if len(failing) > 1 else "evaluate: the command failed")
         assert ("ridge: " in str(told.value)) == (len(failing) > 1)

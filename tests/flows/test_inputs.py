@@ -85,11 +85,11 @@ def test_how_much_is_no_other_word(text: str, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_what_is_stored_is_told_in_a_line() -> None:
-    assert inputs.told(None).startswith("--  inputs      not stored with the version")
+    assert inputs.summary(None).startswith("--  inputs      not stored with the version")
     stored = [{"path": "a", "bytes": 1 << 20}, {"path": "b", "bytes": 1 << 19}]
-    assert inputs.told({"stored": stored, "left_out": []}) == "ok  inputs      2 stored with the version (1.5 MB)"
+    assert inputs.summary({"stored": stored, "left_out": []}) == "ok  inputs      2 stored with the version (1.5 MB)"
     left = [{"path": "c", "bytes": None, "why": "gone"}, {"path": "d", "bytes": 3 << 30, "why": "large"}]
-    assert inputs.told({"stored": stored, "left_out": left}) == (
+    assert inputs.summary({"stored": stored, "left_out": left}) == (
         "--  inputs      2 stored with the version (1.5 MB); not stored: c (size unknown: gone); d (3,072.0 MB: large)"
     )
 

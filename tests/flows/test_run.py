@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.throne import served
+from flows.champions import to_serve
 from tasks.files import read_json, sha256
 from tasks.registry.history import History
 from tasks.registry.tracking import PARENT, Registry
@@ -158,7 +158,7 @@ def test_tuning_begins_at_the_champion_and_a_promotion_alone_starts_none(
     params = root / "params.yaml"
     params.write_text(params.read_text().replace("trials: 2", "trials: 3"))
     refit(root, "run", "--plain", env=server)
-    champion = read_json(served(root, MODEL)[0] / "bundle.json")["family"]
+    champion = read_json(to_serve(root, MODEL)[0] / "bundle.json")["family"]
     begun = read_json(start)
     assert list(begun) == [champion]
     first = read_json(root / "data" / "tuning" / champion / "trials.json")[0]["params"]

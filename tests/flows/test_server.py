@@ -158,12 +158,13 @@ def test_a_stage_waits_for_a_worker_of_its_pool_whichever_it_is(project: Path, s
 ASKING = """
 import flows.settings
 from prefect import flow
-from flows.retrain import approval
+from flows.approval import approval
+from flows.watcher import Watcher
 from tasks.registry.tracking import Registered
 
 @flow(name="asking")
 def asking():
-    print("answer:", approval(Registered("toy", "4", "run", "ab" * 32)))
+    print("answer:", approval(Registered("toy", "4", "run", "ab" * 32), Watcher()))
 
 asking()
 """
@@ -174,9 +175,9 @@ asking()
     [
         (
             {"promote": True, "name": "Ada", "reason": "looks right"},
-            "answer: Answer(promote=True, said='Ada: looks right')",
+            "answer: Reply(promote=True, words='Ada: looks right')",
         ),
-        ({"promote": False, "name": "Ada", "reason": "wait"}, "answer: Answer(promote=False, said='Ada: wait')"),
+        ({"promote": False, "name": "Ada", "reason": "wait"}, "answer: Reply(promote=False, words='Ada: wait')"),
     ],
 )
 def test_a_person_is_asked_before_promotion(server: dict[str, str], answer: dict[str, object], said: str) -> None:
@@ -203,8 +204,10 @@ import sys
 from pathlib import Path
 import flows.settings
 from prefect import flow
-from flows import effects
-from flows.retrain import approval, ended
+from flows import promotion
+from flows.approval import approval
+from flows.retrain import ended
+from flows.watcher import Watcher
 from tasks.registry.tracking import Registry
 
 root = Path(sys.argv[1])
@@ -212,8 +215,8 @@ one = Registry(root).version("toy", "1")
 
 @flow(name="unanswered")
 def unanswered():
-    assert approval(one) is None
-    return ended(effects.waiting(root, one))
+    assert approval(one, Watcher()) is None
+    return ended(promotion.waiting(root, one))
 
 print("returned:", unanswered())
 """

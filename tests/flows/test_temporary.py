@@ -22,8 +22,8 @@ import os, sys, threading
 from pathlib import Path
 from flows.settings import settle
 settle(Path.cwd(), quiet=True)
-from flows.temporary import Server
-server = Server()
+from flows.temporary import TemporaryServer
+server = TemporaryTemporaryServer()
 url = server.ready()
 assert "prefect.server" not in sys.modules
 from prefect import get_client

@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from flows.beforehand import Looked, memory
+from flows.preflight.machine import memory
+from flows.preflight.subject import Subject
 from tasks.params import load
 
 PARAMS = """
@@ -24,7 +25,7 @@ ROWS = 1_000_000
 
 def told(folder: Path, source: str, limit: float) -> list[str]:
     (folder / "params.yaml").write_text(PARAMS.format(source=source, limit=limit))
-    return list(memory(Looked(folder, load(folder / "params.yaml"))))
+    return list(memory(Subject(folder, load(folder / "params.yaml"))))
 
 
 def test_a_limit_that_surely_does_not_suffice_is_told_with_what_is_needed(tmp_path: Path) -> None:
@@ -41,11 +42,11 @@ def test_a_limit_that_surely_does_not_suffice_is_told_with_what_is_needed(tmp_pa
     file = tmp_path / "params.yaml"
     text = file.read_text().replace("logistic: {}, ", "").replace("0.31", "0.33")
     file.write_text(text.replace("memory_gb", "imbalance: smote, memory_gb"))
-    *_, made = memory(Looked(tmp_path, load(file)))
+    *_, made = memory(Subject(tmp_path, load(file)))
     assert "training.imbalance: 'smote' makes rows, and 500,000 rows x 2 features" in made
     assert "set class_weight, which weighs them, or training.memory_gb" in made
     file.write_text(text + "tuning: {sampler: pbt}\n")
-    *_, turns = memory(Looked(tmp_path, load(file)))
+    *_, turns = memory(Subject(tmp_path, load(file)))
     assert "xgboost holds its rows in memory" in turns
     assert "use another tuning.sampler than 'pbt', whose turns go on in memory" in turns
 

@@ -53,7 +53,7 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "20 becomes 21",
     ): "matches over periods come after those over whole lives, of which there are ten",
     (
-        "flows/throne.py",
+        "flows/packages.py",
         "prune",
         "Gt becomes GtE in time.time() - folder.stat().st_mtime > 86400",
     ): "no folder is a day old to the very microsecond in which it is asked",

@@ -12,7 +12,10 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "splits": ("tasks/features", "tasks/identity.py"),
     "package": ("tasks/package", "tasks/bundle"),
     "registry": ("tasks/registry",),
-    "dag": ("flows/dag.py", "flows/effects.py", "flows/throne.py", "flows/commands.py", "flows/inputs.py"),
+    "dag": (
+        *(f"flows/{name}.py" for name in ("dag", "walk", "reads", "records", "commands", "inputs")),
+        *(f"flows/{name}.py" for name in ("champions", "packages", "versions", "context", "promotion", "standing")),
+    ),
     "service": ("deploy",),
     "params": ("tasks/params.py", "tasks/params_*.py", "tasks/crosscheck.py", "tasks/idle.py"),
     "drift": ("tasks/drift", "tasks/ordinary"),

@@ -11,7 +11,7 @@ import pytest
 import torch
 import xgboost
 
-from flows.dag import Node
+from flows.node import Node
 from flows.pools import wanted
 from tasks.errors import RefitError
 from tasks.families import _device, check_models, find_family

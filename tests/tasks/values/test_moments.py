@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.rows import Problems, Rows
+from deploy.rows import Problems, RowReader
 from tasks.values.moments import FORMS, moment, moments
 
 AT = datetime(2020, 7, 31, 18, 30, tzinfo=UTC)
@@ -58,7 +58,7 @@ def test_files_and_requests_read_a_time_alike(form: str, value: Any, expected: d
     body = (
         pd.Series({"at": value}).to_json().encode() if not isinstance(value, str) else f'{{"at": "{value}"}}'.encode()
     )
-    assert Rows(schema).one(body) == {"at": expected}
+    assert RowReader(schema).one(body) == {"at": expected}
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_what_is_no_time_is_refused_by_both(form: str, value: Any) -> None:
         moment(value, form)
     schema = {"table": "t", "fields": [{"name": "at", "kind": "datetime", "nullable": False, "format": form}]}
     with pytest.raises(Problems, match="'at' must be a"):
-        Rows(schema).one(
+        RowReader(schema).one(
             f'{{"at": {str(value).lower() if not isinstance(value, str) else chr(34) + value + chr(34)}}}'.encode()
         )
 

@@ -19,9 +19,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from flows import beforehand as checks
-from flows import doctor
-from flows.beforehand import beforehand
+from flows import doctor, preflight
+from flows.preflight.subject import SMALL
+from flows.preflight.tables import read
 from tasks.errors import RefitError
 from tasks.params import Table
 from tests.flows.project import REFIT, alone, copied, refit
@@ -188,7 +188,7 @@ def test_what_is_wrong_is_told_and_nothing_is_begun(
         monkeypatch.setenv(name, value)
     before = tree(root)
     with pytest.raises(RefitError, match=re.escape(said)) as told:
-        beforehand(root)
+        preflight.require(root)
     assert len(str(told.value)) < 1500
     assert tree(root) == before
 
@@ -205,10 +205,10 @@ def test_doctor_says_the_same(case: str, iris: Path, tmp_path: Path) -> None:
 def test_a_right_project_is_not_held_up(iris: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     root = copied(iris, tmp_path / "copy")
-    assert beforehand(root).problem.name == MODEL
+    assert preflight.require(root).problem.name == MODEL
     shutil.rmtree(root / "data" / "models")
     (root / "dvc.lock").write_text("stages: {cut")
-    assert beforehand(root).problem.name == MODEL, "what a run mends by itself is no trouble"
+    assert preflight.require(root).problem.name == MODEL, "what a run mends by itself is no trouble"
 
 
 @contextmanager
@@ -257,10 +257,10 @@ def no_mlflow(root: Path) -> Iterator[None]:
 def test_what_others_do_at_this_moment(
     meanwhile: Callable[[Path], object], said: str, iris: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checks, "WAIT", 0.3)
+    monkeypatch.setattr("flows.preflight.servers.WAIT", 0.3)
     root = copied(iris, tmp_path / "copy")
     with meanwhile(root), pytest.raises(RefitError, match=said):  # type: ignore[attr-defined]
-        beforehand(root)
+        preflight.require(root)
 
 
 @pytest.mark.parametrize(
@@ -269,20 +269,20 @@ def test_what_others_do_at_this_moment(
 )
 def test_an_as_of_that_cannot_be(as_of: str, said: str, iris: Path) -> None:
     with pytest.raises(RefitError, match=said):
-        beforehand(iris, as_of)
+        preflight.require(iris, as_of)
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
 def test_of_a_large_table_the_columns_alone_are_looked_at(ending: str, tmp_path: Path) -> None:
-    rows = checks.SMALL // 4
+    rows = SMALL // 4
     frame = pd.DataFrame({"x": np.random.default_rng(0).normal(size=rows), "y": ["yes", "no"] * (rows // 2)})
     path = tmp_path / f"t.{ending}"
     frame.to_csv(path, index=False) if ending == "csv" else frame.to_parquet(path)
-    assert path.stat().st_size > checks.SMALL
+    assert path.stat().st_size > SMALL
     declared = {"x": "numeric", "y": "categorical"}
-    assert checks.read("t", Table(source=str(path), columns=declared), [path]) is None
+    assert read("t", Table(source=str(path), columns=declared), [path]) is None
     with pytest.raises(RefitError, match=r"has no column 'z'\. It has 'x', 'y'"):
-        checks.read("t", Table(source=str(path), columns=declared | {"z": "numeric"}), [path])
+        read("t", Table(source=str(path), columns=declared | {"z": "numeric"}), [path])
 
 
 @pytest.mark.sweep

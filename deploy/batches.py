@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
 
-from deploy.rows import Problems
+from deploy.rows import Mistake, Problems
 
 MOST_PROBLEMS = 20  # told of in one answer
 DEEPEST = 50  # lists and objects within each other, where a row has any: each of its fields is a single value
@@ -73,21 +72,21 @@ def crowded(body: bytes | bytearray, fields: int) -> bool:
     return len(body) > SMALL and body.count(b'"') - body.count(b'\\"') > 4 * fields + 200
 
 
-def in_row(position: int, found: Problems) -> list[dict[str, Any]]:
+def in_row(position: int, problems: Problems) -> list[Mistake]:
     """What is wrong with a row, as said of its place in the batch."""
-    return [{**e, "row": position, "message": f"row {position}: {e['message']}"} for e in found.errors]
+    return [{**e, "row": position, "message": f"row {position}: {e['message']}"} for e in problems.errors]
 
 
 def _space(body: bytes | bytearray, at: int) -> int:
-    found = SPACE.match(body, at)
-    return found.end() if found else at
+    match = SPACE.match(body, at)
+    return match.end() if match else at
 
 
 def _end(body: bytes | bytearray, at: int, row: int, most: int) -> int:
     """Where the value that begins at ``at`` ends."""
     limit = min(len(body), at + most)
-    if found := FLAT.match(body, at, limit):
-        return found.end()
+    if match := FLAT.match(body, at, limit):
+        return match.end()
     depth = 0
     for mark in MARKS.finditer(body, at, limit):
         sign = mark[0]

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from deploy.launch import ask, free_port, serving, stop
-from deploy.leave import DEATHS
+from deploy.shutdown import DEATHS
 from tasks.files import read_json
 from tests.deploy.load import Clients
 from tests.projects import ROOT
@@ -153,7 +153,7 @@ def test_a_full_temporary_folder_is_told_and_two_workers_serve_on(
 
 def test_workers_that_end_again_and_again_end_the_service() -> None:
     """Each time it is said; after some it is given up."""
-    serve = "import tasks.stage as s; from deploy.leave import run; s.run(lambda: run('tests.deploy.dying:app', '127.0.0.1', 0, 2, 0))"
+    serve = "import tasks.stage as s; from deploy.shutdown import run; s.run(lambda: run('tests.deploy.dying:app', '127.0.0.1', 0, 2, 0))"
     done = subprocess.run([sys.executable, "-c", serve], cwd=ROOT, capture_output=True, text=True, timeout=100)
     assert done.returncode == 1
     assert done.stderr.count("a worker ended with code 7; another is started") == DEATHS - 1

@@ -18,14 +18,15 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from types import FrameType
 from typing import Any
 
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors.multiprocess import Process
 
-from deploy import leaving
+from deploy import draining
 from deploy.protocol import KEEP_ALIVE, Protocol, most_connections
 from tasks.errors import RefitError
 
@@ -57,15 +58,16 @@ class Server(uvicorn.Server):
 
     linger = LINGER
 
-    def handle_exit(self, sig: int, frame: Any) -> None:
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """The handler of signals: leave; at once where SIGINT comes a second time."""
         if self.should_exit and sig == signal.SIGINT:
             self.force_exit = True
         self.should_exit = True
-        leaving.begin()
+        draining.begin()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        # Not sent again at the end, as uvicorn does: it would kill the process before it has cleaned up.
+        """Handle signals meanwhile. They are not sent again at the end, as uvicorn does: that would kill the process too early."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -73,7 +75,8 @@ class Server(uvicorn.Server):
             yield
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        leaving.begin()
+        """Go on answering for ``linger`` seconds, let no new connection begin, and finish what was taken."""
+        draining.begin()
         for connection in self.server_state.connections:
             cycle = getattr(connection, "cycle", None)
             if cycle is not None and not cycle.response_complete:
@@ -88,7 +91,7 @@ class Server(uvicorn.Server):
 
 
 @contextlib.contextmanager
-def handled(handler: Any) -> Iterator[None]:
+def handled(handler: Callable[[int, FrameType | None], object]) -> Iterator[None]:
     """Handle the signals that end a process; one that was ignored (``nohup``) stays so."""
     mine = [sig for sig in SIGNALS if signal.getsignal(sig) is not signal.SIG_IGN or sig == signal.SIGTERM]
     before = {sig: signal.signal(sig, handler) for sig in mine}
@@ -99,7 +102,7 @@ def handled(handler: Any) -> Iterator[None]:
             signal.signal(sig, old)
 
 
-class Worker(Process):
+class WorkerProcess(Process):
     """One process of several."""
 
     def __init__(self, config: uvicorn.Config, sockets: list[socket.socket], linger: float) -> None:
@@ -109,6 +112,7 @@ class Worker(Process):
 
     @property
     def server(self) -> uvicorn.Server:
+        """This process's server, made when it is first asked for."""
         if self._server is None:
             self._server = made(self.config, self.linger)
         return self._server
@@ -132,12 +136,12 @@ class Supervisor:
             finally:
                 self._leave(workers)
 
-    def _start(self) -> Worker:
-        worker = Worker(self.config, [self.door], self.linger)
+    def _start(self) -> WorkerProcess:
+        worker = WorkerProcess(self.config, [self.door], self.linger)
         worker.start()
         return worker
 
-    def _kept(self, worker: Worker) -> Worker:
+    def _kept(self, worker: WorkerProcess) -> WorkerProcess:
         """The worker, or another in its place."""
         hung = worker.process.is_alive()
         if hung and worker.ping(self.config.timeout_worker_healthcheck):
@@ -160,7 +164,7 @@ class Supervisor:
         print(f"a worker {how}; another is started", file=sys.stderr, flush=True)
         return self._start()
 
-    def _leave(self, workers: list[Worker]) -> None:
+    def _leave(self, workers: list[WorkerProcess]) -> None:
         for worker in workers:
             worker.terminate()
         time.sleep(self.linger)

@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 import pytest
 
-from flows import carry
+from flows import exchange
 from flows.commands import WALKER, StageFailed, environment, words
 from flows.dag import Dag
 from tasks.errors import RefitError
@@ -56,7 +56,7 @@ def checkout(sender: Path) -> Path:
 def ordered(root: Path, name: str) -> dict[str, Any]:
     """What the sender offers of a stage, as it arrives after Prefect's JSON."""
     with Dag(root) as dag:
-        made: dict[str, Any] = json.loads(json.dumps(carry.offer(dag, dag.node(name))))
+        made: dict[str, Any] = json.loads(json.dumps(exchange.offer(dag, dag.node(name))))
     return made
 
 
@@ -64,7 +64,7 @@ def ordered(root: Path, name: str) -> dict[str, Any]:
 def test_a_worker_gets_the_declared_data_and_makes_the_same(name: str, sender: Path, checkout: Path) -> None:
     lock = (sender / "dvc.lock").read_text()
     order = ordered(sender, name)
-    with carry.Workplace(checkout, order) as place:
+    with exchange.Workplace(checkout, order) as place:
         there = {p.relative_to(place.folder).as_posix() for p in (place.folder / "data").rglob("*") if p.is_file()}
         assert (
             there
@@ -83,7 +83,7 @@ def test_a_worker_gets_the_declared_data_and_makes_the_same(name: str, sender: P
 
         def fetched(node: object, log: object) -> None:
             assert not (sender / "data" / name).exists()
-            carry.accept(dag, dag.node(name), outs)
+            exchange.accept(dag, dag.node(name), outs)
 
         assert dag.run(name, lambda line: None, execute=fetched, force=True).how == "ran"
     assert (sender / "dvc.lock").read_text() == lock
@@ -94,11 +94,11 @@ def test_code_that_differs_is_refused_before_anything_runs(sender: Path, checkou
     order = ordered(sender, "join")
     (checkout / "work.py").write_text((checkout / "work.py").read_text() + "# edited\n")
     with pytest.raises(RefitError, match=r"join: 'work\.py' in this worker's checkout .* is not what"):
-        carry.Workplace(checkout, order).__enter__()
+        exchange.Workplace(checkout, order).__enter__()
     assert not list((checkout / ".refit" / "pools").iterdir())
     (checkout / "work.py").unlink()
     with pytest.raises(RefitError, match=r"join: 'work\.py' in this worker's checkout"):
-        carry.Workplace(checkout, order).__enter__()
+        exchange.Workplace(checkout, order).__enter__()
 
 
 def test_shared_modules_that_no_stage_declares_count_too(sender: Path, checkout: Path) -> None:
@@ -106,7 +106,7 @@ def test_shared_modules_that_no_stage_declares_count_too(sender: Path, checkout:
     (checkout / "tasks").mkdir()
     (checkout / "tasks" / "params.py").write_text("A = 1\n")
     with pytest.raises(RefitError, match=r"worker's code \(tasks/\) is not the sender's"):
-        carry.Workplace(checkout, order).__enter__()
+        exchange.Workplace(checkout, order).__enter__()
 
 
 def test_an_input_that_the_remote_lost_is_told(tmp_path: Path, sender: Path, checkout: Path) -> None:
@@ -115,7 +115,7 @@ def test_an_input_that_the_remote_lost_is_told(tmp_path: Path, sender: Path, che
         path.chmod(0o600)
         path.unlink()
     with pytest.raises(StageFailed, match="join: cannot fetch its inputs from the DVC remote"):
-        carry.Workplace(checkout, order).__enter__()
+        exchange.Workplace(checkout, order).__enter__()
 
 
 def test_sources_and_other_files_travel_and_code_does_not(tmp_path: Path, sender: Path, checkout: Path) -> None:
@@ -136,7 +136,7 @@ def test_sources_and_other_files_travel_and_code_does_not(tmp_path: Path, sender
     (sender / "weekly" / "fetch.py").write_text("a folder of tables is no code, whatever else it holds\n")
     (checkout / "lib" / "note.txt").write_text("the worker's own\n")
     order = ordered(sender, "join")
-    with carry.Workplace(checkout, order) as place:
+    with exchange.Workplace(checkout, order) as place:
         for name in ("weekly/2024/a.csv", "lib/rates.csv", "t.csv"):
             assert (place.folder / name).read_text() == f"new {name}"
             assert (checkout / name).read_text() == f"old {name}"
@@ -151,7 +151,7 @@ def test_sources_and_other_files_travel_and_code_does_not(tmp_path: Path, sender
     with pytest.raises(
         RefitError, match=r"join: 'lib/code\.py' in this worker's checkout .* \(Python code is not carried\)"
     ):
-        carry.Workplace(checkout, order).__enter__()
+        exchange.Workplace(checkout, order).__enter__()
 
 
 def test_what_lies_outside_of_the_folder_is_named(tmp_path: Path, sender: Path) -> None:
@@ -160,8 +160,8 @@ def test_what_lies_outside_of_the_folder_is_named(tmp_path: Path, sender: Path) 
         dag.read_text().replace("[work.py, data/context]", f"[work.py, data/context, ../shared.csv, {tmp_path}/t.csv]")
     )
     with Dag(sender) as opened:
-        assert carry.outside(opened, opened.node("load")) == ["../shared.csv", f"{tmp_path}/t.csv"]
-        assert carry.outside(opened, opened.node("join")) == []
+        assert exchange.outside(opened, opened.node("load")) == ["../shared.csv", f"{tmp_path}/t.csv"]
+        assert exchange.outside(opened, opened.node("join")) == []
 
 
 def test_other_libraries_are_refused_and_named(sender: Path, checkout: Path) -> None:
@@ -171,7 +171,7 @@ def test_other_libraries_are_refused_and_named(sender: Path, checkout: Path) -> 
         RefitError,
         match=r"libraries are not the sender's, .*: numpy [\d.]+ here, 1\.0 there; python 3\.\d+ here, 2\.7 there",
     ):
-        carry.Workplace(checkout, order).__enter__()
+        exchange.Workplace(checkout, order).__enter__()
 
 
 @pytest.mark.parametrize("direction", ["to the worker", "back"])
@@ -190,28 +190,28 @@ def test_an_object_that_is_damaged_in_the_remote_is_not_taken(
             if path.is_file() and path.suffix != ".dir":
                 damage(path.parent.name + path.name)
         with pytest.raises(StageFailed, match=told):
-            carry.Workplace(checkout, order).__enter__()
+            exchange.Workplace(checkout, order).__enter__()
         return
-    with carry.Workplace(checkout, order) as place:
+    with exchange.Workplace(checkout, order) as place:
         out = place.folder / "data" / "join"
         out.mkdir()
         (out / "text").write_text("made on the worker")
         outs = place.deliver()
     damage(hashlib.md5(b"made on the worker").hexdigest())
     with Dag(sender) as dag, pytest.raises(StageFailed, match=told):
-        carry.accept(dag, dag.node("join"), outs)
+        exchange.accept(dag, dag.node("join"), outs)
 
 
 def test_a_project_without_a_remote_is_told(tmp_path: Path) -> None:
     root = make_project(tmp_path / "alone")
     with Dag(root) as dag, pytest.raises(RefitError, match="there is no DVC remote here"):
-        carry.offer(dag, dag.node("load"))
+        exchange.offer(dag, dag.node("load"))
 
 
 def test_a_stage_that_left_an_output_out_delivers_nothing(sender: Path, checkout: Path) -> None:
     order = ordered(sender, "join")
     with (
-        carry.Workplace(checkout, order) as place,
+        exchange.Workplace(checkout, order) as place,
         pytest.raises(StageFailed, match="did not write 'data/join'"),
     ):
         place.deliver()
@@ -224,13 +224,13 @@ def test_folders_of_killed_runs_are_removed_and_what_is_still_at_work_there_is_e
     left.mkdir(parents=True)
     orphan = subprocess.Popen(["sleep", "600"], env=environment(left, "load") | {WALKER: "1"})
     orders = [ordered(sender, name) for name in ("load", "join")]
-    with carry.Workplace(checkout, orders[0]) as place:
+    with exchange.Workplace(checkout, orders[0]) as place:
         assert [p.name for p in left.parent.iterdir() if p.is_dir()] == [place.folder.name]
         assert not psutil.pid_exists(orphan.pid)
         orphan.wait(30)
         script = (
-            "import sys, json; from pathlib import Path; from flows import carry\n"
-            "with carry.Workplace(Path(sys.argv[1]), json.loads(sys.argv[2])) as place: print(place.folder.name)"
+            "import sys, json; from pathlib import Path; from flows import exchange\n"
+            "with exchange.Workplace(Path(sys.argv[1]), json.loads(sys.argv[2])) as place: print(place.folder.name)"
         )
         other = subprocess.run(
             [sys.executable, "-c", script, str(checkout), json.dumps(orders[1])],

@@ -1,4 +1,4 @@
-"""How a server begins and leaves: signals, doors, and which workers are replaced. The whole of it is in ``test_leaving``."""
+"""How a server begins and leaves: signals, doors, and which workers are replaced. The whole of it is in ``test_draining``."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ import pytest
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
-from deploy import chosen, leave, leaving, serve
-from deploy.leave import DEATHS, WITHIN, Server, Supervisor, close_door, handled, settings
+from deploy import chosen, draining, serve, shutdown
 from deploy.protocol import KEEP_ALIVE, Protocol
+from deploy.shutdown import DEATHS, WITHIN, Server, Supervisor, close_door, handled, settings
 from tasks.bundle.manifest import examine
 from tasks.errors import RefitError
 
 
 @pytest.fixture(autouse=True)
 def untouched(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leaving, "_begun", False)
+    monkeypatch.setattr(draining, "_begun", False)
 
 
 def server() -> Server:
-    return leave.made(uvicorn.Config(lambda: None, lifespan="off", **settings(1)), 0.5)
+    return shutdown.made(uvicorn.Config(lambda: None, lifespan="off", **settings(1)), 0.5)
 
 
 def test_the_first_signal_begins_to_leave_and_a_second_ctrl_c_leaves_at_once() -> None:
     it = server()
     assert it.linger == 0.5
     it.handle_exit(signal.SIGINT, None)
-    assert (it.should_exit, it.force_exit, leaving.begun()) == (True, False, True)
+    assert (it.should_exit, it.force_exit, draining.begun()) == (True, False, True)
     it.handle_exit(signal.SIGTERM, None)
     assert not it.force_exit
     it.handle_exit(signal.SIGINT, None)
@@ -45,7 +45,7 @@ def test_the_first_signal_begins_to_leave_and_a_second_ctrl_c_leaves_at_once() -
 
 def test_signals_are_handled_meanwhile_and_those_that_were_ignored_stay_so() -> None:
     heard: list[int] = []
-    before = {sig: signal.getsignal(sig) for sig in leave.SIGNALS}
+    before = {sig: signal.getsignal(sig) for sig in shutdown.SIGNALS}
     try:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # as BentoML's supervisor leaves it
@@ -129,7 +129,7 @@ def test_a_worker_that_answers_is_kept_and_was_heard_of() -> None:
 
 
 def test_a_worker_that_is_starting_has_a_minute_and_not_longer(capsys: pytest.CaptureFixture[str]) -> None:
-    young, old = (worker(alive=True, heard=False, age=age) for age in (leave.STARTS - 5, leave.STARTS + 1))
+    young, old = (worker(alive=True, heard=False, age=age) for age in (shutdown.STARTS - 5, shutdown.STARTS + 1))
     assert supervisor()._kept(young) is young
     assert supervisor()._kept(old) == "another"
     assert old.done == ["asked for 5 s", "killed", "waited for"]
@@ -178,7 +178,7 @@ def test_workers_are_told_to_leave_before_the_door_closes_and_a_late_one_is_kill
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     one, done = supervisor(socket.socket()), []
-    one.linger, one.grace = 0.0, -leave.LAST
+    one.linger, one.grace = 0.0, -shutdown.LAST
 
     def hand(name: str, alive: bool) -> Any:
         process = SimpleNamespace(
@@ -210,7 +210,7 @@ def test_bentos_worker_gets_this_server(monkeypatch: pytest.MonkeyPatch) -> None
     for name in ("Config", "Server"):
         monkeypatch.setattr(uvicorn, name, getattr(uvicorn, name))
     monkeypatch.setenv("REFIT_LINGER", "7.5")
-    leave.install(30)
+    shutdown.install(30)
     config = uvicorn.Config(lambda: None, log_level="debug", timeout_keep_alive=1)
     assert (config.log_level, config.timeout_keep_alive, config.timeout_graceful_shutdown) == ("error", KEEP_ALIVE, 30)
     assert uvicorn.Config(lambda: None, timeout_graceful_shutdown=9).timeout_graceful_shutdown == 9
@@ -218,23 +218,23 @@ def test_bentos_worker_gets_this_server(monkeypatch: pytest.MonkeyPatch) -> None
     assert isinstance(made, Server)
     assert made.linger == 7.5
     monkeypatch.delenv("REFIT_LINGER")
-    assert uvicorn.Server(config).linger == leave.LINGER == 2.0  # type: ignore[attr-defined]
+    assert uvicorn.Server(config).linger == shutdown.LINGER == 2.0  # type: ignore[attr-defined]
 
 
 def test_an_address_that_cannot_be_had_is_told() -> None:
-    with leave._listen("127.0.0.1", 0) as door:
+    with shutdown._listen("127.0.0.1", 0) as door:
         assert door.get_inheritable()
         port = door.getsockname()[1]
         with pytest.raises(
             RefitError,
             match=rf"cannot listen on 127\.0\.0\.1 port {port}: Address already in use.*\. Name another with --port",
         ):
-            leave._listen("127.0.0.1", port)
+            shutdown._listen("127.0.0.1", port)
     for host, number, said in (
         ("no.such.host.invalid", 1, ""), ("127.0.0.1", 65_536, "a port is a number"), ("127.0.0.1", -1, "a port is a number")
     ):  # fmt: skip
         with pytest.raises(RefitError, match=f"cannot listen on {host} port {number}: {said}"):
-            leave._listen(host, number)
+            shutdown._listen(host, number)
 
 
 def test_one_worker_serves_here_and_several_have_a_supervisor(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -244,16 +244,16 @@ def test_one_worker_serves_here_and_several_have_a_supervisor(monkeypatch: pytes
         it = SimpleNamespace(started=started, run=lambda sockets: asked.append((linger, len(sockets), config.port)))
         return it
 
-    monkeypatch.setattr(leave, "made", made)
+    monkeypatch.setattr(shutdown, "made", made)
     started = True
-    leave.run("x:y", "127.0.0.1", 0, 1, 3.0, 5.0)
+    shutdown.run("x:y", "127.0.0.1", 0, 1, 3.0, 5.0)
     started = False
     with pytest.raises(SystemExit) as ended:
-        leave.run("x:y", "127.0.0.1", 0, 1, 4.0, 5.0)
+        shutdown.run("x:y", "127.0.0.1", 0, 1, 4.0, 5.0)
     assert ended.value.code == STARTUP_FAILURE
     assert asked == [(3.0, 1, 0), (4.0, 1, 0)]
     monkeypatch.setattr(Supervisor, "run", lambda it: asked.append((it.config.workers, it.linger, it.grace)))
-    leave.run("x:y", "127.0.0.1", 0, 2, 3.0, 5.0)
+    shutdown.run("x:y", "127.0.0.1", 0, 2, 3.0, 5.0)
     assert asked[-1] == (2, 3.0, 5.0)
 
 
@@ -362,17 +362,17 @@ def test_a_server_tells_first_lingers_closes_the_door_and_finishes_then(
     monkeypatch: pytest.MonkeyPatch, forced: bool, waits: int
 ) -> None:
     it, clock, said = server(), Clock(), []
-    monkeypatch.setattr(leave, "time", clock)
+    monkeypatch.setattr(shutdown, "time", clock)
 
     async def sleep(seconds: float) -> None:
-        assert leaving.begun()
+        assert draining.begun()
         clock.sleep(seconds)
 
     async def rest(self: uvicorn.Server, sockets: Any) -> None:
         said.append((sockets, list(clock.slept)))
 
-    monkeypatch.setattr(leave, "asyncio", SimpleNamespace(sleep=sleep))
-    monkeypatch.setattr(leave, "close_door", lambda door: said.append((door, list(clock.slept))))
+    monkeypatch.setattr(shutdown, "asyncio", SimpleNamespace(sleep=sleep))
+    monkeypatch.setattr(shutdown, "close_door", lambda door: said.append((door, list(clock.slept))))
     monkeypatch.setattr(uvicorn.Server, "shutdown", rest)
     busy, done = (SimpleNamespace(response_complete=c, keep_alive=True) for c in (False, True))
     it.server_state.connections = [
@@ -446,7 +446,7 @@ def test_a_signal_asks_a_supervisor_to_leave(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_worker_makes_its_server_once_and_is_young_and_unheard_of(monkeypatch: pytest.MonkeyPatch) -> None:
     config = uvicorn.Config(lambda: None, lifespan="off", **settings(1))
     started: list[Any] = []
-    monkeypatch.setattr(leave.Worker, "start", lambda self: started.append(self))
+    monkeypatch.setattr(shutdown.WorkerProcess, "start", lambda self: started.append(self))
     with socket.create_server(("127.0.0.1", 0)) as door:
         it = Supervisor(config, door, 3.5, 1.0)._start()
         assert started == [it]

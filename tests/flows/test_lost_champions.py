@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from flows import effects, hand, throne
+from flows import champions, context, hand, packages, promotion, standing
 from tasks.errors import RefitError
 from tasks.files import read_json, sha256, write_json
 from tasks.params import parse
-from tasks.registry.history import Decision, History
+from tasks.registry.history import Decision, History, Overtaken
 from tasks.registry.tracking import DECISION, Registered, Registry, Result
 from tests.tasks.registry.packages import MODEL, make_package, make_versions
 
@@ -56,21 +56,21 @@ def laid(root: Path, content: str, verdict: str, **more: object) -> None:
     """What the stages of a run leave that made this package, compared with the champion as it was fetched."""
     shutil.rmtree(root / "data" / "package", ignore_errors=True)
     make_package(root / "data" / "package", content)
-    effects.write_champion(root, MODEL)
+    context.write_champion(root, MODEL)
     judged = {"verdict": verdict, "sentence": f"{verdict} {content}.", "rule": "test", "n": 10, **more}
     write_json(root / "data" / "verdict" / "verdict.json", judged)
 
 
-def carried_out(root: Path) -> effects.Standing:
+def carried_out(root: Path) -> standing.Standing:
     """The effects of such a run."""
     registry = Registry(root)
     digest = sha256(root / "data" / "package" / "bundle.json")
     found = Result(root, MODEL, digest, None, {}, None, ())
-    return effects.decide(root, effects.register(root, found, registry.restored(MODEL, digest)))
+    return promotion.decide(root, promotion.register(root, found, registry.restored(MODEL, digest)))
 
 
-def ran(root: Path, content: str, verdict: str, **more: object) -> effects.Standing:
-    effects.ready(root, MODEL)
+def ran(root: Path, content: str, verdict: str, **more: object) -> standing.Standing:
+    standing.check_ready(root, MODEL)
     laid(root, content, verdict, **more)
     return carried_out(root)
 
@@ -80,8 +80,8 @@ def crowned(root: Path) -> str:
     champion, registry = History(root).champion(MODEL), Registry(root)
     assert champion is not None
     alias = str(registry.client.get_registered_model(MODEL).aliases["champion"])
-    folder, _ = throne.served(root, MODEL)
-    lock = throne.lock_of(root)
+    folder, _, _ = champions.to_serve(root, MODEL)
+    lock = champions.lock_of(root)
     assert lock is not None
     found = {champion.package_sha256, registry.version(MODEL, alias).package_sha256, lock["package_sha256"]}
     assert found == {sha256(folder / "bundle.json")}
@@ -144,11 +144,11 @@ def test_a_champion_that_is_nowhere_is_refused_before_any_work(
     first = ran(project, "package 9", "promote")
     for path in (".refit/versions", "data/package"):
         shutil.rmtree(project / path)
-    effects.ready(project, MODEL)  # its own registry has it
+    standing.check_ready(project, MODEL)  # its own registry has it
     shutil.rmtree(project / ".refit/versions")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", elsewhere)
     said = rf"the package of version {first.champion} \([0-9a-f]{{12}}\) is gone: .*other\.db\) does not know it.*MLFLOW_TRACKING_URI"
-    for ask in (effects.ready, throne.served):
+    for ask in (standing.check_ready, champions.to_serve):
         with pytest.raises(RefitError, match=said):
             ask(project, MODEL)
     # What the message advises helps.
@@ -188,12 +188,12 @@ def test_old_copies_of_packages_are_removed(tmp_path: Path) -> None:
     past = [Decision("m", "promote", str(i), str(i), digest, "", "", "") for i, digest in enumerate(digests)]
     past.append(Decision("m", "keep", "99", "11", "f" * 64, "", "", ""))
     for name in (*(digest[:16] for digest in digests), "f" * 16, ".left.old", "new"):
-        (tmp_path / throne.KEPT / name).mkdir(parents=True)
+        (tmp_path / packages.KEPT / name).mkdir(parents=True)
         if name != "new":
-            os.utime(tmp_path / throne.KEPT / name, (0, 0))
-    throne.prune(tmp_path, past)
-    assert {p.name for p in (tmp_path / throne.KEPT).iterdir()} == {"new", *(digest[:16] for digest in digests[4:])}
-    throne.prune(tmp_path / "nowhere", past)
+            os.utime(tmp_path / packages.KEPT / name, (0, 0))
+    packages.prune(tmp_path, past)
+    assert {p.name for p in (tmp_path / packages.KEPT).iterdir()} == {"new", *(digest[:16] for digest in digests[4:])}
+    packages.prune(tmp_path / "nowhere", past)
 
 
 # A history that is not there ------------------------------------------------------------------------------------------
@@ -214,12 +214,12 @@ def test_a_history_that_is_not_there_is_not_an_empty_one(project: Path, witness:
     write_json(project / "data" / "start" / "params.json", {})
     project = lost(project, ".refit/history.db", *WITNESSES[witness])
     tries: list[Callable[[], object]] = [
-        lambda: effects.ready(project, MODEL),
+        lambda: standing.check_ready(project, MODEL),
         lambda: hand.promote(project, MODEL, None, "unseen", None),
         lambda: hand.rollback(project, MODEL, None, "unseen"),
     ]
     if witness != "registry":  # what reads files alone has to be told by files
-        tries += [lambda: effects.write_champion(project, MODEL), lambda: throne.served(project, MODEL)]
+        tries += [lambda: context.write_champion(project, MODEL), lambda: champions.to_serve(project, MODEL)]
     for attempt in tries:
         with pytest.raises(RefitError, match=r"history.*REFIT_HISTORY.*docs/champion\.md.*`refit adopt"):
             attempt()
@@ -239,12 +239,12 @@ def test_a_history_that_lost_decisions_is_not_the_one_that_was_followed(project:
     shutil.copy(project / "backup.db", project / ".refit" / "history.db")
     told = r"champion\.lock follows decision 2 \(champion: version 1, package [0-9a-f]{12}\), which is not in the history here"
     with pytest.raises(RefitError, match=told):
-        effects.ready(project, MODEL)
+        standing.check_ready(project, MODEL)
     (project / "champion.lock").unlink()
     with pytest.raises(
         RefitError, match=r"follows decision 2 \(champion: version 1 there\), which is not in the history"
     ):
-        effects.ready(project, MODEL)
+        standing.check_ready(project, MODEL)
     made = hand.adopt(project, MODEL, None, "the backup lacked it", None)
     assert (made.action, made.champion, made.previous, made.number) == ("adopt", "1", "4", 2)
     assert crowned(project) == made.package_sha256
@@ -257,7 +257,10 @@ def test_two_copies_cannot_both_decide_in_one_registry(project: Path, monkeypatc
     shutil.copytree(project, copy)
     hand.promote(copy, MODEL, "2", "in the copy", None)
     before = Registry(project).said(MODEL)
-    for attempt in (lambda: hand.promote(project, MODEL, "3", "here", None), lambda: effects.ready(project, MODEL)):
+    for attempt in (
+        lambda: hand.promote(project, MODEL, "3", "here", None),
+        lambda: standing.check_ready(project, MODEL),
+    ):
         with pytest.raises(RefitError, match=r"follows decision 2 .*another project's.*problem\.name"):
             attempt()
     assert Registry(project).said(MODEL) == before
@@ -279,7 +282,7 @@ def test_another_projects_champion_of_the_same_name_is_left_alone(
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     registry = Registry(project)
     registry.client.delete_registered_model_tag(MODEL, DECISION)
-    effects.ready(project, MODEL)
+    standing.check_ready(project, MODEL)
 
 
 def test_a_renamed_problem_does_not_take_the_champion_along(project: Path) -> None:
@@ -287,7 +290,7 @@ def test_a_renamed_problem_does_not_take_the_champion_along(project: Path) -> No
     with pytest.raises(
         RefitError, match=r"problem\.name: this project's champion is that of 'toy', and params\.yaml says 'toys'"
     ):
-        effects.ready(project, "toys")
+        standing.check_ready(project, "toys")
     registry = Registry(project)
     with pytest.raises(RefitError, match="made as 'toy' and cannot be registered as 'toys'"):
         registry.register("toys", project / "data" / "package", registry.restored("toys", "x"))
@@ -298,10 +301,10 @@ def test_a_renamed_problem_does_not_take_the_champion_along(project: Path) -> No
     }
     (project / "dvc.lock").write_text("schema: '2.0'\n")
     with pytest.raises(RefitError, match=r"the package of this run was made as 'toy', and params\.yaml says 'toys'"):
-        effects.result(project, parse(tree, "params.yaml"))
+        standing.result(project, parse(tree, "params.yaml"))
     hand.adopt_nothing(project, "toys", "another question")
-    effects.ready(project, "toys")
-    effects.ready(project, MODEL)  # and back
+    standing.check_ready(project, "toys")
+    standing.check_ready(project, MODEL)  # and back
     assert History(project).champion(MODEL) is not None
 
 
@@ -310,9 +313,9 @@ def test_a_merged_lock_is_told(project: Path) -> None:
     lock = project / "champion.lock"
     lock.write_text("<<<<<<< ours\n" + lock.read_text())
     with pytest.raises(RefitError, match=r"champion\.lock: cannot be read .*Restore it from git, or remove it"):
-        effects.ready(project, MODEL)
+        standing.check_ready(project, MODEL)
     lock.unlink()
-    effects.ready(project, MODEL)
+    standing.check_ready(project, MODEL)
 
 
 # Adoption -------------------------------------------------------------------------------------------------------------
@@ -324,7 +327,7 @@ def test_an_adopted_champion_brings_its_account(project: Path, source: str) -> N
     verdict = project / "data" / "verdict"
 
     def look(content: str, said: str, rows: bytes) -> None:
-        effects.ready(project, MODEL)
+        standing.check_ready(project, MODEL)
         laid(project, content, said, state={"looks": content})
         (verdict / "counted.parquet").write_bytes(rows)
         carried_out(project)
@@ -408,7 +411,7 @@ def test_after_a_beginning_without_a_champion_the_same_verdict_is_carried_out(pr
     assert ran(project, "package 9", "promote").champion == "4"
     hand.adopt_nothing(project, MODEL, "the data were wrong")
     with pytest.raises(RefitError, match="no champion to serve yet"):
-        throne.served(project, MODEL)
+        champions.to_serve(project, MODEL)
     assert "champion" not in Registry(project).client.get_registered_model(MODEL).aliases
     with pytest.raises(RefitError, match="there is no champion yet"):
         hand.rollback(project, MODEL, None, "none")
@@ -428,7 +431,7 @@ def test_a_look_at_a_champion_that_was_replaced_meanwhile_is_kept_and_told(proje
     told = r"it was to replace version 1, and version 3 became champion.*Run again to compare with it"
     for _ in range(2):  # a repeat finds it done
         if verdict == "promote":
-            with pytest.raises(effects.Overtaken, match=told):
+            with pytest.raises(Overtaken, match=told):
                 carried_out(project)
         else:
             assert "That champion was replaced meanwhile: " in carried_out(project).sentence
@@ -438,12 +441,12 @@ def test_a_look_at_a_champion_that_was_replaced_meanwhile_is_kept_and_told(proje
     assert History(project).counted(MODEL) == {3: b"rows"}
     assert crowned(project) == Registry(project).version(MODEL, "3").package_sha256
     # It was a look at another champion: the next one, of this same package, has its rows for counted.
-    effects.write_champion(project, MODEL)
+    context.write_champion(project, MODEL)
     assert [p.read_bytes() for p in (project / "data/champion/counted").iterdir()] == [b"rows"]
     # The same verdict with its champion back is carried out.
     if verdict == "promote":
         hand.rollback(project, MODEL, "1", "back")
-        effects.write_champion(project, MODEL)
+        context.write_champion(project, MODEL)
         assert carried_out(project).champion == "4"
 
 

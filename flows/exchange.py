@@ -21,29 +21,57 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 from flows.commands import StageFailed, end_orphans
-from flows.dag import Dag, Node, first_line
-from tasks.errors import RefitError, some
+from flows.dag import Dag
+from flows.node import Node
+from tasks.errors import RefitError, some, with_causes
 from tasks.ingest.files import watched
 from tasks.package.receipt import libraries
 
 if TYPE_CHECKING:
+    from dvc.dependency import ParamsDependency
     from dvc.repo import Repo
     from dvc.stage import PipelineStage
+    from dvc_data.hashfile.transfer import TransferResult
 
 HOUSE = Path(__file__).resolve().parent.parent
 OWN = {"data", "dvc.yaml", "dvc.lock", "params.yaml", ".dvc", ".git"}  # of a run's folder, not of the worker's checkout
-Entry = dict[str, Any]  # an output or a dependency as dvc.lock writes it: path, hash, md5, size, nfiles
+
+
+class Entry(TypedDict, total=False):
+    """An output or a dependency as ``dvc.lock`` writes it."""
+
+    path: str
+    hash: str
+    md5: str
+    size: int
+    nfiles: int
+
+
+class Order(TypedDict, total=False):
+    """What a worker is told of a stage, as JSON; without the DVC remote only its name, commands, threads and ``start``."""
+
+    stage: str
+    threads: int  # in each process, as the sender has them
+    commands: list[list[str]]
+    start: str  # the folder of what the run began with
+    files: dict[str, str]  # texts at the project's top, as the run began with them
+    deps: list[Entry]
+    data: list[str]  # paths of dependencies that lie in the remote
+    laid: list[str]  # paths that are the stage's own in its folder
+    code: str
+    libraries: dict[str, str | None]
+    shared: bool  # whether several workers share the search
 
 
 # The sender ------------------------------------------------------------------------------------------------
 
 
-def offer(dag: Dag, node: Node) -> dict[str, Any]:
+def offer(dag: Dag, node: Node) -> Order:
     """Push a stage's data to the DVC remote; returns what a worker needs to know, as JSON.
 
     Data is every dependency but Python code. Sources go to the remote from where they lie, not through this project's cache.
@@ -80,8 +108,8 @@ def offer(dag: Dag, node: Node) -> dict[str, Any]:
 
 def outside(dag: Dag, node: Node) -> list[str]:
     """Dependencies of a stage that no other machine can lay out, since they are not below the project's folder."""
-    found = [str(dep.def_path) for dep in node.record.deps if not _is_params(dep)]
-    return [path for path in found if os.path.isabs(path) or not _below(dag.root, Path(node.record.wdir, path))]
+    paths = [str(dep.def_path) for dep in node.record.deps if not _is_params(dep)]
+    return [path for path in paths if os.path.isabs(path) or not _below(dag.root, Path(node.record.wdir, path))]
 
 
 def _below(root: Path, path: Path) -> bool:
@@ -124,7 +152,7 @@ class Workplace:
     run left. A lock beside the folder tells the living from the killed.
     """
 
-    def __init__(self, checkout: Path, order: dict[str, Any]) -> None:
+    def __init__(self, checkout: Path, order: Order) -> None:
         self.checkout, self.order, self.name = checkout, order, str(order["stage"])
         self.folder = checkout / ".refit" / "pools" / f"{os.getpid()}-{uuid.uuid4().hex}"
 
@@ -257,7 +285,7 @@ def _repo(checkout: Path, folder: Path) -> Repo:
 
     try:
         with Repo(str(checkout)) as whole:
-            settings: dict[str, Any] = {k: dict(whole.config[k]) for k in ("core", "cache", "remote")}
+            settings: dict[str, dict[str, object]] = {k: dict(whole.config[k]) for k in ("core", "cache", "remote")}
             cache = str(Path(whole.cache.local.path).parent.parent)
     except NotDvcRepoError:
         raise RefitError(
@@ -278,10 +306,10 @@ def code_of(root: Path) -> str:
     Stages declare the packages that they are about; this also covers the modules that all of them share.
     """
     folder = root / "tasks" if (root / "tasks").is_dir() else HOUSE / "tasks"
-    found = sha256()
+    digest = sha256()
     for path in sorted(folder.rglob("*.py")):
-        found.update(path.relative_to(folder).as_posix().encode() + b"\0" + sha256(path.read_bytes()).digest())
-    return found.hexdigest()
+        digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
 
 
 def _carrier(repo: Repo, stage: PipelineStage, entries: list[Entry]) -> PipelineStage:
@@ -304,10 +332,10 @@ def _send(repo: Repo, name: str, carrier: PipelineStage) -> None:
 
     remote = repo.cloud.get_remote_odb(command="push")
     for out in carrier.outs:
-        staged, _, found = build(out.cache, out.fs_path, out.fs, out.hash_name, ignore=out.dvcignore)
-        if found.hash_info != out.hash_info:
+        staged, _, built = build(out.cache, out.fs_path, out.fs, out.hash_name, ignore=out.dvcignore)
+        if built.hash_info != out.hash_info:
             raise StageFailed(f"{name}: {out.def_path} was edited while it was sent to the DVC remote.")
-        _all_well(transfer(staged, remote, {found.hash_info}, shallow=False))
+        _all_well(transfer(staged, remote, {built.hash_info}, shallow=False))
 
 
 def _fetch(repo: Repo, carrier: PipelineStage) -> None:
@@ -324,7 +352,7 @@ def unreachable(root: Path, seconds: float = 20.0) -> str | None:
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
-    said: list[str | None] = [f"does not answer within {seconds:.0f} s"]
+    why: list[str | None] = [f"does not answer within {seconds:.0f} s"]
 
     def ask() -> None:
         try:
@@ -332,39 +360,39 @@ def unreachable(root: Path, seconds: float = 20.0) -> str | None:
                 urlopen(Request(remote.fs.unstrip_protocol(remote.path), method="HEAD"), timeout=seconds).close()
             else:
                 remote.fs.exists(remote.path)
-            said[0] = None
+            why[0] = None
         except HTTPError:
-            said[0] = None  # it answers
+            why[0] = None  # it answers
         except Exception as error:  # each kind of remote has errors of its own
-            said[0] = f"does not answer ({first_line(error)})"
+            why[0] = f"does not answer ({with_causes(error)})"
 
     with Repo(str(root)) as repo:
         try:
             remote = repo.cloud.get_remote_odb(command="push")
         except (DvcException, ImportError) as error:  # of a driver that is not installed
-            return first_line(error)
+            return with_causes(error)
         asking = threading.Thread(target=ask, daemon=True)  # some wait for minutes
         asking.start()
         asking.join(seconds)
-        return said[0]
+        return why[0]
 
 
-def _all_well(result: Any) -> None:
+def _all_well(result: TransferResult) -> None:
     if result.failed:
         raise StageFailed(f"the DVC remote: {len(result.failed)} objects could not be carried")
 
 
 def versions() -> dict[str, str | None]:
     """What the package's receipt says of libraries, and Python's version; without what tells builds for CPU and GPU apart."""
-    found = {name: version and version.partition("+")[0] for name, version in libraries().items()}
-    return {"python": ".".join(platform.python_version_tuple()[:2]), **found}
+    installed = {name: version and version.partition("+")[0] for name, version in libraries().items()}
+    return {"python": ".".join(platform.python_version_tuple()[:2]), **installed}
 
 
-def _params(stage: PipelineStage) -> list[Any]:
+def _params(stage: PipelineStage) -> list[ParamsDependency]:
     return [dep for dep in stage.deps if _is_params(dep)]
 
 
-def _is_params(dep: Any) -> bool:
+def _is_params(dep: object) -> bool:
     from dvc.dependency import ParamsDependency
 
     return isinstance(dep, ParamsDependency)

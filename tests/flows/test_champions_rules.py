@@ -1,6 +1,6 @@
-"""Who reigns and where its package is, told from files alone: each witness of a champion refuses to be forgotten.
+"""Who is champion, and where its package is, told from files alone: each witness of a champion refuses to be forgotten.
 
-MLflow takes seconds to open, so a shelf of packages stands for it here; ``test_throne`` has the real one.
+MLflow takes seconds to open, so a shelf of packages stands for it here; ``test_lost_champions`` has the real one.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from flows import throne
+from flows import champions, packages, versions
 from tasks.errors import RefitError
 from tasks.files import sha256, write_json
 from tasks.registry.history import Action, Decision, History, mark
@@ -24,7 +24,7 @@ from tests.tasks.registry.packages import MODEL, make_package
 
 @dataclass
 class Shelf:
-    """A registry as the throne asks it: versions of packages that lie in folders."""
+    """A registry as the champion's is asked: versions of packages that lie in folders."""
 
     said_: Said
     listed: list[Registered]
@@ -84,8 +84,8 @@ def made(tmp_path: Path) -> tuple[Path, str]:
 
 
 def test_a_project_without_any_witness_begins_with_an_empty_history(tmp_path: Path) -> None:
-    assert throne.decisions(tmp_path, MODEL, None) == []
-    assert throne.decisions(tmp_path, MODEL, shelf(("1", "sha-1"))) == []
+    assert champions.decisions(tmp_path, MODEL, None) == []
+    assert champions.decisions(tmp_path, MODEL, shelf(("1", "sha-1"))) == []
     assert list(tmp_path.iterdir()) == []
 
 
@@ -121,51 +121,56 @@ def test_whatever_tells_of_a_champion_refuses_an_empty_history(tmp_path: Path, w
     else:
         write_json(tmp_path / "data/champion/champion.json", held | {"name": "old" if witness == "renamed" else MODEL})
     with pytest.raises(RefitError, match=said):
-        throne.decisions(tmp_path, MODEL, registry)
+        champions.decisions(tmp_path, MODEL, registry)
 
 
 def test_another_models_lock_without_a_champion_is_no_witness(tmp_path: Path) -> None:
     lock = {"model": "old", "version": None, "package_sha256": "", "decision": "7:abc"}
     write_json(tmp_path / "champion.lock", lock)
-    assert throne.decisions(tmp_path, MODEL, None) == []
+    assert champions.decisions(tmp_path, MODEL, None) == []
 
 
 def test_a_history_is_the_one_that_lock_and_registry_followed_or_is_refused(tmp_path: Path) -> None:
     first = decide(tmp_path, "1", "sha-1")
-    past = throne.decisions(tmp_path, MODEL, None)
+    past = champions.decisions(tmp_path, MODEL, None)
     assert past == [first]
     for registry in (shelf(), shelf(decision=mark(first)), shelf(("1", "sha-1"), champion="1"), shelf(("9", "sha-9"))):
-        assert throne.decisions(tmp_path, MODEL, registry) == past
+        assert champions.decisions(tmp_path, MODEL, registry) == past
     for registry in (shelf(decision="1:other"), shelf(("1", "sha-1"), ("2", "sha-2"), champion="2")):
         with pytest.raises(
             RefitError, match=r"which is not in the history here \(.*: 1 decisions\)\. Nothing was done"
         ):
-            throne.decisions(tmp_path, MODEL, registry)
-    throne._write_lock(tmp_path, past, first)
-    assert throne.lock_of(tmp_path) == {
+            champions.decisions(tmp_path, MODEL, registry)
+    champions._write_lock(tmp_path, past, first)
+    assert champions.lock_of(tmp_path) == {
         "model": MODEL, "version": "1", "package_sha256": "sha-1", "decision": mark(first)
     }  # fmt: skip
-    assert throne.decisions(tmp_path, MODEL, None) == past
-    write_json(tmp_path / "champion.lock", {**throne.lock_of(tmp_path), "decision": "1:other"})  # type: ignore[dict-item]
+    assert champions.decisions(tmp_path, MODEL, None) == past
+    write_json(tmp_path / "champion.lock", {**champions.lock_of(tmp_path), "decision": "1:other"})  # type: ignore[dict-item]
     with pytest.raises(RefitError, match=r"champion\.lock follows decision 1 \(champion: version 1, package sha-1\)"):
-        throne.decisions(tmp_path, MODEL, None)
+        champions.decisions(tmp_path, MODEL, None)
 
 
 def test_a_lock_is_written_where_it_says_something_else_and_never_without_a_decision(tmp_path: Path) -> None:
     lock = tmp_path / "champion.lock"
-    throne._write_lock(tmp_path, [], None)
+    champions._write_lock(tmp_path, [], None)
     assert not lock.exists()
     none = row("none", "", "adopt", 1, champion=None)
-    throne._write_lock(tmp_path, [none], None)
-    assert throne.lock_of(tmp_path) == {"model": MODEL, "version": None, "package_sha256": "", "decision": mark(none)}
+    champions._write_lock(tmp_path, [none], None)
+    assert champions.lock_of(tmp_path) == {
+        "model": MODEL,
+        "version": None,
+        "package_sha256": "",
+        "decision": mark(none),
+    }
     stamp = lock.stat().st_mtime_ns
-    throne._write_lock(tmp_path, [none], None)
+    champions._write_lock(tmp_path, [none], None)
     assert lock.stat().st_mtime_ns == stamp
     for text in ("<<<<<<< HEAD", "[]", '{"model": "toy"}'):
         lock.write_text(text)
         with pytest.raises(RefitError, match=r"champion\.lock: cannot be read \(two branches merged\?\)"):
-            throne.lock_of(tmp_path)
-    throne._write_lock(tmp_path, [none], None)
+            champions.lock_of(tmp_path)
+    champions._write_lock(tmp_path, [none], None)
     assert lock.stat().st_mtime_ns != stamp
 
 
@@ -175,22 +180,22 @@ def test_a_lock_is_written_where_it_says_something_else_and_never_without_a_deci
 def test_a_whole_copy_is_found_kept_and_served_and_a_damaged_one_is_not(tmp_path: Path, made: tuple[Path, str]) -> None:
     folder, digest = made
     root = tmp_path / "project"
-    kept = root / throne.KEPT / digest[:16]
-    assert throne.near(root, digest) is None
-    assert throne.keep(root, digest) is None
+    kept = root / packages.KEPT / digest[:16]
+    assert packages.local_copy(root, digest) is None
+    assert packages.keep_copy(root, digest) is None
     for place in ("data/package", "data/champion/package"):
         shutil.copytree(folder, root / place)
-        assert throne.near(root, digest) == root / place
-    assert not throne.whole(root / "data/package", "0" * 64)
-    assert throne.keep(root, digest) == throne.near(root, digest) == kept
-    assert throne.whole(kept, digest)
-    assert throne.keep(root, digest) == kept
+        assert packages.local_copy(root, digest) == root / place
+    assert not packages.is_whole(root / "data/package", "0" * 64)
+    assert packages.keep_copy(root, digest) == packages.local_copy(root, digest) == kept
+    assert packages.is_whole(kept, digest)
+    assert packages.keep_copy(root, digest) == kept
     (kept / "schema.json").write_text("{}")
-    assert not throne.whole(kept, digest)
-    assert throne.near(root, digest) == root / "data/champion/package"
-    assert throne.package(root, MODEL, digest, "1", shelf()) == kept, "mended from the next whole copy"
-    assert throne.whole(kept, digest)
-    assert not throne.whole(tmp_path / "nowhere", digest)
+    assert not packages.is_whole(kept, digest)
+    assert packages.local_copy(root, digest) == root / "data/champion/package"
+    assert packages.package_folder(root, MODEL, digest, "1", shelf()) == kept, "mended from the next whole copy"
+    assert packages.is_whole(kept, digest)
+    assert not packages.is_whole(tmp_path / "nowhere", digest)
 
 
 def test_a_package_that_is_not_here_comes_from_the_registry_or_it_is_said_where_was_looked(
@@ -204,18 +209,18 @@ def test_a_package_that_is_not_here_comes_from_the_registry_or_it_is_said_where_
     with pytest.raises(
         RefitError, match=rf"{gone} data/package, and the registry \(the shelf\) says: its files are lost"
     ):
-        throne.package(root, MODEL, digest, "4", registry)
+        packages.package_folder(root, MODEL, digest, "4", registry)
     with pytest.raises(RefitError, match=rf"{gone} data/package, and the registry \(the shelf\) does not know it"):
-        throne.package(root, MODEL, digest, "4", shelf(("4", "0" * 64)))
+        packages.package_folder(root, MODEL, digest, "4", shelf(("4", "0" * 64)))
     registry.folders[digest] = folder
-    found = throne.package(root, MODEL, digest, "4", registry)
-    assert found == root / throne.KEPT / digest[:16]
-    assert throne.whole(found, digest)
+    found = packages.package_folder(root, MODEL, digest, "4", registry)
+    assert found == root / packages.KEPT / digest[:16]
+    assert packages.is_whole(found, digest)
 
 
 def test_old_copies_go_but_not_those_of_the_last_champions_or_of_today(tmp_path: Path) -> None:
-    kept, old = tmp_path / throne.KEPT, time.time() - 86_400 - 60
-    digests = {i: f"{i:02x}" * 32 for i in range(1, throne.RECENT + 4)}
+    kept, old = tmp_path / packages.KEPT, time.time() - 86_400 - 60
+    digests = {i: f"{i:02x}" * 32 for i in range(1, packages.RECENT + 4)}
     past = [row(str(i), digest, number=i) for i, digest in digests.items()]
     past.insert(5, row("99", "f" * 64, "keep", 99))
     past.append(row("2", digests[2], "rollback", 100))
@@ -223,9 +228,9 @@ def test_old_copies_go_but_not_those_of_the_last_champions_or_of_today(tmp_path:
     for name, age in ages.items():
         (kept / name).mkdir(parents=True)
         os.utime(kept / name, (age, age))
-    throne.prune(tmp_path, past)
-    recent = [2, *range(5, throne.RECENT + 4)]
-    assert len(recent) == throne.RECENT == 8
+    packages.prune(tmp_path, past)
+    recent = [2, *range(5, packages.RECENT + 4)]
+    assert len(recent) == packages.RECENT == 8
     assert {p.name for p in kept.iterdir()} == {digests[i][:16] for i in recent} | {"being made"}
 
 
@@ -234,34 +239,33 @@ def test_the_champion_is_served_by_the_historys_word(tmp_path: Path, made: tuple
     root = tmp_path / "project"
     root.mkdir()
     with pytest.raises(RefitError, match="toy: there is no champion to serve yet"):
-        throne.to_serve(root, MODEL)
+        champions.to_serve(root, MODEL)
     shutil.copytree(folder, root / "data/package")
     decide(root, "3", digest)
-    kept = root / throne.KEPT / digest[:16]
-    assert throne.to_serve(root, MODEL) == (kept, "3", digest)
-    assert throne.served(root, MODEL) == (kept, "3")
+    kept = root / packages.KEPT / digest[:16]
+    assert champions.to_serve(root, MODEL) == (kept, "3", digest)
 
 
 def test_a_folder_is_vouched_for_by_a_person_or_by_the_history(tmp_path: Path, made: tuple[Path, str]) -> None:
     folder, digest = made
     root = tmp_path / "project"
     root.mkdir()
-    assert throne.vouched(root, folder, digest.upper()) == ("unregistered", digest)
+    assert versions.vouched(root, folder, digest.upper()) == ("unregistered", digest)
     with pytest.raises(
         RefitError, match=rf"knows no such package of toy\. If it is the one that you mean: --sha256 {digest}"
     ):
-        throne.vouched(root, folder, None)
+        versions.vouched(root, folder, None)
     for wrong in ("abc", digest + "0", "g" * 64):
         with pytest.raises(RefitError, match="--sha256: 64 hexadecimal digits are needed, found"):
-            throne.vouched(root, folder, wrong)
+            versions.vouched(root, folder, wrong)
     with pytest.raises(RefitError, match="its identity is"):
-        throne.vouched(root, folder, "0" * 64)
+        versions.vouched(root, folder, "0" * 64)
     decide(root, "3", digest)
-    assert throne.vouched(root, folder, None) == throne.vouched(root, folder, digest) == ("3", digest)
+    assert versions.vouched(root, folder, None) == versions.vouched(root, folder, digest) == ("3", digest)
     (root / ".refit" / "history.db").write_bytes(b"no database")
-    assert throne.vouched(root, folder, digest) == ("unregistered", digest)
+    assert versions.vouched(root, folder, digest) == ("unregistered", digest)
     with pytest.raises(RefitError, match="cannot be used"):
-        throne.vouched(root, folder, None)
+        versions.vouched(root, folder, None)
 
 
 # Numbers --------------------------------------------------------------------------------------------------------------
@@ -282,16 +286,16 @@ def test_a_folder_is_vouched_for_by_a_person_or_by_the_history(tmp_path: Path, m
 def test_a_version_keeps_its_number_where_no_other_package_has_it(
     version: str, past: list[tuple[str, str]], wanted: int
 ) -> None:
-    assert throne.above([row(v, d) for v, d in past], "sha-a", version) == wanted
+    assert versions.above_which([row(v, d) for v, d in past], "sha-a", version) == wanted
 
 
 def test_a_registry_that_does_not_know_a_package_gets_it_once(tmp_path: Path, made: tuple[Path, str]) -> None:
     folder, digest = made
     root, registry = tmp_path / "project", shelf()
     shutil.copytree(folder, root / "data/package")
-    found = throne.registered(root, registry, MODEL, digest, "6", [row("6", digest)])
+    found = versions.registered(root, registry, MODEL, digest, "6", [row("6", digest)])
     assert (found.version, found.package_sha256) == ("6", digest)
-    assert throne.registered(root, registry, MODEL, digest, "6", []) == found
+    assert versions.registered(root, registry, MODEL, digest, "6", []) == found
     assert len(registry.listed) == 1
 
 
@@ -300,7 +304,7 @@ def test_what_a_person_means_by_a_version(tmp_path: Path) -> None:
     registry, past = shelf(("1", a), ("2", b)), [row("1", a), row("3", c)]
 
     def meant(text: str, of: list[Decision] = past) -> str:
-        return throne.meant(registry, MODEL, text, of)
+        return versions.meant(registry, MODEL, text, of)
 
     assert (meant("1"), meant("2"), meant("3")) == (a, b, c)
     assert (meant("aaaaaaaa"), meant("ABCDEF12"), meant("abcdef34")) == (a, b, c)
@@ -313,18 +317,18 @@ def test_what_a_person_means_by_a_version(tmp_path: Path) -> None:
     same = "abcdef12" + "0" * 56
     with pytest.raises(RefitError, match=r"'abcdef12' means several packages"):
         meant("abcdef12", [*past, row("5", same)])
-    assert throne.known(registry, MODEL, "2", past).package_sha256 == b
+    assert versions.known(registry, MODEL, "2", past).package_sha256 == b
     with pytest.raises(
         RefitError, match=r"version 3 \(package abcdef34cccc\) is in the history, and the registry \(the shelf\)"
     ):
-        throne.known(registry, MODEL, "3", past)
-    assert throne.resolve(tmp_path, registry, MODEL, "abcdef12", past).version == "2"
+        versions.known(registry, MODEL, "3", past)
+    assert versions.resolve(tmp_path, registry, MODEL, "abcdef12", past).version == "2"
 
 
 def test_a_package_is_called_as_it_was_decided_on_last() -> None:
     past = [row("1", "sha-a"), row("5", "sha-a"), row("2", "sha-b")]
-    assert throne.label(past, "sha-a", "?") == "5"
-    assert throne.label(past, "sha-c", "?") == "?"
+    assert versions.number_of(past, "sha-a", "?") == "5"
+    assert versions.number_of(past, "sha-c", "?") == "?"
 
 
 # Beforehand -----------------------------------------------------------------------------------------------------------
@@ -337,27 +341,27 @@ def test_a_run_begins_with_the_champions_package_at_hand_and_its_lock(
     root = tmp_path / "project"
     root.mkdir()
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    throne.ready(root, MODEL, False)
+    champions.check_ready(root, MODEL, False)
     assert list(root.iterdir()) == [], "nothing to look for, and no registry is made"
     decide(root, "1", digest)
     shutil.copytree(folder, root / "data/package")
-    throne.ready(root, MODEL, True)
-    lock = throne.lock_of(root)
+    champions.check_ready(root, MODEL, True)
+    lock = champions.lock_of(root)
     assert lock is not None
     assert (lock["version"], lock["package_sha256"]) == ("1", digest)
-    assert throne.whole(root / throne.KEPT / digest[:16], digest)
+    assert packages.is_whole(root / packages.KEPT / digest[:16], digest)
 
 
 def test_what_tells_one_state_from_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.delenv("REFIT_HISTORY", raising=False)
     first = row("1", "sha", number=1)
-    here = throne.stand(tmp_path, first)
+    here = champions.registry_state(tmp_path, first)
     assert here == [f"sqlite:///{tmp_path}/.refit/mlflow.db", f"sqlite:///{tmp_path}/.refit/history.db", mark(first)]
-    assert throne.stand(tmp_path, None) == [*here[:2], None]
-    assert not throne.reachable(tmp_path)
+    assert champions.registry_state(tmp_path, None) == [*here[:2], None]
+    assert not champions.reachable(tmp_path)
     (tmp_path / ".refit").mkdir()
     (tmp_path / ".refit" / "mlflow.db").touch()
-    assert throne.reachable(tmp_path)
+    assert champions.reachable(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
-    assert throne.reachable(tmp_path / "nowhere"), "a server is asked, and says so itself"
+    assert champions.reachable(tmp_path / "nowhere"), "a server is asked, and says so itself"

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 
 @contextmanager
-def room(names: Iterable[str]) -> Iterator[Path]:
+def isolated(names: Iterable[str]) -> Iterator[Path]:
     """Yields the Python of a virtual environment in which only these installed distributions can be imported.
 
     Their files are links to those of the running environment.
@@ -27,8 +27,8 @@ def room(names: Iterable[str]) -> Iterator[Path]:
 
 def _link(name: str, site: Path) -> None:
     """Folders that are packages as a whole, all else file by file: other distributions may share the folder."""
-    found = distribution(name)
-    files = [PurePosixPath(file) for file in found.files or []]
+    installed = distribution(name)
+    files = [PurePosixPath(file) for file in installed.files or []]
     whole = {f.parts[0] for f in files if len(f.parts) == 2 and f.name == "__init__.py"}
     whole |= {f.parts[0] for f in files if f.parts[0].endswith((".dist-info", ".libs"))}
     for file in files:
@@ -38,4 +38,4 @@ def _link(name: str, site: Path) -> None:
         target = site / place
         if not target.is_symlink():
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.symlink_to(Path(str(found.locate_file(place))).absolute())
+            target.symlink_to(Path(str(installed.locate_file(place))).absolute())

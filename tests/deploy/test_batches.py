@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.pieces import DEEPEST, crowded, cut
+from deploy.batches import DEEPEST, crowded, cut
 from deploy.rows import Problems
 
 values = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()

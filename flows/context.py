@@ -1,0 +1,117 @@
+"""What stages need from outside, written as files before they run: up to when data counts, the champion, where tuning begins.
+
+Each may be written again after a crash at any point: what is there already is left as it is.
+"""
+
+from __future__ import annotations
+
+import shutil
+from datetime import datetime
+from pathlib import Path
+
+from flows.champions import decisions
+from flows.packages import CHAMPION, START, digest_made, is_whole, keep_copy, package_folder
+from tasks.errors import RefitError
+from tasks.files import optional_json, read_json, replacing, replacing_dir, write_json
+from tasks.params import parse_moment
+from tasks.registry.history import Decision, History, reigning
+
+CONTEXT = "data/context"
+
+
+def write_as_of(root: Path, as_of: str | None) -> None:
+    """Write ``data/context/as_of.json``, or remove it where ``data.as_of`` of ``params.yaml`` shall count."""
+    path = root / CONTEXT / "as_of.json"
+    if as_of is None:
+        path.unlink(missing_ok=True)
+        return
+    _write_if_new(path, {"as_of": moment(as_of).isoformat()})
+
+
+def moment(text: str) -> datetime:
+    """Read a moment given on the command line."""
+    try:
+        return parse_moment(text)
+    except ValueError as error:
+        raise RefitError(f"{error}; found {text!r}.") from None
+
+
+def write_warm_start(root: Path, model: str) -> str | None:
+    """Write the champion's parameters by family to ``data/start``, where tuning begins; returns its version.
+
+    Call only where every search runs anyway: the file is a dependency of all of them.
+    """
+    champion, path = reigning(decisions(root, model, None)), root / START / "params.json"
+    if champion is None:
+        path.unlink(missing_ok=True)
+        return None
+    folder = package_folder(root, model, champion.package_sha256, champion.champion)
+    starts: dict[str, list[object]] = {}
+    for state in (read_json(file) for file in sorted((folder / "model").rglob("model.json"))):
+        if "params" in state:  # not in the oldest packages
+            starts.setdefault(state["family"], []).append(state["params"])
+    _write_if_new(path, starts)
+    return champion.champion
+
+
+def write_champion(root: Path, model: str) -> str | None:
+    """Put the champion where the comparison reads it; returns its version.
+
+    Called when the new package exists, just before the first stage that reads ``data/champion``. Where that package
+    is the champion itself, the files stay: they are what it was compared with when it was promoted.
+    """
+    past = decisions(root, model, None)
+    champion = reigning(past)
+    digest = digest_made(root)
+    folder = root / CHAMPION
+    if champion is not None and digest == champion.package_sha256:
+        keep_copy(root, digest)  # the next run writes another package over it
+        return champion.champion
+    # What this very package came to against this champion is not part of what it is judged by.
+    since = champion.number if champion is not None else 0
+    others = [d for d in past if d.package_sha256 != digest or d.number <= since or not _against(d, champion)]
+    state = next((d.evidence["state"] for d in reversed(others) if "state" in d.evidence), None)
+    if state is None:
+        (folder / "promotion.json").unlink(missing_ok=True)
+    else:
+        _write_if_new(folder / "promotion.json", state)
+    counted = History(root).counted(model)
+    _write_counted(folder / "counted", {d.number: counted[d.number] for d in others if d.number in counted})
+    about, copy = folder / "champion.json", folder / "package"
+    if champion is None:
+        about.unlink(missing_ok=True)
+        shutil.rmtree(copy, ignore_errors=True)
+        return None
+    held = optional_json(about) or {}
+    of = {"version": champion.champion, "package_sha256": champion.package_sha256, "since": champion.number}
+    if {**held, **of} != held or not is_whole(copy, champion.package_sha256):
+        source = package_folder(root, model, champion.package_sha256, champion.champion)
+        about.unlink(missing_ok=True)
+        with replacing_dir(copy) as fresh:
+            shutil.copytree(source, fresh, dirs_exist_ok=True)
+        write_json(about, {**of, "name": model})
+    return champion.champion
+
+
+def _against(decision: Decision, champion: Decision | None) -> bool:
+    """Whether a look compared with this champion; older rows do not say, and did."""
+    compared = decision.evidence.get("against")
+    return compared is None or champion is None or compared == champion.package_sha256
+
+
+def _write_counted(folder: Path, counted: dict[int, bytes]) -> None:
+    """One file for each look that counted rows, named by its decision's number."""
+    names = {f"{number:06d}.parquet": stored for number, stored in counted.items()}
+    for path in folder.glob("*.parquet"):
+        if path.name not in names or path.read_bytes() != names[path.name]:
+            path.unlink()
+    for name, stored in names.items():
+        if not (folder / name).exists():
+            with replacing(folder / name) as beside:
+                beside.write_bytes(stored)
+
+
+def _write_if_new(path: Path, value: object) -> None:
+    """An unchanged file keeps its time, so that DVC need not hash it again."""
+    if not path.exists() or read_json(path) != value:
+        write_json(path, value)

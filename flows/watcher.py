@@ -1,0 +1,31 @@
+"""Who watches a run: whoever starts one hands in a watcher, which is told its progress."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from flows.node import Outcome
+    from tasks.params import Params
+
+
+class Watcher:
+    """Is told what happens in a run, from any thread; this one keeps it to itself. A command's display overrides what it shows."""
+
+    def began(self, params: Params) -> None:
+        """The run began, with these parameters."""
+
+    def note(self, text: str) -> None:
+        """Something about the run as a whole."""
+
+    def started(self, stage: str) -> None:
+        """A stage or an effect started."""
+
+    def line(self, stage: str, text: str) -> None:
+        """A stage or an effect said something."""
+
+    def ended(self, stage: str, outcome: Outcome) -> None:
+        """A stage ended well."""
+
+    def failed(self, stage: str, why: str) -> None:
+        """A stage failed, and the run goes on without it."""
