@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect import State
 
-from flows import champions, context, packages, promotion, standing
+from flows import champions, context, packages, promotion, retrain, standing
 from flows.context import moment
 from flows.standing import DONE, Standing
 from tasks.bundle.manifest import read_manifest, write_manifest
@@ -307,3 +308,17 @@ def test_a_look_whose_champion_was_replaced_meanwhile_is_kept_and_says_so(root: 
     with pytest.raises(Overtaken):
         History(root).record(Decision(MODEL, "promote", "3", "3", "c" * 64, "", "", "x"), "e" * 64)
     assert mark(History(root).decisions(MODEL)[-1]).startswith("5:")
+
+
+@pytest.mark.parametrize("waiting", [True, False])
+def test_a_run_that_waits_for_a_persons_word_ends_in_a_state_of_its_own(waiting: bool) -> None:
+    where = Standing("2", "1", "Promote, once somebody approves.", waiting=waiting)
+    found = retrain.ended(where)
+    if waiting:
+        assert isinstance(found, State)
+        assert found.name == "Unapproved"
+        assert found.message == where.sentence
+        assert found.is_completed()
+    else:
+        assert found is where
+    assert retrain.ended(None) is None
