@@ -103,7 +103,7 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "0.005 becomes 1.005",
     ): "how long who waits for a turn may rest: seen in time alone, which no test measures",
     (
-        "tasks/engine/online.py",
+        "tasks/engine/state.py",
         "State._add",
         "0 becomes 1",
     ): "a new key's first event would be one that nobody sees: it is over before any row asks",
