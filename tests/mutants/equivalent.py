@@ -102,4 +102,14 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "",
         "0.005 becomes 1.005",
     ): "how long who waits for a turn may rest: seen in time alone, which no test measures",
+    (
+        "tasks/engine/state.py",
+        "State._add",
+        "0 becomes 1",
+    ): "a new key's first event would be one that nobody sees: it is over before any row asks",
+    (
+        "tasks/evaluate/explain.py",
+        "explain",
+        "sum becomes mean in found.values[shown, j].sum",
+    ): "of one output alone, whose sum is its mean",
 }
