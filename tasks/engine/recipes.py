@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -39,6 +39,7 @@ class Need:
         return Need(self.columns | other.columns, None if endless else max(self.reach or 0, other.reach or 0))
 
 
+@dataclass(frozen=True)
 class Recipe:
     """What each recipe says. ``own`` is the table whose rows get the feature, ``tables`` all that the plan knows."""
 
@@ -71,12 +72,12 @@ class Recipe:
         return {"op": self.op, **self._json()}
 
     def _json(self) -> dict[str, object]:
-        raise NotImplementedError
+        return {one.name: getattr(self, one.name) for one in fields(self)}
 
     @classmethod
     def of(cls, value: Json) -> Recipe:
-        """From what :meth:`_json` gave."""
-        raise NotImplementedError
+        """From what :meth:`to_dict` gave."""
+        return cls(**{one.name: value[one.name] for one in fields(cls)})
 
 
 class FromRow(Recipe):
@@ -138,13 +139,6 @@ class OwnColumn(FromRow):
         numeric = self.kind(tables, own) == "numeric"
         return source.number(self.column) if numeric else source.text(self.column)
 
-    def _json(self) -> dict[str, object]:
-        return {"column": self.column}
-
-    @classmethod
-    def of(cls, value: Json) -> OwnColumn:
-        return cls(value["column"])
-
 
 @dataclass(frozen=True)
 class DatePart(FromRow):
@@ -166,13 +160,6 @@ class DatePart(FromRow):
 
     def make(self, source: Source, made: Mapping[str, Values], tables: Mapping[str, Table], own: str) -> Values:
         return date_part(source.moment(self.column), self.part)
-
-    def _json(self) -> dict[str, object]:
-        return {"column": self.column, "part": self.part}
-
-    @classmethod
-    def of(cls, value: Json) -> DatePart:
-        return cls(value["column"], value["part"])
 
 
 @dataclass(frozen=True)
@@ -199,13 +186,6 @@ class Transform(FromRow):
         return self.expression.evaluate(
             {n: np.asarray(made[n]) if n in made else _number(source, n, kinds[n]) for n in self.parts}
         )
-
-    def _json(self) -> dict[str, object]:
-        return {"text": self.text}
-
-    @classmethod
-    def of(cls, value: Json) -> Transform:
-        return cls(value["text"])
 
 
 def _number(source: Source, column: str, kind: str) -> np.ndarray:
