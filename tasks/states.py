@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import pandas as pd
 
 from tasks.files import read_table
-from tasks.stored import Stored
+from tasks.stored import Frame, Stored
 
 UNTIL = "__until__"
 
@@ -53,9 +53,12 @@ def tables_in(folder: Path, names: Iterable[str]) -> dict[str, Any]:
     }
 
 
-def last_known(frame: pd.DataFrame) -> pd.DataFrame:
+Held = TypeVar("Held", bound=Frame)
+
+
+def last_known(frame: Held) -> Held:
     """The rows of a table that was read with its earlier states, without these; positions are the same."""
-    return frame[frame[UNTIL].isna()] if UNTIL in frame.columns else frame
+    return cast(Held, frame[frame[UNTIL].isna()]) if UNTIL in frame.columns else frame
 
 
 def apart(

@@ -202,6 +202,9 @@ class Stored:
         return made
 
 
+Frame = pd.DataFrame | Stored  # in memory, or on disk
+
+
 class _Places:
     """Rows of a :class:`Stored` by position, as a data frame."""
 

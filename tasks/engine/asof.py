@@ -9,17 +9,17 @@ from __future__ import annotations
 from typing import TypeVar, overload
 
 import numpy as np
-import pandas as pd
 
 from tasks.engine.facts import FOREVER, MISSING
 from tasks.engine.plan import Plan
 from tasks.engine.source import Rows, Source
+from tasks.stored import Frame
 from tasks.values.durations import Span
 
 Moment = TypeVar("Moment", int, np.ndarray)  # µs: of one row or event, or of many (int64)
 
 
-def prediction_times(plan: Plan, rows: pd.DataFrame) -> np.ndarray:
+def prediction_times(plan: Plan, rows: Frame) -> np.ndarray:
     """int64 µs for each row of the problem table; MISSING where the plan has no times or the row has none."""
     return asked_at(plan, Rows(plan.own, rows))
 

@@ -13,6 +13,7 @@ import pandas as pd
 
 from tasks.errors import RefitError, nearest, some
 from tasks.states import UNTIL
+from tasks.stored import Frame
 
 MISSING = np.iinfo(np.int64).min  # a missing moment, as in NumPy's NaT
 FOREVER = np.iinfo(np.int64).max
@@ -85,10 +86,11 @@ def never_sees_itself(time: Time | None, event: Time | None) -> bool:
     return bool(time and event and time.column == event.column and time.offset <= event.offset)
 
 
-def series(frame: pd.DataFrame, column: str, table: str) -> pd.Series:
+def series(frame: Frame, column: str, table: str) -> pd.Series:
     if column not in frame.columns:
         raise RefitError(f"table {table!r} lacks column {column!r}." + nearest(column, map(str, frame.columns)))
-    return frame[column]
+    found: pd.Series = frame[column]
+    return found
 
 
 def numbers(values: pd.Series, column: str, table: str) -> np.ndarray:

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -36,6 +35,7 @@ from tasks.engine.facts import FOREVER
 from tasks.engine.plan import Plan
 from tasks.engine.scan import Finding
 from tasks.engine.sides import KINDS, Side, sides
+from tasks.stored import Frame
 
 LEVELS = 4  # keys at least, whose whole lives can tell
 GLANCE = 24  # rows that say which columns are worth more
@@ -57,7 +57,7 @@ class Match:
 
 
 def aggregates_ahead(
-    tables: Mapping[str, Any], plan: Plan, rows: Any, features: Any, seed: int
+    tables: Mapping[str, Frame], plan: Plan, rows: Frame, features: Frame, seed: int
 ) -> tuple[list[Finding], int]:
     """Findings of kind ``future aggregate``, and how many comparisons were made.
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,6 +19,7 @@ from tasks.engine.facts import MISSING, Table, Time, micros
 from tasks.engine.plan import Feature, Plan
 from tasks.engine.recipes import FromTable, LookedUp
 from tasks.states import last_known
+from tasks.stored import Frame
 
 MOST = 4  # keys of a table, and two of several columns
 KINDS = {"numeric": "number", "boolean": "number", "datetime": "moment", "categorical": "level", "text": "level"}
@@ -34,14 +34,14 @@ class Side:
     """
 
     spec: Table
-    frame: Any
+    frame: Frame
     t: np.ndarray
     asked: np.ndarray
     read: list[str]
     keys: list[tuple[str, ...]]
     outcome: frozenset[str]
     problem: bool
-    looked: Any = field(default_factory=pd.DataFrame)
+    looked: Frame = field(default_factory=pd.DataFrame)
     _kinds: dict[str, str] = field(default_factory=dict)
     _places: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     _held: dict[str, pd.Series] = field(default_factory=dict)
@@ -55,7 +55,7 @@ class Side:
         values: pd.Series = self._of(name)[name]
         return values
 
-    def _of(self, name: str) -> Any:
+    def _of(self, name: str) -> Frame:
         return self.looked if name in self.looked.columns else self.frame
 
     def hold(self, rows: np.ndarray, names: Sequence[str]) -> None:
@@ -109,7 +109,7 @@ def _is_still(plan: Plan, feature: Feature) -> bool:
     return plan.tables[recipe.table].columns.get(recipe.column) != "datetime"
 
 
-def sides(tables: Mapping[str, Any], plan: Plan, rows: Any, features: Any) -> Iterator[Side]:
+def sides(tables: Mapping[str, Frame], plan: Plan, rows: Frame, features: Frame) -> Iterator[Side]:
     """Every table with times, and the problem's."""
     for name, spec in plan.tables.items():
         own = name == plan.table
@@ -125,7 +125,7 @@ def sides(tables: Mapping[str, Any], plan: Plan, rows: Any, features: Any) -> It
             outcome |= {plan.target.name, plan.target.column}
         times = {w.column for w in (spec.event_time, spec.known_at, plan.time if own else None) if w}
         read = [c for c in read_by(plan, name) if c in frame.columns and c not in outcome | times | set(spec.key)]
-        looked: Any = pd.DataFrame()
+        looked: Frame = pd.DataFrame()
         if own:
             names = [f.name for f in plan.features if _is_still(plan, f) and f.name in features.columns]
             looked = features[names].reset_index(drop=True)
@@ -134,7 +134,7 @@ def sides(tables: Mapping[str, Any], plan: Plan, rows: Any, features: Any) -> It
         yield Side(spec, frame, t, np.maximum(t, known), read, keys, frozenset(outcome), own, looked)
 
 
-def _moment(frame: Any, time: Time, table: str) -> np.ndarray:
+def _moment(frame: Frame, time: Time, table: str) -> np.ndarray:
     return time.of(micros(frame[time.column], time.column, table))
 
 
@@ -150,7 +150,7 @@ def read_by(plan: Plan, table: str) -> list[str]:
     return [c for c in dict.fromkeys(found) if c in plan.tables[table].columns]
 
 
-def _keys(plan: Plan, spec: Table, frame: Any, never: frozenset[str]) -> list[tuple[str, ...]]:
+def _keys(plan: Plan, spec: Table, frame: Frame, never: frozenset[str]) -> list[tuple[str, ...]]:
     """By what rows may belong together: as the plan groups them, by levels, by whole numbers that come again."""
     own, n = spec.name == plan.table, len(frame)
     asked: list[tuple[str, ...]] = []
@@ -176,7 +176,7 @@ def _keys(plan: Plan, spec: Table, frame: Any, never: frozenset[str]) -> list[tu
     return [*found, *several]
 
 
-def _different(frame: Any, key: tuple[str, ...]) -> int:
+def _different(frame: Frame, key: tuple[str, ...]) -> int:
     """How many keys there are; a missing part is one as well."""
     parts = (pd.factorize(frame[column], use_na_sentinel=False) for column in key)
     (codes,) = composite((((part,), len(names)) for part, names in parts), [len(frame)])

@@ -12,6 +12,7 @@ import pandas as pd
 
 from tasks.engine.facts import MISSING, Table, micros, numbers, series
 from tasks.errors import RefitError, nearest
+from tasks.stored import Frame
 
 TEXT = ("categorical", "text")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -38,7 +39,7 @@ class Rows:
     """Rows of a table, as a frame."""
 
     table: Table
-    frame: pd.DataFrame
+    frame: Frame
 
     def __len__(self) -> int:
         return len(self.frame)
