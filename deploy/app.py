@@ -53,27 +53,16 @@ class Served:
         self.timely = timely or Timely(bundle)
         self.version = version
         self.rows = RowReader(bundle.schema)
-        self.fixed: dict[str, Any] = {"model": bundle.name, "version": version}
-        if bundle.kind == "binary":
-            self.fixed["threshold"] = bundle.threshold
+        self.fixed = {"model": bundle.name, "version": version, **bundle.problem.fixed(bundle.threshold)}
         self.openapi = describe(self.rows, bundle, version, self.limits.batch_rows)
 
     def answer(self, row: Row, answer: Answer) -> dict[str, Any]:
         """The JSON object that one row gets."""
         bundle = self.bundle
-        out: dict[str, Any]
         if not all(map(math.isfinite, answer.scores)):
             raise RefitError("the model has no finite answer for this row; its numbers are too large to calculate with")
-        if bundle.kind == "regression":
-            out = {"prediction": answer.scores[0]}
-        elif bundle.kind == "binary":
-            out = {"probability": answer.scores[1], "decision": bundle.label(answer.decision)}
-        else:
-            out = {
-                "probabilities": dict(zip(bundle.classes, answer.scores, strict=True)),
-                "decision": bundle.label(answer.decision),
-            }
-        return {**out, **self.fixed, "warnings": self.warnings(row, answer)}
+        own = bundle.problem.answer(answer.scores, bundle.label(answer.decision), bundle.classes)
+        return {**own, **self.fixed, "warnings": self.warnings(row, answer)}
 
     def warnings(self, row: Row, answer: Answer) -> list[str]:
         """What there is to say about a row that is answered all the same."""

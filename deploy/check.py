@@ -13,6 +13,7 @@ from deploy.launch import ask, running, serving
 from tasks.bundle.manifest import examine
 from tasks.errors import RefitError, shortened
 from tasks.files import read_json
+from tasks.kinds import find_kind
 
 
 class CheckResult(TypedDict):
@@ -87,15 +88,9 @@ def compare(manifest: dict[str, Any], golden: dict[str, Any], ask: Ask) -> None:
 def _same(manifest: dict[str, Any], i: int, row: dict[str, Any], status: int, found: Any) -> None:
     if status != 200:
         raise RefitError(f"golden row {i}: {_what(status, found)}")
-    if manifest["kind"] == "regression":
-        wanted: dict[str, Any] = {"prediction": row["scores"][0]}
-    elif manifest["kind"] == "binary":
-        wanted = {"probability": row["scores"][1], "decision": row["decision"], "threshold": manifest["threshold"]}
-    else:
-        wanted = {
-            "probabilities": dict(zip(manifest["classes"], row["scores"], strict=True)),
-            "decision": row["decision"],
-        }
+    problem = find_kind(manifest["kind"])
+    wanted = problem.answer(row["scores"], row["decision"], tuple(manifest["classes"]))
+    wanted |= problem.fixed(manifest["threshold"])
     for name, value in wanted.items():
         if found.get(name) != value:  # floats went through repr and back, which keeps their bits
             raise RefitError(

@@ -87,18 +87,7 @@ def _problem(why: str) -> dict[str, object]:
 
 
 def _answer(bundle: Bundle) -> dict[str, Any]:
-    share = {"type": "number", "minimum": 0, "maximum": 1}
-    label = {"type": "string", "enum": list(bundle.classes)}
-    properties: dict[str, Any]
-    if bundle.kind == "regression":
-        properties = {"prediction": {"type": "number"}}
-    elif bundle.kind == "binary":
-        positive = {"description": f"of class {bundle.classes[1]!r}"}
-        properties = {"probability": {**share, **positive}, "decision": label, "threshold": share}
-    else:
-        each = {"type": "object", "required": list(bundle.classes), "additionalProperties": share}
-        properties = {"probabilities": each, "decision": label}
-    properties |= {
+    properties = bundle.problem.answer_schema(bundle.classes) | {
         "model": {"type": "string"},
         "version": {"type": "string"},
         "warnings": {"type": "array", "items": {"type": "string"}},

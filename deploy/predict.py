@@ -233,20 +233,14 @@ def _answers(
 
     size = len(errors)
     number = pa.array(np.arange(told.rows + 1, told.rows + size + 1))
-    own: dict[str, Any] = {}
-    if bundle.kind == "regression":
-        own["prediction"] = column(scores[:, 0], pa.float64())
-    else:
-        if bundle.kind == "binary":
-            own["probability"] = column(scores[:, 1], pa.float64())
-        else:
-            own |= {f"probabilities.{c}": column(scores[:, i], pa.float64()) for i, c in enumerate(bundle.classes)}
-        decided = bundle.decide(scores[:, 0] if bundle.kind == "regression" else scores)
-        own["decision"] = column(np.array(bundle.classes, dtype=object)[decided.astype(int)], pa.string())
+    own = {
+        name: column(values, pa.string() if values.dtype == object else pa.float64())
+        for name, values in bundle.problem.answer_columns(scores, bundle.threshold, bundle.classes).items()
+    }
     own["model"] = pa.array([bundle.name] * size, pa.string())
     own["version"] = pa.array([version] * size, pa.string())
-    if bundle.kind == "binary":
-        own["threshold"] = column(np.full(size, bundle.threshold), pa.float64())
+    for name, value in bundle.problem.fixed(bundle.threshold).items():
+        own[name] = column(np.full(size, value), pa.float64())
     own["warnings"] = pa.array(warnings, pa.string())
     own["error"] = pa.array(errors, pa.string())
     # A key may be called as one of the answer's columns.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tasks.errors import RefitError, nearest, some
 from tasks.idle import idle
+from tasks.kinds import MANY, NUMBER, TWO, find_kind, kinds_of
 from tasks.values.durations import Span
 
 if TYPE_CHECKING:
@@ -54,10 +55,13 @@ def mistakes(params: Params, families: Iterable[str]) -> list[str]:
         _compression(wrong, params)
     if params.tuning.sampler == "pbt" and not wrong:
         _population(wrong, params)
-    for key in ("imbalance", "calibration"):
+    kind = find_kind(params.problem.kind)
+    for key, serves in (("imbalance", kind.balanced), ("calibration", kind.calibrated)):
         found = getattr(params.training, key)
-        if params.problem.kind == "regression" and found not in ("none", "auto"):
-            wrong.add(f"training.{key}", f"{found!r} needs classes, and problem.kind is 'regression'; remove it.")
+        if not serves and found not in ("none", "auto"):
+            wrong.add(
+                f"training.{key}", f"{found!r} needs classes, and problem.kind is {params.problem.kind!r}; remove it."
+            )
     for path, why in idle(params):
         wrong.add(path, why)
     _tuning(wrong, params)
@@ -219,10 +223,11 @@ def _from_events(wrong: _Mistakes, params: Params, own: Table) -> None:
             wrong.add(f"{path}.{target.made}", f"column {target.of!r} is a moment, which cannot be a target.")
     yes_or_no = target.made in ("any", "none") or target.above is not None
     label = target.made in ("first", "last") and result in ("categorical", "text")
-    fits = ("binary",) if yes_or_no else ("binary", "multiclass") if label else ("regression",)
+    outputs = (TWO,) if yes_or_no else (TWO, MANY) if label else (NUMBER,)
+    fits = kinds_of(*outputs)
     if label and target.above is not None:
         wrong.add(f"{path}.above", f"{target.of!r} is a category, and not compared with a number; leave it out.")
-    if problem.kind not in fits:
+    if find_kind(problem.kind).output not in outputs:
         more = "" if yes_or_no or label else "; `above: 3` would make it binary"
         wrong.add("problem.kind", f"`{target.made}` makes a target of kind {' or '.join(fits)}{more}.")
     if events.event_time and lateness(target, events) is None:
@@ -309,7 +314,7 @@ def _problem(wrong: _Mistakes, params: Params, table: Table) -> None:
     target, when = problem.target, problem.prediction_time
     if target.events is not None:
         _from_events(wrong, params, table)
-    number = target.above is not None or problem.kind == "regression"
+    number = target.above is not None or not find_kind(problem.kind).output.classes
     if target.events is None and wrong.column(
         "problem.target.column", target.column, table, *(("numeric",) if number else ())
     ):
@@ -331,9 +336,7 @@ def _problem(wrong: _Mistakes, params: Params, table: Table) -> None:
         if column != "day" or params.problem.prediction_time is None:  # day: of the prediction time
             wrong.column("promotion.cluster", column, table)
     if params.promotion.metric:
-        from tasks.listed import METRICS
-
-        wrong.known("promotion.metric", params.promotion.metric, METRICS[problem.kind])
+        wrong.known("promotion.metric", params.promotion.metric, find_kind(problem.kind).decisive)
     others = [f"{name}.{column}" for name, other in params.data.tables.items() for column in other.columns]
     for column in params.promotion.accept:
         wrong.known("promotion.accept", column, [*table.columns, *params.features.transforms, *others])

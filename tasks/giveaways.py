@@ -21,9 +21,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tasks.kinds import TWO, find_kind
+
 FEWEST = 20  # rows of each class (five times as many for a number) below which nothing is concluded
 KNOWS = 0.99  # area under the ROC curve, or R², from which a feature is taken to be the target in disguise
-NEARLY = {"binary": 0.93, "multiclass": 0.93, "regression": 0.85}  # from here on it is looked at closely
+NEARLY = 0.93  # area under the ROC curve from which a feature is looked at closely
+NEARLY_NUMBER = 0.85  # R², likewise
 CERTAIN = 0.999
 ROOM = 1.4  # how many times as much the weaker features have to leave untold, before a feature stands out
 EXACT = 100  # rows from which values that fit the classes without exception are no accident
@@ -95,7 +98,7 @@ def sample(y: np.ndarray, kind: str, most: int, seed: int) -> np.ndarray:
     known = np.flatnonzero(~np.isnan(y))
     if len(known) <= most:
         return known
-    if kind == "regression":
+    if not find_kind(kind).output.classes:
         return np.sort(rng.permutation(known)[:most])
     left, parts = most, []
     levels, counts = np.unique(y[known], return_counts=True)
@@ -109,14 +112,15 @@ def sample(y: np.ndarray, kind: str, most: int, seed: int) -> np.ndarray:
 def _classes(y: np.ndarray, kind: str, folds: Sequence[Fold]) -> np.ndarray:
     """The classes that are frequent enough to be judged (regression: a single 0); none where there are too few rows."""
     use = np.concatenate([use for _, use in folds]) if len(folds) else np.zeros(0, int)
-    if kind == "regression":
+    output = find_kind(kind).output
+    if not output.classes:
         return np.zeros(1) if len(use) >= 5 * FEWEST and np.nanstd(y[use]) > 0 else np.zeros(0)
     if min((len(part) for fold in folds for part in fold), default=0) == 0:
         return np.zeros(0)
     levels = np.unique(y[use])
     frequent = [v for v in levels if all((y[part] == v).sum() >= FEWEST // 2 for fold in folds for part in fold)]
     frequent = [v for v in frequent if (y[use] == v).sum() >= FEWEST]
-    if kind == "binary":
+    if output == TWO:
         return np.asarray(levels[-1:]) if len(levels) == 2 and len(frequent) == 2 else np.zeros(0)
     return np.asarray(frequent) if len(frequent) >= 2 else np.zeros(0)
 
@@ -125,7 +129,10 @@ class _Look:
     """One table under examination; what several features need is computed once."""
 
     def __init__(self, features: pd.DataFrame, y: np.ndarray, kind: str, kinds: np.ndarray, folds: list[Fold], seed: int):  # fmt: skip
-        self.features, self.y, self.kind, self.kinds, self.folds, self.seed = features, y, kind, kinds, folds, seed
+        self.features, self.y, self.kinds, self.folds, self.seed = features, y, kinds, folds, seed
+        self.output = find_kind(kind).output
+        self.two, self.many = self.output == TWO, self.output.classes and self.output != TWO
+        self.nearly = NEARLY if self.output.classes else NEARLY_NUMBER
         self.use = np.concatenate([use for _, use in folds])
         self.powers = {str(name): self.power(features[name]) for name in features.columns}
         self._rest: dict[tuple[str, ...], np.ndarray] = {}
@@ -144,22 +151,22 @@ class _Look:
 
     def _alone(self, view: np.ndarray, levels: bool) -> np.ndarray:
         scores = [self.measure(self._by_bins(view, levels))]
-        if not levels and self.kind != "multiclass":
+        if not levels and not self.many:
             scores.append(self._by_rank(view))
-        if not levels and np.max(scores) >= NEARLY[self.kind] - 0.15:  # below, no four leaves reach what is looked at
+        if not levels and np.max(scores) >= self.nearly - 0.15:  # below, no four leaves reach what is looked at
             scores.append(self.measure(self._by_tree(view)))
         return np.max(scores, axis=0)
 
     def measure(self, guess: np.ndarray) -> np.ndarray:
         """AUC by class, or R², of held-out guesses ``(rows of all folds, classes)``."""
         y = self.y[self.use]
-        if self.kind == "regression":
+        if not self.output.classes:
             return np.array([1 - np.mean((y - guess[:, 0]) ** 2) / max(float(np.var(y)), 1e-300)])
         return np.array([auc(guess[:, k], y == value) for k, value in enumerate(self.kinds)])
 
     def _targets(self, rows: np.ndarray) -> np.ndarray:
         y = self.y[rows]
-        return y[:, None] if self.kind == "regression" else (y[:, None] == self.kinds[None, :]).astype(float)
+        return (y[:, None] == self.kinds[None, :]).astype(float) if self.output.classes else y[:, None]
 
     def _by_bins(self, view: np.ndarray, levels: bool) -> np.ndarray:
         """Mean target of each bin (missing is one) as the rows of the fit have it."""
@@ -194,7 +201,7 @@ class _Look:
         if there.mean() < 0.98 or np.ptp(z[there]) == 0:
             return np.zeros(1)
         z, y = z[there], y[there]
-        if self.kind == "binary":
+        if self.two:
             area = auc(z, y == self.kinds[0])
             return np.array([max(area, 1 - area)])
         rank = pd.Series(z).rank().corr(pd.Series(y).rank())
@@ -219,7 +226,7 @@ class _Look:
     def rest(self, names: tuple[str, ...]) -> np.ndarray:
         """Held-out power of some features together, by class; a forest or a linear model, whichever is better."""
         if names not in self._rest:
-            none = np.zeros(1) if self.kind == "regression" else np.full(len(self.kinds), 0.5)
+            none = np.full(len(self.kinds), 0.5) if self.output.classes else np.zeros(1)
             self._rest[names] = self._together(names, none)
         return self._rest[names]
 
@@ -250,7 +257,7 @@ class _Look:
     def _given_target(self, z: np.ndarray) -> np.ndarray:
         """Mean of ``z`` among rows of the same class, or of about the same number."""
         y = self.y
-        if self.kind == "regression":
+        if not self.output.classes:
             cuts = np.unique(np.nanquantile(y, np.linspace(0, 1, 1 + min(50, max(5, len(self.use) // 30)))[1:-1]))
             groups = np.searchsorted(cuts, np.nan_to_num(y))
         else:
@@ -259,7 +266,7 @@ class _Look:
         size = int(groups.max()) + 1
         count = np.maximum(np.bincount(groups[known], minlength=size), 1)
         mean = (np.bincount(groups[known], z[known], size) / count)[groups]
-        if self.kind == "regression":  # within a group, along the line
+        if not self.output.classes:  # within a group, along the line
             centre = y - (np.bincount(groups[known], y[known], size) / count)[groups]
             both, own = np.nansum(centre * (z - mean)), np.nansum(centre**2)
             return mean + np.nan_to_num(centre) * (both / own if own > 0 else 0.0)
@@ -282,7 +289,7 @@ class _Look:
             return Giveaway(name, "copy", round(mine, 4), True, f"{said}: its values and the classes are the same rows")
         theirs = float(self.rest(self.weaker(name))[k])
         if 1 - theirs > max(3 * (1 - mine), 1 - KNOWS):
-            sure = mine >= CERTAIN and theirs < 0.98 and (self.kind != "multiclass" or power.whole >= CERTAIN)
+            sure = mine >= CERTAIN and theirs < 0.98 and (not self.many or power.whole >= CERTAIN)
             return Giveaway(name, "copy", round(mine, 4), sure, f"{said}; all weaker features together {theirs:.3f}")
         return None
 
@@ -290,7 +297,7 @@ class _Look:
         """A feature that tells nearly all of the target, and of which nothing else is left but noise."""
         mine = self.powers[name]
         limit = max(RELATED, 10 / len(self.use))
-        if mine.whole < NEARLY[self.kind] or not self.related(name):  # alone in its table, nothing tells what it is
+        if mine.whole < self.nearly or not self.related(name):  # alone in its table, nothing tells what it is
             return None
         if self.kept(name) >= limit or self._cut(name):
             return None
@@ -307,15 +314,15 @@ class _Look:
 
     @property
     def _score(self) -> str:
-        return "R²" if self.kind == "regression" else "AUC"
+        return "AUC" if self.output.classes else "R²"
 
     def _cut(self, name: str) -> bool:
-        return self.kind == "binary" and cut_from_one(self.powers[name].view[self.use], self.y[self.use] == self.kinds[0])  # fmt: skip
+        return self.two and cut_from_one(self.powers[name].view[self.use], self.y[self.use] == self.kinds[0])  # fmt: skip
 
     @cached_property
     def _described(self) -> bool:
         """Whether several columns are functions of many classes: then they describe the classes, as traits do species."""
-        if self.kind != "multiclass":
+        if not self.many:
             return False
         y = self.y[self.use].astype(int)
         given = 0
@@ -331,7 +338,7 @@ class _Look:
     def _same_rows(self, view: np.ndarray) -> bool:
         """Whether one class is exactly the rows with some value, or with none, without an exception among many rows."""
         z, y = view[self.use], self.y[self.use]
-        if self.kind == "regression" or len(y) < EXACT:
+        if not self.output.classes or len(y) < EXACT:
             return False
         missing = np.isnan(z)
         values, counts = np.unique(z[~missing], return_counts=True)
@@ -347,10 +354,10 @@ class _Look:
         levels, codes = np.unique(z, return_inverse=True)
         if not 2 <= len(levels) <= MANY or np.bincount(codes).max() > 0.95 * len(z):
             return None
-        if self.kind == "regression":
+        if not self.output.classes:
             order = np.argsort(y, kind="stable")
             odd = int((np.diff(codes[order]) != 0).sum()) - len(levels) + 1
-        elif self.kind == "multiclass":
+        elif self.many:
             odd = len(z) - sum(int(np.bincount(codes[y == v]).max()) for v in np.unique(y))
         else:
             return None
@@ -366,7 +373,7 @@ class _Look:
 
     def _own_values(self, name: str) -> Giveaway | None:
         """A value (or being filled, or missing) that rows of one class have, many of them, and no others."""
-        if self.kind == "regression":
+        if not self.output.classes:
             return None
         column = self.features[name]
         y = self.y[self.use]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from tasks.errors import some
+from tasks.kinds import find_kind
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -33,7 +34,7 @@ def idle(params: Params) -> Iterator[tuple[str, str]]:
             "features.polynomial.columns",
             f"found {len(powers.columns)}, so it makes nothing; name {what}, or remove it.",
         )
-    if params.problem.kind != "binary":
+    if find_kind(params.problem.kind).positive is None:
         why = f"belongs to a decision between two classes, and problem.kind is {params.problem.kind!r}; remove it."
         yield from _set(training, "training", ("threshold", "cost", "precision"), why)
     else:

@@ -5,12 +5,6 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-METRICS = {
-    "binary": ("roc_auc", "average_precision", "log_loss", "brier", "accuracy", "f1"),
-    "multiclass": ("log_loss", "accuracy", "f1_macro", "roc_auc_ovr"),
-    "regression": ("rmse", "mae", "r2", "mape"),
-}
-
 
 @cache
 def family_names() -> tuple[str, ...]:

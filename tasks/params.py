@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -26,12 +27,14 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from tasks.crosscheck import mistakes
 from tasks.errors import RefitError, nearest, some
 from tasks.explain import explain
 from tasks.implied import EVENTS, MADE_AT, complete
-from tasks.listed import METRICS, family_names
+from tasks.kinds import find_kind, kind_names
+from tasks.listed import family_names
 from tasks.values.durations import Duration as Duration
 from tasks.values.durations import Span
 from tasks.values.levels import level
@@ -56,6 +59,12 @@ WindowField = Annotated[str, BeforeValidator(_window)]
 def _level(value: Any) -> Any:
     """A class or category as tables name it: 5 and 5.0 are "5"."""
     return level(value) if isinstance(value, str | int | float | date) else value
+
+
+def _kind(value: str) -> str:
+    if value not in (names := kind_names()):
+        raise PydanticCustomError("literal_error", "", {"expected": some(names, 20)})
+    return value
 
 
 class _Strict(BaseModel):
@@ -256,7 +265,7 @@ _NAME_OR_ROWS = Discriminator(lambda value: "made" if isinstance(value, dict | S
 
 class Problem(_Strict):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
-    kind: Literal["binary", "multiclass", "regression"]
+    kind: Annotated[str, AfterValidator(_kind)]
     rows: Annotated[Annotated[str, Tag("name")] | Annotated[Snapshots, Tag("made")], _NAME_OR_ROWS] = Field(
         alias="table", description="the table whose rows are predicted, or snapshots of another one's entities"
     )
@@ -279,7 +288,8 @@ class Problem(_Strict):
 
     @model_validator(mode="after")
     def _metric(self) -> Problem:
-        allowed = METRICS[self.kind]
+        kind = find_kind(self.kind)
+        allowed = kind.decisive
         if not self.metric:
             object.__setattr__(self, "metric", allowed[0])
         if self.metric not in allowed:
@@ -287,9 +297,9 @@ class Problem(_Strict):
                 f"metric: {self.metric!r} is not one of {some(allowed)} (kind {self.kind})."
                 + nearest(self.metric, allowed)
             )
-        if self.target.above is not None and self.kind != "binary":
+        if self.target.above is not None and kind.positive is None:
             raise ValueError(f"kind: target.above makes a binary target, and kind is {self.kind!r}; set kind: binary")
-        if self.target.positive is not None and self.kind != "binary":
+        if self.target.positive is not None and kind.positive is None:
             raise ValueError(f"target.positive: only a binary problem has a positive class, and kind is {self.kind!r}")
         if self.snapshots and self.target.events is None:
             raise ValueError("table: snapshots have no column to predict; the target is made `from` another table")

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from ruamel.yaml import YAML
 
 from tasks.code import used
+from tasks.kinds import kind_names
 from tasks.params import MEASURES, Params, load
 from tests.conftest import LONG
 
@@ -134,3 +135,50 @@ def test_params_yaml_documents_every_key():
     absent = {name for name in fields(Params) if not re.search(rf"\b{name}\b", text)}
     assert absent <= {"offset_micros", "positive", "interaction_only"}, absent
     load(ROOT / "params.yaml")
+
+
+LIBRARIES_WORDS = {  # strings that libraries call their own things by, which are also kinds' names
+    ("tasks/families/lightgbm.py", "OBJECTIVES"), ("tasks/encoding/category.py", "TARGETS"),
+}  # fmt: skip
+
+
+def test_nobody_asks_which_kind_of_problem_it_is():
+    """Kinds are plug-ins: outside of tasks/kinds no code has a kind's name, compares one, or imports one."""
+    found = []
+    for folder in ("tasks", "flows", "deploy"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            name = path.relative_to(ROOT).as_posix()
+            if not name.startswith(("tasks/kinds/", "tasks/params")):
+                found += [f"{name}:{line}: {what}" for line, what in asked_kinds(ast.parse(path.read_text()), name)]
+    assert not found
+
+
+def asked_kinds(tree: ast.Module, name: str) -> Iterator[tuple[int, str]]:
+    """Where a module names a kind of problem: as a string, by import, or in a function's or constant's name."""
+    names = set(kind_names())
+    words = {
+        id(node) for top in tree.body if isinstance(top, ast.Assign) and (name, getattr(top.targets[0], "id", "")) in LIBRARIES_WORDS
+        for node in ast.walk(top)
+    }  # fmt: skip
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and node.value in names and id(node) not in words:
+            yield node.lineno, f"the name {node.value!r}"
+        if isinstance(node, ast.ImportFrom) and node.module in [f"tasks.kinds.{one}" for one in names]:
+            yield node.lineno, f"imports {node.module}"
+        for word in [getattr(node, key, "") for key in ("id", "name")]:
+            if isinstance(word, str) and re.fullmatch(
+                rf"is_({'|'.join(names)}|classification)|CLASSIFICATION|{'|'.join(names).upper()}", word
+            ):
+                yield node.lineno, f"the name {word}"
+
+
+def test_the_rule_about_kinds_sees_each_way_of_asking():
+    for text in (
+        "a = kind == 'binary'",
+        "x = {'regression': 1}",
+        "from tasks.kinds.binary import KIND",
+        "is_binary(x)",
+        "if REGRESSION: pass",
+    ):
+        assert list(asked_kinds(ast.parse(text), "x.py")), text
+    assert not list(asked_kinds(ast.parse("from tasks.kinds import TWO\nx = find_kind(kind).output == TWO"), "x.py"))

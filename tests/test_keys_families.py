@@ -16,6 +16,7 @@ from tasks.encoding import Encoder
 from tasks.errors import RefitError
 from tasks.families import Rows, check_models, find_family
 from tasks.idle import own_ways
+from tasks.kinds import kinds_of
 from tasks.listed import family_names
 from tasks.params import Encode, Params, Training, parse
 from tasks.train.whole import fit_rows
@@ -248,7 +249,7 @@ def constrained(family: str, value: Any) -> Any:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_no_setting_of_encoding_or_training_is_ignored(family: str, full: bool) -> None:
-    kinds, own, ignored = find_family(family).KINDS, SMALL.get(family, {}), []
+    kinds, own, ignored = kinds_of(*find_family(family).OUTPUTS), SMALL.get(family, {}), []
     by_key: dict[str, list[tuple[Any, dict[str, Any]]]] = {}
     for key, value, sections in settings():
         by_key.setdefault(key, []).append((value, sections))
@@ -271,7 +272,9 @@ def test_no_parameter_of_a_family_is_ignored(family: str, full: bool) -> None:
         turn += FAMILIES.index(family)
         if not full and turn % (6 if family in DEAR else 2):
             continue
-        for kind in module.KINDS if full else [module.KINDS[turn % len(module.KINDS)]]:
+        for kind in (
+            kinds_of(*module.OUTPUTS) if full else [kinds_of(*module.OUTPUTS)[turn % len(kinds_of(*module.OUTPUTS))]]
+        ):
             value = OWN.get(family, {}).get(key, VALUES.get(key))
             value = value.get(kind, "none for this kind") if isinstance(value, dict) else value
             assert value is not None, f"{family}: {key} has no value here"

@@ -16,7 +16,8 @@ from deploy.launch import free_port
 from tasks import params
 from tasks.engine.primitives import registry
 from tasks.ensembles.combine import METHODS
-from tasks.listed import METRICS, family_names
+from tasks.kinds import find_kind, kind_names
+from tasks.listed import family_names
 from tests.projects import ROOT, command, edit, environment, succeeds
 
 README = (ROOT / "README.md").read_text()
@@ -63,7 +64,7 @@ def test_the_names_in_the_table_are_those_of_the_code():
         return set(re.findall(r"`(\w+)[^`]*`", row.split("|")[2]))
 
     tuning, training, encode = params.Tuning, params.Training, params.Encode
-    assert listed("metrics") == set().union(*METRICS.values())
+    assert listed("metrics") == set().union(*(find_kind(kind).decisive for kind in kind_names()))
     assert listed("history") == {*registry(), "q90"}
     assert listed("families") == set(family_names())
     assert (

@@ -30,29 +30,11 @@ from tasks.errors import RefitError, some
 from tasks.families import load_model
 from tasks.families._calibrate import Calibration
 from tasks.files import read_json, read_table
+from tasks.kinds import find_kind
 from tasks.ordinary.record import FOLDER as ORDINARY
 from tasks.ordinary.record import Record
 
-__all__ = ["Answer", "Bundle", "decide"]
-
-
-def decide(scores: np.ndarray, kind: str, threshold: float | None) -> np.ndarray:
-    """Turn scores into decisions: float64, as in ``__target__`` (a class's index, or the number).
-
-    Binary: 1 where the positive class's probability is at least ``threshold``. Multiclass: the most
-    probable class. Regression: the score itself.
-
-    >>> decide(np.array([[0.7, 0.3], [0.2, 0.8]]), "binary", 0.25)
-    array([1., 1.])
-    >>> decide(np.array([[0.7, 0.3], [0.2, 0.8]]), "multiclass", None)
-    array([0., 1.])
-    """
-    scores = np.asarray(scores, dtype=float)
-    if kind == "regression":
-        return scores
-    if kind == "binary":
-        return (scores[:, 1] >= (0.5 if threshold is None else threshold)).astype(float)
-    return scores.argmax(axis=1).astype(float)
+__all__ = ["Answer", "Bundle"]
 
 
 def new_level(name: str, value: str) -> str:
@@ -77,6 +59,7 @@ class Bundle:
         self.manifest = manifest
         self.identity = identity  # SHA-256 of bundle.json as it was read, which holds the hashes of all other files
         self.kind: str = manifest["kind"]
+        self.problem = find_kind(self.kind)
         self.name: str = manifest["name"]
         self.classes: tuple[str, ...] = tuple(manifest["classes"])
         self.threshold: float | None = manifest["threshold"]
@@ -181,8 +164,8 @@ class Bundle:
         return mean if self.calibration is None else self.calibration.apply(mean)
 
     def decide(self, scores: np.ndarray) -> np.ndarray:
-        """Decisions of scores, as in ``__target__``; see :func:`decide`."""
-        return decide(scores, self.kind, self.threshold)
+        """Decisions of scores, as in ``__target__``: a class's index, or the number."""
+        return self.problem.decide(np.asarray(scores, dtype=float), self.threshold)
 
     def new_levels(self, features: Mapping[str, Any]) -> dict[str, str]:
         """The categories of a row's features that training never saw, and what is to be said of each."""
@@ -194,7 +177,7 @@ class Bundle:
 
     def label(self, decision: float) -> str | float:
         """A decision as people write it: the class's name, or the number."""
-        return float(decision) if self.kind == "regression" else self.classes[int(decision)]
+        return self.problem.label(decision, self.classes)
 
     # One row at a time ---------------------------------------------------------------------------
     def start(self) -> Bundle:

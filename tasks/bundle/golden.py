@@ -49,7 +49,7 @@ def _same(bundle: Bundle, i: int, found: Answer, row: dict[str, Any], scores: li
         said = f"feature {wrong[0]!r} is {found.features.get(wrong[0])!r}, and was {row['features'][wrong[0]]!r}"
     elif not close(found.scores, scores):
         said = f"scores are {list(found.scores)}, and were {scores}"
-    elif bundle.kind != "regression" and bundle.label(found.decision) != decision:
+    elif bundle.problem.output.classes and bundle.label(found.decision) != decision:
         said = f"the decision is {bundle.label(found.decision)!r}, and was {decision!r}"
     if said:
         raise RefitError(

@@ -18,10 +18,12 @@ from typing import Any
 from tasks.bundle.horizon import parse
 from tasks.errors import RefitError, some
 from tasks.files import hash_tree, sha256, write_json
+from tasks.kinds import find_kind, kind_names
 
 FORMAT = 1
 NAME = "bundle.json"
 REQUIRED = ("plan.json", "schema.json", "reference.parquet", "golden.json", "receipt.json")
+KINDS = kind_names()
 FIELDS = ("name", "kind", "classes", "threshold", "family", "members", "weights", "metrics", "files")
 REMEDY = "Make it again with `refit run`, or fetch it again from the registry."
 LINKS = (
@@ -145,14 +147,13 @@ def _classes(about: dict[str, Any]) -> bool:
     names = about["classes"]
     if not isinstance(names, list) or not all(isinstance(n, str) for n in names) or len(set(names)) != len(names):
         return False
-    count = len(names)
-    return {"binary": count == 2, "multiclass": count >= 2, "regression": count == 0}[about["kind"]]
+    return find_kind(about["kind"]).output.fits(len(names))
 
 
 def _threshold(about: dict[str, Any]) -> bool:
     value = about["threshold"]
     highest = math.nextafter(1, 2)  # where no row shall be decided positive
-    return value is None or (about["kind"] == "binary" and _number(value) and 0 <= value <= highest)
+    return value is None or (find_kind(about["kind"]).positive is not None and _number(value) and 0 <= value <= highest)
 
 
 def _members(about: dict[str, Any]) -> bool:
@@ -198,10 +199,10 @@ def _until(about: dict[str, Any]) -> bool:
 Rule = tuple[Callable[[dict[str, Any]], bool], str]
 _RULES: dict[str, Rule] = {  # in this order: later ones rely on the types of earlier ones
     "name": (lambda it: _name(it["name"]), "a name of letters, digits, '.', '_' and '-'"),
-    "kind": (lambda it: it["kind"] in ("binary", "multiclass", "regression"), "binary, multiclass or regression"),
+    "kind": (lambda it: it["kind"] in KINDS, " or ".join([", ".join(KINDS[:-1]), KINDS[-1]])),
     "family": (lambda it: _name(it["family"]), "a family's name"),
-    "classes": (_classes, "a list of different texts: two of a binary problem, none of a regression"),
-    "threshold": (_threshold, "a number from 0 to 1 of a binary problem, or null"),
+    "classes": (_classes, "a list of different texts: as many as the kind of problem has"),
+    "threshold": (_threshold, "a number from 0 to 1 where the kind of problem has one, or null"),
     "members": (_members, "a list of different names of families"),
     "weights": (_weights, "a list of numbers, one a member"),
     "calibration": (lambda it: it["calibration"] is None or isinstance(it["calibration"], dict), "an object or null"),

@@ -9,9 +9,11 @@ import numpy as np
 
 from tasks.compare.evidence import check_defined, worst_cluster
 from tasks.compare.scores import Pair
-from tasks.metrics import called, measure
+from tasks.metrics import Metric, called, find_metric
+from tasks.metrics.classification import f1
 from tasks.paired import (
     Table,
+    asked,
     contrast,
     delong,
     f1_above_chance,
@@ -44,13 +46,13 @@ def against_baseline(pair: Pair, y_train: np.ndarray, promotion: Promotion, metr
     was to be beaten, and ``warnings``.
     """
     metric = promotion.metric or metric
-    check_defined(pair.kind, pair.y, metric)
+    check_defined(pair.y, metric)
     y = pair.y
     tests: dict[str, Any] = {}
     warnings: list[str] = []
     said = majority = y
-    if pair.kind != "regression":
-        said = _said(pair)
+    if pair.problem.output.classes:
+        said = pair.problem.decide(pair.challenger, pair.thresholds[0])
         majority = np.full(pair.n, float(np.bincount(y_train.astype(np.int64)).argmax()))
     apart = _apart(metric, pair, y_train, said, majority)
     name, _ = worst_cluster(pair, apart.x - apart.x.mean(), promotion, warnings)
@@ -62,7 +64,7 @@ def against_baseline(pair: Pair, y_train: np.ndarray, promotion: Promotion, metr
         "p_better": float(found.p_above), "df": float(found.df),
     }  # fmt: skip
     decided_by = "contributions"
-    if pair.kind != "regression":
+    if pair.problem.output.classes:
         table = Table.of(said == y, majority == y)
         plain = mcnemar(table)
         tests["mcnemar"] = {
@@ -70,7 +72,7 @@ def against_baseline(pair: Pair, y_train: np.ndarray, promotion: Promotion, metr
         }  # fmt: skip
         if metric == "accuracy" and name is None:
             decided_by = "mcnemar"
-    if pair.kind == "binary":
+    if pair.problem.positive is not None:
         if 2 <= y.sum() <= pair.n - 2:
             ranked = delong(y, pair.challenger[:, 1], np.zeros(pair.n))
             tests["delong"] = {"name": "DeLong (ROC AUC against 0.5)", "statistic": ranked.z, **ranked.to_dict()}
@@ -81,7 +83,7 @@ def against_baseline(pair: Pair, y_train: np.ndarray, promotion: Promotion, metr
         "p": tests[decided_by]["p_better"],
         "decided_by": decided_by,
         "metric": metric,
-        "what": WHAT[metric],
+        "what": _metric(metric).without,
         "tests": tests,
         "challenger": apart.challenger,
         "baseline": apart.baseline,
@@ -89,27 +91,10 @@ def against_baseline(pair: Pair, y_train: np.ndarray, promotion: Promotion, metr
     }
 
 
-WHAT = {
-    "roc_auc": "chance",
-    "roc_auc_ovr": "chance",
-    "average_precision": "chance",
-    "accuracy": "the majority class",
-    "f1": "as many alarms raised at random",
-    "f1_macro": "as many decisions of each class made at random",
-    "log_loss": "the training rows' class shares",
-    "brier": "the training rows' class shares",
-    "rmse": "the mean of the training rows",
-    "r2": "the mean of the training rows",
-    "mae": "the median of the training rows",
-    "mape": "the best constant of the training rows",
-}
-
-
-def _said(pair: Pair) -> np.ndarray:
-    """The challenger's own decisions, as class indexes."""
-    if pair.kind == "multiclass":
-        return pair.challenger.argmax(axis=1).astype(float)
-    return (pair.challenger[:, 1] >= pair.thresholds[0]).astype(float)
+def _metric(name: str) -> Metric:
+    found = find_metric(name)
+    assert found is not None  # params.yaml was checked
+    return found
 
 
 def _apart(metric: str, pair: Pair, y_train: np.ndarray, said: np.ndarray, majority: np.ndarray) -> _Apart:
@@ -121,34 +106,22 @@ def _apart(metric: str, pair: Pair, y_train: np.ndarray, said: np.ndarray, major
         classes = [1.0] if metric == "f1" else np.unique(y)
         each = [f1_above_chance((y == k).astype(float), (said == k).astype(float)) for k in classes]
         above, spread = np.mean([v for v, _ in each]), np.mean([i for _, i in each], axis=0)
-        value = np.mean([measure("f1", (y == k).astype(float), _two(said == k), "binary") for k in classes])
+        value = np.mean([_f1(y == k, said == k) for k in classes])
         return _Apart(float(value), float(value - above), spread + above)
-    if pair.kind == "regression":
-        scores, constant = pair.challenger, np.full(pair.n, _constant(metric, y_train))
+    best = _metric(metric).constant
+    if best is not None:
+        constant = np.full(pair.n, best(y_train))
     else:
-        shares = np.bincount(y_train.astype(np.int64), minlength=pair.challenger.shape[1]) / len(y_train)
-        scores, constant = pair.challenger, np.tile(shares, (pair.n, 1))
-        if pair.kind == "binary":
-            scores, constant = scores[:, 1] / scores.sum(axis=1), constant[:, 1]
-    found = contrast(metric, pair.kind, y, scores, constant)
+        constant = pair.problem.constant(y_train, np.atleast_2d(pair.challenger).shape[1], pair.n)
+    if pair.problem.positive is not None:
+        constant = constant[:, pair.problem.positive]
+    found = contrast(metric, pair.kind, y, asked(pair.kind, pair.challenger), constant)
     return _Apart(float(found.challenger), float(found.champion), found.tested)
 
 
-def _two(said: np.ndarray) -> np.ndarray:
-    return np.column_stack([1.0 - said, said.astype(float)])
-
-
-def _constant(metric: str, y_train: np.ndarray) -> float:
-    """The number that would have had the least loss on the training rows."""
-    if metric not in ("mae", "mape"):
-        return float(y_train.mean())
-    if metric == "mae":
-        return float(np.median(y_train))
-    y = np.sort(y_train[y_train != 0])
-    if len(y) == 0:
-        return 0.0
-    weight = np.cumsum(1 / np.abs(y))
-    return float(y[np.searchsorted(weight, weight[-1] / 2)])
+def _f1(y: np.ndarray, said: np.ndarray) -> float:
+    counts = np.array([[(~y & ~said).sum(), (~y & said).sum()], [(y & ~said).sum(), (y & said).sum()]], dtype=float)
+    return f1(counts)
 
 
 def _fisher(y: np.ndarray, said: np.ndarray) -> dict[str, Any]:

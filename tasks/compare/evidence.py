@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 
 from tasks.compare.policy import NOTHING, Look, Part
-from tasks.compare.scores import Pair, right
+from tasks.compare.scores import Pair
 from tasks.errors import RefitError, some
-from tasks.metrics import called, higher_is_better, measurer
+from tasks.kinds import Decided
+from tasks.metrics import called, find_metric, higher_is_better, measurer
 from tasks.paired import (
     Contrast,
     Table,
+    asked,
     clustered_mcnemar,
     contrast,
     delong,
@@ -74,7 +76,7 @@ def gather(
         If the metric has no meaning on these rows.
     """
     side = deciding(pair, promotion, metric)
-    check_defined(pair.kind, pair.y, side.metric)
+    check_defined(pair.y, side.metric)
     whole = _contrast(pair, side, promotion.margin, np.ones(pair.n, dtype=bool))
     warnings: list[str] = []
     name, inflation = worst_cluster(pair, whole.spread, promotion, warnings)
@@ -91,8 +93,8 @@ def gather(
         _new_part(pair, side, promotion, labels, new),
     )
     numbers = {"metric": side.metric, "decided_by": decided_by, **_values(pair, side, whole, labels)}
-    if pair.kind != "regression":
-        numbers |= _decisions(pair)
+    if pair.decided is not None:
+        numbers |= _decisions(pair, pair.decided)
     else:
         one, two = (row_losses(side.metric, pair.y, s) for s in (pair.challenger, pair.champion))
         numbers["better_rows"] = float((one < two).mean())
@@ -105,15 +107,14 @@ def gather(
 def deciding(pair: Pair, promotion: Promotion, metric: str) -> Side:
     """What decides, and by which decisions it is judged."""
     metric = promotion.metric or metric
-    if metric not in ("accuracy", "f1", "f1_macro"):
+    found, decided = find_metric(metric), pair.decided
+    if found is None or found.needs != "decisions" or decided is None:
         return Side(metric, None, False, None, False)
-    said, how = _said(pair)
-    equal = pair.kind == "binary" and pair.thresholds != (0.5, 0.5)
-    coin = metric == "accuracy" or (metric == "f1" and equal and promotion.margin == 0)
-    return Side(metric, said, equal, how, coin)
+    coin = metric == "accuracy" or (metric == "f1" and decided.equal and promotion.margin == 0)
+    return Side(metric, (decided.challenger, decided.champion), decided.equal, decided.how, coin)
 
 
-def check_defined(kind: str, y: np.ndarray, metric: str) -> None:
+def check_defined(y: np.ndarray, metric: str) -> None:
     """Refuse a metric that has no meaning on these rows."""
     if metric == "mape" and (y == 0).any():
         raise RefitError(
@@ -125,7 +126,7 @@ def check_defined(kind: str, y: np.ndarray, metric: str) -> None:
             "promotion.metric: r2 has no meaning where all compared rows have the same truth; no verdict. "
             "Let mae or rmse decide, or make split.test larger."
         )
-    if kind == "binary" and metric in ("roc_auc", "average_precision") and not 2 <= y.sum() <= len(y) - 2:
+    if metric in ("roc_auc", "average_precision") and not 2 <= y.sum() <= len(y) - 2:
         raise RefitError(
             f"promotion.metric: {metric} needs at least two rows of each class, found {int(y.sum())} positive and "
             f"{int(len(y) - y.sum())} negative; no verdict. Make split.test larger."
@@ -137,19 +138,8 @@ def check_defined(kind: str, y: np.ndarray, metric: str) -> None:
         )
 
 
-def _said(pair: Pair) -> tuple[tuple[np.ndarray, np.ndarray], str]:
-    """Both models' decisions as class indexes, as :func:`tasks.compare.scores.right` takes them."""
-    if pair.kind == "multiclass":
-        one, two = (s.argmax(axis=1).astype(float) for s in (pair.challenger, pair.champion))
-        return (one, two), "the most probable class"
-    mine, theirs, how = right(pair)
-    return (np.where(mine == 1, pair.y, 1 - pair.y), np.where(theirs == 1, pair.y, 1 - pair.y)), how
-
-
 def _contrast(pair: Pair, side: Side, margin: float, rows: np.ndarray) -> Contrast:
-    one, two = (
-        (s[:, 1] / s.sum(axis=1) if pair.kind == "binary" else s)[rows] for s in (pair.challenger, pair.champion)
-    )
+    one, two = (asked(pair.kind, s)[rows] for s in (pair.challenger, pair.champion))
     said = None if side.said is None else (side.said[0][rows], side.said[1][rows])
     return contrast(side.metric, pair.kind, pair.y[rows], one, two, margin, said, side.equal)
 
@@ -207,7 +197,7 @@ def _new_part(pair: Pair, side: Side, promotion: Promotion, labels: np.ndarray |
     y = pair.y[new]
     if len(y) < FEWEST["rows"] or (labels is not None and len(np.unique(labels[new])) < FEWEST["clusters"]):
         return NOTHING
-    if pair.kind != "regression":
+    if pair.problem.output.classes:
         counts = np.bincount(y.astype(np.int64), minlength=2)
         wanting = side.metric in ("roc_auc", "average_precision", "roc_auc_ovr", "f1", "f1_macro") and not side.coin
         if wanting and np.sort(counts)[-2] < FEWEST["class"]:
@@ -251,29 +241,27 @@ def _classes_left_out(pair: Pair) -> list[str]:
 def _beside(pair: Pair, side: Side, promotion: Promotion, seed: int, cluster: str | None) -> dict[str, Any]:
     """The tests that do not decide, for comparison."""
     tests: dict[str, Any] = {}
-    if pair.kind == "regression":
+    if pair.decided is None:
         one, two = (row_losses(side.metric, pair.y, s) for s in (pair.challenger, pair.champion))
         tests["diebold_mariano"] = {"name": "Diebold–Mariano", **diebold_mariano(one, two).to_dict()}
         tests["wilcoxon"] = {"name": "Wilcoxon signed ranks", **wilcoxon(one, two).to_dict()}
     else:
-        mine, theirs, _ = right(pair)
+        mine, theirs = pair.right
         table = Table.of(mine, theirs)
         tests["mcnemar"] = {"name": "McNemar", **mcnemar(table).to_dict()}
         for variant in ("mid_p", "asymptotic"):
             other = mcnemar(table, variant)
-            tests[f"mcnemar_{variant}"] = {
-                "name": f"McNemar, {variant.replace('_', '-')}",
-                "statistic": other.statistic,
-                "p": other.p,
-            }
+            name = f"McNemar, {variant.replace('_', '-')}"
+            tests[f"mcnemar_{variant}"] = {"name": name, "statistic": other.statistic, "p": other.p}
         if cluster is not None:
             tests["mcnemar_clustered"] = {
                 "name": f"McNemar, rows of equal {cluster} together",
                 **clustered_mcnemar(mine, theirs, pair.clusters[cluster]).to_dict(),
             }
-        if pair.kind == "binary" and 2 <= pair.y.sum() <= pair.n - 2:
-            found = delong(pair.y, pair.challenger[:, 1], pair.champion[:, 1])
-            tests["delong"] = {"name": "DeLong (ROC AUC)", "statistic": found.z, **found.to_dict()}
+    positive = pair.problem.positive
+    if positive is not None and 2 <= pair.y.sum() <= pair.n - 2:
+        found = delong(pair.y, pair.challenger[:, positive], pair.champion[:, positive])
+        tests["delong"] = {"name": "DeLong (ROC AUC)", "statistic": found.z, **found.to_dict()}
     tests[f"bootstrap_{side.metric}"] = _bootstrap(pair, side.metric, seed, cluster)
     return tests
 
@@ -297,8 +285,7 @@ def _values(pair: Pair, side: Side, whole: Contrast, labels: np.ndarray | None) 
     sign = 1.0 if higher_is_better(side.metric) else -1.0
     gain = float(whole.gain)
     if side.metric == "accuracy" and labels is None:
-        one, two, _ = right(pair)
-        low, high = difference_interval(Table.of(one, two))
+        low, high = difference_interval(Table.of(*pair.right))
     else:
         half = float(t.ppf(0.975, whole.test(labels).df) * whole.se(labels))
         low, high = sorted((sign * (gain - half), sign * (gain + half)))
@@ -312,12 +299,12 @@ def _values(pair: Pair, side: Side, whole: Contrast, labels: np.ndarray | None) 
     }
 
 
-def _decisions(pair: Pair) -> dict[str, Any]:
+def _decisions(pair: Pair, decided: Decided) -> dict[str, Any]:
     """Right and wrong decisions, whatever decides."""
-    one, two, how = right(pair)
+    one, two = pair.right
     table = Table.of(one, two)
     return {
-        "accuracy": {"challenger": float(one.mean()), "champion": float(two.mean()), "judged": how},
+        "accuracy": {"challenger": float(one.mean()), "champion": float(two.mean()), "judged": decided.how},
         "table": {
             "both_right": table.both,
             "challenger_alone": table.b,
@@ -330,22 +317,21 @@ def _decisions(pair: Pair) -> dict[str, Any]:
 
 def _served(pair: Pair) -> dict[str, Any]:
     """Accuracies of the decisions as the service gives them, each model at its own threshold."""
-    if pair.kind == "multiclass":
-        said = [s.argmax(axis=1) for s in (pair.challenger, pair.champion)]
-    else:
-        both = zip((pair.challenger, pair.champion), pair.thresholds, strict=True)
-        said = [(s[:, 1] >= t).astype(float) for s, t in both]
-    names = ("challenger", "champion")
-    return {n: {"accuracy": float((d == pair.y).mean()), "positive_share": float((d == 1).mean())}
-            if pair.kind == "binary" else {"accuracy": float((d == pair.y).mean())} for n, d in zip(names, said, strict=True)}  # fmt: skip
+    found: dict[str, Any] = {}
+    sides = zip(("challenger", "champion"), (pair.challenger, pair.champion), pair.thresholds, strict=True)
+    for name, scores, threshold in sides:
+        said = pair.problem.decide(scores, threshold)
+        found[name] = {"accuracy": float((said == pair.y).mean())}
+        if pair.problem.positive is not None:
+            found[name]["positive_share"] = float((said == pair.problem.positive).mean())
+    return found
 
 
 def _rows_needed(pair: Pair, side: Side, whole: Contrast, alpha: float, inflation: float) -> dict[str, int]:
     """Rows after which a single two-sided test would see a difference, by its size: in the metric's unit, for losses a
     share of the champion's."""
     if side.metric == "accuracy":
-        one, two, _ = right(pair)
-        table = Table.of(one, two)
+        table = Table.of(*pair.right)
         discordant = table.discordant / table.n
         return {f"{d:g}": rows_needed(d, max(discordant, d), alpha, inflation=inflation) for d in STEPS}
     spread = float(np.sqrt((whole.spread**2).mean()))

@@ -11,9 +11,8 @@ import pandas as pd
 
 from tasks.bands import bands
 from tasks.bundle import Bundle
-from tasks.compare.scores import Pair, right
-from tasks.metrics import measure
-from tasks.paired import Table, diebold_mariano, holm, mcnemar, row_losses
+from tasks.compare.scores import Pair
+from tasks.paired import Table, diebold_mariano, holm, mcnemar
 from tasks.params import Guardrails
 
 LEAST_ROWS = 50
@@ -39,12 +38,8 @@ def _result(name: str, limit: float, found: float, said: str, passed: bool | Non
 
 
 def _calibration(pair: Pair, limit: float) -> dict[str, Any]:
-    """Rise of the expected calibration error (regression: of the absolute bias, as a share of the target's spread)."""
-    if pair.kind == "regression":
-        spread = float(pair.y.std()) or 1.0
-        one, two = (abs(float((s - pair.y).mean())) / spread for s in (pair.challenger, pair.champion))
-    else:
-        one, two = (measure("ece", pair.y, s, pair.kind) for s in (pair.challenger, pair.champion))
+    """Rise of the calibration error: of classes the expected one, of numbers the absolute bias."""
+    one, two = (pair.problem.miscalibration(pair.y, s) for s in (pair.challenger, pair.champion))
     return _result("calibration", limit, one - two, f"calibration error {one:.4f}, the champion's {two:.4f}")
 
 
@@ -52,21 +47,12 @@ def _slices(pair: Pair, rows: pd.DataFrame, limits: Guardrails) -> dict[str, Any
     """The slice that loses most. It fails where the loss is over the limit and is no accident (Holm, 5%)."""
     assert limits.slice_drop is not None
     found: list[tuple[str, float, float]] = []
-    if pair.kind == "regression":
-        mine, theirs = (row_losses("mae", pair.y, scores) for scores in (pair.challenger, pair.champion))
-    else:
-        mine, theirs, _ = right(pair)
+    mine, theirs = pair.problem.slice_losses(pair.y, pair.challenger, pair.champion, pair.decided)
     for column in limits.slices:
         for name, inside in _bands(rows[column]):
             if inside.sum() < LEAST_ROWS:
                 continue
-            one, two = mine[inside], theirs[inside]
-            if pair.kind == "regression":
-                drop = float(one.mean() / two.mean() - 1) if two.mean() > 0 else 0.0
-                p = diebold_mariano(two, one).p_better
-            else:
-                drop, p = float(two.mean() - one.mean()), mcnemar(Table.of(two, one)).p_better
-            found.append((f"{column} {name}", drop, p))
+            found.append((f"{column} {name}", *_drop(mine[inside], theirs[inside], pair.decided is not None)))
     if not found:
         return _result("slice_drop", limits.slice_drop, 0.0, f"no slice has {LEAST_ROWS} rows")
     adjusted = holm(np.array([p for _, _, p in found]))
@@ -75,6 +61,18 @@ def _slices(pair: Pair, rows: pd.DataFrame, limits: Guardrails) -> dict[str, Any
     name, drop, _ = found[worst]
     said = f"where {name}, the challenger is {'worse' if drop > 0 else 'better'} by {abs(drop):.4f} (p {adjusted[worst]:.2g})"
     return _result("slice_drop", limits.slice_drop, drop, said, not failing)
+
+
+def _drop(mine: np.ndarray, theirs: np.ndarray, decided: bool) -> tuple[float, float]:
+    """How much more the challenger loses, and how likely chance makes it so.
+
+    Of decisions the share of wrong ones, by McNemar's test; else a share of the champion's loss, by Diebold and Mariano's.
+    """
+    if decided:
+        right, other = 1 - mine, 1 - theirs
+        return float(other.mean() - right.mean()), mcnemar(Table.of(other, right)).p_better
+    drop = float(mine.mean() / theirs.mean() - 1) if theirs.mean() > 0 else 0.0
+    return drop, diebold_mariano(theirs, mine).p_better
 
 
 def _bands(column: pd.Series) -> list[tuple[str, np.ndarray]]:

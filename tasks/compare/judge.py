@@ -109,7 +109,7 @@ def against(case: Case, incumbent: Incumbent, about: dict[str, Any], state: dict
         case.at,
         both.y,
         free & both.keep,
-        challenger.kind != "regression",
+        challenger.problem.output.classes,
         time,
         table,
         incumbent.looks,

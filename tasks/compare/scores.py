@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pandas as pd
 from tasks.bundle import Bundle
 from tasks.bundle.asked import Asked
 from tasks.errors import RefitError, some
+from tasks.kinds import Decided, Kind, find_kind
 from tasks.values.levels import level
 
 
@@ -37,6 +39,22 @@ class Pair:
     @property
     def n(self) -> int:
         return len(self.y)
+
+    @property
+    def problem(self) -> Kind:
+        """What kind of problem it is."""
+        return find_kind(self.kind)
+
+    @cached_property
+    def decided(self) -> Decided | None:
+        """Both models' decisions, taken so that they can be compared; None where answers are no decisions."""
+        return self.problem.decided(self.challenger, self.champion, self.thresholds)
+
+    @cached_property
+    def right(self) -> tuple[np.ndarray, np.ndarray]:
+        """Whether each model's decision is right, row by row (0/1)."""
+        assert self.decided is not None
+        return (self.decided.challenger == self.y).astype(float), (self.decided.champion == self.y).astype(float)
 
     def take(self, chosen: np.ndarray) -> Pair:
         """Some of the rows, by mask or position."""
@@ -71,7 +89,7 @@ def labels(target: np.ndarray, kind: str, classes: tuple[str, ...]) -> np.ndarra
         raise RefitError("split.test: no labelled rows to compare on; no verdict. Make split.test larger.")
     if not np.isfinite(y).all():
         raise RefitError(f"{int((~np.isfinite(y)).sum()):,} of the {len(y):,} test rows have no label; no verdict.")
-    if kind != "regression" and len(np.unique(y)) < 2:
+    if find_kind(kind).output.classes and len(np.unique(y)) < 2:
         raise RefitError(
             f"split.test: all {len(y):,} rows are of class {classes[int(y[0])]!r}, so nothing tells two models apart; "
             "no verdict. Make split.test larger."
@@ -219,26 +237,3 @@ def _said(error: BaseException) -> str:
     """
     text = f"column {error} is missing" if isinstance(error, KeyError) else str(error).rstrip(".")
     return text if len(text) <= 200 else text[:197] + "..."
-
-
-def right(pair: Pair) -> tuple[np.ndarray, np.ndarray, str]:
-    """Whether each model is right, row by row (0/1), and at which decisions that is judged, in words.
-
-    Binary models whose thresholds were tuned (not both at 0.5) are judged at equal numbers of alarms: the
-    champion's threshold sets the number, and the challenger raises its alarm on as many rows, those it
-    scores highest. Otherwise moving a threshold alone, without knowing anything better, would look like
-    a gain in accuracy. The labels play no part in it.
-    """
-    if pair.kind == "multiclass":
-        one, two = pair.challenger.argmax(axis=1), pair.champion.argmax(axis=1)
-        return (one == pair.y).astype(float), (two == pair.y).astype(float), "the most probable class"
-    mine, theirs = pair.challenger[:, 1], pair.champion[:, 1]
-    said = theirs >= pair.thresholds[1]
-    if pair.thresholds == (0.5, 0.5):
-        said_mine, how = mine >= 0.5, "both models at threshold 0.5"
-    else:
-        alarms = int(said.sum())
-        said_mine = np.zeros(pair.n, dtype=bool)
-        said_mine[np.argsort(-mine, kind="stable")[:alarms]] = True
-        how = f"both models raise {alarms:,} alarms on these rows, as the champion's threshold does"
-    return (said_mine == pair.y).astype(float), (said == pair.y).astype(float), how

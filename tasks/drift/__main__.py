@@ -100,10 +100,7 @@ def judged(bundle: Bundle, champion: str | None, frames: list[pd.DataFrame], new
     alarms = settings.monitoring.false_alarms
     columns, prediction = compare_table(reference, frames, given, kinds, told, window, end, alarms)
     if told is not None and prediction["drifted"] is not None:
-        if bundle.kind == "binary" and bundle.threshold is not None:
-            prediction["positive_rate"] = [float((side >= bundle.threshold).mean()) for side in (told, given[0])]
-        if bundle.kind != "multiclass":
-            prediction["mean"] = [float(side.mean()) for side in (told, given[0])]
+        prediction |= bundle.problem.drift_means((told, given[0]), bundle.threshold)
     html, page = None, {}
     try:
         html, skipped = evidently(columns, prediction, reference, told, frames[0], given[0], settings.seed)

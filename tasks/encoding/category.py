@@ -16,12 +16,14 @@ import numpy as np
 import pandas as pd
 
 from tasks.encoding.folds import together
+from tasks.kinds import MANY, NUMBER, TWO, find_kind
 from tasks.values.levels import level
 
 ENCODINGS = ("one_hot", "ordinal", "target", "native")
 MISSING = -1  # the code of a missing or never seen value
 STAND_INS = 8
 PRIOR = 10.0  # rows of the overall mean that are added to each level's own, so that few rows say little
+TARGETS = {TWO: "binary", MANY: "multiclass", NUMBER: "continuous"}  # scikit-learn's words
 
 
 @dataclass
@@ -86,7 +88,7 @@ class Category:
         if not self.size or not there.any():
             return
         counts = np.bincount(codes[there], minlength=self.size).astype(float)
-        targets = np.eye(int(y.max()) + 1)[y.astype(int)] if kind == "multiclass" else y[:, None]
+        targets = find_kind(kind).output.indicators(y)
         sums = np.stack([np.bincount(codes[there], t[there], minlength=self.size) for t in targets.T])
         overall = targets[there].mean(axis=0)[:, None]
         means = (sums + PRIOR * overall) / (counts + PRIOR)
@@ -137,16 +139,13 @@ class Category:
         from sklearn.preprocessing import TargetEncoder
 
         codes = self.codes(values)
-        target = {"binary": "binary", "multiclass": "multiclass", "regression": "continuous"}[kind]
-        folds = min(5, int(np.bincount(y.astype(int)).clip(1).min())) if kind != "regression" else 5
-        splitter: Any = (KFold if kind == "regression" else StratifiedKFold)(
-            max(2, folds), shuffle=True, random_state=seed
-        )
+        asked = find_kind(kind).output
+        folds = min(5, int(np.bincount(y.astype(int)).clip(1).min())) if asked.classes else 5
+        splitter: Any = (StratifiedKFold if asked.classes else KFold)(max(2, folds), shuffle=True, random_state=seed)
         if groups is not None:
             splitter = together(y, groups, 5, seed)
-        encoder = TargetEncoder(target_type=target, cv=splitter)
-        labels = y if kind == "regression" else y.astype(int)
-        crossed = encoder.fit_transform(codes[:, None], labels)
+        encoder = TargetEncoder(target_type=TARGETS[asked], cv=splitter)
+        crossed = encoder.fit_transform(codes[:, None], asked.targets(y))
         overall = np.atleast_1d(encoder.target_mean_)
         self.overall = overall.astype(float)
         self.means = np.tile(overall, (self.size + 1, 1)).astype(float)

@@ -11,6 +11,7 @@ import pandas as pd
 
 from tasks.encoding.encoder import Encoder
 from tasks.errors import RefitError, some
+from tasks.kinds import find_kind
 from tasks.params import Select
 
 ROWS = 20_000  # rows that are looked at; more change no decision worth making
@@ -143,15 +144,15 @@ def _dated(table: pd.DataFrame, time: pd.Series | None, limit: float, seed: int)
 def _univariate(table: pd.DataFrame, y: np.ndarray, kind: str, limit: float, seed: int) -> dict[str, str]:
     from sklearn.feature_selection import mutual_info_classif, mutual_info_regression
 
-    score = mutual_info_regression if kind == "regression" else mutual_info_classif
-    found = score(table.to_numpy(), _labels(y, kind), random_state=seed)
+    score = mutual_info_classif if find_kind(kind).output.classes else mutual_info_regression
+    found = score(table.to_numpy(), find_kind(kind).output.targets(y), random_state=seed)
     return _top(table, found, int(limit), "mutual information")
 
 
 def _l1(table: pd.DataFrame, y: np.ndarray, kind: str, limit: float, seed: int) -> dict[str, str]:
     from sklearn.linear_model import Lasso, LogisticRegression
 
-    if kind == "regression":
+    if not find_kind(kind).output.classes:
         spread = float(y.std()) or 1.0
         coef = (
             Lasso(alpha=1.0 / (limit * len(y)), random_state=seed).fit(table.to_numpy(), (y - y.mean()) / spread).coef_
@@ -169,12 +170,12 @@ def _l1(table: pd.DataFrame, y: np.ndarray, kind: str, limit: float, seed: int) 
 def _forest(kind: str, seed: int) -> Any:
     from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
 
-    forest = ExtraTreesRegressor if kind == "regression" else ExtraTreesClassifier
+    forest = ExtraTreesClassifier if find_kind(kind).output.classes else ExtraTreesRegressor
     return forest(60, min_samples_leaf=5, random_state=seed)
 
 
 def _importance(table: pd.DataFrame, y: np.ndarray, kind: str, limit: float, seed: int) -> dict[str, str]:
-    forest = _forest(kind, seed).fit(table.to_numpy(), _labels(y, kind))
+    forest = _forest(kind, seed).fit(table.to_numpy(), find_kind(kind).output.targets(y))
     return _top(table, forest.feature_importances_, int(limit), "importance in a forest")
 
 
@@ -184,7 +185,7 @@ def _rfe(table: pd.DataFrame, y: np.ndarray, kind: str, limit: float, seed: int)
     if table.shape[1] <= limit:
         return {}
     found = RFE(_forest(kind, seed), n_features_to_select=int(limit), step=0.25)
-    found.fit(table.to_numpy(), _labels(y, kind))
+    found.fit(table.to_numpy(), find_kind(kind).output.targets(y))
     return {
         name: f"eliminated {rank - 1} rounds before the last (recursive elimination)"
         for name, rank in zip(table.columns, found.ranking_, strict=True)
@@ -199,10 +200,6 @@ def _top(table: pd.DataFrame, values: np.ndarray, limit: int, what: str) -> dict
         for place, j in enumerate(order)
         if place >= limit
     }
-
-
-def _labels(y: np.ndarray, kind: str) -> np.ndarray:
-    return y if kind == "regression" else y.astype(int)
 
 
 WAYS = {"univariate": _univariate, "l1": _l1, "importance": _importance, "rfe": _rfe}

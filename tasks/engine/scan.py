@@ -14,6 +14,7 @@ from tasks.engine.facts import MISSING, Facts, micros, series
 from tasks.engine.plan import Plan
 from tasks.giveaways import FEWEST, sample
 from tasks.giveaways import giveaways as alone
+from tasks.kinds import MANY, NUMBER, TWO, usual_kind
 
 LOOKED_AT = 6000  # rows on which single features are measured
 CLOSER = 0.5  # scatter of labels about a feature, as a share of what chance makes at least
@@ -40,7 +41,7 @@ def giveaways(features: pd.DataFrame, target: np.ndarray, rng: np.random.Generat
     if len(levels) < 2:
         return []
     classes = len(levels) <= 20 and counts.min() >= FEWEST
-    kind = "regression" if not classes else "binary" if len(levels) == 2 else "multiclass"
+    kind = usual_kind(NUMBER if not classes else TWO if len(levels) == 2 else MANY)
     rows = sample(target, kind, LOOKED_AT, int(rng.integers(2**31)))
     found = alone(features.iloc[rows].reset_index(drop=True), target[rows], kind)
     return [Finding("target", g.feature, f"{g.said}; was it known at the time?") for g in found]

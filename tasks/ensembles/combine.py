@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tasks.errors import RefitError, nearest, some
+from tasks.kinds import find_kind
 from tasks.metrics import better, higher_is_better, measure
 
 METHODS = ("greedy", "bagged", "voting", "blending", "stacking")
@@ -19,7 +20,6 @@ FOLDS = 5
 TURNS = 20  # random halves of the members that bagged selection is run on
 WORK = 60_000  # rows x turns of it, at most
 FEWEST = 3  # turns of it, whatever they cost
-TINY = 1e-9
 
 Predictions = Mapping[str, np.ndarray]
 
@@ -178,11 +178,7 @@ def voting(stack: np.ndarray, y: np.ndarray, kind: str, metric: str) -> np.ndarr
 def blending(stack: np.ndarray, y: np.ndarray, kind: str, metric: str) -> np.ndarray:
     """Weights in proportion to how much a member's error is below that of knowing nothing."""
     errors = np.array([_error(one, y, kind) for one in stack])
-    if kind == "regression":
-        nothing = float(np.mean((y - y.mean()) ** 2))
-    else:
-        shares = np.bincount(y.astype(int), minlength=stack.shape[2]) / len(y)
-        nothing = float(-np.log(np.clip(shares[y.astype(int)], TINY, 1)).mean())
+    nothing = _error(find_kind(kind).constant(y, stack.shape[-1], len(y)), y, kind)
     gain = np.clip(nothing - errors, 0, None)
     return gain / gain.sum() if gain.sum() > 0 else voting(stack, y, kind, metric)
 
@@ -209,11 +205,8 @@ def stacking(stack: np.ndarray, y: np.ndarray, kind: str, metric: str) -> np.nda
 
 
 def _error(scores: np.ndarray, y: np.ndarray, kind: str) -> float:
-    """Mean squared error, or log loss."""
-    if kind == "regression":
-        return float(np.mean((scores - y) ** 2))
-    picked = scores[np.arange(len(y)), y.astype(int)]
-    return float(-np.log(np.clip(picked, TINY, 1.0)).mean())
+    """The mean loss of a row: its squared error, or its surprise."""
+    return float(find_kind(kind).row_loss(y, scores).mean())
 
 
 WAYS: dict[str, Callable[[np.ndarray, np.ndarray, str, str], np.ndarray]] = {

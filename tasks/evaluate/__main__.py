@@ -11,9 +11,8 @@ import numpy as np
 import pandas as pd
 
 from tasks.errors import RefitError, nearest, some
-from tasks.evaluate.candidates import SPLITS, Candidate, Split, ensemble_of, score_columns, scores_of, splits_of
-from tasks.evaluate.choice import all_together, baseline_scores, by_goals, choose, describe, threshold_of
-from tasks.evaluate.curves import confusion, curves
+from tasks.evaluate.candidates import SPLITS, Candidate, Split, ensemble_of, scores_of, splits_of
+from tasks.evaluate.choice import all_together, by_goals, choose, describe, threshold_of
 from tasks.evaluate.diagnosis import diagnose, histories, validation_curves
 from tasks.evaluate.explain import explain
 from tasks.evaluate.learning import figure, learning_curve, on_training_rows
@@ -24,7 +23,9 @@ from tasks.families import load_model
 from tasks.families._calibrate import Calibration
 from tasks.families._model import resolved
 from tasks.files import failure_of, read_json, read_table, replacing_dir, write_json, write_table
+from tasks.kinds import find_kind, score_columns
 from tasks.metrics import measurer, metric_names, report
+from tasks.metrics.curves import confusion
 from tasks.metrics.intervals import bootstrap_intervals, days
 from tasks.params import Params, load
 from tasks.stored import Stored
@@ -38,11 +39,11 @@ def main() -> None:
     summary = read_json(DATA / "features" / "summary.json")
     features: Any = Stored(DATA / "features" / "features.parquet")
     kind, classes = problem.kind, list(summary["classes"])
+    asked = find_kind(kind)
     kinds = {f["name"]: f["kind"] for f in summary["features"]}
     names = list(kinds)
     splits = splits_of(features, kind, classes)
-    columns = score_columns(kind, classes)
-    candidates = read_candidates(params, splits, columns)
+    candidates = read_candidates(params, splits, classes)
     best, values = choose(candidates, splits, params)
     goals = {c.family: tuned["goals"] for c in candidates if (tuned := best_of(c.family)).get("goals")}
     why_chosen = ""
@@ -57,7 +58,7 @@ def main() -> None:
 
     parts = {name: features[features["__split__"] == name].reset_index(drop=True) for name in ("train", *SPLITS)}
     y_train = parts["train"]["__target__"].to_numpy(dtype=float)
-    constant = {name: baseline_scores(y_train, kind, len(classes), len(split.y)) for name, split in splits.items()}
+    constant = {name: asked.constant(y_train, len(classes), len(split.y)) for name, split in splits.items()}
     metrics = measure_all(candidates, best, splits, constant, params, cut, days(parts["test"]["__time__"]))
     metrics["all_together"] = all_together(candidates, best, splits["test"], kind, cut)
     choice = describe(best, values, params, threshold, metrics["baseline"]["test"][problem.metric], why_chosen)
@@ -88,10 +89,10 @@ def main() -> None:
         )  # fmt: skip
 
     errors = pages.add("rows", lambda: notable(parts["test"][names], test.rows, test.y, scores, classes))
-    pages.add("curves", lambda: curves(test.y, scores, kind, classes, params.training.cost))
+    pages.add("curves", lambda: asked.curves(test.y, scores, classes, params.training.cost))
     pages.add("slices", by_slices)
-    if kind != "regression":
-        pages.add("confusion", lambda: confusion(test.y, scores, classes, threshold))
+    if asked.output.classes:
+        pages.add("confusion", lambda: confusion(test.y, asked.decide(scores, threshold), classes))
     if params.evaluation.explain:
         models = [load_model(DATA / "models" / member / "model") for member in choice["members"]]
         pages.add("learning", lambda: learn(models, choice, candidates, parts, kinds, metrics, params, cut))
@@ -99,7 +100,7 @@ def main() -> None:
     with replacing_dir(DATA / "evaluation") as out:
         write_json(out / "choice.json", choice)
         write_json(out / "metrics.json", metrics)
-        write_table(out / "predictions.parquet", predictions(best, splits, columns))
+        write_table(out / "predictions.parquet", predictions(best, splits))
         for name, page in pages.made.items():
             write_json(out / f"{name}.json", page)
         if pages.left_out:
@@ -115,7 +116,7 @@ def best_of(family: str) -> dict[str, Any]:
     return read_json(path) if path.exists() else {}
 
 
-def read_candidates(params: Params, splits: dict[str, Split], columns: list[str]) -> list[Candidate]:
+def read_candidates(params: Params, splits: dict[str, Split], classes: list[str]) -> list[Candidate]:
     """The families' candidates, and their ensemble where one is asked for and is better on validation rows."""
     out, lost = [], []
     for family in params.models:
@@ -124,7 +125,7 @@ def read_candidates(params: Params, splits: dict[str, Split], columns: list[str]
             lost.append(f"{family}: failed in {failed['stage']} and is left out: {failed['why']}")
             stage.log(lost[-1])
             continue
-        scores = scores_of(family, read_table(folder / "predictions.parquet"), splits, columns)
+        scores = scores_of(family, read_table(folder / "predictions.parquet"), splits, classes, params.problem.kind)
         out.append(Candidate(family, scores, read_json(folder / "candidate.json")))
     if not out:
         raise RefitError(f"models: no family could be fitted. {' '.join(lost)}")
@@ -149,7 +150,7 @@ def learn(models: list[Any], choice: dict[str, Any], candidates: list[Candidate]
     leading = int(np.argmax(weights))
     family = choice["members"][leading]
     about = next(c for c in candidates if c.family == family)
-    classes = 0 if kind == "regression" else about.scores["valid"].shape[1]
+    classes = about.scores["valid"].shape[1] if find_kind(kind).output.classes else 0
     own = about.info["params"]
     if about.info.get("imbalance", {}).get("used") == "none":
         own = own | {"imbalance": "none"}  # it was better on the real rows, and so is refitted on them
@@ -225,20 +226,21 @@ def measure_all(
         "drawn": "rows" if groups is None else "days",
     }
     out["baseline"] = {
-        "name": "mean of the training rows" if kind == "regression" else "class shares of the training rows",
+        "name": find_kind(kind).constant_name,
         **{name: report(split.y, constant[name], kind, 0.5) for name, split in splits.items()},
     }
     out["rows"] = {name: len(split.y) for name, split in splits.items()}
     return out
 
 
-def predictions(best: Candidate, splits: dict[str, Split], columns: list[str]) -> pd.DataFrame:
+def predictions(best: Candidate, splits: dict[str, Split]) -> pd.DataFrame:
     """``predictions.parquet``: the choice's scores and the truth, validation rows first."""
     parts = []
     for name, split in splits.items():
         part = pd.DataFrame({"__row__": split.rows, "__split__": name, "__target__": split.y})
-        scores = best.scores[name].reshape(len(split.y), -1)
-        parts.append(pd.concat([part, pd.DataFrame(scores, columns=columns)], axis=1))
+        scores = best.scores[name]
+        told = pd.DataFrame(scores.reshape(len(split.y), -1), columns=score_columns(scores))
+        parts.append(pd.concat([part, told], axis=1))
     return pd.concat(parts, ignore_index=True)
 
 

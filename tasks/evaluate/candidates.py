@@ -11,6 +11,7 @@ import pandas as pd
 from tasks.ensembles import combine
 from tasks.errors import RefitError
 from tasks.families._calibrate import calibrate, mixed
+from tasks.kinds import find_kind
 from tasks.params import Params
 
 SPLITS = ("valid", "test")
@@ -50,7 +51,7 @@ def splits_of(features: pd.DataFrame, kind: str, classes: list[str]) -> dict[str
         if not np.isfinite(y).all():
             count = int((~np.isfinite(y)).sum())
             raise RefitError(f"data/features: {count} rows of split {name!r} have no label. Run `refit run` again.")
-        if kind != "regression" and len(np.unique(y)) < 2:
+        if find_kind(kind).output.classes and len(np.unique(y)) < 2:
             only = classes[int(y[0])]
             raise RefitError(
                 f"split: all {len(y):,} rows of {name!r} are of class {only!r}; nothing can be measured on one class. "
@@ -60,13 +61,8 @@ def splits_of(features: pd.DataFrame, kind: str, classes: list[str]) -> dict[str
     return out
 
 
-def score_columns(kind: str, classes: list[str]) -> list[str]:
-    """Names of the score columns in a file of predictions."""
-    return ["score"] if kind == "regression" else [f"score_{k}" for k in range(len(classes))]
-
-
 def scores_of(
-    family: str, predictions: pd.DataFrame, splits: dict[str, Split], columns: list[str]
+    family: str, predictions: pd.DataFrame, splits: dict[str, Split], classes: list[str], kind: str
 ) -> dict[str, np.ndarray]:
     """A family's scores by split, brought into the order of the splits' rows.
 
@@ -76,6 +72,7 @@ def scores_of(
         If rows are missing, doubled or too many, or a score is missing, infinite or no probability.
     """
     path = f"data/models/{family}/predictions.parquet"
+    columns = [f"score_{k}" for k in range(len(classes))] or ["score"]
     remedy = f"Train {family} again (`refit run`)."
     lacking = [c for c in ("__row__", "__split__", *columns) if c not in predictions]
     if lacking:
@@ -92,20 +89,17 @@ def scores_of(
         if (at < 0).any():
             raise RefitError(f"{path}: the predictions of split {name!r} are for other rows. {remedy}")
         scores = part[columns].to_numpy(dtype=float)[at]
-        check_scores(scores, f"{path}, split {name!r}", remedy)
+        check_scores(scores, kind, f"{path}, split {name!r}", remedy)
         out[name] = scores[:, 0] if columns == ["score"] else scores
     return out
 
 
-def check_scores(scores: np.ndarray, where: str, remedy: str) -> None:
-    """Refuse scores that are missing or infinite, and rows of probabilities outside 0–1 or not summing to 1."""
+def check_scores(scores: np.ndarray, kind: str, where: str, remedy: str) -> None:
+    """Refuse scores that are missing or infinite, or cannot be of this kind of problem."""
     bad = ~np.isfinite(scores.reshape(len(scores), -1)).all(axis=1)
     if bad.any():
         raise RefitError(f"{where}: {int(bad.sum()):,} scores are missing or infinite. {remedy}")
-    if scores.ndim == 2 and scores.shape[1] > 1:
-        off = (scores < 0).any(axis=1) | (np.abs(scores.sum(axis=1) - 1) > 1e-6)
-        if off.any():
-            raise RefitError(f"{where}: {int(off.sum()):,} rows are no probabilities (0 to 1, summing to 1). {remedy}")
+    find_kind(kind).check_scores(scores, where, remedy)
 
 
 def ensemble_of(candidates: list[Candidate], splits: dict[str, Split], params: Params) -> Candidate | None:

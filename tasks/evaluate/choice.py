@@ -11,18 +11,15 @@ from tasks.errors import RefitError
 from tasks.evaluate.candidates import Candidate, Split
 from tasks.goals import Point
 from tasks.goals import choose as choose_by
+from tasks.kinds import find_kind
 from tasks.metrics import better, measure
-from tasks.metrics.thresholds import best_threshold
 from tasks.paired import cochran_q
 from tasks.params import Params
 
 
 def threshold_of(scores: np.ndarray, y: np.ndarray, params: Params) -> float | None:
-    """The decision threshold by ``training.threshold``, from validation rows; None unless binary."""
-    if params.problem.kind != "binary":
-        return None
-    training = params.training
-    return best_threshold(training.threshold, y, scores[:, 1], training.cost, training.precision)
+    """The decision threshold by ``training.threshold``, from validation rows; None where there is none."""
+    return find_kind(params.problem.kind).threshold(scores, y, params.training)
 
 
 def choose(
@@ -68,18 +65,6 @@ def by_goals(
     return candidates[place], why
 
 
-def baseline_scores(y_train: np.ndarray, kind: str, classes: int, n: int) -> np.ndarray:
-    """What a model without features would say: the training rows' class shares, or their mean.
-
-    >>> baseline_scores(np.array([0, 0, 0, 1.0]), "binary", 2, 1)
-    array([[0.75, 0.25]])
-    """
-    if kind == "regression":
-        return np.full(n, y_train.mean())
-    shares = np.bincount(y_train.astype(np.int64), minlength=classes) / len(y_train)
-    return np.tile(shares, (n, 1))
-
-
 def reason(best: Candidate, values: dict[str, dict[str, float]], metric: str) -> str:
     """One plain sentence: why this candidate challenges."""
     top = values[best.family]["valid"]
@@ -116,21 +101,15 @@ def all_together(
 ) -> dict[str, Any] | None:
     """Are some candidates right more often than others? Cochran's Q on the test rows, and Holm-corrected pairs.
 
-    Binary candidates raise as many alarms as the chosen one, so that thresholds play no part. None for
-    regression, and where there is one candidate only.
+    Binary candidates raise as many alarms as the chosen one, so that thresholds play no part. None where
+    answers are no decisions, and where there is one candidate only.
     """
-    if kind == "regression" or len(candidates) < 2:
+    problem = find_kind(kind)
+    if not problem.output.classes or len(candidates) < 2:
         return None
     right = np.empty((len(split.y), len(candidates)))
-    alarms = int((best.scores["test"][:, 1] >= threshold).sum())
     for k, one in enumerate(candidates):
-        scores = one.scores["test"]
-        if kind == "multiclass":
-            said = scores.argmax(axis=1).astype(float)
-        else:
-            said = np.zeros(len(scores))
-            said[np.argsort(-scores[:, 1], kind="stable")[:alarms]] = 1.0
-        right[:, k] = said == split.y
+        right[:, k] = problem.alike(one.scores["test"], best.scores["test"], threshold) == split.y
     found = cochran_q(right)
     return {
         "test": "Cochran's Q",

@@ -16,6 +16,7 @@ import pandas as pd
 from tasks.evaluate.shapley import Asked, by_asking
 from tasks.families import Model
 from tasks.families._calibrate import Calibration, mixed
+from tasks.kinds import TWO, find_kind
 
 SHAP_ROWS = 1000  # rows explained by formulas that know the model's inside
 BACKGROUND = 200
@@ -77,7 +78,7 @@ def shap_values(models: list[Model], weights: np.ndarray, X: pd.DataFrame, backg
 
 def _from_inside(model: Model, X: pd.DataFrame, background: pd.DataFrame, features: list[str]) -> Explained | None:
     name, fitted = model.fitted.FORMAT, model.fitted
-    unit = "the target's unit" if model.kind == "regression" else "log-odds"
+    unit = find_kind(model.kind).margin_unit
     Z, parts = model.encoder.transform(X), groups(model, features)
     if name == "xgboost":
         import xgboost
@@ -115,13 +116,14 @@ def _from_trees(model: Model, Z: np.ndarray, parts: list[np.ndarray]) -> Explain
         return None
     found = found[:, :, None] if found.ndim == 2 else found
     base = np.atleast_1d(np.asarray(explainer.expected_value, dtype=float))
-    if found.shape[2] == 2 and model.kind == "binary":
+    problem = find_kind(model.kind)
+    if found.shape[2] == 2 and problem.output == TWO:
         found, base = found[:, :, 1:], base[1:]
-    total, answers = found.sum(axis=1) + base, _answers(model.kind, model.fitted.predict(Z))
+    total, answers = found.sum(axis=1) + base, problem.output.free(model.fitted.predict(Z))
     if total.shape == answers.shape and np.allclose(total, answers, atol=1e-5, rtol=1e-5):
-        unit = "the target's unit" if model.kind == "regression" else "probability"
-    elif model.kind != "regression" and np.allclose(_probabilities(total), answers, atol=1e-5):
-        unit = "log-odds"
+        unit = problem.unit
+    elif problem.output.classes and np.allclose(_probabilities(total), answers, atol=1e-5):
+        unit = problem.margin_unit
     else:
         return None
     return Explained(_gather(found, parts), base, "tree", unit)
@@ -143,17 +145,16 @@ def _outputs_last(raw: np.ndarray) -> np.ndarray:
 def asked_shap(models: list[Model], weights: np.ndarray, X: pd.DataFrame, background: pd.DataFrame,
                features: list[str], seed: int, fixed: Calibration | None = None) -> Explained:  # fmt: skip
     """SHAP values of as many of the first rows as the budget allows, by asking the models only."""
-    kind = models[0].kind
+    problem = find_kind(models[0].kind)
     rows, back = [m.encoder.transform(X) for m in models], [m.encoder.transform(background) for m in models]
 
     def answer(encoded: list[np.ndarray]) -> np.ndarray:
-        return _answers(kind, mixed((_score(m, Z) for m, Z in zip(models, encoded, strict=True)), weights, fixed))
+        return problem.output.free(mixed((_score(m, Z) for m, Z in zip(models, encoded, strict=True)), weights, fixed))
 
     found = by_asking(
         answer, rows, back, [groups(m, features) for m in models], sum(cost(m.fitted) for m in models), seed
     )
-    unit = "the target's unit" if kind == "regression" else "probability"
-    return Explained(found.values, found.base, "exact" if found.exact else "permutation", unit, found)
+    return Explained(found.values, found.base, "exact" if found.exact else "permutation", problem.unit, found)
 
 
 def _score(model: Model, Z: np.ndarray) -> np.ndarray:
@@ -180,11 +181,6 @@ def cost(fitted: Any) -> float:
     return max(SLOW.get(fitted.FORMAT, 1.0), seen / 500, trees / 20)
 
 
-def _answers(kind: str, scores: np.ndarray) -> np.ndarray:
-    """Scores as ``(n, outputs)``: the positive class's, every class's, or the number."""
-    return scores[:, None] if kind == "regression" else scores[:, 1:] if kind == "binary" else scores
-
-
 def partial_dependence(predict: Callable[[pd.DataFrame], np.ndarray], X: pd.DataFrame, feature: str,
                        kind: str) -> dict[str, Any]:  # fmt: skip
     """Mean score of the rows ``X`` with ``feature`` set to each of some values (Friedman, 2001).
@@ -201,7 +197,7 @@ def partial_dependence(predict: Callable[[pd.DataFrame], np.ndarray], X: pd.Data
         return {"feature": feature, "values": [], "mean": []}
     many = pd.concat([X] * len(grid), ignore_index=True)
     many[feature] = pd.Series(np.repeat(np.array(grid, dtype=object), len(X))).astype(column.dtype)
-    answers = _answers(kind, predict(many)).reshape(len(grid), len(X), -1).mean(axis=1)
+    answers = find_kind(kind).output.free(predict(many)).reshape(len(grid), len(X), -1).mean(axis=1)
     return {
         "feature": feature,
         "values": grid,
@@ -224,7 +220,8 @@ def surface(predict: Callable[[pd.DataFrame], np.ndarray], X: pd.DataFrame, two:
     many = pd.concat([row] * points * points, ignore_index=True)
     many[two[0]], many[two[1]] = np.tile(axes[0], points), np.repeat(axes[1], points)
     scores = predict(many)
-    flat = scores if kind == "regression" else scores[:, 1] if kind == "binary" else scores.argmax(axis=1)
+    free = find_kind(kind).output.free(scores)
+    flat = free[:, 0] if free.shape[1] == 1 else free.argmax(axis=1)
     return {
         "features": list(two),
         "x": axes[0].tolist(),
@@ -264,7 +261,8 @@ def explain(models: list[Model], weights: list[float], X: pd.DataFrame, rows: np
     def predict(frame: pd.DataFrame) -> np.ndarray:
         return mixed((m.predict(frame) for m in models), share, fixed)
 
-    answers = _answers(kind, predict(X.iloc[at[: max(len(notable), 1)]]))
+    problem = find_kind(kind)
+    answers = problem.output.free(predict(X.iloc[at[: max(len(notable), 1)]]))
     sample = X.iloc[np.sort(at[:PDP_ROWS])]
     numeric = [
         features[j] for j in order if pd.api.types.is_numeric_dtype(X[features[j]]) and X[features[j]].nunique() > 8
@@ -275,7 +273,7 @@ def explain(models: list[Model], weights: list[float], X: pd.DataFrame, rows: np
         "unit": found.unit,
         "rows_explained": len(at),
         "base": found.base.tolist(),
-        "space": _space(found, kind),
+        "space": problem.adds_up(found.unit),
         "error": _error(found),
         "importance": {features[j]: float(weight[j]) for j in order},
         "importance_error": {features[j]: None if np.isnan(doubt[j]) else float(doubt[j]) for j in order},
@@ -290,23 +288,6 @@ def explain(models: list[Model], weights: list[float], X: pd.DataFrame, rows: np
         "partial_dependence": [partial_dependence(predict, sample, features[j], kind) for j in order[:PDP_FEATURES]],
         "surface": surface(predict, X.iloc[np.sort(at)], (numeric[0], numeric[1]), kind) if len(numeric) > 1 else None,
     }  # fmt: skip
-
-
-def _space(found: Explained, kind: str) -> str:
-    """In which space the parts add up, for the page."""
-    if kind == "regression":
-        return "The parts of a row add up to its prediction."
-    if found.unit == "probability":
-        return "The parts of a row add up to the probability that the model answers."
-    if kind == "multiclass":
-        return (
-            "The parts of a row add up to a class's logarithm of probability, up to a constant of the row (before the "
-            "softmax); probabilities themselves do not add up so."
-        )
-    return (
-        "The parts of a row add up to log-odds, the logarithm of p / (1 − p); 0 is a probability of one half, and "
-        "probabilities themselves do not add up so."
-    )
 
 
 def _error(found: Explained) -> dict[str, Any]:

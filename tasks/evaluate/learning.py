@@ -12,6 +12,7 @@ from tasks.errors import RefitError
 from tasks.evaluate.diagnosis import Figure
 from tasks.families import Model, fit_family
 from tasks.families._calibrate import Calibration, mixed
+from tasks.kinds import find_kind
 from tasks.metrics import measure, measurer
 from tasks.metrics.intervals import resamples
 from tasks.params import Params
@@ -76,7 +77,7 @@ def order_of(y: np.ndarray, kind: str, time: pd.Series | None, seed: int) -> np.
     if time is not None:
         return np.argsort(time.to_numpy(), kind="stable")[::-1]
     rng = np.random.default_rng(seed)
-    if kind == "regression":
+    if not find_kind(kind).output.classes:
         return rng.permutation(len(y))
     place = np.empty(len(y))
     for label in np.unique(y):
@@ -111,7 +112,7 @@ def learning_curve(family: str, settings: dict[str, Any], train: tuple[pd.DataFr
         for draw in range(1 if times or size == len(X) else DRAWS):
             at = np.sort(order_of(y, kind, times[0] if times else None, seed + draw)[:size])
             part, truth = X.iloc[at], y[at]
-            if kind != "regression" and len(np.unique(truth)) < classes:
+            if find_kind(kind).output.classes and len(np.unique(truth)) < classes:
                 continue
             try:
                 model = fit_family(

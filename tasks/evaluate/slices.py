@@ -21,6 +21,7 @@ import pandas as pd
 
 from tasks.bands import Bands, bands
 from tasks.evaluate.chance import coin_tails, difference_tails, mean_tails
+from tasks.kinds import MANY, find_kind
 from tasks.metrics import measure
 from tasks.paired import holm
 
@@ -324,9 +325,9 @@ def describe(rows: Rows, inside: np.ndarray, metric: str, kind: str, threshold: 
     if promised is not None:
         out |= {"promised": float(promised[inside].mean()), "promised_elsewhere": _mean(promised[~inside])}
     out |= {"skill": _skill(said, inside), "skill_elsewhere": _skill(said, ~inside)}
-    if kind == "multiclass":
+    if find_kind(kind).output == MANY:
         out |= {"class": said.number, "accuracy": float((scores.argmax(axis=1) == y).mean())}
-    if kind == "regression":
+    if promised is None:
         spread = float(((y - y.mean()) ** 2).mean())
         out["r2"] = 1 - out["loss"] / spread if spread > 0 else None
     return out

@@ -1,6 +1,6 @@
 """Model families: one public module each, and what fits, saves and loads them.
 
-A family's module has ``NAME``, ``KINDS`` it serves, ``NEEDS`` (the encoder's form), ``HARDWARE`` it can use,
+A family's module has ``NAME``, ``OUTPUTS`` it can give, ``NEEDS`` (the encoder's form), ``HARDWARE`` it can use,
 ``ALSO``, the names of parameters that no search varies,
 ``space(kind, rows, columns)`` and ``fit(params, job)``; what else one may have, ``_base.Family`` says.
 """

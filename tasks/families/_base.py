@@ -11,9 +11,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 
 from tasks.families._space import Space
-
-KINDS = ("binary", "multiclass", "regression")
-CLASSIFICATION = ("binary", "multiclass")
+from tasks.kinds import Output, find_kind
 
 
 class Stopped(Exception):
@@ -46,6 +44,16 @@ class Job:
     log: Callable[[str], None] | None = None
     names: Sequence[str] = ()  # of X's columns
     memo: dict[str, Any] = field(default_factory=dict)  # what a family keeps between fits on the same rows
+
+    @property
+    def output(self) -> Output:
+        """What the model is to give for a row."""
+        return find_kind(self.kind).output
+
+    @property
+    def loss(self) -> str:
+        """What it is to be fitted by, one of the family's ``LOSSES``."""
+        return find_kind(self.kind).loss
 
     @property
     def labels(self) -> np.ndarray:
@@ -105,10 +113,11 @@ class Family(Protocol):
     ``training.compression`` can make smaller forms. ``ALIASES`` are second names of parameters that its library takes, each
     with the one that goes here; ``COUNTS`` says of parameters when they do something (see ``_counts``). ``STEPS``: whether a
     fit tells of its steps, so that a pruner can stop it (:meth:`Job.step`). ``ON_GPU`` are parameters that only count there.
+    ``OUTPUTS``: what its models can give for a row; ``LOSSES``: what they can be fitted by, where that is more than the usual.
     """
 
     NAME: str
-    KINDS: tuple[str, ...]
+    OUTPUTS: tuple[Output, ...]
     ALSO: tuple[str, ...]
     NEEDS: str
     HARDWARE: str
@@ -126,20 +135,3 @@ def as_sets(coded: Mapping[int, int], how: dict[str, Any]) -> list[int]:
     """
     most = int(how.pop("native_levels", NATIVE_LEVELS))
     return sorted(j for j, levels in coded.items() if levels <= most)
-
-
-def two_columns(positive: np.ndarray) -> np.ndarray:
-    """Probabilities of both classes from those of the positive one."""
-    positive = np.asarray(positive, dtype=float)
-    return np.column_stack([1.0 - positive, positive])
-
-
-def softmax(margins: np.ndarray) -> np.ndarray:
-    """Row-wise softmax of ``(n, k)``, stable for large values."""
-    shifted = np.exp(margins - margins.max(axis=1, keepdims=True))
-    return shifted / shifted.sum(axis=1, keepdims=True)
-
-
-def sigmoid(margin: np.ndarray) -> np.ndarray:
-    """Logistic function, stable for large values."""
-    return 0.5 * (1.0 + np.tanh(0.5 * np.asarray(margin, dtype=float)))

@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 
 from tasks.errors import RefitError
-from tasks.families._base import sigmoid, softmax, two_columns
 from tasks.families._scale import Scale, inputs, scale_of, scale_of_mean, scaled
+from tasks.kinds import find_kind, sigmoid, softmax, two_columns
 
 TINY = 1e-12
 
 
 def check_method(method: str, kind: str) -> None:
     """Refuse, before any fit, to calibrate numbers by a named method; ``auto`` does nothing to them."""
-    if kind == "regression" and method not in ("auto", "none"):
-        raise RefitError(f"training.calibration: {method!r} needs classes, and problem.kind is 'regression'")
+    if not find_kind(kind).calibrated and method not in ("auto", "none"):
+        raise RefitError(f"training.calibration: {method!r} needs classes, and problem.kind is {kind!r}")
 
 
 def calibrate(method: str, scores: np.ndarray, y: np.ndarray, kind: str) -> Calibration | None:
@@ -31,7 +31,7 @@ def calibrate(method: str, scores: np.ndarray, y: np.ndarray, kind: str) -> Cali
     scores, y : ``(n, classes)`` probabilities, and class indexes ``(n,)``.
     """
     check_method(method, kind)
-    if method == "none" or kind == "regression":
+    if method == "none" or not find_kind(kind).calibrated:
         return None
     if method != "auto":
         return Calibration.fit(method, scores, y)

@@ -7,17 +7,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tasks.errors import RefitError, nearest, some
-from tasks.families._base import KINDS, Family
+from tasks.families._base import Family
 from tasks.families._space import Choice, Space
+from tasks.kinds import MANY, NUMBER, TWO, Output, find_kind, kinds_of
 
 Where = Mapping[str, tuple[Any, ...]]  # another parameter: its values; none named: any but 0, false and null
 
 
 @dataclass(frozen=True)
 class Only:
-    """Where a parameter counts: for these ``kinds`` of problem, ``beside`` one of these others, and ``unless`` one of those."""
+    """Where a parameter counts: for models with these ``outputs``, ``beside`` one of these others, and ``unless`` one of those."""
 
-    kinds: tuple[str, ...] = KINDS
+    outputs: tuple[Output, ...] = (TWO, MANY, NUMBER)
     beside: Where = field(default_factory=dict)
     unless: Where = field(default_factory=dict)
 
@@ -27,8 +28,8 @@ def idle_because(family: Family, key: str, params: Mapping[str, Any], kind: str,
     rule: Only | None = getattr(family, "COUNTS", {}).get(key)
     if rule is None:
         return ""
-    if kind not in rule.kinds:
-        return f"counts only where problem.kind is {some(rule.kinds)}, and it is {kind!r}"
+    if find_kind(kind).output not in rule.outputs:
+        return f"counts only where problem.kind is {some(kinds_of(*rule.outputs))}, and it is {kind!r}"
     if rule.beside and not any(_may_be(name, values, params, space) for name, values in rule.beside.items()):
         return f"counts only with {_shown(rule.beside)}"
     for name, values in rule.unless.items():

@@ -10,6 +10,7 @@ import numpy as np
 from tasks.families._base import Fitted, Job
 from tasks.families._sklearn import fit_estimator
 from tasks.families._space import Number, Space, whole
+from tasks.kinds import find_kind
 
 WALKED = 500_000  # rows x trees at once while predicting
 
@@ -24,8 +25,8 @@ def forest_space(rows: int) -> Space:
 
 
 def fit_forest(classifier: Any, regressor: Any, params: dict[str, Any], job: Job, **fixed: Any) -> Fitted:
-    kind = regressor if job.kind == "regression" else classifier
-    return fit_estimator(kind(random_state=job.seed, n_jobs=job.threads, **(fixed | params)), job)
+    estimator = classifier if job.output.classes else regressor
+    return fit_estimator(estimator(random_state=job.seed, n_jobs=job.threads, **(fixed | params)), job)
 
 
 class Forest:
@@ -58,7 +59,7 @@ class Forest:
             found["right"].append(base + np.where(leaf, here, tree.children_right))
             found["missing"].append(np.where(leaf, 0, tree.missing_go_to_left))
             value = tree.value[:, 0, :]
-            if kind != "regression":
+            if find_kind(kind).output.classes:
                 wide = np.zeros((len(value), classes))
                 wide[:, np.asarray(estimator.classes_, dtype=int)] = value
                 value = wide
@@ -86,7 +87,7 @@ class Forest:
                 at = following
             out.append(a["value"][at].astype(float).sum(axis=1) / at.shape[1])
         found = np.concatenate(out)
-        return found[:, 0] if self.kind == "regression" else found / found.sum(axis=1, keepdims=True)
+        return found / found.sum(axis=1, keepdims=True) if find_kind(self.kind).output.classes else found[:, 0]
 
     def save(self, folder: Path) -> None:
         from safetensors.numpy import save_file

@@ -28,6 +28,7 @@ from tasks.families._sklearn import cannot_weigh
 from tasks.families._space import Space, narrowed
 from tasks.families._turns import one_turn, replay
 from tasks.files import read_json, write_json
+from tasks.kinds import USUAL_LOSSES, find_kind, kind_names
 from tasks.listed import family_names
 from tasks.process import threads
 
@@ -53,12 +54,19 @@ def find_family(name: str) -> Family:
     return cast(Family, import_module(f"tasks.families.{name}"))
 
 
+def serves(family: Family, kind: str) -> bool:
+    """Whether a family gives what this kind of problem asks for, and can be fitted by its loss."""
+    asked = find_kind(kind)
+    return asked.output in family.OUTPUTS and asked.loss in getattr(family, "LOSSES", USUAL_LOSSES)
+
+
 def check_kind(name: str, kind: str) -> None:
     """Refuse a family that does not serve this kind of problem, naming those that do."""
-    if kind not in find_family(name).KINDS:
-        able = [n for n in family_names() if kind in find_family(n).KINDS]
+    family = find_family(name)
+    if not serves(family, kind):
+        able = [n for n in family_names() if serves(find_family(n), kind)]
         raise RefitError(
-            f"models.{name}: serves {some(find_family(name).KINDS)}, and problem.kind is {kind!r}. "
+            f"models.{name}: serves {some([k for k in kind_names() if serves(family, k)])}, and problem.kind is {kind!r}. "
             f"Families for {kind}: {some(able, 40)}."
         )
 
@@ -240,8 +248,8 @@ def prepare(
     if imbalance != "none":
         from tasks.families._imbalance import balanced_weight, resample
 
-        if kind == "regression":
-            raise RefitError(f"training.imbalance: {imbalance!r} needs classes, and problem.kind is 'regression'")
+        if not find_kind(kind).balanced:
+            raise RefitError(f"training.imbalance: {imbalance!r} needs classes, and problem.kind is {kind!r}")
         if imbalance == "class_weight":
             weight = balanced_weight(y, classes)
         else:
@@ -369,7 +377,7 @@ def fit_family(
 
         settings = {name: value for name, value in params.items() if name != "turns"}
         model.fitted, model.forms = chosen(fitted, settings, prepared.job(seed, device, log=log), compression, scores)
-    if calibration != "none" and kind != "regression":
+    if calibration != "none" and find_kind(kind).calibrated:
         model.calibration = calibrated(prepared.scores(model.fitted))
     return model
 

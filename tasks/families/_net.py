@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tasks.families._base import sigmoid, softmax, two_columns
 from tasks.families._compress_layers import Int8Linear, to_int8, unpacked
 from tasks.families._net_parts import UNFITTED, activation, gain
 from tasks.files import read_json, write_json
+from tasks.kinds import find_kind
 
 BLOCK = 32  # rows that a network is served in; more are quicker for tables, fewer for a single row
 PREDICT_CELLS = 20_000_000  # numbers a batch while predicting, so that any table fits memory
@@ -133,6 +133,6 @@ def margins(network: nn.Module, Z: np.ndarray, device: str = "cpu") -> np.ndarra
 
 
 def scores_of(margin: np.ndarray, kind: str, center: float, spread: float) -> np.ndarray:
-    if kind == "regression":
-        return margin[:, 0] * spread + center
-    return two_columns(sigmoid(margin[:, 0])) if kind == "binary" else softmax(margin)
+    """Scores from margins ``(n, outputs)``; of numbers, which are learnt as so many spreads from the center."""
+    output = find_kind(kind).output
+    return output.of_margins(margin) if output.classes else margin[:, 0] * spread + center

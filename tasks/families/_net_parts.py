@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tasks.families._activations import ACROSS, ACTIVATIONS
+from tasks.kinds import MANY, NUMBER, TWO, Output
 
 UNFITTED = (*ACROSS, "tanhshrink", "softshrink")  # which no gain keeps to scale: small signals fade, large ones grow
 
@@ -104,17 +105,17 @@ def _regression(one: Callable[..., Tensor]) -> Callable[[Tensor, Tensor, Tensor]
     return loss
 
 
-LOSSES: dict[str, tuple[tuple[str, ...], Callable[[Tensor, Tensor, Tensor], Tensor]]] = {
-    "bce": (("binary",), _bce),
-    "cross_entropy": (("binary", "multiclass"), _cross_entropy),
-    "focal": (("binary", "multiclass"), _focal),
-    "hinge": (("binary", "multiclass"), _hinge),
-    "kl": (("binary", "multiclass"), _kl),
-    "contrastive": (("binary", "multiclass"), _contrastive),
-    "triplet": (("binary", "multiclass"), _triplet),
-    "mse": (("regression",), _regression(F.mse_loss)),
-    "mae": (("regression",), _regression(F.l1_loss)),
-    "huber": (("regression",), _regression(F.huber_loss)),
+LOSSES: dict[str, tuple[tuple[Output, ...], Callable[[Tensor, Tensor, Tensor], Tensor]]] = {
+    "bce": ((TWO,), _bce),
+    "cross_entropy": ((TWO, MANY), _cross_entropy),
+    "focal": ((TWO, MANY), _focal),
+    "hinge": ((TWO, MANY), _hinge),
+    "kl": ((TWO, MANY), _kl),
+    "contrastive": ((TWO, MANY), _contrastive),
+    "triplet": ((TWO, MANY), _triplet),
+    "mse": ((NUMBER,), _regression(F.mse_loss)),
+    "mae": ((NUMBER,), _regression(F.l1_loss)),
+    "huber": ((NUMBER,), _regression(F.huber_loss)),
 }
 AUXILIARY = ("contrastive", "triplet")  # shape the hidden layer only, so they need a head loss beside them
 

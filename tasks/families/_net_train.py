@@ -18,6 +18,7 @@ from tasks.families._base import Job
 from tasks.families._device import choose_device
 from tasks.families._net import Net, Network, margins, scores_of
 from tasks.families._net_parts import AUXILIARY, LOSSES, OPTIMIZERS, SCHEDULES, Schedule, weighted_sum
+from tasks.kinds import MANY, NUMBER, TWO, find_kind, kinds_of
 
 DEFAULTS: dict[str, Any] = {
     "layers": 2,
@@ -40,7 +41,7 @@ DEFAULTS: dict[str, Any] = {
     "precision": "auto",
     "compile": False,
 }
-HEADS = {"binary": "bce", "multiclass": "cross_entropy", "regression": "mse"}
+HEADS = {TWO: "bce", MANY: "cross_entropy", NUMBER: "mse"}
 
 
 def settled(params: dict[str, Any], kind: str, rows: int) -> dict[str, Any]:
@@ -64,15 +65,18 @@ def settled(params: dict[str, Any], kind: str, rows: int) -> dict[str, Any]:
             )
     if how["precision"] not in ("auto", "float32", "bfloat16"):
         raise RefitError(f"{where}.precision: {how['precision']!r} is not one of 'auto', 'float32', 'bfloat16'")
-    loss = how["loss"] or HEADS[kind]
+    output = find_kind(kind).output
+    loss = how["loss"] or HEADS[output]
     losses = {loss: 1.0} if isinstance(loss, str) else dict(loss)
     for name in losses:
         if name not in LOSSES:
             raise RefitError(f"{where}.loss: {name!r} is not one of {some(LOSSES, 20)}." + nearest(name, LOSSES))
-        if kind not in LOSSES[name][0]:
-            raise RefitError(f"{where}.loss: {name!r} serves {some(LOSSES[name][0])}, and the problem is {kind}")
+        if output not in LOSSES[name][0]:
+            raise RefitError(
+                f"{where}.loss: {name!r} serves {some(kinds_of(*LOSSES[name][0]))}, and the problem is {kind}"
+            )
     if set(losses) <= set(AUXILIARY):
-        losses[HEADS[kind]] = 1.0
+        losses[HEADS[output]] = 1.0
     how["loss"] = losses
     layers = how["layers"]
     how["layers"] = [int(how["width"])] * layers if isinstance(layers, int) else [int(u) for u in layers]
@@ -91,11 +95,11 @@ class Trainer:
         torch.manual_seed(job.seed)
         self.device = choose_device(job.device, "torch", job.log)
         self.center, self.spread = 0.0, 1.0
-        if job.kind == "regression":
+        if not job.output.classes:
             self.center, self.spread = float(job.y.mean()), float(job.y.std()) or 1.0
         shape = {
             "inputs": job.X.shape[1],
-            "outputs": job.classes if job.kind == "multiclass" else 1,
+            "outputs": job.output.heads(job.classes),
             "coded": {str(k): v for k, v in sorted(job.coded.items())},
             "layers": how["layers"],
             "activation": how["activation"],

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tasks.errors import RefitError, some
+from tasks.errors import RefitError
 from tasks.files import read_json
+from tasks.kinds import find_kind, score_columns
 from tasks.stored import Stored, in_memory, small_in_memory
 
 
@@ -86,28 +87,10 @@ def check_rows(rows: Rows, summary: dict[str, Any]) -> None:
         if not (rows.split == split).any():
             raise RefitError(f"split.{split}: no row is in the {split} split; give it a longer time or a larger share")
     train = rows.y[rows.split == "train"]
-    if rows.kind == "regression":
-        if np.ptp(train) == 0:
-            raise RefitError(f"problem.target: {target!r} has one value, {train[0]:g}, in all training rows")
-        return
-    if len(rows.classes) > len(train):
-        raise RefitError(
-            f"problem.target: {target!r} has {len(rows.classes)} classes and {len(train)} training rows; "
-            "is it a number? Then set problem.kind: regression"
-        )
-    counts = np.bincount(train.astype(int), minlength=len(rows.classes))
-    if (counts > 0).sum() < 2:
-        only = rows.classes[int(counts.argmax())]
-        raise RefitError(f"problem.target: {target!r} has one class, {only!r}, in all training rows")
-    absent = [c for c, n in zip(rows.classes, counts, strict=True) if n == 0]
-    if absent:
-        raise RefitError(
-            f"problem.target: the classes {some(absent)} have no training row; "
-            "drop their rows, join them with another class, or give the train split more"
-        )
+    find_kind(rows.kind).check_train(train, rows.classes, target)
 
 
 def score_table(scores: np.ndarray, **first: Any) -> pd.DataFrame:
     """A table of some columns, then ``score_0 ...``, or ``score`` for ``(n,)`` numbers."""
-    columns = ["score"] if scores.ndim == 1 else [f"score_{k}" for k in range(scores.shape[1])]
-    return pd.concat([pd.DataFrame(first), pd.DataFrame(scores.reshape(len(scores), -1), columns=columns)], axis=1)
+    told = pd.DataFrame(scores.reshape(len(scores), -1), columns=score_columns(scores))
+    return pd.concat([pd.DataFrame(first), told], axis=1)

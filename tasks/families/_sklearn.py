@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tasks.errors import RefitError
-from tasks.families._base import Job, sigmoid, softmax, two_columns
+from tasks.families._base import Job
+from tasks.kinds import MANY, find_kind
 
 
 class Linear:
@@ -27,7 +28,7 @@ class Linear:
         """From a fitted scikit-learn estimator with ``coef_`` ``(p,)`` or ``(k, p)``."""
         coef = np.atleast_2d(np.asarray(estimator.coef_, dtype=float)).T
         intercept = np.atleast_1d(np.asarray(estimator.intercept_, dtype=float))
-        if job.kind == "multiclass" and coef.shape[1] != job.classes:  # a class without training rows
+        if job.output == MANY and coef.shape[1] != job.classes:  # a class without training rows
             wide, low = np.zeros((coef.shape[0], job.classes)), np.full(job.classes, -1e9)
             present = np.asarray(estimator.classes_, dtype=int)
             if coef.shape[1] == 1:
@@ -38,9 +39,7 @@ class Linear:
 
     def predict(self, Z: np.ndarray) -> np.ndarray:
         margins = np.asarray(Z @ self.coef.astype(Z.dtype), dtype=float) + self.intercept
-        if self.kind == "regression":
-            return margins[:, 0]
-        return two_columns(sigmoid(margins[:, 0])) if self.kind == "binary" else softmax(margins)
+        return find_kind(self.kind).output.of_margins(margins)
 
     def save(self, folder: Path) -> None:
         from safetensors.numpy import save_file
@@ -67,7 +66,7 @@ class Estimator:
         self.notes: dict[str, Any] = {}
 
     def predict(self, Z: np.ndarray) -> np.ndarray:
-        if self.kind == "regression":
+        if not find_kind(self.kind).output.classes:
             return np.asarray(self.estimator.predict(Z), dtype=float)
         found = np.asarray(self.estimator.predict_proba(Z), dtype=float)
         present = np.asarray(self.estimator.classes_, dtype=int)
@@ -91,13 +90,13 @@ class Estimator:
 
 def fit_linear(estimator: Any, job: Job) -> Linear:
     """Fit a linear scikit-learn estimator and keep its coefficients."""
-    estimator.fit(job.X, _target(job), **_weight(job))
+    estimator.fit(job.X, job.output.targets(job.y), **_weight(job))
     return Linear.of(estimator, job)
 
 
 def fit_estimator(estimator: Any, job: Job, weighted: bool = True) -> Estimator:
     """Fit a scikit-learn estimator; one thread is used for predictions, which is quickest for a row."""
-    estimator.fit(job.X, _target(job), **(_weight(job) if weighted else {}))
+    estimator.fit(job.X, job.output.targets(job.y), **(_weight(job) if weighted else {}))
     if "n_jobs" in estimator.get_params(deep=False):
         estimator.set_params(n_jobs=None)
     return Estimator(estimator, job.kind, job.classes)
@@ -108,7 +107,7 @@ def sampled(job: Job, rows: int) -> Job:
     if len(job.X) <= rows:
         return replace(job)
     at = np.sort(np.random.default_rng(job.seed).choice(len(job.X), rows, replace=False))
-    if job.kind != "regression":  # a class that the draw missed keeps its first row
+    if job.output.classes:  # a class that the draw missed keeps its first row
         lost = np.setdiff1d(np.unique(job.y), np.unique(job.y[at]))
         at = np.union1d(at, [int(np.argmax(job.y == value)) for value in lost]).astype(int)
     weight, groups = (None if values is None else values[at] for values in (job.weight, job.groups))
@@ -126,10 +125,6 @@ def cannot_weigh(name: str) -> RefitError:
         f"training.imbalance: class_weight weighs rows, and {name} cannot; use smote, adasyn, under_sample "
         f"or smote_tomek, or leave {name} out of models"
     )
-
-
-def _target(job: Job) -> np.ndarray:
-    return job.y if job.kind == "regression" else job.labels
 
 
 def _weight(job: Job) -> dict[str, np.ndarray]:

@@ -10,7 +10,8 @@ import numpy as np
 
 from tasks.errors import RefitError
 from tasks.families._xgboost_encoded import Encoded
-from tasks.families.xgboost import Booster
+from tasks.families.xgboost import OBJECTIVES, Booster
+from tasks.kinds import MANY, USUAL_LOSSES, find_kind
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -42,9 +43,9 @@ def fit_spark(
     RefitError
         If the problem cannot be trained this way.
     """
-    if kind == "multiclass" and classes == 2:
+    if (asked := find_kind(kind)).output == MANY and classes == 2:
         raise RefitError(
-            "problem.kind: 'multiclass' with two classes cannot be trained with features.engine: spark; set binary"
+            f"problem.kind: {kind!r} with two classes cannot be trained with features.engine: spark; set binary"
         )
     from xgboost.spark import SparkXGBClassifier, SparkXGBRegressor
 
@@ -66,9 +67,10 @@ def fit_spark(
         "random_state": seed,
         "verbosity": 0,
         **({} if train.weight is None else {"weight_col": "weight"}),
+        **({} if asked.loss in USUAL_LOSSES else {"objective": OBJECTIVES[asked.output, asked.loss]}),
         **how,
     }
-    estimator = SparkXGBRegressor if kind == "regression" else SparkXGBClassifier
+    estimator = SparkXGBClassifier if asked.output.classes else SparkXGBRegressor
     model = estimator(**settings).fit(frame)
     booster, history = model.get_booster(), model.training_summary.validation_objective_history
     booster = booster[: booster.best_iteration + 1]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from tasks.families._base import KINDS as ALL
 from tasks.families._base import Fitted, Job
 from tasks.families._sklearn import fit_estimator
 from tasks.families._space import Number, Space, whole
+from tasks.kinds import MANY, NUMBER, TWO
 
 NAME = "adaboost"
-KINDS = ALL
+OUTPUTS = (TWO, MANY, NUMBER)
 ALSO = ()
 NEEDS = "dense"
 HARDWARE = "cpu"
@@ -30,7 +30,7 @@ def fit(params: dict[str, Any], job: Job) -> Fitted:
 
     how = dict(params)
     depth = int(how.pop("max_depth", 2))
-    if job.kind == "regression":
+    if not job.output.classes:
         return fit_estimator(
             AdaBoostRegressor(DecisionTreeRegressor(max_depth=depth), random_state=job.seed, **how), job
         )

@@ -9,12 +9,12 @@ from __future__ import annotations
 from typing import Any
 
 from tasks.errors import RefitError
-from tasks.families._base import KINDS as ALL
 from tasks.families._base import Fitted, Job
 from tasks.families._space import Space
+from tasks.kinds import MANY, NUMBER, TWO, find_kind
 
 NAME = "auto"
-KINDS = ALL
+OUTPUTS = (TWO, MANY, NUMBER)
 ALSO = ()
 NEEDS = "trees"
 HARDWARE = "gpu"  # its networks and XGBoost can use one
@@ -28,13 +28,9 @@ SMALL = ("svm", "knn")  # worth a trial where rows are few
 
 def candidates(kind: str, rows: int) -> tuple[str, ...]:
     """Families to try, in order; those of extras may not be installed."""
-    first = NUMBERS if kind == "regression" else CLASSES
-    return (
-        first
-        + (SMALL if rows <= 5_000 else ())
-        + (("gam",) if kind != "multiclass" and rows <= 20_000 else ())
-        + NETWORKS
-    )
+    output = find_kind(kind).output
+    first = CLASSES if output.classes else NUMBERS
+    return first + (SMALL if rows <= 5_000 else ()) + (("gam",) if output != MANY and rows <= 20_000 else ()) + NETWORKS
 
 
 def space(kind: str, rows: int, columns: int) -> Space:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from tasks.families._base import KINDS as ALL
 from tasks.families._base import Fitted, Job
 from tasks.families._sklearn import fit_estimator
 from tasks.families._space import Number, Space, whole
+from tasks.kinds import MANY, NUMBER, TWO
 
 NAME = "bagging"
-KINDS = ALL
+OUTPUTS = (TWO, MANY, NUMBER)
 ALSO = ("bootstrap", "bootstrap_features")  # parameters beside those of the space
 NEEDS = "trees"
 HARDWARE = "cpu"
@@ -32,6 +32,6 @@ def fit(params: dict[str, Any], job: Job) -> Fitted:
     how = {"n_estimators": 30} | params
     leaf = int(how.pop("min_samples_leaf", 1))
     common = {"random_state": job.seed, "n_jobs": job.threads, **how}
-    if job.kind == "regression":
+    if not job.output.classes:
         return fit_estimator(BaggingRegressor(DecisionTreeRegressor(min_samples_leaf=leaf), **common), job)
     return fit_estimator(BaggingClassifier(DecisionTreeClassifier(min_samples_leaf=leaf), **common), job)

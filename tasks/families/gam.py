@@ -10,12 +10,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tasks.families._base import Fitted, Job, sigmoid, two_columns
+from tasks.families._base import Fitted, Job
 from tasks.families._sklearn import sampled
 from tasks.families._space import Number, Space, whole
+from tasks.kinds import NUMBER, TWO, find_kind
 
 NAME = "gam"
-KINDS = ("binary", "regression")
+OUTPUTS = (TWO, NUMBER)
 ALSO = ("rows",)  # parameters beside those of the space
 NEEDS = "codes"
 HARDWARE = "cpu"
@@ -40,7 +41,7 @@ class Additive:
         total = np.full(len(Z), self.intercept)
         for at, x, f in zip(self.columns, self.x, self.f, strict=True):
             total += np.interp(Z[:, at], x, f)
-        return total if self.kind == "regression" else two_columns(sigmoid(total))
+        return find_kind(self.kind).output.of_margins(total[:, None])
 
     def save(self, folder: Path) -> None:
         from safetensors.numpy import save_file
@@ -68,7 +69,7 @@ def fit(params: dict[str, Any], job: Job) -> Fitted:
     X = job.X.astype(float)
     varied = [j for j in range(X.shape[1]) if np.ptp(X[:, j]) > 0]
     plain = [j for j in varied if j not in job.coded]
-    test = f_regression if job.kind == "regression" else f_classif
+    test = f_classif if job.output.classes else f_regression
     strength = dict(zip(plain, np.nan_to_num(test(X[:, plain], job.y)[0]), strict=True)) if plain else {}
     curved = {
         j for j in sorted(plain, key=lambda j: (-strength[j], j))[:CURVES] if len(np.unique(X[:, j])) > how["n_splines"]
@@ -82,13 +83,8 @@ def fit(params: dict[str, Any], job: Job) -> Fitted:
         else:
             term = l(at, lam=how["lam"])
         terms = term if terms is None else terms + term
-    regression = job.kind == "regression"
-    model = GAM(
-        terms,
-        distribution="normal" if regression else "binomial",
-        link="identity" if regression else "logit",
-        max_iter=25,
-    )
+    distribution, link = ("binomial", "logit") if job.output.classes else ("normal", "identity")
+    model = GAM(terms, distribution=distribution, link=link, max_iter=25)
     # Its matrices are small: BLAS threads only wait for each other. And it prints its complaints.
     one = threadpool_limits(1, user_api="blas")
     with one, warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):

@@ -6,21 +6,21 @@ from typing import Any
 
 import numpy as np
 
-from tasks.families._base import KINDS as ALL
-from tasks.families._base import NATIVE_LEVELS, Fitted, Job, Turn, as_sets, sigmoid, softmax, two_columns
+from tasks.families._base import NATIVE_LEVELS, Fitted, Job, Turn, as_sets
 from tasks.families._counts import Only
 from tasks.families._sklearn import Estimator
 from tasks.families._space import Number, Space, whole
+from tasks.kinds import MANY, NUMBER, TWO
 
 NAME = "gradient_boosting"
-KINDS = ALL
+OUTPUTS = (TWO, MANY, NUMBER)
 ALSO = (  # parameters beside those of the space
     "rounds", "patience", "native_levels", "loss", "quantile", "max_depth", "max_bins", "monotonic_cst",
     "interaction_cst",
 )  # fmt: skip
 COUNTS = {
-    "quantile": Only(("regression",), beside={"loss": ("quantile",)}),
-    "monotonic_cst": Only(("binary", "regression")),
+    "quantile": Only((NUMBER,), beside={"loss": ("quantile",)}),
+    "monotonic_cst": Only((TWO, NUMBER)),
 }
 NEEDS = "trees"
 HARDWARE = "cpu"
@@ -45,7 +45,7 @@ def space(kind: str, rows: int, columns: int) -> Space:
 def fit(params: dict[str, Any], job: Job) -> Fitted:
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
-    base = HistGradientBoostingRegressor if job.kind == "regression" else HistGradientBoostingClassifier
+    base = HistGradientBoostingClassifier if job.output.classes else HistGradientBoostingRegressor
 
     class Watched(base):  # type: ignore[misc, valid-type]
         """scikit-learn has no callback here; this private hook sees each round's validation margins."""
@@ -55,7 +55,7 @@ def fit(params: dict[str, Any], job: Job) -> Fitted:
             done = len(self.validation_score_) - 1
             raw = named.get("raw_predictions_val", args[3] if len(args) > 3 else None)
             if done and done % EVERY == 0 and raw is not None:
-                job.step(done, lambda: _scores(raw, job.kind))
+                job.step(done, lambda: job.output.of_margins(raw))
             return stop or job.late
 
     how = dict(params)
@@ -71,9 +71,8 @@ def fit(params: dict[str, Any], job: Job) -> Fitted:
             **how,
         }
     )
-    labels = job.y if job.kind == "regression" else job.labels
-    valid = job.y_valid if job.kind == "regression" else job.y_valid.astype(np.int64)
-    known = np.isin(valid, labels) if job.kind != "regression" else np.ones(len(valid), dtype=bool)
+    labels, valid = job.output.targets(job.y), job.output.targets(job.y_valid)
+    known = np.isin(valid, labels) if job.output.classes else np.ones(len(valid), dtype=bool)
     estimator.fit(job.X, labels, sample_weight=job.weight, X_val=job.X_valid[known], y_val=valid[known])
     estimator.__class__ = base
     losses = [-float(v) for v in estimator.validation_score_[1:]]
@@ -93,7 +92,7 @@ def go_on(params: dict[str, Any], job: Job, turn: Turn) -> Fitted:
     how = dict(params)
     sets = _sets(job, how) or None
     if turn.before is None:
-        base = HistGradientBoostingRegressor if job.kind == "regression" else HistGradientBoostingClassifier
+        base = HistGradientBoostingClassifier if job.output.classes else HistGradientBoostingRegressor
         estimator = base(
             early_stopping=False, categorical_features=sets, random_state=job.seed, warm_start=True, max_iter=TURN
         )
@@ -101,8 +100,7 @@ def go_on(params: dict[str, Any], job: Job, turn: Turn) -> Fitted:
         estimator = Estimator.load(turn.before, job.kind, job.classes).estimator
         estimator.set_params(max_iter=estimator.n_iter_ + TURN)
     estimator.set_params(**how)
-    labels = job.y if job.kind == "regression" else job.labels
-    estimator.fit(job.X, labels, sample_weight=job.weight)
+    estimator.fit(job.X, job.output.targets(job.y), sample_weight=job.weight)
     estimator._bin_mapper.n_threads = 1  # as in fit
     fitted = Estimator(estimator, job.kind, job.classes)
     fitted.notes = {"rounds": estimator.n_iter_}
@@ -114,9 +112,3 @@ def _sets(job: Job, how: dict[str, Any]) -> list[int]:
     most = min(int(how.get("native_levels", NATIVE_LEVELS)), int(how.get("max_bins", BINS)))
     how["native_levels"] = most
     return as_sets(job.coded, how)
-
-
-def _scores(raw: np.ndarray, kind: str) -> np.ndarray:
-    if kind == "regression":
-        return raw[:, 0].astype(float)
-    return two_columns(sigmoid(raw[:, 0])) if kind == "binary" else softmax(raw)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from tasks.families._base import KINDS as ALL
 from tasks.families._base import Fitted, Job
 from tasks.families._sklearn import fit_estimator, refuse_weights, sampled
 from tasks.families._space import Choice, Number, Space, whole
+from tasks.kinds import MANY, NUMBER, TWO
 
 NAME = "knn"
-KINDS = ALL
+OUTPUTS = (TWO, MANY, NUMBER)
 ALSO = ("rows",)  # parameters beside those of the space
 NEEDS = "dense"
 HARDWARE = "cpu"
@@ -39,6 +39,6 @@ def fit(params: dict[str, Any], job: Job) -> Fitted:
     share = float(how.pop("pca", 0.0))
     job = sampled(job, int(how.pop("rows", ROWS)))
     how["n_neighbors"] = min(int(how["n_neighbors"]), len(job.X))
-    last = (KNeighborsRegressor if job.kind == "regression" else KNeighborsClassifier)(algorithm="brute", **how)
+    last = (KNeighborsClassifier if job.output.classes else KNeighborsRegressor)(algorithm="brute", **how)
     steps = [PCA(share, svd_solver="full", random_state=job.seed)] if 0.0 < share < 1.0 else []
     return fit_estimator(make_pipeline(*steps, last), replace(job, weight=None))

@@ -10,9 +10,10 @@ from tasks.families._base import Fitted, Job
 from tasks.families._path import lasso_path, with_path
 from tasks.families._sklearn import fit_linear
 from tasks.families._space import Number, Space
+from tasks.kinds import NUMBER
 
 NAME = "lasso"
-KINDS = ("regression",)
+OUTPUTS = (NUMBER,)
 ALSO = ("max_iter", "tol", "fit_intercept", "positive", "selection")  # parameters beside those of the space
 NEEDS = "dense"
 HARDWARE = "cpu"

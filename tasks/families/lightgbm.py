@@ -8,13 +8,13 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tasks.errors import RefitError
-from tasks.families._base import KINDS as ALL
-from tasks.families._base import Fitted, Job, Turn, as_sets, two_columns
+from tasks.families._base import Fitted, Job, Turn, as_sets
 from tasks.families._counts import Only
 from tasks.families._space import Number, Space, whole
+from tasks.kinds import MANY, NUMBER, TWO, find_kind
 
 NAME = "lightgbm"
-KINDS = ALL
+OUTPUTS = (TWO, MANY, NUMBER)
 ALSO = (  # parameters beside those of the space
     "rounds", "patience", "native_levels", "objective", "metric", "max_depth", "min_child_weight", "bagging_fraction",
     "bagging_freq", "bagging_seed", "pos_bagging_fraction", "neg_bagging_fraction", "feature_fraction_bynode",
@@ -31,16 +31,16 @@ ALIASES = {  # LightGBM takes them too; of two names it heeds one
 SHARES = {"bagging_fraction": (), "pos_bagging_fraction": (), "neg_bagging_fraction": ()}
 COUNTS = {
     "bagging_fraction": Only(beside={"bagging_freq": ()}),
-    "pos_bagging_fraction": Only(("binary",), beside={"bagging_freq": ()}),
-    "neg_bagging_fraction": Only(("binary",), beside={"bagging_freq": ()}),
+    "pos_bagging_fraction": Only((TWO,), beside={"bagging_freq": ()}),
+    "neg_bagging_fraction": Only((TWO,), beside={"bagging_freq": ()}),
     "bagging_freq": Only(beside=SHARES),
     "bagging_seed": Only(beside={"bagging_freq": ()}),
     "linear_lambda": Only(beside={"linear_tree": ()}),
-    "scale_pos_weight": Only(("binary",)),
-    "is_unbalance": Only(("binary",)),
-    "alpha": Only(("regression",), beside={"objective": ("huber", "quantile")}),
-    "poisson_max_delta_step": Only(("regression",), beside={"objective": ("poisson",)}),
-    "tweedie_variance_power": Only(("regression",), beside={"objective": ("tweedie",)}),
+    "scale_pos_weight": Only((TWO,)),
+    "is_unbalance": Only((TWO,)),
+    "alpha": Only((NUMBER,), beside={"objective": ("huber", "quantile")}),
+    "poisson_max_delta_step": Only((NUMBER,), beside={"objective": ("poisson",)}),
+    "tweedie_variance_power": Only((NUMBER,), beside={"objective": ("tweedie",)}),
 }
 NEEDS = "trees"
 HARDWARE = "cpu"
@@ -49,7 +49,10 @@ EVERY = 10  # rounds between looks at the validation rows
 CHANGEABLE = ()  # all: each tree is grown by itself
 TURNED = ("rounds", "patience")
 TURN = 25  # rounds
-OBJECTIVES = {"binary": "binary", "multiclass": "multiclass", "regression": "regression"}
+LOSSES = ("log", "squared", "poisson")
+OBJECTIVES = {
+    (TWO, "log"): "binary", (MANY, "log"): "multiclass", (NUMBER, "squared"): "regression", (NUMBER, "poisson"): "poisson",
+}  # fmt: skip
 
 
 def space(kind: str, rows: int, columns: int) -> Space:
@@ -74,7 +77,7 @@ class Booster:
 
     def predict(self, Z: np.ndarray) -> np.ndarray:
         found = np.asarray(self.booster.predict(Z, num_threads=1 if len(Z) < 1000 else 2), dtype=float)
-        return two_columns(found) if self.kind == "binary" else found
+        return find_kind(self.kind).output.of_positive(found)
 
     def save(self, folder: Path) -> None:
         text = self.booster.model_to_string()
@@ -156,8 +159,8 @@ def _sets(how: dict[str, Any], job: Job) -> tuple[Any, Any]:
 
 def _settings(how: dict[str, Any], job: Job) -> dict[str, Any]:
     return {
-        "objective": OBJECTIVES[job.kind],
-        **({"num_class": job.classes} if job.kind == "multiclass" else {}),
+        "objective": OBJECTIVES[job.output, job.loss],
+        **({"num_class": job.classes} if job.output == MANY else {}),
         "seed": job.seed,
         "num_threads": job.threads,
         "deterministic": True,
@@ -180,8 +183,4 @@ def _fitted(booster: Any, best: int, job: Job, log: dict[str, dict[str, list[flo
 def _scores(model: Any, job: Job) -> np.ndarray:
     """Scores of the validation rows from the margins that training keeps anyway."""
     raw = np.asarray(model._Booster__inner_predict(1), dtype=float)
-    if job.kind == "regression":
-        return raw
-    if job.kind == "binary":
-        return two_columns(raw)
-    return raw.reshape(job.classes, -1).T
+    return raw.reshape(job.classes, -1).T if job.output == MANY else job.output.of_positive(raw)

@@ -7,9 +7,10 @@ from typing import Any
 from tasks.families._base import Fitted, Job
 from tasks.families._sklearn import fit_linear
 from tasks.families._space import Space
+from tasks.kinds import NUMBER
 
 NAME = "linear"
-KINDS = ("regression",)
+OUTPUTS = (NUMBER,)
 ALSO = ("fit_intercept", "positive")  # parameters beside those of the space
 NEEDS = "dense"
 HARDWARE = "cpu"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from tasks.families._base import CLASSIFICATION, Fitted, Job
+from tasks.families._base import Fitted, Job
 from tasks.families._sklearn import fit_linear
 from tasks.families._space import Number, Space
+from tasks.kinds import MANY, TWO
 
 NAME = "logistic"
-KINDS = CLASSIFICATION
+OUTPUTS = (TWO, MANY)
 ALSO = ("l1_ratio", "max_iter", "tol", "fit_intercept")  # parameters beside those of the space
 NEEDS = "dense"
 HARDWARE = "cpu"

@@ -9,12 +9,13 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tasks.errors import RefitError
-from tasks.families._base import Fitted, Job, sigmoid, two_columns
+from tasks.families._base import Fitted, Job
 from tasks.families._sklearn import refuse_weights, sampled
 from tasks.families._space import Number, Space
+from tasks.kinds import NUMBER, TWO, find_kind
 
 NAME = "mixed_effects"
-KINDS = ("binary", "regression")
+OUTPUTS = (TWO, NUMBER)
 ALSO = ("rows",)  # parameters beside those of the space
 NEEDS = "codes"
 HARDWARE = "cpu"
@@ -40,7 +41,7 @@ class Mixed:
         total = Z @ self.coef + self.intercept
         for column, effect in self.effects.items():
             total = total + effect[Z[:, column].astype(int)]
-        return total if self.kind == "regression" else two_columns(sigmoid(total))
+        return find_kind(self.kind).output.of_margins(total[:, None])
 
     def save(self, folder: Path) -> None:
         from safetensors.numpy import save_file
@@ -66,7 +67,7 @@ def fit(params: dict[str, Any], job: Job) -> Fitted:
     """
     if not job.coded:
         raise RefitError("models.mixed_effects: needs a categorical column as its groups, and there is none")
-    if job.kind == "binary":
+    if job.output == TWO:
         refuse_weights(job, NAME)
     how = {"ridge": 1.0} | params
     job = sampled(job, int(how.pop("rows", ROWS)))
@@ -75,7 +76,7 @@ def fit(params: dict[str, Any], job: Job) -> Fitted:
     groups = {j: X[:, j].astype(int) for j in sorted(job.coded)}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # convergence chatter; the result is judged on validation rows
-        solve = _linear if job.kind == "regression" else _binary
+        solve = _binary if job.output.classes else _linear
         slopes, intercept, effects = solve(X[:, fixed], job.y, groups, job, float(how["ridge"]))
     coef = np.zeros(X.shape[1])
     coef[fixed] = slopes

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from tasks.families._activations import ACTIVATIONS, check_activation
-from tasks.families._base import KINDS as ALL
 from tasks.families._base import Fitted, Job, Turn
 from tasks.families._counts import Only
 from tasks.families._space import Choice, Number, Space, whole
+from tasks.kinds import MANY, NUMBER, TWO
 
 NAME = "mlp"
-KINDS = ALL
+OUTPUTS = (TWO, MANY, NUMBER)
 ALSO = (  # parameters beside those of the space
     "batch_norm", "loss", "optimizer", "l1", "schedule", "epochs", "batch_size", "patience", "clip", "noise",
     "find_lr", "precision", "compile",

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from tasks.families._base import KINDS as ALL
 from tasks.families._base import Fitted, Job
 from tasks.families._counts import Only
 from tasks.families._forest import fit_forest, forest_space
 from tasks.families._space import Space
+from tasks.kinds import MANY, NUMBER, TWO
 
 NAME = "random_forest"
-KINDS = ALL
+OUTPUTS = (TWO, MANY, NUMBER)
 ALSO = (  # parameters beside those of the space
     "criterion", "max_depth", "min_samples_split", "min_weight_fraction_leaf", "max_leaf_nodes",
     "min_impurity_decrease", "bootstrap", "max_samples", "ccp_alpha",

@@ -19,18 +19,18 @@ import numpy as np
 
 from tasks.errors import RefitError, nearest, some
 from tasks.families._activations import check_activation
-from tasks.families._base import CLASSIFICATION, Fitted, Job, softmax
-from tasks.families._base import KINDS as ALL
+from tasks.families._base import Fitted, Job
 from tasks.families._counts import Only
 from tasks.families._net_extra import fewer_epochs, pytabkit, settled, varied
 from tasks.families._sklearn import refuse_weights
 from tasks.families._space import Choice, Number, Space, whole
 from tasks.files import read_json, write_json
+from tasks.kinds import MANY, NUMBER, TWO, find_kind, softmax
 
 NAME = "realmlp"
-KINDS = ALL
+OUTPUTS = (TWO, MANY, NUMBER)
 ALSO = ("layers", "wd", "ls_eps", "act", "epochs", "batch_size")  # parameters beside those of the space
-COUNTS = {"ls_eps": Only(kinds=CLASSIFICATION)}
+COUNTS = {"ls_eps": Only((TWO, MANY))}
 NEEDS = "codes"
 HARDWARE = "gpu"
 STEPS = True
@@ -56,7 +56,7 @@ EMBEDDINGS = ("pbld", "pl", "plr", "none")
 
 
 def space(kind: str, rows: int, columns: int) -> Space:
-    low, high, start = (0.02, 0.5, 0.2) if kind == "regression" else (0.01, 0.2, 0.04)
+    low, high, start = (0.01, 0.2, 0.04) if find_kind(kind).output.classes else (0.02, 0.5, 0.2)
     return {
         "width": whole(64, 384, 256, log=True),
         "lr": Number(low, high, start, log=True),
@@ -166,20 +166,20 @@ def fit(params: dict[str, Any], job: Job) -> Fitted:
 def _shape(how: dict[str, Any], job: Job) -> dict[str, Any]:
     """All that the tree of layers depends on: the columns, and pytabkit's configuration."""
     defaults = pytabkit("models.sklearn.default_params", NAME).DefaultParams
-    config = dict(defaults.RealMLP_TD_REG if job.kind == "regression" else defaults.RealMLP_TD_CLASS)
+    config = dict(defaults.RealMLP_TD_CLASS if job.output.classes else defaults.RealMLP_TD_REG)
     own = ("lr", "p_drop", "wd", "plr_sigma", "ls_eps", "num_emb_type", "act", "batch_size")
     config |= {k: how[k] for k in own if how[k] is not None}
     config["hidden_sizes"] = [int(how["width"])] * int(how["layers"])
-    if job.kind != "regression" and how["ls_eps"] is None:
+    if job.output.classes and how["ls_eps"] is None:
         config["ls_eps"] = SMOOTHING
-    config["val_metric_name"] = "rmse" if job.kind == "regression" else "cross_entropy"
+    config["val_metric_name"] = "cross_entropy" if job.output.classes else "rmse"
     config.pop("n_epochs")
     numbers, codes = varied(job.X, job.coded, NAME)
     return {
         "numbers": numbers,
         "codes": codes,
         "levels": [job.coded[j] for j in codes],  # code 0, missing or unseen, is theirs too
-        "classes": 0 if job.kind == "regression" else job.classes,
+        "classes": job.classes if job.output.classes else 0,
         "config": config,
     }
 
@@ -192,7 +192,7 @@ def _inputs(Z: np.ndarray, shape: dict[str, Any]) -> dict[str, Any]:
 
 
 def _scores(margins: np.ndarray, kind: str) -> np.ndarray:
-    return margins[:, 0].astype(float) if kind == "regression" else softmax(margins.astype(float))
+    return softmax(margins.astype(float)) if find_kind(kind).output.classes else margins[:, 0].astype(float)
 
 
 def _module(
@@ -245,7 +245,7 @@ def _watcher(job: Job) -> Any:
 def _loss(margins: np.ndarray, job: Job) -> float:
     """Root mean squared error, or log loss, of the validation rows."""
     scores = _scores(margins, job.kind)
-    if job.kind == "regression":
+    if not job.output.classes:
         return float(np.sqrt(np.mean((scores - job.y_valid) ** 2)))
     return float(-np.log(np.clip(scores[np.arange(len(scores)), job.y_valid.astype(int)], 1e-15, None)).mean())
 

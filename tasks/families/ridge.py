@@ -9,9 +9,10 @@ from tasks.families._counts import Only
 from tasks.families._path import ridge_path, with_path
 from tasks.families._sklearn import fit_linear
 from tasks.families._space import Number, Space
+from tasks.kinds import NUMBER
 
 NAME = "ridge"
-KINDS = ("regression",)
+OUTPUTS = (NUMBER,)
 ALSO = ("max_iter", "tol", "fit_intercept", "positive", "solver")  # parameters beside those of the space
 STEPWISE: dict[str, tuple[Any, ...]] = {"solver": ("sag", "saga", "sparse_cg", "lsqr", "lbfgs"), "positive": ()}
 COUNTS = {"max_iter": Only(beside=STEPWISE), "tol": Only(beside=STEPWISE)}  # others solve at once

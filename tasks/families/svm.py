@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 
 from tasks.encoding.folds import together
-from tasks.families._base import KINDS as ALL
 from tasks.families._base import Fitted, Job
 from tasks.families._counts import Only
 from tasks.families._sklearn import fit_estimator, sampled
 from tasks.families._space import Choice, Number, Space, whole
+from tasks.kinds import MANY, NUMBER, TWO
 
 NAME = "svm"
-KINDS = ALL
+OUTPUTS = (TWO, MANY, NUMBER)
 ALSO = (  # parameters beside those of the space
     "rows", "epsilon", "coef0", "tol", "shrinking", "cache_size", "max_iter",
 )  # fmt: skip
@@ -22,7 +22,7 @@ COUNTS = {
     "degree": Only(beside={"kernel": ("poly",)}),
     "coef0": Only(beside={"kernel": ("poly", "sigmoid")}),
     "gamma": Only(unless={"kernel": ("linear",)}),
-    "epsilon": Only(kinds=("regression",)),
+    "epsilon": Only((NUMBER,)),
 }
 NEEDS = "distances"
 HARDWARE = "cpu"
@@ -49,10 +49,10 @@ def fit(params: dict[str, Any], job: Job) -> Fitted:
     how: dict[str, Any] = {"kernel": "rbf", "C": 1.0, "gamma": 1.0, "cache_size": 500} | params
     job = sampled(job, int(how.pop("rows", ROWS)))
     how["gamma"] = float(how["gamma"]) / max(job.X.shape[1] * float(job.X.var()), 1e-12)
-    if job.kind == "regression":
+    if not job.output.classes:
         return fit_estimator(TransformedTargetRegressor(SVR(**how), transformer=StandardScaler()), job)
     machine, method = SVC(random_state=job.seed, **how), "sigmoid"
-    if job.kind == "multiclass":
+    if job.output == MANY:
         # SVC's own decisions between several classes are votes between pairs, hardly a probability. Margins of each
         # class against the rest halve the log loss; but scikit-learn passes them no weights of rows.
         method = "temperature"

@@ -14,14 +14,14 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tasks.families._activations import ACTIVATIONS, ELEMENTWISE, check_activation
-from tasks.families._base import KINDS as ALL
-from tasks.families._base import Fitted, Job, Turn, softmax
+from tasks.families._base import Fitted, Job, Turn
 from tasks.families._net_extra import fewer_epochs, pytabkit, settled, varied
 from tasks.families._space import Number, Space, whole
 from tasks.files import read_json, write_json
+from tasks.kinds import MANY, NUMBER, TWO, find_kind, softmax
 
 NAME = "tabm"
-KINDS = ALL
+OUTPUTS = (TWO, MANY, NUMBER)
 ALSO = (
     "activation",
     "k",
@@ -146,7 +146,7 @@ class TabM:
 
     def scores(self, margins: np.ndarray) -> np.ndarray:
         """Mean over the ``k`` networks: of the numbers, or of the probabilities."""
-        if self.kind == "regression":
+        if not find_kind(self.kind).output.classes:
             return margins[:, :, 0].mean(axis=1) * self.shape["spread"] + self.shape["center"]
         n, k, outputs = margins.shape
         return softmax(margins.reshape(n * k, outputs)).reshape(n, k, outputs).mean(axis=1)
@@ -289,7 +289,7 @@ def _model(how: dict[str, Any], job: Job) -> TabM:
 
     embeddings = pytabkit("models.nn_models.rtdl_num_embeddings", NAME)
     numbers, codes = varied(job.X, job.coded, NAME)
-    regression = job.kind == "regression"
+    regression = not job.output.classes
     shape = {
         "numbers": numbers,
         "codes": codes,
@@ -316,7 +316,7 @@ def _model(how: dict[str, Any], job: Job) -> TabM:
 def _target(y: np.ndarray, shape: dict[str, Any], kind: str) -> Any:
     import torch
 
-    if kind == "regression":
+    if not find_kind(kind).output.classes:
         return torch.from_numpy(((y - shape["center"]) / shape["spread"]).astype(np.float32))
     return torch.from_numpy(y.astype(np.int64))
 
@@ -326,14 +326,14 @@ def _losses(out: Any, y: Any, kind: str) -> Any:
     from torch.nn import functional as F
 
     n, k, outputs = out.shape
-    if kind == "regression":
+    if not find_kind(kind).output.classes:
         return ((out[:, :, 0] - y[:, None]) ** 2).mean(dim=1)
     return F.cross_entropy(out.reshape(n * k, outputs), y.repeat_interleave(k), reduction="none").view(n, k).mean(dim=1)
 
 
 def _valid_loss(margins: np.ndarray, y: np.ndarray, kind: str) -> float:
     """Squared error (in spreads) or log loss of the average of the networks."""
-    if kind == "regression":
+    if not find_kind(kind).output.classes:
         return float(np.mean((margins[:, :, 0].mean(axis=1) - y) ** 2))
     n, k, outputs = margins.shape
     mean = softmax(margins.reshape(n * k, outputs)).reshape(n, k, outputs).mean(axis=1)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from tasks.families._base import KINDS as ALL
 from tasks.families._base import Fitted, Job
 from tasks.families._sklearn import fit_estimator
 from tasks.families._space import Number, Space, whole
+from tasks.kinds import MANY, NUMBER, TWO
 
 NAME = "tree"
-KINDS = ALL
+OUTPUTS = (TWO, MANY, NUMBER)
 ALSO = (  # parameters beside those of the space
     "criterion", "splitter", "min_samples_split", "min_weight_fraction_leaf", "max_features", "max_leaf_nodes",
     "min_impurity_decrease",
@@ -30,5 +30,5 @@ def space(kind: str, rows: int, columns: int) -> Space:
 def fit(params: dict[str, Any], job: Job) -> Fitted:
     from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-    kind = DecisionTreeRegressor if job.kind == "regression" else DecisionTreeClassifier
+    kind = DecisionTreeClassifier if job.output.classes else DecisionTreeRegressor
     return fit_estimator(kind(random_state=job.seed, **params), job)

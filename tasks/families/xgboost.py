@@ -8,14 +8,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tasks.families._base import KINDS as ALL
-from tasks.families._base import Fitted, Job, Turn, as_sets, two_columns
+from tasks.families._base import Fitted, Job, Turn, as_sets
 from tasks.families._counts import Only
 from tasks.families._device import choose_device
 from tasks.families._space import Number, Space, whole
+from tasks.kinds import MANY, NUMBER, TWO, find_kind
 
 NAME = "xgboost"
-KINDS = ALL
+OUTPUTS = (TWO, MANY, NUMBER)
 ALSO = (  # parameters beside those of the space
     "rounds", "patience", "native_levels", "objective", "gamma", "max_delta_step", "sampling_method", "colsample_bylevel",
     "colsample_bynode", "reg_alpha", "scale_pos_weight", "grow_policy", "max_leaves", "max_bin", "num_parallel_tree",
@@ -27,11 +27,11 @@ ALIASES = {  # XGBoost takes them too; of two names it heeds one
 }  # fmt: skip
 COUNTS = {
     "grow_policy": Only(beside={"max_leaves": ()}),
-    "multi_strategy": Only(("multiclass",)),
-    "scale_pos_weight": Only(("binary",)),
-    "tweedie_variance_power": Only(("regression",), beside={"objective": ("reg:tweedie",)}),
-    "huber_slope": Only(("regression",), beside={"objective": ("reg:pseudohubererror",)}),
-    "quantile_alpha": Only(("regression",), beside={"objective": ("reg:quantileerror",)}),
+    "multi_strategy": Only((MANY,)),
+    "scale_pos_weight": Only((TWO,)),
+    "tweedie_variance_power": Only((NUMBER,), beside={"objective": ("reg:tweedie",)}),
+    "huber_slope": Only((NUMBER,), beside={"objective": ("reg:pseudohubererror",)}),
+    "quantile_alpha": Only((NUMBER,), beside={"objective": ("reg:quantileerror",)}),
 }
 NEEDS = "trees"
 HARDWARE = "gpu"
@@ -42,6 +42,11 @@ CHANGEABLE = ()  # all: each tree is grown by itself
 TURNED = ("rounds", "patience")
 TURN = 25  # rounds
 BINS = 256  # XGBoost's own
+LOSSES = ("log", "squared", "poisson")
+OBJECTIVES = {
+    (TWO, "log"): "binary:logistic", (MANY, "log"): "multi:softprob", (NUMBER, "squared"): "reg:squarederror",
+    (NUMBER, "poisson"): "count:poisson",
+}  # fmt: skip
 
 
 def space(kind: str, rows: int, columns: int) -> Space:
@@ -72,7 +77,7 @@ class Booster:
             self.booster.set_param({"nthread": threads})
             self._threads = threads
         found = np.asarray(self.booster.inplace_predict(Z.astype(np.float32)), dtype=float)
-        return two_columns(found) if self.kind == "binary" else found
+        return find_kind(self.kind).output.of_positive(found)
 
     def save(self, folder: Path) -> None:
         (folder / "booster.ubj").write_bytes(bytes(self.booster.save_raw("ubj")))
@@ -92,7 +97,7 @@ def fit(params: dict[str, Any], job: Job) -> Fitted:
     class Watch(xgboost.callback.TrainingCallback):
         def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
             if (epoch + 1) % EVERY == 0:
-                job.step(epoch + 1, lambda: _scores(model.predict(valid), job.kind))
+                job.step(epoch + 1, lambda: job.output.of_positive(model.predict(valid)))
             return job.late
 
     how = dict(params)
@@ -153,16 +158,12 @@ def _trained(settings: dict[str, Any], job: Job, train: Any, *, callbacks: Calla
 def _settings(how: dict[str, Any], job: Job) -> dict[str, Any]:
     return {
         "tree_method": "hist",
-        "objective": {
-            "binary": "binary:logistic",
-            "multiclass": "multi:softprob",
-            "regression": "reg:squarederror",
-        }[job.kind],
+        "objective": OBJECTIVES[job.output, job.loss],
         "seed": job.seed,
         "nthread": job.threads,
         "verbosity": 0,
         "device": choose_device(job.device, "xgboost", job.log),
-        **({"num_class": job.classes} if job.kind == "multiclass" else {}),
+        **({"num_class": job.classes} if job.output == MANY else {}),
         **how,
     }
 
@@ -208,7 +209,3 @@ def _matrices(job: Job, kinds: list[str], max_bin: int) -> tuple[Any, Any]:
         train = xgboost.QuantileDMatrix(job.X, job.y, weight=job.weight, **common)
         job.memo[key] = train, xgboost.QuantileDMatrix(job.X_valid, job.y_valid, ref=train, **common)
     return job.memo[key]
-
-
-def _scores(raw: np.ndarray, kind: str) -> np.ndarray:
-    return two_columns(raw) if kind == "binary" else np.asarray(raw, dtype=float)

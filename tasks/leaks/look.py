@@ -17,6 +17,7 @@ from tasks.engine.foresight import aggregates_ahead
 from tasks.engine.prove import change_the_future, keys_of
 from tasks.engine.recipes import DatePart, LookedUp, OwnColumn, Transform
 from tasks.giveaways import Fold, giveaways, halves, sample
+from tasks.kinds import find_kind
 from tasks.leaks.columns import columns_of
 from tasks.stored import in_memory
 
@@ -114,7 +115,9 @@ def measured_on(y: np.ndarray, split: pd.Series, kind: str, timed: bool, seed: i
     if not len(parts[0]) or not len(parts[1]):
         return part, []
     enough = 500 if timed else 1000
-    if len(parts[1]) >= enough and (kind == "regression" or np.unique(y[parts[1]], return_counts=True)[1].min() >= 100):
+    if len(parts[1]) >= enough and (
+        not find_kind(kind).output.classes or np.unique(y[parts[1]], return_counts=True)[1].min() >= 100
+    ):
         fit = np.arange(len(parts[0]))
         return part, [(fit, len(fit) + np.arange(len(parts[1])))]
     return part, halves(~np.isnan(y[part]), seed)

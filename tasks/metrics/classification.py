@@ -39,7 +39,22 @@ def ece(y: np.ndarray, scores: np.ndarray, w: np.ndarray | None = None, bins: in
     return float(np.abs(gap).sum() / weight.sum())
 
 
-PROBABILITY = {"log_loss": log_loss, "brier": brier, "ece": ece}
+def surprise(y: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """-log of the true class's probability (..., n), whose mean is :func:`log_loss`; see :class:`~tasks.metrics.table.Metric`."""
+    if scores.ndim == y.ndim:
+        chosen = np.where(y == 1, scores, 1 - scores)
+    else:
+        index = y.astype(np.int64)[..., None]
+        chosen = np.take_along_axis(scores, index, -1)[..., 0] / scores.sum(axis=-1)
+    return -np.log(np.clip(chosen, np.finfo(float).eps, 1.0))
+
+
+def squared_error(y: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """The squared error (..., n) of the probabilities, whose mean is :func:`brier`."""
+    if scores.ndim == y.ndim:
+        return (scores - y) ** 2
+    truth = np.arange(scores.shape[-1]) == y[..., None]
+    return ((scores - truth) ** 2).sum(axis=-1)
 
 
 def _ratio(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -47,7 +62,9 @@ def _ratio(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.divide(a, b, out=np.zeros_like(np.asarray(a, dtype=float)), where=np.asarray(b) != 0)
 
 
-def _accuracy(t: np.ndarray) -> float:
+# Functions of the table: rows are true classes, columns are decisions.
+def accuracy(t: np.ndarray) -> float:
+    """Share of right decisions."""
     return float(np.trace(t) / t.sum())
 
 
@@ -68,11 +85,48 @@ def _there(t: np.ndarray) -> np.ndarray:
     return (t.sum(axis=0) + t.sum(axis=1)) > 0
 
 
-def _balanced(t: np.ndarray) -> float:
+def balanced_accuracy(t: np.ndarray) -> float:
+    """Mean recall over the classes that have rows."""
     return float(_recalls(t)[t.sum(axis=1) > 0].mean())
 
 
-def _f1_weighted(t: np.ndarray) -> float:
+def precision(t: np.ndarray) -> float:
+    """Share of the flagged rows that are positive."""
+    return float(_precisions(t)[1])
+
+
+def recall(t: np.ndarray) -> float:
+    """Share of the positive rows that are flagged."""
+    return float(_recalls(t)[1])
+
+
+def specificity(t: np.ndarray) -> float:
+    """Share of the negative rows that are not flagged."""
+    return float(_recalls(t)[0])
+
+
+def f1(t: np.ndarray) -> float:
+    """Harmonic mean of precision and recall."""
+    return float(_f1s(t)[1])
+
+
+def precision_macro(t: np.ndarray) -> float:
+    """Mean precision over the classes that occur, in truth or in decisions."""
+    return float(_precisions(t)[_there(t)].mean())
+
+
+def recall_macro(t: np.ndarray) -> float:
+    """Mean recall over the classes that occur, in truth or in decisions."""
+    return float(_recalls(t)[_there(t)].mean())
+
+
+def f1_macro(t: np.ndarray) -> float:
+    """Mean F1 over the classes that occur, in truth or in decisions."""
+    return float(_f1s(t)[_there(t)].mean())
+
+
+def f1_weighted(t: np.ndarray) -> float:
+    """Mean F1 over the classes, weighted by their rows."""
     return float(np.average(_f1s(t), weights=t.sum(axis=1)))
 
 
@@ -82,20 +136,3 @@ def mcc(t: np.ndarray) -> float:
     true, said = t.sum(axis=1), t.sum(axis=0)
     bottom = np.sqrt((n * n - said @ said) * (n * n - true @ true))
     return float((right * n - true @ said) / bottom) if bottom > 0 else 0.0
-
-
-# Functions of the table: rows are true classes, columns are decisions.
-TABLE = {
-    "accuracy": _accuracy,
-    "balanced_accuracy": _balanced,
-    "precision": lambda t: float(_precisions(t)[1]),
-    "recall": lambda t: float(_recalls(t)[1]),
-    "specificity": lambda t: float(_recalls(t)[0]),
-    "f1": lambda t: float(_f1s(t)[1]),
-    "precision_macro": lambda t: float(_precisions(t)[_there(t)].mean()),
-    "recall_macro": lambda t: float(_recalls(t)[_there(t)].mean()),
-    "f1_macro": lambda t: float(_f1s(t)[_there(t)].mean()),
-    "f1_micro": _accuracy,
-    "f1_weighted": _f1_weighted,
-    "mcc": mcc,
-}

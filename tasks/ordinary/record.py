@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from tasks.files import read_json, read_table, write_json, write_table
+from tasks.kinds import find_kind
 from tasks.ordinary.cells import Cells
 
 FOLDER = "ordinary"
@@ -120,9 +121,7 @@ def answers(scores: np.ndarray, kind: str, classes: tuple[str, ...]) -> pd.Serie
     >>> answers(np.array([[0.2, 0.8]]), "multiclass", ("a", "b")).tolist()
     ['b']
     """
-    if kind == "multiclass":
-        return pd.Series(pd.array([classes[i] for i in scores.argmax(axis=1)], dtype="str"), name=PREDICTION)
-    return pd.Series(scores[:, 1] if kind == "binary" else scores, name=PREDICTION, dtype=float)
+    return pd.Series(find_kind(kind).drifting(scores, classes), name=PREDICTION)
 
 
 def windows(time: pd.Series, length: pd.Timedelta) -> tuple[np.ndarray, int]:

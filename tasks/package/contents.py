@@ -11,6 +11,7 @@ import pandas as pd
 from tasks.bundle import Bundle
 from tasks.bundle.seen import Seen
 from tasks.identity import Rule, identify
+from tasks.kinds import score_columns
 from tasks.ordinary.record import PREDICTION, Record, answers, make
 from tasks.params import Params
 from tasks.stored import by_parts
@@ -57,10 +58,9 @@ def reference(bundle: Bundle, features: pd.DataFrame, rows: Parts, seed: int) ->
         for at, limit in ((seen, REFERENCE_ROWS), (rows.held_out, HELD_OUT_ROWS))
     ]
     sample = features.iloc[np.concatenate(chosen)].reset_index(drop=True)
-    scores = bundle.predict(sample).reshape(len(sample), -1)
+    scores = bundle.predict(sample)
     scores[: len(chosen[0])] = np.nan
-    names = ["score"] if bundle.kind == "regression" else [f"score_{i}" for i in range(scores.shape[1])]
-    told = pd.DataFrame(scores, columns=names)
+    told = pd.DataFrame(scores.reshape(len(sample), -1), columns=score_columns(scores))
     return pd.concat([sample[["__split__", *(f.name for f in bundle.plan.features)]], told], axis=1)
 
 
@@ -84,7 +84,7 @@ def ordinary(
 
 def _answers(bundle: Bundle, rows: pd.DataFrame, window: pd.Timedelta) -> Record:
     told = answers(by_parts(bundle.predict, rows), bundle.kind, bundle.classes).to_frame()
-    kind = "categorical" if bundle.kind == "multiclass" else "numeric"
+    kind = "numeric" if told[PREDICTION].dtype == float else "categorical"
     return make(told, {PREDICTION: kind}, rows["__time__"].reset_index(drop=True), window)
 
 

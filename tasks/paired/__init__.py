@@ -1,7 +1,7 @@
 """Statistical tests of two or more models' predictions on identical rows."""
 
 from tasks.paired.betting import log_capital, log_capital_of_scores, normal_score, split_capital
-from tasks.paired.contrast import Contrast, contrast, judged_classes
+from tasks.paired.contrast import Contrast, asked, contrast, judged_classes
 from tasks.paired.delong import DeLong, auc_covariance, delong
 from tasks.paired.influence import f1_above_chance
 from tasks.paired.influence import losses as row_losses
@@ -22,6 +22,7 @@ __all__ = [
     "MeanTest",
     "Table",
     "Test",
+    "asked",
     "auc_covariance",
     "clustered_mcnemar",
     "cochran_q",

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from tasks.errors import RefitError
+from tasks.kinds import find_kind
+from tasks.metrics import find_metric
 from tasks.paired import influence
 from tasks.paired.tail import MeanTest, mean_test, sums
 
-LOSSES = ("log_loss", "brier", "rmse", "mae", "mape")  # lower is better; a margin is a share of the champion's
-RANKING = ("roc_auc", "average_precision", "roc_auc_ovr")
 DECISIONS = ("accuracy", "f1", "f1_macro")
 
 
@@ -65,9 +65,10 @@ def contrast(
     said : both models' decisions (..., n), for metrics of decisions. equal_alarms : whether both raise as many.
     """
     y = np.asarray(y, dtype=float)
-    if metric in LOSSES or metric == "r2":
+    found = find_metric(metric)
+    if found is not None and found.row_loss is not None:
         return _of_losses(metric, kind, y, challenger, champion, margin)
-    if metric in RANKING:
+    if found is not None and found.needs == "order":
         (one, mine), (two, theirs) = (_ranked(metric, y, np.asarray(s, dtype=float)) for s in (challenger, champion))
     elif metric in DECISIONS:
         if said is None:
@@ -80,6 +81,12 @@ def contrast(
     gain = one - two
     spread = mine - theirs
     return Contrast(one, two, gain, spread, spread + (gain + margin)[..., None])
+
+
+def asked(kind: str, scores: np.ndarray) -> np.ndarray:
+    """Scores (n, k) or (n,) as :func:`contrast` takes them: of a problem with a positive class that class's share alone."""
+    positive = find_kind(kind).positive
+    return scores if positive is None else scores[:, positive] / scores.sum(axis=1)
 
 
 def _ranked(metric: str, y: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -160,10 +167,12 @@ def _reach(metric: str, kind: str, challenger: np.ndarray, champion: np.ndarray,
 
     An overconfident model loses much on rare rows; where none came up, the probabilities still tell how much.
     """
-    if kind == "regression":
+    problem = find_kind(kind)
+    if not problem.output.classes:
         return None, None
-    classes = 2 if kind == "binary" else np.shape(challenger)[-1]
-    shape = np.shape(challenger)[: None if kind == "binary" else -1]
+    alone = problem.positive is not None
+    classes = 2 if alone else np.shape(challenger)[-1]
+    shape = np.shape(challenger)[: None if alone else -1]
     could = [
         (1 + margin) * influence.losses(metric, np.full(shape, float(k)), champion)
         - influence.losses(metric, np.full(shape, float(k)), challenger)

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import numpy as np
 
-EPS = float(np.finfo(float).eps)
+from tasks.errors import RefitError
+from tasks.metrics import find_metric
 
 
 def roc_auc(y: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -98,22 +99,10 @@ def losses(metric: str, y: np.ndarray, score: np.ndarray) -> np.ndarray:
     >>> losses("mape", np.array([2.0, -4.0]), np.array([1.0, -5.0])).tolist()
     [0.5, 0.25]
     """
-    y, score = np.asarray(y, dtype=float), np.asarray(score, dtype=float)
-    if metric == "log_loss":
-        if score.ndim == y.ndim:
-            chosen = np.where(y == 1, score, 1 - score)
-        else:
-            index = y.astype(np.int64)[..., None]
-            chosen = np.take_along_axis(score, index, -1)[..., 0] / score.sum(axis=-1)
-        return -np.log(np.clip(chosen, EPS, 1.0))
-    if metric == "brier" and score.ndim > y.ndim:
-        truth = np.arange(score.shape[-1]) == y[..., None]
-        return ((score - truth) ** 2).sum(axis=-1)
-    if metric == "mae":
-        return np.abs(score - y)
-    if metric == "mape":
-        return np.abs((score - y) / y)
-    return (score - y) ** 2
+    found = find_metric(metric)
+    if found is None or found.row_loss is None:
+        raise RefitError(f"promotion.metric: {metric!r} is no mean of the rows' losses")
+    return found.row_loss(np.asarray(y, dtype=float), np.asarray(score, dtype=float))
 
 
 def _runs(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

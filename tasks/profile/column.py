@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from tasks.kinds import MANY, NUMBER, TWO, usual_kind
+from tasks.kinds._classes import PER_CLASS
 from tasks.params import Column
 from tasks.profile.amounts import LOOKED, UNKNOWN, Amounts, amounts
 from tasks.profile.dates import ID_WORDS, first_of, form_of, name_words
 from tasks.profile.kinds import Coerced, coerce, is_text, without_missing
-from tasks.profile.learnable import PER_CLASS, check_target
+from tasks.profile.learnable import check_target
 from tasks.values.levels import tidy
 from tasks.values.missing import USUAL
 from tasks.values.reading import Reading
@@ -172,11 +174,12 @@ def judge_target(column: pa.ChunkedArray, where: str, about: About) -> tuple[str
         if as_numbers is not None:
             numbers, read = as_numbers
             if not _few_classes(read.values):
-                check_target(read.values, "regression", where)
-                return "regression", Judged(numbers.spec, numbers.remarks, gone), []
+                kind = usual_kind(NUMBER)
+                check_target(read.values, kind, where)
+                return kind, Judged(numbers.spec, numbers.remarks, gone), []
     spec, said = _category(labels.dropna(), kept, counts, missing)
     labels = coerce(column, reading_of(spec)).values
-    kind = "binary" if labels.nunique() <= 2 else "multiclass"
+    kind = usual_kind(TWO if labels.nunique() <= 2 else MANY)
     check_target(labels, kind, where)
     return kind, Judged(spec, tuple(said), gone), sorted(labels.dropna().unique())
 

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from tasks.giveaways import Giveaway, giveaways, sample
+from tasks.kinds import find_kind
 from tasks.params import Moment, by_column
 from tasks.profile.column import reading_of
 from tasks.profile.comments import beside
@@ -74,10 +75,10 @@ def suspects(table: pa.Table, target: str, kind: str, columns: dict[str, Reading
     values = coerce(table[target], columns[target]).values
     y = (
         values.to_numpy(np.float64, na_value=np.nan)
-        if kind == "regression"
+        if not find_kind(kind).output.classes
         else pd.factorize(values, sort=True)[0] * 1.0
     )
-    if kind != "regression":
+    if find_kind(kind).output.classes:
         y = np.where(y < 0, np.nan, y)
     rows = sample(np.where(np.isinf(y), np.nan, y), kind, ROWS, seed)
     X: dict[str, Any] = {}

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from tasks.errors import RefitError, nearest, some
-from tasks.listed import METRICS, family_names
+from tasks.kinds import find_kind, kind_names
+from tasks.listed import family_names
 from tasks.params import Moment, parse
 from tasks.profile.column import About, Judged, judge, judge_target, reading_of
 from tasks.profile.comments import beside, plain
@@ -343,9 +344,11 @@ def _tree(
         beside(
             aim, "positive", f"the class whose probability is predicted, chosen {why}; write {other!r} for the other"
         )
-    problem = CommentedMap(name=_named(path, target), kind=kind, table=table_name, target=aim, metric=METRICS[kind][0])
-    beside(problem, "kind", "binary | multiclass | regression")
-    beside(problem, "metric", f"what tuning and the choice of a family go by: {', '.join(METRICS[kind])}")
+    problem = CommentedMap(
+        name=_named(path, target), kind=kind, table=table_name, target=aim, metric=find_kind(kind).decisive[0]
+    )
+    beside(problem, "kind", " | ".join(kind_names()))
+    beside(problem, "metric", f"what tuning and the choice of a family go by: {', '.join(find_kind(kind).decisive)}")
     table = CommentedMap(source=source, columns=columns)
     beside(
         table,
@@ -354,7 +357,7 @@ def _tree(
     )
     data = CommentedMap(max_quarantined=0.05, tables=CommentedMap({table_name: table}))
     beside(data, "max_quarantined", "a larger share of bad rows stops the run")
-    linear = ("linear" if "linear" in family_names() else "ridge") if kind == "regression" else "logistic"
+    linear = ("linear" if "linear" in family_names() else "ridge") if not find_kind(kind).output.classes else "logistic"
     tuning = CommentedMap(trials=6, seconds=20)
     beside(tuning, "seconds", "per family without its own; whichever comes first")
     if rows > LARGE:
@@ -375,7 +378,7 @@ def _tree(
     beside(tree["models"], "auto", "tries many families within its seconds, and mixes the best")
     for family in tree["models"].values():
         family.fa.set_flow_style()
-    if kind == "binary":
+    if find_kind(kind).positive is not None:
         tree["training"] = CommentedMap(threshold="best_f1")
         beside(tree["training"], "threshold", "the decision: half | best_f1 | cost | precision")
     else:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
+from tasks.kinds import find_kind
 from tasks.report.blocks import Cell, Chart, Charts, Facts, Prose, Section, Table, text
 from tasks.report.charts import Axis, Series, histogram, xy
 from tasks.report.numbers import DASH, day, moment, number, percent, plain
@@ -162,14 +163,14 @@ def _over_time(features: dict[str, Any], periods: dict[str, Any]) -> list[Chart]
         for i, (v, n) in enumerate(zip(periods["target"], periods["labelled"], strict=True))
         if v is not None
     ]
-    if known and kind != "multiclass":
-        binary = kind == "binary"
+    told = find_kind(kind).mean_target(target, features["classes"]) if kind else None
+    if known and told is not None:
+        label, share = told
         tips = [
-            f"from {named[int(i)]}: {percent(v) if binary else number(v)} ({n:,} labelled rows)" for i, v, n in known
+            f"from {named[int(i)]}: {percent(v) if share else number(v)} ({n:,} labelled rows)" for i, v, n in known
         ]
-        label = f"share of {target} = {features['classes'][-1]}" if binary else f"mean of {target}"
         line = Series("", [i for i, _, _ in known], [v for _, v, _ in known], 1, "line+points", tips)
-        svg = xy("Target by time", axis, Axis(label, low=0 if binary else None, percent=binary), [line])
+        svg = xy("Target by time", axis, Axis(label, low=0 if share else None, percent=share), [line])
         charts.append(
             Chart(
                 "Target by time", svg, "A target that moves from season to season is why a model has to be kept fresh."

@@ -8,9 +8,10 @@ from typing import Any
 from markupsafe import Markup
 
 from tasks.errors import some
+from tasks.metrics import higher_is_better
 from tasks.report.blocks import Cell, Chart, Charts, Prose, Section, Table, text
 from tasks.report.charts import Axis, Series, Style, xy
-from tasks.report.numbers import DASH, LOWER, meaning, number, plain, title
+from tasks.report.numbers import DASH, meaning, number, plain, title
 
 
 def candidates(
@@ -37,7 +38,7 @@ def candidates(
         value = value_of(
             measured.get(name, {}).get("valid", {}).get(metric), (models.get(name, {}).get("valid") or {}).get(metric)
         )
-        return (math.inf if value is None else value if metric in LOWER else -value, name)
+        return (math.inf if value is None else -value if higher_is_better(metric) else value, name)
 
     families.sort(key=order)
     extra = [m for m in _shared(measured) if m != metric][:5]
@@ -348,7 +349,7 @@ def _said(value: Any) -> str:
 def _tuning_chart(tuning: dict[str, dict[str, Any]], metric: str) -> Chart | None:
     """Best value so far by trial, one line per family."""
     series = []
-    lower = metric in LOWER
+    lower = not higher_is_better(metric)
     for colour, name in enumerate(sorted(tuning), 1):
         trials = [
             t for t in tuning[name].get("trials") or []

@@ -12,8 +12,8 @@ from tasks.report.charts import Axis, Series, histogram, share, xy
 from tasks.report.numbers import DASH, meaning, number, percent, title
 
 
-def curves(kind: str, target: str, metrics: dict[str, Any] | None, found: dict[str, Any] | None) -> Section:
-    """Measures with intervals, and the curves of the kind of problem."""
+def curves(target: str, metrics: dict[str, Any] | None, found: dict[str, Any] | None) -> Section:
+    """Measures with intervals, and those of the curves that the kind of problem brings."""
     lead = "The chosen model on the test rows, which no candidate has seen."
     blocks: list[Any] = []
     measured = (metrics or {}).get("choice") or {}
@@ -21,11 +21,21 @@ def curves(kind: str, target: str, metrics: dict[str, Any] | None, found: dict[s
         blocks.append(_metrics_table(measured))
     charts: list[Chart] = []
     if found:
-        charts = _regression(found, target) if kind == "regression" else _classification(found, kind)
+        charts = [*_classification(found), *_regression(found, target), *_own(found.get("own") or [])]
     if charts:
         blocks.append(Charts(charts))
     missing = "" if charts else "the curves are not in data/evaluation."
     return Section("quality", "How good it is", lead, blocks, missing)
+
+
+def _own(pictures: list[dict[str, Any]]) -> list[Chart]:
+    """Pictures that a kind brings itself: points with labels."""
+    charts = []
+    for one in pictures:
+        (x, xs), (y, ys) = one["x"], one["y"]
+        svg = xy(one["title"], Axis(x), Axis(y), [Series("", xs, ys, 1, "points")])
+        charts.append(Chart(one["title"], svg, one["caption"]))
+    return charts
 
 
 def _metrics_table(measured: dict[str, Any]) -> Table:
@@ -60,9 +70,10 @@ def _metrics_table(measured: dict[str, Any]) -> Table:
     )
 
 
-def _classification(found: dict[str, Any], kind: str) -> list[Chart]:
-    """ROC, precision–recall, calibration; for binary also scores by truth and the effect of the threshold."""
-    each = {"": found} if kind == "binary" else {
+def _classification(found: dict[str, Any]) -> list[Chart]:
+    """ROC, precision–recall and calibration: of one class, or by class (of six at most)."""
+    alone = "fpr" in (found.get("roc") or {})
+    each = {"": found} if alone else {
         name: {k: found[k][name] for k in ("roc", "precision_recall", "calibration") if name in (found.get(k) or {})}
         for name in list(found.get("roc") or {})[:6]
     }  # fmt: skip
@@ -117,7 +128,7 @@ def _classification(found: dict[str, Any], kind: str) -> list[Chart]:
             )
         )
     if pr:
-        prevalence = (found.get("precision_recall") or {}).get("prevalence") if kind == "binary" else None
+        prevalence = (found.get("precision_recall") or {}).get("prevalence") if alone else None
         series = list(pr)
         if prevalence is not None:
             series[0] = Series("model", *(getattr(pr[0], k) for k in ("x", "y", "colour", "style", "labels")))

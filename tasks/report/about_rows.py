@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tasks.kinds import find_kind
 from tasks.report.blocks import Cell, Chart, Charts, Facts, Prose, Section, Table
 from tasks.report.charts import Axis, Series, histogram, share, xy
 from tasks.report.marks import matrix
@@ -14,7 +15,8 @@ def decisions(
     kind: str, choice: dict[str, Any] | None, found: dict[str, Any] | None, curves: dict[str, Any] | None
 ) -> Section | None:
     """The confusion matrix at the threshold in force, and what another threshold would do."""
-    if kind == "regression":
+    problem = find_kind(kind)
+    if not problem.output.classes:
         return None
     lead = "What the model decides on the test rows, against what was true."
     if not found:
@@ -32,7 +34,7 @@ def decisions(
     facts.append(
         ("Right decisions", percent(right / total if total else None), f"{number(right)} of {number(total)} rows")
     )
-    if kind == "binary":
+    if problem.positive is not None:
         (_, fp), (fn, tp) = counts
         facts.append(("Precision", percent(tp / (tp + fp) if tp + fp else None), f"of {number(tp + fp)} flagged rows"))
         facts.append(("Recall", percent(tp / (tp + fn) if tp + fn else None), f"of {number(tp + fn)} positive rows"))
@@ -41,7 +43,7 @@ def decisions(
     if len(classes) > len(shown):
         caption += f" The first {len(shown)} of {len(classes)} classes."
     charts = [Chart("Confusion matrix", matrix("Confusion matrix", shown, table), caption)]
-    if kind == "binary":
+    if problem.positive is not None:
         charts += _threshold_charts(curves or {}, threshold)
     blocks.append(Charts(charts))
     return Section("decisions", "Decisions", lead, blocks)
@@ -212,18 +214,18 @@ def errors(found: dict[str, Any] | None, kind: str, classes: list[str], shown: l
     if not found or not any(found.values()):
         return Section("errors", "Errors", lead, missing="no error analysis in data/evaluation.")
     blocks: list[Any] = []
-    captions = {"worst": "Worst rows: the least probability for what was true.", "least_certain": "Least certain rows."}
-    if kind == "binary" and classes:
-        captions = {k: f"{v} Said: the probability of {classes[-1]}." for k, v in captions.items()}
-    if kind == "regression":
-        captions["worst"] = "Worst rows: the largest errors."
+    problem = find_kind(kind)
+    captions = {"worst": problem.worst, "least_certain": "Least certain rows."}
+    asked = None if problem.positive is None or not classes else classes[problem.positive]
+    if asked is not None:
+        captions = {k: f"{v} Said: the probability of {asked}." for k, v in captions.items()}
     for name, entries in found.items():
         if entries:
             names = [f for f in shown if f in entries[0]["features"]][:6]
             columns = [
                 ("Row", "number", "position in the validated table"),
                 ("Truth", "text", ""),
-                ("Said", "number", f"probability of {classes[-1]}" if kind == "binary" and classes else ""),
+                ("Said", "number", "" if asked is None else f"probability of {asked}"),
             ]
             columns += [
                 (
@@ -241,15 +243,13 @@ def errors(found: dict[str, Any] | None, kind: str, classes: list[str], shown: l
 
 def _error_row(entry: dict[str, Any], kind: str, classes: list[str], names: list[str]) -> list[Cell]:
     score = entry["score"]
-    if kind == "regression":
-        said = Cell(number(score), sort=score)
-        truth = number(entry["truth"])
+    problem = find_kind(kind)
+    value, top = problem.shown(score, classes)
+    if top is None:
+        said, truth = Cell(number(value), sort=value), number(entry["truth"])
     else:
-        top = 1 if kind == "binary" else max(range(len(score)), key=lambda k: score[k])
-        said = Cell(
-            percent(score[top]), sort=score[top], note="" if kind == "binary" or not classes else f"for {classes[top]}"
-        )
-        truth = str(entry["truth"])
+        note = "" if problem.positive is not None or not classes else f"for {classes[top]}"
+        said, truth = Cell(percent(value), sort=value, note=note), str(entry["truth"])
     values = []
     for name in names:
         value = entry["features"].get(name)

@@ -6,6 +6,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from tasks.kinds import find_kind
 from tasks.report.blocks import Cell, Chart, Charts, Facts, Prose, Section, Table, Terms
 from tasks.report.charts import Axis, histogram, short
 from tasks.report.dag import picture, stages
@@ -234,18 +235,8 @@ def reading(kind: str, champion: bool) -> Section:
             "Measured once, after everything was chosen. The validation rows have been used to choose, so their values flatter.",
         ),
     ]
-    if kind == "binary":
-        items.append(
-            ("Threshold", "The probability from which on a row is called positive; chosen on the validation rows.")
-        )
-    if kind != "regression":
-        items.append(
-            (
-                "Discordant pairs",
-                "Rows that only one of the two models gets right. McNemar's test looks at these alone.",
-            )
-        )
     items += [
+        *find_kind(kind).glossary,
         (
             "Slice",
             "A part of the test rows, such as one carrier. With many parts some look weak by chance; the p-values are corrected for that.",

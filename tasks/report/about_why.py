@@ -7,6 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from tasks.kinds import find_kind
 from tasks.report.blocks import Cell, Chart, Charts, Prose, Section, Table
 from tasks.report.charts import Axis, Series, short, xy
 from tasks.report.numbers import number, plain, title
@@ -101,7 +102,7 @@ def _dependence(found: dict[str, Any], kind: str, classes: list[str]) -> Chart |
     numeric = all(isinstance(v, int | float) for v in values)
     xs = values if numeric else list(range(len(values)))
     ticks = () if numeric else [(float(i), short(str(v), 6)) for i, v in enumerate(values)]
-    labels = classes if kind == "multiclass" and classes else [""] * len(means)
+    labels = classes if len(means) > 1 and classes else [""] * len(means)
     series = []
     for colour, (label, line) in enumerate(zip(labels, means, strict=False), 1):
         tips = [
@@ -109,20 +110,20 @@ def _dependence(found: dict[str, Any], kind: str, classes: list[str]) -> Chart |
             for v, m in zip(values, line, strict=True)
         ]
         series.append(Series(label, xs, line, (colour - 1) % 6 + 1, "line" if numeric else "points", tips))
-    answer = "mean prediction" if kind == "regression" else "mean probability"
+    answer = find_kind(kind).mean_answer
     svg = xy(f"Partial dependence on {name}", Axis(short(name, 44), ticks=ticks), Axis(answer), series[:6])
     return Chart(short(name, 40), svg, "Mean answer if every row had this value.")
 
 
 def _rows(found: dict[str, Any], kind: str, classes: list[str]) -> Table:
     """Rows worth a look, with what pushed each answer."""
-    rows = []
+    rows, asked = [], find_kind(kind).positive
     for entry in found["rows"]:
         said = ", ".join(
             f"{c['feature']} {_value(c['value'])} ({_signed(c['shap'])}{_doubt(c.get('error'))})"
             for c in entry["contributions"][:5]
         )
-        who = "" if kind == "regression" or not classes else classes[-1 if kind == "binary" else entry["output"]]
+        who = classes[entry["output"] if asked is None else asked] if classes else ""
         rows.append(
             [
                 Cell(str(entry["row"]), sort=entry["row"]),

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from tasks.errors import RefitError
+from tasks.metrics import higher_is_better
 from tasks.report.about_models import value_of
 from tasks.report.blocks import Cell, Chart, Charts, Facts, Section, Table, text
 from tasks.report.charts import Axis, Series, xy
 from tasks.report.marks import Bar, intervals
-from tasks.report.numbers import DASH, LOWER, day, meaning, number, plain, title
+from tasks.report.numbers import DASH, day, meaning, number, plain, title
 from tasks.report.page import render
 from tasks.report.verdict import WORDS
 
@@ -96,7 +97,7 @@ def best_of(runs: Sequence[dict[str, Any]], metric: str) -> int:
     >>> best_of([{"metrics": {"rmse": 3.0}}, {"metrics": {"rmse": 2.0}}, {"metrics": {}}], "rmse")
     1
     """
-    sign = -1.0 if metric in LOWER else 1.0
+    sign = 1.0 if higher_is_better(metric) else -1.0
     measured = [(i, v) for i, r in enumerate(runs) if (v := _value(r, metric)) is not None]
     return max(measured, key=lambda pair: (sign * pair[1], -pair[0]))[0]
 

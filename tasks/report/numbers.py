@@ -6,33 +6,9 @@ import math
 from datetime import datetime
 from typing import Any
 
+from tasks.metrics import find_metric
+
 DASH = "–"
-METRICS = {
-    "roc_auc": ("ROC AUC", "area under the ROC curve; 0.5 is guessing, 1 is perfect"),
-    "roc_auc_ovr": ("ROC AUC", "mean of each class against the rest; 0.5 is guessing, 1 is perfect"),
-    "average_precision": (
-        "Average precision",
-        "area under the precision–recall curve; guessing gives the positives' share",
-    ),
-    "log_loss": ("Log loss", "mean surprise of the probabilities in nats; lower is better"),
-    "brier": ("Brier score", "mean squared error of the probabilities; lower is better"),
-    "accuracy": ("Accuracy", "share of right decisions"),
-    "balanced_accuracy": ("Balanced accuracy", "mean recall over the classes"),
-    "precision": ("Precision", "share of the flagged rows that are positive"),
-    "recall": ("Recall", "share of the positive rows that are flagged"),
-    "f1": ("F1", "harmonic mean of precision and recall"),
-    "f1_macro": ("F1, macro", "mean F1 over the classes"),
-    "f1_micro": ("F1, micro", "F1 over all decisions"),
-    "f1_weighted": ("F1, weighted", "mean F1 over the classes, weighted by their rows"),
-    "mcc": ("Matthews correlation", "correlation of decisions and truth; 0 is guessing"),
-    "rmse": ("RMSE", "root mean squared error, in units of the target; lower is better"),
-    "mae": ("MAE", "mean absolute error, in units of the target; lower is better"),
-    "r2": ("R²", "share of the target's variance explained"),
-    "mape": ("MAPE", "mean absolute error relative to the target; lower is better"),
-    "ece": ("Calibration error", "mean gap between probability and frequency; lower is better"),
-    "lift": ("Lift", "how many times more positives than by chance in the top tenth"),
-}
-LOWER = frozenset({"log_loss", "brier", "rmse", "mae", "mape", "ece", "median_ae", "max_error"})
 
 
 def title(metric: str) -> str:
@@ -41,14 +17,16 @@ def title(metric: str) -> str:
     >>> title("roc_auc"), title("my_metric")
     ('ROC AUC', 'My metric')
     """
-    if metric in METRICS:
-        return METRICS[metric][0]
+    if (found := find_metric(metric)) is not None:
+        return found.title
     words = metric.replace("_", " ")
     return words[:1].upper() + words[1:]
 
 
 def meaning(metric: str) -> str:
-    return METRICS.get(metric, ("", ""))[1]
+    """What a metric's values mean; empty for one that is not known."""
+    found = find_metric(metric)
+    return "" if found is None else found.meaning
 
 
 def number(value: Any, digits: int = 3) -> str:

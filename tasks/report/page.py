@@ -45,7 +45,7 @@ def build(found: dict[str, Any], said: Callable[[str], None] = lambda line: None
         "Features": lambda: about_data.features_section(features, found.get("plan"), found.get("explain"), models),
         "Leaks": lambda: about_leaks.leaks(found.get("leaks"), found.get("verdict")),
         "Candidates": lambda: about_models.candidates(choice, metrics, tuning, models, failed),
-        "Quality": lambda: about_quality.curves(kind, problem["target"], metrics, found.get("curves")),
+        "Quality": lambda: about_quality.curves(problem["target"], metrics, found.get("curves")),
         "Decisions": lambda: about_rows.decisions(kind, choice, found.get("confusion"), found.get("curves")),
         "Slices": lambda: about_rows.slices(found.get("slices"), found.get("alpha", 0.05)),
         "Single rows": lambda: about_rows.errors(found.get("rows"), kind, classes, shown),

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from tasks.metrics import higher_is_better
 from tasks.report.about_models import value_of
 from tasks.report.blocks import Cell, Chart, Charts, Facts, Table
 from tasks.report.charts import Axis
 from tasks.report.marks import Bar, bars, intervals
-from tasks.report.numbers import DASH, LOWER, number, p_value, percent, plain, title
+from tasks.report.numbers import DASH, number, p_value, percent, plain, title
 
 WORDS = {"promote": "Promote", "keep": "Keep the champion", "inconclusive": "Inconclusive"}
 SAID = {"p_better": "one-sided p", "p_worse": "p of being worse", "auc": "areas", "se": "standard error"}
@@ -50,7 +51,7 @@ def _facts(
         say = percent if shares else number
         spread = _between(evidence.get("interval"), say)
         name = "Challenger ahead by" if shares else f"{title(metric)} against the champion's"
-        better = "" if shares else f"; {'below' if metric in LOWER else 'above'} 0 the challenger is better"
+        better = "" if shares else f"; {'above' if higher_is_better(metric) else 'below'} 0 the challenger is better"
         items.append(
             (name, say(evidence["difference"], 2 if shares else 3), f"95% interval {spread}{better}" if spread else "")
         )
@@ -207,7 +208,7 @@ def _guardrails(verdict: dict[str, Any]) -> Table:
 def _needed(evidence: dict[str, Any]) -> Table | None:
     """How many labelled rows it takes to see a difference of a given size."""
     found, metric = evidence.get("rows_needed") or {}, evidence.get("metric", "")
-    share = metric == "accuracy" or metric in LOWER  # points, or a share of the champion's loss
+    share = metric == "accuracy" or not higher_is_better(metric)  # points, or a share of the champion's loss
     rows = [
         [Cell(percent(float(d), 1) if share else d, sort=float(d)), Cell(number(n), sort=n)] for d, n in found.items()
     ]

@@ -10,8 +10,8 @@ import numpy as np
 from tasks.families import Model, Rows
 from tasks.families._base import Fitted
 from tasks.families._imbalance import ROWS
+from tasks.kinds import find_kind
 from tasks.metrics import better, measure
-from tasks.metrics.thresholds import best_threshold
 from tasks.params import Params
 from tasks.train.whole import fit_rows
 
@@ -51,10 +51,9 @@ def fit_better(
 def value_of(model: Model, rows: Rows, params: Params) -> float:
     """``problem.metric`` of the validation rows, as the candidates are compared by it."""
     X, y = rows.of("valid")
-    scores, training, threshold = model.predict(X), params.training, 0.5
-    if rows.kind == "binary":
-        threshold = best_threshold(training.threshold, y, scores[:, 1], training.cost, training.precision)
-    return measure(params.problem.metric, y, scores, rows.kind, threshold)
+    scores = model.predict(X)
+    threshold = find_kind(rows.kind).threshold(scores, y, params.training)
+    return measure(params.problem.metric, y, scores, rows.kind, 0.5 if threshold is None else threshold)
 
 
 def told(params: Params, rows: Rows, used: str, counts: dict[str, list[int]]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from tasks.families._bag import Bag, Joined, Part
 from tasks.families._calibrate import calibrate, calibrate_mean
 from tasks.families._xgboost_large import Trained
 from tasks.files import read_json, read_table
+from tasks.kinds import find_kind
 from tasks.params import Params
 from tasks.stored import by_parts
 from tasks.train.balance import of_members
@@ -63,7 +64,7 @@ def calibrate_bag(model: Model, X: pd.DataFrame, held: pd.DataFrame, method: str
     """
     names = [str(c) for c in held.columns]
     unseen = held[[c for c in names if c.startswith("score")]].to_numpy(float)
-    if model.kind == "regression":
+    if not find_kind(model.kind).calibrated:
         return unseen[:, 0]
     fixed = calibrate(method, unseen, held["__target__"].to_numpy(float), model.kind)
     model.calibration = fixed
@@ -101,7 +102,7 @@ def _fit_again(own: dict[str, Any], rows: Rows, params: Params, log: Callable[[s
     joined = Joined([encoder for encoder, _ in encoders.values()])
     bag = Bag(parts, own["members"], len(encoders))
     model = Model("auto", rows.kind, len(rows.classes), joined, bag, params=own)
-    if params.training.calibration != "none" and rows.kind != "regression":
+    if params.training.calibration != "none" and find_kind(rows.kind).calibrated:
         X_valid, y_valid = rows.of("valid")
         model.calibration = calibrate(params.training.calibration, model.predict(X_valid), y_valid, rows.kind)
     return replace(scored(model, rows), balance=of_members(own["members"], rows, params))

@@ -27,6 +27,7 @@ from tasks.families import Model, find_family
 from tasks.families._bag import Bag, Joined, Part
 from tasks.families._model import load_fitted
 from tasks.families._space import Space
+from tasks.kinds import find_kind
 from tasks.metrics import higher_is_better, measure
 from tasks.tune.bags import Bags, Fits, encoder_folder, holdout, read_result, tried_without
 from tasks.tune.objective import Objective
@@ -132,7 +133,7 @@ class _Run:
         self.bad: set[str] = set()
         self.reasons: list[str] = []
         self.reused = 0
-        counts = fits.kind == "regression" and min(float(y.min()) for _, y, _, _ in bags.folds[:1]) >= 0
+        counts = not find_kind(fits.kind).output.classes and min(float(y.min()) for _, y, _, _ in bags.folds[:1]) >= 0
         own = [m for start in starts for m in start.get("members", [])]
         queue = [(m["family"], m["params"]) for m in own] + portfolio(fits.kind, self.rows, self.columns, counts)
         self.queue = tried_without(queue, fits.imbalance)

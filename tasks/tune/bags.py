@@ -25,6 +25,7 @@ from tasks.families._forest import Forest
 from tasks.families._imbalance import ROWS
 from tasks.families._model import find_family, weighs
 from tasks.files import read_json, replacing_dir, write_json
+from tasks.kinds import find_kind
 from tasks.metrics import measure
 from tasks.params import Params
 from tasks.tune.folds import Parts, fold_rows, frame, grouped, newest
@@ -98,7 +99,9 @@ def make_bags(rows: Rows, params: Params, seconds: float, cores: int) -> tuple[B
     near = holdout(_at(rows.frame, train), rows.y[train], _at(rows.frame, valid), rows.y[valid])
     if params.split.kind == "time" and (beyond := left_behind(near.folds[0][0], near.folds[0][2])):
         older = train[_as_far(*(rows.time.iloc[at] for at in (train, valid, np.flatnonzero(rows.split == "test"))))]
-        whole = rows.kind == "regression" or len(np.unique(rows.y[older])) == len(np.unique(rows.y[train]))
+        whole = not find_kind(rows.kind).output.classes or len(np.unique(rows.y[older])) == len(
+            np.unique(rows.y[train])
+        )
         if 2 * len(older) >= len(train) and whole:
             far = _at(rows.frame, older), rows.y[older], *near.folds[0][2:]
             return Bags([near.folds[0], far], near.held * 2, near.y, 2, beyond), valid
@@ -151,7 +154,7 @@ def cross(X: pd.DataFrame, y: np.ndarray, kind: str, size: int, repeats: int, se
     held: list[np.ndarray] = []
     for turn in range(repeats):
         if group is not None:
-            strata = None if kind == "regression" else y.astype(int)
+            strata = y.astype(int) if find_kind(kind).output.classes else None
             for fitted, out in grouped(group, strata, size, seed + turn):
                 folds.append((_at(X, fitted), y[fitted], _at(X, out), y[out]))
                 held.append(out)
@@ -159,7 +162,7 @@ def cross(X: pd.DataFrame, y: np.ndarray, kind: str, size: int, repeats: int, se
         rng = np.random.default_rng([seed, turn])
         order = np.lexsort((rng.random(len(y)), y))
         number = np.empty(len(y), dtype=int)
-        if kind == "regression":  # of each run of `size` neighbours in y one goes to each fold, at random
+        if not find_kind(kind).output.classes:  # of each run of `size` neighbours in y one goes to each fold, at random
             places = np.concatenate([rng.permutation(size) for _ in range(-(-len(y) // size))])[: len(y)]
         else:
             places = (np.arange(len(y)) + int(rng.integers(size))) % size
@@ -180,9 +183,10 @@ def fold_count(rows: int, columns: int, kind: str, y: np.ndarray, seconds: float
     >>> fold_count(10_000, 10, "binary", y, 300, 2), fold_count(1_000_000, 50, "binary", y, 60, 2)
     ((8, 1), (1, 1))
     """
-    classes = int(y.max()) + 1 if kind == "multiclass" else 1
+    output = find_kind(kind).output
+    classes = output.heads(int(y.max()) + 1)
     fit = 0.2 + rows * columns * classes / CELLS_A_SECOND
-    smallest = rows if kind == "regression" else int(np.bincount(y.astype(int))[np.unique(y.astype(int))].min())
+    smallest = int(np.bincount(y.astype(int))[np.unique(y.astype(int))].min()) if output.classes else rows
     if smallest < 10:
         return 1, 1
     for size, settings in ((8, 20), (5, 15)):

@@ -7,6 +7,7 @@ import pandas as pd
 
 from tasks.errors import RefitError, nearest, some
 from tasks.families import Rows
+from tasks.kinds import TWO, find_kind
 from tasks.params import Tuning
 from tasks.tune.objective import Fold
 
@@ -75,8 +76,7 @@ def _cut(rows: Rows, at: np.ndarray, tuning: Tuning, seed: int) -> Parts:
             )
         return list(ms.GroupKFold(k).split(at, groups=groups))
     if tuning.split == "stratified":
-        if rows.kind == "regression":  # strata of the target's quantiles
-            y = pd.qcut(pd.Series(y).rank(method="first"), min(10, len(y) // k), labels=False).to_numpy()
+        y = find_kind(rows.kind).strata(y, k)
         smallest = int(np.bincount(y.astype(int))[np.unique(y.astype(int))].min())
         if smallest < k:
             raise RefitError(
@@ -159,7 +159,8 @@ def _micros(moments: pd.Series) -> np.ndarray:
 
 def _check(rows: Rows, parts: Parts, tuning: Tuning) -> None:
     """A class that a fold is not fitted on could never be predicted in it."""
-    if rows.kind == "regression":
+    output = find_kind(rows.kind).output
+    if not output.classes:
         return
     for number, (train, held) in enumerate(parts, start=1):
         seen = np.bincount(rows.y[train].astype(int), minlength=len(rows.classes)) > 0
@@ -173,7 +174,7 @@ def _check(rows: Rows, parts: Parts, tuning: Tuning) -> None:
                 f"tuning.split: fold {number} of {len(parts)} ({tuning.split}) is fitted without the classes "
                 f"{some(lost)}; use split: stratified, fewer folds, or raise tuning.rows"
             )
-        if rows.kind == "binary" and len(np.unique(rows.y[held])) < 2:
+        if output == TWO and len(np.unique(rows.y[held])) < 2:
             raise RefitError(
                 f"tuning.split: the held-out rows of fold {number} are all of one class; use split: stratified, "
                 "or a longer split.valid"

@@ -15,6 +15,7 @@ import numpy as np
 from tasks.families import find_family
 from tasks.families._space import Choice, Space, defaults
 from tasks.families.auto import candidates
+from tasks.kinds import MANY, find_kind
 from tasks.listed import family_names
 
 Setting = tuple[str, dict[str, Any]]
@@ -103,7 +104,7 @@ def _settings(kind: str, rows: int, counts: bool) -> dict[str, list[dict[str, An
         "elastic_net": [{}],
         "gam": [{}],
         "svm": [{"C": 10.0}, {"C": 1.0}, {"C": 0.5, "gamma": 0.5}]
-        if kind == "multiclass"
+        if find_kind(kind).output == MANY
         else [{"C": 1.0}, {"C": 10.0, "gamma": 0.3}, {"C": 0.5, "gamma": 0.5}],
         "knn": [{}, {"n_neighbors": max(3, min(50, rows // 20)), "metric": "manhattan"}],
     }

@@ -19,6 +19,7 @@ import pandas as pd
 
 from tasks.engine.codes import composite
 from tasks.files import read_json
+from tasks.kinds import find_kind
 from tasks.params import Moment, Problem, Table
 from tasks.stored import in_memory
 from tasks.validate import known
@@ -178,7 +179,7 @@ def _label(problem: Problem, labelled: pd.DataFrame, row: Moment | None) -> Part
         times = times[there].reset_index(drop=True)
     values = labelled[name][there].reset_index(drop=True)
     kind = "numeric"
-    if problem.kind != "regression":
+    if find_kind(problem.kind).output.classes:
         code, names = pd.factorize(values)
         values, kind = pd.Series(np.array([str(v) for v in names], dtype=object)[code], dtype="str"), "classes"
     return Part(

@@ -27,6 +27,7 @@ from tasks.engine.recipes import Aggregate
 from tasks.engine.source import EPOCH
 from tasks.errors import RefitError, some
 from tasks.implied import EVENTS, lateness, moments
+from tasks.kinds import find_kind
 from tasks.params import Moment, Params, Target
 from tasks.params import Table as Declared
 from tasks.validate import known
@@ -209,7 +210,7 @@ def _answer(made: pd.Series, target: Target) -> pd.Series:
 def _counts(result: pd.Series, complete: np.ndarray, mature: np.ndarray, kind: str, target: Target) -> str:
     there = result.dropna()
     parts = [f"{len(there):,} of {len(result):,} rows have their label"]
-    if kind == "binary" and len(there) and there.isin((0.0, 1.0)).all():
+    if find_kind(kind).positive is not None and len(there) and there.isin((0.0, 1.0)).all():
         parts.append(f"{there.mean():.1%} of them positive")
     waiting = int((complete & ~mature).sum())
     if waiting:

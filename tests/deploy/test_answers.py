@@ -14,10 +14,10 @@ import pytest
 
 from deploy import predict as batch
 from deploy.predict import ERROR, SHOWN, Answered, _answers, _check_columns, _ending, _rows, _timings, _warnings
-from tasks.bundle import decide
 from tasks.bundle.horizon import FINE, Horizon
 from tasks.engine.facts import MISSING
 from tasks.errors import RefitError
+from tasks.kinds import find_kind
 
 DAY = 86_400_000_000
 
@@ -66,7 +66,7 @@ def bundle(kind: str = "binary", **more: Any) -> Any:
         kind=kind, name="toy", classes=classes, threshold=0.5, plan=plan, levels={}, schema={"fields": FIELDS}
     )
     it.predict = lambda rows: np.asarray(rows["score"].tolist())
-    it.decide = lambda scores: decide(scores, kind, 0.5)
+    it.problem = find_kind(kind)
     return SimpleNamespace(**{**it.__dict__, **more})
 
 

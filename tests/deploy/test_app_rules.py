@@ -26,6 +26,7 @@ from deploy.turns import Turns
 from tasks.bundle import Answer, Bundle
 from tasks.errors import RefitError
 from tasks.files import read_json
+from tasks.kinds import find_kind
 from tests.deploy.conftest import TestClient, in_process
 from tests.tasks.package.projects import TIMED
 
@@ -331,7 +332,9 @@ def test_until_the_model_is_there_the_service_asks_for_patience() -> None:
 def test_an_answer_is_described_as_it_is_given(
     served: Served, kind: str, classes: tuple[str, ...], wanted: dict[str, Any]
 ) -> None:
-    bundle: Any = SimpleNamespace(kind=kind, classes=classes, name="m", horizon=served.bundle.horizon)
+    bundle: Any = SimpleNamespace(
+        kind=kind, problem=find_kind(kind), classes=classes, name="m", horizon=served.bundle.horizon
+    )
     told = describe(served.rows, bundle, "7", 1234)
     answer = told["components"]["schemas"]["Answer"]
     assert {name: answer["properties"][name] for name in wanted} == wanted

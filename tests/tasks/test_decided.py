@@ -23,7 +23,7 @@ NAMES = {
     "tasks.paired.mcnemar": "FEW",
     "tasks.paired.spending": "POWER ZETA CANDIDATE",
     "tasks.paired.tail": "CERTAIN",
-    "tasks.evaluate.curves": "POINTS",
+    "tasks.metrics.curves": "POINTS",
     "tasks.evaluate.diagnosis": "POINTS LIKELY CERTAIN",
     "tasks.evaluate.explain": "SHAP_ROWS BACKGROUND DRAWN SHOWN_ROWS SHOWN_FEATURES PDP_FEATURES PDP_ROWS GRID",
     "tasks.evaluate.learning": "SAMPLE MOST WATCHED STEPS DRAWS STRETCHES TIMES",

@@ -11,6 +11,7 @@ from tasks.errors import RefitError
 from tasks.families import check_models, find_family
 from tasks.families._counts import searched
 from tasks.idle import own_ways
+from tasks.kinds import kinds_of
 from tasks.listed import family_names
 from tasks.params import parse
 from tasks.tune.portfolio import portfolio
@@ -141,7 +142,7 @@ def test_what_counts_only_sometimes_is_taken_where_it_counts_and_else_not_search
 
 @pytest.mark.parametrize("family", [name for name in family_names() if name != "auto"])
 def test_a_misspelt_parameter_of_a_family_is_refused_before_anything_runs(family: str) -> None:
-    kind = find_family(family).KINDS[0]
+    kind = kinds_of(*find_family(family).OUTPUTS)[0]
     name = next(iter((*find_family(family).space(kind, 1000, 10), *find_family(family).ALSO)))
     tree = project(problem={"kind": kind}) | {"models": {family: {"params": {f"{name}x": 1}}}}
     tree["data"]["tables"]["t"]["columns"]["y"] = "numeric" if kind == "regression" else "boolean"

@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tasks.bundle import Bundle, decide
+from tasks.bundle import Bundle
 from tasks.bundle.rows import from_json
 from tasks.errors import RefitError
 from tasks.families._calibrate import Calibration
 from tasks.files import read_json, read_table, write_json
+from tasks.kinds import find_kind
 from tests.tasks.package.projects import TIMED, package, project
 
 
@@ -117,6 +118,6 @@ def test_rows_need_a_started_bundle(made: Path) -> None:
 
 def test_decisions() -> None:
     scores = np.array([[0.6, 0.4], [0.61, 0.39]])
-    assert decide(scores, "binary", 0.4).tolist() == [1.0, 0.0]
-    assert decide(scores, "binary", None).tolist() == [0.0, 0.0]
-    assert decide(np.array([1.5, -2.0]), "regression", None).tolist() == [1.5, -2.0]
+    assert find_kind("binary").decide(scores, 0.4).tolist() == [1.0, 0.0]
+    assert find_kind("binary").decide(scores, None).tolist() == [0.0, 0.0]
+    assert find_kind("regression").decide(np.array([1.5, -2.0]), None).tolist() == [1.5, -2.0]

@@ -6,13 +6,13 @@ from scipy.stats import hypergeom
 
 from tasks.compare.baseline import against_baseline
 from tasks.errors import RefitError
-from tasks.listed import METRICS
+from tasks.kinds import find_kind, kind_names
 from tasks.metrics import measure
 from tasks.paired import Table, delong, mcnemar, ordinary_test
 from tasks.params import Promotion
 from tests.tasks.compare.pairs import graded, make, two
 
-CASES = [(kind, metric) for kind, metrics in METRICS.items() for metric in metrics]
+CASES = [(kind, metric) for kind in kind_names() for metric in find_kind(kind).decisive]
 
 
 def found_for(pair, problems, y_train=None, **promotion):
@@ -150,10 +150,10 @@ def test_roc_auc_agrees_with_delong():
     assert 20 < found["tests"]["contributions"]["statistic"] <= plain.z  # so far out a likelihood is less sure than a t
 
 
-@pytest.mark.parametrize("kind", list(METRICS))
+@pytest.mark.parametrize("kind", kind_names())
 def test_useless_scores_seldom_pass(kind):
     """Fifteen models that know nothing, by every metric."""
-    for metric in METRICS[kind]:
+    for metric in find_kind(kind).decisive:
         passed = [found_for(useless(kind, seed, 200), metric)["p"] <= 0.05 for seed in range(15)]
         assert sum(passed) <= 3
 

@@ -6,9 +6,8 @@ from scipy import stats
 
 from tasks.compare.evidence import check_defined, deciding, gather
 from tasks.compare.policy import NOTHING
-from tasks.compare.scores import right
 from tasks.errors import RefitError
-from tasks.listed import METRICS
+from tasks.kinds import find_kind, kind_names
 from tasks.metrics import higher_is_better, measure
 from tasks.paired import (
     Table,
@@ -23,7 +22,7 @@ from tasks.paired import (
 from tasks.params import Promotion
 from tests.tasks.compare.pairs import decisions, graded, make, swapped, two
 
-CASES = [(kind, metric) for kind, metrics in METRICS.items() for metric in metrics]
+CASES = [(kind, metric) for kind in kind_names() for metric in find_kind(kind).decisive]
 
 
 def seen(pair, problems, new=None, **promotion):
@@ -344,23 +343,23 @@ def test_a_metric_of_one_class_against_the_rest_needs_a_class():
 
 
 @pytest.mark.parametrize(
-    ("kind", "metric", "y", "meaning"),
+    ("metric", "y", "meaning"),
     [
-        ("binary", "roc_auc", [1, 1] + [0] * 9, True), ("binary", "roc_auc", [1] + [0] * 9, False),
-        ("binary", "average_precision", [1] * 9 + [0, 0], True), ("binary", "average_precision", [1] * 9 + [0], False),
-        ("binary", "log_loss", [1] * 9, True), ("regression", "mape", [1.0, -2.0], True), ("regression", "mape", [1.0, 0.0], False),
-        ("regression", "mae", [0.0, 0.0], True), ("regression", "r2", [1.0, 1.5], True), ("regression", "r2", [1.5, 1.5], False),
-        ("multiclass", "roc_auc_ovr", [0, 0, 1, 2], True), ("multiclass", "roc_auc_ovr", [0, 1, 2], False),
-        ("multiclass", "log_loss", [0, 1, 2], True),
+        ("roc_auc", [1, 1] + [0] * 9, True), ("roc_auc", [1] + [0] * 9, False),
+        ("average_precision", [1] * 9 + [0, 0], True), ("average_precision", [1] * 9 + [0], False),
+        ("log_loss", [1] * 9, True), ("mape", [1.0, -2.0], True), ("mape", [1.0, 0.0], False),
+        ("mae", [0.0, 0.0], True), ("r2", [1.0, 1.5], True), ("r2", [1.5, 1.5], False),
+        ("roc_auc_ovr", [0, 0, 1, 2], True), ("roc_auc_ovr", [0, 1, 2], False),
+        ("log_loss", [0, 1, 2], True),
     ],
 )  # fmt: skip
-def test_a_metric_has_a_meaning_from_the_smallest_rows_on(kind, metric, y, meaning):
+def test_a_metric_has_a_meaning_from_the_smallest_rows_on(metric, y, meaning):
     y = np.array(y, dtype=float)
     if meaning:
-        check_defined(kind, y, metric)
+        check_defined(y, metric)
     else:
         with pytest.raises(RefitError, match=r"^promotion\.metric: "):
-            check_defined(kind, y, metric)
+            check_defined(y, metric)
 
 
 @pytest.mark.parametrize(
@@ -384,8 +383,7 @@ def test_decisions_are_coins_where_right_and_wrong_is_all_that_counts(kind, metr
 def test_what_stands_beside_is_each_test_by_itself():
     pair = make("binary", [0.0, 1] * 50, np.linspace(0.05, 0.95, 100) ** 2, np.linspace(0.1, 0.9, 100))
     found = seen(pair, "log_loss")
-    one, two, _ = right(pair)
-    table = Table.of(one, two)
+    table = Table.of(*pair.right)
     for name, variant in (("mcnemar", "exact"), ("mcnemar_mid_p", "mid_p"), ("mcnemar_asymptotic", "asymptotic")):
         other = mcnemar(table) if variant == "exact" else mcnemar(table, variant)
         assert (found.tests[name]["statistic"], found.tests[name]["p"]) == (other.statistic, other.p)

@@ -11,7 +11,8 @@ from statsmodels.stats.contingency_tables import cochrans_q
 from tasks.errors import RefitError
 from tasks.evaluate import candidates
 from tasks.evaluate.candidates import Candidate, Split, check_scores, splits_of
-from tasks.evaluate.choice import all_together, baseline_scores, by_goals, choose, describe, reason, threshold_of
+from tasks.evaluate.choice import all_together, by_goals, choose, describe, reason, threshold_of
+from tasks.kinds import find_kind
 from tasks.params import Params
 
 Y = np.array([0.0, 0, 1, 1, 0, 1, 1, 0])
@@ -103,8 +104,8 @@ def test_what_is_written_of_the_choice() -> None:
 
 
 def test_without_features_a_model_says_the_training_rows_shares_or_mean() -> None:
-    assert baseline_scores(np.array([0.0, 2, 2, 1]), "multiclass", 4, 2).tolist() == [[0.25, 0.25, 0.5, 0.0]] * 2
-    assert baseline_scores(np.array([1.0, 2, 6]), "regression", 0, 2).tolist() == [3.0, 3.0]
+    assert find_kind("multiclass").constant(np.array([0.0, 2, 2, 1]), 4, 2).tolist() == [[0.25, 0.25, 0.5, 0.0]] * 2
+    assert find_kind("regression").constant(np.array([1.0, 2, 6]), 0, 2).tolist() == [3.0, 3.0]
 
 
 def test_all_together_is_cochrans_q_at_the_chosen_ones_number_of_alarms() -> None:
@@ -142,10 +143,11 @@ def test_all_together_is_cochrans_q_at_the_chosen_ones_number_of_alarms() -> Non
     ],
 )
 def test_scores_that_are_none_are_refused(scores: np.ndarray, message: str | None) -> None:
+    kind = "regression" if scores.ndim == 1 else "binary"
     if message is None:
-        return check_scores(scores, "x", "Train again.")
+        return check_scores(scores, kind, "x", "Train again.")
     with pytest.raises(RefitError, match=message):
-        check_scores(scores, "x", "Train again.")
+        check_scores(scores, kind, "x", "Train again.")
 
 
 def test_splits_keep_their_rows_and_truths_in_order() -> None:

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from tasks.evaluate.chance import coin_tails, mean_tails
-from tasks.evaluate.curves import calibration
 from tasks.evaluate.slices import Rows, declared, weak
+from tasks.metrics.curves import calibration
 from tests.bench import slices as bench
 
 

@@ -20,6 +20,7 @@ from tasks.families._base import Job
 from tasks.families._device import choose_device, gpus
 from tasks.families._xgboost_batches import fit_batches
 from tasks.families._xgboost_encoded import encode_to, outline
+from tasks.kinds import kinds_of
 from tasks.listed import family_names
 from tasks.params import Params, loads
 from tests.samples import features_folder
@@ -87,7 +88,7 @@ def job(kind: str, device: str) -> Job:
 def device_of(name: str, device: str) -> str:
     """Where a family would compute; one that has passed on nothing and is fitted has used the CPU."""
     family = find_family(name)
-    kind = "binary" if "binary" in family.KINDS else "regression"
+    kind = "binary" if "binary" in kinds_of(*family.OUTPUTS) else "regression"
     one = job(kind, device)
     if name == "mixed_effects":
         one = replace(one, X=one.X.round(), coded={0: 2})

@@ -11,6 +11,7 @@ from tasks.errors import RefitError
 from tasks.families import Model, Rows, find_family, fit_family, load_model, read_rows, save_model
 from tasks.families._calibrate import calibrate
 from tasks.files import hash_tree
+from tasks.kinds import kinds_of
 from tasks.listed import family_names
 from tasks.metrics import measure
 from tasks.values.numbers import LARGEST
@@ -26,7 +27,7 @@ CASES = [
     for name in family_names()
     if name != "auto"
     for kind in KINDS
-    if kind in find_family(name).KINDS
+    if kind in kinds_of(*find_family(name).OUTPUTS)
 ]
 QUICK = {  # small enough for a test, large enough to learn
     "random_forest": {"n_estimators": 20},
@@ -102,7 +103,7 @@ def test_every_family_tells_its_space():
         family = find_family(name)
         assert name == family.NAME
         assert family.HARDWARE in ("cpu", "gpu")
-        for kind in family.KINDS:
+        for kind in kinds_of(*family.OUTPUTS):
             for rows in (50, 100_000):
                 for dim in family.space(kind, rows, 20).values():
                     if hasattr(dim, "low"):
@@ -127,7 +128,7 @@ def test_imbalance_raises_recall(tmp_path: Path, how: str):
     assert recall[1] > recall[0] + 0.2
 
 
-CLASSIFIERS = [n for n in family_names() if n not in ("auto", *EXTRA) and "binary" in find_family(n).KINDS]
+CLASSIFIERS = [n for n in family_names() if n not in ("auto", *EXTRA) and "binary" in kinds_of(*find_family(n).OUTPUTS)]
 LEAVES = {"min_samples_leaf": 20}  # a leaf of one row has nothing to weigh
 WEIGHED = {"gam": {"lam": 100.0}, "mlp": {"epochs": 2}, "tree": LEAVES, "extra_trees": LEAVES, "random_forest": LEAVES}
 

@@ -15,6 +15,7 @@ from tasks.errors import RefitError
 from tasks.families import check_models, fit_family
 from tasks.families._imbalance import balanced_weight, resample
 from tasks.families._model import find_family, prepare, weighs
+from tasks.kinds import kinds_of
 from tasks.listed import family_names
 from tasks.params import parse
 from tests.tasks.package.projects import plain
@@ -277,7 +278,7 @@ def test_target_means_of_made_rows_do_not_know_the_label_they_were_made_from():
     assert abs(rare.mean() - common.mean()) < 0.35 * column.std()
 
 
-WEIGHING = [n for n in family_names() if n != "auto" and "binary" in find_family(n).KINDS and weighs(n)]
+WEIGHING = [n for n in family_names() if n != "auto" and "binary" in kinds_of(*find_family(n).OUTPUTS) and weighs(n)]
 SMALL = {"random_forest": {"n_estimators": 20}, "extra_trees": {"n_estimators": 20, "min_samples_leaf": 10}, "bagging": {"n_estimators": 5, "min_samples_leaf": 10},
          "xgboost": {"rounds": 20}, "lightgbm": {"rounds": 20}, "gradient_boosting": {"rounds": 20}, "adaboost":
          {"n_estimators": 20}, "gam": {"n_splines": 6}, "mlp": {"epochs": 4}, "tabm": {"epochs": 4, "k": 4, "width": 32}}  # fmt: skip

@@ -16,6 +16,7 @@ from tasks.families._net import Net, Network
 from tasks.families._net_parts import LOSSES, OPTIMIZERS, SCHEDULES, Schedule, activation
 from tasks.families._net_train import Trainer
 from tasks.families._space import narrowed
+from tasks.kinds import kinds_of
 from tasks.metrics import measure
 from tasks.params import parse
 from tests.tasks.package.projects import plain
@@ -125,7 +126,7 @@ def test_a_search_may_be_told_to_choose_among_any_activations():
         narrowed(find_family("mlp").space("binary", 100, 5), {"activation": ["gelo"]}, "models.mlp.space")
 
 
-@pytest.mark.parametrize(("name", "kind"), [(n, k) for n, (kinds, _) in LOSSES.items() for k in kinds])
+@pytest.mark.parametrize(("name", "kind"), [(n, k) for n, (outputs, _) in LOSSES.items() for k in kinds_of(*outputs)])
 def test_losses(name: str, kind: str):
     assert quality({"loss": name}, kind) > (0.6 if kind == "multiclass" else 0.75)
 

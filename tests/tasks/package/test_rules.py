@@ -127,20 +127,22 @@ def test_the_references_rows_are_drawn_and_only_held_out_ones_have_scores(monkey
     monkeypatch.setattr(contents, "HELD_OUT_ROWS", 3)
     table = pd.DataFrame({"__split__": ["train"] * 10 + ["test"] * 4, "x": np.arange(14.0)})
 
-    def bundle(kind: str, width: int) -> Any:
+    def bundle(*columns: int) -> Any:
         plan = SimpleNamespace(features=[SimpleNamespace(name="x")])
-        return SimpleNamespace(kind=kind, plan=plan, predict=lambda rows: np.tile(rows["x"].to_numpy()[:, None], width))
+        return SimpleNamespace(
+            plan=plan, predict=lambda rows: np.multiply.outer(rows["x"].to_numpy(), np.ones(columns))
+        )
 
     rows = Parts(np.arange(12), np.arange(10, 14))
-    made = reference(bundle("binary", 2), table, rows, 0)
+    made = reference(bundle(2), table, rows, 0)
     assert list(made) == ["__split__", "x", "score_0", "score_1"]
     assert made["__split__"].tolist() == ["train"] * 5 + ["test"] * 3
     assert made["score_1"].isna().tolist() == [True] * 5 + [False] * 3
     assert made["score_1"].iloc[5:].tolist() == made["x"].iloc[5:].tolist() == sorted(made["x"].iloc[5:])
     assert len(set(made["x"])) == 8
-    assert made.equals(reference(bundle("binary", 2), table, rows, 0))
-    assert not made.equals(reference(bundle("binary", 2), table, rows, 1))
-    assert list(reference(bundle("regression", 1), table, rows, 0))[-1] == "score"
+    assert made.equals(reference(bundle(2), table, rows, 0))
+    assert not made.equals(reference(bundle(2), table, rows, 1))
+    assert list(reference(bundle(), table, rows, 0))[-1] == "score"
 
 
 def test_seen_rows_and_where_rows_have_no_moment_the_others_are_remembered() -> None:

@@ -142,10 +142,10 @@ def test_every_calibration_curve_with_an_interval_has_its_band():
     one = {"predicted": [0.1, 0.9], "observed": [0.2, 0.8], "rows": [50, 50], "low": [0.1, 0.7], "high": [0.3, 0.9]}
     roc = {"fpr": [0.0, 1.0], "tpr": [0.0, 1.0]}
     each = {"a": one, "b": one}
-    section = curves("multiclass", "y", None, {"roc": {"a": roc, "b": roc}, "calibration": each})
+    section = curves("y", None, {"roc": {"a": roc, "b": roc}, "calibration": each})
     (chart,) = (c for b in section.blocks if isinstance(b, Charts) for c in b.items if c.title == "Calibration")
     assert chart.svg.count('class="band') == 2
     assert "A band is a 95% interval." in chart.caption
     bare = {name: {k: v for k, v in part.items() if k not in ("low", "high")} for name, part in each.items()}
-    section = curves("multiclass", "y", None, {"roc": {"a": roc, "b": roc}, "calibration": bare})
+    section = curves("y", None, {"roc": {"a": roc, "b": roc}, "calibration": bare})
     assert "interval" not in captions(section)

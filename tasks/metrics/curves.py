@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tasks.metrics import Ranking
+from tasks.metrics.ranking import Ranking
 from tasks.metrics.recalibration import recalibration
 from tasks.values.edges import even
 
@@ -119,37 +119,8 @@ def residuals(y: np.ndarray, p: np.ndarray) -> dict[str, Any]:
     }
 
 
-def curves(
-    y: np.ndarray, scores: np.ndarray, kind: str, classes: list[str], cost: tuple[float, float]
-) -> dict[str, Any]:
-    """All curves of the kind of problem. Multiclass: one curve a class, that class against the others."""
-    if kind == "regression":
-        return {"residuals": residuals(y, scores)}
-    if kind == "binary":
-        p = scores[:, 1]
-        return {
-            "roc": roc(y, p),
-            "precision_recall": precision_recall(y, p),
-            "calibration": calibration(y, p),
-            "threshold": thresholds(y, p, cost),
-            "scores": {
-                "negative": histogram(p[y == 0], limits=(0, 1)),
-                "positive": histogram(p[y == 1], limits=(0, 1)),
-            },
-        }
-    out: dict[str, Any] = {"roc": {}, "precision_recall": {}, "calibration": {}}
-    for k, name in enumerate(classes):
-        truth = (y == k).astype(float)
-        if 0 < truth.sum() < len(truth):
-            out["roc"][name] = roc(truth, scores[:, k])
-            out["precision_recall"][name] = precision_recall(truth, scores[:, k])
-            out["calibration"][name] = calibration(truth, scores[:, k])
-    return out
-
-
-def confusion(y: np.ndarray, scores: np.ndarray, classes: list[str], threshold: float | None) -> dict[str, Any]:
-    """Counts by true class (rows) and decision (columns)."""
-    said = scores.argmax(axis=1) if threshold is None else (scores[:, 1] >= threshold)
+def confusion(y: np.ndarray, said: np.ndarray, classes: list[str]) -> dict[str, Any]:
+    """Counts by true class (rows) and decision (columns); both (n,) class indexes."""
     table = np.zeros((len(classes), len(classes)), dtype=np.int64)
     np.add.at(table, (y.astype(np.int64), said.astype(np.int64)), 1)
     return {"classes": classes, "counts": table.tolist()}

@@ -8,11 +8,11 @@ from scipy import stats
 from sklearn import metrics as sk
 from statsmodels.stats.proportion import proportion_confint
 
-from tasks.evaluate.curves import (
+from tasks.kinds import find_kind
+from tasks.metrics.curves import (
     POINTS,
     calibration,
     confusion,
-    curves,
     histogram,
     precision_recall,
     residuals,
@@ -104,7 +104,7 @@ def test_residuals_are_truth_minus_prediction_by_prediction_with_normal_quantile
 
 def test_each_kind_has_its_curves() -> None:
     y, p = rows()
-    found = curves(y, np.column_stack([1 - p, p]), "binary", ["0", "1"], (1, 3))
+    found = find_kind("binary").curves(y, np.column_stack([1 - p, p]), ["0", "1"], (1, 3))
     assert set(found) == {"roc", "precision_recall", "calibration", "threshold", "scores"}
     assert found["roc"] == roc(y, p)
     assert found["threshold"] == thresholds(y, p, (1, 3))
@@ -112,15 +112,15 @@ def test_each_kind_has_its_curves() -> None:
     assert sum(found["scores"]["positive"]["counts"]) == (y == 1).sum()
     three = np.where(np.arange(len(y)) % 2, y, 2.0)
     scores = np.column_stack([1 - p, p, p / 2, p * 0])
-    found = curves(three, scores, "multiclass", list("abcd"), (1, 1))
+    found = find_kind("multiclass").curves(three, scores, list("abcd"), (1, 1))
     assert set(found["roc"]) == set(found["calibration"]) == {"a", "b", "c"}  # no row is of class d
     assert found["precision_recall"]["c"] == precision_recall((three == 2).astype(float), p / 2)
-    assert set(curves(y, p, "regression", [], (1, 1))) == {"residuals"}
+    assert set(find_kind("regression").curves(y, p, [], (1, 1))) == {"residuals"}
 
 
 def test_confusion_counts_true_classes_by_decisions() -> None:
     y, p = rows()
-    two = np.column_stack([1 - p, p])
-    assert confusion(y, two, ["n", "y"], 0.4)["counts"] == sk.confusion_matrix(y, p >= 0.4).tolist()
-    assert confusion(y, two, ["n", "y"], float(p[5]))["counts"] == sk.confusion_matrix(y, p >= p[5]).tolist()
-    assert confusion(y, two, ["n", "y"], None)["counts"] == sk.confusion_matrix(y, p > 0.5).tolist()
+    two, decide = np.column_stack([1 - p, p]), find_kind("binary").decide
+    for threshold in (0.4, float(p[5])):
+        found = confusion(y, decide(two, threshold), ["n", "y"])
+        assert found["counts"] == sk.confusion_matrix(y, p >= threshold).tolist()
