@@ -26,7 +26,7 @@ from tasks.evaluate.explain import (
 )
 from tasks.evaluate.rows import notable
 from tasks.evaluate.shapley import Asked, _spread_out
-from tasks.kinds import find_kind
+from tasks.kinds import Output, find_kind
 
 VALUES = np.array([[[0.1, -0.3], [0.2, 0.9]], [[-0.5, 0.0], [0.1, 0.1]]])  # two rows, two features, two outputs
 ASKED = Asked(VALUES, np.array([[[0.01, 0.02], [0.03, 0.0]], [[0.0, 0.0], [0.02, 0.01]]]), np.array([0.4, 0.6]),
@@ -202,7 +202,7 @@ def told(monkeypatch: pytest.MonkeyPatch, n: int, notable: list[int], outputs: i
     monkeypatch.setattr(explain, "shap_values", values)
     monkeypatch.setattr(explain, "partial_dependence", lambda predict, sample, name, kind: (name, len(sample)))
     monkeypatch.setattr(explain, "surface", lambda predict, rows, names, kind: (len(rows), names))
-    monkeypatch.setattr(explain, "_answers", lambda kind, scores: np.tile(scores[:, None], outputs))
+    monkeypatch.setattr(Output, "free", lambda self, scores: np.tile(scores[:, None], outputs))
     found = explain.explain([Sum(), Sum()], [3.0, 1.0], X, np.arange(n) + 100, X, notable, "regression", 5, None)  # type: ignore[list-item]
     return found | {"asked": asked[0]}
 

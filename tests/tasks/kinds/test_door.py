@@ -67,7 +67,6 @@ def walked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, An
         check=False,
     )
     assert done.returncode == 0, done.stderr[-4000:]
-    print(done.stderr)
     return root, json.loads(done.stdout.splitlines()[-1])
 
 

@@ -10,7 +10,6 @@ import json
 import runpy
 import shutil
 import sys
-import time
 from pathlib import Path
 
 DATA = Path("data")
@@ -19,9 +18,7 @@ DATA = Path("data")
 def run(stage: str, *more: str) -> None:
     sys.argv = [stage, *more]
     with contextlib.redirect_stdout(sys.stderr):
-        began = time.process_time()
         runpy.run_module(f"tasks.{stage}", run_name="__main__")
-        print(stage, *more, f"{time.process_time() - began:.1f} s")
 
 
 def main() -> None:
