@@ -1,4 +1,7 @@
-"""The main job on the real flights, through the real command, at a smaller tuning budget."""
+"""The main job on the real flights, through the real command, at a smaller tuning budget.
+
+With ``--full`` at the moments of ``params.yaml``, a year's ten months; else as it was in spring, with two fifths of the rows.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +21,18 @@ def read(path: Path) -> dict:
 
 
 @pytest.fixture(scope="module")
-def flights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def months(full: bool) -> tuple[str, str]:
+    """The moments of the two runs, a month or four weeks apart."""
+    return ("2013-10-31", "2013-11-30") if full else ("2013-04-26", "2013-05-24")
+
+
+@pytest.fixture(scope="module")
+def flights(tmp_path_factory: pytest.TempPathFactory, months: tuple[str, str]) -> Path:
     """The checkout after `refit run`, with two families and one trial each."""
     root = checkout(tmp_path_factory.mktemp("flights"))
     edit(
         root / "params.yaml",
+        data__as_of=months[0],
         models={"logistic": {"trials": 1}, "xgboost": {"trials": 1}},
         tuning__rows=20000,
         tuning__seconds=120,
@@ -70,9 +80,9 @@ def test_data_travel_to_the_remote_and_back(flights: Path):
     assert (flights / "data/package/bundle.json").read_bytes() == before
 
 
-def test_a_month_later_the_champion_is_compared(flights: Path, server: dict[str, str]):
+def test_a_month_later_the_champion_is_compared(flights: Path, months: tuple[str, str], server: dict[str, str]):
     env = prefect(server)
-    output = succeeds(flights, "refit", "run", "--as-of", "2013-11-30", timeout=900, **env)
+    output = succeeds(flights, "refit", "run", "--as-of", months[1], timeout=900, **env)
     verdict = read(flights / "data/verdict/verdict.json")
     assert verdict["champion"] is not None
     assert verdict["n"] > 20_000
@@ -80,5 +90,5 @@ def test_a_month_later_the_champion_is_compared(flights: Path, server: dict[str,
     # Which of two such models is better is for the data to say; who reigns then follows from the verdict alone.
     champion = 2 if verdict["verdict"] == "promote" else 1
     assert f"this run: version 2; champion: version {champion}\n" in output
-    again = succeeds(flights, "refit", "run", "--as-of", "2013-11-30", timeout=300, **env)
+    again = succeeds(flights, "refit", "run", "--as-of", months[1], timeout=300, **env)
     assert "0 run" in again
