@@ -1,13 +1,13 @@
 """The rules for whole tables: wrong weeks named, ordinary weeks let pass.
 
-``python -m tests.bench.rules [--quick]``; ``--flights`` also takes the bundled flights, week by week. The last line is one
+``python -m tests.bench.rules [--quick]``; ``--flights`` also takes the bundled flights, as retrained every four weeks. The last line is one
 JSON object:
 
 ``named``     how many of the planted wrong weeks (``tests/tasks/validate/weeks.py``) are named by the rule that is meant,
               each planted alone in the newest of 17 weeks; ``of`` so many, ``missed``
 ``alarms``    of ``weeks`` ordinary ones, with growth, a season and new shops, how many are stopped: by a champion that is made
               anew each week, and by one that is made every twelfth; with 60, 300 and 1,500 rows a week and 8 to 30 weeks before
-``flights``   the same of the weeks of 2013 after February, by table
+``flights``   the same of every fourth week of 2013 after February, by table
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ def alarms(seeds: int, number: int, sizes: tuple[tuple[int, int], ...]) -> dict[
     return {"weeks": looks, "alarms": stopped}
 
 
-def flights(step: int = 7) -> dict[str, dict[str, int]]:
-    """The bundled flights, planes and weather as known every seventh day after February."""
+def flights(step: int = 28) -> dict[str, dict[str, int]]:
+    """The bundled flights, planes and weather as known every ``step`` days after February, each look of all weeks since."""
     import shutil
 
     from tasks.ingest.__main__ import main as ingest
@@ -90,7 +90,7 @@ def flights(step: int = 7) -> dict[str, dict[str, int]]:
                             print(f"{day:%d %B}, champion of {days[made]:%d %B}: {line}", flush=True)
                     if baseline is None or at - made >= age:
                         baseline, made = weeks.baseline(frame, params, name, as_of), at
-                out[f"{name}, champion renewed every {age} weeks"] = {"weeks": len(days) - 1, "alarms": stopped}
+                out[f"{name}, champion renewed every {age} looks"] = {"looks": len(days) - 1, "alarms": stopped}
         os.chdir(root)
     return out
 
