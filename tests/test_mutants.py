@@ -5,10 +5,12 @@ from types import CodeType
 
 import pytest
 
-from tests.mutants.__main__ import Bench, Record
+from tests.mutants.__main__ import Bench
 from tests.mutants.equivalent import EQUIVALENT
+from tests.mutants.near import Record
 from tests.mutants.rooms import ROOMS, files
 from tests.mutants.sites import Change, changed, changes
+from tests.near import chosen
 from tests.projects import ROOT
 
 SOURCE = '''"""Words 1."""
@@ -99,6 +101,9 @@ def test_the_nearest_tests_judge_first_and_within_their_seconds() -> None:
     record.texts = {"tests/tasks/d/test_e.py": "from tasks.a.b import LIMIT"}
     assert record.judges(Change("tasks/a/b.py", "", 1, "", 0), 60.0) == [[other, far]]  # who names a number's module
     assert record.judges(Change("tasks/a/c.py", "", 1, "", 0), 60.0)[0][0] == dear
+    assert record.near(["tasks/a/b.py"]) == [near, dear, beside, other]
+    assert chosen(["tasks/a/b.py"], record, 6.0) == [near, beside, other], "what does not fit is left out"
+    assert chosen(["tests/tasks/a/test_b.py", "tasks/a/b.py"], record, 2.0) == ["tests/tasks/a/test_b.py", beside]
 
 
 @pytest.mark.slow

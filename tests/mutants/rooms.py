@@ -7,7 +7,14 @@ from pathlib import Path
 from tests.projects import ROOT
 
 ROOMS: dict[str, tuple[str, ...]] = {
-    "verdicts": ("tasks/kinds", "tasks/compare", "tasks/paired", "tasks/metrics", "tasks/evaluate", "tasks/bundle/seen.py"),
+    "verdicts": (
+        "tasks/kinds",
+        "tasks/compare",
+        "tasks/paired",
+        "tasks/metrics",
+        "tasks/evaluate",
+        "tasks/bundle/seen.py",
+    ),
     "engine": ("tasks/engine",),
     "splits": ("tasks/features", "tasks/identity.py"),
     "package": ("tasks/package", "tasks/bundle"),
