@@ -76,6 +76,7 @@ NUMBER = Output("a number")
 def score_columns(scores: np.ndarray) -> list[str]:
     """Names of the columns in which scores are kept: ``score_0 …``, or ``score`` for ``(n,)`` numbers.
 
+    >>> import numpy as np
     >>> score_columns(np.zeros(3)), score_columns(np.zeros((3, 2)))
     (['score'], ['score_0', 'score_1'])
     """
