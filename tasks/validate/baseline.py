@@ -324,6 +324,12 @@ def _numbers(place: _Place, was: Figures) -> list[Expectation]:
     below, above = low - margin, high + margin
     # A twentieth may become a hundredth: after midnight, or beyond a gap, that is far away.
     below[0], above[-1] = min(below[0], was["tails"][0]), max(above[-1], was["tails"][1])
+    # Where a quarter moves by half of the middle half, the rows beyond it may be gone: a week without wind from the west.
+    roams = high - low > widest / 2
+    if roams[1]:
+        above[0] = max(above[0], above[1])
+    if roams[-2]:
+        below[-1] = min(below[-1], below[-2])
     ranges = [[float(a), float(b)] for a, b in zip(below, above, strict=True)]
     told = ", ".join(_number(v) for v in whole)
     said = f"a median of {_number(ranges[2][0])} to {_number(ranges[2][1])}, and all else as wide"
@@ -331,7 +337,8 @@ def _numbers(place: _Place, was: Figures) -> list[Expectation]:
     if "std" not in was:
         return out
     least = was["std"][0] / _factor(was["std"][0], was["std"][1], place) / 3
-    if least > 0:
+    # Of a column that is mostly one value all rows may have it: a week without rain.
+    if least > 0 and whole[1] < whole[3]:
         out.append(_set("spread", "column_stdev_to_be_between", f"a standard deviation of {_number(least)} or more", _range(was["std"], place, _number), column=place.column, min_value=least))  # fmt: skip
     first, last = was["range"]
     reach = max(last - first, 0.5 * max(abs(first), abs(last)), 1e-9) * (1 + PACE * place.elapsed / max(place.count, 1))

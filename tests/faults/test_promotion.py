@@ -225,6 +225,6 @@ def test_a_kill_at_any_moment_leaves_one_champion_and_one_history(
         ada.close()
         ben.close()
     print(f"killed: {dict(killed)} of {tries}")
-    assert killed.total() >= (50 if full else 2), "the kills came too late to test anything"
+    assert killed.total() >= (50 if full else 1), "the kills came too late to test anything"
     numbers = [v.package_sha256 for v in Registry(world.home).versions(MODEL)]
     print(f"{len(numbers)} versions, {len(numbers) - len(set(numbers))} of them twice")

@@ -40,7 +40,11 @@ def walk(root: Path, parallel: int = 2) -> dict[str, Outcome]:
             outcomes[node.name] = dag.run(node.name, lambda line: None)
 
         with ThreadPoolExecutor(parallel) as threads:
-            walks.walk(dag.nodes, start, parallel)
+            try:
+                walks.walk(dag.nodes, start, parallel)
+            except BaseException:
+                dag.cancel()  # as flows.stages does: the threads wait for what runs
+                raise
     return outcomes
 
 

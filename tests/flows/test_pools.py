@@ -61,7 +61,7 @@ def run(workers: Far, *deps: str, **orchestration: Any) -> None:
     def execute(*arguments: Any) -> None:
         workers.here += 1
 
-    dag = SimpleNamespace(root=Path("/p"), seal=SimpleNamespace(folder=Path("/p/.refit/start/x")), execute=execute)
+    dag = SimpleNamespace(root=Path("/p"), seal=SimpleNamespace(folder=Path("/p/.refit/start/x")), run_here=execute)
     record = SimpleNamespace(deps=[SimpleNamespace(def_path=path) for path in deps], wdir="/p")
     node = SimpleNamespace(name="load", cmd="python work.py", meta={}, record=record)
     pools._run(dag, params(**orchestration), node, workers.lines.append)  # type: ignore[arg-type]

@@ -23,7 +23,7 @@ from pathlib import Path
 from flows.settings import settle
 settle(Path.cwd(), quiet=True)
 from flows.temporary import TemporaryServer
-server = TemporaryTemporaryServer()
+server = TemporaryServer()
 url = server.ready()
 assert "prefect.server" not in sys.modules
 from prefect import get_client

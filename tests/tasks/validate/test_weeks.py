@@ -236,6 +236,25 @@ def test_numbers_may_differ_more_in_the_part_of_a_year_that_was_not_seen(
     assert median(100) - 2 * 8 / np.sqrt(100) == pytest.approx(expected - more * (30 - lowest), abs=1e-4)
 
 
+def test_the_outer_rows_may_be_gone_for_a_week_where_a_quarter_roams() -> None:
+    """Directions of the wind: in some weeks none comes from the west. A week without rain has no spread either."""
+
+    def rules(low: list[float], whole: list[float], high: list[float]) -> dict[str, Any]:
+        was = {"kind": "numeric", "quantiles": [low, high, whole], "tails": [low[0], high[-1]], "std": [1.0, 9.0, 5.0],
+               "range": [0.0, 360.0], "odd": [0.0] * 3}  # fmt: skip
+        place = baseline._Place("x", accepted.Part("at", accepted.Columns({}, None, 0), None, {}), 500, 17, 0.0)
+        return {rule["meta"]["check"]: rule["kwargs"] for rule in baseline._numbers(place, was)}
+
+    still = [10.0, 130, 260, 310, 350]
+    steady, wind = (rules([10.0, 130, 260, low, 320], still, [10.0, 130, 260, 330, 360]) for low in (300, 200))
+    ranges = [found["quantiles"]["quantile_ranges"]["value_ranges"] for found in (steady, wind)]
+    assert ranges[0][4][0] > ranges[0][3][0]
+    assert ranges[1][4][0] == ranges[1][3][0] < ranges[0][3][0]
+    assert ranges[0][0] == ranges[1][0]
+    assert "spread" in steady
+    assert "spread" not in rules([0.0] * 5, [0.0, 0, 0, 0, 1], [0.0, 0, 0, 0, 2])
+
+
 def test_what_is_accepted_is_the_same_bytes_for_the_same_rows() -> None:
     once, again = (json.dumps(weeks.baseline(frame), allow_nan=False) for frame in (past(), past().copy()))
     assert once == again
