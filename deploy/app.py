@@ -137,7 +137,10 @@ class Metrics:
             buckets=SECONDS, registry=registry,
         )  # fmt: skip
         self.decisions = Counter(
-            "refit_decisions", "Rows answered, by decision (not for regression).", ["decision"], registry=registry
+            "refit_decisions",
+            "Rows answered, by decision, where answers are decisions.",
+            ["decision"],
+            registry=registry,
         )
         self.rows = Counter("refit_rows", "Rows answered.", registry=registry)
 

@@ -1,13 +1,41 @@
-"""What ``params.yaml`` may name, listed without importing it."""
+"""What ``params.yaml`` may name: modules that are found by their file, listed without being imported."""
 
 from __future__ import annotations
 
 from functools import cache
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
+
+from tasks.errors import RefitError, nearest, some
 
 
 @cache
+def _modules(package: str) -> tuple[str, ...]:
+    """Names of the modules of a package of ``tasks``, sorted; those with a leading underscore are its own affair."""
+    here = Path(__file__).parent / package
+    return tuple(sorted(p.stem for p in here.glob("*.py") if not p.stem.startswith("_")))
+
+
 def family_names() -> tuple[str, ...]:
     """Names of the model families: one module each in ``tasks/families/``."""
-    here = Path(__file__).parent / "families"
-    return tuple(sorted(p.stem for p in here.glob("*.py") if not p.stem.startswith("_")))
+    return _modules("families")
+
+
+def kind_names() -> tuple[str, ...]:
+    """Names of the kinds of problems: one module each in ``tasks/kinds/``."""
+    return _modules("kinds")
+
+
+def find(package: str, parameter: str, name: str) -> ModuleType:
+    """The module of this name; ``parameter`` is where ``params.yaml`` names it.
+
+    Raises
+    ------
+    RefitError
+        For an unknown name, with the nearest valid one.
+    """
+    names = _modules(package)
+    if name not in names:
+        raise RefitError(f"{parameter}: {name!r} is not one of {some(names, 40)}." + nearest(name, names))
+    return import_module(f"tasks.{package}.{name}")

@@ -8,6 +8,7 @@ one; recipes that ask a table (:class:`FromTable`) are answered by the engines.
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -40,7 +41,7 @@ class Need:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Recipe(ABC):
     """What each recipe says. ``own`` is the table whose rows get the feature, ``tables`` all that the plan knows."""
 
     op: ClassVar[str]  # as its JSON calls it
@@ -55,17 +56,17 @@ class Recipe:
         """Names that it reads: features made before it, or else columns of the row."""
         return ()
 
+    @abstractmethod
     def name(self, own: str) -> str:
         """What the feature is called."""
-        raise NotImplementedError
 
     def kind(self, tables: Mapping[str, Table], own: str) -> str:
         """Of the result: numeric, categorical or text."""
         return "numeric"
 
+    @abstractmethod
     def says(self, tables: Mapping[str, Table], own: str) -> str:
         """A sentence."""
-        raise NotImplementedError
 
     def to_dict(self) -> dict[str, object]:
         """As JSON; :func:`from_dict` gives back an equal recipe."""
@@ -83,9 +84,9 @@ class Recipe:
 class FromRow(Recipe):
     """Made of the row itself: of its columns, and of features made before it."""
 
+    @abstractmethod
     def make(self, source: Source, made: Mapping[str, Values], tables: Mapping[str, Table], own: str) -> Values:
         """The feature of the rows that ask, from their columns and the features ``made`` before."""
-        raise NotImplementedError
 
 
 class FromTable(Recipe):
@@ -95,14 +96,14 @@ class FromTable(Recipe):
     column: str | None
 
     @property
+    @abstractmethod
     def on(self) -> tuple[tuple[str, str], ...]:
         """The key: columns of the row, each with the table's column that it is equal to."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def span(self) -> Span:
         """How far back it looks."""
-        raise NotImplementedError
 
     @property
     def row(self) -> tuple[str, ...]:
@@ -164,7 +165,7 @@ class DatePart(FromRow):
 
 @dataclass(frozen=True)
 class Transform(FromRow):
-    """An expression over features and columns of the row. Its name is the user's."""
+    """An expression over features and columns of the row; called as it is written, unless the user gives it a name."""
 
     text: str
     op: ClassVar[str] = "expression"
@@ -178,8 +179,11 @@ class Transform(FromRow):
     def parts(self) -> tuple[str, ...]:
         return self.expression.names
 
-    def says(self, tables: Mapping[str, Table], own: str) -> str:
+    def name(self, own: str) -> str:
         return self.text.replace("`", "")
+
+    def says(self, tables: Mapping[str, Table], own: str) -> str:
+        return self.name(own)
 
     def make(self, source: Source, made: Mapping[str, Values], tables: Mapping[str, Table], own: str) -> Values:
         kinds = tables[own].columns

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -16,7 +15,7 @@ from safetensors import SafetensorError
 from tasks.encoding import Encoder
 from tasks.encoding.category import STAND_INS
 from tasks.encoding.encoder import Unseen
-from tasks.errors import RefitError, nearest, some
+from tasks.errors import RefitError, some
 from tasks.families._bag import Joined
 from tasks.families._base import Family, Fitted, Job, Turn
 from tasks.families._calibrate import Calibration, calibrate, check_method
@@ -29,7 +28,7 @@ from tasks.families._space import Space, narrowed
 from tasks.families._turns import one_turn, replay
 from tasks.files import read_json, write_json
 from tasks.kinds import USUAL_LOSSES, find_kind, kind_names
-from tasks.listed import family_names
+from tasks.listed import family_names, find
 from tasks.process import threads
 
 if TYPE_CHECKING:
@@ -49,9 +48,7 @@ def find_family(name: str) -> Family:
     RefitError
         For an unknown name, with the nearest valid one.
     """
-    if name not in family_names():
-        raise RefitError(f"models: {name!r} is not one of {some(family_names(), 40)}." + nearest(name, family_names()))
-    return cast(Family, import_module(f"tasks.families.{name}"))
+    return cast(Family, find("families", "models", name))
 
 
 def serves(family: Family, kind: str) -> bool:

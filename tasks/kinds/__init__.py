@@ -7,24 +7,17 @@ for what differs (:class:`Kind`), or what a model gives for a row (:class:`Outpu
 from __future__ import annotations
 
 from functools import cache
-from importlib import import_module
-from pkgutil import iter_modules
 from typing import cast
 
-from tasks.errors import RefitError, nearest, some
 from tasks.kinds._kind import USUAL_LOSSES, Decided, Kind
 from tasks.kinds._metric import Measurer, Metric
 from tasks.kinds._output import MANY, NUMBER, TWO, Output, score_columns, sigmoid, softmax, two_columns
+from tasks.listed import find, kind_names
 
 __all__ = [
     "MANY", "NUMBER", "TWO", "USUAL_LOSSES", "Decided", "Kind", "Measurer", "Metric", "Output", "find_kind", "kind_names",
     "kinds_of", "score_columns", "sigmoid", "softmax", "two_columns", "usual_kind",
 ]  # fmt: skip
-
-
-def kind_names() -> tuple[str, ...]:
-    """Names of the kinds, sorted: listed, not imported."""
-    return tuple(sorted(m.name for m in iter_modules(__path__) if not m.name.startswith("_")))
 
 
 @cache
@@ -39,10 +32,7 @@ def find_kind(name: str) -> Kind:
     >>> find_kind("binary").output.name
     'two classes'
     """
-    names = kind_names()
-    if name not in names:
-        raise RefitError(f"problem.kind: {name!r} is not one of {some(names, 20)}." + nearest(name, names))
-    return cast(Kind, import_module(f"{__name__}.{name}").KIND)
+    return cast(Kind, find("kinds", "problem.kind", name).KIND)
 
 
 def kinds_of(*outputs: Output) -> tuple[str, ...]:

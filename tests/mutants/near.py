@@ -15,6 +15,7 @@ from tests.projects import ROOT
 RECORD = ROOT / ".refit" / "mutants"
 IMPORTED = re.compile(r"^ *(?:from|import) ((?:tasks|flows|deploy)[\w.]*)(?: import \(?([\w, \n]+))?", re.MULTILINE)
 UNKNOWN = 6.0  # seconds of a file of tests without a record
+PINNED = "tests/tasks/test_decided.py"  # sees that a number changed, not that it is wrong: no judge
 FIRST = 8.0  # seconds of the nearest tests, which run before the others
 
 
@@ -36,6 +37,9 @@ class Record:
         kept_of = {file.stem: json.loads(file.read_text()) for file in sorted(folder.glob("*.json"))}
         for path in sorted((root / "tests").rglob("test_*.py")):
             name = path.relative_to(root).as_posix()
+            if name == PINNED:
+                kept_of.pop(name.replace("/", "."), None)
+                continue
             out.texts[name] = path.read_text()
             if kept_of.get(name.replace("/", "."), {}).get("digest") != digest(path):
                 kept_of.pop(name.replace("/", "."), None)
