@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
+from flows.warm import Process, Warm
 from tasks.errors import RefitError
 from tasks.params import START
 
@@ -112,18 +113,23 @@ def failure(name: str, code: int, lines: list[str]) -> CommandFailed:
 
 
 def start(
-    name: str, command: list[str], wdir: str | Path, root: Path, sealed: Path | None = None
-) -> subprocess.Popen[str]:
+    name: str, command: list[str], wdir: str | Path, root: Path, sealed: Path | None = None, warm: Warm | None = None
+) -> Process:
     """Start one command of a stage in a process group of its own, its two outputs in one stream of lines.
 
-    ``sealed`` is the folder of what the run began with (:mod:`flows.seal`), for commands that know how to read it.
+    ``sealed`` is the folder of what the run began with (:mod:`flows.seal`), for commands that know how to read it; those are
+    forked from ``warm``, where it is given.
     """
-    more = sealed_environment(sealed, Path(wdir)) if sealed is not None and is_stage(command) else {}
+    env = environment(root, name)
+    if sealed is not None and is_stage(command):
+        env |= sealed_environment(sealed, Path(wdir))
+        if warm is not None and (forked := warm.start(name, command, wdir, env)) is not None:
+            return forked
     try:
         return subprocess.Popen(
             command,
             cwd=wdir,
-            env=environment(root, name) | more,
+            env=env,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -137,7 +143,7 @@ def start(
         raise StageFailed(f"{name}: cannot run {command[0]!r}: {error.strerror}.", mistake=True) from None
 
 
-def follow(process: subprocess.Popen[str], log: Callable[[str], None]) -> tuple[int, list[str]]:
+def follow(process: Process, log: Callable[[str], None]) -> tuple[int, list[str]]:
     """Hand its lines to ``log`` until it ends; returns its code and its last lines. What it started ends with it."""
     lines: deque[str] = deque(maxlen=30)
     assert process.stdout is not None
@@ -152,7 +158,7 @@ def follow(process: subprocess.Popen[str], log: Callable[[str], None]) -> tuple[
             raise
 
 
-def end_group(process: subprocess.Popen[str]) -> None:
+def end_group(process: Process) -> None:
     """End a process and its group: politely, then for sure."""
     for number, seconds in ((signal.SIGINT, GRACE), (signal.SIGKILL, 60.0)):
         try:

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import logging
 import os
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -40,6 +39,7 @@ from flows.node import Execute, How, Log, Node, Outcome
 from flows.reads import Reads
 from flows.records import Records
 from flows.seal import Seal, file_system, seal
+from flows.warm import Process, Warm
 from tasks import code
 from tasks.errors import RefitError, nearest, some, with_causes
 from tasks.files import FAILED, sweep, write_json
@@ -68,7 +68,8 @@ class Dag:
         self._before = before
         self.cancelled = threading.Event()
         self._dvc = threading.RLock()  # DVC's objects are not for several threads
-        self._running: dict[str, subprocess.Popen[str]] = {}
+        self._running: dict[str, Process] = {}
+        self._warm = Warm()
         self.notes: list[str] = []
 
     def __enter__(self) -> Dag:
@@ -86,6 +87,7 @@ class Dag:
 
     def __exit__(self, *_: object) -> None:
         self.cancel()
+        self._warm.close()
         self._repo.close()
         self._leave()
 
@@ -308,7 +310,7 @@ class Dag:
         """Run one command of a stage as a process of ours, in the stage's folder; its lines go to ``log``."""
         if self.cancelled.is_set():
             raise Cancelled(f"{name}: stopped before it began")
-        process = start(name, command, self.node(name).record.wdir, self.root, self.seal.folder)
+        process = start(name, command, self.node(name).record.wdir, self.root, self.seal.folder, self._warm)
         self._running[name] = process
         if self.cancelled.is_set():  # between the check above and the start
             end_group(process)
