@@ -51,12 +51,12 @@ def serve(control: socket.socket) -> Request | None:
     waiting: dict[int, int] = {}
     libraries = list(LIBRARIES)
     while True:
-        ready = select.select([control, ended], [], [], 0 if libraries else None)[0]
+        ready = select.select([control.fileno(), ended], [], [], 0 if libraries else None)[0]
         if ended in ready:
             with suppress(BlockingIOError):
                 os.read(ended, MOST)
             _tell(waiting)
-        if control in ready:
+        if control.fileno() in ready:
             message, given, _, _ = socket.recv_fds(control, MOST, 2)
             if not message:
                 return None
