@@ -9,6 +9,7 @@ from pathlib import Path
 
 from flows.preflight.subject import Subject
 from tasks.errors import RefitError, with_causes
+from tasks.params import Params
 from tasks.registry.history import local
 
 WRITTEN = ("data/code", "data/sources")  # what stages read and a run writes before them
@@ -51,6 +52,7 @@ def dag(subject: Subject) -> Iterator[str]:
     import logging
 
     from dvc.config import ConfigError
+    from dvc.dependency import ParamsDependency
     from dvc.exceptions import DvcException, NotDvcRepoError
     from dvc.repo import Repo
 
@@ -71,10 +73,14 @@ def dag(subject: Subject) -> Iterator[str]:
             stages = list(repo.index.graph)
             made = [Path(out.fs_path) for stage in stages for out in stage.outs]
             gone: dict[str, str] = {}
+            unset: dict[str, str] = {}
             for stage in stages:
                 if stage.cmd is not None:
                     words(stage.cmd)
                 for dep in stage.deps:
+                    if isinstance(dep, ParamsDependency):
+                        for key in sorted(set(dep.params) - set(dep.read_params())):
+                            unset.setdefault(key, stage.addressing)
                     path = Path(str(dep.fs_path))
                     own = any(path == out or path.is_relative_to(out) or out.is_relative_to(path) for out in made)
                     if (
@@ -93,6 +99,13 @@ def dag(subject: Subject) -> Iterator[str]:
         if subject.params is not None or "params.yaml" not in str(error):  # else it is told already
             yield f"dvc.yaml: {with_causes(error)}"
     else:
+        for key, stage in unset.items():
+            mend = (
+                f"a line `{key}: {{}}`, which takes its defaults"
+                if key in Params.model_fields
+                else "it there, or take it out"
+            )
+            yield f"params.yaml: has no {key}, and dvc.yaml's stage {stage} goes by it (params). Write {mend}."
         known = _sources(subject)
         for name, stage in gone.items():
             if not known(name):

@@ -87,6 +87,7 @@ def remote(url: str, **env: str) -> At:
 CASES: dict[str, tuple[Spoil, str]] = {
     "a misspelt section": (edit("params.yaml", "tuning:", "tunning:"), "Did you mean 'tuning'?"),
     "a missing section": (edit("params.yaml", "\nproblem:", "\nquestion:"), "problem"),
+    "a section that stages go by": (edit("params.yaml", "\ntuning:", "\n#"), "params.yaml: has no tuning, and dvc.yaml's stage"),
     "no params.yaml": (lambda root: (root / "params.yaml").unlink(), "params.yaml: no such file"),
     "no YAML": (append("params.yaml", "a: [1\n"), "not valid YAML"),
     "a wrong kind": (edit("params.yaml", "kind: multiclass", "kind: multi"), "problem.kind"),
