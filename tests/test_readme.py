@@ -15,7 +15,7 @@ import pytest
 from deploy.launch import free_port
 from tasks import params
 from tasks.engine.primitives import registry
-from tasks.ensembles.combine import METHODS
+from tasks.ensembles.mixes import METHODS
 from tasks.kinds import find_kind, kind_names
 from tasks.listed import family_names
 from tests.projects import ROOT, command, edit, environment, succeeds

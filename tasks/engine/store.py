@@ -18,6 +18,8 @@ Key = Plain | tuple[Plain, ...]
 class Store:
     """One table's events as they came: the columns that the plan needs, by store row."""
 
+    size: int  # rows
+
     def __init__(self, table: Table, columns: Sequence[str]):
         self.table = table
         self.columns = list(columns)
@@ -25,7 +27,6 @@ class Store:
         self.values: dict[str, list[Plain]] = {c: [] for c in columns}
         self.names: dict[str, list[str]] = {c: [] for c in columns if table.columns[c] in TEXT}
         self.places: dict[str, dict[str, int]] = {c: {} for c in self.names}
-        self.size = 0
         self.known: list[int] = []
         self.rows: dict[tuple[Plain, ...], tuple[int, ...]] = {}  # store rows of each primary key: one a state
 

@@ -3,6 +3,6 @@
 Every way ends in members and weights, since the package predicts a weighted mean of its members' scores.
 """
 
-from tasks.ensembles.combine import METHODS, combine
+from tasks.ensembles.mixes import METHODS, combine
 
 __all__ = ["METHODS", "combine"]

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from tasks.encoding import Encoder
-from tasks.ensembles.combine import combine
+from tasks.ensembles.mixes import combine
 from tasks.errors import RefitError
 from tasks.families import Model, find_family
 from tasks.families._bag import Bag, Joined, Part

@@ -15,7 +15,7 @@ nothing that can be seen are listed with their reason in ``equivalent``. The las
 ``rooms``      the same by room: ``[noticed, of]``
 ``survivors``  file, function, line and change of each of the others
 
-``--part 2/3`` judges the second third of them. ``--files`` draws from these files alone. With ``--survivors`` only the survivors are printed, not each change.
+``--left FILE`` judges those that survived an earlier run, whose output FILE holds. ``--part 2/3`` judges the second third of them. ``--files`` draws from these files alone. With ``--survivors`` only the survivors are printed, not each change.
 ``--record`` names the folders whose tests are recorded, and nothing else is done; without it the record is made of all unit
 tests, which takes as long as they take.
 
@@ -222,6 +222,7 @@ def main() -> None:
     parser.add_argument("--record", nargs="+")
     parser.add_argument("--unrecorded", action="store_true")
     parser.add_argument("--again", action="store_true")
+    parser.add_argument("--left", type=Path, help="judge the survivors of an earlier run, whose output is in this file")
     given = parser.parse_args()
     if not given.unrecorded:
         record(ROOT, RECORD, given.record or ["tests", "tasks", "flows"], given.again)
@@ -231,6 +232,10 @@ def main() -> None:
     room_of = {file: room for room in rooms for file in files(room) if not given.files or file in given.files}
     every = [c for file in room_of for c in changes(file, (ROOT / file).read_text())]
     chosen = random.Random(given.seed).sample(every, min(given.count, len(every)))
+    if given.left:
+        lines = given.left.read_text().splitlines()
+        left = {(c["file"], c["function"], c["what"]) for c in json.loads(lines[-1])["survivors"]}
+        chosen = list({(c.file, c.function, c.what): c for c in every if (c.file, c.function, c.what) in left}.values())
     part, parts = map(int, given.part.split("/"))
     chosen = chosen[part - 1 :: parts]
     real = [c for c in chosen if c.key not in EQUIVALENT]

@@ -131,6 +131,9 @@ def test_f1_is_fishers_test_of_the_hits():
     assert found["p"] == pytest.approx(hypergeom.sf(24, 200, 40, 55))
     assert found["tests"]["fisher"]["expected"] == pytest.approx(11.0)
     assert found["tests"]["fisher"]["statistic"] == 25
+    assert found["tests"]["fisher"]["p"] == pytest.approx(2 * hypergeom.sf(24, 200, 40, 55))
+    few = found_for(make("binary", y, said[::-1] * 0.8 + 0.1, said), "f1")["tests"]["fisher"]
+    assert (few["statistic"], few["p"]) == (0, pytest.approx(2 * hypergeom.cdf(0, 200, 40, 55)))
     assert found["challenger"] == pytest.approx(50 / 95)
 
 

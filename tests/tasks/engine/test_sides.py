@@ -100,6 +100,15 @@ def test_a_lookup_of_a_moment_or_of_a_table_with_times_stands_for_no_row() -> No
     assert still(plan).children == {}
 
 
+def test_the_target_is_an_outcome_also_where_nobody_says_so() -> None:
+    tree = spec()
+    del tree["data"]["tables"]["orders"]["outcome"], tree["data"]["tables"]["orders"]["known_at"]
+    tree["problem"]["target"] = {"name": "heavy", "column": "mood", "above": 0.4}
+    made = tables()
+    (own,) = sides({"orders": made["orders"]}, derive(parse(tree)), made["orders"], pd.DataFrame(index=range(8)))
+    assert own.outcome == {"heavy", "mood"}
+
+
 @pytest.mark.parametrize(
     ("features", "table", "wanted"),
     [

@@ -87,7 +87,7 @@ def test_a_table_and_one_key_give_the_same_answers(name: str, seed: int) -> None
         same(mine.n, other.n, "n")
         same(mine.t, other.t, "t")
         alike(mine.sum(values), other.sum(values), "sum")
-        for k in (np.zeros(24, np.int64), other.n - 1, other.n // 2, rng.integers(-1, 4, 24)):
+        for k in (np.zeros(24, np.int64), other.n - 1, other.n - 2, other.n // 2, rng.integers(-1, 4, 24)):
             same(mine.kth(k), other.kth(k), "kth")
             same(mine.newest(k), other.newest(k), "newest")
         same(mine.newest_time(), other.newest_time(), "newest_time")

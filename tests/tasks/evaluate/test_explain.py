@@ -174,6 +174,12 @@ def test_surface_changes_along_the_feature_that_counts():
     assert np.ptp(score.mean(axis=0)) > 4 * np.ptp(score.mean(axis=1))
 
 
+def test_surface_holds_the_other_features_at_their_most_ordinary_row():
+    X = pd.DataFrame({"a": np.arange(9.0), "b": np.arange(9.0), "c": [90.0, 80, 10, 20, 50, 60, 70, 30, 40]})
+    found = surface(lambda many: many["c"].to_numpy(), X, ("a", "b"), "regression", points=3)
+    assert np.unique(found["score"]).tolist() == [50.0], "the middle one of all three"
+
+
 @pytest.mark.parametrize("kind", ["regression", "binary"])
 @pytest.mark.parametrize("family", ["gradient_boosting", "random_forest", "tree"])
 def test_trees_of_scikit_learn_add_up_in_the_unit_that_is_named(family, kind):

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tasks.evaluate.chance import coin_tails, mean_tails
-from tasks.evaluate.slices import Rows, declared, weak
+from tasks.evaluate.chance import coin_tails, difference_tails, mean_tails
+from tasks.evaluate.slices import Rows, _tested, _value, declared, weak
 from tasks.metrics.curves import calibration
 from tests.bench import slices as bench
 
@@ -93,6 +93,36 @@ def test_a_fault_that_all_rows_share_names_no_slice_and_its_absence_is_better():
     about = {one["where"]["flag"]: one for one in declared(make(), make(), ["flag"], "roc_auc", "binary", 0.5)}
     assert {name: one["direction"] for name, one in about.items()} == {"= 0": "worse", "= 1": "better"}
     assert all(one["fault"] == "level" and one["p_holm"] < 1e-4 for one in about.values())
+
+
+def test_a_slice_of_thirty_rows_is_looked_at_and_one_of_fewer_is_not():
+    def make(rng, size):
+        X = pd.DataFrame({"flag": pd.Series(np.where(np.arange(1000) < size, "few", "many"), dtype="str")})
+        p = rng.uniform(0.05, 0.2, 1000)
+        y = np.where(np.arange(1000) < size, 1.0, (rng.random(1000) < p).astype(float))
+        return Rows(X, y, np.column_stack([1 - p, p]))
+
+    rng = np.random.default_rng(3)
+    named = {size: weak(make(rng, size), make(rng, size), ["flag"], "roc_auc", "binary", 0.5) for size in (30, 29)}
+    assert [one["where"]["flag"] for one in named[30]] == ["= few"]
+    assert named[29] == []
+
+
+def test_a_slice_that_is_better_than_the_others_is_told_with_both_sides_chance():
+    """Rows without a flag are said 10 points too high; those with one are right."""
+    rng = np.random.default_rng(9)
+    flag = np.arange(4000) % 2 == 0
+    p = rng.uniform(0.4, 0.6, 4000)
+    rows = Rows(
+        pd.DataFrame({"flag": flag.astype(float)}),
+        (rng.random(4000) < p - 0.1 * ~flag).astype(float),
+        np.column_stack([1 - p, p]),
+    )
+    low, high, differs, sign = _tested(rows, flag, 0, "level")
+    sides = difference_tails(*(_value(rows.said[0], inside, "level") for inside in (flag, ~flag)))
+    assert (low, high, sign) == (1.0, 1.0, -1)
+    assert differs == pytest.approx(2 * min(sides))
+    assert _tested(rows, ~flag, 0, "level")[2:] == (pytest.approx(2 * min(sides)), 1)
 
 
 def test_declared_slices_in_regression_are_not_blamed_for_noise():

@@ -109,6 +109,9 @@ def test_levels_after_promotions_by_the_published_formulas():
     level = (0.0125 + 0.0125) * 2**-1.6 + 0.025 * 1**-1.6
     assert saffron(0.05, 6, [2, 4], [1, 2, 4, 5]) == pytest.approx(level / 2.2857656, rel=1e-6)
     assert saffron(1.0, 2, [1], [1]) <= 0.5
+    # the looks 2 and 3 were candidates: look 5 is the third that counts, and the second after the promotion at 2
+    level = 0.0125 * 3**-1.6 + (0.025 - 0.0125) * 2**-1.6
+    assert saffron(0.05, 5, [2], [2, 3]) == pytest.approx(level / 2.2857656, rel=1e-6)
 
 
 def test_lord_levels_before_any_promotion_stay_below_half_of_alpha():

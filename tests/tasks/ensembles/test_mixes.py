@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tasks.ensembles import METHODS, combine
-from tasks.ensembles.combine import FEWEST, bagged, greedy
+from tasks.ensembles.mixes import FEWEST, bagged, greedy
 from tasks.errors import RefitError
 from tasks.metrics import measure
 
