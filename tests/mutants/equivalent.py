@@ -8,6 +8,31 @@ from __future__ import annotations
 
 EQUIVALENT: dict[tuple[str, str, str], str] = {
     (
+        "tasks/metrics/recalibration.py",
+        "_fitted",
+        "1e-12 becomes 1.000000000001",
+    ): "a step that is too long is halved less often; the optimum is the same",
+    (
+        "tasks/evaluate/learning.py",
+        "on_training_rows",
+        "Gt becomes GtE in len(X) > SAMPLE",
+    ): "a sample of as many rows as there are is all of them, in another order",
+    (
+        "tasks/engine/compute.py",
+        "compute",
+        "left out: shared[group.table, recipe.column] = partial(table.values, recipe.column)",
+    ): "a column that several groups read is converted once for all of them: time only",
+    (
+        "tasks/engine/local.py",
+        "Index.__init__",
+        "1 becomes 2",
+    ): "room for one more key, which nobody has",
+    (
+        "flows/commands.py",
+        "start",
+        "1 becomes 2",
+    ): "the size of a buffer that is read by lines",
+    (
         "tasks/evaluate/diagnosis.py",
         "_overfitting",
         "Gt becomes GtE in large > 0",

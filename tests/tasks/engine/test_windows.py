@@ -15,8 +15,8 @@ from tasks.states import UNTIL
 from tasks.values.durations import Span
 
 NAN = np.nan
-SPANS = [Span("all"), Span("last 1"), Span("last 3"), Span("0.000007s"), Span("0.000025s")]
-TABLES = ["in order", "late", "late, some missing", "all missing", "one key", "corrected", "nothing"]
+SPANS = [Span("all"), Span("last 1"), Span("last 3"), Span("0.000007s"), Span("0.000025s"), Span("0.000070s")]
+TABLES = ["in order", "before 1970", "late", "late, some missing", "all missing", "one key", "corrected", "nothing"]
 
 
 def values(column):  # type: ignore[no-untyped-def]
@@ -31,7 +31,7 @@ def made(name: str, seed: int) -> tuple[Facts, np.ndarray, np.ndarray, np.ndarra
     """A table's facts and their key codes; the rows' key codes (a third key has no events, -1 is none) and moments."""
     rng = np.random.default_rng(seed)
     n, rows = (0 if name == "nothing" else 24), 30
-    event = rng.integers(0, 40, n)
+    event = rng.integers(0, 40, n) - (60 if name == "before 1970" else 0)
     known = event + (rng.integers(0, 15, n) if name.startswith(("late", "corrected")) else 0)
     x = rng.integers(-3, 4, n).astype(float) * 0.5
     if "missing" in name:
@@ -53,7 +53,8 @@ def made(name: str, seed: int) -> tuple[Facts, np.ndarray, np.ndarray, np.ndarra
     )
     if name in ("in order", "one key"):
         spec = Table("t", spec.columns, ("id",), Time("at"))
-    return Facts(spec, frame), codes, rng.integers(-1, 3, rows), rng.integers(-2, 60, rows)
+    asked = rng.integers(-6 if name == "before 1970" else -2, 60, rows)
+    return Facts(spec, frame), codes, rng.integers(-1, 3, rows), asked
 
 
 def by_key(facts: Facts, codes: np.ndarray, code: int) -> History:
