@@ -122,4 +122,5 @@ def computed(plan: Plan, tables: dict[str, pd.DataFrame], rows: pd.DataFrame) ->
         return pd.concat(Asked(rows, stored, limit).features(plan), ignore_index=True)
 
 
-stage.run(main)
+if __name__ == "__main__":
+    stage.run(main)
