@@ -8,6 +8,16 @@ from __future__ import annotations
 
 EQUIVALENT: dict[tuple[str, str, str], str] = {
     (
+        "tasks/engine/kernels.py",
+        "largest",
+        "0 becomes 1",
+    ): "of a table that no slice is long enough for nothing is read",
+    (
+        "tasks/evaluate/chance.py",
+        "_upper",
+        "Gt becomes GtE in total > most + near",
+    ): "a sum that lies a billionth beyond its bound, to the last bit",
+    (
         "tasks/metrics/recalibration.py",
         "_fitted",
         "1e-12 becomes 1.000000000001",
