@@ -156,7 +156,7 @@ def align(y: np.ndarray, mine: np.ndarray, theirs: np.ndarray, challenger: tuple
     if challenger == champion:
         return Aligned(y, mine, theirs, threshold, whole, [])
     appeared, gone = [c for c in challenger if c not in champion], [c for c in champion if c not in challenger]
-    if (appeared and gone) or (len(champion) == 2 and len(challenger) == 2 and appeared):
+    if appeared and gone:
         raise Incomparable(
             f"the champion knows the classes {some(champion)}, the data has {some(challenger)}: classes were renamed, or it "
             "is another problem. Write the old names in the data, or give the new problem another problem.name."

@@ -8,6 +8,21 @@ from __future__ import annotations
 
 EQUIVALENT: dict[tuple[str, str, str], str] = {
     (
+        "tasks/engine/primitives/categories.py",
+        "count_log_count",
+        "2 becomes 3",
+    ): "how far ahead a table is made",
+    (
+        "tasks/engine/pieces.py",
+        "_chunks",
+        "GtE becomes Gt in count >= chunk",
+    ): "a last frame of just as many rows comes after the loop",
+    (
+        "tasks/engine/history.py",
+        "History.__init__",
+        "GtE becomes Gt in np.diff(times[1]) >= 0",
+    ): "whether the quicker way may be taken; the other gives the same",
+    (
         "tasks/engine/kernels.py",
         "largest",
         "0 becomes 1",

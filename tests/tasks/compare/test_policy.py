@@ -116,6 +116,13 @@ def test_a_capital_just_short_of_the_level_is_not_enough(evidence):
     assert said == {False, True}
 
 
+def test_a_stake_that_won_is_enough_however_the_bets_went():
+    lost = Part(0.0001, 1.0, 3000, (10, 900, 2090))
+    decision = decide(Look("accuracy", 0.01, lost, lost), dict(EMPTY), Promotion(), "new", "old")
+    assert decision.log_e == pytest.approx(-np.log(decision.level), abs=1e-12)
+    assert decision.promote
+
+
 def test_each_run_is_plain_mcnemar():
     policy = Promotion(control="each_run")
     assert decide(look(40, 60), dict(EMPTY), policy, "new", "old").why[0] == "p = 1 against 0.05, at each run anew."

@@ -138,6 +138,7 @@ def test_stretches_to_come_begin_and_end_where_they_say(own: bool) -> None:
         names += ["its own row and the next", *(f"its own row and the next {n - 1}" for n in NEXT if n > 2)]
         names += [f"{2 * k + 1} rows, its own in the middle" for k in CENTRED] + ["its own and all later rows"]
     assert set(spans) == set(names)
+    assert all((one.low < one.high)[one.full].all() for one in spans.values()), "an empty stretch tells nothing"
     codes = events(seed=1)[0]
     for i, k in enumerate(key):
         mine = np.flatnonzero(codes == k)
