@@ -117,7 +117,7 @@ def test_a_capital_just_short_of_the_level_is_not_enough(evidence):
 
 
 def test_a_stake_that_won_is_enough_however_the_bets_went():
-    lost = Part(0.0001, 1.0, 3000, (10, 900, 2090))
+    lost = Part(0.0001, 1.0, 20_000, (10, 9_000, 10_990))
     decision = decide(Look("accuracy", 0.01, lost, lost), dict(EMPTY), Promotion(), "new", "old")
     assert decision.log_e == pytest.approx(-np.log(decision.level), abs=1e-12)
     assert decision.promote
