@@ -1,0 +1,65 @@
+"""What every file between stages is: a frozen value, read and written in one place, with the types of what it holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from tasks.errors import RefitError
+from tasks.files import read_json, write_json
+
+Number = int | float  # in a file 1 stays 1, and 1.0 stays 1.0
+
+
+class Part(BaseModel):
+    """A frozen object within a file. Its fields stand in the file in the order in which they are declared here.
+
+    A field that was not given is not written; read, it has its default.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The object as it stands in the file."""
+        return self.model_dump(exclude_unset=True, by_alias=True)
+
+
+class Artifact(Part):
+    """A JSON file of one object that one stage writes and others read.
+
+    Attributes
+    ----------
+    NAME : the file's name.
+    """
+
+    NAME: ClassVar[str]
+
+    @classmethod
+    def read(cls, folder: str | Path) -> Self:
+        """What the file in ``folder`` says.
+
+        Raises
+        ------
+        RefitError
+            If there is no such file, it is not valid JSON, or it says something else than such a file does.
+        """
+        path = Path(folder) / cls.NAME
+        try:
+            return cls.model_validate(read_json(path))
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            where = ".".join(str(part) for part in first["loc"]) or "the file"
+            raise RefitError(
+                f"{path}: {where}: {first['msg']}. The file is not as its stage writes it; remove it and run `refit run` again."
+            ) from None
+
+    @classmethod
+    def find(cls, folder: str | Path) -> Self | None:
+        """What the file says, None where there is none. Raises as :meth:`read` where it is damaged."""
+        return cls.read(folder) if (Path(folder) / cls.NAME).is_file() else None
+
+    def write(self, folder: str | Path) -> None:
+        """Write the file into ``folder`` (indented; non-finite numbers are refused)."""
+        write_json(Path(folder) / self.NAME, self.to_dict())
