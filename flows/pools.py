@@ -36,7 +36,7 @@ from flows.commands import Cancelled, CommandFailed, StageFailed, words
 from flows.dag import Dag
 from flows.node import Log, Node
 from tasks.errors import RefitError, some
-from tasks.families._device import wants_gpu
+from tasks.fitting.device import wants_gpu
 from tasks.listed import family_names
 from tasks.params import Params
 from tasks.process import threads

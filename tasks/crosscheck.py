@@ -82,8 +82,8 @@ def mistakes(params: Params, families: Iterable[str]) -> list[str]:
 
 def _compression(wrong: _Mistakes, params: Params) -> None:
     """Families that are to be compressed, and are not in models or have no smaller form."""
-    from tasks.families._model import compresses  # loads the families, which few projects need here
     from tasks.listed import family_names
+    from tasks.models.model import compresses  # loads the families, which few projects need here
 
     assert params.training.compression is not None
     path, named = "training.compression", params.training.compression.families
@@ -100,9 +100,9 @@ def _compression(wrong: _Mistakes, params: Params) -> None:
 
 def _population(wrong: _Mistakes, params: Params) -> None:
     """What a population cannot do: families that cannot go on, several folds, too few turns, lengths of one's own."""
-    from tasks.families._model import find_family  # loads the families, which few projects need here
-    from tasks.families._turns import changeable, goes_on
+    from tasks.families import find_family  # loads the families, which few projects need here
     from tasks.listed import family_names
+    from tasks.models.turns import changeable, goes_on
 
     tuning = params.tuning
     unable = [name for name in params.models if not goes_on(find_family(name))]

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from tasks.engine.derive import derive
 from tasks.evaluate.choice import threshold_of
-from tasks.families import Rows
+from tasks.fitting.rows import Rows
 from tasks.goals import Point, choose
 from tasks.params import Params, parse
 from tasks.train.whole import fit_rows

@@ -14,10 +14,12 @@ import pytest
 
 from tasks.encoding import Encoder
 from tasks.errors import RefitError
-from tasks.families import Rows, check_models, find_family
+from tasks.families import find_family
+from tasks.fitting.rows import Rows
 from tasks.idle import own_ways
 from tasks.kinds import kinds_of
 from tasks.listed import family_names
+from tasks.models import check_models
 from tasks.params import Encode, Params, Training, parse
 from tasks.train.whole import fit_rows
 

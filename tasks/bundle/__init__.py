@@ -27,10 +27,10 @@ from tasks.engine.online import start
 from tasks.engine.source import OneRow
 from tasks.engine.state import State, prediction_time
 from tasks.errors import RefitError, some
-from tasks.families import load_model
-from tasks.families._calibrate import Calibration
 from tasks.files import read_json, read_table
+from tasks.fitting.calibration import Calibration
 from tasks.kinds import find_kind
+from tasks.models import load_model
 from tasks.ordinary.record import FOLDER as ORDINARY
 from tasks.ordinary.record import Record
 

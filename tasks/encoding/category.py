@@ -3,7 +3,7 @@
 A level that training never saw is no missing value: whether one is missing may say a lot, and says nothing of a new
 level. One-hot columns have none for it (or that of the rare levels), target means the overall one. Where levels are
 codes, known levels stand in for it, :data:`STAND_INS` of them spread over the order of their target means; who predicts
-takes the mean of the answers (:meth:`tasks.families._model.Model.predict`), what the model expects of a level it knows
+takes the mean of the answers (:meth:`tasks.models.model.Model.predict`), what the model expects of a level it knows
 nothing of.
 """
 

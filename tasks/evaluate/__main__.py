@@ -19,14 +19,14 @@ from tasks.evaluate.learning import figure, learning_curve, on_training_rows
 from tasks.evaluate.pages import Pages
 from tasks.evaluate.rows import notable
 from tasks.evaluate.slices import Rows, declared, weak
-from tasks.families import load_model
-from tasks.families._calibrate import Calibration
-from tasks.families._model import resolved
 from tasks.files import failure_of, read_json, read_table, replacing_dir, write_json, write_table
+from tasks.fitting.calibration import Calibration
 from tasks.kinds import find_kind, score_columns
 from tasks.metrics import measurer, metric_names, report
 from tasks.metrics.curves import confusion
 from tasks.metrics.intervals import bootstrap_intervals, days
+from tasks.models import load_model
+from tasks.models.model import resolved
 from tasks.params import Params, load
 from tasks.stored import Stored
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from tasks.ensembles import combine
 from tasks.errors import RefitError
-from tasks.families._calibrate import calibrate, mixed
+from tasks.fitting.calibration import calibrate, mixed
 from tasks.kinds import find_kind
 from tasks.params import Params
 

@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 
 from tasks.evaluate.shapley import Asked, by_asking
-from tasks.families import Model
-from tasks.families._calibrate import Calibration, mixed
+from tasks.fitting.calibration import Calibration, mixed
 from tasks.kinds import TWO, find_kind
+from tasks.models import Model
 
 SHAP_ROWS = 1000  # rows explained by formulas that know the model's inside
 BACKGROUND = 200
@@ -162,7 +162,7 @@ def _score(model: Model, Z: np.ndarray) -> np.ndarray:
     fitted: Any = model.fitted
     if fitted.FORMAT != "network":
         return model.score(Z)
-    from tasks.families._net import margins, scores_of
+    from tasks.families.mlp.network import margins, scores_of
 
     raw = scores_of(margins(fitted.network, Z), model.kind, fitted.center, fitted.spread)
     return raw if model.calibration is None else model.calibration.apply(raw)

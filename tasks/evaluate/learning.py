@@ -10,11 +10,11 @@ import pandas as pd
 
 from tasks.errors import RefitError
 from tasks.evaluate.diagnosis import Figure
-from tasks.families import Model, fit_family
-from tasks.families._calibrate import Calibration, mixed
+from tasks.fitting.calibration import Calibration, mixed
 from tasks.kinds import find_kind
 from tasks.metrics import measure, measurer
 from tasks.metrics.intervals import resamples
+from tasks.models import Model, fit_family
 from tasks.params import Params
 from tasks.stored import by_parts
 

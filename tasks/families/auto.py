@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from tasks.errors import RefitError
-from tasks.families._base import Fitted, Job
-from tasks.families._space import Space
+from tasks.fitting.base import Fitted, Job
+from tasks.fitting.space import Space
 from tasks.kinds import MANY, NUMBER, TWO, find_kind
 
 NAME = "auto"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from tasks.families._base import Fitted, Job
-from tasks.families._counts import Only
-from tasks.families._forest import fit_forest, forest_space
-from tasks.families._space import Space
+from tasks.fitting.base import Fitted, Job
+from tasks.fitting.counts import Only
+from tasks.fitting.forest import fit_forest, forest_space
+from tasks.fitting.space import Space
 from tasks.kinds import MANY, NUMBER, TWO
 
 NAME = "extra_trees"

@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tasks.families._base import Fitted, Job
-from tasks.families._sklearn import sampled
-from tasks.families._space import Number, Space, whole
+from tasks.fitting.base import Fitted, Job
+from tasks.fitting.estimators import sampled
+from tasks.fitting.space import Number, Space, whole
 from tasks.kinds import NUMBER, TWO, find_kind
 
 NAME = "gam"

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from tasks.families._base import NATIVE_LEVELS, Fitted, Job, Turn, as_sets
-from tasks.families._counts import Only
-from tasks.families._sklearn import Estimator
-from tasks.families._space import Number, Space, whole
+from tasks.fitting.base import NATIVE_LEVELS, Fitted, Job, Turn, as_sets
+from tasks.fitting.counts import Only
+from tasks.fitting.estimators import Estimator
+from tasks.fitting.space import Number, Space, whole
 from tasks.kinds import MANY, NUMBER, TWO
 
 NAME = "gradient_boosting"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from tasks.families._base import Fitted, Job
-from tasks.families._sklearn import fit_estimator, refuse_weights, sampled
-from tasks.families._space import Choice, Number, Space, whole
+from tasks.fitting.base import Fitted, Job
+from tasks.fitting.estimators import fit_estimator, refuse_weights, sampled
+from tasks.fitting.space import Choice, Number, Space, whole
 from tasks.kinds import MANY, NUMBER, TWO
 
 NAME = "knn"

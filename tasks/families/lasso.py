@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from tasks.families._base import Fitted, Job
-from tasks.families._path import lasso_path, with_path
-from tasks.families._sklearn import fit_linear
-from tasks.families._space import Number, Space
+from tasks.fitting.base import Fitted, Job
+from tasks.fitting.coefficients import lasso_path, with_path
+from tasks.fitting.estimators import fit_linear
+from tasks.fitting.space import Number, Space
 from tasks.kinds import NUMBER
 
 NAME = "lasso"

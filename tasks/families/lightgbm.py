@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tasks.errors import RefitError
-from tasks.families._base import Fitted, Job, Turn, as_sets
-from tasks.families._counts import Only
-from tasks.families._space import Number, Space, whole
+from tasks.fitting.base import Fitted, Job, Turn, as_sets
+from tasks.fitting.counts import Only
+from tasks.fitting.space import Number, Space, whole
 from tasks.kinds import MANY, NUMBER, TWO, find_kind
 
 NAME = "lightgbm"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from tasks.families._base import Fitted, Job
-from tasks.families._sklearn import fit_linear
-from tasks.families._space import Space
+from tasks.fitting.base import Fitted, Job
+from tasks.fitting.estimators import fit_linear
+from tasks.fitting.space import Space
 from tasks.kinds import NUMBER
 
 NAME = "linear"

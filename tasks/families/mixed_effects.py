@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tasks.errors import RefitError
-from tasks.families._base import Fitted, Job
-from tasks.families._sklearn import refuse_weights, sampled
-from tasks.families._space import Number, Space
+from tasks.fitting.base import Fitted, Job
+from tasks.fitting.estimators import refuse_weights, sampled
+from tasks.fitting.space import Number, Space
 from tasks.kinds import NUMBER, TWO, find_kind
 
 NAME = "mixed_effects"

@@ -18,13 +18,13 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tasks.errors import RefitError, nearest, some
-from tasks.families._activations import check_activation
-from tasks.families._base import Fitted, Job
-from tasks.families._counts import Only
-from tasks.families._net_extra import fewer_epochs, pytabkit, settled, varied
-from tasks.families._sklearn import refuse_weights
-from tasks.families._space import Choice, Number, Space, whole
 from tasks.files import read_json, write_json
+from tasks.fitting.activations import check_activation
+from tasks.fitting.base import Fitted, Job
+from tasks.fitting.counts import Only
+from tasks.fitting.estimators import refuse_weights
+from tasks.fitting.networks import fewer_epochs, pytabkit, settled, varied
+from tasks.fitting.space import Choice, Number, Space, whole
 from tasks.kinds import MANY, NUMBER, TWO, find_kind, softmax
 
 NAME = "realmlp"
@@ -85,7 +85,7 @@ class RealMLP:
         self.notes: dict[str, Any] = {}
 
     def predict(self, Z: np.ndarray) -> np.ndarray:
-        from tasks.families._net import by_blocks
+        from tasks.families.mlp.network import by_blocks
 
         return by_blocks(Z, self._scores)
 
@@ -123,7 +123,7 @@ class RealMLP:
 def fit(params: dict[str, Any], job: Job) -> Fitted:
     import torch
 
-    from tasks.families._device import choose_device
+    from tasks.fitting.device import choose_device
 
     refuse_weights(job, NAME)
     how = settled(NAME, params, DEFAULTS)

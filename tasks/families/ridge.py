@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from tasks.families._base import Fitted, Job
-from tasks.families._counts import Only
-from tasks.families._path import ridge_path, with_path
-from tasks.families._sklearn import fit_linear
-from tasks.families._space import Number, Space
+from tasks.fitting.base import Fitted, Job
+from tasks.fitting.coefficients import ridge_path, with_path
+from tasks.fitting.counts import Only
+from tasks.fitting.estimators import fit_linear
+from tasks.fitting.space import Number, Space
 from tasks.kinds import NUMBER
 
 NAME = "ridge"

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from tasks.encoding.folds import together
-from tasks.families._base import Fitted, Job
-from tasks.families._counts import Only
-from tasks.families._sklearn import fit_estimator, sampled
-from tasks.families._space import Choice, Number, Space, whole
+from tasks.fitting.base import Fitted, Job
+from tasks.fitting.counts import Only
+from tasks.fitting.estimators import fit_estimator, sampled
+from tasks.fitting.space import Choice, Number, Space, whole
 from tasks.kinds import MANY, NUMBER, TWO
 
 NAME = "svm"

@@ -13,11 +13,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tasks.families._activations import ACTIVATIONS, ELEMENTWISE, check_activation
-from tasks.families._base import Fitted, Job, Turn
-from tasks.families._net_extra import fewer_epochs, pytabkit, settled, varied
-from tasks.families._space import Number, Space, whole
 from tasks.files import read_json, write_json
+from tasks.fitting.activations import ACTIVATIONS, ELEMENTWISE, check_activation
+from tasks.fitting.base import Fitted, Job, Turn
+from tasks.fitting.networks import fewer_epochs, pytabkit, settled, varied
+from tasks.fitting.space import Number, Space, whole
 from tasks.kinds import MANY, NUMBER, TWO, find_kind, softmax
 
 NAME = "tabm"
@@ -152,7 +152,7 @@ class TabM:
         return softmax(margins.reshape(n * k, outputs)).reshape(n, k, outputs).mean(axis=1)
 
     def predict(self, Z: np.ndarray) -> np.ndarray:
-        from tasks.families._net import by_blocks
+        from tasks.families.mlp.network import by_blocks
 
         return by_blocks(Z, lambda block: self.scores(self.margins(*self.tensors(block))))
 
@@ -181,7 +181,7 @@ class Trainer:
     def __init__(self, params: dict[str, Any], job: Job) -> None:
         import torch
 
-        from tasks.families._device import choose_device
+        from tasks.fitting.device import choose_device
 
         self.how = how = settled(NAME, params, DEFAULTS)
         check(how)
@@ -267,17 +267,17 @@ def fit(params: dict[str, Any], job: Job) -> Fitted:
 
 
 def go_on(params: dict[str, Any], job: Job, turn: Turn) -> Fitted:
-    from tasks.families import _checkpoint
+    from tasks.fitting import checkpoint
 
     trainer = Trainer(params, job)
     if turn.before is not None:
-        _checkpoint.read(trainer, turn.before / "state.safetensors")
+        checkpoint.read(trainer, turn.before / "state.safetensors")
         trainer.steer()
     for _ in range(TURN):
         trainer.epoch()
         if job.late:
             break
-    _checkpoint.write(trainer, turn.after / "state.safetensors")
+    checkpoint.write(trainer, turn.after / "state.safetensors")
     model = trainer.present(len(trainer.history["valid_loss"]))
     model.history = {name: curve[-TURN:] for name, curve in model.history.items()}
     return model

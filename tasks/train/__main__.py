@@ -15,13 +15,14 @@ import pandas as pd
 
 from tasks import memory
 from tasks.errors import RefitError
-from tasks.families import Model, check_kind, load_model, read_rows, save_model
-from tasks.families._base import Fitted
-from tasks.families._costs import latency
-from tasks.families._model import resolved
-from tasks.families._xgboost_large import Trained, fit_large
 from tasks.files import read_json, replacing_dir, write_json, write_table
+from tasks.fitting.base import Fitted
+from tasks.fitting.rows import read_rows
 from tasks.metrics import higher_is_better, measure, report
+from tasks.models import Model, check_kind, load_model, save_model
+from tasks.models.costs import latency
+from tasks.models.large import Trained, fit_large
+from tasks.models.model import resolved
 from tasks.params import Params, load
 from tasks.train.balance import fit_better
 from tasks.train.limits import fit_within

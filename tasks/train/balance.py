@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from tasks.families import Model, Rows
-from tasks.families._base import Fitted
-from tasks.families._imbalance import ROWS
+from tasks.fitting.base import Fitted
+from tasks.fitting.imbalance import ROWS
+from tasks.fitting.rows import Rows
 from tasks.kinds import find_kind
 from tasks.metrics import better, measure
+from tasks.models import Model
 from tasks.params import Params
 from tasks.train.whole import fit_rows
 

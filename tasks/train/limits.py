@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from tasks.errors import RefitError
-from tasks.families import Model
-from tasks.families._costs import size
-from tasks.families._xgboost_large import Trained
 from tasks.goals import Point, choose
+from tasks.models import Model
+from tasks.models.costs import size
+from tasks.models.large import Trained
 
 
 @dataclass(frozen=True)

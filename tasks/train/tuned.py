@@ -14,12 +14,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tasks.families import Model, Rows, find_family, load_model, read_rows
-from tasks.families._bag import Bag, Joined, Part
-from tasks.families._calibrate import calibrate, calibrate_mean
-from tasks.families._xgboost_large import Trained
+from tasks.families import find_family
 from tasks.files import read_json, read_table
+from tasks.fitting.calibration import calibrate, calibrate_mean
+from tasks.fitting.rows import Rows, read_rows
 from tasks.kinds import find_kind
+from tasks.models import Model, load_model
+from tasks.models.bag import Bag, Joined, Part
+from tasks.models.large import Trained
 from tasks.params import Params
 from tasks.stored import by_parts
 from tasks.train.balance import of_members

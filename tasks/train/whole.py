@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from tasks.families import Model, Rows, fit_family
-from tasks.families._xgboost_large import Trained
+from tasks.fitting.rows import Rows
+from tasks.models import Model, fit_family
+from tasks.models.large import Trained
 from tasks.params import Params
 from tasks.stored import by_parts
 

@@ -13,12 +13,13 @@ import numpy as np
 from tasks import memory
 from tasks.encoding.select import Selection, select
 from tasks.errors import RefitError, some
-from tasks.families import Model, Rows, check_kind, find_family, read_rows, save_model
-from tasks.families._counts import check_params, searched
-from tasks.families._imbalance import ROWS
-from tasks.families._rows import score_table
-from tasks.families._space import Space, narrowed
+from tasks.families import find_family
 from tasks.files import read_json, replacing_dir, sha256, write_json, write_table
+from tasks.fitting.counts import check_params, searched
+from tasks.fitting.imbalance import ROWS
+from tasks.fitting.rows import Rows, read_rows, score_table
+from tasks.fitting.space import Space, narrowed
+from tasks.models import Model, check_kind, save_model
 from tasks.params import Params, Tuning, load
 from tasks.process import threads
 from tasks.tune.folds import make_folds, newest

@@ -23,12 +23,13 @@ import numpy as np
 from tasks.encoding import Encoder
 from tasks.ensembles.combine import combine
 from tasks.errors import RefitError
-from tasks.families import Model, find_family
-from tasks.families._bag import Bag, Joined, Part
-from tasks.families._model import load_fitted
-from tasks.families._space import Space
+from tasks.families import find_family
+from tasks.fitting.space import Space
 from tasks.kinds import find_kind
 from tasks.metrics import higher_is_better, measure
+from tasks.models import Model
+from tasks.models.bag import Bag, Joined, Part
+from tasks.models.model import load_fitted
 from tasks.tune.bags import Bags, Fits, encoder_folder, holdout, read_result, tried_without
 from tasks.tune.objective import Objective
 from tasks.tune.portfolio import Setting, near, portfolio

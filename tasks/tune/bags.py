@@ -19,14 +19,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tasks.families import Prepared, Rows
-from tasks.families._base import Fitted
-from tasks.families._forest import Forest
-from tasks.families._imbalance import ROWS
-from tasks.families._model import find_family, weighs
+from tasks.families import find_family
 from tasks.files import read_json, replacing_dir, write_json
+from tasks.fitting.base import Fitted
+from tasks.fitting.forest import Forest
+from tasks.fitting.imbalance import ROWS
+from tasks.fitting.rows import Rows
 from tasks.kinds import find_kind
 from tasks.metrics import measure
+from tasks.models import Prepared
+from tasks.models.model import weighs
 from tasks.params import Params
 from tasks.tune.folds import Parts, fold_rows, frame, grouped, newest
 from tasks.tune.objective import Fold, Objective, Watch

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from tasks.errors import RefitError, nearest, some
-from tasks.families import Rows
+from tasks.fitting.rows import Rows
 from tasks.kinds import TWO, find_kind
 from tasks.params import Tuning
 from tasks.tune.objective import Fold

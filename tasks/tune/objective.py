@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tasks.families import Model, Prepared, find_family, prepare
-from tasks.families._costs import COSTS
+from tasks.families import find_family
 from tasks.metrics import measure
+from tasks.models import Model, Prepared, prepare
+from tasks.models.costs import COSTS
 from tasks.process import threads
 
 Fold = tuple[pd.DataFrame, np.ndarray, pd.DataFrame, np.ndarray]
@@ -62,7 +63,7 @@ class Objective:
         ``watch(step, value)`` hears of the steps of a single fold (ever wider apart, as pruners look), or of each
         fold of several, and stops the trial by returning True (:class:`~tasks.families.Stopped` is raised).
         """
-        from tasks.families import Stopped
+        from tasks.fitting.base import Stopped
 
         params = dict(self.fixed) | params
         family = str(params.pop("family", self.family))

@@ -25,10 +25,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from tasks.errors import RefitError
 from tasks.families import find_family
-from tasks.families._base import Fitted, Turn
-from tasks.families._space import Choice, Number, Space, defaults
-from tasks.families._turns import THREADS, changeable, read_turn, replay
+from tasks.fitting.base import Fitted, Turn
+from tasks.fitting.space import Choice, Number, Space, defaults
 from tasks.metrics import higher_is_better
+from tasks.models.turns import THREADS, changeable, read_turn, replay
 from tasks.tune.objective import Objective
 from tasks.tune.samplers import draw, seed_of
 from tasks.tune.search import GRACE, Budget, Found, _described, _short, _too_small

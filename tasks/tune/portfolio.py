@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from tasks.families import find_family
-from tasks.families._space import Choice, Space, defaults
 from tasks.families.auto import candidates
+from tasks.fitting.space import Choice, Space, defaults
 from tasks.kinds import MANY, find_kind
 from tasks.listed import family_names
 

@@ -20,7 +20,7 @@ from optuna.distributions import BaseDistribution
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
-from tasks.families._space import Choice, Number, Space, defaults
+from tasks.fitting.space import Choice, Number, Space, defaults
 
 Tried = Sequence[tuple[dict[str, Any], float]]  # parameters and value, lower is better
 OURS = ("grid", "hill_climbing", "cmaes", "strategies")

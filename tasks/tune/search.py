@@ -15,7 +15,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from tasks.errors import RefitError
-from tasks.families._space import Space, defaults
+from tasks.fitting.space import Space, defaults
 from tasks.goals import Point, Rule, choose, record
 from tasks.metrics import higher_is_better
 from tasks.tune import samplers

@@ -21,9 +21,11 @@ from optuna.trial import FrozenTrial, TrialState
 
 import tasks.encoding
 import tasks.families
+import tasks.fitting
+import tasks.models
 from tasks.errors import RefitError
-from tasks.families._space import Choice, Number, Space
 from tasks.files import hash_tree
+from tasks.fitting.space import Choice, Number, Space
 
 FOLDER = Path(".refit/studies")
 ENVIRONMENT = "REFIT_STUDIES_URL"  # a database that workers on several machines share
@@ -40,8 +42,9 @@ warnings.filterwarnings("ignore", message="Heartbeat of storage is supposed")  #
 def study_key(**inputs: Any) -> str:
     """A name that depends on everything a trial's value depends on, the code of the families included."""
     code: dict[str, str] = {}
-    for package in (tasks.encoding, tasks.families):
-        code |= {k: v for k, v in hash_tree(Path(str(package.__file__)).parent).items() if k.endswith(".py")}
+    for package in (tasks.encoding, tasks.fitting, tasks.families, tasks.models):
+        found = hash_tree(Path(str(package.__file__)).parent)
+        code |= {f"{package.__name__}/{k}": v for k, v in found.items() if k.endswith(".py")}
     text = json.dumps({"inputs": inputs, "code": code}, sort_keys=True, default=repr)
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 

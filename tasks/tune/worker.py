@@ -94,7 +94,7 @@ def _one(
     objective: Objective, params: dict[str, Any], deadline: float | None, pipe: Connection | None
 ) -> tuple[str, Any]:
     """What to send back: a trial's values, or without a deadline the guess at its least seconds."""
-    from tasks.families import Stopped
+    from tasks.fitting.base import Stopped
 
     def watch(step: int, value: float) -> bool:
         assert pipe is not None

@@ -86,7 +86,7 @@ def moments(flights: pd.DataFrame, rule: Any) -> pd.Series:
 
 def predicted(X: pd.DataFrame, y: np.ndarray, time: pd.Series, kinds: dict[str, str], until: pd.Timestamp) -> pd.Series:
     """Scores of all flights by a model of the flights before ``until``: a sample of 20,000."""
-    from tasks.families import fit_family
+    from tasks.models import fit_family
 
     rng = np.random.default_rng(0)
     fit = np.flatnonzero((time < until - pd.Timedelta(days=30)).to_numpy() & ~np.isnan(y))

@@ -14,8 +14,8 @@ import numpy as np
 from ruamel.yaml import YAML
 
 from tasks import params as parameters
-from tasks.families import fit_family, save_model
 from tasks.files import read_json, read_table, write_json
+from tasks.models import fit_family, save_model
 from tests.bench._flights import ROOT
 
 STAGES = ("ingest", "validate", "features")

@@ -19,8 +19,9 @@ import tasks.stage  # noqa: F401  (threads and telemetry, before the heavy impor
 # isort: split
 import optuna
 
-from tasks.families import find_family, read_rows
-from tasks.families._space import Choice, Space, defaults
+from tasks.families import find_family
+from tasks.fitting.rows import read_rows
+from tasks.fitting.space import Choice, Space, defaults
 from tasks.metrics import higher_is_better
 from tasks.params import load
 from tasks.tune.folds import make_folds

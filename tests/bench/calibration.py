@@ -29,10 +29,10 @@ import numpy as np
 import pandas as pd
 
 from tasks.errors import RefitError
-from tasks.families._model import threads
-from tasks.families._rows import score_table
+from tasks.fitting.rows import score_table
 from tasks.metrics import measure
 from tasks.metrics.recalibration import recalibration
+from tasks.process import threads
 from tasks.train.tuned import calibrate_bag
 from tasks.tune.auto import search_families
 from tasks.tune.bags import cross

@@ -27,8 +27,8 @@ import numpy as np
 import pandas as pd
 import psutil
 
-from tasks.families import fit_family, load_model, save_model
 from tasks.metrics import higher_is_better, measure
+from tasks.models import fit_family, load_model, save_model
 from tests.bench._flights import emit
 from tests.bench._tables import load, split
 

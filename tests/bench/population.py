@@ -24,8 +24,9 @@ import tasks.stage  # noqa: F401  (applies the settings before any heavy import)
 import numpy as np
 
 from tasks.errors import RefitError
-from tasks.families import Model, find_family, load_model, save_model
+from tasks.families import find_family
 from tasks.metrics import higher_is_better, measure
+from tasks.models import Model, load_model, save_model
 from tasks.tune.objective import Objective
 from tasks.tune.pbt import evolve
 from tasks.tune.search import Budget, Found, search

@@ -32,8 +32,9 @@ import tasks.stage  # noqa: F401  (applies the settings before any heavy import)
 import numpy as np
 import psutil
 
-from tasks.families import find_family, fit_family
+from tasks.families import find_family
 from tasks.metrics import higher_is_better, measure
+from tasks.models import fit_family
 from tasks.params import Tuning
 from tasks.tune.objective import Objective
 from tasks.tune.search import Budget, search

@@ -25,8 +25,8 @@ import tasks.stage  # noqa: F401  (applies the settings before any heavy import)
 import numpy as np
 import pandas as pd
 
-from tasks.families._model import threads
 from tasks.metrics import higher_is_better, measure
+from tasks.process import threads
 from tasks.tune.auto import search_families
 from tasks.tune.bags import cross, fold_count, holdout
 from tasks.tune.objective import Objective

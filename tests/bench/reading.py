@@ -103,7 +103,7 @@ def differs(found: pd.Series | None, truth: list[Any]) -> str:
 def served(case: Case) -> list[str]:
     """Whether a package that is made of the file answers its rows, cell by cell, as the pipeline does; run after :func:`read`."""
     from tasks.bundle import Bundle
-    from tasks.families import fit_family, save_model
+    from tasks.models import fit_family, save_model
     from tests.tasks.package.projects import package
 
     declared = params.load()

@@ -22,9 +22,9 @@ from tasks.engine.auto import Windows, any_windows
 from tasks.engine.compute import compute
 from tasks.engine.derive import derive
 from tasks.engine.rhythm import windows_of
-from tasks.families import fit_family
 from tasks.features.silent import silent
 from tasks.metrics import higher_is_better, measure
+from tasks.models import fit_family
 from tasks.params import Params, parse
 from tests.bench._flights import emit
 

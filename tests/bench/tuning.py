@@ -30,9 +30,9 @@ import tasks.stage  # noqa: F401  (applies the settings before any heavy import)
 # isort: split
 import numpy as np
 
-from tasks.families import fit_family
 from tasks.files import read_json
 from tasks.metrics import higher_is_better, measure
+from tasks.models import fit_family
 from tasks.params import Tuning
 from tests.bench._flights import emit
 from tests.bench._stages import features, run

@@ -27,8 +27,8 @@ import numpy as np
 import pandas as pd
 
 from tasks.encoding.category import PRIOR
-from tasks.families import fit_family
 from tasks.metrics import measure
+from tasks.models import fit_family
 from tests.bench._flights import emit
 
 Table = tuple[pd.DataFrame, np.ndarray]

@@ -24,9 +24,9 @@ from deploy.isolated import isolated
 from deploy.launch import ask, free_port
 from deploy.needs import needed, pins
 from tasks.errors import RefitError
-from tasks.families import Model, fit_family, save_model
-from tasks.families._bag import Bag, Joined, Part
 from tasks.files import read_json, read_table, sha256, write_json
+from tasks.models import Model, fit_family, save_model
+from tasks.models.bag import Bag, Joined, Part
 from tasks.registry.history import Decision, History
 from tasks.registry.tracking import Registry
 from tests.projects import ROOT

@@ -12,8 +12,8 @@ import pytest
 from tasks.bundle import Bundle
 from tasks.bundle.rows import from_json
 from tasks.errors import RefitError
-from tasks.families._calibrate import Calibration
 from tasks.files import read_json, read_table, write_json
+from tasks.fitting.calibration import Calibration
 from tasks.kinds import find_kind
 from tests.tasks.package.projects import TIMED, package, project
 

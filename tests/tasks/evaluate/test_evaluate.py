@@ -16,10 +16,10 @@ from sklearn.linear_model import LogisticRegression
 
 from tasks.errors import RefitError
 from tasks.evaluate.candidates import Candidate, Split, ensemble_of
-from tasks.families import fit_family, save_model
-from tasks.families._calibrate import Calibration
 from tasks.files import read_json, write_json, write_table
+from tasks.fitting.calibration import Calibration
 from tasks.metrics.recalibration import recalibration
+from tasks.models import fit_family, save_model
 from tasks.params import parse
 from tests.samples import KINDS, features_folder, sample_frame
 from tests.tasks.package.projects import plain

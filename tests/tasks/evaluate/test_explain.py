@@ -8,8 +8,8 @@ from sklearn.inspection import partial_dependence as sklearn_dependence
 
 from tasks.evaluate import shapley
 from tasks.evaluate.explain import asked_shap, partial_dependence, shap_values, surface
-from tasks.families import fit_family
-from tasks.families._calibrate import Calibration
+from tasks.fitting.calibration import Calibration
+from tasks.models import fit_family
 
 
 def table(n=300, seed=0):

@@ -9,13 +9,14 @@ import pandas as pd
 import pytest
 from scipy.special import expit, softmax
 
-from tasks.families import Model, fit_family, load_model, read_rows, save_model
-from tasks.families._bag import Bag, Joined, Part
-from tasks.families._calibrate import Calibration, calibrate, calibrate_mean
-from tasks.families._scale import scale_of, scale_of_mean
 from tasks.files import hash_tree, read_json, write_json
+from tasks.fitting.calibration import Calibration, calibrate, calibrate_mean
+from tasks.fitting.rows import read_rows
+from tasks.fitting.scale import scale_of, scale_of_mean
 from tasks.metrics import measure
 from tasks.metrics.recalibration import recalibration
+from tasks.models import Model, fit_family, load_model, save_model
+from tasks.models.bag import Bag, Joined, Part
 from tasks.train.tuned import calibrate_bag
 from tests.samples import features_folder
 

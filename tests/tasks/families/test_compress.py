@@ -9,13 +9,14 @@ import torch
 from torch import nn
 
 from tasks.errors import RefitError
-from tasks.families import fit_family, load_model, read_rows, save_model
-from tasks.families._compress import Variant, folded, pruned, quantised, size_kb, smallest, variants
-from tasks.families._compress_layers import Int8Linear
-from tasks.families._net import Net
-from tasks.families._net_train import Trainer
+from tasks.families.mlp.compression import Variant, folded, pruned, quantised, size_kb, smallest, variants
+from tasks.families.mlp.int8 import Int8Linear
+from tasks.families.mlp.network import Net
+from tasks.families.mlp.training import Trainer
 from tasks.files import hash_tree, read_json, write_json
+from tasks.fitting.rows import read_rows
 from tasks.metrics import measure
+from tasks.models import fit_family, load_model, save_model
 from tests.samples import features_folder
 from tests.tasks.families.test_network import job
 
@@ -59,7 +60,7 @@ def test_forms_are_smaller_and_take_less_work_and_are_nearly_as_good(tmp_path: P
 @pytest.fixture
 def small_layers(monkeypatch):
     """Layers of tests count as large enough for 8-bit integers."""
-    monkeypatch.setattr("tasks.families._compress_layers.LEAST", 200)
+    monkeypatch.setattr("tasks.families.mlp.int8.LEAST", 200)
 
 
 @pytest.mark.parametrize(("activation", "layer"), [("tanh", "Tanh"), ("prelu", "PReLU"), ("selu", "SELU")])

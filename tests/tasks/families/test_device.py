@@ -14,14 +14,15 @@ import xgboost
 from flows.node import Node
 from flows.pools import wanted
 from tasks.errors import RefitError
-from tasks.families import _device, check_models, find_family
-from tasks.families import _xgboost_memory as memory
-from tasks.families._base import Job
-from tasks.families._device import choose_device, gpus
-from tasks.families._xgboost_batches import fit_batches
-from tasks.families._xgboost_encoded import encode_to, outline
+from tasks.families import find_family
+from tasks.families.xgboost import memory as memory
+from tasks.families.xgboost.batches import fit_batches
+from tasks.fitting.base import Job
+from tasks.fitting.device import choose_device, gpus
+from tasks.fitting.encoded import encode_to, outline
 from tasks.kinds import kinds_of
 from tasks.listed import family_names
+from tasks.models import check_models
 from tasks.params import Params, loads
 from tests.samples import features_folder
 
@@ -41,7 +42,7 @@ class Passed(Exception):
 @pytest.fixture
 def a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine with a GPU, as far as the rule can see."""
-    monkeypatch.setattr(_device, "gpus", lambda: 1)
+    monkeypatch.setattr("tasks.fitting.device.gpus", lambda: 1)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
 
 
@@ -107,7 +108,7 @@ def test_every_family_computes_where_the_rule_says(name: str, a_gpu: None, passe
 
 
 def test_without_a_gpu_all_is_computed_by_the_cpu_and_said_where_one_was_asked_for(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(_device, "gpus", lambda: 0)
+    monkeypatch.setattr("tasks.fitting.device.gpus", lambda: 0)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     for library in ("torch", "xgboost"):
         lines: list[str] = []

@@ -8,12 +8,14 @@ import pandas as pd
 import pytest
 
 from tasks.errors import RefitError
-from tasks.families import Model, Rows, find_family, fit_family, load_model, read_rows, save_model
-from tasks.families._calibrate import calibrate
+from tasks.families import find_family
 from tasks.files import hash_tree
+from tasks.fitting.calibration import calibrate
+from tasks.fitting.rows import Rows, read_rows
 from tasks.kinds import kinds_of
 from tasks.listed import family_names
 from tasks.metrics import measure
+from tasks.models import Model, fit_family, load_model, save_model
 from tasks.values.numbers import LARGEST
 from tests.samples import KINDS, features_folder
 

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from tasks.encoding.folds import together
 from tasks.errors import RefitError
-from tasks.families import check_models, fit_family
-from tasks.families._imbalance import balanced_weight, resample
-from tasks.families._model import find_family, prepare, weighs
+from tasks.families import find_family
+from tasks.fitting.imbalance import balanced_weight, resample
 from tasks.kinds import kinds_of
 from tasks.listed import family_names
+from tasks.models import check_models, fit_family
+from tasks.models.model import prepare, weighs
 from tasks.params import parse
 from tests.tasks.package.projects import plain
 

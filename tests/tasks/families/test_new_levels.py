@@ -10,10 +10,11 @@ import pytest
 
 from tasks.encoding import Encoder
 from tasks.encoding.category import STAND_INS, Category
-from tasks.families import Model, fit_family, load_model, read_rows, save_model
-from tasks.families import _xgboost_large as large
-from tasks.families._xgboost_encoded import encode_to, outline
 from tasks.files import read_table, write_table
+from tasks.fitting.encoded import encode_to, outline
+from tasks.fitting.rows import read_rows
+from tasks.models import Model, fit_family, load_model, save_model
+from tasks.models import large as large
 from tests.tasks.families.test_xgboost_large import problem
 
 KINDS = {"shop": "categorical", "city": "categorical", "x": "numeric"}

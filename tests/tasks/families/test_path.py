@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tasks.families import fit_family
+from tasks.models import fit_family
 from tasks.report.about_models import candidates
 
 

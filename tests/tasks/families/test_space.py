@@ -4,7 +4,7 @@ import pytest
 
 from tasks.errors import RefitError
 from tasks.families import find_family
-from tasks.families._space import Choice, defaults, narrowed
+from tasks.fitting.space import Choice, defaults, narrowed
 
 SPACE = find_family("xgboost").space("binary", 10_000, 20)
 

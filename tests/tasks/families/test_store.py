@@ -11,9 +11,10 @@ from sklearn.feature_selection import SelectKBest
 from sklearn.tree import DecisionTreeClassifier
 
 from tasks.errors import RefitError
-from tasks.families import fit_family, load_model, read_rows, save_model
-from tasks.families._store import dump, load
 from tasks.files import read_json, write_json
+from tasks.fitting.archive import dump, load
+from tasks.fitting.rows import read_rows
+from tasks.models import fit_family, load_model, save_model
 from tests.samples import features_folder
 
 
@@ -37,7 +38,7 @@ def test_archives_carry_no_clock_and_no_address(tmp_path: Path):
 def test_storing_a_tree_does_not_load_torch(tmp_path: Path):
     code = (
         "import sys\nfrom pathlib import Path\nfrom sklearn.tree import DecisionTreeClassifier\n"
-        "from tasks.families._store import dump, load\n"
+        "from tasks.fitting.archive import dump, load\n"
         "path = Path(sys.argv[1])\ndump(DecisionTreeClassifier().fit([[0], [1]], [0, 1]), path)\n"
         "assert load(path).predict([[1]]) == [1]\nassert 'torch' not in sys.modules\n"
         "from sklearn.externals.array_api_compat import torch\nassert 'torch' in sys.modules\n"

@@ -13,15 +13,16 @@ import pytest
 from tasks import memory
 from tasks.engine.spark import session
 from tasks.errors import RefitError
-from tasks.families import fit_family, load_model, prepare, read_rows, save_model
-from tasks.families._model import Model
-from tasks.families._xgboost_batches import fit_batches
-from tasks.families._xgboost_encoded import encode_to, outline
-from tasks.families._xgboost_large import fit_large
-from tasks.families._xgboost_memory import quantised
 from tasks.families.xgboost import types
+from tasks.families.xgboost.batches import fit_batches
+from tasks.families.xgboost.memory import quantised
 from tasks.files import hash_tree, read_json, read_table, write_json, write_table
+from tasks.fitting.encoded import encode_to, outline
+from tasks.fitting.rows import read_rows
 from tasks.metrics import measure
+from tasks.models import fit_family, load_model, prepare, save_model
+from tasks.models.large import fit_large
+from tasks.models.model import Model
 from tasks.params import Params, load
 from tests.samples import KINDS, features_folder
 
@@ -117,7 +118,7 @@ def test_weights_reach_the_booster(tmp_path: Path):
     rows = read_rows(folder)
     how = {"classes": 2, "kinds": rows.kinds, "imbalance": "class_weight", "seed": 3}
     whole = fit_family("xgboost", {"rounds": 10}, *rows.of("train"), *rows.of("valid"), "binary", **how)
-    from tasks.families._imbalance import balanced_weight
+    from tasks.fitting.imbalance import balanced_weight
 
     encoder, made = encode_to(tmp_path, outline(folder), list(rows.kinds), {}, 3)
     made["train"].weight = balanced_weight(made["train"].y, 2)
@@ -185,7 +186,7 @@ def spark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 @pytest.mark.slow
 def test_spark_trains_what_memory_trains(tmp_path: Path, spark):
     """One worker gives the same trees; two give the same booster each time, near the one of memory."""
-    from tasks.families._xgboost_spark import fit_spark
+    from tasks.families.xgboost.spark import fit_spark
 
     own = {"rounds": 8, "patience": 4, "max_depth": 3, "learning_rate": 0.4, "colsample_bytree": 0.7}
     for kind in ("binary", "regression"):

@@ -16,8 +16,8 @@ from ruamel.yaml import YAML
 from tasks import params
 from tasks.engine.compute import compute
 from tasks.engine.derive import derive
-from tasks.families import fit_family, save_model
 from tasks.files import write_json, write_table
+from tasks.models import fit_family, save_model
 from tests.samples import sample_frame
 
 TIMED = "orders"  # the project with time, history and lookups

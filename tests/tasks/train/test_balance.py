@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tasks.families import Rows, fit_family, load_model, read_rows
 from tasks.files import read_json, read_table, write_json, write_table
+from tasks.fitting.rows import Rows, read_rows
+from tasks.models import fit_family, load_model
 from tasks.params import parse
 from tasks.report.about_models import candidates
 from tasks.report.blocks import Table

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tasks.families import fit_family, read_rows, save_model
-from tasks.families._rows import score_table
 from tasks.files import write_json, write_table
+from tasks.fitting.rows import read_rows, score_table
+from tasks.models import fit_family, save_model
 from tasks.params import parse
 from tasks.train.tuned import take_tuned
 from tests.samples import features_folder

@@ -9,12 +9,13 @@ import pandas as pd
 import pytest
 
 from tasks.errors import RefitError
-from tasks.families import Model, Rows, fit_family, load_model, save_model
-from tasks.families._bag import Bag, Joined, Part
-from tasks.families._forest import Forest
-from tasks.families._space import Choice, Number
 from tasks.files import hash_tree, read_json, read_table
+from tasks.fitting.forest import Forest
+from tasks.fitting.rows import Rows
+from tasks.fitting.space import Choice, Number
 from tasks.metrics import measure
+from tasks.models import Model, fit_family, load_model, save_model
+from tasks.models.bag import Bag, Joined, Part
 from tasks.params import load
 from tasks.tune.auto import _Run, search_families
 from tasks.tune.bags import Fits, cross, fold_count, holdout, make_bags

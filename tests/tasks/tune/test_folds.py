@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from tasks.errors import RefitError
-from tasks.families import Rows
+from tasks.fitting.rows import Rows
 from tasks.params import Tuning
 from tasks.tune.bags import cross
 from tasks.tune.folds import make_folds

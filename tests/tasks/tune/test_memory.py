@@ -10,7 +10,7 @@ import pytest
 
 from tasks import memory
 from tasks.errors import RefitError
-from tasks.families import Rows
+from tasks.fitting.rows import Rows
 from tasks.params import Params, load
 from tasks.tune.__main__ import within_memory
 from tasks.tune.folds import make_folds

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 
 from tasks.errors import RefitError
-from tasks.families import Stopped, find_family, fit_family, load_model
-from tasks.families._base import Turn
-from tasks.families._space import Choice, Number, Space
-from tasks.families._turns import one_turn, read_turn, replay
+from tasks.families import find_family
 from tasks.files import hash_tree, read_json
+from tasks.fitting.base import Stopped, Turn
+from tasks.fitting.space import Choice, Number, Space
 from tasks.metrics import measure
+from tasks.models import fit_family, load_model
+from tasks.models.turns import one_turn, read_turn, replay
 from tasks.params import load, parse
 from tasks.tune.__main__ import tune
 from tasks.tune.objective import Objective

@@ -6,7 +6,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from tasks.families._space import Choice, Number, Space, whole
+from tasks.fitting.space import Choice, Number, Space, whole
 from tasks.params import Tuning
 from tasks.tune.samplers import OURS, gp_step, grid, optuna_sampler, suggest
 from tasks.tune.study import distributions, inside, open_study, requeue

@@ -12,7 +12,7 @@ from optuna.trial import TrialState
 
 from tasks.errors import RefitError
 from tasks.families import find_family
-from tasks.families._space import Number, Space
+from tasks.fitting.space import Number, Space
 from tasks.tune.auto import search_families
 from tasks.tune.objective import Objective
 from tasks.tune.search import Budget, Found, search

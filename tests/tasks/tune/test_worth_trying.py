@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tasks.families import read_rows
 from tasks.files import read_json, read_table, write_json, write_table
+from tasks.fitting.rows import read_rows
 from tasks.params import Params, parse
 from tasks.tune.__main__ import worth_trying
 from tests.samples import features_folder

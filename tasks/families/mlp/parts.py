@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tasks.families._activations import ACROSS, ACTIVATIONS
+from tasks.fitting.activations import ACROSS, ACTIVATIONS
 from tasks.kinds import MANY, NUMBER, TWO, Output
 
 UNFITTED = (*ACROSS, "tanhshrink", "softshrink")  # which no gain keeps to scale: small signals fade, large ones grow

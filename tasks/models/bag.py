@@ -16,9 +16,9 @@ import pandas as pd
 
 from tasks.encoding import Encoder
 from tasks.encoding.encoder import Unseen
-from tasks.families._base import Fitted
-from tasks.families._formats import load_fitted
 from tasks.files import read_json, write_json
+from tasks.fitting.base import Fitted
+from tasks.models.formats import load_fitted
 
 FILE = "bag.json"
 

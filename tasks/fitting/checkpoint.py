@@ -13,7 +13,7 @@ import torch
 if TYPE_CHECKING:
     from typing import TypeAlias
 
-    from tasks.families._net_train import Trainer as Ours
+    from tasks.families.mlp.training import Trainer as Ours
     from tasks.families.tabm import Trainer as TabM
 
     Trainer: TypeAlias = Ours | TabM

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tasks.errors import RefitError
-from tasks.families._scale import Scale, inputs, scale_of, scale_of_mean, scaled
+from tasks.fitting.scale import Scale, inputs, scale_of, scale_of_mean, scaled
 from tasks.kinds import find_kind, sigmoid, softmax, two_columns
 
 TINY = 1e-12
@@ -26,7 +26,7 @@ def calibrate(method: str, scores: np.ndarray, y: np.ndarray, kind: str) -> Cali
 
     Parameters
     ----------
-    method : ``none``; ``auto`` (see :mod:`tasks.families._scale`); or one of the
+    method : ``none``; ``auto`` (see :mod:`tasks.fitting.scale`); or one of the
         others, which are used whatever comes of it.
     scores, y : ``(n, classes)`` probabilities, and class indexes ``(n,)``.
     """
@@ -57,7 +57,7 @@ def mixed(scores: Iterable[np.ndarray], weights: Sequence[float] | np.ndarray, f
 class Calibration:
     """Maps scores ``(n, k)`` to calibrated ones. ``curves`` hold numbers a class, as ``method`` needs them.
 
-    ``auto`` has one curve, a scale of :mod:`tasks.families._scale`.
+    ``auto`` has one curve, a scale of :mod:`tasks.fitting.scale`.
     """
 
     method: str

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from tasks.families._activations import ACTIVATIONS, check_activation
-from tasks.families._base import Fitted, Job, Turn
-from tasks.families._counts import Only
-from tasks.families._space import Choice, Number, Space, whole
+from tasks.fitting.activations import ACTIVATIONS, check_activation
+from tasks.fitting.base import Fitted, Job, Turn
+from tasks.fitting.counts import Only
+from tasks.fitting.space import Choice, Number, Space, whole
 from tasks.kinds import MANY, NUMBER, TWO
 
 NAME = "mlp"
@@ -45,13 +45,13 @@ def check(params: dict[str, Any]) -> None:
 
 
 def fit(params: dict[str, Any], job: Job) -> Fitted:
-    from tasks.families._net_train import Trainer
+    from tasks.families.mlp.training import Trainer
 
     return Trainer(params, job).run()
 
 
 def go_on(params: dict[str, Any], job: Job, turn: Turn) -> Fitted:
-    from tasks.families._net_train import Trainer
+    from tasks.families.mlp.training import Trainer
 
     trainer = Trainer(params | {"schedule": "constant"}, job)
     if turn.before is not None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -16,19 +15,20 @@ from tasks.encoding import Encoder
 from tasks.encoding.category import STAND_INS
 from tasks.encoding.encoder import Unseen
 from tasks.errors import RefitError, some
-from tasks.families._bag import Joined
-from tasks.families._base import Family, Fitted, Job, Turn
-from tasks.families._calibrate import Calibration, calibrate, check_method
-from tasks.families._counts import check_params, idle_because, searched
-from tasks.families._device import check_device
-from tasks.families._formats import load_fitted
-from tasks.families._imbalance import ROWS
-from tasks.families._sklearn import cannot_weigh
-from tasks.families._space import Space, narrowed
-from tasks.families._turns import one_turn, replay
+from tasks.families import find_family
 from tasks.files import read_json, write_json
+from tasks.fitting.base import Family, Fitted, Job, Turn
+from tasks.fitting.calibration import Calibration, calibrate, check_method
+from tasks.fitting.counts import check_params, idle_because, searched
+from tasks.fitting.device import check_device
+from tasks.fitting.estimators import cannot_weigh
+from tasks.fitting.imbalance import ROWS
+from tasks.fitting.space import Space, narrowed
 from tasks.kinds import USUAL_LOSSES, find_kind, kind_names
-from tasks.listed import family_names, find
+from tasks.listed import family_names
+from tasks.models.bag import Joined
+from tasks.models.formats import load_fitted
+from tasks.models.turns import one_turn, replay
 from tasks.process import threads
 
 if TYPE_CHECKING:
@@ -37,18 +37,6 @@ if TYPE_CHECKING:
 
 LARGEST = 10**9, 10**6  # rows and columns
 STRIDES = (1, 3, 5, 7)  # in such steps eight stand-ins come in four different orders
-
-
-@cache
-def find_family(name: str) -> Family:
-    """The module of a family.
-
-    Raises
-    ------
-    RefitError
-        For an unknown name, with the nearest valid one.
-    """
-    return cast(Family, find("families", "models", name))
 
 
 def serves(family: Family, kind: str) -> bool:
@@ -243,7 +231,7 @@ def prepare(
     weight = groups = None
     counts: dict[str, list[int]] = {}
     if imbalance != "none":
-        from tasks.families._imbalance import balanced_weight, resample
+        from tasks.fitting.imbalance import balanced_weight, resample
 
         if not find_kind(kind).balanced:
             raise RefitError(f"training.imbalance: {imbalance!r} needs classes, and problem.kind is {kind!r}")
@@ -365,7 +353,7 @@ def fit_family(
         return calibrate(calibration, scores, y_valid, kind)
 
     if compression:
-        from tasks.families._compress import chosen
+        from tasks.families.mlp.compression import chosen
 
         def scores(form: Fitted) -> np.ndarray:
             found = prepared.scores(form)

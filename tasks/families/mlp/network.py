@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tasks.families._compress_layers import Int8Linear, to_int8, unpacked
-from tasks.families._net_parts import UNFITTED, activation, gain
+from tasks.families.mlp.int8 import Int8Linear, to_int8, unpacked
+from tasks.families.mlp.parts import UNFITTED, activation, gain
 from tasks.files import read_json, write_json
 from tasks.kinds import find_kind
 

@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tasks.families._base import Fitted, Job
-from tasks.families._sklearn import fit_estimator
-from tasks.families._space import Number, Space, whole
+from tasks.fitting.base import Fitted, Job
+from tasks.fitting.estimators import fit_estimator
+from tasks.fitting.space import Number, Space, whole
 from tasks.kinds import find_kind
 
 WALKED = 500_000  # rows x trees at once while predicting

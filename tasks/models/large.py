@@ -13,13 +13,13 @@ import numpy as np
 
 from tasks import memory
 from tasks.errors import RefitError
-from tasks.families._base import Fitted
-from tasks.families._calibrate import calibrate
-from tasks.families._model import Model, resolved
-from tasks.families._xgboost_batches import fit_batches
-from tasks.families._xgboost_encoded import SPLITS, Encoded, Outline, encode_to, outline
-from tasks.families._xgboost_memory import batch_rows, check
+from tasks.families.xgboost.batches import fit_batches
+from tasks.families.xgboost.memory import batch_rows, check
 from tasks.files import read_table
+from tasks.fitting.base import Fitted
+from tasks.fitting.calibration import calibrate
+from tasks.fitting.encoded import SPLITS, Encoded, Outline, encode_to, outline
+from tasks.models.model import Model, resolved
 from tasks.params import Params
 
 if TYPE_CHECKING:
@@ -113,13 +113,13 @@ def _fit(
         encoder, made = encode_to(cache, rows, features, params.features.encoding, params.seed)
         train, valid = made["train"], made["valid"]
         if training.imbalance == "class_weight":
-            from tasks.families._imbalance import balanced_weight
+            from tasks.fitting.imbalance import balanced_weight
 
             train.weight = balanced_weight(train.y, classes)
         fitted: Fitted
         if spark is not None:
-            from tasks.families._xgboost_spark import fit_spark
             from tasks.families.xgboost import types
+            from tasks.families.xgboost.spark import fit_spark
 
             log(f"xgboost: {train.rows:,} rows are trained by Spark, which made the features, on the CPU")
             how = dict(own)

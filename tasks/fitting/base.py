@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from tasks.families._space import Space
+from tasks.fitting.space import Space
 from tasks.kinds import Output, find_kind
 
 

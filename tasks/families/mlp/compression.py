@@ -18,12 +18,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tasks.families._base import Fitted, Job
-from tasks.families._compress_layers import Int8Linear, int8_layers, to_int8
-from tasks.families._net import Net, Network
+from tasks.families.mlp.int8 import Int8Linear, int8_layers, to_int8
+from tasks.families.mlp.network import Net, Network
+from tasks.fitting.base import Fitted, Job
 
 if TYPE_CHECKING:
-    from tasks.families._net_train import Trainer
+    from tasks.families.mlp.training import Trainer
 
 TUNE_EPOCHS, TUNE_RATE = 3, 0.2  # after pruning: epochs, and the share of the first learning rate
 IDLE = (nn.Dropout, nn.AlphaDropout)  # after training
@@ -184,7 +184,7 @@ def pruned(net: Net, params: dict[str, Any], job: Job, share: float) -> Net:
     training rows of ``((h - mean h) dL/dh)^2``, which is to first order what that changes of a row's loss, squared
     (Molchanov et al., 2019, where a unit is removed without a trace, have ``h dL/dh``).
     """
-    from tasks.families._net_train import DEFAULTS, Trainer
+    from tasks.families.mlp.training import DEFAULTS, Trainer
 
     gentle = {"lr": params.get("lr", DEFAULTS["lr"]) * TUNE_RATE, "epochs": TUNE_EPOCHS, "schedule": "cosine"}
     plain = {"find_lr": False, "compile": False}

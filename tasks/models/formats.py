@@ -6,21 +6,21 @@ from importlib import import_module
 from pathlib import Path
 
 from tasks.errors import RefitError, some
-from tasks.families._base import Fitted
+from tasks.fitting.base import Fitted
 
 # Names in a file are looked up here and nowhere else.
 FORMATS = {
-    "linear": "tasks.families._sklearn:Linear",
-    "skops": "tasks.families._sklearn:Estimator",
+    "linear": "tasks.fitting.estimators:Linear",
+    "skops": "tasks.fitting.estimators:Estimator",
     "xgboost": "tasks.families.xgboost:Booster",
     "lightgbm": "tasks.families.lightgbm:Booster",
-    "network": "tasks.families._net:Net",
+    "network": "tasks.families.mlp.network:Net",
     "tabm": "tasks.families.tabm:TabM",
     "realmlp": "tasks.families.realmlp:RealMLP",
     "additive": "tasks.families.gam:Additive",
     "mixed": "tasks.families.mixed_effects:Mixed",
-    "bag": "tasks.families._bag:Bag",
-    "forest": "tasks.families._forest:Forest",
+    "bag": "tasks.models.bag:Bag",
+    "forest": "tasks.fitting.forest:Forest",
 }
 
 

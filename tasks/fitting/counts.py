@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tasks.errors import RefitError, nearest, some
-from tasks.families._base import Family
-from tasks.families._space import Choice, Space
+from tasks.fitting.base import Family
+from tasks.fitting.space import Choice, Space
 from tasks.kinds import MANY, NUMBER, TWO, Output, find_kind, kinds_of
 
 Where = Mapping[str, tuple[Any, ...]]  # another parameter: its values; none named: any but 0, false and null

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tasks.families._model import Model, save_model
+from tasks.models.model import Model, save_model
 
 
 def latency(model: Model, X: pd.DataFrame, times: int = 20, groups: int = 10) -> float:

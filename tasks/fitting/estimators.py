@@ -1,4 +1,4 @@
-"""scikit-learn estimators as :class:`~tasks.families._base.Fitted`: linear ones as arrays, others through skops."""
+"""scikit-learn estimators as :class:`~tasks.fitting.base.Fitted`: linear ones as arrays, others through skops."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tasks.errors import RefitError
-from tasks.families._base import Job
+from tasks.fitting.base import Job
 from tasks.kinds import MANY, find_kind
 
 
@@ -77,13 +77,13 @@ class Estimator:
         return out
 
     def save(self, folder: Path) -> None:
-        from tasks.families._store import dump
+        from tasks.fitting.archive import dump
 
         dump(self.estimator, folder / "estimator.skops")
 
     @classmethod
     def load(cls, folder: Path, kind: str, classes: int) -> Estimator:
-        from tasks.families._store import load
+        from tasks.fitting.archive import load
 
         return cls(load(folder / "estimator.skops"), kind, classes)
 

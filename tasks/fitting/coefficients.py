@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tasks.families._base import Job
-from tasks.families._sklearn import Linear, sampled
+from tasks.fitting.base import Job
+from tasks.fitting.estimators import Linear, sampled
 
 POINTS, SHOWN, ROWS = 25, 8, 20_000
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tasks.errors import RefitError
-from tasks.families._xgboost_encoded import Encoded
 from tasks.families.xgboost import OBJECTIVES, Booster
+from tasks.fitting.encoded import Encoded
 from tasks.kinds import MANY, USUAL_LOSSES, find_kind
 
 if TYPE_CHECKING:

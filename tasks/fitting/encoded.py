@@ -12,8 +12,8 @@ import pandas as pd
 
 from tasks.encoding import Encoder
 from tasks.encoding.encoder import LARGE
-from tasks.families._rows import Rows, check_rows
 from tasks.files import read_json, read_table
+from tasks.fitting.rows import Rows, check_rows
 
 SPLITS = ("train", "valid", "test")
 SLICE = 50_000  # rows of a column that are encoded at once

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from tasks.errors import RefitError, nearest, some
-from tasks.families._activations import check_activation
-from tasks.families._base import Job
-from tasks.families._device import choose_device
-from tasks.families._net import Net, Network, margins, scores_of
-from tasks.families._net_parts import AUXILIARY, LOSSES, OPTIMIZERS, SCHEDULES, Schedule, weighted_sum
+from tasks.families.mlp.network import Net, Network, margins, scores_of
+from tasks.families.mlp.parts import AUXILIARY, LOSSES, OPTIMIZERS, SCHEDULES, Schedule, weighted_sum
+from tasks.fitting.activations import check_activation
+from tasks.fitting.base import Job
+from tasks.fitting.device import choose_device
 from tasks.kinds import MANY, NUMBER, TWO, find_kind, kinds_of
 
 DEFAULTS: dict[str, Any] = {
@@ -222,13 +222,13 @@ class Trainer:
     # Stopping and going on -----------------------------------------------------------------------
     def save(self, path: Path) -> None:
         """Write all that :meth:`resume` needs to go on as if nothing had happened."""
-        from tasks.families._checkpoint import write
+        from tasks.fitting.checkpoint import write
 
         write(self, path)
 
     def resume(self, path: Path) -> bool:
         """Continue from a checkpoint; False where there is none."""
-        from tasks.families._checkpoint import read
+        from tasks.fitting.checkpoint import read
 
         return read(self, path)
 

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from tasks.encoding import Encoder
-from tasks.families._base import Fitted, Job
-from tasks.families._device import choose_device
-from tasks.families._xgboost_encoded import Encoded
-from tasks.families._xgboost_memory import batch_rows, quantised
+from tasks.families.xgboost.memory import batch_rows, quantised
+from tasks.fitting.base import Fitted, Job
+from tasks.fitting.device import choose_device
+from tasks.fitting.encoded import Encoded
 from tasks.memory import GB, Memory
 from tasks.process import threads
 

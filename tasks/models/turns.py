@@ -10,9 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tasks.families._base import Fitted, Job, Stopped, Turn
-from tasks.families._formats import load_fitted
 from tasks.files import read_json, replacing_dir, write_json
+from tasks.fitting.base import Fitted, Job, Stopped, Turn
+from tasks.models.formats import load_fitted
 
 THREADS = 1  # a member's, whatever the machine has: sums of several threads differ in their last bits
 
