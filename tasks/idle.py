@@ -85,7 +85,7 @@ def own_ways(params: Params) -> Iterator[str]:
     """What is set in ``features.encode`` and ``tuning`` and some of the families do not take, a line each."""
     from tasks.families import find_family
     from tasks.fitting.counts import searched
-    from tasks.models.model import LARGEST
+    from tasks.models.check import LARGEST
 
     encode, tuning = params.features.encode, params.tuning
     families = [find_family(name) for name in params.models if name != "auto"]

@@ -15,8 +15,8 @@ from tasks.engine.derive import derive
 from tasks.evaluate.choice import threshold_of
 from tasks.fitting.rows import Rows
 from tasks.goals import Point, choose
+from tasks.models import fit_family
 from tasks.params import Params, parse
-from tasks.train.whole import fit_rows
 from tests.test_claims import wrong
 
 HERE = "test_keys:each_setting_that_a_fit_gets_changes_the_model"
@@ -269,7 +269,8 @@ def test_each_setting_that_a_fit_gets_changes_the_model(
 ) -> None:
     X, _ = rows.of("valid")
     own = {"random_forest": {"n_estimators": 10}, "xgboost": {"rounds": 10}}.get(family, {})
-    first, again, second = (fit_rows(family, own, rows, project(**how)).predict(X) for how in (one, one, other))
+    models = (fit_family(family, own, rows.fold, rows.setup(project(**how))) for how in (one, one, other))
+    first, again, second = (model.predict(X) for model in models)
     assert np.array_equal(first, again)
     assert not np.allclose(first, second)
 

@@ -19,9 +19,8 @@ from tasks.fitting.rows import Rows
 from tasks.idle import own_ways
 from tasks.kinds import kinds_of
 from tasks.listed import family_names
-from tasks.models import check_models
+from tasks.models import check_models, fit_family
 from tasks.params import Encode, Params, Training, parse
-from tasks.train.whole import fit_rows
 
 FAMILIES = [name for name in family_names() if name != "auto"]  # of which auto is made
 NUMBERS, COLUMNS = ["a", "b", "d", "e"], ["a", "b", "d", "e", "c", "g", "t"]
@@ -184,8 +183,8 @@ def _plain(family: str, kind: str, own: Any) -> np.ndarray:
 def fit(family: str, kind: str, own: Mapping[str, Any], **sections: Any) -> np.ndarray:
     """Scores of the validation rows."""
     params = project(kind, family, own, **sections)
-    model = fit_rows(family, dict(own), rows(kind), params, calibration=params.training.calibration)
-    return model.predict(rows(kind).of("valid")[0])
+    fold = rows(kind).fold
+    return fit_family(family, dict(own), fold, rows(kind).setup(params)).predict(fold.X_valid)
 
 
 def outcome(family: str, kind: str, own: dict[str, Any], key: str, **sections: Any) -> str:

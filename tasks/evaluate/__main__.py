@@ -20,7 +20,9 @@ from tasks.evaluate.pages import Pages
 from tasks.evaluate.rows import notable
 from tasks.evaluate.slices import Rows, declared, weak
 from tasks.files import failure_of, read_json, read_table, replacing_dir, write_json, write_table
+from tasks.fitting.base import Fold
 from tasks.fitting.calibration import Calibration
+from tasks.fitting.setup import Setup
 from tasks.kinds import find_kind, score_columns
 from tasks.metrics import measurer, metric_names, report
 from tasks.metrics.curves import confusion
@@ -157,9 +159,10 @@ def learn(models: list[Any], choice: dict[str, Any], candidates: list[Candidate]
     alike = family != "auto"  # its folds are made in another way than a refit, and no point of its curve
     fixed = Calibration.of(choice.get("calibration"))
     used = {f: kinds[f] for f in about.info.get("features", names)}
-    small = {name: (rows[name][0][list(used)], rows[name][1]) for name in ("train", "valid")}
+    (X, y), (X_valid, y_valid) = rows["train"], rows["valid"]
     curve = learning_curve(
-        family, own, small["train"], small["valid"], params, classes, used, about.scores["valid"] if alike else None, cut,
+        family, own, Fold(X[list(used)], y, X_valid[list(used)], y_valid),
+        Setup.of(params, kind, classes, used), metric, about.scores["valid"] if alike else None, cut,
         (parts["train"]["__time__"], parts["valid"]["__time__"]) if by_time else None,
     )  # fmt: skip
     base = metrics["baseline"]["valid"][metric]

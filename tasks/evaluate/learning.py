@@ -10,12 +10,14 @@ import pandas as pd
 
 from tasks.errors import RefitError
 from tasks.evaluate.diagnosis import Figure
+from tasks.fitting.base import Fold
 from tasks.fitting.calibration import Calibration, mixed
+from tasks.fitting.setup import Setup
+from tasks.fitting.space import Settings
 from tasks.kinds import find_kind
 from tasks.metrics import measure, measurer
 from tasks.metrics.intervals import resamples
 from tasks.models import Model, fit_family
-from tasks.params import Params
 from tasks.stored import by_parts
 
 SAMPLE = 20_000  # training rows on which the fitted model is measured, and rows that a standard error is taken from
@@ -86,10 +88,8 @@ def order_of(y: np.ndarray, kind: str, time: pd.Series | None, seed: int) -> np.
     return np.argsort(place, kind="stable")
 
 
-def learning_curve(family: str, settings: dict[str, Any], train: tuple[pd.DataFrame, np.ndarray],
-                   valid: tuple[pd.DataFrame, np.ndarray], params: Params, classes: int, kinds: dict[str, str],
-                   full: np.ndarray | None, threshold: float, times: tuple[pd.Series, pd.Series] | None = None,
-                   ) -> list[dict[str, Any]]:  # fmt: skip
+def learning_curve(family: str, settings: Settings, fold: Fold, setup: Setup, metric: str, full: np.ndarray | None,
+                   threshold: float, times: tuple[pd.Series, pd.Series] | None = None) -> list[dict[str, Any]]:  # fmt: skip
     """The validation metric by number of training rows, with what each step gained and that gain's standard error.
 
     Refits use at most 20,000 rows, so that they cost seconds: the newest ones where ``times`` (of training and
@@ -98,11 +98,10 @@ def learning_curve(family: str, settings: dict[str, Any], train: tuple[pd.DataFr
     last point; None where it is made in another way (folds), and so is no point of the same curve. Refits are
     calibrated as the candidate is.
     """
-    X, y = train
-    kind, metric, seed = params.problem.kind, params.problem.metric, params.seed
+    X, y, X_valid, y_valid = fold
+    kind, seed = setup.kind, setup.seed
     most = min(MOST, len(X))
-    watched_at = order_of(valid[1], kind, times[1] if times else None, seed)[:WATCHED]
-    watched = valid[0].iloc[watched_at], valid[1][watched_at]
+    watched = order_of(y_valid, kind, times[1] if times else None, seed)[:WATCHED]
     points: list[dict[str, Any]] = []
     found: list[list[np.ndarray]] = []
     for size in sorted({round(most * step) for step in STEPS}):
@@ -112,32 +111,29 @@ def learning_curve(family: str, settings: dict[str, Any], train: tuple[pd.DataFr
         for draw in range(1 if times or size == len(X) else DRAWS):
             at = np.sort(order_of(y, kind, times[0] if times else None, seed + draw)[:size])
             part, truth = X.iloc[at], y[at]
-            if find_kind(kind).output.classes and len(np.unique(truth)) < classes:
+            if find_kind(kind).output.classes and len(np.unique(truth)) < setup.classes:
                 continue
             try:
-                model = fit_family(
-                    family, settings, part, truth, *watched, kind, classes=classes, kinds=kinds,
-                    encode=params.features.encoding, imbalance=params.training.imbalance,
-                    calibration=params.training.calibration, seed=seed, device=params.training.device,
-                )  # fmt: skip
+                small = Fold(part, truth, X_valid.iloc[watched], y_valid[watched])
+                model = fit_family(family, settings, small, setup)
             except RefitError:
                 continue
-            scores.append(by_parts(model.predict, valid[0]))
+            scores.append(by_parts(model.predict, X_valid))
             own.append(measure(metric, truth, model.predict(part), kind, threshold))
-        values = [measure(metric, valid[1], s, kind, threshold) for s in scores]
+        values = [measure(metric, y_valid, s, kind, threshold) for s in scores]
         if scores and np.isfinite([*values, *own]).all():
             points.append(
                 {"rows": size, "train": float(np.mean(own)), "valid": float(np.mean(values)), "values": values}
             )
             found.append(scores)
     if full is not None:
-        value = measure(metric, valid[1], full, kind, threshold)
+        value = measure(metric, y_valid, full, kind, threshold)
         points.append({"rows": len(X), "train": None, "valid": value, "values": [value]})
         found.append([full])
     if not points:
         return []
     every = [s for each in found for s in each]
-    covariance = errors(metric, kind, valid[1], every, threshold, seed, times[1] if times else None)
+    covariance = errors(metric, kind, y_valid, every, threshold, seed, times[1] if times else None)
     return _with_gains(points, covariance)
 
 

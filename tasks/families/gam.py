@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tasks.fitting.base import Fitted, Job
+from tasks.fitting.base import Curves, Fitted, Job, Notes
 from tasks.fitting.estimators import sampled
-from tasks.fitting.space import Number, Space, whole
+from tasks.fitting.space import Number, Settings, Space, as_int, whole
 from tasks.kinds import NUMBER, TWO, find_kind
 
 NAME = "gam"
@@ -34,8 +34,8 @@ class Additive:
 
     def __init__(self, columns: np.ndarray, x: np.ndarray, f: np.ndarray, intercept: float, kind: str) -> None:
         self.columns, self.x, self.f, self.intercept, self.kind = columns, x, f, intercept, kind
-        self.history: dict[str, list[float]] = {}
-        self.notes: dict[str, Any] = {}
+        self.history: Curves = {}
+        self.notes: Notes = {}
 
     def predict(self, Z: np.ndarray) -> np.ndarray:
         total = np.full(len(Z), self.intercept)
@@ -58,14 +58,17 @@ class Additive:
         return cls(found["columns"], found["x"], found["f"], float(found["intercept"][0]), kind)
 
 
-def fit(params: dict[str, Any], job: Job) -> Fitted:
+FORMATS = {Additive.FORMAT: Additive.load}
+
+
+def fit(params: Settings, job: Job) -> Fitted:
     """Numbers that vary most with the target get a curve, the others a straight line."""
     from pygam import GAM, f, l, s
     from sklearn.feature_selection import f_classif, f_regression
     from threadpoolctl import threadpool_limits
 
     how = {"lam": 10.0, "n_splines": 10} | params
-    job = sampled(job, int(how.pop("rows", ROWS)))
+    job = sampled(job, as_int(how.pop("rows", ROWS)))
     X = job.X.astype(float)
     varied = [j for j in range(X.shape[1]) if np.ptp(X[:, j]) > 0]
     plain = [j for j in varied if j not in job.coded]
@@ -79,7 +82,7 @@ def fit(params: dict[str, Any], job: Job) -> Fitted:
         if j in job.coded:
             term = f(at, lam=how["lam"])
         elif j in curved:
-            term = s(at, n_splines=int(how["n_splines"]), lam=how["lam"])
+            term = s(at, n_splines=as_int(how["n_splines"]), lam=how["lam"])
         else:
             term = l(at, lam=how["lam"])
         terms = term if terms is None else terms + term

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from tasks.fitting.base import Fitted, Job
 from tasks.fitting.estimators import fit_estimator, refuse_weights, sampled
-from tasks.fitting.space import Choice, Number, Space, whole
+from tasks.fitting.space import Choice, Number, Settings, Space, as_float, as_int, whole
 from tasks.kinds import MANY, NUMBER, TWO
 
 NAME = "knn"
@@ -28,7 +27,7 @@ def space(kind: str, rows: int, columns: int) -> Space:
     }
 
 
-def fit(params: dict[str, Any], job: Job) -> Fitted:
+def fit(params: Settings, job: Job) -> Fitted:
     """``pca`` is the share of variance to keep; 0 (and 1) use the columns as they are."""
     from sklearn.decomposition import PCA
     from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
@@ -36,9 +35,9 @@ def fit(params: dict[str, Any], job: Job) -> Fitted:
 
     refuse_weights(job, NAME)
     how = {"n_neighbors": 15} | params
-    share = float(how.pop("pca", 0.0))
-    job = sampled(job, int(how.pop("rows", ROWS)))
-    how["n_neighbors"] = min(int(how["n_neighbors"]), len(job.X))
+    share = as_float(how.pop("pca", 0.0))
+    job = sampled(job, as_int(how.pop("rows", ROWS)))
+    how["n_neighbors"] = min(as_int(how["n_neighbors"]), len(job.X))
     last = (KNeighborsClassifier if job.output.classes else KNeighborsRegressor)(algorithm="brute", **how)
     steps = [PCA(share, svd_solver="full", random_state=job.seed)] if 0.0 < share < 1.0 else []
     return fit_estimator(make_pipeline(*steps, last), replace(job, weight=None))

@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tasks.errors import RefitError
-from tasks.fitting.base import Fitted, Job, Turn, as_sets
+from tasks.fitting.base import Curves, Fitted, Job, Notes, Turn, as_sets
 from tasks.fitting.counts import Only
-from tasks.fitting.space import Number, Space, whole
+from tasks.fitting.space import Number, Settings, Space, as_int, whole
 from tasks.kinds import MANY, NUMBER, TWO, find_kind
 
 NAME = "lightgbm"
@@ -72,8 +72,8 @@ class Booster:
 
     def __init__(self, booster: Any, kind: str) -> None:
         self.booster, self.kind = booster, kind
-        self.history: dict[str, list[float]] = {}
-        self.notes: dict[str, Any] = {}
+        self.history: Curves = {}
+        self.notes: Notes = {}
 
     def predict(self, Z: np.ndarray) -> np.ndarray:
         found = np.asarray(self.booster.predict(Z, num_threads=1 if len(Z) < 1000 else 2), dtype=float)
@@ -97,7 +97,10 @@ class Booster:
             raise RefitError(f"{folder}: booster.txt is damaged ({error}); train again.") from None
 
 
-def fit(params: dict[str, Any], job: Job) -> Fitted:
+FORMATS = {Booster.FORMAT: Booster.load}
+
+
+def fit(params: Settings, job: Job) -> Fitted:
     import lightgbm
 
     def watch(env: Any) -> None:
@@ -107,9 +110,9 @@ def fit(params: dict[str, Any], job: Job) -> Fitted:
             raise lightgbm.callback.EarlyStopException(env.iteration, env.evaluation_result_list)
 
     how = dict(params)
-    rounds, patience = int(how.pop("rounds", 500)), int(how.pop("patience", 25))
+    rounds, patience = as_int(how.pop("rounds", 500)), as_int(how.pop("patience", 25))
     train, valid = _sets(how, job)
-    log: dict[str, dict[str, list[float]]] = {}
+    log: dict[str, Curves] = {}
     booster = lightgbm.train(
         _settings(how, job),
         train,
@@ -125,7 +128,7 @@ def fit(params: dict[str, Any], job: Job) -> Fitted:
     return _fitted(booster, booster.best_iteration or booster.current_iteration(), job, log)
 
 
-def go_on(params: dict[str, Any], job: Job, turn: Turn) -> Fitted:
+def go_on(params: Settings, job: Job, turn: Turn) -> Fitted:
     """More trees on top of those there are."""
     import lightgbm
 
@@ -135,7 +138,7 @@ def go_on(params: dict[str, Any], job: Job, turn: Turn) -> Fitted:
 
     how = dict(params)
     train, valid = _sets(how, job)
-    log: dict[str, dict[str, list[float]]] = {}
+    log: dict[str, Curves] = {}
     booster = lightgbm.train(
         _settings(how, job) | {"seed": job.seed + turn.number},  # else each turn would draw the same columns
         train,
@@ -148,7 +151,7 @@ def go_on(params: dict[str, Any], job: Job, turn: Turn) -> Fitted:
     return _fitted(booster, booster.current_iteration(), job, log)
 
 
-def _sets(how: dict[str, Any], job: Job) -> tuple[Any, Any]:
+def _sets(how: Settings, job: Job) -> tuple[Any, Any]:
     """Training and validation rows."""
     import lightgbm
 
@@ -157,7 +160,7 @@ def _sets(how: dict[str, Any], job: Job) -> tuple[Any, Any]:
     return train, lightgbm.Dataset(job.X_valid, job.y_valid, reference=train, free_raw_data=False)
 
 
-def _settings(how: dict[str, Any], job: Job) -> dict[str, Any]:
+def _settings(how: Settings, job: Job) -> dict[str, Any]:
     return {
         "objective": OBJECTIVES[job.output, job.loss],
         **({"num_class": job.classes} if job.output == MANY else {}),
@@ -170,7 +173,7 @@ def _settings(how: dict[str, Any], job: Job) -> dict[str, Any]:
     }
 
 
-def _fitted(booster: Any, best: int, job: Job, log: dict[str, dict[str, list[float]]]) -> Booster:
+def _fitted(booster: Any, best: int, job: Job, log: dict[str, Curves]) -> Booster:
     import lightgbm
 
     booster = lightgbm.Booster(model_str=booster.model_to_string(num_iteration=best))

@@ -20,11 +20,11 @@ import numpy as np
 from tasks.errors import RefitError, nearest, some
 from tasks.files import read_json, write_json
 from tasks.fitting.activations import check_activation
-from tasks.fitting.base import Fitted, Job
+from tasks.fitting.base import Curves, Fitted, Job, Notes
 from tasks.fitting.counts import Only
 from tasks.fitting.estimators import refuse_weights
 from tasks.fitting.networks import fewer_epochs, pytabkit, settled, varied
-from tasks.fitting.space import Choice, Number, Space, whole
+from tasks.fitting.space import Choice, Number, Settings, Space, as_int, whole
 from tasks.kinds import MANY, NUMBER, TWO, find_kind, softmax
 
 NAME = "realmlp"
@@ -66,7 +66,7 @@ def space(kind: str, rows: int, columns: int) -> Space:
     }
 
 
-def check(params: dict[str, Any]) -> None:
+def check(params: Settings) -> None:
     """Refuse what can be refused before any work."""
     if params.get("act") is not None:
         check_activation("models.realmlp.params.act", params["act"], ACTIVATIONS)
@@ -81,8 +81,8 @@ class RealMLP:
         """``shape`` says how to build the tree of layers that ``module`` (pytabkit's TabNNModule) holds."""
         self.shape, self.kind = shape, kind
         self.layers, self.still = module.model.eval(), module.creator.static_model.eval()
-        self.history: dict[str, list[float]] = {}
-        self.notes: dict[str, Any] = {}
+        self.history: Curves = {}
+        self.notes: Notes = {}
 
     def predict(self, Z: np.ndarray) -> np.ndarray:
         from tasks.families.mlp.network import by_blocks
@@ -120,7 +120,10 @@ class RealMLP:
         return out
 
 
-def fit(params: dict[str, Any], job: Job) -> Fitted:
+FORMATS = {RealMLP.FORMAT: RealMLP.load}
+
+
+def fit(params: Settings, job: Job) -> Fitted:
     import torch
 
     from tasks.fitting.device import choose_device
@@ -136,7 +139,7 @@ def fit(params: dict[str, Any], job: Job) -> Fitted:
     torch.set_num_threads(job.threads)
     device = choose_device(job.device, "torch", job.log)
     shape = _shape(how, job)
-    epochs = int(how["epochs"] or fewer_epochs(len(job.X), 2_000_000, 24, 128))
+    epochs = as_int(how["epochs"] or fewer_epochs(len(job.X), 2_000_000, 24, 128))
     Z, y = np.concatenate([job.X, job.X_valid]), np.concatenate([job.y, job.y_valid])
     where = "cuda:0" if device == "cuda" else "cpu"
     with _quiet():
@@ -163,13 +166,13 @@ def fit(params: dict[str, Any], job: Job) -> Fitted:
     return fitted
 
 
-def _shape(how: dict[str, Any], job: Job) -> dict[str, Any]:
+def _shape(how: Settings, job: Job) -> dict[str, Any]:
     """All that the tree of layers depends on: the columns, and pytabkit's configuration."""
     defaults = pytabkit("models.sklearn.default_params", NAME).DefaultParams
     config = dict(defaults.RealMLP_TD_CLASS if job.output.classes else defaults.RealMLP_TD_REG)
     own = ("lr", "p_drop", "wd", "plr_sigma", "ls_eps", "num_emb_type", "act", "batch_size")
     config |= {k: how[k] for k in own if how[k] is not None}
-    config["hidden_sizes"] = [int(how["width"])] * int(how["layers"])
+    config["hidden_sizes"] = [as_int(how["width"])] * as_int(how["layers"])
     if job.output.classes and how["ls_eps"] is None:
         config["ls_eps"] = SMOOTHING
     config["val_metric_name"] = "cross_entropy" if job.output.classes else "rmse"

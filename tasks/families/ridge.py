@@ -8,7 +8,7 @@ from tasks.fitting.base import Fitted, Job
 from tasks.fitting.coefficients import ridge_path, with_path
 from tasks.fitting.counts import Only
 from tasks.fitting.estimators import fit_linear
-from tasks.fitting.space import Number, Space
+from tasks.fitting.space import Number, Settings, Space, as_float
 from tasks.kinds import NUMBER
 
 NAME = "ridge"
@@ -24,9 +24,9 @@ def space(kind: str, rows: int, columns: int) -> Space:
     return {"alpha": Number(1e-3, 1e4, 1.0, log=True)}
 
 
-def fit(params: dict[str, Any], job: Job) -> Fitted:
+def fit(params: Settings, job: Job) -> Fitted:
     from sklearn.linear_model import Ridge
 
     how = {"alpha": 1.0, "random_state": job.seed} | params
-    alpha = float(how["alpha"])
+    alpha = as_float(how["alpha"])
     return with_path(fit_linear(Ridge(**how), job), job, alpha, lambda: ridge_path(job, alpha))

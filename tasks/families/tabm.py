@@ -15,9 +15,9 @@ import numpy as np
 
 from tasks.files import read_json, write_json
 from tasks.fitting.activations import ACTIVATIONS, ELEMENTWISE, check_activation
-from tasks.fitting.base import Fitted, Job, Turn
+from tasks.fitting.base import Curves, Fitted, Job, Notes, Turn
 from tasks.fitting.networks import fewer_epochs, pytabkit, settled, varied
-from tasks.fitting.space import Number, Space, whole
+from tasks.fitting.space import Number, Settings, Space, as_float, as_int, whole
 from tasks.kinds import MANY, NUMBER, TWO, find_kind, softmax
 
 NAME = "tabm"
@@ -64,7 +64,7 @@ def space(kind: str, rows: int, columns: int) -> Space:
     }
 
 
-def check(params: dict[str, Any]) -> None:
+def check(params: Settings) -> None:
     """Refuse what can be refused before any work."""
     if "activation" in params:
         check_activation("models.tabm.params.activation", params["activation"], ELEMENTWISE)
@@ -82,8 +82,8 @@ class TabM:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a flag has two edges, which it calls unusual
             self.network = self._network(module)
-        self.history: dict[str, list[float]] = {}
-        self.notes: dict[str, Any] = {}
+        self.history: Curves = {}
+        self.notes: Notes = {}
 
     def _network(self, module: Any) -> Any:
         shape, bins = self.shape, self.bins
@@ -178,7 +178,7 @@ class TabM:
 class Trainer:
     """Trains one TabM, epoch by epoch."""
 
-    def __init__(self, params: dict[str, Any], job: Job) -> None:
+    def __init__(self, params: Settings, job: Job) -> None:
         import torch
 
         from tasks.fitting.device import choose_device
@@ -203,7 +203,7 @@ class Trainer:
         )
         self.decayed = [group["weight_decay"] > 0 for group in self.optimizer.param_groups]
         self.generator = torch.Generator().manual_seed(job.seed)
-        self.size = int(how["batch_size"] or min(1024, max(32, 2 ** round(math.log2(max(rows, 32) / 40)))))
+        self.size = as_int(how["batch_size"] or min(1024, max(32, 2 ** round(math.log2(max(rows, 32) / 40)))))
         self.best, self.best_epoch, self.best_state = math.inf, 0, _weights(self.network)
         self.history: dict[str, list[float]] = {"train_loss": [], "valid_loss": []}
 
@@ -262,11 +262,14 @@ class Trainer:
         return model
 
 
-def fit(params: dict[str, Any], job: Job) -> Fitted:
+FORMATS = {TabM.FORMAT: TabM.load}
+
+
+def fit(params: Settings, job: Job) -> Fitted:
     return Trainer(params, job).run()
 
 
-def go_on(params: dict[str, Any], job: Job, turn: Turn) -> Fitted:
+def go_on(params: Settings, job: Job, turn: Turn) -> Fitted:
     from tasks.fitting import checkpoint
 
     trainer = Trainer(params, job)
@@ -283,7 +286,7 @@ def go_on(params: dict[str, Any], job: Job, turn: Turn) -> Fitted:
     return model
 
 
-def _model(how: dict[str, Any], job: Job) -> TabM:
+def _model(how: Settings, job: Job) -> TabM:
     """A model to be trained: the columns it uses, the edges of its pieces, and first weights by torch's seed."""
     import torch
 
@@ -295,12 +298,12 @@ def _model(how: dict[str, Any], job: Job) -> TabM:
         "codes": codes,
         "levels": [job.coded[j] - 1 for j in codes],
         "outputs": 1 if regression else job.classes,
-        "layers": int(how["layers"]),
-        "width": int(how["width"]),
-        "dropout": float(how["dropout"]),
+        "layers": as_int(how["layers"]),
+        "width": as_int(how["width"]),
+        "dropout": as_float(how["dropout"]),
         "activation": how["activation"],
-        "k": int(how["k"]),
-        "embedding": int(how["embedding"]),
+        "k": as_int(how["k"]),
+        "embedding": as_int(how["embedding"]),
         "center": float(job.y.mean()) if regression else 0.0,
         "spread": (float(job.y.std()) or 1.0) if regression else 1.0,
     }
@@ -309,7 +312,7 @@ def _model(how: dict[str, Any], job: Job) -> TabM:
         X = torch.from_numpy(np.ascontiguousarray(job.X[:, numbers], dtype=np.float32))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # as above
-            bins = embeddings.compute_bins(X, n_bins=max(2, min(int(how["bins"]), len(X) - 1)))
+            bins = embeddings.compute_bins(X, n_bins=max(2, min(as_int(how["bins"]), len(X) - 1)))
     return TabM(shape, bins, job.kind)
 
 

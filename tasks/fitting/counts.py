@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from tasks.errors import RefitError, nearest, some
 from tasks.fitting.base import Family
-from tasks.fitting.space import Choice, Space
+from tasks.fitting.space import Choice, Setting, Settings, Space
 from tasks.kinds import MANY, NUMBER, TWO, Output, find_kind, kinds_of
 
-Where = Mapping[str, tuple[Any, ...]]  # another parameter: its values; none named: any but 0, false and null
+Where = Mapping[str, tuple[Setting, ...]]  # another parameter: its values; none named: any but 0, false and null
 
 
 @dataclass(frozen=True)
@@ -23,7 +22,7 @@ class Only:
     unless: Where = field(default_factory=dict)
 
 
-def idle_because(family: Family, key: str, params: Mapping[str, Any], kind: str, space: Space) -> str:
+def idle_because(family: Family, key: str, params: Settings, kind: str, space: Space) -> str:
     """Why a parameter would do nothing beside ``params``, where ``space`` is searched for the others; empty if it counts."""
     rule: Only | None = getattr(family, "COUNTS", {}).get(key)
     if rule is None:
@@ -38,7 +37,7 @@ def idle_because(family: Family, key: str, params: Mapping[str, Any], kind: str,
     return ""
 
 
-def check_params(family: Family, params: Mapping[str, Any], kind: str, space: Space) -> None:
+def check_params(family: Family, params: Settings, kind: str, space: Space) -> None:
     """Refuse parameters that the family does not know, and those that would do nothing.
 
     Raises
@@ -60,13 +59,13 @@ def check_params(family: Family, params: Mapping[str, Any], kind: str, space: Sp
         check(dict(params))
 
 
-def searched(family: Family, space: Space, params: Mapping[str, Any], kind: str) -> Space:
+def searched(family: Family, space: Space, params: Settings, kind: str) -> Space:
     """The part of a space that is left to search beside fixed ``params``: what they do not fix, and what still counts."""
     left = {name: dim for name, dim in space.items() if name not in params}
     return {name: dim for name, dim in left.items() if not idle_because(family, name, params, kind, left)}
 
 
-def _may_be(name: str, values: tuple[Any, ...], params: Mapping[str, Any], space: Space) -> bool:
+def _may_be(name: str, values: tuple[Setting, ...], params: Settings, space: Space) -> bool:
     """Whether a parameter has one of the values, or a search may give it one."""
     if name in params:
         return params[name] in values if values else bool(params[name])
@@ -83,5 +82,5 @@ def _shown(where: Where) -> str:
     )
 
 
-def _plain(value: Any) -> str:
+def _plain(value: Setting) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)

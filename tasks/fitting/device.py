@@ -6,17 +6,17 @@ A family's ``HARDWARE`` says what it can use: ``gpu`` (CUDA, and the CPU as well
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING
 
 from tasks.errors import RefitError, some
+from tasks.fitting.base import Log
 
 if TYPE_CHECKING:
     from tasks.params import Params
 
 
-def choose_device(wanted: str, library: str = "torch", log: Callable[[str], None] | None = None) -> str:
+def choose_device(wanted: str, library: str = "torch", log: Log | None = None) -> str:
     """``cpu`` or ``cuda``, for a family that can use both: CUDA where there is a GPU, unless ``wanted`` is ``cpu``.
 
     ``library`` is what computes, ``torch`` or ``xgboost``. A GPU that is asked for and missing falls back, with a line

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,11 @@ from tasks.encoding import Encoder
 from tasks.encoding.encoder import LARGE
 from tasks.files import read_json, read_table
 from tasks.fitting.rows import Rows, check_rows
+from tasks.fitting.setup import Setup
+from tasks.fitting.space import Settings
+
+if TYPE_CHECKING:
+    from tasks.params import Params
 
 SPLITS = ("train", "valid", "test")
 SLICE = 50_000  # rows of a column that are encoded at once
@@ -71,6 +76,10 @@ class Outline:
     row: np.ndarray
     split: np.ndarray
 
+    def setup(self, params: Params) -> Setup:
+        """What all fits on these rows share."""
+        return Setup.of(params, self.kind, len(self.classes), self.kinds)
+
     def of(self, split: str) -> np.ndarray:
         """The rows of one split, as a mask."""
         return self.split == SPLITS.index(split)
@@ -100,12 +109,10 @@ def outline(folder: str | Path = "data/features") -> Outline:
     return found
 
 
-def encode_to(
-    folder: Path, rows: Outline, features: list[str], encode: Mapping[str, Any], seed: int
-) -> tuple[Encoder, dict[str, Encoded]]:
+def encode_to(folder: Path, rows: Outline, features: list[str], setup: Setup) -> tuple[Encoder, dict[str, Encoded]]:
     """Fit the encoder that trees need on the training rows, and write all three splits encoded into ``folder``.
 
-    The encoder is equal to the one that :func:`tasks.families.prepare` fits, and so are the encoded rows, but for
+    The encoder is equal to the one that :func:`tasks.models.prepare` fits, and so are the encoded rows, but for
     being float32 (which XGBoost makes of any number).
     """
     masks = {split: rows.of(split) for split in SPLITS}
@@ -115,7 +122,7 @@ def encode_to(
     for kind in columns:  # the encoder's own order of columns
         for name in features:
             if rows.kinds[name] == kind:
-                parts.append(_column(name, rows, masks, made, encode, seed))
+                parts.append(_column(name, rows, masks, made, setup))
                 columns[kind] += parts[-1].columns[kind]
     encoder = Encoder(
         "trees", columns, None, [c for p in parts for c in p.categories], [t for p in parts for t in p.texts], "float64"
@@ -130,20 +137,19 @@ def _column(
     rows: Outline,
     masks: Mapping[str, np.ndarray],
     made: Mapping[str, Encoded],
-    encode: Mapping[str, Any],
-    seed: int,
+    setup: Setup,
 ) -> Encoder:
     """Encode one feature into every split's file."""
     frame = read_table(rows.path, [name])
     train = frame[masks["train"]].reset_index(drop=True)
-    common: dict[str, Any] = {"kinds": {name: rows.kinds[name]}, "seed": seed, **encode}
+    how: Settings = {"kinds": {name: rows.kinds[name]}, "seed": setup.seed, **setup.encode}
     y = made["train"].y
-    if encode.get("categories") == "target" and rows.kinds[name] == "categorical":  # cross-fitted: all at once
-        encoder, crossed = Encoder.fit_transform(train, y, "trees", rows.kind, **common)
+    if setup.encode.get("categories") == "target" and rows.kinds[name] == "categorical":  # cross-fitted: all at once
+        encoder, crossed = Encoder.fit_transform(train, y, "trees", rows.kind, **how)
         made["train"].append(crossed)
         todo = ["valid", "test"]
     else:
-        encoder = Encoder.fit(train, y, "trees", rows.kind, **common)
+        encoder = Encoder.fit(train, y, "trees", rows.kind, **how)
         todo = list(SPLITS)
     width = len(encoder.names)
     if width == 0:  # missing in every training row

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tasks.errors import RefitError
-from tasks.fitting.base import Job
+from tasks.fitting.base import Curves, Job, Notes
 from tasks.kinds import MANY, find_kind
 
 
@@ -20,8 +20,8 @@ class Linear:
 
     def __init__(self, coef: np.ndarray, intercept: np.ndarray, kind: str) -> None:
         self.coef, self.intercept, self.kind = coef, intercept, kind
-        self.history: dict[str, list[float]] = {}
-        self.notes: dict[str, Any] = {}
+        self.history: Curves = {}
+        self.notes: Notes = {}
 
     @classmethod
     def of(cls, estimator: Any, job: Job) -> Linear:
@@ -62,8 +62,8 @@ class Estimator:
 
     def __init__(self, estimator: Any, kind: str, classes: int) -> None:
         self.estimator, self.kind, self.classes = estimator, kind, classes
-        self.history: dict[str, list[float]] = {}
-        self.notes: dict[str, Any] = {}
+        self.history: Curves = {}
+        self.notes: Notes = {}
 
     def predict(self, Z: np.ndarray) -> np.ndarray:
         if not find_kind(self.kind).output.classes:

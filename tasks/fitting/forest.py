@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tasks.fitting.base import Fitted, Job
+from tasks.fitting.base import Curves, Fitted, Job, Notes
 from tasks.fitting.estimators import fit_estimator
-from tasks.fitting.space import Number, Space, whole
+from tasks.fitting.space import Number, Settings, Space, whole
 from tasks.kinds import find_kind
 
 WALKED = 500_000  # rows x trees at once while predicting
@@ -24,7 +24,7 @@ def forest_space(rows: int) -> Space:
     }
 
 
-def fit_forest(classifier: Any, regressor: Any, params: dict[str, Any], job: Job, **fixed: Any) -> Fitted:
+def fit_forest(classifier: Any, regressor: Any, params: Settings, job: Job, **fixed: Any) -> Fitted:
     estimator = classifier if job.output.classes else regressor
     return fit_estimator(estimator(random_state=job.seed, n_jobs=job.threads, **(fixed | params)), job)
 
@@ -40,8 +40,8 @@ class Forest:
 
     def __init__(self, arrays: dict[str, np.ndarray], kind: str) -> None:
         self.arrays, self.kind = arrays, kind
-        self.history: dict[str, list[float]] = {}
-        self.notes: dict[str, Any] = {}
+        self.history: Curves = {}
+        self.notes: Notes = {}
 
     @classmethod
     def of(cls, estimator: Any, kind: str, classes: int) -> Forest:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from tasks.errors import RefitError
 from tasks.files import read_json
+from tasks.fitting.base import Fold
+from tasks.fitting.setup import Setup
 from tasks.kinds import find_kind, score_columns
 from tasks.stored import Stored, in_memory, small_in_memory
+
+if TYPE_CHECKING:
+    from tasks.params import Params
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,15 @@ class Rows:
         """Features and targets of some splits, in the table's order."""
         chosen = np.isin(self.split, splits)
         return in_memory(self.frame[chosen].reset_index(drop=True)), self.y[chosen]
+
+    @property
+    def fold(self) -> Fold:
+        """The training rows, and the validation rows."""
+        return Fold(*self.of("train"), *self.of("valid"))
+
+    def setup(self, params: Params) -> Setup:
+        """What all fits on these rows share."""
+        return Setup.of(params, self.kind, len(self.classes), self.kinds)
 
     def only(self, features: list[str]) -> Rows:
         """The same rows with fewer features."""

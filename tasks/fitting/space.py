@@ -4,9 +4,37 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any
+
+from pydantic import JsonValue
 
 from tasks.errors import RefitError, nearest, some
+
+Setting = JsonValue  # of a parameter: what params.yaml can hold
+Settings = dict[str, Setting]  # a family's parameters, by name
+
+
+def as_float(value: Setting) -> float:
+    """A parameter that is a number.
+
+    Raises
+    ------
+    ValueError
+        If it is none, in words.
+    """
+    if not isinstance(value, int | float | str):
+        raise ValueError(f"expected a number, found {value!r}")
+    return float(value)
+
+
+def as_int(value: Setting) -> int:
+    """A parameter that is a whole number. Raises as :func:`as_float`.
+
+    >>> as_int(3), as_int(3.0)
+    (3, 3)
+    """
+    if not isinstance(value, int | float | str):
+        raise ValueError(f"expected a whole number, found {value!r}")
+    return int(value)
 
 
 @dataclass(frozen=True)
@@ -46,11 +74,11 @@ class Number:
 class Choice:
     """One of ``options``; ``allowed`` are all that a user may ask for instead, where there are more."""
 
-    options: tuple[Any, ...]
-    default: Any
-    allowed: tuple[Any, ...] = ()
+    options: tuple[str, ...] | tuple[Setting, ...]
+    default: Setting
+    allowed: tuple[str, ...] | tuple[Setting, ...] = ()
 
-    def grid(self, points: int = 0) -> list[Any]:
+    def grid(self, points: int = 0) -> list[Setting]:
         return list(self.options)
 
 
@@ -63,12 +91,12 @@ def whole(low: int, high: int, default: int, log: bool = False, limits: tuple[fl
     return Number(low, high, default, log, True, limits or (min(low, 1), math.inf))
 
 
-def defaults(space: Space) -> dict[str, Any]:
+def defaults(space: Space) -> Settings:
     """The parameters that a search begins with."""
     return {name: dim.default for name, dim in space.items()}
 
 
-def narrowed(space: Space, overrides: dict[str, Any], where: str) -> Space:
+def narrowed(space: Space, overrides: Settings, where: str) -> Space:
     """Apply a user's ``space`` from ``params.yaml``.
 
     ``[low, high]`` narrows (or moves, within the family's limits) a number; ``{low, high, log}`` does too;
@@ -86,11 +114,12 @@ def narrowed(space: Space, overrides: dict[str, Any], where: str) -> Space:
     return out
 
 
-def _narrow(dim: Dim, given: Any, path: str) -> Dim:
+def _narrow(dim: Dim, given: Setting, path: str) -> Dim:
     if isinstance(given, dict) and set(given) == {"values"}:
-        options = tuple(given["values"])
-        if not options:
+        values = given["values"]
+        if not isinstance(values, list) or not values:
             raise RefitError(f"{path}.values: give at least one value")
+        options = tuple(values)
         if isinstance(dim, Number):
             for value in options:
                 _within(dim, value, path)
@@ -115,7 +144,7 @@ def _narrow(dim: Dim, given: Any, path: str) -> Dim:
     return replace(dim, low=low, high=high, log=log, default=min(max(dim.default, low), high))
 
 
-def _within(dim: Number, value: Any, path: str) -> float:
+def _within(dim: Number, value: Setting, path: str) -> float:
     low, high = dim.bounds
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise RefitError(f"{path}: expected a number, found {value!r}")

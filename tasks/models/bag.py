@@ -17,10 +17,17 @@ import pandas as pd
 from tasks.encoding import Encoder
 from tasks.encoding.encoder import Unseen
 from tasks.files import read_json, write_json
-from tasks.fitting.base import Fitted
+from tasks.fitting.base import Curves, Fitted, Notes
+from tasks.fitting.space import Settings
 from tasks.models.formats import load_fitted
 
 FILE = "bag.json"
+
+
+def members_of(params: Settings) -> list[dict[str, Any]]:
+    """What a bag's parameters say of its members: ``family``, ``params``, ``weight``, ``value``, …; none of one family's."""
+    found = params.get("members", [])
+    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
 
 
 class Joined:
@@ -109,16 +116,16 @@ class Bag:
 
     FORMAT: ClassVar[str] = "bag"
 
-    def __init__(self, parts: list[Part], members: list[dict[str, Any]], encoders: int) -> None:
+    def __init__(self, parts: list[Part], members: list[Settings], encoders: int) -> None:
         self.parts, self.members, self.encoders = parts, members, encoders
-        self.history: dict[str, list[float]] = {}
-        self.notes: dict[str, Any] = {
+        self.history: Curves = {}
+        self.notes: Notes = {
             "members": [{k: m[k] for k in ("family", "weight")} for m in members],
             "models": len(parts),
         }
 
     def predict(self, Z: np.ndarray) -> np.ndarray:
-        total: Any = 0.0
+        total = np.zeros(())
         for part in self.parts:
             total = total + part.weight * _asked(part, Z)
         return np.asarray(total, dtype=float)
@@ -138,13 +145,13 @@ class Bag:
         that the second fold's had, and so on. "One fold's" are a member's parts with that number in every cut.
         """
         size = int(folds.max()) + 1
-        ones: list[Any] = [0.0] * size
+        ones = [np.zeros(())] * size
         known = [np.ones(len(Z), dtype=bool) for _ in range(size)]
-        mean: Any = 0.0
+        mean = np.zeros(())
         for member in sorted({part.member for part in self.parts}):
             own = [part for part in self.parts if part.member == member]
             weight = sum(part.weight for part in own)
-            total: Any = 0.0
+            total = np.zeros(())
             count = np.zeros(len(Z))
             for place, part in enumerate(own):
                 cut, fold = divmod(place, size)

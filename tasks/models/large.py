@@ -16,9 +16,10 @@ from tasks.errors import RefitError
 from tasks.families.xgboost.batches import fit_batches
 from tasks.families.xgboost.memory import batch_rows, check
 from tasks.files import read_table
-from tasks.fitting.base import Fitted
+from tasks.fitting.base import Fitted, Log
 from tasks.fitting.calibration import calibrate
 from tasks.fitting.encoded import SPLITS, Encoded, Outline, encode_to, outline
+from tasks.fitting.space import Settings
 from tasks.models.model import Model, resolved
 from tasks.params import Params
 
@@ -44,10 +45,10 @@ class Trained:
 
 def fit_large(
     name: str,
-    own: dict[str, Any],
+    own: Settings,
     features: list[str],
     params: Params,
-    log: Callable[[str], None],
+    log: Log,
     session: Callable[[], SparkSession],
     folder: str | Path = "data/features",
 ) -> Trained | None:
@@ -96,26 +97,26 @@ def fit_large(
 
 
 def _fit(
-    own: dict[str, Any],
+    own: Settings,
     features: list[str],
     rows: Outline,
     params: Params,
     limit: memory.Memory,
     spark: SparkSession | None,
-    log: Callable[[str], None],
+    log: Log,
 ) -> Trained:
     """Encode into files, fit from them, and score."""
-    classes, training = len(rows.classes), params.training
     CACHE.mkdir(exist_ok=True)
     _check_disk(len(rows.y) * len(features))
     with tempfile.TemporaryDirectory(prefix="xgboost-", dir=CACHE) as folder:
         cache = Path(folder).absolute()
-        encoder, made = encode_to(cache, rows, features, params.features.encoding, params.seed)
+        setup = rows.setup(params)
+        encoder, made = encode_to(cache, rows, features, setup)
         train, valid = made["train"], made["valid"]
-        if training.imbalance == "class_weight":
+        if setup.imbalance == "class_weight":
             from tasks.fitting.imbalance import balanced_weight
 
-            train.weight = balanced_weight(train.y, classes)
+            train.weight = balanced_weight(train.y, setup.classes)
         fitted: Fitted
         if spark is not None:
             from tasks.families.xgboost import types
@@ -124,21 +125,18 @@ def _fit(
             log(f"xgboost: {train.rows:,} rows are trained by Spark, which made the features, on the CPU")
             how = dict(own)
             kinds = types(encoder.coded, train.width, how)
-            fitted = fit_spark(how, rows.kind, classes, kinds, train, valid, spark=spark, seed=params.seed)
+            fitted = fit_spark(how, setup, kinds, made, spark=spark)
         else:
-            fitted = fit_batches(
-                own, rows.kind, classes, encoder, made, cache,
-                limit=limit, seed=params.seed, device=training.device, log=log,
-            )  # fmt: skip
-        model = Model("xgboost", rows.kind, classes, encoder, fitted, params=own)
+            fitted = fit_batches(own, setup, encoder, made, cache, limit=limit, log=log)
+        model = Model("xgboost", rows.kind, setup.classes, encoder, fitted, params=own)
         size = batch_rows(limit, train.width)
 
         def scored(split: str) -> np.ndarray:
             scores = np.concatenate([model.score(part) for part in made[split].parts(size)])
             return _with_new_levels(model, rows, features, rows.of(split), scores)
 
-        if training.calibration != "none":
-            model.calibration = calibrate(training.calibration, scored("valid"), valid.y, rows.kind)
+        if setup.calibration != "none":
+            model.calibration = calibrate(setup.calibration, scored("valid"), valid.y, rows.kind)
         return _with_scores(model, rows, made, scored)
 
 

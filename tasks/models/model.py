@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,102 +13,24 @@ from safetensors import SafetensorError
 from tasks.encoding import Encoder
 from tasks.encoding.category import STAND_INS
 from tasks.encoding.encoder import Unseen
-from tasks.errors import RefitError, some
+from tasks.errors import RefitError
 from tasks.families import find_family
 from tasks.files import read_json, write_json
-from tasks.fitting.base import Family, Fitted, Job, Turn
+from tasks.fitting.base import Compress, Counts, Curves, Fitted, Fold, Form, Job, Log, Notes, Turn, Watch
 from tasks.fitting.calibration import Calibration, calibrate, check_method
-from tasks.fitting.counts import check_params, idle_because, searched
-from tasks.fitting.device import check_device
-from tasks.fitting.estimators import cannot_weigh
-from tasks.fitting.imbalance import ROWS
-from tasks.fitting.space import Space, narrowed
-from tasks.kinds import USUAL_LOSSES, find_kind, kind_names
-from tasks.listed import family_names
-from tasks.models.bag import Joined
+from tasks.fitting.setup import Setup
+from tasks.fitting.space import Settings
+from tasks.kinds import find_kind
+from tasks.models.bag import Bag, Joined
+from tasks.models.check import check_kind, compresses
 from tasks.models.formats import load_fitted
 from tasks.models.turns import one_turn, replay
 from tasks.process import threads
 
-if TYPE_CHECKING:
-    from tasks.params import Family as Own
-    from tasks.params import Params
-
-LARGEST = 10**9, 10**6  # rows and columns
 STRIDES = (1, 3, 5, 7)  # in such steps eight stand-ins come in four different orders
 
 
-def serves(family: Family, kind: str) -> bool:
-    """Whether a family gives what this kind of problem asks for, and can be fitted by its loss."""
-    asked = find_kind(kind)
-    return asked.output in family.OUTPUTS and asked.loss in getattr(family, "LOSSES", USUAL_LOSSES)
-
-
-def check_kind(name: str, kind: str) -> None:
-    """Refuse a family that does not serve this kind of problem, naming those that do."""
-    family = find_family(name)
-    if not serves(family, kind):
-        able = [n for n in family_names() if serves(find_family(n), kind)]
-        raise RefitError(
-            f"models.{name}: serves {some([k for k in kind_names() if serves(family, k)])}, and problem.kind is {kind!r}. "
-            f"Families for {kind}: {some(able, 40)}."
-        )
-
-
-def check_models(params: Params) -> None:
-    """Refuse, before any stage runs, families that do not serve the problem, spaces outside their bounds, and a GPU for none.
-
-    Parameters that a family does not know are refused, too.
-    Bounds that depend on the rows are taken at their widest here; ``tune`` checks them again with the rows at hand.
-    """
-    kind = params.problem.kind
-    for name, own in params.models.items():
-        check_kind(name, kind)
-        family = find_family(name)
-        space = family.space(kind, *LARGEST)
-        if name == "auto" and (own.params or own.space):
-            key = "params" if own.params else "space"
-            raise RefitError(
-                f"models.auto.{key}: auto chooses families and their parameters by itself; name the family in models "
-                "instead, or leave this out."
-            )
-        if params.training.imbalance == "class_weight" and not weighs(name):
-            raise cannot_weigh(name)
-        if params.training.imbalance in ROWS and name == "xgboost" and params.features.engine == "spark":
-            raise RefitError(
-                f"training.imbalance: {params.training.imbalance!r} makes rows, and features.engine: spark trains xgboost on "
-                "Spark; set class_weight, which weighs them, or engine: local"
-            )
-        check_params(family, own.params, kind, narrowed(space, own.space, f"models.{name}.space"))
-        _check_search(name, own, kind, space)
-    check_device(params, {name: find_family(name).HARDWARE for name in params.models})
-
-
-def _check_search(name: str, own: Own, kind: str, space: Space) -> None:
-    """Refuse spaces of a family whose parameters are fixed, or would do nothing beside those that are."""
-    family = find_family(name)
-    left = searched(family, space, own.params, kind)
-    for key in own.space:
-        if key in own.params:
-            raise RefitError(
-                f"models.{name}.space.{key}: params fixes it to {own.params[key]!r} already; leave one out."
-            )
-        if key not in left:
-            why = idle_because(family, key, own.params, kind, space)
-            raise RefitError(f"models.{name}.space.{key}: {why}; remove it.")
-
-
-def weighs(name: str) -> bool:
-    """Whether a family can weigh rows; those that cannot say so by ``WEIGHS = False``."""
-    return bool(getattr(find_family(name), "WEIGHS", True))
-
-
-def compresses(name: str) -> bool:
-    """Whether ``training.compression`` can make smaller forms of the family."""
-    return bool(getattr(find_family(name), "COMPRESSES", False))
-
-
-def resolved(name: str, params: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+def resolved(name: str, params: Settings) -> tuple[str, Settings]:
     """The family that is really fitted: ``auto`` carries its choice in the parameter ``family``."""
     if name != "auto":
         return name, params
@@ -127,7 +48,7 @@ def expected(fitted: Fitted, Z: np.ndarray, unseen: list[Unseen]) -> np.ndarray:
         return scores
     rows = np.logical_or.reduce([one.rows for one in unseen])
     part = Z[rows]
-    total: Any = 0.0
+    total = np.zeros(())
     for turn in range(STAND_INS):
         for number, one in enumerate(unseen):
             place = turn * STRIDES[number % len(STRIDES)] + number // len(STRIDES)
@@ -143,8 +64,7 @@ class Prepared:
     """Encoded rows on which one family may be fitted many times."""
 
     family: str
-    kind: str
-    classes: int
+    setup: Setup
     encoder: Encoder
     Z: np.ndarray
     y: np.ndarray
@@ -154,46 +74,28 @@ class Prepared:
     groups: np.ndarray | None = None  # of rows that were made: see Job
     memo: dict[str, Any] = field(default_factory=dict)
     unseen: list[Unseen] = field(default_factory=list)  # new levels of the validation rows
-    counts: dict[str, list[int]] = field(
-        default_factory=dict
-    )  # training rows of each class, before and after balancing
+    counts: Counts = field(default_factory=dict)
 
     def scores(self, fitted: Fitted) -> np.ndarray:
         """Scores of the validation rows, as :meth:`Model.raw` gives them."""
         return expected(fitted, self.Z_valid, self.unseen)
 
     def fit(
-        self,
-        params: dict[str, Any],
-        *,
-        seed: int = 0,
-        device: str = "cpu",
-        deadline: float | None = None,
-        watch: Callable[[int, Callable[[], np.ndarray]], bool] | None = None,
-        log: Callable[[str], None] | None = None,
+        self, params: Settings, *, deadline: float | None = None, watch: Watch | None = None, log: Log | None = None
     ) -> Fitted:
         """Fit the family with ``params``. ``watch`` is asked at each step whether to stop (see :class:`Job`)."""
-        family, job = find_family(self.family), self.job(seed, device, deadline, watch, log)
+        family, job = find_family(self.family), self.job(deadline, watch, log)
         return replay(family, params, job) if "turns" in params else family.fit(params, job)
 
-    def turn(
-        self, params: dict[str, Any], turn: Turn, *, seed: int = 0, device: str = "cpu", deadline: float | None = None
-    ) -> Fitted:
-        """Go on from a state with ``params`` for one turn (see ``_turns``)."""
-        return one_turn(find_family(self.family), params, self.job(seed, device, deadline), turn)
+    def turn(self, params: Settings, turn: Turn, deadline: float | None = None) -> Fitted:
+        """Go on from a state with ``params`` for one turn (see :mod:`tasks.models.turns`)."""
+        return one_turn(find_family(self.family), params, self.job(deadline), turn)
 
-    def job(
-        self,
-        seed: int,
-        device: str,
-        deadline: float | None = None,
-        watch: Callable[[int, Callable[[], np.ndarray]], bool] | None = None,
-        log: Callable[[str], None] | None = None,
-    ) -> Job:
+    def job(self, deadline: float | None = None, watch: Watch | None = None, log: Log | None = None) -> Job:
         """What the family is given to fit."""
         return Job(
-            kind=self.kind,
-            classes=self.classes,
+            kind=self.setup.kind,
+            classes=self.setup.classes,
             X=self.Z,
             y=self.y,
             X_valid=self.Z_valid,
@@ -201,9 +103,9 @@ class Prepared:
             weight=self.weight,
             coded=self.encoder.coded,
             names=self.encoder.names,
-            seed=seed,
+            seed=self.setup.seed,
             threads=threads(),
-            device=device,
+            device=self.setup.device,
             groups=self.groups,
             deadline=deadline,
             watch=watch,
@@ -212,44 +114,38 @@ class Prepared:
         )
 
 
-def prepare(
-    family: str,
-    X: pd.DataFrame,
-    y: np.ndarray,
-    X_valid: pd.DataFrame,
-    y_valid: np.ndarray,
-    kind: str,
-    classes: int,
-    *,
-    kinds: Mapping[str, str] | None = None,
-    encode: Mapping[str, Any] | None = None,
-    imbalance: str = "none",
-    seed: int = 0,
-) -> Prepared:
-    """Balance and encode training rows as ``family`` needs them; validation rows are only encoded."""
+def prepare(family: str, fold: Fold, setup: Setup) -> Prepared:
+    """Balance and encode training rows as ``family`` needs them; validation rows are only encoded.
+
+    Raises
+    ------
+    RefitError
+        If the family does not serve the kind, or the rows cannot be balanced as asked.
+    """
+    kind, how = setup.kind, setup.imbalance
     check_kind(family, kind)
+    X, y = fold.X, fold.y
     weight = groups = None
-    counts: dict[str, list[int]] = {}
-    if imbalance != "none":
+    counts: Counts = {}
+    if how != "none":
         from tasks.fitting.imbalance import balanced_weight, resample
 
         if not find_kind(kind).balanced:
-            raise RefitError(f"training.imbalance: {imbalance!r} needs classes, and problem.kind is {kind!r}")
-        if imbalance == "class_weight":
-            weight = balanced_weight(y, classes)
+            raise RefitError(f"training.imbalance: {how!r} needs classes, and problem.kind is {kind!r}")
+        if how == "class_weight":
+            weight = balanced_weight(y, setup.classes)
         else:
-            counts["before"] = np.bincount(y.astype(int), minlength=classes).tolist()
-            balanced = resample(X, y, imbalance, seed, kinds)
+            counts["before"] = np.bincount(y.astype(int), minlength=setup.classes).tolist()
+            balanced = resample(X, y, how, setup.seed, setup.columns)
             X, y = balanced.X, balanced.y
-            counts["after"] = np.bincount(y.astype(int), minlength=classes).tolist()
+            counts["after"] = np.bincount(y.astype(int), minlength=setup.classes).tolist()
             groups = balanced.origin if balanced.made.any() else None
-    needs = find_family(family).NEEDS
-    encoder, Z = Encoder.fit_transform(X, y, needs, kind, kinds=kinds, seed=seed, groups=groups, **(encode or {}))
-    Z_valid = encoder.transform(X_valid)
-    unseen = encoder.unseen(X_valid, Z_valid)
-    return Prepared(
-        family, kind, classes, encoder, Z, y, Z_valid, y_valid, weight, groups, unseen=unseen, counts=counts
+    encoder, Z = Encoder.fit_transform(
+        X, y, find_family(family).NEEDS, kind, kinds=setup.columns, seed=setup.seed, groups=groups, **setup.encode
     )
+    Z_valid = encoder.transform(fold.X_valid)
+    unseen = encoder.unseen(fold.X_valid, Z_valid)
+    return Prepared(family, setup, encoder, Z, y, Z_valid, fold.y_valid, weight, groups, unseen=unseen, counts=counts)
 
 
 @dataclass
@@ -262,17 +158,17 @@ class Model:
     encoder: Encoder | Joined
     fitted: Fitted
     calibration: Calibration | None = None
-    params: dict[str, Any] = field(default_factory=dict)
-    forms: list[dict[str, Any]] = field(default_factory=list)  # of a compressed network, see _compress.chosen
-    counts: dict[str, list[int]] = field(default_factory=dict)  # as in Prepared
+    params: Settings = field(default_factory=dict)
+    forms: list[Form] = field(default_factory=list)  # where it was compressed
+    counts: Counts = field(default_factory=dict)  # as in Prepared
 
     @property
-    def history(self) -> dict[str, list[float]]:
+    def history(self) -> Curves:
         """Loss curves by name."""
         return self.fitted.history
 
     @property
-    def notes(self) -> dict[str, Any]:
+    def notes(self) -> Notes:
         """What the fit decided by itself, such as the number of rounds."""
         return self.fitted.notes
 
@@ -298,35 +194,21 @@ class Model:
 
 def fit_family(
     name: str,
-    params: dict[str, Any],
-    X: pd.DataFrame,
-    y: np.ndarray,
-    X_valid: pd.DataFrame,
-    y_valid: np.ndarray,
-    kind: str,
+    params: Settings,
+    fold: Fold,
+    setup: Setup,
     *,
-    classes: int = 2,
-    kinds: Mapping[str, str] | None = None,
-    encode: Mapping[str, Any] | None = None,
-    imbalance: str = "none",
-    calibration: str = "none",
-    seed: int = 0,
-    device: str = "cpu",
-    compression: Mapping[str, Any] | None = None,
+    compression: Compress | None = None,
     fitted: Fitted | None = None,
-    log: Callable[[str], None] | None = None,
+    log: Log | None = None,
 ) -> Model:
     """Fit one family on a feature frame.
 
     Parameters
     ----------
     name, params : the family and its parameters (its own defaults where left out).
-    X, y : training rows; ``y`` float64, class indexes for classification.
-    X_valid, y_valid : rows for early stopping and calibration.
-    kind, classes : of the problem; ``classes`` is 0 for regression.
-    kinds : feature name to numeric, categorical or text.
-    encode, imbalance, calibration, device : as in ``features.encode`` and ``training`` of params.
-    compression : as in ``training`` of params, with ``measure`` and ``higher`` of the metric (see ``_compress.chosen``).
+    fold : training rows, and rows for early stopping and calibration.
+    compression : how smaller forms are made, where the smallest good one is to be kept.
     fitted : what tuning has trained on these very rows, in place of another fit.
 
     Raises
@@ -335,25 +217,24 @@ def fit_family(
         If the family does not serve the kind, cannot be fitted on such rows, or is to be compressed and cannot.
     """
     name, params = resolved(name, params)
-    imbalance = params.get("imbalance", imbalance)  # a member of auto may have been better without
-    params = {k: v for k, v in params.items() if k != "imbalance"}
-    check_method(calibration, kind)
-    if compression and not compresses(name):
+    if "imbalance" in params:  # a member of auto may have been better without
+        setup = replace(setup, imbalance=str(params["imbalance"]))
+        params = {k: v for k, v in params.items() if k != "imbalance"}
+    check_method(setup.calibration, setup.kind)
+    family = find_family(name)
+    if compression and not compresses(family):
         raise RefitError(
             f"training.compression: {name} has no smaller form; name others in training.compression.families"
         )
-    prepared = prepare(
-        name, X, y, X_valid, y_valid, kind, classes, kinds=kinds, encode=encode, imbalance=imbalance, seed=seed
-    )
+    prepared = prepare(name, fold, setup)
     if fitted is None:
-        fitted = prepared.fit(params, seed=seed, device=device, log=log)
-    model = Model(prepared.family, kind, classes, prepared.encoder, fitted, params=params, counts=prepared.counts)
+        fitted = prepared.fit(params, log=log)
+    model = Model(name, setup.kind, setup.classes, prepared.encoder, fitted, params=params, counts=prepared.counts)
 
     def calibrated(scores: np.ndarray) -> Calibration | None:
-        return calibrate(calibration, scores, y_valid, kind)
+        return calibrate(setup.calibration, scores, fold.y_valid, setup.kind)
 
-    if compression:
-        from tasks.families.mlp.compression import chosen
+    if compression and compresses(family):
 
         def scores(form: Fitted) -> np.ndarray:
             found = prepared.scores(form)
@@ -361,8 +242,8 @@ def fit_family(
             return found if fixed is None else fixed.apply(found)
 
         settings = {name: value for name, value in params.items() if name != "turns"}
-        model.fitted, model.forms = chosen(fitted, settings, prepared.job(seed, device, log=log), compression, scores)
-    if calibration != "none" and find_kind(kind).calibrated:
+        model.fitted, model.forms = family.smaller(fitted, settings, prepared.job(log=log), compression, scores)
+    if setup.calibration != "none" and find_kind(setup.kind).calibrated:
         model.calibration = calibrated(prepared.scores(model.fitted))
     return model
 
@@ -397,8 +278,13 @@ def load_model(folder: str | Path) -> Model:
     folder = Path(folder)
     state = read_json(folder / "model.json")
     try:
-        encoder = (Joined if state["format"] == "bag" else Encoder).load(folder)
-        fitted = load_fitted(state["format"], folder, state["kind"], state["classes"])
+        form, of = state["format"], (state["kind"], state["classes"])
+        encoder: Encoder | Joined
+        fitted: Fitted
+        if form == Bag.FORMAT:
+            encoder, fitted = Joined.load(folder), Bag.load(folder, *of)
+        else:
+            encoder, fitted = Encoder.load(folder), load_fitted(form, folder, *of)
     except FileNotFoundError as error:
         raise RefitError(f"{folder}: a file of the model is missing ({error}); train again.") from None
     except (SafetensorError, OSError, ValueError, KeyError, RuntimeError) as error:

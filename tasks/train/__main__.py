@@ -5,8 +5,7 @@ from __future__ import annotations
 from tasks import stage  # isort: skip
 
 import sys
-from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +15,15 @@ import pandas as pd
 from tasks import memory
 from tasks.errors import RefitError
 from tasks.files import read_json, replacing_dir, write_json, write_table
-from tasks.fitting.base import Fitted
+from tasks.fitting.base import Compress, Fitted, Log
 from tasks.fitting.rows import read_rows
+from tasks.fitting.space import Settings
 from tasks.metrics import higher_is_better, measure, report
 from tasks.models import Model, check_kind, load_model, save_model
 from tasks.models.costs import latency
 from tasks.models.large import Trained, fit_large
 from tasks.models.model import resolved
+from tasks.models.turns import turns_of
 from tasks.params import Params, load
 from tasks.train.balance import fit_better
 from tasks.train.limits import fit_within
@@ -48,9 +49,7 @@ def winner(folder: Path, best: dict[str, Any]) -> Fitted | None:
     return load_model(folder / "model").fitted
 
 
-def fit_whole(
-    name: str, own: dict[str, Any], features: list[str], params: Params, fitted: Fitted | None = None
-) -> Trained:
+def fit_whole(name: str, own: Settings, features: list[str], params: Params, fitted: Fitted | None = None) -> Trained:
     """Fit on the whole table, in memory; ``fitted`` is kept instead, where tuning has trained it on these rows."""
     rows = read_rows().only(features)
     if params.training.memory_gb is not None and not memory.from_disk(resolved(name, own)[0], "turns" in own):
@@ -60,23 +59,20 @@ def fit_whole(
     count = int((rows.split == "train").sum())
     if fitted is not None:
         stage.log(
-            f"{name}: kept as the population trained it, with the weights and {len(own['turns'])} turns of its winner"
+            f"{name}: kept as the population trained it, with the weights and {len(turns_of(own))} turns of its winner"
         )
     elif "turns" in own:
-        stage.log(f"{name}: taking the winner's {len(own['turns'])} turns of its schedule again, on {count:,} rows")
+        stage.log(f"{name}: taking the winner's {len(turns_of(own))} turns of its schedule again, on {count:,} rows")
     else:
         stage.log(f"{name}: fitting {count:,} rows x {rows.frame.shape[1]} features with {own}")
     training, metric = params.training, params.problem.metric
-    compression: dict[str, Any] | None = None
-    if training.compression and name in (training.compression.families or [name]):
-        goal = {
-            "measure": lambda scores: measure(metric, y_valid, scores, rows.kind),
-            "higher": higher_is_better(metric),
-        }
-        compression = training.compression.model_dump() | goal
-    model, balance = fit_better(
-        name, own, rows, params, stage.log, fitted, calibration=training.calibration, compression=compression
-    )
+    compression: Compress | None = None
+    if (asked := training.compression) and name in (asked.families or [name]):
+        compression = Compress(
+            asked.prune, asked.quantise, asked.tolerance,
+            measure=lambda scores: measure(metric, y_valid, scores, rows.kind), higher=higher_is_better(metric),
+        )  # fmt: skip
+    model, balance = fit_better(name, own, rows, params, stage.log, fitted, compression)
     return replace(scored(model, rows), balance=balance)
 
 
@@ -87,7 +83,7 @@ def spark_session() -> SparkSession:
     return session()
 
 
-def latency_of(model: Model, features: list[str], best: dict[str, Any], log: Callable[[str], None]) -> dict[str, Any]:
+def latency_of(model: Model, features: list[str], best: dict[str, Any], log: Log) -> dict[str, Any]:
     """For ``timing.json``: the last fit's milliseconds a row, where they are a goal; a limit that they exceed is told."""
     costs = best.get("goals", {}).get("rule", {}).get("costs", {})
     if "latency_ms" not in costs:
@@ -110,7 +106,7 @@ def main() -> None:
     tuned = Path("data/tuning") / name
     best, chosen = read_json(tuned / "best.json"), read_json(tuned / "selection.json")
 
-    def fit(own: dict[str, Any]) -> Trained:
+    def fit(own: Settings) -> Trained:
         return (
             take_tuned(tuned, chosen["kept"], params, stage.log)
             or fit_large(name, own, chosen["kept"], params, stage.log, spark_session)
@@ -140,17 +136,16 @@ def main() -> None:
                 "history": model.history,
                 **({"imbalance": balance} if balance else {}),
                 **({"goals": kept.goals} if kept.goals else {}),
-                "compression": [{k: v for k, v in form.items() if k != "row_ms"} for form in model.forms],
+                "compression": [{k: v for k, v in asdict(form).items() if k != "row_ms"} for form in model.forms],
             },
         )
         if model.forms:
-            made = [form for form in model.forms if not form["why"]]
-            timing["row_ms"] = {form["variant"]: form["row_ms"] for form in made}
+            timing["row_ms"] = {form.variant: form.row_ms for form in model.forms if not form.why}
             for form in model.forms:
-                if form["why"]:
-                    stage.log(f"{name}: no form {form['variant']!r}: {form['why']}")
-            used = next(form for form in made if form["used"])
-            stage.log(f"{name}: kept the form {used['variant']!r} of {used['memory_kb']:.0f} kB in memory")
+                if form.why:
+                    stage.log(f"{name}: no form {form.variant!r}: {form.why}")
+            used = next(form for form in model.forms if form.used)
+            stage.log(f"{name}: kept the form {used.variant!r} of {used.memory_kb:.0f} kB in memory")
         if timing:
             write_json(folder / "timing.json", timing)
     value = metrics[params.problem.metric]

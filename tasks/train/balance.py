@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from tasks.fitting.base import Fitted
+from tasks.fitting.base import Compress, Counts, Fitted, Log
 from tasks.fitting.imbalance import ROWS
 from tasks.fitting.rows import Rows
+from tasks.fitting.space import Settings
 from tasks.kinds import find_kind
 from tasks.metrics import better, measure
-from tasks.models import Model
+from tasks.models import Model, fit_family
 from tasks.params import Params
-from tasks.train.whole import fit_rows
 
 
 def fit_better(
     name: str,
-    own: dict[str, Any],
+    own: Settings,
     rows: Rows,
     params: Params,
-    log: Callable[[str], None],
+    log: Log,
     fitted: Fitted | None = None,
-    **more: Any,
+    compression: Compress | None = None,
 ) -> tuple[Model, dict[str, Any] | None]:
     """The family with ``training.imbalance`` or without it, whichever is better on validation rows; without, if equal.
 
@@ -32,12 +32,12 @@ def fit_better(
     ``training.threshold`` chooses for each. Also what :func:`told` says; None where the rows are left as they are (``none``
     and ``class_weight``, which is not questioned). ``fitted`` is kept as the one with it, where tuning has trained it.
     """
-    asked = params.training.imbalance
-    model = fit_rows(name, own, rows, params, fitted=fitted, log=log, **more)
+    asked, fold, setup = params.training.imbalance, rows.fold, rows.setup(params)
+    model = fit_family(name, own, fold, setup, fitted=fitted, compression=compression, log=log)
     if asked not in ROWS:
         return model, None
     # Without `fitted`: what tuning trained saw the balanced rows.
-    plain = fit_rows(name, own, rows, params, imbalance="none", log=log, **more)
+    plain = fit_family(name, own, fold, replace(setup, imbalance="none"), compression=compression, log=log)
     metric = params.problem.metric
     with_it, without = (value_of(m, rows, params) for m in (model, plain))
     helps = better(metric, with_it, without)
@@ -57,7 +57,7 @@ def value_of(model: Model, rows: Rows, params: Params) -> float:
     return measure(params.problem.metric, y, scores, rows.kind, 0.5 if threshold is None else threshold)
 
 
-def told(params: Params, rows: Rows, used: str, counts: dict[str, list[int]]) -> dict[str, Any]:
+def told(params: Params, rows: Rows, used: str, counts: Counts) -> dict[str, Any]:
     """What ``candidate.json`` says of balancing: the way asked for and the one used, and training rows of each class."""
     named = {k: dict(zip(rows.classes, v, strict=True)) for k, v in counts.items()}
     return {"asked": params.training.imbalance, "used": used, "metric": params.problem.metric, **named}
@@ -72,7 +72,7 @@ def of_members(members: list[dict[str, Any]], rows: Rows, params: Params) -> dic
     if asked not in ROWS:
         return None
     without = [m["family"] for m in members if m["params"].get("imbalance") == "none"]
-    counts: dict[str, list[int]] = next((m["counts"] for m in members if m.get("counts")), {})
+    counts: Counts = next((m["counts"] for m in members if m.get("counts")), {})
     used = "none" if len(without) == len(members) else asked
     return told(params, rows, used, counts) | {"without_it": without, "members": len(members)}
 

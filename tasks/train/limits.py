@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tasks.errors import RefitError
+from tasks.fitting.base import Log
+from tasks.fitting.space import Settings
 from tasks.goals import Point, choose
 from tasks.models import Model
 from tasks.models.costs import size
@@ -18,15 +20,15 @@ class Kept:
     """The last fit, its parameters, and what ``candidate.json`` says of goals (None: there are none)."""
 
     found: Trained
-    params: dict[str, Any]
+    params: Settings
     goals: dict[str, Any] | None = None
 
 
 def fit_within(
     best: dict[str, Any],
     trials: list[dict[str, Any]],
-    fit: Callable[[dict[str, Any]], Trained],
-    log: Callable[[str], None],
+    fit: Callable[[Settings], Trained],
+    log: Log,
     measured: Callable[[Model], float] = size,
 ) -> Kept:
     """Fit the trial that tuning chose; where its model is larger than ``size_kb`` may be, the next of the front.

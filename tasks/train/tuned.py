@@ -6,31 +6,32 @@ all rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from tasks.encoding import Encoder
 from tasks.families import find_family
 from tasks.files import read_json, read_table
+from tasks.fitting.base import Log
 from tasks.fitting.calibration import calibrate, calibrate_mean
 from tasks.fitting.rows import Rows, read_rows
+from tasks.fitting.space import Settings
 from tasks.kinds import find_kind
-from tasks.models import Model, load_model
-from tasks.models.bag import Bag, Joined, Part
+from tasks.models import Model, fit_family, load_model
+from tasks.models.bag import Bag, Joined, Part, members_of
 from tasks.models.large import Trained
 from tasks.params import Params
 from tasks.stored import by_parts
 from tasks.train.balance import of_members
-from tasks.train.whole import fit_rows, scored
+from tasks.train.whole import scored
 
 COMPARED = 3_000  # rows on which fold models are compared with their mean
 
 
-def take_tuned(folder: Path, features: list[str], params: Params, log: Callable[[str], None]) -> Trained | None:
+def take_tuned(folder: Path, features: list[str], params: Params, log: Log) -> Trained | None:
     """The model that tuning kept in ``folder``, or None.
 
     Its parts were fitted on folds of the training and validation rows. So a validation row's scores are those of the
@@ -54,7 +55,7 @@ def take_tuned(folder: Path, features: list[str], params: Params, log: Callable[
         if int(row[i]) in places:  # others are beyond tuning.rows, and no part has seen them
             scores[i] = unseen[places[int(row[i])]]
     log(f"auto: {model.family} as tuning kept it, of {len(model.notes.get('members', [1]))} members")
-    balance = of_members(best["params"].get("members", []), rows, params)
+    balance = of_members(members_of(best["params"]), rows, params)
     return Trained(model, rows.y[rows.split == "valid"], scores[split == "valid"], row, split, scores, balance)
 
 
@@ -88,23 +89,24 @@ def _fold_of(held: pd.DataFrame, rows: Rows) -> bool:
     return bool(found.any() and not found.all())
 
 
-def _fit_again(own: dict[str, Any], rows: Rows, params: Params, log: Callable[[str], None]) -> Trained:
+def _fit_again(own: Settings, rows: Rows, params: Params, log: Log) -> Trained:
     """The members that tuning chose, each fitted once on all training rows, with the weights that tuning gave them."""
     count = int((rows.split == "train").sum())
-    encoders: dict[str, tuple[Any, int]] = {}
+    fold, setup = rows.fold, replace(rows.setup(params), calibration="none")
+    encoders: dict[str, tuple[Encoder, int]] = {}
     parts: list[Part] = []
-    for number, member in enumerate(own["members"]):
+    for number, member in enumerate(members := members_of(own)):
         log(f"auto: fitting {member['family']} again on {count:,} rows, with weight {member['weight']:.2f}")
-        one = fit_rows(member["family"], member["params"], rows, params)
+        one = fit_family(member["family"], member["params"], fold, setup)
         width = sum(len(encoder.names) for encoder, _ in encoders.values())
         alike = f"{find_family(member['family']).NEEDS} {member['params'].get('imbalance')}"
         encoder, start = encoders.setdefault(alike, (one.encoder, width))
         stop = start + len(encoder.names)
         parts.append(Part(number, one.fitted, start, stop, encoder.dtype, member["weight"]))
     joined = Joined([encoder for encoder, _ in encoders.values()])
-    bag = Bag(parts, own["members"], len(encoders))
+    bag = Bag(parts, members, len(encoders))
     model = Model("auto", rows.kind, len(rows.classes), joined, bag, params=own)
     if params.training.calibration != "none" and find_kind(rows.kind).calibrated:
-        X_valid, y_valid = rows.of("valid")
-        model.calibration = calibrate(params.training.calibration, model.predict(X_valid), y_valid, rows.kind)
-    return replace(scored(model, rows), balance=of_members(own["members"], rows, params))
+        scores = model.predict(fold.X_valid)
+        model.calibration = calibrate(params.training.calibration, scores, fold.y_valid, rows.kind)
+    return replace(scored(model, rows), balance=of_members(members, rows, params))

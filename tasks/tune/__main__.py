@@ -18,7 +18,7 @@ from tasks.files import read_json, replacing_dir, sha256, write_json, write_tabl
 from tasks.fitting.counts import check_params, searched
 from tasks.fitting.imbalance import ROWS
 from tasks.fitting.rows import Rows, read_rows, score_table
-from tasks.fitting.space import Space, narrowed
+from tasks.fitting.space import Settings, Space, narrowed
 from tasks.models import Model, check_kind, save_model
 from tasks.params import Params, Tuning, load
 from tasks.process import threads
@@ -28,14 +28,16 @@ from tasks.tune.objective import Objective
 if TYPE_CHECKING:
     from tasks.tune.auto import Mixed
     from tasks.tune.bags import Bags
+    from tasks.tune.pbt import Evolved
+    from tasks.tune.search import Found
 
 
 LEAST = 1000  # rows to tune on, however little memory there is
 
 
-def champion_params(name: str, path: Path = Path("data/start/params.json")) -> list[dict[str, Any]]:
+def champion_params(name: str, path: Path = Path("data/start/params.json")) -> list[Settings]:
     """Parameters of this family in a champion's package: where a retrain begins."""
-    found: list[dict[str, Any]] = read_json(path).get(name, []) if path.exists() else []
+    found: list[Settings] = read_json(path).get(name, []) if path.exists() else []
     return found
 
 
@@ -94,7 +96,7 @@ def main() -> None:
 
 def tune(name: str, params: Params) -> None:
     """Search, and write ``data/tuning/<name>``."""
-    from tasks.tune.search import Budget, search
+    from tasks.tune.search import Budget, Search, search
     from tasks.tune.study import study_key
 
     own = params.models[name]
@@ -112,20 +114,9 @@ def tune(name: str, params: Params) -> None:
     params = params.model_copy(update={"tuning": tuning})
     folds = make_folds(rows, tuning, params.seed)
     n, p = folds[0][0].shape
-    objective = Objective(
-        family=name,
-        kind=rows.kind,
-        classes=len(rows.classes),
-        metric=params.problem.metric,
-        folds=folds,
-        kinds=rows.kinds,
-        encode=params.features.encoding,
-        imbalance=params.training.imbalance,
-        device=params.training.device,
-        seed=params.seed,
-        fixed=own.params,
-        costs=tuple(tuning.goals.costs) if tuning.goals else (),
-    )
+    setup = rows.setup(params)
+    costs = tuple(tuning.goals.costs) if tuning.goals else ()
+    objective = Objective(name, setup, params.problem.metric, folds, own.params, costs)
     budget = Budget(own.trials or tuning.trials, own.seconds or tuning.seconds, tuning.workers, threads())
     starts = champion_params(name) if tuning.warm_start else []
 
@@ -134,7 +125,7 @@ def tune(name: str, params: Params) -> None:
             family=family,
             features=sha256("data/features/features.parquet"),
             space=space,
-            objective=[objective.metric, own.params, objective.encode, objective.imbalance, objective.device],
+            objective=[objective.metric, own.params, setup.encode, setup.imbalance, setup.device],
             kept=chosen.kept,
             tuning=tuning.model_dump(exclude={"trials", "seconds", "workers"}),
             seed=params.seed,
@@ -144,9 +135,12 @@ def tune(name: str, params: Params) -> None:
     def log(line: str) -> None:
         stage.log(f"{name}: {line}")
 
-    found: Any
-    common: dict[str, Any] = {"seed": params.seed, "starts": starts, "log": log}
+    found: Found
+    mixed: Mixed | None = None
+    evolved: Evolved | None = None
     if name == "auto":
+        if own.space:
+            raise RefitError("models.auto.space: auto has no space of its own; name the family in models instead")
         from tasks.tune.auto import search_families
         from tasks.tune.bags import make_bags
 
@@ -163,7 +157,7 @@ def tune(name: str, params: Params) -> None:
                 "as the test rows will be"
             )
         log(f"{budget.seconds:g} s for all families, at most {budget.trials} settings of each, judged on {judged}")
-        found = search_families(objective, budget, key, own.space, bags=bags, **common)
+        found = mixed = search_families(objective, budget, key(name, {}), starts=starts, bags=bags, log=log)
     else:
         log(
             f"at most {budget.trials} trials or {budget.seconds:g} s ({tuning.sampler}), fitted on {n:,} rows"
@@ -177,19 +171,11 @@ def tune(name: str, params: Params) -> None:
 
             size = members(budget.trials)
             log(f"{size} members, {min(size, budget.workers)} side by side on one thread each, on this machine alone")
-            found = evolve(objective, space, budget, key(name, space), **common)
+            found = evolved = evolve(objective, Search(space, budget, starts=starts), key(name, space), log=log)
         else:
             rule = tuning.goals.rule if tuning.goals else None
-            found = search(
-                objective,
-                space,
-                budget,
-                key(name, space),
-                sampler=tuning.sampler,
-                pruner=tuning.pruner,
-                goals=rule,
-                **common,
-            )
+            how = Search(space, budget, tuning.sampler, tuning.pruner, rule, starts)
+            found = search(objective, how, key(name, space), log=log)
     train = int((rows.split == "train").sum())
     if found.reused:
         log(f"{found.reused} trials of an earlier run of this search were kept")
@@ -204,24 +190,22 @@ def tune(name: str, params: Params) -> None:
                 "trials": len(found.trials),
                 "importance": found.importance,
                 "left_out": max(0, train - (tuning.rows or train)),
-                **({"judged": _judged(bags, found)} if name == "auto" else {}),
+                **({"judged": _judged(bags, mixed)} if mixed else {}),
                 **({"goals": found.goals} if found.goals else {}),
             },
         )
         write_json(folder / "trials.json", found.trials)
-        if name != "auto" and tuning.sampler == "pbt":
+        if evolved:
             # The winner itself: training takes it, or takes its turns again where tuning left rows out.
             encoder = objective.prepared(name, 0).encoder
-            model = Model(
-                name, rows.kind, len(rows.classes), encoder, found.fitted, params=dict(own.params) | found.params
-            )
+            model = Model(name, rows.kind, len(rows.classes), encoder, evolved.fitted, params=own.params | found.params)
             save_model(model, folder / "model")
-        if name == "auto":  # the model itself: fitting again would take the budget once more
-            save_model(found.model, folder / "model")
-            leading = {"__row__": rows.row[at][found.at], "__target__": bags.y[found.at]}
-            cuts = [] if found.folds is None else found.folds.T
+        if mixed:  # the model itself: fitting again would take the budget once more
+            save_model(mixed.model, folder / "model")
+            leading = {"__row__": rows.row[at][mixed.at], "__target__": bags.y[mixed.at]}
+            cuts = [] if mixed.folds is None else mixed.folds.T
             leading |= {f"__fold_{i}__": numbers for i, numbers in enumerate(cuts)}
-            write_table(folder / "held_out.parquet", score_table(found.scores, **leading))
+            write_table(folder / "held_out.parquet", score_table(mixed.scores, **leading))
         write_json(folder / "selection.json", chosen.to_dict())
     log(f"best {params.problem.metric} {found.value:.5g}")
 
@@ -233,7 +217,6 @@ def _judged(bags: Bags, found: Mixed) -> dict[str, Any]:
     ``tuning.split`` that was asked for (:class:`Bags`).
     """
     folds = bags.size if found.folds is not None else 1
-    assert found.at is not None
     beyond = {"beyond": list(found.beyond)} if found.beyond else {}
     short = bags.crossed and folds < bags.size
     own = {"declared": bags.declared} if bags.declared else {}

@@ -21,17 +21,20 @@ import pandas as pd
 
 from tasks.families import find_family
 from tasks.files import read_json, replacing_dir, write_json
-from tasks.fitting.base import Fitted
+from tasks.fitting.base import Fitted, Fold
 from tasks.fitting.forest import Forest
 from tasks.fitting.imbalance import ROWS
 from tasks.fitting.rows import Rows
+from tasks.fitting.setup import Setup
+from tasks.fitting.space import Settings
 from tasks.kinds import find_kind
 from tasks.metrics import measure
 from tasks.models import Prepared
-from tasks.models.model import weighs
+from tasks.models.check import weighs
 from tasks.params import Params
-from tasks.tune.folds import Parts, fold_rows, frame, grouped, newest
-from tasks.tune.objective import Fold, Objective, Watch
+from tasks.tune.folds import Parts, fold_of, fold_rows, grouped, newest
+from tasks.tune.messages import Attempt, FoldAttempt
+from tasks.tune.objective import Objective, Watch
 
 CELLS_A_SECOND = 400_000  # rows x columns x classes that one boosting fit gets through, roughly, on one core
 BEYOND = 0.5  # share of validation rows
@@ -105,7 +108,7 @@ def make_bags(rows: Rows, params: Params, seconds: float, cores: int) -> tuple[B
             np.unique(rows.y[train])
         )
         if 2 * len(older) >= len(train) and whole:
-            far = _at(rows.frame, older), rows.y[older], *near.folds[0][2:]
+            far = Fold(_at(rows.frame, older), rows.y[older], *near.folds[0][2:])
             return Bags([near.folds[0], far], near.held * 2, near.y, 2, beyond), valid
     return near, valid
 
@@ -126,7 +129,7 @@ def left_behind(X: pd.DataFrame, X_valid: pd.DataFrame) -> tuple[str, ...]:
 def declared(rows: Rows, parts: Parts, name: str) -> tuple[Bags, np.ndarray]:
     """Bags of the folds that ``tuning.split`` names, and the positions of all rows that are held out in one."""
     at = np.sort(np.concatenate([held for _, held in parts]))
-    folds = [(frame(rows, a), rows.y[a], frame(rows, b), rows.y[b]) for a, b in parts]
+    folds = [fold_of(rows, a, b) for a, b in parts]
     return Bags(folds, [np.searchsorted(at, held) for _, held in parts], rows.y[at], len(parts), declared=name), at
 
 
@@ -143,7 +146,7 @@ def _as_far(train: pd.Series, valid: pd.Series, test: pd.Series) -> np.ndarray:
 
 def holdout(X: pd.DataFrame, y: np.ndarray, X_valid: pd.DataFrame, y_valid: np.ndarray) -> Bags:
     """One fold: fitted on the training rows, judged on the validation rows."""
-    return Bags([(X, y, X_valid, y_valid)], [np.arange(len(y_valid))], y_valid, 1)
+    return Bags([Fold(X, y, X_valid, y_valid)], [np.arange(len(y_valid))], y_valid, 1)
 
 
 def cross(X: pd.DataFrame, y: np.ndarray, kind: str, size: int, repeats: int, seed: int,
@@ -158,7 +161,7 @@ def cross(X: pd.DataFrame, y: np.ndarray, kind: str, size: int, repeats: int, se
         if group is not None:
             strata = y.astype(int) if find_kind(kind).output.classes else None
             for fitted, out in grouped(group, strata, size, seed + turn):
-                folds.append((_at(X, fitted), y[fitted], _at(X, out), y[out]))
+                folds.append(Fold(_at(X, fitted), y[fitted], _at(X, out), y[out]))
                 held.append(out)
             continue
         rng = np.random.default_rng([seed, turn])
@@ -171,7 +174,7 @@ def cross(X: pd.DataFrame, y: np.ndarray, kind: str, size: int, repeats: int, se
         number[order] = places
         for fold in range(size):
             fitted, out = np.flatnonzero(number != fold), np.flatnonzero(number == fold)
-            folds.append((_at(X, fitted), y[fitted], _at(X, out), y[out]))
+            folds.append(Fold(_at(X, fitted), y[fitted], _at(X, out), y[out]))
             held.append(out)
     return Bags(folds, held, y, size)
 
@@ -205,7 +208,7 @@ def _at(X: pd.DataFrame, rows: np.ndarray) -> pd.DataFrame:
 class Fits(Objective):
     """As :class:`Objective`, but one fold a call, and what was fitted is kept on disk.
 
-    A call's parameters are ``{"family", "params", "fold", "folder"}``; ``folder`` gets ``result.json`` with the value,
+    A call's attempt is a :class:`FoldAttempt`, whose ``folder`` gets ``result.json`` with the value,
     ``scores.npy`` of the held-out rows, and the estimator; the fold's encoder goes to ``encoders/`` beside it. A setting's
     own ``imbalance`` goes before the problem's.
     """
@@ -213,21 +216,22 @@ class Fits(Objective):
     encoders: str = ""
     _order: list[tuple[str, int, str]] = field(default_factory=list, repr=False)
 
-    def value(self, params: dict[str, Any], watch: Watch | None = None, deadline: float | None = None) -> list[float]:
-        family, number = str(params["family"]), int(params["fold"])
-        own = dict(params["params"])
-        imbalance = str(own.pop("imbalance", self.imbalance))
+    def value(self, attempt: Attempt, watch: Watch | None = None, deadline: float | None = None) -> list[float]:
+        """The metric of the fold's held-out rows. ``watch`` is asked nothing."""
+        assert isinstance(attempt, FoldAttempt)
+        family, number, own = attempt.family, attempt.fold, dict(attempt.params)
+        imbalance = str(own.pop("imbalance", self.setup.imbalance))
         prepared = self._ready(family, number, imbalance)
-        fitted = _light(prepared.fit(own, seed=self.seed, device=self.device, deadline=deadline), self)
+        fitted = _light(prepared.fit(own, deadline=deadline), self.setup)
         scores = prepared.scores(fitted)
-        value = float(measure(self.metric, prepared.y_valid, scores, self.kind))
+        value = float(measure(self.metric, prepared.y_valid, scores, self.setup.kind))
         if not np.isfinite(scores).all():
             raise ValueError("the scores are not numbers")
         encoder = encoder_folder(Path(self.encoders), family, number, imbalance)
         if not encoder.exists():
             with replacing_dir(encoder) as folder:
                 prepared.encoder.save(folder)
-        with replacing_dir(params["folder"]) as folder:
+        with replacing_dir(attempt.folder) as folder:
             fitted.save(folder)
             np.save(folder / "scores.npy", scores, allow_pickle=False)
             write_json(folder / "result.json", {"value": value, "format": fitted.FORMAT, "counts": prepared.counts})
@@ -245,14 +249,14 @@ class Fits(Objective):
         return found
 
 
-def _light(fitted: Fitted, problem: Objective) -> Fitted:
+def _light(fitted: Fitted, setup: Setup) -> Fitted:
     """Forests as plain arrays: a bag holds thousands of trees."""
     from sklearn.ensemble._forest import ForestClassifier, ForestRegressor
 
     estimator = getattr(fitted, "estimator", None)
     if not isinstance(estimator, (ForestClassifier, ForestRegressor)):
         return fitted
-    return Forest.of(estimator, problem.kind, problem.classes)
+    return Forest.of(estimator, setup.kind, setup.classes)
 
 
 def encoder_folder(root: Path, family: str, number: int, imbalance: str) -> Path:
@@ -260,7 +264,7 @@ def encoder_folder(root: Path, family: str, number: int, imbalance: str) -> Path
     return root / f"{find_family(family).NEEDS}-{number}-{imbalance}"
 
 
-def tried_without(queue: list[tuple[str, dict[str, Any]]], imbalance: str) -> list[tuple[str, dict[str, Any]]]:
+def tried_without(queue: list[tuple[str, Settings]], imbalance: str) -> list[tuple[str, Settings]]:
     """The settings that a search begins with where ``training.imbalance`` is ``imbalance``.
 
     Where that changes which rows there are, each family's first setting comes a second time on the real rows, so that what
@@ -269,7 +273,7 @@ def tried_without(queue: list[tuple[str, dict[str, Any]]], imbalance: str) -> li
     >>> [own for _, own in tried_without([("tree", {"max_depth": 3}), ("tree", {"max_depth": 9})], "smote")]
     [{'max_depth': 3}, {'max_depth': 3, 'imbalance': 'none'}, {'max_depth': 9}]
     """
-    out: list[tuple[str, dict[str, Any]]] = []
+    out: list[tuple[str, Settings]] = []
     for name, own in queue:
         if imbalance == "class_weight" and not weighs(name):
             continue

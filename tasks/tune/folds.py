@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 
 from tasks.errors import RefitError, nearest, some
+from tasks.fitting.base import Fold
 from tasks.fitting.rows import Rows
 from tasks.kinds import TWO, find_kind
 from tasks.params import Tuning
-from tasks.tune.objective import Fold
 
 Parts = list[tuple[np.ndarray, np.ndarray]]
 
@@ -25,7 +25,7 @@ def make_folds(rows: Rows, tuning: Tuning, seed: int) -> list[Fold]:
     RefitError
         If there are fewer groups or times than folds, or a class is missing in what a fold is fitted on.
     """
-    return [(frame(rows, a), rows.y[a], frame(rows, b), rows.y[b]) for a, b in fold_rows(rows, tuning, seed)]
+    return [fold_of(rows, a, b) for a, b in fold_rows(rows, tuning, seed)]
 
 
 def fold_rows(rows: Rows, tuning: Tuning, seed: int) -> Parts:
@@ -181,5 +181,7 @@ def _check(rows: Rows, parts: Parts, tuning: Tuning) -> None:
             )
 
 
-def frame(rows: Rows, at: np.ndarray) -> pd.DataFrame:
-    return rows.frame.iloc[at].reset_index(drop=True)
+def fold_of(rows: Rows, fitted: np.ndarray, held: np.ndarray) -> Fold:
+    """The rows at two sets of positions."""
+    X, X_held = (rows.frame.iloc[at].reset_index(drop=True) for at in (fitted, held))
+    return Fold(X, rows.y[fitted], X_held, rows.y[held])

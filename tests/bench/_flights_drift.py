@@ -86,6 +86,8 @@ def moments(flights: pd.DataFrame, rule: Any) -> pd.Series:
 
 def predicted(X: pd.DataFrame, y: np.ndarray, time: pd.Series, kinds: dict[str, str], until: pd.Timestamp) -> pd.Series:
     """Scores of all flights by a model of the flights before ``until``: a sample of 20,000."""
+    from tasks.fitting.base import Fold
+    from tasks.fitting.setup import Setup
     from tasks.models import fit_family
 
     rng = np.random.default_rng(0)
@@ -95,13 +97,8 @@ def predicted(X: pd.DataFrame, y: np.ndarray, time: pd.Series, kinds: dict[str, 
     model = fit_family(
         "xgboost",
         {"learning_rate": 0.3, "max_depth": 4},
-        X.iloc[fit],
-        y[fit],
-        X.iloc[valid],
-        y[valid],
-        "binary",
-        classes=2,
-        kinds=kinds,
+        Fold(X.iloc[fit], y[fit], X.iloc[valid], y[valid]),
+        Setup("binary", classes=2, columns=kinds),
     )
     return pd.Series(model.predict(X)[:, 1], name=PREDICTION)
 

@@ -15,6 +15,8 @@ from ruamel.yaml import YAML
 
 from tasks import params as parameters
 from tasks.files import read_json, read_table, write_json
+from tasks.fitting.base import Fold
+from tasks.fitting.setup import Setup
 from tasks.models import fit_family, save_model
 from tests.bench._flights import ROOT
 
@@ -42,7 +44,7 @@ def made(root: Path, quick: bool) -> Path:
         at = np.flatnonzero((features["__split__"] == part).to_numpy())
         chosen = features.iloc[np.sort(draw.choice(at, min(most, len(at)), replace=False))]
         parts += [chosen[list(kinds)], chosen["__target__"].to_numpy()]
-    model = fit_family("xgboost", {"rounds": 60}, *parts, given.problem.kind, classes=2, kinds=kinds)
+    model = fit_family("xgboost", {"rounds": 60}, Fold(*parts), Setup(given.problem.kind, classes=2, columns=kinds))
     save_model(model, root / "data" / "models" / "xgboost" / "model")
     choice = {"family": "xgboost", "members": ["xgboost"], "weights": [1.0], "threshold": 0.3, "metric": "roc_auc"}
     write_json(root / "data" / "evaluation" / "choice.json", choice)

@@ -25,6 +25,8 @@ from deploy.launch import ask, free_port
 from deploy.needs import needed, pins
 from tasks.errors import RefitError
 from tasks.files import read_json, read_table, sha256, write_json
+from tasks.fitting.base import Fold
+from tasks.fitting.setup import Setup
 from tasks.models import Model, fit_family, save_model
 from tasks.models.bag import Bag, Joined, Part
 from tasks.registry.history import Decision, History
@@ -66,7 +68,7 @@ def auto(root: Path) -> Path:
     X, y = table.loc[rows, [c for c in table if not c.startswith("__")]], table.loc[rows, "__target__"].to_numpy(float)
     parts, encoders, at = [], [], 0
     for i, (family, params) in enumerate(MEMBERS.items()):
-        made = fit_family(family, params, X, y, X, y, "binary", classes=2)
+        made = fit_family(family, params, Fold(X, y, X, y), Setup("binary", classes=2))
         end = at + len(made.encoder.names)
         parts.append(Part(i, made.fitted, at, end, made.encoder.dtype, 1 / len(MEMBERS)))
         encoders.append(made.encoder)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
 
 from tasks.fitting.activations import ACTIVATIONS, check_activation
-from tasks.fitting.base import Fitted, Job, Turn
+from tasks.fitting.base import Compress, Fitted, Form, Job, Turn
 from tasks.fitting.counts import Only
-from tasks.fitting.space import Choice, Number, Space, whole
+from tasks.fitting.space import Choice, Number, Settings, Space, whole
 from tasks.kinds import MANY, NUMBER, TWO
 
 NAME = "mlp"
@@ -20,7 +23,6 @@ COUNTS = {"lr": Only(unless={"find_lr": (True,)})}
 NEEDS = "codes"
 HARDWARE = "gpu"
 STEPS = True
-COMPRESSES = True
 ON_GPU = ("compile",)
 CHANGEABLE = ("lr", "weight_decay")  # the shape of the network may not
 TURNED = ("epochs", "schedule", "patience", "find_lr")
@@ -38,19 +40,37 @@ def space(kind: str, rows: int, columns: int) -> Space:
     }
 
 
-def check(params: dict[str, Any]) -> None:
+def check(params: Settings) -> None:
     """Refuse what can be refused before any work."""
     if "activation" in params:
         check_activation("models.mlp.params.activation", params["activation"])
 
 
-def fit(params: dict[str, Any], job: Job) -> Fitted:
+def _read(folder: Path, kind: str, classes: int) -> Fitted:
+    from tasks.families.mlp.network import Net
+
+    return Net.load(folder, kind, classes)
+
+
+FORMATS = {"network": _read}
+
+
+def smaller(
+    fitted: Fitted, params: Settings, job: Job, how: Compress, scores: Callable[[Fitted], np.ndarray]
+) -> tuple[Fitted, list[Form]]:
+    """Without batch norm and dropout, with fewer units, with 8-bit integers, or all of it."""
+    from tasks.families.mlp.compression import chosen
+
+    return chosen(fitted, params, job, how, scores)
+
+
+def fit(params: Settings, job: Job) -> Fitted:
     from tasks.families.mlp.training import Trainer
 
     return Trainer(params, job).run()
 
 
-def go_on(params: dict[str, Any], job: Job, turn: Turn) -> Fitted:
+def go_on(params: Settings, job: Job, turn: Turn) -> Fitted:
     from tasks.families.mlp.training import Trainer
 
     trainer = Trainer(params | {"schedule": "constant"}, job)

@@ -9,10 +9,10 @@ from __future__ import annotations
 import copy
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -20,7 +20,8 @@ from torch import Tensor, nn
 
 from tasks.families.mlp.int8 import Int8Linear, int8_layers, to_int8
 from tasks.families.mlp.network import Net, Network
-from tasks.fitting.base import Fitted, Job
+from tasks.fitting.base import Compress, Fitted, Form, Job
+from tasks.fitting.space import Settings, as_float
 
 if TYPE_CHECKING:
     from tasks.families.mlp.training import Trainer
@@ -48,46 +49,32 @@ class Variant:
 
 def chosen(
     fitted: Fitted,
-    params: dict[str, Any],
+    params: Settings,
     job: Job,
-    how: Mapping[str, Any],
+    how: Compress,
     scores: Callable[[Fitted], np.ndarray],
-) -> tuple[Fitted, list[dict[str, Any]]]:
-    """The form of a network to keep, and the table of all forms.
-
-    ``how`` has ``prune``, ``quantise``, ``tolerance`` (see ``training.compression`` of params), ``measure``, which
-    gives the metric of scores of the validation rows, and ``higher``, whether more of it is better; ``scores``
-    gives a form's scores of these rows. A row of the table is ``{"variant", "size_kb", "memory_kb", "multiply_adds",
-    "metric", "used", "why", "row_ms"}``: ``why`` is empty, or says why this form was not made; the last is measured
-    here and now.
-    """
+) -> tuple[Fitted, list[Form]]:
+    """The form of a network to keep, and the table of all forms; ``scores`` gives a form's scores of validation rows."""
     assert isinstance(fitted, Net)
-    measure = how["measure"]
     found, left_out = variants(
-        fitted, params, job, how["prune"], bool(how["quantise"]), lambda form: float(measure(scores(form)))
+        fitted, params, job, how.prune, how.quantise, lambda form: as_float(how.measure(scores(form)))
     )
-    best = smallest(found, bool(how["higher"]), float(how["tolerance"]))
+    best = smallest(found, how.higher, how.tolerance)
     table = [
-        {
-            "variant": form.name,
-            "size_kb": form.size_kb,
-            "memory_kb": form.memory_kb,
-            "multiply_adds": form.multiply_adds,
-            "metric": form.metric if np.isfinite(form.metric) else None,
-            "used": form is best,
-            "why": "",
-            "row_ms": row_ms(form.net, job.X_valid),
-        }
+        Form(
+            form.name, form.size_kb, form.memory_kb, form.multiply_adds,
+            metric=form.metric if np.isfinite(form.metric) else None,
+            used=form is best,
+            row_ms=row_ms(form.net, job.X_valid),
+        )
         for form in found
-    ]
-    nothing = dict.fromkeys(("size_kb", "memory_kb", "multiply_adds", "metric", "row_ms"))
-    table += [{"variant": name, **nothing, "used": False, "why": why} for name, why in left_out.items()]
-    return best.net, table
+    ]  # fmt: skip
+    return best.net, table + [Form(name, why=why) for name, why in left_out.items()]
 
 
 def variants(
     net: Net,
-    params: dict[str, Any],
+    params: Settings,
     job: Job,
     share: float | None,
     int8: bool,
@@ -177,7 +164,7 @@ def kept(layers: list[int], share: float) -> list[int]:
     return [max(1, round(units * (1.0 - share))) for units in layers]
 
 
-def pruned(net: Net, params: dict[str, Any], job: Job, share: float) -> Net:
+def pruned(net: Net, params: Settings, job: Job, share: float) -> Net:
     """The network without the units that matter least, trained for a few epochs more, and :func:`folded`.
 
     A removed unit leaves its mean output behind, as a constant of the next layer. So its importance is the mean over
@@ -186,7 +173,7 @@ def pruned(net: Net, params: dict[str, Any], job: Job, share: float) -> Net:
     """
     from tasks.families.mlp.training import DEFAULTS, Trainer
 
-    gentle = {"lr": params.get("lr", DEFAULTS["lr"]) * TUNE_RATE, "epochs": TUNE_EPOCHS, "schedule": "cosine"}
+    gentle = {"lr": as_float(params.get("lr", DEFAULTS["lr"])) * TUNE_RATE, "epochs": TUNE_EPOCHS, "schedule": "cosine"}
     plain = {"find_lr": False, "compile": False}
     quiet = replace(job, watch=None)
     whole = Trainer(params | gentle | plain, quiet)
@@ -207,7 +194,7 @@ def importance(trainer: Trainer) -> tuple[list[Tensor], list[Tensor]]:
     network = trainer.network.eval()
     outputs: list[Tensor] = []
 
-    def keep(layer: nn.Module, given: Any, output: Tensor) -> None:
+    def keep(layer: nn.Module, given: tuple[Tensor, ...], output: Tensor) -> None:
         if output.requires_grad:
             output.retain_grad()
         outputs.append(output)
@@ -308,7 +295,7 @@ def _outside(network: Network) -> dict[str, Tensor]:
     return {k: v.clone() for k, v in network.state_dict().items() if not k.startswith("body.")}
 
 
-def _like(net: Net, network: Any) -> Net:
+def _like(net: Net, network: Network) -> Net:
     out = Net(network, net.kind, net.center, net.spread)
     out.history, out.notes = net.history, dict(net.notes)
     return out

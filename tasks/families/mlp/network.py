@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from tasks.families.mlp.int8 import Int8Linear, to_int8, unpacked
 from tasks.families.mlp.parts import UNFITTED, activation, gain
 from tasks.files import read_json, write_json
+from tasks.fitting.base import Curves, Notes
 from tasks.kinds import find_kind
 
 BLOCK = 32  # rows that a network is served in; more are quicker for tables, fewer for a single row
@@ -77,8 +78,8 @@ class Net:
     def __init__(self, network: Network, kind: str, center: float = 0.0, spread: float = 1.0) -> None:
         self.network, self.kind = network.eval(), kind
         self.center, self.spread = center, spread
-        self.history: dict[str, list[float]] = {}
-        self.notes: dict[str, Any] = {}
+        self.history: Curves = {}
+        self.notes: Notes = {}
 
     def predict(self, Z: np.ndarray) -> np.ndarray:
         def scores(block: np.ndarray) -> np.ndarray:

@@ -18,6 +18,7 @@ from tasks.families.mlp.parts import AUXILIARY, LOSSES, OPTIMIZERS, SCHEDULES, S
 from tasks.fitting.activations import check_activation
 from tasks.fitting.base import Job
 from tasks.fitting.device import choose_device
+from tasks.fitting.space import Settings, as_int
 from tasks.kinds import MANY, NUMBER, TWO, find_kind, kinds_of
 
 DEFAULTS: dict[str, Any] = {
@@ -44,7 +45,7 @@ DEFAULTS: dict[str, Any] = {
 HEADS = {TWO: "bce", MANY: "cross_entropy", NUMBER: "mse"}
 
 
-def settled(params: dict[str, Any], kind: str, rows: int) -> dict[str, Any]:
+def settled(params: Settings, kind: str, rows: int) -> dict[str, Any]:
     """Fill in defaults and check every name and value, before any work.
 
     Raises
@@ -79,7 +80,7 @@ def settled(params: dict[str, Any], kind: str, rows: int) -> dict[str, Any]:
         losses[HEADS[output]] = 1.0
     how["loss"] = losses
     layers = how["layers"]
-    how["layers"] = [int(how["width"])] * layers if isinstance(layers, int) else [int(u) for u in layers]
+    how["layers"] = [as_int(how["width"])] * layers if isinstance(layers, int) else [int(u) for u in layers]
     if how["batch_size"] is None:
         how["batch_size"] = int(min(1024, max(16, 2 ** round(math.log2(max(rows, 32) / 40)))))
     return how
@@ -88,7 +89,7 @@ def settled(params: dict[str, Any], kind: str, rows: int) -> dict[str, Any]:
 class Trainer:
     """Trains one network; :meth:`epoch` by epoch, so that one can go on from another's state with other parameters."""
 
-    def __init__(self, params: dict[str, Any], job: Job) -> None:
+    def __init__(self, params: Settings, job: Job) -> None:
         self.job = job
         self.how = how = settled(params, job.kind, len(job.X))
         torch.set_num_threads(job.threads)

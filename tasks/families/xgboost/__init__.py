@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tasks.fitting.base import Fitted, Job, Turn, as_sets
+from tasks.fitting.base import Curves, Fitted, Job, Notes, Turn, as_sets
 from tasks.fitting.counts import Only
 from tasks.fitting.device import choose_device
-from tasks.fitting.space import Number, Space, whole
+from tasks.fitting.space import Number, Settings, Space, as_int, whole
 from tasks.kinds import MANY, NUMBER, TWO, find_kind
 
 NAME = "xgboost"
@@ -67,8 +67,8 @@ class Booster:
 
     def __init__(self, booster: Any, kind: str) -> None:
         self.booster, self.kind = booster, kind
-        self.history: dict[str, list[float]] = {}
-        self.notes: dict[str, Any] = {}
+        self.history: Curves = {}
+        self.notes: Notes = {}
         self._threads = 0
 
     def predict(self, Z: np.ndarray) -> np.ndarray:
@@ -91,7 +91,10 @@ class Booster:
         return cls(booster, kind)
 
 
-def fit(params: dict[str, Any], job: Job) -> Fitted:
+FORMATS = {Booster.FORMAT: Booster.load}
+
+
+def fit(params: Settings, job: Job) -> Fitted:
     import xgboost
 
     class Watch(xgboost.callback.TrainingCallback):
@@ -101,9 +104,9 @@ def fit(params: dict[str, Any], job: Job) -> Fitted:
             return job.late
 
     how = dict(params)
-    rounds, patience = int(how.pop("rounds", 500)), int(how.pop("patience", 25))
+    rounds, patience = as_int(how.pop("rounds", 500)), as_int(how.pop("patience", 25))
     train, valid = _matrices(job, types(job.coded, job.X.shape[1], how), bins(how))
-    log: dict[str, dict[str, list[float]]] = {}
+    log: dict[str, Curves] = {}
     booster = _trained(
         _settings(how, job),
         job,
@@ -117,7 +120,7 @@ def fit(params: dict[str, Any], job: Job) -> Fitted:
     return _fitted(booster, job, log)
 
 
-def go_on(params: dict[str, Any], job: Job, turn: Turn) -> Fitted:
+def go_on(params: Settings, job: Job, turn: Turn) -> Fitted:
     """More trees on top of those there are."""
     import xgboost
 
@@ -127,7 +130,7 @@ def go_on(params: dict[str, Any], job: Job, turn: Turn) -> Fitted:
 
     how = dict(params)
     train, valid = _matrices(job, types(job.coded, job.X.shape[1], how), bins(how))
-    log: dict[str, dict[str, list[float]]] = {}
+    log: dict[str, Curves] = {}
     booster = _trained(
         _settings(how, job) | {"seed": job.seed + turn.number},  # else each turn would draw the same rows and columns
         job,
@@ -155,7 +158,7 @@ def _trained(settings: dict[str, Any], job: Job, train: Any, *, callbacks: Calla
         return xgboost.train(settings | {"device": "cpu"}, train, verbose_eval=False, callbacks=callbacks(), **more)
 
 
-def _settings(how: dict[str, Any], job: Job) -> dict[str, Any]:
+def _settings(how: Settings, job: Job) -> dict[str, Any]:
     return {
         "tree_method": "hist",
         "objective": OBJECTIVES[job.output, job.loss],
@@ -168,7 +171,7 @@ def _settings(how: dict[str, Any], job: Job) -> dict[str, Any]:
     }
 
 
-def _fitted(booster: Any, job: Job, log: dict[str, dict[str, list[float]]]) -> Booster:
+def _fitted(booster: Any, job: Job, log: dict[str, Curves]) -> Booster:
     # Training state (device, seeds, threads) is not the model; without it the bytes are the trees' alone.
     booster = booster[: booster.num_boosted_rounds()]
     booster.set_param({"device": "cpu"})  # as it will be loaded to serve
@@ -178,15 +181,15 @@ def _fitted(booster: Any, job: Job, log: dict[str, dict[str, list[float]]]) -> B
     return fitted
 
 
-def types(coded: Mapping[int, int], width: int, how: dict[str, Any]) -> list[str]:
+def types(coded: Mapping[int, int], width: int, how: Settings) -> list[str]:
     """XGBoost's word for each column: ``c`` for categories that are split as sets, else ``q``; see :func:`as_sets`."""
     sets = as_sets(coded, how)
     return ["c" if j in sets else "q" for j in range(width)]
 
 
-def bins(how: Mapping[str, Any]) -> int:
+def bins(how: Settings) -> int:
     """Most bins of a number: the matrices are cut by it before the booster hears of it."""
-    return int(how.get("max_bin", BINS))
+    return as_int(how.get("max_bin", BINS))
 
 
 def memo_key(kinds: list[str], max_bin: int) -> str:

@@ -13,36 +13,35 @@ import numpy as np
 
 from tasks.encoding import Encoder
 from tasks.families.xgboost.memory import batch_rows, quantised
-from tasks.fitting.base import Fitted, Job
+from tasks.fitting.base import Fitted, Job, Log
 from tasks.fitting.device import choose_device
 from tasks.fitting.encoded import Encoded
+from tasks.fitting.setup import Setup
+from tasks.fitting.space import Settings
 from tasks.memory import GB, Memory
 from tasks.process import threads
 
 
 def fit_batches(
-    params: dict[str, Any],
-    kind: str,
-    classes: int,
+    params: Settings,
+    setup: Setup,
     encoder: Encoder,
     made: dict[str, Encoded],
     folder: Path,
     *,
     limit: Memory,
-    seed: int = 0,
-    device: str = "cpu",
-    log: Callable[[str], None] | None = None,
+    log: Log | None = None,
 ) -> Fitted:
     """Fit on the encoded rows ``made["train"]``, stopped early on ``made["valid"]``; XGBoost's pages go to ``folder``.
 
-    ``device`` as in ``training`` of params. Rows that stay on disk are read by the CPU.
+    Rows that stay on disk are read by the CPU.
     """
     from tasks.families.xgboost import bins, fit, memo_key, types
 
     train, valid = made["train"], made["valid"]
     rows, gaps = train.rows + valid.rows, train.gaps or valid.gaps
-    need = quantised(rows, train.width, classes, gaps)
-    external = need > limit.bytes
+    need = quantised(rows, train.width, setup.classes, gaps)
+    external, device = need > limit.bytes, setup.device
     size = batch_rows(limit, train.width)
     if log is not None:
         where = "do not fit, so they stay on disk (external memory)" if external else "fit, and are built from batches"
@@ -57,14 +56,14 @@ def fit_batches(
                 "xgboost: training on the CPU, since a GPU cannot read rows from disk; more memory_gb would use the GPU"
             )
     job = Job(
-        kind=kind,
-        classes=classes,
+        kind=setup.kind,
+        classes=setup.classes,
         X=np.empty((0, train.width), np.float32),  # the rows are in the matrices below
         y=train.y,
         X_valid=np.empty((0, train.width), np.float32),
         y_valid=valid.y,
         coded=encoder.coded,
-        seed=seed,
+        seed=setup.seed,
         threads=threads(),
         device=device,
         log=log,
@@ -76,7 +75,7 @@ def fit_batches(
 
 
 def matrices(
-    train: Encoded, valid: Encoded, kinds: list[str], size: int, how: dict[str, Any], external: bool, folder: Path
+    train: Encoded, valid: Encoded, kinds: list[str], size: int, how: Settings, external: bool, folder: Path
 ) -> tuple[Any, Any]:
     """The quantised matrices of training and validation rows, read ``size`` rows at a time; ``how`` goes to XGBoost."""
     import xgboost

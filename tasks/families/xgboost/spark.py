@@ -11,6 +11,8 @@ import numpy as np
 from tasks.errors import RefitError
 from tasks.families.xgboost import OBJECTIVES, Booster
 from tasks.fitting.encoded import Encoded
+from tasks.fitting.setup import Setup
+from tasks.fitting.space import Settings, as_int
 from tasks.kinds import MANY, USUAL_LOSSES, find_kind
 
 if TYPE_CHECKING:
@@ -21,18 +23,15 @@ SLICE = 10_000  # rows that travel from a Python worker to Spark at once
 
 
 def fit_spark(
-    params: dict[str, Any],
-    kind: str,
-    classes: int,
+    params: Settings,
+    setup: Setup,
     types: list[str],
-    train: Encoded,
-    valid: Encoded,
+    made: dict[str, Encoded],
     *,
     spark: SparkSession,
-    seed: int = 0,
     workers: int | None = None,
 ) -> Booster:
-    """Fit by ``xgboost.spark`` in a session of this machine (see :func:`tasks.engine.spark.session`).
+    """Fit on ``made["train"]``, stopped early on ``made["valid"]``, by ``xgboost.spark`` in a session of this machine (see :func:`tasks.engine.spark.session`).
 
     The rows are dealt in order, so the same rows and ``workers`` (as many as the session has cores, if left out) give
     the same booster. One worker gives the booster of :func:`tasks.families.xgboost.fit`; several sum and find bins in
@@ -43,15 +42,15 @@ def fit_spark(
     RefitError
         If the problem cannot be trained this way.
     """
-    if (asked := find_kind(kind)).output == MANY and classes == 2:
+    if (asked := find_kind(setup.kind)).output == MANY and setup.classes == 2:
         raise RefitError(
-            f"problem.kind: {kind!r} with two classes cannot be trained with features.engine: spark; set binary"
+            f"problem.kind: {setup.kind!r} with two classes cannot be trained with features.engine: spark; set binary"
         )
     from xgboost.spark import SparkXGBClassifier, SparkXGBRegressor
 
     logging.getLogger("XGBoost-PySpark").setLevel(logging.WARNING)
-    how = dict(params)
-    rounds, patience = int(how.pop("rounds", 500)), int(how.pop("patience", 25))
+    how, train, valid = dict(params), made["train"], made["valid"]
+    rounds, patience = as_int(how.pop("rounds", 500)), as_int(how.pop("patience", 25))
     workers = min(workers or spark.sparkContext.defaultParallelism, train.rows, valid.rows)
     frame = spark.range(0, workers, 1, workers).mapInArrow(_reader(train, valid, workers), SCHEMA)
     settings: dict[str, Any] = {
@@ -64,7 +63,7 @@ def fit_spark(
         "feature_types": types,
         "verbose": False,
         "tree_method": "hist",
-        "random_state": seed,
+        "random_state": setup.seed,
         "verbosity": 0,
         **({} if train.weight is None else {"weight_col": "weight"}),
         **({} if asked.loss in USUAL_LOSSES else {"objective": OBJECTIVES[asked.output, asked.loss]}),
@@ -75,7 +74,7 @@ def fit_spark(
     booster, history = model.get_booster(), model.training_summary.validation_objective_history
     booster = booster[: booster.best_iteration + 1]
     booster.set_attr(best_iteration=None, best_score=None)
-    fitted = Booster(booster, kind)
+    fitted = Booster(booster, setup.kind)
     fitted.history = {"valid_loss": [float(v) for v in next(iter(history.values()))]}
     fitted.notes = {"rounds": booster.num_boosted_rounds()}
     return fitted

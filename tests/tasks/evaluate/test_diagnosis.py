@@ -9,7 +9,8 @@ import pytest
 from tasks.evaluate import learning
 from tasks.evaluate.diagnosis import Figure, diagnose, histories, validation_curves
 from tasks.evaluate.learning import _with_gains, errors, figure, learning_curve, order_of
-from tasks.params import Params
+from tasks.fitting.base import Fold
+from tasks.fitting.setup import Setup
 
 
 def told(metric, train, valid, test, baseline, error=0.001, curve=(), by_time=True, rows=1000):
@@ -168,18 +169,9 @@ def test_a_learning_curve_says_what_each_step_gained():
     X = pd.DataFrame({"a": np.sort(rng.normal(size=1500)), "b": rng.normal(size=1500)})
     y = (rng.random(1500) < 1 / (1 + np.exp(-3 * X["b"] * np.sign(X["a"])))).astype(float)
     at = rng.random(1500) < 0.3
-    params = Params.model_validate(
-        {
-            "problem": {"name": "x", "kind": "binary", "table": "t", "target": "y", "metric": "roc_auc"},
-            "data": {
-                "tables": {"t": {"source": "t.csv", "columns": {"a": "numeric", "b": "numeric", "y": "categorical"}}}
-            },
-            "models": {"tree": {}},
-        }
-    )
-    kinds = {"a": "numeric", "b": "numeric"}
+    setup = Setup("binary", 2, {"a": "numeric", "b": "numeric"}, calibration="auto")
     parts = [(X[~at].reset_index(drop=True), y[~at].to_numpy()), (X[at].reset_index(drop=True), y[at].to_numpy())]
-    points = learning_curve("tree", {"max_depth": 4}, *parts, params, 2, kinds, None, 0.5)
+    points = learning_curve("tree", {"max_depth": 4}, Fold(*parts[0], *parts[1]), setup, "roc_auc", None, 0.5)
     count = int((~at).sum())
     assert [p["rows"] for p in points] == [round(count / 16), round(count / 4), count]
     assert points[0]["gain"] is None

@@ -17,7 +17,9 @@ from sklearn.linear_model import LogisticRegression
 from tasks.errors import RefitError
 from tasks.evaluate.candidates import Candidate, Split, ensemble_of
 from tasks.files import read_json, write_json, write_table
+from tasks.fitting.base import Fold
 from tasks.fitting.calibration import Calibration
+from tasks.fitting.setup import Setup
 from tasks.metrics.recalibration import recalibration
 from tasks.models import fit_family, save_model
 from tasks.params import parse
@@ -42,7 +44,10 @@ def make(root: Path, kind: str) -> Path:
     for family in FAMILIES[kind]:
         train, valid = split == "train", split == "valid"
         model = fit_family(
-            family, {}, X[train], y[train], X[valid], y[valid], kind, classes=len(summary["classes"]), kinds=kinds
+            family,
+            {},
+            Fold(X[train], y[train], X[valid], y[valid]),
+            Setup(kind, classes=len(summary["classes"]), columns=kinds),
         )
         out = root / "data" / "models" / family
         save_model(model, out / "model")

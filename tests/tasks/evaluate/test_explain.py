@@ -8,7 +8,9 @@ from sklearn.inspection import partial_dependence as sklearn_dependence
 
 from tasks.evaluate import shapley
 from tasks.evaluate.explain import asked_shap, partial_dependence, shap_values, surface
+from tasks.fitting.base import Fold
 from tasks.fitting.calibration import Calibration
+from tasks.fitting.setup import Setup
 from tasks.models import fit_family
 
 
@@ -24,7 +26,9 @@ def fitted(family, kind="regression"):
     X, y = table()
     if kind == "binary":
         y = (y > np.median(y)).astype(float)
-    return fit_family(family, {}, X[:200], y[:200], X[200:], y[200:], kind, classes=2 if kind == "binary" else 0), X
+    return fit_family(
+        family, {}, Fold(X[:200], y[:200], X[200:], y[200:]), Setup(kind, classes=2 if kind == "binary" else 0)
+    ), X
 
 
 @pytest.mark.parametrize("kind", ["regression", "binary"])
@@ -71,7 +75,7 @@ def test_a_network_of_many_features_is_drawn_with_errors_that_hold(monkeypatch):
     X = pd.DataFrame(rng.normal(size=(300, 10)), columns=list("abcdfghijk"))
     X["e"] = pd.Series(rng.choice(["x", "y", "z"], 300), dtype="str")
     y = (X["a"] * X["b"] * 2 + X["c"] * X["d"] * (X["e"] == "y") * 3 + X["f"] > 0).to_numpy(float)
-    model = fit_family("mlp", {"epochs": 3}, X[:200], y[:200], X[200:], y[200:], "binary", seed=1)
+    model = fit_family("mlp", {"epochs": 3}, Fold(X[:200], y[:200], X[200:], y[200:]), Setup("binary", seed=1))
     back, rows = X[:32], X[250:253]
     found = asked_shap([model], np.ones(1), rows, back, list(X), 0)
     assert (found.method, found.unit) == ("permutation", "probability")

@@ -10,9 +10,11 @@ import pytest
 from scipy.special import expit, softmax
 
 from tasks.files import hash_tree, read_json, write_json
+from tasks.fitting.base import Fold
 from tasks.fitting.calibration import Calibration, calibrate, calibrate_mean
 from tasks.fitting.rows import read_rows
 from tasks.fitting.scale import scale_of, scale_of_mean
+from tasks.fitting.setup import Setup
 from tasks.metrics import measure
 from tasks.metrics.recalibration import recalibration
 from tasks.models import Model, fit_family, load_model, save_model
@@ -225,7 +227,7 @@ def bag(X: pd.DataFrame, y: np.ndarray, folds: np.ndarray, seen: dict[int, Model
         for place in range(3 * cuts):
             cut, fold = divmod(place, 3)
             out = folds[:, cut] == fold
-            model = fit_family(family, {}, X[~out], y[~out], X[out], y[out], "binary")
+            model = fit_family(family, {}, Fold(X[~out], y[~out], X[out], y[out]), Setup("binary"))
             start = sum(len(e.names) for e in encoders)
             encoders.append(model.encoder)
             stop = start + len(model.encoder.names)
@@ -281,7 +283,9 @@ def test_balanced_classes_are_mended(imbalance: str):
     parts = [(X[a:b].reset_index(drop=True), y[a:b]) for a, b in ((0, 2_000), (2_000, 3_000), (3_000, 6_000))]
     (new, happened), made = parts[2], {}
     for way in ("none", "auto"):
-        made[way] = fit_family("logistic", {}, *parts[0], *parts[1], "binary", imbalance=imbalance, calibration=way)
+        made[way] = fit_family(
+            "logistic", {}, Fold(*parts[0], *parts[1]), Setup("binary", imbalance=imbalance, calibration=way)
+        )
     plain, fixed = (made[way].predict(new) for way in ("none", "auto"))
     assert plain[:, 1].mean() > 3 * happened.mean()
     assert fixed[:, 1].mean() == pytest.approx(happened.mean(), rel=0.25)
@@ -294,23 +298,14 @@ def test_the_default_through_the_disk_with_the_same_bytes_for_the_same_rows(kind
     rows = read_rows(features_folder(tmp_path, kind))
     classes = len(rows.classes)
     for name in "ab":
-        model = fit_family(
-            "tree",
-            {},
-            *rows.of("train"),
-            *rows.of("valid"),
-            kind,
-            classes=classes,
-            kinds=rows.kinds,
-            calibration="auto",
-        )
+        model = fit_family("tree", {}, rows.fold, Setup(kind, classes=classes, columns=rows.kinds, calibration="auto"))
         save_model(model, tmp_path / name)
     assert hash_tree(tmp_path / "a") == hash_tree(tmp_path / "b")
     X, _ = rows.of("test")
     assert np.array_equal(load_model(tmp_path / "a").predict(X), model.predict(X))
     assert (model.calibration is None) == (kind == "regression")
     if kind == "regression":
-        plain = fit_family("tree", {}, *rows.of("train"), *rows.of("valid"), kind, classes=classes, kinds=rows.kinds)
+        plain = fit_family("tree", {}, rows.fold, Setup(kind, classes=classes, columns=rows.kinds))
         save_model(plain, tmp_path / "c")
         assert hash_tree(tmp_path / "c") == hash_tree(tmp_path / "a")
 
@@ -327,7 +322,7 @@ def test_the_default_through_the_disk_with_the_same_bytes_for_the_same_rows(kind
 def test_models_of_earlier_packages_answer_as_before(state: dict | None, expected: float, tmp_path: Path):
     X = pd.DataFrame({"a": np.arange(20.0)})
     y = (np.arange(20) % 3 == 0).astype(float)
-    model = fit_family("logistic", {}, X, y, X, y, "binary")
+    model = fit_family("logistic", {}, Fold(X, y, X, y), Setup("binary"))
     save_model(model, tmp_path)
     write_json(tmp_path / "model.json", read_json(tmp_path / "model.json") | {"calibration": state})
     loaded = load_model(tmp_path)

@@ -20,6 +20,7 @@ from tasks.families.xgboost.batches import fit_batches
 from tasks.fitting.base import Job
 from tasks.fitting.device import choose_device, gpus
 from tasks.fitting.encoded import encode_to, outline
+from tasks.fitting.setup import Setup
 from tasks.kinds import kinds_of
 from tasks.listed import family_names
 from tasks.models import check_models
@@ -124,12 +125,12 @@ def test_rows_in_batches_keep_the_device_and_rows_on_disk_say_why_not(tmp_path: 
     folder = features_folder(tmp_path, "binary")
     rows = outline(folder)
     names = [f["name"] for f in json.loads((folder / "summary.json").read_text())["features"]]
-    encoder, made = encode_to(tmp_path, rows, names, {}, 1)
+    encoder, made = encode_to(tmp_path, rows, names, Setup("binary", 2, rows.kinds, seed=1))
 
     def device(gigabytes: float, wish: str, lines: list[str]) -> str:
         limit = memory.Memory(int(gigabytes * memory.GB), "said so")
         with pytest.raises(Passed) as found:
-            fit_batches({}, "binary", 2, encoder, made, tmp_path, limit=limit, device=wish, log=lines.append)
+            fit_batches({}, Setup("binary", device=wish), encoder, made, tmp_path, limit=limit, log=lines.append)
         return str(found.value)
 
     lines: list[str] = []

@@ -10,8 +10,10 @@ import pytest
 from tasks.errors import RefitError
 from tasks.families import find_family
 from tasks.files import hash_tree
+from tasks.fitting.base import Fold
 from tasks.fitting.calibration import calibrate
 from tasks.fitting.rows import Rows, read_rows
+from tasks.fitting.setup import Setup
 from tasks.kinds import kinds_of
 from tasks.listed import family_names
 from tasks.metrics import measure
@@ -53,14 +55,7 @@ def problems(tmp_path_factory) -> dict[str, Rows]:
 
 def fitted(name: str, rows: Rows, **how) -> Model:
     return fit_family(
-        name,
-        QUICK.get(name, {}),
-        *rows.of("train"),
-        *rows.of("valid"),
-        rows.kind,
-        classes=len(rows.classes),
-        kinds=rows.kinds,
-        **how,
+        name, QUICK.get(name, {}), rows.fold, Setup(rows.kind, classes=len(rows.classes), columns=rows.kinds, **how)
     )
 
 
@@ -123,7 +118,12 @@ def test_imbalance_raises_recall(tmp_path: Path, how: str):
     kinds = {"a": "numeric", "b": "categorical", "c": "numeric"}
     half = slice(0, 1500), slice(1500, None)
     plain, balanced = (
-        fit_family("logistic", {}, X[half[0]], y[half[0]], X[half[1]], y[half[1]], "binary", kinds=kinds, imbalance=i)
+        fit_family(
+            "logistic",
+            {},
+            Fold(X[half[0]], y[half[0]], X[half[1]], y[half[1]]),
+            Setup("binary", columns=kinds, imbalance=i),
+        )
         for i in ("none", how)
     )
     recall = [measure("recall", y[half[1]], m.predict(X[half[1]]), "binary") for m in (plain, balanced)]
@@ -144,7 +144,7 @@ def test_class_weight_reaches_every_family_or_is_refused(name: str):
 
     def scores(imbalance: str) -> np.ndarray:
         how = {**QUICK.get(name, {}), **WEIGHED.get(name, {})}
-        return fit_family(name, how, X, y, X, y, "binary", imbalance=imbalance).predict(X)[:, 1]
+        return fit_family(name, how, Fold(X, y, X, y), Setup("binary", imbalance=imbalance)).predict(X)[:, 1]
 
     if name in ("knn", "mixed_effects"):
         with pytest.raises(RefitError, match=f"class_weight weighs rows, and {name} cannot"):

@@ -14,6 +14,7 @@ from tasks.errors import RefitError
 from tasks.files import read_json, write_json
 from tasks.fitting.archive import dump, load
 from tasks.fitting.rows import read_rows
+from tasks.fitting.setup import Setup
 from tasks.models import fit_family, load_model, save_model
 from tests.samples import features_folder
 
@@ -49,7 +50,7 @@ def test_storing_a_tree_does_not_load_torch(tmp_path: Path):
 @pytest.mark.parametrize("name", ["gradient_boosting", "xgboost", "logistic"])
 def test_damage_is_named(tmp_path: Path, name: str):
     rows = read_rows(features_folder(tmp_path))
-    model = fit_family(name, {}, *rows.of("train"), *rows.of("valid"), "binary", kinds=rows.kinds)
+    model = fit_family(name, {}, rows.fold, Setup("binary", columns=rows.kinds))
     save_model(model, tmp_path / "m")
     state = read_json(tmp_path / "m/model.json")
     write_json(tmp_path / "m/model.json", state | {"format": "pickle"})

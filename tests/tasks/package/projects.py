@@ -17,6 +17,8 @@ from tasks import params
 from tasks.engine.compute import compute
 from tasks.engine.derive import derive
 from tasks.files import write_json, write_table
+from tasks.fitting.base import Fold
+from tasks.fitting.setup import Setup
 from tasks.models import fit_family, save_model
 from tests.samples import sample_frame
 
@@ -147,7 +149,10 @@ def project(
     kinds = {f.name: f.kind for f in plan.features}
     for family in families:
         model = fit_family(
-            family, {}, X[train], y[train], X[valid], y[valid], problem.kind, classes=len(classes), kinds=kinds
+            family,
+            {},
+            Fold(X[train], y[train], X[valid], y[valid]),
+            Setup(problem.kind, classes=len(classes), columns=kinds),
         )
         save_model(model, data / "models" / family / "model")
     write_json(

@@ -8,6 +8,7 @@ import pytest
 
 from tasks.files import read_json, read_table, write_json, write_table
 from tasks.fitting.rows import Rows, read_rows
+from tasks.fitting.setup import Setup
 from tasks.models import fit_family, load_model
 from tasks.params import parse
 from tasks.report.about_models import candidates
@@ -48,8 +49,7 @@ def project(root: Path, table: str, family: str, how: str, metric: str) -> Path:
 
 def refitted(rows: Rows, family: str, how: str) -> np.ndarray:
     """Scores of valid and test rows by a fit that the stage had no part in."""
-    model = fit_family(family, {}, *rows.of("train"), *rows.of("valid"), rows.kind, classes=len(rows.classes),
-                       kinds=rows.kinds, imbalance=how, calibration="auto", seed=1)  # fmt: skip
+    model = fit_family(family, {}, rows.fold, Setup(rows.kind, classes=len(rows.classes), columns=rows.kinds, imbalance=how, calibration="auto", seed=1))  # fmt: skip
     return model.predict(rows.of("valid", "test")[0])
 
 
@@ -97,7 +97,7 @@ def test_decisions_are_measured_at_the_threshold_that_each_would_get(tmp_path: P
     rows = read_rows(project(tmp_path, "flights", "tree", "smote", "f1") / "data/features")
     tree, _ = plain("binary")
     params = parse(tree | {"problem": tree["problem"] | {"metric": "f1"}})
-    model = fit_family("naive_bayes", {}, *rows.of("train"), *rows.of("valid"), "binary", kinds=rows.kinds)
+    model = fit_family("naive_bayes", {}, rows.fold, Setup("binary", columns=rows.kinds))
     X, y = rows.of("valid")
     scores = model.predict(X)[:, 1]
     best = max(2 * (y * (scores >= t)).sum() / ((scores >= t).sum() + y.sum()) for t in np.unique(scores))
@@ -122,8 +122,8 @@ def test_a_member_of_auto_that_was_better_without_stays_without(tmp_path: Path):
     (shown,) = [b for b in section.blocks if isinstance(b, Table) and b.columns[1][0] == "training.imbalance"]
     assert shown.rows[0][-1].text == "by 1 of 2 members"
     # What fits it again reads that from its parameters.
-    how = {"kinds": rows.kinds, "imbalance": "smote"}
+    how = {"columns": rows.kinds, "imbalance": "smote"}
     own = {"family": "tree", "imbalance": "none", "max_depth": 3, "members": members}
-    again = fit_family("auto", own, *rows.of("train"), *rows.of("valid"), "binary", **how)
-    real = fit_family("tree", {"max_depth": 3}, *rows.of("train"), *rows.of("valid"), "binary", kinds=rows.kinds)
+    again = fit_family("auto", own, rows.fold, Setup("binary", **how))
+    real = fit_family("tree", {"max_depth": 3}, rows.fold, Setup("binary", columns=rows.kinds))
     assert np.array_equal(again.predict(rows.frame), real.predict(rows.frame))

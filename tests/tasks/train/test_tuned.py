@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from tasks.files import write_json, write_table
+from tasks.fitting.base import Fold
 from tasks.fitting.rows import read_rows, score_table
+from tasks.fitting.setup import Setup
 from tasks.models import fit_family, save_model
 from tasks.params import parse
 from tasks.train.tuned import take_tuned
@@ -23,10 +25,7 @@ def test_parts_that_saw_validation_rows_are_fitted_again(known: str, tmp_path: P
     pooled = np.flatnonzero(np.isin(rows.split, ("train", "valid")))
     out = pooled[::5] if known == "one fold" else np.flatnonzero(rows.split == "valid")
     rest = np.setdiff1d(pooled, out)
-    model = fit_family(
-        "logistic", {}, rows.frame.iloc[rest], rows.y[rest], rows.frame.iloc[out], rows.y[out], "binary",
-        kinds=rows.kinds,
-    )  # fmt: skip
+    model = fit_family("logistic", {}, Fold(rows.frame.iloc[rest], rows.y[rest], rows.frame.iloc[out], rows.y[out]), Setup("binary", columns=rows.kinds))  # fmt: skip
     folder = tmp_path / "data/tuning/auto"
     save_model(model, folder / "model")
     held = score_table(model.predict(rows.frame.iloc[out]), __row__=rows.row[out], __target__=rows.y[out])

@@ -10,6 +10,8 @@ import pytest
 from tasks.files import write_json
 from tasks.params import load
 from tasks.tune.__main__ import tune
+from tasks.tune.objective import Objective
+from tasks.tune.search import Search
 from tests.samples import features_folder
 
 PARAMS = """
@@ -46,8 +48,8 @@ def asked(
     """What the search is given."""
     found: dict[str, Any] = {}
 
-    def search(objective: Any, space: Any, budget: Any, key: str, **how: Any) -> None:
-        found.update(how, objective=objective, space=space, budget=budget)
+    def search(objective: Objective, how: Search, key: str, **more: Any) -> None:
+        found.update(vars(how), objective=objective, seed=objective.setup.seed)
         raise Asked
 
     monkeypatch.setattr("tasks.tune.search.search", search)
@@ -92,7 +94,7 @@ def test_what_a_family_says_goes_before_tuning(project: Path, monkeypatch: pytes
 
 def test_what_a_fit_is_to_do_reaches_the_trials(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = asked(project, monkeypatch, training="{imbalance: smote, device: cpu}")["objective"]
-    assert (found.imbalance, found.device, found.encode, found.metric) == (
+    assert (found.setup.imbalance, found.setup.device, found.setup.encode, found.metric) == (
         "smote",
         "cpu",
         {"scale": "robust"},

@@ -13,7 +13,7 @@ import pytest
 from tasks.errors import RefitError
 from tasks.families import find_family
 from tasks.files import hash_tree, read_json
-from tasks.fitting.base import Stopped, Turn
+from tasks.fitting.base import Fold, Stopped, Turn
 from tasks.fitting.space import Choice, Number, Space
 from tasks.metrics import measure
 from tasks.models import fit_family, load_model
@@ -22,7 +22,7 @@ from tasks.params import load, parse
 from tasks.tune.__main__ import tune
 from tasks.tune.objective import Objective
 from tasks.tune.pbt import Evolved, Ways, changed, evolve, members, next_member
-from tasks.tune.search import Budget
+from tasks.tune.search import Budget, Search
 from tasks.tune.study import ENVIRONMENT, open_study
 from tests.tasks.families.test_network import job
 from tests.tasks.package.projects import plain
@@ -143,12 +143,12 @@ class Dies(Objective):
 
     marker = ""
 
-    def value(self, params, watch=None, deadline=None):
+    def value(self, attempt, watch=None, deadline=None):
         at = Path(self.marker)
         if not at.exists():
             at.touch()
             os.kill(os.getpid(), signal.SIGKILL)
-        return super().value(params, watch, deadline)
+        return super().value(attempt, watch, deadline)
 
 
 @pytest.mark.slow
@@ -156,12 +156,11 @@ def test_killed_members_a_killed_search_and_more_workers_change_nothing(tmp_path
     one = objective("lightgbm", 600)
 
     def population(what: Objective, workers: int, key: str, log=lambda line: None) -> Evolved:
-        budget = Budget(6, 300, workers)
-        return evolve(what, space("lightgbm"), budget, key, seed=1, folder=tmp_path, log=log)
+        return evolve(what, Search(space("lightgbm"), Budget(6, 300, workers)), key, folder=tmp_path, log=log)
 
     whole = population(one, 1, "whole")
-    fragile = Dies(**{name: getattr(one, name) for name in ("family", "kind", "classes", "metric", "folds", "kinds")})
-    fragile.seed, fragile.marker = one.seed, str(tmp_path / "died")
+    fragile = Dies(one.family, one.setup, one.metric, one.folds)
+    fragile.marker = str(tmp_path / "died")
     lines: list[str] = []
 
     class Killed(Exception):
@@ -188,7 +187,7 @@ def test_killed_members_a_killed_search_and_more_workers_change_nothing(tmp_path
         hashes.append(hash_tree(folder))
     assert hashes[0] == hashes[1]
     X, y, X_valid, y_valid = one.folds[0]
-    again = fit_family("lightgbm", whole.params, X, y, X_valid, y_valid, "binary", kinds=one.kinds, seed=one.seed)
+    again = fit_family("lightgbm", whole.params, Fold(X, y, X_valid, y_valid), one.setup)
     assert whole.fitted is not None
     scores = whole.fitted.predict(one.prepared("lightgbm", 0).Z_valid)
     assert again.predict(X_valid).tobytes() == scores.tobytes()
