@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from tasks.engine.derive import derive
 from tasks.evaluate.choice import threshold_of
-from tasks.fitting.rows import Rows
+from tasks.fitting.rows import Dataset
 from tasks.goals import Point, choose
 from tasks.models import fit_family
 from tasks.params import Params, parse
@@ -228,7 +228,7 @@ def project(**sections: Any) -> Params:
 
 
 @pytest.fixture(scope="module")
-def rows() -> Rows:
+def rows() -> Dataset:
     rng = np.random.default_rng(0)
     n = 240
     frame = pd.DataFrame(
@@ -243,7 +243,7 @@ def rows() -> Rows:
     y = (frame["a"] + 5 * (frame["c"] > "w") + rng.normal(0, 5, n) > 18).to_numpy(float)
     split = np.where(np.arange(n) < 180, "train", "valid")
     kinds = {"a": "numeric", "c": "categorical", "t": "text"}
-    return Rows("binary", ("no", "yes"), kinds, frame, y, split, np.arange(n), pd.Series(pd.NaT, index=range(n)))
+    return Dataset("binary", ("no", "yes"), kinds, frame, y, split, np.arange(n), pd.Series(pd.NaT, index=range(n)))
 
 
 def encode(**how: Any) -> dict[str, Any]:
@@ -265,7 +265,7 @@ def encode(**how: Any) -> dict[str, Any]:
     ids=lambda value: value if isinstance(value, str) else str(value)[:60],
 )  # fmt: skip
 def test_each_setting_that_a_fit_gets_changes_the_model(
-    rows: Rows, family: str, one: dict[str, Any], other: dict[str, Any]
+    rows: Dataset, family: str, one: dict[str, Any], other: dict[str, Any]
 ) -> None:
     X, _ = rows.of("valid")
     own = {"random_forest": {"n_estimators": 10}, "xgboost": {"rounds": 10}}.get(family, {})

@@ -15,7 +15,7 @@ import pytest
 from tasks.encoding import Encoder
 from tasks.errors import RefitError
 from tasks.families import find_family
-from tasks.fitting.rows import Rows
+from tasks.fitting.rows import Dataset
 from tasks.idle import own_ways
 from tasks.kinds import kinds_of
 from tasks.listed import family_names
@@ -136,7 +136,7 @@ DEAR = ("mlp", "tabm", "realmlp", "gam")
 
 
 @cache
-def rows(kind: str) -> Rows:
+def rows(kind: str) -> Dataset:
     rng = np.random.default_rng(0)
     n = 320
     frame = pd.DataFrame({"a": rng.gamma(2.0, 5.0, n), "b": rng.normal(0, 1, n), "d": np.exp(rng.normal(0, 1.2, n))})
@@ -156,7 +156,7 @@ def rows(kind: str) -> Rows:
     split = np.where(np.arange(n) < 220, "train", "valid")
     kinds = dict(zip(COLUMNS, ["numeric"] * 4 + ["categorical"] * 2 + ["text"], strict=True))
     classes = {"binary": ("no", "yes"), "multiclass": ("x", "y", "z"), "regression": ()}[kind]
-    return Rows(kind, classes, kinds, frame[COLUMNS], y, split, np.arange(n), pd.Series(pd.NaT, index=range(n)))
+    return Dataset(kind, classes, kinds, frame[COLUMNS], y, split, np.arange(n), pd.Series(pd.NaT, index=range(n)))
 
 
 def project(kind: str, family: str, own: Mapping[str, Any], **sections: Any) -> Params:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,9 @@ from tasks.encoding.encoder import Encoder
 from tasks.errors import RefitError, some
 from tasks.kinds import find_kind
 from tasks.params import Select
+
+if TYPE_CHECKING:
+    from sklearn.ensemble._forest import BaseForest
 
 ROWS = 20_000  # rows that are looked at; more change no decision worth making
 
@@ -24,7 +27,7 @@ class Selection:
     kept: list[str]
     dropped: dict[str, str] = field(default_factory=dict)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, list[str] | dict[str, str]]:
         return {"kept": self.kept, "dropped": self.dropped}
 
 
@@ -167,7 +170,7 @@ def _l1(table: pd.DataFrame, y: np.ndarray, kind: str, limit: float, seed: int) 
     }
 
 
-def _forest(kind: str, seed: int) -> Any:
+def _forest(kind: str, seed: int) -> BaseForest:
     from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
 
     forest = ExtraTreesClassifier if find_kind(kind).output.classes else ExtraTreesRegressor

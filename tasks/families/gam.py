@@ -6,7 +6,7 @@ import contextlib
 import io
 import warnings
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from tasks.fitting.base import Curves, Fitted, Job, Notes
 from tasks.fitting.estimators import sampled
 from tasks.fitting.space import Number, Settings, Space, as_int, whole
 from tasks.kinds import NUMBER, TWO, find_kind
+
+if TYPE_CHECKING:
+    from pygam import GAM
 
 NAME = "gam"
 OUTPUTS = (TWO, NUMBER)
@@ -98,7 +101,7 @@ def fit(params: Settings, job: Job) -> Fitted:
     return _tabulated(model, X, varied, job)
 
 
-def _tabulated(model: Any, X: np.ndarray, varied: list[int], job: Job) -> Additive:
+def _tabulated(model: GAM, X: np.ndarray, varied: list[int], job: Job) -> Additive:
     base = np.median(X[:, varied], axis=0)
     for at, j in enumerate(varied):
         if j in job.coded:  # factors know the codes they were fitted with, and no others

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from tasks.fitting.base import Fitted, Job
 from tasks.fitting.estimators import fit_estimator, refuse_weights, sampled
-from tasks.fitting.space import Choice, Number, Settings, Space, as_float, as_int, whole
+from tasks.fitting.space import Number, OneOf, Settings, Space, as_float, as_int, whole
 from tasks.kinds import MANY, NUMBER, TWO
 
 NAME = "knn"
@@ -21,8 +21,8 @@ ROWS = 20_000  # neighbours are looked up among this many rows at most
 def space(kind: str, rows: int, columns: int) -> Space:
     return {
         "n_neighbors": whole(1, max(3, min(100, rows // 5)), min(15, max(3, rows // 10)), log=True),
-        "weights": Choice(("uniform", "distance"), "distance"),
-        "metric": Choice(("euclidean", "manhattan", "cosine"), "euclidean"),
+        "weights": OneOf(("uniform", "distance"), "distance"),
+        "metric": OneOf(("euclidean", "manhattan", "cosine"), "euclidean"),
         "pca": Number(0.0, 1.0, 0.0, limits=(0.0, 1.0)),
     }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
@@ -12,6 +12,10 @@ from tasks.fitting.base import Curves, Fitted, Job, Notes, Turn, as_sets
 from tasks.fitting.counts import Only
 from tasks.fitting.space import Number, Settings, Space, as_int, whole
 from tasks.kinds import MANY, NUMBER, TWO, find_kind
+
+if TYPE_CHECKING:
+    import lightgbm
+    from lightgbm.callback import CallbackEnv
 
 NAME = "lightgbm"
 OUTPUTS = (TWO, MANY, NUMBER)
@@ -65,12 +69,12 @@ def space(kind: str, rows: int, columns: int) -> Space:
     }
 
 
-class Booster:
+class LightGBM:
     """A fitted LightGBM booster, cut at its best round."""
 
     FORMAT: ClassVar[str] = "lightgbm"
 
-    def __init__(self, booster: Any, kind: str) -> None:
+    def __init__(self, booster: lightgbm.Booster, kind: str) -> None:
         self.booster, self.kind = booster, kind
         self.history: Curves = {}
         self.notes: Notes = {}
@@ -87,7 +91,7 @@ class Booster:
         (folder / "booster.txt").write_text(text + "\n\n", encoding="utf-8")
 
     @classmethod
-    def load(cls, folder: Path, kind: str, classes: int) -> Booster:
+    def load(cls, folder: Path, kind: str, classes: int) -> LightGBM:
         import lightgbm
 
         try:
@@ -97,13 +101,13 @@ class Booster:
             raise RefitError(f"{folder}: booster.txt is damaged ({error}); train again.") from None
 
 
-FORMATS = {Booster.FORMAT: Booster.load}
+FORMATS = {LightGBM.FORMAT: LightGBM.load}
 
 
 def fit(params: Settings, job: Job) -> Fitted:
     import lightgbm
 
-    def watch(env: Any) -> None:
+    def watch(env: CallbackEnv) -> None:
         if (env.iteration + 1) % EVERY == 0:
             job.step(env.iteration + 1, lambda: _scores(env.model, job))
         if job.late:
@@ -132,7 +136,7 @@ def go_on(params: Settings, job: Job, turn: Turn) -> Fitted:
     """More trees on top of those there are."""
     import lightgbm
 
-    def clock(env: Any) -> None:
+    def clock(env: CallbackEnv) -> None:
         if job.late:
             raise lightgbm.callback.EarlyStopException(env.iteration, env.evaluation_result_list)
 
@@ -145,22 +149,22 @@ def go_on(params: Settings, job: Job, turn: Turn) -> Fitted:
         num_boost_round=TURN,
         valid_sets=[valid],
         valid_names=["valid"],
-        init_model=None if turn.before is None else Booster.load(turn.before, job.kind, job.classes).booster,
+        init_model=None if turn.before is None else LightGBM.load(turn.before, job.kind, job.classes).booster,
         callbacks=[clock, lightgbm.record_evaluation(log)],
     )
     return _fitted(booster, booster.current_iteration(), job, log)
 
 
-def _sets(how: Settings, job: Job) -> tuple[Any, Any]:
+def _sets(how: Settings, job: Job) -> tuple[lightgbm.Dataset, lightgbm.Dataset]:
     """Training and validation rows."""
     import lightgbm
 
-    categories: Any = as_sets(job.coded, how) or "auto"
+    categories: list[int] | Literal["auto"] = as_sets(job.coded, how) or "auto"
     train = lightgbm.Dataset(job.X, job.y, weight=job.weight, categorical_feature=categories, free_raw_data=False)
     return train, lightgbm.Dataset(job.X_valid, job.y_valid, reference=train, free_raw_data=False)
 
 
-def _settings(how: Settings, job: Job) -> dict[str, Any]:
+def _settings(how: Settings, job: Job) -> Settings:
     return {
         "objective": OBJECTIVES[job.output, job.loss],
         **({"num_class": job.classes} if job.output == MANY else {}),
@@ -173,17 +177,17 @@ def _settings(how: Settings, job: Job) -> dict[str, Any]:
     }
 
 
-def _fitted(booster: Any, best: int, job: Job, log: dict[str, Curves]) -> Booster:
+def _fitted(booster: lightgbm.Booster, best: int, job: Job, log: dict[str, Curves]) -> LightGBM:
     import lightgbm
 
     booster = lightgbm.Booster(model_str=booster.model_to_string(num_iteration=best))
-    fitted = Booster(booster, job.kind)
+    fitted = LightGBM(booster, job.kind)
     fitted.history = {"valid_loss": [float(v) for v in next(iter(log["valid"].values()))]} if log else {}
     fitted.notes = {"rounds": best}
     return fitted
 
 
-def _scores(model: Any, job: Job) -> np.ndarray:
+def _scores(model: lightgbm.Booster, job: Job) -> np.ndarray:
     """Scores of the validation rows from the margins that training keeps anyway."""
     raw = np.asarray(model._Booster__inner_predict(1), dtype=float)
     return raw.reshape(job.classes, -1).T if job.output == MANY else job.output.of_positive(raw)

@@ -27,7 +27,7 @@ def space(kind: str, rows: int, columns: int) -> Space:
     return {"ridge": Number(1e-3, 100.0, 1.0, log=True)}
 
 
-class Mixed:
+class MixedEffects:
     """Fixed coefficients and an intercept a group; a group never seen has the overall one."""
 
     FORMAT: ClassVar[str] = "mixed"
@@ -51,7 +51,7 @@ class Mixed:
         save_file({k: np.ascontiguousarray(v) for k, v in arrays.items()}, folder / "mixed.safetensors")
 
     @classmethod
-    def load(cls, folder: Path, kind: str, classes: int) -> Mixed:
+    def load(cls, folder: Path, kind: str, classes: int) -> MixedEffects:
         from safetensors.numpy import load_file
 
         found = load_file(folder / "mixed.safetensors")
@@ -59,7 +59,7 @@ class Mixed:
         return cls(found["coef"], float(found["intercept"][0]), effects, kind)
 
 
-FORMATS = {Mixed.FORMAT: Mixed.load}
+FORMATS = {MixedEffects.FORMAT: MixedEffects.load}
 
 
 def fit(params: Settings, job: Job) -> Fitted:
@@ -83,7 +83,7 @@ def fit(params: Settings, job: Job) -> Fitted:
         slopes, intercept, effects = solve(X[:, fixed], job.y, groups, job, as_float(how["ridge"]))
     coef = np.zeros(X.shape[1])
     coef[fixed] = slopes
-    return Mixed(coef, intercept, effects, job.kind)
+    return MixedEffects(coef, intercept, effects, job.kind)
 
 
 def _linear(

@@ -13,7 +13,7 @@ import math
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypedDict
 
 import numpy as np
 
@@ -23,9 +23,12 @@ from tasks.fitting.activations import check_activation
 from tasks.fitting.base import Curves, Fitted, Job, Notes
 from tasks.fitting.counts import Only
 from tasks.fitting.estimators import refuse_weights
-from tasks.fitting.networks import fewer_epochs, pytabkit, settled, varied
-from tasks.fitting.space import Choice, Number, Settings, Space, as_int, whole
+from tasks.fitting.networks import by_blocks, fewer_epochs, pytabkit, settled, varied
+from tasks.fitting.space import Number, OneOf, Settings, Space, as_int, whole
 from tasks.kinds import MANY, NUMBER, TWO, find_kind, softmax
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 NAME = "realmlp"
 OUTPUTS = (TWO, MANY, NUMBER)
@@ -37,7 +40,7 @@ STEPS = True
 WEIGHS = False  # rows
 
 # What pytabkit calls them; None: its own default for the kind of problem.
-DEFAULTS: dict[str, Any] = {
+DEFAULTS: Settings = {
     "layers": 3,
     "width": 256,
     "lr": None,
@@ -62,7 +65,7 @@ def space(kind: str, rows: int, columns: int) -> Space:
         "lr": Number(low, high, start, log=True),
         "p_drop": Number(0.0, 0.4, 0.15, limits=(0.0, 0.9)),
         "plr_sigma": Number(0.03, 1.0, 0.1, log=True),
-        "num_emb_type": Choice(EMBEDDINGS, "pbld"),
+        "num_emb_type": OneOf(EMBEDDINGS, "pbld"),
     }
 
 
@@ -72,12 +75,22 @@ def check(params: Settings) -> None:
         check_activation("models.realmlp.params.act", params["act"], ACTIVATIONS)
 
 
+class RealMLPShape(TypedDict):
+    """All that the tree of layers depends on, as ``realmlp.json`` holds it: positions of columns, and pytabkit's ``config``."""
+
+    numbers: list[int]
+    codes: list[int]
+    levels: list[int]
+    classes: int
+    config: Settings
+
+
 class RealMLP:
     """A trained RealMLP on encoded rows."""
 
     FORMAT: ClassVar[str] = "realmlp"
 
-    def __init__(self, shape: dict[str, Any], module: Any, kind: str) -> None:
+    def __init__(self, shape: RealMLPShape, module: Any, kind: str) -> None:
         """``shape`` says how to build the tree of layers that ``module`` (pytabkit's TabNNModule) holds."""
         self.shape, self.kind = shape, kind
         self.layers, self.still = module.model.eval(), module.creator.static_model.eval()
@@ -85,8 +98,6 @@ class RealMLP:
         self.notes: Notes = {}
 
     def predict(self, Z: np.ndarray) -> np.ndarray:
-        from tasks.families.mlp.network import by_blocks
-
         return by_blocks(Z, self._scores)
 
     def _scores(self, Z: np.ndarray) -> np.ndarray:
@@ -166,7 +177,7 @@ def fit(params: Settings, job: Job) -> Fitted:
     return fitted
 
 
-def _shape(how: Settings, job: Job) -> dict[str, Any]:
+def _shape(how: Settings, job: Job) -> RealMLPShape:
     """All that the tree of layers depends on: the columns, and pytabkit's configuration."""
     defaults = pytabkit("models.sklearn.default_params", NAME).DefaultParams
     config = dict(defaults.RealMLP_TD_CLASS if job.output.classes else defaults.RealMLP_TD_REG)
@@ -187,7 +198,7 @@ def _shape(how: Settings, job: Job) -> dict[str, Any]:
     }
 
 
-def _inputs(Z: np.ndarray, shape: dict[str, Any]) -> dict[str, Any]:
+def _inputs(Z: np.ndarray, shape: RealMLPShape) -> dict[str, Tensor]:
     import torch
 
     x = torch.from_numpy(np.ascontiguousarray(Z[:, shape["numbers"]], dtype=np.float32))
@@ -199,7 +210,7 @@ def _scores(margins: np.ndarray, kind: str) -> np.ndarray:
 
 
 def _module(
-    shape: dict[str, Any], Z: np.ndarray, y: np.ndarray, cut: int, device: str, epochs: int, seed: int, threads: int = 1
+    shape: RealMLPShape, Z: np.ndarray, y: np.ndarray, cut: int, device: str, epochs: int, seed: int, threads: int = 1
 ) -> Any:
     """pytabkit's module over rows whose first ``cut`` train and whose others validate; not trained yet."""
     import torch

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from tasks.fitting.base import Fitted, Job
 from tasks.fitting.coefficients import ridge_path, with_path
 from tasks.fitting.counts import Only
 from tasks.fitting.estimators import fit_linear
-from tasks.fitting.space import Number, Settings, Space, as_float
+from tasks.fitting.space import Number, Setting, Settings, Space, as_float
 from tasks.kinds import NUMBER
 
 NAME = "ridge"
 OUTPUTS = (NUMBER,)
 ALSO = ("max_iter", "tol", "fit_intercept", "positive", "solver")  # parameters beside those of the space
-STEPWISE: dict[str, tuple[Any, ...]] = {"solver": ("sag", "saga", "sparse_cg", "lsqr", "lbfgs"), "positive": ()}
+STEPWISE: dict[str, tuple[Setting, ...]] = {"solver": ("sag", "saga", "sparse_cg", "lsqr", "lbfgs"), "positive": ()}
 COUNTS = {"max_iter": Only(beside=STEPWISE), "tol": Only(beside=STEPWISE)}  # others solve at once
 NEEDS = "dense"
 HARDWARE = "cpu"

@@ -8,7 +8,7 @@ from tasks.encoding.folds import together
 from tasks.fitting.base import Fitted, Job
 from tasks.fitting.counts import Only
 from tasks.fitting.estimators import fit_estimator, sampled
-from tasks.fitting.space import Choice, Number, Settings, Space, as_float, as_int, whole
+from tasks.fitting.space import Number, OneOf, Settings, Space, as_float, as_int, whole
 from tasks.kinds import MANY, NUMBER, TWO
 
 NAME = "svm"
@@ -29,7 +29,7 @@ ROWS = 10_000  # the time grows with the square of the rows; more are sampled
 
 def space(kind: str, rows: int, columns: int) -> Space:
     return {
-        "kernel": Choice(("rbf", "linear", "poly"), "rbf"),
+        "kernel": OneOf(("rbf", "linear", "poly"), "rbf"),
         "C": Number(0.01, 100.0, 1.0, log=True),
         "gamma": Number(0.01, 10.0, 1.0, log=True),
         "degree": whole(2, 4, 3),

@@ -9,16 +9,21 @@ from __future__ import annotations
 import math
 import warnings
 from pathlib import Path
-from typing import Any, ClassVar
+from types import ModuleType
+from typing import TYPE_CHECKING, ClassVar, TypedDict
 
 import numpy as np
 
 from tasks.files import read_json, write_json
 from tasks.fitting.activations import ACTIVATIONS, ELEMENTWISE, check_activation
 from tasks.fitting.base import Curves, Fitted, Job, Notes, Turn
-from tasks.fitting.networks import fewer_epochs, pytabkit, settled, varied
+from tasks.fitting.checkpoint import Resumable
+from tasks.fitting.networks import by_blocks, fewer_epochs, pytabkit, settled, varied
 from tasks.fitting.space import Number, Settings, Space, as_float, as_int, whole
 from tasks.kinds import MANY, NUMBER, TWO, find_kind, softmax
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 NAME = "tabm"
 OUTPUTS = (TWO, MANY, NUMBER)
@@ -38,7 +43,7 @@ CHANGEABLE = ("lr", "weight_decay")  # the shape of the network may not
 TURNED = ("epochs", "patience")
 TURN = 2  # epochs
 
-DEFAULTS: dict[str, Any] = {
+DEFAULTS: Settings = {
     "layers": 2,
     "width": 192,
     "dropout": 0.1,
@@ -70,12 +75,29 @@ def check(params: Settings) -> None:
         check_activation("models.tabm.params.activation", params["activation"], ELEMENTWISE)
 
 
+class TabMShape(TypedDict):
+    """All that the layers depend on, as ``tabm.json`` holds it; ``numbers`` and ``codes`` are positions of columns."""
+
+    numbers: list[int]
+    codes: list[int]
+    levels: list[int]
+    outputs: int
+    layers: int
+    width: int
+    dropout: float
+    activation: str
+    k: int
+    embedding: int
+    center: float
+    spread: float
+
+
 class TabM:
     """A trained TabM on encoded rows."""
 
     FORMAT: ClassVar[str] = "tabm"
 
-    def __init__(self, shape: dict[str, Any], bins: list[Any], kind: str) -> None:
+    def __init__(self, shape: TabMShape, bins: list[Tensor], kind: str) -> None:
         """``shape`` says how to build the module; ``bins`` are the edges of each number's pieces, as tensors."""
         module = pytabkit("models.nn_models.tabm", NAME)
         self.shape, self.bins, self.kind = shape, bins, kind
@@ -85,7 +107,7 @@ class TabM:
         self.history: Curves = {}
         self.notes: Notes = {}
 
-    def _network(self, module: Any) -> Any:
+    def _network(self, module: ModuleType) -> nn.Module:
         shape, bins = self.shape, self.bins
         pieces = {
             "type": "PiecewiseLinearEmbeddings",
@@ -116,7 +138,7 @@ class TabM:
         self.network.to(device)
         return self
 
-    def tensors(self, Z: np.ndarray, device: str = "cpu") -> tuple[Any, Any]:
+    def tensors(self, Z: np.ndarray, device: str = "cpu") -> tuple[Tensor | None, Tensor | None]:
         """Numbers float32 and codes of encoded rows; None where there are none.
 
         A level that training has not seen (our code 0) becomes the one past the last, which means none of them.
@@ -129,7 +151,7 @@ class TabM:
         c = torch.from_numpy(codes).to(device)
         return (x if x.shape[1] else None), (c if c.shape[1] else None)
 
-    def margins(self, x: Any, c: Any) -> np.ndarray:
+    def margins(self, x: Tensor | None, c: Tensor | None) -> np.ndarray:
         """``(n, k, outputs)`` float64, in batches that fit memory."""
         import torch
 
@@ -152,8 +174,6 @@ class TabM:
         return softmax(margins.reshape(n * k, outputs)).reshape(n, k, outputs).mean(axis=1)
 
     def predict(self, Z: np.ndarray) -> np.ndarray:
-        from tasks.families.mlp.network import by_blocks
-
         return by_blocks(Z, lambda block: self.scores(self.margins(*self.tensors(block))))
 
     def save(self, folder: Path) -> None:
@@ -175,7 +195,7 @@ class TabM:
         return out
 
 
-class Trainer:
+class TabMTrainer(Resumable):
     """Trains one TabM, epoch by epoch."""
 
     def __init__(self, params: Settings, job: Job) -> None:
@@ -266,21 +286,19 @@ FORMATS = {TabM.FORMAT: TabM.load}
 
 
 def fit(params: Settings, job: Job) -> Fitted:
-    return Trainer(params, job).run()
+    return TabMTrainer(params, job).run()
 
 
 def go_on(params: Settings, job: Job, turn: Turn) -> Fitted:
-    from tasks.fitting import checkpoint
-
-    trainer = Trainer(params, job)
+    trainer = TabMTrainer(params, job)
     if turn.before is not None:
-        checkpoint.read(trainer, turn.before / "state.safetensors")
+        trainer.resume(turn.before / "state.safetensors")
         trainer.steer()
     for _ in range(TURN):
         trainer.epoch()
         if job.late:
             break
-    checkpoint.write(trainer, turn.after / "state.safetensors")
+    trainer.save(turn.after / "state.safetensors")
     model = trainer.present(len(trainer.history["valid_loss"]))
     model.history = {name: curve[-TURN:] for name, curve in model.history.items()}
     return model
@@ -293,7 +311,7 @@ def _model(how: Settings, job: Job) -> TabM:
     embeddings = pytabkit("models.nn_models.rtdl_num_embeddings", NAME)
     numbers, codes = varied(job.X, job.coded, NAME)
     regression = not job.output.classes
-    shape = {
+    shape: TabMShape = {
         "numbers": numbers,
         "codes": codes,
         "levels": [job.coded[j] - 1 for j in codes],
@@ -316,7 +334,7 @@ def _model(how: Settings, job: Job) -> TabM:
     return TabM(shape, bins, job.kind)
 
 
-def _target(y: np.ndarray, shape: dict[str, Any], kind: str) -> Any:
+def _target(y: np.ndarray, shape: TabMShape, kind: str) -> Tensor:
     import torch
 
     if not find_kind(kind).output.classes:
@@ -324,7 +342,7 @@ def _target(y: np.ndarray, shape: dict[str, Any], kind: str) -> Any:
     return torch.from_numpy(y.astype(np.int64))
 
 
-def _losses(out: Any, y: Any, kind: str) -> Any:
+def _losses(out: Tensor, y: Tensor, kind: str) -> Tensor:
     """Loss of each row ``(n,)``: the mean over its ``k`` networks, since each of them is to be good by itself."""
     from torch.nn import functional as F
 
@@ -343,5 +361,5 @@ def _valid_loss(margins: np.ndarray, y: np.ndarray, kind: str) -> float:
     return float(-np.log(np.clip(mean[np.arange(n), y], 1e-15, None)).mean())
 
 
-def _weights(network: Any) -> dict[str, Any]:
+def _weights(network: nn.Module) -> dict[str, Tensor]:
     return {k: v.detach().clone() for k, v in network.state_dict().items()}

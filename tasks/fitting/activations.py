@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from tasks.errors import RefitError, nearest, some
+from tasks.fitting.space import Setting
 
 # Our names, and torch's. Left out of torch's are those that need more than a name (Threshold), halve the width (GLU),
 # or are made for other shapes (Softmax2d, MultiheadAttention).
@@ -40,7 +39,7 @@ ACROSS = ("softmax", "softmin", "log_softmax")  # over the units of a layer, not
 ELEMENTWISE = tuple(name for name in ACTIVATIONS if name not in ACROSS)
 
 
-def check_activation(where: str, value: Any, allowed: tuple[str, ...] = tuple(ACTIVATIONS)) -> None:
+def check_activation(where: str, value: Setting, allowed: tuple[str, ...] = tuple(ACTIVATIONS)) -> None:
     """Refuse a name that is not one of ``allowed``; ``where`` is the key in ``params.yaml``.
 
     >>> check_activation("models.mlp.params.activation", "GELU")

@@ -11,11 +11,16 @@ import json
 import sys
 import zipfile
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tasks.errors import RefitError
+
+if TYPE_CHECKING:
+    from pydantic import JsonValue
+    from sklearn.base import BaseEstimator
 
 # Beyond what skops itself trusts. Nothing here runs code from the file: containers of numbers, Cython
 # trees and losses, and the two functions that scikit-learn itself stores in a fitted histogram booster.
@@ -40,7 +45,7 @@ CONSTANTS = ("JsonNode", "TupleNode", "TypeNode", "FunctionNode", "DTypeNode")
 EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
-def _skops() -> Any:
+def _skops() -> ModuleType:
     """``skops.io``, loaded without torch.
 
     To list what it trusts, skops imports every package of scikit-learn. One of them only passes on torch, which takes
@@ -57,11 +62,11 @@ def _skops() -> Any:
     return skops.io
 
 
-def dump(estimator: Any, path: Path) -> None:
+def dump(estimator: BaseEstimator, path: Path) -> None:
     """Write ``estimator``; the bytes depend on its state alone."""
     with zipfile.ZipFile(io.BytesIO(_skops().dumps(estimator))) as archive:
         schema = json.loads(archive.read("schema.json"))
-        numbers: dict[Any, int] = {}
+        numbers: dict[object, int] = {}
         files: dict[str, str] = {}
         _renumber(schema, numbers, files)
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as out:
@@ -92,7 +97,7 @@ def _clean(content: bytes) -> bytes:
     return out.getvalue()
 
 
-def _renumber(node: Any, numbers: dict[Any, int], files: dict[str, str]) -> None:
+def _renumber(node: JsonValue, numbers: dict[object, int], files: dict[str, str]) -> None:
     """Replace memory addresses by the order of appearance, in place."""
     if isinstance(node, list):
         for item in node:
@@ -109,7 +114,7 @@ def _renumber(node: Any, numbers: dict[Any, int], files: dict[str, str]) -> None
             _renumber(item, numbers, files)
 
 
-def load(path: Path) -> Any:
+def load(path: Path) -> BaseEstimator:
     """Read an estimator, if all its types are allowed.
 
     Raises

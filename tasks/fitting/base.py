@@ -141,7 +141,7 @@ class Compress:
 
 
 @dataclass(frozen=True)
-class Form:
+class ModelForm:
     """A form of a compressed model, one line of the table in ``candidate.json``; no figures where it was not made.
 
     ``size_kb`` and ``memory_kb`` are kilobytes (1,000 bytes) on disk and of its numbers in memory, ``multiply_adds``
@@ -203,7 +203,7 @@ class Compresses(Family, Protocol):
 
     def smaller(
         self, fitted: Fitted, params: Settings, job: Job, how: Compress, scores: Callable[[Fitted], np.ndarray]
-    ) -> tuple[Fitted, list[Form]]:
+    ) -> tuple[Fitted, list[ModelForm]]:
         """The form to keep, and all forms; ``scores`` gives a form's scores of the validation rows."""
 
 

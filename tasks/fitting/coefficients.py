@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
 from tasks.fitting.base import Job
 from tasks.fitting.estimators import Linear, sampled
+from tasks.fitting.space import Setting, Settings
 
 POINTS, SHOWN, ROWS = 25, 8, 20_000
 
 
-def with_path(fitted: Linear, job: Job, alpha: float, path: Callable[[], dict[str, Any]]) -> Linear:
+def with_path(fitted: Linear, job: Job, alpha: float, path: Callable[[], Settings]) -> Linear:
     """Note the path of a final fit; a trial of the tuner, which has a deadline, needs none."""
     if job.deadline is None and job.names and alpha > 0 and np.ptp(job.y) > 0:
         fitted.notes["path"] = path()
     return fitted
 
 
-def ridge_path(job: Job, alpha: float) -> dict[str, Any]:
+def ridge_path(job: Job, alpha: float) -> Settings:
     """Of least squares with an L2 penalty, from the eigenvectors of X'X: one decomposition for all penalties."""
     alphas = _around(alpha)
     X, y = _centred(job)
@@ -31,7 +31,7 @@ def ridge_path(job: Job, alpha: float) -> dict[str, Any]:
     return _described(job, alphas, alpha, vectors @ (along[:, None] / (values[:, None] + alphas)))
 
 
-def lasso_path(job: Job, alpha: float, l1_ratio: float = 1.0) -> dict[str, Any]:
+def lasso_path(job: Job, alpha: float, l1_ratio: float = 1.0) -> Settings:
     """Of least squares with an L1 penalty, or a mixture; ``alpha`` is relative to the target's deviation."""
     from sklearn.linear_model import enet_path
 
@@ -53,12 +53,12 @@ def _centred(job: Job) -> tuple[np.ndarray, np.ndarray]:
     return np.asfortranarray(X - X.mean(axis=0)), y - y.mean()
 
 
-def _described(job: Job, alphas: np.ndarray, alpha: float, coefficients: np.ndarray) -> dict[str, Any]:
+def _described(job: Job, alphas: np.ndarray, alpha: float, coefficients: np.ndarray) -> Settings:
     """The largest coefficients at the chosen penalty; six digits, which is what a chart shows."""
     size = np.abs(coefficients[:, POINTS // 2])
     kept = np.argsort(-size, kind="stable")[:SHOWN]
 
-    def short(values: np.ndarray) -> list[float]:
+    def short(values: np.ndarray) -> list[Setting]:
         return [float(f"{v:.6g}") for v in values]
 
     return {

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from tasks.errors import RefitError, nearest, some
 from tasks.fitting.base import Family
-from tasks.fitting.space import Choice, Setting, Settings, Space
+from tasks.fitting.space import OneOf, Setting, Settings, Space
 from tasks.kinds import MANY, NUMBER, TWO, Output, find_kind, kinds_of
 
 Where = Mapping[str, tuple[Setting, ...]]  # another parameter: its values; none named: any but 0, false and null
@@ -70,7 +70,7 @@ def _may_be(name: str, values: tuple[Setting, ...], params: Settings, space: Spa
     if name in params:
         return params[name] in values if values else bool(params[name])
     dim = space.get(name)
-    if isinstance(dim, Choice):
+    if isinstance(dim, OneOf):
         return not values or any(value in values for value in dim.options)
     return dim is not None
 

@@ -13,7 +13,7 @@ import pandas as pd
 from tasks.encoding import Encoder
 from tasks.encoding.encoder import LARGE
 from tasks.files import read_json, read_table
-from tasks.fitting.rows import Rows, check_rows
+from tasks.fitting.rows import Dataset, check_rows
 from tasks.fitting.setup import Setup
 from tasks.fitting.space import Settings
 
@@ -103,7 +103,7 @@ def outline(folder: str | Path = "data/features") -> Outline:
     names = np.array([*SPLITS, "pending"], dtype=object)[split]
     nothing = pd.DataFrame(index=head.index)
     check_rows(
-        Rows(found.kind, found.classes, found.kinds, nothing, found.y, names, found.row, pd.Series(dtype="str")),
+        Dataset(found.kind, found.classes, found.kinds, nothing, found.y, names, found.row, pd.Series(dtype="str")),
         summary,
     )
     return found

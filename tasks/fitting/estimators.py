@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from tasks.errors import RefitError
 from tasks.fitting.base import Curves, Job, Notes
 from tasks.kinds import MANY, find_kind
+
+if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
 
 
 class Linear:
@@ -24,7 +27,7 @@ class Linear:
         self.notes: Notes = {}
 
     @classmethod
-    def of(cls, estimator: Any, job: Job) -> Linear:
+    def of(cls, estimator: BaseEstimator, job: Job) -> Linear:
         """From a fitted scikit-learn estimator with ``coef_`` ``(p,)`` or ``(k, p)``."""
         coef = np.atleast_2d(np.asarray(estimator.coef_, dtype=float)).T
         intercept = np.atleast_1d(np.asarray(estimator.intercept_, dtype=float))
@@ -60,7 +63,7 @@ class Estimator:
 
     FORMAT: ClassVar[str] = "skops"
 
-    def __init__(self, estimator: Any, kind: str, classes: int) -> None:
+    def __init__(self, estimator: BaseEstimator, kind: str, classes: int) -> None:
         self.estimator, self.kind, self.classes = estimator, kind, classes
         self.history: Curves = {}
         self.notes: Notes = {}
@@ -88,13 +91,13 @@ class Estimator:
         return cls(load(folder / "estimator.skops"), kind, classes)
 
 
-def fit_linear(estimator: Any, job: Job) -> Linear:
+def fit_linear(estimator: BaseEstimator, job: Job) -> Linear:
     """Fit a linear scikit-learn estimator and keep its coefficients."""
     estimator.fit(job.X, job.output.targets(job.y), **_weight(job))
     return Linear.of(estimator, job)
 
 
-def fit_estimator(estimator: Any, job: Job, weighted: bool = True) -> Estimator:
+def fit_estimator(estimator: BaseEstimator, job: Job, weighted: bool = True) -> Estimator:
     """Fit a scikit-learn estimator; one thread is used for predictions, which is quickest for a row."""
     estimator.fit(job.X, job.output.targets(job.y), **(_weight(job) if weighted else {}))
     if "n_jobs" in estimator.get_params(deep=False):

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from tasks.fitting.base import Curves, Fitted, Job, Notes
 from tasks.fitting.estimators import fit_estimator
-from tasks.fitting.space import Number, Settings, Space, whole
+from tasks.fitting.space import Number, Setting, Settings, Space, whole
 from tasks.kinds import find_kind
+
+if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
+    from sklearn.ensemble._forest import BaseForest
 
 WALKED = 500_000  # rows x trees at once while predicting
 
@@ -24,7 +28,9 @@ def forest_space(rows: int) -> Space:
     }
 
 
-def fit_forest(classifier: Any, regressor: Any, params: Settings, job: Job, **fixed: Any) -> Fitted:
+def fit_forest(
+    classifier: type[BaseEstimator], regressor: type[BaseEstimator], params: Settings, job: Job, **fixed: Setting
+) -> Fitted:
     estimator = classifier if job.output.classes else regressor
     return fit_estimator(estimator(random_state=job.seed, n_jobs=job.threads, **(fixed | params)), job)
 
@@ -44,7 +50,7 @@ class Forest:
         self.notes: Notes = {}
 
     @classmethod
-    def of(cls, estimator: Any, kind: str, classes: int) -> Forest:
+    def of(cls, estimator: BaseForest, kind: str, classes: int) -> Forest:
         """From a fitted forest of scikit-learn; ``classes`` without training rows get probability 0."""
         found: dict[str, list[np.ndarray]] = {
             k: [] for k in ("feature", "threshold", "left", "right", "missing", "value")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -215,7 +214,7 @@ def _made(
     numbers = np.where(both, one, 0.0) + step[:, None] * (np.where(both, two, 0.0) - np.where(both, one, 0.0))
     numbers = np.where(both, np.where(space.whole, np.rint(numbers), numbers), one)
     codes = _voted(space.codes, base, near[start], own)
-    columns: dict[str, Any] = {c: numbers[:, j] for j, c in enumerate(space.numeric)}
+    columns: dict[str, np.ndarray | pd.Series] = {c: numbers[:, j] for j, c in enumerate(space.numeric)}
     for c, levels, found in zip(space.nominal, space.levels, codes.T, strict=True):
         if len(levels):
             columns[c] = pd.Series(levels.take(found.clip(min=0)), dtype=X[c].dtype).mask(found < 0)

@@ -1,17 +1,31 @@
-"""What the families that come through pytabkit share: the optional package itself, and the check of parameters."""
+"""What families of networks share: how rows are served, and of those from pytabkit the package and the check of parameters."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
-from typing import Any
+from types import ModuleType
 
 import numpy as np
 
 from tasks.errors import RefitError, nearest, some
+from tasks.fitting.space import Settings
+
+BLOCK = 32  # rows that a network is served in; more are quicker for tables, fewer for a single row
 
 
-def pytabkit(module: str, family: str) -> Any:
+def by_blocks(Z: np.ndarray, predict: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """``predict`` of blocks of exactly :data:`BLOCK` rows, so that a row's score has the same bits whatever is beside it.
+
+    Matrix products round by their shape; the last block is filled up with its last row.
+    """
+    missing = -len(Z) % BLOCK
+    filled = np.concatenate([Z, np.repeat(Z[-1:], missing, axis=0)]) if missing else Z
+    parts = [predict(filled[start : start + BLOCK]) for start in range(0, len(filled), BLOCK)]
+    return np.concatenate(parts)[: len(Z)] if parts else predict(Z)
+
+
+def pytabkit(module: str, family: str) -> ModuleType:
     """A module of pytabkit.
 
     Raises
@@ -28,7 +42,7 @@ def pytabkit(module: str, family: str) -> Any:
         ) from None
 
 
-def settled(family: str, params: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+def settled(family: str, params: Settings, defaults: Settings) -> Settings:
     """``params`` over ``defaults``; an unknown key is refused with the nearest valid one."""
     for key in params:
         if key not in defaults:

@@ -14,14 +14,14 @@ from tasks.files import read_json
 from tasks.fitting.base import Fold
 from tasks.fitting.setup import Setup
 from tasks.kinds import find_kind, score_columns
-from tasks.stored import Stored, in_memory, small_in_memory
+from tasks.stored import Frame, Stored, in_memory, small_in_memory
 
 if TYPE_CHECKING:
     from tasks.params import Params
 
 
 @dataclass(frozen=True)
-class Rows:
+class Dataset:
     """All rows with their split; pending rows are left out.
 
     ``frame`` holds the features under their plan names (a data frame, or one that stays on disk), ``y`` the targets, ``split``
@@ -33,7 +33,7 @@ class Rows:
     kind: str
     classes: tuple[str, ...]
     kinds: dict[str, str]
-    frame: Any
+    frame: Frame
     y: np.ndarray
     split: np.ndarray
     row: np.ndarray
@@ -56,12 +56,12 @@ class Rows:
         """What all fits on these rows share."""
         return Setup.of(params, self.kind, len(self.classes), self.kinds)
 
-    def only(self, features: list[str]) -> Rows:
+    def only(self, features: list[str]) -> Dataset:
         """The same rows with fewer features."""
         return replace(self, frame=self.frame[features], kinds={f: self.kinds[f] for f in features})
 
 
-def read_rows(folder: str | Path = "data/features") -> Rows:
+def read_rows(folder: str | Path = "data/features") -> Dataset:
     """Read ``features.parquet`` and ``summary.json``, and check that a model can be fitted at all.
 
     Raises
@@ -75,7 +75,7 @@ def read_rows(folder: str | Path = "data/features") -> Rows:
     table = table[table["__split__"] != "pending"]
     kinds = {f["name"]: f["kind"] for f in summary["features"]}
     part, names = pd.factorize(table["__split__"])  # each name is made once, not for every row
-    rows = Rows(
+    rows = Dataset(
         kind=summary["kind"],
         classes=tuple(summary["classes"]),
         kinds=kinds,
@@ -92,7 +92,7 @@ def read_rows(folder: str | Path = "data/features") -> Rows:
     return rows
 
 
-def check_rows(rows: Rows, summary: dict[str, Any]) -> None:
+def check_rows(rows: Dataset, summary: dict[str, Any]) -> None:
     """Refuse what cannot be learnt from, before any long work."""
     target = summary.get("target", "the target")
     if not rows.kinds:
@@ -104,7 +104,7 @@ def check_rows(rows: Rows, summary: dict[str, Any]) -> None:
     find_kind(rows.kind).check_train(train, rows.classes, target)
 
 
-def score_table(scores: np.ndarray, **first: Any) -> pd.DataFrame:
+def score_table(scores: np.ndarray, **first: np.ndarray | pd.Series) -> pd.DataFrame:
     """A table of some columns, then ``score_0 ...``, or ``score`` for ``(n,)`` numbers."""
     told = pd.DataFrame(scores.reshape(len(scores), -1), columns=score_columns(scores))
     return pd.concat([pd.DataFrame(first), told], axis=1)

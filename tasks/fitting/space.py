@@ -71,7 +71,7 @@ class Number:
 
 
 @dataclass(frozen=True)
-class Choice:
+class OneOf:
     """One of ``options``; ``allowed`` are all that a user may ask for instead, where there are more."""
 
     options: tuple[str, ...] | tuple[Setting, ...]
@@ -82,7 +82,7 @@ class Choice:
         return list(self.options)
 
 
-Dim = Number | Choice
+Dim = Number | OneOf
 Space = dict[str, Dim]
 
 
@@ -125,8 +125,8 @@ def _narrow(dim: Dim, given: Setting, path: str) -> Dim:
                 _within(dim, value, path)
         elif unknown := [v for v in options if v not in (dim.allowed or dim.options)]:
             raise RefitError(f"{path}: {some(unknown)} not among the options {some(dim.allowed or dim.options, 30)}")
-        return Choice(options, dim.default if dim.default in options else options[0])
-    if isinstance(dim, Choice):
+        return OneOf(options, dim.default if dim.default in options else options[0])
+    if isinstance(dim, OneOf):
         if not isinstance(given, list) or not given:
             out_of = some(dim.allowed or dim.options, 30)
             raise RefitError(f"{path}: expected a list of options out of {out_of}, found {given!r}")

@@ -96,7 +96,7 @@ class Joined:
 
 
 @dataclass
-class Part:
+class BagPart:
     """One fitted estimator: on which columns of the joined encoding, and with what weight in the mean."""
 
     member: int
@@ -107,7 +107,7 @@ class Part:
     weight: float
 
 
-def _asked(part: Part, Z: np.ndarray) -> np.ndarray:
+def _asked(part: BagPart, Z: np.ndarray) -> np.ndarray:
     return part.fitted.predict(np.ascontiguousarray(Z[:, part.start : part.stop], dtype=part.dtype))
 
 
@@ -116,7 +116,7 @@ class Bag:
 
     FORMAT: ClassVar[str] = "bag"
 
-    def __init__(self, parts: list[Part], members: list[Settings], encoders: int) -> None:
+    def __init__(self, parts: list[BagPart], members: list[Settings], encoders: int) -> None:
         self.parts, self.members, self.encoders = parts, members, encoders
         self.history: Curves = {}
         self.notes: Notes = {
@@ -187,7 +187,7 @@ class Bag:
     def load(cls, folder: Path, kind: str, classes: int) -> Bag:
         state = read_json(folder / FILE)
         parts = [
-            Part(
+            BagPart(
                 p["member"],
                 load_fitted(p["format"], folder / "parts" / str(i), kind, classes),
                 p["start"],

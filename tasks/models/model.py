@@ -16,7 +16,7 @@ from tasks.encoding.encoder import Unseen
 from tasks.errors import RefitError
 from tasks.families import find_family
 from tasks.files import read_json, write_json
-from tasks.fitting.base import Compress, Counts, Curves, Fitted, Fold, Form, Job, Log, Notes, Turn, Watch
+from tasks.fitting.base import Compress, Counts, Curves, Fitted, Fold, Job, Log, ModelForm, Notes, Turn, Watch
 from tasks.fitting.calibration import Calibration, calibrate, check_method
 from tasks.fitting.setup import Setup
 from tasks.fitting.space import Settings
@@ -159,7 +159,7 @@ class Model:
     fitted: Fitted
     calibration: Calibration | None = None
     params: Settings = field(default_factory=dict)
-    forms: list[Form] = field(default_factory=list)  # where it was compressed
+    forms: list[ModelForm] = field(default_factory=list)  # where it was compressed
     counts: Counts = field(default_factory=dict)  # as in Prepared
 
     @property

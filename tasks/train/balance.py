@@ -9,7 +9,7 @@ import numpy as np
 
 from tasks.fitting.base import Compress, Counts, Fitted, Log
 from tasks.fitting.imbalance import ROWS
-from tasks.fitting.rows import Rows
+from tasks.fitting.rows import Dataset
 from tasks.fitting.space import Settings
 from tasks.kinds import find_kind
 from tasks.metrics import better, measure
@@ -20,7 +20,7 @@ from tasks.params import Params
 def fit_better(
     name: str,
     own: Settings,
-    rows: Rows,
+    rows: Dataset,
     params: Params,
     log: Log,
     fitted: Fitted | None = None,
@@ -49,7 +49,7 @@ def fit_better(
     return (model if helps else plain), found | {"with": _number(with_it), "without": _number(without)}
 
 
-def value_of(model: Model, rows: Rows, params: Params) -> float:
+def value_of(model: Model, rows: Dataset, params: Params) -> float:
     """``problem.metric`` of the validation rows, as the candidates are compared by it."""
     X, y = rows.of("valid")
     scores = model.predict(X)
@@ -57,13 +57,13 @@ def value_of(model: Model, rows: Rows, params: Params) -> float:
     return measure(params.problem.metric, y, scores, rows.kind, 0.5 if threshold is None else threshold)
 
 
-def told(params: Params, rows: Rows, used: str, counts: Counts) -> dict[str, Any]:
+def told(params: Params, rows: Dataset, used: str, counts: Counts) -> dict[str, Any]:
     """What ``candidate.json`` says of balancing: the way asked for and the one used, and training rows of each class."""
     named = {k: dict(zip(rows.classes, v, strict=True)) for k, v in counts.items()}
     return {"asked": params.training.imbalance, "used": used, "metric": params.problem.metric, **named}
 
 
-def of_members(members: list[dict[str, Any]], rows: Rows, params: Params) -> dict[str, Any] | None:
+def of_members(members: list[dict[str, Any]], rows: Dataset, params: Params) -> dict[str, Any] | None:
     """The same of ``auto``, whose search tried each family with and without: ``without_it`` are members on the real rows.
 
     The counts are those of the first fold.

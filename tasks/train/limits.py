@@ -16,7 +16,7 @@ from tasks.models.large import Trained
 
 
 @dataclass(frozen=True)
-class Kept:
+class WithinLimits:
     """The last fit, its parameters, and what ``candidate.json`` says of goals (None: there are none)."""
 
     found: Trained
@@ -30,7 +30,7 @@ def fit_within(
     fit: Callable[[Settings], Trained],
     log: Log,
     measured: Callable[[Model], float] = size,
-) -> Kept:
+) -> WithinLimits:
     """Fit the trial that tuning chose; where its model is larger than ``size_kb`` may be, the next of the front.
 
     The next one is what the rule chooses of those that are left. A size is exact, so it can decide here; a latency depends
@@ -48,7 +48,7 @@ def fit_within(
     """
     goals = best.get("goals")
     if not goals:
-        return Kept(fit(best["params"]), best["params"])
+        return WithinLimits(fit(best["params"]), best["params"])
     rule, metric = goals["rule"], best["metric"]
     most = rule["costs"].get("size_kb", {}).get("at_most")
     varied = {f"trial {one['number'] + 1}": one["params"] for one in trials}
@@ -60,7 +60,7 @@ def fit_within(
         found = fit(params)
         kb = measured(found.model)
         if most is None or kb <= most:
-            return Kept(found, params, {"trial": name, "size_kb": round(kb, 3), "gone": gone})
+            return WithinLimits(found, params, {"trial": name, "size_kb": round(kb, 3), "gone": gone})
         gone.append({"trial": name, "size_kb": round(kb, 3)})
         log(f"{best['family']}: {name}, fitted on all rows, has {kb:.0f} kB, and tuning.goals allows {most:g}")
         del left[name]

@@ -17,11 +17,11 @@ from tasks.families import find_family
 from tasks.files import read_json, read_table
 from tasks.fitting.base import Log
 from tasks.fitting.calibration import calibrate, calibrate_mean
-from tasks.fitting.rows import Rows, read_rows
+from tasks.fitting.rows import Dataset, read_rows
 from tasks.fitting.space import Settings
 from tasks.kinds import find_kind
 from tasks.models import Model, fit_family, load_model
-from tasks.models.bag import Bag, Joined, Part, members_of
+from tasks.models.bag import Bag, BagPart, Joined, members_of
 from tasks.models.large import Trained
 from tasks.params import Params
 from tasks.stored import by_parts
@@ -82,19 +82,19 @@ def calibrate_bag(model: Model, X: pd.DataFrame, held: pd.DataFrame, method: str
     return unseen if fixed is None else fixed.apply(unseen)
 
 
-def _fold_of(held: pd.DataFrame, rows: Rows) -> bool:
+def _fold_of(held: pd.DataFrame, rows: Dataset) -> bool:
     """Whether only some of the training rows were held out: then the parts were fitted on validation rows as well."""
     trained = rows.row[rows.split == "train"]
     found = np.isin(trained, held["__row__"])
     return bool(found.any() and not found.all())
 
 
-def _fit_again(own: Settings, rows: Rows, params: Params, log: Log) -> Trained:
+def _fit_again(own: Settings, rows: Dataset, params: Params, log: Log) -> Trained:
     """The members that tuning chose, each fitted once on all training rows, with the weights that tuning gave them."""
     count = int((rows.split == "train").sum())
     fold, setup = rows.fold, replace(rows.setup(params), calibration="none")
     encoders: dict[str, tuple[Encoder, int]] = {}
-    parts: list[Part] = []
+    parts: list[BagPart] = []
     for number, member in enumerate(members := members_of(own)):
         log(f"auto: fitting {member['family']} again on {count:,} rows, with weight {member['weight']:.2f}")
         one = fit_family(member["family"], member["params"], fold, setup)
@@ -102,7 +102,7 @@ def _fit_again(own: Settings, rows: Rows, params: Params, log: Log) -> Trained:
         alike = f"{find_family(member['family']).NEEDS} {member['params'].get('imbalance')}"
         encoder, start = encoders.setdefault(alike, (one.encoder, width))
         stop = start + len(encoder.names)
-        parts.append(Part(number, one.fitted, start, stop, encoder.dtype, member["weight"]))
+        parts.append(BagPart(number, one.fitted, start, stop, encoder.dtype, member["weight"]))
     joined = Joined([encoder for encoder, _ in encoders.values()])
     bag = Bag(parts, members, len(encoders))
     model = Model("auto", rows.kind, len(rows.classes), joined, bag, params=own)

@@ -17,7 +17,7 @@ from tasks.families import find_family
 from tasks.files import read_json, replacing_dir, sha256, write_json, write_table
 from tasks.fitting.counts import check_params, searched
 from tasks.fitting.imbalance import ROWS
-from tasks.fitting.rows import Rows, read_rows, score_table
+from tasks.fitting.rows import Dataset, read_rows, score_table
 from tasks.fitting.space import Settings, Space, narrowed
 from tasks.models import Model, check_kind, save_model
 from tasks.params import Params, Tuning, load
@@ -26,10 +26,10 @@ from tasks.tune.folds import make_folds, newest
 from tasks.tune.objective import Objective
 
 if TYPE_CHECKING:
-    from tasks.tune.auto import Mixed
+    from tasks.tune.auto import AutoResult
     from tasks.tune.bags import Bags
-    from tasks.tune.pbt import Evolved
-    from tasks.tune.search import Found
+    from tasks.tune.pbt import PopulationResult
+    from tasks.tune.search import SearchResult
 
 
 LEAST = 1000  # rows to tune on, however little memory there is
@@ -41,7 +41,7 @@ def champion_params(name: str, path: Path = Path("data/start/params.json")) -> l
     return found
 
 
-def worth_trying(rows: Rows, params: Params) -> Selection:
+def worth_trying(rows: Dataset, params: Params) -> Selection:
     """The features that a model gets: what says nothing is left out, and what ``features.select`` drops.
 
     What ``features.select.keep`` names stays, and so does ``tuning.group``, which the folds are cut by.
@@ -62,7 +62,7 @@ def worth_trying(rows: Rows, params: Params) -> Selection:
     return Selection(found.kept, silent | found.dropped)
 
 
-def within_memory(name: str, rows: Rows, params: Params) -> Tuning:
+def within_memory(name: str, rows: Dataset, params: Params) -> Tuning:
     """``tuning`` with fewer rows, where ``training.memory_gb`` does not suffice for those that it asks for.
 
     Raises :class:`RefitError` where the fit on all training rows will not have the memory that it needs.
@@ -135,9 +135,9 @@ def tune(name: str, params: Params) -> None:
     def log(line: str) -> None:
         stage.log(f"{name}: {line}")
 
-    found: Found
-    mixed: Mixed | None = None
-    evolved: Evolved | None = None
+    found: SearchResult
+    mixed: AutoResult | None = None
+    evolved: PopulationResult | None = None
     if name == "auto":
         if own.space:
             raise RefitError("models.auto.space: auto has no space of its own; name the family in models instead")
@@ -210,7 +210,7 @@ def tune(name: str, params: Params) -> None:
     log(f"best {params.problem.metric} {found.value:.5g}")
 
 
-def _judged(bags: Bags, found: Mixed) -> dict[str, Any]:
+def _judged(bags: Bags, found: AutoResult) -> dict[str, Any]:
     """What ``auto`` judged its settings on: rows, folds of one cut, and whether time cut it down to the first fold.
 
     ``beyond``, where there are any, are features that leave the range of the training rows, ``declared`` is the

@@ -29,13 +29,13 @@ from tasks.fitting.space import Settings
 from tasks.kinds import find_kind
 from tasks.metrics import higher_is_better, measure
 from tasks.models import Model
-from tasks.models.bag import Bag, Joined, Part, members_of
+from tasks.models.bag import Bag, BagPart, Joined, members_of
 from tasks.models.formats import load_fitted
 from tasks.tune.bags import Bags, Fits, encoder_folder, holdout, read_result, tried_without
-from tasks.tune.messages import Died, Done, Failed, FoldAttempt, Mistake
+from tasks.tune.messages import Died, Done, Failed, FoldAttempt, UserMistake
 from tasks.tune.objective import Objective
-from tasks.tune.portfolio import Setting, near, portfolio
-from tasks.tune.search import Budget, Found
+from tasks.tune.portfolio import Named, near, portfolio
+from tasks.tune.search import Budget, SearchResult
 from tasks.tune.study import FOLDER
 from tasks.tune.worker import Worker
 
@@ -48,7 +48,7 @@ MIXED = 25  # settings that the ensemble is chosen from
 
 
 @dataclass(kw_only=True)
-class Mixed(Found):
+class AutoResult(SearchResult):
     """What ``auto`` found: also the model itself, and its scores of rows that the parts had not seen.
 
     ``scores`` belong to the rows of :attr:`Bags.y` at ``at``: all of them, or one fold's where time did not suffice.
@@ -92,7 +92,7 @@ def search_families(
     folder: Path = FOLDER,
     bags: Bags | None = None,
     log: Log = lambda line: None,
-) -> Mixed:
+) -> AutoResult:
     """Try families and settings within ``budget``, and mix the best; ``budget.trials`` counts a family's settings.
 
     Parameters
@@ -112,12 +112,12 @@ def search_families(
     root = Path(folder).absolute() / f"auto-{key}-{bags.mark}"
     known = {f.name: getattr(objective, f.name) for f in fields(Objective) if f.init and not f.name.startswith("_")}
     fits = Fits(**known | {"folds": bags.folds}, encoders=str(root / "encoders"))
-    run = _Run(fits, bags, budget, root, starts, log)
+    run = _AutoSearch(fits, bags, budget, root, starts, log)
     run.until_done()
     return run.mixed(begun)
 
 
-class _Run:
+class _AutoSearch:
     """One search."""
 
     def __init__(
@@ -226,7 +226,7 @@ class _Run:
                 return new, 0
         return None
 
-    def _new(self, setting: Setting, left: float) -> Tried | None:
+    def _new(self, setting: Named, left: float) -> Tried | None:
         """Take up a setting, unless it was seen, or its family is given up, or takes longer than is left."""
         name, params = setting
         code = hashlib.sha256(json.dumps([name, params], sort_keys=True).encode()).hexdigest()[:16]
@@ -239,7 +239,7 @@ class _Run:
         self.tried.append(Tried(name, params | self.fits.fixed, self.root / code, state="running"))
         return self.tried[-1]
 
-    def _queued(self) -> Setting | None:
+    def _queued(self) -> Named | None:
         """The next of the portfolio."""
         while self.queue:
             name, params = self.queue.pop(0)
@@ -247,7 +247,7 @@ class _Run:
                 return name, params
         return None
 
-    def _neighbour(self) -> Setting | None:
+    def _neighbour(self) -> Named | None:
         """One of the best settings, moved a little; None where the draw has nothing to vary."""
         done = self._ranked()
         if not done:
@@ -282,7 +282,7 @@ class _Run:
             tried, fold, begun = self.busy.pop(place)
             self._note(tried, fold, float(answer.values[0]), time.monotonic() - begun)
             return
-        self._drop(place, answer.reason if isinstance(answer, Failed | Mistake) else "stopped")
+        self._drop(place, answer.reason if isinstance(answer, Failed | UserMistake) else "stopped")
         if isinstance(answer, Died):
             self._renew(worker)
 
@@ -358,7 +358,7 @@ class _Run:
             total[self.bags.held[fold]] += found / turns
         return np.asarray(total)
 
-    def mixed(self, begun: float) -> Mixed:
+    def mixed(self, begun: float) -> AutoResult:
         """Choose the members, and put their fold models together."""
         at = np.arange(len(self.bags.y))
         if not self._complete():  # the first fold has to do as a holdout
@@ -413,7 +413,7 @@ class _Run:
             f"{time.monotonic() - begun:.0f} s, of which {time.monotonic() - self.end:.0f} s choosing and loading the members"
         )
         folds = self.bags.numbers if self.bags.crossed else None
-        return Mixed(
+        return AutoResult(
             params=params, value=value, trials=trials, reused=self.reused,
             model=model, scores=held, at=at, folds=folds, beyond=self.bags.beyond,
         )  # fmt: skip
@@ -426,7 +426,7 @@ class _Run:
     def _model(self, chosen: list[tuple[Tried, float]], members: list[Settings], params: Settings) -> Model:
         kind, classes = self.fits.setup.kind, self.fits.setup.classes
         encoders: dict[Path, tuple[Encoder, int]] = {}
-        parts: list[Part] = []
+        parts: list[BagPart] = []
         width = 0
         for number, (tried, weight) in enumerate(chosen):
             count = 1 if self.bags.beyond else tried.repeats(self.bags.size) * self.bags.size
@@ -440,7 +440,7 @@ class _Run:
                 folder = tried.folder / str(fold)
                 fitted = load_fitted(str((read_result(folder) or {})["format"]), folder, kind, classes)
                 stop = start + len(encoder.names)
-                parts.append(Part(number, fitted, start, stop, encoder.dtype, weight / count))
+                parts.append(BagPart(number, fitted, start, stop, encoder.dtype, weight / count))
         if len(parts) == 1:
             own = {k: v for k, v in params.items() if k not in ("family", "members")}
             return Model(

@@ -24,7 +24,7 @@ from tasks.files import read_json, replacing_dir, write_json
 from tasks.fitting.base import Fitted, Fold
 from tasks.fitting.forest import Forest
 from tasks.fitting.imbalance import ROWS
-from tasks.fitting.rows import Rows
+from tasks.fitting.rows import Dataset
 from tasks.fitting.setup import Setup
 from tasks.fitting.space import Settings
 from tasks.kinds import find_kind
@@ -81,10 +81,10 @@ class Bags:
         return out
 
 
-def make_bags(rows: Rows, params: Params, seconds: float, cores: int) -> tuple[Bags, np.ndarray]:
+def make_bags(rows: Dataset, params: Params, seconds: float, cores: int) -> tuple[Bags, np.ndarray]:
     """The folds of a problem, and the positions in ``rows`` of what they are judged on (:attr:`Bags.y`).
 
-    Rows of a random split are exchangeable, so training and validation rows are pooled and cut anew. Rows split by time
+    Dataset of a random split are exchangeable, so training and validation rows are pooled and cut anew. Dataset split by time
     or by a group are not: there, and where time does not suffice for folds, the validation split is the holdout.
 
     A ``tuning.split`` that was declared is kept to, as by named families: its folds are cut out of the training rows.
@@ -126,7 +126,7 @@ def left_behind(X: pd.DataFrame, X_valid: pd.DataFrame) -> tuple[str, ...]:
     return tuple(c for c in numbers if out[c] > BEYOND)
 
 
-def declared(rows: Rows, parts: Parts, name: str) -> tuple[Bags, np.ndarray]:
+def declared(rows: Dataset, parts: Parts, name: str) -> tuple[Bags, np.ndarray]:
     """Bags of the folds that ``tuning.split`` names, and the positions of all rows that are held out in one."""
     at = np.sort(np.concatenate([held for _, held in parts]))
     folds = [fold_of(rows, a, b) for a, b in parts]
@@ -153,7 +153,7 @@ def cross(X: pd.DataFrame, y: np.ndarray, kind: str, size: int, repeats: int, se
           group: np.ndarray | None = None) -> Bags:  # fmt: skip
     """``repeats`` times ``size`` folds over pooled rows, even over the classes or over the sorted targets.
 
-    Rows of equal ``group`` (n,) stay in one fold.
+    Dataset of equal ``group`` (n,) stay in one fold.
     """
     folds: list[Fold] = []
     held: list[np.ndarray] = []

@@ -89,10 +89,10 @@ class Died(Failed):
 
 
 @dataclass(frozen=True)
-class Mistake:
+class UserMistake:
     """What the user has to mend: no other trial would do better."""
 
     reason: str
 
 
-Answer = Step | Done | Guessed | Pruned | Failed | Mistake
+Answer = Step | Done | Guessed | Pruned | Failed | UserMistake

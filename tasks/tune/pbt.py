@@ -26,13 +26,13 @@ from optuna.trial import FrozenTrial, TrialState
 from tasks.errors import RefitError
 from tasks.families import find_family
 from tasks.fitting.base import Fitted, Log, Turn
-from tasks.fitting.space import Choice, Number, Settings, Space, as_float, defaults
+from tasks.fitting.space import Number, OneOf, Settings, Space, as_float, defaults
 from tasks.metrics import higher_is_better
 from tasks.models.turns import THREADS, changeable, goes_on, read_turn, replay
-from tasks.tune.messages import Attempt, Died, Done, Failed, Mistake
+from tasks.tune.messages import Attempt, Died, Done, Failed, UserMistake
 from tasks.tune.objective import Objective
 from tasks.tune.samplers import draw, seed_of
-from tasks.tune.search import GRACE, Found, Search, described, short, too_small
+from tasks.tune.search import GRACE, Search, SearchResult, described, short, too_small
 from tasks.tune.study import FOLDER, beat, distributions, inside, open_study, requeue, seconds_spent
 from tasks.tune.worker import Worker
 
@@ -41,7 +41,7 @@ TOLD = (TrialState.COMPLETE, TrialState.FAIL)
 
 
 @dataclass(kw_only=True)
-class Evolved(Found):
+class PopulationResult(SearchResult):
     """What a population found: ``params`` hold the ``turns`` that made ``fitted``."""
 
     fitted: Fitted
@@ -55,7 +55,7 @@ def evolve(
     folder: Path = FOLDER,
     crew: list[Worker] | None = None,
     log: Log = lambda line: None,
-) -> Evolved:
+) -> PopulationResult:
     """Train a population; the budget's trials are turns of members in all.
 
     Members of a turn train side by side in the budget's ``workers`` processes, each on one thread, and the next turn begins
@@ -172,7 +172,7 @@ class _Population:
                 self.log(f"{who}: its process died; the turn begins again")
                 return trial.number
         match answer:
-            case Mistake(reason):
+            case UserMistake(reason):
                 requeue(self.study, [trial._trial_id])
                 raise RefitError(reason)
             case Failed(reason):
@@ -200,7 +200,7 @@ class _Population:
             if number < first and (best is None or number != best.number):
                 shutil.rmtree(path, ignore_errors=True)
 
-    def found(self, reused: int) -> Evolved:
+    def found(self, reused: int) -> PopulationResult:
         told = self.told()
         best = _best(told, self.sign)
         if best is None:
@@ -223,7 +223,7 @@ class _Population:
             job = self.objective.prepared(self.family.NAME, 0).job()
             fitted = replay(self.family, self.objective.fixed | params, job)
         trials = [described(told[n]) | {"parent": told[n].user_attrs["parent"]} for n in sorted(told)]
-        return Evolved(params=params, value=best.values[0], trials=trials, reused=reused, fitted=fitted)
+        return PopulationResult(params=params, value=best.values[0], trials=trials, reused=reused, fitted=fitted)
 
 
 def members(trials: int) -> int:
@@ -269,7 +269,7 @@ def changed(space: Space, params: Settings, changing: list[str], rng: np.random.
     """Multiply the numbers ``changing`` by 0.8 or 1.25 within the space; draw choices anew."""
     for name in changing:
         dim = space[name]
-        if isinstance(dim, Choice):
+        if isinstance(dim, OneOf):
             params[name] = dim.options[int(rng.integers(len(dim.options)))]
             continue
         assert isinstance(dim, Number)

@@ -19,7 +19,7 @@ from tasks.fitting.space import Settings, Space, defaults
 from tasks.goals import Point, Rule, choose, record
 from tasks.metrics import higher_is_better
 from tasks.tune import samplers
-from tasks.tune.messages import Attempt, Done, Failed, Mistake, Step
+from tasks.tune.messages import Attempt, Done, Failed, Step, UserMistake
 from tasks.tune.objective import Objective
 from tasks.tune.pruners import first_look, should_stop
 from tasks.tune.study import (
@@ -72,7 +72,7 @@ class Search:
 
 
 @dataclass
-class Found:
+class SearchResult:
     """The outcome of a search."""
 
     params: Settings
@@ -91,7 +91,7 @@ def search(
     folder: Path = FOLDER,
     crew: list[Worker] | None = None,
     log: Log = lambda line: None,
-) -> Found:
+) -> SearchResult:
     """Find the best parameters within the budget.
 
     Parameters
@@ -124,7 +124,7 @@ def search(
             deadline = time.monotonic() + how.budget.seconds - seconds_spent(study) / how.budget.workers
             if own and not reused:
                 check_budget(own[0], objective, defaults(how.space), how.budget)
-            run = _Run(study, objective, how, deadline, folder, log)
+            run = _SearchRun(study, objective, how, deadline, folder, log)
             run.until_done(crew)
             return run.found(reused)
     finally:
@@ -173,7 +173,7 @@ def _enqueue(study: optuna.Study, how: Search) -> None:
         study.enqueue_trial(params)
 
 
-class _Run:
+class _SearchRun:
     """One process's part in a study."""
 
     def __init__(
@@ -277,7 +277,7 @@ class _Run:
                 if math.isfinite(value):
                     self.steps.setdefault(worker.trial.number, {})[number] = self.sign * value
                 worker.answer(math.isfinite(value) and self._should_stop(worker.trial.number))
-            case Mistake(reason):
+            case UserMistake(reason):
                 self._fail(worker, reason)
                 raise RefitError(reason)
             case Failed(reason):
@@ -335,7 +335,7 @@ class _Run:
         self.failures.append(reason)
         self.log(f"trial {trial.number + 1}: not finished, {reason}")
 
-    def found(self, reused: int) -> Found:
+    def found(self, reused: int) -> SearchResult:
         complete = [t for t in finished(self.study) if t.state == TrialState.COMPLETE]
         if not complete:
             if set(self.failures) <= {"out of time"}:
@@ -354,7 +354,7 @@ class _Run:
             best, chosen = complete[place], record(points, self.how.goals, place, reason, metric)
             self.log(reason)
         trials = [described(t, names) for t in self.study.get_trials(deepcopy=False) if t.state in _REPORTED]
-        return Found(dict(best.params), best.values[0], trials, self._importance(complete), reused, chosen)
+        return SearchResult(dict(best.params), best.values[0], trials, self._importance(complete), reused, chosen)
 
     def _importance(self, complete: list[FrozenTrial]) -> dict[str, float]:
         """Share of the values' variance that each parameter explains (PED-ANOVA); empty for few trials."""

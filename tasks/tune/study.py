@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import IO, Any, Literal, cast
+from typing import IO, Any, Literal
 
 import optuna
 import sqlalchemy
@@ -25,7 +25,7 @@ import tasks.fitting
 import tasks.models
 from tasks.errors import RefitError
 from tasks.files import hash_tree
-from tasks.fitting.space import Choice, Number, Space
+from tasks.fitting.space import Number, OneOf, Settings, Space
 
 FOLDER = Path(".refit/studies")
 ENVIRONMENT = "REFIT_STUDIES_URL"  # a database that workers on several machines share
@@ -202,14 +202,16 @@ def lost(study: optuna.Study) -> list[int]:
 
 
 def _database(study: optuna.Study) -> optuna.storages.RDBStorage:
-    return cast(Any, study._storage)._backend
+    assert isinstance(study._storage, optuna.storages._CachedStorage)
+    assert isinstance(study._storage._backend, optuna.storages.RDBStorage)
+    return study._storage._backend
 
 
 def distributions(space: Space) -> dict[str, optuna.distributions.BaseDistribution]:
     """The space as Optuna's distributions."""
     out: dict[str, optuna.distributions.BaseDistribution] = {}
     for name, dim in space.items():
-        if isinstance(dim, Choice):
+        if isinstance(dim, OneOf):
             out[name] = optuna.distributions.CategoricalDistribution(dim.options)
         elif dim.whole:
             out[name] = optuna.distributions.IntDistribution(int(dim.low), int(dim.high), log=dim.log)
@@ -218,12 +220,12 @@ def distributions(space: Space) -> dict[str, optuna.distributions.BaseDistributi
     return out
 
 
-def inside(space: Space, params: dict[str, Any]) -> dict[str, Any]:
+def inside(space: Space, params: Settings) -> Settings:
     """The part of ``params`` that the space knows, moved to its nearest bounds; for warm starts."""
-    out = {}
+    out: Settings = {}
     for name, value in params.items():
         dim = space.get(name)
-        if isinstance(dim, Choice) and value in dim.options:
+        if isinstance(dim, OneOf) and value in dim.options:
             out[name] = value
         elif isinstance(dim, Number) and isinstance(value, (int, float)):
             near = min(max(float(value), dim.low), dim.high)

@@ -24,10 +24,10 @@ from tasks.tune.messages import (
     Failed,
     Guess,
     Guessed,
-    Mistake,
     Pruned,
     Ready,
     Step,
+    UserMistake,
 )
 from tasks.tune.objective import Objective
 
@@ -149,7 +149,7 @@ def _fit(objective: Objective, asked: Begin, pipe: Connection) -> Answer:
     except Stopped:
         return Pruned()
     except RefitError as error:
-        return Mistake(str(error))
+        return UserMistake(str(error))
     except (ArithmeticError, ValueError, RuntimeError, MemoryError, LookupError, TypeError) as error:
         return Failed(f"{type(error).__name__}: {error}")
 

@@ -22,7 +22,7 @@ import optuna
 from tasks.families import find_family
 from tasks.fitting.rows import read_rows
 from tasks.fitting.setup import Setup
-from tasks.fitting.space import Choice, Space, defaults
+from tasks.fitting.space import OneOf, Space, defaults
 from tasks.metrics import higher_is_better
 from tasks.params import load
 from tasks.tune.folds import make_folds
@@ -43,7 +43,7 @@ def by_optuna(name: str, one: Objective, space: Space, trials: int, seed: int) -
     def objective(trial: optuna.Trial) -> float:
         params: dict[str, Any] = {}
         for key, dim in space.items():
-            if isinstance(dim, Choice):
+            if isinstance(dim, OneOf):
                 params[key] = trial.suggest_categorical(key, dim.options)
             elif dim.whole:
                 params[key] = trial.suggest_int(key, int(dim.low), int(dim.high), log=dim.log)

@@ -31,7 +31,7 @@ from tasks.metrics import higher_is_better, measure
 from tasks.models import Model, load_model, save_model
 from tasks.tune.objective import Objective
 from tasks.tune.pbt import evolve
-from tasks.tune.search import Budget, Found, Search, search
+from tasks.tune.search import Budget, Search, SearchResult, search
 from tasks.tune.worker import Worker
 from tests.bench._flights import emit
 from tests.bench._tables import load, split
@@ -82,7 +82,7 @@ def examine(name: str, family: str, seconds: float, rows: int) -> dict[str, Any]
             budget = Budget(TURNS if way == "pbt" else MANY, seconds, workers=2, threads=2)
             common: dict[str, Any]
             clock, common = Clock(metric), {"folder": Path(folder), "crew": crew}
-            found: Found
+            found: SearchResult
             try:
                 if way == "pbt":
                     found = winner = evolve(one, Search(space, budget), way, log=clock, **common)

@@ -28,7 +28,7 @@ from tasks.files import read_json, read_table, sha256, write_json
 from tasks.fitting.base import Fold
 from tasks.fitting.setup import Setup
 from tasks.models import Model, fit_family, save_model
-from tasks.models.bag import Bag, Joined, Part
+from tasks.models.bag import Bag, BagPart, Joined
 from tasks.registry.history import Decision, History
 from tasks.registry.tracking import Registry
 from tests.projects import ROOT
@@ -70,7 +70,7 @@ def auto(root: Path) -> Path:
     for i, (family, params) in enumerate(MEMBERS.items()):
         made = fit_family(family, params, Fold(X, y, X, y), Setup("binary", classes=2))
         end = at + len(made.encoder.names)
-        parts.append(Part(i, made.fitted, at, end, made.encoder.dtype, 1 / len(MEMBERS)))
+        parts.append(BagPart(i, made.fitted, at, end, made.encoder.dtype, 1 / len(MEMBERS)))
         encoders.append(made.encoder)
         at = end
     members = [{"family": family, "params": {}, "weight": 1 / len(MEMBERS), "value": 0.0} for family in MEMBERS]

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from tasks.fitting.activations import ACTIVATIONS, check_activation
-from tasks.fitting.base import Compress, Fitted, Form, Job, Turn
+from tasks.fitting.base import Compress, Fitted, Job, ModelForm, Turn
 from tasks.fitting.counts import Only
-from tasks.fitting.space import Choice, Number, Settings, Space, whole
+from tasks.fitting.space import Number, OneOf, Settings, Space, whole
 from tasks.kinds import MANY, NUMBER, TWO
 
 NAME = "mlp"
@@ -36,7 +36,7 @@ def space(kind: str, rows: int, columns: int) -> Space:
         "dropout": Number(0.0, 0.5, 0.1, limits=(0.0, 0.9)),
         "lr": Number(3e-4, 1e-2, 2e-3, log=True),
         "weight_decay": Number(1e-4, 0.3, 1e-2, log=True),
-        "activation": Choice(("silu", "relu", "elu", "tanh", "leaky_relu"), "silu", tuple(ACTIVATIONS)),
+        "activation": OneOf(("silu", "relu", "elu", "tanh", "leaky_relu"), "silu", tuple(ACTIVATIONS)),
     }
 
 
@@ -57,7 +57,7 @@ FORMATS = {"network": _read}
 
 def smaller(
     fitted: Fitted, params: Settings, job: Job, how: Compress, scores: Callable[[Fitted], np.ndarray]
-) -> tuple[Fitted, list[Form]]:
+) -> tuple[Fitted, list[ModelForm]]:
     """Without batch norm and dropout, with fewer units, with 8-bit integers, or all of it."""
     from tasks.families.mlp.compression import chosen
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from tasks.families.mlp.int8 import Int8Linear, int8_layers, to_int8
 from tasks.families.mlp.network import Net, Network
-from tasks.fitting.base import Compress, Fitted, Form, Job
+from tasks.fitting.base import Compress, Fitted, Job, ModelForm
 from tasks.fitting.space import Settings, as_float
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def chosen(
     job: Job,
     how: Compress,
     scores: Callable[[Fitted], np.ndarray],
-) -> tuple[Fitted, list[Form]]:
+) -> tuple[Fitted, list[ModelForm]]:
     """The form of a network to keep, and the table of all forms; ``scores`` gives a form's scores of validation rows."""
     assert isinstance(fitted, Net)
     found, left_out = variants(
@@ -61,7 +61,7 @@ def chosen(
     )
     best = smallest(found, how.higher, how.tolerance)
     table = [
-        Form(
+        ModelForm(
             form.name, form.size_kb, form.memory_kb, form.multiply_adds,
             metric=form.metric if np.isfinite(form.metric) else None,
             used=form is best,
@@ -69,7 +69,7 @@ def chosen(
         )
         for form in found
     ]  # fmt: skip
-    return best.net, table + [Form(name, why=why) for name, why in left_out.items()]
+    return best.net, table + [ModelForm(name, why=why) for name, why in left_out.items()]
 
 
 def variants(
@@ -129,7 +129,7 @@ def folded(net: Net) -> Net | None:
     shape = net.network.shape
     if not shape["batch_norm"] and not shape["dropout"]:
         return None
-    network = Network(shape | {"batch_norm": False, "dropout": 0.0})
+    network = Network({**shape, "batch_norm": False, "dropout": 0.0})
     state, at = _outside(net.network), 0
     for layer in net.network.body:
         if isinstance(layer, nn.Linear):

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar, TypedDict
 
 import numpy as np
 import torch
@@ -14,16 +13,31 @@ from tasks.families.mlp.int8 import Int8Linear, to_int8, unpacked
 from tasks.families.mlp.parts import UNFITTED, activation, gain
 from tasks.files import read_json, write_json
 from tasks.fitting.base import Curves, Notes
+from tasks.fitting.networks import by_blocks
 from tasks.kinds import find_kind
 
-BLOCK = 32  # rows that a network is served in; more are quicker for tables, fewer for a single row
 PREDICT_CELLS = 20_000_000  # numbers a batch while predicting, so that any table fits memory
+
+
+class NetworkShape(TypedDict):
+    """All that a network's layers depend on, as ``network.json`` holds it.
+
+    ``coded``: the columns that hold codes, as texts, with their numbers of codes; ``layers``: units of each hidden layer.
+    """
+
+    inputs: int
+    outputs: int
+    coded: dict[str, int]
+    layers: list[int]
+    activation: str
+    batch_norm: bool
+    dropout: float
 
 
 class Network(nn.Module):
     """``(n, p)`` encoded rows to margins ``(n, outputs)`` and the last hidden layer."""
 
-    def __init__(self, shape: dict[str, Any]) -> None:
+    def __init__(self, shape: NetworkShape) -> None:
         super().__init__()
         self.shape = shape
         coded = {int(k): v for k, v in shape["coded"].items()}
@@ -108,17 +122,6 @@ class Net:
             to_int8(network.body, None if state["int8"] is True else state["int8"])
         network.load_state_dict(unpacked(load_file(folder / "network.safetensors"), state.get("packed", {})))
         return cls(network, kind, state["center"], state["spread"])
-
-
-def by_blocks(Z: np.ndarray, predict: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """``predict`` of blocks of exactly :data:`BLOCK` rows, so that a row's score has the same bits whatever is beside it.
-
-    Matrix products round by their shape; the last block is filled up with its last row.
-    """
-    missing = -len(Z) % BLOCK
-    filled = np.concatenate([Z, np.repeat(Z[-1:], missing, axis=0)]) if missing else Z
-    parts = [predict(filled[start : start + BLOCK]) for start in range(0, len(filled), BLOCK)]
-    return np.concatenate(parts)[: len(Z)] if parts else predict(Z)
 
 
 @torch.inference_mode()

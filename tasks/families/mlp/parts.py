@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tasks.fitting.activations import ACROSS, ACTIVATIONS
+from tasks.fitting.checkpoint import or_infinite, or_none
 from tasks.kinds import MANY, NUMBER, TWO, Output
 
 UNFITTED = (*ACROSS, "tanhshrink", "softshrink")  # which no gain keeps to scale: small signals fade, large ones grow
@@ -134,11 +134,11 @@ def weighted_sum(losses: Mapping[str, float]) -> Callable[[Tensor, Tensor, Tenso
 class Lamb(torch.optim.Optimizer):
     """Adam's step, rescaled a layer to the norm of its weights (You et al., 2020)."""
 
-    def __init__(self, params: Iterable[Any], lr: float = 1e-3, weight_decay: float = 0.0) -> None:
+    def __init__(self, params: Iterable[nn.Parameter], lr: float = 1e-3, weight_decay: float = 0.0) -> None:
         super().__init__(params, {"lr": lr, "betas": (0.9, 0.999), "eps": 1e-6, "weight_decay": weight_decay})
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
         for group in self.param_groups:
             low, high = group["betas"]
             for p in group["params"]:
@@ -161,14 +161,14 @@ class Lamb(torch.optim.Optimizer):
 class Lookahead(torch.optim.Optimizer):
     """Every 5 steps, go half of the way from the slow weights to the fast ones (Zhang et al., 2019)."""
 
-    def __init__(self, params: Iterable[Any], lr: float = 1e-3, weight_decay: float = 0.0) -> None:
+    def __init__(self, params: Iterable[nn.Parameter], lr: float = 1e-3, weight_decay: float = 0.0) -> None:
         self.fast = torch.optim.AdamW(params, lr=lr, weight_decay=weight_decay)
         super().__init__(self.fast.param_groups, self.fast.defaults)
         self.param_groups = self.fast.param_groups  # one list, so that a schedule moves both
         self.taken = 0
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
         if not self.taken:
             for group in self.param_groups:
                 for p in group["params"]:
@@ -236,8 +236,25 @@ class Schedule:
             group["lr"] = rate
 
     def step(self) -> None:
+        """A batch was taken."""
         self.taken += 1
         self.move()
+
+    def state_dict(self) -> dict[str, float | None]:
+        """Where it stands."""
+        return {
+            "taken": self.taken,
+            "scale": self.scale,
+            "best": or_none(self.best),
+            "waited": self.waited,
+            "peak": self.peak,
+        }
+
+    def load_state_dict(self, state: dict[str, float | None]) -> None:
+        """Stand where another stood."""
+        now = {name: or_infinite(value) for name, value in state.items()}
+        self.taken, self.waited = int(now["taken"]), int(now["waited"])
+        self.scale, self.best, self.peak = now["scale"], now["best"], now["peak"]
 
     def epoch(self, loss: float) -> None:
         if self.name != "plateau":

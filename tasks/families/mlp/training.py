@@ -5,23 +5,26 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypedDict, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from tasks.errors import RefitError, nearest, some
-from tasks.families.mlp.network import Net, Network, margins, scores_of
+from tasks.families.mlp.network import Net, Network, NetworkShape, margins, scores_of
 from tasks.families.mlp.parts import AUXILIARY, LOSSES, OPTIMIZERS, SCHEDULES, Schedule, weighted_sum
 from tasks.fitting.activations import check_activation
 from tasks.fitting.base import Job
+from tasks.fitting.checkpoint import Resumable
 from tasks.fitting.device import choose_device
-from tasks.fitting.space import Settings, as_int
+from tasks.fitting.space import Settings, as_float, as_int
 from tasks.kinds import MANY, NUMBER, TWO, find_kind, kinds_of
 
-DEFAULTS: dict[str, Any] = {
+if TYPE_CHECKING:
+    from tasks.fitting.checkpoint import State
+
+DEFAULTS: Settings = {
     "layers": 2,
     "width": 128,
     "activation": "silu",
@@ -42,10 +45,36 @@ DEFAULTS: dict[str, Any] = {
     "precision": "auto",
     "compile": False,
 }
+
+
+class How(TypedDict):
+    """Settled parameters: ``layers`` are units of each hidden layer, ``loss`` weights by name."""
+
+    layers: list[int]
+    width: int
+    activation: str
+    dropout: float
+    batch_norm: bool
+    loss: dict[str, float]
+    optimizer: str
+    lr: float
+    weight_decay: float
+    l1: float
+    schedule: str
+    epochs: int
+    batch_size: int
+    patience: int
+    clip: float
+    noise: float
+    find_lr: bool
+    precision: str
+    compile: bool
+
+
 HEADS = {TWO: "bce", MANY: "cross_entropy", NUMBER: "mse"}
 
 
-def settled(params: Settings, kind: str, rows: int) -> dict[str, Any]:
+def settled(params: Settings, kind: str, rows: int) -> How:
     """Fill in defaults and check every name and value, before any work.
 
     Raises
@@ -62,13 +91,15 @@ def settled(params: Settings, kind: str, rows: int) -> dict[str, Any]:
     for key, allowed in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES)):
         if how[key] not in allowed:
             raise RefitError(
-                f"{where}.{key}: {how[key]!r} is not one of {some(allowed, 20)}." + nearest(how[key], allowed)
+                f"{where}.{key}: {how[key]!r} is not one of {some(allowed, 20)}." + nearest(str(how[key]), allowed)
             )
     if how["precision"] not in ("auto", "float32", "bfloat16"):
         raise RefitError(f"{where}.precision: {how['precision']!r} is not one of 'auto', 'float32', 'bfloat16'")
     output = find_kind(kind).output
     loss = how["loss"] or HEADS[output]
-    losses = {loss: 1.0} if isinstance(loss, str) else dict(loss)
+    if not isinstance(loss, str | dict):
+        raise RefitError(f"{where}.loss: expected a name, or weights by name, found {loss!r}")
+    losses = {loss: 1.0} if isinstance(loss, str) else {name: as_float(weight) for name, weight in loss.items()}
     for name in losses:
         if name not in LOSSES:
             raise RefitError(f"{where}.loss: {name!r} is not one of {some(LOSSES, 20)}." + nearest(name, LOSSES))
@@ -78,15 +109,16 @@ def settled(params: Settings, kind: str, rows: int) -> dict[str, Any]:
             )
     if set(losses) <= set(AUXILIARY):
         losses[HEADS[output]] = 1.0
-    how["loss"] = losses
     layers = how["layers"]
-    how["layers"] = [as_int(how["width"])] * layers if isinstance(layers, int) else [int(u) for u in layers]
+    if not isinstance(layers, int | list):
+        raise RefitError(f"{where}.layers: expected how many, or the units of each, found {layers!r}")
+    units = [as_int(how["width"])] * layers if isinstance(layers, int) else [as_int(u) for u in layers]
     if how["batch_size"] is None:
         how["batch_size"] = int(min(1024, max(16, 2 ** round(math.log2(max(rows, 32) / 40)))))
-    return how
+    return cast(How, {**how, "loss": losses, "layers": units})
 
 
-class Trainer:
+class Trainer(Resumable):
     """Trains one network; :meth:`epoch` by epoch, so that one can go on from another's state with other parameters."""
 
     def __init__(self, params: Settings, job: Job) -> None:
@@ -98,7 +130,7 @@ class Trainer:
         self.center, self.spread = 0.0, 1.0
         if not job.output.classes:
             self.center, self.spread = float(job.y.mean()), float(job.y.std()) or 1.0
-        shape = {
+        shape: NetworkShape = {
             "inputs": job.X.shape[1],
             "outputs": job.output.heads(job.classes),
             "coded": {str(k): v for k, v in sorted(job.coded.items())},
@@ -119,7 +151,7 @@ class Trainer:
         # The head's own loss is what early stopping watches: auxiliary losses depend on the batch.
         self.judge = weighted_sum({k: v for k, v in how["loss"].items() if k not in AUXILIARY})
         self.generator = torch.Generator().manual_seed(job.seed)
-        self.forward: Callable[..., Any] = self.network
+        self.forward: Callable[[Tensor], tuple[Tensor, Tensor]] = self.network
         if how["compile"] and self.device == "cuda":
             self.forward = torch.compile(self.network)
         half = how["precision"] == "bfloat16" or (how["precision"] == "auto" and self.device == "cuda")
@@ -221,17 +253,14 @@ class Trainer:
         return scores_of(margins(self.network, self.job.X_valid, self.device), self.job.kind, self.center, self.spread)
 
     # Stopping and going on -----------------------------------------------------------------------
-    def save(self, path: Path) -> None:
-        """Write all that :meth:`resume` needs to go on as if nothing had happened."""
-        from tasks.fitting.checkpoint import write
+    def state_dict(self) -> State:
+        """With the schedule's."""
+        return super().state_dict() | {"schedule": self.schedule.state_dict()}
 
-        write(self, path)
-
-    def resume(self, path: Path) -> bool:
-        """Continue from a checkpoint; False where there is none."""
-        from tasks.fitting.checkpoint import read
-
-        return read(self, path)
+    def load_state_dict(self, state: State) -> None:
+        """With the schedule's."""
+        super().load_state_dict(state)
+        self.schedule.load_state_dict(state["schedule"])
 
     def steer(self) -> None:
         """After :meth:`resume`, let this trainer's own rate and weight decay count."""

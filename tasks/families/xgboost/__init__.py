@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -13,6 +14,12 @@ from tasks.fitting.counts import Only
 from tasks.fitting.device import choose_device
 from tasks.fitting.space import Number, Settings, Space, as_int, whole
 from tasks.kinds import MANY, NUMBER, TWO, find_kind
+
+if TYPE_CHECKING:
+    import xgboost
+    from xgboost.callback import TrainingCallback
+
+    Matrices = tuple[xgboost.DMatrix, xgboost.DMatrix]  # of training and validation rows
 
 NAME = "xgboost"
 OUTPUTS = (TWO, MANY, NUMBER)
@@ -60,12 +67,12 @@ def space(kind: str, rows: int, columns: int) -> Space:
     }
 
 
-class Booster:
+class XGBoost:
     """A fitted booster, cut at its best round."""
 
     FORMAT: ClassVar[str] = "xgboost"
 
-    def __init__(self, booster: Any, kind: str) -> None:
+    def __init__(self, booster: xgboost.Booster, kind: str) -> None:
         self.booster, self.kind = booster, kind
         self.history: Curves = {}
         self.notes: Notes = {}
@@ -83,7 +90,7 @@ class Booster:
         (folder / "booster.ubj").write_bytes(bytes(self.booster.save_raw("ubj")))
 
     @classmethod
-    def load(cls, folder: Path, kind: str, classes: int) -> Booster:
+    def load(cls, folder: Path, kind: str, classes: int) -> XGBoost:
         import xgboost
 
         booster = xgboost.Booster()
@@ -91,14 +98,14 @@ class Booster:
         return cls(booster, kind)
 
 
-FORMATS = {Booster.FORMAT: Booster.load}
+FORMATS = {XGBoost.FORMAT: XGBoost.load}
 
 
 def fit(params: Settings, job: Job) -> Fitted:
     import xgboost
 
     class Watch(xgboost.callback.TrainingCallback):
-        def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
+        def after_iteration(self, model: xgboost.Booster, epoch: int, evals_log: TrainingCallback.EvalsLog) -> bool:
             if (epoch + 1) % EVERY == 0:
                 job.step(epoch + 1, lambda: job.output.of_positive(model.predict(valid)))
             return job.late
@@ -125,7 +132,7 @@ def go_on(params: Settings, job: Job, turn: Turn) -> Fitted:
     import xgboost
 
     class Clock(xgboost.callback.TrainingCallback):
-        def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
+        def after_iteration(self, model: xgboost.Booster, epoch: int, evals_log: TrainingCallback.EvalsLog) -> bool:
             return job.late
 
     how = dict(params)
@@ -138,13 +145,15 @@ def go_on(params: Settings, job: Job, turn: Turn) -> Fitted:
         num_boost_round=TURN,
         evals=[(valid, "valid")],
         evals_result=log,
-        xgb_model=None if turn.before is None else Booster.load(turn.before, job.kind, job.classes).booster,
+        xgb_model=None if turn.before is None else XGBoost.load(turn.before, job.kind, job.classes).booster,
         callbacks=lambda: [Clock()],
     )
     return _fitted(booster, job, log)
 
 
-def _trained(settings: dict[str, Any], job: Job, train: Any, *, callbacks: Callable[[], list[Any]], **more: Any) -> Any:
+def _trained(
+    settings: Settings, job: Job, train: xgboost.DMatrix, callbacks: Callable[[], list[TrainingCallback]], **more: Any
+) -> xgboost.Booster:
     """A booster, trained on the device of the settings, or by the CPU where a GPU has too little memory."""
     import xgboost
 
@@ -158,7 +167,7 @@ def _trained(settings: dict[str, Any], job: Job, train: Any, *, callbacks: Calla
         return xgboost.train(settings | {"device": "cpu"}, train, verbose_eval=False, callbacks=callbacks(), **more)
 
 
-def _settings(how: Settings, job: Job) -> dict[str, Any]:
+def _settings(how: Settings, job: Job) -> Settings:
     return {
         "tree_method": "hist",
         "objective": OBJECTIVES[job.output, job.loss],
@@ -171,11 +180,11 @@ def _settings(how: Settings, job: Job) -> dict[str, Any]:
     }
 
 
-def _fitted(booster: Any, job: Job, log: dict[str, Curves]) -> Booster:
+def _fitted(booster: xgboost.Booster, job: Job, log: dict[str, Curves]) -> XGBoost:
     # Training state (device, seeds, threads) is not the model; without it the bytes are the trees' alone.
     booster = booster[: booster.num_boosted_rounds()]
     booster.set_param({"device": "cpu"})  # as it will be loaded to serve
-    fitted = Booster(booster, job.kind)
+    fitted = XGBoost(booster, job.kind)
     fitted.history = {"valid_loss": [float(v) for v in next(iter(log["valid"].values()))]}
     fitted.notes = {"rounds": booster.num_boosted_rounds()}
     return fitted
@@ -197,18 +206,16 @@ def memo_key(kinds: list[str], max_bin: int) -> str:
     return f"xgboost {''.join(kinds)} {max_bin}"
 
 
-def _matrices(job: Job, kinds: list[str], max_bin: int) -> tuple[Any, Any]:
+def _matrices(job: Job, kinds: list[str], max_bin: int) -> Matrices:
     """The quantised matrices; kept for the next trial on the same rows."""
     import xgboost
 
     key = memo_key(kinds, max_bin)
     if key not in job.memo:
-        common: dict[str, Any] = {
-            "feature_types": kinds,
-            "enable_categorical": True,
-            "nthread": job.threads,
-            "max_bin": max_bin,
-        }
-        train = xgboost.QuantileDMatrix(job.X, job.y, weight=job.weight, **common)
-        job.memo[key] = train, xgboost.QuantileDMatrix(job.X_valid, job.y_valid, ref=train, **common)
-    return job.memo[key]
+        made = partial(
+            xgboost.QuantileDMatrix, feature_types=kinds, enable_categorical=True, nthread=job.threads, max_bin=max_bin
+        )
+        train = made(job.X, job.y, weight=job.weight)
+        job.memo[key] = train, made(job.X_valid, job.y_valid, ref=train)
+    found: Matrices = job.memo[key]
+    return found

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,6 +20,9 @@ from tasks.fitting.setup import Setup
 from tasks.fitting.space import Settings
 from tasks.memory import GB, Memory
 from tasks.process import threads
+
+if TYPE_CHECKING:
+    from tasks.families.xgboost import Matrices
 
 
 def fit_batches(
@@ -76,7 +79,7 @@ def fit_batches(
 
 def matrices(
     train: Encoded, valid: Encoded, kinds: list[str], size: int, how: Settings, external: bool, folder: Path
-) -> tuple[Any, Any]:
+) -> Matrices:
     """The quantised matrices of training and validation rows, read ``size`` rows at a time; ``how`` goes to XGBoost."""
     import xgboost
 

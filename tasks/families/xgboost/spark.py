@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tasks.errors import RefitError
-from tasks.families.xgboost import OBJECTIVES, Booster
+from tasks.families.xgboost import OBJECTIVES, XGBoost
 from tasks.fitting.encoded import Encoded
 from tasks.fitting.setup import Setup
 from tasks.fitting.space import Settings, as_int
 from tasks.kinds import MANY, USUAL_LOSSES, find_kind
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from pyspark.sql import SparkSession
+
+    Batches = Iterator[pa.RecordBatch]
 
 SCHEMA = "values array<float>, label double, weight double, valid boolean"
 SLICE = 10_000  # rows that travel from a Python worker to Spark at once
@@ -30,7 +33,7 @@ def fit_spark(
     *,
     spark: SparkSession,
     workers: int | None = None,
-) -> Booster:
+) -> XGBoost:
     """Fit on ``made["train"]``, stopped early on ``made["valid"]``, by ``xgboost.spark`` in a session of this machine (see :func:`tasks.engine.spark.session`).
 
     The rows are dealt in order, so the same rows and ``workers`` (as many as the session has cores, if left out) give
@@ -53,7 +56,7 @@ def fit_spark(
     rounds, patience = as_int(how.pop("rounds", 500)), as_int(how.pop("patience", 25))
     workers = min(workers or spark.sparkContext.defaultParallelism, train.rows, valid.rows)
     frame = spark.range(0, workers, 1, workers).mapInArrow(_reader(train, valid, workers), SCHEMA)
-    settings: dict[str, Any] = {
+    settings: Settings = {
         "features_col": "values",
         "label_col": "label",
         "validation_indicator_col": "valid",
@@ -74,16 +77,16 @@ def fit_spark(
     booster, history = model.get_booster(), model.training_summary.validation_objective_history
     booster = booster[: booster.best_iteration + 1]
     booster.set_attr(best_iteration=None, best_score=None)
-    fitted = Booster(booster, setup.kind)
+    fitted = XGBoost(booster, setup.kind)
     fitted.history = {"valid_loss": [float(v) for v in next(iter(history.values()))]}
     fitted.notes = {"rounds": booster.num_boosted_rounds()}
     return fitted
 
 
-def _reader(train: Encoded, valid: Encoded, workers: int) -> Any:
+def _reader(train: Encoded, valid: Encoded, workers: int) -> Callable[[Batches], Batches]:
     """What a Spark task reads: its contiguous part of the training and of the validation rows."""
 
-    def read(ids: Iterator[Any]) -> Iterator[Any]:
+    def read(ids: Batches) -> Batches:
         import pyarrow as pa
 
         for number in (i for batch in ids for i in batch.column("id").to_pylist()):

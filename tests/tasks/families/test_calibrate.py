@@ -18,7 +18,7 @@ from tasks.fitting.setup import Setup
 from tasks.metrics import measure
 from tasks.metrics.recalibration import recalibration
 from tasks.models import Model, fit_family, load_model, save_model
-from tasks.models.bag import Bag, Joined, Part
+from tasks.models.bag import Bag, BagPart, Joined
 from tasks.train.tuned import calibrate_bag
 from tests.samples import features_folder
 
@@ -220,7 +220,7 @@ def test_models_that_agree_need_no_correction():
 
 def bag(X: pd.DataFrame, y: np.ndarray, folds: np.ndarray, seen: dict[int, Model]) -> tuple[Model, np.ndarray]:
     """A bag of a linear member (all cuts) and a tree (the first cut only), and its scores of rows left out."""
-    parts: list[Part] = []
+    parts: list[BagPart] = []
     encoders: list = []
     unseen = np.zeros((len(y), 2))
     for member, (family, cuts, weight) in enumerate((("logistic", 2, 0.7), ("tree", 1, 0.3))):
@@ -231,7 +231,7 @@ def bag(X: pd.DataFrame, y: np.ndarray, folds: np.ndarray, seen: dict[int, Model
             start = sum(len(e.names) for e in encoders)
             encoders.append(model.encoder)
             stop = start + len(model.encoder.names)
-            parts.append(Part(member, model.fitted, start, stop, model.encoder.dtype, weight / (3 * cuts)))
+            parts.append(BagPart(member, model.fitted, start, stop, model.encoder.dtype, weight / (3 * cuts)))
             unseen[out] += weight / cuts * model.predict(X[out])
             seen[len(parts) - 1] = model
     members = [{"family": f, "params": {}, "weight": w, "value": 0.0} for f, w in (("logistic", 0.7), ("tree", 0.3))]

@@ -12,7 +12,7 @@ from tasks.families import find_family
 from tasks.files import hash_tree
 from tasks.fitting.base import Fold
 from tasks.fitting.calibration import calibrate
-from tasks.fitting.rows import Rows, read_rows
+from tasks.fitting.rows import Dataset, read_rows
 from tasks.fitting.setup import Setup
 from tasks.kinds import kinds_of
 from tasks.listed import family_names
@@ -49,18 +49,18 @@ FLOOR = {"binary": 0.9, "multiclass": 0.85, "regression": 0.15}
 
 
 @pytest.fixture(scope="module")
-def problems(tmp_path_factory) -> dict[str, Rows]:
+def problems(tmp_path_factory) -> dict[str, Dataset]:
     return {kind: read_rows(features_folder(tmp_path_factory.mktemp(kind), kind)) for kind in KINDS}
 
 
-def fitted(name: str, rows: Rows, **how) -> Model:
+def fitted(name: str, rows: Dataset, **how) -> Model:
     return fit_family(
         name, QUICK.get(name, {}), rows.fold, Setup(rows.kind, classes=len(rows.classes), columns=rows.kinds, **how)
     )
 
 
 @pytest.mark.parametrize(("name", "kind"), CASES)
-def test_fit_save_load(problems: dict[str, Rows], tmp_path: Path, name: str, kind: str):
+def test_fit_save_load(problems: dict[str, Dataset], tmp_path: Path, name: str, kind: str):
     rows = problems[kind]
     model = fitted(name, rows)
     X, y = rows.of("test")
@@ -155,7 +155,7 @@ def test_class_weight_reaches_every_family_or_is_refused(name: str):
 
 @pytest.mark.parametrize("how", ["sigmoid", "isotonic", "temperature"])
 @pytest.mark.parametrize("kind", ["binary", "multiclass"])
-def test_calibration_lowers_the_log_loss(problems: dict[str, Rows], tmp_path: Path, how: str, kind: str):
+def test_calibration_lowers_the_log_loss(problems: dict[str, Dataset], tmp_path: Path, how: str, kind: str):
     rows = problems[kind]
     X, y = rows.of("valid")
     plain, calibrated = fitted("naive_bayes", rows), fitted("naive_bayes", rows, calibration=how)
@@ -171,7 +171,7 @@ def test_calibration_lowers_the_log_loss(problems: dict[str, Rows], tmp_path: Pa
     assert np.array_equal(load_model(tmp_path).predict(X), calibrated.predict(X))
 
 
-def test_mistakes_come_before_any_work(problems: dict[str, Rows]):
+def test_mistakes_come_before_any_work(problems: dict[str, Dataset]):
     with pytest.raises(RefitError, match=r"'xgbost' is not one of .* Did you mean 'xgboost'"):
         fitted("xgbost", problems["binary"])
     with pytest.raises(RefitError, match=r"models.ridge: serves 'regression', and problem.kind is 'binary'"):

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from tasks.files import read_json, read_table, write_json, write_table
-from tasks.fitting.rows import Rows, read_rows
+from tasks.fitting.rows import Dataset, read_rows
 from tasks.fitting.setup import Setup
 from tasks.models import fit_family, load_model
 from tasks.params import parse
@@ -47,7 +47,7 @@ def project(root: Path, table: str, family: str, how: str, metric: str) -> Path:
     return root
 
 
-def refitted(rows: Rows, family: str, how: str) -> np.ndarray:
+def refitted(rows: Dataset, family: str, how: str) -> np.ndarray:
     """Scores of valid and test rows by a fit that the stage had no part in."""
     model = fit_family(family, {}, rows.fold, Setup(rows.kind, classes=len(rows.classes), columns=rows.kinds, imbalance=how, calibration="auto", seed=1))  # fmt: skip
     return model.predict(rows.of("valid", "test")[0])

@@ -12,14 +12,14 @@ from tasks.errors import RefitError
 from tasks.files import hash_tree, read_json, read_table
 from tasks.fitting.base import Fold
 from tasks.fitting.forest import Forest
-from tasks.fitting.rows import Rows
+from tasks.fitting.rows import Dataset
 from tasks.fitting.setup import Setup
-from tasks.fitting.space import Choice, Number
+from tasks.fitting.space import Number, OneOf
 from tasks.metrics import measure
 from tasks.models import Model, fit_family, load_model, save_model
-from tasks.models.bag import Bag, Joined, Part
+from tasks.models.bag import Bag, BagPart, Joined
 from tasks.params import load
-from tasks.tune.auto import _Run, search_families
+from tasks.tune.auto import _AutoSearch, search_families
 from tasks.tune.bags import Fits, cross, fold_count, holdout, make_bags
 from tasks.tune.folds import make_folds
 from tasks.tune.messages import FoldAttempt
@@ -71,13 +71,13 @@ models: {auto: {}}
 """
 
 
-def by_time(x: np.ndarray, y: np.ndarray) -> Rows:
+def by_time(x: np.ndarray, y: np.ndarray) -> Dataset:
     """Daily rows: the oldest six tenths train, the next two validate."""
     n = len(y)
     names = np.array(["train", "train", "train", "valid", "test"])[5 * np.arange(n) // n]
     time = pd.Series(pd.date_range("2024-01-01", periods=n, tz="UTC"))
     frame = pd.DataFrame({"x": x, "noise": np.random.default_rng(0).normal(size=n)})
-    return Rows("regression", (), dict.fromkeys(frame, "numeric"), frame, y, names.astype(str), np.arange(n), time)
+    return Dataset("regression", (), dict.fromkeys(frame, "numeric"), frame, y, names.astype(str), np.arange(n), time)
 
 
 def test_where_features_leave_their_range_members_are_chosen_as_far_ahead_as_the_test_rows_are(tmp_path: Path):
@@ -191,7 +191,7 @@ def test_portfolio_goes_round_the_families_and_neighbours_stay_in_bounds():
     first = [name for name, _ in found[: len({n for n, _ in found})]]
     assert len(set(first)) == len(first)
     assert any(p.get("objective") == "count:poisson" for _, p in found)
-    space = {"a": Number(0.1, 10.0, 1.0, log=True), "b": Number(1, 5, 3, whole=True), "c": Choice(("x", "y"), "x")}
+    space = {"a": Number(0.1, 10.0, 1.0, log=True), "b": Number(1, 5, 3, whole=True), "c": OneOf(("x", "y"), "x")}
     rng = np.random.default_rng(0)
     moved = [near(("f", {"a": 9.0, "b": 5, "c": "x", "rounds": 7}), space, rng)[1] for _ in range(100)]
     assert all(0.1 <= m["a"] <= 10 and m["b"] in (1, 2, 3, 4, 5) and m["c"] in "xy" and m["rounds"] == 7 for m in moved)
@@ -212,7 +212,7 @@ def test_bag_is_the_weighted_mean_and_survives_the_disk(kind: str, tmp_path: Pat
     encoders = [m.encoder for m in models]
     starts = np.cumsum([0, *(len(e.names) for e in encoders)])
     parts = [
-        Part(i // 2, m.fitted, int(starts[i]), int(starts[i + 1]), m.encoder.dtype, (0.4, 0.4, 0.1, 0.1)[i])
+        BagPart(i // 2, m.fitted, int(starts[i]), int(starts[i + 1]), m.encoder.dtype, (0.4, 0.4, 0.1, 0.1)[i])
         for i, m in enumerate(models)
     ]
     members = [{"family": f, "params": {}, "weight": w, "value": 0.0} for f, w in (("xgboost", 0.8), ("tree", 0.2))]
@@ -279,7 +279,7 @@ def test_each_family_is_tried_with_made_rows_and_on_real_ones_and_the_better_is_
     fits = Fits(
         "auto", Setup("binary", 2, kinds, imbalance="smote"), "roc_auc", bags.folds, encoders=str(tmp_path / "encoders")
     )
-    run = _Run(fits, bags, Budget(2, 600, 1, 1), tmp_path, [], lambda line: None)
+    run = _AutoSearch(fits, bags, Budget(2, 600, 1, 1), tmp_path, [], lambda line: None)
     run.end = time.monotonic() + 600
     for _ in range(2):  # what its workers do, here in turn
         setting = run._queued()

@@ -14,14 +14,14 @@ from tasks.errors import RefitError
 from tasks.families import find_family
 from tasks.files import hash_tree, read_json
 from tasks.fitting.base import Fold, Stopped, Turn
-from tasks.fitting.space import Choice, Number, Space
+from tasks.fitting.space import Number, OneOf, Space
 from tasks.metrics import measure
 from tasks.models import fit_family, load_model
 from tasks.models.turns import one_turn, read_turn, replay
 from tasks.params import load, parse
 from tasks.tune.__main__ import tune
 from tasks.tune.objective import Objective
-from tasks.tune.pbt import Evolved, Ways, changed, evolve, members, next_member
+from tasks.tune.pbt import PopulationResult, Ways, changed, evolve, members, next_member
 from tasks.tune.search import Budget, Search
 from tasks.tune.study import ENVIRONMENT, open_study
 from tests.tasks.families.test_network import job
@@ -32,7 +32,7 @@ from tests.tasks.tune.test_stage import project
 
 DEAR = [pytest.param(name, marks=pytest.mark.slow) for name in ("gradient_boosting", "tabm")]  # to import
 GO_ON = ["lightgbm", "mlp", "xgboost", *DEAR]
-SMALL: Space = {"a": Number(0.0, 1.0, 0.5), "n": Number(1, 9, 2, whole=True), "c": Choice(("x", "y"), "x")}
+SMALL: Space = {"a": Number(0.0, 1.0, 0.5), "n": Number(1, 9, 2, whole=True), "c": OneOf(("x", "y"), "x")}
 
 
 def turns(*values: float | None) -> dict:
@@ -155,7 +155,7 @@ class Dies(Objective):
 def test_killed_members_a_killed_search_and_more_workers_change_nothing(tmp_path: Path):
     one = objective("lightgbm", 600)
 
-    def population(what: Objective, workers: int, key: str, log=lambda line: None) -> Evolved:
+    def population(what: Objective, workers: int, key: str, log=lambda line: None) -> PopulationResult:
         return evolve(what, Search(space("lightgbm"), Budget(6, 300, workers)), key, folder=tmp_path, log=log)
 
     whole = population(one, 1, "whole")

@@ -17,7 +17,7 @@ from tasks.fitting.setup import Setup
 from tasks.fitting.space import Number, Space
 from tasks.tune.auto import search_families
 from tasks.tune.objective import Objective
-from tasks.tune.search import Budget, Found, Search, search
+from tasks.tune.search import Budget, Search, SearchResult, search
 from tasks.tune.study import beat, open_study, turn
 from tasks.tune.worker import Worker
 
@@ -244,7 +244,7 @@ def test_workers_share_a_study_without_repeating_points(tmp_path: Path):
     small: Space = {"max_depth": space()["max_depth"]}
     one = replace(objective(), fixed=SHORT)
 
-    def part(_: int) -> Found:
+    def part(_: int) -> SearchResult:
         return search(one, Search(small, Budget(8, 120), sampler="grid"), "s", folder=tmp_path)
 
     with ThreadPoolExecutor(2) as pool:
