@@ -71,21 +71,19 @@ def fit(params: Settings, job: Job) -> Fitted:
     from threadpoolctl import threadpool_limits
 
     how = {"lam": 10.0, "n_splines": 10} | params
-    job = sampled(job, as_int(how.pop("rows", ROWS)))
+    job, splines = sampled(job, as_int(how.pop("rows", ROWS))), as_int(how["n_splines"])
     X = job.X.astype(float)
     varied = [j for j in range(X.shape[1]) if np.ptp(X[:, j]) > 0]
     plain = [j for j in varied if j not in job.coded]
     test = f_classif if job.output.classes else f_regression
     strength = dict(zip(plain, np.nan_to_num(test(X[:, plain], job.y)[0]), strict=True)) if plain else {}
-    curved = {
-        j for j in sorted(plain, key=lambda j: (-strength[j], j))[:CURVES] if len(np.unique(X[:, j])) > how["n_splines"]
-    }
+    curved = {j for j in sorted(plain, key=lambda j: (-strength[j], j))[:CURVES] if len(np.unique(X[:, j])) > splines}
     terms = None
     for at, j in enumerate(varied):
         if j in job.coded:
             term = f(at, lam=how["lam"])
         elif j in curved:
-            term = s(at, n_splines=as_int(how["n_splines"]), lam=how["lam"])
+            term = s(at, n_splines=splines, lam=how["lam"])
         else:
             term = l(at, lam=how["lam"])
         terms = term if terms is None else terms + term

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
@@ -15,7 +15,6 @@ from tasks.kinds import MANY, NUMBER, TWO, find_kind
 
 if TYPE_CHECKING:
     import lightgbm
-    from lightgbm.callback import CallbackEnv
 
 NAME = "lightgbm"
 OUTPUTS = (TWO, MANY, NUMBER)
@@ -107,7 +106,7 @@ FORMATS = {LightGBM.FORMAT: LightGBM.load}
 def fit(params: Settings, job: Job) -> Fitted:
     import lightgbm
 
-    def watch(env: CallbackEnv) -> None:
+    def watch(env: Any) -> None:
         if (env.iteration + 1) % EVERY == 0:
             job.step(env.iteration + 1, lambda: _scores(env.model, job))
         if job.late:
@@ -136,7 +135,7 @@ def go_on(params: Settings, job: Job, turn: Turn) -> Fitted:
     """More trees on top of those there are."""
     import lightgbm
 
-    def clock(env: CallbackEnv) -> None:
+    def clock(env: Any) -> None:
         if job.late:
             raise lightgbm.callback.EarlyStopException(env.iteration, env.evaluation_result_list)
 
@@ -187,7 +186,7 @@ def _fitted(booster: lightgbm.Booster, best: int, job: Job, log: dict[str, Curve
     return fitted
 
 
-def _scores(model: lightgbm.Booster, job: Job) -> np.ndarray:
+def _scores(model: Any, job: Job) -> np.ndarray:
     """Scores of the validation rows from the margins that training keeps anyway."""
     raw = np.asarray(model._Booster__inner_predict(1), dtype=float)
     return raw.reshape(job.classes, -1).T if job.output == MANY else job.output.of_positive(raw)

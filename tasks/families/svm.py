@@ -44,7 +44,7 @@ def fit(params: Settings, job: Job) -> Fitted:
     from sklearn.preprocessing import StandardScaler
     from sklearn.svm import SVC, SVR
 
-    how: Settings = {"kernel": "rbf", "C": 1.0, "gamma": 1.0, "cache_size": 500} | params
+    how: Settings = {"kernel": "rbf", "C": 1.0, "gamma": 1.0, "cache_size": 500, **params}
     job = sampled(job, as_int(how.pop("rows", ROWS)))
     how["gamma"] = as_float(how["gamma"]) / max(job.X.shape[1] * float(job.X.var()), 1e-12)
     if not job.output.classes:

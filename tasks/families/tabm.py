@@ -156,7 +156,9 @@ class TabM:
         import torch
 
         self.network.eval()
-        shape, n = self.shape, len(x if x is not None else c)
+        known = x if x is not None else c
+        assert known is not None
+        shape, n = self.shape, len(known)
         wide = max(shape["width"], len(shape["numbers"]) * shape["embedding"] + sum(shape["levels"]))
         rows = max(1, 20_000_000 // (shape["k"] * wide))
         found = []
@@ -219,7 +221,9 @@ class TabMTrainer(Resumable):
         self.y_valid = y_valid.cpu().numpy()
         self.weight = None if job.weight is None else torch.from_numpy(job.weight.astype(np.float32)).to(device)
         self.optimizer = torch.optim.AdamW(
-            module.make_parameter_groups(self.network), lr=how["lr"], weight_decay=how["weight_decay"]
+            module.make_parameter_groups(self.network),
+            lr=as_float(how["lr"]),
+            weight_decay=as_float(how["weight_decay"]),
         )
         self.decayed = [group["weight_decay"] > 0 for group in self.optimizer.param_groups]
         self.generator = torch.Generator().manual_seed(job.seed)
@@ -257,13 +261,13 @@ class TabMTrainer(Resumable):
 
     def run(self) -> TabM:
         """Train until the epochs, the patience or the time is over; the best weights are restored."""
-        epochs = int(self.how["epochs"] or fewer_epochs(len(self.job.X), 2_000_000, 12, 200))
+        epochs = as_int(self.how["epochs"] or fewer_epochs(len(self.job.X), 2_000_000, 12, 200))
         for number in range(1, epochs + 1):
             margins = self.epoch()
             if not math.isfinite(self.history["valid_loss"][-1]):
                 break
             self.job.step(number, lambda margins=margins: self.model.scores(margins))  # type: ignore[misc]
-            if self.job.late or number - self.best_epoch >= self.how["patience"]:
+            if self.job.late or number - self.best_epoch >= as_int(self.how["patience"]):
                 break
         self.network.load_state_dict(self.best_state)
         return self.present(self.best_epoch)
@@ -319,7 +323,7 @@ def _model(how: Settings, job: Job) -> TabM:
         "layers": as_int(how["layers"]),
         "width": as_int(how["width"]),
         "dropout": as_float(how["dropout"]),
-        "activation": how["activation"],
+        "activation": str(how["activation"]),
         "k": as_int(how["k"]),
         "embedding": as_int(how["embedding"]),
         "center": float(job.y.mean()) if regression else 0.0,

@@ -107,9 +107,8 @@ def _renumber(node: JsonValue, numbers: dict[object, int], files: dict[str, str]
             # Whether two equal constants are one object is up to the interpreter: each gets its own number.
             key = object() if node.get("__loader__") in CONSTANTS else node["__id__"]
             node["__id__"] = numbers.setdefault(key, len(numbers))
-        if isinstance(node.get("file"), str):
-            suffix = Path(node["file"]).suffix
-            node["file"] = files.setdefault(node["file"], f"{len(files)}{suffix}")
+        if isinstance(file := node.get("file"), str):
+            node["file"] = files.setdefault(file, f"{len(files)}{Path(file).suffix}")
         for item in node.values():
             _renumber(item, numbers, files)
 

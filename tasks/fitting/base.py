@@ -6,13 +6,15 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
-import pandas as pd
 
 from tasks.fitting.space import Setting, Settings, Space, as_int
 from tasks.kinds import Output, find_kind
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Log = Callable[[str], None]
 Predict = Callable[[], np.ndarray]  # scores of the validation rows, (n, classes) or (n,)

@@ -15,7 +15,6 @@ from tasks.encoding.encoder import LARGE
 from tasks.files import read_json, read_table
 from tasks.fitting.rows import Dataset, check_rows
 from tasks.fitting.setup import Setup
-from tasks.fitting.space import Settings
 
 if TYPE_CHECKING:
     from tasks.params import Params
@@ -142,14 +141,13 @@ def _column(
     """Encode one feature into every split's file."""
     frame = read_table(rows.path, [name])
     train = frame[masks["train"]].reset_index(drop=True)
-    how: Settings = {"kinds": {name: rows.kinds[name]}, "seed": setup.seed, **setup.encode}
-    y = made["train"].y
-    if setup.encode.get("categories") == "target" and rows.kinds[name] == "categorical":  # cross-fitted: all at once
-        encoder, crossed = Encoder.fit_transform(train, y, "trees", rows.kind, **how)
+    y, own, seed, how = made["train"].y, {name: rows.kinds[name]}, setup.seed, setup.encode
+    if how.get("categories") == "target" and rows.kinds[name] == "categorical":  # cross-fitted: all at once
+        encoder, crossed = Encoder.fit_transform(train, y, "trees", rows.kind, own, seed, None, **how)
         made["train"].append(crossed)
         todo = ["valid", "test"]
     else:
-        encoder = Encoder.fit(train, y, "trees", rows.kind, **how)
+        encoder = Encoder.fit(train, y, "trees", rows.kind, kinds=own, seed=seed, **how)
         todo = list(SPLITS)
     width = len(encoder.names)
     if width == 0:  # missing in every training row

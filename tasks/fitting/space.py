@@ -10,6 +10,7 @@ from pydantic import JsonValue
 from tasks.errors import RefitError, nearest, some
 
 Setting = JsonValue  # of a parameter: what params.yaml can hold
+Scalar = str | bool | int | float | None  # a setting that a search can draw
 Settings = dict[str, Setting]  # a family's parameters, by name
 
 
@@ -74,11 +75,11 @@ class Number:
 class OneOf:
     """One of ``options``; ``allowed`` are all that a user may ask for instead, where there are more."""
 
-    options: tuple[str, ...] | tuple[Setting, ...]
-    default: Setting
-    allowed: tuple[str, ...] | tuple[Setting, ...] = ()
+    options: tuple[Scalar, ...]
+    default: Scalar
+    allowed: tuple[Scalar, ...] = ()
 
-    def grid(self, points: int = 0) -> list[Setting]:
+    def grid(self, points: int = 0) -> list[Scalar]:
         return list(self.options)
 
 
@@ -119,7 +120,9 @@ def _narrow(dim: Dim, given: Setting, path: str) -> Dim:
         values = given["values"]
         if not isinstance(values, list) or not values:
             raise RefitError(f"{path}.values: give at least one value")
-        options = tuple(values)
+        options = tuple(v for v in values if not isinstance(v, list | dict))
+        if len(options) < len(values):
+            raise RefitError(f"{path}.values: expected single values, found {values!r}")
         if isinstance(dim, Number):
             for value in options:
                 _within(dim, value, path)

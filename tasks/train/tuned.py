@@ -54,8 +54,9 @@ def take_tuned(folder: Path, features: list[str], params: Params, log: Log) -> T
     for i in np.flatnonzero(split == "valid"):
         if int(row[i]) in places:  # others are beyond tuning.rows, and no part has seen them
             scores[i] = unseen[places[int(row[i])]]
-    log(f"auto: {model.family} as tuning kept it, of {len(model.notes.get('members', [1]))} members")
-    balance = of_members(members_of(best["params"]), rows, params)
+    members = members_of(best["params"])
+    log(f"auto: {model.family} as tuning kept it, of {len(members)} members")
+    balance = of_members(members, rows, params)
     return Trained(model, rows.y[rows.split == "valid"], scores[split == "valid"], row, split, scores, balance)
 
 
@@ -100,6 +101,7 @@ def _fit_again(own: Settings, rows: Dataset, params: Params, log: Log) -> Traine
         one = fit_family(member["family"], member["params"], fold, setup)
         width = sum(len(encoder.names) for encoder, _ in encoders.values())
         alike = f"{find_family(member['family']).NEEDS} {member['params'].get('imbalance')}"
+        assert isinstance(one.encoder, Encoder)
         encoder, start = encoders.setdefault(alike, (one.encoder, width))
         stop = start + len(encoder.names)
         parts.append(BagPart(number, one.fitted, start, stop, encoder.dtype, member["weight"]))

@@ -203,7 +203,7 @@ def tune(name: str, params: Params) -> None:
         if mixed:  # the model itself: fitting again would take the budget once more
             save_model(mixed.model, folder / "model")
             leading = {"__row__": rows.row[at][mixed.at], "__target__": bags.y[mixed.at]}
-            cuts = [] if mixed.folds is None else mixed.folds.T
+            cuts: list[np.ndarray] = [] if mixed.folds is None else mixed.folds.T
             leading |= {f"__fold_{i}__": numbers for i, numbers in enumerate(cuts)}
             write_table(folder / "held_out.parquet", score_table(mixed.scores, **leading))
         write_json(folder / "selection.json", chosen.to_dict())

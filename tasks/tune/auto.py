@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -392,11 +391,11 @@ class _AutoSearch:
         told = ", ".join(f"{t.family} {w:.2f}" for t, w in chosen)
         self.log(f"{found['method']} of {len(ranked)} settings: {metric} {value:.5g} ({told})")
         lead = chosen[0][0]
-        members = [
+        members: list[Settings] = [
             {"family": t.family, "params": t.params, "weight": w, "value": self._value(t)} | self._counts(t)
             for t, w in chosen
         ]
-        params = {"family": lead.family, **lead.params, "members": members}
+        params: Settings = {"family": lead.family, **lead.params, "members": [*members]}
         trials = [
             {
                 "number": i,
@@ -418,7 +417,7 @@ class _AutoSearch:
             model=model, scores=held, at=at, folds=folds, beyond=self.bags.beyond,
         )  # fmt: skip
 
-    def _counts(self, tried: Tried) -> dict[str, Any]:
+    def _counts(self, tried: Tried) -> Settings:
         """``{"counts": ...}`` of the first fold's training rows, where they were balanced."""
         counts = (read_result(tried.folder / "0") or {}).get("counts")
         return {"counts": counts} if counts else {}

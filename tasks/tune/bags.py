@@ -32,6 +32,7 @@ from tasks.metrics import measure
 from tasks.models import Prepared
 from tasks.models.check import weighs
 from tasks.params import Params
+from tasks.stored import Frame
 from tasks.tune.folds import Parts, fold_of, fold_rows, grouped, newest
 from tasks.tune.messages import Attempt, FoldAttempt
 from tasks.tune.objective import Objective, Watch
@@ -200,7 +201,7 @@ def fold_count(rows: int, columns: int, kind: str, y: np.ndarray, seconds: float
     return 1, 1
 
 
-def _at(X: pd.DataFrame, rows: np.ndarray) -> pd.DataFrame:
+def _at(X: Frame, rows: np.ndarray) -> pd.DataFrame:
     return X.iloc[rows].reset_index(drop=True)
 
 

@@ -173,15 +173,15 @@ def pruned(net: Net, params: Settings, job: Job, share: float) -> Net:
     """
     from tasks.families.mlp.training import DEFAULTS, Trainer
 
-    gentle = {"lr": as_float(params.get("lr", DEFAULTS["lr"])) * TUNE_RATE, "epochs": TUNE_EPOCHS, "schedule": "cosine"}
-    plain = {"find_lr": False, "compile": False}
+    rate = as_float(params.get("lr", DEFAULTS["lr"])) * TUNE_RATE
+    gentle: Settings = {"lr": rate, "epochs": TUNE_EPOCHS, "schedule": "cosine", "find_lr": False, "compile": False}
     quiet = replace(job, watch=None)
-    whole = Trainer(params | gentle | plain, quiet)
+    whole = Trainer(params | gentle, quiet)
     whole.network.load_state_dict(net.network.state_dict())
     matter, means = importance(whole)
     counts = kept(net.network.shape["layers"], share)
     stay = [torch.topk(m, k).indices.sort().values for m, k in zip(matter, counts, strict=True)]
-    trainer = Trainer(params | gentle | plain | {"layers": counts}, quiet)
+    trainer = Trainer({**params, **gentle, "layers": [*counts]}, quiet)
     trainer.network.load_state_dict(_without(whole.network, stay, means))
     trainer.best, trainer.best_state = trainer.valid_loss(), trainer._weights()
     form = trainer.run()

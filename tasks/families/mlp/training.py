@@ -121,6 +121,8 @@ def settled(params: Settings, kind: str, rows: int) -> How:
 class Trainer(Resumable):
     """Trains one network; :meth:`epoch` by epoch, so that one can go on from another's state with other parameters."""
 
+    network: Network
+
     def __init__(self, params: Settings, job: Job) -> None:
         self.job = job
         self.how = how = settled(params, job.kind, len(job.X))

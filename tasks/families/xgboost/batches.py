@@ -5,7 +5,7 @@ Sampling, bins and sums go by the rows' order, not by batches, so the booster ha
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -78,7 +78,7 @@ def fit_batches(
 
 
 def matrices(
-    train: Encoded, valid: Encoded, kinds: list[str], size: int, how: Settings, external: bool, folder: Path
+    train: Encoded, valid: Encoded, kinds: list[str], size: int, how: Mapping[str, int], external: bool, folder: Path
 ) -> Matrices:
     """The quantised matrices of training and validation rows, read ``size`` rows at a time; ``how`` goes to XGBoost."""
     import xgboost

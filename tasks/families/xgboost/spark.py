@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -56,7 +56,7 @@ def fit_spark(
     rounds, patience = as_int(how.pop("rounds", 500)), as_int(how.pop("patience", 25))
     workers = min(workers or spark.sparkContext.defaultParallelism, train.rows, valid.rows)
     frame = spark.range(0, workers, 1, workers).mapInArrow(_reader(train, valid, workers), SCHEMA)
-    settings: Settings = {
+    settings: dict[str, Any] = {
         "features_col": "values",
         "label_col": "label",
         "validation_indicator_col": "valid",
