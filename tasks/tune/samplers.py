@@ -93,7 +93,7 @@ def grid(space: Space, trials: int) -> list[Settings]:
     while points < 25 and math.prod(len(d.grid(points + 1)) for d in space.values()) <= trials:
         points += 1
     names = list(space)
-    found = [
+    found: list[Settings] = [
         dict(zip(names, combo, strict=True)) for combo in itertools.product(*(space[n].grid(points) for n in names))
     ]
     start = _place(space, defaults(space))
