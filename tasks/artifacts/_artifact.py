@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from tasks.errors import RefitError
 from tasks.files import read_json, write_json
@@ -19,9 +19,9 @@ class Part(BaseModel):
     A field that was not given is not written; read, it has its default.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_by_name=True, validate_by_alias=True)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, JsonValue]:
         """The object as it stands in the file."""
         return self.model_dump(exclude_unset=True, by_alias=True)
 
@@ -37,6 +37,15 @@ class Artifact(Part):
     NAME: ClassVar[str]
 
     @classmethod
+    def of_json(cls, value: JsonValue) -> Self:
+        """The value of such a file. Raises pydantic's :class:`ValidationError` where it says something else."""
+        return cls.model_validate(value)
+
+    def to_json(self) -> JsonValue:
+        """What is written."""
+        return self.to_dict()
+
+    @classmethod
     def read(cls, folder: str | Path) -> Self:
         """What the file in ``folder`` says.
 
@@ -47,7 +56,7 @@ class Artifact(Part):
         """
         path = Path(folder) / cls.NAME
         try:
-            return cls.model_validate(read_json(path))
+            return cls.of_json(read_json(path))
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             where = ".".join(str(part) for part in first["loc"]) or "the file"
@@ -62,4 +71,22 @@ class Artifact(Part):
 
     def write(self, folder: str | Path) -> None:
         """Write the file into ``folder`` (indented; non-finite numbers are refused)."""
-        write_json(Path(folder) / self.NAME, self.to_dict())
+        write_json(Path(folder) / self.NAME, self.to_json())
+
+
+class Bare(Artifact):
+    """A file that is a list, or a mapping by names that are not fixed: the value of its only field."""
+
+    @classmethod
+    def of_json(cls, value: JsonValue) -> Self:
+        """The value of such a file. Raises pydantic's :class:`ValidationError` where it says something else."""
+        return cls.model_validate({cls._field(): value})
+
+    def to_json(self) -> JsonValue:
+        """What is written: the field's value alone."""
+        return self.to_dict()[self._field()]
+
+    @classmethod
+    def _field(cls) -> str:
+        (name,) = cls.model_fields
+        return name

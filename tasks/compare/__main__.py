@@ -12,6 +12,8 @@ import numpy as np
 import pandas as pd
 
 from tasks import memory
+from tasks.artifacts import Leaks
+from tasks.artifacts.folders import LEAKS
 from tasks.bundle import Bundle
 from tasks.bundle.asked import Asked
 from tasks.bundle.seen import Seen
@@ -56,9 +58,8 @@ def main() -> None:
             judged = against(case, champion, about, state)
         except Incomparable as error:
             judged = unjudged(case, verdict.refused(str(error), len(y), about, state))
-    file = DATA / "leaks" / "leaks.json"
-    found = read_json(file)["suspicions"] if file.exists() else None
-    judged = replace(judged, out=leaks.hold(judged.out, found, params.promotion.accept))
+    found = Leaks.find(LEAKS)
+    judged = replace(judged, out=leaks.hold(judged.out, found and found.suspicions, params.promotion.accept))
     stage.log(judged.out["sentence"])
     rows = at[judged.at]
     with replacing_dir(DATA / "verdict") as folder:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
+from tasks.artifacts import Suspicion
 from tasks.compare import verdict
 
 
-def hold(out: dict[str, Any], suspicions: Sequence[dict[str, Any]] | None, accepted: Collection[str]) -> dict[str, Any]:
+def hold(out: dict[str, Any], suspicions: Sequence[Suspicion] | None, accepted: Collection[str]) -> dict[str, Any]:
     """The verdict with what is suspected (``suspicions``) and what ``promotion.accept`` allows (``accepted``).
 
     Where a suspicion is not accepted, *promote* becomes *inconclusive*: nothing is promoted, and the look counts as one
@@ -18,18 +19,19 @@ def hold(out: dict[str, Any], suspicions: Sequence[dict[str, Any]] | None, accep
     if suspicions is None:
         note = "No look for leaks was made: dvc.yaml is older than the stage `leaks`; remove it, and `refit init --force` writes it anew."
         return {**out, "suspicions": [], "accepted": [], "warnings": [*out["warnings"], note]}
-    fine = [s for s in suspicions if {s["column"], *s["columns"]} & set(accepted)]
+    fine = [s for s in suspicions if {s.column, *s.columns} & set(accepted)]
     still = [s for s in suspicions if s not in fine]
-    notes = [f"Accepted by promotion.accept: {s['column']} {s['said']}." for s in fine]
-    out = {**out, "suspicions": still, "accepted": fine, "warnings": [*out["warnings"], *notes]}
+    notes = [f"Accepted by promotion.accept: {s.column} {s.said}." for s in fine]
+    listed = {"suspicions": [s.to_dict() for s in still], "accepted": [s.to_dict() for s in fine]}
+    out = {**out, **listed, "warnings": [*out["warnings"], *notes]}
     if not still:
         return out
-    names = ", ".join(s["column"] for s in still)
+    names = ", ".join(s.column for s in still)
     remedy = (
         f"If it is known when a prediction is asked for, say so by promotion.accept: [{names}] in params.yaml; if not, "
         "keep it out of the features (kind: ignore)"
     )
-    reasons = [f"a leak is suspected, {s['column']} {s['said']}" for s in still]
+    reasons = [f"a leak is suspected, {s.column} {s.said}" for s in still]
     if len(still) > 1:
         reasons[0] += f" (and {len(still) - 1} more: {names})"
     held = verdict.hold(out, reasons, remedy)

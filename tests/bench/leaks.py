@@ -325,7 +325,7 @@ def examine(table: Table) -> tuple[list[dict[str, Any]], float, int]:
     part[np.isnan(y)] = "pending"
     made = pd.concat([pd.DataFrame({"__row__": range(n), "__split__": part, "__target__": y}), features], axis=1)
     began = time.perf_counter()
-    found = look(plan, tables, made, params.problem.kind, 42)["suspicions"]
+    found = look(plan, tables, made, params.problem.kind, 42).suspicions
     return found, time.perf_counter() - began, n
 
 
@@ -371,12 +371,12 @@ def main() -> None:
     for what, column, make in [*PLANTED, *CLEAN, flown]:
         found, spent, n = examine(make())
         seconds["small" if n < 20_000 else "flights"].append(spent)
-        names = [s["column"] for s in found]
+        names = [s.column for s in found]
         stopped = hold(VERDICT, found, [])["verdict"] == "inconclusive"
         good = names == [column] if column else not names
         named += bool(column in names and stopped) if column else 0
         false += len([c for c in names if c != column]) > 0
-        strength = ", ".join(f"{s['column']} ({s['kind']}, {s['strength']})" for s in found) or "nothing"
+        strength = ", ".join(f"{s.column} ({s.kind}, {s.strength})" for s in found) or "nothing"
         print(f"{'ok  ' if good else 'LOOK'} {what}: {strength}; {n:,} rows, {spent:.1f} s", flush=True)
     ahead = knows_ahead(quick)
     emit(

@@ -14,6 +14,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from tasks import memory
+from tasks.artifacts import Leaks, Suspicion
 from tasks.bundle.manifest import write_manifest
 from tasks.bundle.seen import Seen
 from tasks.compare.evidence import gather
@@ -190,8 +191,9 @@ def test_rows_of_one_shop_together(rivals):
 
 
 def test_a_suspected_column_stops_a_promotion_until_it_is_accepted(rivals):
-    leak = {"column": "weight", "columns": ["weight"], "said": "repeats the target"}
-    write_json(rivals / "data/leaks/leaks.json", {"suspicions": [leak], "checked": [], "limits": []})
+    about = {"feature": "weight", "kind": "copy", "strength": 1.0, "certain": True, "said": "repeats the target"}
+    leak = {"column": "weight", "columns": ["weight"], **about}
+    Leaks(suspicions=[Suspicion(**leak)], checked=[], limits=[]).write(rivals / "data/leaks")
     found = []
     for more in ({}, {"accept": ["weight"]}):
         settle(rivals, rule="non_inferiority", margin=0.5, **more)

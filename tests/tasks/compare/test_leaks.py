@@ -6,12 +6,15 @@ from typing import Any
 
 import pytest
 
+from tasks.artifacts import Suspicion
 from tasks.compare.leaks import hold
 from tasks.errors import RefitError
 from tasks.params import parse
 
-COPY = {"column": "refund", "columns": ["refund"], "said": "repeats the target: alone it tells it (AUC 1.000)"}
-SPAN = {"column": "closed", "columns": ["closed", "opened"], "said": "repeats the target with some noise"}
+ABOUT = {"feature": "f", "kind": "copy", "strength": 1.0, "certain": True}
+SAID = "repeats the target: alone it tells it (AUC 1.000)"
+COPY = Suspicion(column="refund", columns=["refund"], said=SAID, **ABOUT)
+SPAN = Suspicion(column="closed", columns=["closed", "opened"], said="repeats the target with some noise", **ABOUT)
 
 
 def verdict(word: str = "promote") -> dict[str, Any]:
@@ -27,20 +30,20 @@ def test_an_unaccepted_suspicion_stops_the_promotion_and_says_column_strength_an
     for part in ("refund", "AUC 1.000", "promotion.accept: [refund]", "kind: ignore", "Promote: said."):
         assert part in out["sentence"]
     assert out["state"] == {"promoted": [1], "looks": 3}  # the look is spent, and earned nothing
-    assert (out["suspicions"], out["accepted"]) == ([COPY], [])
+    assert (out["suspicions"], out["accepted"]) == ([COPY.to_dict()], [])
 
 
 def test_an_accepted_one_lets_the_promotion_pass_and_stays_in_the_verdict() -> None:
     out = hold(verdict(), [COPY], ["refund"])
     assert (out["verdict"], out["sentence"]) == ("promote", "Promote: said.")
     assert out["state"] == {"promoted": [1, 3], "looks": 3}
-    assert (out["suspicions"], out["accepted"]) == ([], [COPY])
-    assert out["warnings"] == ["before", f"Accepted by promotion.accept: refund {COPY['said']}."]
+    assert (out["suspicions"], out["accepted"]) == ([], [COPY.to_dict()])
+    assert out["warnings"] == ["before", f"Accepted by promotion.accept: refund {SAID}."]
 
 
 def test_one_of_two_accepted_is_not_enough() -> None:
     out = hold(verdict(), [COPY, SPAN], ["refund"])
-    assert (out["verdict"], out["suspicions"], out["accepted"]) == ("inconclusive", [SPAN], [COPY])
+    assert (out["verdict"], out["suspicions"], out["accepted"]) == ("inconclusive", [SPAN.to_dict()], [COPY.to_dict()])
     assert "promotion.accept: [closed]" in out["sentence"]
     assert hold(verdict(), [COPY, SPAN], [])["sentence"].count("refund, closed") == 2
     assert hold(verdict(), [COPY, SPAN], ["refund", "opened"])["verdict"] == "promote"
