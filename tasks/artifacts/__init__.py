@@ -9,6 +9,7 @@ from tasks.artifacts.leaks import Leaks as Leaks
 from tasks.artifacts.leaks import Suspicion as Suspicion
 from tasks.artifacts.models import Balance as Balance
 from tasks.artifacts.models import Candidate as Candidate
+from tasks.artifacts.models import CoefficientPath as CoefficientPath
 from tasks.artifacts.models import Failed as Failed
 from tasks.artifacts.models import LastFit as LastFit
 from tasks.artifacts.models import NetworkForm as NetworkForm
@@ -24,10 +25,13 @@ from tasks.artifacts.tuning import CostRule as CostRule
 from tasks.artifacts.tuning import FrontPoint as FrontPoint
 from tasks.artifacts.tuning import GoalChoice as GoalChoice
 from tasks.artifacts.tuning import GoalRule as GoalRule
+from tasks.artifacts.tuning import Member as Member
 from tasks.artifacts.tuning import Selection as Selection
 from tasks.artifacts.tuning import Starts as Starts
 from tasks.artifacts.tuning import Trial as Trial
 from tasks.artifacts.tuning import Trials as Trials
+from tasks.artifacts.tuning import members_of as members_of
+from tasks.artifacts.tuning import turns_of as turns_of
 from tasks.artifacts.validated import Origin as Origin
 from tasks.artifacts.validated import RowCounts as RowCounts
 from tasks.artifacts.validated import RuleResult as RuleResult

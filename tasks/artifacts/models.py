@@ -63,6 +63,14 @@ class NetworkForm(Part):
     why: str
 
 
+class CoefficientPath(Part):
+    """Coefficients of a penalised linear model by feature, at each penalty ``alpha``, and the penalty ``chosen``."""
+
+    alpha: list[Number]
+    chosen: Number
+    coefficients: dict[str, list[Number]]
+
+
 class Candidate(Artifact):
     """A family, fitted.
 
@@ -87,6 +95,11 @@ class Candidate(Artifact):
     imbalance: Balance | None = None
     goals: LastFit | None = None
     compression: list[NetworkForm]
+
+    @property
+    def path(self) -> CoefficientPath | None:
+        """How coefficients change with the penalty, where the fit noted it."""
+        return CoefficientPath.model_validate(self.notes["path"]) if "path" in self.notes else None
 
 
 class Timing(Artifact):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, TypeAdapter
 
 from tasks.artifacts._artifact import Artifact, Bare, Number, Part
 
@@ -32,6 +33,11 @@ class GoalRule(Part):
     costs: dict[str, CostRule]
 
 
+def _costs(latency_ms: Number | None, size_kb: Number | None) -> dict[str, Number]:
+    both = {"latency_ms": latency_ms, "size_kb": size_kb}
+    return {name: cost for name, cost in both.items() if cost is not None}
+
+
 class FrontPoint(Part):
     """What no other trial (or family) beats in all goals: its metric on held-out rows and its costs."""
 
@@ -43,9 +49,8 @@ class FrontPoint(Part):
 
     @property
     def costs(self) -> dict[str, Number]:
-        """Its costs by name, as far as they are goals."""
-        both = {"latency_ms": self.latency_ms, "size_kb": self.size_kb}
-        return {name: cost for name, cost in both.items() if cost is not None}
+        """Its costs by name, as far as they are goals: milliseconds of a row's score, and kB of the stored model."""
+        return _costs(self.latency_ms, self.size_kb)
 
 
 class GoalChoice(Part):
@@ -74,6 +79,29 @@ class AutoJudged(Part):
     cut_short: bool
     beyond: list[str] = Field(default_factory=list)
     declared: str | None = None
+
+
+class Member(Part):
+    """One setting in a mix of ``auto``; ``counts`` of the first fold's training rows by class, where they were balanced."""
+
+    family: str
+    params: dict[str, JsonValue]
+    weight: Number
+    value: Number | None = None
+    counts: dict[str, list[int]] = Field(default_factory=dict)
+
+
+def members_of(params: Mapping[str, JsonValue]) -> list[Member]:
+    """The members of a mix, from its parameters; none of a single family."""
+    return MEMBERS.validate_python(params.get("members", []))
+
+
+def turns_of(params: Mapping[str, JsonValue]) -> list[dict[str, JsonValue]]:
+    """What each turn of a population's winner changed, from its parameters; none of others."""
+    return TURNS.validate_python(params.get("turns", []))
+
+
+MEMBERS, TURNS = TypeAdapter(list[Member]), TypeAdapter(list[dict[str, JsonValue]])
 
 
 class Best(Artifact):
@@ -123,6 +151,11 @@ class Trial(Part):
     size_kb: Number | None = None
     family: str | None = None
     parent: int | None = None
+
+    @property
+    def costs(self) -> dict[str, Number]:
+        """Its costs by name, as far as they are goals: milliseconds of a row's score, and kB of the stored model."""
+        return _costs(self.latency_ms, self.size_kb)
 
     @property
     def name(self) -> str:

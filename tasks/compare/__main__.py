@@ -59,7 +59,7 @@ def main() -> None:
         except Incomparable as error:
             judged = unjudged(case, verdict.refused(str(error), len(y), about, state))
     found = Leaks.find(LEAKS)
-    judged = replace(judged, out=leaks.hold(judged.out, found and found.suspicions, params.promotion.accept))
+    judged = replace(judged, out=leaks.hold(judged.out, found.suspicions if found else None, params.promotion.accept))
     stage.log(judged.out["sentence"])
     rows = at[judged.at]
     with replacing_dir(DATA / "verdict") as folder:

@@ -10,6 +10,8 @@ from tasks.report.about_quality import curves
 from tasks.report.about_rows import slices
 from tasks.report.about_why import learning
 from tasks.report.blocks import Charts, Prose, Section, Table
+from tasks.report.found import FamilyFiles, Periods
+from tests.samples import best, candidate, summary, trial
 
 PART = {
     "where": {"size": "> 2"}, "rows": 100, "share": 0.1, "metric": 0.7, "predicted": 0.2, "observed": 0.3, "loss": 0.2,
@@ -67,18 +69,12 @@ def test_no_suspicion_is_no_weak_slice():
 def auto(judged: dict[str, Any], members: int, states: str) -> str:
     words = {"c": "complete", "p": "pruned", "f": "fail"}
     trials = [
-        {
-            "number": i,
-            "family": ("ridge", "mlp")[i % 2],
-            "params": {},
-            "value": None if s == "f" else 0.5,
-            "state": words[s],
-        }
+        trial(i, None if s == "f" else 0.5, family=("ridge", "mlp")[i % 2], state=words[s])
         for i, s in enumerate(states)
     ]
-    mix = [{"family": "ridge", "params": {}, "weight": 1 / members}] * members
-    tuning = {"auto": {"best": {"judged": judged}, "trials": trials}}
-    return prose(candidates({"metric": "rmse"}, None, tuning, {"auto": {"params": {"members": mix}}}))
+    mix = {"members": [{"family": "ridge", "params": {}, "weight": 1 / members}] * members}
+    files = FamilyFiles(candidate("auto", mix), best("auto", mix, judged=judged), trials)
+    return prose(candidates({"metric": "rmse"}, None, {"auto": files}))
 
 
 def test_what_auto_did_is_told_by_what_it_wrote():
@@ -106,11 +102,11 @@ def test_what_auto_did_is_told_by_what_it_wrote():
 def test_only_complete_trials_count_as_the_best_so_far():
     """A trial that was stopped has the value of one fold, which may be any."""
     trials = [
-        {"number": 0, "family": "ridge", "params": {}, "value": 2.0, "state": "complete"},
-        {"number": 1, "family": "mlp", "params": {}, "value": 0.1, "state": "pruned"},
-        {"number": 2, "family": "mlp", "params": {}, "value": 1.5, "state": "complete"},
+        trial(0, 2.0, family="ridge"),
+        trial(1, 0.1, family="mlp", state="pruned"),
+        trial(2, 1.5, family="mlp"),
     ]
-    section = candidates({"metric": "rmse"}, None, {"auto": {"best": {}, "trials": trials}}, {})
+    section = candidates({"metric": "rmse"}, None, {"auto": FamilyFiles(trials=trials)})
     (chart,) = (c for b in section.blocks if isinstance(b, Charts) for c in b.items)
     assert "trial 3: 1.500 (best so far 1.500)" in chart.svg
     assert "0.1" not in chart.svg.replace("0.10", "")
@@ -118,13 +114,15 @@ def test_only_complete_trials_count_as_the_best_so_far():
 
 
 def test_a_random_split_is_not_spoken_of_as_one_by_time():
-    times = {"unit": "day", "edges": ["2024-01-01", "2024-01-02", "2024-01-03"], "rows": {"train": [5, 5]}}
-    times |= {"target": [0.1, 0.2], "labelled": [5, 5]}
-    summary = {"kind": "binary", "classes": ["no", "yes"], "rows": {"train": 10}, "target": "y"}
-    drawn = captions(data(None, summary | {"boundaries": {"valid": 0.2, "test": 0.2}}, times))
-    assert "split at random" in drawn
-    assert "after the one before it" not in drawn
-    assert "after the one before it" in captions(data(None, summary | {"boundaries": {"test": "2024-01-02"}}, times))
+    edges = ["2024-01-01", "2024-01-02", "2024-01-03"]
+    times = Periods("day", edges, rows={"train": [5, 5]}, target=[0.1, 0.2], labelled=[5, 5])
+
+    def drawn(**boundaries: Any) -> str:
+        return captions(data(None, summary(rows={"train": 10}, boundaries=boundaries), times))
+
+    assert "split at random" in drawn(valid=0.2, test=0.2)
+    assert "after the one before it" not in drawn(valid=0.2, test=0.2)
+    assert "after the one before it" in drawn(test="2024-01-02")
 
 
 def test_the_learning_curve_says_which_rows_it_was_fitted_on():
