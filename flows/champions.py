@@ -13,6 +13,7 @@ from typing import TypedDict
 
 from flows.packages import CHAMPION, START, package_folder
 from flows.versions import registered
+from tasks.artifacts import Starts
 from tasks.errors import RefitError
 from tasks.files import optional_json, read_json, write_json
 from tasks.registry.history import Decision, History, history_url, knows, mark, reigning
@@ -114,7 +115,7 @@ def _refuse_to_forget(root: Path, model: str, lock: Lock | None, followed: Said,
             f"{model}: {CHAMPION} holds version {held['version']} (package {held['package_sha256'][:12]}), {where}. "
             f"Nothing was done. {CONNECT}, {anew}."
         )
-    if (root / START / "params.json").exists():
+    if (root / START / Starts.NAME).exists():
         raise RefitError(
             f"{model}: {START}/params.json holds a champion's parameters, {where}. Nothing was done. {CONNECT}, {anew}."
         )

@@ -11,21 +11,21 @@ from pathlib import Path
 
 from flows.champions import decisions
 from flows.packages import CHAMPION, START, digest_made, is_whole, keep_copy, package_folder
+from tasks.artifacts import AsOf, Starts
+from tasks.artifacts.folders import CONTEXT
 from tasks.errors import RefitError
 from tasks.files import optional_json, read_json, replacing, replacing_dir, write_json
 from tasks.params import parse_moment
 from tasks.registry.history import Decision, History, reigning
 
-CONTEXT = "data/context"
-
 
 def write_as_of(root: Path, as_of: str | None) -> None:
     """Write ``data/context/as_of.json``, or remove it where ``data.as_of`` of ``params.yaml`` shall count."""
-    path = root / CONTEXT / "as_of.json"
+    path = root / CONTEXT / AsOf.NAME
     if as_of is None:
         path.unlink(missing_ok=True)
         return
-    _write_if_new(path, {"as_of": moment(as_of).isoformat()})
+    _write_if_new(path, AsOf(as_of=moment(as_of).isoformat()).to_json())
 
 
 def moment(text: str) -> datetime:
@@ -41,16 +41,16 @@ def write_warm_start(root: Path, model: str) -> str | None:
 
     Call only where every search runs anyway: the file is a dependency of all of them.
     """
-    champion, path = reigning(decisions(root, model, None)), root / START / "params.json"
+    champion, path = reigning(decisions(root, model, None)), root / START / Starts.NAME
     if champion is None:
         path.unlink(missing_ok=True)
         return None
     folder = package_folder(root, model, champion.package_sha256, champion.champion)
-    starts: dict[str, list[object]] = {}
+    starts: dict[str, list[dict[str, JsonValue]]] = {}
     for state in (read_json(file) for file in sorted((folder / "model").rglob("model.json"))):
         if "params" in state:  # not in the oldest packages
             starts.setdefault(state["family"], []).append(state["params"])
-    _write_if_new(path, starts)
+    _write_if_new(path, Starts(params=starts).to_json())
     return champion.champion
 
 

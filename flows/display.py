@@ -13,6 +13,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, TextIO
 
 from flows.watcher import Watcher
+from tasks.artifacts import Validation
+from tasks.artifacts.folders import VALIDATED
 from tasks.errors import visible
 from tasks.files import optional_json
 
@@ -139,13 +141,13 @@ def summary(
     ran = sum(o.how == "ran" for o in outcomes.values())
     rows: list[tuple[str, str]] = [("stages", f"{ran} run, {len(outcomes) - ran} cached")]
     data = root / "data"
-    validated = optional_json(data / "validated" / "summary.json")
-    if validated:
-        tables = validated["tables"]
-        total = {k: sum(t[k] for t in tables.values()) for k in ("accepted", "quarantined")}
-        rows.append(("rows", f"{total['accepted']:,} accepted, {total['quarantined']:,} quarantined"))
-        if validated.get("as_of"):
-            rows.append(("as of", str(validated["as_of"])))
+    if validation := Validation.find(root / VALIDATED):
+        accepted, refused = (
+            sum(getattr(t, k) for t in validation.tables.values()) for k in ("accepted", "quarantined")
+        )
+        rows.append(("rows", f"{accepted:,} accepted, {refused:,} quarantined"))
+        if validation.as_of:
+            rows.append(("as of", validation.as_of))
     choice = optional_json(data / "evaluation" / "choice.json")
     if choice:
         rows.append(("family", str(choice["family"])))

@@ -22,6 +22,7 @@ from flows.dag import Dag
 from flows.node import Execute, Node, Outcome
 from flows.walk import walk
 from flows.watcher import Watcher
+from tasks.artifacts import Failed
 from tasks.errors import shortened
 from tasks.params import Params
 
@@ -98,7 +99,7 @@ class Without:
         stage, _, family = node.name.partition("@")
         return family if stage in ("tune", "train") and family in self._families else None
 
-    def record(self, node: Node) -> dict[str, str] | None:
+    def record(self, node: Node) -> Failed | None:
         """How the family of a stage failed before."""
         return self.records.get(self.family(node) or "")
 
@@ -107,17 +108,17 @@ class Without:
         family = self.family(node)
         if family is None or not isinstance(error, CommandFailed):
             return error
-        record = {"family": family, "stage": node.name.partition("@")[0], "why": _why(node, error)}
+        record = Failed(family=family, stage=node.name.partition("@")[0], why=_why(node, error))
         self.records[family] = record
         self.failed.add(node.name)
         if self.records.keys() >= self._families:
-            each = [f"{name}: {one['why']}" for name, one in sorted(self.records.items())]
+            each = [f"{name}: {one.why}" for name, one in sorted(self.records.items())]
             if len(each) == 1:
                 return error
             return CommandFailed("all families failed. " + " ".join(each), error.mistake)
         self._dag.give_up(node.name, record)
-        self._watcher.failed(node.name, record["why"])
-        remark(self._watcher, f"{family} failed in {node.name} and was left out: {record['why']}")
+        self._watcher.failed(node.name, record.why)
+        remark(self._watcher, f"{family} failed in {node.name} and was left out: {record.why}")
         return None
 
 
@@ -148,7 +149,7 @@ def _work(
 
         if (record := without.record(node)) is not None:
             dag.give_up(stage, record)
-            return Completed(name="Skipped", message=f"{record['family']} failed in {record['stage']}")
+            return Completed(name="Skipped", message=f"{record.family} failed in {record.stage}")
         watcher.started(stage)
         for path, write in written.items():
             if any(dep.startswith(path) for dep in node.deps):

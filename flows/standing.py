@@ -11,6 +11,8 @@ from typing import Any
 
 from flows import champions
 from flows.packages import PACKAGE, prune
+from tasks.artifacts import Validation
+from tasks.artifacts.folders import VALIDATED
 from tasks.errors import RefitError
 from tasks.files import optional_json, read_json, write_json
 from tasks.params import Params
@@ -66,8 +68,8 @@ def result(root: Path, params: Params, start: Path | None = None) -> Result:
     }
     versions = {out["path"]: out["md5"] for stage in present.values() for out in stage.get("outs", []) if "md5" in out}
     text = json.dumps([params.problem.name, sorted(versions.items())])
-    summary = root / "data" / "validated" / "summary.json"
-    as_of = (optional_json(summary) or {}).get("as_of")
+    validation = Validation.find(root / VALIDATED)
+    as_of = validation.as_of if validation else None
     key = hashlib.sha256(text.encode()).hexdigest()
     return Result(root, params.problem.name, key, as_of, versions, _commit(root), tuple(sorted(params.models)), start)
 

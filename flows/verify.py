@@ -15,9 +15,11 @@ from flows.accepted import ACCEPTED
 from flows.dag import Dag
 from flows.inputs import FROM_CACHE
 from flows.project import KEPT
+from tasks.artifacts import AsOf, Failed
+from tasks.artifacts.folders import CONTEXT
 from tasks.bundle.manifest import read_manifest
 from tasks.errors import RefitError, some
-from tasks.files import hash_tree, read_json, sha256, write_json, write_text
+from tasks.files import hash_tree, read_json, sha256, write_text
 from tasks.params import load
 from tasks.process import threads, with_threads
 from tasks.registry.history import History
@@ -109,9 +111,9 @@ def made_again(root: Path, registered: Registered, receipt: dict[str, Any], fold
     shutil.rmtree(folder / ACCEPTED, ignore_errors=True)
     if held.is_dir():  # what its tables were held against, which changes with the champion
         shutil.copytree(held, folder / ACCEPTED)
-    (folder / "data" / "context" / "as_of.json").unlink(missing_ok=True)
+    (folder / CONTEXT / AsOf.NAME).unlink(missing_ok=True)
     if receipt.get("as_of") is not None:
-        write_json(folder / "data" / "context" / "as_of.json", {"as_of": receipt["as_of"]})
+        AsOf(as_of=receipt["as_of"]).write(folder / CONTEXT)
     # A repository of its own, whose remote is the project's cache: by a link, since DVC's settings cannot hold every path.
     write_text(
         folder / ".dvc" / "config",
@@ -121,7 +123,9 @@ def made_again(root: Path, registered: Registered, receipt: dict[str, Any], fold
     (folder.parent / "cache").symlink_to(inputs.cache_of(root), target_is_directory=True)
     inputs.bring(root, registry, registered, folder / "dvc.lock", folder / ".dvc" / "cache")
     with Dag(folder) as dag:
-        failed = receipt.get("failed", {})  # families that it was made without
+        failed = {
+            name: Failed(**one) for name, one in receipt.get("failed", {}).items()
+        }  # families that it was made without
         lost = {name: failed[name.partition("@")[2]] for name in dag.nodes if name.partition("@")[2] in failed}
         wanted = [name for name in dag.nodes if name in _up_to(dag, "package") and not _lost(name, lost)]
         for name, record in lost.items():

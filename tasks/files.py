@@ -27,8 +27,6 @@ SMALL_GROUP = 1 << 16  # of a table of more than LARGE_TABLE cells
 LARGE_TABLE = 1 << 26
 DICTIONARY = 1 << 17  # bytes: a column of more different values is written as it is, which is quicker, and smaller
 
-FAILED = "failed.json"  # {"family", "stage", "why"}: written by a run that goes on without the family, never recorded
-
 
 def _part() -> str:
     """End of the name of something unfinished. DVC passes it over (``.dvcignore``), and :func:`sweep` finds whose it is."""
@@ -64,13 +62,6 @@ def sweep(folder: str | Path) -> list[Path]:
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
-    return found
-
-
-def failure_of(folder: str | Path) -> dict[str, Any] | None:
-    """What a family's folder in ``data/tuning`` or ``data/models`` says where the family failed, else None (:data:`FAILED`)."""
-    path = Path(folder) / FAILED
-    found: dict[str, Any] | None = read_json(path) if path.is_file() else None
     return found
 
 

@@ -38,7 +38,7 @@ class Summary(Artifact):
     classes: list[str]
     features: list[FeatureAbout]
     rows: dict[str, int]
-    boundaries: dict[str, str | Number | None]
+    boundaries: dict[str, str | Number]
     plan: str
     silent: dict[str, str] = Field(default_factory=dict)
 

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tasks.artifacts import Best, Failed, Trials
+from tasks.artifacts.folders import TUNING
 from tasks.errors import RefitError, nearest, some
 from tasks.evaluate.candidates import SPLITS, Candidate, Split, ensemble_of, scores_of, splits_of
 from tasks.evaluate.choice import all_together, by_goals, choose, describe, threshold_of
@@ -22,7 +24,7 @@ from tasks.evaluate.slices import Rows, declared, weak
 from tasks.families import load_model
 from tasks.families._calibrate import Calibration
 from tasks.families._model import resolved
-from tasks.files import failure_of, read_json, read_table, replacing_dir, write_json, write_table
+from tasks.files import read_json, read_table, replacing_dir, write_json, write_table
 from tasks.kinds import find_kind, score_columns
 from tasks.metrics import measurer, metric_names, report
 from tasks.metrics.curves import confusion
@@ -45,7 +47,8 @@ def main() -> None:
     splits = splits_of(features, kind, classes)
     candidates = read_candidates(params, splits, classes)
     best, values = choose(candidates, splits, params)
-    goals = {c.family: tuned["goals"] for c in candidates if (tuned := best_of(c.family)).get("goals")}
+    tuned = {c.family: Best.find(TUNING / c.family) for c in candidates}  # none of an ensemble, which was not tuned
+    goals = {family: best.goals for family, best in tuned.items() if best and best.goals}
     why_chosen = ""
     if len(candidates) > 1 and len(goals) == len(candidates):
         best, why_chosen = by_goals(candidates, values, goals, problem.metric)
@@ -110,19 +113,13 @@ def main() -> None:
     stage.log(f"test rows: {len(test.y):,}; {problem.metric} {choice['test']:.4f}{said}")
 
 
-def best_of(family: str) -> dict[str, Any]:
-    """What tuning chose for a candidate; nothing of an ensemble, which was not tuned."""
-    path = DATA / "tuning" / family / "best.json"
-    return read_json(path) if path.exists() else {}
-
-
 def read_candidates(params: Params, splits: dict[str, Split], classes: list[str]) -> list[Candidate]:
     """The families' candidates, and their ensemble where one is asked for and is better on validation rows."""
     out, lost = [], []
     for family in params.models:
         folder = DATA / "models" / family
-        if (failed := failure_of(folder)) is not None:
-            lost.append(f"{family}: failed in {failed['stage']} and is left out: {failed['why']}")
+        if (failed := Failed.find(folder)) is not None:
+            lost.append(f"{family}: failed in {failed.stage} and is left out: {failed.why}")
             stage.log(lost[-1])
             continue
         scores = scores_of(family, read_table(folder / "predictions.parquet"), splits, classes, params.problem.kind)
@@ -177,7 +174,7 @@ def learn(models: list[Any], choice: dict[str, Any], candidates: list[Candidate]
         )
         for line in said["said"]:
             stage.log(line)
-    trials = {f: DATA / "tuning" / f / "trials.json" for f in params.models}
+    trials = {f: Trials.find(TUNING / f) for f in params.models}
     return {
         "diagnosis": said,
         "learning_curve": {
@@ -189,7 +186,9 @@ def learn(models: list[Any], choice: dict[str, Any], candidates: list[Candidate]
             "newest": by_time,
         },
         "loss": {c.family: histories(c.info) for c in candidates if c.family in params.models},
-        "validation_curves": {f: validation_curves(read_json(p)) for f, p in trials.items() if p.exists()},
+        "validation_curves": {
+            f: validation_curves([t.to_dict() for t in found.trials]) for f, found in trials.items() if found
+        },
     }
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tasks.artifacts import GoalChoice
 from tasks.errors import RefitError
 from tasks.evaluate.candidates import Candidate, Split
 from tasks.goals import Point
@@ -48,20 +49,20 @@ def choose(
 
 
 def by_goals(
-    candidates: list[Candidate], values: dict[str, dict[str, float]], goals: Mapping[str, dict[str, Any]], metric: str
+    candidates: list[Candidate], values: dict[str, dict[str, float]], goals: Mapping[str, GoalChoice], metric: str
 ) -> tuple[Candidate, str]:
     """The candidate that ``tuning.goals`` chooses among the families, and why.
 
-    ``goals``: by family what tuning recorded (``goals`` of ``best.json``); a family costs what its trial did that was fitted
+    ``goals``: by family what tuning recorded; a family costs what its trial did that was fitted
     on all rows, but for its size, which is that of the last fit.
     """
     points = []
     for one in candidates:
-        last, front = one.info.get("goals", {}), goals[one.family]["front"]
-        own = next(point for point in front if point["name"] == last.get("trial") or (not last and point["chosen"]))
-        costs = {name: float(last.get(name, own[name])) for name in goals[one.family]["rule"]["costs"]}
+        last, front = one.info.get("goals", {}), goals[one.family].front
+        own = next(point for point in front if point.name == last.get("trial") or (not last and point.chosen))
+        costs = {name: float(last.get(name, cost)) for name, cost in own.costs.items()}
         points.append(Point(one.family, values[one.family]["valid"], costs))
-    place, why = choose_by(points, goals[candidates[0].family]["rule"], metric)
+    place, why = choose_by(points, goals[candidates[0].family].rule, metric)
     return candidates[place], why
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tasks import memory
+from tasks.artifacts.folders import FEATURES
 from tasks.errors import RefitError
 from tasks.families._base import Fitted
 from tasks.families._calibrate import calibrate
@@ -49,7 +50,7 @@ def fit_large(
     params: Params,
     log: Callable[[str], None],
     session: Callable[[], SparkSession],
-    folder: str | Path = "data/features",
+    folder: str | Path = FEATURES,
 ) -> Trained | None:
     """Train on disk or on Spark where that is called for; None where the ordinary way in memory is.
 

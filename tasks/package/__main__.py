@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from tasks import files, memory, params
+from tasks.artifacts.columns import UNTIL
 from tasks.bundle import Bundle
 from tasks.bundle.asked import Asked
 from tasks.bundle.horizon import parse
@@ -31,7 +32,7 @@ from tasks.package.golden import LATER, ROWS, after, choose, golden, start_of_te
 from tasks.package.history import horizon, keep, known, needs
 from tasks.package.receipt import receipt
 from tasks.package.schema import schema
-from tasks.states import UNTIL, read_states
+from tasks.states import read_states
 from tasks.stored import Stored
 
 DATA = Path("data")

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import tasks
+from tasks.artifacts import Failed
 from tasks.code import RECEIPT
-from tasks.files import failure_of, hash_tree, sha256
+from tasks.files import hash_tree, sha256
 from tasks.params import Params
 
 DATA = ("raw/manifest.json", "expectations", "validated", "features", "evaluation")
@@ -40,8 +41,8 @@ def receipt(data: Path, params: Params, as_of: str | None) -> dict[str, Any]:
 
 def failures(data: Path, families: Iterable[str]) -> dict[str, dict[str, Any]]:
     """Families that the package was made without, since they failed: ``{family: {"family", "stage", "why"}}``."""
-    found = {family: failure_of(data / "models" / family) for family in sorted(families)}
-    return {family: record for family, record in found.items() if record is not None}
+    found = {family: Failed.find(data / "models" / family) for family in sorted(families)}
+    return {family: record.to_dict() for family, record in found.items() if record is not None}
 
 
 def data_hashes(data: Path, families: Iterable[str]) -> dict[str, str]:

@@ -14,11 +14,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tasks.artifacts import Best
+from tasks.artifacts.columns import FOLD, ROW, TARGET
 from tasks.families import Model, Rows, find_family, load_model, read_rows
 from tasks.families._bag import Bag, Joined, Part
 from tasks.families._calibrate import calibrate, calibrate_mean
 from tasks.families._xgboost_large import Trained
-from tasks.files import read_json, read_table
+from tasks.files import read_table
 from tasks.kinds import find_kind
 from tasks.params import Params
 from tasks.stored import by_parts
@@ -37,22 +39,22 @@ def take_tuned(folder: Path, features: list[str], params: Params, log: Callable[
     if not (folder / "held_out.parquet").is_file():
         return None
     rows = read_rows().only(features)
-    best = read_json(folder / "best.json")
+    best = Best.read(folder)
     held = read_table(folder / "held_out.parquet")
-    if best["left_out"] or _fold_of(held, rows):
-        return _fit_again(best["params"], rows, params, log)
+    if best.left_out or _fold_of(held, rows):
+        return _fit_again(best.params, rows, params, log)
     model = load_model(folder / "model")
-    X = rows.frame.iloc[pd.Index(rows.row).get_indexer(held["__row__"])]
+    X = rows.frame.iloc[pd.Index(rows.row).get_indexer(held[ROW])]
     unseen = calibrate_bag(model, X, held, params.training.calibration, params.seed)
     chosen = np.isin(rows.split, ("valid", "test"))
     row, split = rows.row[chosen], rows.split[chosen]
     scores = by_parts(model.predict, rows.frame[chosen])
-    places = {int(r): i for i, r in enumerate(held["__row__"])}
+    places = {int(r): i for i, r in enumerate(held[ROW])}
     for i in np.flatnonzero(split == "valid"):
         if int(row[i]) in places:  # others are beyond tuning.rows, and no part has seen them
             scores[i] = unseen[places[int(row[i])]]
     log(f"auto: {model.family} as tuning kept it, of {len(model.notes.get('members', [1]))} members")
-    balance = of_members(best["params"].get("members", []), rows, params)
+    balance = of_members(best.params.get("members", []), rows, params)
     return Trained(model, rows.y[rows.split == "valid"], scores[split == "valid"], row, split, scores, balance)
 
 
@@ -66,9 +68,9 @@ def calibrate_bag(model: Model, X: pd.DataFrame, held: pd.DataFrame, method: str
     unseen = held[[c for c in names if c.startswith("score")]].to_numpy(float)
     if not find_kind(model.kind).calibrated:
         return unseen[:, 0]
-    fixed = calibrate(method, unseen, held["__target__"].to_numpy(float), model.kind)
+    fixed = calibrate(method, unseen, held[TARGET].to_numpy(float), model.kind)
     model.calibration = fixed
-    folds = held[[c for c in names if c.startswith("__fold_")]].to_numpy(int)
+    folds = held[[c for c in names if c.startswith(FOLD)]].to_numpy(int)
     if method == "auto" and folds.shape[1]:
         assert isinstance(model.fitted, Bag)
         some = np.arange(len(held))
@@ -82,7 +84,7 @@ def calibrate_bag(model: Model, X: pd.DataFrame, held: pd.DataFrame, method: str
 def _fold_of(held: pd.DataFrame, rows: Rows) -> bool:
     """Whether only some of the training rows were held out: then the parts were fitted on validation rows as well."""
     trained = rows.row[rows.split == "train"]
-    found = np.isin(trained, held["__row__"])
+    found = np.isin(trained, held[ROW])
     return bool(found.any() and not found.all())
 
 

@@ -9,16 +9,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydantic import JsonValue
 
 from tasks import memory
-from tasks.encoding.select import Selection, select
+from tasks.artifacts import AutoJudged, Best, Selection, Starts, Trials
+from tasks.artifacts.columns import ROW, TARGET, fold
+from tasks.artifacts.folders import FEATURE_TABLE, START, TUNING
+from tasks.encoding.select import select
 from tasks.errors import RefitError, some
 from tasks.families import Model, Rows, check_kind, find_family, read_rows, save_model
 from tasks.families._counts import check_params, searched
 from tasks.families._imbalance import ROWS
 from tasks.families._rows import score_table
 from tasks.families._space import Space, narrowed
-from tasks.files import read_json, replacing_dir, sha256, write_json, write_table
+from tasks.files import replacing_dir, sha256, write_table
 from tasks.params import Params, Tuning, load
 from tasks.process import threads
 from tasks.tune.folds import make_folds, newest
@@ -32,10 +36,10 @@ if TYPE_CHECKING:
 LEAST = 1000  # rows to tune on, however little memory there is
 
 
-def champion_params(name: str, path: Path = Path("data/start/params.json")) -> list[dict[str, Any]]:
+def champion_params(name: str, folder: Path = START) -> list[dict[str, JsonValue]]:
     """Parameters of this family in a champion's package: where a retrain begins."""
-    found: list[dict[str, Any]] = read_json(path).get(name, []) if path.exists() else []
-    return found
+    starts = Starts.find(folder)
+    return starts.params.get(name, []) if starts else []
 
 
 def worth_trying(rows: Rows, params: Params) -> Selection:
@@ -48,7 +52,7 @@ def worth_trying(rows: Rows, params: Params) -> Selection:
     silent = {name: why for name, why in rows.silent.items() if name not in protected}
     kept = [name for name in rows.kinds if name not in silent]
     if not wanted:
-        return Selection(kept, silent)
+        return Selection(kept=kept, dropped=silent)
     at = np.flatnonzero(rows.split == "train")
     if params.training.memory_gb is not None:
         most = memory.rows_for("select", memory.allowed(params.training.memory_gb).bytes, len(kept))
@@ -56,7 +60,7 @@ def worth_trying(rows: Rows, params: Params) -> Selection:
     times = rows.time.iloc[at].reset_index(drop=True)
     X = rows.frame[kept].iloc[at].reset_index(drop=True)
     found = select(X, rows.y[at], rows.kind, wanted, rows.kinds, times, params.seed)
-    return Selection(found.kept, silent | found.dropped)
+    return Selection(kept=found.kept, dropped=silent | found.dropped)
 
 
 def within_memory(name: str, rows: Rows, params: Params) -> Tuning:
@@ -131,7 +135,7 @@ def tune(name: str, params: Params) -> None:
     def key(family: str, space: Space) -> str:
         return study_key(
             family=family,
-            features=sha256("data/features/features.parquet"),
+            features=sha256(FEATURE_TABLE),
             space=space,
             objective=[objective.metric, own.params, objective.encode, objective.imbalance, objective.device],
             kept=chosen.kept,
@@ -192,22 +196,19 @@ def tune(name: str, params: Params) -> None:
     train = int((rows.split == "train").sum())
     if found.reused:
         log(f"{found.reused} trials of an earlier run of this search were kept")
-    with replacing_dir(Path("data/tuning") / name) as folder:
-        write_json(
-            folder / "best.json",
-            {
-                "family": name,
-                "params": dict(own.params) | found.params,
-                "value": found.value,
-                "metric": params.problem.metric,
-                "trials": len(found.trials),
-                "importance": found.importance,
-                "left_out": max(0, train - (tuning.rows or train)),
-                **({"judged": _judged(bags, found)} if name == "auto" else {}),
-                **({"goals": found.goals} if found.goals else {}),
-            },
-        )
-        write_json(folder / "trials.json", found.trials)
+    with replacing_dir(TUNING / name) as folder:
+        Best(
+            family=name,
+            params=dict(own.params) | found.params,
+            value=found.value,
+            metric=params.problem.metric,
+            trials=len(found.trials),
+            importance=found.importance,
+            left_out=max(0, train - (tuning.rows or train)),
+            **({"judged": _judged(bags, found)} if name == "auto" else {}),
+            **({"goals": found.goals} if found.goals else {}),
+        ).write(folder)
+        Trials(trials=found.trials).write(folder)
         if name != "auto" and tuning.sampler == "pbt":
             # The winner itself: training takes it, or takes its turns again where tuning left rows out.
             encoder = objective.prepared(name, 0).encoder
@@ -217,15 +218,15 @@ def tune(name: str, params: Params) -> None:
             save_model(model, folder / "model")
         if name == "auto":  # the model itself: fitting again would take the budget once more
             save_model(found.model, folder / "model")
-            leading = {"__row__": rows.row[at][found.at], "__target__": bags.y[found.at]}
+            leading = {ROW: rows.row[at][found.at], TARGET: bags.y[found.at]}
             cuts = [] if found.folds is None else found.folds.T
-            leading |= {f"__fold_{i}__": numbers for i, numbers in enumerate(cuts)}
+            leading |= {fold(i): numbers for i, numbers in enumerate(cuts)}
             write_table(folder / "held_out.parquet", score_table(found.scores, **leading))
-        write_json(folder / "selection.json", chosen.to_dict())
+        chosen.write(folder)
     log(f"best {params.problem.metric} {found.value:.5g}")
 
 
-def _judged(bags: Bags, found: Mixed) -> dict[str, Any]:
+def _judged(bags: Bags, found: Mixed) -> AutoJudged:
     """What ``auto`` judged its settings on: rows, folds of one cut, and whether time cut it down to the first fold.
 
     ``beyond``, where there are any, are features that leave the range of the training rows, ``declared`` is the
@@ -236,7 +237,7 @@ def _judged(bags: Bags, found: Mixed) -> dict[str, Any]:
     beyond = {"beyond": list(found.beyond)} if found.beyond else {}
     short = bags.crossed and folds < bags.size
     own = {"declared": bags.declared} if bags.declared else {}
-    return {"rows": len(found.at), "folds": folds, "pooled": bags.crossed, "cut_short": short} | beyond | own
+    return AutoJudged(rows=len(found.at), folds=folds, pooled=bags.crossed, cut_short=short, **beyond, **own)
 
 
 if __name__ == "__main__":

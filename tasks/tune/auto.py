@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from tasks.artifacts import Trial
 from tasks.encoding import Encoder
 from tasks.ensembles.combine import combine
 from tasks.errors import RefitError
@@ -399,14 +400,14 @@ class _Run:
         ]
         params = {"family": lead.family, **lead.params, "members": members}
         trials = [
-            {
-                "number": i,
-                "params": t.params,
-                "value": self._value(t) if t.values else None,
-                "state": t.state if t.state in ("complete", "pruned") else "fail",
-                "intermediate": {str(k): v for k, v in sorted(t.values.items())},
-                "family": t.family,
-            }
+            Trial(
+                number=i,
+                params=t.params,
+                value=self._value(t) if t.values else None,
+                state=t.state if t.state in ("complete", "pruned") else "fail",
+                intermediate={str(k): v for k, v in sorted(t.values.items())},
+                family=t.family,
+            )
             for i, t in enumerate(self.tried)
         ]
         model = self._model(chosen, members, params)

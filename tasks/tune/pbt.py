@@ -233,7 +233,7 @@ class _Population:
             prepared = self.objective.prepared(family, 0)
             job = prepared.job(self.objective.seed, self.objective.device)
             fitted = replay(find_family(family), dict(self.objective.fixed) | params, job)
-        trials = [_described(told[n]) | {"parent": told[n].user_attrs["parent"]} for n in sorted(told)]
+        trials = [_described(told[n], parent=told[n].user_attrs["parent"]) for n in sorted(told)]
         return Evolved(params, best.values[0], trials, {}, reused, fitted=fitted)
 
 

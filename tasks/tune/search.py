@@ -14,9 +14,10 @@ import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from tasks.artifacts import GoalChoice, GoalRule, Trial
 from tasks.errors import RefitError
 from tasks.families._space import Space, defaults
-from tasks.goals import Point, Rule, choose, record
+from tasks.goals import Point, choose, record
 from tasks.metrics import higher_is_better
 from tasks.tune import samplers
 from tasks.tune.objective import Objective
@@ -57,10 +58,10 @@ class Found:
 
     params: dict[str, Any]
     value: float
-    trials: list[dict[str, Any]]
+    trials: list[Trial]
     importance: dict[str, float] = field(default_factory=dict)
     reused: int = 0
-    goals: dict[str, Any] | None = None  # the front and the choice from it, where there are several
+    goals: GoalChoice | None = None  # the front and the choice from it, where there are several
 
 
 def search(
@@ -71,7 +72,7 @@ def search(
     *,
     sampler: str = "gp",
     pruner: str = "none",
-    goals: Rule | None = None,
+    goals: GoalRule | None = None,
     seed: int = 0,
     starts: list[dict[str, Any]] | None = None,
     folder: Path = FOLDER,
@@ -173,7 +174,7 @@ class _Run:
         budget: Budget,
         sampler: str,
         pruner: str,
-        goals: Rule | None,
+        goals: GoalRule | None,
         seed: int,
         deadline: float,
         folder: Path,
@@ -299,7 +300,7 @@ class _Run:
     def _limit(self, trial: optuna.Trial, values: list[float] | None) -> None:
         """Tell the sampler how far a trial is beyond the limits."""
         for name, cost in zip(self.objective.costs, (values or [])[1:], strict=False):
-            most = self.goals and self.goals["costs"][name]["at_most"]
+            most = self.goals and self.goals.costs[name].at_most
             if most:
                 trial.set_constraint(name, cost - most)
 
@@ -348,7 +349,7 @@ class _Run:
             raise RefitError(f"models.{self.objective.family}: no trial could be fitted: {self.failures[0]}")
         # Of trials with the same value the first counts, whatever order they finished in.
         best = min(complete, key=lambda t: (self.sign * t.values[0], t.number))
-        chosen: dict[str, Any] | None = None
+        chosen: GoalChoice | None = None
         names, metric = self.objective.costs, self.objective.metric
         if self.goals:
             points = [
@@ -385,15 +386,16 @@ def _value(trial: FrozenTrial) -> float | None:
     return trial.intermediate_values[max(trial.intermediate_values)] if trial.intermediate_values else None
 
 
-def _described(trial: FrozenTrial, costs: tuple[str, ...] = ()) -> dict[str, Any]:
-    return {
-        "number": trial.number,
-        "params": dict(sorted(trial.params.items())),
-        "value": _value(trial),
-        "state": trial.state.name.lower(),
-        "intermediate": {str(k): v for k, v in sorted(trial.intermediate_values.items())},
+def _described(trial: FrozenTrial, costs: tuple[str, ...] = (), **more: int) -> Trial:
+    return Trial(
+        number=trial.number,
+        params=dict(sorted(trial.params.items())),
+        value=_value(trial),
+        state=trial.state.name.lower(),
+        intermediate={str(k): v for k, v in sorted(trial.intermediate_values.items())},
         **dict(zip(costs, (trial.values or [])[1:], strict=False)),
-    }
+        **more,
+    )
 
 
 def _short(params: dict[str, Any]) -> str:

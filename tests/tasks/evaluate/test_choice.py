@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from statsmodels.stats.contingency_tables import cochrans_q
 
+from tasks.artifacts import CostRule, FrontPoint, GoalChoice, GoalRule
 from tasks.errors import RefitError
 from tasks.evaluate import candidates
 from tasks.evaluate.candidates import Candidate, Split, check_scores, splits_of
@@ -164,16 +165,18 @@ def test_splits_keep_their_rows_and_truths_in_order() -> None:
     assert set(splits_of(frame.assign(__target__=1.0), "regression", [])) == {"valid", "test"}
 
 
-def point(name: str, value: float, size: float, chosen: bool) -> dict[str, Any]:
-    return {"name": name, "value": value, "size_kb": size, "chosen": chosen}
+def goals_of(*points: tuple[str, float, float, bool]) -> GoalChoice:
+    """A front of (name, metric, kB, chosen), of which half a point of the metric counts as much as 50 kB."""
+    rule = GoalRule(within=None, costs={"size_kb": CostRule(at_most=None, weight=0.01)})
+    front = [FrontPoint(name=n, value=v, size_kb=kb, chosen=chosen) for n, v, kb, chosen in points]
+    return GoalChoice(rule=rule, front=front, reason="")
 
 
 def test_goals_choose_between_families_by_what_their_fitted_trials_cost() -> None:
     """By half a point of the metric for each kB; a family's last fit says how large it is, and which trial it was."""
-    rule = {"within": None, "costs": {"size_kb": {"at_most": None, "weight": 0.01}}}
     goals = {
-        "a": {"rule": rule, "front": [point("0", 0.9, 50.0, False), point("1", 0.8, 10.0, True)]},
-        "b": {"rule": rule, "front": [point("0", 0.8, 1.0, False), point("1", 0.85, 20.0, True)]},
+        "a": goals_of(("0", 0.9, 50.0, False), ("1", 0.8, 10.0, True)),
+        "b": goals_of(("0", 0.8, 1.0, False), ("1", 0.85, 20.0, True)),
     }
     values = {"a": {"valid": 0.8}, "b": {"valid": 0.85}}
     plain = [candidate("a", GOOD), candidate("b", GOOD)]

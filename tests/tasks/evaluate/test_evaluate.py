@@ -21,7 +21,7 @@ from tasks.families._calibrate import Calibration
 from tasks.files import read_json, write_json, write_table
 from tasks.metrics.recalibration import recalibration
 from tasks.params import parse
-from tests.samples import KINDS, features_folder, sample_frame
+from tests.samples import KINDS, best, features_folder, sample_frame
 from tests.tasks.package.projects import plain
 
 FAMILIES = {
@@ -84,11 +84,11 @@ def read(root: Path, name: str):
 def test_the_best_on_validation_rows_challenges(evaluated, kind):
     choice, metrics = (read(evaluated[kind], f"{name}.json") for name in ("choice", "metrics"))
     values = {f: metrics["candidates"][f]["valid"][choice["metric"]] for f in FAMILIES[kind]}
-    best = (max if choice["metric"] == "roc_auc" else min)(values, key=values.get)
-    assert choice["family"] == best
-    assert choice["valid"] == values[best]
+    first = (max if choice["metric"] == "roc_auc" else min)(values, key=values.get)
+    assert choice["family"] == first
+    assert choice["valid"] == values[first]
     assert choice["test"] == metrics["choice"]["test"][choice["metric"]]
-    assert choice["reason"].startswith(best)
+    assert choice["reason"].startswith(first)
     low, high = metrics["choice"]["test_interval"][choice["metric"]]
     assert low <= choice["test"] <= high
     assert (choice["threshold"] is None) == (kind != "binary")
@@ -382,9 +382,8 @@ def test_where_goals_were_declared_they_choose_between_families_too(evaluated, t
     def tuned(family: str, weight: float | None) -> None:
         point = {"name": "trial 1", "value": 0.9, "size_kb": 10.0 if family == other else 500.0, "chosen": True}
         rule = {"within": None, "costs": {"size_kb": {"at_most": None, "weight": weight}}}
-        write_json(
-            root / "data/tuning" / family / "best.json", {"goals": {"rule": rule, "front": [point], "reason": ""}}
-        )
+        goals = {"rule": rule, "front": [point], "reason": ""}
+        best(family, {}, goals=goals).write(root / "data/tuning" / family)
         write_json(root / "data/tuning" / family / "trials.json", [])
 
     for weight, expected in ((1e-9, plainly), (1.0, other)):

@@ -1,6 +1,7 @@
 """The page of a run: everything that stages left is on it, and nothing that they did not leave makes it fail."""
 
 import re
+import runpy
 from dataclasses import fields, replace
 from html.parser import HTMLParser
 
@@ -8,7 +9,6 @@ import pytest
 
 from tasks import params as parameters
 from tasks.files import read_json
-from tasks.report.__main__ import collect
 from tasks.report.found import FamilyFiles, ProblemAbout, RunFiles
 from tasks.report.page import build
 from tests.samples import candidate, summary
@@ -114,6 +114,7 @@ def test_other_kinds_without_champion(kind, tmp_path):
 def test_every_file_may_be_missing(finished, monkeypatch):
     """Leave out one part at a time, then all: the page says what it lacks."""
     monkeypatch.chdir(finished)
+    collect = runpy.run_module("tasks.report.__main__", run_name="parts")["collect"]
     found, nothing = collect(parameters.load()), RunFiles(PROBLEM)
     for part in fields(found)[1:]:
         Outline(build(replace(found, **{part.name: getattr(nothing, part.name)})))

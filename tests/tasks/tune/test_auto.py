@@ -251,19 +251,19 @@ def test_killed_search_goes_on_and_a_champions_members_come_first(tmp_path: Path
     )
     found = search_families(one, Budget(1, 20, 1, 2), lambda name, _: name, {}, folder=tmp_path, bags=bags)
     assert found.reused == 0
-    done = [t for t in found.trials if t["state"] == "complete"]
-    assert len({t["family"] for t in done}) == len(done) >= 2
-    single = max(t["value"] for t in done)
+    done = [t for t in found.trials if t.state == "complete"]
+    assert len({t.family for t in done}) == len(done) >= 2
+    single = max(t.value for t in done)
     assert found.value >= single - 0.01
     again = search_families(
         one, Budget(1, 20, 1, 2), lambda name, _: name, {}, folder=tmp_path, bags=bags, starts=[found.params]
     )
-    known = [(t["family"], t["params"]) for t in done]  # as many of them come again as the seconds allow
-    repeated = [t for t in again.trials if t["state"] == "complete" and (t["family"], t["params"]) in known]
+    known = [(t.family, t.params) for t in done]  # as many of them come again as the seconds allow
+    repeated = [t for t in again.trials if t.state == "complete" and (t.family, t.params) in known]
     assert repeated
     assert again.reused >= 3 * len(repeated)
     first = found.params["members"][0]
-    assert (again.trials[0]["family"], again.trials[0]["params"]) == (first["family"], first["params"])
+    assert (again.trials[0].family, again.trials[0].params) == (first["family"], first["params"])
     with pytest.raises(RefitError, match="did not suffice for one fit"):
         search_families(
             one, Budget(1, 0.02, 1, 1), lambda name, _: name, {}, folder=tmp_path / "n",
