@@ -9,6 +9,8 @@ import shutil
 from datetime import datetime
 from pathlib import Path
 
+from pydantic import JsonValue
+
 from flows.champions import decisions
 from flows.packages import CHAMPION, START, digest_made, is_whole, keep_copy, package_folder
 from tasks.artifacts import AsOf, Starts

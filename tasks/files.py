@@ -19,6 +19,8 @@ from tasks.errors import RefitError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from tasks.stored import Frame
+
 
 PART = re.compile(r"\..*\.([0-9a-f]{8})-([0-9]+)\.part")  # name of what is being written: by which machine and process
 
@@ -139,7 +141,7 @@ def optional_json(path: str | Path) -> Any:
     return read_json(path) if Path(path).exists() else None
 
 
-def write_table(path: str | Path, frame: pd.DataFrame) -> None:
+def write_table(path: str | Path, frame: Frame) -> None:
     """Write Parquet (zstd), of a frame in memory or on disk. The bytes depend on it alone; a large one goes by row groups."""
     if len(frame) > WHOLE_GROUP:
         return append_tables(path, (frame.iloc[at : at + WHOLE_GROUP] for at in range(0, len(frame), WHOLE_GROUP)))

@@ -3,6 +3,7 @@
 from tasks.artifacts._artifact import Artifact as Artifact
 from tasks.artifacts._artifact import Number as Number
 from tasks.artifacts._artifact import Part as Part
+from tasks.artifacts._artifact import given as given
 from tasks.artifacts.features import FeatureAbout as FeatureAbout
 from tasks.artifacts.features import Summary as Summary
 from tasks.artifacts.leaks import Leaks as Leaks

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
@@ -11,6 +11,15 @@ from tasks.errors import RefitError
 from tasks.files import read_json, write_json
 
 Number = int | float  # in a file 1 stays 1, and 1.0 stays 1.0
+
+
+def given(**fields: Any) -> dict[str, Any]:
+    """Those of the fields that are not empty, to be given to a :class:`Part`: the others are not to be written.
+
+    >>> given(goals=None, silent={}, family="tree")
+    {'family': 'tree'}
+    """
+    return {name: value for name, value in fields.items() if value}
 
 
 class Part(BaseModel):

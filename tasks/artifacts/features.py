@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -10,10 +10,10 @@ from tasks.artifacts._artifact import Artifact, Number, Part
 
 
 class FeatureAbout(Part):
-    """A feature's name in the plan, what its values are, and what it means in words."""
+    """A feature's name in the plan, what its values are (numeric, categorical or text), and what it means in words."""
 
     name: str
-    kind: Literal["numeric", "categorical", "text"]
+    kind: str
     description: str = ""
 
 

@@ -87,11 +87,11 @@ class Candidate(Artifact):
     family: str
     params: dict[str, JsonValue]
     metric: str
-    valid: dict[str, Number | None]
+    valid: dict[str, float | None]
     features: list[str]
     dropped: dict[str, str]
     notes: dict[str, JsonValue]
-    history: dict[str, list[Number | None]]
+    history: dict[str, list[float]]
     imbalance: Balance | None = None
     goals: LastFit | None = None
     compression: list[NetworkForm]
@@ -107,8 +107,8 @@ class Timing(Artifact):
 
     NAME: ClassVar[str] = "timing.json"
 
-    latency_ms: Number | None = None
-    row_ms: dict[str, Number] = Field(default_factory=dict)
+    latency_ms: float | None = None
+    row_ms: dict[str, float] = Field(default_factory=dict)
 
 
 class Failed(Artifact):

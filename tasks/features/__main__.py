@@ -10,7 +10,7 @@ import pandas as pd
 
 from tasks import memory
 from tasks import params as parameters
-from tasks.artifacts import FeatureAbout, Summary, Validation
+from tasks.artifacts import FeatureAbout, Summary, Validation, given
 from tasks.artifacts.columns import GROUP, KNOWN, ROW, SPLIT, TARGET, TIME
 from tasks.artifacts.folders import FEATURE_TABLE, FEATURES, PLAN, VALIDATED
 from tasks.engine import Plan
@@ -117,7 +117,7 @@ def main() -> None:
             rows=counts,
             boundaries=boundaries,
             plan=plan.hash,
-            **({"silent": mute} if mute else {}),
+            **given(silent=mute),
         ).write(out)
     stage.log(", ".join(f"{n:,} {s}" for s, n in counts.items()))
 

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from tasks import memory
-from tasks.artifacts import RawFile, RawTable
+from tasks.artifacts import RawFile, RawTable, given
 from tasks.errors import RefitError, nearest, some
 from tasks.files import sha256
 from tasks.ingest import several, snapshots, sources
@@ -147,14 +147,13 @@ def ingest(name: str, table: Table) -> Ingested:
 
 def manifest_of(table: Table, read: Ingested) -> RawTable:
     """What the manifest says of a table; what there is nothing to say of is left out."""
-    more = {"corrections": read.corrections, "files": read.files, "remarks": read.remarks}
     return RawTable(
         source=source_of(table),
         sha256=read.sha256,
         rows=len(read.frame),
         columns=list(read.frame.columns),
         unreadable=len(read.problems),
-        **{name: value for name, value in more.items() if value},
+        **given(corrections=read.corrections, files=read.files, remarks=read.remarks),
     )
 
 

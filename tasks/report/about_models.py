@@ -399,9 +399,7 @@ def _path_chart(name: str, candidate: Candidate) -> Chart | None:
 
 def _loss_chart(name: str, candidate: Candidate) -> Chart | None:
     """Loss curves of a candidate that recorded any: training dashed, validation solid."""
-    history = {
-        k: whole for k, v in candidate.history.items() if len(whole := [x for x in v if x is not None]) == len(v) > 1
-    }
+    history = {k: v for k, v in candidate.history.items() if len(v) > 1}
     kept = {k: v for k, v in history.items() if "loss" in k or k in ("train", "valid", "validation", "training")}
     kept = kept or dict(list(history.items())[:2])
     if not kept:

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from tasks import memory
-from tasks.artifacts import Best, Candidate, Selection, Timing, Trials
+from tasks.artifacts import Best, Candidate, NetworkForm, Selection, Timing, Trials, given
 from tasks.artifacts.columns import ROW, SPLIT
 from tasks.artifacts.folders import MODELS, TUNING
 from tasks.errors import RefitError
@@ -138,9 +138,8 @@ def main() -> None:
             dropped=chosen.dropped,
             notes=model.notes,
             history=model.history,
-            **({"imbalance": balance} if balance else {}),
-            **({"goals": kept.goals} if kept.goals else {}),
-            compression=[{k: v for k, v in form.items() if k != "row_ms"} for form in model.forms],
+            **given(imbalance=balance, goals=kept.goals),
+            compression=[NetworkForm(**{k: v for k, v in form.items() if k != "row_ms"}) for form in model.forms],
         ).write(folder)
         times: dict[str, float] = {}
         if model.forms:
@@ -152,7 +151,7 @@ def main() -> None:
             used = next(form for form in made if form["used"])
             stage.log(f"{name}: kept the form {used['variant']!r} of {used['memory_kb']:.0f} kB in memory")
         if timing or times:
-            Timing(**timing, **({"row_ms": times} if times else {})).write(folder)
+            Timing(**given(**timing, row_ms=times)).write(folder)
     value = metrics[params.problem.metric]
     stage.log(f"{name}: {params.problem.metric} on validation rows {value if value is None else round(value, 4)}")
 

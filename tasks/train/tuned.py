@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tasks.artifacts import Best
+from tasks.artifacts import Best, members_of
 from tasks.artifacts.columns import FOLD, ROW, TARGET
 from tasks.families import Model, Rows, find_family, load_model, read_rows
 from tasks.families._bag import Bag, Joined, Part
@@ -54,7 +54,7 @@ def take_tuned(folder: Path, features: list[str], params: Params, log: Callable[
         if int(row[i]) in places:  # others are beyond tuning.rows, and no part has seen them
             scores[i] = unseen[places[int(row[i])]]
     log(f"auto: {model.family} as tuning kept it, of {len(model.notes.get('members', [1]))} members")
-    balance = of_members(best.params.get("members", []), rows, params)
+    balance = of_members([m.to_dict() for m in members_of(best.params)], rows, params)
     return Trained(model, rows.y[rows.split == "valid"], scores[split == "valid"], row, split, scores, balance)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import JsonValue
 
 from tasks import memory
-from tasks.artifacts import AutoJudged, Best, Selection, Starts, Trials
+from tasks.artifacts import AutoJudged, Best, Selection, Starts, Trials, given
 from tasks.artifacts.columns import ROW, TARGET, fold
 from tasks.artifacts.folders import FEATURE_TABLE, START, TUNING
 from tasks.encoding.select import select
@@ -205,8 +205,7 @@ def tune(name: str, params: Params) -> None:
             trials=len(found.trials),
             importance=found.importance,
             left_out=max(0, train - (tuning.rows or train)),
-            **({"judged": _judged(bags, found)} if name == "auto" else {}),
-            **({"goals": found.goals} if found.goals else {}),
+            **given(judged=_judged(bags, found) if name == "auto" else None, goals=found.goals),
         ).write(folder)
         Trials(trials=found.trials).write(folder)
         if name != "auto" and tuning.sampler == "pbt":
@@ -234,10 +233,9 @@ def _judged(bags: Bags, found: Mixed) -> AutoJudged:
     """
     folds = bags.size if found.folds is not None else 1
     assert found.at is not None
-    beyond = {"beyond": list(found.beyond)} if found.beyond else {}
     short = bags.crossed and folds < bags.size
-    own = {"declared": bags.declared} if bags.declared else {}
-    return AutoJudged(rows=len(found.at), folds=folds, pooled=bags.crossed, cut_short=short, **beyond, **own)
+    more = given(beyond=list(found.beyond), declared=bags.declared)
+    return AutoJudged(rows=len(found.at), folds=folds, pooled=bags.crossed, cut_short=short, **more)
 
 
 if __name__ == "__main__":

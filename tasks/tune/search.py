@@ -386,15 +386,15 @@ def _value(trial: FrozenTrial) -> float | None:
     return trial.intermediate_values[max(trial.intermediate_values)] if trial.intermediate_values else None
 
 
-def _described(trial: FrozenTrial, costs: tuple[str, ...] = (), **more: int) -> Trial:
+def _described(trial: FrozenTrial, costs: tuple[str, ...] = (), parent: int | None = None) -> Trial:
+    more: dict[str, Any] = dict(zip(costs, (trial.values or [])[1:], strict=False))
     return Trial(
         number=trial.number,
         params=dict(sorted(trial.params.items())),
         value=_value(trial),
         state=trial.state.name.lower(),
         intermediate={str(k): v for k, v in sorted(trial.intermediate_values.items())},
-        **dict(zip(costs, (trial.values or [])[1:], strict=False)),
-        **more,
+        **more if parent is None else {**more, "parent": parent},
     )
 
 

@@ -144,7 +144,7 @@ def main() -> None:
                 if read.earlier is not None:
                     old, bad = _earlier(read.earlier, table, rules)
                     if name == params.problem.table:
-                        old = known.add_target(old, params)
+                        old = in_memory(known.add_target(old, params))
                     files.write_table(path_of(accepted_in, name), old)
                     rejected, corrected = pd.concat([rejected, bad], ignore_index=True), len(old)
                 files.write_table(rejected_in / f"{name}.parquet", rejected)
@@ -215,6 +215,7 @@ def _labelled(rows: Frame, kept: dict[str, pd.DataFrame], params: Params, as_of:
         return rows
     from tasks.validate.labels import label
 
+    rows = in_memory(rows)  # they were kept, as all tables are that a label is made of
     made = label(rows, kept[target.events], params, as_of)
     for line in made.said:
         log(line)
@@ -230,7 +231,7 @@ def _snapshots(params: Params, kept: dict[str, pd.DataFrame], as_of: datetime | 
     assert target.events
     rows = make(kept[snapshots.snapshots], kept[target.events], params, as_of)
     log(f"{params.problem.table}: {len(rows):,} rows made of {snapshots.snapshots}, one each {snapshots.every}")
-    return _labelled(rows, kept, params, as_of)
+    return in_memory(_labelled(rows, kept, params, as_of))
 
 
 def _earlier(read: Known, table: Table, rules: suite.Suite) -> tuple[pd.DataFrame, pd.DataFrame]:

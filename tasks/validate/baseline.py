@@ -461,11 +461,12 @@ def _found(result: gx.Result) -> str:
         kept = meta["check"] == "keys" or (meta["check"].startswith("share of ") and "_not_" not in kind)
         return _percent(1 - result.share if kept else result.share)
     found = result.found
-    if meta["check"] == "freshness" and found:
+    if meta["check"] == "freshness" and found and isinstance(found, str | int | float):
         return f"{pd.Timestamp(found):%Y-%m-%d %H:%M}"
     if meta["check"] == "missing values":
-        return _percent(1 - float(found or 0.0))
-    if isinstance(found, dict) and "quantiles" in found:
+        return _percent(1 - (found if isinstance(found, int | float) else 0.0))
+    if isinstance(found, dict) and isinstance(values := found.get("values"), list):
+        numbers = [float(v) if isinstance(v, int | float) else None for v in values]
         bounds = result.rule["kwargs"]["quantile_ranges"]["value_ranges"]
         named = (
             "the lowest twentieth",
@@ -476,10 +477,10 @@ def _found(result: gx.Result) -> str:
         )
         wrong = [
             f"{word} at {'nothing' if v is None else _number(v)}{'' if word == 'the median' else f' ({_number(a)} to {_number(b)})'}"
-            for word, v, (a, b) in zip(named, found["values"], bounds, strict=True)
+            for word, v, (a, b) in zip(named, numbers, bounds, strict=True)
             if v is None or not a <= v <= b
         ]
-        return "; ".join(wrong) or ", ".join(_number(v) for v in found["values"])
+        return "; ".join(wrong) or ", ".join(_number(v) for v in numbers if v is not None)
     if isinstance(found, list):
         return some(found)
     if isinstance(found, float):

@@ -7,7 +7,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from pydantic import JsonValue
@@ -64,7 +64,7 @@ def validate(suite: Suite, frame: Frame) -> list[Result]:
         asset = context.data_sources.add_pandas("frames").add_dataframe_asset("frame")
         batch = asset.add_batch_definition_whole_dataframe("whole").get_batch({"dataframe": frame})
         results = []
-        forms: tuple[tuple[bool, str | dict[str, str | bool]], ...] = ((True, ALL_ROWS), (False, "BASIC"))
+        forms: tuple[tuple[bool, Literal["BASIC"] | dict[str, str | bool]], ...] = ((True, ALL_ROWS), (False, "BASIC"))
         for of_rows, form in forms:
             rules = [
                 _expectation(suite, at)
