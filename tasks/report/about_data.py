@@ -79,7 +79,7 @@ def _tables(tables: dict[str, RowCounts]) -> Table:
 
 def _rules(validated: Validation) -> list[Prose | Table]:
     """What the tables were held against, and what came: the difference from what was accepted with the champion."""
-    of = [one for one in validated.baseline.values() if one]
+    of = [one for one in validated.baseline.values() if one and (one.by or one.version)]
     held = [f for f in validated.expectations if f.scope]
     if not of:
         return [

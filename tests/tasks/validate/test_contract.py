@@ -46,8 +46,8 @@ def test_a_clean_table_is_accepted(name: str) -> None:
     assert checked.reasons == {}
     assert checked.failures == []
     assert len(checked.findings) == len(SUITES[name]["expectations"])
-    assert all(finding["success"] for finding in checked.findings)
-    json.dumps(checked.findings, allow_nan=False)
+    assert all(finding.success for finding in checked.findings)
+    json.dumps([finding.to_dict() for finding in checked.findings], allow_nan=False)
 
 
 @pytest.mark.parametrize(
@@ -174,8 +174,8 @@ def test_the_suite_alone_decides_which_rows_go(bad: list[dict[str, Any]]) -> Non
     for rule, finding in zip(SUITES["orders"]["expectations"], checked.findings, strict=True):
         if rule["meta"]["level"] == "row":
             mask = CONDITIONS[rows.reason(rule)](frame).to_numpy()
-            assert int(mask.sum()) == finding["found"] == checked.reasons.get(rows.reason(rule), 0), rule
-            assert finding["success"] == (not mask.any())
+            assert int(mask.sum()) == finding.found == checked.reasons.get(rows.reason(rule), 0), rule
+            assert finding.success == (not mask.any())
             broken |= mask
     assert (checked.rejected == broken).all()
     assert len(checked.why) == broken.sum()
