@@ -91,7 +91,7 @@ class Without:
 
     def __init__(self, dag: Dag, params: Params, watcher: Watcher) -> None:
         self._dag, self._families, self._watcher = dag, set(params.models), watcher
-        self.records: dict[str, dict[str, str]] = {}  # how each failed: family, stage and why
+        self.records: dict[str, Failed] = {}  # how each failed
         self.failed: set[str] = set()  # stages
 
     def family(self, node: Node) -> str | None:

@@ -154,9 +154,9 @@ def as_many(count: int) -> Iterator[None]:
         yield
 
 
-def _lost(name: str, lost: dict[str, dict[str, str]]) -> bool:
+def _lost(name: str, lost: dict[str, Failed]) -> bool:
     """Whether a stage has nothing to give since its family failed, there or before."""
-    return name in lost and (name.startswith("train@") or lost[name]["stage"] == "tune")
+    return name in lost and (name.startswith("train@") or lost[name].stage == "tune")
 
 
 def _up_to(dag: Dag, last: str) -> set[str]:

@@ -31,7 +31,7 @@ SHARED = {
 # The receipt of a package names the code of every stage up to it.
 RECEIPT = (
     "params.py", "implied.py", "condition.py", "files.py", "identity.py", "giveaways.py", "states.py", "goals.py", "ingest", "validate", "profile", "features", "engine", "encoding", "tune", "train",
-    "families", "kinds", "ensembles", "metrics", "paired", "evaluate", "package", "bundle", "ordinary", "values",
+    "families", "artifacts", "kinds", "ensembles", "metrics", "paired", "evaluate", "package", "bundle", "ordinary", "values",
 )  # fmt: skip
 _IMPORT = re.compile(r"^\s*(?:from tasks\.(\w+)|import tasks\.(\w+)|from tasks import ([\w, ]+))", re.MULTILINE)
 

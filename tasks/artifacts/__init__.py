@@ -1,6 +1,7 @@
 """The files between stages, each a frozen type with ``read`` and ``write``. CONTRIBUTING.md lists them by folder."""
 
 from tasks.artifacts._artifact import Artifact as Artifact
+from tasks.artifacts._artifact import Bare as Bare
 from tasks.artifacts._artifact import Number as Number
 from tasks.artifacts._artifact import Part as Part
 from tasks.artifacts._artifact import given as given

@@ -7,7 +7,7 @@ validation can move that row to quarantine; no row is lost here.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -89,8 +89,7 @@ def is_text(column: pa.ChunkedArray) -> bool:
 
 
 def _nothing(rows: int, kind: str) -> pd.Series:
-    dtype: Any = DTYPES[kind]
-    return pd.Series(np.full(rows, np.nan)).astype(dtype)
+    return pd.Series(np.full(rows, np.nan)).astype(DTYPES[kind])
 
 
 def without_missing(column: pa.ChunkedArray, how: Reading) -> pa.ChunkedArray:
@@ -203,7 +202,7 @@ def _texts(column: pa.ChunkedArray) -> pd.Series:
 
 def _problems(bad: np.ndarray, column: pa.ChunkedArray, why: str) -> pd.DataFrame:
     rows = np.flatnonzero(bad)
-    shown: list[Any] = [str(v)[:80] for v in column.take(rows).to_pylist()] if len(rows) else []
+    shown = [str(v)[:80] for v in column.take(rows).to_pylist()] if len(rows) else []
     return pd.DataFrame(
         {
             "row": pd.Series(rows, dtype="int64"),
