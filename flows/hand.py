@@ -218,7 +218,7 @@ def _champion_to_adopt(root: Path, registry: Registry, model: str, past: list[De
 def _named(root: Path, registry: Registry, model: str, version: str, past: list[Decision]) -> tuple[str, str]:
     """Hash and number of a named version; digits of a hash may also mean a package in the project's folders."""
     if len(version) >= 8:
-        for folder in (packages.CHAMPION + "/package", packages.PACKAGE):
+        for folder in (packages.CHAMPION / "package", packages.PACKAGE):
             path = root / folder / "bundle.json"
             if path.exists() and (digest := sha256(path)).startswith(version.lower()):
                 return digest, versions.number_of(past, digest, "0")

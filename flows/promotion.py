@@ -13,12 +13,11 @@ from flows import champions, inputs
 from flows.packages import CHAMPION, PACKAGE, digest_made, keep_copy
 from flows.standing import Standing
 from flows.versions import above_which
+from tasks.artifacts.folders import VERDICT as VERDICT
 from tasks.errors import RefitError
 from tasks.files import optional_json, read_json, sha256
 from tasks.registry.history import Decision, History, Overtaken, highest, reigning, rolled_back
 from tasks.registry.tracking import Registered, Registry, Result
-
-VERDICT = "data/verdict"
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from tasks.artifacts import RawManifest
-from tasks.artifacts.folders import RAW
+from tasks.artifacts.folders import RAW, SOURCES
 from tasks.errors import RefitError, nearest, some
 from tasks.files import replacing
 from tasks.ingest import snapshots
@@ -97,7 +97,7 @@ def former(root: Path, params: Params) -> Callable[[str], bool]:
     tables = manifest.tables if manifest else {}
     old = {os.path.normpath(one) for name, table in tables.items() for one in _of_manifest(name, table.source)}
     now = {os.path.abspath(root / one) for paths in watched(params, root).values() for one in paths}
-    folder = snapshots.FOLDER.as_posix()
+    folder = SOURCES.as_posix()
     return lambda dep: (dep in old or os.path.dirname(dep) == folder) and os.path.abspath(root / dep) not in now
 
 

@@ -16,13 +16,14 @@ from prefect.futures import PrefectConcurrentFuture
 from prefect.states import Completed
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows import accepted, effect_tasks, packages
+from flows import accepted, effect_tasks
 from flows.commands import Cancelled, CommandFailed, StageFailed
 from flows.dag import Dag
 from flows.node import Execute, Node, Outcome
 from flows.walk import walk
 from flows.watcher import Watcher
 from tasks.artifacts import Failed
+from tasks.artifacts.folders import CHAMPION, EXPECTATIONS, START
 from tasks.errors import shortened
 from tasks.params import Params
 
@@ -34,9 +35,9 @@ def run_stages(dag: Dag, params: Params, watcher: Watcher) -> None:
     from flows.pools import executor
 
     written = {  # what an effect writes, before the first stage that depends on it
-        packages.CHAMPION: _Once(partial(effect_tasks.champion, str(dag.root), params.problem.name)),
-        packages.START: _Once(partial(_warm_start, dag, params)),
-        accepted.EXPECTATIONS: _Once(partial(_accepted, dag, params)),
+        CHAMPION.as_posix(): _Once(partial(effect_tasks.champion, str(dag.root), params.problem.name)),
+        START.as_posix(): _Once(partial(_warm_start, dag, params)),
+        EXPECTATIONS.as_posix(): _Once(partial(_accepted, dag, params)),
     }
     settings, without = params.orchestration, Without(dag, params, watcher)
     submitted: dict[str, PrefectConcurrentFuture[Ended]] = {}
@@ -72,7 +73,7 @@ def _warm_start(dag: Dag, params: Params) -> None:
 
     Otherwise the files stay as they are: a promotion alone must not make the next run tune again on the same data.
     """
-    searches = [node.name for node in dag.nodes.values() if packages.START in node.deps]
+    searches = [node.name for node in dag.nodes.values() if START.as_posix() in node.deps]
     if not params.tuning.warm_start or not all(dag.changed(name) for name in searches):
         return
     if not all(dag.restorable(name) for name in searches):  # a lost dvc.lock is no reason to search again
@@ -81,7 +82,7 @@ def _warm_start(dag: Dag, params: Params) -> None:
 
 def _accepted(dag: Dag, params: Params) -> None:
     """Hold tables against what was accepted with the champion, where they are validated anyway (as :func:`_warm_start`)."""
-    stage = next(node.name for node in dag.nodes.values() if accepted.EXPECTATIONS in node.deps)
+    stage = next(node.name for node in dag.nodes.values() if EXPECTATIONS.as_posix() in node.deps)
     if dag.changed(stage) and not dag.restorable(stage) and accepted.outdated(dag.root, params.problem.name):
         effect_tasks.baseline(str(dag.root), params.problem.name)
 

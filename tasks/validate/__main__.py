@@ -17,7 +17,7 @@ import pandas as pd
 from tasks import files
 from tasks.artifacts import AsOf, RawManifest, RowCounts, RuleResult, Validation
 from tasks.artifacts.columns import REASON, ROW, UNTIL
-from tasks.artifacts.folders import CONTEXT, QUARANTINE, RAW, VALIDATED
+from tasks.artifacts.folders import CONTEXT, EXPECTATIONS, QUARANTINE, RAW, VALIDATED
 from tasks.errors import RefitError
 from tasks.params import Params, Table, load, parse_moment
 from tasks.stage import log
@@ -257,7 +257,7 @@ def write_suites(params: Params) -> None:
         if table.snapshots:
             continue
         profile = read_known(name, table, params, as_of).frame
-        path = suite.FOLDER / f"{name}.json"
+        path = EXPECTATIONS / f"{name}.json"
         rules = suite.derive(name, table, params.problem, profile)
         files.write_text(path, suite.to_json(rules))
         log(f"{path}: {len(rules['expectations'])} expectations, profiled on {len(profile):,} rows")

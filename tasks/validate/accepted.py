@@ -17,15 +17,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tasks.artifacts.folders import ACCEPTED as ACCEPTED
 from tasks.engine.codes import composite
 from tasks.files import read_json
 from tasks.kinds import find_kind
 from tasks.params import Moment, Problem, Table
 from tasks.stored import Frame, in_memory
 from tasks.validate import known
-from tasks.validate.suite import FOLDER, moment_name
+from tasks.validate.suite import moment_name
 
-ACCEPTED = FOLDER / "accepted"
 DAY = 86_400
 # Length of a window in seconds, and how many are needed; a day only where all days of a week are among them, twice.
 LENGTHS = ((7 * DAY, 4), (28 * DAY, 4), (91 * DAY, 4), (365 * DAY, 4), (DAY, 14))

@@ -15,12 +15,12 @@ from typing import Any
 
 import pandas as pd
 
+from tasks.artifacts.folders import EXPECTATIONS
 from tasks.errors import RefitError, some
 from tasks.files import read_json
 from tasks.params import Column, Moment, Problem, Table
 from tasks.stored import Frame
 
-FOLDER = Path("data/expectations")
 SLACK = 0.1  # how much the share of missing values may grow over the first profile
 REMEDY = "Run `python -m tasks.validate --write-suite` and commit the result."
 Suite = dict[str, Any]
@@ -149,7 +149,9 @@ def subject(rule: Expectation) -> str:
     return named.get("column") or ", ".join(named.get("column_list", ())) or "table"
 
 
-def read(name: str, table: Table, problem: Problem, profile: Frame, folder: Path = FOLDER, whole: bool = True) -> Suite:
+def read(
+    name: str, table: Table, problem: Problem, profile: Frame, folder: Path = EXPECTATIONS, whole: bool = True
+) -> Suite:
     """The suite in git, or one derived on the spot where there is none.
 
     ``whole``: that one also has rules for the table as a whole, from the rows of ``profile`` themselves, for want of others.

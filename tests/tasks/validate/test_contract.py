@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tasks.artifacts.folders import EXPECTATIONS
 from tasks.errors import RefitError
 from tasks.params import Moment, load, parse
 from tasks.validate import contract, gx, rows, suite
@@ -297,9 +298,9 @@ def test_the_suites_in_git_fit_the_bundled_params() -> None:
     root = Path(__file__).parents[3]
     bundled = load(root / "params.yaml")
     for name, table in bundled.data.tables.items():
-        assert (root / suite.FOLDER / f"{name}.json").exists()
+        assert (root / EXPECTATIONS / f"{name}.json").exists()
         profile = pd.DataFrame({column: [None] for column in table.columns})
-        rules = suite.read(name, table, bundled.problem, profile, root / suite.FOLDER)
+        rules = suite.read(name, table, bundled.problem, profile, root / EXPECTATIONS)
         assert rules["name"] == name
 
 
