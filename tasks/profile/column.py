@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from pydantic import JsonValue
 
 from tasks.kinds import MANY, NUMBER, TWO, usual_kind
 from tasks.kinds._classes import PER_CLASS
@@ -23,7 +22,7 @@ from tasks.values.levels import tidy
 from tasks.values.missing import USUAL
 from tasks.values.reading import Reading
 
-Spec = str | dict[str, JsonValue]  # a column's declaration: its kind, or a mapping with more
+Spec = str | dict[str, str | list[str]]  # a column's declaration: its kind, or a mapping with more
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -288,7 +287,9 @@ def _marked(form: str) -> bool:
     return re.search(r"[^0-9.,' ()]", form) is not None
 
 
-def _with_words(kind: str, more: dict[str, JsonValue], words: Mapping[str, int]) -> tuple[Spec, tuple[str, ...]]:
+def _with_words(
+    kind: str, more: Mapping[str, str | list[str]], words: Mapping[str, int]
+) -> tuple[Spec, tuple[str, ...]]:
     """The declaration of a column in which some words stand for no value, and a remark that says so."""
     if not words:
         return ({"kind": kind, **more} if more else kind), ()
@@ -300,7 +301,7 @@ def _with_words(kind: str, more: dict[str, JsonValue], words: Mapping[str, int])
 
 def _category(known: pd.Series, kept: Mapping[str, int], counts: Counter[str], missing: list[str] | None) -> tuple[Spec, list[str]]:  # fmt: skip
     """The declaration of a category: with the usual texts that are classes in it, and spellings that are one."""
-    spec: dict[str, JsonValue] = {"kind": "categorical"}
+    spec: dict[str, str | list[str]] = {"kind": "categorical"}
     said = []
     if kept:
         spec["missing"] = [*(missing or ())]

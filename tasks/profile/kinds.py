@@ -7,7 +7,7 @@ validation can move that row to quarantine; no row is lost here.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -89,7 +89,8 @@ def is_text(column: pa.ChunkedArray) -> bool:
 
 
 def _nothing(rows: int, kind: str) -> pd.Series:
-    return pd.Series(np.full(rows, np.nan)).astype(DTYPES[kind])
+    dtype: Any = DTYPES[kind]
+    return pd.Series(np.full(rows, np.nan)).astype(dtype)
 
 
 def without_missing(column: pa.ChunkedArray, how: Reading) -> pa.ChunkedArray:
@@ -202,7 +203,7 @@ def _texts(column: pa.ChunkedArray) -> pd.Series:
 
 def _problems(bad: np.ndarray, column: pa.ChunkedArray, why: str) -> pd.DataFrame:
     rows = np.flatnonzero(bad)
-    shown = [str(v)[:80] for v in column.take(rows).to_pylist()] if len(rows) else []
+    shown: list[Any] = [str(v)[:80] for v in column.take(rows).to_pylist()] if len(rows) else []
     return pd.DataFrame(
         {
             "row": pd.Series(rows, dtype="int64"),
