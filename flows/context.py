@@ -13,10 +13,10 @@ from pydantic import JsonValue
 
 from flows.champions import decisions
 from flows.packages import CHAMPION, START, digest_made, is_whole, keep_copy, package_folder
-from tasks.artifacts import AsOf, Starts
+from tasks.artifacts import AsOf, ChampionFile, PolicyState, Starts
 from tasks.artifacts.folders import CONTEXT
 from tasks.errors import RefitError
-from tasks.files import optional_json, read_json, replacing, replacing_dir, write_json
+from tasks.files import read_json, replacing, replacing_dir, write_json
 from tasks.params import parse_moment
 from tasks.registry.history import Decision, History, reigning
 
@@ -74,24 +74,29 @@ def write_champion(root: Path, model: str) -> str | None:
     others = [d for d in past if d.package_sha256 != digest or d.number <= since or not _against(d, champion)]
     state = next((d.evidence["state"] for d in reversed(others) if "state" in d.evidence), None)
     if state is None:
-        (folder / "promotion.json").unlink(missing_ok=True)
+        (folder / PolicyState.NAME).unlink(missing_ok=True)
     else:
-        _write_if_new(folder / "promotion.json", state)
+        _write_if_new(folder / PolicyState.NAME, state)
     counted = History(root).counted(model)
     _write_counted(folder / "counted", {d.number: counted[d.number] for d in others if d.number in counted})
-    about, copy = folder / "champion.json", folder / "package"
+    about, copy = folder / ChampionFile.NAME, folder / "package"
     if champion is None:
         about.unlink(missing_ok=True)
         shutil.rmtree(copy, ignore_errors=True)
         return None
-    held = optional_json(about) or {}
-    of = {"version": champion.champion, "package_sha256": champion.package_sha256, "since": champion.number}
-    if {**held, **of} != held or not is_whole(copy, champion.package_sha256):
+    held = ChampionFile.find(folder)
+    of = (champion.champion, champion.package_sha256, champion.number)
+    if (
+        held is None
+        or (held.version, held.package_sha256, held.since) != of
+        or not is_whole(copy, champion.package_sha256)
+    ):
         source = package_folder(root, model, champion.package_sha256, champion.champion)
         about.unlink(missing_ok=True)
         with replacing_dir(copy) as fresh:
             shutil.copytree(source, fresh, dirs_exist_ok=True)
-        write_json(about, {**of, "name": model})
+        version, digest, number = of
+        ChampionFile(version=str(version), package_sha256=digest, since=number, name=model).write(folder)
     return champion.champion
 
 

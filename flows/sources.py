@@ -182,7 +182,7 @@ def connected(url: str, table: str, root: Path | None = None) -> Iterator[Connec
     where = f"data.tables.{table}.source.sql"
     engine = _engine(url, where, root)
     try:
-        options: dict[str, Any] = {"stream_results": True}
+        options: dict[str, str | bool] = {"stream_results": True}
         if engine.dialect.name == "postgresql":
             options |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
         try:

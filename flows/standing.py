@@ -11,10 +11,10 @@ from typing import Any
 
 from flows import champions
 from flows.packages import PACKAGE, prune
-from tasks.artifacts import Validation
+from tasks.artifacts import Manifest, Validation
 from tasks.artifacts.folders import VALIDATED
 from tasks.errors import RefitError
-from tasks.files import optional_json, read_json, write_json
+from tasks.files import optional_json, write_json
 from tasks.params import Params
 from tasks.registry.history import History
 from tasks.registry.tracking import Result
@@ -52,10 +52,10 @@ def result(root: Path, params: Params, start: Path | None = None) -> Result:
     RefitError
         If the package was made under another name than ``problem.name`` says now.
     """
-    manifest = root / PACKAGE / "bundle.json"
-    if manifest.exists() and (called := read_json(manifest)["name"]) != params.problem.name:
+    package = Manifest.find(root / PACKAGE)
+    if package is not None and package.name != params.problem.name:
         raise RefitError(
-            f"problem.name: the package of this run was made as {called!r}, and params.yaml says {params.problem.name!r} by "
+            f"problem.name: the package of this run was made as {package.name!r}, and params.yaml says {params.problem.name!r} by "
             "now. Nothing was registered. `refit run` again makes the package of the new name, or put the old one back."
         )
     from dvc.utils.serialize import load_yaml

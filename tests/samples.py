@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tasks.artifacts import Best, Candidate, FeatureAbout, Summary, Trial
+from tasks.artifacts import Best, Candidate, Choice, Drift, FeatureAbout, Metrics, Summary, Trial
 from tasks.artifacts.columns import KNOWN, ROW, SPLIT, TARGET, TIME
 from tasks.files import write_table
 
@@ -94,4 +94,36 @@ def trial(number: int, value: float | None, **more: Any) -> Trial:
     """A trial that was completed, without parameters, but for what is given."""
     return Trial.model_validate(
         {"number": number, "params": {}, "value": value, "state": "complete", "intermediate": {}} | more
+    )
+
+
+def choice(family: str = "ridge", **more: Any) -> Choice:
+    """``choice.json`` of one family, by ROC AUC, but for what is given."""
+    empty = {"members": [family], "weights": [1.0], "threshold": None, "metric": "roc_auc"}
+    figures = {"valid": 0.5, "test": 0.5, "baseline": 0.5, "reason": ""}
+    return Choice.of_json({"family": family} | empty | figures | more)
+
+
+def metrics(**candidates: dict[str, Any]) -> Metrics:
+    """``metrics.json`` of these candidates, without figures of the choice and the baseline."""
+    none = {"valid": {}, "test": {}}
+    choice, baseline = {"family": "ridge"} | none, {"name": "nothing"} | none
+    return Metrics.of_json(
+        {"metric": "roc_auc", "candidates": candidates, "choice": choice, "baseline": baseline, "rows": {}}
+    )
+
+
+def policy_state(looks: int) -> dict[str, Any]:
+    """What the promotion policy remembers of so many looks, none of which promoted."""
+    return {"format": 2, "looks": looks, "promoted": [], "candidates": [], "process": None}
+
+
+def drift(drifted: bool | None) -> Drift:
+    """``drift.json`` of a table without columns."""
+    state = "no_rows" if drifted is None else "drifted" if drifted else "stable"
+    window, reference = {"rule": "newest 7d"}, {"version": None, "package": "", "of": "new package"}
+    told = {"alarms": [], "sentence": "This is what it came to.", "columns": [], "prediction": None}
+    return Drift.of_json(
+        {"state": state, "drifted": drifted, "share": 0.0, "drift_share": 0.5, "window": window, "reference": reference}
+        | told
     )

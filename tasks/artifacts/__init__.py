@@ -1,40 +1,214 @@
 """The files between stages, each a frozen type with ``read`` and ``write``. CONTRIBUTING.md lists them by folder."""
 
-from tasks.artifacts._artifact import Artifact as Artifact
-from tasks.artifacts._artifact import Bare as Bare
-from tasks.artifacts._artifact import Number as Number
-from tasks.artifacts._artifact import Part as Part
-from tasks.artifacts._artifact import given as given
-from tasks.artifacts.features import FeatureAbout as FeatureAbout
-from tasks.artifacts.features import Summary as Summary
-from tasks.artifacts.leaks import Leaks as Leaks
-from tasks.artifacts.leaks import Suspicion as Suspicion
-from tasks.artifacts.models import Balance as Balance
-from tasks.artifacts.models import Candidate as Candidate
-from tasks.artifacts.models import CoefficientPath as CoefficientPath
-from tasks.artifacts.models import Failed as Failed
-from tasks.artifacts.models import LastFit as LastFit
-from tasks.artifacts.models import NetworkForm as NetworkForm
-from tasks.artifacts.models import Sized as Sized
-from tasks.artifacts.models import Timing as Timing
-from tasks.artifacts.raw import AsOf as AsOf
-from tasks.artifacts.raw import RawFile as RawFile
-from tasks.artifacts.raw import RawManifest as RawManifest
-from tasks.artifacts.raw import RawTable as RawTable
-from tasks.artifacts.tuning import AutoJudged as AutoJudged
-from tasks.artifacts.tuning import Best as Best
-from tasks.artifacts.tuning import CostRule as CostRule
-from tasks.artifacts.tuning import FrontPoint as FrontPoint
-from tasks.artifacts.tuning import GoalChoice as GoalChoice
-from tasks.artifacts.tuning import GoalRule as GoalRule
-from tasks.artifacts.tuning import Member as Member
-from tasks.artifacts.tuning import Selection as Selection
-from tasks.artifacts.tuning import Starts as Starts
-from tasks.artifacts.tuning import Trial as Trial
-from tasks.artifacts.tuning import Trials as Trials
-from tasks.artifacts.tuning import members_of as members_of
-from tasks.artifacts.tuning import turns_of as turns_of
-from tasks.artifacts.validated import Origin as Origin
-from tasks.artifacts.validated import RowCounts as RowCounts
-from tasks.artifacts.validated import RuleResult as RuleResult
-from tasks.artifacts.validated import Validation as Validation
+from tasks.artifacts._artifact import Artifact, Bare, Lasting, LastingArtifact, Number, Part, given
+from tasks.artifacts.champion import ChampionFile, ChampionLock
+from tasks.artifacts.drift import Distribution, Drift, DriftAlarm, DriftOfColumn, DriftReference, DriftWindow
+from tasks.artifacts.evaluation import (
+    AllTogether,
+    BaselineMetrics,
+    CandidateMetrics,
+    Choice,
+    ChoiceMetrics,
+    Metrics,
+    PairOfFamilies,
+)
+from tasks.artifacts.features import FeatureAbout, Summary
+from tasks.artifacts.leaks import Leaks, Suspicion
+from tasks.artifacts.models import Balance, Candidate, CoefficientPath, Failed, LastFit, NetworkForm, Sized, Timing
+from tasks.artifacts.package import (
+    Golden,
+    GoldenRow,
+    Manifest,
+    OrdinaryColumn,
+    OrdinaryPart,
+    OrdinaryParts,
+    Receipt,
+    Schema,
+    SchemaField,
+    Value,
+)
+from tasks.artifacts.pages import (
+    Confusion,
+    Contribution,
+    CurvePoint,
+    Curves,
+    ExplainedRow,
+    Explanation,
+    FeatureValues,
+    Figure,
+    FitDiagnosis,
+    Histogram,
+    Learning,
+    LearningCurve,
+    LeftOut,
+    LossCurve,
+    NormalQuantiles,
+    NotableRow,
+    NotableRows,
+    PartialDependence,
+    Picture,
+    PrecisionRecall,
+    Reliability,
+    Residuals,
+    Roc,
+    ScoresByTruth,
+    ShapError,
+    SliceResult,
+    Slices,
+    Surface,
+    Thresholds,
+    TriedValue,
+)
+from tasks.artifacts.raw import AsOf, RawFile, RawManifest, RawTable
+from tasks.artifacts.tuning import (
+    AutoJudged,
+    Best,
+    CostRule,
+    FrontPoint,
+    GoalChoice,
+    GoalRule,
+    Member,
+    Selection,
+    Starts,
+    Trial,
+    Trials,
+    members_of,
+    turns_of,
+)
+from tasks.artifacts.validated import Origin, RowCounts, RuleResult, Validation
+from tasks.artifacts.verdict import (
+    Accuracies,
+    AsServed,
+    BothServed,
+    ChallengerBets,
+    ComparedRows,
+    Contender,
+    Discordance,
+    Evidence,
+    Figures,
+    FirstBet,
+    GuardrailResult,
+    LineBets,
+    PolicyState,
+    RowTimes,
+    Sums,
+    TestFigure,
+    Verdict,
+    Word,
+)
+
+__all__ = [
+    "Accuracies",
+    "AllTogether",
+    "Artifact",
+    "AsOf",
+    "AsServed",
+    "AutoJudged",
+    "Balance",
+    "Bare",
+    "BaselineMetrics",
+    "Best",
+    "BothServed",
+    "Candidate",
+    "CandidateMetrics",
+    "ChallengerBets",
+    "ChampionFile",
+    "ChampionLock",
+    "Choice",
+    "ChoiceMetrics",
+    "CoefficientPath",
+    "ComparedRows",
+    "Confusion",
+    "Contender",
+    "Contribution",
+    "CostRule",
+    "CurvePoint",
+    "Curves",
+    "Discordance",
+    "Distribution",
+    "Drift",
+    "DriftAlarm",
+    "DriftOfColumn",
+    "DriftReference",
+    "DriftWindow",
+    "Evidence",
+    "ExplainedRow",
+    "Explanation",
+    "Failed",
+    "FeatureAbout",
+    "FeatureValues",
+    "Figure",
+    "Figures",
+    "FirstBet",
+    "FitDiagnosis",
+    "FrontPoint",
+    "GoalChoice",
+    "GoalRule",
+    "Golden",
+    "GoldenRow",
+    "GuardrailResult",
+    "Histogram",
+    "LastFit",
+    "Lasting",
+    "LastingArtifact",
+    "Leaks",
+    "Learning",
+    "LearningCurve",
+    "LeftOut",
+    "LineBets",
+    "LossCurve",
+    "Manifest",
+    "Member",
+    "Metrics",
+    "NetworkForm",
+    "NormalQuantiles",
+    "NotableRow",
+    "NotableRows",
+    "Number",
+    "OrdinaryColumn",
+    "OrdinaryPart",
+    "OrdinaryParts",
+    "Origin",
+    "PairOfFamilies",
+    "Part",
+    "PartialDependence",
+    "Picture",
+    "PolicyState",
+    "PrecisionRecall",
+    "RawFile",
+    "RawManifest",
+    "RawTable",
+    "Receipt",
+    "Reliability",
+    "Residuals",
+    "Roc",
+    "RowCounts",
+    "RowTimes",
+    "RuleResult",
+    "Schema",
+    "SchemaField",
+    "ScoresByTruth",
+    "Selection",
+    "ShapError",
+    "Sized",
+    "SliceResult",
+    "Slices",
+    "Starts",
+    "Summary",
+    "Sums",
+    "Surface",
+    "Suspicion",
+    "TestFigure",
+    "Thresholds",
+    "Timing",
+    "Trial",
+    "Trials",
+    "TriedValue",
+    "Validation",
+    "Value",
+    "Verdict",
+    "Word",
+    "given",
+    "members_of",
+    "turns_of",
+]  # fmt: skip

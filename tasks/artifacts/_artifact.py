@@ -28,7 +28,10 @@ class Part(BaseModel):
     A field that was not given is not written; read, it has its default.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_by_name=True, validate_by_alias=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_by_name=True, validate_by_alias=True,
+        defer_build=True,  # a process uses few of the types, and importing all of them would take twice as long
+    )  # fmt: skip
 
     def to_dict(self) -> dict[str, JsonValue]:
         """The object as it stands in the file."""
@@ -81,6 +84,19 @@ class Artifact(Part):
     def write(self, folder: str | Path) -> None:
         """Write the file into ``folder`` (indented; non-finite numbers are refused)."""
         write_json(Path(folder) / self.NAME, self.to_json())
+
+
+class Lasting(Part):
+    """An object in a file that outlives its run, in a package or a registry: what another version of Refit says besides is
+    passed over, and what an older one lacks has a default."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class LastingArtifact(Artifact):
+    """A file that outlives its run, as :class:`Lasting`."""
+
+    model_config = ConfigDict(extra="ignore")
 
 
 class Bare(Artifact):

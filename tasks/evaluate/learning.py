@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
+from pydantic import JsonValue
 
+from tasks.artifacts import CurvePoint, Figure
 from tasks.errors import RefitError
-from tasks.evaluate.diagnosis import Figure
 from tasks.families import Model, fit_family
 from tasks.families._calibrate import Calibration, mixed
 from tasks.kinds import find_kind
@@ -53,7 +53,7 @@ def figure(metric: str, kind: str, y: np.ndarray, scores: np.ndarray, threshold:
            time: pd.Series | None = None) -> Figure:  # fmt: skip
     """The metric on these rows, with its standard error; ``time`` as in :func:`errors`."""
     variance = errors(metric, kind, y, [scores], threshold, seed, time)[0, 0]
-    return Figure(measure(metric, y, scores, kind, threshold), float(np.sqrt(variance)), len(y))
+    return Figure(value=measure(metric, y, scores, kind, threshold), error=float(np.sqrt(variance)), rows=len(y))
 
 
 def on_training_rows(models: list[Model], weights: np.ndarray, X: pd.DataFrame, y: np.ndarray, metric: str, kind: str,
@@ -86,10 +86,10 @@ def order_of(y: np.ndarray, kind: str, time: pd.Series | None, seed: int) -> np.
     return np.argsort(place, kind="stable")
 
 
-def learning_curve(family: str, settings: dict[str, Any], train: tuple[pd.DataFrame, np.ndarray],
+def learning_curve(family: str, settings: dict[str, JsonValue], train: tuple[pd.DataFrame, np.ndarray],
                    valid: tuple[pd.DataFrame, np.ndarray], params: Params, classes: int, kinds: dict[str, str],
                    full: np.ndarray | None, threshold: float, times: tuple[pd.Series, pd.Series] | None = None,
-                   ) -> list[dict[str, Any]]:  # fmt: skip
+                   ) -> list[CurvePoint]:  # fmt: skip
     """The validation metric by number of training rows, with what each step gained and that gain's standard error.
 
     Refits use at most 20,000 rows, so that they cost seconds: the newest ones where ``times`` (of training and
@@ -103,7 +103,8 @@ def learning_curve(family: str, settings: dict[str, Any], train: tuple[pd.DataFr
     most = min(MOST, len(X))
     watched_at = order_of(valid[1], kind, times[1] if times else None, seed)[:WATCHED]
     watched = valid[0].iloc[watched_at], valid[1][watched_at]
-    points: list[dict[str, Any]] = []
+    points: list[CurvePoint] = []
+    reached: list[list[float]] = []  # by each draw of a point
     found: list[list[np.ndarray]] = []
     for size in sorted({round(most * step) for step in STEPS}):
         if size < 20 or (size == len(X) and full is not None):
@@ -126,39 +127,39 @@ def learning_curve(family: str, settings: dict[str, Any], train: tuple[pd.DataFr
             own.append(measure(metric, truth, model.predict(part), kind, threshold))
         values = [measure(metric, valid[1], s, kind, threshold) for s in scores]
         if scores and np.isfinite([*values, *own]).all():
-            points.append(
-                {"rows": size, "train": float(np.mean(own)), "valid": float(np.mean(values)), "values": values}
-            )
+            points.append(CurvePoint(rows=size, train=float(np.mean(own)), valid=float(np.mean(values))))
+            reached.append(values)
             found.append(scores)
     if full is not None:
         value = measure(metric, valid[1], full, kind, threshold)
-        points.append({"rows": len(X), "train": None, "valid": value, "values": [value]})
+        points.append(CurvePoint(rows=len(X), train=None, valid=value))
+        reached.append([value])
         found.append([full])
     if not points:
         return []
     every = [s for each in found for s in each]
     covariance = errors(metric, kind, valid[1], every, threshold, seed, times[1] if times else None)
-    return _with_gains(points, covariance)
+    return _with_gains(points, reached, covariance)
 
 
-def _with_gains(points: list[dict[str, Any]], covariance: np.ndarray) -> list[dict[str, Any]]:
-    """The points with what each gained on the one before; ``values`` are those of its draws, in ``covariance``'s order.
+def _with_gains(points: list[CurvePoint], reached: list[list[float]], covariance: np.ndarray) -> list[CurvePoint]:
+    """The points with what each gained on the one before; ``reached`` are values of their draws, in ``covariance``'s order.
 
     A gain is uncertain by the validation rows, which all points share, and by the training rows drawn.
     """
-    out: list[dict[str, Any]] = []
+    out = []
     start = 0
     for number, point in enumerate(points):
         gain = error = None
         if number:
-            old, new = points[number - 1]["values"], point["values"]
+            old, new = reached[number - 1], reached[number]
             weight = np.zeros(len(covariance))
             weight[start : start + len(old)] = -1 / len(old)
             weight[start + len(old) : start + len(old) + len(new)] = 1 / len(new)
             variance = sum(float(np.var(v, ddof=1)) / len(v) for v in (old, new) if len(v) > 1)
-            gain = point["valid"] - points[number - 1]["valid"]
+            gain = point.valid - points[number - 1].valid
             if np.isfinite(covariance).all():
                 error = float(np.sqrt(max(0.0, float(weight @ covariance @ weight)) + variance))
             start += len(old)
-        out.append({k: v for k, v in point.items() if k != "values"} | {"gain": gain, "gain_error": error})
+        out.append(point.model_copy(update={"gain": gain, "gain_error": error}))
     return out

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
+    from tasks.artifacts import Curves
+
 PER_CLASS = 3  # train, validate and test each need one
 TINY = 1e-9
 SHARE = {"type": "number", "minimum": 0, "maximum": 1}
@@ -157,20 +159,18 @@ class Classes(Kind):
         assert decided is not None
         return (decided.challenger != y).astype(float), (decided.champion != y).astype(float)
 
-    def curves(
-        self, y: np.ndarray, scores: np.ndarray, classes: list[str], cost: tuple[float, float]
-    ) -> dict[str, Any]:
+    def curves(self, y: np.ndarray, scores: np.ndarray, classes: list[str], cost: tuple[float, float]) -> Curves:
         """One curve a class, that class against the others."""
+        from tasks.artifacts import Curves
         from tasks.metrics.curves import calibration, precision_recall, roc
 
-        out: dict[str, Any] = {"roc": {}, "precision_recall": {}, "calibration": {}}
-        for k, name in enumerate(classes):
-            truth = (y == k).astype(float)
-            if 0 < truth.sum() < len(truth):
-                out["roc"][name] = roc(truth, scores[:, k])
-                out["precision_recall"][name] = precision_recall(truth, scores[:, k])
-                out["calibration"][name] = calibration(truth, scores[:, k])
-        return out
+        parts = {name: ((y == k).astype(float), scores[:, k]) for k, name in enumerate(classes)}
+        parts = {name: part for name, part in parts.items() if 0 < part[0].sum() < len(y)}
+        return Curves(
+            roc={name: roc(*part) for name, part in parts.items()},
+            precision_recall={name: precision_recall(*part) for name, part in parts.items()},
+            calibration={name: calibration(*part) for name, part in parts.items()},
+        )
 
     def adds_up(self, unit: str) -> str:
         if unit == self.unit:

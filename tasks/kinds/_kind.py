@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
+    from tasks.artifacts import Curves
+
 
 USUAL_LOSSES = ("log", "squared")  # that every family can be fitted by, where its OUTPUTS have a use for them
 
@@ -190,12 +192,9 @@ class Kind(ABC):
 
     # The report, and what drifts -----------------------------------------------------------------------------
     @abstractmethod
-    def curves(
-        self, y: np.ndarray, scores: np.ndarray, classes: list[str], cost: tuple[float, float]
-    ) -> dict[str, Any]:
+    def curves(self, y: np.ndarray, scores: np.ndarray, classes: list[str], cost: tuple[float, float]) -> Curves:
         """Points of its curves, of which the report draws ``roc``, ``precision_recall``, ``calibration``, ``threshold``,
-        ``scores`` and ``residuals``; and ``own``, any other pictures: a list of ``{"title", "caption", "x": [label, numbers],
-        "y": [label, numbers]}``.
+        ``scores`` and ``residuals``; and ``own``, any other pictures.
         """
 
     @abstractmethod

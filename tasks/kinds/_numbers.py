@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
+    from tasks.artifacts import Curves
+
 
 class Numbers(Kind):
     """A model answers a number, and the answer is that number."""
@@ -101,12 +103,11 @@ class Numbers(Kind):
 
         return np.abs(challenger - y), np.abs(champion - y)
 
-    def curves(
-        self, y: np.ndarray, scores: np.ndarray, classes: list[str], cost: tuple[float, float]
-    ) -> dict[str, Any]:
+    def curves(self, y: np.ndarray, scores: np.ndarray, classes: list[str], cost: tuple[float, float]) -> Curves:
+        from tasks.artifacts import Curves
         from tasks.metrics.curves import residuals
 
-        return {"residuals": residuals(y, scores)}
+        return Curves(residuals=residuals(y, scores))
 
     def adds_up(self, unit: str) -> str:
         return "The parts of a row add up to its prediction."

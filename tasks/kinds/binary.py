@@ -12,6 +12,8 @@ from tasks.kinds._output import TWO, Output
 if TYPE_CHECKING:
     import numpy as np
 
+    from tasks.artifacts import Curves
+
 
 class Binary(Classes):
     """The answer is the positive class's probability, the decision whether it reaches a threshold."""
@@ -118,22 +120,21 @@ class Binary(Classes):
         said[np.argsort(-scores[:, 1], kind="stable")[:alarms]] = 1.0
         return said
 
-    def curves(
-        self, y: np.ndarray, scores: np.ndarray, classes: list[str], cost: tuple[float, float]
-    ) -> dict[str, Any]:
+    def curves(self, y: np.ndarray, scores: np.ndarray, classes: list[str], cost: tuple[float, float]) -> Curves:
+        from tasks.artifacts import Curves, ScoresByTruth
         from tasks.metrics.curves import calibration, histogram, precision_recall, roc, thresholds
 
         p = scores[:, 1]
-        return {
-            "roc": roc(y, p),
-            "precision_recall": precision_recall(y, p),
-            "calibration": calibration(y, p),
-            "threshold": thresholds(y, p, cost),
-            "scores": {
-                "negative": histogram(p[y == 0], limits=(0, 1)),
-                "positive": histogram(p[y == 1], limits=(0, 1)),
-            },
-        }
+        return Curves(
+            roc=roc(y, p),
+            precision_recall=precision_recall(y, p),
+            calibration=calibration(y, p),
+            threshold=thresholds(y, p, cost),
+            scores=ScoresByTruth(
+                negative=histogram(p[y == 0], limits=(0, 1)),
+                positive=histogram(p[y == 1], limits=(0, 1)),
+            ),
+        )
 
     def adds_up(self, unit: str) -> str:
         if unit == self.unit:

@@ -3,7 +3,29 @@
 from __future__ import annotations
 
 from tasks import params, stage
-from tasks.artifacts import Best, Candidate, Failed, Leaks, Summary, Timing, Trials, Validation
+from tasks.artifacts import (
+    Best,
+    Candidate,
+    Choice,
+    Confusion,
+    Curves,
+    Drift,
+    Explanation,
+    Failed,
+    Leaks,
+    Learning,
+    LeftOut,
+    Manifest,
+    Metrics,
+    NotableRows,
+    Receipt,
+    Slices,
+    Summary,
+    Timing,
+    Trials,
+    Validation,
+    Verdict,
+)
 from tasks.artifacts.columns import SPLIT, TARGET, TIME
 from tasks.artifacts.folders import (
     DRIFT,
@@ -25,19 +47,10 @@ from tasks.report.about_data import periods
 from tasks.report.found import FamilyFiles, ProblemAbout, RunFiles
 from tasks.report.page import build
 
-FILES = {
-    "plan": PLAN,
-    **{f: EVALUATION / f"{f}.json" for f in ("choice", "metrics", "curves", "confusion", "slices", "rows", "explain", "learning")},
-    "verdict": VERDICT / "verdict.json",
-    "drift": DRIFT / "drift.json",
-    "receipt": PACKAGE / "receipt.json",
-    "bundle": PACKAGE / "bundle.json",
-}  # fmt: skip
-
 
 def collect(settings: Params) -> RunFiles:
     """Everything the page is made of."""
-    problem, bundle, dag = settings.problem, PACKAGE / "bundle.json", params.at_start("dvc.yaml")
+    problem, bundle, dag = settings.problem, PACKAGE / Manifest.NAME, params.at_start("dvc.yaml")
     times = None
     if FEATURE_TABLE.is_file():
         rows = read_table(FEATURE_TABLE, [TIME, SPLIT, TARGET])
@@ -55,10 +68,22 @@ def collect(settings: Params) -> RunFiles:
         periods=times,
         leaks=Leaks.find(LEAKS),
         families={family: of_family(family) for family in settings.models},
-        left_out=optional_json(EVALUATION / "left_out.json") or {},
+        plan=optional_json(PLAN),
+        choice=Choice.find(EVALUATION),
+        metrics=Metrics.find(EVALUATION),
+        curves=Curves.find(EVALUATION),
+        confusion=Confusion.find(EVALUATION),
+        slices=Slices.find(EVALUATION),
+        rows=NotableRows.find(EVALUATION),
+        explain=Explanation.find(EVALUATION),
+        learning=Learning.find(EVALUATION),
+        left_out=LeftOut.find(EVALUATION),
+        verdict=Verdict.find(VERDICT),
+        drift=Drift.find(DRIFT),
+        receipt=Receipt.find(PACKAGE),
+        bundle=Manifest.find(PACKAGE),
         identity=sha256(bundle) if bundle.is_file() else None,
         dag=stages,
-        **{name: optional_json(path) for name, path in FILES.items()},
     )
 
 

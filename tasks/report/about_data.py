@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from tasks.artifacts import RowCounts, RuleResult, Summary, Validation
+from tasks.artifacts import Explanation, RowCounts, RuleResult, Summary, Validation
 from tasks.kinds import find_kind
-from tasks.report.blocks import Cell, Chart, Charts, Facts, Prose, Section, Table, text
+from tasks.report.blocks import Block, Cell, Chart, Charts, Facts, Prose, Section, Table, text
 from tasks.report.charts import Axis, Series, histogram, xy
-from tasks.report.found import FamilyFiles, Periods
+from tasks.report.found import FamilyFiles, Json, Periods
 from tasks.report.numbers import DASH, day, moment, number, percent, plain
 
 SPLITS = {
@@ -30,7 +29,7 @@ RULES = 250  # shown
 
 def data(validated: Validation | None, features: Summary | None, by_time: Periods | None) -> Section:
     """Rows accepted and quarantined (with reasons), the moment that counts, and the splits."""
-    blocks: list[Any] = []
+    blocks: list[Block] = []
     missing = as_of = ""
     if validated:
         tables = validated.tables.values()
@@ -193,8 +192,8 @@ def periods(times: pd.Series, splits: pd.Series, target: pd.Series) -> Periods |
 
 def features_section(
     summary: Summary | None,
-    plan: dict[str, Any] | None,
-    explain: dict[str, Any] | None,
+    plan: Json | None,
+    explain: Explanation | None,
     families: Mapping[str, FamilyFiles],
 ) -> Section:
     """How many features of which kind, which matter, which no model got and why, and what each is."""
@@ -206,7 +205,7 @@ def features_section(
         return Section("features", "Features", lead, missing="the feature summary is not there.")
     features = summary.features
     kinds = Counter(feature.kind for feature in features)
-    weight = importances(explain)
+    weight = explain.importance if explain else {}
     facts = [("Features", number(len(features)), "in the plan that training and serving share")]
     facts += [(plain(kind), number(n), "features") for kind, n in sorted(kinds.items(), key=lambda kv: -kv[1])]
     dropped = {
@@ -214,7 +213,7 @@ def features_section(
     }
     if dropped:
         facts.append(("Left out", number(len(dropped)), "features that no model gets"))
-    blocks: list[Any] = [Facts(facts)]
+    blocks: list[Block] = [Facts(facts)]
     missing = ""
     top = sorted(weight.items(), key=lambda kv: (-kv[1], kv[0]))
     if top:
@@ -227,7 +226,7 @@ def features_section(
             ]
             for i, (name, v) in enumerate(top[:15], 1)
         ]
-        how = (explain or {}).get("method") or "mean absolute SHAP value"
+        how = explain.method if explain else ""
         blocks.append(
             Table(
                 [
@@ -263,21 +262,7 @@ def features_section(
     return Section("features", "Features", lead, blocks, missing)
 
 
-def _doubt(explain: dict[str, Any] | None, name: str) -> str:
+def _doubt(explain: Explanation | None, name: str) -> str:
     """Two standard errors of a feature's importance, over the rows that were explained."""
-    error = ((explain or {}).get("importance_error") or {}).get(name)
+    error = explain.importance_error.get(name) if explain else None
     return "" if error is None else f"± {2 * error:.2g}"
-
-
-def importances(explain: dict[str, Any] | None) -> dict[str, float]:
-    """Importance by feature, from a mapping or a list of ``{"feature" or "name", "importance" or "value"}``."""
-    found = (explain or {}).get("importance") or (explain or {}).get("features") or {}
-    if isinstance(found, dict):
-        return {str(k): float(v) for k, v in found.items() if isinstance(v, int | float)}
-    out = {}
-    for item in found:
-        name = item.get("feature") or item.get("name")
-        value = next((item[k] for k in ("importance", "mean_abs", "value") if k in item), None)
-        if name is not None and value is not None:
-            out[str(name)] = float(value)
-    return out

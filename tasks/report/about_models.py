@@ -5,38 +5,37 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from markupsafe import Markup
 from pydantic import JsonValue
 
-from tasks.artifacts import Candidate, FrontPoint, Trial, members_of, turns_of
+from tasks.artifacts import Candidate, CandidateMetrics, Choice, FrontPoint, Metrics, Trial, members_of, turns_of
 from tasks.errors import some
 from tasks.metrics import higher_is_better
-from tasks.report.blocks import Cell, Chart, Charts, Prose, Section, Table, text
+from tasks.report.blocks import Block, Cell, Chart, Charts, Prose, Section, Table, text
 from tasks.report.charts import Axis, Series, Style, xy
 from tasks.report.found import FamilyFiles
 from tasks.report.numbers import DASH, meaning, number, plain, title
 
 
 def candidates(
-    choice: dict[str, Any] | None,
-    metrics: dict[str, Any] | None,
+    choice: Choice | None,
+    metrics: Metrics | None,
     files: Mapping[str, FamilyFiles],
 ) -> Section:
     """All families side by side, the chosen one marked, then those that failed; tuning histories and loss curves."""
     lead = "One candidate per family, each with the best parameters its tuning found. The choice goes by the validation rows; the test rows only judge it."
-    measured = by_family(metrics)
-    metric = (choice or {}).get("metric", "")
+    measured = metrics.candidates if metrics else {}
+    metric = choice.metric if choice else ""
     there = {name: one for name, one in files.items() if one.candidate or one.best or one.trials}
     families = list(dict.fromkeys([*measured, *there]))
     if not families:
         return Section("candidates", "Candidates", lead, missing="no candidate has been trained.")
-    chosen = members(choice)
+    chosen = {choice.family, *choice.members} if choice else set()
 
     def valid_of(name: str) -> float | None:
-        made = of(name).candidate
-        return value_of(measured.get(name, {}).get("valid", {}).get(metric), made.valid.get(metric) if made else None)
+        made, value = of(name).candidate, measured[name].valid.get(metric) if name in measured else None
+        return made.valid.get(metric) if value is None and made else value
 
     def of(name: str) -> FamilyFiles:
         return there.get(name) or FamilyFiles()
@@ -56,19 +55,19 @@ def candidates(
     columns += [("Trials", "number", "parameter sets tried")]
     rows = []
     for name in families:
-        both = measured.get(name, {})
+        test = measured[name].test if name in measured else {}
         row = [Cell(plain(name), note="chosen" if name in chosen else "")]
-        row += [_measure(valid_of(name)), _measure(both.get("test", {}).get(metric))]
-        row += [_measure(both.get("test", {}).get(m)) for m in extra]
+        row += [_measure(valid_of(name)), _measure(test.get(metric))]
+        row += [_measure(test.get(m)) for m in extra]
         tried = len(of(name).trials)
         row.append(Cell(number(tried) if tried else DASH, sort=tried))
         rows.append(row)
-    base = (metrics or {}).get("baseline")
-    if base:
-        row = [Cell("No model", note=base.get("name", "")), _measure(base.get("valid", {}).get(metric))]
-        row += [_measure(base.get("test", {}).get(m)) for m in (metric, *extra)]
+    if metrics:
+        base = metrics.baseline
+        row = [Cell("No model", note=base.name), _measure(base.valid.get(metric))]
+        row += [_measure(base.test.get(m)) for m in (metric, *extra)]
         rows.append([*row, text(None)])
-    blocks: list[Any] = [
+    blocks: list[Block] = [
         Table(columns, rows, "Sorted by the validation value.", [i for i, n in enumerate(families) if n in chosen])
     ]
     verb = {"tune": "tuning", "train": "training"}
@@ -100,43 +99,18 @@ def candidates(
     ]
     if charts:
         blocks.append(Charts(charts))
-    reason = f" {choice['reason']}" if choice and choice.get("reason") else ""
+    reason = f" {choice.reason}" if choice else ""
     missing = "" if measured else "the candidates' metrics are not in data/evaluation."
     return Section("candidates", "Candidates", lead + reason, blocks, missing)
 
 
-def by_family(metrics: dict[str, Any] | None) -> dict[str, dict[str, dict[str, Any]]]:
-    """``{family: {"valid": {metric: value}, "test": {…}}}`` from ``metrics.json``."""
-    return (metrics or {}).get("candidates") or {}
-
-
-def members(choice: dict[str, Any] | None) -> set[str]:
-    """Names that are chosen: the family, or the members of an ensemble."""
-    if not choice:
-        return set()
-    return {choice.get("family", ""), *(choice.get("members") or [])}
-
-
-def value_of(*tries: Any) -> float | None:
-    """The first that is a number.
-
-    >>> value_of(None, 0.5), value_of(None)
-    (0.5, None)
-    """
-    for value in tries:
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return float(value)
-    return None
-
-
-def _measure(item: Any) -> Cell:
-    value = value_of(item)
+def _measure(value: float | None) -> Cell:
     return Cell(number(value), sort="" if value is None else value)
 
 
-def _shared(measured: dict[str, dict[str, dict[str, Any]]]) -> list[str]:
+def _shared(measured: Mapping[str, CandidateMetrics]) -> list[str]:
     """Metrics that every candidate has on the test rows, in the order of the first."""
-    all_of = [list(v.get("test", {})) for v in measured.values()]
+    all_of = [list(one.test) for one in measured.values()]
     return [m for m in all_of[0] if all(m in names for names in all_of)] if all_of else []
 
 

@@ -6,7 +6,29 @@ from dataclasses import dataclass, field
 
 from pydantic import JsonValue
 
-from tasks.artifacts import Best, Candidate, Failed, Leaks, Summary, Timing, Trial, Validation
+from tasks.artifacts import (
+    Best,
+    Candidate,
+    Choice,
+    Confusion,
+    Curves,
+    Drift,
+    Explanation,
+    Failed,
+    Leaks,
+    Learning,
+    LeftOut,
+    Manifest,
+    Metrics,
+    NotableRows,
+    Receipt,
+    Slices,
+    Summary,
+    Timing,
+    Trial,
+    Validation,
+    Verdict,
+)
 
 Json = dict[str, JsonValue]
 
@@ -66,18 +88,18 @@ class RunFiles:
     plan: Json | None = None
     leaks: Leaks | None = None
     families: dict[str, FamilyFiles] = field(default_factory=dict)
-    choice: Json | None = None
-    metrics: Json | None = None
-    curves: Json | None = None
-    confusion: Json | None = None
-    slices: Json | None = None
-    rows: Json | None = None
-    explain: Json | None = None
-    learning: Json | None = None
-    left_out: dict[str, str] = field(default_factory=dict)
-    verdict: Json | None = None
-    drift: Json | None = None
-    receipt: Json | None = None
-    bundle: Json | None = None
+    choice: Choice | None = None
+    metrics: Metrics | None = None
+    curves: Curves | None = None
+    confusion: Confusion | None = None
+    slices: Slices | None = None
+    rows: NotableRows | None = None
+    explain: Explanation | None = None
+    learning: Learning | None = None
+    left_out: LeftOut | None = None
+    verdict: Verdict | None = None
+    drift: Drift | None = None
+    receipt: Receipt | None = None
+    bundle: Manifest | None = None
     identity: str | None = None
     dag: Json | None = None

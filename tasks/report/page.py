@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from markupsafe import Markup
 
 from tasks.errors import in_a_line
 from tasks.report import about_data, about_leaks, about_models, about_quality, about_rows, about_run, about_why
-from tasks.report.blocks import Prose, Section
+from tasks.report.blocks import Page, Prose, Section
 from tasks.report.found import RunFiles
 from tasks.report.numbers import day, plain
 from tasks.report.verdict import head
@@ -22,7 +21,7 @@ def build(found: RunFiles, said: Callable[[str], None] = lambda line: None) -> s
     """The page of one run. A chapter that cannot be drawn is left out; its place, and ``said(line)``, tell why."""
     kind, features, choice, metrics = found.problem.kind, found.features, found.choice, found.metrics
     classes = features.classes if features else []
-    weight = about_data.importances(found.explain)
+    weight = found.explain.importance if found.explain else {}
     shown = sorted(weight, key=lambda f: -weight[f]) or (features.names if features else [])
     trained = [name for name, files in found.families.items() if files.candidate]
     makers: dict[str, Callable[[], Section | None]] = {
@@ -38,25 +37,19 @@ def build(found: RunFiles, said: Callable[[str], None] = lambda line: None) -> s
         "Learning": lambda: about_why.learning(found.learning),
         "Drift": lambda: about_run.drift(found.drift),
         "Lineage": lambda: about_run.lineage(found.receipt, found.bundle, found.dag, found.identity, trained),
-        "How to read this page": lambda: about_run.reading(kind, bool((found.verdict or {}).get("champion"))),
+        "How to read this page": lambda: about_run.reading(kind, bool(found.verdict and found.verdict.champion)),
     }
     sections = [_section(title, make, said) for title, make in makers.items()]
     if found.left_out:
-        listed = [Prose(f"{name}: {why}") for name, why in found.left_out.items()]
+        listed = [Prose(f"{name}: {why}") for name, why in found.left_out.to_dict().items()]
         sections.append(
             Section("left-out", "Left out", "What could not be computed for this page; the model is whole.", listed)
         )
     about = [f"{plain(kind)} problem: {found.problem.target}"]
     if found.validated and found.validated.as_of:
         about.append(f"as of {day(found.validated.as_of)}")
-    page = head(found.verdict, choice, metrics) | {
-        "title": f"{found.problem.name}: run report",
-        "name": found.problem.name,
-        "about": about,
-        "sections": [s for s in sections if s],
-        "footer": "Made by Refit. This page holds everything it shows; it needs no network and no server.",
-    }
-    return render("page.html", page=page)
+    name, top = found.problem.name, head(found.verdict, choice, metrics)
+    return render(Page(f"{name}: run report", name, about, top, [s for s in sections if s]))
 
 
 def _section(title: str, make: Callable[[], Section | None], said: Callable[[str], None]) -> Section | None:
@@ -68,11 +61,11 @@ def _section(title: str, make: Callable[[], Section | None], said: Callable[[str
         return Section(title.lower().replace(" ", "-"), title, "", missing=f"this chapter could not be drawn ({why}).")
 
 
-def render(template: str, **given: Any) -> str:
-    """Fill a template of this folder; style and script are set in."""
+def render(page: Page) -> str:
+    """The page as HTML, by the template of this folder; style and script are set in."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     folder = FileSystemLoader(HERE)
     environment = Environment(loader=folder, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     style, script = (Markup((HERE / name).read_text(encoding="utf-8")) for name in ("style.css", "script.js"))
-    return environment.get_template(template).render(style=style, script=script, **given) + "\n"
+    return environment.get_template("page.html").render(style=style, script=script, page=page) + "\n"

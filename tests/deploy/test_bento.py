@@ -23,6 +23,7 @@ from deploy.check import compare
 from deploy.isolated import isolated
 from deploy.launch import ask, free_port
 from deploy.needs import needed, pins
+from tasks.artifacts import Golden, Manifest
 from tasks.errors import RefitError
 from tasks.families import Model, fit_family, save_model
 from tasks.families._bag import Bag, Joined, Part
@@ -215,7 +216,7 @@ def test_the_manifests_start(bento: Path) -> None:
             open_to = {line.split()[1]: line.split()[3].split(",")[0] for line in mounts}
             assert (open_to["/"], open_to["/tmp"], open_to["/home/bentoml/bento"]) == ("ro", "rw", "ro")
             package = bento / "src" / "package"
-            compare(read_json(package / "bundle.json"), read_json(package / "golden.json"), partial(ask, address))
+            compare(Manifest.read(package), Golden.read(package).rows, partial(ask, address))
             ready = ask(address, "/readyz")[1]
             assert (ready["model"], ready["version"]) == ("orders-late", "1")
             process.send_signal(signal.SIGTERM)

@@ -154,23 +154,23 @@ def test_partial_dependence_agrees_with_scikit_learn():
     X = X[list("abcd")]
     forest = RandomForestRegressor(20, random_state=0).fit(X, y)
     found = partial_dependence(forest.predict, X, "a", "regression")
-    expected = sklearn_dependence(forest, X, ["a"], method="brute", custom_values={"a": found["values"]})
-    np.testing.assert_allclose(found["mean"][0], expected["average"][0], atol=1e-12)
+    expected = sklearn_dependence(forest, X, ["a"], method="brute", custom_values={"a": found.values})
+    np.testing.assert_allclose(found.mean[0], expected["average"][0], atol=1e-12)
 
 
 def test_partial_dependence_of_categories_and_of_a_column_without_values():
     model, X = fitted("xgboost")
     found = partial_dependence(model.predict, X, "e", "regression")
-    effect = dict(zip(found["values"], found["mean"][0], strict=True))
+    effect = dict(zip(found.values, found.mean[0], strict=True))
     assert effect["y"] > max(effect["x"], effect["z"]) + 1.5
     empty = X.assign(a=np.nan)
-    assert partial_dependence(model.predict, empty, "a", "regression")["values"] == []
+    assert partial_dependence(model.predict, empty, "a", "regression").values == []
 
 
 def test_surface_changes_along_the_feature_that_counts():
     model, X = fitted("xgboost")
     found = surface(model.predict, X, ("a", "d"), "regression", points=8)
-    score = np.array(found["score"])  # rows follow the second feature, columns the first
+    score = np.array(found.score)  # rows follow the second feature, columns the first
     assert np.ptp(score.mean(axis=0)) > 4 * np.ptp(score.mean(axis=1))
 
 

@@ -1,8 +1,9 @@
 """A chapter that cannot be drawn is left out, and the page says so; families that failed are named."""
 
-from tasks.artifacts import Failed
+from tasks.artifacts import Curves, Failed, LeftOut
 from tasks.report.found import FamilyFiles, ProblemAbout, RunFiles
 from tasks.report.page import build
+from tests.samples import metrics
 
 PROBLEM = ProblemAbout("orders", "binary", "late")
 
@@ -13,9 +14,9 @@ def test_a_chapter_that_cannot_be_drawn_is_left_out_and_the_others_stay() -> Non
     found = RunFiles(
         PROBLEM,
         families={"mlp": FamilyFiles(failed=failed)},
-        metrics={"candidates": {"ridge": {"valid": {"roc_auc": 0.6}, "test": {"roc_auc": 0.5}}}},
-        curves={"roc": 3},
-        left_out={"explain": "ValueError: <i>"},
+        metrics=metrics(ridge={"valid": {"roc_auc": 0.6}, "test": {"roc_auc": 0.5}}),
+        curves=Curves.model_construct(residuals=3),
+        left_out=LeftOut(explain="ValueError: <i>"),
     )
     page = build(found, said.append)
     assert [line.split(":")[0] for line in said] == ["the report's chapter 'Quality' was left out"]

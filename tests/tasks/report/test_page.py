@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 import pytest
 
 from tasks import params as parameters
+from tasks.artifacts import Confusion
 from tasks.files import read_json
 from tasks.report.found import FamilyFiles, ProblemAbout, RunFiles
 from tasks.report.page import build
@@ -127,7 +128,7 @@ def test_names_from_data_cannot_become_markup():
     nasty = "<script>alert(1)</script>"
     feature = {"name": nasty, "kind": "numeric", "description": nasty}
     told = summary(target=nasty, classes=[nasty, "b"], rows={"train": 1}, features=[feature])
-    confusion = {"classes": [nasty, "b"], "counts": [[1, 2], [3, 4]]}
+    confusion = Confusion(classes=[nasty, "b"], counts=[[1, 2], [3, 4]])
     html = build(RunFiles(ProblemAbout(nasty, "binary", nasty), features=told, confusion=confusion))
     assert html.count("<script>") == 1
     Outline(html)

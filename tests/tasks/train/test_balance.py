@@ -14,7 +14,7 @@ from tasks.report.about_models import candidates
 from tasks.report.blocks import Table
 from tasks.report.found import FamilyFiles
 from tasks.train.balance import of_members, value_of
-from tests.samples import best, candidate, summary
+from tests.samples import best, candidate, choice, summary
 from tests.tasks.families.test_imbalance import mixed_table
 from tests.tasks.package.projects import plain
 from tests.tasks.report.runs import stage
@@ -85,7 +85,7 @@ def test_it_is_kept_only_where_real_validation_rows_gain(
     model = load_model(root / f"data/models/{family}/model")
     np.testing.assert_allclose(model.predict(rows.of("valid", "test")[0]), expected, atol=1e-12)
 
-    section = candidates({"metric": metric, "family": family}, None, {family: FamilyFiles(made)})
+    section = candidates(choice(family, metric=metric), None, {family: FamilyFiles(made)})
     (shown,) = [b for b in section.blocks if isinstance(b, Table) and b.columns[1][0] == "training.imbalance"]
     said = [cell.text for cell in shown.rows[0]]
     assert said[1] == how
@@ -119,7 +119,7 @@ def test_a_member_of_auto_that_was_better_without_stays_without(tmp_path: Path):
     assert (of_members(members[:1], rows, params) or {})["used"] == "none"
     assert of_members(members, rows, parse(tree)) is None
     section = candidates(
-        {"metric": "roc_auc", "family": "auto"}, None, {"auto": FamilyFiles(candidate("auto", imbalance=told))}
+        choice("auto", metric="roc_auc"), None, {"auto": FamilyFiles(candidate("auto", imbalance=told))}
     )
     (shown,) = [b for b in section.blocks if isinstance(b, Table) and b.columns[1][0] == "training.imbalance"]
     assert shown.rows[0][-1].text == "by 1 of 2 members"
