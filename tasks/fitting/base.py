@@ -16,6 +16,8 @@ from tasks.kinds import Output, find_kind
 if TYPE_CHECKING:
     import pandas as pd
 
+    from tasks.artifacts import NetworkForm
+
 Log = Callable[[str], None]
 Predict = Callable[[], np.ndarray]  # scores of the validation rows, (n, classes) or (n,)
 Watch = Callable[[int, Predict], bool]  # told of a step (rounds or epochs done); True: the fit is to stop
@@ -142,25 +144,6 @@ class Compress:
     higher: bool
 
 
-@dataclass(frozen=True)
-class ModelForm:
-    """A form of a compressed model, one line of the table in ``candidate.json``; no figures where it was not made.
-
-    ``size_kb`` and ``memory_kb`` are kilobytes (1,000 bytes) on disk and of its numbers in memory, ``multiply_adds``
-    what a row takes, ``metric`` the problem's metric of its scores of the validation rows (None: not a number),
-    ``why`` empty or why it was not made. ``row_ms`` was measured here and now.
-    """
-
-    variant: str
-    size_kb: float | None = None
-    memory_kb: float | None = None
-    multiply_adds: int | None = None
-    metric: float | None = None
-    used: bool = False
-    why: str = ""
-    row_ms: float | None = None
-
-
 class Family(Protocol):
     """A family's module: what it must have. What it may have besides:
 
@@ -205,8 +188,11 @@ class Compresses(Family, Protocol):
 
     def smaller(
         self, fitted: Fitted, params: Settings, job: Job, how: Compress, scores: Callable[[Fitted], np.ndarray]
-    ) -> tuple[Fitted, list[ModelForm]]:
-        """The form to keep, and all forms; ``scores`` gives a form's scores of the validation rows."""
+    ) -> tuple[Fitted, list[NetworkForm], dict[str, float]]:
+        """The form to keep, all forms, and milliseconds of a row by form, measured here and now.
+
+        ``scores`` gives a form's scores of the validation rows.
+        """
 
 
 def as_sets(coded: Mapping[int, int], how: Settings) -> list[int]:

@@ -82,6 +82,7 @@ class Calibration:
 
     @classmethod
     def by_scale(cls, scale: Scale) -> Calibration:
+        """The calibration that ``auto`` found."""
         return cls("auto", ({k: [v] for k, v in scale.items()},))
 
     @property
@@ -90,6 +91,7 @@ class Calibration:
         return {k: v[0] for k, v in self.curves[0].items()} if self.method == "auto" else None
 
     def apply(self, scores: np.ndarray) -> np.ndarray:
+        """Calibrated scores ``(n, classes)``, each row summing to 1."""
         if self.scale is not None:
             found = scaled(inputs(scores), self.scale)
             return probabilities(found) if found.ndim == 1 else softmax(found)
@@ -107,6 +109,7 @@ class Calibration:
         return np.interp(p, curve["x"], curve["y"])
 
     def state(self) -> dict[str, Any]:
+        """What :meth:`of` reads: names and numbers."""
         return {"method": self.method, "curves": list(self.curves)}
 
 

@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from tasks.artifacts import Summary
+from tasks.artifacts.columns import ROW, SPLIT, TARGET
+from tasks.artifacts.folders import FEATURE_TABLE, FEATURES
 from tasks.encoding import Encoder
 from tasks.encoding.encoder import LARGE
-from tasks.files import read_json, read_table
+from tasks.files import read_table
 from tasks.fitting.rows import Dataset, check_rows
 from tasks.fitting.setup import Setup
 
@@ -39,6 +42,7 @@ class Encoded:
 
     @property
     def rows(self) -> int:
+        """How many there are."""
         return len(self.y)
 
     def part(self, start: int, stop: int) -> np.ndarray:
@@ -84,26 +88,26 @@ class Outline:
         return self.split == SPLITS.index(split)
 
 
-def outline(folder: str | Path = "data/features") -> Outline:
+def outline(folder: str | Path = FEATURES) -> Outline:
     """Read all but the features, and refuse what cannot be learnt from (see :func:`check_rows`)."""
     folder = Path(folder)
-    summary = read_json(folder / "summary.json")
-    head = read_table(folder / "features.parquet", ["__row__", "__split__", "__target__"])
-    split = pd.Index(SPLITS).get_indexer(pd.Index(head["__split__"])).astype(np.int8)
+    summary, path = Summary.read(folder), folder / FEATURE_TABLE.name
+    head = read_table(path, [ROW, SPLIT, TARGET])
+    split = pd.Index(SPLITS).get_indexer(pd.Index(head[SPLIT])).astype(np.int8)
     found = Outline(
-        path=folder / "features.parquet",
-        kind=summary["kind"],
-        classes=tuple(summary["classes"]),
-        kinds={f["name"]: f["kind"] for f in summary["features"]},
-        y=head["__target__"].to_numpy(float),
-        row=head["__row__"].to_numpy(np.int64),
+        path=path,
+        kind=summary.kind,
+        classes=tuple(summary.classes),
+        kinds=summary.kinds,
+        y=head[TARGET].to_numpy(float),
+        row=head[ROW].to_numpy(np.int64),
         split=split,
     )
     names = np.array([*SPLITS, "pending"], dtype=object)[split]
     nothing = pd.DataFrame(index=head.index)
     check_rows(
         Dataset(found.kind, found.classes, found.kinds, nothing, found.y, names, found.row, pd.Series(dtype="str")),
-        summary,
+        summary.target,
     )
     return found
 

@@ -41,10 +41,12 @@ class Linear:
         return cls(coef, intercept, job.kind)
 
     def predict(self, Z: np.ndarray) -> np.ndarray:
+        """As :meth:`Fitted.predict`."""
         margins = np.asarray(Z @ self.coef.astype(Z.dtype), dtype=float) + self.intercept
         return find_kind(self.kind).output.of_margins(margins)
 
     def save(self, folder: Path) -> None:
+        """As :meth:`Fitted.save`."""
         from safetensors.numpy import save_file
 
         arrays = {"coef": np.ascontiguousarray(self.coef), "intercept": np.ascontiguousarray(self.intercept)}
@@ -52,6 +54,7 @@ class Linear:
 
     @classmethod
     def load(cls, folder: Path, kind: str, classes: int) -> Linear:
+        """Read what :meth:`save` wrote."""
         from safetensors.numpy import load_file
 
         arrays = load_file(folder / "linear.safetensors")
@@ -69,6 +72,7 @@ class Estimator:
         self.notes: Notes = {}
 
     def predict(self, Z: np.ndarray) -> np.ndarray:
+        """As :meth:`Fitted.predict`."""
         if not find_kind(self.kind).output.classes:
             return np.asarray(self.estimator.predict(Z), dtype=float)
         found = np.asarray(self.estimator.predict_proba(Z), dtype=float)
@@ -80,12 +84,14 @@ class Estimator:
         return out
 
     def save(self, folder: Path) -> None:
+        """As :meth:`Fitted.save`."""
         from tasks.fitting.archive import dump
 
         dump(self.estimator, folder / "estimator.skops")
 
     @classmethod
     def load(cls, folder: Path, kind: str, classes: int) -> Estimator:
+        """Read what :meth:`save` wrote."""
         from tasks.fitting.archive import load
 
         return cls(load(folder / "estimator.skops"), kind, classes)
@@ -124,6 +130,7 @@ def refuse_weights(job: Job, name: str) -> None:
 
 
 def cannot_weigh(name: str) -> RefitError:
+    """What is told where rows are to be weighed, and the family cannot."""
     return RefitError(
         f"training.imbalance: class_weight weighs rows, and {name} cannot; use smote, adasyn, under_sample "
         f"or smote_tomek, or leave {name} out of models"

@@ -20,6 +20,7 @@ WALKED = 500_000  # rows x trees at once while predicting
 
 
 def forest_space(rows: int) -> Space:
+    """What is searched of any forest, for a table of so many rows."""
     return {
         "n_estimators": whole(50, 300, 100, log=True),
         "max_features": Number(0.05, 1.0, 0.3, limits=(0.001, 1.0)),
@@ -31,6 +32,7 @@ def forest_space(rows: int) -> Space:
 def fit_forest(
     classifier: type[BaseEstimator], regressor: type[BaseEstimator], params: Settings, job: Job, **fixed: Setting
 ) -> Fitted:
+    """Fit one of the two by what the model is to give; ``fixed`` are settings that ``params`` may replace."""
     estimator = classifier if job.output.classes else regressor
     return fit_estimator(estimator(random_state=job.seed, n_jobs=job.threads, **(fixed | params)), job)
 
@@ -77,6 +79,7 @@ class Forest:
         return cls(arrays | {"roots": np.asarray(roots, dtype=np.int32)}, kind)
 
     def predict(self, Z: np.ndarray) -> np.ndarray:
+        """As :meth:`Fitted.predict`."""
         a = self.arrays
         size = max(1, WALKED // len(a["roots"]))
         out = []
@@ -96,12 +99,14 @@ class Forest:
         return found / found.sum(axis=1, keepdims=True) if find_kind(self.kind).output.classes else found[:, 0]
 
     def save(self, folder: Path) -> None:
+        """As :meth:`Fitted.save`."""
         from safetensors.numpy import save_file
 
         save_file({k: np.ascontiguousarray(v) for k, v in self.arrays.items()}, folder / "forest.safetensors")
 
     @classmethod
     def load(cls, folder: Path, kind: str, classes: int) -> Forest:
+        """Read what :meth:`save` wrote."""
         from safetensors.numpy import load_file
 
         return cls(load_file(folder / "forest.safetensors"), kind)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from tasks.artifacts import Summary
+from tasks.artifacts.columns import GROUP, KNOWN, ROW, SPLIT, TARGET, TIME
+from tasks.artifacts.folders import FEATURE_TABLE, FEATURES
 from tasks.errors import RefitError
-from tasks.files import read_json
 from tasks.fitting.base import Fold
 from tasks.fitting.setup import Setup
 from tasks.kinds import find_kind, score_columns
@@ -61,7 +63,7 @@ class Dataset:
         return replace(self, frame=self.frame[features], kinds={f: self.kinds[f] for f in features})
 
 
-def read_rows(folder: str | Path = "data/features") -> Dataset:
+def read_rows(folder: str | Path = FEATURES) -> Dataset:
     """Read ``features.parquet`` and ``summary.json``, and check that a model can be fitted at all.
 
     Raises
@@ -70,31 +72,30 @@ def read_rows(folder: str | Path = "data/features") -> Dataset:
         If a split is empty, the target is constant, classes are missing or outnumber the rows, or no
         feature is left.
     """
-    summary = read_json(Path(folder) / "summary.json")
-    table = Stored(Path(folder) / "features.parquet")
-    table = table[table["__split__"] != "pending"]
-    kinds = {f["name"]: f["kind"] for f in summary["features"]}
-    part, names = pd.factorize(table["__split__"])  # each name is made once, not for every row
+    summary = Summary.read(folder)
+    table = Stored(Path(folder) / FEATURE_TABLE.name)
+    table = table[table[SPLIT] != "pending"]
+    kinds = summary.kinds
+    part, names = pd.factorize(table[SPLIT])  # each name is made once, not for every row
     rows = Dataset(
-        kind=summary["kind"],
-        classes=tuple(summary["classes"]),
+        kind=summary.kind,
+        classes=tuple(summary.classes),
         kinds=kinds,
         frame=small_in_memory(table[list(kinds)]),
-        y=table["__target__"].to_numpy(float),
+        y=table[TARGET].to_numpy(float),
         split=np.asarray(names, dtype=str)[part],
-        row=table["__row__"].to_numpy(np.int64),
-        time=table["__time__"],
-        group=table["__group__"].to_numpy(np.uint64) if "__group__" in table else None,
-        silent=summary.get("silent", {}),
-        known=table["__known__"],
+        row=table[ROW].to_numpy(np.int64),
+        time=table[TIME],
+        group=table[GROUP].to_numpy(np.uint64) if GROUP in table else None,
+        silent=summary.silent,
+        known=table[KNOWN],
     )
-    check_rows(rows, summary)
+    check_rows(rows, summary.target)
     return rows
 
 
-def check_rows(rows: Dataset, summary: dict[str, Any]) -> None:
+def check_rows(rows: Dataset, target: str) -> None:
     """Refuse what cannot be learnt from, before any long work."""
-    target = summary.get("target", "the target")
     if not rows.kinds:
         raise RefitError("data/features: no feature is left; name columns in features.columns")
     for split in ("train", "valid"):

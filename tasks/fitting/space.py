@@ -55,6 +55,7 @@ class Number:
 
     @property
     def bounds(self) -> tuple[float, float]:
+        """The least and the largest value that the family accepts."""
         return self.limits or ((0.0, math.inf) if self.low >= 0 else (-math.inf, math.inf))
 
     def grid(self, points: int = 3) -> list[float]:
@@ -80,6 +81,7 @@ class OneOf:
     allowed: tuple[Scalar, ...] = ()
 
     def grid(self, points: int = 0) -> list[Scalar]:
+        """All options, however many points are asked for."""
         return list(self.options)
 
 

@@ -9,25 +9,19 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
 
+from tasks.artifacts import Member
 from tasks.encoding import Encoder
 from tasks.encoding.encoder import Unseen
 from tasks.files import read_json, write_json
 from tasks.fitting.base import Curves, Fitted, Notes
-from tasks.fitting.space import Settings
 from tasks.models.formats import load_fitted
 
 FILE = "bag.json"
-
-
-def members_of(params: Settings) -> list[dict[str, Any]]:
-    """What a bag's parameters say of its members: ``family``, ``params``, ``weight``, ``value``, …; none of one family's."""
-    found = params.get("members", [])
-    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
 
 
 class Joined:
@@ -37,6 +31,7 @@ class Joined:
         self.encoders = encoders
 
     def transform(self, X: pd.DataFrame) -> np.ndarray:
+        """Encoded rows ``(n, sum of widths)``."""
         return np.hstack([e.transform(X) for e in self.encoders])
 
     def unseen(self, X: pd.DataFrame, Z: np.ndarray) -> list[Unseen]:
@@ -64,6 +59,7 @@ class Joined:
 
     @property
     def names(self) -> list[str]:
+        """Names of the output columns; they repeat."""
         return [name for e in self.encoders for name in e.names]
 
     @property
@@ -77,6 +73,7 @@ class Joined:
 
     @property
     def coded(self) -> dict[int, int]:
+        """Output columns that hold codes of categories: position to number of codes."""
         out: dict[int, int] = {}
         start = 0
         for encoder in self.encoders:
@@ -85,6 +82,7 @@ class Joined:
         return out
 
     def save(self, folder: Path) -> None:
+        """Write each part into a folder of its own."""
         for i, encoder in enumerate(self.encoders):
             part = folder / "encoders" / str(i)
             part.mkdir(parents=True, exist_ok=True)
@@ -92,6 +90,7 @@ class Joined:
 
     @classmethod
     def load(cls, folder: Path) -> Joined:
+        """Read what :meth:`save` wrote."""
         return cls([Encoder.load(folder / "encoders" / str(i)) for i in range(read_json(folder / FILE)["encoders"])])
 
 
@@ -116,15 +115,16 @@ class Bag:
 
     FORMAT: ClassVar[str] = "bag"
 
-    def __init__(self, parts: list[BagPart], members: list[Settings], encoders: int) -> None:
+    def __init__(self, parts: list[BagPart], members: list[Member], encoders: int) -> None:
         self.parts, self.members, self.encoders = parts, members, encoders
         self.history: Curves = {}
         self.notes: Notes = {
-            "members": [{k: m[k] for k in ("family", "weight")} for m in members],
+            "members": [{"family": m.family, "weight": m.weight} for m in members],
             "models": len(parts),
         }
 
     def predict(self, Z: np.ndarray) -> np.ndarray:
+        """As :meth:`Fitted.predict`."""
         total = np.zeros(())
         for part in self.parts:
             total = total + part.weight * _asked(part, Z)
@@ -166,6 +166,7 @@ class Bag:
         )
 
     def save(self, folder: Path) -> None:
+        """Write each part into a folder of its own."""
         listed = []
         for i, part in enumerate(self.parts):
             own = folder / "parts" / str(i)
@@ -181,10 +182,13 @@ class Bag:
                     "weight": part.weight,
                 }
             )
-        write_json(folder / FILE, {"encoders": self.encoders, "members": self.members, "parts": listed})
+        write_json(
+            folder / FILE, {"encoders": self.encoders, "members": [m.to_dict() for m in self.members], "parts": listed}
+        )
 
     @classmethod
     def load(cls, folder: Path, kind: str, classes: int) -> Bag:
+        """Read what :meth:`save` wrote."""
         state = read_json(folder / FILE)
         parts = [
             BagPart(
@@ -197,4 +201,4 @@ class Bag:
             )
             for i, p in enumerate(state["parts"])
         ]
-        return cls(parts, state["members"], state["encoders"])
+        return cls(parts, [Member.model_validate(m) for m in state["members"]], state["encoders"])

@@ -7,11 +7,13 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tasks import memory
+from tasks.artifacts import Balance
+from tasks.artifacts.folders import FEATURES
 from tasks.errors import RefitError
 from tasks.families.xgboost.batches import fit_batches
 from tasks.families.xgboost.memory import batch_rows, check
@@ -40,7 +42,7 @@ class Trained:
     row: np.ndarray
     split: np.ndarray
     scores: np.ndarray
-    balance: dict[str, Any] | None = None  # what was done about rare classes, for candidate.json
+    balance: Balance | None = None  # what was done about rare classes, for candidate.json
 
 
 def fit_large(
@@ -50,7 +52,7 @@ def fit_large(
     params: Params,
     log: Log,
     session: Callable[[], SparkSession],
-    folder: str | Path = "data/features",
+    folder: str | Path = FEATURES,
 ) -> Trained | None:
     """Train on disk or on Spark where that is called for; None where the ordinary way in memory is.
 

@@ -10,13 +10,14 @@ import numpy as np
 import pandas as pd
 from safetensors import SafetensorError
 
+from tasks.artifacts import NetworkForm
 from tasks.encoding import Encoder
 from tasks.encoding.category import STAND_INS
 from tasks.encoding.encoder import Unseen
 from tasks.errors import RefitError
 from tasks.families import find_family
 from tasks.files import read_json, write_json
-from tasks.fitting.base import Compress, Counts, Curves, Fitted, Fold, Job, Log, ModelForm, Notes, Turn, Watch
+from tasks.fitting.base import Compress, Counts, Curves, Fitted, Fold, Job, Log, Notes, Turn, Watch
 from tasks.fitting.calibration import Calibration, calibrate, check_method
 from tasks.fitting.setup import Setup
 from tasks.fitting.space import Settings
@@ -159,7 +160,8 @@ class Model:
     fitted: Fitted
     calibration: Calibration | None = None
     params: Settings = field(default_factory=dict)
-    forms: list[ModelForm] = field(default_factory=list)  # where it was compressed
+    forms: list[NetworkForm] = field(default_factory=list)  # where it was compressed
+    row_ms: dict[str, float] = field(default_factory=dict)  # then, by form
     counts: Counts = field(default_factory=dict)  # as in Prepared
 
     @property
@@ -242,7 +244,8 @@ def fit_family(
             return found if fixed is None else fixed.apply(found)
 
         settings = {name: value for name, value in params.items() if name != "turns"}
-        model.fitted, model.forms = family.smaller(fitted, settings, prepared.job(log=log), compression, scores)
+        job = prepared.job(log=log)
+        model.fitted, model.forms, model.row_ms = family.smaller(fitted, settings, job, compression, scores)
     if setup.calibration != "none" and find_kind(setup.kind).calibrated:
         model.calibration = calibrated(prepared.scores(model.fitted))
     return model

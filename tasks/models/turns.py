@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeGuard
 
+from tasks.artifacts import turns_of
 from tasks.files import read_json, replacing_dir, write_json
 from tasks.fitting.base import Family, Fitted, GoesOn, Job, Stopped, Turn
 from tasks.fitting.space import Settings
@@ -58,13 +59,6 @@ def read_turn(folder: Path, kind: str, classes: int) -> Fitted:
     fitted = load_fitted(about["format"], folder, kind, classes)
     fitted.history, fitted.notes = about["history"], about["notes"]
     return fitted
-
-
-def turns_of(params: Settings) -> list[Settings]:
-    """What each turn of a fit changed."""
-    turns = params["turns"]
-    assert isinstance(turns, list)
-    return [own for own in turns if isinstance(own, dict)]
 
 
 def replay(family: Family, params: Settings, job: Job) -> Fitted:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tasks.artifacts import Balance, Member
 from tasks.fitting.base import Compress, Counts, Fitted, Log
 from tasks.fitting.imbalance import ROWS
 from tasks.fitting.rows import Dataset
@@ -25,7 +26,7 @@ def fit_better(
     log: Log,
     fitted: Fitted | None = None,
     compression: Compress | None = None,
-) -> tuple[Model, dict[str, Any] | None]:
+) -> tuple[Model, Balance | None]:
     """The family with ``training.imbalance`` or without it, whichever is better on validation rows; without, if equal.
 
     Both have the same settings, calibration and compression. Metrics of decisions are taken at the threshold that
@@ -45,8 +46,8 @@ def fit_better(
         f"{name}: {metric} on validation rows is {with_it:.4g} with {asked} and {without:.4g} without it: "
         + (f"{asked} is kept" if helps else f"fitted on the real rows, without {asked}")
     )
-    found = told(params, rows, asked if helps else "none", model.counts)
-    return (model if helps else plain), found | {"with": _number(with_it), "without": _number(without)}
+    both = {"with": _number(with_it), "without": _number(without)}
+    return (model if helps else plain), told(params, rows, asked if helps else "none", model.counts, **both)
 
 
 def value_of(model: Model, rows: Dataset, params: Params) -> float:
@@ -57,13 +58,13 @@ def value_of(model: Model, rows: Dataset, params: Params) -> float:
     return measure(params.problem.metric, y, scores, rows.kind, 0.5 if threshold is None else threshold)
 
 
-def told(params: Params, rows: Dataset, used: str, counts: Counts) -> dict[str, Any]:
+def told(params: Params, rows: Dataset, used: str, counts: Counts, **more: Any) -> Balance:
     """What ``candidate.json`` says of balancing: the way asked for and the one used, and training rows of each class."""
-    named = {k: dict(zip(rows.classes, v, strict=True)) for k, v in counts.items()}
-    return {"asked": params.training.imbalance, "used": used, "metric": params.problem.metric, **named}
+    named: dict[str, Any] = {k: dict(zip(rows.classes, v, strict=True)) for k, v in counts.items()}
+    return Balance(asked=params.training.imbalance, used=used, metric=params.problem.metric, **named, **more)
 
 
-def of_members(members: list[dict[str, Any]], rows: Dataset, params: Params) -> dict[str, Any] | None:
+def of_members(members: list[Member], rows: Dataset, params: Params) -> Balance | None:
     """The same of ``auto``, whose search tried each family with and without: ``without_it`` are members on the real rows.
 
     The counts are those of the first fold.
@@ -71,10 +72,10 @@ def of_members(members: list[dict[str, Any]], rows: Dataset, params: Params) -> 
     asked = params.training.imbalance
     if asked not in ROWS:
         return None
-    without = [m["family"] for m in members if m["params"].get("imbalance") == "none"]
-    counts: Counts = next((m["counts"] for m in members if m.get("counts")), {})
+    without = [m.family for m in members if m.params.get("imbalance") == "none"]
+    counts: Counts = next((m.counts for m in members if m.counts), {})
     used = "none" if len(without) == len(members) else asked
-    return told(params, rows, used, counts) | {"without_it": without, "members": len(members)}
+    return told(params, rows, used, counts, without_it=without, members=len(members))
 
 
 def _number(value: float) -> float | None:

@@ -12,16 +12,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from tasks.artifacts import Best, members_of
+from tasks.artifacts.columns import FOLD, ROW, TARGET
 from tasks.encoding import Encoder
 from tasks.families import find_family
-from tasks.files import read_json, read_table
+from tasks.files import read_table
 from tasks.fitting.base import Log
 from tasks.fitting.calibration import calibrate, calibrate_mean
 from tasks.fitting.rows import Dataset, read_rows
 from tasks.fitting.space import Settings
 from tasks.kinds import find_kind
 from tasks.models import Model, fit_family, load_model
-from tasks.models.bag import Bag, BagPart, Joined, members_of
+from tasks.models.bag import Bag, BagPart, Joined
 from tasks.models.large import Trained
 from tasks.params import Params
 from tasks.stored import by_parts
@@ -40,21 +42,21 @@ def take_tuned(folder: Path, features: list[str], params: Params, log: Log) -> T
     if not (folder / "held_out.parquet").is_file():
         return None
     rows = read_rows().only(features)
-    best = read_json(folder / "best.json")
+    best = Best.read(folder)
     held = read_table(folder / "held_out.parquet")
-    if best["left_out"] or _fold_of(held, rows):
-        return _fit_again(best["params"], rows, params, log)
+    if best.left_out or _fold_of(held, rows):
+        return _fit_again(best.params, rows, params, log)
     model = load_model(folder / "model")
-    X = rows.frame.iloc[pd.Index(rows.row).get_indexer(held["__row__"])]
+    X = rows.frame.iloc[pd.Index(rows.row).get_indexer(held[ROW])]
     unseen = calibrate_bag(model, X, held, params.training.calibration, params.seed)
     chosen = np.isin(rows.split, ("valid", "test"))
     row, split = rows.row[chosen], rows.split[chosen]
     scores = by_parts(model.predict, rows.frame[chosen])
-    places = {int(r): i for i, r in enumerate(held["__row__"])}
+    places = {int(r): i for i, r in enumerate(held[ROW])}
     for i in np.flatnonzero(split == "valid"):
         if int(row[i]) in places:  # others are beyond tuning.rows, and no part has seen them
             scores[i] = unseen[places[int(row[i])]]
-    members = members_of(best["params"])
+    members = members_of(best.params)
     log(f"auto: {model.family} as tuning kept it, of {len(members)} members")
     balance = of_members(members, rows, params)
     return Trained(model, rows.y[rows.split == "valid"], scores[split == "valid"], row, split, scores, balance)
@@ -70,9 +72,9 @@ def calibrate_bag(model: Model, X: pd.DataFrame, held: pd.DataFrame, method: str
     unseen = held[[c for c in names if c.startswith("score")]].to_numpy(float)
     if not find_kind(model.kind).calibrated:
         return unseen[:, 0]
-    fixed = calibrate(method, unseen, held["__target__"].to_numpy(float), model.kind)
+    fixed = calibrate(method, unseen, held[TARGET].to_numpy(float), model.kind)
     model.calibration = fixed
-    folds = held[[c for c in names if c.startswith("__fold_")]].to_numpy(int)
+    folds = held[[c for c in names if c.startswith(FOLD)]].to_numpy(int)
     if method == "auto" and folds.shape[1]:
         assert isinstance(model.fitted, Bag)
         some = np.arange(len(held))
@@ -86,7 +88,7 @@ def calibrate_bag(model: Model, X: pd.DataFrame, held: pd.DataFrame, method: str
 def _fold_of(held: pd.DataFrame, rows: Dataset) -> bool:
     """Whether only some of the training rows were held out: then the parts were fitted on validation rows as well."""
     trained = rows.row[rows.split == "train"]
-    found = np.isin(trained, held["__row__"])
+    found = np.isin(trained, held[ROW])
     return bool(found.any() and not found.all())
 
 
@@ -97,14 +99,14 @@ def _fit_again(own: Settings, rows: Dataset, params: Params, log: Log) -> Traine
     encoders: dict[str, tuple[Encoder, int]] = {}
     parts: list[BagPart] = []
     for number, member in enumerate(members := members_of(own)):
-        log(f"auto: fitting {member['family']} again on {count:,} rows, with weight {member['weight']:.2f}")
-        one = fit_family(member["family"], member["params"], fold, setup)
+        log(f"auto: fitting {member.family} again on {count:,} rows, with weight {member.weight:.2f}")
+        one = fit_family(member.family, member.params, fold, setup)
         width = sum(len(encoder.names) for encoder, _ in encoders.values())
-        alike = f"{find_family(member['family']).NEEDS} {member['params'].get('imbalance')}"
+        alike = f"{find_family(member.family).NEEDS} {member.params.get('imbalance')}"
         assert isinstance(one.encoder, Encoder)
         encoder, start = encoders.setdefault(alike, (one.encoder, width))
         stop = start + len(encoder.names)
-        parts.append(BagPart(number, one.fitted, start, stop, encoder.dtype, member["weight"]))
+        parts.append(BagPart(number, one.fitted, start, stop, encoder.dtype, member.weight))
     joined = Joined([encoder for encoder, _ in encoders.values()])
     bag = Bag(parts, members, len(encoders))
     model = Model("auto", rows.kind, len(rows.classes), joined, bag, params=own)

@@ -6,15 +6,18 @@ from tasks import stage  # isort: skip
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tasks import memory
-from tasks.encoding.select import Selection, select
+from tasks.artifacts import AutoJudged, Best, Selection, Starts, Trials, given
+from tasks.artifacts.columns import ROW, TARGET, fold
+from tasks.artifacts.folders import FEATURE_TABLE, START, TUNING
+from tasks.encoding.select import select
 from tasks.errors import RefitError, some
 from tasks.families import find_family
-from tasks.files import read_json, replacing_dir, sha256, write_json, write_table
+from tasks.files import replacing_dir, sha256, write_table
 from tasks.fitting.counts import check_params, searched
 from tasks.fitting.imbalance import ROWS
 from tasks.fitting.rows import Dataset, read_rows, score_table
@@ -35,10 +38,10 @@ if TYPE_CHECKING:
 LEAST = 1000  # rows to tune on, however little memory there is
 
 
-def champion_params(name: str, path: Path = Path("data/start/params.json")) -> list[Settings]:
+def champion_params(name: str, folder: Path = START) -> list[Settings]:
     """Parameters of this family in a champion's package: where a retrain begins."""
-    found: list[Settings] = read_json(path).get(name, []) if path.exists() else []
-    return found
+    starts = Starts.find(folder)
+    return starts.params.get(name, []) if starts else []
 
 
 def worth_trying(rows: Dataset, params: Params) -> Selection:
@@ -51,7 +54,7 @@ def worth_trying(rows: Dataset, params: Params) -> Selection:
     silent = {name: why for name, why in rows.silent.items() if name not in protected}
     kept = [name for name in rows.kinds if name not in silent]
     if not wanted:
-        return Selection(kept, silent)
+        return Selection(kept=kept, dropped=silent)
     at = np.flatnonzero(rows.split == "train")
     if params.training.memory_gb is not None:
         most = memory.rows_for("select", memory.allowed(params.training.memory_gb).bytes, len(kept))
@@ -59,7 +62,7 @@ def worth_trying(rows: Dataset, params: Params) -> Selection:
     times = rows.time.iloc[at].reset_index(drop=True)
     X = rows.frame[kept].iloc[at].reset_index(drop=True)
     found = select(X, rows.y[at], rows.kind, wanted, rows.kinds, times, params.seed)
-    return Selection(found.kept, silent | found.dropped)
+    return Selection(kept=found.kept, dropped=silent | found.dropped)
 
 
 def within_memory(name: str, rows: Dataset, params: Params) -> Tuning:
@@ -89,6 +92,7 @@ def within_memory(name: str, rows: Dataset, params: Params) -> Tuning:
 
 
 def main() -> None:
+    """The stage, of the family that the command names."""
     if len(sys.argv) != 2:
         raise RefitError("usage: python -m tasks.tune FAMILY")
     tune(sys.argv[1], load())
@@ -123,7 +127,7 @@ def tune(name: str, params: Params) -> None:
     def key(family: str, space: Space) -> str:
         return study_key(
             family=family,
-            features=sha256("data/features/features.parquet"),
+            features=sha256(FEATURE_TABLE),
             space=space,
             objective=[objective.metric, own.params, setup.encode, setup.imbalance, setup.device],
             kept=chosen.kept,
@@ -179,22 +183,18 @@ def tune(name: str, params: Params) -> None:
     train = int((rows.split == "train").sum())
     if found.reused:
         log(f"{found.reused} trials of an earlier run of this search were kept")
-    with replacing_dir(Path("data/tuning") / name) as folder:
-        write_json(
-            folder / "best.json",
-            {
-                "family": name,
-                "params": dict(own.params) | found.params,
-                "value": found.value,
-                "metric": params.problem.metric,
-                "trials": len(found.trials),
-                "importance": found.importance,
-                "left_out": max(0, train - (tuning.rows or train)),
-                **({"judged": _judged(bags, mixed)} if mixed else {}),
-                **({"goals": found.goals} if found.goals else {}),
-            },
-        )
-        write_json(folder / "trials.json", found.trials)
+    with replacing_dir(TUNING / name) as folder:
+        Best(
+            family=name,
+            params=own.params | found.params,
+            value=found.value,
+            metric=params.problem.metric,
+            trials=len(found.trials),
+            importance=found.importance,
+            left_out=max(0, train - (tuning.rows or train)),
+            **given(judged=_judged(bags, mixed) if mixed else None, goals=found.goals),
+        ).write(folder)
+        Trials(trials=found.trials).write(folder)
         if evolved:
             # The winner itself: training takes it, or takes its turns again where tuning left rows out.
             encoder = objective.prepared(name, 0).encoder
@@ -202,25 +202,24 @@ def tune(name: str, params: Params) -> None:
             save_model(model, folder / "model")
         if mixed:  # the model itself: fitting again would take the budget once more
             save_model(mixed.model, folder / "model")
-            leading = {"__row__": rows.row[at][mixed.at], "__target__": bags.y[mixed.at]}
-            cuts: list[np.ndarray] = [] if mixed.folds is None else mixed.folds.T
-            leading |= {f"__fold_{i}__": numbers for i, numbers in enumerate(cuts)}
+            leading = {ROW: rows.row[at][mixed.at], TARGET: bags.y[mixed.at]}
+            cuts = [] if mixed.folds is None else list(mixed.folds.T)
+            leading |= {fold(i): numbers for i, numbers in enumerate(cuts)}
             write_table(folder / "held_out.parquet", score_table(mixed.scores, **leading))
-        write_json(folder / "selection.json", chosen.to_dict())
+        chosen.write(folder)
     log(f"best {params.problem.metric} {found.value:.5g}")
 
 
-def _judged(bags: Bags, found: AutoResult) -> dict[str, Any]:
+def _judged(bags: Bags, found: AutoResult) -> AutoJudged:
     """What ``auto`` judged its settings on: rows, folds of one cut, and whether time cut it down to the first fold.
 
     ``beyond``, where there are any, are features that leave the range of the training rows, ``declared`` is the
     ``tuning.split`` that was asked for (:class:`Bags`).
     """
     folds = bags.size if found.folds is not None else 1
-    beyond = {"beyond": list(found.beyond)} if found.beyond else {}
     short = bags.crossed and folds < bags.size
-    own = {"declared": bags.declared} if bags.declared else {}
-    return {"rows": len(found.at), "folds": folds, "pooled": bags.crossed, "cut_short": short} | beyond | own
+    more = given(beyond=list(found.beyond), declared=bags.declared)
+    return AutoJudged(rows=len(found.at), folds=folds, pooled=bags.crossed, cut_short=short, **more)
 
 
 if __name__ == "__main__":

@@ -19,16 +19,17 @@ from pathlib import Path
 
 import numpy as np
 
+from tasks.artifacts import Member, Trial, given, members_of
 from tasks.encoding import Encoder
 from tasks.ensembles.combine import combine
 from tasks.errors import RefitError
 from tasks.families import find_family
-from tasks.fitting.base import Log
+from tasks.fitting.base import Counts, Log
 from tasks.fitting.space import Settings
 from tasks.kinds import find_kind
 from tasks.metrics import higher_is_better, measure
 from tasks.models import Model
-from tasks.models.bag import Bag, BagPart, Joined, members_of
+from tasks.models.bag import Bag, BagPart, Joined
 from tasks.models.formats import load_fitted
 from tasks.tune.bags import Bags, Fits, encoder_folder, holdout, read_result, tried_without
 from tasks.tune.messages import Died, Done, Failed, FoldAttempt, UserMistake
@@ -136,7 +137,7 @@ class _AutoSearch:
         counts = (
             not find_kind(fits.setup.kind).output.classes and min(float(y.min()) for _, y, _, _ in bags.folds[:1]) >= 0
         )
-        queue = [(m["family"], m["params"]) for start in starts for m in members_of(start)]
+        queue = [(m.family, m.params) for start in starts for m in members_of(start)]
         queue += portfolio(fits.setup.kind, self.rows, self.columns, counts)
         self.queue = tried_without(queue, fits.setup.imbalance)
         self.busy: dict[int, tuple[Tried, int, float]] = {}  # worker's place to its setting, fold, and start
@@ -391,20 +392,20 @@ class _AutoSearch:
         told = ", ".join(f"{t.family} {w:.2f}" for t, w in chosen)
         self.log(f"{found['method']} of {len(ranked)} settings: {metric} {value:.5g} ({told})")
         lead = chosen[0][0]
-        members: list[Settings] = [
-            {"family": t.family, "params": t.params, "weight": w, "value": self._value(t)} | self._counts(t)
+        members = [
+            Member(family=t.family, params=t.params, weight=w, value=self._value(t), **given(counts=self._counts(t)))
             for t, w in chosen
         ]
-        params: Settings = {"family": lead.family, **lead.params, "members": [*members]}
+        params: Settings = {"family": lead.family, **lead.params, "members": [m.to_dict() for m in members]}
         trials = [
-            {
-                "number": i,
-                "params": t.params,
-                "value": self._value(t) if t.values else None,
-                "state": t.state if t.state in ("complete", "pruned") else "fail",
-                "intermediate": {str(k): v for k, v in sorted(t.values.items())},
-                "family": t.family,
-            }
+            Trial(
+                number=i,
+                params=t.params,
+                value=self._value(t) if t.values else None,
+                state=t.state if t.state in ("complete", "pruned") else "fail",
+                intermediate={str(k): v for k, v in sorted(t.values.items())},
+                family=t.family,
+            )
             for i, t in enumerate(self.tried)
         ]
         model = self._model(chosen, members, params)
@@ -417,12 +418,12 @@ class _AutoSearch:
             model=model, scores=held, at=at, folds=folds, beyond=self.bags.beyond,
         )  # fmt: skip
 
-    def _counts(self, tried: Tried) -> Settings:
-        """``{"counts": ...}`` of the first fold's training rows, where they were balanced."""
-        counts = (read_result(tried.folder / "0") or {}).get("counts")
-        return {"counts": counts} if counts else {}
+    def _counts(self, tried: Tried) -> Counts:
+        """Of the first fold's training rows, where they were balanced."""
+        counts: Counts = (read_result(tried.folder / "0") or {}).get("counts", {})
+        return counts
 
-    def _model(self, chosen: list[tuple[Tried, float]], members: list[Settings], params: Settings) -> Model:
+    def _model(self, chosen: list[tuple[Tried, float]], members: list[Member], params: Settings) -> Model:
         kind, classes = self.fits.setup.kind, self.fits.setup.classes
         encoders: dict[Path, tuple[Encoder, int]] = {}
         parts: list[BagPart] = []

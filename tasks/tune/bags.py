@@ -71,6 +71,7 @@ class Bags:
 
     @property
     def repeats(self) -> int:
+        """How often the rows are cut into folds."""
         return len(self.folds) // self.size
 
     @property

@@ -222,7 +222,7 @@ class _Population:
         else:  # a finished search whose states were removed
             job = self.objective.prepared(self.family.NAME, 0).job()
             fitted = replay(self.family, self.objective.fixed | params, job)
-        trials = [described(told[n]) | {"parent": told[n].user_attrs["parent"]} for n in sorted(told)]
+        trials = [described(told[n], parent=told[n].user_attrs["parent"]) for n in sorted(told)]
         return PopulationResult(params=params, value=best.values[0], trials=trials, reused=reused, fitted=fitted)
 
 

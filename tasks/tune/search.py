@@ -13,10 +13,11 @@ from typing import Any, Literal
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from tasks.artifacts import GoalChoice, GoalRule, Trial
 from tasks.errors import RefitError
 from tasks.fitting.base import Log
 from tasks.fitting.space import Settings, Space, defaults
-from tasks.goals import Point, Rule, choose, record
+from tasks.goals import Point, choose, record
 from tasks.metrics import higher_is_better
 from tasks.tune import samplers
 from tasks.tune.messages import Attempt, Done, Failed, Step, UserMistake
@@ -67,7 +68,7 @@ class Search:
     budget: Budget
     sampler: str = "gp"
     pruner: str = "none"
-    goals: Rule | None = None
+    goals: GoalRule | None = None
     starts: Sequence[Settings] = ()
 
 
@@ -77,10 +78,10 @@ class SearchResult:
 
     params: Settings
     value: float
-    trials: list[dict[str, Any]]
+    trials: list[Trial]
     importance: dict[str, float] = field(default_factory=dict)
     reused: int = 0
-    goals: dict[str, Any] | None = None  # the front and the choice from it, where there are several
+    goals: GoalChoice | None = None  # the front and the choice from it, where there are several
 
 
 def search(
@@ -147,6 +148,7 @@ def check_budget(worker: Worker, objective: Objective, params: Settings, budget:
 
 
 def too_small(objective: Objective, budget: Budget, verb: str, more: str = "") -> str:
+    """That a budget does not suffice for one fit, in words."""
     name, rows = objective.family, len(objective.folds[0][0])
     return (
         f"models.{name}.seconds: {budget.seconds:g} s {verb} not suffice for one fit of {name} on {rows:,} rows{more}. "
@@ -294,7 +296,7 @@ class _SearchRun:
     def _limit(self, trial: optuna.Trial, values: list[float] | None) -> None:
         """Tell the sampler how far a trial is beyond the limits."""
         for name, cost in zip(self.objective.costs, (values or [])[1:], strict=False):
-            most = self.how.goals and self.how.goals["costs"][name]["at_most"]
+            most = self.how.goals and self.how.goals.costs[name].at_most
             if most:
                 trial.set_constraint(name, cost - most)
 
@@ -343,7 +345,7 @@ class _SearchRun:
             raise RefitError(f"models.{self.objective.family}: no trial could be fitted: {self.failures[0]}")
         # Of trials with the same value the first counts, whatever order they finished in.
         best = min(complete, key=lambda t: (self.sign * t.values[0], t.number))
-        chosen: dict[str, Any] | None = None
+        chosen: GoalChoice | None = None
         names, metric = self.objective.costs, self.objective.metric
         if self.how.goals:
             points = [
@@ -380,16 +382,19 @@ def _value(trial: FrozenTrial) -> float | None:
     return trial.intermediate_values[max(trial.intermediate_values)] if trial.intermediate_values else None
 
 
-def described(trial: FrozenTrial, costs: tuple[str, ...] = ()) -> dict[str, Any]:
-    return {
-        "number": trial.number,
-        "params": dict(sorted(trial.params.items())),
-        "value": _value(trial),
-        "state": trial.state.name.lower(),
-        "intermediate": {str(k): v for k, v in sorted(trial.intermediate_values.items())},
-        **dict(zip(costs, (trial.values or [])[1:], strict=False)),
-    }
+def described(trial: FrozenTrial, costs: tuple[str, ...] = (), parent: int | None = None) -> Trial:
+    """A trial as ``trials.json`` has it; of a population with its ``parent``."""
+    more: dict[str, Any] = dict(zip(costs, (trial.values or [])[1:], strict=False))
+    return Trial(
+        number=trial.number,
+        params=dict(sorted(trial.params.items())),
+        value=_value(trial),
+        state=trial.state.name.lower(),
+        intermediate={str(k): v for k, v in sorted(trial.intermediate_values.items())},
+        **more if parent is None else {**more, "parent": parent},
+    )
 
 
 def short(params: Settings) -> str:
+    """Parameters in a line."""
     return ", ".join(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in params.items())

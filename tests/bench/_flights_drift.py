@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tasks.artifacts import DriftOfColumn
 from tasks.drift.columns import entry
+from tasks.drift.evidently_measures import measure
 from tasks.drift.window import thin
 from tasks.engine.compute import compute
 from tasks.engine.derive import derive
@@ -125,24 +127,26 @@ def looks(sides: list[tuple[Record, pd.DataFrame]], rows: pd.DataFrame, scores: 
             for name, column in record.columns.items():
                 left = scores if name == PREDICTION else sample[name]
                 ends = (end - record.end) / WEEK if record.end is not None else None
-                entries.append(entry(column, left, [s[name] for s in spans[:usable]], count, 1, ends, 52))
+                windows = [s[name] for s in spans[:usable]]
+                measured = [measure({name: (column, one)})[name] for one in windows]
+                entries.append(entry(column, left, windows, count, 1, ends, 52, measured))
         out.append(entries)
         end += WEEK
     return out
 
 
-def told(month: int, entries: list[list[dict[str, Any]]]) -> dict[str, Any]:
+def told(month: int, entries: list[list[DriftOfColumn]]) -> dict[str, Any]:
     alarms: dict[str, tuple[str, int]] = {}
     varies: dict[str, int] = {}
     for look in entries:
         for e in look:
-            if e["drifted"]:
-                said, n = alarms.get(e["column"], (e["said"], 0))
-                alarms[e["column"]] = (said, n + 1)
-            elif e["state"] in ("varies", "seasonal"):
-                varies[e["column"]] = varies.get(e["column"], 0) + 1
+            if e.drifted:
+                said, n = alarms.get(e.column, (e.said, 0))
+                alarms[e.column] = (said, n + 1)
+            elif e.state in ("varies", "seasonal"):
+                varies[e.column] = varies.get(e.column, 0) + 1
     order = sorted(varies, key=lambda c: (-varies[c], c))
-    past = max(e["past_windows"] for e in entries[0] if e["column"] != PREDICTION)
+    past = max(e.past_windows for e in entries[0] if e.column != PREDICTION)
     name = pd.Timestamp(2013, month, 1).strftime("%B")
     return {
         "month": name,

@@ -23,6 +23,7 @@ from deploy.check import compare
 from deploy.isolated import isolated
 from deploy.launch import ask, free_port
 from deploy.needs import needed, pins
+from tasks.artifacts import Golden, Manifest, Member
 from tasks.errors import RefitError
 from tasks.files import read_json, read_table, sha256, write_json
 from tasks.fitting.base import Fold
@@ -73,7 +74,7 @@ def auto(root: Path) -> Path:
         parts.append(BagPart(i, made.fitted, at, end, made.encoder.dtype, 1 / len(MEMBERS)))
         encoders.append(made.encoder)
         at = end
-    members = [{"family": family, "params": {}, "weight": 1 / len(MEMBERS), "value": 0.0} for family in MEMBERS]
+    members = [Member(family=family, params={}, weight=1 / len(MEMBERS), value=0.0) for family in MEMBERS]
     whole = Model(
         "auto", "binary", 2, Joined(encoders), Bag(parts, members, len(encoders)), params={"family": "xgboost"}
     )
@@ -217,7 +218,7 @@ def test_the_manifests_start(bento: Path) -> None:
             open_to = {line.split()[1]: line.split()[3].split(",")[0] for line in mounts}
             assert (open_to["/"], open_to["/tmp"], open_to["/home/bentoml/bento"]) == ("ro", "rw", "ro")
             package = bento / "src" / "package"
-            compare(read_json(package / "bundle.json"), read_json(package / "golden.json"), partial(ask, address))
+            compare(Manifest.read(package), Golden.read(package).rows, partial(ask, address))
             ready = ask(address, "/readyz")[1]
             assert (ready["model"], ready["version"]) == ("orders-late", "1")
             process.send_signal(signal.SIGTERM)

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from tasks.artifacts import NetworkForm
 from tasks.fitting.activations import ACTIVATIONS, check_activation
-from tasks.fitting.base import Compress, Fitted, Job, ModelForm, Turn
+from tasks.fitting.base import Compress, Fitted, Job, Turn
 from tasks.fitting.counts import Only
 from tasks.fitting.space import Number, OneOf, Settings, Space, whole
 from tasks.kinds import MANY, NUMBER, TWO
@@ -57,7 +58,7 @@ FORMATS = {"network": _read}
 
 def smaller(
     fitted: Fitted, params: Settings, job: Job, how: Compress, scores: Callable[[Fitted], np.ndarray]
-) -> tuple[Fitted, list[ModelForm]]:
+) -> tuple[Fitted, list[NetworkForm], dict[str, float]]:
     """Without batch norm and dropout, with fewer units, with 8-bit integers, or all of it."""
     from tasks.families.mlp.compression import chosen
 

@@ -18,9 +18,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from tasks.artifacts import NetworkForm
 from tasks.families.mlp.int8 import Int8Linear, int8_layers, to_int8
 from tasks.families.mlp.network import Net, Network
-from tasks.fitting.base import Compress, Fitted, Job, ModelForm
+from tasks.fitting.base import Compress, Fitted, Job
 from tasks.fitting.space import Settings, as_float
 
 if TYPE_CHECKING:
@@ -53,23 +54,28 @@ def chosen(
     job: Job,
     how: Compress,
     scores: Callable[[Fitted], np.ndarray],
-) -> tuple[Fitted, list[ModelForm]]:
-    """The form of a network to keep, and the table of all forms; ``scores`` gives a form's scores of validation rows."""
+) -> tuple[Fitted, list[NetworkForm], dict[str, float]]:
+    """As :meth:`tasks.fitting.base.Compresses.smaller`."""
     assert isinstance(fitted, Net)
     found, left_out = variants(
         fitted, params, job, how.prune, how.quantise, lambda form: as_float(how.measure(scores(form)))
     )
     best = smallest(found, how.higher, how.tolerance)
     table = [
-        ModelForm(
-            form.name, form.size_kb, form.memory_kb, form.multiply_adds,
+        NetworkForm(
+            variant=form.name,
+            size_kb=form.size_kb,
+            memory_kb=form.memory_kb,
+            multiply_adds=form.multiply_adds,
             metric=form.metric if np.isfinite(form.metric) else None,
             used=form is best,
-            row_ms=row_ms(form.net, job.X_valid),
+            why="",
         )
         for form in found
-    ]  # fmt: skip
-    return best.net, table + [ModelForm(name, why=why) for name, why in left_out.items()]
+    ]
+    nothing = dict.fromkeys(("size_kb", "memory_kb", "multiply_adds", "metric"))
+    table += [NetworkForm(variant=name, **nothing, used=False, why=why) for name, why in left_out.items()]
+    return best.net, table, {form.name: row_ms(form.net, job.X_valid) for form in found}
 
 
 def variants(

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from scipy.special import expit, softmax
 
+from tasks.artifacts import Member
 from tasks.files import hash_tree, read_json, write_json
 from tasks.fitting.base import Fold
 from tasks.fitting.calibration import Calibration, calibrate, calibrate_mean
@@ -234,7 +235,7 @@ def bag(X: pd.DataFrame, y: np.ndarray, folds: np.ndarray, seen: dict[int, Model
             parts.append(BagPart(member, model.fitted, start, stop, model.encoder.dtype, weight / (3 * cuts)))
             unseen[out] += weight / cuts * model.predict(X[out])
             seen[len(parts) - 1] = model
-    members = [{"family": f, "params": {}, "weight": w, "value": 0.0} for f, w in (("logistic", 0.7), ("tree", 0.3))]
+    members = [Member(family=f, params={}, weight=w, value=0.0) for f, w in (("logistic", 0.7), ("tree", 0.3))]
     whole = Model(
         "auto", "binary", 2, Joined(encoders), Bag(parts, members, len(encoders)), params={"family": "logistic"}
     )

@@ -8,6 +8,8 @@ from tasks.fitting.base import Fold
 from tasks.fitting.setup import Setup
 from tasks.models import fit_family
 from tasks.report.about_models import candidates
+from tasks.report.found import FamilyFiles
+from tests.samples import candidate
 
 
 def rows() -> tuple[pd.DataFrame, np.ndarray]:
@@ -27,7 +29,7 @@ def test_a_path_goes_through_the_fitted_coefficients(family: str):
         assert path["coefficients"][name][middle] == pytest.approx(model.fitted.coef[j, 0], abs=2e-3)
     largest = np.abs(path["coefficients"]["a"])
     assert np.all(np.diff(largest) <= 1e-6)  # it shrinks as the penalty grows
-    page = candidates(None, None, {}, {family: {"params": {}, "notes": model.notes}})
+    page = candidates(None, None, {family: FamilyFiles(candidate(family, notes=model.notes))})
     assert any("Coefficient paths" in str(block) for block in page.blocks)
 
 

@@ -16,6 +16,7 @@ from tasks.fitting.archive import dump, load
 from tasks.fitting.rows import read_rows
 from tasks.fitting.setup import Setup
 from tasks.models import fit_family, load_model, save_model
+from tasks.models.formats import load_fitted, readers
 from tests.samples import features_folder
 
 
@@ -64,3 +65,12 @@ def test_damage_is_named(tmp_path: Path, name: str):
     file.write_bytes(b"not a model")
     with pytest.raises(RefitError, match="damaged"):
         load_model(tmp_path / "m")
+
+
+def test_each_form_that_a_model_was_ever_stored_in_has_what_reads_it(tmp_path: Path):
+    """Their names are in the files of packages, so they stay; a family says its own, several share the first three."""
+    assert set(readers()) == {
+        "linear", "skops", "forest", "additive", "lightgbm", "mixed", "network", "realmlp", "tabm", "xgboost"
+    }  # fmt: skip
+    with pytest.raises(RefitError, match=r"unknown format 'onnx'; known: 'linear'.*Train again"):
+        load_fitted("onnx", tmp_path, "binary", 2)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tasks.files import read_json
+from tasks.artifacts import Summary
 from tasks.fitting.base import Fold
 from tasks.fitting.setup import Setup
 from tasks.fitting.space import Settings
@@ -39,7 +39,7 @@ def asked(root: Path, monkeypatch: pytest.MonkeyPatch, name: str, training: str)
 
     monkeypatch.setattr("tasks.train.balance.fit_family", fit_family)
     (root / "params.yaml").write_text(PARAMS.format(training=training))
-    features = [f["name"] for f in read_json(root / "data/features/summary.json")["features"]]
+    features = Summary.read(root / "data/features").names
     with pytest.raises(Asked):
         fit_whole(name, {}, features, load())
     return found

@@ -5,14 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tasks.files import write_json, write_table
+from tasks.files import write_table
 from tasks.fitting.base import Fold
 from tasks.fitting.rows import read_rows, score_table
 from tasks.fitting.setup import Setup
 from tasks.models import fit_family, save_model
 from tasks.params import parse
 from tasks.train.tuned import take_tuned
-from tests.samples import features_folder
+from tests.samples import best, features_folder
 from tests.tasks.package.projects import plain
 
 
@@ -31,7 +31,7 @@ def test_parts_that_saw_validation_rows_are_fitted_again(known: str, tmp_path: P
     held = score_table(model.predict(rows.frame.iloc[out]), __row__=rows.row[out], __target__=rows.y[out])
     write_table(folder / "held_out.parquet", held)
     members = [{"family": "logistic", "params": {}, "weight": 1.0, "value": 0.0}]
-    write_json(folder / "best.json", {"params": {"family": "logistic", "members": members}, "left_out": 0})
+    best("auto", {"family": "logistic", "members": members}).write(folder)
     tree, _ = plain("binary")
     said: list[str] = []
     found = take_tuned(folder, list(rows.kinds), parse(tree | {"models": {"auto": {}}}), said.append)

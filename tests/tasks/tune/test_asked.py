@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tasks.artifacts import GoalRule
 from tasks.files import write_json
 from tasks.params import load
 from tasks.tune.__main__ import tune
@@ -77,10 +78,11 @@ def test_what_tuning_says_reaches_the_search(project: Path, monkeypatch: pytest.
     goals = "{metric: {within: 0.01}, latency_ms: {at_most: 5}, size_kb: {}}"
     found = asked(project, monkeypatch, tuning=f"{{goals: {goals}}}")
     free = {"at_most": None, "weight": None}
-    assert found["goals"] == {"within": 0.01, "costs": {"latency_ms": free | {"at_most": 5.0}, "size_kb": free}}
+    costs = {"latency_ms": free | {"at_most": 5.0}, "size_kb": free}
+    assert found["goals"] == GoalRule(within=0.01, costs=costs)
     assert (found["sampler"], found["objective"].costs) == ("nsga2", ("latency_ms", "size_kb"))
     weights = asked(project, monkeypatch, tuning="{goals: {latency_ms: {weight: 0.1}, size_kb: {weight: 2}}}")["goals"]
-    assert [cost["weight"] for cost in weights["costs"].values()] == [0.1, 2.0]
+    assert [cost.weight for cost in weights.costs.values()] == [0.1, 2.0]
 
 
 def test_what_a_family_says_goes_before_tuning(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tasks.artifacts import Member
 from tasks.errors import RefitError
 from tasks.files import hash_tree, read_json, read_table
 from tasks.fitting.base import Fold
@@ -215,7 +216,7 @@ def test_bag_is_the_weighted_mean_and_survives_the_disk(kind: str, tmp_path: Pat
         BagPart(i // 2, m.fitted, int(starts[i]), int(starts[i + 1]), m.encoder.dtype, (0.4, 0.4, 0.1, 0.1)[i])
         for i, m in enumerate(models)
     ]
-    members = [{"family": f, "params": {}, "weight": w, "value": 0.0} for f, w in (("xgboost", 0.8), ("tree", 0.2))]
+    members = [Member(family=f, params={}, weight=w, value=0.0) for f, w in (("xgboost", 0.8), ("tree", 0.2))]
     whole = models[0].__class__(
         "auto", kind, classes, Joined(encoders), Bag(parts, members, 4), params={"family": "xgboost"}
     )
@@ -255,17 +256,17 @@ def test_killed_search_goes_on_and_a_champions_members_come_first(tmp_path: Path
     )
     found = search_families(one, Budget(1, 20, 1, 2), "auto", folder=tmp_path, bags=bags)
     assert found.reused == 0
-    done = [t for t in found.trials if t["state"] == "complete"]
-    assert len({t["family"] for t in done}) == len(done) >= 2
-    single = max(t["value"] for t in done)
+    done = [t for t in found.trials if t.state == "complete"]
+    assert len({t.family for t in done}) == len(done) >= 2
+    single = max(t.value for t in done)
     assert found.value >= single - 0.01
     again = search_families(one, Budget(1, 20, 1, 2), "auto", folder=tmp_path, bags=bags, starts=[found.params])
-    known = [(t["family"], t["params"]) for t in done]  # as many of them come again as the seconds allow
-    repeated = [t for t in again.trials if t["state"] == "complete" and (t["family"], t["params"]) in known]
+    known = [(t.family, t.params) for t in done]  # as many of them come again as the seconds allow
+    repeated = [t for t in again.trials if t.state == "complete" and (t.family, t.params) in known]
     assert repeated
     assert again.reused >= 3 * len(repeated)
     first = found.params["members"][0]
-    assert (again.trials[0]["family"], again.trials[0]["params"]) == (first["family"], first["params"])
+    assert (again.trials[0].family, again.trials[0].params) == (first["family"], first["params"])
     with pytest.raises(RefitError, match="did not suffice for one fit"):
         search_families(
             one, Budget(1, 0.02, 1, 1), "auto", folder=tmp_path / "n",

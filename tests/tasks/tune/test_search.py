@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from optuna.trial import TrialState
 
+from tasks.artifacts import GoalRule
 from tasks.errors import RefitError
 from tasks.families import find_family
 from tasks.fitting.base import Fold
@@ -78,8 +79,8 @@ def test_an_interrupted_search_goes_on_as_if_undisturbed(crew, tmp_path: Path, s
 def test_a_grid_ends_when_it_is_used_up(crew, tmp_path: Path):
     small: Space = {"max_depth": space()["max_depth"]}
     found = search(objective(), Search(small, Budget(50, 120), sampler="grid"), "g", crew=crew, folder=tmp_path)
-    assert [t["params"]["max_depth"] for t in found.trials] == sorted(
-        (t["params"]["max_depth"] for t in found.trials), key=lambda d: abs(d - 6)
+    assert [t.params["max_depth"] for t in found.trials] == sorted(
+        (t.params["max_depth"] for t in found.trials), key=lambda d: abs(d - 6)
     )
     assert len(found.trials) == 8
 
@@ -95,48 +96,48 @@ def test_pruners_stop_trials_on_real_rounds(crew, tmp_path: Path, pruner: str):
         )
     finally:
         worker.end()
-    pruned = [t for t in found.trials if t["state"] == "pruned"]
+    pruned = [t for t in found.trials if t.state == "pruned"]
     assert pruned
-    assert all(max(map(int, t["intermediate"])) < 60 for t in pruned)
-    assert all(set(map(int, t["intermediate"])) <= set(range(10, 70, 10)) for t in found.trials)
+    assert all(max(map(int, t.intermediate)) < 60 for t in pruned)
+    assert all(set(map(int, t.intermediate)) <= set(range(10, 70, 10)) for t in found.trials)
     assert found.params["learning_rate"] > 0.01
 
 
 def test_the_choice_is_from_the_front_by_the_rule(tmp_path: Path):
     """Sizes are exact, so a limit between the smallest and the largest that were tried decides beforehand."""
     several = replace(objective(), costs=("latency_ms", "size_kb"), fixed=SHORT)
-    rule = {"within": None, "costs": {"latency_ms": FREE, "size_kb": FREE}}
+    rule = GoalRule(**{"within": None, "costs": {"latency_ms": FREE, "size_kb": FREE}})
     found = search(several, Search(space(), Budget(6, 120), sampler="nsga2", goals=rule), "n", folder=tmp_path)
-    assert all(t["latency_ms"] > 0 and t["size_kb"] > 1 for t in found.trials)
-    top = max(t["value"] for t in found.trials)
-    front = found.goals["front"]
-    (chosen,) = [p for p in front if p["chosen"]]
-    assert found.value == chosen["value"] >= top * 0.995
-    near = [p for p in front if p["value"] >= top * 0.995]
-    assert chosen["latency_ms"] * chosen["size_kb"] == min(p["latency_ms"] * p["size_kb"] for p in near)
+    assert all(t.latency_ms > 0 and t.size_kb > 1 for t in found.trials)
+    top = max(t.value for t in found.trials)
+    front = found.goals.front
+    (chosen,) = [p for p in front if p.chosen]
+    assert found.value == chosen.value >= top * 0.995
+    near = [p for p in front if p.value >= top * 0.995]
+    assert chosen.latency_ms * chosen.size_kb == min(p.latency_ms * p.size_kb for p in near)
 
     sized = replace(several, costs=("size_kb",))
-    sizes = sorted(t["size_kb"] for t in found.trials)
+    sizes = sorted(t.size_kb for t in found.trials)
     most = (sizes[0] + sizes[-1]) / 2
-    rule = {"within": None, "costs": {"size_kb": FREE | {"at_most": most}}}
+    rule = GoalRule(**{"within": None, "costs": {"size_kb": FREE | {"at_most": most}}})
     kept = search(sized, Search(space(), Budget(8, 120), sampler="nsga2", goals=rule), "s", folder=tmp_path)
-    inside = [t for t in kept.trials if t["size_kb"] <= most]
-    assert kept.value == max(t["value"] for t in inside)
-    assert any(t["size_kb"] > most for t in kept.trials)
-    assert "latency_ms" not in kept.trials[0]
+    inside = [t for t in kept.trials if t.size_kb <= most]
+    assert kept.value == max(t.value for t in inside)
+    assert any(t.size_kb > most for t in kept.trials)
+    assert kept.trials[0].latency_ms is None
     again = search(sized, Search(space(), Budget(8, 120), sampler="nsga2", goals=rule), "again", folder=tmp_path)
     assert (again.params, again.trials, again.goals) == (kept.params, kept.trials, kept.goals)  # no clock is in it
     with open_study("s", ["maximize", "minimize"], tmp_path) as study:
         told = {t.number: t.constraints for t in study.trials}  # what the sampler hears of the limit
-    assert told == {t["number"]: {"size_kb": t["size_kb"] - most} for t in kept.trials}
-    rule = {"within": None, "costs": {"size_kb": FREE | {"at_most": 0.1}}}
+    assert told == {t.number: {"size_kb": t.size_kb - most} for t in kept.trials}
+    rule = GoalRule(**{"within": None, "costs": {"size_kb": FREE | {"at_most": 0.1}}})
     with pytest.raises(RefitError, match=r"nothing that was tried keeps size_kb at most 0.1; the nearest of 8 is"):
         search(sized, Search(space(), Budget(8, 120), sampler="nsga2", goals=rule), "s", folder=tmp_path)
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "random", "grid"])
 def test_other_samplers_take_several_goals(tmp_path: Path, sampler: str):
-    rule = {"within": None, "costs": {"size_kb": FREE | {"weight": 0.0001}}}
+    rule = GoalRule(**{"within": None, "costs": {"size_kb": FREE | {"weight": 0.0001}}})
     sized = replace(objective(), costs=("size_kb",), fixed=SHORT)
     worker = Worker(sized, 1)
     try:
@@ -146,10 +147,10 @@ def test_other_samplers_take_several_goals(tmp_path: Path, sampler: str):
     finally:
         worker.end()
     assert len(found.trials) == 5
-    gains = {t["number"]: t["value"] - 0.0001 * t["size_kb"] for t in found.trials}
+    gains = {t.number: t.value - 0.0001 * t.size_kb for t in found.trials}
     best = max(gains, key=gains.get)
-    assert found.value == found.trials[best]["value"]
-    assert f"trial {best + 1} has the best roc_auc less 0.0001 for each kB" in found.goals["reason"].lower().replace(
+    assert found.value == found.trials[best].value
+    assert f"trial {best + 1} has the best roc_auc less 0.0001 for each kB" in found.goals.reason.lower().replace(
         "kb", "kB"
     )
 
@@ -209,7 +210,7 @@ def test_a_worker_that_dies_costs_its_trial_only(tmp_path: Path):
         found = search(objective(), Search(space(), Budget(3, 120)), "d", crew=[worker], folder=tmp_path, log=kill)
     finally:
         worker.end()
-    assert [t["state"] for t in found.trials].count("complete") == 3
+    assert [t.state for t in found.trials].count("complete") == 3
 
 
 def test_mistakes_of_the_user_end_the_search(crew, tmp_path: Path):
@@ -222,11 +223,11 @@ def test_auto_races_families(tmp_path: Path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     lines: list[str] = []
     found = search_families(objective("auto"), Budget(4, 25), "auto", log=lines.append)
-    assert found.params["family"] in {t["family"] for t in found.trials}
-    assert len({t["family"] for t in found.trials}) >= 3
+    assert found.params["family"] in {t.family for t in found.trials}
+    assert len({t.family for t in found.trials}) >= 3
     assert any("settings" in line for line in lines)
     assert found.model is not None
-    assert found.value >= max(t["value"] for t in found.trials if t["state"] == "complete") - 1e-9
+    assert found.value >= max(t.value for t in found.trials if t.state == "complete") - 1e-9
 
 
 def test_running_trials_of_others_are_left_alone(tmp_path: Path):
@@ -250,5 +251,5 @@ def test_workers_share_a_study_without_repeating_points(tmp_path: Path):
     with ThreadPoolExecutor(2) as pool:
         first, second = pool.map(part, range(2))
     assert first.trials == second.trials
-    assert sorted(t["params"]["max_depth"] for t in first.trials) == list(range(3, 11))
+    assert sorted(t.params["max_depth"] for t in first.trials) == list(range(3, 11))
     assert (first.params, first.value) == (second.params, second.value)
