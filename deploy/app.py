@@ -13,7 +13,7 @@ import math
 import time
 from collections import Counter as Counts
 from collections.abc import Awaitable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest
 from starlette.applications import Starlette
@@ -56,7 +56,7 @@ class Served:
         self.fixed = {"model": bundle.name, "version": version, **bundle.problem.fixed(bundle.threshold)}
         self.openapi = describe(self.rows, bundle, version, self.limits.batch_rows)
 
-    def answer(self, row: Row, answer: Answer) -> dict[str, Any]:
+    def answer(self, row: Row, answer: Answer) -> dict[str, object]:
         """The JSON object that one row gets."""
         bundle = self.bundle
         if not all(map(math.isfinite, answer.scores)):
@@ -69,7 +69,7 @@ class Served:
         new = self.bundle.new_levels(answer.features).values()
         return [*self.rows.warnings(row), *new, *self.timely.admit(row)]
 
-    def predict(self, body: bytes | bytearray) -> dict[str, Any]:
+    def predict(self, body: bytes | bytearray) -> dict[str, object]:
         """Answer a request body of one row."""
         row = self._read(body)
         return self.answer(row, self.bundle.predict_row(row))
@@ -108,7 +108,8 @@ class Served:
             for row, one in zip(part, scored, strict=True):
                 answer = self.answer(row, one)
                 parts.append(_json(answer))
-                decided[answer.get("decision")] += 1
+                decision = answer.get("decision")
+                decided[decision if isinstance(decision, str) else None] += 1
                 yield
         return b"[" + b",".join(parts) + b"]", decided
 
@@ -126,7 +127,7 @@ class Served:
         return page(about, bundle.kind, bundle.classes, bundle.schema, self.limits.batch_rows)
 
 
-class Metrics:
+class ServiceMetrics:
     """What Prometheus scrapes. Made once per process, since metric names are global."""
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
@@ -191,7 +192,7 @@ class Front:
                 self.turns.end()
 
 
-def build_app(metrics: Metrics, limits: Limits | None = None) -> Starlette:
+def build_app(metrics: ServiceMetrics, limits: Limits | None = None) -> Starlette:
     """The application, which takes on what ``limits`` allow; it answers 503 until ``app.state.served`` is a :class:`Served`.
 
     Its ``state`` also holds ``metrics``, ``ages``, ``load`` and ``turns``, which all requests share.
@@ -260,7 +261,7 @@ async def ready(request: Request) -> Response:
 
 async def schema(request: Request) -> Response:
     """``GET /schema``: the package's ``schema.json``."""
-    return JSON(served(request).bundle.schema)
+    return JSON(served(request).bundle.schema.to_dict())
 
 
 async def openapi(request: Request) -> Response:

@@ -18,9 +18,10 @@ from deploy.check import compare
 from deploy.isolated import isolated
 from deploy.launch import ask, running
 from deploy.needs import needed, pins
+from tasks.artifacts import Golden, Manifest
 from tasks.bundle.manifest import examine
 from tasks.errors import RefitError
-from tasks.files import read_json, replacing_dir
+from tasks.files import replacing_dir
 from tasks.process import SETTINGS
 from tasks.stage import log
 
@@ -50,7 +51,7 @@ def build(package: str | Path, version: str, store: str | Path | None = None, ti
     """
     package = Path(package)
     examined = examine(package)  # before BentoML takes its time
-    name = tag(examined.about["name"])
+    name = tag(examined.about.name)
     home = Path(store) if store is not None else Path(os.environ.get("BENTOML_HOME") or Path.home() / "bentoml")
     place = home / "bentos" / name / version
     there = place / "src" / "package" / "bundle.json"
@@ -117,7 +118,7 @@ def prove(source: Path, names: list[str], timeout: float = 120) -> int:
         If it does not start, or answers otherwise than the pipeline did.
     """
     package = source / "package"
-    golden = read_json(package / "golden.json")
+    golden = Golden.read(package).rows
     outside = dict.fromkeys(("PYTHONPATH", "PYTHONHOME", "REFIT_PACKAGE", "REFIT_SHA256", "REFIT_VERSION"), "")
     with isolated(names) as python:
 
@@ -125,8 +126,8 @@ def prove(source: Path, names: list[str], timeout: float = 120) -> int:
             return [str(python), "-m", "deploy.serve", "--port", str(port), "--linger", "0"]
 
         with running(command, timeout, outside, source) as address:
-            compare(read_json(package / "bundle.json"), golden, partial(ask, address))
-    return len(golden["rows"])
+            compare(Manifest.read(package), golden, partial(ask, address))
+    return len(golden)
 
 
 @contextmanager

@@ -14,7 +14,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+
+from pydantic import JsonValue
 
 from tasks.errors import RefitError
 from tasks.files import sha256
@@ -69,7 +70,7 @@ def running(
             stop(process)
 
 
-def ask(address: str, path: str, body: bytes | None = None) -> tuple[int, Any]:
+def ask(address: str, path: str, body: bytes | None = None) -> tuple[int, JsonValue]:
     """GET, or POST a JSON body; returns the status and the parsed answer (its text where it is not JSON).
 
     Straight to the address, whatever proxy the environment names. Raises OSError if there is no answer.

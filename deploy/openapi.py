@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from deploy.rows import RowReader
 from tasks.bundle import Bundle
@@ -56,7 +55,7 @@ def describe(rows: RowReader, bundle: Bundle, version: str, most: int) -> dict[s
     def read(what: str, content: Mapping[str, object]) -> dict[str, object]:
         return {"get": {"summary": what, "responses": {"200": {"description": what, "content": content}}}}
 
-    start = bundle.horizon.told()["answers_from"]
+    start = bundle.horizon.start
     since = "" if start is None else f" Rows whose time is {start} or later are answered."
     anything = {"application/json": {"schema": {"type": "object"}}}
     return {
@@ -86,7 +85,7 @@ def _problem(why: str) -> dict[str, object]:
     return {"description": why, "content": {"application/json": {"schema": {"$ref": SCHEMAS + "Problem"}}}}
 
 
-def _answer(bundle: Bundle) -> dict[str, Any]:
+def _answer(bundle: Bundle) -> dict[str, object]:
     properties = bundle.problem.answer_schema(bundle.classes) | {
         "model": {"type": "string"},
         "version": {"type": "string"},

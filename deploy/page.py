@@ -5,7 +5,8 @@ from __future__ import annotations
 import html
 import json
 from collections.abc import Mapping
-from typing import Any
+
+from tasks.artifacts import Schema
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 STYLE = (
@@ -23,7 +24,7 @@ SAMPLES = {
 }
 
 
-def page(about: Mapping[str, object], kind: str, classes: tuple[str, ...], schema: dict[str, Any], most: int) -> str:
+def page(about: Mapping[str, object], kind: str, classes: tuple[str, ...], schema: Schema, most: int) -> str:
     """One page of HTML.
 
     Parameters
@@ -40,10 +41,10 @@ def page(about: Mapping[str, object], kind: str, classes: tuple[str, ...], schem
     shown = {**about, "kind": kind, **({"classes": ", ".join(classes)} if classes else {})}
     lines = "".join(f"<tr><th>{_text(k)}</th><td>{_text(v)}</td></tr>" for k, v in shown.items())
     fields = "".join(
-        f"<tr><td>{_text(f['name'])}</td><td>{_text(f['kind'])}</td><td>{'may be null' if f['nullable'] else ''}</td></tr>"
-        for f in schema["fields"]
+        f"<tr><td>{_text(f.name)}</td><td>{_text(f.kind)}</td><td>{'may be null' if f.nullable else ''}</td></tr>"
+        for f in schema.fields
     )
-    row = {f["name"]: (f.get("allowed") or [SAMPLES[f["kind"]]])[0] for f in schema["fields"]}
+    row = {f.name: f.allowed[0] if f.allowed else SAMPLES[f.kind] for f in schema.fields}
     ask = json.dumps(row, ensure_ascii=False)
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{_text(about["model"])}</title>'

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from deploy.rows import expected, fields_of, remark
+from tasks.artifacts import Schema, SchemaField
 from tasks.bundle import new_level
-from tasks.bundle.horizon import FINE, Horizon, Timing
+from tasks.bundle.horizon import FINE, Horizon, RowTiming
 from tasks.engine.asof import prediction_times
 from tasks.engine.facts import MISSING
 from tasks.engine.pieces import CHUNK, pieces
@@ -115,7 +116,7 @@ def _take_in(bundle: Bundle, source: Path, asked: Path, answered: Answered) -> t
     """Write the rows in their declared kinds to ``asked``, with what is wrong with each; how many, and the key's columns."""
     import pyarrow.parquet as pq
 
-    fields = bundle.schema["fields"]
+    fields = bundle.schema.fields
     key = list(bundle.plan.tables[bundle.plan.table].key)
     count, writer, found_keys = 0, None, []
     with ExitStack() as stack:
@@ -134,8 +135,8 @@ def _take_in(bundle: Bundle, source: Path, asked: Path, answered: Answered) -> t
     return count, found_keys
 
 
-def _check_columns(columns: list[str], fields: list[dict[str, Any]], source: Path) -> None:
-    absent = [f["name"] for f in fields if f.get("required", True) and f["name"] not in columns]
+def _check_columns(columns: list[str], fields: list[SchemaField], source: Path) -> None:
+    absent = [f.name for f in fields if f.required and f.name not in columns]
     if absent:
         hints = "".join(f" {name!r}:{near}" for name in absent if (near := nearest(name, columns)))
         raise RefitError(
@@ -143,12 +144,12 @@ def _check_columns(columns: list[str], fields: list[dict[str, Any]], source: Pat
         )
 
 
-def _read(piece: Piece, schema: dict[str, Any], keys: list[str]) -> pa.Table:
+def _read(piece: Piece, schema: Schema, keys: list[str]) -> pa.Table:
     """A piece's rows in their declared kinds; the columns of the key also as they are written."""
     import pyarrow as pa
 
-    rows, at, fields = piece.rows, piece.positions, schema["fields"]
-    values: dict[str, Any] = {}
+    rows, at, fields = piece.rows, piece.positions, schema.fields
+    values: dict[str, pd.Series] = {}
     errors = np.full(rows, None, dtype=object)
     for position, why in piece.broken:
         errors[position] = why
@@ -157,16 +158,15 @@ def _read(piece: Piece, schema: dict[str, Any], keys: list[str]) -> pa.Table:
         errors[position] = message if errors[position] is None else f"{errors[position]}; {message}"
 
     for entry in fields:
-        name = entry["name"]
+        name = entry.name
         if name not in piece.table.column_names:
-            dtype: Any = DTYPES[entry["kind"]]
-            values[name] = pd.Series(np.nan, index=range(rows)).astype(dtype)
+            values[name] = pd.Series(np.nan, index=range(rows)).astype(pd.api.types.pandas_dtype(DTYPES[entry.kind]))
             continue
         read = coerce(piece.table[name], Reading.of_field(entry, schema))
         unread = set(read.problems["row"].tolist())
         for row, value, why in read.problems[["row", "value", "why"]].to_numpy().tolist():
             fault(int(at[row]), f"{name!r}: {value!r} {why}")
-        if not entry["nullable"]:
+        if not entry.nullable:
             for row in np.flatnonzero(read.values.isna().to_numpy()).tolist():
                 if row not in unread:
                     fault(int(at[row]), f"{name!r} must be {expected(entry)}, and is missing")
@@ -228,7 +228,7 @@ def _answers(
     gone = np.array([error is not None for error in errors], bool)
     warnings = _warnings(bundle, asked, features, timings, gone)
 
-    def column(values: Any, kind: Any) -> pa.Array:
+    def column(values: np.ndarray, kind: pa.DataType) -> pa.Array:
         return pa.array(values, kind, mask=gone)
 
     size = len(errors)
@@ -259,7 +259,7 @@ def _scores(bundle: Bundle, features: pd.DataFrame) -> np.ndarray:
     return scores.reshape(len(features), -1)
 
 
-def _timings(bundle: Bundle, horizon: Horizon, asked: pa.Table) -> list[Timing]:
+def _timings(bundle: Bundle, horizon: Horizon, asked: pa.Table) -> list[RowTiming]:
     """How each row's prediction time lies; each different moment is looked at once."""
     plan = bundle.plan
     used = [time.column for time in (plan.time, plan.cap) if time]
@@ -278,7 +278,7 @@ def _timings(bundle: Bundle, horizon: Horizon, asked: pa.Table) -> list[Timing]:
 
 
 def _warnings(
-    bundle: Bundle, asked: pa.Table, features: pd.DataFrame, timings: list[Timing], gone: np.ndarray
+    bundle: Bundle, asked: pa.Table, features: pd.DataFrame, timings: list[RowTiming], gone: np.ndarray
 ) -> np.ndarray:
     """What the service would warn of, as one text a row; None where it would not."""
     texts = np.full(len(gone), None, dtype=object)
@@ -288,8 +288,8 @@ def _warnings(
             texts[position] = text if texts[position] is None else f"{texts[position]}; {text}"
 
     for entry in fields_of(bundle.schema):
-        name = entry["name"]
-        low, high, allowed = entry.get("min"), entry.get("max"), entry.get("allowed")
+        name = entry.name
+        low, high, allowed = entry.min, entry.max, entry.allowed
         if low is None and high is None and allowed is None:
             continue
         values = asked[name].to_pandas()
@@ -326,22 +326,24 @@ def _ending(out: Path) -> str:
 
 
 @contextmanager
-def _written(out: str | Path | None, ending: str | None) -> Iterator[Any]:
+def _written(out: str | Path | None, ending: str | None) -> Iterator[Callable[[pa.Table], None]]:
     """A function that writes tables one after another; the file takes its name when all of them are written."""
     import pyarrow as pa
     import pyarrow.csv as pv
     import pyarrow.parquet as pq
 
     with ExitStack() as stack:
-        beside: Any = None if out is None else stack.enter_context(replacing(out))
-        made: list[Any] = []
+        beside = None if out is None else stack.enter_context(replacing(out))
+        made: list[pq.ParquetWriter | pv.CSVWriter] = []
 
         def write(table: pa.Table) -> None:
             if not made:
                 if ending == ".parquet":
                     made.append(stack.enter_context(pq.ParquetWriter(beside, table.schema, compression="zstd")))
                 else:
-                    sink: Any = pa.PythonFile(sys.stdout.buffer) if beside is None else pa.OSFile(str(beside), "wb")
+                    sink: pa.NativeFile = (
+                        pa.PythonFile(sys.stdout.buffer) if beside is None else pa.OSFile(str(beside), "wb")
+                    )
                     if beside is not None:
                         sink = stack.enter_context(sink)
                     if ending == ".csv.gz":

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Any, NotRequired, TypedDict
+from typing import NotRequired, TypedDict
 
 from pydantic_core import from_json
 
+from tasks.artifacts import Schema, SchemaField
 from tasks.errors import nearest, shortened, some
 from tasks.values.levels import level
 from tasks.values.numbers import EXACT
@@ -65,8 +66,8 @@ class RowReader:
 
     Examples
     --------
-    >>> schema = {"table": "t", "fields": [{"name": "petal width (cm)", "kind": "numeric", "nullable": False}]}
-    >>> rows = RowReader(schema)
+    >>> field = SchemaField(name="petal width (cm)", kind="numeric", nullable=False)
+    >>> rows = RowReader(Schema(table="t", fields=[field]))
     >>> rows.one(b'{"petal width (cm)": 2}')
     {'petal width (cm)': 2.0}
     >>> rows.one(b'{"petal width": 2}')
@@ -75,18 +76,18 @@ class RowReader:
 is unknown (where allowed); 'petal width' is not a field of this model. Did you mean 'petal width (cm)'?
     """
 
-    def __init__(self, schema: dict[str, Any]) -> None:
-        self.table: str = schema["table"]
-        self.fields = {f["name"]: f for f in fields_of(schema)}
+    def __init__(self, schema: Schema) -> None:
+        self.table = schema.table
+        self.fields = {f.name: f for f in fields_of(schema)}
         self._names = frozenset(self.fields)
-        self._required = [name for name, f in self.fields.items() if f.get("required", True)]
-        self._disregarded = frozenset(schema.get("disregarded", ())) - self._names
+        self._required = [name for name, f in self.fields.items() if f.required]
+        self._disregarded = frozenset(schema.disregarded) - self._names
         self._readings = {name: Reading.of_field(f, schema) for name, f in self.fields.items()}
-        self._readers = [(name, _reader(self._readings[name]), bool(f["nullable"])) for name, f in self.fields.items()]
+        self._readers = [(name, _reader(self._readings[name]), f.nullable) for name, f in self.fields.items()]
         self._hinted = [
             (name, f)
             for name, f in self.fields.items()
-            if f.get("min") is not None or f.get("max") is not None or f.get("allowed") is not None
+            if f.min is not None or f.max is not None or f.allowed is not None
         ]
 
     @property
@@ -161,17 +162,17 @@ is unknown (where allowed); 'petal width' is not a field of this model. Did you 
         properties = {}
         for name, field in self.fields.items():
             hints = [
-                f"at least {field['min']:g}" if field.get("min") is not None else "",
-                f"at most {field['max']:g}" if field.get("max") is not None else "",
-                f"one of {some(field['allowed'])}" if field.get("allowed") else "",
+                f"at least {field.min:g}" if field.min is not None else "",
+                f"at most {field.max:g}" if field.max is not None else "",
+                f"one of {some(field.allowed)}" if field.allowed else "",
             ]
-            time = field["kind"] == "datetime"
-            iso = field.get("format", "iso") == "iso"
-            types = ["string", "number"] if time and not iso else JSON_TYPES[field["kind"]]
-            how: dict[str, object] = {"type": [*types, "null"] if field["nullable"] else types}
+            time = field.kind == "datetime"
+            iso = field.format == "iso"
+            types = ["string", "number"] if time and not iso else JSON_TYPES[field.kind]
+            how: dict[str, object] = {"type": [*types, "null"] if field.nullable else types}
             if time and iso:
                 how["format"] = "date-time"
-            elif not field["nullable"] and "string" in types and not time:
+            elif not field.nullable and "string" in types and not time:
                 how["pattern"] = VISIBLE
                 if self._readings[name].texts:
                     how["not"] = {"enum": sorted(self._readings[name].texts)}
@@ -189,24 +190,22 @@ is unknown (where allowed); 'petal width' is not a field of this model. Did you 
         }
 
 
-def remark(field: dict[str, Any], value: Any) -> str:
+def remark(field: SchemaField, value: Value) -> str:
     """What the data contract has against a value; empty where it has nothing."""
-    name, low, high, allowed = field["name"], field.get("min"), field.get("max"), field.get("allowed")
-    if value is None:
-        return ""
-    if low is not None and value < low:
+    name, low, high, allowed = field.name, field.min, field.max, field.allowed
+    if isinstance(value, int | float) and low is not None and value < low:
         return f"{name!r}: {value:g} is below {low:g}, the least that training rows may have"
-    if high is not None and value > high:
+    if isinstance(value, int | float) and high is not None and value > high:
         return f"{name!r}: {value:g} is above {high:g}, the most that training rows may have"
-    if allowed is not None and value not in allowed:
+    if isinstance(value, str) and allowed is not None and value not in allowed:
         return f"{name!r}: {value[:40]!r} is not one of {some(allowed)}"
     return ""
 
 
-def expected(field: dict[str, Any]) -> str:
+def expected(field: SchemaField) -> str:
     """What a field's value must be, in words."""
-    form = field.get("format", "iso")
-    return f"a time of the form {form}, or {EXPECTED['datetime']}" if form != "iso" else EXPECTED[field["kind"]]
+    form = field.format
+    return f"a time of the form {form}, or {EXPECTED['datetime']}" if form != "iso" else EXPECTED[field.kind]
 
 
 def _reader(reading: Reading) -> Callable[[object], Value]:
@@ -245,13 +244,13 @@ def _parsed(body: bytes) -> object:
         raise Problems([_entry(f"the body is not valid UTF-8 JSON: {error}")], 400) from None
 
 
-def fields_of(schema: dict[str, Any]) -> list[dict[str, Any]]:
+def fields_of(schema: Schema) -> list[SchemaField]:
     """The fields of ``schema.json``, allowed values as levels; packages of older versions have them as a file wrote them."""
     return [
-        {**f, "allowed": [level(value) or value for value in f["allowed"]]}
-        if f["kind"] == "categorical" and f.get("allowed")
+        f.model_copy(update={"allowed": [level(value) or value for value in f.allowed]})
+        if f.kind == "categorical" and f.allowed
         else f
-        for f in schema["fields"]
+        for f in schema.fields
     ]
 
 

@@ -15,7 +15,7 @@ import os
 import bentoml
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from deploy.app import Metrics, Served, build_app
+from deploy.app import Served, ServiceMetrics, build_app
 from deploy.baked import INSIDE, VERSION
 from deploy.chosen import package_to_load
 from deploy.limits import limits_of
@@ -25,7 +25,7 @@ from tasks.bundle import Bundle
 from tasks.bundle.manifest import examine
 
 limits = limits_of()
-app = build_app(Metrics(), limits)
+app = build_app(ServiceMetrics(), limits)
 
 
 class Direct(bentoml.Service):

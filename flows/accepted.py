@@ -10,13 +10,11 @@ from pathlib import Path
 
 from flows import champions, packages
 from flows.hand import person
+from tasks.artifacts.folders import ACCEPTED as ACCEPTED
+from tasks.artifacts.folders import REFUSED as REFUSED
 from tasks.errors import RefitError, nearest, some
 from tasks.files import read_json, write_json
 from tasks.registry.history import Decision, reigning
-
-EXPECTATIONS = "data/expectations"
-ACCEPTED = f"{EXPECTATIONS}/accepted"
-REFUSED = "data/quarantine/refused"
 
 
 def outdated(root: Path, model: str) -> bool:

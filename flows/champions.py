@@ -9,30 +9,20 @@ mark of the decision that they followed last, so that a history which is not the
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TypedDict
 
 from flows.packages import CHAMPION, START, package_folder
 from flows.versions import registered
+from tasks.artifacts import ChampionFile, ChampionLock, Starts
 from tasks.errors import RefitError
-from tasks.files import optional_json, read_json, write_json
 from tasks.registry.history import Decision, History, history_url, knows, mark, reigning
 from tasks.registry.tracking import Registry, Said, tracking_uri
 
-LOCK = "champion.lock"
+LOCK = ChampionLock.NAME
 CONNECT = (
     "Connect to the history that has it (REFIT_HISTORY names its database; docs/champion.md), or take the champion over "
     "into this one: `refit adopt --reason ...`"
 )
 ANOTHERS = "If that is another project's model: name another problem.name, or another MLFLOW_TRACKING_URI."
-
-
-class Lock(TypedDict):
-    """``champion.lock``: the champion (no version and no hash: there is none), and the mark of the decision that was followed."""
-
-    model: str
-    version: str | None
-    package_sha256: str
-    decision: str
 
 
 def decisions(root: Path, model: str, registry: Registry | None) -> list[Decision]:
@@ -49,7 +39,7 @@ def decisions(root: Path, model: str, registry: Registry | None) -> list[Decisio
     lock, followed = lock_of(root), registry.said(model) if registry is not None else Said(None, None)
     history = History(root)
     past = history.decisions(model)
-    of_lock = lock["decision"] if lock is not None and lock["model"] == model else None
+    of_lock = lock.decision if lock is not None and lock.model == model else None
     here = f"the history here ({history.shown}: {len(past) or 'no'} decisions)"
     if of_lock is not None and lock is not None and not knows(past, of_lock):
         raise RefitError(
@@ -85,13 +75,15 @@ def _registry_follows(registry: Registry, followed: Said) -> str:
     return f"the registry ({registry.shown}) follows decision {_number(followed.decision)} ({champion})"
 
 
-def _called(lock: Lock) -> str:
-    if lock["version"] is None:
+def _called(lock: ChampionLock) -> str:
+    if lock.version is None:
         return "no champion"
-    return f"champion: version {lock['version']}, package {lock['package_sha256'][:12]}"
+    return f"champion: version {lock.version}, package {lock.package_sha256[:12]}"
 
 
-def _refuse_to_forget(root: Path, model: str, lock: Lock | None, followed: Said, registry: Registry | None) -> None:
+def _refuse_to_forget(
+    root: Path, model: str, lock: ChampionLock | None, followed: Said, registry: Registry | None
+) -> None:
     """Raise where something tells of a champion, though the history is empty or not there."""
     where = f"and the history here ({History(root).shown}) has no decision about {model}"
     anew = "or begin a history without it: `refit adopt --none --reason ...`"
@@ -99,10 +91,9 @@ def _refuse_to_forget(root: Path, model: str, lock: Lock | None, followed: Said,
         raise RefitError(
             f"{model}: {_registry_follows(registry, followed)}, {where}. Nothing was done. {CONNECT}. {ANOTHERS}"
         )
-    about = root / CHAMPION / "champion.json"
-    held = optional_json(about)
-    names = [lock["model"]] if lock is not None and lock["package_sha256"] else []
-    names += [held.get("name", model)] if held is not None else []
+    held = ChampionFile.find(root / CHAMPION)
+    names = [lock.model] if lock is not None and lock.package_sha256 else []
+    names += [held.name or model] if held is not None else []
     called = next((name for name in names if name != model), None)
     if called is not None:
         raise RefitError(
@@ -111,31 +102,22 @@ def _refuse_to_forget(root: Path, model: str, lock: Lock | None, followed: Said,
         )
     if held is not None:
         raise RefitError(
-            f"{model}: {CHAMPION} holds version {held['version']} (package {held['package_sha256'][:12]}), {where}. "
+            f"{model}: {CHAMPION} holds version {held.version} (package {held.package_sha256[:12]}), {where}. "
             f"Nothing was done. {CONNECT}, {anew}."
         )
-    if (root / START / "params.json").exists():
+    if (root / START / Starts.NAME).exists():
         raise RefitError(
             f"{model}: {START}/params.json holds a champion's parameters, {where}. Nothing was done. {CONNECT}, {anew}."
         )
 
 
-def lock_of(root: Path) -> Lock | None:
+def lock_of(root: Path) -> ChampionLock | None:
     """What ``champion.lock`` says; None where there is none."""
-    path = root / LOCK
-    if not path.exists():
-        return None
     try:
-        lock = read_json(path)
-        return Lock(
-            model=lock["model"],
-            version=lock["version"],
-            package_sha256=lock["package_sha256"],
-            decision=lock["decision"],
-        )
-    except (RefitError, KeyError, TypeError):
+        return ChampionLock.find(root)
+    except RefitError:
         raise RefitError(
-            f"{path}: cannot be read (two branches merged?). Restore it from git, or remove it: the next decision "
+            f"{root / LOCK}: cannot be read (two branches merged?). Restore it from git, or remove it: the next decision "
             "writes it anew, and until then the registry alone tells whether the history is whole."
         ) from None
 
@@ -193,19 +175,18 @@ def _keep_account(registry: Registry, history: History, past: list[Decision], ch
 def _write_lock(root: Path, past: list[Decision], champion: Decision | None) -> None:
     if not past:
         return
-    value = {
-        "model": past[-1].model,
-        "version": champion.champion if champion else None,
-        "package_sha256": champion.package_sha256 if champion else "",
-        "decision": mark(past[-1]),
-    }
-    path = root / LOCK
+    value = ChampionLock(
+        model=past[-1].model,
+        version=champion.champion if champion else None,
+        package_sha256=champion.package_sha256 if champion else "",
+        decision=mark(past[-1]),
+    )
     try:
-        same = path.exists() and read_json(path) == value
+        same = ChampionLock.find(root) == value
     except RefitError:
         same = False
     if not same:
-        write_json(path, value)
+        value.write(root)
 
 
 def check_ready(root: Path, model: str, asked: bool) -> None:

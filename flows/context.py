@@ -9,23 +9,25 @@ import shutil
 from datetime import datetime
 from pathlib import Path
 
+from pydantic import JsonValue
+
 from flows.champions import decisions
 from flows.packages import CHAMPION, START, digest_made, is_whole, keep_copy, package_folder
+from tasks.artifacts import AsOf, ChampionFile, PolicyState, Starts
+from tasks.artifacts.folders import CONTEXT
 from tasks.errors import RefitError
-from tasks.files import optional_json, read_json, replacing, replacing_dir, write_json
+from tasks.files import read_json, replacing, replacing_dir, write_json
 from tasks.params import parse_moment
 from tasks.registry.history import Decision, History, reigning
-
-CONTEXT = "data/context"
 
 
 def write_as_of(root: Path, as_of: str | None) -> None:
     """Write ``data/context/as_of.json``, or remove it where ``data.as_of`` of ``params.yaml`` shall count."""
-    path = root / CONTEXT / "as_of.json"
+    path = root / CONTEXT / AsOf.NAME
     if as_of is None:
         path.unlink(missing_ok=True)
         return
-    _write_if_new(path, {"as_of": moment(as_of).isoformat()})
+    _write_if_new(path, AsOf(as_of=moment(as_of).isoformat()).to_json())
 
 
 def moment(text: str) -> datetime:
@@ -41,16 +43,16 @@ def write_warm_start(root: Path, model: str) -> str | None:
 
     Call only where every search runs anyway: the file is a dependency of all of them.
     """
-    champion, path = reigning(decisions(root, model, None)), root / START / "params.json"
+    champion, path = reigning(decisions(root, model, None)), root / START / Starts.NAME
     if champion is None:
         path.unlink(missing_ok=True)
         return None
     folder = package_folder(root, model, champion.package_sha256, champion.champion)
-    starts: dict[str, list[object]] = {}
+    starts: dict[str, list[dict[str, JsonValue]]] = {}
     for state in (read_json(file) for file in sorted((folder / "model").rglob("model.json"))):
         if "params" in state:  # not in the oldest packages
             starts.setdefault(state["family"], []).append(state["params"])
-    _write_if_new(path, starts)
+    _write_if_new(path, Starts(params=starts).to_json())
     return champion.champion
 
 
@@ -72,24 +74,29 @@ def write_champion(root: Path, model: str) -> str | None:
     others = [d for d in past if d.package_sha256 != digest or d.number <= since or not _against(d, champion)]
     state = next((d.evidence["state"] for d in reversed(others) if "state" in d.evidence), None)
     if state is None:
-        (folder / "promotion.json").unlink(missing_ok=True)
+        (folder / PolicyState.NAME).unlink(missing_ok=True)
     else:
-        _write_if_new(folder / "promotion.json", state)
+        _write_if_new(folder / PolicyState.NAME, state)
     counted = History(root).counted(model)
     _write_counted(folder / "counted", {d.number: counted[d.number] for d in others if d.number in counted})
-    about, copy = folder / "champion.json", folder / "package"
+    about, copy = folder / ChampionFile.NAME, folder / "package"
     if champion is None:
         about.unlink(missing_ok=True)
         shutil.rmtree(copy, ignore_errors=True)
         return None
-    held = optional_json(about) or {}
-    of = {"version": champion.champion, "package_sha256": champion.package_sha256, "since": champion.number}
-    if {**held, **of} != held or not is_whole(copy, champion.package_sha256):
+    held = ChampionFile.find(folder)
+    of = (champion.champion, champion.package_sha256, champion.number)
+    if (
+        held is None
+        or (held.version, held.package_sha256, held.since) != of
+        or not is_whole(copy, champion.package_sha256)
+    ):
         source = package_folder(root, model, champion.package_sha256, champion.champion)
         about.unlink(missing_ok=True)
         with replacing_dir(copy) as fresh:
             shutil.copytree(source, fresh, dirs_exist_ok=True)
-        write_json(about, {**of, "name": model})
+        version, digest, number = of
+        ChampionFile(version=str(version), package_sha256=digest, since=number, name=model).write(folder)
     return champion.champion
 
 

@@ -41,8 +41,9 @@ from flows.records import Records
 from flows.seal import Seal, file_system, seal
 from flows.warm import Process, Warm
 from tasks import code
+from tasks.artifacts import Failed
 from tasks.errors import RefitError, nearest, some, with_causes
-from tasks.files import FAILED, sweep, write_json
+from tasks.files import sweep
 from tasks.params import AT_START
 
 if TYPE_CHECKING:
@@ -189,8 +190,8 @@ class Dag:
             cached = self._records.cached(stage)
             return cached is not None and cached.outs_cached()
 
-    def give_up(self, name: str, record: dict[str, str]) -> None:
-        """Leave what failed behind: each output folder then holds :data:`tasks.files.FAILED` alone.
+    def give_up(self, name: str, record: Failed) -> None:
+        """Leave what failed behind: each output folder then holds this record alone.
 
         ``dvc.lock`` has no such stage, so that the next run tries again.
         """
@@ -198,7 +199,7 @@ class Dag:
         with self._locked():
             node.record.remove_outs(ignore_remove=False, force=False)
             for out in node.record.outs:
-                write_json(Path(out.fs_path) / FAILED, record)
+                record.write(out.fs_path)
             self._records.drop(name)
             node.record = self._bound(node, node.record.reload())
 

@@ -13,8 +13,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, TextIO
 
 from flows.watcher import Watcher
+from tasks.artifacts import Choice, Drift, Metrics, Validation
+from tasks.artifacts.folders import VALIDATED
 from tasks.errors import visible
-from tasks.files import optional_json
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -139,20 +140,19 @@ def summary(
     ran = sum(o.how == "ran" for o in outcomes.values())
     rows: list[tuple[str, str]] = [("stages", f"{ran} run, {len(outcomes) - ran} cached")]
     data = root / "data"
-    validated = optional_json(data / "validated" / "summary.json")
-    if validated:
-        tables = validated["tables"]
-        total = {k: sum(t[k] for t in tables.values()) for k in ("accepted", "quarantined")}
-        rows.append(("rows", f"{total['accepted']:,} accepted, {total['quarantined']:,} quarantined"))
-        if validated.get("as_of"):
-            rows.append(("as of", str(validated["as_of"])))
-    choice = optional_json(data / "evaluation" / "choice.json")
-    if choice:
-        rows.append(("family", str(choice["family"])))
-        rows.append(("test", _metrics(optional_json(data / "evaluation" / "metrics.json"), choice)))
-    drift = optional_json(data / "drift" / "drift.json")
-    if drift:
-        rows.append(("drift", str(drift["sentence"])))
+    if validated := Validation.find(root / VALIDATED):
+        tables = validated.tables
+        accepted, quarantined = sum(t.accepted for t in tables.values()), sum(t.quarantined for t in tables.values())
+        rows.append(("rows", f"{accepted:,} accepted, {quarantined:,} quarantined"))
+        if validated.as_of:
+            rows.append(("as of", validated.as_of))
+    if choice := Choice.find(data / "evaluation"):
+        metrics = Metrics.find(data / "evaluation")
+        test = metrics.choice.test if metrics else {choice.metric: choice.test}
+        rows.append(("family", choice.family))
+        rows.append(("test", _figures(test)))
+    if drift := Drift.find(data / "drift"):
+        rows.append(("drift", drift.sentence))
     if standing:
         rows.append(("verdict", standing.sentence))
         champion = f"champion: version {standing.champion}" if standing.champion else "no champion yet"
@@ -171,19 +171,14 @@ def summary(
 
 def drifted(root: Path) -> bool:
     """Whether the run's newest rows have drifted, as its page and summary say."""
-    return bool((optional_json(root / "data" / "drift" / "drift.json") or {}).get("drifted"))
+    found = Drift.find(root / "data" / "drift")
+    return bool(found and found.drifted)
 
 
-def _metrics(metrics: object, choice: Mapping[str, object]) -> str:
-    """The choice's test metrics; ``metric value`` pairs."""
-    test = choice.get("test")
-    if isinstance(metrics, dict):
-        chosen = metrics.get("choice", {})
-        test = chosen.get("test", test) if isinstance(chosen, dict) else test
-    if isinstance(test, dict):
-        numbers = {k: v for k, v in test.items() if isinstance(v, int | float)}
-        return ", ".join(f"{name} {value:.4g}" for name, value in list(numbers.items())[:8])
-    return f"{choice['metric']} {test:.4g}" if isinstance(test, int | float) else str(test)
+def _figures(test: Mapping[str, float | None]) -> str:
+    """The choice's first test metrics, as far as they are defined."""
+    numbers = [(name, value) for name, value in test.items() if value is not None]
+    return ", ".join(f"{name} {value:.4g}" for name, value in numbers[:8])
 
 
 def decisions(rows: list[Decision]) -> str:

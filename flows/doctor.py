@@ -142,14 +142,15 @@ def code(root: Path) -> Diagnosis:
     """Stages depend on Refit's code, so that an upgrade runs again what it changed."""
     from ruamel.yaml.error import YAMLError
 
-    from tasks.code import FOLDER, unnamed
+    from tasks.artifacts.folders import CODE
+    from tasks.code import unnamed
 
     try:
         lacking = unnamed((root / "dvc.yaml").read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, YAMLError, AttributeError):
         return Diagnosis("code", True, "unknown until dvc.yaml can be read", needed=False)
     says = f"stages that name no code, so an upgrade of Refit does not run them again: {some(lacking)}"
-    mend = f"in dvc.yaml, add {FOLDER}/STAGE.json to the deps of each, as refit init writes it"
+    mend = f"in dvc.yaml, add {CODE}/STAGE.json to the deps of each, as refit init writes it"
     return Diagnosis("code", not lacking, says if lacking else "named by every stage", mend, needed=False)
 
 

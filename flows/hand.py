@@ -10,8 +10,9 @@ from pathlib import Path
 
 from flows import champions, inputs, packages, versions
 from flows.packages import digest_made
+from tasks.artifacts import ChampionFile, PolicyState, Verdict
 from tasks.errors import RefitError
-from tasks.files import optional_json, read_json, sha256
+from tasks.files import optional_json, sha256
 from tasks.registry.history import Action, Decision, History, reigning, reigns
 from tasks.registry.tracking import Registered, Registry, tracking_uri
 
@@ -189,25 +190,19 @@ def _champion_to_adopt(root: Path, registry: Registry, model: str, past: list[De
     followed, lock = registry.said(model), champions.lock_of(root)
     if followed.champion is not None:
         return registry.version(model, followed.champion).package_sha256, followed.champion
-    if lock is not None and lock["model"] == model and lock["package_sha256"]:
-        return lock["package_sha256"], str(lock["version"])
-    about = root / packages.CHAMPION / "champion.json"
-    if about.exists():
-        held = read_json(about)
-        verdict = root / "data" / "verdict" / "verdict.json"
-        newer = digest_made(root)
-        if (
-            newer not in (None, held["package_sha256"])
-            and verdict.exists()
-            and read_json(verdict)["verdict"] == "promote"
-        ):
+    if lock is not None and lock.model == model and lock.package_sha256:
+        return lock.package_sha256, str(lock.version)
+    held = ChampionFile.find(root / packages.CHAMPION)
+    if held is not None:
+        verdict, newer = Verdict.find(root / "data" / "verdict"), digest_made(root)
+        if newer not in (None, held.package_sha256) and verdict is not None and verdict.verdict == "promote":
             raise RefitError(
                 f"{model}: {packages.CHAMPION} holds what the newest package was compared with, and the verdict was to promote "
                 f"that package; no file tells whether it was. Say which: `refit adopt {newer[:12]} --reason ...` for "
-                f"{packages.PACKAGE}, `refit adopt {held['package_sha256'][:12]} --reason ...` for {packages.CHAMPION}."
+                f"{packages.PACKAGE}, `refit adopt {held.package_sha256[:12]} --reason ...` for {packages.CHAMPION}."
             )
-        if held.get("name", model) == model:
-            return held["package_sha256"], str(held["version"])
+        if held.name in (None, model):
+            return held.package_sha256, held.version
     raise RefitError(
         f"{model}: nothing tells of a champion: neither the registry ({registry.shown}) nor {champions.LOCK} nor "
         f"{packages.CHAMPION}. Set MLFLOW_TRACKING_URI to the registry that has it, name a package (`refit adopt VERSION`), or "
@@ -218,7 +213,7 @@ def _champion_to_adopt(root: Path, registry: Registry, model: str, past: list[De
 def _named(root: Path, registry: Registry, model: str, version: str, past: list[Decision]) -> tuple[str, str]:
     """Hash and number of a named version; digits of a hash may also mean a package in the project's folders."""
     if len(version) >= 8:
-        for folder in (packages.CHAMPION + "/package", packages.PACKAGE):
+        for folder in (packages.CHAMPION / "package", packages.PACKAGE):
             path = root / folder / "bundle.json"
             if path.exists() and (digest := sha256(path)).startswith(version.lower()):
                 return digest, versions.number_of(past, digest, "0")
@@ -232,12 +227,12 @@ def _account(root: Path, registry: Registry, model: str, digest: str) -> Account
     if kept is not None:
         return Account(f"from {registry.shown}", *kept)
     folder = root / packages.CHAMPION
-    about = optional_json(folder / "champion.json") or {}
-    if about.get("package_sha256") != digest:
+    about = ChampionFile.find(folder)
+    if about is None or about.package_sha256 != digest:
         return Account("no account of earlier looks was found")
-    state = optional_json(folder / "promotion.json")
+    state = optional_json(folder / PolicyState.NAME)
     looks = {int(path.stem): path.read_bytes() for path in sorted((folder / "counted").glob("*.parquet"))}
-    return Account(f"from {packages.CHAMPION}", int(about.get("since", 0)), state, looks)
+    return Account(f"from {packages.CHAMPION}", about.since, state, looks)
 
 
 # All ------------------------------------------------------------------------------------------------------------------

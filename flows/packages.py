@@ -6,12 +6,14 @@ import shutil
 import time
 from pathlib import Path
 
+from tasks.artifacts.folders import CHAMPION as CHAMPION
+from tasks.artifacts.folders import PACKAGE as PACKAGE
+from tasks.artifacts.folders import START as START
 from tasks.errors import RefitError
 from tasks.files import replacing_dir, sha256
 from tasks.registry.history import Decision
 from tasks.registry.tracking import Registry
 
-CHAMPION, PACKAGE, START = "data/champion", "data/package", "data/start"
 KEPT = ".refit/versions"  # packages by the first digits of their hash
 RECENT = 8  # champions whose packages are kept
 

@@ -20,7 +20,6 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextvars import copy_context
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from importlib import import_module
 from typing import TYPE_CHECKING, cast
 from uuid import UUID
 
@@ -36,7 +35,8 @@ from flows.commands import Cancelled, CommandFailed, StageFailed, words
 from flows.dag import Dag
 from flows.node import Log, Node
 from tasks.errors import RefitError, some
-from tasks.families._device import wants_gpu
+from tasks.families import find_family
+from tasks.fitting.device import wants_gpu
 from tasks.listed import family_names
 from tasks.params import Params
 from tasks.process import threads
@@ -73,7 +73,7 @@ def wanted(node: Node, params: Params) -> str:
     by_spark = params.features.engine == "spark" and node.name == "train@xgboost"
     if family not in family_names() or by_spark:
         return "cpu"
-    able = wants_gpu(import_module(f"tasks.families.{family}").HARDWARE, device)
+    able = wants_gpu(find_family(family).HARDWARE, device)
     return "gpu" if able and (device == "cuda" or "gpu" in params.orchestration.pools) else "cpu"
 
 

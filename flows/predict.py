@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tasks.artifacts.folders import VALIDATED
 from tasks.errors import RefitError
 
 if TYPE_CHECKING:
     from deploy.predict import Answered
     from tasks.bundle import Bundle
     from tasks.bundle.horizon import Horizon
-
-VALIDATED = "data/validated"
 
 
 def predict(

@@ -13,12 +13,12 @@ from flows import champions, inputs
 from flows.packages import CHAMPION, PACKAGE, digest_made, keep_copy
 from flows.standing import Standing
 from flows.versions import above_which
+from tasks.artifacts import ChampionFile, Verdict
+from tasks.artifacts.folders import VERDICT as VERDICT
 from tasks.errors import RefitError
-from tasks.files import optional_json, read_json, sha256
+from tasks.files import sha256
 from tasks.registry.history import Decision, History, Overtaken, highest, reigning, rolled_back
 from tasks.registry.tracking import Registered, Registry, Result
-
-VERDICT = "data/verdict"
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,8 @@ def would_promote(root: Path, registered: Registered) -> bool:
     """Whether carrying the verdict out would make this version champion."""
     past = champions.decisions(root, registered.model, None)
     champion = reigning(past)
-    verdict = read_json(root / VERDICT / "verdict.json")
     return (
-        verdict["verdict"] == "promote"
+        Verdict.read(root / VERDICT).verdict == "promote"
         and (champion is None or registered.package_sha256 != champion.package_sha256)
         and rolled_back(past, registered.package_sha256) is None
         and not any(d.key == _occasion(root, registered, past) for d in past)
@@ -71,7 +70,7 @@ def approval_seconds() -> int:
 def waiting(root: Path, registered: Registered) -> Standing:
     """The verdict says promote, and a person has not approved: nothing is decided, and the champion stays."""
     champion = History(root).champion(registered.model)
-    sentence = read_json(root / VERDICT / "verdict.json")["sentence"]
+    sentence = Verdict.read(root / VERDICT).sentence
     return Standing(
         registered.version,
         champion.champion if champion else None,
@@ -84,7 +83,7 @@ def waiting(root: Path, registered: Registered) -> Standing:
 def _occasion(root: Path, registered: Registered, past: list[Decision]) -> str:
     """One verdict about one package; after a beginning without a champion, the same verdict is a new occasion."""
     anew = next((f":{d.number}" for d in reversed(past) if d.action == "adopt" and d.champion is None), "")
-    return f"verdict:{sha256(root / VERDICT / 'verdict.json')}:{registered.package_sha256}{anew}"
+    return f"verdict:{sha256(root / VERDICT / Verdict.NAME)}:{registered.package_sha256}{anew}"
 
 
 def decide(root: Path, registered: Registered, by: str = "refit run", reply: Reply | None = None) -> Standing:
@@ -92,16 +91,18 @@ def decide(root: Path, registered: Registered, by: str = "refit run", reply: Rep
 
     ``reply`` is a person's, where one was asked; a refusal is recorded too, and keeps the champion.
     """
-    registry, verdict = Registry(root), read_json(root / VERDICT / "verdict.json")
+    registry, verdict = Registry(root), Verdict.read(root / VERDICT)
     past = champions.decisions(root, registered.model, registry)
     champion = reigning(past)
     is_champion = champion is not None and registered.package_sha256 == champion.package_sha256
     key = _occasion(root, registered, past)
-    evidence = {k: verdict[k] for k in ("verdict", "rule", "n", "state") if k in verdict}
-    evidence |= {k: verdict[k] for k in ("suspicions", "accepted") if verdict.get(k)}
-    sentence = verdict["sentence"]
+    evidence = {name: value for name, value in verdict.to_dict().items() if name in ("verdict", "rule", "n", "state")}
+    evidence |= {
+        name: value for name, value in verdict.to_dict().items() if name in ("suspicions", "accepted") and value
+    }
+    sentence = verdict.sentence
     removed = rolled_back(past, registered.package_sha256)
-    promote = verdict["verdict"] == "promote" and not is_champion
+    promote = verdict.verdict == "promote" and not is_champion
     if promote and removed is not None and not any(d.key == key for d in past):
         promote = False
         sentence += (
@@ -118,8 +119,8 @@ def decide(root: Path, registered: Registered, by: str = "refit run", reply: Rep
                 "overrides that)."
             )
         )
-    about = root / CHAMPION / "champion.json"
-    compared_with = (optional_json(about) or {}).get("package_sha256")
+    held = ChampionFile.find(root / CHAMPION)
+    compared_with = held.package_sha256 if held else None
     if compared_with is not None:
         evidence["against"] = compared_with
     counted = root / VERDICT / "counted.parquet"

@@ -6,21 +6,20 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypeVar
 
 from flows.versions import known
+from tasks.artifacts import Artifact, Choice, Metrics, Receipt, Verdict
 from tasks.errors import RefitError
-from tasks.files import read_json, write_text
+from tasks.files import write_text
 from tasks.registry.history import History
 from tasks.registry.tracking import Registered, Registry
 
+if TYPE_CHECKING:
+    from tasks.report.compare_runs import ComparedRun
+
+File = TypeVar("File", bound=Artifact)
 PAGE = ".refit/reports/compare.html"  # not in data/reports, which is a stage's output and DVC's
-PARTS = {  # files that every tracked run recorded
-    "choice": "evaluation/choice.json",
-    "metrics": "evaluation/metrics.json",
-    "verdict": "verdict/verdict.json",
-    "receipt": "package/receipt.json",
-}
 
 
 def newest(root: Path) -> str:
@@ -44,30 +43,37 @@ def compare(root: Path, model: str, versions: list[str]) -> Iterator[str]:
     runs = [recorded(registry, known(registry, model, version, past)) for version in versions]
     html = compare_runs(runs)
     write_text(root / PAGE, html)
-    wide = max(len(run["name"]) for run in runs)
+    wide = max(len(run.name) for run in runs)
     for run in runs:
-        value = run["metrics"].get(run["metric"])
-        measured = f"{run['metric']} {value:.5g}" if value is not None else f"{run['metric']} not measured"
-        yield f"{run['name']:<{wide}}  {run['family']}, {measured} on {run['rows']:,} test rows, verdict {run['verdict']}"
+        value = run.metrics.get(run.metric)
+        measured = f"{run.metric} {value:.5g}" if value is not None else f"{run.metric} not measured"
+        yield f"{run.name:<{wide}}  {run.family}, {measured} on {run.rows:,} test rows, verdict {run.verdict}"
     yield os.path.relpath(root / PAGE)
 
 
-def recorded(registry: Registry, version: Registered) -> dict[str, Any]:
-    """What a version's run recorded, in the form that :func:`tasks.report.compare_runs.compare_runs` takes."""
-    with tempfile.TemporaryDirectory(prefix="refit-report-") as folder:
-        files = {part: read_json(registry.artifact(version.run_id, name, Path(folder))) for part, name in PARTS.items()}
-    choice, metrics, receipt = files["choice"], files["metrics"], files["receipt"]
-    return {
-        "name": f"Version {version.version}",
-        "metric": choice["metric"],
-        "metrics": metrics["choice"]["test"],
-        "intervals": metrics["choice"]["test_interval"],
-        "family": choice["family"],
-        "as_of": receipt["as_of"],
-        "verdict": files["verdict"]["verdict"],
-        "rows": metrics["rows"]["test"],
-        "params": dict(leaves(receipt["params"])),
-    }
+def recorded(registry: Registry, version: Registered) -> ComparedRun:
+    """What a version's run recorded."""
+    from tasks.report.compare_runs import ComparedRun
+
+    with tempfile.TemporaryDirectory(prefix="refit-report-") as name:
+        folder = Path(name)
+
+        def read(of: type[File], where: str) -> File:
+            return of.read(registry.artifact(version.run_id, f"{where}/{of.NAME}", folder).parent)
+
+        choice, metrics = read(Choice, "evaluation"), read(Metrics, "evaluation")
+        verdict, receipt = read(Verdict, "verdict"), read(Receipt, "package")
+    return ComparedRun(
+        name=f"Version {version.version}",
+        metric=choice.metric,
+        metrics=metrics.choice.test,
+        intervals=metrics.choice.test_interval,
+        family=choice.family,
+        as_of=receipt.as_of,
+        verdict=verdict.verdict,
+        rows=metrics.rows["test"],
+        params=dict(leaves(receipt.params)),
+    )
 
 
 def leaves(tree: object, path: str = "") -> Iterator[tuple[str, object]]:

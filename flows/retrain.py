@@ -26,7 +26,7 @@ from flows.promotion import VERDICT, waiting, would_promote
 from flows.stages import remark, run_stages
 from flows.standing import Standing, concluded, finish, result
 from flows.watcher import Watcher
-from tasks.families import check_models
+from tasks.models import check_models
 from tasks.params import Params
 
 if TYPE_CHECKING:

@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from tasks.artifacts import RawManifest
+from tasks.artifacts.folders import RAW, SOURCES
 from tasks.errors import RefitError, nearest, some
-from tasks.files import read_json, replacing
+from tasks.files import replacing
 from tasks.ingest import snapshots
 from tasks.ingest.files import PACKED, check_watched, fixed_folder, is_bundled, is_pattern, unlisted, watched
 from tasks.params import Params, Query, load
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
 BATCH = 50_000  # rows asked of a database at a time
-MANIFEST = "data/raw/manifest.json"
 
 
 class Unreachable(RefitError):
@@ -89,14 +90,14 @@ def absent(root: Path, params: Params) -> Iterator[str]:
 
 def former(root: Path, params: Params) -> Callable[[str], bool]:
     """Whether a dependency is what the tables of the last run were read from, or a snapshot, and no source of ``params``."""
-    path = root / MANIFEST
     try:
-        tables = read_json(path)["tables"] if path.exists() else {}
-        old = {os.path.normpath(one) for name, table in tables.items() for one in _of_manifest(name, table["source"])}
-    except (RefitError, AttributeError, KeyError, TypeError):
-        old = set()
+        manifest = RawManifest.find(root / RAW)
+    except RefitError:  # damaged, or of another version: the next run writes it anew
+        manifest = None
+    tables = manifest.tables if manifest else {}
+    old = {os.path.normpath(one) for name, table in tables.items() for one in _of_manifest(name, table.source)}
     now = {os.path.abspath(root / one) for paths in watched(params, root).values() for one in paths}
-    folder = snapshots.FOLDER.as_posix()
+    folder = SOURCES.as_posix()
     return lambda dep: (dep in old or os.path.dirname(dep) == folder) and os.path.abspath(root / dep) not in now
 
 
@@ -181,7 +182,7 @@ def connected(url: str, table: str, root: Path | None = None) -> Iterator[Connec
     where = f"data.tables.{table}.source.sql"
     engine = _engine(url, where, root)
     try:
-        options: dict[str, Any] = {"stream_results": True}
+        options: dict[str, str | bool] = {"stream_results": True}
         if engine.dialect.name == "postgresql":
             options |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
         try:

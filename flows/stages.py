@@ -16,12 +16,14 @@ from prefect.futures import PrefectConcurrentFuture
 from prefect.states import Completed
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows import accepted, effect_tasks, packages
+from flows import accepted, effect_tasks
 from flows.commands import Cancelled, CommandFailed, StageFailed
 from flows.dag import Dag
 from flows.node import Execute, Node, Outcome
 from flows.walk import walk
 from flows.watcher import Watcher
+from tasks.artifacts import Failed
+from tasks.artifacts.folders import CHAMPION, EXPECTATIONS, START
 from tasks.errors import shortened
 from tasks.params import Params
 
@@ -33,9 +35,9 @@ def run_stages(dag: Dag, params: Params, watcher: Watcher) -> None:
     from flows.pools import executor
 
     written = {  # what an effect writes, before the first stage that depends on it
-        packages.CHAMPION: _Once(partial(effect_tasks.champion, str(dag.root), params.problem.name)),
-        packages.START: _Once(partial(_warm_start, dag, params)),
-        accepted.EXPECTATIONS: _Once(partial(_accepted, dag, params)),
+        CHAMPION.as_posix(): _Once(partial(effect_tasks.champion, str(dag.root), params.problem.name)),
+        START.as_posix(): _Once(partial(_warm_start, dag, params)),
+        EXPECTATIONS.as_posix(): _Once(partial(_accepted, dag, params)),
     }
     settings, without = params.orchestration, Without(dag, params, watcher)
     submitted: dict[str, PrefectConcurrentFuture[Ended]] = {}
@@ -71,7 +73,7 @@ def _warm_start(dag: Dag, params: Params) -> None:
 
     Otherwise the files stay as they are: a promotion alone must not make the next run tune again on the same data.
     """
-    searches = [node.name for node in dag.nodes.values() if packages.START in node.deps]
+    searches = [node.name for node in dag.nodes.values() if START.as_posix() in node.deps]
     if not params.tuning.warm_start or not all(dag.changed(name) for name in searches):
         return
     if not all(dag.restorable(name) for name in searches):  # a lost dvc.lock is no reason to search again
@@ -80,7 +82,7 @@ def _warm_start(dag: Dag, params: Params) -> None:
 
 def _accepted(dag: Dag, params: Params) -> None:
     """Hold tables against what was accepted with the champion, where they are validated anyway (as :func:`_warm_start`)."""
-    stage = next(node.name for node in dag.nodes.values() if accepted.EXPECTATIONS in node.deps)
+    stage = next(node.name for node in dag.nodes.values() if EXPECTATIONS.as_posix() in node.deps)
     if dag.changed(stage) and not dag.restorable(stage) and accepted.outdated(dag.root, params.problem.name):
         effect_tasks.baseline(str(dag.root), params.problem.name)
 
@@ -90,7 +92,7 @@ class Without:
 
     def __init__(self, dag: Dag, params: Params, watcher: Watcher) -> None:
         self._dag, self._families, self._watcher = dag, set(params.models), watcher
-        self.records: dict[str, dict[str, str]] = {}  # how each failed: family, stage and why
+        self.records: dict[str, Failed] = {}  # how each failed
         self.failed: set[str] = set()  # stages
 
     def family(self, node: Node) -> str | None:
@@ -98,7 +100,7 @@ class Without:
         stage, _, family = node.name.partition("@")
         return family if stage in ("tune", "train") and family in self._families else None
 
-    def record(self, node: Node) -> dict[str, str] | None:
+    def record(self, node: Node) -> Failed | None:
         """How the family of a stage failed before."""
         return self.records.get(self.family(node) or "")
 
@@ -107,17 +109,17 @@ class Without:
         family = self.family(node)
         if family is None or not isinstance(error, CommandFailed):
             return error
-        record = {"family": family, "stage": node.name.partition("@")[0], "why": _why(node, error)}
+        record = Failed(family=family, stage=node.name.partition("@")[0], why=_why(node, error))
         self.records[family] = record
         self.failed.add(node.name)
         if self.records.keys() >= self._families:
-            each = [f"{name}: {one['why']}" for name, one in sorted(self.records.items())]
+            each = [f"{name}: {one.why}" for name, one in sorted(self.records.items())]
             if len(each) == 1:
                 return error
             return CommandFailed("all families failed. " + " ".join(each), error.mistake)
         self._dag.give_up(node.name, record)
-        self._watcher.failed(node.name, record["why"])
-        remark(self._watcher, f"{family} failed in {node.name} and was left out: {record['why']}")
+        self._watcher.failed(node.name, record.why)
+        remark(self._watcher, f"{family} failed in {node.name} and was left out: {record.why}")
         return None
 
 
@@ -148,7 +150,7 @@ def _work(
 
         if (record := without.record(node)) is not None:
             dag.give_up(stage, record)
-            return Completed(name="Skipped", message=f"{record['family']} failed in {record['stage']}")
+            return Completed(name="Skipped", message=f"{record.family} failed in {record.stage}")
         watcher.started(stage)
         for path, write in written.items():
             if any(dep.startswith(path) for dep in node.deps):

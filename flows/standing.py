@@ -11,8 +11,10 @@ from typing import Any
 
 from flows import champions
 from flows.packages import PACKAGE, prune
+from tasks.artifacts import Manifest, Validation
+from tasks.artifacts.folders import VALIDATED
 from tasks.errors import RefitError
-from tasks.files import optional_json, read_json, write_json
+from tasks.files import optional_json, write_json
 from tasks.params import Params
 from tasks.registry.history import History
 from tasks.registry.tracking import Result
@@ -50,10 +52,10 @@ def result(root: Path, params: Params, start: Path | None = None) -> Result:
     RefitError
         If the package was made under another name than ``problem.name`` says now.
     """
-    manifest = root / PACKAGE / "bundle.json"
-    if manifest.exists() and (called := read_json(manifest)["name"]) != params.problem.name:
+    package = Manifest.find(root / PACKAGE)
+    if package is not None and package.name != params.problem.name:
         raise RefitError(
-            f"problem.name: the package of this run was made as {called!r}, and params.yaml says {params.problem.name!r} by "
+            f"problem.name: the package of this run was made as {package.name!r}, and params.yaml says {params.problem.name!r} by "
             "now. Nothing was registered. `refit run` again makes the package of the new name, or put the old one back."
         )
     from dvc.utils.serialize import load_yaml
@@ -66,8 +68,8 @@ def result(root: Path, params: Params, start: Path | None = None) -> Result:
     }
     versions = {out["path"]: out["md5"] for stage in present.values() for out in stage.get("outs", []) if "md5" in out}
     text = json.dumps([params.problem.name, sorted(versions.items())])
-    summary = root / "data" / "validated" / "summary.json"
-    as_of = (optional_json(summary) or {}).get("as_of")
+    validation = Validation.find(root / VALIDATED)
+    as_of = validation.as_of if validation else None
     key = hashlib.sha256(text.encode()).hexdigest()
     return Result(root, params.problem.name, key, as_of, versions, _commit(root), tuple(sorted(params.models)), start)
 

@@ -8,16 +8,17 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from flows import inputs, packages, versions
 from flows.accepted import ACCEPTED
 from flows.dag import Dag
 from flows.inputs import FROM_CACHE
 from flows.project import KEPT
+from tasks.artifacts import AsOf, Failed, Receipt
+from tasks.artifacts.folders import CONTEXT
 from tasks.bundle.manifest import read_manifest
 from tasks.errors import RefitError, some
-from tasks.files import hash_tree, read_json, sha256, write_json, write_text
+from tasks.files import hash_tree, read_json, sha256, write_text
 from tasks.params import load
 from tasks.process import threads, with_threads
 from tasks.registry.history import History
@@ -40,8 +41,8 @@ def verify(root: Path, model: str, version: str, rebuild: bool) -> tuple[bool, l
             package = registry.fetch(registered, Path(name) / "package")  # refuses a damaged one
         else:
             package = packages.package_folder(root, model, digest, version, registry)
-        manifest, receipt = read_manifest(package), read_json(package / "receipt.json")
-        lines = [f"ok  package     {len(manifest['files'])} files, {digest[:16]}"]
+        manifest, receipt = read_manifest(package), Receipt.read(package)
+        lines = [f"ok  package     {len(manifest.files)} files, {digest[:16]}"]
         if registered is None:
             lines.append(f"--  registry    {registry.shown} does not have it; the project's own copy was looked at")
         lines += list(against_here(root, receipt))
@@ -65,14 +66,14 @@ def verify(root: Path, model: str, version: str, rebuild: bool) -> tuple[bool, l
     return good, lines
 
 
-def against_here(root: Path, receipt: dict[str, Any]) -> Iterator[str]:
+def against_here(root: Path, receipt: Receipt) -> Iterator[str]:
     """Say how the receipt relates to the files of this project."""
     from tasks.package import receipt as made
 
     params = load(root / "params.yaml")
-    here = made.receipt(root / "data", params, receipt.get("as_of"))
+    there, here = receipt.to_dict(), made.receipt(root / "data", params, receipt.as_of).to_dict()
     for part in ("data", "code", "params", "lock", "libraries", "seed"):
-        then, now = receipt.get(part), here.get(part)
+        then, now = there.get(part), here.get(part)
         if then == now:
             yield f"ok  {part:<11} as in the receipt"
         elif isinstance(then, dict) and isinstance(now, dict):
@@ -80,11 +81,11 @@ def against_here(root: Path, receipt: dict[str, Any]) -> Iterator[str]:
             yield f"--  {part:<11} differs here since: {some(differ, 4)}"
         else:
             yield f"--  {part:<11} differs here since: {then!r}, now {now!r}"
-    for family, record in receipt.get("failed", {}).items():
-        yield f"--  families    made without {family}, which failed in {record['stage']}: {record['why']}"
+    for family, record in receipt.failed.items():
+        yield f"--  families    made without {family}, which failed in {record.stage}: {record.why}"
 
 
-def made_again(root: Path, registered: Registered, receipt: dict[str, Any], folder: Path, held: Path) -> Path:
+def made_again(root: Path, registered: Registered, receipt: Receipt, folder: Path, held: Path) -> Path:
     """Make a version's package again in ``folder``, from the parameters and the lock that its run recorded.
 
     Raw tables and what tuning found within its seconds come from the DVC cache (``FROM_CACHE``), or from what is stored with
@@ -109,9 +110,9 @@ def made_again(root: Path, registered: Registered, receipt: dict[str, Any], fold
     shutil.rmtree(folder / ACCEPTED, ignore_errors=True)
     if held.is_dir():  # what its tables were held against, which changes with the champion
         shutil.copytree(held, folder / ACCEPTED)
-    (folder / "data" / "context" / "as_of.json").unlink(missing_ok=True)
-    if receipt.get("as_of") is not None:
-        write_json(folder / "data" / "context" / "as_of.json", {"as_of": receipt["as_of"]})
+    (folder / CONTEXT / AsOf.NAME).unlink(missing_ok=True)
+    if receipt.as_of is not None:
+        AsOf(as_of=receipt.as_of).write(folder / CONTEXT)
     # A repository of its own, whose remote is the project's cache: by a link, since DVC's settings cannot hold every path.
     write_text(
         folder / ".dvc" / "config",
@@ -121,7 +122,7 @@ def made_again(root: Path, registered: Registered, receipt: dict[str, Any], fold
     (folder.parent / "cache").symlink_to(inputs.cache_of(root), target_is_directory=True)
     inputs.bring(root, registry, registered, folder / "dvc.lock", folder / ".dvc" / "cache")
     with Dag(folder) as dag:
-        failed = receipt.get("failed", {})  # families that it was made without
+        failed = receipt.failed  # families that it was made without
         lost = {name: failed[name.partition("@")[2]] for name in dag.nodes if name.partition("@")[2] in failed}
         wanted = [name for name in dag.nodes if name in _up_to(dag, "package") and not _lost(name, lost)]
         for name, record in lost.items():
@@ -150,9 +151,9 @@ def as_many(count: int) -> Iterator[None]:
         yield
 
 
-def _lost(name: str, lost: dict[str, dict[str, str]]) -> bool:
+def _lost(name: str, lost: dict[str, Failed]) -> bool:
     """Whether a stage has nothing to give since its family failed, there or before."""
-    return name in lost and (name.startswith("train@") or lost[name]["stage"] == "tune")
+    return name in lost and (name.startswith("train@") or lost[name].stage == "tune")
 
 
 def _up_to(dag: Dag, last: str) -> set[str]:

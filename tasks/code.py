@@ -19,10 +19,10 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
+from tasks.artifacts.folders import CODE
 from tasks.errors import RefitError, some
 from tasks.files import read_json, write_json
 
-FOLDER = Path("data/code")
 # Reading parameters and files, and words for mistakes: what they give to a stage is in its parameters and inputs.
 SHARED = {
     "code", "crosscheck", "errors", "explain", "files", "hidden", "idle", "implied", "listed", "memory", "params", "process",
@@ -31,7 +31,7 @@ SHARED = {
 # The receipt of a package names the code of every stage up to it.
 RECEIPT = (
     "params.py", "implied.py", "condition.py", "files.py", "identity.py", "giveaways.py", "states.py", "goals.py", "ingest", "validate", "profile", "features", "engine", "encoding", "tune", "train",
-    "families", "kinds", "ensembles", "metrics", "paired", "evaluate", "package", "bundle", "ordinary", "values",
+    "fitting", "families", "models", "artifacts", "kinds", "ensembles", "metrics", "paired", "evaluate", "package", "bundle", "ordinary", "values",
 )  # fmt: skip
 _IMPORT = re.compile(r"^\s*(?:from tasks\.(\w+)|import tasks\.(\w+)|from tasks import ([\w, ]+))", re.MULTILINE)
 
@@ -106,7 +106,7 @@ def asked(dag: str) -> dict[str, list[str]]:
     return {
         name: [p.split(".")[0] for p in body.get("params", []) if isinstance(p, str)]
         for name, body in _bodies(dag).items()
-        if (FOLDER / f"{name}.json").as_posix() in (body.get("deps") or [])
+        if (CODE / f"{name}.json").as_posix() in (body.get("deps") or [])
     }
 
 
@@ -116,7 +116,7 @@ def unnamed(dag: str) -> list[str]:
         name
         for name, body in _bodies(dag).items()
         if f" -m tasks.{name}" in str(body.get("cmd"))
-        and not {f"tasks/{name}", (FOLDER / f"{name}.json").as_posix()} & set(body.get("deps") or [])
+        and not {f"tasks/{name}", (CODE / f"{name}.json").as_posix()} & set(body.get("deps") or [])
     ]
 
 
@@ -127,7 +127,7 @@ def write(root: Path, stages: dict[str, list[str]], folder: Path) -> None:
             raise RefitError(
                 f"dvc.yaml: stage {stage!r} depends on data/code/{stage}.json, but Refit has no such stage."
             )
-        path, value = root / FOLDER / f"{stage}.json", digest(folder, stage, sections)
+        path, value = root / CODE / f"{stage}.json", digest(folder, stage, sections)
         if not path.exists() or _read(path) != value:
             write_json(path, value)
 
@@ -144,7 +144,7 @@ def check(stage: str) -> None:
 
     Raises :class:`RefitError` where Refit has changed since the file was written.
     """
-    path = FOLDER / f"{stage}.json"
+    path = CODE / f"{stage}.json"
     if not path.exists():
         return
     kept = _read(path) or {}

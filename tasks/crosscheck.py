@@ -82,16 +82,17 @@ def mistakes(params: Params, families: Iterable[str]) -> list[str]:
 
 def _compression(wrong: _Mistakes, params: Params) -> None:
     """Families that are to be compressed, and are not in models or have no smaller form."""
-    from tasks.families._model import compresses  # loads the families, which few projects need here
+    from tasks.families import find_family
     from tasks.listed import family_names
+    from tasks.models.check import compresses  # loads the families, which few projects need here
 
     assert params.training.compression is not None
     path, named = "training.compression", params.training.compression.families
     for name in named:
         wrong.known(f"{path}.families", name, params.models)
-    unable = [name for name in named or params.models if name in params.models and not compresses(name)]
+    unable = [name for name in named or params.models if name in params.models and not compresses(find_family(name))]
     if unable:
-        able = [name for name in family_names() if compresses(name)]
+        able = [name for name in family_names() if compresses(find_family(name))]
         there = [name for name in params.models if name in able]
         remedy = f"name those that can, families: [{', '.join(there)}]" if there else f"add {some(able)} to models"
         why = " (auto serves the models that tuning has judged)" if "auto" in unable else ""
@@ -100,9 +101,9 @@ def _compression(wrong: _Mistakes, params: Params) -> None:
 
 def _population(wrong: _Mistakes, params: Params) -> None:
     """What a population cannot do: families that cannot go on, several folds, too few turns, lengths of one's own."""
-    from tasks.families._model import find_family  # loads the families, which few projects need here
-    from tasks.families._turns import changeable, goes_on
+    from tasks.families import find_family  # loads the families, which few projects need here
     from tasks.listed import family_names
+    from tasks.models.turns import changeable, goes_on
 
     tuning = params.tuning
     unable = [name for name in params.models if not goes_on(find_family(name))]
@@ -122,11 +123,12 @@ def _population(wrong: _Mistakes, params: Params) -> None:
         wrong.add("features.engine", "'spark' trains xgboost in one go, and 'pbt' in turns; use another sampler.")
     for name, own in params.models.items():
         family = find_family(name)
+        assert goes_on(family)
         if (trials := own.trials or tuning.trials) < 4:
             path = "tuning.trials" if own.trials is None else f"models.{name}.trials"
             wrong.add(path, f"{trials} is too few for 'pbt', which needs 4 or more (turns of all members together).")
         for key in own.params:
-            if key in family.TURNED:  # type: ignore[attr-defined]
+            if key in family.TURNED:
                 wrong.add(f"models.{name}.params.{key}", "with 'pbt' the turns decide it; remove it.")
         tunable = [key for key in family.space(params.problem.kind, 1000, 10) if key not in own.params]
         if not changeable(family, tunable):

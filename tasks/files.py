@@ -19,6 +19,8 @@ from tasks.errors import RefitError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from tasks.stored import Frame
+
 
 PART = re.compile(r"\..*\.([0-9a-f]{8})-([0-9]+)\.part")  # name of what is being written: by which machine and process
 
@@ -26,8 +28,6 @@ WHOLE_GROUP = 1 << 20  # rows of a Parquet row group, as its writers have it
 SMALL_GROUP = 1 << 16  # of a table of more than LARGE_TABLE cells
 LARGE_TABLE = 1 << 26
 DICTIONARY = 1 << 17  # bytes: a column of more different values is written as it is, which is quicker, and smaller
-
-FAILED = "failed.json"  # {"family", "stage", "why"}: written by a run that goes on without the family, never recorded
 
 
 def _part() -> str:
@@ -64,13 +64,6 @@ def sweep(folder: str | Path) -> list[Path]:
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
-    return found
-
-
-def failure_of(folder: str | Path) -> dict[str, Any] | None:
-    """What a family's folder in ``data/tuning`` or ``data/models`` says where the family failed, else None (:data:`FAILED`)."""
-    path = Path(folder) / FAILED
-    found: dict[str, Any] | None = read_json(path) if path.is_file() else None
     return found
 
 
@@ -148,7 +141,7 @@ def optional_json(path: str | Path) -> Any:
     return read_json(path) if Path(path).exists() else None
 
 
-def write_table(path: str | Path, frame: pd.DataFrame) -> None:
+def write_table(path: str | Path, frame: Frame) -> None:
     """Write Parquet (zstd), of a frame in memory or on disk. The bytes depend on it alone; a large one goes by row groups."""
     if len(frame) > WHOLE_GROUP:
         return append_tables(path, (frame.iloc[at : at + WHOLE_GROUP] for at in range(0, len(frame), WHOLE_GROUP)))

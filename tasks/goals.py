@@ -1,7 +1,6 @@
 """Several goals: which trials no other beats in all of them, and which of these is chosen by the declared rule.
 
-A rule is what ``tuning.goals`` declares, as plain data: ``{"within": share or None, "costs": {name: {"at_most", "weight"}}}``,
-where a cost is ``latency_ms`` or ``size_kb``. :func:`choose` says how it is applied.
+A rule is what ``tuning.goals`` declares; its costs are ``latency_ms`` and ``size_kb``. :func:`choose` says how it is applied.
 """
 
 from __future__ import annotations
@@ -9,14 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from tasks.artifacts import FrontPoint, GoalChoice, GoalRule
 from tasks.errors import RefitError, some
 from tasks.metrics import higher_is_better
 
 UNITS = {"latency_ms": "ms", "size_kb": "kB"}
 WITHIN = 0.005  # how much worse the metric may be, as a share of it, where costs are to be low and nothing says how low
-Rule = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,7 @@ def front(points: Sequence[Point], metric: str) -> list[int]:
     return [i for i in range(len(points)) if not beaten(i)]
 
 
-def choose(points: Sequence[Point], rule: Rule, metric: str) -> tuple[int, str]:
+def choose(points: Sequence[Point], rule: GoalRule, metric: str) -> tuple[int, str]:
     """The place of the point that the rule chooses from the front, and why, in a sentence or two.
 
     First, what goes beyond an ``at_most`` is out. Of the rest:
@@ -67,10 +65,10 @@ def choose(points: Sequence[Point], rule: Rule, metric: str) -> tuple[int, str]:
         If nothing keeps the limits; it names what comes nearest.
     """
     sign = -1.0 if higher_is_better(metric) else 1.0
-    costs: Mapping[str, Mapping[str, Any]] = rule["costs"]
+    costs = rule.costs
     best = min(range(len(points)), key=lambda i: (sign * points[i].value, i))
     on_front = front(points, metric)
-    limits = {name: float(cost["at_most"]) for name, cost in costs.items() if cost["at_most"] is not None}
+    limits = {name: float(cost.at_most) for name, cost in costs.items() if cost.at_most is not None}
     kept = [i for i in on_front if all(points[i].costs[name] <= most for name, most in limits.items())]
     if not kept:
         raise RefitError(_too_dear(points, limits, metric))
@@ -81,9 +79,9 @@ def choose(points: Sequence[Point], rule: Rule, metric: str) -> tuple[int, str]:
         )
         if limits:
             said += f", {len(kept)} of these keep {_limits(limits)}"
-    weights = {name: float(cost["weight"]) for name, cost in costs.items() if cost["weight"] is not None}
+    weights = {name: float(cost.weight) for name, cost in costs.items() if cost.weight is not None}
     free = [name for name in costs if name not in limits and name not in weights]
-    within = rule["within"]
+    within = rule.within
     if weights:
 
         def loss(i: int) -> float:
@@ -111,17 +109,14 @@ def choose(points: Sequence[Point], rule: Rule, metric: str) -> tuple[int, str]:
     return chosen, told[0].upper() + told[1:]
 
 
-def record(points: Sequence[Point], rule: Rule, chosen: int, reason: str, metric: str) -> dict[str, Any]:
+def record(points: Sequence[Point], rule: GoalRule, chosen: int, reason: str, metric: str) -> GoalChoice:
     """What is kept of a choice: the rule, the front by falling metric, and the reason."""
     sign = -1.0 if higher_is_better(metric) else 1.0
     places = sorted(front(points, metric), key=lambda i: (sign * points[i].value, i))
-    return {
-        "rule": {"within": rule["within"], "costs": {name: dict(cost) for name, cost in rule["costs"].items()}},
-        "front": [
-            {"name": points[i].name, "value": points[i].value, **points[i].costs, "chosen": i == chosen} for i in places
-        ],
-        "reason": reason,
-    }
+    best_first = [
+        FrontPoint(name=points[i].name, value=points[i].value, **points[i].costs, chosen=i == chosen) for i in places
+    ]
+    return GoalChoice(rule=rule, front=best_first, reason=reason)
 
 
 def _shown(point: Point, metric: str) -> str:

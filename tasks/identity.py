@@ -20,6 +20,7 @@ import pandas as pd
 
 if TYPE_CHECKING:
     from tasks.params import Params
+    from tasks.stored import Frame
 
 FORMAT = 1
 COMMON = 0.01  # one content on a larger share of the rows is told apart by its occurrences
@@ -64,7 +65,7 @@ class Identity:
     content: np.ndarray
 
 
-def identify(rows: pd.DataFrame, rule: Rule) -> Identity:
+def identify(rows: Frame, rule: Rule) -> Identity:
     """The rows' numbers by ``rule``; ``rows`` is the whole table, since common contents are counted in it.
 
     >>> rows = pd.DataFrame({"a": [1.0, 2.0, 1.0], "b": ["x", "y", "x"]})
@@ -83,7 +84,7 @@ def identify(rows: pd.DataFrame, rule: Rule) -> Identity:
     return Identity(np.where(common, _mix(content + _STEP * (occurrence + np.uint64(1))), content), content)
 
 
-def numbers(rows: pd.DataFrame, columns: tuple[str, ...]) -> np.ndarray:
+def numbers(rows: Frame, columns: tuple[str, ...]) -> np.ndarray:
     """A uint64 (n,) for the values of ``columns``; equal values, in whatever order the columns are named, are equal."""
     total = np.zeros(len(rows), dtype=np.uint64)
     for name in sorted(columns):

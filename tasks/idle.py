@@ -84,8 +84,8 @@ def _set(section: BaseModel, path: str, keys: tuple[str, ...], why: str) -> Iter
 def own_ways(params: Params) -> Iterator[str]:
     """What is set in ``features.encode`` and ``tuning`` and some of the families do not take, a line each."""
     from tasks.families import find_family
-    from tasks.families._counts import searched
-    from tasks.families._model import LARGEST
+    from tasks.fitting.counts import searched
+    from tasks.models.check import LARGEST
 
     encode, tuning = params.features.encode, params.tuning
     families = [find_family(name) for name in params.models if name != "auto"]

@@ -12,13 +12,14 @@ from tasks.errors import RefitError, nearest, some
 
 @cache
 def _modules(package: str) -> tuple[str, ...]:
-    """Names of the modules of a package of ``tasks``, sorted; those with a leading underscore are its own affair."""
+    """Names of the modules of a package of ``tasks``, a file or a folder each, sorted; not those with a leading underscore."""
     here = Path(__file__).parent / package
-    return tuple(sorted(p.stem for p in here.glob("*.py") if not p.stem.startswith("_")))
+    names = [p.stem for p in here.glob("*.py")] + [p.parent.name for p in here.glob("*/__init__.py")]
+    return tuple(sorted(name for name in names if not name.startswith("_")))
 
 
 def family_names() -> tuple[str, ...]:
-    """Names of the model families: one module each in ``tasks/families/``."""
+    """Names of the model families: one file or folder each in ``tasks/families/``."""
     return _modules("families")
 
 

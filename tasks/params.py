@@ -29,6 +29,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from tasks.artifacts import CostRule, GoalRule
 from tasks.crosscheck import mistakes
 from tasks.errors import RefitError, nearest, some
 from tasks.explain import explain
@@ -727,9 +728,10 @@ class Goals(_Strict):
         return {name: cost for name, cost in both.items() if cost is not None}
 
     @property
-    def rule(self) -> dict[str, Any]:
+    def rule(self) -> GoalRule:
         """As :mod:`tasks.goals` takes it."""
-        return {"within": self.metric.within, "costs": {name: cost.model_dump() for name, cost in self.costs.items()}}
+        costs = {name: CostRule(at_most=cost.at_most, weight=cost.weight) for name, cost in self.costs.items()}
+        return GoalRule(within=self.metric.within, costs=costs)
 
 
 SEVERAL = ("nsga2", "tpe", "random", "grid")  # samplers that look for a front, or by no goal at all

@@ -15,10 +15,9 @@ from typing import Any, TypeVar, cast
 import numpy as np
 import pandas as pd
 
+from tasks.artifacts.columns import UNTIL
 from tasks.files import read_table
 from tasks.stored import Frame, Stored
-
-UNTIL = "__until__"
 
 
 def path_of(folder: str | Path, table: str) -> Path:

@@ -217,17 +217,17 @@ class _Places:
         return self.of._frame(rows).set_axis(places, axis=0)
 
 
-def in_memory(rows: Any) -> pd.DataFrame:
+def in_memory(rows: Frame) -> pd.DataFrame:
     """A data frame as it is, or all of a stored one."""
     return rows.frame() if isinstance(rows, Stored) else rows
 
 
-def small_in_memory(rows: Stored) -> Any:
+def small_in_memory(rows: Stored) -> Frame:
     """A small table in memory, a large one as it is."""
     return rows.frame() if len(rows) * len(rows.columns) <= CELLS else rows
 
 
-def by_parts(ask: Callable[[pd.DataFrame], np.ndarray], rows: Any) -> np.ndarray:
+def by_parts(ask: Callable[[pd.DataFrame], np.ndarray], rows: Frame) -> np.ndarray:
     """What ``ask`` says of feature rows, (n, …): with a limit of memory a large table's rows in blocks."""
     if not memory.limited() or len(rows) * len(rows.columns) <= CELLS:
         return ask(in_memory(rows))

@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import BaseModel
 from ruamel.yaml import YAML
 
+from tasks.artifacts import folders
 from tasks.code import used
 from tasks.kinds import kind_names
 from tasks.params import MEASURES, Params, load
@@ -63,7 +64,10 @@ def test_a_stage_declares_the_parameters_and_the_data_that_it_reads():
         text = "\n".join(file.read_text() for file in (ROOT / "tasks" / name).rglob("*.py"))
         sections = {key.partition(".")[0] for key in stage["params"]}
         read = set(re.findall(rf"\bparams\.({'|'.join(Params.model_fields)})\b", text)) - sections
-        opened = set(re.findall(rf"""(?:"data/|DATA / ")({"|".join(known)})\b""", text)) - data_of(stage)
+        opened = set(re.findall(rf"""(?:"data/|DATA / ")({"|".join(known)})\b""", text))
+        named = re.findall(r"from tasks\.artifacts\.folders import \(?([\w,\s]+?)(?:\)|\n(?!\s))", text)
+        paths = [getattr(folders, one) for one in re.findall(r"\b[A-Z]\w*", " ".join(named))]
+        opened = (opened | {path.parts[1] for path in paths if len(path.parts) > 1}) & known - data_of(stage)
         if read | opened:
             missing[name] = sorted(read | opened)
     assert not missing

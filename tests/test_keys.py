@@ -13,10 +13,10 @@ from pydantic import BaseModel
 
 from tasks.engine.derive import derive
 from tasks.evaluate.choice import threshold_of
-from tasks.families import Rows
+from tasks.fitting.rows import Dataset
 from tasks.goals import Point, choose
+from tasks.models import fit_family
 from tasks.params import Params, parse
-from tasks.train.whole import fit_rows
 from tests.test_claims import wrong
 
 HERE = "test_keys:each_setting_that_a_fit_gets_changes_the_model"
@@ -228,7 +228,7 @@ def project(**sections: Any) -> Params:
 
 
 @pytest.fixture(scope="module")
-def rows() -> Rows:
+def rows() -> Dataset:
     rng = np.random.default_rng(0)
     n = 240
     frame = pd.DataFrame(
@@ -243,7 +243,7 @@ def rows() -> Rows:
     y = (frame["a"] + 5 * (frame["c"] > "w") + rng.normal(0, 5, n) > 18).to_numpy(float)
     split = np.where(np.arange(n) < 180, "train", "valid")
     kinds = {"a": "numeric", "c": "categorical", "t": "text"}
-    return Rows("binary", ("no", "yes"), kinds, frame, y, split, np.arange(n), pd.Series(pd.NaT, index=range(n)))
+    return Dataset("binary", ("no", "yes"), kinds, frame, y, split, np.arange(n), pd.Series(pd.NaT, index=range(n)))
 
 
 def encode(**how: Any) -> dict[str, Any]:
@@ -265,11 +265,12 @@ def encode(**how: Any) -> dict[str, Any]:
     ids=lambda value: value if isinstance(value, str) else str(value)[:60],
 )  # fmt: skip
 def test_each_setting_that_a_fit_gets_changes_the_model(
-    rows: Rows, family: str, one: dict[str, Any], other: dict[str, Any]
+    rows: Dataset, family: str, one: dict[str, Any], other: dict[str, Any]
 ) -> None:
     X, _ = rows.of("valid")
     own = {"random_forest": {"n_estimators": 10}, "xgboost": {"rounds": 10}}.get(family, {})
-    first, again, second = (fit_rows(family, own, rows, project(**how)).predict(X) for how in (one, one, other))
+    models = (fit_family(family, own, rows.fold, rows.setup(project(**how))) for how in (one, one, other))
+    first, again, second = (model.predict(X) for model in models)
     assert np.array_equal(first, again)
     assert not np.allclose(first, second)
 

@@ -14,12 +14,13 @@ import pytest
 
 from tasks.encoding import Encoder
 from tasks.errors import RefitError
-from tasks.families import Rows, check_models, find_family
+from tasks.families import find_family
+from tasks.fitting.rows import Dataset
 from tasks.idle import own_ways
 from tasks.kinds import kinds_of
 from tasks.listed import family_names
+from tasks.models import check_models, fit_family
 from tasks.params import Encode, Params, Training, parse
-from tasks.train.whole import fit_rows
 
 FAMILIES = [name for name in family_names() if name != "auto"]  # of which auto is made
 NUMBERS, COLUMNS = ["a", "b", "d", "e"], ["a", "b", "d", "e", "c", "g", "t"]
@@ -135,7 +136,7 @@ DEAR = ("mlp", "tabm", "realmlp", "gam")
 
 
 @cache
-def rows(kind: str) -> Rows:
+def rows(kind: str) -> Dataset:
     rng = np.random.default_rng(0)
     n = 320
     frame = pd.DataFrame({"a": rng.gamma(2.0, 5.0, n), "b": rng.normal(0, 1, n), "d": np.exp(rng.normal(0, 1.2, n))})
@@ -155,7 +156,7 @@ def rows(kind: str) -> Rows:
     split = np.where(np.arange(n) < 220, "train", "valid")
     kinds = dict(zip(COLUMNS, ["numeric"] * 4 + ["categorical"] * 2 + ["text"], strict=True))
     classes = {"binary": ("no", "yes"), "multiclass": ("x", "y", "z"), "regression": ()}[kind]
-    return Rows(kind, classes, kinds, frame[COLUMNS], y, split, np.arange(n), pd.Series(pd.NaT, index=range(n)))
+    return Dataset(kind, classes, kinds, frame[COLUMNS], y, split, np.arange(n), pd.Series(pd.NaT, index=range(n)))
 
 
 def project(kind: str, family: str, own: Mapping[str, Any], **sections: Any) -> Params:
@@ -182,8 +183,8 @@ def _plain(family: str, kind: str, own: Any) -> np.ndarray:
 def fit(family: str, kind: str, own: Mapping[str, Any], **sections: Any) -> np.ndarray:
     """Scores of the validation rows."""
     params = project(kind, family, own, **sections)
-    model = fit_rows(family, dict(own), rows(kind), params, calibration=params.training.calibration)
-    return model.predict(rows(kind).of("valid")[0])
+    fold = rows(kind).fold
+    return fit_family(family, dict(own), fold, rows(kind).setup(params)).predict(fold.X_valid)
 
 
 def outcome(family: str, kind: str, own: dict[str, Any], key: str, **sections: Any) -> str:

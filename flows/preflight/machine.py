@@ -66,7 +66,7 @@ def too_small(subject: Subject, gigabytes: float) -> Iterator[str]:
     """Stages, and families of models, that the problem's table surely does not leave enough of ``training.memory_gb``."""
     from tasks import memory
     from tasks.engine.derive import derive
-    from tasks.families._imbalance import ROWS
+    from tasks.fitting.imbalance import ROWS
 
     params = subject.params
     assert params is not None

@@ -38,7 +38,7 @@ def families(subject: Subject) -> Iterator[str]:
         return
     from importlib.util import find_spec
 
-    from tasks.families import check_models
+    from tasks.models import check_models
     from tasks.tune.portfolio import ALSO_NEEDS
 
     check_models(subject.params)

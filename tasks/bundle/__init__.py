@@ -6,18 +6,19 @@ score a row.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import numpy as np
 import pandas as pd
 
+from tasks.artifacts import Golden, GoldenRow, Manifest, Schema
 from tasks.bundle.few import FewRows
 from tasks.bundle.golden import replay
-from tasks.bundle.horizon import Horizon, Timing, derived
+from tasks.bundle.horizon import Horizon, RowTiming, derived
 from tasks.bundle.manifest import examine
 from tasks.bundle.seen import FILE as SEEN
 from tasks.bundle.seen import THERE, Seen
@@ -25,16 +26,18 @@ from tasks.engine import Plan
 from tasks.engine.compute import compute
 from tasks.engine.online import start
 from tasks.engine.source import OneRow
-from tasks.engine.state import State, prediction_time
+from tasks.engine.state import Row, State, prediction_time
 from tasks.errors import RefitError, some
-from tasks.families import load_model
-from tasks.families._calibrate import Calibration
 from tasks.files import read_json, read_table
+from tasks.fitting.calibration import Calibration
 from tasks.kinds import find_kind
+from tasks.models import load_model
 from tasks.ordinary.record import FOLDER as ORDINARY
 from tasks.ordinary.record import Record
 
 __all__ = ["Answer", "Bundle"]
+
+Features = dict[str, str | float]  # of one row; a missing one is NaN
 
 
 def new_level(name: str, value: str) -> str:
@@ -46,7 +49,7 @@ def new_level(name: str, value: str) -> str:
 class Answer:
     """What one row gets: its features, its scores (probabilities, or one number) and the decision."""
 
-    features: dict[str, Any]
+    features: Features
     scores: tuple[float, ...]
     decision: float
 
@@ -54,19 +57,19 @@ class Answer:
 class Bundle:
     """One package, checked and in memory. Make it with :meth:`load`."""
 
-    def __init__(self, path: Path, manifest: dict[str, Any], identity: str) -> None:
+    def __init__(self, path: Path, manifest: Manifest, identity: str) -> None:
         self.path = path
         self.manifest = manifest
         self.identity = identity  # SHA-256 of bundle.json as it was read, which holds the hashes of all other files
-        self.kind: str = manifest["kind"]
+        self.kind = manifest.kind
         self.problem = find_kind(self.kind)
-        self.name: str = manifest["name"]
-        self.classes: tuple[str, ...] = tuple(manifest["classes"])
-        self.threshold: float | None = manifest["threshold"]
+        self.name = manifest.name
+        self.classes = tuple(manifest.classes)
+        self.threshold = manifest.threshold
         self.plan = Plan.from_dict(read_json(path / "plan.json"))
-        self.members = [load_model(path / "model" / name) for name in manifest["members"]]
-        self.weights = np.asarray(manifest["weights"], dtype=float)
-        self.calibration = Calibration.of(manifest.get("calibration"))  # of several members' mean
+        self.members = [load_model(path / "model" / name) for name in manifest.members]
+        self.weights = np.asarray(manifest.weights, dtype=float)
+        self.calibration = Calibration.of(manifest.calibration)  # of several members' mean
         self._state: State | None = None
 
     @classmethod
@@ -99,9 +102,14 @@ class Bundle:
         return bundle
 
     @cached_property
-    def schema(self) -> dict[str, Any]:
-        """The typed input of one row: ``{"table", "fields": [{"name", "kind", "nullable", ...}]}``."""
-        return read_json(self.path / "schema.json")
+    def schema(self) -> Schema:
+        """The typed input of one row."""
+        return Schema.read(self.path)
+
+    @cached_property
+    def golden(self) -> list[GoldenRow]:
+        """Rows with the pipeline's own answers."""
+        return Golden.read(self.path).rows
 
     @cached_property
     def seen(self) -> Seen | None:
@@ -133,10 +141,10 @@ class Bundle:
     @cached_property
     def horizon(self) -> Horizon:
         """From when the package's own history can answer, and what it knows until when."""
-        if "answers_from" in self.manifest:
-            return Horizon.of(self.plan, self.manifest)
-        golden, history = read_json(self.path / "golden.json"), self._history()  # an older package does not say
-        return derived(self.plan, (self.moment(row["input"]) for row in golden["rows"]), history)
+        until = self.manifest.known_until
+        if until is not None:
+            return Horizon.of(self.plan, self.manifest.answers_from, until)
+        return derived(self.plan, (self.moment(row.input) for row in self.golden), self._history())  # an older package
 
     # Batch ---------------------------------------------------------------------------------------
     def compute(self, rows: pd.DataFrame, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
@@ -156,7 +164,7 @@ class Bundle:
             )
         return self._score(features[[f.name for f in self.plan.features]])
 
-    def _score(self, frame: Any) -> np.ndarray:
+    def _score(self, frame: pd.DataFrame) -> np.ndarray:
         if len(self.members) == 1:
             return self.members[0].predict(frame)
         total = sum(w * m.predict(frame) for w, m in zip(self.weights, self.members, strict=True))
@@ -167,7 +175,7 @@ class Bundle:
         """Decisions of scores, as in ``__target__``: a class's index, or the number."""
         return self.problem.decide(np.asarray(scores, dtype=float), self.threshold)
 
-    def new_levels(self, features: Mapping[str, Any]) -> dict[str, str]:
+    def new_levels(self, features: Mapping[str, str | float]) -> dict[str, str]:
         """The categories of a row's features that training never saw, and what is to be said of each."""
         return {
             name: new_level(name, value)
@@ -189,15 +197,15 @@ class Bundle:
     def _history(self) -> dict[str, pd.DataFrame]:
         return {p.stem: read_table(p) for p in sorted((self.path / "history").glob("*.parquet"))}
 
-    def check_time(self, row: dict[str, Any]) -> Timing:
+    def check_time(self, row: Row) -> RowTiming:
         """Whether the package's history reaches to the row's moment: refused, or warned of, in words."""
         return self.horizon.check(self.moment(row))
 
-    def moment(self, row: dict[str, Any]) -> int:
+    def moment(self, row: Row) -> int:
         """The row's prediction time, µs since 1970; the engine's MISSING where it has none."""
         return prediction_time(self.plan, OneRow(self.plan.own, row))
 
-    def compute_row(self, row: dict[str, Any]) -> dict[str, Any]:
+    def compute_row(self, row: Row) -> Features:
         """Features of one row of the problem table, from the online state; the same bits as in batch.
 
         Raises
@@ -212,19 +220,19 @@ class Bundle:
             raise RefitError(refused)
         return features
 
-    def predict_row(self, row: dict[str, Any]) -> Answer:
+    def predict_row(self, row: Row) -> Answer:
         """Features, scores and decision of one row of the problem table."""
         return self.predict_rows([row])[0]
 
-    def predict_rows(self, rows: list[dict[str, Any]]) -> list[Answer]:
+    def predict_rows(self, rows: Sequence[Row]) -> list[Answer]:
         """As :meth:`predict_row`, with one call of the model for all rows."""
         return self.predict_features([self.compute_row(row) for row in rows])
 
-    def predict_features(self, features: list[dict[str, Any]]) -> list[Answer]:
+    def predict_features(self, features: list[Features]) -> list[Answer]:
         """Answers to rows whose features are computed (:meth:`compute_row`), with one call of the model for all."""
         if not features:
             return []
-        scores = self._score(FewRows(features))
+        scores = self._score(cast(pd.DataFrame, FewRows(features)))  # as much of one as the encoder asks
         decisions = self.decide(scores)
         listed = scores.reshape(len(features), -1).tolist()
         return [Answer(f, tuple(s), float(d)) for f, s, d in zip(features, listed, decisions, strict=True)]

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,7 +16,7 @@ from tasks.engine import Plan
 from tasks.engine.compute import compute
 from tasks.engine.pieces import pieces
 from tasks.files import write_table
-from tasks.stored import Stored, by_parts, in_memory
+from tasks.stored import Frame, Stored, by_parts, in_memory
 
 CHUNK = 1 << 14  # rows at a time
 
@@ -27,7 +26,7 @@ class Asked:
     """``rows`` of the problem table and the tables that features are made from: in memory, or stored in files."""
 
     rows: pd.DataFrame
-    tables: dict[str, Any]
+    tables: Mapping[str, Frame]
     limit: memory.Memory
     _made: dict[str, pd.DataFrame] = field(default_factory=dict, repr=False)
 
@@ -55,7 +54,7 @@ class Asked:
             self._made[plan.hash] = compute(plan, asked, self.rows).reset_index(drop=True)
         yield self._made[plan.hash]
 
-    def _too_large(self, plan: Plan, tables: dict[str, Any]) -> bool:
+    def _too_large(self, plan: Plan, tables: Mapping[str, Frame]) -> bool:
         asked = set(plan.tables) if plan.children else {group.table for group in plan.groups}
         if not asked <= tables.keys() or not all(isinstance(tables[name], Stored) for name in asked):
             return False  # one is not there, which is told, or has corrected rows
@@ -64,7 +63,7 @@ class Asked:
         return need > self.limit.bytes
 
 
-def _used(table: Any, plan: Plan, name: str) -> pd.DataFrame:
+def _used(table: Frame, plan: Plan, name: str) -> pd.DataFrame:
     """The columns of a stored table that the plan knows; a data frame as it is."""
     return (
         in_memory(table[[c for c in table if c in plan.tables[name].columns]]) if isinstance(table, Stored) else table

@@ -6,13 +6,13 @@ Its files are told by their hashes. What they do not tell is whether this machin
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tasks.artifacts import GoldenRow, Number
 from tasks.bundle.rows import from_json
 from tasks.errors import RefitError
-from tasks.files import read_json
 
 if TYPE_CHECKING:
     from tasks.bundle import Answer, Bundle
@@ -34,19 +34,19 @@ def replay(bundle: Bundle) -> None:
     RefitError
         For the first answer that differs by more than another processor's rounding.
     """
-    rows = read_json(bundle.path / "golden.json")["rows"]
-    fields = bundle.schema["fields"]
-    asked = [from_json(row["input"], fields) for row in rows]
+    rows = bundle.golden
+    asked = [from_json(row.input, bundle.schema.fields) for row in rows]
     for i, (row, together) in enumerate(zip(rows, bundle.predict_rows(asked), strict=True)):
-        _same(bundle, i, bundle.predict_row(asked[i]), row, row["scores"], row["decision"])
-        _same(bundle, i, together, row, row["batch_scores"], row["batch_decision"])
+        _same(bundle, i, bundle.predict_row(asked[i]), row, row.scores, row.decision)
+        _same(bundle, i, together, row, row.batch_scores, row.batch_decision)
 
 
-def _same(bundle: Bundle, i: int, found: Answer, row: dict[str, Any], scores: list[float], decision: Any) -> None:
-    wrong = [name for name, value in row["features"].items() if not _alike(found.features.get(name), value)]
+def _same(bundle: Bundle, i: int, found: Answer, row: GoldenRow, scores: list[float],
+          decision: str | Number) -> None:  # fmt: skip
+    wrong = [name for name, value in row.features.items() if not _alike(found.features.get(name), value)]
     said = None
     if wrong:
-        said = f"feature {wrong[0]!r} is {found.features.get(wrong[0])!r}, and was {row['features'][wrong[0]]!r}"
+        said = f"feature {wrong[0]!r} is {found.features.get(wrong[0])!r}, and was {row.features[wrong[0]]!r}"
     elif not close(found.scores, scores):
         said = f"scores are {list(found.scores)}, and were {scores}"
     elif bundle.problem.output.classes and bundle.label(found.decision) != decision:
@@ -58,7 +58,7 @@ def _same(bundle: Bundle, i: int, found: Answer, row: dict[str, Any], scores: li
         )
 
 
-def _alike(found: Any, wanted: float | str | None) -> bool:
+def _alike(found: float | str | None, wanted: float | str | None) -> bool:
     if wanted is None:
         return found is None or found != found
     if isinstance(wanted, str) or isinstance(found, str) or found is None:

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,7 +23,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
-class Timing:
+class RowTiming:
     """What a row's moment means for its answer.
 
     ``refused`` says why there is none (empty: there is one), ``ages`` by how many µs each table's knowledge ends before
@@ -37,7 +36,7 @@ class Timing:
     warnings: tuple[str, ...] = ()
 
 
-FINE = Timing()
+FINE = RowTiming()
 
 
 @dataclass(frozen=True)
@@ -52,19 +51,20 @@ class Horizon:
     patience: Mapping[str, int | None] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, plan: Plan, told: Mapping[str, Any]) -> Horizon:
+    def of(cls, plan: Plan, start: str | None, known_until: Mapping[str, str]) -> Horizon:
         """What ``bundle.json`` says (``answers_from``, ``known_until``), and how old the plan's windows let a table be."""
-        start = told["answers_from"]
-        until = {name: parse(moment) for name, moment in told["known_until"].items()}
+        until = {name: parse(moment) for name, moment in known_until.items()}
         return cls(None if start is None else parse(start), until, shortest_windows(plan))
 
-    def told(self) -> dict[str, Any]:
-        """As ``bundle.json`` has it: ISO moments in UTC."""
-        start = self.answers_from
-        return {
-            "answers_from": None if start is None else show(start),
-            "known_until": {name: show(moment) for name, moment in self.known_until.items()},
-        }
+    @property
+    def start(self) -> str | None:
+        """``answers_from`` as ``bundle.json`` has it: an ISO moment in UTC."""
+        return None if self.answers_from is None else show(self.answers_from)
+
+    @property
+    def ends(self) -> dict[str, str]:
+        """``known_until`` as ``bundle.json`` has it: ISO moments in UTC."""
+        return {name: show(moment) for name, moment in self.known_until.items()}
 
     @cached_property
     def _soonest(self) -> int | None:
@@ -74,17 +74,17 @@ class Horizon:
         """The same, with every table too old after as many µs, whatever its windows are."""
         return replace(self, patience=dict.fromkeys(self.known_until, patience))
 
-    def check(self, t: int) -> Timing:
+    def check(self, t: int) -> RowTiming:
         """Judge a row's prediction time (µs; the engine's MISSING: the row has none, and sees no history)."""
         if t == MISSING:
             return FINE
         if self.answers_from is not None and t < self.answers_from:
-            return Timing(refused=self._early(t))
+            return RowTiming(refused=self._early(t))
         if self._soonest is None or t <= self._soonest:
             return FINE
         ages = {name: t - until for name, until in self.known_until.items() if until < t}
         stale = tuple(name for name, age in ages.items() if self.too_old(name, age))
-        return Timing("", ages, stale, tuple(self._late(name, age, name in stale) for name, age in ages.items()))
+        return RowTiming("", ages, stale, tuple(self._late(name, age, name in stale) for name, age in ages.items()))
 
     def too_old(self, table: str, age: int) -> bool:
         """Whether what is known of a table is too old for a row that is ``age`` µs later."""

@@ -13,15 +13,17 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from pydantic import JsonValue
+
+from tasks.artifacts import Manifest
 from tasks.bundle.horizon import parse
 from tasks.errors import RefitError, some
-from tasks.files import hash_tree, sha256, write_json
+from tasks.files import hash_tree, sha256
 from tasks.kinds import find_kind, kind_names
 
 FORMAT = 1
-NAME = "bundle.json"
+NAME = Manifest.NAME
 REQUIRED = ("plan.json", "schema.json", "reference.parquet", "golden.json", "receipt.json")
 KINDS = kind_names()
 FIELDS = ("name", "kind", "classes", "threshold", "family", "members", "weights", "metrics", "files")
@@ -32,27 +34,30 @@ LINKS = (
 DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
+Json = dict[str, JsonValue]
+
+
 @dataclass(frozen=True)
-class Manifest:
+class Examined:
     """What ``bundle.json`` holds, and the SHA-256 of its bytes."""
 
-    about: dict[str, Any]
+    about: Manifest
     identity: str
 
 
-def write_manifest(folder: Path, about: dict[str, Any]) -> str:
+def write_manifest(folder: Path, about: Manifest) -> str:
     """Write ``bundle.json`` over the files already in ``folder``; returns its SHA-256, the identity."""
     files = {name: digest for name, digest in hash_tree(folder).items() if name != NAME}
-    write_json(folder / NAME, {"format": FORMAT, **about, "files": files})
+    about.model_copy(update={"format": FORMAT, "files": files}).write(folder)
     return sha256(folder / NAME)
 
 
-def read_manifest(folder: str | Path) -> dict[str, Any]:
+def read_manifest(folder: str | Path) -> Manifest:
     """What ``bundle.json`` holds, after every check of :func:`examine`."""
     return examine(folder).about
 
 
-def examine(folder: str | Path, expected: str | None = None) -> Manifest:
+def examine(folder: str | Path, expected: str | None = None) -> Examined:
     """Read ``bundle.json``, and check its types and every file of the package against it.
 
     ``expected``: the identity that the package must have.
@@ -79,16 +84,16 @@ def examine(folder: str | Path, expected: str | None = None) -> Manifest:
         about = json.loads(text, parse_constant=_no_number, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
         raise RefitError(f"{folder / NAME}: not valid JSON ({error}). {REMEDY}") from None
-    _check_types(folder, about)
-    _check_files(folder, about["files"])
-    return Manifest(about, identity)
+    manifest = _checked(folder, about)
+    _check_files(folder, manifest.files)
+    return Examined(manifest, identity)
 
 
 def _no_number(word: str) -> None:
     raise ValueError(f"{word} is no number")
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _once(pairs: list[tuple[str, JsonValue]]) -> Json:
     """A JSON object none of whose names stands twice, so that no two readers can take it for different ones."""
     found = dict(pairs)
     if len(found) != len(pairs):
@@ -110,10 +115,10 @@ def _check_files(folder: Path, listed: dict[str, str]) -> None:
         raise RefitError(f"{folder}: the package is not as it was made. {said}. {REMEDY}")
 
 
-def _check_types(folder: Path, about: Any) -> None:
-    """Refuse a manifest that says something of a wrong type, or something that cannot be."""
+def _checked(folder: Path, about: JsonValue) -> Manifest:
+    """The manifest; refused where it says something of a wrong type, or something that cannot be."""
     found = about.get("format") if isinstance(about, dict) else None
-    if type(found) is not int or found != FORMAT:
+    if not isinstance(about, dict) or type(found) is not int or found != FORMAT:
         raise RefitError(f"{folder / NAME}: package format {FORMAT} is read here, found {found!r}. {REMEDY}")
     lacking = [field for field in FIELDS if field not in about]
     if lacking:
@@ -125,53 +130,54 @@ def _check_types(folder: Path, about: Any) -> None:
                 f"{folder / NAME}: {field} must be {wanted}, found {shown if len(shown) <= 80 else shown[:77] + '...'}. "
                 f"{REMEDY}"
             )
+    return Manifest.model_validate(about)
 
 
-def _name(value: Any) -> bool:
+def _name(value: JsonValue) -> bool:
     """A name that is one part of a path: no separator, no dots alone, no control character."""
     return isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", value) is not None
 
 
-def _inner(value: Any) -> bool:
+def _inner(value: JsonValue) -> bool:
     """A path inside the package, in the one form that it can have."""
     return isinstance(value, str) and all(
         part not in ("", ".", "..") and "\\" not in part and part.isprintable() for part in value.split("/")
     )
 
 
-def _number(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)
+def _number(value: JsonValue) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _classes(about: dict[str, Any]) -> bool:
+def _classes(about: Json) -> bool:
     names = about["classes"]
     if not isinstance(names, list) or not all(isinstance(n, str) for n in names) or len(set(names)) != len(names):
         return False
-    return find_kind(about["kind"]).output.fits(len(names))
+    return find_kind(str(about["kind"])).output.fits(len(names))
 
 
-def _threshold(about: dict[str, Any]) -> bool:
+def _threshold(about: Json) -> bool:
     value = about["threshold"]
     highest = math.nextafter(1, 2)  # where no row shall be decided positive
-    return value is None or (find_kind(about["kind"]).positive is not None and _number(value) and 0 <= value <= highest)
+    if value is None:
+        return True
+    has_one = find_kind(str(about["kind"])).positive is not None
+    return has_one and _number(value) and isinstance(value, int | float) and 0 <= value <= highest
 
 
-def _members(about: dict[str, Any]) -> bool:
+def _members(about: Json) -> bool:
     names = about["members"]
     return isinstance(names, list) and len(names) > 0 and all(map(_name, names)) and len(set(names)) == len(names)
 
 
-def _weights(about: dict[str, Any]) -> bool:
-    values = about["weights"]
-    return (
-        isinstance(values, list)
-        and len(values) == len(about["members"])
-        and all(map(_number, values))
-        and sum(values) > 0
-    )
+def _weights(about: Json) -> bool:
+    values, members = about["weights"], about["members"]
+    if not isinstance(values, list) or not isinstance(members, list) or len(values) != len(members):
+        return False
+    return all(map(_number, values)) and sum(v for v in values if isinstance(v, int | float)) > 0
 
 
-def _files(about: dict[str, Any]) -> bool:
+def _files(about: Json) -> bool:
     files = about["files"]
     return isinstance(files, dict) and all(
         _inner(name) and name != NAME and isinstance(digest, str) and DIGEST.fullmatch(digest) is not None
@@ -179,24 +185,23 @@ def _files(about: dict[str, Any]) -> bool:
     )
 
 
-def _moment(value: Any) -> bool:
+def _moment(value: JsonValue) -> bool:
     try:
-        parse(value)
-    except (TypeError, ValueError):
+        return isinstance(value, str) and parse(value) is not None
+    except ValueError:
         return False
-    return True
 
 
-def _from(about: dict[str, Any]) -> bool:
+def _from(about: Json) -> bool:
     return "known_until" in about and (about["answers_from"] is None or _moment(about["answers_from"]))
 
 
-def _until(about: dict[str, Any]) -> bool:
+def _until(about: Json) -> bool:
     until = about["known_until"]
     return "answers_from" in about and isinstance(until, dict) and all(map(_moment, until.values()))
 
 
-Rule = tuple[Callable[[dict[str, Any]], bool], str]
+Rule = tuple[Callable[[Json], bool], str]
 _RULES: dict[str, Rule] = {  # in this order: later ones rely on the types of earlier ones
     "name": (lambda it: _name(it["name"]), "a name of letters, digits, '.', '_' and '-'"),
     "kind": (lambda it: it["kind"] in KINDS, " or ".join([", ".join(KINDS[:-1]), KINDS[-1]])),

@@ -2,53 +2,53 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import pandas as pd
 
+from tasks.artifacts import SchemaField, Value
 from tasks.values.levels import level
 
 
-def to_json(row: dict[str, Any], fields: list[dict[str, Any]]) -> dict[str, Any]:
+def to_json(row: Mapping[Hashable, Any], fields: Sequence[SchemaField]) -> dict[str, Value]:
     """A table's row as JSON values, in the schema's fields: times as ISO 8601 in UTC, a missing value as null.
 
-    >>> fields = [{"name": "at", "kind": "datetime"}, {"name": "n", "kind": "numeric"}]
+    >>> at = SchemaField(name="at", kind="datetime", nullable=True)
+    >>> fields = [at, SchemaField(name="n", kind="numeric", nullable=True)]
     >>> to_json({"at": pd.Timestamp("2013-01-01T10:00", tz="UTC"), "n": float("nan")}, fields)
     {'at': '2013-01-01T10:00:00Z', 'n': None}
     """
-    out: dict[str, Any] = {}
+    out: dict[str, Value] = {}
     for field in fields:
-        value, kind = row[field["name"]], field["kind"]
+        value = row[field.name]
         if pd.isna(value):
-            value = None
-        elif kind == "datetime":
-            value = pd.Timestamp(value).tz_convert("UTC").isoformat().replace("+00:00", "Z")
-        elif kind == "numeric":
-            value = float(value)
-        elif kind == "boolean":
-            value = bool(value)
+            out[field.name] = None
+        elif field.kind == "datetime":
+            out[field.name] = pd.Timestamp(value).tz_convert("UTC").isoformat().replace("+00:00", "Z")
+        elif field.kind == "numeric":
+            out[field.name] = float(value)
+        elif field.kind == "boolean":
+            out[field.name] = bool(value)
         else:
-            value = str(value)
-        out[field["name"]] = value
+            out[field.name] = str(value)
     return out
 
 
-def from_json(row: dict[str, Any], fields: list[dict[str, Any]]) -> dict[str, Any]:
+def from_json(row: Mapping[str, Value], fields: Sequence[SchemaField]) -> dict[str, Value | datetime]:
     """The inverse of :func:`to_json`, for rows known to be well-formed; a missing value is None.
 
-    >>> from_json({"at": "2013-01-01T10:00:00Z", "n": 2}, [{"name": "at", "kind": "datetime"},
-    ...           {"name": "n", "kind": "numeric"}])
-    {'at': datetime.datetime(2013, 1, 1, 10, 0, tzinfo=datetime.timezone.utc), 'n': 2.0}
+    >>> from_json({"at": "2013-01-01T10:00:00Z"}, [SchemaField(name="at", kind="datetime", nullable=True)])
+    {'at': datetime.datetime(2013, 1, 1, 10, 0, tzinfo=datetime.timezone.utc)}
     """
-    out: dict[str, Any] = {}
+    out: dict[str, Value | datetime] = {}
     for field in fields:
-        value = row[field["name"]]
-        if value is not None and field["kind"] == "datetime":
-            value = datetime.fromisoformat(value).astimezone(UTC)
-        elif value is not None and field["kind"] == "numeric":
-            value = float(value)
-        elif field["kind"] == "categorical":
-            value = level(value)
-        out[field["name"]] = value
+        value = row[field.name]
+        if field.kind == "datetime" and isinstance(value, str):
+            out[field.name] = datetime.fromisoformat(value).astimezone(UTC)
+        elif field.kind == "numeric" and value is not None:
+            out[field.name] = float(value)
+        else:
+            out[field.name] = level(value) if field.kind == "categorical" else value
     return out

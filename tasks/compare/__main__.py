@@ -5,13 +5,13 @@ from __future__ import annotations
 from tasks import stage  # isort: skip
 
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from tasks import memory
+from tasks.artifacts import ChampionFile, Contender, Leaks, PolicyState, Receipt, RowTimes
+from tasks.artifacts.folders import CHAMPION, DATA, LEAKS, PACKAGE
 from tasks.bundle import Bundle
 from tasks.bundle.asked import Asked
 from tasks.bundle.seen import Seen
@@ -20,21 +20,19 @@ from tasks.compare.judge import Case, Incumbent, Judged, against, first, unjudge
 from tasks.compare.policy import read_state
 from tasks.compare.scores import Incomparable, checked, labels
 from tasks.compare.unseen import Counted
+from tasks.compare.verdict import Contenders
 from tasks.errors import RefitError
-from tasks.files import read_json, read_table, replacing_dir, write_json, write_table
+from tasks.files import optional_json, read_table, replacing_dir, write_table
 from tasks.identity import Rule, identify
 from tasks.params import load
 from tasks.states import tables_in
 from tasks.stored import Stored
 
-DATA = Path("data")
-PACKAGE, CHAMPION = DATA / "package", DATA / "champion"
-
 
 def main() -> None:
     params = load()
     challenger = Bundle.load(PACKAGE)
-    features: Any = Stored(DATA / "features" / "features.parquet", ["__row__", "__time__", "__split__", "__target__"])
+    features = Stored(DATA / "features" / "features.parquet", ["__row__", "__time__", "__split__", "__target__"])
     test = features[features["__split__"] == "test"].frame()
     y = labels(test["__target__"].to_numpy(dtype=float), challenger.kind, challenger.classes)
     validated = DATA / "validated"
@@ -43,30 +41,30 @@ def main() -> None:
     asked = Asked(whole.iloc[at], tables, memory.of_process())
     mine = checked(asked.answers(challenger)[0], len(y), "data/package")
     case = Case(params, challenger, whole, asked, at, y, test["__time__"], mine)
-    about, champion = whose(challenger)
-    file = CHAMPION / "promotion.json"
-    state = read_state(read_json(file) if file.exists() else None)
+    who, champion = whose(challenger)
+    state = read_state(optional_json(CHAMPION / PolicyState.NAME))
     if champion is None:
         y_train = features[features["__split__"] == "train"]["__target__"].to_numpy(dtype=float)
-        judged = first(case, y_train, about, state)
+        judged = first(case, y_train, who, state)
     elif champion.bundle.identity == challenger.identity:
-        judged = unjudged(case, verdict.same_model(len(y), about, state))
+        judged = unjudged(case, verdict.same_model(len(y), who, state))
     else:
         try:
-            judged = against(case, champion, about, state)
+            judged = against(case, champion, who, state)
         except Incomparable as error:
-            judged = unjudged(case, verdict.refused(str(error), len(y), about, state))
-    file = DATA / "leaks" / "leaks.json"
-    found = read_json(file)["suspicions"] if file.exists() else None
-    judged = replace(judged, out=leaks.hold(judged.out, found, params.promotion.accept))
-    stage.log(judged.out["sentence"])
+            judged = unjudged(case, verdict.refused(str(error), len(y), who, state))
+    found = Leaks.find(LEAKS)
+    judged = replace(
+        judged, verdict=leaks.hold(judged.verdict, found.suspicions if found else None, params.promotion.accept)
+    )
+    stage.log(judged.verdict.sentence)
     rows = at[judged.at]
     with replacing_dir(DATA / "verdict") as folder:
-        write_json(folder / "verdict.json", judged.out)
+        judged.verdict.write(folder)
         write_table(folder / "predictions.parquet", predictions(rows, judged))
         counted(case, features["__time__"], rows[judged.new]).write(folder / "counted.parquet")
         if judged.row_ms:
-            write_json(folder / "timing.json", {"row_ms": judged.row_ms})
+            RowTimes(row_ms=judged.row_ms).write(folder)
 
 
 def counted(case: Case, time: pd.Series, at: np.ndarray) -> Seen:
@@ -83,34 +81,28 @@ def looks() -> list[Counted]:
     return [Counted(int(path.stem), Seen.read(path)) for path in files]
 
 
-def whose(challenger: Bundle) -> tuple[dict[str, Any], Incumbent | None]:
-    """Who is compared, for the verdict file; and the champion, or None where there is none.
+def whose(challenger: Bundle) -> tuple[Contenders, Incumbent | None]:
+    """Who is compared; and the champion, or None where there is none.
 
     Raises
     ------
     RefitError
         If the champion's package is missing, damaged, or not the one that ``champion.json`` names.
     """
-    about: dict[str, Any] = {
-        "champion": None,
-        "challenger": {"package_sha256": challenger.identity, "family": challenger.manifest["family"]},
-    }
-    path = CHAMPION / "champion.json"
-    if not path.exists():
-        return about, None
-    named = read_json(path)
+    mine = Contender(package_sha256=challenger.identity, family=challenger.manifest.family)
+    named = ChampionFile.find(CHAMPION)
+    if named is None:
+        return Contenders(None, mine), None
     champion = Bundle.load(CHAMPION / "package")
-    if champion.identity != named["package_sha256"]:
+    if champion.identity != named.package_sha256:
         raise RefitError(
-            f"data/champion: the package is {champion.identity[:12]}…, and champion.json names version {named['version']} "
-            f"with {named['package_sha256'][:12]}…; no verdict. `refit run` fetches it from the registry again."
+            f"data/champion: the package is {champion.identity[:12]}…, and champion.json names version {named.version} "
+            f"with {named.package_sha256[:12]}…; no verdict. `refit run` fetches it from the registry again."
         )
-    about["champion"] = {
-        "version": named["version"], "package_sha256": champion.identity, "family": champion.manifest["family"],
-    }  # fmt: skip
-    as_of = read_json(champion.path / "receipt.json").get("as_of")
+    theirs = Contender(version=named.version, package_sha256=champion.identity, family=champion.manifest.family)
+    as_of = Receipt.read(champion.path).as_of
     reference = read_table(champion.path / "reference.parquet")
-    return about, Incumbent(champion, int(named.get("since", 0)), as_of, reference, looks())
+    return Contenders(theirs, mine), Incumbent(champion, named.since, as_of, reference, looks())
 
 
 def predictions(rows: np.ndarray, judged: Judged) -> pd.DataFrame:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from tasks.artifacts import Figures
 from tasks.compare.evidence import check_defined, worst_cluster
 from tasks.compare.scores import Pair
 from tasks.metrics import Metric, called, find_metric
@@ -33,7 +33,22 @@ class _Apart:
     x: np.ndarray
 
 
-def against_baseline(pair: Pair, y_train: np.ndarray, promotion: Promotion, metric: str) -> dict[str, Any]:
+@dataclass(frozen=True)
+class AgainstBaseline:
+    """The one-sided ``p``, the name of the deciding test, all tests, both values of the ``metric``, ``what`` was to be
+    beaten, and warnings."""
+
+    p: float
+    decided_by: str
+    metric: str
+    what: str
+    tests: dict[str, Figures]
+    challenger: float
+    baseline: float
+    warnings: list[str]
+
+
+def against_baseline(pair: Pair, y_train: np.ndarray, promotion: Promotion, metric: str) -> AgainstBaseline:
     """Test the challenger of ``pair`` against what can be said without features, by the metric that decides.
 
     ROC AUC and average precision: against chance (0.5; the positives' share). Accuracy: against the majority class of
@@ -41,14 +56,11 @@ def against_baseline(pair: Pair, y_train: np.ndarray, promotion: Promotion, metr
     exact test). Log loss and Brier score: against the training rows' class shares. RMSE and R²: against their mean; MAE:
     against their median; MAPE: against their median weighted by 1/\\|truth\\|. Declared clusters count as in later
     comparisons.
-
-    Returns the one-sided ``p``, the name of the deciding test, all ``tests``, both values of the ``metric``, ``what``
-    was to be beaten, and ``warnings``.
     """
     metric = promotion.metric or metric
     check_defined(pair.y, metric)
     y = pair.y
-    tests: dict[str, Any] = {}
+    tests: dict[str, Figures] = {}
     warnings: list[str] = []
     said = majority = y
     if pair.problem.output.classes:
@@ -63,7 +75,7 @@ def against_baseline(pair: Pair, y_train: np.ndarray, promotion: Promotion, metr
         "statistic": float(found.statistic), "p": min(1.0, 2 * float(min(found.p_above, found.p_below))),
         "p_better": float(found.p_above), "df": float(found.df),
     }  # fmt: skip
-    decided_by = "contributions"
+    decided_by, p = "contributions", float(found.p_above)
     if pair.problem.output.classes:
         table = Table.of(said == y, majority == y)
         plain = mcnemar(table)
@@ -71,24 +83,16 @@ def against_baseline(pair: Pair, y_train: np.ndarray, promotion: Promotion, metr
             "name": "McNemar against the majority class", **plain.to_dict(), "difference": table.difference,
         }  # fmt: skip
         if metric == "accuracy" and name is None:
-            decided_by = "mcnemar"
+            decided_by, p = "mcnemar", plain.p_better
     if pair.problem.positive is not None:
         if 2 <= y.sum() <= pair.n - 2:
             ranked = delong(y, pair.challenger[:, 1], np.zeros(pair.n))
             tests["delong"] = {"name": "DeLong (ROC AUC against 0.5)", "statistic": ranked.z, **ranked.to_dict()}
-        tests["fisher"] = _fisher(y, said)
+        tests["fisher"], chance = _fisher(y, said)
         if metric == "f1" and name is None:
-            decided_by = "fisher"
-    return {
-        "p": tests[decided_by]["p_better"],
-        "decided_by": decided_by,
-        "metric": metric,
-        "what": _metric(metric).without,
-        "tests": tests,
-        "challenger": apart.challenger,
-        "baseline": apart.baseline,
-        "warnings": warnings,
-    }
+            decided_by, p = "fisher", chance
+    what = _metric(metric).without
+    return AgainstBaseline(p, decided_by, metric, what, tests, apart.challenger, apart.baseline, warnings)
 
 
 def _metric(name: str) -> Metric:
@@ -124,8 +128,8 @@ def _f1(y: np.ndarray, said: np.ndarray) -> float:
     return f1(counts)
 
 
-def _fisher(y: np.ndarray, said: np.ndarray) -> dict[str, Any]:
-    """Would as many alarms at random have found as many positives? Fisher's exact test (1935)."""
+def _fisher(y: np.ndarray, said: np.ndarray) -> tuple[Figures, float]:
+    """Would as many alarms at random have found as many positives? Fisher's exact test (1935), and its one-sided p."""
     from scipy.stats import hypergeom
 
     n, positives, alarms, hits = len(y), int(y.sum()), int(said.sum()), int((y * said).sum())
@@ -134,4 +138,4 @@ def _fisher(y: np.ndarray, said: np.ndarray) -> dict[str, Any]:
     return {
         "name": "Fisher's exact test against random alarms", "statistic": float(hits), "p": min(1.0, 2 * min(better, worse)),
         "p_better": better, "expected": positives * alarms / n,
-    }  # fmt: skip
+    }, better  # fmt: skip

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from tasks.compare.policy import NOTHING, Look, Part
+from tasks.artifacts import Accuracies, AsServed, BothServed, Discordance, Evidence, Figures
+from tasks.compare.policy import NOTHING, Look, WeighedRows
 from tasks.compare.scores import Pair
 from tasks.errors import RefitError, some
 from tasks.kinds import Decided
@@ -39,12 +39,12 @@ SHARES, STEPS = (0.01, 0.02, 0.05), (0.005, 0.01, 0.02)  # differences for which
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """``look`` is what the policy goes by; ``tests``, ``numbers`` and ``warnings`` are for the verdict file."""
+class Comparison:
+    """``look`` is what the policy goes by; ``tests``, ``evidence`` and ``warnings`` are for the verdict file."""
 
     look: Look
-    tests: dict[str, Any]
-    numbers: dict[str, Any]
+    tests: dict[str, Figures]
+    evidence: Evidence
     warnings: list[str]
 
 
@@ -64,7 +64,7 @@ class Side:
 
 def gather(
     pair: Pair, promotion: Promotion, metric: str, new: np.ndarray, seed: int, *, beside: bool = True
-) -> Evidence:
+) -> Comparison:
     """Compare two models on the rows of ``pair``; ``new`` (n,) marks rows that no earlier look has counted.
 
     ``promotion.metric`` decides, or the problem's ``metric`` where that is unset. Without ``beside`` the tests that only
@@ -81,7 +81,7 @@ def gather(
     warnings: list[str] = []
     name, inflation = worst_cluster(pair, whole.spread, promotion, warnings)
     labels = pair.clusters[name] if name is not None else None
-    tests: dict[str, Any] = {}
+    tests: dict[str, Figures] = {}
     part, decided_by = _part(pair, side, promotion, whole, labels, np.ones(pair.n, dtype=bool), tests)
     if beside:
         tests |= _beside(pair, side, promotion, seed, name)
@@ -92,16 +92,16 @@ def gather(
         part,
         _new_part(pair, side, promotion, labels, new),
     )
-    numbers = {"metric": side.metric, "decided_by": decided_by, **_values(pair, side, whole, labels)}
+    evidence = _values(pair, side, whole, labels, decided_by)
     if pair.decided is not None:
-        numbers |= _decisions(pair, pair.decided)
+        more = _decisions(pair, pair.decided)
     else:
         one, two = (row_losses(side.metric, pair.y, s) for s in (pair.challenger, pair.champion))
-        numbers["better_rows"] = float((one < two).mean())
-    numbers["rows_needed"] = _rows_needed(pair, side, whole, promotion.alpha, inflation)
+        more = {"better_rows": float((one < two).mean())}
+    needed = _rows_needed(pair, side, whole, promotion.alpha, inflation)
     if side.metric == "roc_auc_ovr":
         warnings += _classes_left_out(pair)
-    return Evidence(look, tests, numbers, warnings)
+    return Comparison(look, tests, evidence.model_copy(update={**more, "rows_needed": needed}), warnings)
 
 
 def deciding(pair: Pair, promotion: Promotion, metric: str) -> Side:
@@ -145,8 +145,10 @@ def _contrast(pair: Pair, side: Side, margin: float, rows: np.ndarray) -> Contra
 
 
 def _part(pair: Pair, side: Side, promotion: Promotion, found: Contrast, labels: np.ndarray | None, rows: np.ndarray,
-          tests: dict[str, Any]) -> tuple[Part, str]:  # fmt: skip
+          tests: dict[str, Figures]) -> tuple[WeighedRows, str]:  # fmt: skip
     """The deciding test on ``rows``, added to ``tests``; and its key there."""
+    from scipy.stats import norm
+
     n = int(rows.sum())
     name = called(side.metric)
     if side.coin and labels is None:
@@ -158,10 +160,11 @@ def _part(pair: Pair, side: Side, promotion: Promotion, found: Contrast, labels:
         worse = mcnemar(Table(table.both, table.c, table.b, table.neither)).p_better
         counts = (table.b, table.c, table.both + table.neither)
         if promotion.margin == 0:
-            return Part(plain.p_better, worse, n, counts), "mcnemar"
-        better = _margin(table, promotion.margin)
-        tests["margin"] = {"name": f"Non-inferiority, margin {promotion.margin:g}", **better}
-        return Part(better["p"], worse, n, counts), "margin"
+            return WeighedRows(plain.p_better, worse, n, counts), "mcnemar"
+        z = margin_z(table, promotion.margin)
+        better = float(norm.sf(z))
+        tests["margin"] = {"name": f"Non-inferiority, margin {promotion.margin:g}", "statistic": z, "p": better}
+        return WeighedRows(better, worse, n, counts), "margin"
     tested = found.test(labels)
     without = found if promotion.margin == 0 else _contrast(pair, side, 0.0, rows)
     even = tested if promotion.margin == 0 else without.test(labels)
@@ -176,23 +179,16 @@ def _part(pair: Pair, side: Side, promotion: Promotion, found: Contrast, labels:
         "df": float(even.df),
     }
     if promotion.margin == 0:
-        return Part(p_better, p_worse, n), "contributions"
+        return WeighedRows(p_better, p_worse, n), "contributions"
     tests["margin"] = {
         "name": f"Non-inferiority in {name}, margin {promotion.margin:g}",
         "statistic": float(tested.statistic),
         "p": p_better,
     }
-    return Part(p_better, p_worse, n), "margin"
+    return WeighedRows(p_better, p_worse, n), "margin"
 
 
-def _margin(table: Table, margin: float) -> dict[str, Any]:
-    from scipy.stats import norm
-
-    z = margin_z(table, margin)
-    return {"statistic": z, "p": float(norm.sf(z))}
-
-
-def _new_part(pair: Pair, side: Side, promotion: Promotion, labels: np.ndarray | None, new: np.ndarray) -> Part:
+def _new_part(pair: Pair, side: Side, promotion: Promotion, labels: np.ndarray | None, new: np.ndarray) -> WeighedRows:
     """The deciding test on the rows not counted before; nothing where they are too few to be judged."""
     y = pair.y[new]
     if len(y) < FEWEST["rows"] or (labels is not None and len(np.unique(labels[new])) < FEWEST["clusters"]):
@@ -238,9 +234,9 @@ def _classes_left_out(pair: Pair) -> list[str]:
     return [f"Fewer than two of the compared rows are of class number {some(out)}; ROC AUC leaves it out."]
 
 
-def _beside(pair: Pair, side: Side, promotion: Promotion, seed: int, cluster: str | None) -> dict[str, Any]:
+def _beside(pair: Pair, side: Side, promotion: Promotion, seed: int, cluster: str | None) -> dict[str, Figures]:
     """The tests that do not decide, for comparison."""
-    tests: dict[str, Any] = {}
+    tests: dict[str, Figures] = {}
     if pair.decided is None:
         one, two = (row_losses(side.metric, pair.y, s) for s in (pair.challenger, pair.champion))
         tests["diebold_mariano"] = {"name": "Diebold–Mariano", **diebold_mariano(one, two).to_dict()}
@@ -266,7 +262,7 @@ def _beside(pair: Pair, side: Side, promotion: Promotion, seed: int, cluster: st
     return tests
 
 
-def _bootstrap(pair: Pair, metric: str, seed: int, cluster: str | None) -> dict[str, Any]:
+def _bootstrap(pair: Pair, metric: str, seed: int, cluster: str | None) -> Figures:
     one = measurer(metric, pair.kind, pair.y, pair.challenger, pair.thresholds[0])
     two = measurer(metric, pair.kind, pair.y, pair.champion, pair.thresholds[1])
     groups = pair.clusters[cluster] if cluster else None
@@ -278,7 +274,7 @@ def _bootstrap(pair: Pair, metric: str, seed: int, cluster: str | None) -> dict[
             "challenger": one(None), "champion": two(None)}  # fmt: skip
 
 
-def _values(pair: Pair, side: Side, whole: Contrast, labels: np.ndarray | None) -> dict[str, Any]:
+def _values(pair: Pair, side: Side, whole: Contrast, labels: np.ndarray | None, decided_by: str) -> Evidence:
     """Both values, their difference (challenger minus champion, in the metric's own direction) and its interval."""
     from scipy.stats import t
 
@@ -289,42 +285,39 @@ def _values(pair: Pair, side: Side, whole: Contrast, labels: np.ndarray | None) 
     else:
         half = float(t.ppf(0.975, whole.test(labels).df) * whole.se(labels))
         low, high = sorted((sign * (gain - half), sign * (gain + half)))
-    return {
-        "challenger": float(whole.challenger),
-        "champion": float(whole.champion),
-        "difference": sign * gain,
-        "interval": [low, high],
-        "level": 0.95,
-        "judged": side.how or f"{called(side.metric)} of all compared rows",
-    }
+    return Evidence(
+        metric=side.metric,
+        decided_by=decided_by,
+        challenger=float(whole.challenger),
+        champion=float(whole.champion),
+        difference=sign * gain,
+        interval=(low, high),
+        level=0.95,
+        judged=side.how or f"{called(side.metric)} of all compared rows",
+    )
 
 
-def _decisions(pair: Pair, decided: Decided) -> dict[str, Any]:
-    """Right and wrong decisions, whatever decides."""
+def _decisions(pair: Pair, decided: Decided) -> dict[str, Accuracies | Discordance | BothServed | float]:
+    """Right and wrong decisions, whatever decides: fields of :class:`~tasks.artifacts.Evidence`."""
     one, two = pair.right
     table = Table.of(one, two)
-    return {
-        "accuracy": {"challenger": float(one.mean()), "champion": float(two.mean()), "judged": decided.how},
-        "table": {
-            "both_right": table.both,
-            "challenger_alone": table.b,
-            "champion_alone": table.c,
-            "both_wrong": table.neither,
-        },
-        "as_served": _served(pair),
-    }
+    right = Accuracies(challenger=float(one.mean()), champion=float(two.mean()), judged=decided.how)
+    rows = Discordance(
+        both_right=table.both, challenger_alone=table.b, champion_alone=table.c, both_wrong=table.neither
+    )
+    return {"accuracy": right, "table": rows, "as_served": _served(pair)}
 
 
-def _served(pair: Pair) -> dict[str, Any]:
+def _served(pair: Pair) -> BothServed:
     """Accuracies of the decisions as the service gives them, each model at its own threshold."""
-    found: dict[str, Any] = {}
-    sides = zip(("challenger", "champion"), (pair.challenger, pair.champion), pair.thresholds, strict=True)
-    for name, scores, threshold in sides:
+    found = []
+    for scores, threshold in zip((pair.challenger, pair.champion), pair.thresholds, strict=True):
         said = pair.problem.decide(scores, threshold)
-        found[name] = {"accuracy": float((said == pair.y).mean())}
+        one = AsServed(accuracy=float((said == pair.y).mean()))
         if pair.problem.positive is not None:
-            found[name]["positive_share"] = float((said == pair.problem.positive).mean())
-    return found
+            one = AsServed(accuracy=one.accuracy, positive_share=float((said == pair.problem.positive).mean()))
+        found.append(one)
+    return BothServed(challenger=found[0], champion=found[1])
 
 
 def _rows_needed(pair: Pair, side: Side, whole: Contrast, alpha: float, inflation: float) -> dict[str, int]:

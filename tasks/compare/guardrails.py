@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from tasks.artifacts import GuardrailResult
 from tasks.bands import bands
 from tasks.bundle import Bundle
 from tasks.compare.scores import Pair
@@ -19,8 +19,8 @@ LEAST_ROWS = 50
 DOUBT = 0.05
 
 
-def check(pair: Pair, rows: pd.DataFrame, limits: Guardrails, package: Path) -> list[dict[str, Any]]:
-    """Every guardrail that can be judged from scores and files: ``{"name", "limit", "found", "passed", "said"}``."""
+def check(pair: Pair, rows: pd.DataFrame, limits: Guardrails, package: Path) -> list[GuardrailResult]:
+    """Every guardrail that can be judged from scores and files."""
     out = []
     if limits.slice_drop is not None:
         out.append(_slices(pair, rows, limits))
@@ -32,18 +32,18 @@ def check(pair: Pair, rows: pd.DataFrame, limits: Guardrails, package: Path) -> 
     return out
 
 
-def _result(name: str, limit: float, found: float, said: str, passed: bool | None = None) -> dict[str, Any]:
+def _result(name: str, limit: float, found: float, said: str, passed: bool | None = None) -> GuardrailResult:
     passed = found <= limit if passed is None else passed
-    return {"name": name, "limit": limit, "found": found, "passed": bool(passed), "said": said}
+    return GuardrailResult(name=name, limit=limit, found=found, passed=bool(passed), said=said)
 
 
-def _calibration(pair: Pair, limit: float) -> dict[str, Any]:
+def _calibration(pair: Pair, limit: float) -> GuardrailResult:
     """Rise of the calibration error: of classes the expected one, of numbers the absolute bias."""
     one, two = (pair.problem.miscalibration(pair.y, s) for s in (pair.challenger, pair.champion))
     return _result("calibration", limit, one - two, f"calibration error {one:.4f}, the champion's {two:.4f}")
 
 
-def _slices(pair: Pair, rows: pd.DataFrame, limits: Guardrails) -> dict[str, Any]:
+def _slices(pair: Pair, rows: pd.DataFrame, limits: Guardrails) -> GuardrailResult:
     """The slice that loses most. It fails where the loss is over the limit and is no accident (Holm, 5%)."""
     assert limits.slice_drop is not None
     found: list[tuple[str, float, float]] = []
@@ -85,9 +85,7 @@ def _bands(column: pd.Series) -> list[tuple[str, np.ndarray]]:
 def latency(bundle: Bundle, rows: pd.DataFrame, count: int = 50) -> list[float]:
     """Milliseconds that single rows take, features included, after ten rows to warm up; sorted."""
     bundle.start()
-    asked: list[dict[str, Any]] = [
-        {str(k): v for k, v in row.items()} for row in rows.tail(count + 10).to_dict("records")
-    ]
+    asked = [{str(k): v for k, v in row.items()} for row in rows.tail(count + 10).to_dict("records")]
     spent = []
     for row in asked:
         before = time.perf_counter()
@@ -96,8 +94,8 @@ def latency(bundle: Bundle, rows: pd.DataFrame, count: int = 50) -> list[float]:
     return sorted(spent[min(10, len(spent) - 1) :])
 
 
-def judge_latency(spent: list[float], limit: float) -> dict[str, Any]:
+def judge_latency(spent: list[float], limit: float) -> GuardrailResult:
     """The median against the limit. Only pass or fail is said: the milliseconds differ from run to run."""
     passed = float(np.median(spent)) <= limit
-    return {"name": "latency_ms", "limit": limit, "found": None, "passed": passed,
-            "said": f"half of the rows are answered within {limit:g} ms" if passed else f"most rows take over {limit:g} ms"}  # fmt: skip
+    said = f"half of the rows are answered within {limit:g} ms" if passed else f"most rows take over {limit:g} ms"
+    return GuardrailResult(name="latency_ms", limit=limit, found=None, passed=passed, said=said)

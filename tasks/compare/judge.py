@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from tasks.artifacts import GuardrailResult, PolicyState, Verdict
 from tasks.bundle import Bundle
 from tasks.bundle.asked import Asked
 from tasks.compare import guardrails, verdict
@@ -16,7 +16,9 @@ from tasks.compare.evidence import gather
 from tasks.compare.policy import decide
 from tasks.compare.scores import Pair, align, champion_scores, checked, unknown_levels
 from tasks.compare.unseen import Counted, choose, unseen
+from tasks.compare.verdict import Contenders
 from tasks.params import Params, Promotion
+from tasks.stored import Stored
 from tasks.values.levels import level
 
 
@@ -26,7 +28,7 @@ class Case:
 
     params: Params
     challenger: Bundle
-    whole: Any
+    whole: Stored
     asked: Asked
     at: np.ndarray
     y: np.ndarray
@@ -48,7 +50,7 @@ class Case:
 class Judged:
     """The verdict, the rows it rests on (positions among the test rows), which of them are new, truth and both scores."""
 
-    out: dict[str, Any]
+    verdict: Verdict
     at: np.ndarray
     new: np.ndarray
     y: np.ndarray
@@ -71,25 +73,25 @@ class Incumbent:
     looks: list[Counted]
 
 
-def first(case: Case, y_train: np.ndarray, about: dict[str, Any], state: dict[str, Any]) -> Judged:
+def first(case: Case, y_train: np.ndarray, who: Contenders, state: PolicyState) -> Judged:
     """No champion yet: the challenger against what can be said without features."""
     problem, promotion, cut = case.params.problem, case.promotion, _cut(case.challenger)
     groups = clusters(case.rows, case.time, promotion.cluster)
     pair = Pair(problem.kind, case.y, case.mine, case.mine, (cut, cut), case.time, groups)
     guards, spent = check_guardrails(pair, case.rows, case)
     found = against_baseline(pair, y_train, promotion, problem.metric)
-    out = verdict.first(found, len(case.y), promotion.alpha, guards, about, state)
+    out = verdict.first(found, len(case.y), promotion.alpha, guards, who, state)
     everything = np.arange(len(case.y))
     return Judged(out, everything, np.ones(len(case.y), dtype=bool), case.y, case.mine, None, spent)
 
 
-def unjudged(case: Case, out: dict[str, Any]) -> Judged:
+def unjudged(case: Case, out: Verdict) -> Judged:
     """A verdict for which no score was looked at, so that no row is counted."""
     everything = np.arange(len(case.y))
     return Judged(out, everything, np.zeros(len(case.y), dtype=bool), case.y, case.mine, None, [])
 
 
-def against(case: Case, incumbent: Incumbent, about: dict[str, Any], state: dict[str, Any]) -> Judged:
+def against(case: Case, incumbent: Incumbent, who: Contenders, state: PolicyState) -> Judged:
     """Choose the rows that neither model has seen, gather the evidence, apply the policy, and put it into words.
 
     Raises
@@ -114,30 +116,30 @@ def against(case: Case, incumbent: Incumbent, about: dict[str, Any], state: dict
         table,
         incumbent.looks,
         incumbent.since,
-        state.get("counted_until"),
+        state.counted_until,
     )
     pair = Pair(
         challenger.kind, both.y, both.challenger, both.champion, (_cut(challenger), both.threshold), time,
         clusters(case.rows, time, promotion.cluster),
     ).take(rows.at)  # fmt: skip
     guards, spent = check_guardrails(pair, case.rows.iloc[rows.at], case)
-    evidence = gather(pair, promotion, params.problem.metric, rows.new, params.seed)
-    decision = decide(evidence.look, state, promotion, challenger.identity, champion.identity)
-    out = verdict.compared(evidence, decision, promotion, guards, pair.n, about, rows.decisive, rows.counts)
-    out["warnings"] += [*warnings, *both.warnings]
+    found = gather(pair, promotion, params.problem.metric, rows.new, params.seed)
+    decision = decide(found.look, state, promotion, challenger.identity, champion.identity)
+    out = verdict.compared(found, decision, promotion, guards, pair.n, who, rows.decisive, rows.counts)
+    out = out.model_copy(update={"warnings": [*out.warnings, *warnings, *both.warnings]})
     names = [f.name for f in champion.plan.features if f.kind == "categorical"]
     levels = unknown_levels(X[names].iloc[rows.at], incumbent.reference)
     remedy = (
         "Where the values mean the same, write them as before; where they are new ones indeed, "
         "`refit promote VERSION --reason ...`"
     )
-    out = verdict.hold(out, [level["said"] for level in levels], remedy)
+    out = verdict.hold(out, levels, remedy)
     # Rows that were too few to bet on wait for the next look.
-    waiting = evidence.look.new.rows == 0 and (promotion.evidence == "line" or promotion.error == "fdr")
+    waiting = found.look.new.rows == 0 and (promotion.evidence == "line" or promotion.error == "fdr")
     return Judged(out, rows.at, rows.new & (not waiting), pair.y, pair.challenger, pair.champion, spent)
 
 
-def check_guardrails(pair: Pair, rows: pd.DataFrame, case: Case) -> tuple[list[dict[str, Any]], list[float]]:
+def check_guardrails(pair: Pair, rows: pd.DataFrame, case: Case) -> tuple[list[GuardrailResult], list[float]]:
     """Every guardrail that is set, and the milliseconds that single rows took, where they are limited."""
     limits = case.params.promotion.guardrails
     guards = guardrails.check(pair, rows, limits, case.challenger.path)

@@ -1,20 +1,16 @@
 """The promotion policy: what this look may spend, what the evidence came to, and the state for the next look.
 
-Everything here is a function of numbers; the state enters and leaves as a plain dictionary:
-
-``looks`` how many challengers have been judged · ``promoted`` and ``candidates`` the numbers of the looks
-that promoted, or had p <= 0.5 · ``process`` the bets that go on: against which champion, by which challenger (null:
-a line of challengers), on which claim, and the sums so far · ``counted_until`` (only after an upgrade) the newest row
-that format 1 had counted. Keys that others put there are kept.
+Everything here is a function of numbers and of a :class:`~tasks.artifacts.PolicyState`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+from pydantic import JsonValue, ValidationError
 
+from tasks.artifacts import ChallengerBets, FirstBet, LineBets, PolicyState, Sums
 from tasks.errors import RefitError
 from tasks.paired import (
     familywise,
@@ -28,13 +24,12 @@ from tasks.paired import (
 )
 from tasks.params import Promotion
 
-FORMAT = 2
-EMPTY: dict[str, Any] = {"format": FORMAT, "looks": 0, "promoted": [], "candidates": [], "process": None}
+EMPTY = PolicyState(format=2, looks=0, promoted=[], candidates=[], process=None)
 ROUNDING = 1e-12  # log capitals so close are equal
 
 
 @dataclass(frozen=True)
-class Part:
+class WeighedRows:
     """What some rows say: the one-sided p-values of "no better" (than the margin) and of "no worse".
 
     ``rows`` how many they are; 0 where they are too few to be judged, and then both p are 1. ``counts``: rows where the
@@ -47,7 +42,7 @@ class Part:
     counts: tuple[int, int, int] | None = None
 
 
-NOTHING = Part(1.0, 1.0, 0)
+NOTHING = WeighedRows(1.0, 1.0, 0)
 
 
 @dataclass(frozen=True)
@@ -60,8 +55,8 @@ class Look:
 
     claim: str
     gain: float
-    all: Part
-    new: Part
+    all: WeighedRows
+    new: WeighedRows
 
     @property
     def p_better(self) -> float:
@@ -87,32 +82,25 @@ class Decision:
     worse_level: float
     log_e: float | None
     why: list[str]
-    state: dict[str, Any]
+    state: PolicyState
 
 
-def read_state(state: Any) -> dict[str, Any]:
-    """Check a state that was stored by an earlier run; None is the first look.
-
-    Format 1 kept its bets by other sums, so they are closed; looks, promotions and candidates go on counting.
-    """
+def read_state(state: JsonValue) -> PolicyState:
+    """Check a state that was stored by an earlier run; None is the first look."""
     if state is None:
-        return dict(EMPTY)
-    known = isinstance(state, dict) and state.get("format") in (1, FORMAT)
-    if not known or not isinstance(state.get("looks"), int):
+        return EMPTY
+    try:
+        return PolicyState.model_validate(
+            {**EMPTY.to_dict(), "looks": None, **state} if isinstance(state, dict) else state
+        )
+    except ValidationError:
         raise RefitError(
             "data/champion/promotion.json: not a promotion state of this version of Refit. Run `refit run` to fetch "
             "it from the registry's history again."
-        )
-    found = {**EMPTY, **state}
-    if state["format"] == 1:
-        until = found.pop("seen_until", None)
-        found |= {"format": FORMAT, "process": None}
-        if until is not None:
-            found["counted_until"] = until
-    return found
+        ) from None
 
 
-def decide(look: Look, state: dict[str, Any], promotion: Promotion, challenger: str, champion: str) -> Decision:
+def decide(look: Look, state: PolicyState, promotion: Promotion, challenger: str, champion: str) -> Decision:
     """Apply the policy to one look. ``challenger`` and ``champion`` are the packages' identities."""
     if promotion.control == "each_run":
         return _each_run(look, state, promotion)
@@ -128,9 +116,9 @@ def _title(promotion: Promotion, how: str) -> str:
     return f"{goal}; {how}"
 
 
-def _each_run(look: Look, state: dict[str, Any], promotion: Promotion) -> Decision:
+def _each_run(look: Look, state: PolicyState, promotion: Promotion) -> Decision:
     """A plain test at the full level, each run anew: two-sided where superiority is asked for."""
-    number = state["looks"] + 1
+    number = state.looks + 1
     p = min(1.0, 2 * look.p_better) if promotion.rule == "superiority" else look.p_better
     won = p <= promotion.alpha
     why = [
@@ -143,95 +131,79 @@ def _each_run(look: Look, state: dict[str, Any], promotion: Promotion) -> Decisi
                     None, why, _next(state, number, won, look.p_better, None))  # fmt: skip
 
 
-def _discovery(look: Look, state: dict[str, Any], promotion: Promotion) -> Decision:
+def _discovery(look: Look, state: PolicyState, promotion: Promotion) -> Decision:
     """Online false-discovery rate over challengers, on rows that are new each time.
 
     Where too few rows are new nothing is tested, so that nothing is spent and the look does not count.
     """
-    number = state["looks"] + 1
+    number = state.looks + 1
     if promotion.fdr == "lord":
-        level, name = lord(promotion.alpha, number, state["promoted"]), "LORD++"
+        level, name = lord(promotion.alpha, number, state.promoted), "LORD++"
     else:
-        level, name = saffron(promotion.alpha, number, state["promoted"], state["candidates"]), "SAFFRON"
+        level, name = saffron(promotion.alpha, number, state.promoted, state.candidates), "SAFFRON"
     rule = _title(promotion, f"of all promotions at most {promotion.alpha:.0%} wrong ({name})")
     half = float(familywise(promotion.alpha / 2, number))
     if look.new.rows == 0:
         why = [f"Too few rows are new since the last look; {name} tests nothing and spends nothing."]
-        return Decision(False, False, rule, number, level, half, None, why, {**state, "process": None})
+        return Decision(False, False, rule, number, level, half, None, why, state.model_copy(update={"process": None}))
     p = look.new.p_better
     won = p <= level
     why = [
-        f"Challenger {number} may spend {level:.3g} by {name}, after {len(state['promoted'])} promotions; "
+        f"Challenger {number} may spend {level:.3g} by {name}, after {len(state.promoted)} promotions; "
         f"its one-sided p on {look.new.rows:,} new rows is {p:.3g}."
     ]
     return Decision(won, look.new.p_worse <= half, rule, number, level, half, None, why,
                     _next(state, number, won, p, None))  # fmt: skip
 
 
-def _challenger(look: Look, state: dict[str, Any], promotion: Promotion, challenger: str, champion: str) -> Decision:
+def _challenger(look: Look, state: PolicyState, promotion: Promotion, challenger: str, champion: str) -> Decision:
     """Each challenger judged by itself, with the error spent over all challengers.
 
     Most of the capital is staked at once on this challenger's first test, the best bet if it is never seen
     again. The rest goes on with new rows if the same challenger is compared again
     (:func:`tasks.paired.split_capital`). "Worse" is bet on in the same way, with an error of its own.
     """
-    process = state["process"]
-    going_on = (
-        process is not None
-        and process["challenger"] == challenger
-        and process["champion"] == champion
-        and process["claim"] == look.claim
-    )
-    number = process["look"] if going_on else state["looks"] + 1
-    first = process["first"] if going_on else {"better": look.p_better, "worse": look.p_worse}
-    sums = _add(process["sums"] if going_on else None, look.new if going_on else look.all)
+    bets = state.process
+    if not isinstance(bets, ChallengerBets) or (bets.challenger, bets.champion, bets.claim) != (challenger, champion, look.claim):  # fmt: skip
+        bets = None
+    number = state.looks + 1 if bets is None else bets.look
+    first = FirstBet(better=look.p_better, worse=look.p_worse) if bets is None else bets.first
+    sums = _add(None, look.all) if bets is None else _add(bets.sums, look.new)
     level, half = float(familywise(promotion.alpha, number)), float(familywise(promotion.alpha / 2, number))
-    if going_on:
-        level, half = process["level"], process["worse_level"]
-    log_e = float(split_capital(_log_better(sums, promotion.margin), first["better"], level))
-    against = float(split_capital(_log_worse(sums), first["worse"], half))
+    if bets is not None:
+        level, half = bets.level, bets.worse_level
+    log_e = float(split_capital(_log_better(sums, promotion.margin), first.better, level))
+    against = float(split_capital(_log_worse(sums), first.worse, half))
     won, worse = log_e >= -np.log(level) - ROUNDING, against >= -np.log(half) - ROUNDING
     why = [
         f"Challenger number {number} may spend {level:.3g} of the {promotion.alpha:g} that all challengers share; "
         f"the evidence needed is a capital of {1 / level:,.0f}, and it came to {_capital(log_e)}.",
     ]
-    if going_on:
+    if bets is not None:
         why.append("The same challenger was compared before; only rows that were not seen then were added.")
     rule = _title(
         promotion, f"the chance ever to promote wrongly is at most {promotion.alpha:.0%}, each challenger by itself"
     )
-    kept = {
-        "look": number,
-        "level": level,
-        "worse_level": half,
-        "first": first,
-        "challenger": challenger,
-        "champion": champion,
-        "claim": look.claim,
-        "sums": sums,
-    }
+    kept = ChallengerBets(look=number, level=level, worse_level=half, first=first, challenger=challenger,
+                          champion=champion, claim=look.claim, sums=sums)  # fmt: skip
     return Decision(bool(won), bool(worse), rule, number, level, half, log_e, why,
                     _next(state, number, bool(won), look.p_better, kept))  # fmt: skip
 
 
-def _line(look: Look, state: dict[str, Any], promotion: Promotion, champion: str) -> Decision:
+def _line(look: Look, state: PolicyState, promotion: Promotion, champion: str) -> Decision:
     """All challengers since the champion took office judged as one line, on rows that are new each time.
 
     The hypothesis is that on average they were no better. The error is spent over champions.
     """
-    process = state["process"]
-    going_on = (
-        process is not None
-        and process["challenger"] is None
-        and process["champion"] == champion
-        and process["claim"] == look.claim
-    )
-    number = state["looks"] + 1
-    level = float(over_champions(promotion.alpha, len(state["promoted"]) + 1))
+    bets = state.process
+    if not isinstance(bets, LineBets) or (bets.champion, bets.claim) != (champion, look.claim):
+        bets = None
+    number = state.looks + 1
+    level = float(over_champions(promotion.alpha, len(state.promoted) + 1))
     half = float(familywise(promotion.alpha / 2, number))
-    sums = _add(process["sums"] if going_on else None, look.new)
+    sums = _add(None if bets is None else bets.sums, look.new)
     log_e = _log_better(sums, promotion.margin)
-    weeks = (process["weeks"] if going_on else 0) + 1
+    weeks = 1 + (0 if bets is None else bets.weeks)
     enough = log_e >= -np.log(level) - ROUNDING
     won = enough and look.gain > 0
     why = [
@@ -244,46 +216,46 @@ def _line(look: Look, state: dict[str, Any], promotion: Promotion, champion: str
         promotion,
         f"the chance ever to promote wrongly is at most {promotion.alpha:.0%}, the line of challengers as one",
     )
-    kept = {"challenger": None, "champion": champion, "claim": look.claim, "weeks": weeks, "sums": sums}
+    kept = LineBets(challenger=None, champion=champion, claim=look.claim, weeks=weeks, sums=sums)
     return Decision(bool(won), look.new.p_worse <= half, rule, number, level, half, log_e, why,
                     _next(state, number, bool(won), look.p_better, kept))  # fmt: skip
 
 
-def _add(sums: dict[str, Any] | None, part: Part) -> dict[str, Any]:
+def _add(sums: Sums | None, part: WeighedRows) -> Sums:
     """The bets so far and those on ``part``. ``unit``: rows of the first part, by which later ones are weighed.
 
     Right and wrong answers are counted. Anything else brings one p-value a look, whose normal score is bet on.
     """
     if sums is None:
-        sums = {"counts": None, "better": 0.0, "worse": 0.0, "squares": 0.0, "unit": 0}
+        sums = Sums(counts=None, better=0.0, worse=0.0, squares=0.0, unit=0)
     if part.rows == 0:
         return sums
     if part.counts is not None:
-        before = sums["counts"] or [0, 0, 0]
-        return {**sums, "counts": [a + b for a, b in zip(before, part.counts, strict=True)]}
-    unit = sums["unit"] or part.rows
+        before = sums.counts or [0, 0, 0]
+        return sums.model_copy(update={"counts": [a + b for a, b in zip(before, part.counts, strict=True)]})
+    unit = sums.unit or part.rows
     weight = float(np.sqrt(part.rows / unit))
-    return {
-        "counts": None,
-        "better": sums["better"] + weight * float(normal_score(part.p_better)),
-        "worse": sums["worse"] + weight * float(normal_score(part.p_worse)),
-        "squares": sums["squares"] + weight**2,
-        "unit": unit,
-    }
+    return Sums(
+        counts=None,
+        better=sums.better + weight * float(normal_score(part.p_better)),
+        worse=sums.worse + weight * float(normal_score(part.p_worse)),
+        squares=sums.squares + weight**2,
+        unit=unit,
+    )
 
 
-def _log_better(sums: dict[str, Any], margin: float) -> float:
-    if sums["counts"] is not None:
-        b, c, same = sums["counts"]
+def _log_better(sums: Sums, margin: float) -> float:
+    if sums.counts is not None:
+        b, c, same = sums.counts
         return float(log_capital(b, c, same, margin))
-    return float(log_capital_of_scores(sums["better"], sums["squares"]))
+    return float(log_capital_of_scores(sums.better, sums.squares))
 
 
-def _log_worse(sums: dict[str, Any]) -> float:
-    if sums["counts"] is not None:
-        b, c, same = sums["counts"]
+def _log_worse(sums: Sums) -> float:
+    if sums.counts is not None:
+        b, c, same = sums.counts
         return float(log_capital(c, b, same))
-    return float(log_capital_of_scores(sums["worse"], sums["squares"]))
+    return float(log_capital_of_scores(sums.worse, sums.squares))
 
 
 def _capital(log_e: float) -> str:
@@ -292,13 +264,16 @@ def _capital(log_e: float) -> str:
     return f"{np.exp(log_e):,.3g}"
 
 
-def _next(state: dict[str, Any], number: int, won: bool, p: float, process: dict[str, Any] | None) -> dict[str, Any]:
+def _next(
+    state: PolicyState, number: int, won: bool, p: float, process: ChallengerBets | LineBets | None
+) -> PolicyState:
     """The state after this look. A promotion ends the bets: the next look has another champion."""
-    fresh = number > state["looks"]
-    return {
-        **state,
-        "looks": max(state["looks"], number),
-        "promoted": [*state["promoted"], number] if won else state["promoted"],
-        "candidates": [*state["candidates"], number] if fresh and p <= 0.5 else state["candidates"],
-        "process": None if won else process,
-    }
+    fresh = number > state.looks
+    return state.model_copy(
+        update={
+            "looks": max(state.looks, number),
+            "promoted": [*state.promoted, number] if won else state.promoted,
+            "candidates": [*state.candidates, number] if fresh and p <= 0.5 else state.candidates,
+            "process": None if won else process,
+        }
+    )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -200,8 +199,8 @@ def _among(scores: np.ndarray) -> np.ndarray:
 KNOWN = 0.5  # of the levels that a champion should know, a smaller share is no longer the column that it was fitted on
 
 
-def unknown_levels(features: pd.DataFrame, reference: pd.DataFrame) -> list[dict[str, Any]]:
-    """Categorical features of the champion whose levels in these rows are mostly new to it, as by another spelling.
+def unknown_levels(features: pd.DataFrame, reference: pd.DataFrame) -> list[str]:
+    """What is said of the champion's categorical features whose levels in these rows are mostly new to it, as by another spelling.
 
     How many rows of new levels are ordinary is told by its own sample of training rows: the share of levels that stand
     there once (Good, 1953).
@@ -221,11 +220,10 @@ def unknown_levels(features: pd.DataFrame, reference: pd.DataFrame) -> list[dict
         if float(known.mean()) < KNOWN * expected:
             fresh = [str(v) for v in now[~known].value_counts().index[:3]]
             usual = [str(v) for v in counts.index[:3]]
-            out.append({
-                "column": name, "known": float(known.mean()),
-                "said": f"the champion knows {known.mean():.0%} of the values of {name!r} in these rows: they are {some(fresh)}, "
-                f"and it was fitted on {some(usual)}",
-            })  # fmt: skip
+            out.append(
+                f"the champion knows {known.mean():.0%} of the values of {name!r} in these rows: they are {some(fresh)}, "
+                f"and it was fitted on {some(usual)}"
+            )
     return out
 
 

@@ -13,15 +13,17 @@ Where enough rows are fresh, they alone decide. How many are enough is a matter 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from tasks.artifacts import ComparedRows
 from tasks.bundle.seen import Seen
 from tasks.compare.scores import Incomparable
 from tasks.errors import some
 from tasks.identity import Identity, Rule, identify
+from tasks.stored import Frame
 
 if TYPE_CHECKING:
     from tasks.params import Table
@@ -41,7 +43,7 @@ class Counted:
 
 
 @dataclass(frozen=True)
-class Choice:
+class DecidingRows:
     """Which rows decide, as positions in the test part, ascending (n,); ``new`` (n,) marks those never counted before.
 
     ``decisive``: they are fresh, so that *worse* may be said too. ``counts`` are for the verdict file.
@@ -50,11 +52,11 @@ class Choice:
     at: np.ndarray
     new: np.ndarray
     decisive: bool
-    counts: dict[str, int]
+    counts: ComparedRows
 
 
 def unseen(
-    whole: pd.DataFrame, time: pd.Series, at: np.ndarray, table: Table, seen: Seen | None, as_of: str | None
+    whole: Frame, time: pd.Series, at: np.ndarray, table: Table, seen: Seen | None, as_of: str | None
 ) -> tuple[np.ndarray, list[str]]:
     """Which test rows the champion has not seen, bool, and warnings.
 
@@ -94,8 +96,8 @@ def unseen(
     ]
 
 
-def choose(whole: pd.DataFrame, at: np.ndarray, y: np.ndarray, unseen: np.ndarray, classes: bool,
-           time: pd.Series, table: Table, looks: list[Counted], since: int, until: str | None) -> Choice:  # fmt: skip
+def choose(whole: Frame, at: np.ndarray, y: np.ndarray, unseen: np.ndarray, classes: bool,
+           time: pd.Series, table: Table, looks: list[Counted], since: int, until: str | None) -> DecidingRows:  # fmt: skip
     """Which of the unseen rows decide.
 
     Parameters
@@ -113,19 +115,21 @@ def choose(whole: pd.DataFrame, at: np.ndarray, y: np.ndarray, unseen: np.ndarra
     if until is not None:
         first = np.where((time <= pd.Timestamp(until)).to_numpy(), 0, first)
     fresh, new = unseen & (first > since), unseen & np.isinf(first)
-    counts = {"test": len(at), "unseen": int(unseen.sum()), "fresh": int(fresh.sum()), "new": int(new.sum())}
     if not _enough(y[unseen], classes, LEAST, LEAST_RARER):
         rarer = f" ({_rarer(y[unseen])} of them not of the most frequent class)" if classes else ""
         raise Incomparable(
-            f"of {len(at):,} test rows only {counts['unseen']:,}{rarer} are unseen by both models, too few to judge. "
+            f"of {len(at):,} test rows only {int(unseen.sum()):,}{rarer} are unseen by both models, too few to judge. "
             "Bring more labelled rows, or a larger split.test."
         )
     decisive = _enough(y[fresh], classes, FRESH, FRESH_RARER)
     chosen = np.flatnonzero(fresh if decisive else unseen)
-    return Choice(chosen, new[chosen], decisive, {**counts, "compared": len(chosen)})
+    counts = ComparedRows(
+        test=len(at), unseen=int(unseen.sum()), fresh=int(fresh.sum()), new=int(new.sum()), compared=len(chosen)
+    )
+    return DecidingRows(chosen, new[chosen], decisive, counts)
 
 
-def counted_by(whole: pd.DataFrame, at: np.ndarray, time: pd.Series, table: Table, looks: list[Counted]) -> np.ndarray:
+def counted_by(whole: Frame, at: np.ndarray, time: pd.Series, table: Table, looks: list[Counted]) -> np.ndarray:
     """Number of the look that first counted each test row, float64 (n,); infinite where none did.
 
     A look whose rows can no longer be told apart has counted all rows up to its newest one; without time, all rows.
@@ -156,14 +160,13 @@ def _enough(y: np.ndarray, classes: bool, rows: int, rarer: int) -> bool:
     return len(y) >= rows and (not classes or _rarer(y) >= rarer)
 
 
-def said(counts: dict[str, Any]) -> str:
+def said(counts: ComparedRows) -> str:
     """The counts in words, for the steps of a verdict.
 
-    >>> said({"test": 600, "unseen": 357, "fresh": 12, "new": 12, "compared": 357})
+    >>> said(ComparedRows(test=600, unseen=357, fresh=12, new=12, compared=357))
     'Of 600 test rows the champion has seen 243; of the 357 unseen ones 12 are fresh (first counted after it took office).'
     """
-    test, left = counts["test"], counts["test"] - counts["unseen"]
     return (
-        f"Of {test:,} test rows the champion has seen {left:,}; of the {counts['unseen']:,} unseen ones "
-        f"{counts['fresh']:,} are fresh (first counted after it took office)."
+        f"Of {counts.test:,} test rows the champion has seen {counts.test - counts.unseen:,}; of the {counts.unseen:,} unseen "
+        f"ones {counts.fresh:,} are fresh (first counted after it took office)."
     )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
 
+from tasks.artifacts import Distribution, DriftOfColumn
+from tasks.artifacts.drift import State
 from tasks.drift.evidently_measures import Measured, decided_by
 from tasks.ordinary.cells import MISSING, ODD
 from tasks.ordinary.checks import ENOUGH, LENGTHS, Found, look
@@ -23,7 +25,7 @@ ALARM = {
 
 
 def entry(column: Column, reference: pd.Series, windows: list[pd.Series], columns: float, length: int | None,
-          ends: float | None, season: int | None, measured: list[Measured]) -> dict[str, Any]:  # fmt: skip
+          ends: float | None, season: int | None, measured: list[Measured]) -> DriftOfColumn:  # fmt: skip
     """What is said of one column.
 
     Parameters
@@ -36,8 +38,8 @@ def entry(column: Column, reference: pd.Series, windows: list[pd.Series], column
 
     Returns
     -------
-    ``statistic`` is the logarithm of the p-value over that of its limit: 1 and more is drift. ``state``: ``drifted``,
-    ``seasonal`` (moved as it did a year before), ``varies`` (moved as it often does) or ``stable``.
+    Its ``state`` is ``drifted``, ``seasonal`` (moved as it did a year before), ``varies`` (moved as it often does) or
+    ``stable``.
     """
     if length is None:
         column = Column(column.name, column.cells, column.total, column.past[:0], column.once, column.twice,
@@ -52,18 +54,28 @@ def entry(column: Column, reference: pd.Series, windows: list[pd.Series], column
     i, j = best
     one, now = found[i], windows[i]
     left = reference.dropna()
-    out: dict[str, Any] = {
-        "column": column.name, "kind": column.cells.kind, "state": state, "drifted": state == "drifted", "alarms": kinds,
-        "test": one.kinds[j], "measure": decided_by(one.kinds[j]), "value": tidy(one.value[0, j]), "statistic": tidy(_strength(one, columns)[j]), "threshold": 1.0, "p": tidy(one.p[0, j]),
-        "windows": LENGTHS[i], "past_windows": len(column.past),
-        "limit": "past windows" if len(column.past) >= ENOUGH else "parametric",
-        "missing": [tidy(column.total[MISSING] / max(column.total.sum(), 1)), tidy(windows[0].isna().mean())],
-        "psi": psi(column, windows[0]),
-    }  # fmt: skip
-    out["said"] = None if state == "stable" else said(column, one, j, reference, now)
-    if len(left) and len(windows[0].dropna()):
-        out["distribution"] = distribution(left, windows[0].dropna(), column.cells.kind)
-    return out
+    out = DriftOfColumn(
+        column=column.name,
+        kind=column.cells.kind,
+        state=state,
+        drifted=state == "drifted",
+        alarms=kinds,
+        test=one.kinds[j],
+        measure=decided_by(one.kinds[j]),
+        value=tidy(one.value[0, j]),
+        statistic=tidy(_strength(one, columns)[j]),
+        threshold=1.0,
+        p=tidy(one.p[0, j]),
+        windows=LENGTHS[i],
+        past_windows=len(column.past),
+        limit="past windows" if len(column.past) >= ENOUGH else "parametric",
+        missing=(tidy(column.total[MISSING] / max(column.total.sum(), 1)), tidy(windows[0].isna().mean())),
+        psi=psi(column, windows[0]),
+        said=None if state == "stable" else said(column, one, j, reference, now),
+    )
+    if not len(left) or not len(windows[0].dropna()):
+        return out
+    return out.model_copy(update={"distribution": distribution(left, windows[0].dropna(), column.cells.kind)})
 
 
 def _strength(found: Found, columns: float, moved: bool = False) -> np.ndarray:
@@ -72,22 +84,17 @@ def _strength(found: Found, columns: float, moved: bool = False) -> np.ndarray:
     return np.log(np.maximum(p, 1e-300)) / np.log(found.limit(columns))
 
 
-def _decide(found: list[Found], columns: float) -> tuple[tuple[int, int], str, list[str]]:
+def _decide(found: list[Found], columns: float) -> tuple[tuple[int, int], State, list[str]]:
     """Which length and check says most, the column's state, and the alarms' kinds."""
-    for state, value, fit in (
-        ("drifted", [_strength(f, columns) for f in found], [f.alarms(columns)[0] for f in found]),
-        (
-            "seasonal",
-            [_strength(f, columns) for f in found],
-            [f.season[0] & (f.p[0] <= f.limit(columns)) for f in found],
-        ),
-        (
-            "seasonal",
-            [_strength(f, columns, True) for f in found],
-            [f.season[0] & (f.moved[0] <= f.limit(columns)) for f in found],
-        ),
-        ("varies", [_strength(f, columns, True) for f in found], [f.moved[0] <= f.limit(columns) for f in found]),
-    ):
+    plain = [_strength(f, columns) for f in found]
+    moved = [_strength(f, columns, True) for f in found]
+    tries: list[tuple[State, list[np.ndarray], list[np.ndarray]]] = [
+        ("drifted", plain, [f.alarms(columns)[0] for f in found]),
+        ("seasonal", plain, [f.season[0] & (f.p[0] <= f.limit(columns)) for f in found]),
+        ("seasonal", moved, [f.season[0] & (f.moved[0] <= f.limit(columns)) for f in found]),
+        ("varies", moved, [f.moved[0] <= f.limit(columns) for f in found]),
+    ]
+    for state, value, fit in tries:
         if any(f.any() for f in fit):
             best = max(
                 (float(v[j]), -i, -int(j))
@@ -96,8 +103,7 @@ def _decide(found: list[Found], columns: float) -> tuple[tuple[int, int], str, l
             )
             kinds = [ALARM[f.kinds[j]] for f, chosen in zip(found, fit, strict=True) for j in np.flatnonzero(chosen)]
             return (-best[1], -best[2]), state, list(dict.fromkeys(kinds)) if state == "drifted" else []
-    values = [_strength(f, columns) for f in found]
-    best = max((float(v[j]), -i, -j) for i, v in enumerate(values) for j in range(len(v)))
+    best = max((float(v[j]), -i, -j) for i, v in enumerate(plain) for j in range(len(v)))
     return (-best[1], -best[2]), "stable", []
 
 
@@ -184,7 +190,7 @@ def psi(column: Column, values: pd.Series) -> float | None:
     return tidy(max(float(((q - p) * np.log(q / p)).sum()) - chance, 0.0))
 
 
-def distribution(reference: pd.Series, current: pd.Series, kind: str) -> dict[str, object]:
+def distribution(reference: pd.Series, current: pd.Series, kind: str) -> Distribution:
     """Shares per bin of both samples, for a picture.
 
     Numeric: at most :data:`BINS` equal bins between the 0.5% and 99.5% quantiles of both (the rest counts in the
@@ -205,7 +211,7 @@ def distribution(reference: pd.Series, current: pd.Series, kind: str) -> dict[st
             low, high = min(first, float(both.min())), max(last, float(both.max()))
         edges = even(float(low), float(high), BINS)
         sides = [np.histogram(x.clip(low, high), edges)[0] / len(x) for x in (reference, current)]
-        return {"edges": _tidy(edges), "reference": _tidy(sides[0]), "current": _tidy(sides[1])}
+        return Distribution(edges=_tidy(edges), reference=_tidy(sides[0]), current=_tidy(sides[1]))
     left, right = reference.value_counts(), current.value_counts()
     levels = sorted({*left.index, *right.index}, key=str)
     shares = [x.reindex(levels, fill_value=0).to_numpy(float) for x in (left, right)]
@@ -217,7 +223,7 @@ def distribution(reference: pd.Series, current: pd.Series, kind: str) -> dict[st
     if len(rest):
         names.append("other")
         told = [[*s, x[rest].sum()] for s, x in zip(told, shares, strict=True)]
-    return {"levels": names, "reference": _tidy(told[0]), "current": _tidy(told[1])}
+    return Distribution(levels=names, reference=_tidy(told[0]), current=_tidy(told[1]))
 
 
 def tidy(value: float) -> float:
@@ -225,5 +231,5 @@ def tidy(value: float) -> float:
     return float(f"{float(value):.10g}")
 
 
-def _tidy(values: object) -> list[float]:
-    return [tidy(v) for v in values]  # type: ignore[attr-defined]
+def _tidy(values: Iterable[float]) -> list[float]:
+    return [tidy(v) for v in values]

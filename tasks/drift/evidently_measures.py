@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Hashable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,9 @@ import pandas as pd
 from tasks.ordinary.cells import MISSING, ODD
 from tasks.ordinary.checks import Check, checks_of
 from tasks.ordinary.record import Column
+
+if TYPE_CHECKING:
+    from evidently.core.metric_types import Metric
 
 # check: Evidently's metric, and of what it is taken
 MEASURES = {
@@ -50,18 +53,18 @@ def measure(columns: Mapping[Hashable, tuple[Column, pd.Series]]) -> dict[Hashab
     from evidently import DataDefinition, Dataset, Report
     from evidently.metrics import MeanValue, MissingValueCount, OutRangeValueCount, UniqueValueCount
 
-    frame: dict[str, Any] = {}
+    frame: dict[str, np.ndarray | pd.Series] = {}
     kinds: dict[str, list[str]] = {"numeric": [], "categorical": []}
-    counted: list[Any] = []
+    counted: list[Metric] = []
     means: dict[str, tuple[Hashable, tuple[str, str]]] = {}
     places: dict[int, tuple[Hashable, tuple[str, str]]] = {}
 
-    def add(name: str, values: Any, kind: str) -> str:
+    def add(name: str, values: np.ndarray | pd.Series, kind: str) -> str:
         frame[name] = values
         kinds[kind].append(name)
         return name
 
-    def count(metric: Any, column: Hashable, check: tuple[str, str]) -> None:
+    def count(metric: Metric, column: Hashable, check: tuple[str, str]) -> None:
         places[len(counted)] = (column, check)
         counted.append(metric)
 
@@ -111,8 +114,8 @@ def _inside(check: Check) -> tuple[int, int]:
     return min(quiet), max(quiet)
 
 
-def _levels(column: Column, counts: dict[Any, float]) -> Measured:
-    rows = {int(cell): n for cell, n in counts.items() if str(cell).isdigit()}
+def _levels(column: Column, counts: Mapping[Hashable, float]) -> Measured:
+    rows = {int(str(cell)): n for cell, n in counts.items() if str(cell).isdigit()}
     total = sum(rows.values())
     out: Measured = {}
     for check in checks_of(column):

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
+from collections.abc import Mapping
 from hashlib import sha256
-from typing import Any
 
 import pandas as pd
+
+from tasks.artifacts import DriftOfColumn
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _DASHBOARD = re.compile(r"metric_[0-9a-f]{32}")
@@ -22,7 +24,7 @@ TEST = "ordinary"
 
 
 def page(
-    pairs: dict[str, tuple[pd.Series, pd.Series]], entries: dict[str, dict[str, Any]]
+    pairs: dict[str, tuple[pd.Series, pd.Series]], entries: Mapping[str, DriftOfColumn]
 ) -> tuple[dict[str, float], str]:
     """Evidently's drift score of every column, and its page.
 
@@ -31,7 +33,7 @@ def page(
     pairs
         Reference and newest values by column, in the page's order; each has at least one value on both sides.
     entries
-        By column: ``kind``, ``statistic`` and ``drifted``, which Evidently takes as its score and decision.
+        By column; ``statistic`` and ``drifted`` are what Evidently takes as its score and decision.
 
     Returns
     -------
@@ -42,8 +44,8 @@ def page(
 
     _register(entries)
     definition = DataDefinition(
-        numerical_columns=[n for n in pairs if entries[n]["kind"] == "numeric"],
-        categorical_columns=[n for n in pairs if entries[n]["kind"] != "numeric"],
+        numerical_columns=[n for n in pairs if entries[n].kind == "numeric"],
+        categorical_columns=[n for n in pairs if entries[n].kind != "numeric"],
     )
     sides = [
         Dataset.from_pandas(pd.DataFrame({n: pair[i].reset_index(drop=True) for n, pair in pairs.items()}), definition)
@@ -55,14 +57,14 @@ def page(
     return {name: found[name] for name in pairs}, _guarded(_counted_ids(snapshot.get_html_str(as_iframe=False)))
 
 
-def _register(entries: dict[str, dict[str, Any]]) -> None:
+def _register(entries: Mapping[str, DriftOfColumn]) -> None:
     """Give Evidently our finding as one of its tests: a column's series carries its name."""
     from evidently.legacy.calculations.stattests.registry import StatTest, register_stattest
     from evidently.legacy.core import ColumnType
 
     def run(reference: pd.Series, current: pd.Series, kind: ColumnType, threshold: float) -> tuple[float, bool]:
         entry = entries[str(current.name)]
-        return float(entry["statistic"]), bool(entry["drifted"])
+        return entry.statistic, bool(entry.drifted)
 
     register_stattest(
         StatTest(

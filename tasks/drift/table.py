@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from tasks.artifacts import DriftAlarm, DriftOfColumn
 from tasks.drift.columns import SEASON, entry
 from tasks.drift.evidently_measures import measure
 from tasks.drift.evidently_report import page
@@ -71,7 +71,7 @@ class Reference:
 
 def compare_table(reference: Reference, windows: list[pd.DataFrame], given: list[pd.Series], kinds: dict[str, str],
                   told: pd.Series | None, window: pd.Timedelta, end: pd.Timestamp | None,
-                  alarms: float = ALARMS) -> tuple[list[dict[str, Any]], dict[str, Any]]:  # fmt: skip
+                  alarms: float = ALARMS) -> tuple[list[DriftOfColumn], DriftOfColumn]:  # fmt: skip
     """An entry per column, drifted ones first and the strongest on top, and that of the answers.
 
     Parameters
@@ -97,10 +97,10 @@ def compare_table(reference: Reference, windows: list[pd.DataFrame], given: list
         entry(record.columns[n], rows[n], [w[n] for w in windows], count, *place, [m[n] for m in measured])
         for n in looked
     ]
-    entries.sort(key=lambda e: (not e["drifted"], -e["statistic"], e["column"]))
+    entries.sort(key=lambda e: (not e.drifted, -e.statistic, e.column))
     if record.answers is None or told is None or record.answers.columns[PREDICTION].total.sum() == 0:
         why = "the package has no scores of held-out rows" if record.answers is None else "there are no held-out rows"
-        return entries, {"column": PREDICTION, "state": "unjudged", "drifted": None, "said": why}
+        return entries, DriftOfColumn(column=PREDICTION, state="unjudged", drifted=None, said=why)
     place, about = _place(record.answers, window, end), [m["answers",] for m in measured]
     return entries, entry(record.answers.columns[PREDICTION], told, given, count, *place, about)
 
@@ -118,28 +118,40 @@ def _place(
     return round(length), float((end - record.end) / record.length), season if season > 1 else None
 
 
-def listed(entries: list[dict[str, Any]], limit: int = LISTED) -> list[str]:
+def listed(entries: list[DriftOfColumn], limit: int = LISTED) -> list[str]:
     """Columns worth a picture in Evidently's page: the ones that moved most, then the first ones by name."""
-    fit = [e for e in entries if e.get("distribution")]
-    moved = sorted(fit, key=lambda e: (-e["statistic"], e["column"]))
-    return [e["column"] for e in moved[:limit]]
+    fit = [e for e in entries if e.distribution]
+    moved = sorted(fit, key=lambda e: (-e.statistic, e.column))
+    return [e.column for e in moved[:limit]]
 
 
-def evidently(entries: list[dict[str, Any]], prediction: dict[str, Any], reference: Reference, told: pd.Series | None,
-              window: pd.DataFrame, given: pd.Series, seed: int) -> tuple[str, list[str]]:  # fmt: skip
-    """Evidently's page of the listed columns and the answers, by the figures that decide, and the columns that it cannot draw."""
-    by_name = {e["column"]: e for e in [prediction, *entries]}
-    names = [n for n in [PREDICTION, *listed(entries)] if by_name[n].get("distribution")]
+@dataclass(frozen=True)
+class EvidentlyPage:
+    """Evidently's page: which columns (and answers) it draws, and which it cannot draw."""
+
+    html: str
+    drawn: list[str]
+    skipped: list[str]
+
+    def mark(self, entry: DriftOfColumn) -> DriftOfColumn:
+        """The entry, noted as drawn where it is."""
+        return entry.model_copy(update={"drawn": True}) if entry.column in self.drawn else entry
+
+
+def evidently(entries: list[DriftOfColumn], prediction: DriftOfColumn, reference: Reference, told: pd.Series | None,
+              window: pd.DataFrame, given: pd.Series, seed: int) -> EvidentlyPage:  # fmt: skip
+    """Evidently's page of the listed columns and the answers, by the figures that decide."""
+    by_name = {e.column: e for e in [prediction, *entries]}
+    names = [n for n in [PREDICTION, *listed(entries)] if by_name[n].distribution]
     left, right = thin(reference.rows, seed), thin(window, seed)
     pairs = {n: (left[n], right[n]) for n in names if n != PREDICTION}
     if PREDICTION in names and told is not None:
         pairs = {PREDICTION: (told, given)} | pairs
-    drawn = {n: pair for n, pair in pairs.items() if by_name[n]["kind"] != "numeric" or drawable(pair)}
+    drawn = {n: pair for n, pair in pairs.items() if by_name[n].kind != "numeric" or drawable(pair)}
     found, html = page(drawn, by_name)
     for name, value in found.items():
-        assert value == by_name[name]["statistic"], name  # one place decides
-        by_name[name]["drawn"] = True
-    return html, [n for n in pairs if n not in drawn]
+        assert value == by_name[name].statistic, name  # one place decides
+    return EvidentlyPage(html, list(found), [n for n in pairs if n not in drawn])
 
 
 def drawable(pair: tuple[pd.Series, pd.Series]) -> bool:
@@ -153,40 +165,43 @@ def drawable(pair: tuple[pd.Series, pd.Series]) -> bool:
     return True
 
 
-def summarise(
-    entries: list[dict[str, Any]], prediction: dict[str, Any], drift_share: float, who: str
-) -> dict[str, Any]:
-    """``{"state", "drifted", "share", "drift_share", "alarms", "sentence"}`` of a table: drifted where anything is."""
-    moved = [e for e in entries if e["drifted"]]
+@dataclass(frozen=True)
+class Summed:
+    """What the columns and the answers come to: drifted where any of them is."""
+
+    drifted: bool
+    share: float
+    alarms: list[DriftAlarm]
+    sentence: str
+
+
+def summarise(entries: list[DriftOfColumn], prediction: DriftOfColumn, drift_share: float, who: str) -> Summed:
+    """The judgement of a table, in numbers and words."""
+    moved = [e for e in entries if e.drifted]
     count, total = len(moved), len(entries)
     share = count / total if total else 0.0
-    named = [f"`{e['column']}`: {e['said']}" for e in moved]
-    if prediction["drifted"]:
-        named = [f"the predictions: {prediction['said']}", *named]
-    alarms = [
-        {"column": e["column"], "kinds": e["alarms"], "said": e["said"]} for e in [prediction, *moved] if e["drifted"]
-    ]
+    named = [f"`{e.column}`: {e.said}" for e in moved]
+    if prediction.drifted:
+        named = [f"the predictions: {prediction.said}", *named]
+    alarms = [DriftAlarm(column=e.column, kinds=e.alarms, said=e.said or "") for e in [prediction, *moved] if e.drifted]
     if named:
         columns = f"{count} of {total} columns" if count else ""
-        what = f"{columns} and the predictions" if columns and prediction["drifted"] else columns or "the predictions"
+        what = f"{columns} and the predictions" if columns and prediction.drifted else columns or "the predictions"
         rest = f"; and {len(named) - NAMED} more" if len(named) > NAMED else ""
         wide = f", {share:.0%} of the table" if count and share >= drift_share else ""
         sentence = f"Drift against {who} in {what}{wide}: {'; '.join(named[:NAMED])}{rest}."
     else:
-        seasonal = [f"`{e['column']}`" for e in entries if e["state"] == "seasonal"]
+        seasonal = [f"`{e.column}`" for e in entries if e.state == "seasonal"]
         season = f" {some(seasonal)} moved as in the year before." if seasonal else ""
-        answers = " and the predictions are" if prediction["drifted"] is False else " are"
-        unjudged = "" if prediction["drifted"] is False else f" The predictions are not judged: {prediction['said']}."
+        answers = " and the predictions are" if prediction.drifted is False else " are"
+        unjudged = "" if prediction.drifted is False else f" The predictions are not judged: {prediction.said}."
         sentence = f"No drift against {who}: {total} columns{answers} as ordinary.{season}{unjudged}"
-    return {
-        "state": "drifted" if named else "stable", "drifted": bool(named), "share": share, "drift_share": drift_share,
-        "alarms": alarms, "sentence": sentence,
-    }  # fmt: skip
+    return Summed(bool(named), share, alarms, sentence)
 
 
-def thresholds(entries: list[dict[str, Any]]) -> str:
+def thresholds(entries: list[DriftOfColumn]) -> str:
     """Where the thresholds come from, in words."""
-    past = max((e["past_windows"] for e in entries), default=0)
+    past = max((e.past_windows for e in entries), default=0)
     if past >= ENOUGH:
         return f"from how {past} past windows differed"
     has = f"{past} past windows of this length" if past else "no past windows of this length"

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from tasks.artifacts import DriftWindow
 from tasks.bundle.seen import Seen
 from tasks.errors import some
 from tasks.identity import identify
 from tasks.params import Table
+from tasks.stored import Frame
 
 ROWS = 5000  # for a page
 
@@ -20,16 +21,16 @@ ROWS = 5000  # for a page
 class New:
     """Positions of the feature rows of the newest window, and of the newest two together (None: there are no two).
 
-    ``about``: ``{"rule", "from", "to", "rows"}``, for the record; ``why`` there are no rows to judge, or None.
+    ``about`` is for the record; ``why`` there are no rows to judge, or None.
     """
 
     rows: np.ndarray
     both: np.ndarray | None
-    about: dict[str, Any]
+    about: DriftWindow
     why: str | None = None
 
 
-def newest(features: pd.DataFrame, whole: pd.DataFrame, table: Table, seen: Seen | None, there: Seen | None,
+def newest(features: Frame, whole: Frame, table: Table, seen: Seen | None, there: Seen | None,
            window: pd.Timedelta, least: int) -> New:  # fmt: skip
     """The rows to look at.
 
@@ -45,36 +46,34 @@ def newest(features: pd.DataFrame, whole: pd.DataFrame, table: Table, seen: Seen
     times = features["__time__"]
     if times.notna().any() and (seen is None or seen.until is not None):
         end = times.max()
-        fresh = (
+        newer = (
             (times > seen.until).to_numpy() if seen is not None and seen.until is not None else times.notna().to_numpy()
         )
-        at = np.flatnonzero(fresh & (times > end - window).to_numpy())
+        at = np.flatnonzero(newer & (times > end - window).to_numpy())
         both = None
         if seen is not None and seen.until is not None and end - 2 * window >= seen.until:
-            both = np.flatnonzero(fresh & (times > end - 2 * window).to_numpy())
-        about: dict[str, Any] = {"rule": f"newest {_days(window)}"}
+            both = np.flatnonzero(newer & (times > end - 2 * window).to_numpy())
         inside = times.iloc[at]
-        about |= {
-            side: None if len(at) == 0 else m.isoformat() for side, m in (("from", inside.min()), ("to", inside.max()))
-        }
+        ends = [None if len(at) == 0 else m.isoformat() for m in (inside.min(), inside.max())]
+        about = DriftWindow(rule=f"newest {_days(window)}", since=ends[0], until=ends[1], rows=len(at))
         return _judged(at, both, about, least)
-    about = {"rule": "arrived since", "from": None, "to": None}
+    about = DriftWindow(rule="arrived since", since=None, until=None, rows=0)
     none = np.zeros(0, dtype=np.int64)
     if seen is None or not seen.can_ask(table):
         why = "its package does not say which rows it was made from"
         if seen is not None:
             why = f"it knows rows by {some(seen.rule.columns)}, which this table does not have as they were"
-        return New(none, None, about | {"rows": 0}, f"new rows cannot be told from old ones: {why}")
+        return New(none, None, about, f"new rows cannot be told from old ones: {why}")
     rows = features["__row__"].to_numpy()
     now = identify(whole, seen.rule)
     old = seen.has(now)[rows]
     # An older package does not name the rows that it left for testing; a new row of another part is surely new.
     old |= there.has(now)[rows] if there is not None else (features["__split__"] == "test").to_numpy()
-    return _judged(np.flatnonzero(~old), None, about, least)
+    fresh = np.flatnonzero(~old)
+    return _judged(fresh, None, about.model_copy(update={"rows": len(fresh)}), least)
 
 
-def _judged(at: np.ndarray, both: np.ndarray | None, about: dict[str, Any], least: int) -> New:
-    about = about | {"rows": len(at)}
+def _judged(at: np.ndarray, both: np.ndarray | None, about: DriftWindow, least: int) -> New:
     if len(at) == 0:
         return New(at, None, about, "no new rows")
     if len(at) < least:
@@ -92,7 +91,7 @@ def _days(window: pd.Timedelta) -> str:
     return f"{hours / 24:.10g}d" if hours % 24 == 0 else f"{hours:.10g}h" if hours % 1 == 0 else str(window)
 
 
-def thin(rows: pd.DataFrame, seed: int, limit: int = ROWS) -> pd.DataFrame:
+def thin(rows: Frame, seed: int, limit: int = ROWS) -> Frame:
     """At most ``limit`` rows, drawn without replacement by ``seed``, in their order."""
     if len(rows) <= limit:
         return rows

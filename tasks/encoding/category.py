@@ -3,14 +3,14 @@
 A level that training never saw is no missing value: whether one is missing may say a lot, and says nothing of a new
 level. One-hot columns have none for it (or that of the rare levels), target means the overall one. Where levels are
 codes, known levels stand in for it, :data:`STAND_INS` of them spread over the order of their target means; who predicts
-takes the mean of the answers (:meth:`tasks.families._model.Model.predict`), what the model expects of a level it knows
+takes the mean of the answers (:meth:`tasks.models.model.Model.predict`), what the model expects of a level it knows
 nothing of.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,9 @@ import pandas as pd
 from tasks.encoding.folds import together
 from tasks.kinds import MANY, NUMBER, TWO, find_kind
 from tasks.values.levels import level
+
+if TYPE_CHECKING:
+    from sklearn.model_selection import BaseCrossValidator
 
 ENCODINGS = ("one_hot", "ordinal", "target", "native")
 MISSING = -1  # the code of a missing or never seen value
@@ -141,7 +144,9 @@ class Category:
         codes = self.codes(values)
         asked = find_kind(kind).output
         folds = min(5, int(np.bincount(y.astype(int)).clip(1).min())) if asked.classes else 5
-        splitter: Any = (StratifiedKFold if asked.classes else KFold)(max(2, folds), shuffle=True, random_state=seed)
+        splitter: BaseCrossValidator | list[tuple[np.ndarray, np.ndarray]] = (
+            StratifiedKFold if asked.classes else KFold
+        )(max(2, folds), shuffle=True, random_state=seed)
         if groups is not None:
             splitter = together(y, groups, 5, seed)
         encoder = TargetEncoder(target_type=TARGETS[asked], cv=splitter)

@@ -222,7 +222,7 @@ class Encoder:
         """Write ``encoder.json`` and ``encoder.safetensors``; the bytes depend on the fitted state alone."""
         from safetensors.numpy import save_file
 
-        numeric: dict[str, Any] | None = None
+        numeric: dict[str, str | int] | None = None
         arrays: dict[str, np.ndarray] = {}
         if self.numeric is not None:
             numeric, found = self.numeric.state()

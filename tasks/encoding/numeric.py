@@ -7,7 +7,6 @@ microseconds and the stored state is plain arrays.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -85,7 +84,7 @@ class Numeric:
     def names(self, columns: list[str]) -> list[str]:
         return columns + [f"{columns[j]} is missing" for j in self.arrays["flagged"]]
 
-    def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    def state(self) -> tuple[dict[str, str | int], dict[str, np.ndarray]]:
         return {"scale": self.scale, "bins": self.bins}, self.arrays
 
 

@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from tasks.artifacts import Selection
 from tasks.encoding.encoder import Encoder
 from tasks.errors import RefitError, some
 from tasks.kinds import find_kind
 from tasks.params import Select
 
+if TYPE_CHECKING:
+    from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
+
 ROWS = 20_000  # rows that are looked at; more change no decision worth making
-
-
-@dataclass(frozen=True)
-class Selection:
-    """Features kept, in their old order, and why the others were dropped."""
-
-    kept: list[str]
-    dropped: dict[str, str] = field(default_factory=dict)
-
-    def to_dict(self) -> dict[str, Any]:
-        return {"kept": self.kept, "dropped": self.dropped}
 
 
 def select(
@@ -85,7 +77,7 @@ def select(
     kept = [c for c in X.columns if c not in dropped]
     if not kept:
         raise RefitError("features.select: nothing is left; loosen it, or name features in features.select.keep")
-    return Selection(kept, dropped)
+    return Selection(kept=kept, dropped=dropped)
 
 
 def _table(X: pd.DataFrame, y: np.ndarray, kind: str, kinds: Mapping[str, str], seed: int) -> pd.DataFrame:
@@ -167,7 +159,7 @@ def _l1(table: pd.DataFrame, y: np.ndarray, kind: str, limit: float, seed: int) 
     }
 
 
-def _forest(kind: str, seed: int) -> Any:
+def _forest(kind: str, seed: int) -> ExtraTreesClassifier | ExtraTreesRegressor:
     from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
 
     forest = ExtraTreesClassifier if find_kind(kind).output.classes else ExtraTreesRegressor

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+
+if TYPE_CHECKING:
+    from sklearn.feature_extraction.text import TfidfVectorizer
 
 WORDS = 300
 
@@ -29,7 +32,7 @@ class Text:
         return cls([str(t) for t in vectorizer.get_feature_names_out()], vectorizer.idf_)
 
     @cached_property
-    def _fitted(self) -> Any:
+    def _fitted(self) -> TfidfVectorizer:
         vectorizer = _vectorizer(vocabulary={term: i for i, term in enumerate(self.terms)})
         vectorizer.idf_ = self.idf
         return vectorizer
@@ -44,7 +47,7 @@ class Text:
         return [f"{column}: {term}" for term in self.terms]
 
 
-def _vectorizer(**how: Any) -> Any:
+def _vectorizer(**how: int | dict[str, int]) -> TfidfVectorizer:
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     return TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, strip_accents="unicode", **how)

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tasks.artifacts.columns import UNTIL
 from tasks.errors import RefitError, nearest, some
-from tasks.states import UNTIL
 from tasks.stored import Frame
 
 MISSING = np.iinfo(np.int64).min  # a missing moment, as in NumPy's NaT

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from tasks.artifacts.columns import ROW
 from tasks.engine.compute import compute
 from tasks.engine.facts import Table
 from tasks.engine.plan import Group, Plan
@@ -28,7 +29,6 @@ from tasks.errors import RefitError, some
 if TYPE_CHECKING:
     import pyarrow as pa
 
-ROW = "__row__"
 CHUNK = 1 << 18  # rows of a chunk of the result
 BATCH = 1 << 16  # rows read at a time
 COPIES = 12  # how many times its own size a part takes while it is computed

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tasks.artifacts.columns import SPLIT, TARGET
 from tasks.engine import scan
 from tasks.engine.asof import prediction_times
 from tasks.engine.compute import compute as by_batch
@@ -112,9 +113,9 @@ def from_files(folder: str | Path = "data", **options: Any) -> Findings:
 
     plan = Plan.from_dict(read_json(Path(folder) / "features" / "plan.json"))
     tables = {name: read_states(Path(folder) / "validated", name) for name in plan.tables}
-    made = read_table(Path(folder) / "features" / "features.parquet", columns=["__split__", "__target__"])
-    target = made["__target__"].to_numpy(np.float64)
-    return prove(tables, plan, last_known(tables[plan.table]), target, made["__split__"].to_numpy(), **options)
+    made = read_table(Path(folder) / "features" / "features.parquet", columns=[SPLIT, TARGET])
+    target = made[TARGET].to_numpy(np.float64)
+    return prove(tables, plan, last_known(tables[plan.table]), target, made[SPLIT].to_numpy(), **options)
 
 
 def change_the_future(

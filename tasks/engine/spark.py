@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from tasks.artifacts.columns import UNTIL
 from tasks.engine.compute import child_tables, compute
 from tasks.engine.facts import Table
 from tasks.engine.pieces import ROW, event_columns, key_hash, row_columns
@@ -26,7 +27,6 @@ from tasks.engine.plan import Group, Plan
 from tasks.engine.rows import as_frame, finish
 from tasks.engine.source import Rows, Values
 from tasks.errors import RefitError
-from tasks.states import UNTIL
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -5,28 +5,50 @@ from __future__ import annotations
 from tasks import stage  # isort: skip
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from tasks.artifacts import (
+    BaselineMetrics,
+    Best,
+    Candidate,
+    CandidateMetrics,
+    Choice,
+    ChoiceMetrics,
+    Confusion,
+    Curves,
+    Explanation,
+    Failed,
+    Learning,
+    LearningCurve,
+    Metrics,
+    NotableRows,
+    Slices,
+    Summary,
+    Trials,
+)
+from tasks.artifacts.folders import TUNING
 from tasks.errors import RefitError, nearest, some
-from tasks.evaluate.candidates import SPLITS, Candidate, Split, ensemble_of, scores_of, splits_of
+from tasks.evaluate.candidates import SPLITS, Contestant, Split, ensemble_of, scores_of, splits_of
 from tasks.evaluate.choice import all_together, by_goals, choose, describe, threshold_of
 from tasks.evaluate.diagnosis import diagnose, histories, validation_curves
 from tasks.evaluate.explain import explain
-from tasks.evaluate.learning import figure, learning_curve, on_training_rows
+from tasks.evaluate.learning import Gauge, figure, learning_curve, on_training_rows
 from tasks.evaluate.pages import Pages
 from tasks.evaluate.rows import notable
 from tasks.evaluate.slices import Rows, declared, weak
-from tasks.families import load_model
-from tasks.families._calibrate import Calibration
-from tasks.families._model import resolved
-from tasks.files import failure_of, read_json, read_table, replacing_dir, write_json, write_table
+from tasks.files import read_table, replacing_dir, write_table
+from tasks.fitting.base import Fold
+from tasks.fitting.calibration import Calibration
+from tasks.fitting.setup import Setup
 from tasks.kinds import find_kind, score_columns
 from tasks.metrics import measurer, metric_names, report
 from tasks.metrics.curves import confusion
 from tasks.metrics.intervals import bootstrap_intervals, days
+from tasks.models import load_model
+from tasks.models.mixture import Mixture
+from tasks.models.model import resolved
 from tasks.params import Params, load
 from tasks.stored import Stored
 
@@ -36,16 +58,17 @@ DATA = Path("data")
 def main() -> None:
     params = load()
     problem = params.problem
-    summary = read_json(DATA / "features" / "summary.json")
-    features: Any = Stored(DATA / "features" / "features.parquet")
-    kind, classes = problem.kind, list(summary["classes"])
+    summary = Summary.read(DATA / "features")
+    features = Stored(DATA / "features" / "features.parquet")
+    kind, classes = problem.kind, summary.classes
     asked = find_kind(kind)
-    kinds = {f["name"]: f["kind"] for f in summary["features"]}
+    kinds = summary.kinds
     names = list(kinds)
     splits = splits_of(features, kind, classes)
     candidates = read_candidates(params, splits, classes)
     best, values = choose(candidates, splits, params)
-    goals = {c.family: tuned["goals"] for c in candidates if (tuned := best_of(c.family)).get("goals")}
+    tuned = {c.family: Best.find(TUNING / c.family) for c in candidates}  # none of an ensemble, which was not tuned
+    goals = {family: best.goals for family, best in tuned.items() if best and best.goals}
     why_chosen = ""
     if len(candidates) > 1 and len(goals) == len(candidates):
         best, why_chosen = by_goals(candidates, values, goals, problem.metric)
@@ -60,9 +83,8 @@ def main() -> None:
     y_train = parts["train"]["__target__"].to_numpy(dtype=float)
     constant = {name: asked.constant(y_train, len(classes), len(split.y)) for name, split in splits.items()}
     metrics = measure_all(candidates, best, splits, constant, params, cut, days(parts["test"]["__time__"]))
-    metrics["all_together"] = all_together(candidates, best, splits["test"], kind, cut)
-    choice = describe(best, values, params, threshold, metrics["baseline"]["test"][problem.metric], why_chosen)
-    stage.log(choice["reason"])
+    choice = describe(best, values, params, threshold, metrics.baseline.test[problem.metric], why_chosen)
+    stage.log(choice.reason)
 
     seen = {name: Rows(parts[name][names], splits[name].y, best.scores[name]) for name in SPLITS}
     test, scores = splits["test"], best.scores["test"]
@@ -71,62 +93,56 @@ def main() -> None:
         raise RefitError(f"evaluation.slices: {some(unknown)} are not features.{nearest(unknown[0], names)}")
     pages = Pages(stage.log)
 
-    def by_slices() -> dict[str, Any]:
+    def by_slices() -> Slices:
         named = list(params.evaluation.slices)
-        return {
-            "metric": problem.metric,
-            "classes": classes,
-            "declared": declared(seen["valid"], seen["test"], named, problem.metric, kind, cut),
-            "weak": weak(seen["valid"], seen["test"], names, problem.metric, kind, cut),
-        }
+        return Slices(
+            metric=problem.metric,
+            classes=classes,
+            declared=declared(seen["valid"], seen["test"], named, problem.metric, kind, cut),
+            weak=weak(seen["valid"], seen["test"], names, problem.metric, kind, cut),
+        )
 
-    def why() -> dict[str, Any]:
+    def why() -> Explanation:
         at = {int(row): i for i, row in enumerate(test.rows)}
-        chosen = list(dict.fromkeys(at[e["row"]] for group in (errors or {}).values() for e in group[:5]))
-        return explain(
-            models, choice["weights"], parts["test"][names], test.rows, parts["train"][names], chosen, kind,
-            params.seed, Calibration.of(choice.get("calibration")),
-        )  # fmt: skip
+        worth = [] if errors is None else [*errors.worst[:5], *errors.least_certain[:5]]
+        chosen = list(dict.fromkeys(at[one.row] for one in worth))
+        X, background = parts["test"][names], parts["train"][names]
+        return explain(mixture, X, test.rows, background, chosen, kind, params.seed)
 
-    errors = pages.add("rows", lambda: notable(parts["test"][names], test.rows, test.y, scores, classes))
-    pages.add("curves", lambda: asked.curves(test.y, scores, classes, params.training.cost))
-    pages.add("slices", by_slices)
+    errors = pages.add(NotableRows, lambda: notable(parts["test"][names], test.rows, test.y, scores, classes))
+    pages.add(Curves, lambda: asked.curves(test.y, scores, classes, params.training.cost))
+    pages.add(Slices, by_slices)
     if asked.output.classes:
-        pages.add("confusion", lambda: confusion(test.y, asked.decide(scores, threshold), classes))
+        pages.add(Confusion, lambda: confusion(test.y, asked.decide(scores, threshold), classes))
     if params.evaluation.explain:
-        models = [load_model(DATA / "models" / member / "model") for member in choice["members"]]
-        pages.add("learning", lambda: learn(models, choice, candidates, parts, kinds, metrics, params, cut))
-        pages.add("explain", why)
+        models = [load_model(DATA / "models" / member / "model") for member in choice.members]
+        mixture = Mixture.of(models, choice.weights, Calibration.of(choice.calibration))
+        pages.add(Learning, lambda: learn(mixture, choice, candidates, parts, kinds, metrics, params, cut))
+        pages.add(Explanation, why)
     with replacing_dir(DATA / "evaluation") as out:
-        write_json(out / "choice.json", choice)
-        write_json(out / "metrics.json", metrics)
+        choice.write(out)
+        metrics.write(out)
         write_table(out / "predictions.parquet", predictions(best, splits))
-        for name, page in pages.made.items():
-            write_json(out / f"{name}.json", page)
-        if pages.left_out:
-            write_json(out / "left_out.json", pages.left_out)
-    without = choice["baseline"]
+        for page in pages.made:
+            page.write(out)
+        if pages.left_out.model_fields_set:
+            pages.left_out.write(out)
+    without = choice.baseline
     said = f", without a model {without:.4f}" if without is not None else ""
-    stage.log(f"test rows: {len(test.y):,}; {problem.metric} {choice['test']:.4f}{said}")
+    stage.log(f"test rows: {len(test.y):,}; {problem.metric} {choice.test:.4f}{said}")
 
 
-def best_of(family: str) -> dict[str, Any]:
-    """What tuning chose for a candidate; nothing of an ensemble, which was not tuned."""
-    path = DATA / "tuning" / family / "best.json"
-    return read_json(path) if path.exists() else {}
-
-
-def read_candidates(params: Params, splits: dict[str, Split], classes: list[str]) -> list[Candidate]:
+def read_candidates(params: Params, splits: dict[str, Split], classes: list[str]) -> list[Contestant]:
     """The families' candidates, and their ensemble where one is asked for and is better on validation rows."""
     out, lost = [], []
     for family in params.models:
         folder = DATA / "models" / family
-        if (failed := failure_of(folder)) is not None:
-            lost.append(f"{family}: failed in {failed['stage']} and is left out: {failed['why']}")
+        if (failed := Failed.find(folder)) is not None:
+            lost.append(f"{family}: failed in {failed.stage} and is left out: {failed.why}")
             stage.log(lost[-1])
             continue
         scores = scores_of(family, read_table(folder / "predictions.parquet"), splits, classes, params.problem.kind)
-        out.append(Candidate(family, scores, read_json(folder / "candidate.json")))
+        out.append(Contestant(family, scores, Candidate.read(folder)))
     if not out:
         raise RefitError(f"models: no family could be fitted. {' '.join(lost)}")
     if not params.training.ensembles:
@@ -138,102 +154,101 @@ def read_candidates(params: Params, splits: dict[str, Split], classes: list[str]
     return [*out, mix]
 
 
-def learn(models: list[Any], choice: dict[str, Any], candidates: list[Candidate], parts: dict[str, pd.DataFrame],
-          kinds: dict[str, str], metrics: dict[str, Any], params: Params, cut: float) -> dict[str, Any]:  # fmt: skip
+def learn(mixture: Mixture, choice: Choice, candidates: list[Contestant], parts: dict[str, pd.DataFrame],
+          kinds: dict[str, str], metrics: Metrics, params: Params, cut: float) -> Learning:  # fmt: skip
     """``learning.json``: loss curves and validation curves of all families, the learning curve and the diagnosis."""
     problem, names = params.problem, list(kinds)
     metric, kind = problem.metric, problem.kind
     rows = {name: (part[names], part["__target__"].to_numpy(dtype=float)) for name, part in parts.items()}
     by_time = params.split.kind == "time"
     times = {name: part["__time__"] if by_time else None for name, part in parts.items()}
-    weights = np.asarray(choice["weights"]) / sum(choice["weights"])
-    leading = int(np.argmax(weights))
-    family = choice["members"][leading]
+    family = choice.members[int(np.argmax(mixture.weights))]
     about = next(c for c in candidates if c.family == family)
     classes = about.scores["valid"].shape[1] if find_kind(kind).output.classes else 0
-    own = about.info["params"]
-    if about.info.get("imbalance", {}).get("used") == "none":
+    fitted = about.fitted
+    assert fitted is not None  # a member of a mix is no mix
+    own = fitted.params
+    if fitted.imbalance is not None and fitted.imbalance.used == "none":
         own = own | {"imbalance": "none"}  # it was better on the real rows, and so is refitted on them
     alike = family != "auto"  # its folds are made in another way than a refit, and no point of its curve
-    fixed = Calibration.of(choice.get("calibration"))
-    used = {f: kinds[f] for f in about.info.get("features", names)}
-    small = {name: (rows[name][0][list(used)], rows[name][1]) for name in ("train", "valid")}
+    by = Gauge(metric, kind, cut, params.seed)
+    used = {f: kinds[f] for f in fitted.features}
+    (X, y), (X_valid, y_valid) = rows["train"], rows["valid"]
     curve = learning_curve(
-        family, own, small["train"], small["valid"], params, classes, used, about.scores["valid"] if alike else None, cut,
+        family, own, Fold(X[list(used)], y, X_valid[list(used)], y_valid),
+        Setup.of(params, kind, classes, used), by, about.scores["valid"] if alike else None,
         (parts["train"]["__time__"], parts["valid"]["__time__"]) if by_time else None,
     )  # fmt: skip
-    base = metrics["baseline"]["valid"][metric]
-    chosen = next(c for c in candidates if c.family == choice["family"])
-    figures = {
-        "train": on_training_rows(
-            models, weights, *rows["train"], metric, kind, cut, params.seed, times["train"], fixed
-        )
-    }
-    figures |= {n: figure(metric, kind, rows[n][1], chosen.scores[n], cut, params.seed, times[n]) for n in SPLITS}
+    base = metrics.baseline.valid[metric]
+    chosen = next(c for c in candidates if c.family == choice.family)
+    figures = {"train": on_training_rows(mixture, *rows["train"], by, times["train"])}
+    figures |= {n: figure(by, rows[n][1], chosen.scores[n], times[n]) for n in SPLITS}
     said = None
     if base is not None and all(np.isfinite([f.value, f.error]).all() for f in figures.values()):
         said = diagnose(
             metric, figures["train"], figures["valid"], figures["test"], base, curve, len(rows["train"][1]), by_time
         )
-        for line in said["said"]:
+        for line in said.said:
             stage.log(line)
-    trials = {f: DATA / "tuning" / f / "trials.json" for f in params.models}
-    return {
-        "diagnosis": said,
-        "learning_curve": {
-            "family": family,
-            "fitted": resolved(family, own)[0],
-            "metric": metric,
-            "points": curve,
-            "rows": len(rows["train"][1]),
-            "newest": by_time,
-        },
-        "loss": {c.family: histories(c.info) for c in candidates if c.family in params.models},
-        "validation_curves": {f: validation_curves(read_json(p)) for f, p in trials.items() if p.exists()},
-    }
+    trials = {f: Trials.find(TUNING / f) for f in params.models}
+    return Learning(
+        diagnosis=said,
+        learning_curve=LearningCurve(
+            family=family,
+            fitted=resolved(family, own)[0],
+            metric=metric,
+            points=curve,
+            rows=len(rows["train"][1]),
+            newest=by_time,
+        ),
+        loss={c.family: histories(c.fitted) for c in candidates if c.fitted},
+        validation_curves={f: validation_curves(found.trials) for f, found in trials.items() if found},
+    )
 
 
 def measure_all(
-    candidates: list[Candidate],
-    best: Candidate,
+    candidates: list[Contestant],
+    best: Contestant,
     splits: dict[str, Split],
     constant: dict[str, np.ndarray],
     params: Params,
     cut: float,
     groups: np.ndarray | None,
-) -> dict[str, Any]:
+) -> Metrics:
     """``metrics.json``: every metric of every candidate, the choice with intervals, and the baseline.
 
     ``groups`` are the days of the test rows where they have moments: rows of one day go well or badly together.
     """
     kind = params.problem.kind
-    out: dict[str, Any] = {"metric": params.problem.metric, "candidates": {}}
+    each = {}
     for one in candidates:
         threshold = threshold_of(one.scores["valid"], splits["valid"].y, params)
         own = 0.5 if threshold is None else threshold
-        out["candidates"][one.family] = {
-            "threshold": threshold,
-            **{name: report(split.y, one.scores[name], kind, own) for name, split in splits.items()},
-        }
+        values = {name: report(split.y, one.scores[name], kind, own) for name, split in splits.items()}
+        each[one.family] = CandidateMetrics(threshold=threshold, **values)
     test = splits["test"]
     measurers = {m: measurer(m, kind, test.y, best.scores["test"], cut) for m in metric_names(kind)}
     intervals = bootstrap_intervals(measurers, len(test.y), seed=params.seed, groups=groups)
-    out["choice"] = {
-        "family": best.family,
-        **{name: report(split.y, best.scores[name], kind, cut) for name, split in splits.items()},
-        "test_interval": {m: None if pair is None else list(pair) for m, pair in intervals.items()},
-        "level": 0.95,
-        "drawn": "rows" if groups is None else "days",
-    }
-    out["baseline"] = {
-        "name": find_kind(kind).constant_name,
-        **{name: report(split.y, constant[name], kind, 0.5) for name, split in splits.items()},
-    }
-    out["rows"] = {name: len(split.y) for name, split in splits.items()}
-    return out
+    return Metrics(
+        metric=params.problem.metric,
+        candidates=each,
+        choice=ChoiceMetrics(
+            family=best.family,
+            **{name: report(split.y, best.scores[name], kind, cut) for name, split in splits.items()},
+            test_interval={m: None if pair is None else list(pair) for m, pair in intervals.items()},
+            level=0.95,
+            drawn="rows" if groups is None else "days",
+        ),
+        baseline=BaselineMetrics(
+            name=find_kind(kind).constant_name,
+            **{name: report(split.y, constant[name], kind, 0.5) for name, split in splits.items()},
+        ),
+        rows={name: len(split.y) for name, split in splits.items()},
+        all_together=all_together(candidates, best, test, kind, cut),
+    )
 
 
-def predictions(best: Candidate, splits: dict[str, Split]) -> pd.DataFrame:
+def predictions(best: Contestant, splits: dict[str, Split]) -> pd.DataFrame:
     """``predictions.parquet``: the choice's scores and the truth, validation rows first."""
     parts = []
     for name, split in splits.items():

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from pydantic import JsonValue
 
+from tasks.artifacts import Candidate
 from tasks.ensembles import combine
 from tasks.errors import RefitError
-from tasks.families._calibrate import calibrate, mixed
+from tasks.fitting.calibration import calibrate, mixed
 from tasks.kinds import find_kind
 from tasks.params import Params
+from tasks.stored import Frame
 
 SPLITS = ("valid", "test")
 
@@ -26,15 +28,26 @@ class Split:
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """One family's scores by split, in the order of :class:`Split`'s rows."""
+class Mix:
+    """How an ensemble was made: its members and weights, the calibration of their mean, and why it is better."""
+
+    members: list[str]
+    weights: list[float]
+    calibration: dict[str, JsonValue] | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """What may be chosen, a ``fitted`` family or a ``mix`` of them: scores by split, in the order of :class:`Split`'s rows."""
 
     family: str
     scores: dict[str, np.ndarray]
-    info: dict[str, Any] = field(default_factory=dict)
+    fitted: Candidate | None = None
+    mix: Mix | None = None
 
 
-def splits_of(features: pd.DataFrame, kind: str, classes: list[str]) -> dict[str, Split]:
+def splits_of(features: Frame, kind: str, classes: list[str]) -> dict[str, Split]:
     """Validation and test rows of the feature table.
 
     Raises
@@ -102,7 +115,7 @@ def check_scores(scores: np.ndarray, kind: str, where: str, remedy: str) -> None
     find_kind(kind).check_scores(scores, where, remedy)
 
 
-def ensemble_of(candidates: list[Candidate], splits: dict[str, Split], params: Params) -> Candidate | None:
+def ensemble_of(candidates: list[Contestant], splits: dict[str, Split], params: Params) -> Contestant | None:
     """The mix of candidates by ``training.ensembles``; None where none is better on validation rows than the best alone.
 
     By the default calibration it is calibrated as a whole, since a mean of calibrated probabilities is not.
@@ -124,12 +137,11 @@ def ensemble_of(candidates: list[Candidate], splits: dict[str, Split], params: P
     if params.training.calibration == "auto":
         fixed = calibrate("auto", mixed(each["valid"], found["weights"], None), splits["valid"].y, problem.kind)
     single = found["single"]
-    info = {
-        "members": found["members"],
-        "weights": found["weights"],
-        "calibration": fixed.state() if fixed else None,
-        "reason": f"the ensemble by {found['method']} of {', '.join(found['members'])} has a {problem.metric} of "
+    reason = (
+        f"the ensemble by {found['method']} of {', '.join(found['members'])} has a {problem.metric} of "
         f"{found['tried'][found['method']]:.4g} on validation rows that its weights were not fitted on; the best single "
-        f"candidate is {single['family']} ({single['value']:.4g}).",
-    }
-    return Candidate(found["method"], {name: mixed(each[name], found["weights"], fixed) for name in splits}, info)
+        f"candidate is {single['family']} ({single['value']:.4g})."
+    )
+    mix = Mix(found["members"], found["weights"], fixed.state() if fixed else None, reason)
+    scores = {name: mixed(each[name], found["weights"], fixed) for name in splits}
+    return Contestant(found["method"], scores, mix=mix)

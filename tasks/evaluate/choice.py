@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
+from tasks.artifacts import AllTogether, Choice, GoalChoice, PairOfFamilies
 from tasks.errors import RefitError
-from tasks.evaluate.candidates import Candidate, Split
+from tasks.evaluate.candidates import Contestant, Mix, Split
 from tasks.goals import Point
 from tasks.goals import choose as choose_by
 from tasks.kinds import find_kind
@@ -23,15 +23,15 @@ def threshold_of(scores: np.ndarray, y: np.ndarray, params: Params) -> float | N
 
 
 def choose(
-    candidates: list[Candidate], splits: dict[str, Split], params: Params
-) -> tuple[Candidate, dict[str, dict[str, float]]]:
+    candidates: list[Contestant], splits: dict[str, Split], params: Params
+) -> tuple[Contestant, dict[str, dict[str, float]]]:
     """The candidate with the best validation value of ``problem.metric``, and both values of every one.
 
     Of equal values the family named first in ``params.yaml`` wins. Test rows play no part in it.
     """
     kind, metric = params.problem.kind, params.problem.metric
     values: dict[str, dict[str, float]] = {}
-    best: Candidate | None = None
+    best: Contestant | None = None
     for candidate in candidates:
         threshold = threshold_of(candidate.scores["valid"], splits["valid"].y, params)
         values[candidate.family] = {
@@ -48,24 +48,25 @@ def choose(
 
 
 def by_goals(
-    candidates: list[Candidate], values: dict[str, dict[str, float]], goals: Mapping[str, dict[str, Any]], metric: str
-) -> tuple[Candidate, str]:
+    candidates: list[Contestant], values: dict[str, dict[str, float]], goals: Mapping[str, GoalChoice], metric: str
+) -> tuple[Contestant, str]:
     """The candidate that ``tuning.goals`` chooses among the families, and why.
 
-    ``goals``: by family what tuning recorded (``goals`` of ``best.json``); a family costs what its trial did that was fitted
+    ``goals``: by family what tuning recorded; a family costs what its trial did that was fitted
     on all rows, but for its size, which is that of the last fit.
     """
     points = []
     for one in candidates:
-        last, front = one.info.get("goals", {}), goals[one.family]["front"]
-        own = next(point for point in front if point["name"] == last.get("trial") or (not last and point["chosen"]))
-        costs = {name: float(last.get(name, own[name])) for name in goals[one.family]["rule"]["costs"]}
+        last, front = one.fitted.goals if one.fitted else None, goals[one.family].front
+        own = next(point for point in front if (point.chosen if last is None else point.name == last.trial))
+        now = {} if last is None else {"size_kb": last.size_kb}
+        costs = {name: float(now.get(name, cost)) for name, cost in own.costs.items()}
         points.append(Point(one.family, values[one.family]["valid"], costs))
-    place, why = choose_by(points, goals[candidates[0].family]["rule"], metric)
+    place, why = choose_by(points, goals[candidates[0].family].rule, metric)
     return candidates[place], why
 
 
-def reason(best: Candidate, values: dict[str, dict[str, float]], metric: str) -> str:
+def reason(best: Contestant, values: dict[str, dict[str, float]], metric: str) -> str:
     """One plain sentence: why this candidate challenges."""
     top = values[best.family]["valid"]
     others = {name: v["valid"] for name, v in values.items() if name != best.family}
@@ -78,27 +79,27 @@ def reason(best: Candidate, values: dict[str, dict[str, float]], metric: str) ->
     )
 
 
-def describe(best: Candidate, values: dict[str, dict[str, float]], params: Params, threshold: float | None,
-             baseline: float | None, why: str = "") -> dict[str, Any]:  # fmt: skip
-    """``choice.json``: the challenger, its members and weights, threshold and values; ``why`` where goals chose it."""
-    fixed = best.info.get("calibration")  # of a mix of candidates as a whole
-    return {
-        "family": best.family,
-        "members": best.info.get("members", [best.family]),
-        "weights": best.info.get("weights", [1.0]),
-        **({"calibration": fixed} if fixed else {}),
-        "threshold": threshold,
-        "metric": params.problem.metric,
-        "valid": values[best.family]["valid"],
-        "test": values[best.family]["test"],
-        "baseline": baseline,
-        "reason": why or best.info.get("reason") or reason(best, values, params.problem.metric),
-    }
+def describe(best: Contestant, values: dict[str, dict[str, float]], params: Params, threshold: float | None,
+             baseline: float | None, why: str = "") -> Choice:  # fmt: skip
+    """The challenger, its members and weights, threshold and values; ``why`` where goals chose it."""
+    mix = best.mix or Mix([best.family], [1.0], None, "")
+    made = Choice(
+        family=best.family,
+        members=mix.members,
+        weights=mix.weights,
+        threshold=threshold,
+        metric=params.problem.metric,
+        valid=values[best.family]["valid"],
+        test=values[best.family]["test"],
+        baseline=baseline,
+        reason=why or mix.reason or reason(best, values, params.problem.metric),
+    )
+    return made.model_copy(update={"calibration": mix.calibration}) if mix.calibration else made
 
 
 def all_together(
-    candidates: list[Candidate], best: Candidate, split: Split, kind: str, threshold: float
-) -> dict[str, Any] | None:
+    candidates: list[Contestant], best: Contestant, split: Split, kind: str, threshold: float
+) -> AllTogether | None:
     """Are some candidates right more often than others? Cochran's Q on the test rows, and Holm-corrected pairs.
 
     Binary candidates raise as many alarms as the chosen one, so that thresholds play no part. None where
@@ -111,14 +112,14 @@ def all_together(
     for k, one in enumerate(candidates):
         right[:, k] = problem.alike(one.scores["test"], best.scores["test"], threshold) == split.y
     found = cochran_q(right)
-    return {
-        "test": "Cochran's Q",
-        "statistic": found.statistic,
-        "df": found.df,
-        "p": found.p,
-        "accuracy": {one.family: float(right[:, k].mean()) for k, one in enumerate(candidates)},
-        "pairs": [
-            {"first": candidates[i].family, "second": candidates[j].family, "p_holm": p}
+    return AllTogether(
+        test="Cochran's Q",
+        statistic=found.statistic,
+        df=found.df,
+        p=found.p,
+        accuracy={one.family: float(right[:, k].mean()) for k, one in enumerate(candidates)},
+        pairs=[
+            PairOfFamilies(first=candidates[i].family, second=candidates[j].family, p_holm=p)
             for (i, j), p in found.pairs.items()
         ],
-    }
+    )

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
 
+from tasks.artifacts import Candidate, CurvePoint, Figure, FitDiagnosis, LossCurve, Trial, TriedValue
 from tasks.metrics import higher_is_better
 
 POINTS = 100
@@ -14,47 +12,40 @@ LIKELY = 1.959963984540054  # standard errors of a 95% interval
 CERTAIN = 2.5758293035489004  # of a 99% interval: choices made on validation rows shift their figure a little
 
 
-def histories(info: dict[str, Any]) -> dict[str, Any]:
+def histories(candidate: Candidate) -> dict[str, LossCurve]:
     """A candidate's loss curves, thinned: by name, the steps (from 1) and the values."""
     out = {}
-    for name, values in (info.get("history") or {}).items():
+    for name, values in candidate.history.items():
         count = len(values)
         keep = (
             np.unique(np.linspace(0, count - 1, min(count, POINTS)).round().astype(int)) if count else np.zeros(0, int)
         )
-        out[name] = {"step": [int(k) + 1 for k in keep], "value": [values[k] for k in keep]}
+        out[name] = LossCurve(step=[int(k) + 1 for k in keep], value=[values[k] for k in keep])
     return out
 
 
-def validation_curves(trials: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    """For every tuned parameter its values, sorted, and what each trial with it reached.
+def validation_curves(trials: list[Trial]) -> dict[str, list[TriedValue]]:
+    """For every tuned parameter its values, sorted, and what each complete trial with it reached.
 
-    >>> trials = [{"params": {"depth": 5}, "value": 0.7, "state": "complete"},
-    ...           {"params": {"depth": 3}, "value": 0.6, "state": "complete"}]
-    >>> validation_curves(trials)
-    {'depth': [{'value': 3, 'metric': 0.6}, {'value': 5, 'metric': 0.7}]}
+    >>> one, two = (Trial(number=n, params={"depth": 5 - 2 * n}, value=0.7 - n / 10, state="complete", intermediate={})
+    ...             for n in (0, 1))
+    >>> validation_curves([one, two])
+    {'depth': [TriedValue(value=3, metric=0.6), TriedValue(value=5, metric=0.7)]}
     """
-    done = [t for t in trials if t.get("value") is not None and t.get("state", "complete") == "complete"]
-    names = sorted({name for t in done for name in t["params"]})
+    done = [(t.params, t.value) for t in trials if t.value is not None and t.state == "complete"]
+    names = sorted({name for given, _ in done for name in given})
     out = {}
     for name in names:
-        points = [{"value": t["params"][name], "metric": t["value"]} for t in done if name in t["params"]]
-        numeric = all(isinstance(p["value"], int | float) for p in points)
-        out[name] = sorted(points, key=lambda p: (p["value"] if numeric else str(p["value"]), p["metric"]))
+        points = [TriedValue(value=given[name], metric=reached) for given, reached in done if name in given]
+        numbers = [p.value for p in points if isinstance(p.value, int | float)]
+        keys = numbers if len(numbers) == len(points) else [str(p.value) for p in points]
+        order = sorted(range(len(points)), key=lambda i: (keys[i], points[i].metric))
+        out[name] = [points[i] for i in order]
     return out
 
 
-@dataclass(frozen=True)
-class Figure:
-    """A metric's value on ``rows`` rows, and its standard error."""
-
-    value: float
-    error: float
-    rows: int
-
-
-def diagnose(metric: str, train: Figure, valid: Figure, test: Figure, baseline: float, curve: list[dict[str, Any]],
-             rows: int, by_time: bool) -> dict[str, Any]:  # fmt: skip
+def diagnose(metric: str, train: Figure, valid: Figure, test: Figure, baseline: float, curve: list[CurvePoint],
+             rows: int, by_time: bool) -> FitDiagnosis:  # fmt: skip
     """Bias and variance in words, from the values of one metric and how certain they are.
 
     What a model gains over the baseline on rows it was trained on is its reach; the part of that gain which
@@ -63,7 +54,7 @@ def diagnose(metric: str, train: Figure, valid: Figure, test: Figure, baseline: 
 
     Parameters
     ----------
-    curve : ``{"rows", "valid", "gain", "gain_error"}`` of the same family fitted on fewer rows, smallest first.
+    curve : the same family fitted on fewer rows, smallest first.
     rows : all training rows; the curve may end earlier.
     by_time : whether test rows are newer than validation rows, and these than training rows.
     """
@@ -73,16 +64,9 @@ def diagnose(metric: str, train: Figure, valid: Figure, test: Figure, baseline: 
     change, error = sign * (test.value - valid.value), float(np.hypot(test.error, valid.error))
     if abs(change) > CERTAIN * error:
         out.append(_later(metric, valid, test, change > 0, by_time))
-    if len(curve) >= 2 and curve[-1]["gain_error"] is not None:
+    if len(curve) >= 2 and curve[-1].gain_error is not None:
         out.append(_more_rows(metric, curve, sign, sign * (valid.value - baseline), rows))
-    return {
-        "kind": kind,
-        "metric": metric,
-        **{name: {"value": f.value, "error": f.error, "rows": f.rows} for name, f in
-           (("train", train), ("valid", valid), ("test", test))},
-        "baseline": baseline,
-        "said": out,
-    }  # fmt: skip
+    return FitDiagnosis(kind=kind, metric=metric, train=train, valid=valid, test=test, baseline=baseline, said=out)
 
 
 def _overfitting(metric: str, train: Figure, valid: Figure, baseline: float, sign: float) -> tuple[str, str]:
@@ -126,15 +110,17 @@ def _later(metric: str, valid: Figure, test: Figure, better: bool, by_time: bool
                    "on the validation rows: trust the test rows.")  # fmt: skip
 
 
-def _more_rows(metric: str, curve: list[dict[str, Any]], sign: float, kept: float, rows: int) -> str:
+def _more_rows(metric: str, curve: list[CurvePoint], sign: float, kept: float, rows: int) -> str:
     """Whether the last step of the learning curve speaks for more rows."""
     last, before = curve[-1], curve[-2]
-    gain, error = sign * last["gain"], LIKELY * last["gain_error"]
-    step = f"The last step of the learning curve, from {before['rows']:,} to {last['rows']:,} training rows,"
+    assert last.gain is not None
+    assert last.gain_error is not None
+    gain, error = sign * last.gain, LIKELY * last.gain_error
+    step = f"The last step of the learning curve, from {before.rows:,} to {last.rows:,} training rows,"
     interval = f"{gain - error:+.2g} to {gain + error:+.2g}"
     least = 0.05 * abs(kept)  # a gain that would be worth the effort
     if gain > max(error, least):
-        if last["rows"] < rows:
+        if last.rows < rows:
             return f"{step} still improved {metric} by {gain:.3g}; the model itself has {rows:,}."
         return f"{step} still improved {metric} by {gain:.3g}: more rows are worth having."
     if gain + error <= max(2 * least, error / 2):

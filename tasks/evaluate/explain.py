@@ -13,10 +13,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tasks.artifacts import (
+    Contribution,
+    ExplainedRow,
+    Explanation,
+    FeatureValues,
+    PartialDependence,
+    ShapError,
+    Surface,
+)
+from tasks.artifacts.pages import Value
 from tasks.evaluate.shapley import Asked, by_asking
-from tasks.families import Model
-from tasks.families._calibrate import Calibration, mixed
 from tasks.kinds import TWO, find_kind
+from tasks.models import Model
+from tasks.models.mixture import Mixture
 
 SHAP_ROWS = 1000  # rows explained by formulas that know the model's inside
 BACKGROUND = 200
@@ -57,29 +67,29 @@ def _gather(values: np.ndarray, parts: list[np.ndarray]) -> np.ndarray:
     return np.stack([values[:, part].sum(axis=1) for part in parts], axis=1)
 
 
-def shap_values(models: list[Model], weights: np.ndarray, X: pd.DataFrame, background: pd.DataFrame,
-                features: list[str], seed: int, fixed: Calibration | None = None) -> Explained:  # fmt: skip
+def shap_values(mixture: Mixture, X: pd.DataFrame, background: pd.DataFrame, seed: int) -> Explained:
     """SHAP values by the quickest way that fits: trees, linear models, or by asking anything else.
 
     An ensemble is explained by asking, in the unit that it answers in. So is a calibrated model, unless its
-    calibration scales log-odds: then it scales their parts. ``fixed`` is the ensemble's own calibration.
+    calibration scales log-odds: then it scales their parts.
     """
+    models = mixture.models
     own = models[0].calibration
     scale = None if own is None else own.scale
     if len(models) == 1 and (own is None or (scale is not None and "limit" not in scale)):
-        inside = _from_inside(models[0], X, background, features)
+        inside = _from_inside(models[0], X, background)
         if inside is not None and scale is None:
             return inside
         if inside is not None and scale is not None and inside.unit == "log-odds":
             base = scale["slope"] * inside.base + scale.get("shift", 0.0)
             return replace(inside, values=scale["slope"] * inside.values, base=base)
-    return asked_shap(models, weights, X, background, features, seed, fixed)
+    return asked_shap(mixture, X, background, seed)
 
 
-def _from_inside(model: Model, X: pd.DataFrame, background: pd.DataFrame, features: list[str]) -> Explained | None:
+def _from_inside(model: Model, X: pd.DataFrame, background: pd.DataFrame) -> Explained | None:
     name, fitted = model.fitted.FORMAT, model.fitted
     unit = find_kind(model.kind).margin_unit
-    Z, parts = model.encoder.transform(X), groups(model, features)
+    Z, parts = model.encoder.transform(X), groups(model, list(X))
     if name == "xgboost":
         import xgboost
 
@@ -142,18 +152,17 @@ def _outputs_last(raw: np.ndarray) -> np.ndarray:
     return raw[:, :, None] if raw.ndim == 2 else raw.transpose(0, 2, 1)
 
 
-def asked_shap(models: list[Model], weights: np.ndarray, X: pd.DataFrame, background: pd.DataFrame,
-               features: list[str], seed: int, fixed: Calibration | None = None) -> Explained:  # fmt: skip
+def asked_shap(mixture: Mixture, X: pd.DataFrame, background: pd.DataFrame, seed: int) -> Explained:
     """SHAP values of as many of the first rows as the budget allows, by asking the models only."""
+    models = mixture.models
     problem = find_kind(models[0].kind)
     rows, back = [m.encoder.transform(X) for m in models], [m.encoder.transform(background) for m in models]
 
     def answer(encoded: list[np.ndarray]) -> np.ndarray:
-        return problem.output.free(mixed((_score(m, Z) for m, Z in zip(models, encoded, strict=True)), weights, fixed))
+        return problem.output.free(mixture.mean([_score(m, Z) for m, Z in zip(models, encoded, strict=True)]))
 
-    found = by_asking(
-        answer, rows, back, [groups(m, features) for m in models], sum(cost(m.fitted) for m in models), seed
-    )
+    parts = [groups(m, list(X)) for m in models]
+    found = by_asking(answer, rows, back, parts, sum(cost(m.fitted) for m in models), seed)
     return Explained(found.values, found.base, "exact" if found.exact else "permutation", problem.unit, found)
 
 
@@ -162,7 +171,7 @@ def _score(model: Model, Z: np.ndarray) -> np.ndarray:
     fitted: Any = model.fitted
     if fitted.FORMAT != "network":
         return model.score(Z)
-    from tasks.families._net import margins, scores_of
+    from tasks.families.mlp.network import margins, scores_of
 
     raw = scores_of(margins(fitted.network, Z), model.kind, fitted.center, fitted.spread)
     return raw if model.calibration is None else model.calibration.apply(raw)
@@ -182,7 +191,7 @@ def cost(fitted: Any) -> float:
 
 
 def partial_dependence(predict: Callable[[pd.DataFrame], np.ndarray], X: pd.DataFrame, feature: str,
-                       kind: str) -> dict[str, Any]:  # fmt: skip
+                       kind: str) -> PartialDependence:  # fmt: skip
     """Mean score of the rows ``X`` with ``feature`` set to each of some values (Friedman, 2001).
 
     Numbers: up to 20 quantiles from 1% to 99%; categories: the ten most frequent. ``mean`` has one list an output.
@@ -190,23 +199,20 @@ def partial_dependence(predict: Callable[[pd.DataFrame], np.ndarray], X: pd.Data
     column = X[feature]
     if pd.api.types.is_numeric_dtype(column):
         known = column.dropna().to_numpy(dtype=float)
-        grid: list[Any] = np.unique(np.quantile(known, np.linspace(0.01, 0.99, GRID))).tolist() if len(known) else []
+        grid: list[Value] = np.unique(np.quantile(known, np.linspace(0.01, 0.99, GRID))).tolist() if len(known) else []
     else:
         grid = column.value_counts().sort_index().sort_values(ascending=False, kind="stable").index[:10].tolist()
     if not grid:
-        return {"feature": feature, "values": [], "mean": []}
+        return PartialDependence(feature=feature, values=[], mean=[])
     many = pd.concat([X] * len(grid), ignore_index=True)
     many[feature] = pd.Series(np.repeat(np.array(grid, dtype=object), len(X))).astype(column.dtype)
     answers = find_kind(kind).output.free(predict(many)).reshape(len(grid), len(X), -1).mean(axis=1)
-    return {
-        "feature": feature,
-        "values": grid,
-        "mean": [[float(v) for v in answers[:, k]] for k in range(answers.shape[1])],
-    }
+    means = [[float(v) for v in answers[:, k]] for k in range(answers.shape[1])]
+    return PartialDependence(feature=feature, values=grid, mean=means)
 
 
 def surface(predict: Callable[[pd.DataFrame], np.ndarray], X: pd.DataFrame, two: tuple[str, str], kind: str,
-            points: int = 24) -> dict[str, Any]:  # fmt: skip
+            points: int = 24) -> Surface:  # fmt: skip
     """Scores over two numeric features, the others as in the most ordinary row: where decisions change.
 
     The ordinary row is the one with each number nearest its median rank; regression and binary give one grid,
@@ -222,32 +228,26 @@ def surface(predict: Callable[[pd.DataFrame], np.ndarray], X: pd.DataFrame, two:
     scores = predict(many)
     free = find_kind(kind).output.free(scores)
     flat = free[:, 0] if free.shape[1] == 1 else free.argmax(axis=1)
-    return {
-        "features": list(two),
-        "x": axes[0].tolist(),
-        "y": axes[1].tolist(),
-        "score": np.asarray(flat, dtype=float).reshape(points, points).round(6).tolist(),
-    }
+    score = np.asarray(flat, dtype=float).reshape(points, points).round(6).tolist()
+    return Surface(features=list(two), x=axes[0].tolist(), y=axes[1].tolist(), score=score)
 
 
-def explain(models: list[Model], weights: list[float], X: pd.DataFrame, rows: np.ndarray, background: pd.DataFrame,
-            notable: list[int], kind: str, seed: int, fixed: Calibration | None = None) -> dict[str, Any]:  # fmt: skip
+def explain(mixture: Mixture, X: pd.DataFrame, rows: np.ndarray, background: pd.DataFrame, notable: list[int],
+            kind: str, seed: int) -> Explanation:  # fmt: skip
     """``explain.json``: importance (bar), summary points (beeswarm), single rows, partial dependence, a surface.
 
     Parameters
     ----------
     X, rows : test rows' features and their positions in the validated table.
     notable : positions in ``X`` of rows to be explained one by one.
-    fixed : the calibration of the models' weighted mean.
     """
     features = [str(c) for c in X]
-    share = np.asarray(weights, dtype=float) / sum(weights)
     rng = np.random.default_rng(seed)
     others = np.setdiff1d(np.arange(len(X)), notable)
     drawn = np.sort(rng.choice(others, min(SHAP_ROWS, len(others)), replace=False))
     at = np.concatenate([np.asarray(notable, dtype=np.int64), rng.permutation(drawn)])
     back = background.iloc[np.sort(rng.choice(len(background), min(BACKGROUND, len(background)), replace=False))]
-    found = shap_values(models, share, X.iloc[at], back, features, seed, fixed)
+    found = shap_values(mixture, X.iloc[at], back, seed)
     at = at[: len(found.values)]
     size = np.abs(found.values).sum(axis=2)
     if len(at) - len(notable) >= DRAWN:
@@ -258,57 +258,55 @@ def explain(models: list[Model], weights: list[float], X: pd.DataFrame, rows: np
     top = order[:SHOWN_FEATURES]
     shown = np.arange(len(at))[:SHOWN_ROWS]
 
-    def predict(frame: pd.DataFrame) -> np.ndarray:
-        return mixed((m.predict(frame) for m in models), share, fixed)
-
-    problem = find_kind(kind)
+    problem, predict = find_kind(kind), mixture.predict
     answers = problem.output.free(predict(X.iloc[at[: max(len(notable), 1)]]))
     sample = X.iloc[np.sort(at[:PDP_ROWS])]
     numeric = [
         features[j] for j in order if pd.api.types.is_numeric_dtype(X[features[j]]) and X[features[j]].nunique() > 8
     ]
-    return {
-        "method": f"mean absolute SHAP value, in {found.unit}",
-        "explainer": found.method,
-        "unit": found.unit,
-        "rows_explained": len(at),
-        "base": found.base.tolist(),
-        "space": problem.adds_up(found.unit),
-        "error": _error(found),
-        "importance": {features[j]: float(weight[j]) for j in order},
-        "importance_error": {features[j]: None if np.isnan(doubt[j]) else float(doubt[j]) for j in order},
-        "summary": [
-            {"feature": features[j], "value": _values(X[features[j]].iloc[at[shown]]),
-             "shap": np.round(found.values[shown, j].sum(axis=1) if found.values.shape[2] == 1 else found.values[shown, j, -1], 6).tolist()}
-            for j in top
+    one_output = found.values.shape[2] == 1
+    of_feature = [found.values[shown, j].sum(axis=1) if one_output else found.values[shown, j, -1] for j in top]
+    return Explanation(
+        method=f"mean absolute SHAP value, in {found.unit}",
+        explainer=found.method,
+        unit=found.unit,
+        rows_explained=len(at),
+        base=found.base.tolist(),
+        space=problem.adds_up(found.unit),
+        error=_error(found),
+        importance={features[j]: float(weight[j]) for j in order},
+        importance_error={features[j]: None if np.isnan(doubt[j]) else float(doubt[j]) for j in order},
+        summary=[
+            FeatureValues(
+                feature=features[j], value=_values(X[features[j]].iloc[at[shown]]), shap=np.round(own, 6).tolist()
+            )
+            for j, own in zip(top, of_feature, strict=True)
         ],
-        "rows": [
-            _one(found, X, rows, int(at[i]), i, features, answers[i]) for i in range(min(len(notable), len(at)))
-        ],
-        "partial_dependence": [partial_dependence(predict, sample, features[j], kind) for j in order[:PDP_FEATURES]],
-        "surface": surface(predict, X.iloc[np.sort(at)], (numeric[0], numeric[1]), kind) if len(numeric) > 1 else None,
-    }  # fmt: skip
+        rows=[_one(found, X, rows, int(at[i]), i, features, answers[i]) for i in range(min(len(notable), len(at)))],
+        partial_dependence=[partial_dependence(predict, sample, features[j], kind) for j in order[:PDP_FEATURES]],
+        surface=surface(predict, X.iloc[np.sort(at)], (numeric[0], numeric[1]), kind) if len(numeric) > 1 else None,
+    )
 
 
-def _error(found: Explained) -> dict[str, Any]:
+def _error(found: Explained) -> ShapError:
     """How far off single contributions may be: standard errors, in the unit and as shares of the answers' spread."""
     asked = found.asked
     if asked is None or asked.exact:
-        return {"kind": "exact", "background": None if asked is None else asked.background}
-    return {
-        "kind": "sampled",
-        "stated": asked.stated,
-        "spread": asked.spread,
-        "largest": float(asked.errors.max(initial=0.0)),
-        "typical": float(np.sqrt(np.mean(asked.errors**2))),
-        "within": float(np.mean(asked.errors.max(axis=(1, 2)) <= asked.stated * asked.spread)),
-        "walks": [int(asked.walks.min()), int(asked.walks.max())],
-        "background": asked.background,
-        "predictions": asked.predictions,
-    }
+        return ShapError(kind="exact", background=None if asked is None else asked.background)
+    return ShapError(
+        kind="sampled",
+        stated=asked.stated,
+        spread=asked.spread,
+        largest=float(asked.errors.max(initial=0.0)),
+        typical=float(np.sqrt(np.mean(asked.errors**2))),
+        within=float(np.mean(asked.errors.max(axis=(1, 2)) <= asked.stated * asked.spread)),
+        walks=[int(asked.walks.min()), int(asked.walks.max())],
+        background=asked.background,
+        predictions=asked.predictions,
+    )
 
 
-def _one(found: Explained, X: pd.DataFrame, rows: np.ndarray, at: int, i: int, features: list[str], answer: np.ndarray) -> dict[str, Any]:  # fmt: skip
+def _one(found: Explained, X: pd.DataFrame, rows: np.ndarray, at: int, i: int, features: list[str], answer: np.ndarray) -> ExplainedRow:  # fmt: skip
     """One row's largest contributions, for the output that it raises most; ``answer`` is what the model says of it."""
     totals = found.values[i].sum(axis=0) + found.base
     output = int(np.argmax(totals))
@@ -316,19 +314,19 @@ def _one(found: Explained, X: pd.DataFrame, rows: np.ndarray, at: int, i: int, f
     doubt = np.zeros(len(own)) if found.asked is None else found.asked.errors[i, :, output]
     order = np.argsort(-np.abs(own), kind="stable")[:10]
     values = [_values(X[features[j]].iloc[[at]])[0] for j in order]
-    return {
-        "row": int(rows[at]),
-        "output": output,
-        "base": float(found.base[output]),
-        "total": float(totals[output]),
-        "answer": float(answer[output]),
-        "contributions": [
-            {"feature": features[j], "value": v, "shap": float(own[j]), "error": float(doubt[j])}
+    return ExplainedRow(
+        row=int(rows[at]),
+        output=output,
+        base=float(found.base[output]),
+        total=float(totals[output]),
+        answer=float(answer[output]),
+        contributions=[
+            Contribution(feature=features[j], value=v, shap=float(own[j]), error=float(doubt[j]))
             for j, v in zip(order, values, strict=True)
         ],
-        "others": float(own.sum() - own[order].sum()),
-    }
+        others=float(own.sum() - own[order].sum()),
+    )
 
 
-def _values(column: pd.Series) -> list[Any]:
+def _values(column: pd.Series) -> list[Value]:
     return [None if pd.isna(v) else v for v in column.tolist()]

@@ -4,36 +4,39 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import TypeVar
 
+from tasks.artifacts import Artifact, LeftOut
 from tasks.errors import in_a_line
+
+Page = TypeVar("Page", bound=Artifact)
 
 
 class Pages:
-    """Values for the report by name, and why others were left out (``left_out.json``).
+    """Values for the report, and why others were left out.
 
+    >>> from tasks.artifacts import Confusion
     >>> pages = Pages(lambda line: print(line.partition(":")[0]))
-    >>> pages.add("curves", lambda: {"x": [1.0]}), pages.add("rows", lambda: 1 // 0), pages.add("why", lambda: float("nan"))
-    rows was left out
-    why was left out
-    ({'x': [1.0]}, None, None)
-    >>> pages.made, list(pages.left_out)
-    ({'curves': {'x': [1.0]}}, ['rows', 'why'])
+    >>> pages.add(Confusion, lambda: 1 // 0)
+    confusion was left out
+    >>> pages.made, list(pages.left_out.to_dict())
+    ([], ['confusion'])
     """
 
     def __init__(self, log: Callable[[str], None]) -> None:
         self._log = log
-        self.made: dict[str, Any] = {}
-        self.left_out: dict[str, str] = {}
+        self.made: list[Artifact] = []
+        self.left_out = LeftOut()
 
-    def add(self, name: str, make: Callable[[], Any]) -> Any:
-        """What ``make`` returns, noted under the name; None where it fails, or holds a number that is none."""
+    def add(self, page: type[Page], make: Callable[[], Page]) -> Page | None:
+        """What ``make`` returns, noted; None where it fails, or holds a number that is none."""
         try:
             value = make()
-            json.dumps(value, allow_nan=False)
+            json.dumps(value.to_dict(), allow_nan=False)
         except Exception as error:
-            self.left_out[name] = in_a_line(error)
-            self._log(f"{name} was left out: {self.left_out[name]}")
+            name, why = page.NAME.removesuffix(".json"), in_a_line(error)
+            self.left_out = self.left_out.model_copy(update={name: why})
+            self._log(f"{name} was left out: {why}")
             return None
-        self.made[name] = value
+        self.made.append(value)
         return value

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
+from tasks.artifacts import NotableRow, NotableRows
+from tasks.artifacts.pages import Value
 
-def _values(X: pd.DataFrame, at: np.ndarray) -> list[dict[str, Any]]:
+
+def _values(X: pd.DataFrame, at: np.ndarray) -> list[dict[str, Value]]:
     """Feature values of rows as JSON: a missing one is None."""
     part = X.iloc[at]
     names = [str(c) for c in X]
@@ -18,7 +19,7 @@ def _values(X: pd.DataFrame, at: np.ndarray) -> list[dict[str, Any]]:
 
 def notable(
     X: pd.DataFrame, rows: np.ndarray, y: np.ndarray, scores: np.ndarray, classes: list[str], count: int = 10
-) -> dict[str, Any]:
+) -> NotableRows:
     """The ``count`` worst rows, and for classification the ``count`` least certain, with their feature values.
 
     Worst: the least probability for what was true, or the largest error. Least certain: the smallest
@@ -33,17 +34,17 @@ def notable(
             "worst": 1.0 - scores[np.arange(len(y)), y.astype(np.int64)],
             "least_certain": 1.0 - (ordered[:, -1] - ordered[:, -2]),
         }
-    out: dict[str, Any] = {}
+    found = {}
     for name, value in kinds.items():
         at = np.lexsort((rows, -value))[:count]
         said = scores[at].tolist()
-        out[name] = [
-            {
-                "row": int(rows[i]),
-                "truth": float(y[i]) if scores.ndim == 1 else classes[int(y[i])],
-                "score": s,
-                "features": f,
-            }
+        found[name] = [
+            NotableRow(
+                row=int(rows[i]),
+                truth=float(y[i]) if scores.ndim == 1 else classes[int(y[i])],
+                score=s,
+                features=f,
+            )
             for i, s, f in zip(at, said, _values(X, at), strict=True)
         ]
-    return out
+    return NotableRows(**found)

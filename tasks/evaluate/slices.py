@@ -14,11 +14,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from tasks.artifacts import SliceResult
 from tasks.bands import Bands, bands
 from tasks.evaluate.chance import coin_tails, difference_tails, mean_tails
 from tasks.kinds import MANY, find_kind
@@ -228,7 +228,7 @@ def _tested(rows: Rows, inside: np.ndarray, of: int, kind: str) -> tuple[float, 
     return max(high, apart[1]), max(low, apart[0]), min(1.0, 2 * min(apart)), 1
 
 
-def weak(valid: Rows, test: Rows, columns: list[str], metric: str, kind: str, threshold: float) -> list[dict[str, Any]]:
+def weak(valid: Rows, test: Rows, columns: list[str], metric: str, kind: str, threshold: float) -> list[SliceResult]:
     """Slices by one feature or two that the model describes worse than the other rows, the most certain first.
 
     The search looks at every band of every feature, and at pairs of bands of the eight features with the most suspicious
@@ -245,7 +245,7 @@ def weak(valid: Rows, test: Rows, columns: list[str], metric: str, kind: str, th
         if all((mask & other).sum() < 0.6 * (mask | other).sum() for other in masks):
             chosen.append(group)
             masks.append(mask)
-    out = []
+    out, ps = list[SliceResult](), list[float]()
     for group in chosen:
         inside = group.rows("test")
         if not LEAST_ROWS <= inside.sum() <= len(inside) - LEAST_ROWS:
@@ -254,39 +254,36 @@ def weak(valid: Rows, test: Rows, columns: list[str], metric: str, kind: str, th
         above, below, _, sign = _tested(test, inside, fault.of, fault.kind)
         p = 1.0 if sign < 0 else above if fault.sign > 0 else below
         about = describe(test, inside, metric, kind, threshold, fault.of)
-        out.append({**about, "where": group.where, "fault": fault.kind, "direction": "worse", "p": p})
-    ps, places = np.array([item["p"] for item in out]), np.arange(1, len(out) + 1)
-    for item, adjusted in zip(out, holm(ps, 1 / places), strict=True):
-        item["p_holm"] = float(adjusted)
-    return sorted(out, key=lambda item: (item["p_holm"], item["p"]))
+        verdict = {"where": group.where, "fault": fault.kind, "direction": "worse", "p": p}
+        out.append(about.model_copy(update=verdict))
+        ps.append(p)
+    corrected = holm(np.array(ps), 1 / np.arange(1, len(out) + 1)).tolist()
+    order = sorted(range(len(out)), key=lambda i: (corrected[i], ps[i]))
+    return [out[i].model_copy(update={"p_holm": corrected[i]}) for i in order]
 
 
 def declared(
     valid: Rows, test: Rows, columns: list[str], metric: str, kind: str, threshold: float
-) -> list[dict[str, Any]]:
+) -> list[SliceResult]:
     """Every band of the declared features, with the stronger of its two faults (or merits), two-sided, Holm-corrected.
 
     A slice of fewer than 30 rows, or with fewer than 30 other rows, is described and not tested: ``p`` is None.
     """
-    out: list[dict[str, Any]] = []
+    out: list[SliceResult] = []
     for column in columns:
         cut = bands(valid.X[column])
         codes = cut.codes(test.X[column])
         for k in np.flatnonzero(np.bincount(codes[codes >= 0], minlength=len(cut.names))):
             inside = codes == k
-            found: dict[str, Any] = {"where": {column: cut.names[k]}, "fault": None, "direction": None, "p": None}
-            of = 0
+            p, fault, direction, of = None, None, None, 0
             if LEAST_ROWS <= inside.sum() <= len(inside) - LEAST_ROWS:
                 tried = list(_both_ways(test, inside))
-                p, fault, direction, of = min(tried)
-                found |= {"fault": fault, "direction": direction, "p": min(1.0, p * len(tried))}
-            out.append(describe(test, inside, metric, kind, threshold, of) | found)
-    tested = [item for item in out if item["p"] is not None]
-    for item in out:
-        item["p_holm"] = None
-    for item, adjusted in zip(tested, holm(np.array([item["p"] for item in tested])), strict=True):
-        item["p_holm"] = float(adjusted)
-    return out
+                least, fault, direction, of = min(tried)
+                p = min(1.0, least * len(tried))
+            found = {"where": {column: cut.names[k]}, "fault": fault, "direction": direction, "p": p}
+            out.append(describe(test, inside, metric, kind, threshold, of).model_copy(update=found))
+    corrected = iter(holm(np.array([item.p for item in out if item.p is not None])).tolist())
+    return [item.model_copy(update={"p_holm": None if item.p is None else next(corrected)}) for item in out]
 
 
 def _both_ways(rows: Rows, inside: np.ndarray) -> Iterator[tuple[float, str, str, int]]:
@@ -303,34 +300,36 @@ def _both_ways(rows: Rows, inside: np.ndarray) -> Iterator[tuple[float, str, str
 
 
 # In words --------------------------------------------------------------------------------------------------------------
-def describe(rows: Rows, inside: np.ndarray, metric: str, kind: str, threshold: float, of: int = 0) -> dict[str, Any]:
+def describe(rows: Rows, inside: np.ndarray, metric: str, kind: str, threshold: float, of: int = 0) -> SliceResult:
     """A slice in numbers: its size, the metric, its errors against what its probabilities promise, level and skill.
 
-    ``predicted`` and ``observed`` are means, for several classes of class number ``class``. ``skill`` is the share of
+    ``predicted`` and ``observed`` are means, for several classes of class ``number``. ``skill`` is the share of
     the differences between predictions that the truth bears out, 1 for a model that is right (the slope of the truth on
     the prediction), ``r2`` the share of the slice's own variance that a regression explains.
     """
     y, scores, loss, promised = rows.y[inside], rows.scores[inside], rows.loss, rows.promised
     value = measure(metric, y, scores, kind, threshold) if len(y) else float("nan")
     said = rows.said[of]
-    out: dict[str, Any] = {
-        "rows": int(inside.sum()),
-        "share": float(inside.mean()),
-        "metric": float(value) if np.isfinite(value) else None,
-        "predicted": float(said.p[inside].mean()),
-        "observed": float(said.y[inside].mean()),
-        "loss": float(loss[inside].mean()),
-        "loss_elsewhere": _mean(loss[~inside]),
-    }
+    of_slice = float(loss[inside].mean())
+    more: dict[str, float | int | None] = {}
     if promised is not None:
-        out |= {"promised": float(promised[inside].mean()), "promised_elsewhere": _mean(promised[~inside])}
-    out |= {"skill": _skill(said, inside), "skill_elsewhere": _skill(said, ~inside)}
+        more |= {"promised": float(promised[inside].mean()), "promised_elsewhere": _mean(promised[~inside])}
     if find_kind(kind).output == MANY:
-        out |= {"class": said.number, "accuracy": float((scores.argmax(axis=1) == y).mean())}
+        more |= {"number": said.number, "accuracy": float((scores.argmax(axis=1) == y).mean())}
     if promised is None:
         spread = float(((y - y.mean()) ** 2).mean())
-        out["r2"] = 1 - out["loss"] / spread if spread > 0 else None
-    return out
+        more["r2"] = 1 - of_slice / spread if spread > 0 else None
+    return SliceResult(
+        rows=int(inside.sum()),
+        share=float(inside.mean()),
+        metric=float(value) if np.isfinite(value) else None,
+        predicted=float(said.p[inside].mean()),
+        observed=float(said.y[inside].mean()),
+        loss=of_slice,
+        loss_elsewhere=_mean(loss[~inside]),
+        skill=_skill(said, inside),
+        skill_elsewhere=_skill(said, ~inside),
+    ).model_copy(update=more)
 
 
 def _mean(values: np.ndarray) -> float | None:

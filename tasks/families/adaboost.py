@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from tasks.families._base import Fitted, Job
-from tasks.families._sklearn import fit_estimator
-from tasks.families._space import Number, Space, whole
+from tasks.fitting.base import Fitted, Job
+from tasks.fitting.estimators import fit_estimator
+from tasks.fitting.space import Number, Settings, Space, as_int, whole
 from tasks.kinds import MANY, NUMBER, TWO
 
 NAME = "adaboost"
@@ -24,12 +22,12 @@ def space(kind: str, rows: int, columns: int) -> Space:
     }
 
 
-def fit(params: dict[str, Any], job: Job) -> Fitted:
+def fit(params: Settings, job: Job) -> Fitted:
     from sklearn.ensemble import AdaBoostClassifier, AdaBoostRegressor
     from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
     how = dict(params)
-    depth = int(how.pop("max_depth", 2))
+    depth = as_int(how.pop("max_depth", 2))
     if not job.output.classes:
         return fit_estimator(
             AdaBoostRegressor(DecisionTreeRegressor(max_depth=depth), random_state=job.seed, **how), job

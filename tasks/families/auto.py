@@ -6,11 +6,9 @@ again, on fewer rows for a learning curve, it is the leading member, which the p
 
 from __future__ import annotations
 
-from typing import Any
-
 from tasks.errors import RefitError
-from tasks.families._base import Fitted, Job
-from tasks.families._space import Space
+from tasks.fitting.base import Fitted, Job
+from tasks.fitting.space import Settings, Space
 from tasks.kinds import MANY, NUMBER, TWO, find_kind
 
 NAME = "auto"
@@ -37,5 +35,5 @@ def space(kind: str, rows: int, columns: int) -> Space:
     return {}
 
 
-def fit(params: dict[str, Any], job: Job) -> Fitted:
+def fit(params: Settings, job: Job) -> Fitted:
     raise RefitError("models.auto: tune it first; its parameters name the family that is fitted")

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from tasks.families._base import Fitted, Job
-from tasks.families._sklearn import fit_estimator
-from tasks.families._space import Number, Space, whole
+from tasks.fitting.base import Fitted, Job
+from tasks.fitting.estimators import fit_estimator
+from tasks.fitting.space import Number, Settings, Space, as_int, whole
 from tasks.kinds import MANY, NUMBER, TWO
 
 NAME = "bagging"
@@ -25,12 +23,12 @@ def space(kind: str, rows: int, columns: int) -> Space:
     }
 
 
-def fit(params: dict[str, Any], job: Job) -> Fitted:
+def fit(params: Settings, job: Job) -> Fitted:
     from sklearn.ensemble import BaggingClassifier, BaggingRegressor
     from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
     how = {"n_estimators": 30} | params
-    leaf = int(how.pop("min_samples_leaf", 1))
+    leaf = as_int(how.pop("min_samples_leaf", 1))
     common = {"random_state": job.seed, "n_jobs": job.threads, **how}
     if not job.output.classes:
         return fit_estimator(BaggingRegressor(DecisionTreeRegressor(min_samples_leaf=leaf), **common), job)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from tasks.families._base import Fitted, Job
-from tasks.families._path import lasso_path, with_path
-from tasks.families._sklearn import fit_linear
-from tasks.families._space import Number, Space
+from tasks.fitting.base import Fitted, Job
+from tasks.fitting.coefficients import lasso_path, with_path
+from tasks.fitting.estimators import fit_linear
+from tasks.fitting.space import Number, Settings, Space, as_float
 from tasks.kinds import NUMBER
 
 NAME = "elastic_net"
@@ -26,11 +24,11 @@ def space(kind: str, rows: int, columns: int) -> Space:
     }
 
 
-def fit(params: dict[str, Any], job: Job) -> Fitted:
+def fit(params: Settings, job: Job) -> Fitted:
     """``alpha`` is relative to the target's standard deviation, so that one space fits every unit."""
     from sklearn.linear_model import ElasticNet
 
     how = {"alpha": 0.01, "max_iter": 2000, "tol": 1e-4, "random_state": job.seed} | params
-    alpha, ratio = float(how["alpha"]), float(how.get("l1_ratio", 0.5))
+    alpha, ratio = as_float(how["alpha"]), as_float(how.get("l1_ratio", 0.5))
     how["alpha"] = alpha * float(np.std(job.y))
     return with_path(fit_linear(ElasticNet(**how), job), job, alpha, lambda: lasso_path(job, alpha, ratio))

@@ -6,14 +6,17 @@ import contextlib
 import io
 import warnings
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from tasks.families._base import Fitted, Job
-from tasks.families._sklearn import sampled
-from tasks.families._space import Number, Space, whole
+from tasks.fitting.base import Curves, Fitted, Job, Notes
+from tasks.fitting.estimators import sampled
+from tasks.fitting.space import Number, Settings, Space, as_int, whole
 from tasks.kinds import NUMBER, TWO, find_kind
+
+if TYPE_CHECKING:
+    from pygam import GAM
 
 NAME = "gam"
 OUTPUTS = (TWO, NUMBER)
@@ -34,8 +37,8 @@ class Additive:
 
     def __init__(self, columns: np.ndarray, x: np.ndarray, f: np.ndarray, intercept: float, kind: str) -> None:
         self.columns, self.x, self.f, self.intercept, self.kind = columns, x, f, intercept, kind
-        self.history: dict[str, list[float]] = {}
-        self.notes: dict[str, Any] = {}
+        self.history: Curves = {}
+        self.notes: Notes = {}
 
     def predict(self, Z: np.ndarray) -> np.ndarray:
         total = np.full(len(Z), self.intercept)
@@ -58,28 +61,29 @@ class Additive:
         return cls(found["columns"], found["x"], found["f"], float(found["intercept"][0]), kind)
 
 
-def fit(params: dict[str, Any], job: Job) -> Fitted:
+FORMATS = {Additive.FORMAT: Additive.load}
+
+
+def fit(params: Settings, job: Job) -> Fitted:
     """Numbers that vary most with the target get a curve, the others a straight line."""
     from pygam import GAM, f, l, s
     from sklearn.feature_selection import f_classif, f_regression
     from threadpoolctl import threadpool_limits
 
     how = {"lam": 10.0, "n_splines": 10} | params
-    job = sampled(job, int(how.pop("rows", ROWS)))
+    job, splines = sampled(job, as_int(how.pop("rows", ROWS))), as_int(how["n_splines"])
     X = job.X.astype(float)
     varied = [j for j in range(X.shape[1]) if np.ptp(X[:, j]) > 0]
     plain = [j for j in varied if j not in job.coded]
     test = f_classif if job.output.classes else f_regression
     strength = dict(zip(plain, np.nan_to_num(test(X[:, plain], job.y)[0]), strict=True)) if plain else {}
-    curved = {
-        j for j in sorted(plain, key=lambda j: (-strength[j], j))[:CURVES] if len(np.unique(X[:, j])) > how["n_splines"]
-    }
+    curved = {j for j in sorted(plain, key=lambda j: (-strength[j], j))[:CURVES] if len(np.unique(X[:, j])) > splines}
     terms = None
     for at, j in enumerate(varied):
         if j in job.coded:
             term = f(at, lam=how["lam"])
         elif j in curved:
-            term = s(at, n_splines=int(how["n_splines"]), lam=how["lam"])
+            term = s(at, n_splines=splines, lam=how["lam"])
         else:
             term = l(at, lam=how["lam"])
         terms = term if terms is None else terms + term
@@ -95,7 +99,7 @@ def fit(params: dict[str, Any], job: Job) -> Fitted:
     return _tabulated(model, X, varied, job)
 
 
-def _tabulated(model: Any, X: np.ndarray, varied: list[int], job: Job) -> Additive:
+def _tabulated(model: GAM, X: np.ndarray, varied: list[int], job: Job) -> Additive:
     base = np.median(X[:, varied], axis=0)
     for at, j in enumerate(varied):
         if j in job.coded:  # factors know the codes they were fitted with, and no others

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from tasks.families._base import NATIVE_LEVELS, Fitted, Job, Turn, as_sets
-from tasks.families._counts import Only
-from tasks.families._sklearn import Estimator
-from tasks.families._space import Number, Space, whole
+from tasks.fitting.base import NATIVE_LEVELS, Fitted, Job, Turn, as_sets
+from tasks.fitting.counts import Only
+from tasks.fitting.estimators import Estimator
+from tasks.fitting.space import Number, Settings, Space, as_int, whole
 from tasks.kinds import MANY, NUMBER, TWO
 
 NAME = "gradient_boosting"
@@ -42,7 +42,7 @@ def space(kind: str, rows: int, columns: int) -> Space:
     }
 
 
-def fit(params: dict[str, Any], job: Job) -> Fitted:
+def fit(params: Settings, job: Job) -> Fitted:
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
     base = HistGradientBoostingClassifier if job.output.classes else HistGradientBoostingRegressor
@@ -59,10 +59,10 @@ def fit(params: dict[str, Any], job: Job) -> Fitted:
             return stop or job.late
 
     how = dict(params)
-    patience = int(how.pop("patience", 20))
+    patience = as_int(how.pop("patience", 20))
     estimator = Watched(
         **{
-            "max_iter": int(how.pop("rounds", 400)),
+            "max_iter": as_int(how.pop("rounds", 400)),
             "early_stopping": True,
             "n_iter_no_change": patience,
             "tol": 0.0,
@@ -85,7 +85,7 @@ def fit(params: dict[str, Any], job: Job) -> Fitted:
     return fitted
 
 
-def go_on(params: dict[str, Any], job: Job, turn: Turn) -> Fitted:
+def go_on(params: Settings, job: Job, turn: Turn) -> Fitted:
     """More trees on top of those there are; draws of columns go on as well."""
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
@@ -107,8 +107,8 @@ def go_on(params: dict[str, Any], job: Job, turn: Turn) -> Fitted:
     return fitted
 
 
-def _sets(job: Job, how: dict[str, Any]) -> list[int]:
+def _sets(job: Job, how: Settings) -> list[int]:
     """Columns whose categories are split as sets: scikit-learn has a bin for each level, so no more levels than bins."""
-    most = min(int(how.get("native_levels", NATIVE_LEVELS)), int(how.get("max_bins", BINS)))
+    most = min(as_int(how.get("native_levels", NATIVE_LEVELS)), as_int(how.get("max_bins", BINS)))
     how["native_levels"] = most
     return as_sets(job.coded, how)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
-from tasks.families._base import Fitted, Job
-from tasks.families._sklearn import fit_estimator, refuse_weights, sampled
-from tasks.families._space import Choice, Number, Space, whole
+from tasks.fitting.base import Fitted, Job
+from tasks.fitting.estimators import fit_estimator, refuse_weights, sampled
+from tasks.fitting.space import Number, OneOf, Settings, Space, as_float, as_int, whole
 from tasks.kinds import MANY, NUMBER, TWO
 
 NAME = "knn"
@@ -22,13 +21,13 @@ ROWS = 20_000  # neighbours are looked up among this many rows at most
 def space(kind: str, rows: int, columns: int) -> Space:
     return {
         "n_neighbors": whole(1, max(3, min(100, rows // 5)), min(15, max(3, rows // 10)), log=True),
-        "weights": Choice(("uniform", "distance"), "distance"),
-        "metric": Choice(("euclidean", "manhattan", "cosine"), "euclidean"),
+        "weights": OneOf(("uniform", "distance"), "distance"),
+        "metric": OneOf(("euclidean", "manhattan", "cosine"), "euclidean"),
         "pca": Number(0.0, 1.0, 0.0, limits=(0.0, 1.0)),
     }
 
 
-def fit(params: dict[str, Any], job: Job) -> Fitted:
+def fit(params: Settings, job: Job) -> Fitted:
     """``pca`` is the share of variance to keep; 0 (and 1) use the columns as they are."""
     from sklearn.decomposition import PCA
     from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
@@ -36,9 +35,9 @@ def fit(params: dict[str, Any], job: Job) -> Fitted:
 
     refuse_weights(job, NAME)
     how = {"n_neighbors": 15} | params
-    share = float(how.pop("pca", 0.0))
-    job = sampled(job, int(how.pop("rows", ROWS)))
-    how["n_neighbors"] = min(int(how["n_neighbors"]), len(job.X))
+    share = as_float(how.pop("pca", 0.0))
+    job = sampled(job, as_int(how.pop("rows", ROWS)))
+    how["n_neighbors"] = min(as_int(how["n_neighbors"]), len(job.X))
     last = (KNeighborsClassifier if job.output.classes else KNeighborsRegressor)(algorithm="brute", **how)
     steps = [PCA(share, svd_solver="full", random_state=job.seed)] if 0.0 < share < 1.0 else []
     return fit_estimator(make_pipeline(*steps, last), replace(job, weight=None))

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
 from tasks.errors import RefitError
-from tasks.families._base import Fitted, Job, Turn, as_sets
-from tasks.families._counts import Only
-from tasks.families._space import Number, Space, whole
+from tasks.fitting.base import Curves, Fitted, Job, Notes, Turn, as_sets
+from tasks.fitting.counts import Only
+from tasks.fitting.space import Number, Settings, Space, as_int, whole
 from tasks.kinds import MANY, NUMBER, TWO, find_kind
+
+if TYPE_CHECKING:
+    import lightgbm
 
 NAME = "lightgbm"
 OUTPUTS = (TWO, MANY, NUMBER)
@@ -65,15 +68,15 @@ def space(kind: str, rows: int, columns: int) -> Space:
     }
 
 
-class Booster:
+class LightGBM:
     """A fitted LightGBM booster, cut at its best round."""
 
     FORMAT: ClassVar[str] = "lightgbm"
 
-    def __init__(self, booster: Any, kind: str) -> None:
+    def __init__(self, booster: lightgbm.Booster, kind: str) -> None:
         self.booster, self.kind = booster, kind
-        self.history: dict[str, list[float]] = {}
-        self.notes: dict[str, Any] = {}
+        self.history: Curves = {}
+        self.notes: Notes = {}
 
     def predict(self, Z: np.ndarray) -> np.ndarray:
         found = np.asarray(self.booster.predict(Z, num_threads=1 if len(Z) < 1000 else 2), dtype=float)
@@ -87,7 +90,7 @@ class Booster:
         (folder / "booster.txt").write_text(text + "\n\n", encoding="utf-8")
 
     @classmethod
-    def load(cls, folder: Path, kind: str, classes: int) -> Booster:
+    def load(cls, folder: Path, kind: str, classes: int) -> LightGBM:
         import lightgbm
 
         try:
@@ -97,7 +100,10 @@ class Booster:
             raise RefitError(f"{folder}: booster.txt is damaged ({error}); train again.") from None
 
 
-def fit(params: dict[str, Any], job: Job) -> Fitted:
+FORMATS = {LightGBM.FORMAT: LightGBM.load}
+
+
+def fit(params: Settings, job: Job) -> Fitted:
     import lightgbm
 
     def watch(env: Any) -> None:
@@ -107,9 +113,9 @@ def fit(params: dict[str, Any], job: Job) -> Fitted:
             raise lightgbm.callback.EarlyStopException(env.iteration, env.evaluation_result_list)
 
     how = dict(params)
-    rounds, patience = int(how.pop("rounds", 500)), int(how.pop("patience", 25))
+    rounds, patience = as_int(how.pop("rounds", 500)), as_int(how.pop("patience", 25))
     train, valid = _sets(how, job)
-    log: dict[str, dict[str, list[float]]] = {}
+    log: dict[str, Curves] = {}
     booster = lightgbm.train(
         _settings(how, job),
         train,
@@ -125,7 +131,7 @@ def fit(params: dict[str, Any], job: Job) -> Fitted:
     return _fitted(booster, booster.best_iteration or booster.current_iteration(), job, log)
 
 
-def go_on(params: dict[str, Any], job: Job, turn: Turn) -> Fitted:
+def go_on(params: Settings, job: Job, turn: Turn) -> Fitted:
     """More trees on top of those there are."""
     import lightgbm
 
@@ -135,29 +141,29 @@ def go_on(params: dict[str, Any], job: Job, turn: Turn) -> Fitted:
 
     how = dict(params)
     train, valid = _sets(how, job)
-    log: dict[str, dict[str, list[float]]] = {}
+    log: dict[str, Curves] = {}
     booster = lightgbm.train(
         _settings(how, job) | {"seed": job.seed + turn.number},  # else each turn would draw the same columns
         train,
         num_boost_round=TURN,
         valid_sets=[valid],
         valid_names=["valid"],
-        init_model=None if turn.before is None else Booster.load(turn.before, job.kind, job.classes).booster,
+        init_model=None if turn.before is None else LightGBM.load(turn.before, job.kind, job.classes).booster,
         callbacks=[clock, lightgbm.record_evaluation(log)],
     )
     return _fitted(booster, booster.current_iteration(), job, log)
 
 
-def _sets(how: dict[str, Any], job: Job) -> tuple[Any, Any]:
+def _sets(how: Settings, job: Job) -> tuple[lightgbm.Dataset, lightgbm.Dataset]:
     """Training and validation rows."""
     import lightgbm
 
-    categories: Any = as_sets(job.coded, how) or "auto"
+    categories: list[int] | Literal["auto"] = as_sets(job.coded, how) or "auto"
     train = lightgbm.Dataset(job.X, job.y, weight=job.weight, categorical_feature=categories, free_raw_data=False)
     return train, lightgbm.Dataset(job.X_valid, job.y_valid, reference=train, free_raw_data=False)
 
 
-def _settings(how: dict[str, Any], job: Job) -> dict[str, Any]:
+def _settings(how: Settings, job: Job) -> Settings:
     return {
         "objective": OBJECTIVES[job.output, job.loss],
         **({"num_class": job.classes} if job.output == MANY else {}),
@@ -170,11 +176,11 @@ def _settings(how: dict[str, Any], job: Job) -> dict[str, Any]:
     }
 
 
-def _fitted(booster: Any, best: int, job: Job, log: dict[str, dict[str, list[float]]]) -> Booster:
+def _fitted(booster: lightgbm.Booster, best: int, job: Job, log: dict[str, Curves]) -> LightGBM:
     import lightgbm
 
     booster = lightgbm.Booster(model_str=booster.model_to_string(num_iteration=best))
-    fitted = Booster(booster, job.kind)
+    fitted = LightGBM(booster, job.kind)
     fitted.history = {"valid_loss": [float(v) for v in next(iter(log["valid"].values()))]} if log else {}
     fitted.notes = {"rounds": best}
     return fitted

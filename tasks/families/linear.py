@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from tasks.families._base import Fitted, Job
-from tasks.families._sklearn import fit_linear
-from tasks.families._space import Space
+from tasks.fitting.base import Fitted, Job
+from tasks.fitting.estimators import fit_linear
+from tasks.fitting.space import Settings, Space
 from tasks.kinds import NUMBER
 
 NAME = "linear"
@@ -20,7 +18,7 @@ def space(kind: str, rows: int, columns: int) -> Space:
     return {}
 
 
-def fit(params: dict[str, Any], job: Job) -> Fitted:
+def fit(params: Settings, job: Job) -> Fitted:
     from sklearn.linear_model import LinearRegression
 
     return fit_linear(LinearRegression(**params), job)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from tasks.families._base import Fitted, Job
-from tasks.families._sklearn import fit_linear
-from tasks.families._space import Number, Space
+from tasks.fitting.base import Fitted, Job
+from tasks.fitting.estimators import fit_linear
+from tasks.fitting.space import Number, Settings, Space
 from tasks.kinds import MANY, TWO
 
 NAME = "logistic"
@@ -20,7 +18,7 @@ def space(kind: str, rows: int, columns: int) -> Space:
     return {"C": Number(1e-4, 10.0, 0.1, log=True)}
 
 
-def fit(params: dict[str, Any], job: Job) -> Fitted:
+def fit(params: Settings, job: Job) -> Fitted:
     from sklearn.linear_model import LogisticRegression
 
     ratio = params.get("l1_ratio", 0.0)

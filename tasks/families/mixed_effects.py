@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from tasks.errors import RefitError
-from tasks.families._base import Fitted, Job
-from tasks.families._sklearn import refuse_weights, sampled
-from tasks.families._space import Number, Space
+from tasks.fitting.base import Curves, Fitted, Job, Notes
+from tasks.fitting.estimators import refuse_weights, sampled
+from tasks.fitting.space import Number, Settings, Space, as_float, as_int
 from tasks.kinds import NUMBER, TWO, find_kind
 
 NAME = "mixed_effects"
@@ -27,15 +27,15 @@ def space(kind: str, rows: int, columns: int) -> Space:
     return {"ridge": Number(1e-3, 100.0, 1.0, log=True)}
 
 
-class Mixed:
+class MixedEffects:
     """Fixed coefficients and an intercept a group; a group never seen has the overall one."""
 
     FORMAT: ClassVar[str] = "mixed"
 
     def __init__(self, coef: np.ndarray, intercept: float, effects: dict[int, np.ndarray], kind: str) -> None:
         self.coef, self.intercept, self.effects, self.kind = coef, intercept, effects, kind
-        self.history: dict[str, list[float]] = {}
-        self.notes: dict[str, Any] = {}
+        self.history: Curves = {}
+        self.notes: Notes = {}
 
     def predict(self, Z: np.ndarray) -> np.ndarray:
         total = Z @ self.coef + self.intercept
@@ -51,7 +51,7 @@ class Mixed:
         save_file({k: np.ascontiguousarray(v) for k, v in arrays.items()}, folder / "mixed.safetensors")
 
     @classmethod
-    def load(cls, folder: Path, kind: str, classes: int) -> Mixed:
+    def load(cls, folder: Path, kind: str, classes: int) -> MixedEffects:
         from safetensors.numpy import load_file
 
         found = load_file(folder / "mixed.safetensors")
@@ -59,7 +59,10 @@ class Mixed:
         return cls(found["coef"], float(found["intercept"][0]), effects, kind)
 
 
-def fit(params: dict[str, Any], job: Job) -> Fitted:
+FORMATS = {MixedEffects.FORMAT: MixedEffects.load}
+
+
+def fit(params: Settings, job: Job) -> Fitted:
     """Every categorical column is a grouping. ``ridge`` shrinks fixed effects, which keeps collinear ones finite.
 
     Regression: restricted maximum likelihood with one variance a grouping. Binary: the posterior mode of
@@ -70,17 +73,17 @@ def fit(params: dict[str, Any], job: Job) -> Fitted:
     if job.output == TWO:
         refuse_weights(job, NAME)
     how = {"ridge": 1.0} | params
-    job = sampled(job, int(how.pop("rows", ROWS)))
+    job = sampled(job, as_int(how.pop("rows", ROWS)))
     X = job.X.astype(float)
     fixed = [j for j in range(X.shape[1]) if j not in job.coded and np.ptp(X[:, j]) > 0]
     groups = {j: X[:, j].astype(int) for j in sorted(job.coded)}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # convergence chatter; the result is judged on validation rows
         solve = _binary if job.output.classes else _linear
-        slopes, intercept, effects = solve(X[:, fixed], job.y, groups, job, float(how["ridge"]))
+        slopes, intercept, effects = solve(X[:, fixed], job.y, groups, job, as_float(how["ridge"]))
     coef = np.zeros(X.shape[1])
     coef[fixed] = slopes
-    return Mixed(coef, intercept, effects, job.kind)
+    return MixedEffects(coef, intercept, effects, job.kind)
 
 
 def _linear(

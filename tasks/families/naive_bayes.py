@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from tasks.families._base import Fitted, Job
-from tasks.families._sklearn import fit_estimator
-from tasks.families._space import Number, Space
+from tasks.fitting.base import Fitted, Job
+from tasks.fitting.estimators import fit_estimator
+from tasks.fitting.space import Number, Settings, Space
 from tasks.kinds import MANY, TWO
 
 NAME = "naive_bayes"
@@ -20,7 +18,7 @@ def space(kind: str, rows: int, columns: int) -> Space:
     return {"var_smoothing": Number(1e-10, 1.0, 1e-6, log=True)}
 
 
-def fit(params: dict[str, Any], job: Job) -> Fitted:
+def fit(params: Settings, job: Job) -> Fitted:
     from sklearn.naive_bayes import GaussianNB
 
     return fit_estimator(GaussianNB(**params), job)

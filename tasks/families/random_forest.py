@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from tasks.families._base import Fitted, Job
-from tasks.families._counts import Only
-from tasks.families._forest import fit_forest, forest_space
-from tasks.families._space import Space
+from tasks.fitting.base import Fitted, Job
+from tasks.fitting.counts import Only
+from tasks.fitting.forest import fit_forest, forest_space
+from tasks.fitting.space import Settings, Space
 from tasks.kinds import MANY, NUMBER, TWO
 
 NAME = "random_forest"
@@ -25,7 +23,7 @@ def space(kind: str, rows: int, columns: int) -> Space:
     return forest_space(rows)
 
 
-def fit(params: dict[str, Any], job: Job) -> Fitted:
+def fit(params: Settings, job: Job) -> Fitted:
     from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
     share = 0.5 if len(job.X) > 50_000 and params.get("bootstrap", True) else None

@@ -13,19 +13,22 @@ import math
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypedDict
 
 import numpy as np
 
 from tasks.errors import RefitError, nearest, some
-from tasks.families._activations import check_activation
-from tasks.families._base import Fitted, Job
-from tasks.families._counts import Only
-from tasks.families._net_extra import fewer_epochs, pytabkit, settled, varied
-from tasks.families._sklearn import refuse_weights
-from tasks.families._space import Choice, Number, Space, whole
 from tasks.files import read_json, write_json
+from tasks.fitting.activations import check_activation
+from tasks.fitting.base import Curves, Fitted, Job, Notes
+from tasks.fitting.counts import Only
+from tasks.fitting.estimators import refuse_weights
+from tasks.fitting.networks import by_blocks, fewer_epochs, pytabkit, settled, varied
+from tasks.fitting.space import Number, OneOf, Settings, Space, as_int, whole
 from tasks.kinds import MANY, NUMBER, TWO, find_kind, softmax
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 NAME = "realmlp"
 OUTPUTS = (TWO, MANY, NUMBER)
@@ -37,7 +40,7 @@ STEPS = True
 WEIGHS = False  # rows
 
 # What pytabkit calls them; None: its own default for the kind of problem.
-DEFAULTS: dict[str, Any] = {
+DEFAULTS: Settings = {
     "layers": 3,
     "width": 256,
     "lr": None,
@@ -62,14 +65,24 @@ def space(kind: str, rows: int, columns: int) -> Space:
         "lr": Number(low, high, start, log=True),
         "p_drop": Number(0.0, 0.4, 0.15, limits=(0.0, 0.9)),
         "plr_sigma": Number(0.03, 1.0, 0.1, log=True),
-        "num_emb_type": Choice(EMBEDDINGS, "pbld"),
+        "num_emb_type": OneOf(EMBEDDINGS, "pbld"),
     }
 
 
-def check(params: dict[str, Any]) -> None:
+def check(params: Settings) -> None:
     """Refuse what can be refused before any work."""
     if params.get("act") is not None:
         check_activation("models.realmlp.params.act", params["act"], ACTIVATIONS)
+
+
+class RealMLPShape(TypedDict):
+    """All that the tree of layers depends on, as ``realmlp.json`` holds it: positions of columns, and pytabkit's ``config``."""
+
+    numbers: list[int]
+    codes: list[int]
+    levels: list[int]
+    classes: int
+    config: Settings
 
 
 class RealMLP:
@@ -77,16 +90,14 @@ class RealMLP:
 
     FORMAT: ClassVar[str] = "realmlp"
 
-    def __init__(self, shape: dict[str, Any], module: Any, kind: str) -> None:
+    def __init__(self, shape: RealMLPShape, module: Any, kind: str) -> None:
         """``shape`` says how to build the tree of layers that ``module`` (pytabkit's TabNNModule) holds."""
         self.shape, self.kind = shape, kind
         self.layers, self.still = module.model.eval(), module.creator.static_model.eval()
-        self.history: dict[str, list[float]] = {}
-        self.notes: dict[str, Any] = {}
+        self.history: Curves = {}
+        self.notes: Notes = {}
 
     def predict(self, Z: np.ndarray) -> np.ndarray:
-        from tasks.families._net import by_blocks
-
         return by_blocks(Z, self._scores)
 
     def _scores(self, Z: np.ndarray) -> np.ndarray:
@@ -120,10 +131,13 @@ class RealMLP:
         return out
 
 
-def fit(params: dict[str, Any], job: Job) -> Fitted:
+FORMATS = {RealMLP.FORMAT: RealMLP.load}
+
+
+def fit(params: Settings, job: Job) -> Fitted:
     import torch
 
-    from tasks.families._device import choose_device
+    from tasks.fitting.device import choose_device
 
     refuse_weights(job, NAME)
     how = settled(NAME, params, DEFAULTS)
@@ -136,7 +150,7 @@ def fit(params: dict[str, Any], job: Job) -> Fitted:
     torch.set_num_threads(job.threads)
     device = choose_device(job.device, "torch", job.log)
     shape = _shape(how, job)
-    epochs = int(how["epochs"] or fewer_epochs(len(job.X), 2_000_000, 24, 128))
+    epochs = as_int(how["epochs"] or fewer_epochs(len(job.X), 2_000_000, 24, 128))
     Z, y = np.concatenate([job.X, job.X_valid]), np.concatenate([job.y, job.y_valid])
     where = "cuda:0" if device == "cuda" else "cpu"
     with _quiet():
@@ -163,13 +177,13 @@ def fit(params: dict[str, Any], job: Job) -> Fitted:
     return fitted
 
 
-def _shape(how: dict[str, Any], job: Job) -> dict[str, Any]:
+def _shape(how: Settings, job: Job) -> RealMLPShape:
     """All that the tree of layers depends on: the columns, and pytabkit's configuration."""
     defaults = pytabkit("models.sklearn.default_params", NAME).DefaultParams
     config = dict(defaults.RealMLP_TD_CLASS if job.output.classes else defaults.RealMLP_TD_REG)
     own = ("lr", "p_drop", "wd", "plr_sigma", "ls_eps", "num_emb_type", "act", "batch_size")
     config |= {k: how[k] for k in own if how[k] is not None}
-    config["hidden_sizes"] = [int(how["width"])] * int(how["layers"])
+    config["hidden_sizes"] = [as_int(how["width"])] * as_int(how["layers"])
     if job.output.classes and how["ls_eps"] is None:
         config["ls_eps"] = SMOOTHING
     config["val_metric_name"] = "cross_entropy" if job.output.classes else "rmse"
@@ -184,7 +198,7 @@ def _shape(how: dict[str, Any], job: Job) -> dict[str, Any]:
     }
 
 
-def _inputs(Z: np.ndarray, shape: dict[str, Any]) -> dict[str, Any]:
+def _inputs(Z: np.ndarray, shape: RealMLPShape) -> dict[str, Tensor]:
     import torch
 
     x = torch.from_numpy(np.ascontiguousarray(Z[:, shape["numbers"]], dtype=np.float32))
@@ -196,7 +210,7 @@ def _scores(margins: np.ndarray, kind: str) -> np.ndarray:
 
 
 def _module(
-    shape: dict[str, Any], Z: np.ndarray, y: np.ndarray, cut: int, device: str, epochs: int, seed: int, threads: int = 1
+    shape: RealMLPShape, Z: np.ndarray, y: np.ndarray, cut: int, device: str, epochs: int, seed: int, threads: int = 1
 ) -> Any:
     """pytabkit's module over rows whose first ``cut`` train and whose others validate; not trained yet."""
     import torch

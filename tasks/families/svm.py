@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from tasks.encoding.folds import together
-from tasks.families._base import Fitted, Job
-from tasks.families._counts import Only
-from tasks.families._sklearn import fit_estimator, sampled
-from tasks.families._space import Choice, Number, Space, whole
+from tasks.fitting.base import Fitted, Job
+from tasks.fitting.counts import Only
+from tasks.fitting.estimators import fit_estimator, sampled
+from tasks.fitting.space import Number, OneOf, Settings, Space, as_float, as_int, whole
 from tasks.kinds import MANY, NUMBER, TWO
 
 NAME = "svm"
@@ -31,14 +29,14 @@ ROWS = 10_000  # the time grows with the square of the rows; more are sampled
 
 def space(kind: str, rows: int, columns: int) -> Space:
     return {
-        "kernel": Choice(("rbf", "linear", "poly"), "rbf"),
+        "kernel": OneOf(("rbf", "linear", "poly"), "rbf"),
         "C": Number(0.01, 100.0, 1.0, log=True),
         "gamma": Number(0.01, 10.0, 1.0, log=True),
         "degree": whole(2, 4, 3),
     }
 
 
-def fit(params: dict[str, Any], job: Job) -> Fitted:
+def fit(params: Settings, job: Job) -> Fitted:
     """``gamma`` is relative to scikit-learn's ``scale``; ``epsilon`` to the target's standard deviation."""
     from sklearn.calibration import CalibratedClassifierCV
     from sklearn.compose import TransformedTargetRegressor
@@ -46,9 +44,9 @@ def fit(params: dict[str, Any], job: Job) -> Fitted:
     from sklearn.preprocessing import StandardScaler
     from sklearn.svm import SVC, SVR
 
-    how: dict[str, Any] = {"kernel": "rbf", "C": 1.0, "gamma": 1.0, "cache_size": 500} | params
-    job = sampled(job, int(how.pop("rows", ROWS)))
-    how["gamma"] = float(how["gamma"]) / max(job.X.shape[1] * float(job.X.var()), 1e-12)
+    how: Settings = {"kernel": "rbf", "C": 1.0, "gamma": 1.0, "cache_size": 500, **params}
+    job = sampled(job, as_int(how.pop("rows", ROWS)))
+    how["gamma"] = as_float(how["gamma"]) / max(job.X.shape[1] * float(job.X.var()), 1e-12)
     if not job.output.classes:
         return fit_estimator(TransformedTargetRegressor(SVR(**how), transformer=StandardScaler()), job)
     machine, method = SVC(random_state=job.seed, **how), "sigmoid"

@@ -9,16 +9,21 @@ from __future__ import annotations
 import math
 import warnings
 from pathlib import Path
-from typing import Any, ClassVar
+from types import ModuleType
+from typing import TYPE_CHECKING, ClassVar, TypedDict
 
 import numpy as np
 
-from tasks.families._activations import ACTIVATIONS, ELEMENTWISE, check_activation
-from tasks.families._base import Fitted, Job, Turn
-from tasks.families._net_extra import fewer_epochs, pytabkit, settled, varied
-from tasks.families._space import Number, Space, whole
 from tasks.files import read_json, write_json
+from tasks.fitting.activations import ACTIVATIONS, ELEMENTWISE, check_activation
+from tasks.fitting.base import Curves, Fitted, Job, Notes, Turn
+from tasks.fitting.checkpoint import Resumable
+from tasks.fitting.networks import by_blocks, fewer_epochs, pytabkit, settled, varied
+from tasks.fitting.space import Number, Settings, Space, as_float, as_int, whole
 from tasks.kinds import MANY, NUMBER, TWO, find_kind, softmax
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 NAME = "tabm"
 OUTPUTS = (TWO, MANY, NUMBER)
@@ -38,7 +43,7 @@ CHANGEABLE = ("lr", "weight_decay")  # the shape of the network may not
 TURNED = ("epochs", "patience")
 TURN = 2  # epochs
 
-DEFAULTS: dict[str, Any] = {
+DEFAULTS: Settings = {
     "layers": 2,
     "width": 192,
     "dropout": 0.1,
@@ -64,10 +69,27 @@ def space(kind: str, rows: int, columns: int) -> Space:
     }
 
 
-def check(params: dict[str, Any]) -> None:
+def check(params: Settings) -> None:
     """Refuse what can be refused before any work."""
     if "activation" in params:
         check_activation("models.tabm.params.activation", params["activation"], ELEMENTWISE)
+
+
+class TabMShape(TypedDict):
+    """All that the layers depend on, as ``tabm.json`` holds it; ``numbers`` and ``codes`` are positions of columns."""
+
+    numbers: list[int]
+    codes: list[int]
+    levels: list[int]
+    outputs: int
+    layers: int
+    width: int
+    dropout: float
+    activation: str
+    k: int
+    embedding: int
+    center: float
+    spread: float
 
 
 class TabM:
@@ -75,17 +97,17 @@ class TabM:
 
     FORMAT: ClassVar[str] = "tabm"
 
-    def __init__(self, shape: dict[str, Any], bins: list[Any], kind: str) -> None:
+    def __init__(self, shape: TabMShape, bins: list[Tensor], kind: str) -> None:
         """``shape`` says how to build the module; ``bins`` are the edges of each number's pieces, as tensors."""
         module = pytabkit("models.nn_models.tabm", NAME)
         self.shape, self.bins, self.kind = shape, bins, kind
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a flag has two edges, which it calls unusual
             self.network = self._network(module)
-        self.history: dict[str, list[float]] = {}
-        self.notes: dict[str, Any] = {}
+        self.history: Curves = {}
+        self.notes: Notes = {}
 
-    def _network(self, module: Any) -> Any:
+    def _network(self, module: ModuleType) -> nn.Module:
         shape, bins = self.shape, self.bins
         pieces = {
             "type": "PiecewiseLinearEmbeddings",
@@ -116,7 +138,7 @@ class TabM:
         self.network.to(device)
         return self
 
-    def tensors(self, Z: np.ndarray, device: str = "cpu") -> tuple[Any, Any]:
+    def tensors(self, Z: np.ndarray, device: str = "cpu") -> tuple[Tensor | None, Tensor | None]:
         """Numbers float32 and codes of encoded rows; None where there are none.
 
         A level that training has not seen (our code 0) becomes the one past the last, which means none of them.
@@ -129,12 +151,14 @@ class TabM:
         c = torch.from_numpy(codes).to(device)
         return (x if x.shape[1] else None), (c if c.shape[1] else None)
 
-    def margins(self, x: Any, c: Any) -> np.ndarray:
+    def margins(self, x: Tensor | None, c: Tensor | None) -> np.ndarray:
         """``(n, k, outputs)`` float64, in batches that fit memory."""
         import torch
 
         self.network.eval()
-        shape, n = self.shape, len(x if x is not None else c)
+        known = x if x is not None else c
+        assert known is not None
+        shape, n = self.shape, len(known)
         wide = max(shape["width"], len(shape["numbers"]) * shape["embedding"] + sum(shape["levels"]))
         rows = max(1, 20_000_000 // (shape["k"] * wide))
         found = []
@@ -152,8 +176,6 @@ class TabM:
         return softmax(margins.reshape(n * k, outputs)).reshape(n, k, outputs).mean(axis=1)
 
     def predict(self, Z: np.ndarray) -> np.ndarray:
-        from tasks.families._net import by_blocks
-
         return by_blocks(Z, lambda block: self.scores(self.margins(*self.tensors(block))))
 
     def save(self, folder: Path) -> None:
@@ -175,13 +197,13 @@ class TabM:
         return out
 
 
-class Trainer:
+class TabMTrainer(Resumable):
     """Trains one TabM, epoch by epoch."""
 
-    def __init__(self, params: dict[str, Any], job: Job) -> None:
+    def __init__(self, params: Settings, job: Job) -> None:
         import torch
 
-        from tasks.families._device import choose_device
+        from tasks.fitting.device import choose_device
 
         self.how = how = settled(NAME, params, DEFAULTS)
         check(how)
@@ -199,11 +221,13 @@ class Trainer:
         self.y_valid = y_valid.cpu().numpy()
         self.weight = None if job.weight is None else torch.from_numpy(job.weight.astype(np.float32)).to(device)
         self.optimizer = torch.optim.AdamW(
-            module.make_parameter_groups(self.network), lr=how["lr"], weight_decay=how["weight_decay"]
+            module.make_parameter_groups(self.network),
+            lr=as_float(how["lr"]),
+            weight_decay=as_float(how["weight_decay"]),
         )
         self.decayed = [group["weight_decay"] > 0 for group in self.optimizer.param_groups]
         self.generator = torch.Generator().manual_seed(job.seed)
-        self.size = int(how["batch_size"] or min(1024, max(32, 2 ** round(math.log2(max(rows, 32) / 40)))))
+        self.size = as_int(how["batch_size"] or min(1024, max(32, 2 ** round(math.log2(max(rows, 32) / 40)))))
         self.best, self.best_epoch, self.best_state = math.inf, 0, _weights(self.network)
         self.history: dict[str, list[float]] = {"train_loss": [], "valid_loss": []}
 
@@ -237,13 +261,13 @@ class Trainer:
 
     def run(self) -> TabM:
         """Train until the epochs, the patience or the time is over; the best weights are restored."""
-        epochs = int(self.how["epochs"] or fewer_epochs(len(self.job.X), 2_000_000, 12, 200))
+        epochs = as_int(self.how["epochs"] or fewer_epochs(len(self.job.X), 2_000_000, 12, 200))
         for number in range(1, epochs + 1):
             margins = self.epoch()
             if not math.isfinite(self.history["valid_loss"][-1]):
                 break
             self.job.step(number, lambda margins=margins: self.model.scores(margins))  # type: ignore[misc]
-            if self.job.late or number - self.best_epoch >= self.how["patience"]:
+            if self.job.late or number - self.best_epoch >= as_int(self.how["patience"]):
                 break
         self.network.load_state_dict(self.best_state)
         return self.present(self.best_epoch)
@@ -262,45 +286,46 @@ class Trainer:
         return model
 
 
-def fit(params: dict[str, Any], job: Job) -> Fitted:
-    return Trainer(params, job).run()
+FORMATS = {TabM.FORMAT: TabM.load}
 
 
-def go_on(params: dict[str, Any], job: Job, turn: Turn) -> Fitted:
-    from tasks.families import _checkpoint
+def fit(params: Settings, job: Job) -> Fitted:
+    return TabMTrainer(params, job).run()
 
-    trainer = Trainer(params, job)
+
+def go_on(params: Settings, job: Job, turn: Turn) -> Fitted:
+    trainer = TabMTrainer(params, job)
     if turn.before is not None:
-        _checkpoint.read(trainer, turn.before / "state.safetensors")
+        trainer.resume(turn.before / "state.safetensors")
         trainer.steer()
     for _ in range(TURN):
         trainer.epoch()
         if job.late:
             break
-    _checkpoint.write(trainer, turn.after / "state.safetensors")
+    trainer.save(turn.after / "state.safetensors")
     model = trainer.present(len(trainer.history["valid_loss"]))
     model.history = {name: curve[-TURN:] for name, curve in model.history.items()}
     return model
 
 
-def _model(how: dict[str, Any], job: Job) -> TabM:
+def _model(how: Settings, job: Job) -> TabM:
     """A model to be trained: the columns it uses, the edges of its pieces, and first weights by torch's seed."""
     import torch
 
     embeddings = pytabkit("models.nn_models.rtdl_num_embeddings", NAME)
     numbers, codes = varied(job.X, job.coded, NAME)
     regression = not job.output.classes
-    shape = {
+    shape: TabMShape = {
         "numbers": numbers,
         "codes": codes,
         "levels": [job.coded[j] - 1 for j in codes],
         "outputs": 1 if regression else job.classes,
-        "layers": int(how["layers"]),
-        "width": int(how["width"]),
-        "dropout": float(how["dropout"]),
-        "activation": how["activation"],
-        "k": int(how["k"]),
-        "embedding": int(how["embedding"]),
+        "layers": as_int(how["layers"]),
+        "width": as_int(how["width"]),
+        "dropout": as_float(how["dropout"]),
+        "activation": str(how["activation"]),
+        "k": as_int(how["k"]),
+        "embedding": as_int(how["embedding"]),
         "center": float(job.y.mean()) if regression else 0.0,
         "spread": (float(job.y.std()) or 1.0) if regression else 1.0,
     }
@@ -309,11 +334,11 @@ def _model(how: dict[str, Any], job: Job) -> TabM:
         X = torch.from_numpy(np.ascontiguousarray(job.X[:, numbers], dtype=np.float32))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # as above
-            bins = embeddings.compute_bins(X, n_bins=max(2, min(int(how["bins"]), len(X) - 1)))
+            bins = embeddings.compute_bins(X, n_bins=max(2, min(as_int(how["bins"]), len(X) - 1)))
     return TabM(shape, bins, job.kind)
 
 
-def _target(y: np.ndarray, shape: dict[str, Any], kind: str) -> Any:
+def _target(y: np.ndarray, shape: TabMShape, kind: str) -> Tensor:
     import torch
 
     if not find_kind(kind).output.classes:
@@ -321,7 +346,7 @@ def _target(y: np.ndarray, shape: dict[str, Any], kind: str) -> Any:
     return torch.from_numpy(y.astype(np.int64))
 
 
-def _losses(out: Any, y: Any, kind: str) -> Any:
+def _losses(out: Tensor, y: Tensor, kind: str) -> Tensor:
     """Loss of each row ``(n,)``: the mean over its ``k`` networks, since each of them is to be good by itself."""
     from torch.nn import functional as F
 
@@ -340,5 +365,5 @@ def _valid_loss(margins: np.ndarray, y: np.ndarray, kind: str) -> float:
     return float(-np.log(np.clip(mean[np.arange(n), y], 1e-15, None)).mean())
 
 
-def _weights(network: Any) -> dict[str, Any]:
+def _weights(network: nn.Module) -> dict[str, Tensor]:
     return {k: v.detach().clone() for k, v in network.state_dict().items()}

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from tasks.families._base import Fitted, Job
-from tasks.families._sklearn import fit_estimator
-from tasks.families._space import Number, Space, whole
+from tasks.fitting.base import Fitted, Job
+from tasks.fitting.estimators import fit_estimator
+from tasks.fitting.space import Number, Settings, Space, whole
 from tasks.kinds import MANY, NUMBER, TWO
 
 NAME = "tree"
@@ -27,7 +25,7 @@ def space(kind: str, rows: int, columns: int) -> Space:
     }
 
 
-def fit(params: dict[str, Any], job: Job) -> Fitted:
+def fit(params: Settings, job: Job) -> Fitted:
     from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
     kind = DecisionTreeClassifier if job.output.classes else DecisionTreeRegressor

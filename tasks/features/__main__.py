@@ -10,6 +10,9 @@ import pandas as pd
 
 from tasks import memory
 from tasks import params as parameters
+from tasks.artifacts import FeatureAbout, Summary, Validation, given
+from tasks.artifacts.columns import GROUP, KNOWN, ROW, SPLIT, TARGET, TIME
+from tasks.artifacts.folders import FEATURE_TABLE, FEATURES, PLAN, VALIDATED
 from tasks.engine import Plan
 from tasks.engine.asof import prediction_times
 from tasks.engine.compute import compute
@@ -23,7 +26,7 @@ from tasks.features.silent import never_in_view, silent
 from tasks.features.split import by_identity, by_time, check_parts, waiting
 from tasks.features.target import about_positive, encode_target
 from tasks.features.wide import beyond
-from tasks.files import append_tables, read_json, read_table, replacing_dir, row_group, write_json
+from tasks.files import append_tables, read_table, replacing_dir, row_group, write_json
 from tasks.identity import Rule, identify, together
 from tasks.states import last_known, path_of, read_states
 from tasks.stored import Stored
@@ -46,8 +49,8 @@ class Validated(dict[str, pd.DataFrame]):
 
 def main() -> None:
     params = parameters.load()
-    folder = Path("data/validated")
-    as_of = read_json(folder / "summary.json").get("as_of")
+    folder = VALIDATED
+    as_of = Validation.read(folder).as_of
     windows = windows_of(params, Validated(folder))
     for (table, key), spans in windows.items():
         what = f"windows of {', '.join(spans)}" if spans else "left out, for no row has an earlier event"
@@ -76,19 +79,19 @@ def main() -> None:
         part, boundaries = by_identity(groups, labelled, params.split)
     check_parts(part, y, classes, params, t, known, boundaries)
 
-    head = pd.DataFrame({"__row__": range(len(rows)), "__time__": t, "__known__": known.array})
-    head["__split__"] = pd.Series(part, dtype="str")
-    head["__target__"] = np.where(part == "pending", np.nan, y)
+    head = pd.DataFrame({ROW: range(len(rows)), TIME: t, KNOWN: known.array})
+    head[SPLIT] = pd.Series(part, dtype="str")
+    head[TARGET] = np.where(part == "pending", np.nan, y)
     if params.split.by:
-        head["__group__"] = groups
+        head[GROUP] = groups
     asked, train = prediction_times(plan, rows), part == "train"
     counts = {s: int((part == s).sum()) for s in SPLITS}
     del rows, t, known, groups, y, labelled, part
-    with replacing_dir("data/features") as out:
+    with replacing_dir(FEATURES) as out:
         began = time.perf_counter()
-        made = write_features(params, plan, folder, head, out / "features.parquet")
+        made = write_features(params, plan, folder, head, out / FEATURE_TABLE.name)
         stage.log(f"computed in {time.perf_counter() - began:.1f} s")
-        features = Stored(out / "features.parquet")[list(plan.names)] if made is None else made
+        features = Stored(out / FEATURE_TABLE.name)[list(plan.names)] if made is None else made
         mute = silent(features, {f.name: f.kind for f in plan.features}, train)
         early: dict[str, str] = {}
         if params.split.kind == "time" and params.features.columns == "auto":  # who names the month gets it
@@ -102,23 +105,20 @@ def main() -> None:
             stage.log(
                 f"no model gets what is new to the training rows as time goes on: {some(early)} (features.columns)"
             )
-        if wide := beyond(out / "features.parquet", plan.names):
+        if wide := beyond(out / FEATURE_TABLE.name, plan.names):
             stage.log(f"values beyond {LARGEST:.2g} count as that, since models hold no larger ones: {some(wide)}")
         mute |= early
-        write_json(out / "plan.json", plan.to_dict())
-        write_json(
-            out / "summary.json",
-            {
-                "kind": params.problem.kind,
-                "target": params.problem.target.name,
-                "classes": classes,
-                "features": [{"name": f.name, "kind": f.kind, "description": f.description} for f in plan.features],
-                "rows": counts,
-                "boundaries": boundaries,
-                "plan": plan.hash,
-                **({"silent": mute} if mute else {}),
-            },
-        )
+        write_json(out / PLAN.name, plan.to_dict())
+        Summary(
+            kind=params.problem.kind,
+            target=params.problem.target.name,
+            classes=classes,
+            features=[FeatureAbout(name=f.name, kind=f.kind, description=f.description) for f in plan.features],
+            rows=counts,
+            boundaries=boundaries,
+            plan=plan.hash,
+            **given(silent=mute),
+        ).write(out)
     stage.log(", ".join(f"{n:,} {s}" for s, n in counts.items()))
 
 

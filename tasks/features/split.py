@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
@@ -12,7 +10,8 @@ from tasks.identity import position
 from tasks.params import Duration, Moment, Params, Split
 from tasks.values.moments import start_of_newest
 
-Assigned = tuple[np.ndarray, dict[str, Any]]
+Boundaries = dict[str, str | float]  # where valid and test begin: ISO moments, or shares
+Assigned = tuple[np.ndarray, Boundaries]
 AT_ONCE = pd.Timedelta(0)
 
 
@@ -92,7 +91,7 @@ def by_identity(rows: np.ndarray, labelled: np.ndarray, split: Split) -> Assigne
 
 
 def check_parts(part: np.ndarray, y: np.ndarray, classes: list[str], params: Params, time: pd.Series,
-                known: pd.Series, boundaries: dict[str, Any]) -> None:  # fmt: skip
+                known: pd.Series, boundaries: Boundaries) -> None:  # fmt: skip
     """Refuse parts that nothing can be learned from or measured on: without a row, or with one class.
 
     Parameters
@@ -129,13 +128,13 @@ def _remedy(name: str, params: Params) -> str:
 
 
 def _why_empty(
-    name: str, y: np.ndarray, time: pd.Series, known: pd.Series, boundaries: dict[str, Any], params: Params
+    name: str, y: np.ndarray, time: pd.Series, known: pd.Series, boundaries: Boundaries, params: Params
 ) -> str:
     """Why a part of a split by time has no row, and what would help."""
     if params.split.kind != "time":
         return _remedy(name, params)
     labelled = ~np.isnan(y) & time.notna().to_numpy()
-    valid, test = pd.Timestamp(boundaries["valid"]), pd.Timestamp(boundaries["test"])
+    valid, test = pd.Timestamp(str(boundaries["valid"])), pd.Timestamp(str(boundaries["test"]))
     inside = {"train": time < valid, "valid": (time >= valid) & (time < test), "test": time >= test}[name].to_numpy()
     follows = {"train": valid, "valid": test}.get(name)
     span = f"{time[labelled].min():%Y-%m-%d %H:%M} to {time[labelled].max():%Y-%m-%d %H:%M}"

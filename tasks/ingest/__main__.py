@@ -2,21 +2,19 @@
 
 from tasks import stage  # isort: skip  (its settings come first)
 
-from pathlib import Path
-
 from tasks import files, params
+from tasks.artifacts import RawManifest, RawTable
+from tasks.artifacts.folders import RAW
 from tasks.ingest.files import check_listed
-from tasks.ingest.tables import ingest, source_of
+from tasks.ingest.tables import ingest, manifest_of
 from tasks.stage import log
-
-RAW = Path("data/raw")
 
 
 def main() -> None:
     declared = params.load()
     check_listed(declared)
     with files.replacing_dir(RAW) as folder:
-        manifest = {}
+        manifest: dict[str, RawTable] = {}
         for name, table in declared.data.tables.items():
             if table.snapshots:  # the stage validate makes them
                 continue
@@ -24,18 +22,11 @@ def main() -> None:
             files.write_table(folder / f"{name}.parquet", read.frame)
             if len(read.problems):
                 files.write_table(folder / f"{name}.problems.parquet", read.problems)
-            manifest[name] = {
-                "source": source_of(table),
-                "sha256": read.sha256,
-                "rows": len(read.frame),
-                "columns": list(read.frame.columns),
-                "unreadable": len(read.problems),
-                **read.about,
-            }
+            manifest[name] = manifest_of(table, read)
             log(f"{name}: {len(read.frame):,} rows from {table.shown}" + _unreadable(len(read.problems)))
-            for line in read.about.get("remarks", ()):
+            for line in read.remarks:
                 log(f"{name}: {line}")
-        files.write_json(folder / "manifest.json", {"tables": manifest})
+        RawManifest(tables=manifest).write(folder)
 
 
 def _unreadable(count: int) -> str:

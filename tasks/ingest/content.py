@@ -12,13 +12,18 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from tasks.errors import RefitError, some
 from tasks.files import sha256
 from tasks.ingest import lazy
 from tasks.ingest.files import File
 from tasks.profile import read_content
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from tasks.ingest.lazy import Columns
 
 TRIES = 3
 PARQUET = b"PAR1"
@@ -35,7 +40,7 @@ class Content:
     """A file's columns, the SHA-256 of the file and of what is in it, and whether it ends as a whole text does."""
 
     path: str
-    columns: Any  # a pyarrow table, or the columns of a large file, read when they are asked for
+    columns: pa.Table | Columns  # a pyarrow table, or the columns of a large file, read when they are asked for
     sha256: str
     inside: str
     closed: bool  # not a text, or one that ends with a line end
@@ -184,7 +189,7 @@ def _cut(content: bytes, path: str) -> str:
     return "ends within a row"
 
 
-def _with_hive(columns: Any, hive: dict[str, str | None]) -> Any:
+def _with_hive(columns: pa.Table | Columns, hive: dict[str, str | None]) -> pa.Table | Columns:
     import pyarrow as pa
 
     for name, value in hive.items():

@@ -14,7 +14,7 @@ import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, BinaryIO
 
 from tasks import memory
 from tasks.errors import RefitError
@@ -39,7 +39,7 @@ class Columns:
     num_rows: int
     read: Callable[[str], pa.ChunkedArray]
     remarks: list[str]
-    kept: Any = field(default=None, repr=False)  # what must stay open, or not be removed, until then
+    kept: object = field(default=None, repr=False)  # what must stay open, or not be removed, until then
 
     def __len__(self) -> int:
         return self.num_rows
@@ -54,7 +54,7 @@ class Columns:
 
         return with_remarks(pa.schema([(name, pa.null()) for name in self.column_names]), self.remarks)
 
-    def append_column(self, name: str, values: Any) -> Columns:
+    def append_column(self, name: str, values: pa.Array) -> Columns:
         """The same with one more column, of as many values."""
         import pyarrow as pa
 
@@ -162,7 +162,7 @@ def _looked(path: Path) -> tuple[Opening, tuple[int, int], bool] | None:
 class _Until:
     """A file's next bytes, so many of them, as :mod:`pyarrow` takes a stream."""
 
-    def __init__(self, file: Any, size: int) -> None:
+    def __init__(self, file: BinaryIO, size: int) -> None:
         self.file, self.left, self.closed = file, size, False
 
     def read(self, size: int = -1) -> bytes:

@@ -9,18 +9,18 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tasks.artifacts.folders import SOURCES
 from tasks.errors import RefitError
 
 if TYPE_CHECKING:
     from tasks.params import Query
 
-FOLDER = Path("data/sources")
 ORIGIN = b"refit.source"  # in the Parquet file's metadata
 
 
 def path_of(table: str) -> Path:
     """Where the snapshot of a table lies."""
-    return FOLDER / f"{table}.parquet"
+    return SOURCES / f"{table}.parquet"
 
 
 def origin(source: Query) -> bytes:

@@ -7,12 +7,13 @@ import json
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
 
 from tasks import memory
+from tasks.artifacts import RawFile, RawTable, given
 from tasks.errors import RefitError, nearest, some
 from tasks.files import sha256
 from tasks.ingest import several, snapshots, sources
@@ -51,18 +52,16 @@ class Read:
 class Ingested:
     """A table as declared, the values that could not be read, and the SHA-256 of its source.
 
-    ``about``: what else the manifest says of it: the files with their hashes, remarks, what is done with corrections.
+    ``corrections``: what is done with rows that share a key, where they are not refused; ``files``: where the source is several,
+    each of them; ``remarks``: what did not fit together, and what reading decided by itself.
     """
 
     frame: pd.DataFrame
     problems: pd.DataFrame  # row, column, value, why
     sha256: str
-    about: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def remarks(self) -> tuple[str, ...]:
-        """What reading decided by itself."""
-        return tuple(self.about.get("remarks", ()))
+    corrections: Literal["states", "later"] | None = None
+    files: list[RawFile] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
 
 
 def read_source(name: str, table: Table) -> Read:
@@ -135,20 +134,27 @@ def ingest(name: str, table: Table) -> Ingested:
     if len(frames) > 1:
         _mostly_readable(name, table, wanted, read.contents, frame, found)
     found = found.sort_values("row", kind="stable", ignore_index=True)
-    about: dict[str, Any] = {}
     how = table.corrections or ("states" if read.several else "reject")
     if len(frames) > 1:
         origin = np.repeat(np.arange(len(frames)), [len(f) for f in frames])
         settled = several.settle(frame, origin, table, how)
         said += settled.said
         frame, found = _rows(frame, found, settled.rows)
-    if table.key and how != "reject":
-        about["corrections"] = how
-    if read.several:
-        about["files"] = [{"path": c.path, "sha256": c.sha256, "rows": len(c.columns)} for c in read.contents]
-    if said:
-        about["remarks"] = said
-    return Ingested(frame, found, read.sha256, about)
+    files = [RawFile(path=c.path, sha256=c.sha256, rows=len(c.columns)) for c in read.contents] if read.several else []
+    corrected = how if table.key and how != "reject" else None
+    return Ingested(frame, found, read.sha256, corrected, files, said)
+
+
+def manifest_of(table: Table, read: Ingested) -> RawTable:
+    """What the manifest says of a table; what there is nothing to say of is left out."""
+    return RawTable(
+        source=source_of(table),
+        sha256=read.sha256,
+        rows=len(read.frame),
+        columns=list(read.frame.columns),
+        unreadable=len(read.problems),
+        **given(corrections=read.corrections, files=read.files, remarks=read.remarks),
+    )
 
 
 def _declared(
@@ -213,10 +219,11 @@ def _rows(frame: pd.DataFrame, problems: pd.DataFrame, rows: np.ndarray) -> tupl
     return frame.iloc[rows].reset_index(drop=True), problems.assign(row=at)[at >= 0].reset_index(drop=True)
 
 
-def source_of(table: Table) -> Any:
+def source_of(table: Table) -> str | list[str] | dict[str, str]:
     """A table's source as the manifest names it: as declared."""
     if isinstance(table.source, Query):
-        return json.loads(snapshots.origin(table.source))
+        origin: dict[str, str] = json.loads(snapshots.origin(table.source))
+        return origin
     return table.source if isinstance(table.source, str) else list(table.source)
 
 

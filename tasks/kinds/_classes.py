@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
 
 from tasks.errors import RefitError, some
 from tasks.kinds._kind import Decided, Kind, Target
@@ -10,10 +11,14 @@ from tasks.kinds._kind import Decided, Kind, Target
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
+    from pydantic import JsonValue
+
+    from tasks.artifacts import Curves
+    from tasks.kinds._kind import Column, Label
 
 PER_CLASS = 3  # train, validate and test each need one
 TINY = 1e-9
-SHARE = {"type": "number", "minimum": 0, "maximum": 1}
+SHARE: dict[str, JsonValue] = {"type": "number", "minimum": 0, "maximum": 1}
 
 
 class Classes(Kind):
@@ -55,7 +60,7 @@ class Classes(Kind):
                 "validation and test. Leave these rows out, join rare classes, or bring more rows."
             )
 
-    def _check_count(self, classes: list[Any], where: str) -> None:
+    def _check_count(self, classes: list[Label], where: str) -> None:
         """Refuse more classes than the kind has."""
 
     def read(self, values: pd.Series, target: Target) -> tuple[np.ndarray, list[str]]:
@@ -113,21 +118,23 @@ class Classes(Kind):
         return classes[int(decision)]
 
     def answer(
-        self, scores: tuple[float, ...] | list[float], decision: Any, classes: tuple[str, ...]
-    ) -> dict[str, Any]:
+        self, scores: tuple[float, ...] | list[float], decision: str | float, classes: tuple[str, ...]
+    ) -> dict[str, JsonValue]:
         return {"probabilities": dict(zip(classes, scores, strict=True)), "decision": decision}
 
-    def answer_schema(self, classes: tuple[str, ...]) -> dict[str, Any]:
+    def answer_schema(self, classes: tuple[str, ...]) -> dict[str, JsonValue]:
         each = {"type": "object", "required": list(classes), "additionalProperties": SHARE}
         return {"probabilities": each, "decision": {"type": "string", "enum": list(classes)}}
 
-    def answer_columns(self, scores: np.ndarray, threshold: float | None, classes: tuple[str, ...]) -> dict[str, Any]:
+    def answer_columns(
+        self, scores: np.ndarray, threshold: float | None, classes: tuple[str, ...]
+    ) -> dict[str, np.ndarray]:
         import numpy as np
 
         decided = self.decide(scores, threshold).astype(int)
         return self._probabilities(scores, classes) | {"decision": np.array(classes, dtype=object)[decided]}
 
-    def _probabilities(self, scores: np.ndarray, classes: tuple[str, ...]) -> dict[str, Any]:
+    def _probabilities(self, scores: np.ndarray, classes: tuple[str, ...]) -> dict[str, np.ndarray]:
         return {f"probabilities.{c}": scores[:, i] for i, c in enumerate(classes)}
 
     def constant(self, y_train: np.ndarray, classes: int, n: int) -> np.ndarray:
@@ -157,20 +164,18 @@ class Classes(Kind):
         assert decided is not None
         return (decided.challenger != y).astype(float), (decided.champion != y).astype(float)
 
-    def curves(
-        self, y: np.ndarray, scores: np.ndarray, classes: list[str], cost: tuple[float, float]
-    ) -> dict[str, Any]:
+    def curves(self, y: np.ndarray, scores: np.ndarray, classes: list[str], cost: tuple[float, float]) -> Curves:
         """One curve a class, that class against the others."""
+        from tasks.artifacts import Curves
         from tasks.metrics.curves import calibration, precision_recall, roc
 
-        out: dict[str, Any] = {"roc": {}, "precision_recall": {}, "calibration": {}}
-        for k, name in enumerate(classes):
-            truth = (y == k).astype(float)
-            if 0 < truth.sum() < len(truth):
-                out["roc"][name] = roc(truth, scores[:, k])
-                out["precision_recall"][name] = precision_recall(truth, scores[:, k])
-                out["calibration"][name] = calibration(truth, scores[:, k])
-        return out
+        parts = {name: ((y == k).astype(float), scores[:, k]) for k, name in enumerate(classes)}
+        parts = {name: part for name, part in parts.items() if 0 < part[0].sum() < len(y)}
+        return Curves(
+            roc={name: roc(*part) for name, part in parts.items()},
+            precision_recall={name: precision_recall(*part) for name, part in parts.items()},
+            calibration={name: calibration(*part) for name, part in parts.items()},
+        )
 
     def adds_up(self, unit: str) -> str:
         if unit == self.unit:
@@ -183,14 +188,14 @@ class Classes(Kind):
     def mean_target(self, target: str, classes: list[str]) -> tuple[str, bool] | None:
         return None
 
-    def shown(self, scores: Any, classes: list[str]) -> tuple[float, int | None]:
+    def shown(self, scores: Sequence[float], classes: list[str]) -> tuple[float, int | None]:
         top = max(range(len(scores)), key=lambda k: scores[k])
         return scores[top], top
 
-    def drifting(self, scores: np.ndarray, classes: tuple[str, ...]) -> Any:
+    def drifting(self, scores: np.ndarray, classes: tuple[str, ...]) -> Column:
         import pandas as pd
 
         return pd.array([classes[i] for i in scores.argmax(axis=1)], dtype="str")
 
-    def drift_means(self, columns: tuple[Any, Any], threshold: float | None) -> dict[str, list[float]]:
+    def drift_means(self, columns: tuple[Column, Column], threshold: float | None) -> dict[str, list[float]]:
         return {}

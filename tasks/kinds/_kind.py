@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from tasks.kinds._metric import Metric
 from tasks.kinds._output import Output
@@ -13,6 +13,12 @@ from tasks.kinds._output import Output
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
+    from pydantic import JsonValue
+
+    from tasks.artifacts import Curves
+
+    Column = np.ndarray | pd.api.extensions.ExtensionArray  # of numbers, or of text
+    Label = str | float | bool
 
 
 USUAL_LOSSES = ("log", "squared")  # that every family can be fitted by, where its OUTPUTS have a use for them
@@ -142,20 +148,22 @@ class Kind(ABC):
     # Answers -------------------------------------------------------------------------------------------------
     @abstractmethod
     def answer(
-        self, scores: tuple[float, ...] | list[float], decision: Any, classes: tuple[str, ...]
-    ) -> dict[str, Any]:
+        self, scores: tuple[float, ...] | list[float], decision: str | float, classes: tuple[str, ...]
+    ) -> dict[str, JsonValue]:
         """The part of one row's answer, as JSON, that differs from row to row; ``decision`` as :meth:`label` gives it."""
 
-    def fixed(self, threshold: float | None) -> dict[str, Any]:
+    def fixed(self, threshold: float | None) -> dict[str, JsonValue]:
         """The part of every answer that is the same for all rows."""
         return {}
 
     @abstractmethod
-    def answer_schema(self, classes: tuple[str, ...]) -> dict[str, Any]:
+    def answer_schema(self, classes: tuple[str, ...]) -> dict[str, JsonValue]:
         """JSON Schema of :meth:`answer` and :meth:`fixed`, by property."""
 
     @abstractmethod
-    def answer_columns(self, scores: np.ndarray, threshold: float | None, classes: tuple[str, ...]) -> dict[str, Any]:
+    def answer_columns(
+        self, scores: np.ndarray, threshold: float | None, classes: tuple[str, ...]
+    ) -> dict[str, np.ndarray]:
         """:meth:`answer` of many rows as columns, from ``scores`` (n, k)."""
 
     # Without a model, and what is lost -----------------------------------------------------------------------
@@ -190,12 +198,9 @@ class Kind(ABC):
 
     # The report, and what drifts -----------------------------------------------------------------------------
     @abstractmethod
-    def curves(
-        self, y: np.ndarray, scores: np.ndarray, classes: list[str], cost: tuple[float, float]
-    ) -> dict[str, Any]:
+    def curves(self, y: np.ndarray, scores: np.ndarray, classes: list[str], cost: tuple[float, float]) -> Curves:
         """Points of its curves, of which the report draws ``roc``, ``precision_recall``, ``calibration``, ``threshold``,
-        ``scores`` and ``residuals``; and ``own``, any other pictures: a list of ``{"title", "caption", "x": [label, numbers],
-        "y": [label, numbers]}``.
+        ``scores`` and ``residuals``; and ``own``, any other pictures.
         """
 
     @abstractmethod
@@ -206,14 +211,14 @@ class Kind(ABC):
         """What a mean of the target is called, and whether it is a share; None where it means nothing."""
         return f"mean of {target}", False
 
-    def shown(self, scores: Any, classes: list[str]) -> tuple[float, int | None]:
+    def shown(self, scores: Sequence[float], classes: list[str]) -> tuple[float, int | None]:
         """Of one row's scores the one that is shown, and the index of its class (None: of a number)."""
-        return scores, None
+        return scores[0], None
 
     @abstractmethod
-    def drifting(self, scores: np.ndarray, classes: tuple[str, ...]) -> Any:
+    def drifting(self, scores: np.ndarray, classes: tuple[str, ...]) -> Column:
         """The answers as one column (n,): of float64, or of text."""
 
-    def drift_means(self, columns: tuple[Any, Any], threshold: float | None) -> Mapping[str, list[float]]:
+    def drift_means(self, columns: tuple[Column, Column], threshold: float | None) -> Mapping[str, list[float]]:
         """Means of the reference's and the new answers (as :meth:`drifting` gives them), by what they are means of."""
         return {"mean": [float(side.mean()) for side in columns]}

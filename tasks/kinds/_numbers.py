@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from tasks.errors import RefitError, some
 from tasks.kinds._kind import Decided, Kind, Target
@@ -11,6 +11,10 @@ from tasks.kinds._output import NUMBER, Output
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
+    from pydantic import JsonValue
+
+    from tasks.artifacts import Curves
+    from tasks.kinds._kind import Column
 
 
 class Numbers(Kind):
@@ -66,14 +70,16 @@ class Numbers(Kind):
         return float(decision)
 
     def answer(
-        self, scores: tuple[float, ...] | list[float], decision: Any, classes: tuple[str, ...]
-    ) -> dict[str, Any]:
+        self, scores: tuple[float, ...] | list[float], decision: str | float, classes: tuple[str, ...]
+    ) -> dict[str, JsonValue]:
         return {"prediction": scores[0]}
 
-    def answer_schema(self, classes: tuple[str, ...]) -> dict[str, Any]:
+    def answer_schema(self, classes: tuple[str, ...]) -> dict[str, JsonValue]:
         return {"prediction": {"type": "number"}}
 
-    def answer_columns(self, scores: np.ndarray, threshold: float | None, classes: tuple[str, ...]) -> dict[str, Any]:
+    def answer_columns(
+        self, scores: np.ndarray, threshold: float | None, classes: tuple[str, ...]
+    ) -> dict[str, np.ndarray]:
         return {"prediction": scores[:, 0]}
 
     def constant(self, y_train: np.ndarray, classes: int, n: int) -> np.ndarray:
@@ -101,15 +107,14 @@ class Numbers(Kind):
 
         return np.abs(challenger - y), np.abs(champion - y)
 
-    def curves(
-        self, y: np.ndarray, scores: np.ndarray, classes: list[str], cost: tuple[float, float]
-    ) -> dict[str, Any]:
+    def curves(self, y: np.ndarray, scores: np.ndarray, classes: list[str], cost: tuple[float, float]) -> Curves:
+        from tasks.artifacts import Curves
         from tasks.metrics.curves import residuals
 
-        return {"residuals": residuals(y, scores)}
+        return Curves(residuals=residuals(y, scores))
 
     def adds_up(self, unit: str) -> str:
         return "The parts of a row add up to its prediction."
 
-    def drifting(self, scores: np.ndarray, classes: tuple[str, ...]) -> Any:
+    def drifting(self, scores: np.ndarray, classes: tuple[str, ...]) -> Column:
         return scores

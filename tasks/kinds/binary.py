@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
 
 from tasks.errors import RefitError, nearest, some
 from tasks.kinds._classes import SHARE, Classes
@@ -11,6 +12,10 @@ from tasks.kinds._output import TWO, Output
 
 if TYPE_CHECKING:
     import numpy as np
+    from pydantic import JsonValue
+
+    from tasks.artifacts import Curves
+    from tasks.kinds._kind import Column, Label
 
 
 class Binary(Classes):
@@ -30,7 +35,7 @@ class Binary(Classes):
         *Classes.glossary,
     )
 
-    def _check_count(self, classes: list[Any], where: str) -> None:
+    def _check_count(self, classes: list[Label], where: str) -> None:
         if len(classes) > 2:
             raise RefitError(
                 f"{where} has {len(classes)} classes ({some(classes, 5)}), and problem.kind is 'binary'. "
@@ -82,18 +87,18 @@ class Binary(Classes):
         return (scores[:, 1] >= (0.5 if threshold is None else threshold)).astype(float)
 
     def answer(
-        self, scores: tuple[float, ...] | list[float], decision: Any, classes: tuple[str, ...]
-    ) -> dict[str, Any]:
+        self, scores: tuple[float, ...] | list[float], decision: str | float, classes: tuple[str, ...]
+    ) -> dict[str, JsonValue]:
         return {"probability": scores[1], "decision": decision}
 
-    def fixed(self, threshold: float | None) -> dict[str, Any]:
+    def fixed(self, threshold: float | None) -> dict[str, JsonValue]:
         return {"threshold": threshold}
 
-    def answer_schema(self, classes: tuple[str, ...]) -> dict[str, Any]:
+    def answer_schema(self, classes: tuple[str, ...]) -> dict[str, JsonValue]:
         probability = {**SHARE, "description": f"of class {classes[1]!r}"}
         return {"probability": probability, "decision": {"type": "string", "enum": list(classes)}, "threshold": SHARE}
 
-    def _probabilities(self, scores: np.ndarray, classes: tuple[str, ...]) -> dict[str, Any]:
+    def _probabilities(self, scores: np.ndarray, classes: tuple[str, ...]) -> dict[str, np.ndarray]:
         return {"probability": scores[:, 1]}
 
     def decided(self, challenger: np.ndarray, champion: np.ndarray, thresholds: tuple[float, float]) -> Decided:
@@ -118,22 +123,21 @@ class Binary(Classes):
         said[np.argsort(-scores[:, 1], kind="stable")[:alarms]] = 1.0
         return said
 
-    def curves(
-        self, y: np.ndarray, scores: np.ndarray, classes: list[str], cost: tuple[float, float]
-    ) -> dict[str, Any]:
+    def curves(self, y: np.ndarray, scores: np.ndarray, classes: list[str], cost: tuple[float, float]) -> Curves:
+        from tasks.artifacts import Curves, ScoresByTruth
         from tasks.metrics.curves import calibration, histogram, precision_recall, roc, thresholds
 
         p = scores[:, 1]
-        return {
-            "roc": roc(y, p),
-            "precision_recall": precision_recall(y, p),
-            "calibration": calibration(y, p),
-            "threshold": thresholds(y, p, cost),
-            "scores": {
-                "negative": histogram(p[y == 0], limits=(0, 1)),
-                "positive": histogram(p[y == 1], limits=(0, 1)),
-            },
-        }
+        return Curves(
+            roc=roc(y, p),
+            precision_recall=precision_recall(y, p),
+            calibration=calibration(y, p),
+            threshold=thresholds(y, p, cost),
+            scores=ScoresByTruth(
+                negative=histogram(p[y == 0], limits=(0, 1)),
+                positive=histogram(p[y == 1], limits=(0, 1)),
+            ),
+        )
 
     def adds_up(self, unit: str) -> str:
         if unit == self.unit:
@@ -146,13 +150,13 @@ class Binary(Classes):
     def mean_target(self, target: str, classes: list[str]) -> tuple[str, bool] | None:
         return f"share of {target} = {classes[-1]}", True
 
-    def shown(self, scores: Any, classes: list[str]) -> tuple[float, int | None]:
+    def shown(self, scores: Sequence[float], classes: list[str]) -> tuple[float, int | None]:
         return scores[1], 1
 
-    def drifting(self, scores: np.ndarray, classes: tuple[str, ...]) -> Any:
+    def drifting(self, scores: np.ndarray, classes: tuple[str, ...]) -> Column:
         return scores[:, 1]
 
-    def drift_means(self, columns: tuple[Any, Any], threshold: float | None) -> dict[str, list[float]]:
+    def drift_means(self, columns: tuple[Column, Column], threshold: float | None) -> dict[str, list[float]]:
         shares = {} if threshold is None else {"positive_rate": [float((c >= threshold).mean()) for c in columns]}
         return {**shares, "mean": [float(c.mean()) for c in columns]}
 

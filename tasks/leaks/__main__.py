@@ -4,31 +4,27 @@ from __future__ import annotations
 
 from tasks import stage  # isort: skip
 
-from pathlib import Path
-from typing import Any
-
+from tasks.artifacts import Summary
+from tasks.artifacts.folders import FEATURE_TABLE, FEATURES, LEAKS, PLAN, VALIDATED
 from tasks.engine import Plan
-from tasks.files import read_json, replacing_dir, write_json
+from tasks.files import read_json, replacing_dir
 from tasks.leaks.look import look
 from tasks.params import load
 from tasks.states import tables_in
 from tasks.stored import Stored
 
-DATA = Path("data")
-
 
 def main() -> None:
     params = load()
-    plan = Plan.from_dict(read_json(DATA / "features" / "plan.json"))
-    tables = tables_in(DATA / "validated", plan.tables)
-    made: Any = Stored(DATA / "features" / "features.parquet")
-    found = look(plan, tables, made, read_json(DATA / "features" / "summary.json")["kind"], params.seed)
-    for suspicion in found["suspicions"]:
-        stage.log(f"suspected: {suspicion['column']} {suspicion['said']}")
-    if not found["suspicions"]:
+    plan = Plan.from_dict(read_json(PLAN))
+    tables = tables_in(VALIDATED, plan.tables)
+    found = look(plan, tables, Stored(FEATURE_TABLE), Summary.read(FEATURES).kind, params.seed)
+    for suspicion in found.suspicions:
+        stage.log(f"suspected: {suspicion.column} {suspicion.said}")
+    if not found.suspicions:
         stage.log("no feature gives the target away, as far as data can tell")
-    with replacing_dir(DATA / "leaks") as folder:
-        write_json(folder / "leaks.json", found)
+    with replacing_dir(LEAKS) as folder:
+        found.write(folder)
 
 
 if __name__ == "__main__":

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from tasks.artifacts import Leaks, Suspicion
+from tasks.artifacts.columns import ROW, SPLIT, TARGET
 from tasks.engine import Plan, scan
 from tasks.engine.asof import prediction_times
 from tasks.engine.compute import compute
@@ -19,7 +20,7 @@ from tasks.engine.recipes import DatePart, LookedUp, OwnColumn, Transform
 from tasks.giveaways import Fold, giveaways, halves, sample
 from tasks.kinds import find_kind
 from tasks.leaks.columns import columns_of
-from tasks.stored import in_memory
+from tasks.stored import Frame, in_memory
 
 TRAIN, VALID = 4000, 2000  # rows on which single features are measured
 LABELS = 12_000  # rows on which labels of other rows are held against features
@@ -49,13 +50,13 @@ LIMITS = (
 )
 
 
-def look(plan: Plan, tables: Mapping[str, pd.DataFrame], made: pd.DataFrame, kind: str, seed: int) -> dict[str, Any]:
-    """``leaks.json``. ``made`` is ``features.parquet``; rows of test take no part, only their times do."""
-    rows: Any = tables[plan.table].take(made["__row__"].to_numpy()).reset_index(drop=True)
-    split, y = made["__split__"], made["__target__"].to_numpy(np.float64)
+def look(plan: Plan, tables: Mapping[str, pd.DataFrame], made: Frame, kind: str, seed: int) -> Leaks:
+    """What looks as if it gave the target away. ``made`` is ``features.parquet``; rows of test take no part, only their times do."""
+    rows = tables[plan.table].take(made[ROW].to_numpy()).reset_index(drop=True)
+    split, y = made[SPLIT], made[TARGET].to_numpy(np.float64)
     y = np.where(split.isin(["train", "valid"]), y, np.nan)
     features = made[[f.name for f in plan.features]]
-    found: list[dict[str, Any]] = []
+    found: list[Suspicion] = []
     checked = []
 
     part, folds = measured_on(y, split, kind, plan.time is not None, seed)
@@ -99,7 +100,7 @@ def look(plan: Plan, tables: Mapping[str, pd.DataFrame], made: pd.DataFrame, kin
         checked.append("moments inside rows against the time at which they are declared known")
     for f in findings:
         found.append(_suspicion(columns_of(f.where.removeprefix(f"{plan.table}."), plan), f.where, f.kind, None, f.why))
-    return {"suspicions": one_each(found), "checked": checked, "limits": list(LIMITS)}
+    return Leaks(suspicions=one_each(found), checked=checked, limits=list(LIMITS))
 
 
 def measured_on(y: np.ndarray, split: pd.Series, kind: str, timed: bool, seed: int) -> tuple[np.ndarray, list[Fold]]:
@@ -172,17 +173,19 @@ def sliced(plan: Plan, name: str, frame: pd.DataFrame) -> pd.DataFrame:
     return frame.iloc[np.sort(order[max(end - SLICE, 0) : end])].reset_index(drop=True)
 
 
-def _suspicion(columns: list[str], feature: str, kind: str, strength: float | None, said: str, certain: bool = False) -> dict[str, Any]:  # fmt: skip
-    return {
-        "column": columns[0], "columns": columns, "feature": feature, "kind": kind, "strength": strength,
-        "certain": certain, "said": f"{WORDS.get(kind, kind)}: {said}",
-    }  # fmt: skip
+def _suspicion(
+    columns: list[str], feature: str, kind: str, strength: float | None, said: str, certain: bool = False
+) -> Suspicion:
+    return Suspicion(
+        column=columns[0], columns=columns, feature=feature, kind=kind, strength=strength, certain=certain,
+        said=f"{WORDS.get(kind, kind)}: {said}",
+    )  # fmt: skip
 
 
-def one_each(found: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+def one_each(found: Iterable[Suspicion]) -> list[Suspicion]:
     """One suspicion for each column, the strongest; a feature made of columns that are suspected themselves is left out."""
-    kept: dict[str, dict[str, Any]] = {}
-    for s in sorted(found, key=lambda s: (len(s["columns"]), -(s["strength"] or 0.0), s["column"])):
-        if not any(c in kept for c in s["columns"]):
-            kept[s["column"]] = s
-    return sorted(kept.values(), key=lambda s: (-(s["strength"] or 0.0), s["column"]))
+    kept: dict[str, Suspicion] = {}
+    for s in sorted(found, key=lambda s: (len(s.columns), -(s.strength or 0.0), s.column)):
+        if not any(c in kept for c in s.columns):
+            kept[s.column] = s
+    return sorted(kept.values(), key=lambda s: (-(s.strength or 0.0), s.column))

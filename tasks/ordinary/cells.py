@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import pandas as pd
+
+from tasks.artifacts import OrdinaryColumn
 
 PROBS = (
     0.001, 0.005, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.98, 0.995, 0.999,
@@ -97,16 +98,9 @@ class Cells:
         middle = np.clip(np.cumsum(share) - share / 2, least, 1 - least)
         return np.where(present, ndtri(middle), 0.0)
 
-    def to_dict(self) -> dict[str, Any]:
-        if self.kind == "numeric":
-            far = list(self.far) if self.edges else None
-            return {"kind": self.kind, "edges": list(self.edges), "far": far}
-        return {"kind": self.kind, "levels": list(self.levels)}
-
     @classmethod
-    def from_dict(cls, stored: dict[str, Any], known: frozenset[str] = frozenset()) -> Cells:
-        """Inverse of :meth:`to_dict`; ``known`` are the levels without a cell of their own."""
-        if stored["kind"] == "numeric":
-            far = tuple(stored["far"]) if stored["far"] else (-np.inf, np.inf)
-            return cls("numeric", tuple(stored["edges"]), far)
-        return cls(stored["kind"], levels=tuple(stored["levels"]), known=known)
+    def of_file(cls, stored: OrdinaryColumn, known: frozenset[str] = frozenset()) -> Cells:
+        """As they were written; ``known`` are the levels without a cell of their own."""
+        if stored.kind == "numeric":
+            return cls("numeric", tuple(stored.edges), stored.far or (-np.inf, np.inf))
+        return cls(stored.kind, levels=tuple(stored.levels), known=known)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from tasks.files import read_json, read_table, write_json, write_table
+from tasks.artifacts import OrdinaryColumn, OrdinaryPart, OrdinaryParts
+from tasks.files import read_table, write_table
 from tasks.kinds import find_kind
 from tasks.ordinary.cells import Cells
+from tasks.stored import Frame
 
 FOLDER = "ordinary"
 WEEK = pd.Timedelta(days=7)  # of a past window, where monitoring.window says nothing
@@ -61,12 +62,10 @@ class Record:
         counts: list[np.ndarray] = [np.zeros((0, 4), dtype=np.int64)]
         about, levels = [], []
         for part in parts:
-            told: dict[str, Any] = {
-                "length": None if part.length is None else int(part.length.total_seconds()),
-                "end": None if part.end is None else part.end.isoformat(),
-                "columns": {name: _told(column) for name, column in part.columns.items()},
-            }
-            about.append(told)
+            length = None if part.length is None else int(part.length.total_seconds())
+            end = None if part.end is None else part.end.isoformat()
+            columns = {name: _about(column) for name, column in part.columns.items()}
+            about.append(OrdinaryPart(length=length, end=end, columns=columns))
             for column in part.columns.values():
                 i = len(counts) - 1
                 rows = np.vstack([column.total, column.past])
@@ -74,7 +73,7 @@ class Record:
                 counts.append(np.column_stack([np.full(len(window), i), window, cell, rows[window, cell]]))
                 levels += [(i, level) for level in sorted(column.cells.known)]
         table = pd.DataFrame(np.concatenate(counts), columns=["column", "window", "cell", "rows"])
-        write_json(folder / "about.json", about)
+        OrdinaryParts(parts=about).write(folder)
         write_table(folder / "counts.parquet", table.astype({"column": "int32", "window": "int16", "cell": "int8"}))
         known = pd.DataFrame(levels, columns=["column", "level"])
         write_table(folder / "levels.parquet", known.astype({"column": "int32", "level": "str"}))
@@ -85,34 +84,42 @@ class Record:
         table, known = read_table(folder / "counts.parquet"), read_table(folder / "levels.parquet")
         of, levels = dict(list(table.groupby("column"))), dict(list(known.groupby("column")["level"]))
         answers: Record | None = None
-        about = read_json(folder / "about.json")
-        number = sum(len(part["columns"]) for part in about)
+        about = OrdinaryParts.read(folder).parts
+        number = sum(len(part.columns) for part in about)
         for part in reversed(about):
-            number -= len(part["columns"])
+            number -= len(part.columns)
             columns = {}
-            for i, (name, told) in enumerate(part["columns"].items(), number):
-                cells = Cells.from_dict(told, frozenset(levels.get(i, ())))
-                rows = np.zeros((1 + told["windows"], cells.count), dtype=np.int64)
+            for i, (name, one) in enumerate(part.columns.items(), number):
+                cells = Cells.of_file(one, frozenset(levels.get(i, ())))
+                rows = np.zeros((1 + one.windows, cells.count), dtype=np.int64)
                 if i in of:
                     rows[of[i]["window"], of[i]["cell"]] = of[i]["rows"]
-                extra: dict[str, Any] = {
-                    key: np.array(told[key], dtype=np.int64) for key in ("own", "largest") if key in told
-                }
-                extra |= {key: told[key] for key in ("once", "twice", "watched", "alike") if key in told}
-                columns[name] = Column(name, cells, rows[0], rows[1:], **extra)
-            length = None if part["length"] is None else pd.Timedelta(seconds=part["length"])
-            answers = cls(columns, length, None if part["end"] is None else pd.Timestamp(part["end"]), answers)
+                own, largest = (np.array(listed, dtype=np.int64) for listed in (one.own, one.largest))
+                columns[name] = Column(
+                    name, cells, rows[0], rows[1:], one.once, one.twice, own, largest, one.watched, one.alike
+                )
+            length = None if part.length is None else pd.Timedelta(seconds=part.length)
+            answers = cls(columns, length, None if part.end is None else pd.Timestamp(part.end), answers)
         assert answers is not None  # about.json has one part at least
         return answers
 
 
-def _told(column: Column) -> dict[str, Any]:
-    told: dict[str, Any] = column.cells.to_dict() | {"windows": len(column.past)}
-    told["alike"] = column.alike
-    if column.cells.kind != "numeric":
-        told |= {"once": column.once, "twice": column.twice, "watched": column.watched}
-        told |= {"own": column.own.tolist(), "largest": column.largest.tolist()}
-    return told
+def _about(column: Column) -> OrdinaryColumn:
+    cells, windows = column.cells, len(column.past)
+    if cells.kind == "numeric":
+        far = cells.far if cells.edges else None
+        return OrdinaryColumn(kind=cells.kind, edges=list(cells.edges), far=far, windows=windows, alike=column.alike)
+    return OrdinaryColumn(
+        kind=cells.kind,
+        levels=list(cells.levels),
+        windows=windows,
+        alike=column.alike,
+        once=column.once,
+        twice=column.twice,
+        watched=column.watched,
+        own=column.own.tolist(),
+        largest=column.largest.tolist(),
+    )
 
 
 def answers(scores: np.ndarray, kind: str, classes: tuple[str, ...]) -> pd.Series:
@@ -210,7 +217,7 @@ def own_levels(level: np.ndarray, at: np.ndarray, count: int, levels: int) -> tu
     return own, largest
 
 
-def make(rows: pd.DataFrame, kinds: dict[str, str], time: pd.Series, length: pd.Timedelta | None) -> Record:
+def make(rows: Frame, kinds: dict[str, str], time: pd.Series, length: pd.Timedelta | None) -> Record:
     """The record of the columns ``kinds`` (name: kind; text is left out) of the reference's rows.
 
     Parameters

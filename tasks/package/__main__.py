@@ -9,11 +9,12 @@ from tasks import stage  # isort: skip
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from tasks import files, memory, params
+from tasks.artifacts import Choice, Golden, Summary
+from tasks.artifacts.columns import UNTIL
 from tasks.bundle import Bundle
 from tasks.bundle.asked import Asked
 from tasks.bundle.horizon import parse
@@ -31,24 +32,23 @@ from tasks.package.golden import LATER, ROWS, after, choose, golden, start_of_te
 from tasks.package.history import horizon, keep, known, needs
 from tasks.package.receipt import receipt
 from tasks.package.schema import schema
-from tasks.states import UNTIL, read_states
+from tasks.states import read_states
 from tasks.stored import Stored
 
 DATA = Path("data")
-EMPTY: dict[str, Any] = {"rows": []}
 
 
 def main() -> None:
     given = params.load()
-    choice = files.read_json(DATA / "evaluation" / "choice.json")
-    summary = files.read_json(DATA / "features" / "summary.json")
-    features: Any = Stored(DATA / "features" / "features.parquet")
-    names = [f["name"] for f in summary["features"]]
+    choice = Choice.read(DATA / "evaluation")
+    summary = Summary.read(DATA / "features")
+    features = Stored(DATA / "features" / "features.parquet")
+    names = summary.names
     plan = Plan.from_dict(files.read_json(DATA / "features" / "plan.json"))
     asked = schema(given, plan.row_columns(), plan.identity)
     validated = DATA / "validated"
     as_of = files.read_json(validated / "summary.json").get("as_of")
-    fields, rule = [f["name"] for f in asked["fields"]], Rule.of(given)
+    fields, rule = [f.name for f in asked.fields], Rule.of(given)
     since, until = start_of_test(features), parse(as_of) if as_of else None
     wanted = needs(plan)
     tables = {
@@ -56,22 +56,22 @@ def main() -> None:
     }
     history = {name: keep(tables[name], plan, name, need, since) for name, need in wanted.items()}
     reach = horizon(plan, history, since)
-    about = about_of(given, choice, summary) | reach.told()
+    about = about_of(given, choice, summary, reach)
 
     with files.replacing_dir(DATA / "package") as folder:
         shutil.copyfile(DATA / "features" / "plan.json", folder / "plan.json")
-        for member in about["members"]:
+        for member in about.members:
             source = DATA / "models" / member / "model"
             if not source.is_dir():
                 raise RefitError(f"{source}: no such folder; choice.json names {member!r}. Run `refit run` again.")
             shutil.copytree(source, folder / "model" / member)
-        files.write_json(folder / "schema.json", asked)
+        asked.write(folder)
         (folder / "history").mkdir()
         for name, one in history.items():
             files.write_table(folder / "history" / f"{name}.parquet", one.frame)
             n, of, columns = len(one.frame), len(tables[name]), len(one.frame.columns)
             stage.log(f"history of {name}: {n:,} of {of:,} known rows, {columns} columns")
-        whole: Any = Stored(validated / f"{given.problem.table}.parquet", list(dict.fromkeys([*fields, *rule.columns])))
+        whole = Stored(validated / f"{given.problem.table}.parquet", list(dict.fromkeys([*fields, *rule.columns])))
         seen_rows(whole, features, rule).write(folder / SEEN)
         others = other_rows(whole, features, rule)
         if others is not None:
@@ -82,11 +82,11 @@ def main() -> None:
         ):
             if source.is_dir():  # what later tables are held against, and what these were
                 shutil.copytree(source, folder / place)
-        files.write_json(folder / "receipt.json", receipt(DATA, given, as_of))
+        receipt(DATA, given, as_of).write(folder)
 
         # The rest is made by the package itself, as it will be used: first without, then with the answers.
-        for name in ("golden.json", "reference.parquet"):
-            files.write_json(folder / name, EMPTY)
+        Golden(rows=[]).write(folder)
+        (folder / "reference.parquet").touch()
         write_manifest(folder, about)
         bundle = Bundle.load(folder).start()
         window = pd.Timedelta(given.monitoring.window.delta) if given.monitoring.window else WEEK
@@ -101,10 +101,10 @@ def main() -> None:
         if len(later):
             answers = pd.concat([answers, computed(plan, tables, later)[names]], ignore_index=True)
             rows = pd.concat([rows, later], ignore_index=True)
-        files.write_json(folder / "golden.json", golden(bundle, answers, rows))
+        golden(bundle, answers, rows).write(folder)
         identity = write_manifest(folder, about)
     size = sum(p.stat().st_size for p in (DATA / "package").rglob("*") if p.is_file())
-    stage.log(f"package {about['name']} ({about['family']}): {size / 1e6:.1f} MB, identity {identity[:12]}")
+    stage.log(f"package {about.name} ({about.family}): {size / 1e6:.1f} MB, identity {identity[:12]}")
 
 
 def computed(plan: Plan, tables: dict[str, pd.DataFrame], rows: pd.DataFrame) -> pd.DataFrame:
@@ -114,7 +114,7 @@ def computed(plan: Plan, tables: dict[str, pd.DataFrame], rows: pd.DataFrame) ->
     if corrected or memory.EVENT * sum(map(len, tables.values())) <= limit.bytes:
         return compute(plan, tables, rows)
     with tempfile.TemporaryDirectory(prefix="package-", dir=memory.scratch()) as folder:
-        stored: dict[str, Any] = {}
+        stored: dict[str, Stored] = {}
         for name in plan.tables:
             if name in tables:  # else none of its rows is asked for
                 files.write_table(Path(folder) / f"{name}.parquet", tables.pop(name))

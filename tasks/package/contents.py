@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from tasks.artifacts import Choice, Manifest, Summary
 from tasks.bundle import Bundle
+from tasks.bundle.horizon import Horizon
 from tasks.bundle.seen import Seen
 from tasks.identity import Rule, identify
 from tasks.kinds import score_columns
 from tasks.ordinary.record import PREDICTION, Record, answers, make
 from tasks.params import Params
-from tasks.stored import by_parts
+from tasks.stored import Frame, by_parts
 
 REFERENCE_ROWS = 20_000
 HELD_OUT_ROWS = 5_000
@@ -29,7 +30,7 @@ class Parts:
     held_out: np.ndarray
 
 
-def parts(features: pd.DataFrame, window: pd.Timedelta) -> Parts:
+def parts(features: Frame, window: pd.Timedelta) -> Parts:
     """Which feature rows drift is held against.
 
     Rows that the model has seen, and test rows that are no newer. Answers are those to test rows, which nothing was fitted,
@@ -46,7 +47,7 @@ def parts(features: pd.DataFrame, window: pd.Timedelta) -> Parts:
     return Parts(np.flatnonzero(seen | (test & older)), np.flatnonzero(held_out))
 
 
-def reference(bundle: Bundle, features: pd.DataFrame, rows: Parts, seed: int) -> pd.DataFrame:
+def reference(bundle: Bundle, features: Frame, rows: Parts, seed: int) -> pd.DataFrame:
     """A seeded sample of the reference: ``__split__``, features as fitted on, and scores.
 
     At most 20,000 rows that the model has seen, without scores, and 5,000 held-out ones with them.
@@ -64,9 +65,7 @@ def reference(bundle: Bundle, features: pd.DataFrame, rows: Parts, seed: int) ->
     return pd.concat([sample[["__split__", *(f.name for f in bundle.plan.features)]], told], axis=1)
 
 
-def ordinary(
-    bundle: Bundle, features: pd.DataFrame, kinds: dict[str, str], rows: Parts, window: pd.Timedelta
-) -> Record:
+def ordinary(bundle: Bundle, features: Frame, kinds: dict[str, str], rows: Parts, window: pd.Timedelta) -> Record:
     """The record of every feature in the known rows, and of the answers to the held-out ones."""
     known, held_out = features.take(rows.known), features.take(rows.held_out)
     record = make(known, kinds, known["__time__"], window)
@@ -82,19 +81,19 @@ def ordinary(
     return Record(record.columns, record.length, record.end, Record({PREDICTION: column}, told.length, told.end))
 
 
-def _answers(bundle: Bundle, rows: pd.DataFrame, window: pd.Timedelta) -> Record:
+def _answers(bundle: Bundle, rows: Frame, window: pd.Timedelta) -> Record:
     told = answers(by_parts(bundle.predict, rows), bundle.kind, bundle.classes).to_frame()
     kind = "numeric" if told[PREDICTION].dtype == float else "categorical"
     return make(told, {PREDICTION: kind}, rows["__time__"].reset_index(drop=True), window)
 
 
-def seen_rows(rows: pd.DataFrame, features: pd.DataFrame, rule: Rule) -> Seen:
+def seen_rows(rows: Frame, features: Frame, rule: Rule) -> Seen:
     """The record of the training and validation rows; ``rows`` is the problem's whole table, one row a feature row."""
     seen = features["__split__"].isin(["train", "valid"]).to_numpy()
     return Seen.of(identify(rows, rule), seen, features["__time__"], rule)
 
 
-def other_rows(rows: pd.DataFrame, features: pd.DataFrame, rule: Rule) -> Seen | None:
+def other_rows(rows: Frame, features: Frame, rule: Rule) -> Seen | None:
     """The record of all other rows, so that rows without a moment can be told from later ones; None where they have one."""
     if features["__time__"].notna().any():
         return None
@@ -102,21 +101,19 @@ def other_rows(rows: pd.DataFrame, features: pd.DataFrame, rule: Rule) -> Seen |
     return Seen.of(identify(rows, rule), others, features["__time__"], rule)
 
 
-def about_of(given: Params, choice: dict[str, Any], summary: dict[str, Any]) -> dict[str, Any]:
-    """The fields of ``bundle.json`` but for the files: from the choice and the features' summary."""
-    members = choice.get("members") or [choice["family"]]
-    weights = choice.get("weights") or [1.0] * len(members)
-    if isinstance(weights, dict):
-        weights = [weights[member] for member in members]
-    return {
-        "name": given.problem.name,
-        "kind": given.problem.kind,
-        "target": summary["target"],
-        "classes": summary["classes"],
-        "threshold": choice.get("threshold"),
-        "family": choice["family"],
-        "members": list(members),
-        "weights": [float(w) for w in weights],
-        **({"calibration": choice["calibration"]} if choice.get("calibration") else {}),
-        "metrics": {key: choice.get(key) for key in ("metric", "valid", "test", "baseline")},
-    }
+def about_of(given: Params, choice: Choice, summary: Summary, reach: Horizon) -> Manifest:
+    """``bundle.json`` but for the files: from the choice, the features' summary, and how far the history reaches."""
+    made = Manifest(
+        name=given.problem.name,
+        kind=given.problem.kind,
+        target=summary.target,
+        classes=summary.classes,
+        threshold=choice.threshold,
+        family=choice.family,
+        members=choice.members,
+        weights=choice.weights,
+        metrics={"metric": choice.metric, "valid": choice.valid, "test": choice.test, "baseline": choice.baseline},
+        answers_from=reach.start,
+        known_until=reach.ends,
+    )
+    return made if choice.calibration is None else made.model_copy(update={"calibration": choice.calibration})

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
+from tasks.artifacts import Golden, GoldenRow
 from tasks.bundle import Bundle
 from tasks.bundle.golden import close
 from tasks.bundle.horizon import Horizon, parse
@@ -15,6 +14,7 @@ from tasks.engine import Plan
 from tasks.engine.asof import prediction_times
 from tasks.engine.facts import MISSING
 from tasks.errors import RefitError
+from tasks.stored import Frame
 
 ROWS = 20
 NEWEST = 2_000  # with time, golden rows are drawn from as many of the newest
@@ -24,7 +24,7 @@ YEAR = 365 * 86_400_000_000  # µs
 LATEST = parse("2199-01-01T00:00:00Z")  # later times are not served
 
 
-def choose(features: pd.DataFrame, seed: int, since: int | None, count: int) -> np.ndarray:
+def choose(features: Frame, seed: int, since: int | None, count: int) -> np.ndarray:
     """Positions in the feature table of at most ``count`` golden rows, in order: test rows if there are enough.
 
     With time, the earliest ones (``since``, µs, where the kept history begins) and some of the newest; else rows at random.
@@ -44,7 +44,7 @@ def choose(features: pd.DataFrame, seed: int, since: int | None, count: int) -> 
     return np.sort(np.concatenate([first, others]))
 
 
-def start_of_test(features: pd.DataFrame) -> int | None:
+def start_of_test(features: Frame) -> int | None:
     """Prediction time (µs) of the earliest test row, from which on a package answers; None where rows have no time."""
     tested = features["__time__"][(features["__split__"] == "test").to_numpy()].dropna()
     moments = tested if len(tested) else features["__time__"].dropna()
@@ -69,7 +69,7 @@ def after(rows: pd.DataFrame, plan: Plan, horizon: Horizon) -> pd.DataFrame:
     return pd.concat(moved, ignore_index=True) if moved else rows.iloc[:0]
 
 
-def golden(bundle: Bundle, features: pd.DataFrame, rows: pd.DataFrame) -> dict[str, Any]:
+def golden(bundle: Bundle, features: pd.DataFrame, rows: pd.DataFrame) -> Golden:
     """``golden.json``: inputs, features, scores (alone and as this batch) and decisions.
 
     Matrix products may round the last bit differently for one row and for many, so both are kept, and a
@@ -87,7 +87,7 @@ def golden(bundle: Bundle, features: pd.DataFrame, rows: pd.DataFrame) -> dict[s
     RefitError
         If the package, a row at a time, computes another feature or another score than the pipeline did.
     """
-    fields = bundle.schema["fields"]
+    fields = bundle.schema.fields
     names = [str(c) for c in rows.columns]
     inputs = [to_json(dict(zip(names, row, strict=True)), fields) for row in rows.itertuples(index=False)]
     asked = [from_json(given, fields) for given in inputs]
@@ -109,20 +109,20 @@ def golden(bundle: Bundle, features: pd.DataFrame, rows: pd.DataFrame) -> dict[s
         if not close(alone.scores, np.atleast_1d(pipeline[i]).tolist()):
             raise RefitError(f"golden row {i}: online scores {alone.scores}, and the pipeline's are {pipeline[i]}")
         out.append(
-            {
-                "input": inputs[i],
-                "features": found,
-                "scores": list(alone.scores),
-                "batch_scores": list(batch[i].scores),
-                "decision": bundle.label(alone.decision),
-                "batch_decision": bundle.label(batch[i].decision),
-                "warnings": list(bundle.check_time(row).warnings),
-            }
+            GoldenRow(
+                input=inputs[i],
+                features=found,
+                scores=list(alone.scores),
+                batch_scores=list(batch[i].scores),
+                decision=bundle.label(alone.decision),
+                batch_decision=bundle.label(batch[i].decision),
+                warnings=list(bundle.check_time(row).warnings),
+            )
         )
-    return {"rows": out}
+    return Golden(rows=out)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: str | float) -> str | float | None:
     """A feature's value for JSON and for comparison by bits: missing is None, and -0.0 is not 0.0."""
     if pd.isna(value):
         return None

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from tasks.artifacts.columns import UNTIL
 from tasks.bundle.horizon import Horizon, newest_known, shortest_windows
 from tasks.engine import Plan
 from tasks.engine.facts import MISSING, Facts
 from tasks.engine.recipes import Need
-from tasks.states import UNTIL
 
 
 def needs(plan: Plan) -> dict[str, Need]:

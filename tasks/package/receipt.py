@@ -11,11 +11,11 @@ import hashlib
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 import tasks
+from tasks.artifacts import Failed, Receipt
 from tasks.code import RECEIPT
-from tasks.files import failure_of, hash_tree, sha256
+from tasks.files import hash_tree, sha256
 from tasks.params import Params
 
 DATA = ("raw/manifest.json", "expectations", "validated", "features", "evaluation")
@@ -24,23 +24,24 @@ SECTIONS = ("seed", "problem", "data", "features", "split", "models", "tuning", 
 LIBRARIES = ("numpy", "pandas", "pyarrow", "scikit-learn", "xgboost", "lightgbm", "torch", "optuna")
 
 
-def receipt(data: Path, params: Params, as_of: str | None) -> dict[str, Any]:
+def receipt(data: Path, params: Params, as_of: str | None) -> Receipt:
     """The receipt of a package made from the folder ``data`` with ``params``, as known at ``as_of``."""
-    return {
-        "as_of": as_of,
-        "seed": params.seed,
-        "data": data_hashes(data, params.models),
-        "code": code_hashes(),
-        "params": params.model_dump(mode="json", include=dict.fromkeys(SECTIONS, True) | {"monitoring": {"window"}}),
-        "lock": lock_hash(),
-        "libraries": libraries(),
-        **({"failed": failed} if (failed := failures(data, params.models)) else {}),
-    }
+    made = Receipt(
+        as_of=as_of,
+        seed=params.seed,
+        data=data_hashes(data, params.models),
+        code=code_hashes(),
+        params=params.model_dump(mode="json", include=dict.fromkeys(SECTIONS, True) | {"monitoring": {"window"}}),
+        lock=lock_hash(),
+        libraries=libraries(),
+    )
+    failed = failures(data, params.models)
+    return made.model_copy(update={"failed": failed}) if failed else made
 
 
-def failures(data: Path, families: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Families that the package was made without, since they failed: ``{family: {"family", "stage", "why"}}``."""
-    found = {family: failure_of(data / "models" / family) for family in sorted(families)}
+def failures(data: Path, families: Iterable[str]) -> dict[str, Failed]:
+    """Families that the package was made without, since they failed."""
+    found = {family: Failed.find(data / "models" / family) for family in sorted(families)}
     return {family: record for family, record in found.items() if record is not None}
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from tasks.artifacts import Schema, SchemaField
 from tasks.params import Params
 from tasks.values.missing import texts as missing
 
 
-def schema(params: Params, columns: list[str], identity: list[str]) -> dict[str, Any]:
+def schema(params: Params, columns: list[str], identity: list[str]) -> Schema:
     """``schema.json``: kind and nullability are demanded of clients; bounds and allowed values are hints.
 
     ``missing`` has the texts that count as missing, of a field where they are others than the table's; with ``format``
@@ -25,25 +24,19 @@ def schema(params: Params, columns: list[str], identity: list[str]) -> dict[str,
         if name not in columns and name not in identity:
             continue
         required = name in columns
-        entry: dict[str, Any] = {"name": name, "kind": column.kind, "nullable": column.nullable or not required}
-        entry |= {key: getattr(column, key) for key in ("min", "max") if getattr(column, key) is not None}
-        if column.format != "iso":
-            entry["format"] = column.format
+        field = SchemaField(name=name, kind=column.kind, nullable=column.nullable or not required)
         texts = missing(column.missing)
-        if texts != usual:
-            entry["missing"] = list(texts)
-        if column.case != "as_written":
-            entry["case"] = column.case
-        if column.allowed is not None:
-            entry["allowed"] = list(column.allowed)
-        if not required:
-            entry["required"] = False
-        fields.append(entry)
-    asked = [entry["name"] for entry in fields]
+        more = {
+            "min": column.min,
+            "max": column.max,
+            "format": None if column.format == "iso" else column.format,
+            "missing": None if texts == usual else list(texts),
+            "case": None if column.case == "as_written" else column.case,
+            "allowed": None if column.allowed is None else list(column.allowed),
+            "required": None if required else False,
+        }
+        fields.append(field.model_copy(update={key: value for key, value in more.items() if value is not None}))
+    asked = [field.name for field in fields]
     disregarded = [name for name in table.columns if name not in asked]
-    return {
-        "table": params.problem.table,
-        "missing": list(usual),
-        "fields": fields,
-        **({"disregarded": disregarded} if disregarded else {}),
-    }
+    made = Schema(table=params.problem.table, missing=list(usual), fields=fields)
+    return made.model_copy(update={"disregarded": disregarded}) if disregarded else made

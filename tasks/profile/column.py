@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -22,6 +22,7 @@ from tasks.values.levels import tidy
 from tasks.values.missing import USUAL
 from tasks.values.reading import Reading
 
+Spec = str | dict[str, str | list[str]]  # a column's declaration: its kind, or a mapping with more
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -96,7 +97,7 @@ class About:
 class Judged:
     """A column's declaration (a kind, or a mapping with more), remarks, and the usual texts taken for missing in it."""
 
-    spec: Any
+    spec: Spec
     remarks: tuple[str, ...] = ()
     missing: Mapping[str, int] | None = None
 
@@ -105,7 +106,7 @@ class Judged:
         return "; ".join(self.remarks)
 
 
-def reading_of(spec: Any) -> Reading:
+def reading_of(spec: Spec) -> Reading:
     """How a column is read that is declared so; of an ignored one its levels."""
     return Reading.of(Column.model_validate("categorical" if spec == "ignore" else spec))
 
@@ -286,7 +287,9 @@ def _marked(form: str) -> bool:
     return re.search(r"[^0-9.,' ()]", form) is not None
 
 
-def _with_words(kind: str, more: dict[str, Any], words: Mapping[str, int]) -> tuple[Any, tuple[str, ...]]:
+def _with_words(
+    kind: str, more: Mapping[str, str | list[str]], words: Mapping[str, int]
+) -> tuple[Spec, tuple[str, ...]]:
     """The declaration of a column in which some words stand for no value, and a remark that says so."""
     if not words:
         return ({"kind": kind, **more} if more else kind), ()
@@ -296,12 +299,12 @@ def _with_words(kind: str, more: dict[str, Any], words: Mapping[str, int]) -> tu
     return {"kind": kind, **more, "missing": ["usual", *words]}, (f"{said}{more_words} {count} as missing",)
 
 
-def _category(known: pd.Series, kept: Mapping[str, int], counts: Counter[str], missing: list[str] | None) -> tuple[Any, list[str]]:  # fmt: skip
+def _category(known: pd.Series, kept: Mapping[str, int], counts: Counter[str], missing: list[str] | None) -> tuple[Spec, list[str]]:  # fmt: skip
     """The declaration of a category: with the usual texts that are classes in it, and spellings that are one."""
-    spec: dict[str, Any] = {"kind": "categorical"}
+    spec: dict[str, str | list[str]] = {"kind": "categorical"}
     said = []
     if kept:
-        spec["missing"] = missing
+        spec["missing"] = [*(missing or ())]
         words = ", ".join(f"{text!r} ({_rows(n)})" for text, n in kept.items())
         said.append(
             f"{words} {'is a value' if len(kept) == 1 else 'are values'} here, not missing; remove `missing` if not"

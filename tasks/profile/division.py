@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -172,7 +171,7 @@ def _codes(frame: pd.DataFrame) -> dict[str, np.ndarray]:
     """Each column as codes: of numbers and times twenty bands, so that near values are equal."""
     out: dict[str, np.ndarray] = {}
     for name, column in frame.items():
-        values: Any = column
+        values: pd.Series | np.ndarray = column
         if isinstance(column.dtype, pd.DatetimeTZDtype):
             continue
         if pd.api.types.is_numeric_dtype(column) and column.nunique() > 20:

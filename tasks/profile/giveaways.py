@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -62,9 +62,9 @@ def remark(tree: CommentedMap, path: str | Path, given: pa.Table | None = None) 
             yield f"{name}: a leak? {given.said}; `refit run` asks before it promotes"
 
 
-def _target(problem: Any) -> str:
+def _target(problem: CommentedMap) -> str:
     target = problem["target"]
-    return target if isinstance(target, str) else target["column"]
+    return str(target if isinstance(target, str) else target["column"])
 
 
 def suspects(table: pa.Table, target: str, kind: str, columns: dict[str, Reading], seed: int) -> dict[str, Giveaway]:
@@ -81,7 +81,7 @@ def suspects(table: pa.Table, target: str, kind: str, columns: dict[str, Reading
     if find_kind(kind).output.classes:
         y = np.where(y < 0, np.nan, y)
     rows = sample(np.where(np.isinf(y), np.nan, y), kind, ROWS, seed)
-    X: dict[str, Any] = {}
+    X: dict[str, pd.Series | np.ndarray] = {}
     moments = {}
     for name, how in columns.items():
         if name == target:

@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -15,7 +15,7 @@ from tasks.errors import RefitError, nearest, some
 from tasks.kinds import find_kind, kind_names
 from tasks.listed import family_names
 from tasks.params import Moment, parse
-from tasks.profile.column import About, Judged, judge, judge_target, reading_of
+from tasks.profile.column import About, Judged, Spec, judge, judge_target, reading_of
 from tasks.profile.comments import beside, plain
 from tasks.profile.division import SALTS, best_salt, groups, names_rows, twins
 from tasks.profile.kinds import coerce
@@ -30,7 +30,7 @@ from tasks.values.reading import Reading
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from ruamel.yaml.comments import CommentedMap
+    from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 LARGE = 60_000  # tune on this many rows at most
 _VAGUE = """
@@ -78,7 +78,7 @@ def infer(
     for name in table.column_names:
         if name != target:
             judged[name] = judge(name, table[name], about)
-    specs: dict[str, Any] = {name: found.spec for name, found in judged.items()}
+    specs: dict[str, Spec] = {name: found.spec for name, found in judged.items()}
     remarks = {name: ["the target"] * (name == target) + list(found.remarks) for name, found in judged.items()}
     if tell:
         for line in _told(table, judged):
@@ -123,11 +123,11 @@ def _no_moment(moment: Chosen, names: Iterable[str]) -> str:
     return f"no single column says when a row happened ({', '.join(pieces)} joined to a date would allow kind: time)"
 
 
-def _kind(spec: Any) -> str:
+def _kind(spec: Spec) -> str:
     return spec if isinstance(spec, str) else str(spec["kind"])
 
 
-def _flow(spec: Any) -> Any:
+def _flow(spec: Spec) -> str | CommentedMap:
     from ruamel.yaml.comments import CommentedMap
     from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
@@ -140,7 +140,7 @@ def _flow(spec: Any) -> Any:
     return made
 
 
-def _read(column: pa.ChunkedArray, spec: Any) -> pd.Series:
+def _read(column: pa.ChunkedArray, spec: Spec) -> pd.Series:
     """A column as later stages have it; an ignored one by its levels."""
     return coerce(column, reading_of(spec)).values
 
@@ -174,7 +174,7 @@ def _told(table: pa.Table, judged: Mapping[str, Judged]) -> Iterator[str]:
         yield f"{len(told) - TOLD} more remarks stand in params.yaml, each beside its column"
 
 
-def _short(spec: Any) -> str:
+def _short(spec: Spec) -> str:
     """A declaration in a few words.
 
     >>> _short("ignore"), _short({"kind": "numeric", "format": "1.234,50", "missing": ["usual", "?"]})
@@ -183,7 +183,7 @@ def _short(spec: Any) -> str:
     return {"ignore": "ignored"}.get(_kind(spec), _kind(spec))
 
 
-def _key(table: pa.Table, specs: dict[str, Any], remarks: dict[str, list[str]], target: str) -> str:
+def _key(table: pa.Table, specs: dict[str, Spec], remarks: dict[str, list[str]], target: str) -> str:
     """The column that names each row; declared, and so no longer ignored. Empty: there is none."""
     for name in table.column_names:
         if name == target or specs[name] not in ("ignore", "numeric", "categorical") or not names_rows(name):
@@ -229,7 +229,7 @@ def _split_by_time(tree: CommentedMap, moment: Chosen) -> None:
     tree["split"] = split
 
 
-def _moment(column: str) -> Any:
+def _moment(column: str) -> str | dict[str, str]:
     """A moment as ``params.yaml`` writes it: the column's name, or a mapping where the name could be read otherwise."""
     try:
         if Moment.model_validate(column).column == column:
@@ -299,7 +299,7 @@ def _divide(tree: CommentedMap, table: pa.Table, why: str) -> None:
         split.yaml_set_comment_before_after_key("salt", before=plain(f"{found.why}{named}"), indent=2)
 
 
-def _flow_list(values: Iterable[str]) -> Any:
+def _flow_list(values: Iterable[str]) -> CommentedSeq:
     from ruamel.yaml.comments import CommentedSeq
 
     made = CommentedSeq(values)
@@ -337,7 +337,7 @@ def _tree(
     table_name = _slug(path.stem)
     whole = Path(os.path.abspath(path))  # a link stays one, to be followed at each run
     source = whole.relative_to(Path.cwd()).as_posix() if whole.is_relative_to(Path.cwd()) else whole.as_posix()
-    aim: Any = target
+    aim: str | CommentedMap = target
     if positive:
         chosen, other, why = positive
         aim = CommentedMap(column=target, positive=SingleQuotedScalarString(chosen))
@@ -397,7 +397,7 @@ def _tree(
     return tree
 
 
-def to_yaml(tree: Mapping[str, Any]) -> str:
+def to_yaml(tree: Mapping[str, object]) -> str:
     """The text of a ``params.yaml``, with the tree's comments and a blank line between sections."""
     from ruamel.yaml import YAML
 

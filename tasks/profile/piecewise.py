@@ -25,6 +25,7 @@ from tasks.profile.reading import MAGIC, first_line, tidy
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.csv as pv
 
 BLOCK = 8 << 20  # bytes of a CSV file read at a time; a row must be smaller
 BATCH = 1 << 16  # rows of a Parquet file read at a time
@@ -122,7 +123,7 @@ class _Utf8:
 
 
 @contextmanager
-def _opened(stream: BinaryIO, path: Path) -> Iterator[tuple[Opening, Any]]:
+def _opened(stream: BinaryIO, path: Path) -> Iterator[tuple[Opening, io.BytesIO | _Utf8]]:
     """How a CSV file begins, and its rows as a stream of UTF-8."""
     content = stream.read(WHOLE + 1)
     if not content.strip(b"\0 \t\r\n"):
@@ -143,7 +144,7 @@ def _csv(stream: BinaryIO, path: Path) -> Iterator[Piece]:
 
     skipped: list[tuple[int, str]] = []  # number of the row, from 1
 
-    def skip(row: Any) -> str:
+    def skip(row: pv.InvalidRow) -> str:
         skipped.append((row.number, f"has {row.actual_columns} values, and the header {row.expected_columns}"))
         return "skip"
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tasks.errors import RefitError, some
 from tasks.profile.layout import layout
@@ -66,7 +66,7 @@ def with_remarks(schema: pa.Schema, remarks: list[str]) -> pa.Schema:
     return schema.with_metadata({**(schema.metadata or {}), _REMARKS: json.dumps(remarks).encode()})
 
 
-def remarks_of(table: Any) -> list[str]:
+def remarks_of(table: pa.Table) -> list[str]:
     """What reading a file decided by itself: its encoding, lines left out, names changed, types it cannot use."""
     found: list[str] = json.loads((table.schema.metadata or {}).get(_REMARKS, b"[]"))
     return found
@@ -152,7 +152,7 @@ def _days(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
     ordinals = _ordinals(column)
     given = np.array([value is not None for value in ordinals])
-    periods: Any = pd.arrays.PeriodArray(
+    periods = pd.arrays.PeriodArray(
         np.array([value or 0 for value in ordinals], np.int64), dtype=pd.PeriodDtype(column.type.freq)
     )
     begins = pd.Series(periods.to_timestamp()).astype("datetime64[us]").where(given)

@@ -24,8 +24,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from tasks import blank
+from tasks.artifacts import Best, Candidate, Failed, Trials
 from tasks.errors import RefitError, in_a_line, some
-from tasks.files import failure_of, read_json, replacing, replacing_dir, sha256, sweep, write_json
+from tasks.files import read_json, replacing, replacing_dir, sha256, sweep, write_json
 from tasks.hidden import hidden
 from tasks.process import threads
 from tasks.registry.history import local
@@ -211,25 +212,25 @@ class Registry:
         from mlflow.entities import Metric
 
         tags = {PARENT: parent, "mlflow.runName": folder.name}
-        if (failed := failure_of(folder)) is not None:
-            run = self.client.create_run(experiment, tags={**tags, "failed": failed["why"][:5000]}).info.run_id
+        if (failed := Failed.find(folder)) is not None:
+            run = self.client.create_run(experiment, tags={**tags, "failed": failed.why[:5000]}).info.run_id
             self.client.set_terminated(run, "FAILED")
             return
-        candidate = read_json(folder / "candidate.json")
+        candidate = Candidate.read(folder)
         run = self.client.create_run(experiment, tags=tags).info.run_id
-        values = _numbers({"valid": candidate.get("valid")}) | _numbers(_of_family(metrics, folder.name))
-        params = {"family": folder.name, **{k: str(v)[:500] for k, v in candidate.get("params", {}).items()}}
+        values = _numbers({"valid": candidate.valid}) | _numbers(_of_family(metrics, folder.name))
+        params = {"family": folder.name, **{k: str(v)[:500] for k, v in candidate.params.items()}}
         curves = [
             Metric(f"curve.{_safe(name)}", float(value), 0, step)
-            for name, curve in _curves(candidate.get("history", {}))
+            for name, curve in _curves(candidate.history)
             for step, value in enumerate(curve)
         ]
         self._values(run, params, values, curves)
-        for path in (folder / "candidate.json", tuning / "best.json", tuning / "trials.json"):
+        for path in (folder / Candidate.NAME, tuning / Best.NAME, tuning / Trials.NAME):
             if path.exists():
                 self.client.log_artifact(run, str(path))
         try:
-            figure = _figure(folder.name, candidate.get("history", {}))
+            figure = _figure(folder.name, candidate.history)
         except Exception as error:  # a picture ends no run
             self.client.set_tag(run, "left_out", f"curves.png: {in_a_line(error)}")
             figure = None

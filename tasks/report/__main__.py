@@ -2,85 +2,109 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
 from tasks import params, stage
-from tasks.files import failure_of, read_json, read_table, replacing_dir, sha256, write_text
+from tasks.artifacts import (
+    Best,
+    Candidate,
+    Choice,
+    Confusion,
+    Curves,
+    Drift,
+    Explanation,
+    Failed,
+    Leaks,
+    Learning,
+    LeftOut,
+    Manifest,
+    Metrics,
+    NotableRows,
+    Receipt,
+    Slices,
+    Summary,
+    Timing,
+    Trials,
+    Validation,
+    Verdict,
+)
+from tasks.artifacts.columns import SPLIT, TARGET, TIME
+from tasks.artifacts.folders import (
+    DRIFT,
+    EVALUATION,
+    FEATURE_TABLE,
+    FEATURES,
+    LEAKS,
+    MODELS,
+    PACKAGE,
+    PLAN,
+    REPORTS,
+    TUNING,
+    VALIDATED,
+    VERDICT,
+)
+from tasks.files import optional_json, read_table, replacing_dir, sha256, write_text
+from tasks.params import Params
 from tasks.report.about_data import periods
+from tasks.report.found import FamilyFiles, ProblemAbout, RunFiles
 from tasks.report.page import build
 
-DATA = Path("data")
-FILES = {
-    "validated": "validated/summary.json",
-    "features": "features/summary.json",
-    "plan": "features/plan.json",
-    "leaks": "leaks/leaks.json",
-    "choice": "evaluation/choice.json",
-    "metrics": "evaluation/metrics.json",
-    "curves": "evaluation/curves.json",
-    "confusion": "evaluation/confusion.json",
-    "slices": "evaluation/slices.json",
-    "rows": "evaluation/rows.json",
-    "explain": "evaluation/explain.json",
-    "learning": "evaluation/learning.json",
-    "verdict": "verdict/verdict.json",
-    "drift": "drift/drift.json",
-    "receipt": "package/receipt.json",
-    "bundle": "package/bundle.json",
-    "left_out": "evaluation/left_out.json",
-}
 
-
-def optional(path: Path) -> Any:
-    return read_json(path) if path.is_file() else None
-
-
-def collect() -> dict[str, Any]:
-    """Everything the page is made of; what is not there is None."""
-    settings = params.load()
-    problem = settings.problem
-    found: dict[str, Any] = {name: optional(DATA / path) for name, path in FILES.items()}
-    found["problem"] = {
-        "name": problem.name,
-        "kind": problem.kind,
-        "target": problem.target.name,
-        "metric": problem.metric,
-    }
-    found["alpha"] = settings.promotion.alpha
-    found["tuning"], found["models"], found["failed"] = {}, {}, {}
-    for family in settings.models:
-        if (failed := failure_of(DATA / "models" / family)) is not None:
-            found["failed"][family] = failed
-        best, trials = (optional(DATA / "tuning" / family / name) for name in ("best.json", "trials.json"))
-        if best or trials:
-            found["tuning"][family] = {"best": best or {}, "trials": trials or []}
-        candidate = optional(DATA / "models" / family / "candidate.json")
-        if candidate:
-            timing = optional(DATA / "models" / family / "timing.json") or {}
-            found["models"][family] = candidate | {
-                "row_ms": timing.get("row_ms", {}),
-                "latency_ms": timing.get("latency_ms"),
-            }
-    table = DATA / "features" / "features.parquet"
-    if table.is_file():
-        rows = read_table(table, ["__time__", "__split__", "__target__"])
-        found["periods"] = periods(rows["__time__"], rows["__split__"], rows["__target__"])
-    bundle = DATA / "package" / "bundle.json"
-    found["identity"] = sha256(bundle) if bundle.is_file() else None
-    dag = params.at_start("dvc.yaml")
+def collect(settings: Params) -> RunFiles:
+    """Everything the page is made of."""
+    problem, bundle, dag = settings.problem, PACKAGE / Manifest.NAME, params.at_start("dvc.yaml")
+    times = None
+    if FEATURE_TABLE.is_file():
+        rows = read_table(FEATURE_TABLE, [TIME, SPLIT, TARGET])
+        times = periods(rows[TIME], rows[SPLIT], rows[TARGET])
+    stages = None
     if dag.is_file():
         from ruamel.yaml import YAML
 
-        found["dag"] = YAML(typ="safe").load(dag.read_text(encoding="utf-8"))
-    return found
+        stages = YAML(typ="safe").load(dag.read_text(encoding="utf-8"))
+    return RunFiles(
+        problem=ProblemAbout(problem.name, problem.kind, problem.target.name),
+        alpha=settings.promotion.alpha,
+        validated=Validation.find(VALIDATED),
+        features=Summary.find(FEATURES),
+        periods=times,
+        leaks=Leaks.find(LEAKS),
+        families={family: of_family(family) for family in settings.models},
+        plan=optional_json(PLAN),
+        choice=Choice.find(EVALUATION),
+        metrics=Metrics.find(EVALUATION),
+        curves=Curves.find(EVALUATION),
+        confusion=Confusion.find(EVALUATION),
+        slices=Slices.find(EVALUATION),
+        rows=NotableRows.find(EVALUATION),
+        explain=Explanation.find(EVALUATION),
+        learning=Learning.find(EVALUATION),
+        left_out=LeftOut.find(EVALUATION),
+        verdict=Verdict.find(VERDICT),
+        drift=Drift.find(DRIFT),
+        receipt=Receipt.find(PACKAGE),
+        bundle=Manifest.find(PACKAGE),
+        identity=sha256(bundle) if bundle.is_file() else None,
+        dag=stages,
+    )
+
+
+def of_family(family: str) -> FamilyFiles:
+    """What tuning and training left of a family."""
+    tuned, trained = TUNING / family, MODELS / family
+    trials = Trials.find(tuned)
+    return FamilyFiles(
+        candidate=Candidate.find(trained),
+        best=Best.find(tuned),
+        trials=trials.trials if trials else [],
+        timing=Timing.find(trained) or Timing(),
+        failed=Failed.find(trained),
+    )
 
 
 def main() -> None:
-    html = build(collect(), stage.log)
-    with replacing_dir(DATA / "reports") as folder:
+    html = build(collect(params.load()), stage.log)
+    with replacing_dir(REPORTS) as folder:
         write_text(folder / "report.html", html)
-    stage.log(f"data/reports/report.html: {len(html.encode()) / 1000:.0f} kB")
+    stage.log(f"{REPORTS}/report.html: {len(html.encode()) / 1000:.0f} kB")
 
 
 if __name__ == "__main__":

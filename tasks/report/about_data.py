@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections import Counter
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
+from tasks.artifacts import Explanation, RowCounts, RuleResult, Summary, Validation
 from tasks.kinds import find_kind
-from tasks.report.blocks import Cell, Chart, Charts, Facts, Prose, Section, Table, text
+from tasks.report.blocks import Block, Cell, Chart, Charts, Facts, Prose, Section, Table, text
 from tasks.report.charts import Axis, Series, histogram, xy
+from tasks.report.found import FamilyFiles, Json, Periods
 from tasks.report.numbers import DASH, day, moment, number, percent, plain
 
 SPLITS = {
@@ -24,34 +27,27 @@ SPLITS = {
 RULES = 250  # shown
 
 
-def data(validated: dict[str, Any] | None, features: dict[str, Any] | None, by_time: dict[str, Any] | None) -> Section:
+def data(validated: Validation | None, features: Summary | None, by_time: Periods | None) -> Section:
     """Rows accepted and quarantined (with reasons), the moment that counts, and the splits."""
-    blocks: list[Any] = []
-    missing = ""
+    blocks: list[Block] = []
+    missing = as_of = ""
     if validated:
-        tables = validated["tables"]
-        total = {k: sum(int(t.get(k) or 0) for t in tables.values()) for k in ("input", "accepted", "quarantined")}
-        late = sum(int(t.get("not_yet_known") or 0) for t in tables.values())
-        share = total["quarantined"] / total["input"] if total["input"] else None
+        tables = validated.tables.values()
+        read, accepted, refused = (sum(getattr(t, k) for t in tables) for k in ("input", "accepted", "quarantined"))
         facts = [
-            ("Rows read", number(total["input"]), f"in {len(tables)} {'table' if len(tables) == 1 else 'tables'}"),
-            ("Accepted", number(total["accepted"]), "kept for this run"),
-            ("Quarantined", number(total["quarantined"]), f"{percent(share, 2)} of what was read"),
+            ("Rows read", number(read), f"in {len(tables)} {'table' if len(tables) == 1 else 'tables'}"),
+            ("Accepted", number(accepted), "kept for this run"),
+            ("Quarantined", number(refused), f"{percent(refused / read if read else None, 2)} of what was read"),
         ]
-        if validated.get("as_of"):
-            facts.append(("As of", day(validated["as_of"]), f"{number(late)} rows were not known yet"))
-        blocks.append(Facts(facts))
-        blocks.append(_tables(tables))
-        blocks += _rules(validated)
+        if validated.as_of:
+            late = sum(t.not_yet_known for t in tables)
+            facts.append(("As of", day(validated.as_of), f"{number(late)} rows were not known yet"))
+            as_of = f" The run sees only what was known on {moment(validated.as_of)}."
+        blocks += [Facts(facts), _tables(validated.tables), *_rules(validated)]
     else:
         missing = "the validation summary is not there."
     if features:
         blocks += _splits(features, by_time)
-    as_of = (
-        f" The run sees only what was known on {moment(validated['as_of'])}."
-        if validated and validated.get("as_of")
-        else ""
-    )
     return Section(
         "data",
         "Data",
@@ -61,16 +57,14 @@ def data(validated: dict[str, Any] | None, features: dict[str, Any] | None, by_t
     )
 
 
-def _tables(tables: dict[str, Any]) -> Table:
+def _tables(tables: dict[str, RowCounts]) -> Table:
     rows = []
     for name, table in tables.items():
-        reasons = sorted((table.get("reasons") or {}).items(), key=lambda kv: (-kv[1], kv[0]))
-        said = "; ".join(f"{reason}: {number(int(count))}" for reason, count in reasons[:6])
+        reasons = sorted(table.reasons.items(), key=lambda kv: (-kv[1], kv[0]))
+        said = "; ".join(f"{reason}: {number(count)}" for reason, count in reasons[:6])
         said += f"; and {len(reasons) - 6} more reasons" if len(reasons) > 6 else ""
-        counts = [table.get(k) for k in ("input", "accepted", "not_yet_known", "quarantined")]
-        rows.append(
-            [text(name), *(Cell(number(c), sort=c or 0) for c in counts), Cell(said or "none")]
-        )  # fmt: skip
+        counts = (table.input, table.accepted, table.not_yet_known, table.quarantined)
+        rows.append([text(name), *(Cell(number(c), sort=c) for c in counts), Cell(said or "none")])
     columns = [
         ("Table", "text", ""),
         ("Read", "number", "rows in the source"),
@@ -82,10 +76,10 @@ def _tables(tables: dict[str, Any]) -> Table:
     return Table(columns, rows, "Rows per table. Accepted, not yet known and quarantined rows add up to what was read.")
 
 
-def _rules(validated: dict[str, Any]) -> list[Any]:
+def _rules(validated: Validation) -> list[Prose | Table]:
     """What the tables were held against, and what came: the difference from what was accepted with the champion."""
-    of = {name: one for name, one in (validated.get("baseline") or {}).items() if one}
-    held = [f for f in validated.get("expectations", ()) if "scope" in f]
+    of = [one for one in validated.baseline.values() if one and (one.by or one.version)]
+    held = [f for f in validated.expectations if f.scope]
     if not of:
         return [
             Prose(
@@ -93,20 +87,15 @@ def _rules(validated: dict[str, Any]) -> list[Any]:
                 "the suites in data/expectations, or by themselves."
             )
         ]
-    whose = sorted(
-        {
-            f"by {one['by']}: {one['reason']}" if one.get("by") else f"with version {one['version']}"
-            for one in of.values()
-        }
-    )
-    first: dict[tuple[str, ...], dict[str, Any]] = {}
+    whose = sorted({f"by {one.by}: {one.reason}" if one.by else f"with version {one.version}" for one in of})
+    first: dict[tuple[str, ...], RuleResult] = {}
     for one in held:  # the newest window of each part comes first
-        first.setdefault((one["table"], one["about"], one["check"], one["expectation"]), one)
-    shown = sorted(first.values(), key=lambda f: f["success"])[:RULES]
+        first.setdefault((one.table, one.about, str(one.check), one.expectation), one)
+    shown = sorted(first.values(), key=lambda f: f.success)[:RULES]
     rows = [
         [
-            text(f["table"]), text(f["scope"]), text(f["about"]), text(f["check"]), Cell(f["was"] or DASH),
-            Cell(f["expected"]), Cell(f["found"]), Cell("kept" if f["success"] else "told only"),
+            text(f.table), text(f.scope), text(f.about), text(f.check), Cell(f.was or DASH),
+            text(f.expected), text(f.found), Cell("kept" if f.success else "told only"),
         ]
         for f in shown
     ]  # fmt: skip
@@ -127,43 +116,40 @@ def _rules(validated: dict[str, Any]) -> list[Any]:
     return [Table(columns, rows, said)]
 
 
-def _splits(features: dict[str, Any], periods: dict[str, Any] | None) -> list[Any]:
-    rows = {k: int(v) for k, v in (features.get("rows") or {}).items()}
+def _splits(features: Summary, periods: Periods | None) -> list[Facts | Charts]:
+    rows = features.rows
     total = sum(rows.values())
     facts = [
         (plain(k), number(rows[k]), f"{percent(rows[k] / total if total else None)}; {SPLITS[k][1]}")
         for k in SPLITS
         if rows.get(k)
     ]
-    blocks: list[Any] = [Facts(facts)]
+    blocks: list[Facts | Charts] = [Facts(facts)]
     if periods:
         blocks.append(Charts(_over_time(features, periods)))
     return blocks
 
 
-def _over_time(features: dict[str, Any], periods: dict[str, Any]) -> list[Chart]:
+def _over_time(features: Summary, periods: Periods) -> list[Chart]:
     """Rows per period by split, and the target's mean per period."""
-    edges, unit = periods["edges"], periods["unit"]
+    edges, unit = periods.edges, periods.unit
     step = max(len(edges) // 5, 1)
     ticks = [(float(i), day(edges[i])[:-5]) for i in range(0, len(edges) - 1, step)]
     at = list(range(len(edges)))
     axis = Axis(f"prediction time, by {unit} ({edges[0][:4]})", 0, len(edges) - 1, ticks=ticks)
-    groups = [(plain(k), periods["rows"][k], SPLITS[k][0]) for k in SPLITS if any(periods["rows"].get(k, ()))]
+    groups = [(plain(k), periods.rows[k], SPLITS[k][0]) for k in SPLITS if any(periods.rows.get(k, ()))]
     named = [day(e) for e in edges]
     svg = histogram("Rows by time", axis, Axis("rows", low=0), at, groups, named)
-    by_time = isinstance((features.get("boundaries") or {}).get("test"), str)
+    by_time = isinstance(features.boundaries.get("test"), str)
     said = (
         "Each split lies after the one before it, so nothing is learnt from the future." if by_time
         else "The rows were split at random: training rows are as new as test rows, so the test does not show what time does."
     )  # fmt: skip
     charts = [Chart("Rows by time", svg, said)]
-    target, kind = features.get("target", "target"), features.get("kind")
     known = [
-        (i + 0.5, v, n)
-        for i, (v, n) in enumerate(zip(periods["target"], periods["labelled"], strict=True))
-        if v is not None
+        (i + 0.5, v, n) for i, (v, n) in enumerate(zip(periods.target, periods.labelled, strict=True)) if v is not None
     ]
-    told = find_kind(kind).mean_target(target, features["classes"]) if kind else None
+    told = find_kind(features.kind).mean_target(features.target, features.classes)
     if known and told is not None:
         label, share = told
         tips = [
@@ -179,7 +165,7 @@ def _over_time(features: dict[str, Any], periods: dict[str, Any]) -> list[Chart]
     return charts
 
 
-def periods(times: pd.Series, splits: pd.Series, target: pd.Series) -> dict[str, Any] | None:
+def periods(times: pd.Series, splits: pd.Series, target: pd.Series) -> Periods | None:
     """Rows by split, and the target's mean, per day, week or 30 days, whichever gives at most 60 periods.
 
     ``times`` UTC with NaT, ``splits`` names, ``target`` float64 with NaN; all (n,). None without times.
@@ -201,14 +187,14 @@ def periods(times: pd.Series, splits: pd.Series, target: pd.Series) -> dict[str,
     sums = np.bincount(at[known], weights=y[known], minlength=count)
     mean = [float(s / n) if n else None for s, n in zip(sums, labelled, strict=True)]
     edges = [(start + pd.Timedelta(days * i, "D")).isoformat() for i in range(count + 1)]
-    return {"unit": unit, "edges": edges, "rows": rows, "target": mean, "labelled": labelled.tolist()}
+    return Periods(unit, edges, rows, mean, labelled.tolist())
 
 
 def features_section(
-    summary: dict[str, Any] | None,
-    plan: dict[str, Any] | None,
-    explain: dict[str, Any] | None,
-    models: dict[str, dict[str, Any]],
+    summary: Summary | None,
+    plan: Json | None,
+    explain: Explanation | None,
+    families: Mapping[str, FamilyFiles],
 ) -> Section:
     """How many features of which kind, which matter, which no model got and why, and what each is."""
     timed = bool((plan or {}).get("time"))
@@ -217,18 +203,17 @@ def features_section(
     )
     if not summary:
         return Section("features", "Features", lead, missing="the feature summary is not there.")
-    features = summary["features"]
-    kinds: dict[str, int] = {}
-    for feature in features:
-        kinds[feature["kind"]] = kinds.get(feature["kind"], 0) + 1
-    planned = {f["name"]: f for f in (plan or {}).get("features", []) if isinstance(f, dict) and "name" in f}
-    weight = importances(explain)
+    features = summary.features
+    kinds = Counter(feature.kind for feature in features)
+    weight = explain.importance if explain else {}
     facts = [("Features", number(len(features)), "in the plan that training and serving share")]
     facts += [(plain(kind), number(n), "features") for kind, n in sorted(kinds.items(), key=lambda kv: -kv[1])]
-    dropped = {name: why for model in models.values() for name, why in (model.get("dropped") or {}).items()}
+    dropped = {
+        name: why for files in families.values() if files.candidate for name, why in files.candidate.dropped.items()
+    }
     if dropped:
         facts.append(("Left out", number(len(dropped)), "features that no model gets"))
-    blocks: list[Any] = [Facts(facts)]
+    blocks: list[Block] = [Facts(facts)]
     missing = ""
     top = sorted(weight.items(), key=lambda kv: (-kv[1], kv[0]))
     if top:
@@ -241,7 +226,7 @@ def features_section(
             ]
             for i, (name, v) in enumerate(top[:15], 1)
         ]
-        how = (explain or {}).get("method") or "mean absolute SHAP value"
+        how = explain.method if explain else ""
         blocks.append(
             Table(
                 [
@@ -263,35 +248,21 @@ def features_section(
         )
     listed = []
     for feature in features:
-        name = feature["name"]
-        about = feature.get("description") or planned.get(name, {}).get("description") or DASH
-        row = [Cell(Markup("<code>{}</code>").format(name), sort=name), text(feature["kind"]), text(about)]
+        name = feature.name
+        about = feature.description or DASH
+        row = [Cell(Markup("<code>{}</code>").format(name), sort=name), text(feature.kind), text(about)]
         if weight:
             row.append(Cell(number(weight[name]) if name in weight else DASH, sort=weight.get(name, -1)))
         listed.append(row)
     columns = [("Feature", "text", ""), ("Kind", "text", ""), ("What it is", "text wide", "")]
     columns += [("Importance", "number", "")] if weight else []
     blocks.append(Table(columns, listed, "All features, in the order of the plan.", search="Search the features"))
-    if summary.get("plan"):
-        blocks.append(Prose(Markup("Plan <code>{}</code>").format(str(summary["plan"])[:16]), quiet=True))
+    if summary.plan:
+        blocks.append(Prose(Markup("Plan <code>{}</code>").format(summary.plan[:16]), quiet=True))
     return Section("features", "Features", lead, blocks, missing)
 
 
-def _doubt(explain: dict[str, Any] | None, name: str) -> str:
+def _doubt(explain: Explanation | None, name: str) -> str:
     """Two standard errors of a feature's importance, over the rows that were explained."""
-    error = ((explain or {}).get("importance_error") or {}).get(name)
+    error = explain.importance_error.get(name) if explain else None
     return "" if error is None else f"± {2 * error:.2g}"
-
-
-def importances(explain: dict[str, Any] | None) -> dict[str, float]:
-    """Importance by feature, from a mapping or a list of ``{"feature" or "name", "importance" or "value"}``."""
-    found = (explain or {}).get("importance") or (explain or {}).get("features") or {}
-    if isinstance(found, dict):
-        return {str(k): float(v) for k, v in found.items() if isinstance(v, int | float)}
-    out = {}
-    for item in found:
-        name = item.get("feature") or item.get("name")
-        value = next((item[k] for k in ("importance", "mean_abs", "value") if k in item), None)
-        if name is not None and value is not None:
-            out[str(name)] = float(value)
-    return out

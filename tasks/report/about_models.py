@@ -3,41 +3,45 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
+from pydantic import JsonValue
 
+from tasks.artifacts import Candidate, CandidateMetrics, Choice, FrontPoint, Metrics, Trial, members_of, turns_of
 from tasks.errors import some
 from tasks.metrics import higher_is_better
-from tasks.report.blocks import Cell, Chart, Charts, Prose, Section, Table, text
+from tasks.report.blocks import Block, Cell, Chart, Charts, Prose, Section, Table, text
 from tasks.report.charts import Axis, Series, Style, xy
+from tasks.report.found import FamilyFiles
 from tasks.report.numbers import DASH, meaning, number, plain, title
 
 
 def candidates(
-    choice: dict[str, Any] | None,
-    metrics: dict[str, Any] | None,
-    tuning: dict[str, dict[str, Any]],
-    models: dict[str, dict[str, Any]],
-    failed: dict[str, dict[str, Any]] | None = None,
+    choice: Choice | None,
+    metrics: Metrics | None,
+    files: Mapping[str, FamilyFiles],
 ) -> Section:
-    """All families side by side, the chosen one marked, then those that failed; tuning histories and loss curves.
-
-    ``failed``: by family ``failed.json``; ``tuning``: by family ``{"best", "trials"}``; ``models``: by family ``candidate.json``, with ``row_ms`` and
-    ``latency_ms`` of ``timing.json``.
-    """
+    """All families side by side, the chosen one marked, then those that failed; tuning histories and loss curves."""
     lead = "One candidate per family, each with the best parameters its tuning found. The choice goes by the validation rows; the test rows only judge it."
-    measured = by_family(metrics)
-    metric = (choice or {}).get("metric", "")
-    families = list(dict.fromkeys([*measured, *models, *tuning]))
+    measured = metrics.candidates if metrics else {}
+    metric = choice.metric if choice else ""
+    there = {name: one for name, one in files.items() if one.candidate or one.best or one.trials}
+    families = list(dict.fromkeys([*measured, *there]))
     if not families:
         return Section("candidates", "Candidates", lead, missing="no candidate has been trained.")
-    chosen = members(choice)
+    chosen = {choice.family, *choice.members} if choice else set()
+
+    def valid_of(name: str) -> float | None:
+        made, value = of(name).candidate, measured[name].valid.get(metric) if name in measured else None
+        return made.valid.get(metric) if value is None and made else value
+
+    def of(name: str) -> FamilyFiles:
+        return there.get(name) or FamilyFiles()
 
     def order(name: str) -> tuple[float, str]:
-        value = value_of(
-            measured.get(name, {}).get("valid", {}).get(metric), (models.get(name, {}).get("valid") or {}).get(metric)
-        )
+        value = valid_of(name)
         return (math.inf if value is None else -value if higher_is_better(metric) else value, name)
 
     families.sort(key=order)
@@ -51,106 +55,88 @@ def candidates(
     columns += [("Trials", "number", "parameter sets tried")]
     rows = []
     for name in families:
-        both = measured.get(name, {})
-        valid = value_of(both.get("valid", {}).get(metric), models.get(name, {}).get("valid"))
+        test = measured[name].test if name in measured else {}
         row = [Cell(plain(name), note="chosen" if name in chosen else "")]
-        row += [_measure(valid), _measure(both.get("test", {}).get(metric))]
-        row += [_measure(both.get("test", {}).get(m)) for m in extra]
-        trials = tuning.get(name, {}).get("trials")
-        row.append(Cell(number(len(trials)) if trials else DASH, sort=len(trials or ())))
+        row += [_measure(valid_of(name)), _measure(test.get(metric))]
+        row += [_measure(test.get(m)) for m in extra]
+        tried = len(of(name).trials)
+        row.append(Cell(number(tried) if tried else DASH, sort=tried))
         rows.append(row)
-    base = (metrics or {}).get("baseline")
-    if base:
-        row = [Cell("No model", note=base.get("name", "")), _measure(base.get("valid", {}).get(metric))]
-        row += [_measure(base.get("test", {}).get(m)) for m in (metric, *extra)]
+    if metrics:
+        base = metrics.baseline
+        row = [Cell("No model", note=base.name), _measure(base.valid.get(metric))]
+        row += [_measure(base.test.get(m)) for m in (metric, *extra)]
         rows.append([*row, text(None)])
-    blocks: list[Any] = [
+    blocks: list[Block] = [
         Table(columns, rows, "Sorted by the validation value.", [i for i, n in enumerate(families) if n in chosen])
     ]
     verb = {"tune": "tuning", "train": "training"}
     blocks += [
-        Prose(f"{plain(name)} failed in {verb[one['stage']]} and was left out: {one['why']}")
-        for name, one in sorted((failed or {}).items())
+        Prose(f"{plain(name)} failed in {verb[one.failed.stage]} and was left out: {one.failed.why}")
+        for name, one in sorted(files.items())
+        if one.failed
     ]
-    if told := _auto(tuning.get("auto") or {}, (models.get("auto") or {}).get("params") or {}):
+    if told := _auto(of("auto")):
         blocks.append(Prose(told))
     for name in families:
-        blocks += [*_front(name, tuning.get(name, {}), metric), *_last_fit(name, models.get(name, {}))]
-    blocks.append(_parameters(families, tuning, models))
-    blocks += [t for t in (_balance(families, models), _forms(families, models, metric)) if t]
+        blocks += [*_front(name, of(name), metric), *_last_fit(name, of(name))]
+    each = {name: of(name) for name in families}
+    blocks.append(_parameters(each))
+    blocks += [t for t in (_balance(each), _forms(each, metric)) if t]
     charts = [
         c
         for c in (
-            _tuning_chart(tuning, metric),
-            *(_front_chart(n, tuning.get(n, {}), metric) for n in families),
-            *(chart(n, models[n]) for n in families if n in models for chart in (_loss_chart, _path_chart)),
+            _tuning_chart(there, metric),
+            *(_front_chart(n, one, metric) for n, one in each.items()),
+            *(
+                chart(n, one.candidate)
+                for n, one in each.items()
+                if one.candidate
+                for chart in (_loss_chart, _path_chart)
+            ),
         )
         if c
     ]
     if charts:
         blocks.append(Charts(charts))
-    reason = f" {choice['reason']}" if choice and choice.get("reason") else ""
+    reason = f" {choice.reason}" if choice else ""
     missing = "" if measured else "the candidates' metrics are not in data/evaluation."
     return Section("candidates", "Candidates", lead + reason, blocks, missing)
 
 
-def by_family(metrics: dict[str, Any] | None) -> dict[str, dict[str, dict[str, Any]]]:
-    """``{family: {"valid": {metric: value}, "test": {…}}}`` from ``metrics.json``."""
-    return (metrics or {}).get("candidates") or {}
-
-
-def members(choice: dict[str, Any] | None) -> set[str]:
-    """Names that are chosen: the family, or the members of an ensemble."""
-    if not choice:
-        return set()
-    return {choice.get("family", ""), *(choice.get("members") or [])}
-
-
-def value_of(*tries: Any) -> float | None:
-    """The first that is a number.
-
-    >>> value_of(None, 0.5), value_of(None)
-    (0.5, None)
-    """
-    for value in tries:
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return float(value)
-    return None
-
-
-def _measure(item: Any) -> Cell:
-    value = value_of(item)
+def _measure(value: float | None) -> Cell:
     return Cell(number(value), sort="" if value is None else value)
 
 
-def _shared(measured: dict[str, dict[str, dict[str, Any]]]) -> list[str]:
+def _shared(measured: Mapping[str, CandidateMetrics]) -> list[str]:
     """Metrics that every candidate has on the test rows, in the order of the first."""
-    all_of = [list(v.get("test", {})) for v in measured.values()]
+    all_of = [list(one.test) for one in measured.values()]
     return [m for m in all_of[0] if all(m in names for names in all_of)] if all_of else []
 
 
-def _parameters(families: list[str], tuning: dict[str, Any], models: dict[str, Any]) -> Table:
+def _parameters(files: Mapping[str, FamilyFiles]) -> Table:
     """What tuning chose for each family; of a mix, for each of its members."""
     rows = []
-    for family in families:
-        params = models.get(family, {}).get("params") or tuning.get(family, {}).get("best", {}).get("params")
-        members = (params or {}).get("members")
+    for family, one in files.items():
+        chosen = one.candidate or one.best
+        params = chosen.params if chosen else {}
+        members = members_of(params)
         if not members:
             rows.append([Cell(plain(family)), Cell(_params(params))])
             continue
         rows += [
-            [Cell(plain(m["family"]), note=f"{m['weight']:.0%} of {plain(family).lower()}"), Cell(_params(m["params"]))]
+            [Cell(plain(m.family), note=f"{m.weight:.0%} of {plain(family).lower()}"), Cell(_params(m.params))]
             for m in members
         ]
     return Table([("Family", "text", ""), ("Parameters found", "text wide", "")], rows)
 
 
-def _balance(families: list[str], models: dict[str, dict[str, Any]]) -> Table | None:
+def _balance(files: Mapping[str, FamilyFiles]) -> Table | None:
     """What was done about rare classes: training rows of each class before and after, and whether it helped."""
-    found = [(f, one) for f in families if (one := models.get(f, {}).get("imbalance"))]
+    found = [(f, one.candidate.imbalance) for f, one in files.items() if one.candidate and one.candidate.imbalance]
     if not found:
         return None
-    metric = found[0][1]["metric"]
+    metric = found[0][1].metric
     columns = [
         ("Family", "text", ""),
         ("training.imbalance", "text", ""),
@@ -162,11 +148,11 @@ def _balance(families: list[str], models: dict[str, dict[str, Any]]) -> Table | 
     ]
     rows = []
     for family, one in found:
-        used = one["used"] if one["used"] != "none" else "no"
-        if one.get("without_it") and one["used"] != "none":
-            used = f"by {one['members'] - len(one['without_it'])} of {one['members']} members"
-        cells = [text(one["asked"]), text(_by_class(one.get("before"))), text(_by_class(one.get("after")))]
-        rows.append([Cell(plain(family)), *cells, _measure(one.get("with")), _measure(one.get("without")), text(used)])
+        used = one.used if one.used != "none" else "no"
+        if one.without_it and one.used != "none":
+            used = f"by {one.members - len(one.without_it)} of {one.members} members"
+        cells = [text(one.asked), text(_by_class(one.before)), text(_by_class(one.after))]
+        rows.append([Cell(plain(family)), *cells, _measure(one.with_it), _measure(one.without), text(used)])
     said = (
         "Training rows alone are changed. Ways that change which rows there are are used only where that is better on "
         "validation rows, by the same settings; auto tries each family with and without, and counts the rows of its first fold."
@@ -174,7 +160,7 @@ def _balance(families: list[str], models: dict[str, dict[str, Any]]) -> Table | 
     return Table(columns, rows, said)
 
 
-def _by_class(counts: dict[str, int] | None) -> str | None:
+def _by_class(counts: dict[str, int]) -> str | None:
     """
     >>> _by_class({"no": 120, "yes": 40})
     'no 120, yes 40'
@@ -190,65 +176,60 @@ COSTS = {
 }
 
 
-def _last_fit(name: str, model: dict[str, Any]) -> list[Prose]:
+def _last_fit(name: str, files: FamilyFiles) -> list[Prose]:
     """Where several goals were declared: what the model that was fitted on all rows costs."""
-    goals, row_ms = model.get("goals"), model.get("latency_ms")
+    goals, row_ms = files.candidate and files.candidate.goals, files.timing.latency_ms
     if not goals:
         return []
     took = f" and takes {number(row_ms)} ms a row" if row_ms is not None else ""
-    said = f"{plain(name)}: fitted on all training rows, {goals['trial']} has {number(goals['size_kb'])} kB{took}."
-    if goals["gone"]:
-        each = ", ".join(f"{one['trial']} ({number(one['size_kb'])} kB)" for one in goals["gone"])
+    said = f"{plain(name)}: fitted on all training rows, {goals.trial} has {number(goals.size_kb)} kB{took}."
+    if goals.gone:
+        each = ", ".join(f"{one.trial} ({number(one.size_kb)} kB)" for one in goals.gone)
         said += f" Larger than tuning.goals allows, and so passed over: {each}."
     return [Prose(said)]
 
 
-def _front(name: str, tuning: dict[str, Any], metric: str) -> list[Prose | Table]:
+def _front(name: str, files: FamilyFiles, metric: str) -> list[Prose | Table]:
     """Where several goals were declared: why this trial, and the trials that no other beats in all goals."""
-    goals = (tuning.get("best") or {}).get("goals")
+    goals = files.best and files.best.goals
     if not goals:
         return []
-    costs = list(goals["rule"]["costs"])
+    costs = list(goals.rule.costs)
     columns = [(f"{plain(name)}: trial", "text", ""), (f"{title(metric)}, in tuning", "number", meaning(metric))]
     columns += [(COSTS[cost][0], "number", COSTS[cost][1]) for cost in costs]
-    points = goals["front"]
     rows = [
-        [Cell(p["name"], note="chosen" if p["chosen"] else ""), _measure(p["value"]), *(_measure(p[c]) for c in costs)]
-        for p in points
+        [Cell(p.name, note="chosen" if p.chosen else ""), *map(_measure, (p.value, *(p.costs[c] for c in costs)))]
+        for p in goals.front
     ]
     said = f"Trials of {plain(name)} that no other beats in all goals of tuning.goals."
     return [
-        Prose(f"{plain(name)}: {goals['reason']}"),
-        Table(columns, rows, said, [i for i, p in enumerate(points) if p["chosen"]]),
+        Prose(f"{plain(name)}: {goals.reason}"),
+        Table(columns, rows, said, [i for i, p in enumerate(goals.front) if p.chosen]),
     ]
 
 
-def _front_chart(name: str, tuning: dict[str, Any], metric: str) -> Chart | None:
+def _front_chart(name: str, files: FamilyFiles, metric: str) -> Chart | None:
     """All complete trials by their first cost and the metric: the front as a line, the chosen one marked."""
-    goals = (tuning.get("best") or {}).get("goals")
-    if not goals or len(goals["front"]) < 2:
+    goals = files.best and files.best.goals
+    if not goals or len(goals.front) < 2:
         return None
-    cost = next(iter(goals["rule"]["costs"]))
-    trials = [t for t in tuning.get("trials") or [] if value_of(t.get(cost)) is not None]
+    cost = next(iter(goals.rule.costs))
 
-    def points(label: str, of: list[dict[str, Any]], colour: int, style: Style) -> Series:
-        said = [f"{_trial(p)}: {title(metric)} {number(p['value'], 4)}, {COSTS[cost][0]} {number(p[cost])}" for p in of]
-        return Series(label, [p[cost] for p in of], [p["value"] for p in of], colour, style, said)
+    def points(label: str, of: Sequence[FrontPoint | Trial], colour: int, style: Style) -> Series:
+        there = [(p.name, p.costs[cost], p.value) for p in of if cost in p.costs and p.value is not None]
+        said = [f"{n}: {title(metric)} {number(v, 4)}, {COSTS[cost][0]} {number(c)}" for n, c, v in there]
+        return Series(label, [c for _, c, _ in there], [v for _, _, v in there], colour, style, said)
 
-    edge = sorted(goals["front"], key=lambda p: p[cost])
-    chosen = next(p for p in edge if p["chosen"])
-    series = [points("all trials", trials, 1, "points"), points("front", edge, 2, "line+points")]
-    svg = xy(f"Goals of {name}", Axis(COSTS[cost][0]), Axis(title(metric)), series, at=chosen[cost])
-    return Chart(f"Goals: {plain(name)}", svg, f"The upright line is {chosen['name']}, which the rule chose.")
-
-
-def _trial(point: dict[str, Any]) -> str:
-    return str(point.get("name") or f"trial {point['number'] + 1}")
+    edge = sorted(goals.front, key=lambda p: p.costs[cost])
+    chosen = next(p for p in edge if p.chosen)
+    series = [points("all trials", files.trials, 1, "points"), points("front", edge, 2, "line+points")]
+    svg = xy(f"Goals of {name}", Axis(COSTS[cost][0]), Axis(title(metric)), series, at=chosen.costs[cost])
+    return Chart(f"Goals: {plain(name)}", svg, f"The upright line is {chosen.name}, which the rule chose.")
 
 
-def _forms(families: list[str], models: dict[str, dict[str, Any]], metric: str) -> Table | None:
+def _forms(files: Mapping[str, FamilyFiles], metric: str) -> Table | None:
     """Size, work, time of a row and metric of a network's forms side by side, the one that was kept marked."""
-    forms = [(f, form) for f in families for form in models.get(f, {}).get("compression") or []]
+    forms = [(f, form) for f, one in files.items() if one.candidate for form in one.candidate.compression]
     if not forms:
         return None
     columns = [
@@ -263,12 +244,12 @@ def _forms(families: list[str], models: dict[str, dict[str, Any]], metric: str) 
     rows = [
         [
             Cell(plain(family)),
-            Cell(form["variant"], note="kept" if form["used"] else form["why"]),
-            _measure(form["memory_kb"]),
-            _measure(form["size_kb"]),
-            _measure(form["multiply_adds"]),
-            _measure((models[family].get("row_ms") or {}).get(form["variant"])),
-            _measure(form["metric"]),
+            Cell(form.variant, note="kept" if form.used else form.why),
+            _measure(form.memory_kb),
+            _measure(form.size_kb),
+            _measure(form.multiply_adds),
+            _measure(files[family].timing.row_ms.get(form.variant)),
+            _measure(form.metric),
         ]
         for family, form in forms
     ]
@@ -276,42 +257,41 @@ def _forms(families: list[str], models: dict[str, dict[str, Any]], metric: str) 
         "Kept is the form that takes the least memory and whose metric is within training.compression.tolerance of the "
         "full network's. It is the one whose scores are judged above, and served."
     )
-    return Table(columns, rows, said, [i for i, (_, form) in enumerate(forms) if form["used"]])
+    return Table(columns, rows, said, [i for i, (_, form) in enumerate(forms) if form.used])
 
 
-def _auto(tuning: dict[str, Any], params: dict[str, Any]) -> str:
+def _auto(files: FamilyFiles) -> str:
     """What ``auto`` tried, what it judged that on, and what came of it."""
-    trials, judged = tuning.get("trials") or [], (tuning.get("best") or {}).get("judged")
+    trials, judged = files.trials, files.best and files.best.judged
     if not trials or not judged:
         return ""
-    count = {state: sum(t["state"] == state for t in trials) for state in ("complete", "pruned", "fail")}
-    names = {t["family"] for t in trials}
-    said = [f"Auto tried {_count(len(trials), 'setting')} of {_count(len(names), 'family')}."]
-    folds, rows = judged["folds"], number(judged["rows"])
+    count = Counter(t.state for t in trials)
+    said = [f"Auto tried {_count(len(trials), 'setting')} of {_count(len({t.family for t in trials}), 'family')}."]
+    folds, rows = judged.folds, number(judged.rows)
     if folds > 1:
         of = "training and validation rows together"
-        if judged.get("declared"):
-            of = f"training rows that tuning.split: {judged['declared']} holds out"
+        if judged.declared:
+            of = f"training rows that tuning.split: {judged.declared} holds out"
         said.append(f"It judged {number(count['complete'])} of them on all {folds} folds of the {rows} {of}, each row "
                     "by models that had not seen it.")  # fmt: skip
         if count["pruned"]:
             said.append(f"{_were(count['pruned'])} stopped after one fold.")
-    elif judged["cut_short"]:
+    elif judged.cut_short:
         said.append(f"Its time did not suffice for more than the first fold, so {rows} rows judged the settings.")
     else:
         said.append(f"It judged them on {rows} validation rows.")
-    if judged.get("beyond"):
-        said.append(f"Most of these lie beyond all training rows in {some(judged['beyond'], 5)}, so members were chosen by "
+    if judged.beyond:
+        said.append(f"Most of these lie beyond all training rows in {some(judged.beyond, 5)}, so members were chosen by "
                     "fits on older training rows, as far from the validation rows as the test rows will be.")  # fmt: skip
     if count["fail"]:
         said.append(f"{_were(count['fail'])} not finished in time, or failed.")
-    members = params.get("members") or []
+    members = members_of(files.candidate.params) if files.candidate else []
     if len(members) > 1:
         said.append(f"The candidate is a mix of {len(members)} settings, with weights chosen on the same rows.")
     elif members:
         why = ", the only one judged in full" if count["complete"] == 1 else ": no mix was better"
-        said.append(f"The candidate is one setting of {plain(members[0]['family'])}{why}.")
-    if folds > 1 and judged.get("declared") != "time_series":  # of which the members are fitted again
+        said.append(f"The candidate is one setting of {plain(members[0].family)}{why}.")
+    if folds > 1 and judged.declared != "time_series":  # of which the members are fitted again
         said.append("What answers is the mean of the models of all folds.")
     return " ".join(said)
 
@@ -329,11 +309,11 @@ def _count(n: int, what: str) -> str:
     return f"{number(n)} {what if n == 1 else many}"
 
 
-def _params(params: dict[str, Any] | None) -> Markup | str:
+def _params(params: Mapping[str, JsonValue]) -> Markup | str:
     if not params:
         return DASH
     said = [f"{k} {_said(v)}" for k, v in params.items() if k != "turns"]
-    turns = params.get("turns") or []
+    turns = turns_of(params)
     for name in turns[0] if turns else ():  # of a population's winner: the schedule that it was trained with
         path = [_said(turn[name]) for turn in turns]
         if len(set(path)) > 1:
@@ -342,23 +322,18 @@ def _params(params: dict[str, Any] | None) -> Markup | str:
     return Markup("<span class='mono'>{}</span>").format(", ".join(said))
 
 
-def _said(value: Any) -> str:
+def _said(value: JsonValue) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def _tuning_chart(tuning: dict[str, dict[str, Any]], metric: str) -> Chart | None:
+def _tuning_chart(files: Mapping[str, FamilyFiles], metric: str) -> Chart | None:
     """Best value so far by trial, one line per family."""
     series = []
     lower = not higher_is_better(metric)
-    for colour, name in enumerate(sorted(tuning), 1):
-        trials = [
-            t for t in tuning[name].get("trials") or []
-            if value_of(t.get("value")) is not None and t.get("state", "complete") == "complete"
-        ]  # fmt: skip
+    for colour, name in enumerate(sorted(files), 1):
+        trials = [(t.number + 1, t.value) for t in files[name].trials if t.value is not None and t.state == "complete"]
         best, xs, ys, labels = None, [], [], []
-        for i, trial in enumerate(sorted(trials, key=lambda t: t.get("number", 0)), 1):
-            i = int(trial["number"]) + 1 if "number" in trial else i
-            value = float(trial["value"])
+        for i, value in sorted(trials):
             best = value if best is None else min(best, value) if lower else max(best, value)
             xs.append(i)
             ys.append(best)
@@ -372,36 +347,33 @@ def _tuning_chart(tuning: dict[str, dict[str, Any]], metric: str) -> Chart | Non
         f"Best validation value found so far, by complete trial. A line still {'falling' if lower else 'rising'} at its end "
         "would gain from a larger budget."
     )
-    judged = ((tuning.get("auto") or {}).get("best") or {}).get("judged") or {}
-    if (judged.get("pooled") or judged.get("beyond")) and len(series) > 1:
+    auto = files["auto"].best if "auto" in files else None
+    if auto and auto.judged and (auto.judged.pooled or auto.judged.beyond) and len(series) > 1:
         said += " Auto was judged in another way: compare no heights with its line."
     return Chart("Tuning history", svg, said)
 
 
-def _path_chart(name: str, candidate: dict[str, Any]) -> Chart | None:
+def _path_chart(name: str, candidate: Candidate) -> Chart | None:
     """Coefficients of a penalised linear model against the penalty, the chosen one marked."""
-    path = (candidate.get("notes") or {}).get("path")
+    path = candidate.path
     if not path:
         return None
-    xs = [math.log10(a) for a in path["alpha"]]
+    xs = [math.log10(a) for a in path.alpha]
     series = [
         Series(feature, xs, values, i % 6 + 1, "line" if i < 6 else "dashed")
-        for i, (feature, values) in enumerate(path["coefficients"].items())
+        for i, (feature, values) in enumerate(path.coefficients.items())
     ]
     low, high = math.ceil(xs[0]), math.floor(xs[-1])
     ticks = [(float(p), f"1e{p}") for p in range(low, high + 1)]
     axes = Axis("penalty alpha", xs[0], xs[-1], ticks=ticks), Axis("coefficient")
-    svg = xy(f"Coefficient paths of {name}", *axes, series, at=math.log10(path["chosen"]))
+    svg = xy(f"Coefficient paths of {name}", *axes, series, at=math.log10(path.chosen))
     said = "The largest coefficients, on the encoded features, as the penalty grows; the upright line is the penalty chosen."
     return Chart(f"Coefficient paths: {plain(name)}", svg, said)
 
 
-def _loss_chart(name: str, candidate: dict[str, Any]) -> Chart | None:
+def _loss_chart(name: str, candidate: Candidate) -> Chart | None:
     """Loss curves of a candidate that recorded any: training dashed, validation solid."""
-    history = {
-        k: v for k, v in (candidate.get("history") or {}).items()
-        if isinstance(v, list) and len(v) > 1 and all(isinstance(x, int | float) for x in v)
-    }  # fmt: skip
+    history = {k: v for k, v in candidate.history.items() if len(v) > 1}
     kept = {k: v for k, v in history.items() if "loss" in k or k in ("train", "valid", "validation", "training")}
     kept = kept or dict(list(history.items())[:2])
     if not kept:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from tasks.artifacts import Choice, Confusion, Curves, NotableRow, NotableRows, SliceResult, Slices
 from tasks.kinds import find_kind
-from tasks.report.blocks import Cell, Chart, Charts, Facts, Prose, Section, Table
+from tasks.report.blocks import Block, Cell, Chart, Charts, Facts, Prose, Section, Table
 from tasks.report.charts import Axis, Series, histogram, share, xy
 from tasks.report.marks import matrix
 from tasks.report.numbers import DASH, meaning, number, p_value, percent, plain, title
 
 
-def decisions(
-    kind: str, choice: dict[str, Any] | None, found: dict[str, Any] | None, curves: dict[str, Any] | None
-) -> Section | None:
+def decisions(kind: str, choice: Choice | None, found: Confusion | None, curves: Curves | None) -> Section | None:
     """The confusion matrix at the threshold in force, and what another threshold would do."""
     problem = find_kind(kind)
     if not problem.output.classes:
@@ -21,11 +18,11 @@ def decisions(
     lead = "What the model decides on the test rows, against what was true."
     if not found:
         return Section("decisions", "Decisions", lead, missing="the confusion matrix is not in data/evaluation.")
-    classes, counts = [str(c) for c in found["classes"]], found["counts"]
+    classes, counts = found.classes, found.counts
     shown = classes[:12]
     table = [row[: len(shown)] for row in counts[: len(shown)]]
-    threshold = (choice or {}).get("threshold")
-    blocks: list[Any] = []
+    threshold = choice.threshold if choice else None
+    blocks: list[Block] = []
     facts = []
     if threshold is not None:
         facts.append(("Threshold", number(threshold), f"a row is called {classes[-1]} from this probability on"))
@@ -43,27 +40,25 @@ def decisions(
     if len(classes) > len(shown):
         caption += f" The first {len(shown)} of {len(classes)} classes."
     charts = [Chart("Confusion matrix", matrix("Confusion matrix", shown, table), caption)]
-    if problem.positive is not None:
-        charts += _threshold_charts(curves or {}, threshold)
+    if problem.positive is not None and curves:
+        charts += _threshold_charts(curves, threshold)
     blocks.append(Charts(charts))
     return Section("decisions", "Decisions", lead, blocks)
 
 
-def _threshold_charts(found: dict[str, Any], threshold: float | None) -> list[Chart]:
+def _threshold_charts(found: Curves, threshold: float | None) -> list[Chart]:
     """Scores by truth, and what other thresholds would do; the one in force as an upright line."""
     charts = []
-    scores = found.get("scores") or {}
-    if {"negative", "positive"} <= set(scores):
+    if scores := found.scores:
         groups = []
-        for name, colour in (("negative", 0), ("positive", 2)):
-            counts = scores[name]["counts"]
-            total = sum(counts) or 1
-            groups.append((f"truth {name}", [c / total for c in counts], colour))
+        for name, one, colour in (("negative", scores.negative, 0), ("positive", scores.positive, 2)):
+            total = sum(one.counts) or 1
+            groups.append((f"truth {name}", [c / total for c in one.counts], colour))
         svg = histogram(
             "Scores by truth",
             Axis("probability given", 0, 1),
             Axis("share of the class's rows", percent=True),
-            scores["negative"]["edges"],
+            scores.negative.edges,
             groups,
             at=threshold,
         )
@@ -74,13 +69,9 @@ def _threshold_charts(found: dict[str, Any], threshold: float | None) -> list[Ch
                 "The less the two overlap, the better the model separates them; the upright line is the threshold.",
             )
         )
-    moved = found.get("threshold")
-    if moved:
-        series = [
-            Series(plain(k), moved["threshold"], moved[k], i)
-            for i, k in ((1, "precision"), (2, "recall"), (3, "f1"))
-            if k in moved
-        ]
+    if moved := found.threshold:
+        lines = (("precision", moved.precision), ("recall", moved.recall), ("f1", moved.f1))
+        series = [Series(plain(k), moved.threshold, values, i) for i, (k, values) in enumerate(lines, 1)]
         svg = xy(
             "Effect of the threshold",
             share("threshold (probability)"),
@@ -98,7 +89,7 @@ def _threshold_charts(found: dict[str, Any], threshold: float | None) -> list[Ch
     return charts
 
 
-def slices(found: dict[str, Any] | None, alpha: float) -> Section:
+def slices(found: Slices | None, alpha: float) -> Section:
     """Parts of the test rows: weak ones that were found, then the declared ones."""
     lead = (
         "The same model on parts of the test rows. Rows that are hard by nature are no fault of the model, so errors are "
@@ -106,28 +97,25 @@ def slices(found: dict[str, Any] | None, alpha: float) -> Section:
         "in the mean (level), or because the differences that it makes between rows are not there (skill). Weak parts "
         "are searched for on the validation rows and tested on the test rows, so that the search does not flatter itself."
     )
-    if not found or not (found.get("weak") or found.get("declared")):
+    if not found or not (found.weak or found.declared):
         missing = "no part gave rise to suspicion, or none is large enough to be tested (30 rows)."
         return Section("slices", "Slices", lead, missing=missing if found else "data/evaluation has no slices.")
-    blocks: list[Any] = []
-    for key, caption in (("weak", "Suspected parts, the most certain first."), ("declared", "Declared parts.")):
-        entries = found.get(key) or []
+    blocks: list[Block] = []
+    weak = ("suspected part", "Suspected parts, the most certain first.", found.weak)
+    for what, caption, entries in (weak, ("declared part", "Declared parts.", found.declared)):
         if entries:
-            blocks += [
-                Prose(_slices_said(entries, key, alpha)),
-                _slices_table(entries, found.get("metric", ""), caption, alpha, found.get("classes") or []),
-            ]
+            told = _slices_table(entries, found.metric, caption, alpha, found.classes)
+            blocks += [Prose(_slices_said(entries, what, alpha)), told]
     return Section("slices", "Slices", lead, blocks)
 
 
-def _judged(entry: dict[str, Any], alpha: float) -> str:
+def _judged(entry: SliceResult, alpha: float) -> str:
     """``worse`` or ``better`` than the other rows beyond chance, else nothing."""
-    beyond = entry["p_holm"] is not None and entry["p_holm"] < alpha
-    return str(entry["direction"]) if beyond else ""
+    beyond = entry.p_holm is not None and entry.p_holm < alpha
+    return str(entry.direction) if beyond else ""
 
 
-def _slices_said(entries: list[dict[str, Any]], key: str, alpha: float) -> str:
-    what = "suspected part" if key == "weak" else "declared part"
+def _slices_said(entries: list[SliceResult], what: str, alpha: float) -> str:
     counted = f"{len(entries)} {what}{'s' if len(entries) != 1 else ''}"
     said = []
     for word in ("worse", "better"):
@@ -143,51 +131,49 @@ def _slices_said(entries: list[dict[str, Any]], key: str, alpha: float) -> str:
     return f"None of the {counted} differs from the other rows by more than chance explains."
 
 
-def _verdict(entry: dict[str, Any], alpha: float, classes: list[str]) -> Cell:
+def _verdict(entry: SliceResult, alpha: float, classes: list[str]) -> Cell:
     """The judgement of a part, and what it rests on."""
     word = _judged(entry, alpha)
-    if entry["p_holm"] is None:
+    if entry.p_holm is None:
         return Cell("not tested", note="too few rows in it, or beside it")
     if not word:
         return Cell("in line")
-    which = entry.get("class")
+    which = entry.number
     of = f"{classes[which]} " if which is not None and which < len(classes) else ""
-    if entry["fault"] == "skill":
+    if entry.fault == "skill":
         said = "differences between rows are " + ("not there as said" if word == "worse" else "there as said, or more")
     elif word == "better":
         said = f"{of}comes closer to what is said"
     else:
-        above = entry["observed"] > entry["predicted"]
+        above = entry.observed > entry.predicted
         happens = "happens " + ("more" if above else "less") + " often than said"
         number = "truth lies " + ("above" if above else "below") + " the prediction"
-        said = f"{of}{number if 'r2' in entry else happens}"
+        said = f"{of}{number if entry.promised is None else happens}"
     return Cell(word, tone="warn" if word == "worse" else "good", note=said)
 
 
-def _slices_table(entries: list[dict[str, Any]], metric: str, caption: str, alpha: float, classes: list[str]) -> Table:
+def _slices_table(entries: list[SliceResult], metric: str, caption: str, alpha: float, classes: list[str]) -> Table:
     rows = []
-    promised = "promised" in entries[0]
+    promised = entries[0].promised is not None
     for s in entries:
-        which = s.get("class")
+        which = s.number
         of = f"of {classes[which]}" if which is not None and which < len(classes) else ""
         row = [
-            Cell(", ".join(f"{k} {v}" for k, v in s["where"].items())),
-            Cell(number(s["rows"]), sort=s["rows"], note=percent(s["share"])),
-            Cell(number(s["metric"]), sort=s["metric"] if s["metric"] is not None else -1),
-            Cell(f"{number(s['predicted'])} → {number(s['observed'])}", sort=s["observed"] - s["predicted"], note=of),
+            Cell(", ".join(f"{k} {v}" for k, v in s.where.items())),
+            Cell(number(s.rows), sort=s.rows, note=percent(s.share)),
+            Cell(number(s.metric), sort=s.metric if s.metric is not None else -1),
+            Cell(f"{number(s.predicted)} → {number(s.observed)}", sort=s.observed - s.predicted, note=of),
             Cell(
-                DASH if s["skill"] is None else percent(s["skill"], 0),
-                sort=s["skill"] if s["skill"] is not None else -1,
-                note="" if s["skill_elsewhere"] is None else f"elsewhere {percent(s['skill_elsewhere'], 0)}",
+                DASH if s.skill is None else percent(s.skill, 0),
+                sort=s.skill if s.skill is not None else -1,
+                note="" if s.skill_elsewhere is None else f"elsewhere {percent(s.skill_elsewhere, 0)}",
             ),
         ]
-        if promised:
-            row.append(
-                Cell(number(s["loss"]), sort=s["loss"] - s["promised"], note=f"promised {number(s['promised'])}")
-            )
-        elif "r2" in s:
-            row.append(Cell(number(s["r2"]), sort=s["r2"] if s["r2"] is not None else -1))
-        row += [Cell(p_value(s["p_holm"]), sort=s["p_holm"] if s["p_holm"] is not None else 2)]
+        if s.promised is not None:
+            row.append(Cell(number(s.loss), sort=s.loss - s.promised, note=f"promised {number(s.promised)}"))
+        else:
+            row.append(Cell(number(s.r2), sort=s.r2 if s.r2 is not None else -1))
+        row += [Cell(p_value(s.p_holm), sort=s.p_holm if s.p_holm is not None else 2)]
         rows.append([*row, _verdict(s, alpha, classes)])
     columns = [
         ("Part", "text", ""),
@@ -202,26 +188,23 @@ def _slices_table(entries: list[dict[str, Any]], metric: str, caption: str, alph
     ]
     if promised:
         columns += [("Squared error", "number", "and the one that the probabilities promise if they are right")]
-    elif "r2" in entries[0]:
+    else:
         columns += [("R² within", "number", "below 0 the mean of the part would be the better prediction")]
     columns += [("p, corrected", "number", "Holm's correction over all tests of the table"), ("", "text", "")]
     return Table(columns, rows, caption, search="Search the slices" if len(rows) > 14 else "")
 
 
-def errors(found: dict[str, Any] | None, kind: str, classes: list[str], shown: list[str]) -> Section:
+def errors(found: NotableRows | None, kind: str, classes: list[str], shown: list[str]) -> Section:
     """Worst and least certain rows, with the values of the features in ``shown``."""
     lead = "Single test rows worth a look: where the model was sure and wrong, and where it could not decide."
-    if not found or not any(found.values()):
+    if not found or not (found.worst or found.least_certain):
         return Section("errors", "Errors", lead, missing="no error analysis in data/evaluation.")
-    blocks: list[Any] = []
+    blocks: list[Block] = []
     problem = find_kind(kind)
-    captions = {"worst": problem.worst, "least_certain": "Least certain rows."}
     asked = None if problem.positive is None or not classes else classes[problem.positive]
-    if asked is not None:
-        captions = {k: f"{v} Said: the probability of {asked}." for k, v in captions.items()}
-    for name, entries in found.items():
+    for caption, entries in ((problem.worst, found.worst), ("Least certain rows.", found.least_certain)):
         if entries:
-            names = [f for f in shown if f in entries[0]["features"]][:6]
+            names = [f for f in shown if f in entries[0].features][:6]
             columns = [
                 ("Row", "number", "position in the validated table"),
                 ("Truth", "text", ""),
@@ -230,30 +213,29 @@ def errors(found: dict[str, Any] | None, kind: str, classes: list[str], shown: l
             columns += [
                 (
                     f,
-                    "number" if all(isinstance(e["features"].get(f), int | float | None) for e in entries) else "text",
+                    "number" if all(isinstance(e.features.get(f), int | float | None) for e in entries) else "text",
                     "",
                 )
                 for f in names
             ]
-            blocks.append(
-                Table(columns, [_error_row(e, kind, classes, names) for e in entries], captions.get(name, plain(name)))
-            )
+            said = caption if asked is None else f"{caption} Said: the probability of {asked}."
+            blocks.append(Table(columns, [_error_row(e, kind, classes, names) for e in entries], said))
     return Section("errors", "Errors", lead, blocks)
 
 
-def _error_row(entry: dict[str, Any], kind: str, classes: list[str], names: list[str]) -> list[Cell]:
-    score = entry["score"]
+def _error_row(entry: NotableRow, kind: str, classes: list[str], names: list[str]) -> list[Cell]:
+    score = entry.score
     problem = find_kind(kind)
-    value, top = problem.shown(score, classes)
+    shown, top = problem.shown(score if isinstance(score, list) else [score], classes)
     if top is None:
-        said, truth = Cell(number(value), sort=value), number(entry["truth"])
+        said, truth = Cell(number(shown), sort=shown), number(entry.truth)
     else:
         note = "" if problem.positive is not None or not classes else f"for {classes[top]}"
-        said, truth = Cell(percent(value), sort=value, note=note), str(entry["truth"])
+        said, truth = Cell(percent(shown), sort=shown, note=note), str(entry.truth)
     values = []
     for name in names:
-        value = entry["features"].get(name)
+        value = entry.features.get(name)
         values.append(
             Cell(DASH if value is None else f"{value:.6g}" if isinstance(value, float) else str(value), sort=value)
         )
-    return [Cell(str(entry["row"]), sort=entry["row"]), Cell(truth), said, *values]
+    return [Cell(str(entry.row), sort=entry.row), Cell(truth), said, *values]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from markupsafe import Markup
 
+from tasks.artifacts import Drift, DriftOfColumn, Manifest, Receipt
 from tasks.kinds import find_kind
-from tasks.report.blocks import Cell, Chart, Charts, Facts, Prose, Section, Table, Terms
+from tasks.report.blocks import Block, Cell, Chart, Charts, Facts, Prose, Section, Table, Terms
 from tasks.report.charts import Axis, histogram, short
 from tasks.report.dag import picture, stages
+from tasks.report.found import Json
 from tasks.report.marks import spark
 from tasks.report.numbers import DASH, day, number, percent
 
@@ -26,87 +26,84 @@ CHECKS = {
 STATES = {"drifted": "drifted", "seasonal": "as a year ago", "varies": "moves, as often", "stable": "stable"}
 
 
-def drift(found: dict[str, Any] | None) -> Section:
+def drift(found: Drift | None) -> Section:
     """What drifted in a sentence, columns by strength, the predictions, and the link to Evidently's page."""
     lead = "Do the newest rows, and the model's answers to them, still look like those that the champion was made from?"
     if not found:
         return Section("drift", "Drift", lead, missing="there is no data/drift.")
-    if found.get("drifted") is None:
-        return Section("drift", "Drift", lead, [Prose(str(found["sentence"]))])
-    window, reference, prediction = found["window"], found["reference"], found["prediction"]
-    columns = found["columns"]
-    span = (
-        f"{day(window['from'])} to {day(window['to'])}" if window.get("from") else "arrived since the champion was made"
-    )
-    whose = f"champion, version {reference['version']}" if reference.get("version") else "new package: no champion yet"
-    said = {True: "drifted", False: "stable", None: "not judged"}[prediction["drifted"]]
+    prediction = found.prediction
+    if found.drifted is None or prediction is None:
+        return Section("drift", "Drift", lead, [Prose(found.sentence)])
+    window, reference, columns = found.window, found.reference, found.columns
+    span = f"{day(window.since)} to {day(window.until)}" if window.since else "arrived since the champion was made"
+    whose = f"champion, version {reference.version}" if reference.version else "new package: no champion yet"
+    said = {True: "drifted", False: "stable", None: "not judged"}[prediction.drifted]
     facts = [
         (
             "Columns drifted",
-            f"{sum(bool(c['drifted']) for c in columns)} of {len(columns)}",
-            f"{percent(found['share'], 0)}; from {percent(found['drift_share'], 0)} on, the whole table has drifted",
+            f"{sum(bool(c.drifted) for c in columns)} of {len(columns)}",
+            f"{percent(found.share, 0)}; from {percent(found.drift_share, 0)} on, the whole table has drifted",
         ),
-        ("Predictions", said, prediction.get("said") or "held against answers to held-out rows"),
-        ("Newest rows", number(window["rows"]), span),
-        ("Reference rows", number(reference["rows"]), whose),
+        ("Predictions", said, prediction.said or "held against answers to held-out rows"),
+        ("Newest rows", number(window.rows), span),
+        ("Reference rows", number(reference.rows), whose),
     ]
-    blocks: list[Any] = [Prose(str(found["sentence"])), Facts(facts)]
+    blocks: list[Block] = [Prose(found.sentence), Facts(facts)]
     blocks.append(
         Prose(
-            f"Thresholds: {found['thresholds']}. Over a year of looks at all columns together, ordinary data raise one false "
+            f"Thresholds: {found.thresholds}. Over a year of looks at all columns together, ordinary data raise one false "
             "alarm at most.",
             quiet=True,
         )
     )
-    mean, rate = prediction.get("mean"), prediction.get("positive_rate")
+    mean, rate = prediction.mean, prediction.positive_rate
     told = f"Mean {number(mean[0])} on held-out rows, {number(mean[1])} on the newest." if mean else ""
     told += f" Called positive: {percent(rate[0])} and {percent(rate[1])}." if rate else ""
     charts = [_distribution("The model's answers", "prediction", prediction, told.strip())]
-    charts += [_distribution(c["column"], c["column"], c, c["said"]) for c in columns[:2] if c["drifted"]]
+    charts += [_distribution(c.column, c.column, c, c.said or "") for c in columns[:2] if c.drifted]
     if any(charts):
         blocks.append(Charts([c for c in charts if c]))
     blocks.append(_columns(columns))
-    if found.get("page_left_out"):
-        blocks.append(Prose(f"Evidently's page was left out: {found['page_left_out']}.", quiet=True))
+    if found.page_left_out:
+        blocks.append(Prose(f"Evidently's page was left out: {found.page_left_out}.", quiet=True))
     else:
         full = Markup(
             'Full distributions of {} columns, by the same figures: <a href="../drift/drift.html">drift.html</a>.'
         )
-        blocks.append(Prose(full.format(sum(bool(c.get("drawn")) for c in columns)), quiet=True))
+        blocks.append(Prose(full.format(sum(c.drawn for c in columns)), quiet=True))
     return Section("drift", "Drift", lead, blocks)
 
 
-def _distribution(heading: str, name: str, entry: dict[str, Any], caption: str) -> Chart | None:
+def _distribution(heading: str, name: str, entry: DriftOfColumn, caption: str) -> Chart | None:
     """Reference and newest rows over each other, for a numeric or a categorical column."""
-    shown = entry.get("distribution") or {}
-    if "reference" not in shown:
+    shown = entry.distribution
+    if shown is None:
         return None
-    groups = [("reference", shown["reference"], 0), ("newest", shown["current"], 2)]
-    levels = shown.get("levels", [])
+    groups = [("reference", shown.reference, 0), ("newest", shown.current, 2)]
+    levels = shown.levels
     ticks = (
         [(i + 0.5, short(level, 40 // len(levels) + 2)) for i, level in enumerate(levels)] if len(levels) <= 8 else []
     )
-    edges = shown.get("edges") or list(range(len(levels) + 1))
+    edges = shown.edges or list(range(len(levels) + 1))
     svg = histogram(heading, Axis(name, ticks=ticks), Axis("share of rows", percent=True), edges, groups, levels)
     return Chart(heading, svg, caption)
 
 
-def _columns(columns: list[dict[str, Any]]) -> Table:
+def _columns(columns: list[DriftOfColumn]) -> Table:
     rows = []
     for c in columns:
-        shown = c.get("distribution") or {}
+        shown, missing = c.distribution, c.missing
         small: Markup | str = DASH
-        if "reference" in shown:
-            small = spark(shown["reference"], shown["current"], f"{c['column']}: grey reference, coloured newest")
-        missing = c["missing"]
+        if shown:
+            small = spark(shown.reference, shown.current, f"{c.column}: grey reference, coloured newest")
         rows.append(
             [
-                Cell(Markup("<code>{}</code>").format(c["column"]), sort=c["column"]),
+                Cell(Markup("<code>{}</code>").format(c.column), sort=c.column),
                 Cell(small, sort=""),
-                Cell(STATES[c["state"]], tone="warn" if c["drifted"] else "", sort=c["state"]),
-                Cell(number(c["statistic"]), sort=c["statistic"]),
-                Cell(CHECKS[c["test"]], note="; ".join(filter(None, [c["said"], c.get("measure")]))),
-                Cell(number(c.get("psi")), sort=c.get("psi") if c.get("psi") is not None else -1),
+                Cell(STATES[c.state], tone="warn" if c.drifted else "", sort=c.state),
+                Cell(number(c.statistic), sort=c.statistic),
+                Cell(CHECKS[c.test], note="; ".join(filter(None, [c.said, c.measure]))),
+                Cell(number(c.psi), sort=c.psi if c.psi is not None else -1),
                 Cell(f"{percent(missing[0], 0)} → {percent(missing[1], 0)}", sort=missing[1]),
             ]
         )
@@ -123,15 +120,15 @@ def _columns(columns: list[dict[str, Any]]) -> Table:
 
 
 def lineage(
-    receipt: dict[str, Any] | None,
-    about: dict[str, Any] | None,
-    dag: dict[str, Any] | None,
+    receipt: Receipt | None,
+    about: Manifest | None,
+    dag: Json | None,
     identity: str | None,
     models: list[str],
 ) -> Section:
     """Where the run comes from: hashes of data, code, parameters, lock and seed; the pipeline."""
     lead = "Everything this model was made from, by hash: the same inputs give the same package, byte for byte."
-    blocks: list[Any] = []
+    blocks: list[Block] = []
     if dag:
         found = stages(dag, models)
         blocks.append(
@@ -146,20 +143,14 @@ def lineage(
                 ]
             )
         )
-    told: list[tuple[str, Any]] = []
+    told: list[tuple[str, str]] = [("Model", f"{about.name} ({about.family})")] if about else []
     if identity:
         told.append(("Package", Markup("<code>{}</code>").format(identity)))
-    told += _receipt(receipt or {})
-    if about and about.get("name"):
-        told.insert(0, ("Model", f"{about['name']} ({about.get('family', DASH)})"))
+    told += _receipt(receipt) if receipt else []
     if told:
         blocks.append(Terms(told))
-    files = [
-        (kind, path, digest)
-        for kind in ("data", "code")
-        for path, digest in ((receipt or {}).get(kind) or {}).items()
-        if isinstance(digest, str)
-    ]
+    hashes = (("data", receipt.data), ("code", receipt.code)) if receipt else ()
+    files = [(kind, path, digest) for kind, listed in hashes for path, digest in listed.items()]
     if files:
         rows = [
             [
@@ -181,34 +172,18 @@ def lineage(
     return Section("lineage", "Lineage", lead, blocks, missing)
 
 
-def _receipt(receipt: dict[str, Any]) -> list[tuple[str, Any]]:
-    names = {
-        "commit": "Git commit",
-        "git_commit": "Git commit",
-        "as_of": "As of",
-        "seed": "Seed",
-        "params": "Parameters",
-        "lock": "Lock file",
-        "data": "Data",
-        "code": "Code",
-        "libraries": "Libraries",
-    }
-    out: list[tuple[str, Any]] = []
-    for key, name in names.items():
-        value = receipt.get(key)
-        if value is None:
-            continue
-        if key == "libraries" and isinstance(value, dict):
-            out.append((name, ", ".join(f"{k} {v}" for k, v in value.items() if v)))
-        elif key == "params" and isinstance(value, dict):
-            out.append((name, f"in the receipt: sections {', '.join(value)}"))
-        elif isinstance(value, dict):
-            out.append((name, f"{len(value)} files, listed below"))
-        elif key in ("lock", "params", "commit", "git_commit"):
-            out.append((name, Markup("<code>{}</code>").format(value)))
-        else:
-            out.append((name, str(value)))
-    return out
+def _receipt(receipt: Receipt) -> list[tuple[str, str]]:
+    lock = None if receipt.lock is None else Markup("<code>{}</code>").format(receipt.lock)
+    told = (
+        ("As of", receipt.as_of),
+        ("Seed", str(receipt.seed)),
+        ("Parameters", f"in the receipt: sections {', '.join(receipt.params)}"),
+        ("Lock file", lock),
+        ("Data", f"{len(receipt.data)} files, listed below"),
+        ("Code", f"{len(receipt.code)} files, listed below"),
+        ("Libraries", ", ".join(f"{name} {version}" for name, version in receipt.libraries.items() if version)),
+    )
+    return [(name, value) for name, value in told if value is not None]
 
 
 def reading(kind: str, champion: bool) -> Section:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from markupsafe import Markup
 
@@ -40,7 +40,7 @@ class Cell:
     """A table's cell: what is shown, what it sorts by, and an optional bar of 0..1 behind it."""
 
     text: str | Markup
-    sort: Any = None
+    sort: str | float | None = None
     bar: float | None = None
     tone: str = ""
     note: str = ""
@@ -79,6 +79,9 @@ class Terms:
     block: ClassVar[str] = "terms"
 
 
+Block = Facts | Charts | Table | Prose | Terms
+
+
 @dataclass(frozen=True)
 class Section:
     """A chapter of the page; ``missing`` says what was not measured and why."""
@@ -86,9 +89,33 @@ class Section:
     key: str
     title: str
     lead: str
-    blocks: Sequence[Any] = field(default=())
+    blocks: Sequence[Block] = field(default=())
     missing: str = ""
 
 
-def text(value: Any, **more: Any) -> Cell:
-    return Cell("–" if value is None else str(value), **more)
+@dataclass(frozen=True)
+class Head:
+    """The verdict in a word (``tone`` its colour) and a sentence, further sentences, and the numbers behind it."""
+
+    word: str
+    tone: str
+    sentence: str
+    why: Sequence[str] = ()
+    blocks: Sequence[Block] = ()
+
+
+@dataclass(frozen=True)
+class Page:
+    """A whole page: its head, what it is about in a few words, and its sections."""
+
+    title: str
+    name: str
+    about: Sequence[str]
+    head: Head
+    sections: Sequence[Section]
+    footer: str = "Made by Refit. This page holds everything it shows; it needs no network and no server."
+
+
+def text(value: object) -> Cell:
+    """A cell of words; a dash where there are none."""
+    return Cell("–" if value is None else str(value))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from markupsafe import Markup, escape
+from pydantic import JsonValue
 
 # The lines must not run under the boxes: a box leaves room between columns.
 BOX_W, BOX_H, GAP_X, GAP_Y = 96, 40, 30, 18
@@ -22,29 +22,37 @@ class Stage:
     needs: tuple[str, ...]
 
 
-def stages(dag: dict[str, Any], models: Iterable[str] = ()) -> list[Stage]:
+def stages(dag: Mapping[str, JsonValue], models: Iterable[str] = ()) -> list[Stage]:
     """Stages of a parsed ``dvc.yaml``, linked where one's dependency is (or holds, or lies in) another's output.
 
     >>> dag = {"a": {"cmd": "", "outs": ["x"]}, "b": {"cmd": "", "deps": ["x/part"]}}
     >>> [(s.name, s.needs) for s in stages({"stages": dag})]
     [('a', ()), ('b', ('a',))]
     """
-    bodies = {name: body.get("do", body) for name, body in dag.get("stages", {}).items()}
-    made = {name: [_path(o) for o in body.get("outs", [])] for name, body in bodies.items()}
+    listed = _object(dag.get("stages"))
+    bodies = {name: _object(_object(body).get("do", body)) for name, body in listed.items()}
+    made = {name: _paths(body.get("outs")) for name, body in bodies.items()}
     count = max(len(list(models)), 1)
     out = []
     for name, body in bodies.items():
-        deps = [_path(d) for d in body.get("deps", [])]
+        deps = _paths(body.get("deps"))
         needs = [other for other in bodies if other != name and any(_meet(d, o) for d in deps for o in made[other])]
-        many = "foreach" in dag["stages"][name] or "matrix" in dag["stages"][name]
+        many = not {"foreach", "matrix"}.isdisjoint(_object(listed[name]))
         about = str(body.get("desc", "")).replace("${key}'s", "each family's").replace("${key}", "each family")
         out.append(Stage(name, about, count if many else 1, tuple(needs)))
     return out
 
 
-def _path(item: Any) -> str:
-    text = item if isinstance(item, str) else next(iter(item))
-    return text.split("/${")[0].strip("/")
+def _object(value: JsonValue) -> Mapping[str, JsonValue]:
+    return value if isinstance(value, dict) else {}
+
+
+def _paths(items: JsonValue) -> list[str]:
+    """Paths as they are listed: alone, or as the name of what is said of them."""
+    named = (
+        [next(iter(item)) if isinstance(item, dict) else str(item) for item in items] if isinstance(items, list) else []
+    )
+    return [name.split("/${")[0].strip("/") for name in named]
 
 
 def _meet(dep: str, out: str) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from datetime import datetime
-from typing import Any
 
 from tasks.metrics import find_metric
 
@@ -29,7 +28,7 @@ def meaning(metric: str) -> str:
     return "" if found is None else found.meaning
 
 
-def number(value: Any, digits: int = 3) -> str:
+def number(value: str | float | None, digits: int = 3) -> str:
     """A number in at most ``digits`` significant decimals; thousands apart, with a true minus sign.
 
     >>> number(0.71234), number(336776), number(None), number(-12.345), number(1e-7)

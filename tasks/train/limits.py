@@ -4,31 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
+from tasks.artifacts import Best, LastFit, Sized, Trial
 from tasks.errors import RefitError
-from tasks.families import Model
-from tasks.families._costs import size
-from tasks.families._xgboost_large import Trained
+from tasks.fitting.base import Log
+from tasks.fitting.space import Settings
 from tasks.goals import Point, choose
+from tasks.models import Model
+from tasks.models.costs import size
+from tasks.models.large import Trained
 
 
 @dataclass(frozen=True)
-class Kept:
+class WithinLimits:
     """The last fit, its parameters, and what ``candidate.json`` says of goals (None: there are none)."""
 
     found: Trained
-    params: dict[str, Any]
-    goals: dict[str, Any] | None = None
+    params: Settings
+    goals: LastFit | None = None
 
 
 def fit_within(
-    best: dict[str, Any],
-    trials: list[dict[str, Any]],
-    fit: Callable[[dict[str, Any]], Trained],
-    log: Callable[[str], None],
+    best: Best,
+    trials: list[Trial],
+    fit: Callable[[Settings], Trained],
+    log: Log,
     measured: Callable[[Model], float] = size,
-) -> Kept:
+) -> WithinLimits:
     """Fit the trial that tuning chose; where its model is larger than ``size_kb`` may be, the next of the front.
 
     The next one is what the rule chooses of those that are left. A size is exact, so it can decide here; a latency depends
@@ -36,7 +38,7 @@ def fit_within(
 
     Parameters
     ----------
-    best, trials : ``best.json`` and ``trials.json`` of tuning. fit : a fit on all training rows, by parameters.
+    best, trials : what tuning wrote. fit : a fit on all training rows, by parameters.
     measured : kB of a model.
 
     Raises
@@ -44,34 +46,34 @@ def fit_within(
     RefitError
         If no trial of the front keeps the limit on all rows.
     """
-    goals = best.get("goals")
+    goals = best.goals
     if not goals:
-        return Kept(fit(best["params"]), best["params"])
-    rule, metric = goals["rule"], best["metric"]
-    most = rule["costs"].get("size_kb", {}).get("at_most")
-    varied = {f"trial {one['number'] + 1}": one["params"] for one in trials}
-    left = {p["name"]: Point(p["name"], p["value"], {c: p[c] for c in rule["costs"]}) for p in goals["front"]}
-    name = next(p["name"] for p in goals["front"] if p["chosen"])
-    gone: list[dict[str, Any]] = []
+        return WithinLimits(fit(best.params), best.params)
+    limit = goals.rule.costs.get("size_kb")
+    most = limit.at_most if limit else None
+    varied = {one.name: one.params for one in trials}
+    left = {p.name: Point(p.name, p.value, p.costs) for p in goals.front}
+    name = next(p.name for p in goals.front if p.chosen)
+    gone: list[Sized] = []
     while True:
-        params = best["params"] | varied.get(name, {})
+        params = best.params | varied.get(name, {})
         found = fit(params)
         kb = measured(found.model)
         if most is None or kb <= most:
-            return Kept(found, params, {"trial": name, "size_kb": round(kb, 3), "gone": gone})
-        gone.append({"trial": name, "size_kb": round(kb, 3)})
-        log(f"{best['family']}: {name}, fitted on all rows, has {kb:.0f} kB, and tuning.goals allows {most:g}")
+            return WithinLimits(found, params, LastFit(trial=name, size_kb=round(kb, 3), gone=gone))
+        gone.append(Sized(trial=name, size_kb=round(kb, 3)))
+        log(f"{best.family}: {name}, fitted on all rows, has {kb:.0f} kB, and tuning.goals allows {most:g}")
         del left[name]
         try:
-            place, why = choose(list(left.values()), rule, metric) if left else (None, "")
+            place, why = choose(list(left.values()), goals.rule, best.metric) if left else (None, "")
         except RefitError:
             place = None
         if place is None:
-            smallest = min(gone, key=lambda one: one["size_kb"])
+            smallest = min(gone, key=lambda one: one.size_kb)
             raise RefitError(
-                f"tuning.goals.size_kb.at_most: {most:g} kB, and on all rows no trial of {best['family']} keeps it; the smallest "
-                f"of {len(gone)} fits is {smallest['trial']} with {smallest['size_kb']:.0f} kB. Raise it, narrow the space to "
+                f"tuning.goals.size_kb.at_most: {most:g} kB, and on all rows no trial of {best.family} keeps it; the smallest "
+                f"of {len(gone)} fits is {smallest.trial} with {smallest.size_kb:.0f} kB. Raise it, narrow the space to "
                 "smaller models, or leave tuning.rows unset, so that trials are as large as the last fit."
             )
         name = list(left)[place]
-        log(f"{best['family']}: instead, {why}")
+        log(f"{best.family}: instead, {why}")

@@ -6,29 +6,34 @@ all rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from tasks.families import Model, Rows, find_family, load_model, read_rows
-from tasks.families._bag import Bag, Joined, Part
-from tasks.families._calibrate import calibrate, calibrate_mean
-from tasks.families._xgboost_large import Trained
-from tasks.files import read_json, read_table
+from tasks.artifacts import Best, members_of
+from tasks.artifacts.columns import FOLD, ROW, TARGET
+from tasks.encoding import Encoder
+from tasks.families import find_family
+from tasks.files import read_table
+from tasks.fitting.base import Log
+from tasks.fitting.calibration import calibrate, calibrate_mean
+from tasks.fitting.rows import Dataset, read_rows
+from tasks.fitting.space import Settings
 from tasks.kinds import find_kind
+from tasks.models import Model, fit_family, load_model
+from tasks.models.bag import Bag, BagPart, Joined
+from tasks.models.large import Trained
 from tasks.params import Params
 from tasks.stored import by_parts
 from tasks.train.balance import of_members
-from tasks.train.whole import fit_rows, scored
+from tasks.train.whole import scored
 
 COMPARED = 3_000  # rows on which fold models are compared with their mean
 
 
-def take_tuned(folder: Path, features: list[str], params: Params, log: Callable[[str], None]) -> Trained | None:
+def take_tuned(folder: Path, features: list[str], params: Params, log: Log) -> Trained | None:
     """The model that tuning kept in ``folder``, or None.
 
     Its parts were fitted on folds of the training and validation rows. So a validation row's scores are those of the
@@ -37,22 +42,23 @@ def take_tuned(folder: Path, features: list[str], params: Params, log: Callable[
     if not (folder / "held_out.parquet").is_file():
         return None
     rows = read_rows().only(features)
-    best = read_json(folder / "best.json")
+    best = Best.read(folder)
     held = read_table(folder / "held_out.parquet")
-    if best["left_out"] or _fold_of(held, rows):
-        return _fit_again(best["params"], rows, params, log)
+    if best.left_out or _fold_of(held, rows):
+        return _fit_again(best.params, rows, params, log)
     model = load_model(folder / "model")
-    X = rows.frame.iloc[pd.Index(rows.row).get_indexer(held["__row__"])]
+    X = rows.frame.iloc[pd.Index(rows.row).get_indexer(held[ROW])]
     unseen = calibrate_bag(model, X, held, params.training.calibration, params.seed)
     chosen = np.isin(rows.split, ("valid", "test"))
     row, split = rows.row[chosen], rows.split[chosen]
     scores = by_parts(model.predict, rows.frame[chosen])
-    places = {int(r): i for i, r in enumerate(held["__row__"])}
+    places = {int(r): i for i, r in enumerate(held[ROW])}
     for i in np.flatnonzero(split == "valid"):
         if int(row[i]) in places:  # others are beyond tuning.rows, and no part has seen them
             scores[i] = unseen[places[int(row[i])]]
-    log(f"auto: {model.family} as tuning kept it, of {len(model.notes.get('members', [1]))} members")
-    balance = of_members(best["params"].get("members", []), rows, params)
+    members = members_of(best.params)
+    log(f"auto: {model.family} as tuning kept it, of {len(members)} members")
+    balance = of_members(members, rows, params)
     return Trained(model, rows.y[rows.split == "valid"], scores[split == "valid"], row, split, scores, balance)
 
 
@@ -66,9 +72,9 @@ def calibrate_bag(model: Model, X: pd.DataFrame, held: pd.DataFrame, method: str
     unseen = held[[c for c in names if c.startswith("score")]].to_numpy(float)
     if not find_kind(model.kind).calibrated:
         return unseen[:, 0]
-    fixed = calibrate(method, unseen, held["__target__"].to_numpy(float), model.kind)
+    fixed = calibrate(method, unseen, held[TARGET].to_numpy(float), model.kind)
     model.calibration = fixed
-    folds = held[[c for c in names if c.startswith("__fold_")]].to_numpy(int)
+    folds = held[[c for c in names if c.startswith(FOLD)]].to_numpy(int)
     if method == "auto" and folds.shape[1]:
         assert isinstance(model.fitted, Bag)
         some = np.arange(len(held))
@@ -79,30 +85,32 @@ def calibrate_bag(model: Model, X: pd.DataFrame, held: pd.DataFrame, method: str
     return unseen if fixed is None else fixed.apply(unseen)
 
 
-def _fold_of(held: pd.DataFrame, rows: Rows) -> bool:
+def _fold_of(held: pd.DataFrame, rows: Dataset) -> bool:
     """Whether only some of the training rows were held out: then the parts were fitted on validation rows as well."""
     trained = rows.row[rows.split == "train"]
-    found = np.isin(trained, held["__row__"])
+    found = np.isin(trained, held[ROW])
     return bool(found.any() and not found.all())
 
 
-def _fit_again(own: dict[str, Any], rows: Rows, params: Params, log: Callable[[str], None]) -> Trained:
+def _fit_again(own: Settings, rows: Dataset, params: Params, log: Log) -> Trained:
     """The members that tuning chose, each fitted once on all training rows, with the weights that tuning gave them."""
     count = int((rows.split == "train").sum())
-    encoders: dict[str, tuple[Any, int]] = {}
-    parts: list[Part] = []
-    for number, member in enumerate(own["members"]):
-        log(f"auto: fitting {member['family']} again on {count:,} rows, with weight {member['weight']:.2f}")
-        one = fit_rows(member["family"], member["params"], rows, params)
+    fold, setup = rows.fold, replace(rows.setup(params), calibration="none")
+    encoders: dict[str, tuple[Encoder, int]] = {}
+    parts: list[BagPart] = []
+    for number, member in enumerate(members := members_of(own)):
+        log(f"auto: fitting {member.family} again on {count:,} rows, with weight {member.weight:.2f}")
+        one = fit_family(member.family, member.params, fold, setup)
         width = sum(len(encoder.names) for encoder, _ in encoders.values())
-        alike = f"{find_family(member['family']).NEEDS} {member['params'].get('imbalance')}"
+        alike = f"{find_family(member.family).NEEDS} {member.params.get('imbalance')}"
+        assert isinstance(one.encoder, Encoder)
         encoder, start = encoders.setdefault(alike, (one.encoder, width))
         stop = start + len(encoder.names)
-        parts.append(Part(number, one.fitted, start, stop, encoder.dtype, member["weight"]))
+        parts.append(BagPart(number, one.fitted, start, stop, encoder.dtype, member.weight))
     joined = Joined([encoder for encoder, _ in encoders.values()])
-    bag = Bag(parts, own["members"], len(encoders))
+    bag = Bag(parts, members, len(encoders))
     model = Model("auto", rows.kind, len(rows.classes), joined, bag, params=own)
     if params.training.calibration != "none" and find_kind(rows.kind).calibrated:
-        X_valid, y_valid = rows.of("valid")
-        model.calibration = calibrate(params.training.calibration, model.predict(X_valid), y_valid, rows.kind)
-    return replace(scored(model, rows), balance=of_members(own["members"], rows, params))
+        scores = model.predict(fold.X_valid)
+        model.calibration = calibrate(params.training.calibration, scores, fold.y_valid, rows.kind)
+    return replace(scored(model, rows), balance=of_members(members, rows, params))

@@ -2,40 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from tasks.families import Model, Rows, fit_family
-from tasks.families._xgboost_large import Trained
-from tasks.params import Params
+from tasks.fitting.rows import Dataset
+from tasks.models import Model
+from tasks.models.large import Trained
 from tasks.stored import by_parts
 
 
-def fit_rows(
-    name: str, own: dict[str, Any], rows: Rows, params: Params, imbalance: str | None = None, **more: Any
-) -> Model:
-    """One family on the training rows; ``more`` goes to :func:`tasks.families.fit_family`.
-
-    ``imbalance`` goes before ``training.imbalance``.
-    """
-    return fit_family(
-        name,
-        own,
-        *rows.of("train"),
-        *rows.of("valid"),
-        rows.kind,
-        classes=len(rows.classes),
-        kinds=rows.kinds,
-        encode=params.features.encoding,
-        imbalance=imbalance or params.training.imbalance,
-        seed=params.seed,
-        device=params.training.device,
-        **more,
-    )
-
-
-def scored(model: Model, rows: Rows) -> Trained:
+def scored(model: Model, rows: Dataset) -> Trained:
     """The model with its scores of the validation and test rows."""
     chosen = np.isin(rows.split, ("valid", "test"))
     split, y, scores = rows.split[chosen], rows.y[chosen], by_parts(model.predict, rows.frame[chosen])

@@ -6,39 +6,45 @@ from tasks import stage  # isort: skip
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tasks import memory
-from tasks.encoding.select import Selection, select
+from tasks.artifacts import AutoJudged, Best, Selection, Starts, Trials, given
+from tasks.artifacts.columns import ROW, TARGET, fold
+from tasks.artifacts.folders import FEATURE_TABLE, START, TUNING
+from tasks.encoding.select import select
 from tasks.errors import RefitError, some
-from tasks.families import Model, Rows, check_kind, find_family, read_rows, save_model
-from tasks.families._counts import check_params, searched
-from tasks.families._imbalance import ROWS
-from tasks.families._rows import score_table
-from tasks.families._space import Space, narrowed
-from tasks.files import read_json, replacing_dir, sha256, write_json, write_table
+from tasks.families import find_family
+from tasks.files import replacing_dir, sha256, write_table
+from tasks.fitting.counts import check_params, searched
+from tasks.fitting.imbalance import ROWS
+from tasks.fitting.rows import Dataset, read_rows, score_table
+from tasks.fitting.space import Settings, Space, narrowed
+from tasks.models import Model, check_kind, save_model
 from tasks.params import Params, Tuning, load
 from tasks.process import threads
 from tasks.tune.folds import make_folds, newest
 from tasks.tune.objective import Objective
 
 if TYPE_CHECKING:
-    from tasks.tune.auto import Mixed
+    from tasks.tune.auto import AutoResult
     from tasks.tune.bags import Bags
+    from tasks.tune.pbt import PopulationResult
+    from tasks.tune.search import SearchResult
 
 
 LEAST = 1000  # rows to tune on, however little memory there is
 
 
-def champion_params(name: str, path: Path = Path("data/start/params.json")) -> list[dict[str, Any]]:
+def champion_params(name: str, folder: Path = START) -> list[Settings]:
     """Parameters of this family in a champion's package: where a retrain begins."""
-    found: list[dict[str, Any]] = read_json(path).get(name, []) if path.exists() else []
-    return found
+    starts = Starts.find(folder)
+    return starts.params.get(name, []) if starts else []
 
 
-def worth_trying(rows: Rows, params: Params) -> Selection:
+def worth_trying(rows: Dataset, params: Params) -> Selection:
     """The features that a model gets: what says nothing is left out, and what ``features.select`` drops.
 
     What ``features.select.keep`` names stays, and so does ``tuning.group``, which the folds are cut by.
@@ -48,7 +54,7 @@ def worth_trying(rows: Rows, params: Params) -> Selection:
     silent = {name: why for name, why in rows.silent.items() if name not in protected}
     kept = [name for name in rows.kinds if name not in silent]
     if not wanted:
-        return Selection(kept, silent)
+        return Selection(kept=kept, dropped=silent)
     at = np.flatnonzero(rows.split == "train")
     if params.training.memory_gb is not None:
         most = memory.rows_for("select", memory.allowed(params.training.memory_gb).bytes, len(kept))
@@ -56,10 +62,10 @@ def worth_trying(rows: Rows, params: Params) -> Selection:
     times = rows.time.iloc[at].reset_index(drop=True)
     X = rows.frame[kept].iloc[at].reset_index(drop=True)
     found = select(X, rows.y[at], rows.kind, wanted, rows.kinds, times, params.seed)
-    return Selection(found.kept, silent | found.dropped)
+    return Selection(kept=found.kept, dropped=silent | found.dropped)
 
 
-def within_memory(name: str, rows: Rows, params: Params) -> Tuning:
+def within_memory(name: str, rows: Dataset, params: Params) -> Tuning:
     """``tuning`` with fewer rows, where ``training.memory_gb`` does not suffice for those that it asks for.
 
     Raises :class:`RefitError` where the fit on all training rows will not have the memory that it needs.
@@ -86,6 +92,7 @@ def within_memory(name: str, rows: Rows, params: Params) -> Tuning:
 
 
 def main() -> None:
+    """The stage, of the family that the command names."""
     if len(sys.argv) != 2:
         raise RefitError("usage: python -m tasks.tune FAMILY")
     tune(sys.argv[1], load())
@@ -93,7 +100,7 @@ def main() -> None:
 
 def tune(name: str, params: Params) -> None:
     """Search, and write ``data/tuning/<name>``."""
-    from tasks.tune.search import Budget, search
+    from tasks.tune.search import Budget, Search, search
     from tasks.tune.study import study_key
 
     own = params.models[name]
@@ -111,29 +118,18 @@ def tune(name: str, params: Params) -> None:
     params = params.model_copy(update={"tuning": tuning})
     folds = make_folds(rows, tuning, params.seed)
     n, p = folds[0][0].shape
-    objective = Objective(
-        family=name,
-        kind=rows.kind,
-        classes=len(rows.classes),
-        metric=params.problem.metric,
-        folds=folds,
-        kinds=rows.kinds,
-        encode=params.features.encoding,
-        imbalance=params.training.imbalance,
-        device=params.training.device,
-        seed=params.seed,
-        fixed=own.params,
-        costs=tuple(tuning.goals.costs) if tuning.goals else (),
-    )
+    setup = rows.setup(params)
+    costs = tuple(tuning.goals.costs) if tuning.goals else ()
+    objective = Objective(name, setup, params.problem.metric, folds, own.params, costs)
     budget = Budget(own.trials or tuning.trials, own.seconds or tuning.seconds, tuning.workers, threads())
     starts = champion_params(name) if tuning.warm_start else []
 
     def key(family: str, space: Space) -> str:
         return study_key(
             family=family,
-            features=sha256("data/features/features.parquet"),
+            features=sha256(FEATURE_TABLE),
             space=space,
-            objective=[objective.metric, own.params, objective.encode, objective.imbalance, objective.device],
+            objective=[objective.metric, own.params, setup.encode, setup.imbalance, setup.device],
             kept=chosen.kept,
             tuning=tuning.model_dump(exclude={"trials", "seconds", "workers"}),
             seed=params.seed,
@@ -143,9 +139,12 @@ def tune(name: str, params: Params) -> None:
     def log(line: str) -> None:
         stage.log(f"{name}: {line}")
 
-    found: Any
-    common: dict[str, Any] = {"seed": params.seed, "starts": starts, "log": log}
+    found: SearchResult
+    mixed: AutoResult | None = None
+    evolved: PopulationResult | None = None
     if name == "auto":
+        if own.space:
+            raise RefitError("models.auto.space: auto has no space of its own; name the family in models instead")
         from tasks.tune.auto import search_families
         from tasks.tune.bags import make_bags
 
@@ -162,7 +161,7 @@ def tune(name: str, params: Params) -> None:
                 "as the test rows will be"
             )
         log(f"{budget.seconds:g} s for all families, at most {budget.trials} settings of each, judged on {judged}")
-        found = search_families(objective, budget, key, own.space, bags=bags, **common)
+        found = mixed = search_families(objective, budget, key(name, {}), starts=starts, bags=bags, log=log)
     else:
         log(
             f"at most {budget.trials} trials or {budget.seconds:g} s ({tuning.sampler}), fitted on {n:,} rows"
@@ -176,67 +175,51 @@ def tune(name: str, params: Params) -> None:
 
             size = members(budget.trials)
             log(f"{size} members, {min(size, budget.workers)} side by side on one thread each, on this machine alone")
-            found = evolve(objective, space, budget, key(name, space), **common)
+            found = evolved = evolve(objective, Search(space, budget, starts=starts), key(name, space), log=log)
         else:
             rule = tuning.goals.rule if tuning.goals else None
-            found = search(
-                objective,
-                space,
-                budget,
-                key(name, space),
-                sampler=tuning.sampler,
-                pruner=tuning.pruner,
-                goals=rule,
-                **common,
-            )
+            how = Search(space, budget, tuning.sampler, tuning.pruner, rule, starts)
+            found = search(objective, how, key(name, space), log=log)
     train = int((rows.split == "train").sum())
     if found.reused:
         log(f"{found.reused} trials of an earlier run of this search were kept")
-    with replacing_dir(Path("data/tuning") / name) as folder:
-        write_json(
-            folder / "best.json",
-            {
-                "family": name,
-                "params": dict(own.params) | found.params,
-                "value": found.value,
-                "metric": params.problem.metric,
-                "trials": len(found.trials),
-                "importance": found.importance,
-                "left_out": max(0, train - (tuning.rows or train)),
-                **({"judged": _judged(bags, found)} if name == "auto" else {}),
-                **({"goals": found.goals} if found.goals else {}),
-            },
-        )
-        write_json(folder / "trials.json", found.trials)
-        if name != "auto" and tuning.sampler == "pbt":
+    with replacing_dir(TUNING / name) as folder:
+        Best(
+            family=name,
+            params=own.params | found.params,
+            value=found.value,
+            metric=params.problem.metric,
+            trials=len(found.trials),
+            importance=found.importance,
+            left_out=max(0, train - (tuning.rows or train)),
+            **given(judged=_judged(bags, mixed) if mixed else None, goals=found.goals),
+        ).write(folder)
+        Trials(trials=found.trials).write(folder)
+        if evolved:
             # The winner itself: training takes it, or takes its turns again where tuning left rows out.
             encoder = objective.prepared(name, 0).encoder
-            model = Model(
-                name, rows.kind, len(rows.classes), encoder, found.fitted, params=dict(own.params) | found.params
-            )
+            model = Model(name, rows.kind, len(rows.classes), encoder, evolved.fitted, params=own.params | found.params)
             save_model(model, folder / "model")
-        if name == "auto":  # the model itself: fitting again would take the budget once more
-            save_model(found.model, folder / "model")
-            leading = {"__row__": rows.row[at][found.at], "__target__": bags.y[found.at]}
-            cuts = [] if found.folds is None else found.folds.T
-            leading |= {f"__fold_{i}__": numbers for i, numbers in enumerate(cuts)}
-            write_table(folder / "held_out.parquet", score_table(found.scores, **leading))
-        write_json(folder / "selection.json", chosen.to_dict())
+        if mixed:  # the model itself: fitting again would take the budget once more
+            save_model(mixed.model, folder / "model")
+            leading = {ROW: rows.row[at][mixed.at], TARGET: bags.y[mixed.at]}
+            cuts = [] if mixed.folds is None else list(mixed.folds.T)
+            leading |= {fold(i): numbers for i, numbers in enumerate(cuts)}
+            write_table(folder / "held_out.parquet", score_table(mixed.scores, **leading))
+        chosen.write(folder)
     log(f"best {params.problem.metric} {found.value:.5g}")
 
 
-def _judged(bags: Bags, found: Mixed) -> dict[str, Any]:
+def _judged(bags: Bags, found: AutoResult) -> AutoJudged:
     """What ``auto`` judged its settings on: rows, folds of one cut, and whether time cut it down to the first fold.
 
     ``beyond``, where there are any, are features that leave the range of the training rows, ``declared`` is the
     ``tuning.split`` that was asked for (:class:`Bags`).
     """
     folds = bags.size if found.folds is not None else 1
-    assert found.at is not None
-    beyond = {"beyond": list(found.beyond)} if found.beyond else {}
     short = bags.crossed and folds < bags.size
-    own = {"declared": bags.declared} if bags.declared else {}
-    return {"rows": len(found.at), "folds": folds, "pooled": bags.crossed, "cut_short": short} | beyond | own
+    more = given(beyond=list(found.beyond), declared=bags.declared)
+    return AutoJudged(rows=len(found.at), folds=folds, pooled=bags.crossed, cut_short=short, **more)
 
 
 if __name__ == "__main__":

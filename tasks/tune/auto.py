@@ -12,27 +12,30 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from tasks.artifacts import Member, Trial, given, members_of
 from tasks.encoding import Encoder
 from tasks.ensembles.mixes import combine
 from tasks.errors import RefitError
-from tasks.families import Model, find_family
-from tasks.families._bag import Bag, Joined, Part
-from tasks.families._model import load_fitted
-from tasks.families._space import Space
+from tasks.families import find_family
+from tasks.fitting.base import Counts, Log
+from tasks.fitting.space import Settings
 from tasks.kinds import find_kind
 from tasks.metrics import higher_is_better, measure
+from tasks.models import Model
+from tasks.models.bag import Bag, BagPart, Joined
+from tasks.models.formats import load_fitted
 from tasks.tune.bags import Bags, Fits, encoder_folder, holdout, read_result, tried_without
+from tasks.tune.messages import Died, Done, Failed, FoldAttempt, UserMistake
 from tasks.tune.objective import Objective
-from tasks.tune.portfolio import Setting, near, portfolio
-from tasks.tune.search import Budget, Found
+from tasks.tune.portfolio import Named, near, portfolio
+from tasks.tune.search import Budget, SearchResult
 from tasks.tune.study import FOLDER
 from tasks.tune.worker import Worker
 
@@ -44,8 +47,8 @@ LOADING = 2.0  # seconds of a family's first fit that go into loading its librar
 MIXED = 25  # settings that the ensemble is chosen from
 
 
-@dataclass
-class Mixed(Found):
+@dataclass(kw_only=True)
+class AutoResult(SearchResult):
     """What ``auto`` found: also the model itself, and its scores of rows that the parts had not seen.
 
     ``scores`` belong to the rows of :attr:`Bags.y` at ``at``: all of them, or one fold's where time did not suffice.
@@ -53,9 +56,9 @@ class Mixed(Found):
     ``beyond`` as in :class:`Bags`, where members were chosen so.
     """
 
-    model: Model | None = None
-    scores: np.ndarray | None = None
-    at: np.ndarray | None = None
+    model: Model
+    scores: np.ndarray
+    at: np.ndarray
     folds: np.ndarray | None = None
     beyond: tuple[str, ...] = ()
 
@@ -65,7 +68,7 @@ class Tried:
     """One setting and what is known of it: the value by fold, and the seconds of its fits."""
 
     family: str
-    params: dict[str, Any]
+    params: Settings
     folder: Path
     values: dict[int, float] = field(default_factory=dict)
     state: str = "waiting"  # running (its first fold), going (accepted), complete, pruned, fail
@@ -83,19 +86,18 @@ class Tried:
 def search_families(
     objective: Objective,
     budget: Budget,
-    key: Callable[[str, Space], str],
-    overrides: dict[str, Any],
+    key: str,
     *,
-    seed: int = 0,
-    starts: list[dict[str, Any]] | None = None,
+    starts: Sequence[Settings] = (),
     folder: Path = FOLDER,
     bags: Bags | None = None,
-    log: Callable[[str], None] = lambda line: None,
-) -> Mixed:
+    log: Log = lambda line: None,
+) -> AutoResult:
     """Try families and settings within ``budget``, and mix the best; ``budget.trials`` counts a family's settings.
 
     Parameters
     ----------
+    key : the search's name.
     bags : the folds; those of ``objective`` (the first one alone) if left out.
     starts : parameters of an earlier ``auto`` (a champion's): its members are tried first.
     folder : finished fits are kept below, so that a search that was killed goes on.
@@ -105,38 +107,39 @@ def search_families(
     RefitError
         If no setting was finished in time.
     """
-    if overrides:
-        raise RefitError("models.auto.space: auto has no space of its own; name the family in models instead")
     begun = time.monotonic()
     bags = bags or holdout(*objective.folds[0])
-    root = Path(folder).absolute() / f"auto-{key('auto', {})}-{bags.mark}"
+    root = Path(folder).absolute() / f"auto-{key}-{bags.mark}"
     known = {f.name: getattr(objective, f.name) for f in fields(Objective) if f.init and not f.name.startswith("_")}
     fits = Fits(**known | {"folds": bags.folds}, encoders=str(root / "encoders"))
-    run = _Run(fits, bags, budget, root, seed, starts or [], log)
+    run = _AutoSearch(fits, bags, budget, root, starts, log)
     run.until_done()
     return run.mixed(begun)
 
 
-class _Run:
+class _AutoSearch:
     """One search."""
 
-    def __init__(self, fits: Fits, bags: Bags, budget: Budget, root: Path, seed: int, starts: list[dict[str, Any]],
-                 log: Callable[[str], None]) -> None:  # fmt: skip
+    def __init__(
+        self, fits: Fits, bags: Bags, budget: Budget, root: Path, starts: Sequence[Settings], log: Log
+    ) -> None:
         self.fits, self.bags, self.budget, self.root, self.log = fits, bags, budget, root, log
         self.begun = time.monotonic()
         self.end = self.begun
         self.rows, self.columns = bags.folds[0][0].shape
         self.sign = -1.0 if higher_is_better(fits.metric) else 1.0  # times a value: less is better
-        self.rng = np.random.default_rng(seed)
+        self.rng = np.random.default_rng(fits.setup.seed)
         self.tried: list[Tried] = []
         self.seen: set[str] = set()
         self.bad: set[str] = set()
         self.reasons: list[str] = []
         self.reused = 0
-        counts = not find_kind(fits.kind).output.classes and min(float(y.min()) for _, y, _, _ in bags.folds[:1]) >= 0
-        own = [m for start in starts for m in start.get("members", [])]
-        queue = [(m["family"], m["params"]) for m in own] + portfolio(fits.kind, self.rows, self.columns, counts)
-        self.queue = tried_without(queue, fits.imbalance)
+        counts = (
+            not find_kind(fits.setup.kind).output.classes and min(float(y.min()) for _, y, _, _ in bags.folds[:1]) >= 0
+        )
+        queue = [(m.family, m.params) for start in starts for m in members_of(start)]
+        queue += portfolio(fits.setup.kind, self.rows, self.columns, counts)
+        self.queue = tried_without(queue, fits.setup.imbalance)
         self.busy: dict[int, tuple[Tried, int, float]] = {}  # worker's place to its setting, fold, and start
 
     # The loop ------------------------------------------------------------------------------------
@@ -199,8 +202,7 @@ class _Run:
             now = time.monotonic()
             most = self.end if not self._complete() else min(self.end, now + self._longest())
             self.busy[place] = tried, fold, now
-            asked = {"family": tried.family, "params": tried.params, "fold": fold, "folder": str(folder)}
-            worker.fit(asked, most, False)
+            worker.fit(FoldAttempt(tried.params, tried.family, fold=fold, folder=folder), most, False)
             return
 
     def _next(self) -> tuple[Tried, int] | None:
@@ -224,7 +226,7 @@ class _Run:
                 return new, 0
         return None
 
-    def _new(self, setting: Setting, left: float) -> Tried | None:
+    def _new(self, setting: Named, left: float) -> Tried | None:
         """Take up a setting, unless it was seen, or its family is given up, or takes longer than is left."""
         name, params = setting
         code = hashlib.sha256(json.dumps([name, params], sort_keys=True).encode()).hexdigest()[:16]
@@ -234,10 +236,10 @@ class _Run:
         if cost is not None and cost * self.bags.size / max(1, self.budget.threads) > left:
             return None
         self.seen.add(code)
-        self.tried.append(Tried(name, params | dict(self.fits.fixed), self.root / code, state="running"))
+        self.tried.append(Tried(name, params | self.fits.fixed, self.root / code, state="running"))
         return self.tried[-1]
 
-    def _queued(self) -> Setting | None:
+    def _queued(self) -> Named | None:
         """The next of the portfolio."""
         while self.queue:
             name, params = self.queue.pop(0)
@@ -245,7 +247,7 @@ class _Run:
                 return name, params
         return None
 
-    def _neighbour(self) -> Setting | None:
+    def _neighbour(self) -> Named | None:
         """One of the best settings, moved a little; None where the draw has nothing to vary."""
         done = self._ranked()
         if not done:
@@ -253,7 +255,7 @@ class _Run:
         origin = done[min(int(self.rng.geometric(0.25)) - 1, len(done) - 1)]
         if sum(t.family == origin.family for t in self.tried) >= self.budget.trials:
             return None
-        space = find_family(origin.family).space(self.fits.kind, self.rows, self.columns)
+        space = find_family(origin.family).space(self.fits.setup.kind, self.rows, self.columns)
         found = near((origin.family, origin.params), space, self.rng)
         return found if space and found[1] != origin.params else None
 
@@ -275,17 +277,14 @@ class _Run:
 
     # What came of it -----------------------------------------------------------------------------
     def _hear(self, place: int, worker: Worker) -> None:
-        try:
-            what, content = worker.pipe.recv()
-        except (EOFError, ConnectionError):
-            self._drop(place, "its process died (out of memory?)")
+        answer = worker.hear()
+        if isinstance(answer, Done):
+            tried, fold, begun = self.busy.pop(place)
+            self._note(tried, fold, float(answer.values[0]), time.monotonic() - begun)
+            return
+        self._drop(place, answer.reason if isinstance(answer, Failed | UserMistake) else "stopped")
+        if isinstance(answer, Died):
             self._renew(worker)
-            return
-        if what != "done" or not np.isfinite(content).all():
-            self._drop(place, content if what in ("mistake", "failed") else "the metric is not a number")
-            return
-        tried, fold, begun = self.busy.pop(place)
-        self._note(tried, fold, float(content[0]), time.monotonic() - begun)
 
     def _renew(self, worker: Worker) -> None:
         """Another process, if there is still use for it."""
@@ -350,7 +349,7 @@ class _Run:
         if self.bags.beyond:
             fold = 0 if served else 1
             return np.asarray(np.load(tried.folder / str(fold) / "scores.npy", allow_pickle=False), dtype=float)
-        total: Any = None
+        total: np.ndarray | None = None
         turns = tried.repeats(self.bags.size)
         for fold in range(turns * self.bags.size):
             found = np.load(tried.folder / str(fold) / "scores.npy", allow_pickle=False)
@@ -359,7 +358,7 @@ class _Run:
             total[self.bags.held[fold]] += found / turns
         return np.asarray(total)
 
-    def mixed(self, begun: float) -> Mixed:
+    def mixed(self, begun: float) -> AutoResult:
         """Choose the members, and put their fold models together."""
         at = np.arange(len(self.bags.y))
         if not self._complete():  # the first fold has to do as a holdout
@@ -380,10 +379,10 @@ class _Run:
         pool = list({id(t): t for t in [*ranked[: MIXED // 3 if many else MIXED], *firsts]}.values())
         names = [f"{i:03d}" for i in range(len(pool))]
         scores = {name: self._scores(t) for name, t in zip(names, pool, strict=True)}
-        y, kind, metric = self.bags.y, self.fits.kind, self.fits.metric
+        y, kind, metric = self.bags.y, self.fits.setup.kind, self.fits.metric
         methods = ("greedy",) if many else ("greedy", "bagged")
         left = max(0.0, begun + self.budget.seconds - time.monotonic())
-        found = combine(scores, y, kind, metric, methods, seed=self.fits.seed, seconds=left)
+        found = combine(scores, y, kind, metric, methods, seed=self.fits.setup.seed, seconds=left)
         weights = np.asarray(found["weights"])
         order = [i for i in np.argsort(-weights, kind="stable") if weights[i] >= min(LEAST_WEIGHT, weights.max())]
         weights = weights / weights[order].sum()
@@ -394,19 +393,19 @@ class _Run:
         self.log(f"{found['method']} of {len(ranked)} settings: {metric} {value:.5g} ({told})")
         lead = chosen[0][0]
         members = [
-            {"family": t.family, "params": t.params, "weight": w, "value": self._value(t)} | self._counts(t)
+            Member(family=t.family, params=t.params, weight=w, value=self._value(t), **given(counts=self._counts(t)))
             for t, w in chosen
         ]
-        params = {"family": lead.family, **lead.params, "members": members}
+        params: Settings = {"family": lead.family, **lead.params, "members": [m.to_dict() for m in members]}
         trials = [
-            {
-                "number": i,
-                "params": t.params,
-                "value": self._value(t) if t.values else None,
-                "state": t.state if t.state in ("complete", "pruned") else "fail",
-                "intermediate": {str(k): v for k, v in sorted(t.values.items())},
-                "family": t.family,
-            }
+            Trial(
+                number=i,
+                params=t.params,
+                value=self._value(t) if t.values else None,
+                state=t.state if t.state in ("complete", "pruned") else "fail",
+                intermediate={str(k): v for k, v in sorted(t.values.items())},
+                family=t.family,
+            )
             for i, t in enumerate(self.tried)
         ]
         model = self._model(chosen, members, params)
@@ -414,25 +413,25 @@ class _Run:
             f"{time.monotonic() - begun:.0f} s, of which {time.monotonic() - self.end:.0f} s choosing and loading the members"
         )
         folds = self.bags.numbers if self.bags.crossed else None
-        return Mixed(
-            params, value, trials, {}, self.reused,
+        return AutoResult(
+            params=params, value=value, trials=trials, reused=self.reused,
             model=model, scores=held, at=at, folds=folds, beyond=self.bags.beyond,
         )  # fmt: skip
 
-    def _counts(self, tried: Tried) -> dict[str, Any]:
-        """``{"counts": ...}`` of the first fold's training rows, where they were balanced."""
-        counts = (read_result(tried.folder / "0") or {}).get("counts")
-        return {"counts": counts} if counts else {}
+    def _counts(self, tried: Tried) -> Counts:
+        """Of the first fold's training rows, where they were balanced."""
+        counts: Counts = (read_result(tried.folder / "0") or {}).get("counts", {})
+        return counts
 
-    def _model(self, chosen: list[tuple[Tried, float]], members: list[dict[str, Any]], params: dict[str, Any]) -> Model:
-        kind, classes = self.fits.kind, self.fits.classes
+    def _model(self, chosen: list[tuple[Tried, float]], members: list[Member], params: Settings) -> Model:
+        kind, classes = self.fits.setup.kind, self.fits.setup.classes
         encoders: dict[Path, tuple[Encoder, int]] = {}
-        parts: list[Part] = []
+        parts: list[BagPart] = []
         width = 0
         for number, (tried, weight) in enumerate(chosen):
             count = 1 if self.bags.beyond else tried.repeats(self.bags.size) * self.bags.size
             for fold in range(count):
-                imbalance = str(tried.params.get("imbalance", self.fits.imbalance))
+                imbalance = str(tried.params.get("imbalance", self.fits.setup.imbalance))
                 at = encoder_folder(self.root / "encoders", tried.family, fold, imbalance)
                 if at not in encoders:
                     encoders[at] = Encoder.load(at), width
@@ -441,7 +440,7 @@ class _Run:
                 folder = tried.folder / str(fold)
                 fitted = load_fitted(str((read_result(folder) or {})["format"]), folder, kind, classes)
                 stop = start + len(encoder.names)
-                parts.append(Part(number, fitted, start, stop, encoder.dtype, weight / count))
+                parts.append(BagPart(number, fitted, start, stop, encoder.dtype, weight / count))
         if len(parts) == 1:
             own = {k: v for k, v in params.items() if k not in ("family", "members")}
             return Model(

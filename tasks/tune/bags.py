@@ -19,17 +19,23 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tasks.families import Prepared, Rows
-from tasks.families._base import Fitted
-from tasks.families._forest import Forest
-from tasks.families._imbalance import ROWS
-from tasks.families._model import find_family, weighs
+from tasks.families import find_family
 from tasks.files import read_json, replacing_dir, write_json
+from tasks.fitting.base import Fitted, Fold
+from tasks.fitting.forest import Forest
+from tasks.fitting.imbalance import ROWS
+from tasks.fitting.rows import Dataset
+from tasks.fitting.setup import Setup
+from tasks.fitting.space import Settings
 from tasks.kinds import find_kind
 from tasks.metrics import measure
+from tasks.models import Prepared
+from tasks.models.check import weighs
 from tasks.params import Params
-from tasks.tune.folds import Parts, fold_rows, frame, grouped, newest
-from tasks.tune.objective import Fold, Objective, Watch
+from tasks.stored import Frame
+from tasks.tune.folds import Parts, fold_of, fold_rows, grouped, newest
+from tasks.tune.messages import Attempt, FoldAttempt
+from tasks.tune.objective import Objective, Watch
 
 CELLS_A_SECOND = 400_000  # rows x columns x classes that one boosting fit gets through, roughly, on one core
 BEYOND = 0.5  # share of validation rows
@@ -65,6 +71,7 @@ class Bags:
 
     @property
     def repeats(self) -> int:
+        """How often the rows are cut into folds."""
         return len(self.folds) // self.size
 
     @property
@@ -76,10 +83,10 @@ class Bags:
         return out
 
 
-def make_bags(rows: Rows, params: Params, seconds: float, cores: int) -> tuple[Bags, np.ndarray]:
+def make_bags(rows: Dataset, params: Params, seconds: float, cores: int) -> tuple[Bags, np.ndarray]:
     """The folds of a problem, and the positions in ``rows`` of what they are judged on (:attr:`Bags.y`).
 
-    Rows of a random split are exchangeable, so training and validation rows are pooled and cut anew. Rows split by time
+    Dataset of a random split are exchangeable, so training and validation rows are pooled and cut anew. Dataset split by time
     or by a group are not: there, and where time does not suffice for folds, the validation split is the holdout.
 
     A ``tuning.split`` that was declared is kept to, as by named families: its folds are cut out of the training rows.
@@ -103,7 +110,7 @@ def make_bags(rows: Rows, params: Params, seconds: float, cores: int) -> tuple[B
             np.unique(rows.y[train])
         )
         if 2 * len(older) >= len(train) and whole:
-            far = _at(rows.frame, older), rows.y[older], *near.folds[0][2:]
+            far = Fold(_at(rows.frame, older), rows.y[older], *near.folds[0][2:])
             return Bags([near.folds[0], far], near.held * 2, near.y, 2, beyond), valid
     return near, valid
 
@@ -121,10 +128,10 @@ def left_behind(X: pd.DataFrame, X_valid: pd.DataFrame) -> tuple[str, ...]:
     return tuple(c for c in numbers if out[c] > BEYOND)
 
 
-def declared(rows: Rows, parts: Parts, name: str) -> tuple[Bags, np.ndarray]:
+def declared(rows: Dataset, parts: Parts, name: str) -> tuple[Bags, np.ndarray]:
     """Bags of the folds that ``tuning.split`` names, and the positions of all rows that are held out in one."""
     at = np.sort(np.concatenate([held for _, held in parts]))
-    folds = [(frame(rows, a), rows.y[a], frame(rows, b), rows.y[b]) for a, b in parts]
+    folds = [fold_of(rows, a, b) for a, b in parts]
     return Bags(folds, [np.searchsorted(at, held) for _, held in parts], rows.y[at], len(parts), declared=name), at
 
 
@@ -141,14 +148,14 @@ def _as_far(train: pd.Series, valid: pd.Series, test: pd.Series) -> np.ndarray:
 
 def holdout(X: pd.DataFrame, y: np.ndarray, X_valid: pd.DataFrame, y_valid: np.ndarray) -> Bags:
     """One fold: fitted on the training rows, judged on the validation rows."""
-    return Bags([(X, y, X_valid, y_valid)], [np.arange(len(y_valid))], y_valid, 1)
+    return Bags([Fold(X, y, X_valid, y_valid)], [np.arange(len(y_valid))], y_valid, 1)
 
 
 def cross(X: pd.DataFrame, y: np.ndarray, kind: str, size: int, repeats: int, seed: int,
           group: np.ndarray | None = None) -> Bags:  # fmt: skip
     """``repeats`` times ``size`` folds over pooled rows, even over the classes or over the sorted targets.
 
-    Rows of equal ``group`` (n,) stay in one fold.
+    Dataset of equal ``group`` (n,) stay in one fold.
     """
     folds: list[Fold] = []
     held: list[np.ndarray] = []
@@ -156,7 +163,7 @@ def cross(X: pd.DataFrame, y: np.ndarray, kind: str, size: int, repeats: int, se
         if group is not None:
             strata = y.astype(int) if find_kind(kind).output.classes else None
             for fitted, out in grouped(group, strata, size, seed + turn):
-                folds.append((_at(X, fitted), y[fitted], _at(X, out), y[out]))
+                folds.append(Fold(_at(X, fitted), y[fitted], _at(X, out), y[out]))
                 held.append(out)
             continue
         rng = np.random.default_rng([seed, turn])
@@ -169,7 +176,7 @@ def cross(X: pd.DataFrame, y: np.ndarray, kind: str, size: int, repeats: int, se
         number[order] = places
         for fold in range(size):
             fitted, out = np.flatnonzero(number != fold), np.flatnonzero(number == fold)
-            folds.append((_at(X, fitted), y[fitted], _at(X, out), y[out]))
+            folds.append(Fold(_at(X, fitted), y[fitted], _at(X, out), y[out]))
             held.append(out)
     return Bags(folds, held, y, size)
 
@@ -195,7 +202,7 @@ def fold_count(rows: int, columns: int, kind: str, y: np.ndarray, seconds: float
     return 1, 1
 
 
-def _at(X: pd.DataFrame, rows: np.ndarray) -> pd.DataFrame:
+def _at(X: Frame, rows: np.ndarray) -> pd.DataFrame:
     return X.iloc[rows].reset_index(drop=True)
 
 
@@ -203,7 +210,7 @@ def _at(X: pd.DataFrame, rows: np.ndarray) -> pd.DataFrame:
 class Fits(Objective):
     """As :class:`Objective`, but one fold a call, and what was fitted is kept on disk.
 
-    A call's parameters are ``{"family", "params", "fold", "folder"}``; ``folder`` gets ``result.json`` with the value,
+    A call's attempt is a :class:`FoldAttempt`, whose ``folder`` gets ``result.json`` with the value,
     ``scores.npy`` of the held-out rows, and the estimator; the fold's encoder goes to ``encoders/`` beside it. A setting's
     own ``imbalance`` goes before the problem's.
     """
@@ -211,21 +218,22 @@ class Fits(Objective):
     encoders: str = ""
     _order: list[tuple[str, int, str]] = field(default_factory=list, repr=False)
 
-    def value(self, params: dict[str, Any], watch: Watch | None = None, deadline: float | None = None) -> list[float]:
-        family, number = str(params["family"]), int(params["fold"])
-        own = dict(params["params"])
-        imbalance = str(own.pop("imbalance", self.imbalance))
+    def value(self, attempt: Attempt, watch: Watch | None = None, deadline: float | None = None) -> list[float]:
+        """The metric of the fold's held-out rows. ``watch`` is asked nothing."""
+        assert isinstance(attempt, FoldAttempt)
+        family, number, own = attempt.family, attempt.fold, dict(attempt.params)
+        imbalance = str(own.pop("imbalance", self.setup.imbalance))
         prepared = self._ready(family, number, imbalance)
-        fitted = _light(prepared.fit(own, seed=self.seed, device=self.device, deadline=deadline), self)
+        fitted = _light(prepared.fit(own, deadline=deadline), self.setup)
         scores = prepared.scores(fitted)
-        value = float(measure(self.metric, prepared.y_valid, scores, self.kind))
+        value = float(measure(self.metric, prepared.y_valid, scores, self.setup.kind))
         if not np.isfinite(scores).all():
             raise ValueError("the scores are not numbers")
         encoder = encoder_folder(Path(self.encoders), family, number, imbalance)
         if not encoder.exists():
             with replacing_dir(encoder) as folder:
                 prepared.encoder.save(folder)
-        with replacing_dir(params["folder"]) as folder:
+        with replacing_dir(attempt.folder) as folder:
             fitted.save(folder)
             np.save(folder / "scores.npy", scores, allow_pickle=False)
             write_json(folder / "result.json", {"value": value, "format": fitted.FORMAT, "counts": prepared.counts})
@@ -243,14 +251,14 @@ class Fits(Objective):
         return found
 
 
-def _light(fitted: Fitted, problem: Objective) -> Fitted:
+def _light(fitted: Fitted, setup: Setup) -> Fitted:
     """Forests as plain arrays: a bag holds thousands of trees."""
     from sklearn.ensemble._forest import ForestClassifier, ForestRegressor
 
     estimator = getattr(fitted, "estimator", None)
     if not isinstance(estimator, (ForestClassifier, ForestRegressor)):
         return fitted
-    return Forest.of(estimator, problem.kind, problem.classes)
+    return Forest.of(estimator, setup.kind, setup.classes)
 
 
 def encoder_folder(root: Path, family: str, number: int, imbalance: str) -> Path:
@@ -258,7 +266,7 @@ def encoder_folder(root: Path, family: str, number: int, imbalance: str) -> Path
     return root / f"{find_family(family).NEEDS}-{number}-{imbalance}"
 
 
-def tried_without(queue: list[tuple[str, dict[str, Any]]], imbalance: str) -> list[tuple[str, dict[str, Any]]]:
+def tried_without(queue: list[tuple[str, Settings]], imbalance: str) -> list[tuple[str, Settings]]:
     """The settings that a search begins with where ``training.imbalance`` is ``imbalance``.
 
     Where that changes which rows there are, each family's first setting comes a second time on the real rows, so that what
@@ -267,7 +275,7 @@ def tried_without(queue: list[tuple[str, dict[str, Any]]], imbalance: str) -> li
     >>> [own for _, own in tried_without([("tree", {"max_depth": 3}), ("tree", {"max_depth": 9})], "smote")]
     [{'max_depth': 3}, {'max_depth': 3, 'imbalance': 'none'}, {'max_depth': 9}]
     """
-    out: list[tuple[str, dict[str, Any]]] = []
+    out: list[tuple[str, Settings]] = []
     for name, own in queue:
         if imbalance == "class_weight" and not weighs(name):
             continue

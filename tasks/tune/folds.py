@@ -6,29 +6,29 @@ import numpy as np
 import pandas as pd
 
 from tasks.errors import RefitError, nearest, some
-from tasks.families import Rows
+from tasks.fitting.base import Fold
+from tasks.fitting.rows import Dataset
 from tasks.kinds import TWO, find_kind
 from tasks.params import Tuning
-from tasks.tune.objective import Fold
 
 Parts = list[tuple[np.ndarray, np.ndarray]]
 
 
-def make_folds(rows: Rows, tuning: Tuning, seed: int) -> list[Fold]:
+def make_folds(rows: Dataset, tuning: Tuning, seed: int) -> list[Fold]:
     """The folds of ``tuning``: pairs of rows to fit on and rows to score.
 
     ``holdout`` scores on the validation split; the others cut the training rows, and leave the validation
-    split to early stopping and calibration of the final fit. Rows that ``split.by`` keeps together stay in one fold.
+    split to early stopping and calibration of the final fit. Dataset that ``split.by`` keeps together stay in one fold.
 
     Raises
     ------
     RefitError
         If there are fewer groups or times than folds, or a class is missing in what a fold is fitted on.
     """
-    return [(frame(rows, a), rows.y[a], frame(rows, b), rows.y[b]) for a, b in fold_rows(rows, tuning, seed)]
+    return [fold_of(rows, a, b) for a, b in fold_rows(rows, tuning, seed)]
 
 
-def fold_rows(rows: Rows, tuning: Tuning, seed: int) -> Parts:
+def fold_rows(rows: Dataset, tuning: Tuning, seed: int) -> Parts:
     """The same as positions in ``rows``. Raises :class:`RefitError` as :func:`make_folds` does."""
     train = newest(rows, "train", tuning.rows, seed)
     if tuning.split == "holdout":
@@ -39,7 +39,7 @@ def fold_rows(rows: Rows, tuning: Tuning, seed: int) -> Parts:
     return parts
 
 
-def newest(rows: Rows, split: str, limit: int | None, seed: int) -> np.ndarray:
+def newest(rows: Dataset, split: str, limit: int | None, seed: int) -> np.ndarray:
     """Positions of the newest ``limit`` rows of a split, in order; a random sample where rows have no time."""
     at = np.flatnonzero(rows.split == split)
     if limit is None or len(at) <= limit:
@@ -51,7 +51,7 @@ def newest(rows: Rows, split: str, limit: int | None, seed: int) -> np.ndarray:
     return np.sort(at[order[-limit:]])
 
 
-def _cut(rows: Rows, at: np.ndarray, tuning: Tuning, seed: int) -> Parts:
+def _cut(rows: Dataset, at: np.ndarray, tuning: Tuning, seed: int) -> Parts:
     from sklearn import model_selection as ms
 
     k, y = tuning.folds, rows.y[at]
@@ -157,7 +157,7 @@ def _micros(moments: pd.Series) -> np.ndarray:
     return np.asarray(pd.to_datetime(moments, utc=True).dt.as_unit("us").astype("int64"))
 
 
-def _check(rows: Rows, parts: Parts, tuning: Tuning) -> None:
+def _check(rows: Dataset, parts: Parts, tuning: Tuning) -> None:
     """A class that a fold is not fitted on could never be predicted in it."""
     output = find_kind(rows.kind).output
     if not output.classes:
@@ -181,5 +181,7 @@ def _check(rows: Rows, parts: Parts, tuning: Tuning) -> None:
             )
 
 
-def frame(rows: Rows, at: np.ndarray) -> pd.DataFrame:
-    return rows.frame.iloc[at].reset_index(drop=True)
+def fold_of(rows: Dataset, fitted: np.ndarray, held: np.ndarray) -> Fold:
+    """The rows at two sets of positions."""
+    X, X_held = (rows.frame.iloc[at].reset_index(drop=True) for at in (fitted, held))
+    return Fold(X, rows.y[fitted], X_held, rows.y[held])

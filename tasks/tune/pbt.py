@@ -12,12 +12,12 @@ import fcntl
 import math
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
 import optuna
@@ -25,13 +25,14 @@ from optuna.trial import FrozenTrial, TrialState
 
 from tasks.errors import RefitError
 from tasks.families import find_family
-from tasks.families._base import Fitted, Turn
-from tasks.families._space import Choice, Number, Space, defaults
-from tasks.families._turns import THREADS, changeable, read_turn, replay
+from tasks.fitting.base import Fitted, Log, Turn
+from tasks.fitting.space import Number, OneOf, Settings, Space, as_float, defaults
 from tasks.metrics import higher_is_better
+from tasks.models.turns import THREADS, changeable, goes_on, read_turn, replay
+from tasks.tune.messages import Attempt, Died, Done, Failed, UserMistake
 from tasks.tune.objective import Objective
 from tasks.tune.samplers import draw, seed_of
-from tasks.tune.search import GRACE, Budget, Found, _described, _short, _too_small
+from tasks.tune.search import GRACE, Search, SearchResult, described, short, too_small
 from tasks.tune.study import FOLDER, beat, distributions, inside, open_study, requeue, seconds_spent
 from tasks.tune.worker import Worker
 
@@ -39,29 +40,26 @@ TRIES = 3  # of a turn whose process died
 TOLD = (TrialState.COMPLETE, TrialState.FAIL)
 
 
-@dataclass
-class Evolved(Found):
+@dataclass(kw_only=True)
+class PopulationResult(SearchResult):
     """What a population found: ``params`` hold the ``turns`` that made ``fitted``."""
 
-    fitted: Fitted | None = None
+    fitted: Fitted
 
 
 def evolve(
     objective: Objective,
-    space: Space,
-    budget: Budget,
+    how: Search,
     key: str,
     *,
-    seed: int = 0,
-    starts: list[dict[str, Any]] | None = None,
     folder: Path = FOLDER,
     crew: list[Worker] | None = None,
-    log: Callable[[str], None] = lambda line: None,
-) -> Evolved:
-    """Train a population; ``budget.trials`` are turns of members in all.
+    log: Log = lambda line: None,
+) -> PopulationResult:
+    """Train a population; the budget's trials are turns of members in all.
 
-    Members of a turn train side by side in ``budget.workers`` processes, each on one thread, and the next turn begins
-    when all are there: so the outcome is the same for any number of workers. ``key``, ``starts``, ``folder`` and
+    Members of a turn train side by side in the budget's ``workers`` processes, each on one thread, and the next turn begins
+    when all are there: so the outcome is the same for any number of workers. ``key``, ``folder`` and
     ``crew`` (of one thread each) are those of :func:`~tasks.tune.search.search`.
 
     Raises
@@ -69,7 +67,7 @@ def evolve(
     RefitError
         If time did not suffice for a turn, or no member could be trained.
     """
-    population = _Population(objective, space, budget, seed, starts or [])
+    population, budget = _Population(objective, how), how.budget
     key = f"{key}-{population.size}"  # another number of members is another search
     states = (folder / f"{key}-states").absolute()
     population.states, population.log = states, log
@@ -95,16 +93,17 @@ class _Population:
 
     study: optuna.Study
     states: Path
-    log: Callable[[str], None]
+    log: Log
     deadline: float
 
-    def __init__(
-        self, objective: Objective, space: Space, budget: Budget, seed: int, starts: list[dict[str, Any]]
-    ) -> None:
-        self.objective, self.space, self.budget, self.seed, self.starts = objective, space, budget, seed, starts
-        self.size = members(budget.trials)
+    def __init__(self, objective: Objective, how: Search) -> None:
+        self.objective, self.space, self.budget, self.starts = objective, how.space, how.budget, how.starts
+        family = find_family(objective.family)
+        assert goes_on(family)  # as is checked before any stage
+        self.family = family
+        self.size = members(how.budget.trials)
         self.sign = -1.0 if higher_is_better(objective.metric) else 1.0
-        self.direction: Any = "maximize" if self.sign < 0 else "minimize"
+        self.direction: Literal["maximize", "minimize"] = "maximize" if self.sign < 0 else "minimize"
         self.died: dict[int, int] = {}  # by trial, how often its process died
         self.next_beat = 0.0
 
@@ -134,7 +133,7 @@ class _Population:
                 return
             if time.monotonic() >= self.next_beat:
                 self.next_beat = time.monotonic() + 5
-                beat(self.study, [w.trial for w in busy])
+                beat(self.study, [w.trial for w in busy if w.trial is not None])
             until = min(limit, self.next_beat) - time.monotonic()
             ready = wait([w.pipe for w in busy], timeout=max(0.0, until))
             for worker in busy:
@@ -143,10 +142,8 @@ class _Population:
                     if again is not None:
                         todo[:] = sorted([*todo, again])  # Optuna gives the lowest number that waits
                 elif time.monotonic() >= limit:
-                    requeue(self.study, [worker.trial._trial_id])
-                    worker.trial = None
-                    worker.process.kill()
-                    worker.process.join()
+                    requeue(self.study, [worker.put_down()._trial_id])
+                    worker.kill()
 
     def _begin(self, worker: Worker, number: int, told: dict[int, FrozenTrial]) -> None:
         """Give a turn to a worker. One that was interrupted keeps its number, its parameters and its beginning."""
@@ -159,40 +156,34 @@ class _Population:
         if worker.trial.number != number or (before is not None and not before.is_dir()):
             raise RefitError(f"the study of this search is damaged; remove {self.states.parent} and tune again")
         turn = Turn(number // self.size, before, self._state(number))
-        worker.fit(worker.trial.params | {"turn": turn}, self.deadline, watched=False)
+        worker.fit(Attempt(dict(worker.trial.params), turn=turn), self.deadline, watched=False)
 
     def _ways(self) -> Ways:
-        changing = changeable(find_family(self.objective.family), self.space)
-        return Ways(self.size, self.sign, self.seed, self.starts, changing)
+        return Ways(self.size, self.sign, self.objective.setup.seed, self.starts, changeable(self.family, self.space))
 
     def _hear(self, worker: Worker) -> int | None:
         """A worker's message; the number of the turn where it has to be taken again."""
-        trial, worker.trial = worker.trial, None
-        try:
-            what, content = worker.pipe.recv()
-        except (EOFError, ConnectionError):
-            worker.process.kill()
-            worker.process.join()
+        trial, answer = worker.put_down(), worker.hear()
+        who = self._who(trial.number)
+        if isinstance(answer, Died):
             self.died[trial.number] = self.died.get(trial.number, 0) + 1
             if self.died[trial.number] < TRIES:
                 requeue(self.study, [trial._trial_id])
-                self.log(f"{self._who(trial.number)}: its process died; the turn begins again")
-                return int(trial.number)
-            what, content = "failed", "its process died (out of memory?)"
-        if what == "mistake":
-            requeue(self.study, [trial._trial_id])
-            raise RefitError(content)
-        if what == "pruned":  # time was up in the middle; a later run with more of it takes the whole turn
-            requeue(self.study, [trial._trial_id])
-        elif what == "failed" or not math.isfinite(content[0]):
-            reason = content if what == "failed" else "the metric is not a number"
-            trial.set_user_attr("reason", reason[:200])
-            self.study.tell(trial, state=TrialState.FAIL)
-            self.log(f"{self._who(trial.number)}: failed, {reason}")
-        else:
-            self.study.tell(trial, content[0])
-            value = f"{self.objective.metric} {content[0]:.5g}"
-            self.log(f"{self._who(trial.number)}: {value} with {_short(trial.params)}")
+                self.log(f"{who}: its process died; the turn begins again")
+                return trial.number
+        match answer:
+            case UserMistake(reason):
+                requeue(self.study, [trial._trial_id])
+                raise RefitError(reason)
+            case Failed(reason):
+                trial.set_user_attr("reason", reason[:200])
+                self.study.tell(trial, state=TrialState.FAIL)
+                self.log(f"{who}: failed, {reason}")
+            case Done([value]):
+                self.study.tell(trial, value)
+                self.log(f"{who}: {self.objective.metric} {value:.5g} with {short(trial.params)}")
+            case _:  # time was up in the middle; a later run with more of it takes the whole turn
+                requeue(self.study, [trial._trial_id])
         return None
 
     def _who(self, number: int) -> str:
@@ -209,16 +200,15 @@ class _Population:
             if number < first and (best is None or number != best.number):
                 shutil.rmtree(path, ignore_errors=True)
 
-    def found(self, reused: int) -> Evolved:
+    def found(self, reused: int) -> PopulationResult:
         told = self.told()
         best = _best(told, self.sign)
-        family = self.objective.family
         if best is None:
             reasons = [t.user_attrs.get("reason", "") for t in told.values()]
             if not reasons:
-                raise RefitError(_too_small(self.objective, self.budget, "did"))
-            raise RefitError(f"models.{family}: no member could be trained: {reasons[0]}")
-        changing = changeable(find_family(family), best.params)
+                raise RefitError(too_small(self.objective, self.budget, "did"))
+            raise RefitError(f"models.{self.family.NAME}: no member could be trained: {reasons[0]}")
+        changing = changeable(self.family, best.params)
         line: list[FrozenTrial] = []
         at: int | None = best.number
         while at is not None:
@@ -226,15 +216,14 @@ class _Population:
             at = told[at].user_attrs["parent"]
         turns = [{name: t.params[name] for name in changing} for t in reversed(line)]
         params = dict(best.params) | {"turns": turns}
-        kind, classes = self.objective.kind, self.objective.classes
         if self._state(best.number).is_dir():
-            fitted = read_turn(self._state(best.number), kind, classes)
+            setup = self.objective.setup
+            fitted = read_turn(self._state(best.number), setup.kind, setup.classes)
         else:  # a finished search whose states were removed
-            prepared = self.objective.prepared(family, 0)
-            job = prepared.job(self.objective.seed, self.objective.device)
-            fitted = replay(find_family(family), dict(self.objective.fixed) | params, job)
-        trials = [_described(told[n]) | {"parent": told[n].user_attrs["parent"]} for n in sorted(told)]
-        return Evolved(params, best.values[0], trials, {}, reused, fitted=fitted)
+            job = self.objective.prepared(self.family.NAME, 0).job()
+            fitted = replay(self.family, self.objective.fixed | params, job)
+        trials = [described(told[n], parent=told[n].user_attrs["parent"]) for n in sorted(told)]
+        return PopulationResult(params=params, value=best.values[0], trials=trials, reused=reused, fitted=fitted)
 
 
 def members(trials: int) -> int:
@@ -253,13 +242,11 @@ class Ways:
     size: int
     sign: float
     seed: int
-    starts: list[dict[str, Any]]
+    starts: Sequence[Settings]
     changing: list[str]
 
 
-def next_member(
-    space: Space, told: dict[int, FrozenTrial], number: int, how: Ways
-) -> tuple[dict[str, Any], int | None]:
+def next_member(space: Space, told: dict[int, FrozenTrial], number: int, how: Ways) -> tuple[Settings, int | None]:
     """Parameters of a turn, and the trial whose state it goes on from (None in the first turn)."""
     rng = np.random.default_rng(seed_of(how.seed, number))
     if number < how.size:
@@ -278,15 +265,15 @@ def next_member(
     return changed(space, dict(before[parent].params), how.changing, rng), parent
 
 
-def changed(space: Space, params: dict[str, Any], changing: list[str], rng: np.random.Generator) -> dict[str, Any]:
+def changed(space: Space, params: Settings, changing: list[str], rng: np.random.Generator) -> Settings:
     """Multiply the numbers ``changing`` by 0.8 or 1.25 within the space; draw choices anew."""
     for name in changing:
         dim = space[name]
-        if isinstance(dim, Choice):
+        if isinstance(dim, OneOf):
             params[name] = dim.options[int(rng.integers(len(dim.options)))]
             continue
         assert isinstance(dim, Number)
-        old, factor = params[name], float(rng.choice([0.8, 1.25]))
+        old, factor = as_float(params[name]), float(rng.choice([0.8, 1.25]))
         new = float(np.clip(old * factor, dim.low, dim.high))
         if dim.whole:  # a small number must move as well
             new = int(np.clip(max(round(new), old + 1) if factor > 1 else min(round(new), old - 1), dim.low, dim.high))

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from importlib.util import find_spec
-from typing import Any
 
 import numpy as np
 
 from tasks.families import find_family
-from tasks.families._space import Choice, Space, defaults
 from tasks.families.auto import candidates
+from tasks.fitting.space import OneOf, Settings, Space, as_float, defaults
 from tasks.kinds import MANY, find_kind
 from tasks.listed import family_names
 
-Setting = tuple[str, dict[str, Any]]
-SMALL_STEPS: dict[str, Any] = {"rounds": 2000, "patience": 50}
+Named = tuple[str, Settings]
+SMALL_STEPS: Settings = {"rounds": 2000, "patience": 50}
 ORDERED = {"native_levels": 4}  # categories of more levels are split by their order; the second settings split sets
 ALSO_NEEDS = {"realmlp": "pytabkit", "tabm": "pytabkit"}  # extras of families that may be absent
 
@@ -30,13 +29,13 @@ def installed(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(n for n in names if n in known and (n not in ALSO_NEEDS or find_spec(ALSO_NEEDS[n])))
 
 
-def portfolio(kind: str, rows: int, columns: int, counts: bool = False) -> list[Setting]:
+def portfolio(kind: str, rows: int, columns: int, counts: bool = False) -> list[Named]:
     """Settings in the order of trying: every family's first, then every family's second, and so on.
 
     ``counts``: targets are never negative, so that Poisson losses make sense.
     """
     table = _settings(kind, rows, counts)
-    ranks: list[list[Setting]] = []
+    ranks: list[list[Named]] = []
     for name in installed(candidates(kind, rows)):
         first = defaults(find_family(name).space(kind, rows, columns))
         for place, own in enumerate(table.get(name, [{}])):
@@ -46,16 +45,16 @@ def portfolio(kind: str, rows: int, columns: int, counts: bool = False) -> list[
     return [setting for rank in ranks for setting in rank]
 
 
-def _settings(kind: str, rows: int, counts: bool) -> dict[str, list[dict[str, Any]]]:
+def _settings(kind: str, rows: int, counts: bool) -> dict[str, list[Settings]]:
     leaf = max(1, rows // 1000)
-    xgboost: list[dict[str, Any]] = [
+    xgboost: list[Settings] = [
         {"learning_rate": 0.05, **SMALL_STEPS},
         {"learning_rate": 0.05, "max_depth": 3, "colsample_bytree": 0.5, "native_levels": 1000, **SMALL_STEPS},
         {"learning_rate": 0.04, "max_depth": 11, "min_child_weight": 0.5, "colsample_bytree": 0.9, "subsample": 0.9,
          "reg_lambda": 3.0, **SMALL_STEPS},
         {"learning_rate": 0.03, "max_depth": 4, "colsample_bytree": 0.8, "subsample": 0.6, "reg_lambda": 3.0, **SMALL_STEPS},
     ]  # fmt: skip
-    lightgbm: list[dict[str, Any]] = [
+    lightgbm: list[Settings] = [
         {"learning_rate": 0.05, **SMALL_STEPS},
         {"learning_rate": 0.04, "num_leaves": 15, "extra_trees": True, "feature_fraction": 0.9, "native_levels": 1000,
          **SMALL_STEPS},
@@ -78,13 +77,13 @@ def _settings(kind: str, rows: int, counts: bool) -> dict[str, list[dict[str, An
             1, {"objective": "poisson", "learning_rate": 0.04, "num_leaves": 100, "min_child_samples": 8, **SMALL_STEPS}
         )
     trees = 200 if rows <= 5_000 else 100  # a fold; the bag has several times as many
-    forests: list[dict[str, Any]] = [
+    forests: list[Settings] = [
         {"n_estimators": trees, "max_features": 0.5, "min_samples_leaf": leaf},
         # Rows that nearly repeat (several years of one person) are told apart by deep trees only.
         {"n_estimators": trees // 2, "max_features": 0.33, "min_samples_leaf": 2 if leaf != 2 else 1},
         {"n_estimators": trees, "max_features": 1.0, "min_samples_leaf": max(3, 3 * leaf)},
     ]
-    boosting: list[dict[str, Any]] = [
+    boosting: list[Settings] = [
         {"learning_rate": 0.05, "rounds": 1000},
         {"learning_rate": 0.04, "max_leaf_nodes": 8, "max_features": 0.7, "rounds": 1500},
     ]
@@ -110,17 +109,17 @@ def _settings(kind: str, rows: int, counts: bool) -> dict[str, list[dict[str, An
     }
 
 
-def near(setting: Setting, space: Space, rng: np.random.Generator) -> Setting:
+def near(setting: Named, space: Space, rng: np.random.Generator) -> Named:
     """A neighbour of a setting: each parameter moves, by about a sixth of its range, with probability 0.6."""
     name, params = setting[0], dict(setting[1])
     for key in sorted(set(space) & set(params)):
         dim = space[key]
         if rng.random() > 0.6:
             continue
-        if isinstance(dim, Choice):
+        if isinstance(dim, OneOf):
             params[key] = dim.options[int(rng.integers(len(dim.options)))]
             continue
-        low, high, value = (float(v) for v in (dim.low, dim.high, params[key]))
+        low, high, value = float(dim.low), float(dim.high), as_float(params[key])
         if dim.log:
             low, high, value = np.log(low), np.log(high), np.log(min(max(value, dim.low), dim.high))
         value = min(max(value + rng.normal() * (high - low) / 6, low), high)

@@ -12,7 +12,6 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import optuna
@@ -20,9 +19,9 @@ from optuna.distributions import BaseDistribution
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
-from tasks.families._space import Choice, Number, Space, defaults
+from tasks.fitting.space import Number, OneOf, Setting, Settings, Space, as_float, defaults
 
-Tried = Sequence[tuple[dict[str, Any], float]]  # parameters and value, lower is better
+Tried = Sequence[tuple[Settings, float]]  # parameters and value, lower is better
 OURS = ("grid", "hill_climbing", "cmaes", "strategies")
 
 
@@ -44,9 +43,7 @@ def optuna_sampler(name: str, seed: int, number: int, trials: int) -> optuna.sam
     return optuna.samplers.RandomSampler(seed=own)
 
 
-def gp_step(
-    study: optuna.Study, space: dict[str, BaseDistribution], seed: int, number: int, trials: int
-) -> dict[str, Any]:
+def gp_step(study: optuna.Study, space: dict[str, BaseDistribution], seed: int, number: int, trials: int) -> Settings:
     """Parameters of trial ``number`` by a Gaussian process.
 
     It is asked on a copy of the study in memory, where pruned trials have the worst value of the complete ones.
@@ -66,7 +63,7 @@ def gp_step(
     return dict(copy.ask(space).params)
 
 
-def suggest(name: str, space: Space, tried: Tried, seed: int, number: int, trials: int) -> dict[str, Any] | None:
+def suggest(name: str, space: Space, tried: Tried, seed: int, number: int, trials: int) -> Settings | None:
     """Parameters of trial ``number`` by one of :data:`OURS`; None where a grid is used up."""
     rng = np.random.default_rng(seed_of(seed, number))
     if name == "grid":
@@ -82,12 +79,12 @@ def suggest(name: str, space: Space, tried: Tried, seed: int, number: int, trial
     return climb(space, tried, rng) if turn == "hill_climbing" else draw(space, rng)
 
 
-def draw(space: Space, rng: np.random.Generator) -> dict[str, Any]:
+def draw(space: Space, rng: np.random.Generator) -> Settings:
     """A uniform draw (uniform in the logarithm where the dimension says so)."""
     return {name: _at(dim, float(rng.random())) for name, dim in space.items()}
 
 
-def grid(space: Space, trials: int) -> list[dict[str, Any]]:
+def grid(space: Space, trials: int) -> list[Settings]:
     """As fine a grid as fits ``trials`` points (at least two values a number), coarsest dimensions last.
 
     The points nearest to the defaults come first, so that a cut grid is still a sensible one.
@@ -96,14 +93,14 @@ def grid(space: Space, trials: int) -> list[dict[str, Any]]:
     while points < 25 and math.prod(len(d.grid(points + 1)) for d in space.values()) <= trials:
         points += 1
     names = list(space)
-    found = [
+    found: list[Settings] = [
         dict(zip(names, combo, strict=True)) for combo in itertools.product(*(space[n].grid(points) for n in names))
     ]
     start = _place(space, defaults(space))
     return sorted(found, key=lambda p: float(np.abs(_place(space, p) - start).sum()))
 
 
-def climb(space: Space, tried: Tried, rng: np.random.Generator) -> dict[str, Any]:
+def climb(space: Space, tried: Tried, rng: np.random.Generator) -> Settings:
     """A step from the best point so far; steps halve when five in a row did not improve, then a restart."""
     if not tried:
         return defaults(space)
@@ -121,7 +118,7 @@ def climb(space: Space, tried: Tried, rng: np.random.Generator) -> dict[str, Any
     for j, (name, dim) in enumerate(space.items()):
         where = float(here[j])
         if chosen[j]:
-            if isinstance(dim, Choice):
+            if isinstance(dim, OneOf):
                 where = float(rng.random())
             else:
                 where = float(np.clip(where + rng.normal(0, step), 0, 1))
@@ -129,7 +126,7 @@ def climb(space: Space, tried: Tried, rng: np.random.Generator) -> dict[str, Any
     return moved
 
 
-def cmaes_step(space: Space, tried: Tried, seed: int) -> dict[str, Any]:
+def cmaes_step(space: Space, tried: Tried, seed: int) -> Settings:
     """The next point of CMA-ES (cmaes), found by replaying it on the trials so far.
 
     A replay needs no state on disk: the same trials lead to the same strategy.
@@ -152,9 +149,9 @@ def cmaes_step(space: Space, tried: Tried, seed: int) -> dict[str, Any]:
     return {name: _at(dim, float(x)) for (name, dim), x in zip(space.items(), place, strict=True)}
 
 
-def _at(dim: Number | Choice, x: float) -> Any:
+def _at(dim: Number | OneOf, x: float) -> Setting:
     """The value at place ``x`` in [0, 1] of a dimension."""
-    if isinstance(dim, Choice):
+    if isinstance(dim, OneOf):
         return dim.options[min(int(x * len(dim.options)), len(dim.options) - 1)]
     if dim.log:
         value = dim.low * (dim.high / dim.low) ** x
@@ -164,17 +161,17 @@ def _at(dim: Number | Choice, x: float) -> Any:
     return round(value) if dim.whole else value
 
 
-def _place(space: Space, params: dict[str, Any]) -> np.ndarray:
+def _place(space: Space, params: Settings) -> np.ndarray:
     """Parameters as places in [0, 1]; what is missing stands at its default."""
     places = []
     for name, dim in space.items():
         value = params.get(name, dim.default)
-        if isinstance(dim, Choice):
+        if isinstance(dim, OneOf):
             places.append((dim.options.index(value) + 0.5) / len(dim.options))
         elif dim.high == dim.low:
             places.append(0.5)
         elif dim.log:
-            places.append(math.log(value / dim.low) / math.log(dim.high / dim.low))
+            places.append(math.log(as_float(value) / dim.low) / math.log(dim.high / dim.low))
         else:
-            places.append((value - dim.low) / (dim.high - dim.low))
+            places.append((as_float(value) - dim.low) / (dim.high - dim.low))
     return np.clip(np.asarray(places), 0.0, 1.0)

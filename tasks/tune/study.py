@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import IO, Any, Literal, cast
+from typing import IO, Any, Literal
 
 import optuna
 import sqlalchemy
@@ -21,9 +21,11 @@ from optuna.trial import FrozenTrial, TrialState
 
 import tasks.encoding
 import tasks.families
+import tasks.fitting
+import tasks.models
 from tasks.errors import RefitError
-from tasks.families._space import Choice, Number, Space
 from tasks.files import hash_tree
+from tasks.fitting.space import Number, OneOf, Settings, Space
 
 FOLDER = Path(".refit/studies")
 ENVIRONMENT = "REFIT_STUDIES_URL"  # a database that workers on several machines share
@@ -40,8 +42,9 @@ warnings.filterwarnings("ignore", message="Heartbeat of storage is supposed")  #
 def study_key(**inputs: Any) -> str:
     """A name that depends on everything a trial's value depends on, the code of the families included."""
     code: dict[str, str] = {}
-    for package in (tasks.encoding, tasks.families):
-        code |= {k: v for k, v in hash_tree(Path(str(package.__file__)).parent).items() if k.endswith(".py")}
+    for package in (tasks.encoding, tasks.fitting, tasks.families, tasks.models):
+        found = hash_tree(Path(str(package.__file__)).parent)
+        code |= {f"{package.__name__}/{k}": v for k, v in found.items() if k.endswith(".py")}
     text = json.dumps({"inputs": inputs, "code": code}, sort_keys=True, default=repr)
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
@@ -199,14 +202,16 @@ def lost(study: optuna.Study) -> list[int]:
 
 
 def _database(study: optuna.Study) -> optuna.storages.RDBStorage:
-    return cast(Any, study._storage)._backend
+    assert isinstance(study._storage, optuna.storages._CachedStorage)
+    assert isinstance(study._storage._backend, optuna.storages.RDBStorage)
+    return study._storage._backend
 
 
 def distributions(space: Space) -> dict[str, optuna.distributions.BaseDistribution]:
     """The space as Optuna's distributions."""
     out: dict[str, optuna.distributions.BaseDistribution] = {}
     for name, dim in space.items():
-        if isinstance(dim, Choice):
+        if isinstance(dim, OneOf):
             out[name] = optuna.distributions.CategoricalDistribution(dim.options)
         elif dim.whole:
             out[name] = optuna.distributions.IntDistribution(int(dim.low), int(dim.high), log=dim.log)
@@ -215,12 +220,12 @@ def distributions(space: Space) -> dict[str, optuna.distributions.BaseDistributi
     return out
 
 
-def inside(space: Space, params: dict[str, Any]) -> dict[str, Any]:
+def inside(space: Space, params: Settings) -> Settings:
     """The part of ``params`` that the space knows, moved to its nearest bounds; for warm starts."""
-    out = {}
+    out: Settings = {}
     for name, value in params.items():
         dim = space.get(name)
-        if isinstance(dim, Choice) and value in dim.options:
+        if isinstance(dim, OneOf) and value in dim.options:
             out[name] = value
         elif isinstance(dim, Number) and isinstance(value, (int, float)):
             near = min(max(float(value), dim.low), dim.high)

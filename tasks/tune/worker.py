@@ -8,22 +8,42 @@ import os
 import threading
 import time
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from tasks.errors import RefitError
+from tasks.fitting.space import Settings
 from tasks.process import with_threads
+from tasks.tune.messages import (
+    Answer,
+    Attempt,
+    Begin,
+    Died,
+    Done,
+    Failed,
+    Guess,
+    Guessed,
+    Pruned,
+    Ready,
+    Step,
+    UserMistake,
+)
 from tasks.tune.objective import Objective
+
+if TYPE_CHECKING:
+    import optuna
 
 # Fresh interpreters: a fork would inherit OpenMP threads that no longer run, and hang in the first fit.
 CONTEXT = multiprocessing.get_context("spawn")
 
 
 class Worker:
-    """A worker process, seen from the parent."""
+    """A worker process, seen from the parent. ``trial`` is what the search has it fit."""
 
     def __init__(self, objective: Objective, threads: int) -> None:
         self.objective, self.threads = objective, threads
-        self.trial: Any = None
+        self.trial: optuna.Trial | None = None
         self._start()
 
     def _start(self) -> None:
@@ -40,33 +60,52 @@ class Worker:
         if not self.process.is_alive():
             self.restart()
         if not self.ready:
-            self.ready = self.pipe.recv() == "ready"
+            self.ready = isinstance(self.pipe.recv(), Ready)
 
-    def fit(self, params: dict[str, Any], deadline: float, watched: bool) -> None:
-        """Begin a trial; its messages arrive on ``pipe``. ``deadline`` is a ``time.monotonic()``."""
+    def fit(self, attempt: Attempt, deadline: float, watched: bool) -> None:
+        """Begin a trial; its answers arrive on ``pipe`` (:meth:`hear`). ``deadline`` is a ``time.monotonic()``."""
         self.wait()
-        self.pipe.send((params, deadline - time.monotonic(), watched))
+        self.pipe.send(Begin(attempt, deadline - time.monotonic(), watched))
 
-    def least_seconds(self, params: dict[str, Any], limit: float) -> float:
+    def hear(self) -> Answer:
+        """The next answer; :class:`Died`, and the process ended, where there is none any more."""
+        try:
+            answer: Answer = self.pipe.recv()
+        except (EOFError, ConnectionError):
+            self.kill()
+            return Died()
+        if isinstance(answer, Done) and not np.isfinite(answer.values).all():
+            return Failed("the metric is not a number")
+        return answer
+
+    def least_seconds(self, params: Settings, limit: float) -> float:
         """:meth:`Objective.least_seconds`; infinite where even that takes more than ``limit`` seconds."""
         self.wait()
-        self.pipe.send((params, None, False))
+        self.pipe.send(Guess(params))
         if not self.pipe.poll(limit):
             self.restart()
             return math.inf
-        try:
-            what, content = self.pipe.recv()
-        except (EOFError, ConnectionError):
-            what = "died"
-        return content if what == "done" else 0.0
+        answer = self.hear()
+        return answer.seconds if isinstance(answer, Guessed) else 0.0
 
     def answer(self, stop: bool) -> None:
         """Reply to a reported step."""
         self.pipe.send(stop)
 
-    def end(self) -> None:
+    def put_down(self) -> optuna.Trial:
+        """The trial that was being fitted; the worker has none then."""
+        trial, self.trial = self.trial, None
+        assert trial is not None
+        return trial
+
+    def kill(self) -> None:
+        """End the process, whatever it does."""
         self.process.kill()
         self.process.join()
+
+    def end(self) -> None:
+        """End the process for good."""
+        self.kill()
         self.pipe.close()
 
     def restart(self) -> None:
@@ -81,39 +120,38 @@ def _serve(pipe: Connection, parent: int) -> None:
     threading.Thread(target=_follow, args=(parent,), daemon=True).start()
     try:
         objective: Objective = pipe.recv()
-        pipe.send("ready")
+        pipe.send(Ready())
         while True:
-            params, seconds, watched = pipe.recv()
-            deadline = None if seconds is None else time.monotonic() + seconds
-            pipe.send(_one(objective, params, deadline, pipe if watched else None))
+            asked: Begin | Guess = pipe.recv()
+            pipe.send(_guess(objective, asked.params) if isinstance(asked, Guess) else _fit(objective, asked, pipe))
     except (EOFError, BrokenPipeError, KeyboardInterrupt):
         return
 
 
-def _one(
-    objective: Objective, params: dict[str, Any], deadline: float | None, pipe: Connection | None
-) -> tuple[str, Any]:
-    """What to send back: a trial's values, or without a deadline the guess at its least seconds."""
-    from tasks.families import Stopped
+def _guess(objective: Objective, params: Settings) -> Answer:
+    try:
+        return Guessed(objective.least_seconds(params))
+    except Exception as error:  # no answer: what is wrong with a fit, the first trial will tell
+        return Failed(str(error))
+
+
+def _fit(objective: Objective, asked: Begin, pipe: Connection) -> Answer:
+    """A trial's values, or why there are none."""
+    from tasks.fitting.base import Stopped
 
     def watch(step: int, value: float) -> bool:
-        assert pipe is not None
-        pipe.send(("step", (step, value)))
+        pipe.send(Step(step, value))
         return bool(pipe.recv())
 
-    if deadline is None:
-        try:
-            return "done", objective.least_seconds(params)
-        except Exception as error:  # no answer: what is wrong with a fit, the first trial will tell
-            return "failed", str(error)
+    deadline = time.monotonic() + asked.seconds
     try:
-        return "done", objective.value(params, watch if pipe else None, deadline)
+        return Done(objective.value(asked.attempt, watch if asked.watched else None, deadline))
     except Stopped:
-        return "pruned", None
+        return Pruned()
     except RefitError as error:
-        return "mistake", str(error)
+        return UserMistake(str(error))
     except (ArithmeticError, ValueError, RuntimeError, MemoryError, LookupError, TypeError) as error:
-        return "failed", f"{type(error).__name__}: {error}"
+        return Failed(f"{type(error).__name__}: {error}")
 
 
 def _follow(parent: int) -> None:

@@ -10,25 +10,21 @@ from tasks import stage  # isort: skip  (its settings come first)
 import sys
 from dataclasses import dataclass, replace
 from datetime import datetime
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from tasks import files
+from tasks.artifacts import AsOf, RawManifest, RowCounts, RuleResult, Validation
+from tasks.artifacts.columns import REASON, ROW, UNTIL
+from tasks.artifacts.folders import CONTEXT, EXPECTATIONS, QUARANTINE, RAW, VALIDATED
 from tasks.errors import RefitError
 from tasks.params import Params, Table, load, parse_moment
 from tasks.stage import log
-from tasks.states import UNTIL, apart, path_of
-from tasks.stored import Stored, in_memory
+from tasks.states import apart, path_of
+from tasks.stored import Frame, Stored, in_memory
 from tasks.validate import accepted, baseline, contract, known, problem, suite
 from tasks.validate.gx import LARGE
-
-RAW = Path("data/raw")
-CONTEXT = Path("data/context/as_of.json")
-VALIDATED = Path("data/validated")
-QUARANTINE = Path("data/quarantine")
 
 
 @dataclass(frozen=True)
@@ -40,7 +36,7 @@ class Known:
     ``earlier``: the same of what rows were known as before they were corrected, with the moment of the next state.
     """
 
-    frame: Any
+    frame: Frame
     positions: np.ndarray
     problems: pd.DataFrame
     not_yet_known: int
@@ -49,19 +45,21 @@ class Known:
 
 def read_as_of(params: Params) -> datetime | None:
     """The moment of the run: what the effects asked for, else what ``params.yaml`` says."""
-    if not CONTEXT.exists():
+    asked = AsOf.find(CONTEXT)
+    if asked is None:
         return params.data.as_of
-    asked = files.read_json(CONTEXT)
     try:
-        return parse_moment(asked["as_of"]) if asked["as_of"] is not None else None
-    except (ValueError, KeyError, TypeError):
-        raise RefitError(f'{CONTEXT}: expected {{"as_of": "2013-10-31"}}, found {asked!r}. Remove the file.') from None
+        return parse_moment(asked.as_of) if asked.as_of is not None else None
+    except ValueError as error:
+        raise RefitError(
+            f"{CONTEXT}/{AsOf.NAME}: {error}, as 2013-10-31; found {asked.as_of!r}. Remove the file."
+        ) from None
 
 
 def read_known(name: str, table: Table, params: Params, as_of: datetime | None) -> Known:
     """Read a raw table as it was known at ``as_of``."""
-    frame: Any = Stored(RAW / f"{name}.parquet")
-    frame = frame if len(frame) > LARGE else frame.frame()  # a large one stays there, and is read a column at a time
+    frame: Frame = Stored(RAW / f"{name}.parquet")
+    frame = frame if len(frame) > LARGE else in_memory(frame)  # a large one stays there, and is read a column at a time
     problem.check_columns(frame, name, table)
     unreadable = RAW / f"{name}.problems.parquet"
     empty = pd.DataFrame({"row": np.zeros(0, "int64"), "column": [], "value": [], "why": []})
@@ -91,12 +89,12 @@ def read_known(name: str, table: Table, params: Params, as_of: datetime | None) 
 
 def corrections(name: str) -> str:
     """What ingest did with rows that share a key, as the manifest says; unset: nothing."""
-    path = RAW / "manifest.json"
-    tables = files.read_json(path)["tables"] if path.exists() else {}
-    return str(tables.get(name, {}).get("corrections", "reject"))
+    manifest = RawManifest.find(RAW)
+    table = manifest.tables.get(name) if manifest else None
+    return table.corrections if table else "reject"
 
 
-def _part(frame: Any, problems: pd.DataFrame, mask: np.ndarray, not_yet_known: int) -> Known:
+def _part(frame: Frame, problems: pd.DataFrame, mask: np.ndarray, not_yet_known: int) -> Known:
     positions = np.flatnonzero(mask)
     kept = problems[mask[problems["row"]]]
     kept = kept.assign(row=np.searchsorted(positions, kept["row"])).reset_index(drop=True)
@@ -110,11 +108,11 @@ def main() -> None:
     if sys.argv[1:]:
         raise RefitError(f"python -m tasks.validate: takes nothing or --write-suite, found {sys.argv[1:]}")
     as_of = read_as_of(params)
-    tables: dict[str, Any] = {}
-    findings: list[dict[str, Any]] = []
+    tables: dict[str, RowCounts] = {}
+    findings: list[RuleResult] = []
     failures: list[str] = []
     refused: list[str] = []  # by the baseline
-    measured: dict[str, Any] = {}
+    measured: dict[str, accepted.Figures] = {}
     with files.replacing_dir(VALIDATED) as accepted_in:
         with files.replacing_dir(QUARANTINE) as rejected_in:
             kept: dict[str, pd.DataFrame] = {}
@@ -123,8 +121,9 @@ def main() -> None:
                 if table.snapshots:
                     made = _snapshots(params, kept, as_of)
                     files.write_table(accepted_in / f"{name}.parquet", made)
-                    tables[name] = dict.fromkeys(("quarantined", "not_yet_known"), 0) | {
-                        "input": len(made), "accepted": len(made), "reasons": {}}  # fmt: skip
+                    tables[name] = RowCounts(
+                        input=len(made), accepted=len(made), quarantined=0, not_yet_known=0, reasons={}
+                    )
                     held = _held(name, params, made, made, np.zeros(len(made), bool), as_of, measured)
                     findings, refused = findings + held.findings, refused + held.failures
                     problem.check_problem(made, params.problem)
@@ -133,8 +132,8 @@ def main() -> None:
                 rules = suite.read(name, table, params.problem, read.frame, whole=accepted.read(name) is None)
                 checked = contract.check(read.frame, table, rules, read.problems)
                 good, rejected = known.divided(read.frame, checked.rejected)
-                rejected["__row__"] = read.positions[checked.rejected]
-                rejected["__reason__"] = checked.why
+                rejected[ROW] = read.positions[checked.rejected]
+                rejected[REASON] = checked.why
                 if params.problem.target.events is not None:
                     kept[name] = good = in_memory(good)
                 if name == params.problem.table:
@@ -145,18 +144,18 @@ def main() -> None:
                 if read.earlier is not None:
                     old, bad = _earlier(read.earlier, table, rules)
                     if name == params.problem.table:
-                        old = known.add_target(old, params)
+                        old = in_memory(known.add_target(old, params))
                     files.write_table(path_of(accepted_in, name), old)
                     rejected, corrected = pd.concat([rejected, bad], ignore_index=True), len(old)
                 files.write_table(rejected_in / f"{name}.parquet", rejected)
-                tables[name] = {
-                    "input": len(checked.rejected) + read.not_yet_known,
-                    "accepted": len(good),
-                    "quarantined": len(rejected),
-                    "not_yet_known": read.not_yet_known,
-                    "reasons": checked.reasons,
+                tables[name] = RowCounts(
+                    input=len(checked.rejected) + read.not_yet_known,
+                    accepted=len(good),
+                    quarantined=len(rejected),
+                    not_yet_known=read.not_yet_known,
+                    reasons=checked.reasons,
                     **({"earlier_states": corrected} if corrected else {}),
-                }
+                )
                 findings += checked.findings
                 failures += checked.failures
                 excess = contract.too_many(name, checked, params.data.max_quarantined)
@@ -178,19 +177,16 @@ def main() -> None:
             )
         for name, figures in measured.items():
             files.write_json(accepted_in / "accepted" / f"{name}.json", figures)
-        files.write_json(
-            accepted_in / "summary.json",
-            {
-                "as_of": as_of.isoformat() if as_of else None,
-                "tables": {name: tables[name] for name in params.data.tables},
-                "expectations": findings,
-                "baseline": {name: (accepted.read(name) or {}).get("of") for name in params.data.tables},
-            },
-        )
+        Validation(
+            as_of=as_of.isoformat() if as_of else None,
+            tables={name: tables[name] for name in params.data.tables},
+            expectations=findings,
+            baseline={name: (accepted.read(name) or {}).get("of") for name in params.data.tables},
+        ).write(accepted_in)
 
 
-def _held(name: str, params: Params, frame: Any, good: Any, rejected: np.ndarray,
-          as_of: datetime | None, measured: dict[str, Any]) -> baseline.Held:  # fmt: skip
+def _held(name: str, params: Params, frame: Frame, good: Frame, rejected: np.ndarray,
+          as_of: datetime | None, measured: dict[str, accepted.Figures]) -> baseline.Held:  # fmt: skip
     """A table against its baseline, where there is one; what is accepted of it now goes into ``measured``."""
     table, then = params.data.tables[name], accepted.read(name)
     labelled = good if name == params.problem.table else None
@@ -212,13 +208,14 @@ def _in_order(params: Params) -> list[str]:
     return sorted(params.data.tables, key=lambda name: name == own)
 
 
-def _labelled(rows: Any, kept: dict[str, pd.DataFrame], params: Params, as_of: datetime | None) -> Any:
+def _labelled(rows: Frame, kept: dict[str, pd.DataFrame], params: Params, as_of: datetime | None) -> Frame:
     """The problem's rows with the label that other events make, where they do."""
     target = params.problem.target
     if target.events is None:
         return rows
     from tasks.validate.labels import label
 
+    rows = in_memory(rows)  # they were kept, as all tables are that a label is made of
     made = label(rows, kept[target.events], params, as_of)
     for line in made.said:
         log(line)
@@ -234,7 +231,7 @@ def _snapshots(params: Params, kept: dict[str, pd.DataFrame], as_of: datetime | 
     assert target.events
     rows = make(kept[snapshots.snapshots], kept[target.events], params, as_of)
     log(f"{params.problem.table}: {len(rows):,} rows made of {snapshots.snapshots}, one each {snapshots.every}")
-    return _labelled(rows, kept, params, as_of)
+    return in_memory(_labelled(rows, kept, params, as_of))
 
 
 def _earlier(read: Known, table: Table, rules: suite.Suite) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -242,17 +239,16 @@ def _earlier(read: Known, table: Table, rules: suite.Suite) -> tuple[pd.DataFram
     alone = [r for r in rules["expectations"] if r["meta"]["level"] == "row" and "unique" not in r["type"]]
     checked = contract.check(read.frame, table, {**rules, "expectations": alone}, read.problems)
     bad = read.frame[checked.rejected].drop(columns=UNTIL).reset_index(drop=True)
-    bad["__row__"] = read.positions[checked.rejected]
-    bad["__reason__"] = checked.why
+    bad[ROW] = read.positions[checked.rejected]
+    bad[REASON] = checked.why
     return read.frame[~checked.rejected].reset_index(drop=True), bad
 
 
-def _line(name: str, counts: dict[str, Any]) -> str:
-    line = f"{name}: {counts['accepted']:,} rows accepted, {counts['quarantined']:,} quarantined"
-    if counts.get("earlier_states"):
-        line += f", and {counts['earlier_states']:,} earlier states of corrected ones"
-    later = counts["not_yet_known"]
-    return line + (f", {later:,} not yet known" if later else "")
+def _line(name: str, counts: RowCounts) -> str:
+    line = f"{name}: {counts.accepted:,} rows accepted, {counts.quarantined:,} quarantined"
+    if counts.earlier_states:
+        line += f", and {counts.earlier_states:,} earlier states of corrected ones"
+    return line + (f", {counts.not_yet_known:,} not yet known" if counts.not_yet_known else "")
 
 
 def write_suites(params: Params) -> None:
@@ -261,7 +257,7 @@ def write_suites(params: Params) -> None:
         if table.snapshots:
             continue
         profile = read_known(name, table, params, as_of).frame
-        path = suite.FOLDER / f"{name}.json"
+        path = EXPECTATIONS / f"{name}.json"
         rules = suite.derive(name, table, params.problem, profile)
         files.write_text(path, suite.to_json(rules))
         log(f"{path}: {len(rules['expectations'])} expectations, profiled on {len(profile):,} rows")

@@ -7,7 +7,7 @@ is measured as a whole. A time is measured by its hour and by its distance from 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -17,15 +17,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tasks.artifacts.folders import ACCEPTED as ACCEPTED
 from tasks.engine.codes import composite
 from tasks.files import read_json
 from tasks.kinds import find_kind
 from tasks.params import Moment, Problem, Table
-from tasks.stored import in_memory
+from tasks.stored import Frame, in_memory
 from tasks.validate import known
-from tasks.validate.suite import FOLDER, moment_name
+from tasks.validate.suite import moment_name
 
-ACCEPTED = FOLDER / "accepted"
 DAY = 86_400
 # Length of a window in seconds, and how many are needed; a day only where all days of a week are among them, twice.
 LENGTHS = ((7 * DAY, 4), (28 * DAY, 4), (91 * DAY, 4), (365 * DAY, 4), (DAY, 14))
@@ -104,8 +104,8 @@ def parts(
     name: str,
     table: Table,
     problem: Problem,
-    frame: pd.DataFrame,
-    labelled: pd.DataFrame | None,
+    frame: Frame,
+    labelled: Frame | None,
     as_of: datetime | None,
 ) -> list[Part]:
     """The table in parts: what is known with a row first, outcomes by when they are known, and the label.
@@ -135,7 +135,7 @@ def parts(
 
 
 def _derived(
-    frame: pd.DataFrame, rows: np.ndarray | None, times: pd.Series | None, kinds: dict[str, str], moment: Moment | None
+    frame: Frame, rows: np.ndarray | None, times: pd.Series | None, kinds: dict[str, str], moment: Moment | None
 ) -> Part:
     """The part with each time as an hour and a distance, and texts with their lengths."""
     when = moment_name(moment) if moment else ""
@@ -170,7 +170,7 @@ def _derived(
     return Part(when, Columns(made, rows, len(frame)), times, of)
 
 
-def _label(problem: Problem, labelled: pd.DataFrame, row: Moment | None) -> Part:
+def _label(problem: Problem, labelled: Frame, row: Moment | None) -> Part:
     name = problem.target.name
     there, times = labelled[name].notna(), None
     if row is not None:
@@ -194,8 +194,8 @@ def measure(
     name: str,
     table: Table,
     problem: Problem,
-    frame: pd.DataFrame,
-    labelled: pd.DataFrame | None,
+    frame: Frame,
+    labelled: Frame | None,
     as_of: datetime | None,
 ) -> Figures:
     """The figures of a table's accepted rows, as JSON; arguments as for :func:`parts`."""
@@ -362,7 +362,7 @@ def repeated(columns: Columns) -> pd.Series:
     return pd.Series(codes).duplicated(keep=False)
 
 
-def keys(frame: pd.DataFrame, table: Table, row: Moment | None, length: int | None) -> list[str] | None:
+def keys(frame: Frame, table: Table, row: Moment | None, length: int | None) -> list[str] | None:
     """Some keys of the newest window's rows (with their moments), or of all rows where they have none: as hashes."""
     if not table.key:
         return None
@@ -374,7 +374,7 @@ def keys(frame: pd.DataFrame, table: Table, row: Moment | None, length: int | No
     return [f"{key:016x}" for key in np.sort(hashes(rows, table, row))[:KEYS].tolist()]
 
 
-def hashes(frame: pd.DataFrame, table: Table, row: Moment | None) -> np.ndarray:
+def hashes(frame: Frame, table: Table, row: Moment | None) -> np.ndarray:
     """Each row's key and moment in a hash; uint64 (n,)."""
     named = in_memory(frame[list(table.key)]).copy()
     if row is not None:
@@ -393,7 +393,7 @@ def _triple(mask: pd.Series, at: np.ndarray, count: int) -> list[float]:
     return _short([by.min(), by.max(), whole]) if len(by) else _short([whole] * 3)
 
 
-def _short(values: Any) -> list[float]:
+def _short(values: Iterable[float]) -> list[float]:
     """Six significant digits: enough for a band, and short in git."""
     return [float(f"{float(v):.6g}") if np.isfinite(v) else 0.0 for v in values]
 

@@ -7,6 +7,7 @@ wrong week is seen in a table of many; the table as a whole has rules of its own
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -15,8 +16,10 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
+from tasks.artifacts import RuleResult
 from tasks.errors import some
 from tasks.params import Problem, Table
+from tasks.stored import Frame
 from tasks.validate import gx
 from tasks.validate.accepted import DAMAGED, LEAST, ODD, OTHER, QUANTILES, Figures, Part, hashes, moment_of, parts
 from tasks.validate.suite import Expectation, subject
@@ -39,12 +42,12 @@ REJECTED = 2  # times data.max_quarantined that a single window may have
 class Held:
     """What came of it: every rule's finding, failures and remarks in words."""
 
-    findings: list[dict[str, Any]] = field(default_factory=list)
+    findings: list[RuleResult] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
 
 
-def hold(name: str, table: Table, problem: Problem, frame: pd.DataFrame, labelled: pd.DataFrame | None,
+def hold(name: str, table: Table, problem: Problem, frame: Frame, labelled: Frame | None,
          rejected: np.ndarray, most: float, baseline: Figures, as_of: datetime | None) -> Held:  # fmt: skip
     """Hold a table against its baseline.
 
@@ -117,7 +120,7 @@ class _Look:
 
     table: str
     scope: str
-    frame: pd.DataFrame
+    frame: Frame
 
 
 Check = tuple[_Look, list[Expectation]]
@@ -170,7 +173,7 @@ def _begins(part: Part, baseline: Figures) -> bool:
     return bool(part.times.min() <= pd.Timestamp(baseline["from"]) + pd.Timedelta(seconds=baseline["window"] or 0))
 
 
-def _whole(name: str, frame: pd.DataFrame, table: Table, problem: Problem, baseline: Figures) -> list[Check]:
+def _whole(name: str, frame: Frame, table: Table, problem: Problem, baseline: Figures) -> list[Check]:
     """The table's size, which halves for no ordinary reason, and the order of its columns, which is only told."""
     rows, timed = baseline["rows"], baseline.get("until") is not None
     most = None if timed else 20 * rows
@@ -217,7 +220,7 @@ def _times(name: str, part: Part, baseline: Figures, as_of: datetime | None) -> 
     return checks
 
 
-def _keys(name: str, frame: pd.DataFrame, table: Table, problem: Problem, baseline: Figures, part: Part) -> list[Check]:
+def _keys(name: str, frame: Frame, table: Table, problem: Problem, baseline: Figures, part: Part) -> list[Check]:
     """The keys that the baseline's newest rows had, where the table still has its past; a lookup table's at any time."""
     kept = baseline.get("keys")
     if not kept or not table.key or (baseline.get("until") is not None and not _begins(part, baseline)):
@@ -426,7 +429,7 @@ def _set(check: str, kind: str, said: str, was: str = "", **kwargs: Any) -> Expe
     return {"type": f"expect_{kind}", "kwargs": {k: v for k, v in kwargs.items() if v is not None}, "meta": meta}
 
 
-def _range(was: list[float], place: _Place, form: Any) -> str:
+def _range(was: list[float], place: _Place, form: Callable[[float], str]) -> str:
     return f"{form(was[0])} to {form(was[1])}" if place.count and was[0] != was[1] else form(was[2])
 
 
@@ -458,11 +461,12 @@ def _found(result: gx.Result) -> str:
         kept = meta["check"] == "keys" or (meta["check"].startswith("share of ") and "_not_" not in kind)
         return _percent(1 - result.share if kept else result.share)
     found = result.found
-    if meta["check"] == "freshness" and found:
+    if meta["check"] == "freshness" and found and isinstance(found, str | int | float):
         return f"{pd.Timestamp(found):%Y-%m-%d %H:%M}"
     if meta["check"] == "missing values":
-        return _percent(1 - float(found or 0.0))
-    if isinstance(found, dict) and "quantiles" in found:
+        return _percent(1 - (found if isinstance(found, int | float) else 0.0))
+    if isinstance(found, dict) and isinstance(values := found.get("values"), list):
+        numbers = [float(v) if isinstance(v, int | float) else None for v in values]
         bounds = result.rule["kwargs"]["quantile_ranges"]["value_ranges"]
         named = (
             "the lowest twentieth",
@@ -473,10 +477,10 @@ def _found(result: gx.Result) -> str:
         )
         wrong = [
             f"{word} at {'nothing' if v is None else _number(v)}{'' if word == 'the median' else f' ({_number(a)} to {_number(b)})'}"
-            for word, v, (a, b) in zip(named, found["values"], bounds, strict=True)
+            for word, v, (a, b) in zip(named, numbers, bounds, strict=True)
             if v is None or not a <= v <= b
         ]
-        return "; ".join(wrong) or ", ".join(_number(v) for v in found["values"])
+        return "; ".join(wrong) or ", ".join(_number(v) for v in numbers if v is not None)
     if isinstance(found, list):
         return some(found)
     if isinstance(found, float):
@@ -484,17 +488,17 @@ def _found(result: gx.Result) -> str:
     return f"{found:,}" if isinstance(found, int) else str(found)
 
 
-def _finding(look: _Look, result: gx.Result) -> dict[str, Any]:
+def _finding(look: _Look, result: gx.Result) -> RuleResult:
     rule = result.rule
-    return {
-        "table": look.table,
-        "scope": look.scope,
-        "check": rule["meta"]["check"],
-        "expectation": rule["type"],
-        "about": _column_of(rule),
-        "level": rule["meta"]["level"],
-        "expected": rule["meta"]["said"],
-        "was": rule["meta"]["was"],
-        "found": _found(result),
-        "success": result.success,
-    }
+    return RuleResult(
+        table=look.table,
+        scope=look.scope,
+        check=rule["meta"]["check"],
+        expectation=rule["type"],
+        about=_column_of(rule),
+        level=rule["meta"]["level"],
+        expected=rule["meta"]["said"],
+        was=rule["meta"]["was"],
+        found=_found(result),
+        success=result.success,
+    )

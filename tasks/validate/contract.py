@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 import pandas as pd
+from pydantic import JsonValue
 
+from tasks.artifacts import RuleResult
 from tasks.params import Table
+from tasks.stored import Frame
 from tasks.validate import gx, known, rows
-from tasks.validate.suite import Suite, moment_name, subject
+from tasks.validate.suite import Expectation, Suite, moment_name, subject
 
 
 @dataclass(frozen=True)
@@ -24,11 +26,11 @@ class Checked:
     rejected: np.ndarray
     why: pd.Series  # a sentence for each rejected row, in order
     reasons: dict[str, int]
-    findings: list[dict[str, Any]]
+    findings: list[RuleResult]
     failures: list[str]
 
 
-def check(frame: Any, table: Table, suite: Suite, problems: pd.DataFrame) -> Checked:
+def check(frame: Frame, table: Table, suite: Suite, problems: pd.DataFrame) -> Checked:
     """Run the contract on ``frame`` (in memory, or on disk); ``problems`` are its unreadable values (row by position, column, value, why)."""
     checked = _with_moments(frame, table)
     broken: dict[str, np.ndarray] = {}
@@ -78,7 +80,7 @@ def _mask(positions: pd.Series | np.ndarray | None, size: int) -> np.ndarray:
     return mask
 
 
-def _with_moments(frame: Any, table: Table) -> Any:
+def _with_moments(frame: Frame, table: Table) -> Frame:
     """Add the moments with an offset that a suite may compare, under the names it uses."""
     for when in (table.known_at, table.event_time):
         if when is not None and when.offset_micros:
@@ -98,20 +100,20 @@ def _sentences(broken: dict[str, np.ndarray], rejected: np.ndarray) -> pd.Series
     return pd.Series(sentences, dtype="str")
 
 
-def _finding(name: str, result: gx.Result) -> dict[str, Any]:
+def _finding(name: str, result: gx.Result) -> RuleResult:
     rule = result.rule
-    return {
-        "table": name,
-        "expectation": rule["type"],
-        "about": subject(rule),
-        "level": rule["meta"]["level"],
-        "expected": _expected(rule),
-        "found": result.found,
-        "success": result.success,
-    }
+    return RuleResult(
+        table=name,
+        expectation=rule["type"],
+        about=subject(rule),
+        level=rule["meta"]["level"],
+        expected=_expected(rule),
+        found=result.found,
+        success=result.success,
+    )
 
 
-def _expected(rule: dict[str, Any]) -> dict[str, Any]:
+def _expected(rule: Expectation) -> dict[str, JsonValue]:
     about = ("column", "column_list", "column_A", "column_B", "ignore_row_if")
     return {k: v for k, v in rule["kwargs"].items() if k not in about}
 

@@ -7,14 +7,18 @@ import logging
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from pydantic import JsonValue
 
 from tasks.errors import RefitError, nearest
 from tasks.hidden import hidden
-from tasks.stored import in_memory
+from tasks.stored import Frame, in_memory
 from tasks.validate.suite import Expectation, Suite, subject
+
+if TYPE_CHECKING:
+    from great_expectations.expectations.expectation import Expectation as GxExpectation
 
 LARGE = 500_000  # rows of a table that is held and validated as a whole
 NAMES = "names"
@@ -30,15 +34,15 @@ class Result:
 
     rule: Expectation
     success: bool
-    found: Any
+    found: JsonValue
     share: float | None = None
     rows: np.ndarray | None = None
 
 
-ALL_ROWS = {"result_format": "COMPLETE", "return_unexpected_index_query": False}
+ALL_ROWS: dict[str, str | bool] = {"result_format": "COMPLETE", "return_unexpected_index_query": False}
 
 
-def validate(suite: Suite, frame: Any) -> list[Result]:
+def validate(suite: Suite, frame: Frame) -> list[Result]:
     """Run every expectation of ``suite`` on ``frame`` (in memory, or on disk); results in the suite's order.
 
     Great Expectations is also asked which rows break the expectations at level ``row``: it names all of them, as index.
@@ -60,7 +64,7 @@ def validate(suite: Suite, frame: Any) -> list[Result]:
         asset = context.data_sources.add_pandas("frames").add_dataframe_asset("frame")
         batch = asset.add_batch_definition_whole_dataframe("whole").get_batch({"dataframe": frame})
         results = []
-        forms: tuple[tuple[bool, Any], ...] = ((True, ALL_ROWS), (False, "BASIC"))
+        forms: tuple[tuple[bool, Literal["BASIC"] | dict[str, str | bool]], ...] = ((True, ALL_ROWS), (False, "BASIC"))
         for of_rows, form in forms:
             rules = [
                 _expectation(suite, at)
@@ -75,7 +79,7 @@ def validate(suite: Suite, frame: Any) -> list[Result]:
     return [result for _, result in sorted(results, key=lambda pair: pair[0])]
 
 
-def by_parts(suite: Suite, frame: Any) -> Iterator[Result]:
+def by_parts(suite: Suite, frame: Frame) -> Iterator[Result]:
     """:func:`validate`; on a large table column by column, since GX takes a fingerprint of all that it is given."""
     rules = suite["expectations"]
     if len(frame) <= LARGE:
@@ -93,7 +97,7 @@ def by_parts(suite: Suite, frame: Any) -> Iterator[Result]:
     yield from (found[at] for at in range(len(rules)))
 
 
-def _about(rule: Expectation, frame: Any) -> tuple[str, ...] | str:
+def _about(rule: Expectation, frame: Frame) -> tuple[str, ...] | str:
     """The columns that an expectation looks at: none of the rows where it is about names, one where about their number."""
     kwargs, kind = rule["kwargs"], rule["type"]
     if kind.startswith("expect_table_column"):
@@ -106,7 +110,7 @@ def _about(rule: Expectation, frame: Any) -> tuple[str, ...] | str:
     return used if there else tuple(map(str, frame.columns))
 
 
-def _expectation(suite: Suite, at: int) -> Any:
+def _expectation(suite: Suite, at: int) -> GxExpectation:
     """The GX object of one expectation; its ``meta`` holds its place in the suite."""
     from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
     from great_expectations.expectations.registry import list_registered_expectation_implementations
@@ -124,7 +128,7 @@ def _expectation(suite: Suite, at: int) -> Any:
         raise RefitError(f"{where}: {wrong}; found {rule['kwargs']!r}.") from None
 
 
-def _result(suite: Suite, item: dict[str, Any]) -> tuple[int, Result]:
+def _result(suite: Suite, item: Expectation) -> tuple[int, Result]:
     at = item["expectation_config"]["meta"]["at"]
     rule = suite["expectations"][at]
     raised = item["exception_info"]
@@ -151,10 +155,10 @@ def _result(suite: Suite, item: dict[str, Any]) -> tuple[int, Result]:
     return at, Result(rule, bool(item["success"]), _plain(found), share, rows)
 
 
-def _plain(found: Any) -> Any:
+def _plain(found: JsonValue | np.generic) -> JsonValue:
     """A value of GX without NumPy's types, as JSON can hold it."""
     if isinstance(found, dict):
         return {key: _plain(value) for key, value in found.items()}
     if isinstance(found, list):
         return [_plain(value) for value in found]
-    return found.item() if hasattr(found, "item") else found
+    return found.item() if isinstance(found, np.generic) else found

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,20 +16,22 @@ import pandas as pd
 from tasks.engine.facts import above
 from tasks.errors import RefitError
 from tasks.params import Moment, Params, Problem, Table
-from tasks.stored import Stored, in_memory
+from tasks.stored import Frame, Stored, in_memory
+
+Place = np.ndarray | slice  # of rows in a file
 
 
-def moment(frame: pd.DataFrame, when: Moment) -> pd.Series:
+def moment(frame: Frame, when: Moment) -> pd.Series:
     """The moments of all rows: the column plus its offset (UTC; NaT where the column is empty)."""
     return shifted(when.offset_micros, frame[when.column])
 
 
-def shifted(micros: int, values: pd.Series, at: Any = None) -> pd.Series:
+def shifted(micros: int, values: pd.Series, at: Place = slice(None)) -> pd.Series:
     """Moments plus an offset."""
     return values + np.timedelta64(micros, "us")
 
 
-def visible(frame: pd.DataFrame, name: str, table: Table, problem: Problem, as_of: datetime | None) -> np.ndarray:
+def visible(frame: Frame, name: str, table: Table, problem: Problem, as_of: datetime | None) -> np.ndarray:
     """Mask of the rows of table ``name`` that exist at ``as_of``.
 
     A row without a moment is kept where the schema forbids that (the contract then rejects it), and is not
@@ -51,7 +52,7 @@ def visible(frame: pd.DataFrame, name: str, table: Table, problem: Problem, as_o
     return exists
 
 
-def unknown(frame: pd.DataFrame, table: Table, as_of: datetime | None) -> dict[str, np.ndarray]:
+def unknown(frame: Frame, table: Table, as_of: datetime | None) -> dict[str, np.ndarray]:
     """For each outcome, mask of the rows where it is not known at ``as_of``: known later, or at no stated moment."""
     masks: dict[Moment, np.ndarray] = {}
     found = {}
@@ -66,7 +67,7 @@ def unknown(frame: pd.DataFrame, table: Table, as_of: datetime | None) -> dict[s
     return found
 
 
-def rows_of(frame: Any, mask: np.ndarray, hidden: dict[str, np.ndarray]) -> Any:
+def rows_of(frame: Frame, mask: np.ndarray, hidden: dict[str, np.ndarray]) -> Frame:
     """The rows under ``mask``, with each outcome emptied where it is ``hidden``.
 
     Of a table that stays on disk (:class:`Stored`) these are on disk too, and read so a column at a time.
@@ -81,17 +82,17 @@ def rows_of(frame: Any, mask: np.ndarray, hidden: dict[str, np.ndarray]) -> Any:
     return frame if mask.all() else frame[mask].reset_index(drop=True)
 
 
-def _emptied(hidden: np.ndarray, values: pd.Series, at: Any) -> pd.Series:
+def _emptied(hidden: np.ndarray, values: pd.Series, at: Place) -> pd.Series:
     return values.mask(hidden[at])
 
 
-def divided(frame: Any, rejected: np.ndarray) -> tuple[Any, pd.DataFrame]:
+def divided(frame: Frame, rejected: np.ndarray) -> tuple[Frame, pd.DataFrame]:
     """The accepted rows and the rejected ones."""
     bad = in_memory(frame[rejected]).reset_index(drop=True)
     return (frame[~rejected].reset_index(drop=True) if rejected.any() else frame), bad
 
 
-def add_target(frame: Any, params: Params) -> Any:
+def add_target(frame: Frame, params: Params) -> Frame:
     """The problem table with the derived target: 1.0 where the column is above the bound, 0.0 where not, else NaN."""
     target = params.problem.target
     if target.compared is None:
@@ -99,11 +100,11 @@ def add_target(frame: Any, params: Params) -> Any:
     return with_column(frame, target.name, target.column, partial(_above, target.compared))
 
 
-def _above(bound: float, values: pd.Series, at: Any = None) -> pd.Series:
+def _above(bound: float, values: pd.Series, at: Place = slice(None)) -> pd.Series:
     return pd.Series(above(values.to_numpy(float), bound), values.index)
 
 
-def with_column(frame: Any, name: str, of: str, make: Callable[[pd.Series, Any], pd.Series]) -> Any:
+def with_column(frame: Frame, name: str, of: str, make: Callable[[pd.Series, Place], pd.Series]) -> Frame:
     """A frame, in memory or on disk, with another column, made of one that it has."""
     if isinstance(frame, Stored):
         return frame.with_column(name, of, make)

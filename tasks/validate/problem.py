@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import pandas as pd
-
 from tasks.errors import RefitError, some
 from tasks.params import Problem, Table
 from tasks.profile.learnable import check_target
+from tasks.stored import Frame
 from tasks.values.classes import named
 from tasks.values.levels import level
 
 
-def check_columns(frame: pd.DataFrame, name: str, table: Table) -> None:
+def check_columns(frame: Frame, name: str, table: Table) -> None:
     """Refuse columns of a source that hold no value at all."""
     empty = [c for c, spec in table.given.items() if spec.kind != "ignore" and frame[c].isna().all()]
     if empty:
@@ -21,7 +20,7 @@ def check_columns(frame: pd.DataFrame, name: str, table: Table) -> None:
         )
 
 
-def check_problem(frame: pd.DataFrame, problem: Problem) -> None:
+def check_problem(frame: Frame, problem: Problem) -> None:
     """Refuse a target that no model can learn; ``frame`` is the accepted problem table with its target column."""
     column = problem.target.name
     check_target(frame[column], problem.kind, f"problem.target: {column!r} of {problem.table!r}")

@@ -15,11 +15,12 @@ from typing import Any
 
 import pandas as pd
 
+from tasks.artifacts.folders import EXPECTATIONS
 from tasks.errors import RefitError, some
 from tasks.files import read_json
 from tasks.params import Column, Moment, Problem, Table
+from tasks.stored import Frame
 
-FOLDER = Path("data/expectations")
 SLACK = 0.1  # how much the share of missing values may grow over the first profile
 REMEDY = "Run `python -m tasks.validate --write-suite` and commit the result."
 Suite = dict[str, Any]
@@ -30,7 +31,7 @@ def _expect(kind: str, level: str, **kwargs: Any) -> Expectation:
     return {"type": f"expect_{kind}", "kwargs": kwargs, "meta": {"level": level}}
 
 
-def derive(name: str, table: Table, problem: Problem, profile: pd.DataFrame) -> Suite:
+def derive(name: str, table: Table, problem: Problem, profile: Frame) -> Suite:
     """The suite of a table: row rules from its schema, set rules from the rows of ``profile``.
 
     An outcome column is never required to be filled: it is empty until it is known.
@@ -149,7 +150,7 @@ def subject(rule: Expectation) -> str:
 
 
 def read(
-    name: str, table: Table, problem: Problem, profile: pd.DataFrame, folder: Path = FOLDER, whole: bool = True
+    name: str, table: Table, problem: Problem, profile: Frame, folder: Path = EXPECTATIONS, whole: bool = True
 ) -> Suite:
     """The suite in git, or one derived on the spot where there is none.
 

@@ -4,8 +4,8 @@ A :class:`Reading` is what ``params.yaml`` declares of a column: its kind, the f
 that count as missing, and whether capital letters count. A package carries it in ``schema.json``, so a value asked about
 is read as the same value was in the files::
 
-    schema = {"table": ..., "missing": [texts], "fields": [{"name", "kind", "format"?, "missing"?, "case"?}, ...]}
-    readings = {field["name"]: Reading.of_field(field, schema) for field in schema["fields"]}
+    schema = Schema.read(package)
+    readings = {field.name: Reading.of_field(field, schema) for field in schema.fields}
     readings["income"].value("1.234,50")
 
 Packages of older versions have no ``missing``: there, only null is.
@@ -14,13 +14,13 @@ Packages of older versions have no ``missing``: there, only null is.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
+from tasks.artifacts import Schema, SchemaField
 from tasks.values import missing as _missing
 from tasks.values.levels import level, tidied
 from tasks.values.moments import moment
@@ -57,11 +57,11 @@ class Reading:
         return cls(column.kind, column.format, _missing.texts(column.missing), column.case == "lower")
 
     @classmethod
-    def of_field(cls, entry: Mapping[str, Any], schema: Mapping[str, Any]) -> Reading:
+    def of_field(cls, entry: SchemaField, schema: Schema) -> Reading:
         """Of a field of a package's ``schema.json``."""
-        listed = entry.get("missing", schema.get("missing"))
+        listed = schema.missing if entry.missing is None else entry.missing
         texts = None if listed is None else tuple(listed)
-        return cls(entry["kind"], entry.get("format", "iso"), texts, entry.get("case") == "lower")
+        return cls(entry.kind, entry.format, texts, entry.case == "lower")
 
     @cached_property
     def texts(self) -> frozenset[str]:

@@ -59,7 +59,7 @@ def history_project(
     """
     from ruamel.yaml import YAML
 
-    from tasks.files import write_json
+    from tasks.artifacts import Validation
 
     tree = YAML().load(ROOT / "params.yaml")
     tree["data"] |= {"as_of": None, "tables": {"flights": tree["data"]["tables"]["flights"]}}
@@ -68,7 +68,7 @@ def history_project(
     tree["evaluation"] = {}
     if memory_gb is not None:
         tree["training"]["memory_gb"] = memory_gb
-    write_json(root / "data" / "validated" / "summary.json", {"as_of": None, "tables": {}})
+    Validation(as_of=None, tables={}, expectations=[]).write(root / "data" / "validated")
     YAML().dump(tree, root / "params.yaml")
 
 

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tasks.artifacts import DriftOfColumn
 from tasks.drift.columns import entry
+from tasks.drift.evidently_measures import measure
 from tasks.drift.window import thin
 from tasks.engine.compute import compute
 from tasks.engine.derive import derive
@@ -86,7 +88,9 @@ def moments(flights: pd.DataFrame, rule: Any) -> pd.Series:
 
 def predicted(X: pd.DataFrame, y: np.ndarray, time: pd.Series, kinds: dict[str, str], until: pd.Timestamp) -> pd.Series:
     """Scores of all flights by a model of the flights before ``until``: a sample of 20,000."""
-    from tasks.families import fit_family
+    from tasks.fitting.base import Fold
+    from tasks.fitting.setup import Setup
+    from tasks.models import fit_family
 
     rng = np.random.default_rng(0)
     fit = np.flatnonzero((time < until - pd.Timedelta(days=30)).to_numpy() & ~np.isnan(y))
@@ -95,13 +99,8 @@ def predicted(X: pd.DataFrame, y: np.ndarray, time: pd.Series, kinds: dict[str, 
     model = fit_family(
         "xgboost",
         {"learning_rate": 0.3, "max_depth": 4},
-        X.iloc[fit],
-        y[fit],
-        X.iloc[valid],
-        y[valid],
-        "binary",
-        classes=2,
-        kinds=kinds,
+        Fold(X.iloc[fit], y[fit], X.iloc[valid], y[valid]),
+        Setup("binary", classes=2, columns=kinds),
     )
     return pd.Series(model.predict(X)[:, 1], name=PREDICTION)
 
@@ -128,24 +127,26 @@ def looks(sides: list[tuple[Record, pd.DataFrame]], rows: pd.DataFrame, scores: 
             for name, column in record.columns.items():
                 left = scores if name == PREDICTION else sample[name]
                 ends = (end - record.end) / WEEK if record.end is not None else None
-                entries.append(entry(column, left, [s[name] for s in spans[:usable]], count, 1, ends, 52))
+                windows = [s[name] for s in spans[:usable]]
+                measured = [measure({name: (column, one)})[name] for one in windows]
+                entries.append(entry(column, left, windows, count, 1, ends, 52, measured))
         out.append(entries)
         end += WEEK
     return out
 
 
-def told(month: int, entries: list[list[dict[str, Any]]]) -> dict[str, Any]:
+def told(month: int, entries: list[list[DriftOfColumn]]) -> dict[str, Any]:
     alarms: dict[str, tuple[str, int]] = {}
     varies: dict[str, int] = {}
     for look in entries:
         for e in look:
-            if e["drifted"]:
-                said, n = alarms.get(e["column"], (e["said"], 0))
-                alarms[e["column"]] = (said, n + 1)
-            elif e["state"] in ("varies", "seasonal"):
-                varies[e["column"]] = varies.get(e["column"], 0) + 1
+            if e.drifted:
+                said, n = alarms.get(e.column, (e.said, 0))
+                alarms[e.column] = (said, n + 1)
+            elif e.state in ("varies", "seasonal"):
+                varies[e.column] = varies.get(e.column, 0) + 1
     order = sorted(varies, key=lambda c: (-varies[c], c))
-    past = max(e["past_windows"] for e in entries[0] if e["column"] != PREDICTION)
+    past = max(e.past_windows for e in entries[0] if e.column != PREDICTION)
     name = pd.Timestamp(2013, month, 1).strftime("%B")
     return {
         "month": name,

@@ -14,8 +14,11 @@ import numpy as np
 from ruamel.yaml import YAML
 
 from tasks import params as parameters
-from tasks.families import fit_family, save_model
-from tasks.files import read_json, read_table, write_json
+from tasks.artifacts import Choice
+from tasks.files import read_json, read_table
+from tasks.fitting.base import Fold
+from tasks.fitting.setup import Setup
+from tasks.models import fit_family, save_model
 from tests.bench._flights import ROOT
 
 STAGES = ("ingest", "validate", "features")
@@ -42,10 +45,12 @@ def made(root: Path, quick: bool) -> Path:
         at = np.flatnonzero((features["__split__"] == part).to_numpy())
         chosen = features.iloc[np.sort(draw.choice(at, min(most, len(at)), replace=False))]
         parts += [chosen[list(kinds)], chosen["__target__"].to_numpy()]
-    model = fit_family("xgboost", {"rounds": 60}, *parts, given.problem.kind, classes=2, kinds=kinds)
+    model = fit_family("xgboost", {"rounds": 60}, Fold(*parts), Setup(given.problem.kind, classes=2, columns=kinds))
     save_model(model, root / "data" / "models" / "xgboost" / "model")
-    choice = {"family": "xgboost", "members": ["xgboost"], "weights": [1.0], "threshold": 0.3, "metric": "roc_auc"}
-    write_json(root / "data" / "evaluation" / "choice.json", choice)
+    Choice(
+        family="xgboost", members=["xgboost"], weights=[1.0], threshold=0.3, metric="roc_auc", valid=0.0, test=0.0, baseline=0.5,
+        reason="a benchmark",
+    ).write(root / "data" / "evaluation")  # fmt: skip
     _stage(root, "package")
     return root / "data" / "package"
 

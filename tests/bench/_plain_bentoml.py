@@ -16,7 +16,7 @@ from tasks.bundle.rows import from_json
 class Plain:
     def __init__(self) -> None:
         self.bundle = Bundle.load(os.environ["REFIT_PACKAGE"]).start()
-        self.fields = self.bundle.schema["fields"]
+        self.fields = self.bundle.schema.fields
 
     def answer(self, found: Any) -> dict[str, Any]:
         return {"probability": found.scores[1], "decision": self.bundle.label(found.decision)}

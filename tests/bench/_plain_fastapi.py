@@ -15,7 +15,7 @@ from tasks.bundle.rows import from_json
 
 app = FastAPI()
 BUNDLE = Bundle.load(os.environ["REFIT_PACKAGE"]).start()
-FIELDS = BUNDLE.schema["fields"]
+FIELDS = BUNDLE.schema.fields
 gc.collect()
 gc.freeze()
 

@@ -19,11 +19,14 @@ import tasks.stage  # noqa: F401  (threads and telemetry, before the heavy impor
 # isort: split
 import optuna
 
-from tasks.families import find_family, read_rows
-from tasks.families._space import Choice, Space, defaults
+from tasks.families import find_family
+from tasks.fitting.rows import read_rows
+from tasks.fitting.setup import Setup
+from tasks.fitting.space import OneOf, Space, defaults
 from tasks.metrics import higher_is_better
 from tasks.params import load
 from tasks.tune.folds import make_folds
+from tasks.tune.messages import Attempt
 from tasks.tune.objective import Objective
 
 Tried = list[tuple[dict[str, Any], float]]
@@ -40,13 +43,13 @@ def by_optuna(name: str, one: Objective, space: Space, trials: int, seed: int) -
     def objective(trial: optuna.Trial) -> float:
         params: dict[str, Any] = {}
         for key, dim in space.items():
-            if isinstance(dim, Choice):
+            if isinstance(dim, OneOf):
                 params[key] = trial.suggest_categorical(key, dim.options)
             elif dim.whole:
                 params[key] = trial.suggest_int(key, int(dim.low), int(dim.high), log=dim.log)
             else:
                 params[key] = trial.suggest_float(key, dim.low, dim.high, log=dim.log)
-        tried.append((params, one.value(params)[0]))
+        tried.append((params, one.value(Attempt(params))[0]))
         return tried[-1][1]
 
     direction = "maximize" if higher_is_better(one.metric) else "minimize"
@@ -69,7 +72,7 @@ def by_flaml(python: str, one: Objective, space: Space, trials: int, seed: int) 
         process.stdin.flush()
         for line in process.stdout:
             params = json.loads(line)
-            tried.append((params, one.value(params)[0]))
+            tried.append((params, one.value(Attempt(params))[0]))
             process.stdin.write(f"{sign * tried[-1][1]!r}\n")
             process.stdin.flush()
     assert len(tried) == trials, f"FLAML asked for {len(tried)} of {trials} trials"
@@ -81,7 +84,9 @@ def main() -> None:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     given, rows = load(), read_rows()
     folds = make_folds(rows, given.tuning, given.seed)
-    one = Objective(family, rows.kind, len(rows.classes), given.problem.metric, folds, rows.kinds, seed=given.seed)
+    one = Objective(
+        family, Setup(rows.kind, len(rows.classes), rows.kinds, seed=given.seed), given.problem.metric, folds
+    )
     space = find_family(family).space(rows.kind, *folds[0][0].shape)
     common = (one, space, given.tuning.trials, given.seed)
     tried = by_flaml(sys.argv[3], *common) if sampler == "cfo" else by_optuna(sampler, *common)

@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tasks.files import write_json, write_table
+from tasks.artifacts import Selection
+from tasks.files import write_table
 from tests.bench._flights import ROOT
+from tests.samples import best, summary
 
 
 def features(root: Path, X: pd.DataFrame, y: np.ndarray, kind: str, parts: np.ndarray, params: str) -> None:
@@ -30,7 +32,7 @@ def features(root: Path, X: pd.DataFrame, y: np.ndarray, kind: str, parts: np.nd
     write_table(folder / "features.parquet", pd.concat([head, X], axis=1))
     listed = [{"name": c, "kind": "numeric" if X[c].dtype.kind in "if" else "categorical"} for c in X]
     classes = [] if kind == "regression" else [str(c) for c in range(int(y.max()) + 1)]
-    write_json(folder / "summary.json", {"kind": kind, "target": "y", "classes": classes, "features": listed})
+    summary(kind=kind, classes=classes, features=listed).write(folder)
     metric, rest = params.split("\n", 1)
     (root / "params.yaml").write_text(
         f"problem: {{name: bench, kind: {kind}, table: t, target: y, metric: {metric}}}\n"
@@ -54,5 +56,5 @@ def run(root: Path, *words: str) -> tuple[str, float, float]:
 def tuned(root: Path, family: str, kept: list[str], params: dict[str, Any]) -> None:
     """What the stage ``train`` needs of ``tune``."""
     folder = root / "data" / "tuning" / family
-    write_json(folder / "best.json", {"family": family, "params": params})
-    write_json(folder / "selection.json", {"kept": kept, "dropped": {}})
+    best(family, params).write(folder)
+    Selection(kept=kept).write(folder)

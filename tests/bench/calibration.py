@@ -29,10 +29,11 @@ import numpy as np
 import pandas as pd
 
 from tasks.errors import RefitError
-from tasks.families._model import threads
-from tasks.families._rows import score_table
+from tasks.fitting.rows import score_table
+from tasks.fitting.setup import Setup
 from tasks.metrics import measure
 from tasks.metrics.recalibration import recalibration
+from tasks.process import threads
 from tasks.train.tuned import calibrate_bag
 from tasks.tune.auto import search_families
 from tasks.tune.bags import cross
@@ -69,14 +70,14 @@ def auto(X: pd.DataFrame, y: np.ndarray, new: pd.DataFrame, seconds: float, seed
     """What the stages ``tune`` and ``train`` do with these rows; more time where it does not suffice for all folds."""
     kinds = {str(c): "numeric" if X[c].dtype.kind in "if" else "categorical" for c in X}
     bags = cross(X, y, "binary", FOLDS, 1, seed)
-    one = Objective("auto", "binary", 2, "roc_auc", bags.folds, kinds, seed=seed)
+    one = Objective("auto", Setup("binary", 2, kinds, seed=seed), "roc_auc", bags.folds)
     found = None
     with tempfile.TemporaryDirectory() as name:
         while found is None or found.folds is None:
             with suppress(RefitError):
                 found = search_families(
-                    one, Budget(10_000, seconds, threads(), threads()), lambda family, _: family, {},
-                    seed=seed, folder=Path(name), bags=bags,
+                    one, Budget(10_000, seconds, threads(), threads()), "auto",
+                    folder=Path(name), bags=bags,
                 )  # fmt: skip
             seconds *= 2
         assert found.model is not None

@@ -27,8 +27,10 @@ import numpy as np
 import pandas as pd
 import psutil
 
-from tasks.families import fit_family, load_model, save_model
+from tasks.fitting.base import Compress, Fold
+from tasks.fitting.setup import Setup
 from tasks.metrics import higher_is_better, measure
+from tasks.models import fit_family, load_model, save_model
 from tests.bench._flights import emit
 from tests.bench._tables import load, split
 
@@ -52,12 +54,14 @@ def examine(name: str, quick: bool) -> dict[str, Any]:
     part = split(y, kind, 0)
     rows = {p: (X[part == p].reset_index(drop=True), y[part == p]) for p in ("train", "valid", "test")}
     kinds = {c: "numeric" if X[c].dtype.kind in "if" else "categorical" for c in X}
-    common: dict[str, Any] = {"classes": int(y.max()) + 1 if kind != "regression" else 0, "kinds": kinds}
-    fit = (*rows["train"], *rows["valid"], kind)
-    full = fit_family("mlp", NETWORKS[name], *fit, **common)
+    setup = Setup(kind, int(y.max()) + 1 if kind != "regression" else 0, kinds)
+    fold = Fold(*rows["train"], *rows["valid"])
+    full = fit_family("mlp", NETWORKS[name], fold, setup)
     metric, y_valid = METRICS[kind], rows["valid"][1]
-    how = HOW | {"higher": higher_is_better(metric), "measure": lambda s: measure(metric, y_valid, s, kind)}
-    small = fit_family("mlp", NETWORKS[name], *fit, **common, compression=how, fitted=full.fitted)
+    how = Compress(
+        **HOW, measure=lambda scores: measure(metric, y_valid, scores, kind), higher=higher_is_better(metric)
+    )
+    small = fit_family("mlp", NETWORKS[name], fold, setup, compression=how, fitted=full.fitted)
     test, truth = rows["test"]
     with tempfile.TemporaryDirectory() as folder:
         for which, model in (("before", full), ("after", small)):
@@ -67,14 +71,14 @@ def examine(name: str, quick: bool) -> dict[str, Any]:
         found = apart("--measure", folder)
         for which in ("before", "after"):
             found[which]["memory_kb"] = apart("--grow", str(Path(folder) / which))
-    forms = {form["variant"]: form for form in small.forms}
-    kept = next(name for name, form in forms.items() if form["used"])
+    forms = {form.variant: form for form in small.forms}
+    kept = next(name for name, form in forms.items() if form.used)
     for which, model, form in (("before", full, forms["full"]), ("after", small, forms[kept])):
         found[which] |= {
-            "counted_kb": form["memory_kb"],
-            "file_kb": form["size_kb"],
-            "multiply_adds": form["multiply_adds"],
-            "valid": form["metric"],
+            "counted_kb": form.memory_kb,
+            "file_kb": form.size_kb,
+            "multiply_adds": form.multiply_adds,
+            "valid": form.metric,
             "test": measure(metric, truth, model.predict(test), kind),
         }
     return {
@@ -85,7 +89,7 @@ def examine(name: str, quick: bool) -> dict[str, Any]:
             k: round(found["after"][k] / found["before"][k], 3)
             for k in ("memory_kb", "counted_kb", "row_ms", "multiply_adds")
         },
-        "not_made": {name: form["why"] for name, form in forms.items() if form["why"]},
+        "not_made": {name: form.why for name, form in forms.items() if form.why},
     }
 
 

@@ -262,7 +262,7 @@ def compare(root: Path, known: int, block: np.ndarray) -> dict[str, Any]:
     return {
         "metric": metric,
         "split": params.split.kind,
-        "family": bundle.manifest["family"],
+        "family": bundle.manifest.family,
         "rows": [known, len(parts[0][0]), len(parts[1][0])],
         "blocks": [len(np.unique(block[where])) for _, _, where in parts],
         "own": values[0],

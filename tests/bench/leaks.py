@@ -22,7 +22,9 @@ from scipy.special import expit
 from sklearn import datasets
 
 import tasks.stage  # noqa: F401  (threads and telemetry, before the heavy imports)
+from tasks.artifacts import Evidence, Verdict
 from tasks.compare.leaks import hold
+from tasks.compare.policy import EMPTY
 from tasks.engine.compute import compute
 from tasks.engine.derive import derive
 from tasks.leaks.look import look
@@ -32,9 +34,10 @@ from tests.bench._flights import emit
 DAY = 86_400
 Table = tuple[dict[str, Any], dict[str, pd.DataFrame]]
 Case = tuple[str, str | None, Callable[[], Table]]  # what it is, the column that must be named, how it is made
-VERDICT: dict[str, Any] = {
-    "verdict": "promote", "sentence": "Promote.", "warnings": [], "evidence": {"look": 1}, "state": {"promoted": [1]},
-}  # fmt: skip
+VERDICT = Verdict(
+    verdict="promote", sentence="Promote.", evidence=Evidence(look=1),
+    state=EMPTY.model_copy(update={"looks": 1, "promoted": [1]}),
+)  # fmt: skip
 
 
 def flat(frame: pd.DataFrame, target: str, kind: str, **features: Any) -> Table:
@@ -325,7 +328,7 @@ def examine(table: Table) -> tuple[list[dict[str, Any]], float, int]:
     part[np.isnan(y)] = "pending"
     made = pd.concat([pd.DataFrame({"__row__": range(n), "__split__": part, "__target__": y}), features], axis=1)
     began = time.perf_counter()
-    found = look(plan, tables, made, params.problem.kind, 42)["suspicions"]
+    found = look(plan, tables, made, params.problem.kind, 42).suspicions
     return found, time.perf_counter() - began, n
 
 
@@ -371,12 +374,12 @@ def main() -> None:
     for what, column, make in [*PLANTED, *CLEAN, flown]:
         found, spent, n = examine(make())
         seconds["small" if n < 20_000 else "flights"].append(spent)
-        names = [s["column"] for s in found]
-        stopped = hold(VERDICT, found, [])["verdict"] == "inconclusive"
+        names = [s.column for s in found]
+        stopped = hold(VERDICT, found, []).verdict == "inconclusive"
         good = names == [column] if column else not names
         named += bool(column in names and stopped) if column else 0
         false += len([c for c in names if c != column]) > 0
-        strength = ", ".join(f"{s['column']} ({s['kind']}, {s['strength']})" for s in found) or "nothing"
+        strength = ", ".join(f"{s.column} ({s.kind}, {s.strength})" for s in found) or "nothing"
         print(f"{'ok  ' if good else 'LOOK'} {what}: {strength}; {n:,} rows, {spent:.1f} s", flush=True)
     ahead = knows_ahead(quick)
     emit(

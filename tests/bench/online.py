@@ -139,9 +139,9 @@ def served(requests: int, quick: bool) -> dict[str, Any]:
         asked = np.sort(np.random.default_rng(0).choice(in_test, min(requests, len(in_test)), replace=False))
         expected = features.iloc[asked][list(bundle.plan.names)].reset_index(drop=True)
         del features
-        fields = bundle.schema["fields"]
+        fields = bundle.schema.fields
         whole = Stored(root / "data" / "validated" / f"{bundle.plan.table}.parquet")
-        rows = whole[[f["name"] for f in fields]].iloc[asked].to_dict("records")
+        rows = whole[[f.name for f in fields]].iloc[asked].to_dict("records")
         bodies = [to_json(row, fields) for row in rows]
         with running(serving(package, "1"), env={"OMP_NUM_THREADS": "1"}) as address:
             answers, first_ms, request_ms = asked_of(address, [json.dumps(body).encode() for body in bodies])

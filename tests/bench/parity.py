@@ -77,9 +77,9 @@ def measure(root: Path, count: int, quick: bool) -> dict[str, Any]:
     print(f"history: {size:.1f} MB in the package, about {grown:.0f} MB in memory", flush=True)
 
     raw = read_table(root / "data" / "raw" / "flights.parquet")
-    fields = bundle.schema["fields"]
-    names = [field["name"] for field in fields]
-    whole = raw[raw[[f["name"] for f in fields if not f["nullable"]]].notna().all(axis=1)]
+    fields = bundle.schema.fields
+    names = [field.name for field in fields]
+    whole = raw[raw[[f.name for f in fields if not f.nullable]].notna().all(axis=1)]
     rows = whole.iloc[np.sort(np.random.default_rng(1).choice(len(whole), count, replace=False))].reset_index(drop=True)
     times = prediction_times(bundle.plan, rows)
     start, end = bundle.horizon.answers_from, min(bundle.horizon.known_until.values())

@@ -24,11 +24,14 @@ import tasks.stage  # noqa: F401  (applies the settings before any heavy import)
 import numpy as np
 
 from tasks.errors import RefitError
-from tasks.families import Model, find_family, load_model, save_model
+from tasks.families import find_family
+from tasks.fitting.base import Fold
+from tasks.fitting.setup import Setup
 from tasks.metrics import higher_is_better, measure
+from tasks.models import Model, load_model, save_model
 from tasks.tune.objective import Objective
 from tasks.tune.pbt import evolve
-from tasks.tune.search import Budget, Found, search
+from tasks.tune.search import Budget, Search, SearchResult, search
 from tasks.tune.worker import Worker
 from tests.bench._flights import emit
 from tests.bench._tables import load, split
@@ -66,7 +69,7 @@ def examine(name: str, family: str, seconds: float, rows: int) -> dict[str, Any]
     train, valid, test = ((X[part == p].reset_index(drop=True), y[part == p]) for p in ("train", "valid", "test"))
     kinds = {c: "numeric" if X[c].dtype.kind in "if" else "categorical" for c in X}
     classes, metric = (0 if kind == "regression" else int(y.max()) + 1), METRICS[kind]
-    one = Objective(family, kind, classes, metric, [(*train, *valid)], kinds, seed=0)
+    one = Objective(family, Setup(kind, classes, kinds, seed=0), metric, [Fold(*train, *valid)])
     space = find_family(family).space(kind, *train[0].shape)
     out: dict[str, Any] = {"metric": metric}
     crew = [Worker(one, 1), Worker(one, 1)]
@@ -75,18 +78,18 @@ def examine(name: str, family: str, seconds: float, rows: int) -> dict[str, Any]
         for way in ("pbt", "tpe", "random"):
             # Libraries are loaded and rows encoded before any clock runs, also in a process that had to be ended.
             warm = Budget(2, 600, workers=2)
-            search(one, space, warm, f"warm {way}", sampler="random", crew=crew, folder=Path(folder))
+            search(one, Search(space, warm, "random"), f"warm {way}", crew=crew, folder=Path(folder))
             budget = Budget(TURNS if way == "pbt" else MANY, seconds, workers=2, threads=2)
             common: dict[str, Any]
-            clock, common = Clock(metric), {"seed": 0, "folder": Path(folder), "crew": crew}
-            found: Found
+            clock, common = Clock(metric), {"folder": Path(folder), "crew": crew}
+            found: SearchResult
             try:
                 if way == "pbt":
-                    found = winner = evolve(one, space, budget, way, log=clock, **common)
+                    found = winner = evolve(one, Search(space, budget), way, log=clock, **common)
                     fitted = winner.fitted
                 else:
-                    found = search(one, space, budget, way, sampler=way, log=clock, **common)
-                    fitted = here.prepared(family, 0).fit(found.params, seed=0)
+                    found = search(one, Search(space, budget, way), way, log=clock, **common)
+                    fitted = here.prepared(family, 0).fit(found.params)
             except RefitError as error:  # no time for a single fit: a busy machine
                 out[way] = {"valid": None, "test": None, "trials": 0, "curve": [], "why": str(error)}
                 continue

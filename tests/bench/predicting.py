@@ -36,7 +36,7 @@ from tests.bench._package import made
 
 def write_rows(root: Path, count: int, path: Path) -> None:
     """The flights of the whole year in no order, over and over, as they would be exported: text, with the key."""
-    fields = [f["name"] for f in Bundle.load(root / "data" / "package").schema["fields"]]
+    fields = [f.name for f in Bundle.load(root / "data" / "package").schema.fields]
     raw = read_table(root / "data" / "raw" / "flights.parquet", list(dict.fromkeys(["flight_id", *fields])))
     text = raw.to_csv(index=False, date_format="%Y-%m-%dT%H:%M:%SZ")
     header, body = text.split("\n", 1)
@@ -60,7 +60,7 @@ def ours(root: Path, source: Path, out: Path) -> int:
 
 def rival(root: Path, source: Path, out: Path) -> int:
     bundle = Bundle.load(root / "data" / "package")
-    kinds = {f["name"]: f["kind"] for f in bundle.schema["fields"]}
+    kinds = {f.name: f.kind for f in bundle.schema.fields}
     times = [name for name, kind in kinds.items() if kind == "datetime"]
     types = {name: "str" if kind == "categorical" else "float64" for name, kind in kinds.items() if name not in times}
     rows = pd.read_csv(source, dtype=types, parse_dates=times, float_precision="round_trip", engine="c")

@@ -32,11 +32,14 @@ import tasks.stage  # noqa: F401  (applies the settings before any heavy import)
 import numpy as np
 import psutil
 
-from tasks.families import find_family, fit_family
+from tasks.families import find_family
+from tasks.fitting.base import Fold
+from tasks.fitting.setup import Setup
 from tasks.metrics import higher_is_better, measure
+from tasks.models import fit_family
 from tasks.params import Tuning
 from tasks.tune.objective import Objective
-from tasks.tune.search import Budget, search
+from tasks.tune.search import Budget, Search, search
 from tasks.tune.worker import Worker
 from tests.bench._tables import load, split
 from tests.bench.quality import METRICS
@@ -57,8 +60,8 @@ class Table:
         self.kinds = {c: "numeric" if X[c].dtype.kind in "if" else "categorical" for c in X}
         self.classes = 0 if self.kind == "regression" else int(y.max()) + 1
         self.metric, self.family, self.seed, self.folder = METRICS[self.kind], family, seed, folder
-        fold = (*self.parts["train"], *self.parts["valid"])
-        self.one = Objective(family, self.kind, self.classes, self.metric, [fold], self.kinds, seed=seed)
+        fold = Fold(*self.parts["train"], *self.parts["valid"])
+        self.one = Objective(family, Setup(self.kind, self.classes, self.kinds, seed=seed), self.metric, [fold])
         self.sign = 1.0 if higher_is_better(self.metric) else -1.0
         self.space = find_family(family).space(self.kind, *fold[0].shape)
         self.worker = Worker(self.one, 1)
@@ -82,11 +85,13 @@ class Table:
             if marks[number] > seconds:
                 raise Enough
 
-        how: dict[str, Any] = {"sampler": Tuning().sampler, "pruner": pruner, "seed": self.seed, "crew": [self.worker]}
+        crew, sampler = [self.worker], Tuning().sampler
         key = f"{pruner}-{trials}"
         with contextlib.suppress(Enough):
-            search(self.one, self.space, Budget(trials, 3600), key, folder=self.folder, log=mark, **how)
-        done = search(self.one, self.space, Budget(1, 3600), key, folder=self.folder, **how).trials  # only reads
+            how = Search(self.space, Budget(trials, 3600), sampler, pruner)
+            search(self.one, how, key, folder=self.folder, crew=crew, log=mark)
+        how = Search(self.space, Budget(1, 3600), sampler, pruner)
+        done = search(self.one, how, key, folder=self.folder, crew=crew).trials  # only reads
         return [
             (t["number"], marks[t["number"]], self.sign * t["value"], t["params"])
             for t in done
@@ -95,8 +100,7 @@ class Table:
 
     def test(self, params: dict[str, Any]) -> float:
         """The test rows' value, higher is better, by a model with these parameters."""
-        how: dict[str, Any] = {"classes": self.classes, "kinds": self.kinds, "seed": self.seed}
-        model = fit_family(self.family, params, *self.parts["train"], *self.parts["valid"], self.kind, **how)
+        model = fit_family(self.family, params, Fold(*self.parts["train"], *self.parts["valid"]), self.one.setup)
         X, y = self.parts["test"]
         return self.sign * float(measure(self.metric, y, model.predict(X), self.kind))
 

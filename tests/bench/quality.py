@@ -25,8 +25,9 @@ import tasks.stage  # noqa: F401  (applies the settings before any heavy import)
 import numpy as np
 import pandas as pd
 
-from tasks.families._model import threads
+from tasks.fitting.setup import Setup
 from tasks.metrics import higher_is_better, measure
+from tasks.process import threads
 from tasks.tune.auto import search_families
 from tasks.tune.bags import cross, fold_count, holdout
 from tasks.tune.objective import Objective
@@ -108,13 +109,12 @@ def refit(train: pd.DataFrame, test: pd.DataFrame, seconds: float, kind: str) ->
         fitted = split(y, kind, 1) != "valid"
         parts = [(X[at].reset_index(drop=True), y[at]) for at in (fitted, ~fitted)]
         bags = holdout(*parts[0], *parts[1])
-    one = Objective("auto", kind, classes, METRICS[kind], bags.folds, kinds)
+    one = Objective("auto", Setup(kind, classes, kinds), METRICS[kind], bags.folds)
     with tempfile.TemporaryDirectory() as name:
         found = search_families(
             one,
             Budget(10_000, seconds, cores, cores),
-            lambda family, _: family,
-            {},
+            "auto",
             folder=Path(name),
             bags=bags,
             log=lambda line: print(f"  {line}", file=sys.stderr, flush=True),

@@ -103,7 +103,9 @@ def differs(found: pd.Series | None, truth: list[Any]) -> str:
 def served(case: Case) -> list[str]:
     """Whether a package that is made of the file answers its rows, cell by cell, as the pipeline does; run after :func:`read`."""
     from tasks.bundle import Bundle
-    from tasks.families import fit_family, save_model
+    from tasks.fitting.base import Fold
+    from tasks.fitting.setup import Setup
+    from tasks.models import fit_family, save_model
     from tests.tasks.package.projects import package
 
     declared = params.load()
@@ -118,10 +120,7 @@ def served(case: Case) -> list[str]:
         part = {name: (frame["__split__"] == name).to_numpy() for name in ("train", "valid")}
         y = frame["__target__"].to_numpy(float)
         X = frame[names]
-        model = fit_family(
-            "logistic", {}, X[part["train"]], y[part["train"]], X[part["valid"]], y[part["valid"]], declared.problem.kind,
-            classes=len(summary["classes"]), kinds=kinds,
-        )  # fmt: skip
+        model = fit_family("logistic", {}, Fold(X[part["train"]], y[part["train"]], X[part["valid"]], y[part["valid"]]), Setup(declared.problem.kind, classes=len(summary["classes"]), columns=kinds))  # fmt: skip
         save_model(model, Path("data/models/logistic/model"))
         choice = {
             "family": "logistic", "members": ["logistic"], "weights": [1.0], "metric": declared.problem.metric, "valid": 0.0, "test": 0.0,

@@ -38,12 +38,13 @@ import tasks.stage  # noqa: F401  (threads, before numpy loads)
 import numpy as np  # isort: skip
 import pandas as pd
 
+from tasks.artifacts import Contender
 from tasks.bundle.seen import Seen
 from tasks.compare.evidence import gather
 from tasks.compare.policy import decide, read_state
 from tasks.compare.scores import Incomparable, Pair
 from tasks.compare.unseen import Counted, choose, unseen
-from tasks.compare.verdict import compared
+from tasks.compare.verdict import Contenders, compared
 from tasks.features.split import by_identity
 from tasks.identity import Rule, identify
 from tasks.metrics import higher_is_better, measure
@@ -58,6 +59,7 @@ TABLE = Table(source="t.csv", columns={**dict.fromkeys(COLUMNS, "numeric"), "y":
 RULE = Rule("t", COLUMNS, ("numeric",) * len(COLUMNS), keyed=False)
 SAMPLE = 500  # rows that a model of `same` is fitted on
 NAIVE = Promotion(control="each_run")
+NOBODY = Contenders(None, Contender(package_sha256="", family=""))
 
 
 @dataclass
@@ -180,10 +182,10 @@ def project(seed: int) -> tuple[tuple[str, str, str], Outcome]:
         pair = _pair(kind, X[at[rows.at]], y[at[rows.at]], challenger, champion)
         evidence = gather(pair, promotion, metric, rows.new, 0, beside=False)
         decision = decide(evidence.look, state, promotion, str(week), str(since))
-        verdict = compared(evidence, decision, promotion, [], pair.n, {}, rows.decisive, rows.counts)
-        low, high = evidence.numbers["interval"]
+        verdict = compared(evidence, decision, promotion, [], pair.n, NOBODY, rows.decisive, rows.counts)
+        low, high = evidence.evidence.interval
         if scenario != "shift":
-            true = sign * gain if evidence.numbers.get("metric") else gain
+            true = sign * gain if evidence.evidence.metric else gain
             out.covered.append(bool(low <= true <= high))
         if gain > 0:  # the same test on rows that nobody has looked at
             X_other, y_other = truths[now].sample(pair.n, rng)
@@ -191,23 +193,23 @@ def project(seed: int) -> tuple[tuple[str, str, str], Outcome]:
             ideal = gather(other, promotion, metric, np.ones(pair.n, dtype=bool), 0, beside=False)
             could, won = (
                 decide(ideal.look, state, promotion, str(week), str(since)).promote,
-                verdict["verdict"] == "promote",
+                verdict.verdict == "promote",
             )
             out.could, out.won = out.could + could, out.won + won
             if week == 1:
                 out.first_could, out.first_won = int(could), int(won)
-        elif verdict["verdict"] == "promote":
+        elif verdict.verdict == "promote":
             out.wrong = True
-        if verdict["verdict"] == "keep":
+        if verdict.verdict == "keep":
             out.keeps += 1
             out.wrong_keeps += gain >= 0
         if out.naive is not None:
             said = _naive(X, y, kind, metric, challenger, champion, rng, learner, seed + week)
             out.naive["wrong_promotions"] |= said == "promote" and gain <= 0
             out.naive["wrong_keeps"] += said == "keep" and gain >= 0
-        state = verdict["state"]
+        state = verdict.state
         looks.append(Counted(week + 1, _record(numbers, at[rows.at[rows.new]], len(y), never)))
-        if verdict["verdict"] == "promote":
+        if verdict.verdict == "promote":
             champion, since = challenger, week + 1
     return (scenario, learner, metric), out
 

@@ -22,9 +22,11 @@ from tasks.engine.auto import Windows, any_windows
 from tasks.engine.compute import compute
 from tasks.engine.derive import derive
 from tasks.engine.rhythm import windows_of
-from tasks.families import fit_family
 from tasks.features.silent import silent
+from tasks.fitting.base import Fold
+from tasks.fitting.setup import Setup
 from tasks.metrics import higher_is_better, measure
+from tasks.models import fit_family
 from tasks.params import Params, parse
 from tests.bench._flights import emit
 
@@ -136,10 +138,7 @@ def measured(made: Set, windows: Windows | None, drop: bool = True) -> float:
     metric = params.problem.metric
     found = []
     for family in ("ridge" if kind == "regression" else "logistic", "xgboost"):
-        model = fit_family(
-            family, {}, *data["train"], *data["valid"], kind, classes=2 * (kind == "binary"),
-            kinds={c: kinds[c] for c in kept},
-        )  # fmt: skip
+        model = fit_family(family, {}, Fold(*data["train"], *data["valid"]), Setup(kind, classes=2 * (kind == "binary"), columns={c: kinds[c] for c in kept}))  # fmt: skip
         values = [float(measure(metric, data[k][1], model.predict(data[k][0]), kind)) for k in ("valid", "test")]
         found.append((values[0] if higher_is_better(metric) else -values[0], values[1]))
     return max(found)[1]

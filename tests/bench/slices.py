@@ -23,6 +23,7 @@ import tasks.stage  # noqa: F401  (threads, before numpy loads)
 import numpy as np  # isort: skip
 import pandas as pd
 
+from tasks.artifacts import SliceResult
 from tasks.bands import bands
 from tasks.evaluate.slices import Rows, weak
 
@@ -63,20 +64,21 @@ def rows(rng: np.random.Generator, n: int, kind: str, rare: bool = False, plante
     return Rows(X, y, said)
 
 
-def named(rng: np.random.Generator, n: int, kind: str, rare: bool = False, planted: bool = False) -> list[dict]:
-    """The slices that a report names."""
+def named(rng: np.random.Generator, n: int, kind: str, rare: bool = False, planted: bool = False) -> list[tuple[SliceResult, float]]:  # fmt: skip
+    """The slices that a report names, and which share of each was planted."""
     valid, test = (rows(rng, n, kind, rare, planted) for _ in range(2))
     if kind == "binary" and min(len(np.unique(v.y)) for v in (valid, test)) < 2:
         return []
+    out = []
     found = weak(valid, test, list(test.X), METRIC[kind], kind, 0.5)
     for one in found:
         inside = np.ones(n, dtype=bool)
-        for column, name in one["where"].items():
+        for column, name in one.where.items():
             cut = bands(valid.X[column])
             inside &= cut.codes(test.X[column]) == cut.names.index(name)
-        assert inside.sum() == one["rows"], one  # the label selects the rows that were counted
-        one["planted"] = float((test.X["region"].to_numpy()[inside] == "north").mean())
-    return [one for one in found if one["p_holm"] < ALPHA]
+        assert inside.sum() == one.rows, one  # the label selects the rows that were counted
+        out.append((one, float((test.X["region"].to_numpy()[inside] == "north").mean())))
+    return [(one, share) for one, share in out if one.p_holm is not None and one.p_holm < ALPHA]
 
 
 def main() -> None:
@@ -88,7 +90,7 @@ def main() -> None:
         out["oracle_named"][kind] = float(np.mean([bool(found) for found in accused]))
         for name, n in (("planted_found", 2000), ("planted_in_500", 500)):
             found = [named(rng, n, kind, planted=True) for _ in range(reports)]
-            out[name][kind] = float(np.mean([any(one["planted"] >= 0.5 for one in each) for each in found]))
+            out[name][kind] = float(np.mean([any(share >= 0.5 for _, share in each) for each in found]))
         print(f"{kind:10}  " + ", ".join(f"{name} {values[kind]:.3f}" for name, values in out.items()), flush=True)
     print(json.dumps({"reports": reports} | out))
 

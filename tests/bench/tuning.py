@@ -30,9 +30,11 @@ import tasks.stage  # noqa: F401  (applies the settings before any heavy import)
 # isort: split
 import numpy as np
 
-from tasks.families import fit_family
 from tasks.files import read_json
+from tasks.fitting.base import Fold
+from tasks.fitting.setup import Setup
 from tasks.metrics import higher_is_better, measure
+from tasks.models import fit_family
 from tasks.params import Tuning
 from tests.bench._flights import emit
 from tests.bench._stages import features, run
@@ -62,8 +64,8 @@ def compare(name: str, seed: int, trials: int, python: Path | None) -> dict[str,
 
     def test(params: dict[str, Any]) -> float:
         classes = 0 if kind == "regression" else int(y.max()) + 1
-        how: dict[str, Any] = {"classes": classes, "kinds": kinds, "seed": seed}
-        model = fit_family(FAMILY, params, *rows["train"], *rows["valid"], kind, **how)
+        how: dict[str, Any] = {"classes": classes, "columns": kinds, "seed": seed}
+        model = fit_family(FAMILY, params, Fold(*rows["train"], *rows["valid"]), Setup(kind, **how))
         return sign * float(measure(METRICS[kind], rows["test"][1], model.predict(rows["test"][0]), kind))
 
     out: dict[str, Any] = {}

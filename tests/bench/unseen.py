@@ -27,8 +27,10 @@ import numpy as np
 import pandas as pd
 
 from tasks.encoding.category import PRIOR
-from tasks.families import fit_family
+from tasks.fitting.base import Fold
+from tasks.fitting.setup import Setup
 from tasks.metrics import measure
+from tasks.models import fit_family
 from tests.bench._flights import emit
 
 Table = tuple[pd.DataFrame, np.ndarray]
@@ -95,7 +97,9 @@ def losses(name: str, family: str, seed: int, informative: bool) -> dict[str, fl
 
     def fitted(X: pd.DataFrame) -> Any:
         parts = [(X[at].reset_index(drop=True), y[at]) for at in (train, ~train & ~held)]
-        return fit_family(family, {}, *parts[0], *parts[1], kind, classes=0 if kind == "regression" else 2, kinds=kinds)
+        return fit_family(
+            family, {}, Fold(*parts[0], *parts[1]), Setup(kind, classes=0 if kind == "regression" else 2, columns=kinds)
+        )
 
     def loss(model: Any, value: str | None, table: pd.DataFrame) -> float:
         rows = table[held].assign(**{column: pd.Series(value, index=table.index[held], dtype="str")})

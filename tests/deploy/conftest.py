@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from deploy.app import Metrics, Served, build_app
+from deploy.app import Served, ServiceMetrics, build_app
 from deploy.limits import limits_of
 from deploy.timely import Timely
 from tasks.bundle import Bundle
@@ -67,7 +67,7 @@ def bento(deployed: Path) -> Path:
 def in_process(path: Path, version: str = "7", env: Mapping[str, str] | None = None) -> TestClient:
     """The application around a package; an exception in it is a 500, as it would be when served."""
     limits = limits_of(env or {})
-    app = build_app(Metrics(CollectorRegistry()), limits)
+    app = build_app(ServiceMetrics(CollectorRegistry()), limits)
     bundle = Bundle.to_serve(path)
     app.state.served = Served(bundle, version, Timely.of(bundle, env or {}), limits)
     return TestClient(app, raise_server_exceptions=False)

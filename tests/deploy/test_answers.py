@@ -14,12 +14,17 @@ import pytest
 
 from deploy import predict as batch
 from deploy.predict import ERROR, SHOWN, Answered, _answers, _check_columns, _ending, _rows, _timings, _warnings
+from tasks.artifacts import Schema, SchemaField
 from tasks.bundle.horizon import FINE, Horizon
 from tasks.engine.facts import MISSING
 from tasks.errors import RefitError
 from tasks.kinds import find_kind
 
 DAY = 86_400_000_000
+
+
+def field(name: str, kind: str, **more: Any) -> SchemaField:
+    return SchemaField(name=name, kind=kind, nullable=True, **more)
 
 
 def test_a_file_is_told_of_in_a_few_lines() -> None:
@@ -31,7 +36,7 @@ def test_a_file_is_told_of_in_a_few_lines() -> None:
 
 
 def test_columns_that_are_needed_must_be_there_and_others_may() -> None:
-    fields = [{"name": "weight"}, {"name": "shop", "required": True}, {"name": "order", "required": False}]
+    fields = [field("weight", "numeric"), field("shop", "text"), field("order", "numeric", required=False)]
     _check_columns(["shop", "weight", "more"], fields, Path("a.csv"))
     with pytest.raises(
         RefitError, match=r"a\.csv: lacks column 'weight', 'shop', which the model needs\. It has 'wieght'\. 'weight'"
@@ -53,9 +58,8 @@ def test_rows_come_back_in_chunks_of_one_size(tmp_path: Path, chunk: int, monkey
 
 
 FIELDS = [
-    {"name": "n", "kind": "numeric", "min": 0.0, "max": 10.0}, {"name": "low", "kind": "numeric", "min": 0.0},
-    {"name": "high", "kind": "numeric", "max": 10.0}, {"name": "c", "kind": "categorical", "allowed": ["5.0", "b"]},
-    {"name": "free", "kind": "text"},
+    field("n", "numeric", min=0.0, max=10.0), field("low", "numeric", min=0.0), field("high", "numeric", max=10.0),
+    field("c", "categorical", allowed=["5.0", "b"]), field("free", "text"),
 ]  # fmt: skip
 
 
@@ -63,7 +67,13 @@ def bundle(kind: str = "binary", **more: Any) -> Any:
     classes = {"binary": ("no", "yes"), "multiclass": ("a", "b", "c"), "regression": ()}[kind]
     plan = SimpleNamespace(time=None, cap=None)
     it = SimpleNamespace(
-        kind=kind, name="toy", classes=classes, threshold=0.5, plan=plan, levels={}, schema={"fields": FIELDS}
+        kind=kind,
+        name="toy",
+        classes=classes,
+        threshold=0.5,
+        plan=plan,
+        levels={},
+        schema=Schema(table="t", fields=FIELDS),
     )
     it.predict = lambda rows: np.asarray(rows["score"].tolist())
     it.problem = find_kind(kind)

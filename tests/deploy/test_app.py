@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry
 
 from deploy import app as application
 from deploy.check import Asked, compare, refuse, refuse_early
+from tasks.artifacts import Golden, Manifest, Schema
 from tasks.errors import RefitError
 from tasks.files import read_json
 from tasks.package import golden
@@ -42,10 +43,10 @@ def row(packages: dict[str, Path]) -> dict[str, Any]:
 def test_golden_rows_to_the_last_bit(packages: dict[str, Path], kind: str) -> None:
     path = packages[kind]
     with in_process(path) as client:
-        compare(read_json(path / "bundle.json"), read_json(path / "golden.json"), asker(client))
-        golden_rows, schema = read_json(path / "golden.json"), read_json(path / "schema.json")
+        about, golden_rows, schema = Manifest.read(path), Golden.read(path).rows, Schema.read(path)
+        compare(about, golden_rows, asker(client))
         assert refuse(golden_rows, schema, asker(client)) > 5
-        assert refuse_early(read_json(path / "bundle.json"), golden_rows, schema, asker(client)) == (kind == TIMED)
+        assert refuse_early(about, golden_rows, schema, asker(client)) == (kind == TIMED)
 
 
 def test_answer_of_a_binary_problem(client: TestClient, row: dict[str, Any]) -> None:
@@ -239,7 +240,7 @@ def test_health_schema_and_metrics(client: TestClient, row: dict[str, Any], pack
 
 
 def test_not_ready_before_the_model_is_loaded() -> None:
-    app = application.build_app(application.Metrics(CollectorRegistry()))
+    app = application.build_app(application.ServiceMetrics(CollectorRegistry()))
     with TestClient(app) as empty:
         assert empty.get("/readyz").status_code == 503
         assert empty.get("/healthz").status_code == 200

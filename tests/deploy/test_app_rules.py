@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from deploy import app as application
-from deploy.app import Front, Metrics, Served, _scrape, _unless_gone, build_app
+from deploy.app import Front, Served, ServiceMetrics, _scrape, _unless_gone, build_app
 from deploy.openapi import describe
 from deploy.rows import Problems
 from deploy.timely import HistoryAge, Timely
@@ -104,7 +104,7 @@ def test_an_answer_that_is_no_number_is_none(served: Served, row: dict[str, Any]
 
 def test_requests_rows_decisions_and_seconds_are_counted() -> None:
     registry = CollectorRegistry()
-    metrics = Metrics(registry)
+    metrics = ServiceMetrics(registry)
     metrics.count("/predict_batch", time.perf_counter(), Counter({"yes": 3, "no": 1}))
     metrics.count("/predict", time.perf_counter(), Counter({None: 1}))
     value = registry.get_sample_value
@@ -124,7 +124,7 @@ def test_metrics_of_several_workers_are_read_from_their_files(
     served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own, ages = CollectorRegistry(), HistoryAge(lambda: served)
-    Metrics(own).rows.inc(2)
+    ServiceMetrics(own).rows.inc(2)
     assert b"refit_rows_total 2.0" in _scrape(own, ages)
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
     several = _scrape(own, ages)
@@ -292,7 +292,7 @@ def test_work_is_given_up_where_the_client_goes_away_first() -> None:
 def test_every_error_is_a_document_and_a_body_that_may_not_be_read_ends_the_connection(
     error: Exception, status: int, said: str, closed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    app = build_app(Metrics(CollectorRegistry()))
+    app = build_app(ServiceMetrics(CollectorRegistry()))
 
     class Broken:
         def page(self) -> str:
@@ -307,7 +307,7 @@ def test_every_error_is_a_document_and_a_body_that_may_not_be_read_ends_the_conn
 
 
 def test_until_the_model_is_there_the_service_asks_for_patience() -> None:
-    with TestClient(build_app(Metrics(CollectorRegistry()))) as client:
+    with TestClient(build_app(ServiceMetrics(CollectorRegistry()))) as client:
         for path in ("/", "/readyz", "/schema", "/openapi.json"):
             answer = client.get(path)
             assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")

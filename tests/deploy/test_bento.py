@@ -23,10 +23,13 @@ from deploy.check import compare
 from deploy.isolated import isolated
 from deploy.launch import ask, free_port
 from deploy.needs import needed, pins
+from tasks.artifacts import Golden, Manifest, Member
 from tasks.errors import RefitError
-from tasks.families import Model, fit_family, save_model
-from tasks.families._bag import Bag, Joined, Part
 from tasks.files import read_json, read_table, sha256, write_json
+from tasks.fitting.base import Fold
+from tasks.fitting.setup import Setup
+from tasks.models import Model, fit_family, save_model
+from tasks.models.bag import Bag, BagPart, Joined
 from tasks.registry.history import Decision, History
 from tasks.registry.tracking import Registry
 from tests.projects import ROOT
@@ -66,12 +69,12 @@ def auto(root: Path) -> Path:
     X, y = table.loc[rows, [c for c in table if not c.startswith("__")]], table.loc[rows, "__target__"].to_numpy(float)
     parts, encoders, at = [], [], 0
     for i, (family, params) in enumerate(MEMBERS.items()):
-        made = fit_family(family, params, X, y, X, y, "binary", classes=2)
+        made = fit_family(family, params, Fold(X, y, X, y), Setup("binary", classes=2))
         end = at + len(made.encoder.names)
-        parts.append(Part(i, made.fitted, at, end, made.encoder.dtype, 1 / len(MEMBERS)))
+        parts.append(BagPart(i, made.fitted, at, end, made.encoder.dtype, 1 / len(MEMBERS)))
         encoders.append(made.encoder)
         at = end
-    members = [{"family": family, "params": {}, "weight": 1 / len(MEMBERS), "value": 0.0} for family in MEMBERS]
+    members = [Member(family=family, params={}, weight=1 / len(MEMBERS), value=0.0) for family in MEMBERS]
     whole = Model(
         "auto", "binary", 2, Joined(encoders), Bag(parts, members, len(encoders)), params={"family": "xgboost"}
     )
@@ -215,7 +218,7 @@ def test_the_manifests_start(bento: Path) -> None:
             open_to = {line.split()[1]: line.split()[3].split(",")[0] for line in mounts}
             assert (open_to["/"], open_to["/tmp"], open_to["/home/bentoml/bento"]) == ("ro", "rw", "ro")
             package = bento / "src" / "package"
-            compare(read_json(package / "bundle.json"), read_json(package / "golden.json"), partial(ask, address))
+            compare(Manifest.read(package), Golden.read(package).rows, partial(ask, address))
             ready = ask(address, "/readyz")[1]
             assert (ready["model"], ready["version"]) == ("orders-late", "1")
             process.send_signal(signal.SIGTERM)

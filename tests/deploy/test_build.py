@@ -16,6 +16,7 @@ import yaml
 
 from deploy import build
 from deploy.needs import ALWAYS, canonical, closure, needed, pins, read_lock
+from tasks.artifacts import Golden, GoldenRow, Manifest
 from tasks.errors import RefitError
 from tasks.files import hash_tree, sha256, write_json
 from tests.tasks.registry.packages import make_package
@@ -197,16 +198,13 @@ def test_what_bentoml_made_is_proven_and_put_in_place_or_nothing_is(
 @pytest.mark.parametrize("honest", [True, False])
 def test_a_bento_is_asked_for_its_golden_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, honest: bool) -> None:
     """The room and the server are others' (test_launch, test_bento); here is what is asked and compared."""
-    row = {
-        "input": {"x": 1.0},
-        "scores": [2.5],
-        "batch_scores": [2.5],
-        "decision": 2.5,
-        "batch_decision": 2.5,
-        "warnings": [],
-    }
-    write_json(tmp_path / "package" / "golden.json", {"rows": [row]})
-    write_json(tmp_path / "package" / "bundle.json", {"kind": "regression", "classes": [], "threshold": None})
+    row = GoldenRow(
+        input={"x": 1.0}, features={}, scores=[2.5], batch_scores=[2.5], decision=2.5, batch_decision=2.5, warnings=[]
+    )
+    Golden(rows=[row]).write(tmp_path / "package")
+    Manifest(
+        name="it", kind="regression", classes=[], threshold=None, family="f", members=["f"], weights=[1.0], metrics={}
+    ).write(tmp_path / "package")
     asked: list[Any] = []
 
     @contextmanager

@@ -13,9 +13,9 @@ import pytest
 
 from deploy import check
 from deploy.check import Ask, compare, refuse, refuse_early
+from tasks.artifacts import Golden, GoldenRow, Manifest, Schema, SchemaField
 from tasks.bundle.manifest import write_manifest
 from tasks.errors import RefitError
-from tasks.files import read_json, write_json
 from tests.tasks.registry.packages import make_package
 
 INPUTS = [
@@ -26,32 +26,30 @@ SCORES: dict[str, list[tuple[float, ...]]] = {
 }  # fmt: skip
 DECISIONS: dict[str, list[Any]] = {"binary": ["yes", "no"], "multiclass": ["b", "a"], "regression": [2.5, -1.0]}
 CLASSES = {"binary": ["no", "yes"], "multiclass": ["a", "b", "c"], "regression": []}
-SCHEMA = {
-    "fields": [
-        {"name": "at", "kind": "datetime"}, {"name": "x", "kind": "numeric"},
-        {"name": "c", "kind": "categorical", "required": False}, {"name": "seen", "kind": "datetime", "required": False},
-    ]
-}  # fmt: skip
+FIELDS = [("at", "datetime", True), ("x", "numeric", True), ("c", "categorical", False), ("seen", "datetime", False)]
+SCHEMA = Schema(table="t", fields=[SchemaField(name=n, kind=k, nullable=True, required=r) for n, k, r in FIELDS])
 
 
-def manifest(kind: str) -> dict[str, Any]:
-    return {"kind": kind, "classes": CLASSES[kind], "threshold": 0.5 if kind == "binary" else None}
+def manifest(kind: str, start: str | None = None) -> Manifest:
+    return Manifest(
+        name="it", kind=kind, classes=CLASSES[kind], threshold=0.5 if kind == "binary" else None, family="f", members=["f"],
+        weights=[1.0], metrics={}, answers_from=start, known_until={},
+    )  # fmt: skip
 
 
-def golden(kind: str) -> dict[str, Any]:
+def golden(kind: str) -> list[GoldenRow]:
     """Two rows; as a batch, the scores differ in the last bit."""
-    rows = [
-        {
-            "input": given, "scores": list(scores), "batch_scores": [s + 2**-50 for s in scores], "decision": decision,
-            "batch_decision": decision, "warnings": ["late"] if i else [],
-        }
+    return [
+        GoldenRow(
+            input=given, features={}, scores=list(scores), batch_scores=[s + 2**-50 for s in scores], decision=decision,
+            batch_decision=decision, warnings=["late"] if i else [],
+        )
         for i, (given, scores, decision) in enumerate(zip(INPUTS, SCORES[kind], DECISIONS[kind], strict=True))
     ]  # fmt: skip
-    return {"rows": rows}
 
 
-def answer(kind: str, row: dict[str, Any], scores: list[float], decision: Any) -> dict[str, Any]:
-    out: dict[str, Any] = {"warnings": [*row["warnings"], "another"]}
+def answer(kind: str, row: GoldenRow, scores: list[float], decision: Any) -> dict[str, Any]:
+    out: dict[str, Any] = {"warnings": [*row.warnings, "another"]}
     if kind == "regression":
         return {"prediction": scores[0], **out}
     if kind == "binary":
@@ -64,16 +62,16 @@ Change = Callable[[str, Any], Any]
 
 def honest(kind: str, change: Change = lambda path, found: found) -> Ask:
     """A service that answers as the package's golden rows say, but for a change."""
-    rows = golden(kind)["rows"]
+    rows = golden(kind)
 
     def ask(path: str, body: bytes) -> tuple[int, Any]:
         given = json.loads(body)
         if path == "/predict":
             row = rows[INPUTS.index(given)]
-            found: Any = answer(kind, row, row["scores"], row["decision"])
+            found: Any = answer(kind, row, row.scores, row.decision)
         else:
             assert given == INPUTS
-            found = [answer(kind, row, row["batch_scores"], row["batch_decision"]) for row in rows]
+            found = [answer(kind, row, row.batch_scores, row.batch_decision) for row in rows]
         changed = change(path, deepcopy(found))
         return changed if isinstance(changed, tuple) else (200, changed)
 
@@ -174,11 +172,11 @@ def test_a_service_that_takes_what_it_should_refuse_is_noticed(lax: Any, what: s
 
 @pytest.mark.parametrize("start", [None, "1900-01-01T00:00:00Z", "1909-12-31T00:00:00Z"])
 def test_a_package_for_rows_of_any_time_is_asked_for_none(start: str | None) -> None:
-    assert refuse_early({"answers_from": start}, golden("binary"), SCHEMA, honest("binary")) == 0
+    assert refuse_early(manifest("binary", start), golden("binary"), SCHEMA, honest("binary")) == 0
 
 
 def test_a_row_from_before_the_history_must_be_refused_and_say_why() -> None:
-    about, sent = {"answers_from": "2024-04-01T00:00:00Z"}, []
+    about, sent = manifest("binary", "2024-04-01T00:00:00Z"), []
 
     def ask(path: str, body: bytes) -> tuple[int, Any]:
         sent.append(json.loads(body))
@@ -193,10 +191,9 @@ def test_a_row_from_before_the_history_must_be_refused_and_say_why() -> None:
 
 def test_a_package_is_checked_in_its_own_service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = make_package(tmp_path / "package", "it")
-    write_json(package / "golden.json", golden("binary"))
-    write_json(package / "schema.json", SCHEMA)
-    about = {k: v for k, v in read_json(package / "bundle.json").items() if k not in ("format", "files")}
-    digest = write_manifest(package, about | manifest("binary"))
+    Golden(rows=golden("binary")).write(package)
+    SCHEMA.write(package)
+    digest = write_manifest(package, manifest("binary"))
     asked: list[Any] = []
     answers: list[Ask] = []
 

@@ -13,10 +13,10 @@ import yaml
 from prometheus_client import CollectorRegistry, generate_latest
 
 import deploy
-from deploy.app import Metrics, build_app
+from deploy.app import ServiceMetrics, build_app
 
 FOLDER = Path(deploy.__file__).parent
-PATHS = {route.path for route in build_app(Metrics(CollectorRegistry())).routes}  # type: ignore[attr-defined]
+PATHS = {route.path for route in build_app(ServiceMetrics(CollectorRegistry())).routes}  # type: ignore[attr-defined]
 
 
 def documents(name: str) -> list[Any]:
@@ -53,7 +53,7 @@ def test_prometheus_scrapes_the_service() -> None:
 
 def test_dashboard_shows_metrics_that_exist() -> None:
     registry = CollectorRegistry()
-    metrics = Metrics(registry)
+    metrics = ServiceMetrics(registry)
     metrics.count("/predict", 0.0, Counter(["1"]))
     offered = set(re.findall(r"^(refit_\w+)", generate_latest(registry).decode(), re.M))
     dashboard = json.loads((FOLDER / "grafana" / "refit.json").read_text(encoding="utf-8"))

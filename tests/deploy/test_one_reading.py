@@ -129,7 +129,7 @@ def in_pieces(path: Path, kind: str, how: dict[str, Any]) -> list[Any]:
     told = declared(kind, how)[1]
     found: list[Any] = []
     for piece in read_pieces(path):
-        read = coerce(piece.table["v"], Reading.of_field(told["fields"][0], told))
+        read = coerce(piece.table["v"], Reading.of_field(told.fields[0], told))
         bad = set(read.problems["row"])
         found += [REFUSED if i in bad else shown(v) for i, v in enumerate(read.values)]
     return found
@@ -174,6 +174,6 @@ def test_a_whole_number_that_no_column_of_parquet_can_hold_is_refused_in_a_reque
 def test_a_golden_row_of_any_year_is_read_back_as_it_was(text: str) -> None:
     _, told = declared("datetime", {})
     stored = coerce(pa.chunked_array([[text]]), Reading("datetime")).values.iloc[0]
-    golden = to_json({"v": stored}, told["fields"])
+    golden = to_json({"v": stored}, told.fields)
     found = RowReader(told).one(json.dumps(golden).encode())
-    assert shown(found["v"]) == shown(stored) == shown(from_json(golden, told["fields"])["v"])
+    assert shown(found["v"]) == shown(stored) == shown(from_json(golden, told.fields)["v"])

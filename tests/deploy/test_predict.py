@@ -71,7 +71,7 @@ def test_the_services_answers(packages: dict[str, Path], client: TestClient, tmp
     orders = timed()[1]["orders"].tail(200)
     orders.to_csv(tmp_path / "new.csv", index=False)
     answers, _ = answered(packages[TIMED], tmp_path / "new.csv", tmp_path / "out.csv", whole=False)
-    fields = bundle.schema["fields"]
+    fields = bundle.schema.fields
     asked = [to_json(row, fields) for row in orders.to_dict("records")]
     served = client.post("/predict_batch", json=asked).json()
     for name in served[0]:

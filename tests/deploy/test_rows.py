@@ -9,6 +9,7 @@ import pytest
 
 from deploy import rows as module
 from deploy.rows import MOST_ERRORS, VISIBLE, Problems, RowReader, expected, fields_of, remark
+from tasks.artifacts import Schema, SchemaField
 
 FIELDS: list[dict[str, Any]] = [
     {"name": "n", "kind": "numeric", "nullable": False, "min": 0.5, "max": 1000.0},
@@ -20,7 +21,7 @@ FIELDS: list[dict[str, Any]] = [
     {"name": "id", "kind": "numeric", "nullable": True, "required": False},
     {"name": "m", "kind": "numeric", "nullable": True, "format": "1.234,50"},
 ]
-SCHEMA = {"table": "orders", "missing": ["NA", ""], "fields": FIELDS, "disregarded": ["late", "n"]}
+SCHEMA = Schema.of_json({"table": "orders", "missing": ["NA", ""], "fields": FIELDS, "disregarded": ["late", "n"]})
 ROW: dict[str, Any] = {"n": 2, "c": "b", "t": None, "b": True, "d": None, "e": "31.07.2020", "m": "1.234,50"}
 
 
@@ -126,7 +127,7 @@ def test_what_is_no_json_is_another_fault(rows: RowReader) -> None:
     ],
 )  # fmt: skip
 def test_what_the_contract_has_against_a_value(field: str, value: Any, said: str) -> None:
-    assert remark(next(f for f in FIELDS if f["name"] == field), value) == said
+    assert remark(next(f for f in SCHEMA.fields if f.name == field), value) == said
 
 
 def test_a_row_is_warned_of_by_its_bounds_and_levels(rows: RowReader) -> None:
@@ -137,10 +138,10 @@ def test_a_row_is_warned_of_by_its_bounds_and_levels(rows: RowReader) -> None:
 
 
 def test_allowed_values_of_older_packages_are_levels() -> None:
-    (one,) = fields_of({"fields": [{"name": "c", "kind": "categorical", "allowed": ["5.0", "", " b "]}]})
-    assert one["allowed"] == ["5", "", "b"]
-    text = {"name": "t", "kind": "text", "allowed": ["5.0"]}
-    assert fields_of({"fields": [text]}) == [text]
+    old = SchemaField(name="c", kind="categorical", nullable=True, allowed=["5.0", "", " b "])
+    text = SchemaField(name="t", kind="text", nullable=True, allowed=["5.0"])
+    found = fields_of(Schema(table="t", fields=[old, text]))
+    assert [one.allowed for one in found] == [["5", "", "b"], ["5.0"]]
 
 
 def test_the_description_of_a_row_says_what_each_field_takes(rows: RowReader) -> None:
@@ -161,6 +162,6 @@ def test_the_description_of_a_row_says_what_each_field_takes(rows: RowReader) ->
     assert found["b"]["type"] == ["boolean"]
     assert "pattern" not in found["b"]
     assert (found["d"]["type"], found["d"]["format"]) == (["string", "null"], "date-time")
-    assert found["e"] == {"type": ["string", "number"], "description": expected(FIELDS[5])}
+    assert found["e"] == {"type": ["string", "number"], "description": expected(SCHEMA.fields[5])}
     assert found["late"] == {"description": "disregarded"}
     assert found["id"]["type"] == ["number", "null"]

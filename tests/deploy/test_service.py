@@ -18,6 +18,7 @@ import pytest
 
 from deploy.check import check, compare, refuse
 from deploy.launch import ask, free_port, running, serving
+from tasks.artifacts import Golden, Manifest, Schema
 from tasks.bundle.manifest import write_manifest
 from tasks.errors import RefitError
 from tasks.files import read_json, sha256, write_json
@@ -30,8 +31,9 @@ pytestmark = pytest.mark.service
 
 def assert_serves(address: str, package: Path) -> None:
     to = partial(ask, address)
-    compare(read_json(package / "bundle.json"), read_json(package / "golden.json"), to)
-    assert refuse(read_json(package / "golden.json"), read_json(package / "schema.json"), to) > 5
+    golden = Golden.read(package).rows
+    compare(Manifest.read(package), golden, to)
+    assert refuse(golden, Schema.read(package), to) > 5
     assert to("/healthz")[0] == to("/openapi.json")[0] == 200
     assert "refit_rows_total" in to("/metrics")[1]
 
@@ -157,7 +159,7 @@ def test_check_finds_an_answer_that_differs(packages: dict[str, Path], tmp_path:
     golden["rows"][3]["scores"][1] += 2**-52
     write_json(copy / "golden.json", golden)
     manifest = read_json(copy / "bundle.json")
-    write_manifest(copy, {k: v for k, v in manifest.items() if k not in ("files", "format")})
+    write_manifest(copy, Manifest.of_json(manifest))
     with pytest.raises(RefitError, match=r"golden row 3: the served package answers probability"):
         check(copy)
 

@@ -130,7 +130,7 @@ class World:
         champion = self.champion()
         lock = champions.lock_of(root)
         assert lock is not None
-        assert self.alias() == champion == lock["package_sha256"]
+        assert self.alias() == champion == lock.package_sha256
         folder, _, _ = champions.to_serve(root, MODEL)
         assert sha256(folder / "bundle.json") == champion
         assert not [p for p in (root / packages.KEPT).parent.rglob(".*.old.*") if p.is_dir()]

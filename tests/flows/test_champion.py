@@ -40,7 +40,7 @@ def who(root: Path) -> str:
     champion, lock = History(root).champion(MODEL), champions.lock_of(root)
     assert champion is not None
     assert lock is not None
-    assert sha256(folder / "bundle.json") == champion.package_sha256 == lock["package_sha256"]
+    assert sha256(folder / "bundle.json") == champion.package_sha256 == lock.package_sha256
     assert version == champion.champion
     return champion.package_sha256
 

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from flows import champions, packages, versions
+from tasks.artifacts import ChampionLock
 from tasks.errors import RefitError
 from tasks.files import sha256, write_json
 from tasks.registry.history import Action, Decision, History, mark
@@ -142,11 +143,10 @@ def test_a_history_is_the_one_that_lock_and_registry_followed_or_is_refused(tmp_
         ):
             champions.decisions(tmp_path, MODEL, registry)
     champions._write_lock(tmp_path, past, first)
-    assert champions.lock_of(tmp_path) == {
-        "model": MODEL, "version": "1", "package_sha256": "sha-1", "decision": mark(first)
-    }  # fmt: skip
+    lock = champions.lock_of(tmp_path)
+    assert lock == ChampionLock(model=MODEL, version="1", package_sha256="sha-1", decision=mark(first))
     assert champions.decisions(tmp_path, MODEL, None) == past
-    write_json(tmp_path / "champion.lock", {**champions.lock_of(tmp_path), "decision": "1:other"})  # type: ignore[dict-item]
+    lock.model_copy(update={"decision": "1:other"}).write(tmp_path)
     with pytest.raises(RefitError, match=r"champion\.lock follows decision 1 \(champion: version 1, package sha-1\)"):
         champions.decisions(tmp_path, MODEL, None)
 
@@ -157,12 +157,8 @@ def test_a_lock_is_written_where_it_says_something_else_and_never_without_a_deci
     assert not lock.exists()
     none = row("none", "", "adopt", 1, champion=None)
     champions._write_lock(tmp_path, [none], None)
-    assert champions.lock_of(tmp_path) == {
-        "model": MODEL,
-        "version": None,
-        "package_sha256": "",
-        "decision": mark(none),
-    }
+    written = ChampionLock(model=MODEL, version=None, package_sha256="", decision=mark(none))
+    assert champions.lock_of(tmp_path) == written
     stamp = lock.stat().st_mtime_ns
     champions._write_lock(tmp_path, [none], None)
     assert lock.stat().st_mtime_ns == stamp
@@ -348,7 +344,7 @@ def test_a_run_begins_with_the_champions_package_at_hand_and_its_lock(
     champions.check_ready(root, MODEL, True)
     lock = champions.lock_of(root)
     assert lock is not None
-    assert (lock["version"], lock["package_sha256"]) == ("1", digest)
+    assert (lock.version, lock.package_sha256) == ("1", digest)
     assert packages.is_whole(root / packages.KEPT / digest[:16], digest)
 
 

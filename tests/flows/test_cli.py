@@ -16,9 +16,9 @@ from flows.preflight.parameters import approval, remarks
 from flows.preflight.subject import Subject
 from flows.project import create
 from tasks.errors import RefitError
-from tasks.files import write_json
 from tasks.params import Params, load, parse
 from tests.projects import ROOT
+from tests.samples import drift
 
 REFIT = [sys.executable, "-m", "flows.cli"]
 COMMANDS = (
@@ -137,7 +137,7 @@ def test_a_run_that_found_drift_ends_with_a_status_of_its_own_where_that_is_aske
     """The run itself is another matter (test_drift): here it has ended."""
     params = asked(monitoring={"alarm": alarm})
     if found is not None:
-        write_json(tmp_path / "data" / "drift" / "drift.json", {"drifted": found})
+        drift(found).write(tmp_path / "data" / "drift")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("flows.preflight.require", lambda root, as_of: params)
     monkeypatch.setitem(

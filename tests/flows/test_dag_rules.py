@@ -17,6 +17,7 @@ from flows.dag import Dag
 from flows.node import Node
 from flows.records import read_lock
 from flows.walk import walk
+from tasks.artifacts import Failed
 from tasks.errors import RefitError, with_causes
 from tests.flows.project import diary, make_project
 
@@ -186,7 +187,7 @@ def test_what_is_edited_meanwhile_is_named_and_what_is_given_up_leaves_no_record
         assert dag.run("load", lambda line: None).how == "unchanged"
         assert dag.run("load", lambda line: None, force=True).how == "ran"
         assert dag.newer() == []
-        dag.give_up("fit@p", {"why": "no rows"})
+        dag.give_up("fit@p", Failed(family="p", stage="fit", why="no rows"))
         assert [p.name for p in (project / "data" / "fit_p").iterdir()] == ["failed.json"]
         assert set(load_yaml(project / "dvc.lock")["stages"]) == {"load", "fit@q", "join"}
         assert dag.changed("fit@p")

@@ -10,11 +10,12 @@ import pytest
 from flows import accepted
 from flows.cli import DRIFTED
 from flows.display import drifted, summary
-from tasks.files import hash_tree, read_json, write_json
+from tasks.files import hash_tree, read_json
 from tasks.params import load
 from tasks.registry.tracking import Registry
 from tests.flows.project import copied, refit
 from tests.projects import edit
+from tests.samples import drift
 
 
 @pytest.mark.flows
@@ -68,7 +69,7 @@ def refused_and_accepted(root: Path, column: str, server: dict[str, str]) -> Non
 
 @pytest.mark.parametrize(("state", "expected"), [(True, True), (False, False), (None, False)])
 def test_the_summary_says_what_the_stage_decided(tmp_path: Path, state: bool | None, expected: bool) -> None:
-    write_json(tmp_path / "data" / "drift" / "drift.json", {"drifted": state, "sentence": "This is what it came to."})
+    drift(state).write(tmp_path / "data" / "drift")
     assert drifted(tmp_path) is expected
     params = load(Path(__file__).parents[2] / "params.yaml")
     assert "drift   This is what it came to." in summary(tmp_path, params, None, {})

@@ -13,6 +13,7 @@ from tasks.files import read_json, sha256, write_json
 from tasks.params import parse
 from tasks.registry.history import Decision, History, Overtaken
 from tasks.registry.tracking import DECISION, Registered, Registry
+from tests.samples import policy_state
 from tests.tasks.registry.packages import MODEL, make_package, make_versions
 
 
@@ -56,7 +57,7 @@ def test_counted_rows_travel_with_the_history(project: Path) -> None:
     verdict, counted = project / "data" / "verdict", project / "data" / "champion" / "counted"
 
     def look(version: int, said: str, rows: bytes) -> None:
-        registered = put(project, version, said, state={"looks": version})
+        registered = put(project, version, said, state=policy_state(version))
         context.write_champion(project, MODEL)
         (verdict / "counted.parquet").write_bytes(rows)
         promotion.decide(project, registered)
@@ -86,16 +87,16 @@ def test_counted_rows_travel_with_the_history(project: Path) -> None:
 
 def test_the_first_model_then_a_better_one_then_back(project: Path) -> None:
     assert context.write_champion(project, MODEL) is None
-    first = promotion.decide(project, put(project, 1, "promote", state={"looks": 1}))
+    first = promotion.decide(project, put(project, 1, "promote", state=policy_state(1)))
     assert (first.version, first.champion, first.sentence) == ("1", "1", "promote 1.")
     # A second look at the same result finds it done.
-    assert promotion.decide(project, put(project, 1, "promote", state={"looks": 1})) == first
+    assert promotion.decide(project, put(project, 1, "promote", state=policy_state(1))) == first
     assert len(History(project).decisions(MODEL)) == 1
 
-    second = put(project, 2, "promote", state={"looks": 2})
+    second = put(project, 2, "promote", state=policy_state(2))
     assert context.write_champion(project, MODEL) == "1"
     assert read_json(project / "data" / "champion" / "champion.json")["version"] == "1"
-    assert read_json(project / "data" / "champion" / "promotion.json") == {"looks": 1}
+    assert read_json(project / "data" / "champion" / "promotion.json") == policy_state(1)
     assert promotion.would_promote(project, second)
     assert promotion.decide(project, second).champion == "2"
     assert aliases(project) == {"champion": "2", "challenger": "2"}
@@ -159,7 +160,8 @@ def test_tables_are_held_against_the_champions_until_a_person_accepts_others(pro
 
 
 def test_a_suspected_leak_is_repeated_to_the_person_who_promotes_by_hand(project: Path) -> None:
-    leak = {"column": "refund", "said": "repeats the target"}
+    leak = {"column": "refund", "columns": ["refund"], "feature": "refund", "kind": "copy", "strength": 1.0, "certain": True,
+            "said": "repeats the target"}  # fmt: skip
     promotion.decide(project, put(project, 1, "inconclusive", suspicions=[leak], accepted=[]))
     assert History(project).decisions(MODEL)[-1].evidence["suspicions"] == [leak]
     made = hand.promote(project, MODEL, "1", "known in time", None)
@@ -190,7 +192,7 @@ def test_a_family_dropped_from_the_parameters_is_not_part_of_the_result(tmp_path
 
 def test_a_refusal_is_recorded_and_keeps_the_champion(project: Path) -> None:
     promotion.decide(project, put(project, 1, "promote"))
-    challenger = put(project, 2, "promote", state={"looks": 2})
+    challenger = put(project, 2, "promote", state=policy_state(2))
     context.write_champion(project, MODEL)
     refused = promotion.decide(project, challenger, reply=promotion.Reply(False, "Ada: wait for the audit"))
     assert refused.champion == "1"
@@ -198,7 +200,7 @@ def test_a_refusal_is_recorded_and_keeps_the_champion(project: Path) -> None:
     last = History(project).decisions(MODEL)[-1]
     assert (last.action, last.version, last.champion, last.previous) == ("keep", "2", "1", "1")
     against = read_json(project / "data" / "champion" / "champion.json")["package_sha256"]
-    said = {"verdict": "promote", "rule": "test", "n": 10, "state": {"looks": 2}, "against": against}
+    said = {"verdict": "promote", "rule": "test", "n": 10, "state": policy_state(2), "against": against}
     assert last.evidence == said
     assert aliases(project)["champion"] == "1"
     # Nobody is asked about the same verdict twice, and a repeated run leaves the refusal as it is.

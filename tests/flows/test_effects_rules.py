@@ -14,6 +14,7 @@ from prefect import State
 from flows import champions, context, packages, promotion, retrain, standing
 from flows.context import moment
 from flows.standing import DONE, Standing
+from tasks.artifacts import Manifest, Validation
 from tasks.bundle.manifest import read_manifest, write_manifest
 from tasks.errors import RefitError
 from tasks.files import read_json, sha256, write_json
@@ -68,7 +69,7 @@ def test_tuning_begins_at_the_champions_parameters(root: Path) -> None:
     with pytest.raises(RefitError, match="not part of it"):
         read_manifest(package)
     about = {k: v for k, v in read_json(package / "bundle.json").items() if k not in ("format", "files")}
-    digest = write_manifest(package, about)
+    digest = write_manifest(package, Manifest.of_json(about))
     decided(root, "3", digest, None)
     assert context.write_warm_start(root, MODEL) == "3"
     assert read_json(path) == {"mlp": [{"lr": 1}, {"lr": 2}]}
@@ -162,7 +163,7 @@ def test_a_result_is_named_by_its_outputs_and_the_models_name(root: Path) -> Non
     lock(root, ingest="a", tune_logistic="b")
     named = params(problem={"name": "other", "kind": "binary", "table": "t", "target": "y"})
     assert standing.result(root, named).key != found.key
-    write_json(root / "data" / "validated" / "summary.json", {"as_of": "2024-01-01"})
+    Validation(as_of="2024-01-01", tables={}, expectations=[]).write(root / "data" / "validated")
     assert standing.result(root, params(), root).as_of == "2024-01-01"
     laid(root, "a")
     assert standing.result(root, params()).key == found.key

@@ -13,7 +13,8 @@ from flows.node import Node, Outcome
 from flows.stages import Without
 from flows.walk import walk
 from flows.watcher import Watcher
-from tasks.files import FAILED, failure_of, read_json
+from tasks.artifacts import Failed
+from tasks.files import read_json
 from tasks.registry.tracking import PARENT, Registry
 from tests.flows.project import copied, make_project, recorded, refit
 
@@ -29,20 +30,20 @@ def test_the_others_win_and_everything_says_so(iris: Path, tmp_path: Path, serve
     said = refit(root, "run", "--plain", env=server)
     assert "note      gradient_boosting failed in tune@gradient_boosting and was left out: " in said
     assert "family    logistic" in said
-    why = failure_of(root / "data" / "models" / "gradient_boosting")
+    why = Failed.find(root / "data" / "models" / "gradient_boosting")
     assert why is not None
-    assert why == failure_of(root / "data" / "tuning" / "gradient_boosting")
-    assert why["stage"] == "tune"
-    assert "learning_rate" in why["why"]
+    assert why == Failed.find(root / "data" / "tuning" / "gradient_boosting")
+    assert why.stage == "tune"
+    assert "learning_rate" in why.why
     assert not {name for name in recorded(root) if name.endswith("@gradient_boosting")}, "the next run tries again"
-    assert read_json(root / "data" / "package" / "receipt.json")["failed"] == {"gradient_boosting": why}
+    assert read_json(root / "data" / "package" / "receipt.json")["failed"] == {"gradient_boosting": why.to_dict()}
     assert "failed in tuning and was left out: " in (root / "data" / "reports" / "report.html").read_text()
     registry = Registry(root)
     version = registry.versions(MODEL)[-1]
     runs = registry.client.search_runs([registry.experiment(MODEL)])
     nested = {r.info.run_name: r for r in runs if r.data.tags.get(PARENT) == version.run_id}
     assert nested["gradient_boosting"].info.status == "FAILED"
-    assert nested["gradient_boosting"].data.tags["failed"] == why["why"]
+    assert nested["gradient_boosting"].data.tags["failed"] == why.why
     told = refit(root, "verify", version.version, "--rebuild")
     assert "made without gradient_boosting, which failed in tune" in told
     assert "every byte the same" in told
@@ -94,12 +95,9 @@ def test_all_fail_or_some_or_what_is_no_family(failing: list[str], tmp_path: Pat
 
         if failing == ["logistic"]:
             walk(dag.nodes, start, 1, settle)
-            record = failure_of(project / "data" / "tuning" / "logistic")
-            assert record == {
-                "family": "logistic",
-                "stage": "tune",
-                "why": "the command failed with exit code 1. ValueError: no number\x1b[2J",
-            }
+            record = Failed.find(project / "data" / "tuning" / "logistic")
+            why = "the command failed with exit code 1. ValueError: no number\x1b[2J"
+            assert record == Failed(family="logistic", stage="tune", why=why)
             assert set(recorded(project)) == {"tune@ridge", "evaluate"}
             return
         with pytest.raises(StageFailed) as told:
@@ -114,12 +112,12 @@ def test_what_is_given_up_is_no_result(tmp_path: Path) -> None:
     with Dag(project) as dag:
         for name in dag.nodes:
             dag.run(name, lambda line: None)
-        dag.give_up("fit@p", {"family": "p", "stage": "fit", "why": "no memory"})
-        assert [path.name for path in (project / "data" / "fit_p").iterdir()] == [FAILED]
+        dag.give_up("fit@p", Failed(family="p", stage="fit", why="no memory"))
+        assert [path.name for path in (project / "data" / "fit_p").iterdir()] == [Failed.NAME]
         assert "fit@p" not in recorded(project)
         assert dag.changed("fit@p")
         assert dag.changed("join")
     with Dag(project) as dag:
         assert dag.run("fit@p", lambda line: None).how == "restored"
-        assert failure_of(project / "data" / "fit_p") is None
+        assert Failed.find(project / "data" / "fit_p") is None
         assert dag.run("join", lambda line: None).how in ("restored", "unchanged")

@@ -15,6 +15,7 @@ from tasks.files import read_json, sha256, write_json
 from tasks.params import parse
 from tasks.registry.history import Decision, History, Overtaken
 from tasks.registry.tracking import DECISION, Registered, Registry, Result
+from tests.samples import policy_state
 from tests.tasks.registry.packages import MODEL, make_package, make_versions
 
 pytestmark = pytest.mark.flows
@@ -83,7 +84,7 @@ def crowned(root: Path) -> str:
     folder, _, _ = champions.to_serve(root, MODEL)
     lock = champions.lock_of(root)
     assert lock is not None
-    found = {champion.package_sha256, registry.version(MODEL, alias).package_sha256, lock["package_sha256"]}
+    found = {champion.package_sha256, registry.version(MODEL, alias).package_sha256, lock.package_sha256}
     assert found == {sha256(folder / "bundle.json")}
     return champion.package_sha256
 
@@ -328,7 +329,7 @@ def test_an_adopted_champion_brings_its_account(project: Path, source: str) -> N
 
     def look(content: str, said: str, rows: bytes) -> None:
         standing.check_ready(project, MODEL)
-        laid(project, content, said, state={"looks": content})
+        laid(project, content, said, state=policy_state(int(content.split()[1])))
         (verdict / "counted.parquet").write_bytes(rows)
         carried_out(project)
 
@@ -425,7 +426,7 @@ def test_after_a_beginning_without_a_champion_the_same_verdict_is_carried_out(pr
 @pytest.mark.parametrize("verdict", ["keep", "promote"])
 def test_a_look_at_a_champion_that_was_replaced_meanwhile_is_kept_and_told(project: Path, verdict: str) -> None:
     hand.promote(project, MODEL, "1", "first", None)
-    laid(project, "package 9", verdict, state={"looks": 4})
+    laid(project, "package 9", verdict, state=policy_state(4))
     (project / "data" / "verdict" / "counted.parquet").write_bytes(b"rows")
     hand.promote(project, MODEL, "3", "someone else was quicker", None)
     told = r"it was to replace version 1, and version 3 became champion.*Run again to compare with it"

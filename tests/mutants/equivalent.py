@@ -80,7 +80,7 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
     (
         "deploy/check.py",
         "refuse_early",
-        "LtE becomes Lt in (manifest.get('answers_from') or EARLY) <= '1910'",
+        "LtE becomes Lt in (manifest.answers_from or EARLY) <= '1910'",
     ): "a moment is written in full, and is never the four digits alone",
     (
         "tasks/evaluate/chance.py",

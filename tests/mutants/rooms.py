@@ -27,7 +27,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "params": ("tasks/params.py", "tasks/params_*.py", "tasks/crosscheck.py", "tasks/idle.py"),
     "drift": ("tasks/drift", "tasks/ordinary"),
     "encoding": ("tasks/encoding",),
-    "families": ("tasks/families",),
+    "families": ("tasks/fitting", "tasks/families", "tasks/models"),
     "files": ("tasks/files.py", "tasks/values", "tasks/stored.py"),
 }
 MATTER = ("verdicts", "engine", "splits", "package", "registry", "dag", "service", "params")

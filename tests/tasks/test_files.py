@@ -14,7 +14,6 @@ import pytest
 from tasks import files
 from tasks.errors import RefitError
 from tasks.files import (
-    failure_of,
     hash_tree,
     read_json,
     read_table,
@@ -118,12 +117,6 @@ def test_what_cannot_be_read_is_told_with_its_remedy(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text('{"a": ')
     with pytest.raises(RefitError, match=r"a\.json: not valid JSON \(.*\)\. Remove it"):
         read_json(tmp_path / "a.json")
-
-
-def test_a_family_that_failed_is_told_by_its_folder(tmp_path: Path) -> None:
-    assert failure_of(tmp_path) is None
-    write_json(tmp_path / "failed.json", {"family": "mlp", "stage": "tune", "why": "no rows"})
-    assert failure_of(tmp_path) == {"family": "mlp", "stage": "tune", "why": "no rows"}
 
 
 def test_hashes_are_of_every_finished_file_by_its_path(tmp_path: Path) -> None:

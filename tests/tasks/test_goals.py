@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
+from tasks.artifacts import CostRule, GoalRule
 from tasks.errors import RefitError
 from tasks.goals import Point, choose, front, record
 
@@ -18,8 +19,8 @@ POINTS = [
 ]
 
 
-def rule(within: float | None = None, **costs: dict) -> dict:
-    return {"within": within, "costs": {name: FREE | cost for name, cost in costs.items()}}
+def rule(within: float | None = None, **costs: dict) -> GoalRule:
+    return GoalRule(within=within, costs={name: CostRule(**FREE | cost) for name, cost in costs.items()})
 
 
 def test_the_front_is_what_no_other_beats():
@@ -84,7 +85,7 @@ def test_what_is_kept_of_a_choice_says_all_of_it():
     declared = rule(size_kb={})
     points = [Point(p.name, p.value, {"size_kb": p.costs["size_kb"]}) for p in POINTS]
     found, why = choose(points, declared, "roc_auc")
-    assert record(points, declared, found, why, "roc_auc") == {
+    assert record(points, declared, found, why, "roc_auc").to_dict() == {
         "rule": {"within": None, "costs": {"size_kb": FREE}},
         "front": [
             {"name": "trial 1", "value": 0.7312, "size_kb": 134.0, "chosen": False},

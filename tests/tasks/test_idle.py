@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from tasks.errors import RefitError
-from tasks.families import check_models, find_family
-from tasks.families._counts import searched
+from tasks.families import find_family
+from tasks.fitting.counts import searched
 from tasks.idle import own_ways
 from tasks.kinds import kinds_of
 from tasks.listed import family_names
+from tasks.models import check_models
 from tasks.params import parse
 from tasks.tune.portfolio import portfolio
 
@@ -165,7 +166,7 @@ def test_auto_takes_neither_parameters_nor_a_space() -> None:
 
 def test_what_auto_and_the_networks_use_may_be_set_by_hand() -> None:
     from tasks.families import realmlp, tabm
-    from tasks.families._net_train import DEFAULTS
+    from tasks.families.mlp.training import DEFAULTS
 
     own: dict[str, dict[str, Any]] = {"mlp": DEFAULTS, "tabm": tabm.DEFAULTS, "realmlp": realmlp.DEFAULTS}
     for name, given in own.items():

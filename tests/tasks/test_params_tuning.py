@@ -62,7 +62,10 @@ def test_goals_bring_their_sampler_and_nsga2_its_goals():
     free = {"at_most": None, "weight": None}
     assert made("{goals: {metric, latency_ms: {at_most: 5}, size_kb}}").tuning.sampler == "nsga2"
     assert made("{goals: {size_kb: }, sampler: tpe}").tuning.sampler == "tpe"
-    assert Tuning(sampler="nsga2").goals.rule == {"within": None, "costs": {"latency_ms": free, "size_kb": free}}
+    assert Tuning(sampler="nsga2").goals.rule.to_dict() == {
+        "within": None,
+        "costs": {"latency_ms": free, "size_kb": free},
+    }
     assert Tuning().goals is None
     rule = Tuning(goals={"metric": {"within": 0.01}, "size_kb": {"at_most": 90}}).goals.rule
-    assert rule == {"within": 0.01, "costs": {"size_kb": {"at_most": 90.0, "weight": None}}}
+    assert rule.to_dict() == {"within": 0.01, "costs": {"size_kb": {"at_most": 90.0, "weight": None}}}

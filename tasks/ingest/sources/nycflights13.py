@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import io
 import zipfile
+from collections.abc import Hashable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,7 +21,7 @@ from tasks.errors import RefitError
 TABLES = ("flights", "planes", "weather", "airports", "airlines")
 DEPARTURE_ZONE = "America/New_York"  # EWR, JFK and LGA
 # airports.csv lacks four airports of Puerto Rico and the US Virgin Islands: Atlantic time, no summer time.
-MISSING_ZONES: dict[Any, str] = dict.fromkeys(("BQN", "PSE", "SJU", "STT"), "America/Puerto_Rico")
+MISSING_ZONES: dict[Hashable, str] = dict.fromkeys(("BQN", "PSE", "SJU", "STT"), "America/Puerto_Rico")
 MINUTE = np.timedelta64(60_000_000, "us")
 
 

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tasks.artifacts import Manifest
 from tasks.bundle.manifest import write_manifest
 from tasks.files import read_json, read_table, write_json, write_table
 
@@ -21,7 +22,7 @@ def says(folder: Path, **changed: Any) -> None:
 
 def hashed(folder: Path) -> None:
     """``bundle.json`` lists the files as they are now."""
-    write_manifest(folder, {k: v for k, v in read_json(folder / "bundle.json").items() if k not in ("format", "files")})
+    write_manifest(folder, Manifest.of_json(read_json(folder / "bundle.json")))
 
 
 def inner(folder: Path, name: str, change: Callable[[Any], object]) -> None:

@@ -12,8 +12,8 @@ import pytest
 from tasks.bundle import Bundle
 from tasks.bundle.rows import from_json
 from tasks.errors import RefitError
-from tasks.families._calibrate import Calibration
 from tasks.files import read_json, read_table, write_json
+from tasks.fitting.calibration import Calibration
 from tasks.kinds import find_kind
 from tests.tasks.package.projects import TIMED, package, project
 
@@ -89,8 +89,8 @@ def test_online_equals_batch(made: Path) -> None:
     tables = {p.stem: read_table(p) for p in (data / "validated").glob("*.parquet")}
     newest = tables["orders"].tail(30)
     batch = bundle.compute(newest, tables)
-    fields = bundle.schema["fields"]
-    for position, row in enumerate(newest[[f["name"] for f in fields]].to_dict("records")):
+    fields = bundle.schema.fields
+    for position, row in enumerate(newest[[f.name for f in fields]].to_dict("records")):
         online = bundle.compute_row(row)
         for name in batch:
             left, right = online[name], batch[name].iloc[position]
@@ -100,7 +100,7 @@ def test_online_equals_batch(made: Path) -> None:
 def test_golden_rows_are_answered_again(made: Path) -> None:
     bundle = Bundle.load(made).start()
     for row in read_json(made / "golden.json")["rows"]:
-        answer = bundle.predict_row(from_json(row["input"], bundle.schema["fields"]))
+        answer = bundle.predict_row(from_json(row["input"], bundle.schema.fields))
         assert list(answer.scores) == row["scores"]
         assert bundle.label(answer.decision) == row["decision"]
 

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from tasks.artifacts import Manifest
 from tasks.bundle import Bundle
 from tasks.bundle.horizon import FINE, Horizon, derived, parse, shortest_windows
 from tasks.bundle.rows import from_json
@@ -29,7 +30,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def row_at(bundle: Bundle, moment: str) -> dict[str, Any]:
     golden = read_json(bundle.path / "golden.json")["rows"][0]["input"]
-    return from_json({**golden, "placed_at": moment}, bundle.schema["fields"])
+    return from_json({**golden, "placed_at": moment}, bundle.schema.fields)
 
 
 def test_before_answers_from_is_refused_and_its_first_microsecond_is_answered() -> None:
@@ -64,12 +65,11 @@ def test_a_row_without_a_moment_sees_no_history_and_is_never_too_early() -> None
 
 
 def test_it_is_the_same_after_being_written() -> None:
-    told = HORIZON.told()
-    assert told["answers_from"] == "1970-01-05T04:00:00Z"
+    assert HORIZON.start == "1970-01-05T04:00:00Z"
     tree, _ = timed()
-    again = Horizon.of(derive(params(tree)), told)
+    again = Horizon.of(derive(params(tree)), HORIZON.start, HORIZON.ends)
     assert (again.answers_from, again.known_until) == (HORIZON.answers_from, HORIZON.known_until)
-    assert Horizon.of(derive(params(tree)), {"answers_from": None, "known_until": {}}).check(0).refused == ""
+    assert Horizon.of(derive(params(tree)), None, {}).check(0).refused == ""
 
 
 @pytest.mark.parametrize(
@@ -102,16 +102,16 @@ def test_every_test_row_and_every_later_one_is_answered_as_in_batch(made: Path) 
     bundle = Bundle.load(made).start()
     tables = {p.stem: read_table(p) for p in (made.parent / "validated").glob("*.parquet")}
     features = read_table(made.parent / "features" / "features.parquet")
-    start = pd.Timestamp(bundle.manifest["answers_from"])
+    start = pd.Timestamp(bundle.manifest.answers_from)
     since = tables["orders"][(features["__time__"] >= start).to_numpy()]
     later = since.tail(20).assign(placed_at=lambda frame: frame["placed_at"] + pd.Timedelta(days=5))
     asked = pd.concat([since, later], ignore_index=True)
     batch = bundle.compute(asked, tables)
-    names = [field["name"] for field in bundle.schema["fields"]]
+    names = [field.name for field in bundle.schema.fields]
     answers = bundle.predict_rows(asked[names].to_dict("records"))
     online = pd.DataFrame([answer.features for answer in answers])
     pd.testing.assert_frame_equal(online[batch.columns.tolist()], batch, check_exact=True, check_dtype=False)
-    ends = pd.Timestamp(bundle.manifest["known_until"]["orders"])
+    ends = pd.Timestamp(bundle.manifest.known_until["orders"])
     late = (asked["placed_at"] - pd.Timedelta("1h") > ends).tolist()
     assert [bool(bundle.check_time(row).warnings) for row in asked[names].to_dict("records")] == late
     assert sum(late) >= 20
@@ -120,8 +120,8 @@ def test_every_test_row_and_every_later_one_is_answered_as_in_batch(made: Path) 
 def test_an_older_package_answers_from_its_earliest_golden_row(made: Path) -> None:
     manifest = read_json(made / "bundle.json")
     old = {k: v for k, v in manifest.items() if k not in ("answers_from", "known_until")}
-    bundle = Bundle(made, old, "")
-    assert bundle.horizon.told() == {k: manifest[k] for k in ("answers_from", "known_until")}
+    bundle = Bundle(made, Manifest.of_json(old), "")
+    assert (bundle.horizon.start, bundle.horizon.ends) == (manifest["answers_from"], manifest["known_until"])
 
 
 def test_an_older_package_whose_windows_have_no_end_kept_everything() -> None:
@@ -135,6 +135,6 @@ def test_an_older_package_whose_windows_have_no_end_kept_everything() -> None:
 
 def test_tables_without_times_have_no_horizon(tmp_path: Path) -> None:
     bundle = Bundle.load(package(project(tmp_path, "regression", ("ridge",))))
-    assert bundle.manifest["answers_from"] is None
-    assert bundle.manifest["known_until"] == {}
+    assert bundle.manifest.answers_from is None
+    assert bundle.manifest.known_until == {}
     assert bundle.horizon.check(0).refused == ""

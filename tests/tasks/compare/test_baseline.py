@@ -43,16 +43,16 @@ def against_the_truth(kind):
 def test_a_good_model_beats_no_model_and_a_wrong_one_does_not(kind, metric):
     pair = graded(kind)
     good, bad = found_for(pair, metric), found_for(against_the_truth(kind), metric)
-    assert good["p"] < 1e-4
-    assert bad["p"] > 0.9
-    assert good["p"] == good["tests"][good["decided_by"]]["p_better"]
-    for sided in (good["tests"]["contributions"], bad["tests"]["contributions"]):
+    assert good.p < 1e-4
+    assert bad.p > 0.9
+    assert good.p == good.tests[good.decided_by]["p_better"]
+    for sided in (good.tests["contributions"], bad.tests["contributions"]):
         assert sided["p"] == pytest.approx(2 * min(sided["p_better"], 1 - sided["p_better"]), abs=1e-9)
-    assert good["metric"] == metric
-    assert good["challenger"] == pytest.approx(measure(metric, pair.y, pair.challenger, kind))
-    assert good["decided_by"] == {"accuracy": "mcnemar", "f1": "fisher"}.get(metric, "contributions")
-    assert good["what"] == bad["what"]
-    assert good["warnings"] == []
+    assert good.metric == metric
+    assert good.challenger == pytest.approx(measure(metric, pair.y, pair.challenger, kind))
+    assert good.decided_by == {"accuracy": "mcnemar", "f1": "fisher"}.get(metric, "contributions")
+    assert good.what == bad.what
+    assert good.warnings == []
 
 
 @pytest.mark.parametrize(
@@ -71,9 +71,9 @@ def test_what_is_to_be_beaten_with_two_classes(metric, what, value):
     y = np.repeat([1.0, 0.0], [30, 70])
     p = np.where(np.arange(100) % 2 == 0, 0.6, 0.4)
     found = found_for(make("binary", y, p, p), metric, np.repeat([1.0, 0.0], [40, 60]))
-    assert found["what"] == what
-    assert found["baseline"] == pytest.approx(value)
-    assert found["challenger"] == pytest.approx(measure(metric, y, two(p), "binary"))
+    assert found.what == what
+    assert found.baseline == pytest.approx(value)
+    assert found.challenger == pytest.approx(measure(metric, y, two(p), "binary"))
 
 
 @pytest.mark.parametrize(
@@ -88,16 +88,16 @@ def test_what_is_to_be_beaten_with_two_classes(metric, what, value):
 def test_what_is_to_be_beaten_with_numbers(metric, what, constant):
     y = np.linspace(1, 9, 50)
     found = found_for(make("regression", y, y + 0.1, y), metric, np.array([1.0, 1.0, 2.0, 3.0, 13.0]))
-    assert found["what"] == what
-    assert found["baseline"] == pytest.approx(measure(metric, y, np.full(50, constant), "regression"))
-    assert found["p"] < 1e-3
+    assert found.what == what
+    assert found.baseline == pytest.approx(measure(metric, y, np.full(50, constant), "regression"))
+    assert found.p < 1e-3
 
 
 def test_the_constant_for_relative_errors_needs_truths_other_than_nought():
     y = np.linspace(1, 9, 50)
-    assert found_for(make("regression", y, y, y), "mape", np.zeros(5))["baseline"] == pytest.approx(1.0)
+    assert found_for(make("regression", y, y, y), "mape", np.zeros(5)).baseline == pytest.approx(1.0)
     best = measure("mape", y, np.full(50, 2.0), "regression")  # 1/1 + 1/2 is past half of 1/1 + … + 1/5
-    assert found_for(make("regression", y, y, y), "mape", np.arange(1.0, 6.0))["baseline"] == pytest.approx(best)
+    assert found_for(make("regression", y, y, y), "mape", np.arange(1.0, 6.0)).baseline == pytest.approx(best)
 
 
 def test_what_is_to_be_beaten_with_three_classes():
@@ -105,59 +105,59 @@ def test_what_is_to_be_beaten_with_three_classes():
     scores = np.eye(3)[np.arange(100) % 3] * 0.4 + 0.2
     train = np.repeat([0.0, 1, 2], [20, 60, 20])
     pair = make("multiclass", y, scores, scores)
-    assert found_for(pair, "accuracy", train)["baseline"] == pytest.approx(0.3)
-    assert found_for(pair, "roc_auc_ovr", train)["baseline"] == pytest.approx(0.5)
+    assert found_for(pair, "accuracy", train).baseline == pytest.approx(0.3)
+    assert found_for(pair, "roc_auc_ovr", train).baseline == pytest.approx(0.5)
     loss = -(0.5 * np.log(0.2) + 0.3 * np.log(0.6) + 0.2 * np.log(0.2))
-    assert found_for(pair, "log_loss", train)["baseline"] == pytest.approx(loss)
+    assert found_for(pair, "log_loss", train).baseline == pytest.approx(loss)
     q, p = np.bincount(np.arange(100) % 3) / 100, np.array([0.5, 0.3, 0.2])
-    assert found_for(pair, "f1_macro", train)["baseline"] == pytest.approx((2 * p * q / (p + q)).mean())
-    assert found_for(pair, "f1_macro", train)["what"] == "as many decisions of each class made at random"
+    assert found_for(pair, "f1_macro", train).baseline == pytest.approx((2 * p * q / (p + q)).mean())
+    assert found_for(pair, "f1_macro", train).what == "as many decisions of each class made at random"
 
 
 def test_accuracy_is_mcnemar_against_the_majority_class():
     y = np.repeat([1.0, 0.0], [40, 160])
     said = np.concatenate([[1] * 30 + [0] * 10, [1] * 5 + [0] * 155])
     found = found_for(make("binary", y, said * 0.8 + 0.1, said * 0.8 + 0.1), "accuracy")
-    assert found["tests"]["mcnemar"]["difference"] == pytest.approx((30 - 5) / 200)
-    assert found["p"] == mcnemar(Table(155, 30, 5, 10)).p_better
+    assert found.tests["mcnemar"]["difference"] == pytest.approx((30 - 5) / 200)
+    assert found.p == mcnemar(Table(155, 30, 5, 10)).p_better
     turned = found_for(make("binary", y, 0.9 - said * 0.8, said), "accuracy")
-    assert turned["p"] == 1.0
+    assert turned.p == 1.0
 
 
 def test_f1_is_fishers_test_of_the_hits():
     y = np.repeat([1.0, 0.0], [40, 160])
     said = np.concatenate([[1] * 25 + [0] * 15, [1] * 30 + [0] * 130])
     found = found_for(make("binary", y, said * 0.8 + 0.1, said), "f1")
-    assert found["p"] == pytest.approx(hypergeom.sf(24, 200, 40, 55))
-    assert found["tests"]["fisher"]["expected"] == pytest.approx(11.0)
-    assert found["tests"]["fisher"]["statistic"] == 25
-    assert found["tests"]["fisher"]["p"] == pytest.approx(2 * hypergeom.sf(24, 200, 40, 55))
-    few = found_for(make("binary", y, said[::-1] * 0.8 + 0.1, said), "f1")["tests"]["fisher"]
+    assert found.p == pytest.approx(hypergeom.sf(24, 200, 40, 55))
+    assert found.tests["fisher"]["expected"] == pytest.approx(11.0)
+    assert found.tests["fisher"]["statistic"] == 25
+    assert found.tests["fisher"]["p"] == pytest.approx(2 * hypergeom.sf(24, 200, 40, 55))
+    few = found_for(make("binary", y, said[::-1] * 0.8 + 0.1, said), "f1").tests["fisher"]
     assert (few["statistic"], few["p"]) == (0, pytest.approx(2 * hypergeom.cdf(0, 200, 40, 55)))
-    assert found["challenger"] == pytest.approx(50 / 95)
+    assert found.challenger == pytest.approx(50 / 95)
 
 
 def test_the_challengers_own_threshold_counts():
     y = np.repeat([1.0, 0.0], [50, 150])
     p = np.concatenate([np.full(50, 0.4), np.full(150, 0.2)])
-    assert found_for(make("binary", y, p, p, (0.3, 0.3)), "f1")["challenger"] == 1.0
-    assert found_for(make("binary", y, p, p, (0.5, 0.5)), "f1")["challenger"] == 0.0
+    assert found_for(make("binary", y, p, p, (0.3, 0.3)), "f1").challenger == 1.0
+    assert found_for(make("binary", y, p, p, (0.5, 0.5)), "f1").challenger == 0.0
 
 
 def test_roc_auc_agrees_with_delong():
     pair = graded("binary", n=2000)
     found = found_for(pair, "roc_auc")
     plain = delong(pair.y, pair.challenger[:, 1], np.zeros(2000))
-    assert found["tests"]["delong"]["difference"] == pytest.approx(plain.difference)
-    assert found["tests"]["delong"]["auc"] == pytest.approx([found["challenger"], 0.5])
-    assert 20 < found["tests"]["contributions"]["statistic"] <= plain.z  # so far out a likelihood is less sure than a t
+    assert found.tests["delong"]["difference"] == pytest.approx(plain.difference)
+    assert found.tests["delong"]["auc"] == pytest.approx([found.challenger, 0.5])
+    assert 20 < found.tests["contributions"]["statistic"] <= plain.z  # so far out a likelihood is less sure than a t
 
 
 @pytest.mark.parametrize("kind", kind_names())
 def test_useless_scores_seldom_pass(kind):
     """Fifteen models that know nothing, by every metric."""
     for metric in find_kind(kind).decisive:
-        passed = [found_for(useless(kind, seed, 200), metric)["p"] <= 0.05 for seed in range(15)]
+        passed = [found_for(useless(kind, seed, 200), metric).p <= 0.05 for seed in range(15)]
         assert sum(passed) <= 3
 
 
@@ -169,18 +169,18 @@ def test_declared_clusters_count():
     pair = make("binary", y, said * 0.8 + 0.1, said, day=day)
     for metric in ("accuracy", "f1", "roc_auc", "brier"):
         plain, together = found_for(pair, metric), found_for(pair, metric, cluster=("day",))
-        assert plain["p"] < 1e-4
-        assert together["p"] > 0.005
-        assert together["decided_by"] == "contributions"
-        assert "rows of equal day together" in together["tests"]["contributions"]["name"]
-        assert "The verdict counts that." in together["warnings"][0]
-        assert "set promotion.cluster: [day]" in plain["warnings"][0]
+        assert plain.p < 1e-4
+        assert together.p > 0.005
+        assert together.decided_by == "contributions"
+        assert "rows of equal day together" in together.tests["contributions"]["name"]
+        assert "The verdict counts that." in together.warnings[0]
+        assert "set promotion.cluster: [day]" in plain.warnings[0]
 
 
 def test_promotion_metric_decides():
     pair = graded("binary")
-    assert found_for(pair, "roc_auc", metric="brier")["metric"] == "brier"
-    assert found_for(pair, "roc_auc", metric="brier")["p"] == found_for(pair, "brier")["p"]
+    assert found_for(pair, "roc_auc", metric="brier").metric == "brier"
+    assert found_for(pair, "roc_auc", metric="brier").p == found_for(pair, "brier").p
 
 
 def test_a_metric_without_meaning_is_refused():
@@ -194,7 +194,7 @@ def test_log_loss_by_hand():
     found = found_for(make("binary", y, p, p), "log_loss", np.repeat([1.0, 0.0], [2, 8]))
     own = -np.where(y == 1, np.log(p), np.log(1 - p))
     base = -np.where(y == 1, np.log(0.2), np.log(0.8))
-    assert found["p"] == pytest.approx(float(ordinary_test(base - own).p_above))
+    assert found.p == pytest.approx(float(ordinary_test(base - own).p_above))
 
 
 def test_a_few_surprises_do_not_hide_a_gain_of_two_thirds():
@@ -202,7 +202,7 @@ def test_a_few_surprises_do_not_hide_a_gain_of_two_thirds():
     y = np.array([1.0] * 15 + [0.0] * 16)
     p = np.where(y == 1, 0.97, 0.03)
     p[[0, 20, 30]] = [0.1, 0.9, 0.8]
-    assert 0.001 < found_for(make("binary", y, p, p), "log_loss", np.repeat([1.0, 0.0], [50, 50]))["p"] < 0.05
+    assert 0.001 < found_for(make("binary", y, p, p), "log_loss", np.repeat([1.0, 0.0], [50, 50])).p < 0.05
 
 
 def test_thirty_rows_suffice_for_a_sure_model_that_is_right():
@@ -211,4 +211,4 @@ def test_thirty_rows_suffice_for_a_sure_model_that_is_right():
     scores = np.where(np.eye(3)[y.astype(int)] == 1, 0.9, 1e-7)
     scores[:, 1] += 1 - scores.sum(axis=1)
     scores[10:20] = [0.05, 0.9, 0.05]
-    assert found_for(make("multiclass", y, scores, scores), "log_loss")["p"] < 1e-4
+    assert found_for(make("multiclass", y, scores, scores), "log_loss").p < 1e-4

@@ -14,12 +14,13 @@ import pytest
 from ruamel.yaml import YAML
 
 from tasks import memory
+from tasks.artifacts import Contender, Leaks, Manifest, Suspicion
 from tasks.bundle.manifest import write_manifest
 from tasks.bundle.seen import Seen
 from tasks.compare.evidence import gather
 from tasks.compare.policy import decide, read_state
 from tasks.compare.scores import Pair
-from tasks.compare.verdict import compared
+from tasks.compare.verdict import Contenders, compared
 from tasks.errors import RefitError
 from tasks.files import hash_tree, read_json, sha256, write_json
 from tasks.params import Promotion
@@ -158,7 +159,7 @@ def test_a_champion_without_a_record_meets_newer_rows_or_none(rivals):
 
     def known_until(moment: str | None) -> dict:
         write_json(package / "receipt.json", {**read_json(package / "receipt.json"), "as_of": moment})
-        write_manifest(package, about)
+        write_manifest(package, Manifest.of_json(about))
         write_json(about_file, {**read_json(about_file), "package_sha256": sha256(package / "bundle.json")})
         return compare(rivals)
 
@@ -190,8 +191,9 @@ def test_rows_of_one_shop_together(rivals):
 
 
 def test_a_suspected_column_stops_a_promotion_until_it_is_accepted(rivals):
-    leak = {"column": "weight", "columns": ["weight"], "said": "repeats the target"}
-    write_json(rivals / "data/leaks/leaks.json", {"suspicions": [leak], "checked": [], "limits": []})
+    about = {"feature": "weight", "kind": "copy", "strength": 1.0, "certain": True, "said": "repeats the target"}
+    leak = {"column": "weight", "columns": ["weight"], **about}
+    Leaks(suspicions=[Suspicion(**leak)], checked=[], limits=[]).write(rivals / "data/leaks")
     found = []
     for more in ({}, {"accept": ["weight"]}):
         settle(rivals, rule="non_inferiority", margin=0.5, **more)
@@ -256,13 +258,13 @@ def test_other_kinds(kind, tmp_path):
                     (0.5, 0.5), pd.Series(pd.NaT, index=scores.index), {})  # fmt: skip
         noise = np.random.default_rng(0).normal(0, 0.01 * pair.challenger.std(), pair.n)
         pair = replace(pair, challenger=pair.challenger + noise)
-        policy = Promotion()
+        policy, nobody = Promotion(), Contenders(None, Contender(package_sha256="", family=""))
         evidence = gather(pair, policy, "rmse", np.ones(pair.n, dtype=bool), 0)
         decision = decide(evidence.look, read_state(None), policy, "a", "b")
-        said = compared(evidence, decision, policy, [], pair.n, {}, True, {})
-        assert said["verdict"] == "inconclusive"
+        said = compared(evidence, decision, policy, [], pair.n, nobody, True, None)
+        assert said.verdict == "inconclusive"
         assert re.search(
-            r"of 1% in RMSE would show after [\d,]+ labelled rows, of 2% after [\d,]+, of 5%", " ".join(said["why"])
+            r"of 1% in RMSE would show after [\d,]+ labelled rows, of 2% after [\d,]+, of 5%", " ".join(said.why)
         )
     else:
         assert "mcnemar" in found["tests"]

@@ -36,25 +36,25 @@ def test_every_metric_decides_in_both_directions(kind, metric):
     pair = graded(kind)
     found, back = seen(pair, metric), seen(swapped(pair), metric)
     one, two = (measure(metric, pair.y, s, kind) for s in (pair.challenger, pair.champion))
-    numbers = found.numbers
-    assert numbers["metric"] == metric
-    assert (numbers["challenger"], numbers["champion"]) == pytest.approx((one, two))
-    assert numbers["difference"] == pytest.approx(one - two)
-    assert (numbers["difference"] > 0) == higher_is_better(metric)
-    low, high = numbers["interval"]
-    assert low < numbers["difference"] < high
+    numbers = found.evidence
+    assert numbers.metric == metric
+    assert (numbers.challenger, numbers.champion) == pytest.approx((one, two))
+    assert numbers.difference == pytest.approx(one - two)
+    assert (numbers.difference > 0) == higher_is_better(metric)
+    low, high = numbers.interval
+    assert low < numbers.difference < high
     assert low * high > 0
     assert found.look.p_better < 0.001
     assert found.look.p_worse > 0.99
     assert found.look.gain > 0
     assert (back.look.p_better, back.look.p_worse) == pytest.approx((found.look.p_worse, found.look.p_better))
-    assert back.numbers["difference"] == pytest.approx(-numbers["difference"])
-    assert back.numbers["interval"] == pytest.approx([-high, -low])
+    assert back.evidence.difference == pytest.approx(-numbers.difference)
+    assert back.evidence.interval == pytest.approx([-high, -low])
     assert back.look.gain == pytest.approx(-found.look.gain)
     assert found.look.all == found.look.new
     assert found.look.claim == f"{metric}, margin 0, rows"
-    assert numbers["decided_by"] == ("mcnemar" if metric == "accuracy" else "contributions")
-    deciding = found.tests[numbers["decided_by"]]
+    assert numbers.decided_by == ("mcnemar" if metric == "accuracy" else "contributions")
+    deciding = found.tests[numbers.decided_by]
     assert deciding["p_better"] == found.look.p_better
     assert deciding["p"] == pytest.approx(2 * found.look.p_better)
     assert f"bootstrap_{metric}" in found.tests
@@ -65,15 +65,15 @@ def test_every_metric_decides_in_both_directions(kind, metric):
 def test_models_that_are_alike_are_not_told_apart(kind, metric):
     found = seen(graded(kind, gap=0.0, seed=3), metric)
     assert 0.02 < found.look.p_better < 0.98
-    low, high = found.numbers["interval"]
+    low, high = found.evidence.interval
     assert low < 0 < high
 
 
 def test_promotion_metric_decides_and_not_the_problems():
     pair = graded("binary")
-    assert seen(pair, "roc_auc", metric="log_loss").numbers["metric"] == "log_loss"
+    assert seen(pair, "roc_auc", metric="log_loss").evidence.metric == "log_loss"
     assert seen(pair, "roc_auc", metric="log_loss").look == seen(pair, "log_loss").look
-    assert seen(pair, "roc_auc").numbers["metric"] == "roc_auc"
+    assert seen(pair, "roc_auc").evidence.metric == "roc_auc"
     assert "bootstrap_log_loss" in seen(pair, "roc_auc", metric="log_loss").tests
 
 
@@ -100,13 +100,13 @@ def test_accuracy_is_exact_mcnemar():
     assert found.look.all.counts == (40, 20, 600)
     assert found.look.all.rows == 660
     assert found.look.gain == pytest.approx(20 / 660)
-    assert found.numbers["interval"] == pytest.approx(list(difference_interval(table)))
-    assert found.numbers["table"] == {
+    assert found.evidence.interval == pytest.approx(list(difference_interval(table)))
+    assert found.evidence.table.to_dict() == {
         "both_right": 500, "challenger_alone": 40, "champion_alone": 20, "both_wrong": 100,
     }  # fmt: skip
-    assert found.numbers["accuracy"]["challenger"] == pytest.approx(540 / 660)
-    assert found.numbers["accuracy"]["champion"] == pytest.approx(520 / 660)
-    assert found.numbers["rows_needed"] == {
+    assert found.evidence.accuracy.challenger == pytest.approx(540 / 660)
+    assert found.evidence.accuracy.champion == pytest.approx(520 / 660)
+    assert found.evidence.rows_needed == {
         "0.005": rows_needed(0.005, 60 / 660), "0.01": rows_needed(0.01, 60 / 660), "0.02": rows_needed(0.02, 60 / 660),
     }  # fmt: skip
     assert {"mcnemar_mid_p", "mcnemar_asymptotic", "delong"} <= set(found.tests)
@@ -116,7 +116,7 @@ def test_accuracy_is_exact_mcnemar():
 def test_a_margin_of_accuracy_is_tangos(b, c):
     found = seen(decisions(1500, b, c, 300), "accuracy", rule="non_inferiority", margin=0.02)
     z = margin_z(Table(1500, b, c, 300), 0.02)
-    assert found.numbers["decided_by"] == "margin"
+    assert found.evidence.decided_by == "margin"
     assert found.look.p_better == pytest.approx(stats.norm.sf(z))
     assert found.tests["margin"]["statistic"] == pytest.approx(z)
     assert found.look.p_worse == pytest.approx(mcnemar(Table(1500, c, b, 300)).p_better)
@@ -131,15 +131,15 @@ def test_a_margin_forgives_what_is_lost_and_no_more(kind, metric, clustered):
     n = 800
     pair = swapped(graded(kind, n=n, gap=0.15, day=np.arange(n) // 10))
     cluster = {"cluster": ("day",)} if clustered else {}
-    plain = seen(pair, metric, **cluster).numbers
-    lost = abs(plain["difference"]) / (1.0 if higher_is_better(metric) else plain["champion"])
+    plain = seen(pair, metric, **cluster).evidence
+    lost = abs(plain.difference) / (1.0 if higher_is_better(metric) else plain.champion)
     wide = min(4 * lost, 0.95)
     over, under = (seen(pair, metric, rule="non_inferiority", margin=m, **cluster) for m in (wide, 0.2 * lost))
     assert over.look.p_better < 0.05
     assert over.look.gain > 0
     assert under.look.p_better > 0.5
     assert under.look.gain < 0
-    assert over.numbers["decided_by"] == "margin"
+    assert over.evidence.decided_by == "margin"
     assert over.tests["margin"]["p"] == over.look.p_better
     assert over.look.p_worse == under.look.p_worse == pytest.approx(seen(pair, metric, **cluster).look.p_worse)
     assert over.look.claim == f"{metric}, margin {wide:g}, {'clusters' if clustered else 'rows'}"
@@ -149,15 +149,15 @@ def test_f1_at_equal_alarms_is_mcnemars():
     pair = graded("binary", n=600, gap=0.5)
     pair = make("binary", pair.y, pair.challenger[:, 1], pair.champion[:, 1], (0.3, 0.4))
     found, accuracy = seen(pair, "f1"), seen(pair, "accuracy")
-    assert found.numbers["decided_by"] == "mcnemar"
+    assert found.evidence.decided_by == "mcnemar"
     assert found.look.all == accuracy.look.all
-    assert "alarms on these rows" in found.numbers["judged"]
+    assert "alarms on these rows" in found.evidence.judged
     said = np.zeros(600)
     said[np.argsort(-pair.challenger[:, 1], kind="stable")[: int((pair.champion[:, 1] >= 0.4).sum())]] = 1
-    assert found.numbers["challenger"] == pytest.approx(measure("f1", pair.y, two(said), "binary"))
-    assert found.numbers["champion"] == pytest.approx(measure("f1", pair.y, pair.champion, "binary", 0.4))
+    assert found.evidence.challenger == pytest.approx(measure("f1", pair.y, two(said), "binary"))
+    assert found.evidence.champion == pytest.approx(measure("f1", pair.y, pair.champion, "binary", 0.4))
     with_margin = seen(pair, "f1", rule="non_inferiority", margin=0.05)
-    assert with_margin.numbers["decided_by"] == "margin"
+    assert with_margin.evidence.decided_by == "margin"
     assert with_margin.look.all.counts is None
     assert with_margin.look.p_better < found.look.p_better
 
@@ -185,9 +185,9 @@ def test_declared_clusters_are_counted_as_one(metric):
     assert together.look.p_worse > 0.5
     assert together.look.claim == f"{metric}, margin 0, clusters"
     assert together.look.all.counts is None
-    assert together.numbers["decided_by"] == "contributions"
-    assert np.ptp(together.numbers["interval"]) > 1.5 * np.ptp(plain.numbers["interval"])
-    need = [e.numbers["rows_needed"] for e in (plain, together)]
+    assert together.evidence.decided_by == "contributions"
+    assert np.ptp(together.evidence.interval) > 1.5 * np.ptp(plain.evidence.interval)
+    need = [e.evidence.rows_needed for e in (plain, together)]
     assert all(need[1][d] > 2 * need[0][d] for d in need[0])
     assert "The verdict counts that." in together.warnings[0]
     assert "set promotion.cluster: [day]" in plain.warnings[0]
@@ -218,7 +218,7 @@ def test_the_clustered_test_by_hand():
     assert found.look.p_better == pytest.approx(stats.t.sf(t, 39))
     spread = gains - gains.mean()
     half = stats.t.ppf(0.975, 39) * np.sqrt((spread**2).sum() * 40 / 39) / 400
-    assert found.numbers["interval"] == pytest.approx([0.1 - half, 0.1 + half])
+    assert found.evidence.interval == pytest.approx([0.1 - half, 0.1 + half])
 
 
 def test_rows_counted_before_are_not_new():
@@ -264,17 +264,17 @@ def test_rows_needed_by_the_spread_of_the_contributions():
     pair = graded("regression")
     spread = np.std((pair.champion - pair.y).__abs__() - (pair.challenger - pair.y).__abs__())
     base = np.abs(pair.champion - pair.y).mean()
-    found = seen(pair, "mae").numbers["rows_needed"]
+    found = seen(pair, "mae").evidence.rows_needed
     assert found == {
         k: rows_needed_for_mean(float(k) * base, float(spread)) for k in ("0.01", "0.02", "0.05")
     }  # fmt: skip
     binary = graded("binary")
     influence = contrast("roc_auc", "binary", binary.y, binary.challenger[:, 1], binary.champion[:, 1]).spread
-    assert seen(binary, "roc_auc").numbers["rows_needed"] == {
+    assert seen(binary, "roc_auc").evidence.rows_needed == {
         k: rows_needed_for_mean(float(k), float(np.sqrt((influence**2).mean()))) for k in ("0.005", "0.01", "0.02")
     }
     exact = make("regression", pair.y, pair.challenger, pair.y)
-    assert seen(exact, "mae").numbers["rows_needed"] == {}
+    assert seen(exact, "mae").evidence.rows_needed == {}
 
 
 def test_relative_errors_decide_for_mape():
@@ -287,22 +287,23 @@ def test_relative_errors_decide_for_mape():
     pair = make("regression", y, one, other)
     assert seen(pair, "mape").look.p_better < 0.001
     assert seen(pair, "mae").look.p_worse < 0.001
-    assert seen(pair, "mape").numbers["better_rows"] == pytest.approx(
-        float((np.abs(one - y) < np.abs(other - y)).mean())
-    )
+    assert seen(pair, "mape").evidence.better_rows == pytest.approx(float((np.abs(one - y) < np.abs(other - y)).mean()))
 
 
 def test_as_served_each_model_has_its_own_threshold():
     y = np.array([0.0, 1] * 20)
     mine = np.where(np.arange(40) < 30, y, 1 - y) * 0.2 + 0.3
-    found = seen(make("binary", y, mine, 1 - mine, (0.5, 0.7)), "accuracy").numbers["as_served"]
-    assert found["challenger"] == {"accuracy": 0.75, "positive_share": 0.5}
-    assert found["champion"] == {"accuracy": 0.25, "positive_share": 0.5}  # a score that is the threshold is an alarm
-    three = seen(graded("multiclass"), "log_loss").numbers["as_served"]
-    assert set(three["challenger"]) == {"accuracy"}
+    found = seen(make("binary", y, mine, 1 - mine, (0.5, 0.7)), "accuracy").evidence.as_served
+    assert found.challenger.to_dict() == {"accuracy": 0.75, "positive_share": 0.5}
+    assert found.champion.to_dict() == {
+        "accuracy": 0.25,
+        "positive_share": 0.5,
+    }  # a score that is the threshold is an alarm
+    three = seen(graded("multiclass"), "log_loss").evidence.as_served
+    assert set(three.challenger.to_dict()) == {"accuracy"}
     pair = graded("multiclass")
     for name, scores in (("challenger", pair.challenger), ("champion", pair.champion)):
-        assert three[name]["accuracy"] == np.mean(scores.argmax(axis=1) == pair.y)
+        assert getattr(three, name).accuracy == np.mean(scores.argmax(axis=1) == pair.y)
 
 
 def test_a_class_of_one_row_is_left_out_and_said_so():
@@ -397,10 +398,10 @@ def test_what_stands_beside_is_each_test_by_itself():
     plain = contrast("log_loss", "binary", pair.y, pair.challenger[:, 1], pair.champion[:, 1])
     half = stats.t.ppf(0.975, plain.test().df) * plain.se()
     assert plain.se() == pytest.approx(plain.spread.std(ddof=1) / 10, rel=0.02)
-    low, high = found.numbers["interval"]
+    low, high = found.evidence.interval
     gain = float(plain.gain)
-    assert (found.numbers["difference"], low, high) == pytest.approx((-gain, -gain - half, -gain + half))
-    assert found.numbers["judged"] == "log loss of all compared rows"
+    assert (found.evidence.difference, low, high) == pytest.approx((-gain, -gain - half, -gain + half))
+    assert found.evidence.judged == "log loss of all compared rows"
     few = make("binary", [1.0] + [0] * 19, np.linspace(0.1, 0.9, 20), np.linspace(0.2, 0.8, 20))
     assert "delong" not in seen(few, "log_loss").tests
     two_of_them = make("binary", [1.0, 1.0] + [0] * 18, np.linspace(0.1, 0.9, 20), np.linspace(0.2, 0.8, 20))

@@ -45,18 +45,18 @@ def slices(pair, rows=HALVES, limit=0.05, columns=("side",)):
 )
 def test_a_slice_that_loses_fails_and_one_that_gains_does_not(left, right, passed, drop, where):
     found = slices(by_side(left, right))
-    assert found["passed"] is passed
-    assert found["found"] == pytest.approx(drop)
-    assert found["limit"] == 0.05
-    assert where in found["said"]
-    assert ("worse by" if drop > 0 else "better by") in found["said"]
+    assert found.passed is passed
+    assert found.found == pytest.approx(drop)
+    assert found.limit == 0.05
+    assert where in found.said
+    assert ("worse by" if drop > 0 else "better by") in found.said
 
 
 def test_the_limit_is_what_is_asked_for():
     pair = by_side((5, 45), (80, 10))
-    assert not slices(pair, limit=0.19)["passed"]
-    assert slices(pair, limit=0.21)["passed"]
-    assert slices(swapped(pair), limit=0.3)["found"] == pytest.approx(0.35)
+    assert not slices(pair, limit=0.19).passed
+    assert slices(pair, limit=0.21).passed
+    assert slices(swapped(pair), limit=0.3).found == pytest.approx(0.35)
 
 
 def test_many_slices_are_judged_together():
@@ -68,17 +68,17 @@ def test_many_slices_are_judged_together():
         y = np.arange(1000) % 2
         pair = make("binary", y, *(np.where(v == 1, y, 1 - y) * 0.8 + 0.1 for v in (mine, theirs)))
         found = slices(pair, pd.DataFrame({"side": np.arange(1000) // 50}).astype(str))
-        assert found["passed"] is passed
-        assert found["found"] == pytest.approx((c - b) / 50)
+        assert found.passed is passed
+        assert found.found == pytest.approx((c - b) / 50)
 
 
 def test_small_slices_are_not_judged():
     rows = pd.DataFrame({"side": [f"s{i // 49}" for i in range(N)]})
     found = slices(by_side((0, 100), (0, 100)), rows)
-    assert found["passed"] is True
-    assert found["said"] == "no slice has 50 rows"
+    assert found.passed is True
+    assert found.said == "no slice has 50 rows"
     at_50 = slices(by_side((0, 100), (0, 100)), pd.DataFrame({"side": [f"s{i // 50}" for i in range(N)]}))
-    assert at_50["passed"] is False
+    assert at_50.passed is False
 
 
 @pytest.mark.parametrize(("scale", "passed"), [(1.5, False), (0.7, True), (1.02, True)])
@@ -87,9 +87,9 @@ def test_regression_loses_by_a_share_of_the_error(scale, passed):
     y, error = rng.normal(10, 2, N), rng.normal(0, 1, N)
     mine = y + error * np.where(np.arange(N) < 200, scale, 0.8)
     found = slices(make("regression", y, mine, y + error))
-    assert found["passed"] is passed
-    assert found["found"] == pytest.approx(max(scale, 0.8) - 1)
-    assert ("side = left" if scale > 0.8 else "side = right") in found["said"]
+    assert found.passed is passed
+    assert found.found == pytest.approx(max(scale, 0.8) - 1)
+    assert ("side = left" if scale > 0.8 else "side = right") in found.said
 
 
 def test_numbers_are_cut_into_quarters_and_missing_values_are_a_slice():
@@ -99,12 +99,12 @@ def test_numbers_are_cut_into_quarters_and_missing_values_are_a_slice():
     y = np.arange(N) % 2
     pair = make("binary", y, np.where(mine == 1, y, 1 - y) * 0.8 + 0.1, y * 0.8 + 0.1)
     found = slices(pair, pd.DataFrame({"age": values}), columns=("age",))
-    assert (found["passed"], found["found"]) == (False, pytest.approx(1.0))
-    assert "age missing" in found["said"]
+    assert (found.passed, found.found) == (False, pytest.approx(1.0))
+    assert "age missing" in found.said
     low = make("binary", y, np.where(np.arange(N) >= 100, y, 1 - y) * 0.8 + 0.1, y * 0.8 + 0.1)
     found = slices(low, pd.DataFrame({"age": np.arange(N, dtype=float)}), columns=("age",))
-    assert "age ≤ 100" in found["said"]
-    assert found["found"] == pytest.approx(100 / 101)
+    assert "age ≤ 100" in found.said
+    assert found.found == pytest.approx(100 / 101)
 
 
 @pytest.mark.parametrize(
@@ -116,9 +116,9 @@ def test_calibration_rises_and_falls(mine, theirs, rise):
     pair = make("binary", y, np.full(100, mine), np.full(100, theirs))
     for limit in (0.05, 0.15, 0.25):
         (found,) = check(pair, HALVES, Guardrails(calibration=limit), None)
-        assert found["found"] == pytest.approx(rise, abs=1e-9)
-        assert found["passed"] is (rise <= limit)
-    assert f"calibration error {abs(mine - 0.7):.4f}, the champion's {abs(theirs - 0.7):.4f}" in found["said"]
+        assert found.found == pytest.approx(rise, abs=1e-9)
+        assert found.passed is (rise <= limit)
+    assert f"calibration error {abs(mine - 0.7):.4f}, the champion's {abs(theirs - 0.7):.4f}" in found.said
 
 
 @pytest.mark.parametrize(("mine", "theirs", "rise"), [(1.0, 0.2, 0.4), (-1.0, 0.2, 0.4), (0.2, -1.0, -0.4)])
@@ -126,10 +126,10 @@ def test_calibration_of_numbers_is_their_bias(mine, theirs, rise):
     y = np.array([-2.0, 2.0] * 50)  # of spread 2
     pair = make("regression", y, y + mine, y + theirs)
     (found,) = check(pair, HALVES, Guardrails(calibration=0.1), None)
-    assert found["found"] == pytest.approx(rise)
-    assert found["passed"] is (rise <= 0.1)
+    assert found.found == pytest.approx(rise)
+    assert found.passed is (rise <= 0.1)
     constant = replace(pair, y=np.zeros(100), challenger=np.full(100, 0.3), champion=np.full(100, 0.1))
-    assert check(constant, HALVES, Guardrails(calibration=0.1), None)[0]["found"] == pytest.approx(0.2)
+    assert check(constant, HALVES, Guardrails(calibration=0.1), None)[0].found == pytest.approx(0.2)
 
 
 def test_the_size_of_the_package(tmp_path):
@@ -139,8 +139,8 @@ def test_the_size_of_the_package(tmp_path):
     pair = by_side((0, 0), (0, 0))
     for limit, passed in ((1.9, False), (2.0, True), (2.1, True)):
         (found,) = check(pair, HALVES, Guardrails(size_mb=limit), tmp_path)
-        assert (found["passed"], found["found"]) == (passed, pytest.approx(2.0))
-    assert found["said"] == "the package has 2.0 MB"
+        assert (found.passed, found.found) == (passed, pytest.approx(2.0))
+    assert found.said == "the package has 2.0 MB"
 
 
 class Asked:
@@ -168,11 +168,11 @@ def test_latency_is_of_the_newest_fifty_rows_after_ten_to_warm_up():
 def test_latency_by_the_median():
     for limit, passed in ((1.9, False), (2.0, True)):
         found = judge_latency([1.0, 2.0, 90.0], limit)
-        assert found["passed"] is passed
-        assert ("within" if passed else "over") in found["said"]
+        assert found.passed is passed
+        assert ("within" if passed else "over") in found.said
 
 
 def test_what_is_not_limited_is_not_checked():
     assert check(by_side((0, 100), (0, 100)), HALVES, Guardrails(), None) == []
     three = Guardrails(slice_drop=0.05, slices=("side",), calibration=0.1)
-    assert [g["name"] for g in check(by_side((0, 0), (0, 0)), HALVES, three, None)] == ["slice_drop", "calibration"]
+    assert [g.name for g in check(by_side((0, 0), (0, 0)), HALVES, three, None)] == ["slice_drop", "calibration"]

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tasks.artifacts import ComparedRows
 from tasks.bundle.seen import Seen
 from tasks.compare.scores import Incomparable
 from tasks.compare.unseen import Counted, choose, counted_by, unseen
@@ -124,9 +125,8 @@ def test_fresh_rows_decide_alone_where_they_are_enough(y: np.ndarray, old: int, 
     found = chosen([look(3, 0, old)], 3, y)
     assert found.decisive == decisive
     assert found.at.tolist() == list(range(old if decisive else 0, 2000))
-    assert found.counts == {
-        "test": 2000, "unseen": 2000, "fresh": 2000 - old, "new": 2000 - old, "compared": len(found.at),
-    }  # fmt: skip
+    new = 2000 - old
+    assert found.counts == ComparedRows(test=2000, unseen=2000, fresh=new, new=new, compared=len(found.at))
     assert found.new.sum() == 2000 - old
 
 
@@ -141,7 +141,7 @@ def test_rows_counted_since_the_champion_took_office_are_fresh_but_not_new() -> 
 
 def test_what_earlier_versions_counted_is_not_counted_again() -> None:
     found = chosen([], 0, HALF, until=DAYS[1199].isoformat())
-    assert found.counts["new"] == 800
+    assert found.counts.new == 800
     assert found.at.tolist() == list(range(1200, 2000))
 
 

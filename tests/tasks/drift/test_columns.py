@@ -2,14 +2,16 @@
 
 import json
 import re
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from tasks.artifacts import Distribution, DriftOfColumn
 from tasks.drift.columns import distribution, entry, psi
 from tasks.drift.evidently_measures import MEASURES, OWN, measure
-from tasks.drift.table import Reference, compare_table, drawable, evidently, listed, summarise, thresholds
+from tasks.drift.table import Reference, Summed, compare_table, drawable, evidently, listed, summarise, thresholds
 from tasks.ordinary.checks import look
 from tasks.ordinary.record import PREDICTION, WEEK, Record, make
 
@@ -39,21 +41,33 @@ def made(rows: int = 5000, seed: int = 1) -> Reference:
     return Reference(Record(record.columns, answers=answers), sample, "3", "f" * 64)
 
 
-def looked(reference: Reference, now: pd.DataFrame, given: pd.Series | None = None) -> dict:
+@dataclass(frozen=True)
+class Looked:
+    """What was found, and its sum."""
+
+    entries: list[DriftOfColumn]
+    prediction: DriftOfColumn
+    summed: Summed
+
+    @property
+    def columns(self) -> dict[str, DriftOfColumn]:
+        return {one.column: one for one in self.entries}
+
+
+def looked(reference: Reference, now: pd.DataFrame, given: pd.Series | None = None) -> Looked:
     told = pd.Series(reference.scores[:, 1])
     given = now["score_1"] if given is None else given
     columns, prediction = compare_table(reference, [now], [given], KINDS, told, WEEK, None)
-    summed = summarise(columns, prediction, 0.5, reference.who())
-    return summed | {"columns": {c["column"]: c for c in columns}, "entries": columns, "prediction": prediction}
+    return Looked(columns, prediction, summarise(columns, prediction, 0.5, reference.who()))
 
 
 def test_unchanged_rows_are_stable_and_the_sentence_says_so():
     found = looked(made(), table(1000, 2))
-    assert not found["drifted"]
-    assert found["sentence"] == (
+    assert not found.summed.drifted
+    assert found.summed.sentence == (
         "No drift against the champion (version 3): 3 columns and the predictions are as ordinary."
     )
-    assert {c["state"] for c in found["entries"]} == {"stable"}
+    assert {c.state for c in found.entries} == {"stable"}
 
 
 def test_one_changed_column_is_drift_and_named():
@@ -61,13 +75,13 @@ def test_one_changed_column_is_drift_and_named():
     now = table(1000, 2)
     now.loc[now.index % 50 == 0, "x"] *= 1000
     found = looked(made(), now)
-    assert (found["state"], found["drifted"], found["share"]) == ("drifted", True, pytest.approx(1 / 3))
-    assert found["sentence"] == (
+    assert (found.summed.drifted, found.summed.share) == (True, pytest.approx(1 / 3))
+    assert found.summed.sentence == (
         "Drift against the champion (version 3) in 1 of 3 columns: `x`: 2% of the values lie far outside all that was "
         "seen, about 1,000 times the usual size (another unit?)."
     )
-    assert found["alarms"][0]["column"] == "x"
-    assert "unit" in found["alarms"][0]["kinds"]
+    assert found.summed.alarms[0].column == "x"
+    assert "unit" in found.summed.alarms[0].kinds
 
 
 @pytest.mark.parametrize(
@@ -100,10 +114,10 @@ def test_one_changed_column_is_drift_and_named():
 )
 def test_each_kind_of_change_has_an_alarm_of_its_own(change, column, kind, said):
     found = looked(made(), change(table(1000, 2)))
-    assert [c["column"] for c in found["entries"] if c["drifted"]] == [column]
-    assert kind in found["columns"][column]["alarms"]
-    assert said in found["columns"][column]["said"]
-    assert f"`{column}`" in found["sentence"]
+    assert [c.column for c in found.entries if c.drifted] == [column]
+    assert kind in found.columns[column].alarms
+    assert said in found.columns[column].said
+    assert f"`{column}`" in found.summed.sentence
 
 
 @pytest.mark.parametrize(
@@ -121,20 +135,20 @@ def test_a_share_of_missing_values_is_drift_where_it_changes(column: str, then: 
     sample = gaps(5000, 1, then)
     record = make(sample, KINDS, pd.Series(pd.NaT, index=sample.index, dtype="datetime64[us, UTC]"), None)
     found = compare_table(Reference(record, sample, None, ""), [gaps(1000, 2, now)], [], KINDS, None, WEEK, None)[0]
-    one = {c["column"]: c for c in found}
-    assert {c["state"] for c in found if c["column"] != column} == {"stable"}
-    assert one[column]["state"] == state
-    assert one[column]["alarms"] == (["missing values"] if state == "drifted" else [])
-    assert one[column]["missing"] == pytest.approx([then, now], abs=0.03)
+    one = {c.column: c for c in found}
+    assert {c.state for c in found if c.column != column} == {"stable"}
+    assert one[column].state == state
+    assert one[column].alarms == (["missing values"] if state == "drifted" else [])
+    assert one[column].missing == pytest.approx([then, now], abs=0.03)
 
 
 def test_the_answers_have_an_alarm_of_their_own():
     now = table(1000, 2)
     found = looked(made(), now, now["score_1"] ** 0.5)
-    assert found["prediction"]["drifted"]
-    assert found["share"] == 0
-    assert found["drifted"]
-    assert found["sentence"].startswith(
+    assert found.prediction.drifted
+    assert found.summed.share == 0
+    assert found.summed.drifted
+    assert found.summed.sentence.startswith(
         "Drift against the champion (version 3) in the predictions: the predictions: values are"
     )
 
@@ -143,8 +157,8 @@ def test_a_table_whose_columns_were_replaced_has_drifted_as_a_whole():
     now = table(1000, 2).assign(letter="q")
     now["x"], now["skewed"] = now["x"] + 60, now["skewed"] - 80
     found = looked(made(), now)
-    assert found["share"] == 1
-    assert "100% of the table" in found["sentence"]
+    assert found.summed.share == 1
+    assert "100% of the table" in found.summed.sentence
 
 
 def test_two_weeks_see_what_one_does_not():
@@ -157,9 +171,9 @@ def test_two_weeks_see_what_one_does_not():
     now = [pd.Series(rng.normal(0.2, 1, n)) for n in (1000, 2000)]
     measured = [measure({"x": (record.columns["x"], one)})["x"] for one in now]
     told = entry(record.columns["x"], values[:1000], now, 60, 1, (end - record.end) / WEEK, 52, measured)
-    assert (told["drifted"], told["windows"], told["past_windows"], told["limit"]) == (True, 2, 59, "past windows")
+    assert (told.drifted, told.windows, told.past_windows, told.limit) == (True, 2, 59, "past windows")
     alone = entry(record.columns["x"], values[:1000], now[:1], 60, None, None, None, measured)
-    assert (alone["drifted"], alone["past_windows"], alone["limit"]) == (False, 0, "parametric")
+    assert (alone.drifted, alone.past_windows, alone.limit) == (False, 0, "parametric")
 
 
 def test_more_false_alarms_a_year_see_smaller_shifts():
@@ -169,7 +183,7 @@ def test_more_false_alarms_a_year_see_smaller_shifts():
 
     def drifted(alarms: float) -> list[str]:
         columns, _ = compare_table(reference, [now], [now["score_1"]], KINDS, told, WEEK, None, alarms)
-        return [c["column"] for c in columns if c["drifted"]]
+        return [c.column for c in columns if c.drifted]
 
     assert (drifted(0.01), drifted(1), drifted(50)) == ([], [], ["x"])
 
@@ -180,7 +194,9 @@ def test_where_thresholds_come_from_is_said():
         few, [table(1000, 2)], [table(1000, 2)["score_1"]], KINDS, pd.Series(few.scores[:, 1]), WEEK, None
     )
     assert thresholds(columns).startswith("parametric, as there are no past windows of this length and 50 are needed")
-    assert thresholds([c | {"past_windows": 60} for c in columns]) == "from how 60 past windows differed"
+    assert (
+        thresholds([c.model_copy(update={"past_windows": 60}) for c in columns]) == "from how 60 past windows differed"
+    )
 
 
 def test_an_older_package_has_no_record():
@@ -190,23 +206,24 @@ def test_an_older_package_has_no_record():
     assert reference.scores is None
     now = table(1000, 2)
     columns, prediction = compare_table(reference, [now], [now["score_1"]], KINDS, None, WEEK, None)
-    assert prediction["drifted"] is None
+    assert prediction.drifted is None
     summed = summarise(columns, prediction, 0.5, reference.who())
-    assert not summed["drifted"]
-    assert summed["sentence"].endswith("The predictions are not judged: the package has no scores of held-out rows.")
+    assert not summed.drifted
+    assert summed.sentence.endswith("The predictions are not judged: the package has no scores of held-out rows.")
 
 
 def test_evidently_shows_the_figures_that_decide():
     reference, now = made(3000), table(1000, 2).assign(x=lambda t: t["x"] + 5)
     found = looked(reference, now)
     told = pd.Series(reference.scores[:, 1])
-    page, left = evidently(found["entries"], found["prediction"], reference, told, now, now["score_1"], 0)
-    assert all(e["drawn"] for e in [*found["entries"], found["prediction"]])
-    drifted = dict(re.findall(r"Drift in column '(\w+)'\", \"label\": \"Data drift (not )?detected", page))
+    page = evidently(found.entries, found.prediction, reference, told, now, now["score_1"], 0)
+    assert all(page.mark(e).drawn for e in [*found.entries, found.prediction])
+    drifted = dict(re.findall(r"Drift in column '(\w+)'\", \"label\": \"Data drift (not )?detected", page.html))
     assert drifted == {"prediction": "not ", "x": "", "skewed": "not ", "letter": "not "}
-    again, _ = evidently(found["entries"], found["prediction"], reference, told, now, now["score_1"], 0)
-    assert (again, left) == (page, [])
-    json.dumps(found, allow_nan=False)
+    again = evidently(found.entries, found.prediction, reference, told, now, now["score_1"], 0)
+    assert again == page
+    assert page.skipped == []
+    json.dumps([one.to_dict() for one in found.entries], allow_nan=False)
 
 
 def test_every_column_is_measured_by_evidently_and_the_measures_are_the_means_that_limits_are_for():
@@ -226,15 +243,15 @@ def test_every_column_is_measured_by_evidently_and_the_measures_are_the_means_th
                 assert measured[name].pop((kind, level)) == pytest.approx(found.value[0, j], abs=1e-12), (name, kind)
         assert measured[name] == {}
     assert kinds == {*MEASURES, *OWN}
-    assert {e["measure"].split(" ")[0] for e in looked(reference, now)["entries"]} == {"Evidently's"}
+    assert {e.measure.split(" ")[0] for e in looked(reference, now).entries} == {"Evidently's"}
 
 
 def test_a_column_without_any_value_is_measured_too():
     reference, now = made(), table(60, 2).assign(x=np.nan, letter=pd.array([None] * 60, dtype="str"))
-    found = looked(reference, now)["columns"]
-    assert (found["x"]["alarms"], found["letter"]["alarms"]) == (["missing values"], ["missing values"])
-    assert found["x"]["measure"] == "Evidently's MissingValueCount of the values"
-    assert found["x"]["value"] == 1.0
+    found = looked(reference, now).columns
+    assert (found["x"].alarms, found["letter"].alarms) == (["missing values"], ["missing values"])
+    assert found["x"].measure == "Evidently's MissingValueCount of the values"
+    assert found["x"].value == 1.0
 
 
 def test_numbers_that_evidently_cannot_draw_are_left_out_of_its_page():
@@ -245,8 +262,8 @@ def test_numbers_that_evidently_cannot_draw_are_left_out_of_its_page():
     assert drawable((near, far / 1e300))
     for pair in ((near, near), (far, far)):
         shown = distribution(*pair, "numeric")
-        assert sum(shown["reference"]) == pytest.approx(1)
-        assert (np.diff(shown["edges"]) >= 0).all()
+        assert sum(shown.reference) == pytest.approx(1)
+        assert (np.diff(shown.edges) >= 0).all()
 
 
 def test_psi_of_a_known_table_less_chance():
@@ -261,19 +278,20 @@ def test_distribution_counts_every_row():
     reference, current = table(500, 1)["x"], table(700, 2)["x"]
     current[::50] *= 1000
     shown = distribution(reference, current, "numeric")
-    assert sum(shown["reference"]) == pytest.approx(1)
-    assert sum(shown["current"]) == pytest.approx(1)
-    assert shown["edges"][-1] < 200  # the outer bin holds what lies far outside
+    assert sum(shown.reference) == pytest.approx(1)
+    assert sum(shown.current) == pytest.approx(1)
+    assert shown.edges[-1] < 200  # the outer bin holds what lies far outside
     many = pd.Series([f"k{i % 40}" for i in range(400)])
     shown = distribution(many, many, "categorical")
-    assert shown["levels"][-1] == "other"
-    assert sum(shown["current"]) == pytest.approx(1)
+    assert shown.levels[-1] == "other"
+    assert sum(shown.current) == pytest.approx(1)
 
 
 def test_the_page_shows_the_columns_that_moved_most():
+    shown = Distribution(reference=[1.0], current=[1.0])
     entries = [
-        {"column": c, "statistic": s, "distribution": d}
-        for c, s, d in (("a", 0.1, {}), ("b", 3.0, {1: 1}), ("c", 0.2, {1: 1}))
+        DriftOfColumn(column=c, state="stable", drifted=False, statistic=s, distribution=d)
+        for c, s, d in (("a", 0.1, None), ("b", 3.0, shown), ("c", 0.2, shown))
     ]
     assert listed(entries, 1) == ["b"]
     assert listed(entries) == ["b", "c"]

@@ -38,8 +38,8 @@ def test_newest_rows_by_time_labelled_or_not():
     new = look(table, seen(table, np.arange(800) < 200), window=pd.Timedelta(days=50))
     assert (new.rows.tolist(), new.why) == (list(range(750, 800)), None)
     assert new.both.tolist() == list(range(700, 800))
-    assert (new.about["rows"], new.about["rule"]) == (50, "newest 50d")
-    assert new.about["to"] == table["__time__"].iloc[-1].isoformat()
+    assert (new.about.rows, new.about.rule) == (50, "newest 50d")
+    assert new.about.until == table["__time__"].iloc[-1].isoformat()
 
 
 def test_rows_no_newer_than_those_that_the_champion_knows_are_not_new():

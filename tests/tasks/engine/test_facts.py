@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tasks.artifacts.columns import UNTIL
 from tasks.engine.facts import FOREVER, HOUR, MISSING, Facts, Table, Time, factorize, never_sees_itself, zoned
 from tasks.errors import RefitError
-from tasks.states import UNTIL
 
 MOMENTS = pd.to_datetime(["2024-01-02", None, "2024-01-01"], utc=True)
 

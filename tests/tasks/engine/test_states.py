@@ -10,6 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tasks.artifacts.columns import UNTIL
 from tasks.engine import Plan
 from tasks.engine.compute import compute
 from tasks.engine.derive import derive
@@ -18,7 +19,7 @@ from tasks.engine.online import start
 from tasks.errors import RefitError
 from tasks.files import write_table
 from tasks.params import parse
-from tasks.states import UNTIL, apart, last_known, path_of, read_states
+from tasks.states import apart, last_known, path_of, read_states
 from tests.tasks.engine.worlds import assert_same, moments, plan, plan_by_column, tree, world, world_by_column
 
 KNOWN = {"orders": ("id", "happened", "known"), "prices": ("pid", "since", "told")}

@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tasks.artifacts.columns import UNTIL
 from tasks.engine.exact import Exact
 from tasks.engine.facts import FOREVER, Facts, Table, Time
 from tasks.engine.history import History, HistoryWindow
 from tasks.engine.local import Index
 from tasks.engine.windows import IndexedWindow
-from tasks.states import UNTIL
 from tasks.values.durations import Span
 
 NAN = np.nan

@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 from statsmodels.stats.contingency_tables import cochrans_q
 
+from tasks.artifacts import CostRule, FrontPoint, GoalChoice, GoalRule
 from tasks.errors import RefitError
 from tasks.evaluate import candidates
-from tasks.evaluate.candidates import Candidate, Split, check_scores, splits_of
+from tasks.evaluate.candidates import Contestant, Mix, Split, check_scores, splits_of
 from tasks.evaluate.choice import all_together, by_goals, choose, describe, reason, threshold_of
 from tasks.kinds import find_kind
 from tasks.params import Params
+from tests import samples
 
 Y = np.array([0.0, 0, 1, 1, 0, 1, 1, 0])
 
@@ -34,8 +36,9 @@ def two(p: Any) -> np.ndarray:
     return np.column_stack([1 - np.array(p), p])
 
 
-def candidate(name: str, valid: np.ndarray, test: np.ndarray | None = None, **info: Any) -> Candidate:
-    return Candidate(name, {"valid": valid, "test": valid if test is None else test}, info)
+def candidate(name: str, valid: np.ndarray, test: np.ndarray | None = None, mix: Mix | None = None, **more: Any) -> Contestant:  # fmt: skip
+    fitted = None if mix else samples.candidate(name, **more)
+    return Contestant(name, {"valid": valid, "test": valid if test is None else test}, fitted, mix)
 
 
 def splits(y: np.ndarray = Y) -> dict[str, Split]:
@@ -92,15 +95,15 @@ def test_the_reason_names_the_nearest_rival() -> None:
 def test_what_is_written_of_the_choice() -> None:
     values = {"b": {"valid": 0.9, "test": 0.8}}
     alone = describe(candidate("b", GOOD), values, params("binary", "roc_auc"), 0.4, 0.5)
-    assert alone == {
+    assert alone.to_dict() == {
         "family": "b", "members": ["b"], "weights": [1.0], "threshold": 0.4, "metric": "roc_auc", "valid": 0.9, "test": 0.8,
         "baseline": 0.5, "reason": "b is the only candidate (roc_auc 0.9 on the validation rows).",
     }  # fmt: skip
-    mix = candidate("b", GOOD, members=["x", "y"], weights=[0.3, 0.7], calibration={"method": "auto"}, reason="mixed")
+    mix = candidate("b", GOOD, mix=Mix(["x", "y"], [0.3, 0.7], {"method": "auto"}, "mixed"))
     told = describe(mix, values, params("binary", "roc_auc"), None, None)
-    assert (told["members"], told["weights"], told["calibration"]) == (["x", "y"], [0.3, 0.7], {"method": "auto"})
-    assert told["reason"] == "mixed"
-    assert describe(mix, values, params("binary", "roc_auc"), None, None, "by its goals")["reason"] == "by its goals"
+    assert (told.members, told.weights, told.calibration) == (["x", "y"], [0.3, 0.7], {"method": "auto"})
+    assert told.reason == "mixed"
+    assert describe(mix, values, params("binary", "roc_auc"), None, None, "by its goals").reason == "by its goals"
 
 
 def test_without_features_a_model_says_the_training_rows_shares_or_mean() -> None:
@@ -123,10 +126,10 @@ def test_all_together_is_cochrans_q_at_the_chosen_ones_number_of_alarms() -> Non
         right.append(np.isin(np.arange(300), np.argsort(-p, kind="stable")[:alarms]) == (y == 1))
     q = cochrans_q(np.column_stack(right).astype(int))
     assert found is not None
-    assert (found["statistic"], found["p"], found["df"]) == pytest.approx((q.statistic, q.pvalue, 2))
-    assert found["accuracy"] == pytest.approx({one.family: r.mean() for one, r in zip(each, right, strict=True)})
-    assert [(p["first"], p["second"]) for p in found["pairs"]] == [("a", "b"), ("a", "c"), ("b", "c")]
-    assert found["pairs"][1]["p_holm"] < 0.001
+    assert (found.statistic, found.p, found.df) == pytest.approx((q.statistic, q.pvalue, 2))
+    assert found.accuracy == pytest.approx({one.family: r.mean() for one, r in zip(each, right, strict=True)})
+    assert [(p.first, p.second) for p in found.pairs] == [("a", "b"), ("a", "c"), ("b", "c")]
+    assert found.pairs[1].p_holm < 0.001
     assert all_together(each[:1], each[0], splits(y)["test"], "binary", 0.5) is None
     assert all_together(each, each[0], splits(y)["test"], "regression", 0.5) is None
 
@@ -164,25 +167,31 @@ def test_splits_keep_their_rows_and_truths_in_order() -> None:
     assert set(splits_of(frame.assign(__target__=1.0), "regression", [])) == {"valid", "test"}
 
 
-def point(name: str, value: float, size: float, chosen: bool) -> dict[str, Any]:
-    return {"name": name, "value": value, "size_kb": size, "chosen": chosen}
+def goals_of(*points: tuple[str, float, float, bool]) -> GoalChoice:
+    """A front of (name, metric, kB, chosen), of which half a point of the metric counts as much as 50 kB."""
+    rule = GoalRule(within=None, costs={"size_kb": CostRule(at_most=None, weight=0.01)})
+    front = [FrontPoint(name=n, value=v, size_kb=kb, chosen=chosen) for n, v, kb, chosen in points]
+    return GoalChoice(rule=rule, front=front, reason="")
 
 
 def test_goals_choose_between_families_by_what_their_fitted_trials_cost() -> None:
     """By half a point of the metric for each kB; a family's last fit says how large it is, and which trial it was."""
-    rule = {"within": None, "costs": {"size_kb": {"at_most": None, "weight": 0.01}}}
     goals = {
-        "a": {"rule": rule, "front": [point("0", 0.9, 50.0, False), point("1", 0.8, 10.0, True)]},
-        "b": {"rule": rule, "front": [point("0", 0.8, 1.0, False), point("1", 0.85, 20.0, True)]},
+        "a": goals_of(("0", 0.9, 50.0, False), ("1", 0.8, 10.0, True)),
+        "b": goals_of(("0", 0.8, 1.0, False), ("1", 0.85, 20.0, True)),
     }
     values = {"a": {"valid": 0.8}, "b": {"valid": 0.85}}
     plain = [candidate("a", GOOD), candidate("b", GOOD)]
     best, why = by_goals(plain, values, goals, "roc_auc")
     assert best.family == "a", "0.80 less 0.10 against 0.85 less 0.20"
     assert "roc_auc" in why
-    grown = [candidate("a", GOOD, goals={"trial": "1", "size_kb": 30.0}), candidate("b", GOOD)]
+    grown = [candidate("a", GOOD, goals={"trial": "1", "size_kb": 30.0, "gone": []}), candidate("b", GOOD)]
     assert by_goals(grown, values, goals, "roc_auc")[0].family == "b", "the last fit has 30 kB"
-    another = [candidate("a", GOOD, goals={"trial": "0"}), candidate("b", GOOD, goals={"trial": "0"})]
+    first = {"trial": "0", "gone": []}
+    another = [
+        candidate("a", GOOD, goals=first | {"size_kb": 50.0}),
+        candidate("b", GOOD, goals=first | {"size_kb": 1.0}),
+    ]
     assert by_goals(another, values, goals, "roc_auc")[0].family == "b", "the trials that were fitted have 50 and 1 kB"
 
 
@@ -205,13 +214,13 @@ def test_a_mix_is_made_of_the_members_and_weights_that_were_better(
     assert mix is not None
     assert list(asked[0][0]) == ["a", "b", "c"]
     assert asked[0][2:] == ("binary", "log_loss", ("voting",), told.seed)
-    assert (mix.family, mix.info["members"], mix.info["weights"]) == ("voting", ["b", "a"], [0.25, 0.75])
-    assert mix.info["reason"] == (
+    assert (mix.family, mix.mix.members, mix.mix.weights) == ("voting", ["b", "a"], [0.25, 0.75])
+    assert mix.mix.reason == (
         "the ensemble by voting of b, a has a log_loss of 0.5 on validation rows that its weights were not fitted on; the "
         "best single candidate is a (0.625)."
     )
     plain = {"valid": 0.25 * FAIR + 0.75 * GOOD, "test": 0.25 * GOOD + 0.75 * FAIR}
-    assert (mix.info["calibration"] is not None) == fixed
+    assert (mix.mix.calibration is not None) == fixed
     if not fixed:
         for name, wanted in plain.items():
             np.testing.assert_allclose(mix.scores[name], wanted)

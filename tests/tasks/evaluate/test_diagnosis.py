@@ -6,20 +6,25 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tasks.artifacts import CurvePoint, Figure
 from tasks.evaluate import learning
-from tasks.evaluate.diagnosis import Figure, diagnose, histories, validation_curves
-from tasks.evaluate.learning import _with_gains, errors, figure, learning_curve, order_of
-from tasks.params import Params
+from tasks.evaluate.diagnosis import diagnose, histories, validation_curves
+from tasks.evaluate.learning import Gauge, _with_gains, errors, figure, learning_curve, order_of
+from tasks.fitting.base import Fold
+from tasks.fitting.setup import Setup
+from tasks.models.mixture import Mixture
+from tests.samples import candidate, trial
 
 
 def told(metric, train, valid, test, baseline, error=0.001, curve=(), by_time=True, rows=1000):
-    figures = (Figure(v, error, 2000) for v in (train, valid, test))
+    figures = (Figure(value=v, error=error, rows=2000) for v in (train, valid, test))
     found = diagnose(metric, *figures, baseline, list(curve), rows, by_time)
-    return found["kind"], " ".join(found["said"])
+    return found.kind, " ".join(found.said)
 
 
 def step(gain, error, rows=(250, 1000)):
-    return [{"rows": rows[0], "valid": 0.7}, {"rows": rows[1], "valid": 0.7 + gain, "gain": gain, "gain_error": error}]
+    first = CurvePoint(rows=rows[0], train=None, valid=0.7)
+    return [first, CurvePoint(rows=rows[1], train=None, valid=0.7 + gain, gain=gain, gain_error=error)]
 
 
 @pytest.mark.parametrize(
@@ -97,14 +102,14 @@ def test_a_gain_just_worth_the_effort_is_not_yet_advised_and_a_lost_gain_is_coun
 
 def test_loss_curves_are_thinned_to_a_hundred_points_with_both_ends():
     long = [1 / k for k in range(1, 1001)]
-    found = histories({"history": {"train": long, "valid": [3.0, 2.0], "none": []}})
-    assert found["valid"] == {"step": [1, 2], "value": [3.0, 2.0]}
-    assert found["none"] == {"step": [], "value": []}
-    steps = found["train"]["step"]
+    found = histories(candidate("mlp", history={"train": long, "valid": [3.0, 2.0], "none": []}))
+    assert found["valid"].to_dict() == {"step": [1, 2], "value": [3.0, 2.0]}
+    assert found["none"].to_dict() == {"step": [], "value": []}
+    steps = found["train"].step
     assert (len(steps), steps[0], steps[-1]) == (100, 1, 1000)
-    assert found["train"]["value"] == [1 / k for k in steps]
+    assert found["train"].value == [1 / k for k in steps]
     assert max(b - a for a, b in pairwise(steps)) <= 11
-    assert histories({}) == histories({"history": None}) == {}
+    assert histories(candidate("mlp")) == {}
 
 
 def stationary(rng, n, shift=0.0, metric="log_loss"):
@@ -115,9 +120,9 @@ def stationary(rng, n, shift=0.0, metric="log_loss"):
         y = (rng.random(n) < 1 / (1 + np.exp(-1.5 * x - moved))).astype(float)
         each = [1 / (1 + np.exp(-1.5 * x - rng.normal(0, 0.3, n))) for _ in range(8)]
         parts.append((y, [np.column_stack([1 - p, p]) for p in each]))
-    losses = [figure(metric, "binary", parts[0][0], s, 0.5, 0) for s in parts[0][1]]
+    losses = [figure(Gauge(metric, "binary", 0.5, 0), parts[0][0], s) for s in parts[0][1]]
     best = int(np.argmin([f.value for f in losses]))
-    return losses[best], figure(metric, "binary", parts[1][0], parts[1][1][best], 0.5, 0)
+    return losses[best], figure(Gauge(metric, "binary", 0.5, 0), parts[1][0], parts[1][1][best])
 
 
 def test_nothing_changes_over_time_on_stationary_rows_and_a_change_is_found():
@@ -127,7 +132,7 @@ def test_nothing_changes_over_time_on_stationary_rows_and_a_change_is_found():
     def changes(shift, n=150):
         valid, test = stationary(rng, n, shift)
         found = diagnose("log_loss", valid, valid, test, 0.69, [], 1000, True)
-        return any("changes over time" in line for line in found["said"])
+        return any("changes over time" in line for line in found.said)
 
     assert sum(changes(0.0) for _ in range(6)) <= 1
     assert all(changes(2.0, 600) for _ in range(2))
@@ -140,12 +145,12 @@ def test_standard_errors_are_those_of_repeated_samples_and_grow_where_a_day_move
         p = rng.beta(2, 2, 400)
         return (rng.random(400) < p).astype(float), np.column_stack([1 - p, p])
 
-    drawn = [figure("brier", "binary", *sample(), 0.5, 0) for _ in range(40)]
+    drawn = [figure(Gauge("brier", "binary", 0.5, 0), *sample()) for _ in range(40)]
     assert np.mean([f.error for f in drawn]) == pytest.approx(np.std([f.value for f in drawn]), rel=0.3)
     time = pd.Series(pd.date_range("2024-01-01", periods=4000, freq="h", tz="UTC"))
     days = np.repeat(rng.normal(size=40), 100)
     y = days + rng.normal(size=4000)
-    alone, together = (errors("mae", "regression", y, [np.zeros(4000)], 0.5, 0, t)[0, 0] for t in (None, time))
+    alone, together = (errors(Gauge("mae", "regression", 0.5, 0), y, [np.zeros(4000)], t)[0, 0] for t in (None, time))
     assert together > 5 * alone
 
 
@@ -168,51 +173,43 @@ def test_a_learning_curve_says_what_each_step_gained():
     X = pd.DataFrame({"a": np.sort(rng.normal(size=1500)), "b": rng.normal(size=1500)})
     y = (rng.random(1500) < 1 / (1 + np.exp(-3 * X["b"] * np.sign(X["a"])))).astype(float)
     at = rng.random(1500) < 0.3
-    params = Params.model_validate(
-        {
-            "problem": {"name": "x", "kind": "binary", "table": "t", "target": "y", "metric": "roc_auc"},
-            "data": {
-                "tables": {"t": {"source": "t.csv", "columns": {"a": "numeric", "b": "numeric", "y": "categorical"}}}
-            },
-            "models": {"tree": {}},
-        }
-    )
-    kinds = {"a": "numeric", "b": "numeric"}
+    setup = Setup("binary", 2, {"a": "numeric", "b": "numeric"}, calibration="auto")
     parts = [(X[~at].reset_index(drop=True), y[~at].to_numpy()), (X[at].reset_index(drop=True), y[at].to_numpy())]
-    points = learning_curve("tree", {"max_depth": 4}, *parts, params, 2, kinds, None, 0.5)
+    points = learning_curve(
+        "tree", {"max_depth": 4}, Fold(*parts[0], *parts[1]), setup, Gauge("roc_auc", "binary", 0.5, 0), None
+    )
     count = int((~at).sum())
-    assert [p["rows"] for p in points] == [round(count / 16), round(count / 4), count]
-    assert points[0]["gain"] is None
-    assert all(p["gain"] == pytest.approx(p["valid"] - q["valid"]) for q, p in pairwise(points))
-    assert all(0 < p["gain_error"] < 0.2 for p in points[1:])
-    assert points[1]["valid"] > 0.6
+    assert [p.rows for p in points] == [round(count / 16), round(count / 4), count]
+    assert points[0].gain is None
+    assert all(p.gain == pytest.approx(p.valid - q.valid) for q, p in pairwise(points))
+    assert all(0 < p.gain_error < 0.2 for p in points[1:])
+    assert points[1].valid > 0.6
 
 
 def test_a_gain_is_uncertain_by_the_shared_validation_rows_and_by_the_rows_drawn():
     draws = [[0.6, 0.7, 0.8], [0.9, 0.86], [0.95]]
-    points = [{"rows": 10 * 4**k, "train": None, "valid": float(np.mean(v)), "values": v} for k, v in enumerate(draws)]
+    points = [CurvePoint(rows=10 * 4**k, train=None, valid=float(np.mean(v))) for k, v in enumerate(draws)]
     root = np.random.default_rng(0).normal(0, 0.02, (6, 6))
     covariance = root @ root.T
-    found = _with_gains(points, covariance)
-    assert [p["gain"] for p in found] == [None, pytest.approx(0.88 - 0.7), pytest.approx(0.95 - 0.88)]
+    found = _with_gains(points, draws, covariance)
+    assert [p.gain for p in found] == [None, pytest.approx(0.88 - 0.7), pytest.approx(0.95 - 0.88)]
     first, second = np.array([-1 / 3] * 3 + [1 / 2] * 2 + [0]), np.array([0, 0, 0, -1 / 2, -1 / 2, 1])
-    assert found[0]["gain_error"] is None
-    assert found[1]["gain_error"] == pytest.approx(np.sqrt(first @ covariance @ first + 0.01 / 3 + 0.0008 / 2))
-    assert found[2]["gain_error"] == pytest.approx(np.sqrt(second @ covariance @ second + 0.0008 / 2))
-    assert all("values" not in p for p in found)
-    unknown = _with_gains(points, np.full((6, 6), np.inf))
-    assert [(p["gain"] is None, p["gain_error"]) for p in unknown] == [(True, None), (False, None), (False, None)]
+    assert found[0].gain_error is None
+    assert found[1].gain_error == pytest.approx(np.sqrt(first @ covariance @ first + 0.01 / 3 + 0.0008 / 2))
+    assert found[2].gain_error == pytest.approx(np.sqrt(second @ covariance @ second + 0.0008 / 2))
+    unknown = _with_gains(points, draws, np.full((6, 6), np.inf))
+    assert [(p.gain is None, p.gain_error) for p in unknown] == [(True, None), (False, None), (False, None)]
 
 
 def test_failed_trials_are_left_out_of_validation_curves():
     trials = [
-        {"params": {"c": 1.0, "how": "x"}, "value": 0.5, "state": "complete"},
-        {"params": {"c": 0.1, "how": "y"}, "value": None, "state": "pruned"},
-        {"params": {"c": 0.5, "how": "a"}, "value": 0.6, "state": "complete"},
+        trial(0, 0.5, params={"c": 1.0, "how": "x"}),
+        trial(1, None, params={"c": 0.1, "how": "y"}, state="pruned"),
+        trial(2, 0.6, params={"c": 0.5, "how": "a"}),
     ]
     found = validation_curves(trials)
-    assert [p["value"] for p in found["c"]] == [0.5, 1.0]
-    assert [p["value"] for p in found["how"]] == ["a", "x"]
+    assert [p.value for p in found["c"]] == [0.5, 1.0]
+    assert [p.value for p in found["how"]] == ["a", "x"]
 
 
 def test_of_many_training_rows_a_sample_is_measured(monkeypatch):
@@ -230,13 +227,13 @@ def test_of_many_training_rows_a_sample_is_measured(monkeypatch):
     X = pd.DataFrame({"x": np.arange(1.0, 101.0)})
     y = 1.75 * X["x"].to_numpy()
     weights, two = np.array([0.25, 0.75]), [Times(1.0), Times(2.0)]
-    found = learning.on_training_rows(two, weights, X, y, "rmse", "regression", 0.5, 7)
+    found = learning.on_training_rows(Mixture(two, weights), X, y, Gauge("rmse", "regression", 0.5, 7))
     assert (found.value, found.rows, seen) == (pytest.approx(0, abs=1e-9), 100, [100, 100])
     monkeypatch.setattr(learning, "SAMPLE", 40)
     y = y + np.arange(100.0)
     at = np.sort(np.random.default_rng(7).choice(100, 40, replace=False))
-    found = learning.on_training_rows(two, weights, X, y, "rmse", "regression", 0.5, 7)
+    found = learning.on_training_rows(Mixture(two, weights), X, y, Gauge("rmse", "regression", 0.5, 7))
     assert found.value == pytest.approx(np.sqrt((at.astype(float) ** 2).mean()))
     assert (found.rows, seen[2:]) == (40, [40, 40])
     monkeypatch.setattr(learning, "SAMPLE", 100)
-    assert learning.on_training_rows(two, weights, X, y, "rmse", "regression", 0.5, 7).rows == 100
+    assert learning.on_training_rows(Mixture(two, weights), X, y, Gauge("rmse", "regression", 0.5, 7)).rows == 100

@@ -15,13 +15,15 @@ from sklearn import metrics as sk
 from sklearn.linear_model import LogisticRegression
 
 from tasks.errors import RefitError
-from tasks.evaluate.candidates import Candidate, Split, ensemble_of
-from tasks.families import fit_family, save_model
-from tasks.families._calibrate import Calibration
+from tasks.evaluate.candidates import Contestant, Split, ensemble_of
 from tasks.files import read_json, write_json, write_table
+from tasks.fitting.base import Fold
+from tasks.fitting.calibration import Calibration
+from tasks.fitting.setup import Setup
 from tasks.metrics.recalibration import recalibration
+from tasks.models import fit_family, save_model
 from tasks.params import parse
-from tests.samples import KINDS, features_folder, sample_frame
+from tests.samples import KINDS, best, candidate, features_folder, sample_frame
 from tests.tasks.package.projects import plain
 
 FAMILIES = {
@@ -42,7 +44,10 @@ def make(root: Path, kind: str) -> Path:
     for family in FAMILIES[kind]:
         train, valid = split == "train", split == "valid"
         model = fit_family(
-            family, {}, X[train], y[train], X[valid], y[valid], kind, classes=len(summary["classes"]), kinds=kinds
+            family,
+            {},
+            Fold(X[train], y[train], X[valid], y[valid]),
+            Setup(kind, classes=len(summary["classes"]), columns=kinds),
         )
         out = root / "data" / "models" / family
         save_model(model, out / "model")
@@ -51,8 +56,7 @@ def make(root: Path, kind: str) -> Path:
         columns = ["score"] if kind == "regression" else [f"score_{k}" for k in range(scores.shape[1])]
         scores = pd.DataFrame(scores.reshape(len(part), -1), columns=columns)
         write_table(out / "predictions.parquet", pd.concat([part, scores], axis=1).sample(frac=1, random_state=0))
-        about = {"family": family, "params": {}, "metric": "", "valid": {}, "features": names, "history": model.history}
-        write_json(out / "candidate.json", about)
+        candidate(family, features=names, history=model.history).write(out)
     columns, target = sample_frame(kind)
     table = {c: "categorical" if c in ("band", target) and kind != "regression" else "numeric" for c in columns}
     tree = {
@@ -84,11 +88,11 @@ def read(root: Path, name: str):
 def test_the_best_on_validation_rows_challenges(evaluated, kind):
     choice, metrics = (read(evaluated[kind], f"{name}.json") for name in ("choice", "metrics"))
     values = {f: metrics["candidates"][f]["valid"][choice["metric"]] for f in FAMILIES[kind]}
-    best = (max if choice["metric"] == "roc_auc" else min)(values, key=values.get)
-    assert choice["family"] == best
-    assert choice["valid"] == values[best]
+    first = (max if choice["metric"] == "roc_auc" else min)(values, key=values.get)
+    assert choice["family"] == first
+    assert choice["valid"] == values[first]
     assert choice["test"] == metrics["choice"]["test"][choice["metric"]]
-    assert choice["reason"].startswith(best)
+    assert choice["reason"].startswith(first)
     low, high = metrics["choice"]["test_interval"][choice["metric"]]
     assert low <= choice["test"] <= high
     assert (choice["threshold"] is None) == (kind != "binary")
@@ -209,11 +213,11 @@ def test_everything_is_measured_at_its_own_threshold_and_the_baseline_at_one_hal
     y = np.array([1.0] * 7 + [0.0] * 3)
     splits = {name: Split(np.arange(10), y) for name in ("valid", "test")}
 
-    def candidate(name, positive, negative):
+    def scored(name, positive, negative):
         p = np.where(y == 1, positive, negative)
-        return Candidate(name, {split: np.column_stack([1 - p, p]) for split in splits})
+        return Contestant(name, {split: np.column_stack([1 - p, p]) for split in splits})
 
-    high, low = candidate("high", 0.8, 0.7), candidate("low", 0.3, 0.1)
+    high, low = scored("high", 0.8, 0.7), scored("low", 0.3, 0.1)
     constant = {name: np.tile([0.3, 0.7], (10, 1)) for name in splits}
     params = parse(
         {
@@ -224,23 +228,21 @@ def test_everything_is_measured_at_its_own_threshold_and_the_baseline_at_one_hal
     )
     found = measure_all([high, low], high, splits, constant, params, 0.75, None)
     for name in ("high", "low"):
-        one = found["candidates"][name]
-        assert (one["valid"]["accuracy"], one["test"]["accuracy"], one["test"]["f1"]) == (1.0, 1.0, 1.0)
-    assert 0.7 < found["candidates"]["high"]["threshold"] <= 0.8
-    assert 0.1 < found["candidates"]["low"]["threshold"] <= 0.3
+        one = found.candidates[name]
+        assert (one.valid["accuracy"], one.test["accuracy"], one.test["f1"]) == (1.0, 1.0, 1.0)
+    assert 0.7 < found.candidates["high"].threshold <= 0.8
+    assert 0.1 < found.candidates["low"].threshold <= 0.3
     for split in splits:
-        assert found["choice"][split]["accuracy"] == 1.0
-        assert found["baseline"][split]["accuracy"] == pytest.approx(0.7)
-        assert found["baseline"][split]["brier"] == pytest.approx(0.21)
-    assert (found["choice"]["level"], found["choice"]["drawn"]) == (0.95, "rows")
-    assert found["rows"] == {"valid": 10, "test": 10}
-    assert found["baseline"]["name"] == "class shares of the training rows"
+        assert getattr(found.choice, split)["accuracy"] == 1.0
+        assert getattr(found.baseline, split)["accuracy"] == pytest.approx(0.7)
+        assert getattr(found.baseline, split)["brier"] == pytest.approx(0.21)
+    assert (found.choice.level, found.choice.drawn) == (0.95, "rows")
+    assert found.rows == {"valid": 10, "test": 10}
+    assert found.baseline.name == "class shares of the training rows"
     by_day = measure_all([high, low], high, splits, constant, params, 0.75, np.arange(10) // 2)
-    assert by_day["choice"]["drawn"] == "days"
+    assert by_day.choice.drawn == "days"
     wrong = measure_all([high, low], low, splits, constant, params, 0.75, None)
-    assert wrong["choice"]["test"]["accuracy"] == pytest.approx(0.3), (
-        "the choice is measured at the cut that it was given"
-    )
+    assert wrong.choice.test["accuracy"] == pytest.approx(0.3), "the choice is measured at the cut that it was given"
 
 
 def test_explanations_are_left_out_where_none_are_wanted(evaluated, tmp_path):
@@ -291,20 +293,20 @@ def test_a_mix_of_calibrated_candidates_is_calibrated_as_a_whole():
     candidates = []
     for family, x in zip(("logistic", "xgboost"), known, strict=True):
         scores = LogisticRegression(C=1e6).fit(x[:, None], y).predict_proba(x[:, None])
-        candidates.append(Candidate(family, {name: scores[rows] for name, rows in at.items()}))
+        candidates.append(Contestant(family, {name: scores[rows] for name, rows in at.items()}))
     tree, _ = plain("binary")
     tree |= {"models": {"logistic": {}, "xgboost": {}}, "training": {"ensembles": ["voting"]}}
     mix = ensemble_of(candidates, splits, parse(tree))
     assert mix is not None
-    assert mix.info["calibration"]["curves"][0]["slope"][0] > 1.3
+    assert mix.mix.calibration["curves"][0]["slope"][0] > 1.3
     slope = recalibration(splits["test"].y, mix.scores["test"][:, 1])["slope"]
     assert slope is not None
     assert slope[0] == pytest.approx(1, abs=0.1)
     tree["training"]["calibration"] = "none"
     bare = ensemble_of(candidates, splits, parse(tree))
     assert bare is not None
-    assert bare.info["calibration"] is None
-    fixed = Calibration.of(mix.info["calibration"])
+    assert bare.mix.calibration is None
+    fixed = Calibration.of(mix.mix.calibration)
     assert fixed is not None
     assert np.array_equal(fixed.apply(bare.scores["test"]), mix.scores["test"])
 
@@ -382,9 +384,8 @@ def test_where_goals_were_declared_they_choose_between_families_too(evaluated, t
     def tuned(family: str, weight: float | None) -> None:
         point = {"name": "trial 1", "value": 0.9, "size_kb": 10.0 if family == other else 500.0, "chosen": True}
         rule = {"within": None, "costs": {"size_kb": {"at_most": None, "weight": weight}}}
-        write_json(
-            root / "data/tuning" / family / "best.json", {"goals": {"rule": rule, "front": [point], "reason": ""}}
-        )
+        goals = {"rule": rule, "front": [point], "reason": ""}
+        best(family, {}, goals=goals).write(root / "data/tuning" / family)
         write_json(root / "data/tuning" / family / "trials.json", [])
 
     for weight, expected in ((1e-9, plainly), (1.0, other)):

@@ -8,8 +8,11 @@ from sklearn.inspection import partial_dependence as sklearn_dependence
 
 from tasks.evaluate import shapley
 from tasks.evaluate.explain import asked_shap, partial_dependence, shap_values, surface
-from tasks.families import fit_family
-from tasks.families._calibrate import Calibration
+from tasks.fitting.base import Fold
+from tasks.fitting.calibration import Calibration
+from tasks.fitting.setup import Setup
+from tasks.models import fit_family
+from tasks.models.mixture import Mixture
 
 
 def table(n=300, seed=0):
@@ -24,13 +27,15 @@ def fitted(family, kind="regression"):
     X, y = table()
     if kind == "binary":
         y = (y > np.median(y)).astype(float)
-    return fit_family(family, {}, X[:200], y[:200], X[200:], y[200:], kind, classes=2 if kind == "binary" else 0), X
+    return fit_family(
+        family, {}, Fold(X[:200], y[:200], X[200:], y[200:]), Setup(kind, classes=2 if kind == "binary" else 0)
+    ), X
 
 
 @pytest.mark.parametrize("kind", ["regression", "binary"])
 def test_trees_agree_with_the_library(kind):
     model, X = fitted("xgboost", kind)
-    found = shap_values([model], np.ones(1), X[:50], X[:200], list(X), 0)
+    found = shap_values(Mixture([model], np.ones(1)), X[:50], X[:200], 0)
     assert found.method == "tree"
     import xgboost
 
@@ -44,7 +49,7 @@ def test_trees_agree_with_the_library(kind):
 
 def test_linear_agrees_with_the_library():
     model, X = fitted("ridge")
-    found = shap_values([model], np.ones(1), X[:20], X[:200], list(X), 0)
+    found = shap_values(Mixture([model], np.ones(1)), X[:20], X[:200], 0)
     Z, background = model.encoder.transform(X[:20]), model.encoder.transform(X[:200])
     masker = shap.maskers.Independent(background, max_samples=len(background))
     expected = shap.LinearExplainer((model.fitted.coef[:, 0], float(model.fitted.intercept[0])), masker).shap_values(Z)
@@ -58,7 +63,7 @@ def test_linear_agrees_with_the_library():
 def test_few_features_have_the_exact_values(kind):
     model, X = fitted("xgboost", kind)
     back, rows = X[:8], X[250:254]
-    found = asked_shap([model], np.ones(1), rows, back, list(X), 0)
+    found = asked_shap(Mixture([model], np.ones(1)), rows, back, 0)
     answers = model.predict(rows) if kind == "regression" else model.predict(rows)[:, 1]
     np.testing.assert_allclose(found.values.sum(axis=1)[:, 0] + found.base[0], answers, atol=1e-6)
     np.testing.assert_allclose(found.values[:, :, 0], exact(model, rows, back, kind), atol=1e-6)
@@ -71,14 +76,14 @@ def test_a_network_of_many_features_is_drawn_with_errors_that_hold(monkeypatch):
     X = pd.DataFrame(rng.normal(size=(300, 10)), columns=list("abcdfghijk"))
     X["e"] = pd.Series(rng.choice(["x", "y", "z"], 300), dtype="str")
     y = (X["a"] * X["b"] * 2 + X["c"] * X["d"] * (X["e"] == "y") * 3 + X["f"] > 0).to_numpy(float)
-    model = fit_family("mlp", {"epochs": 3}, X[:200], y[:200], X[200:], y[200:], "binary", seed=1)
+    model = fit_family("mlp", {"epochs": 3}, Fold(X[:200], y[:200], X[200:], y[200:]), Setup("binary", seed=1))
     back, rows = X[:32], X[250:253]
-    found = asked_shap([model], np.ones(1), rows, back, list(X), 0)
+    found = asked_shap(Mixture([model], np.ones(1)), rows, back, 0)
     assert (found.method, found.unit) == ("permutation", "probability")
     assert found.asked.errors.max() <= 0.02 * found.asked.spread or found.asked.walks.max() == 2 * 16 * 32
     np.testing.assert_allclose(found.values.sum(axis=1)[:, 0] + found.base[0], model.predict(rows)[:, 1], atol=1e-6)
     monkeypatch.setattr(shapley, "EXACT", 11)
-    whole = asked_shap([model], np.ones(1), rows, back, list(X), 0)
+    whole = asked_shap(Mixture([model], np.ones(1)), rows, back, 0)
     assert whole.method == "exact"
     off = (found.values - whole.values)[:, :, 0]
     np.testing.assert_allclose(found.base, whole.base)
@@ -111,7 +116,7 @@ def exact(model, rows, back, kind):
 def test_an_ensemble_is_explained_in_its_own_unit():
     one, X = fitted("xgboost")
     two, _ = fitted("ridge")
-    found = shap_values([one, two], np.array([0.25, 0.75]), X[:60], X[:200], list(X), 0)
+    found = shap_values(Mixture([one, two], np.array([0.25, 0.75])), X[:60], X[:200], 0)
     assert found.method == "exact"  # five features
     answers = 0.25 * one.predict(X[:60]) + 0.75 * two.predict(X[:60])
     np.testing.assert_allclose(found.values.sum(axis=1)[:, 0] + found.base[0], answers, atol=1e-6)
@@ -121,9 +126,9 @@ def test_an_ensemble_is_explained_in_its_own_unit():
 def test_each_row_of_a_calibrated_model_adds_up_to_its_own_answer(family):
     """Log-odds are scaled with the model's own; where a model answers otherwise, the model is asked."""
     model, X = fitted(family, "binary")
-    plain = shap_values([model], np.ones(1), X[:4], X[:200], list(X), 0)
+    plain = shap_values(Mixture([model], np.ones(1)), X[:4], X[:200], 0)
     model.calibration = Calibration.by_scale({"slope": 1.4, "shift": 0.3})
-    found = shap_values([model], np.ones(1), X[:4], X[:200], list(X), 0)
+    found = shap_values(Mixture([model], np.ones(1)), X[:4], X[:200], 0)
     answers = model.predict(X[:4])[:, 1]
     total = found.values.sum(axis=1)[:, 0] + found.base[0]
     if found.unit == "log-odds":
@@ -133,7 +138,7 @@ def test_each_row_of_a_calibrated_model_adds_up_to_its_own_answer(family):
         np.testing.assert_allclose(total, answers, atol=1e-6)
     assert (found.unit == "log-odds") == (family in ("xgboost", "lightgbm", "logistic"))
     model.calibration = Calibration.by_scale({"slope": 1.4, "shift": 0.3, "limit": 2.0})
-    drawn = shap_values([model], np.ones(1), X[:4], X[:200], list(X), 0)
+    drawn = shap_values(Mixture([model], np.ones(1)), X[:4], X[:200], 0)
     assert drawn.method == "exact"
     np.testing.assert_allclose(drawn.values.sum(axis=1)[:, 0] + drawn.base[0], model.predict(X[:4])[:, 1], atol=1e-6)
 
@@ -142,7 +147,7 @@ def test_each_row_of_a_calibrated_mix_adds_up_to_the_mixs_answer():
     one, X = fitted("xgboost", "binary")
     two, _ = fitted("logistic", "binary")
     fixed, weights = Calibration.by_scale({"slope": 1.2, "shift": -0.1}), np.array([0.25, 0.75])
-    found = shap_values([one, two], weights, X[:8], X[:200], list(X), 0, fixed)
+    found = shap_values(Mixture([one, two], weights, fixed), X[:8], X[:200], 0)
     answers = fixed.apply(0.25 * one.predict(X[:8]) + 0.75 * two.predict(X[:8]))[:, 1]
     np.testing.assert_allclose(found.values.sum(axis=1)[:, 0] + found.base[0], answers, atol=1e-6)
 
@@ -154,23 +159,23 @@ def test_partial_dependence_agrees_with_scikit_learn():
     X = X[list("abcd")]
     forest = RandomForestRegressor(20, random_state=0).fit(X, y)
     found = partial_dependence(forest.predict, X, "a", "regression")
-    expected = sklearn_dependence(forest, X, ["a"], method="brute", custom_values={"a": found["values"]})
-    np.testing.assert_allclose(found["mean"][0], expected["average"][0], atol=1e-12)
+    expected = sklearn_dependence(forest, X, ["a"], method="brute", custom_values={"a": found.values})
+    np.testing.assert_allclose(found.mean[0], expected["average"][0], atol=1e-12)
 
 
 def test_partial_dependence_of_categories_and_of_a_column_without_values():
     model, X = fitted("xgboost")
     found = partial_dependence(model.predict, X, "e", "regression")
-    effect = dict(zip(found["values"], found["mean"][0], strict=True))
+    effect = dict(zip(found.values, found.mean[0], strict=True))
     assert effect["y"] > max(effect["x"], effect["z"]) + 1.5
     empty = X.assign(a=np.nan)
-    assert partial_dependence(model.predict, empty, "a", "regression")["values"] == []
+    assert partial_dependence(model.predict, empty, "a", "regression").values == []
 
 
 def test_surface_changes_along_the_feature_that_counts():
     model, X = fitted("xgboost")
     found = surface(model.predict, X, ("a", "d"), "regression", points=8)
-    score = np.array(found["score"])  # rows follow the second feature, columns the first
+    score = np.array(found.score)  # rows follow the second feature, columns the first
     assert np.ptp(score.mean(axis=0)) > 4 * np.ptp(score.mean(axis=1))
 
 
@@ -185,7 +190,7 @@ def test_surface_holds_the_other_features_at_their_most_ordinary_row():
 def test_trees_of_scikit_learn_add_up_in_the_unit_that_is_named(family, kind):
     """Histogram boosting splits on categories, which the library reads as numbers: then the model is asked."""
     model, X = fitted(family, kind)
-    found = shap_values([model], np.ones(1), X[:30], X[:200], list(X), 0)
+    found = shap_values(Mixture([model], np.ones(1)), X[:30], X[:200], 0)
     total = found.values.sum(axis=1)[:, 0] + found.base[0]
     answers = model.predict(X[:30]) if kind == "regression" else model.predict(X[:30])[:, 1]
     if found.method == "tree":

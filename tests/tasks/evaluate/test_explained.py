@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tasks.artifacts import Explanation, PartialDependence, Surface
 from tasks.evaluate import explain
 from tasks.evaluate.explain import (
     Explained,
@@ -27,6 +28,7 @@ from tasks.evaluate.explain import (
 from tasks.evaluate.rows import notable
 from tasks.evaluate.shapley import Asked, _spread_out
 from tasks.kinds import Output, find_kind
+from tasks.models.mixture import Mixture
 
 VALUES = np.array([[[0.1, -0.3], [0.2, 0.9]], [[-0.5, 0.0], [0.1, 0.1]]])  # two rows, two features, two outputs
 ASKED = Asked(VALUES, np.array([[[0.01, 0.02], [0.03, 0.0]], [[0.0, 0.0], [0.02, 0.01]]]), np.array([0.4, 0.6]),
@@ -38,19 +40,19 @@ def test_one_row_is_told_by_the_output_that_it_raises_most_with_the_largest_part
     X = pd.DataFrame({"a": [1.0, 2.0, np.nan], "b": pd.Series(["x", "y", None], dtype="str")})
     answer = np.array([0.7, 1.2])
     one = _one(FOUND, X, np.array([10, 20, 30]), 1, 0, ["a", "b"], answer)
-    assert one == {
+    assert one.to_dict() == {
         "row": 20, "output": 1, "base": 0.6, "total": pytest.approx(1.2), "answer": 1.2, "others": pytest.approx(0.0),
         "contributions": [
             {"feature": "b", "value": "y", "shap": 0.9, "error": 0.0}, {"feature": "a", "value": 2.0, "shap": -0.3, "error": 0.02},
         ],
     }  # fmt: skip
     exact = _one(replace(FOUND, asked=None), X, np.array([10, 20, 30]), 2, 1, ["a", "b"], answer)
-    assert (exact["row"], exact["output"], exact["total"], exact["answer"]) == (30, 1, pytest.approx(0.7), 1.2)
-    assert exact["contributions"][0] == {"feature": "b", "value": None, "shap": 0.1, "error": 0.0}
+    assert (exact.row, exact.output, exact.total, exact.answer) == (30, 1, pytest.approx(0.7), 1.2)
+    assert exact.contributions[0].to_dict() == {"feature": "b", "value": None, "shap": 0.1, "error": 0.0}
     many = np.arange(12.0)[None, :, None] - 5.5
     wide = pd.DataFrame(np.zeros((1, 12)), columns=[f"f{i}" for i in range(12)])
     told = _one(Explained(many, np.zeros(1), "tree", "log-odds"), wide, np.array([0]), 0, 0, list(wide), np.zeros(1))
-    assert [c["feature"] for c in told["contributions"]] == [
+    assert [c.feature for c in told.contributions] == [
         "f0",
         "f11",
         "f1",
@@ -62,19 +64,19 @@ def test_one_row_is_told_by_the_output_that_it_raises_most_with_the_largest_part
         "f4",
         "f7",
     ]
-    assert told["others"] == pytest.approx(many[0, [5, 6], 0].sum())
+    assert told.others == pytest.approx(many[0, [5, 6], 0].sum())
 
 
 def test_how_far_off_parts_may_be_is_told_where_they_were_drawn() -> None:
     found = _error(FOUND)
-    assert found["largest"] == 0.03
-    assert found["typical"] == pytest.approx(np.sqrt((0.01**2 + 0.02**2 * 2 + 0.03**2 + 0.01**2) / 8))
-    assert found["within"] == 0.5  # one row's largest error is beyond 0.05 * 0.5
-    assert (found["walks"], found["stated"], found["spread"]) == ([64, 128], 0.05, 0.5)
-    assert (found["background"], found["predictions"]) == (32, 1234)
+    assert found.largest == 0.03
+    assert found.typical == pytest.approx(np.sqrt((0.01**2 + 0.02**2 * 2 + 0.03**2 + 0.01**2) / 8))
+    assert found.within == 0.5  # one row's largest error is beyond 0.05 * 0.5
+    assert (found.walks, found.stated, found.spread) == ([64, 128], 0.05, 0.5)
+    assert (found.background, found.predictions) == (32, 1234)
     by_formula = replace(ASKED, walks=np.zeros(2))
-    assert _error(replace(FOUND, asked=by_formula)) == {"kind": "exact", "background": 32}
-    assert _error(replace(FOUND, asked=None)) == {"kind": "exact", "background": None}
+    assert _error(replace(FOUND, asked=by_formula)).to_dict() == {"kind": "exact", "background": 32}
+    assert _error(replace(FOUND, asked=None)).to_dict() == {"kind": "exact", "background": None}
 
 
 @pytest.mark.parametrize(
@@ -142,12 +144,12 @@ def test_partial_dependence_asks_every_row_at_each_value() -> None:
         return np.column_stack([1 - p, p])
 
     found = partial_dependence(predict, X, "a", "binary")
-    assert found["values"] == pytest.approx(np.quantile(X["a"].dropna(), np.linspace(0.01, 0.99, 20)))
-    assert found["mean"] == [pytest.approx([predict(X.assign(a=v))[:, 1].mean() for v in found["values"]])]
+    assert found.values == pytest.approx(np.quantile(X["a"].dropna(), np.linspace(0.01, 0.99, 20)))
+    assert found.mean == [pytest.approx([predict(X.assign(a=v))[:, 1].mean() for v in found.values])]
     words = partial_dependence(predict, X, "c", "multiclass")
-    assert words["values"] == ["k3", "k0", "k1", "k2", "k4", "k5", "k6", "k7", "k8", "k9"]  # the most frequent ten
-    assert len(words["mean"]) == 2
-    assert words["mean"][1][0] == pytest.approx(predict(X.assign(c="k3"))[:, 1].mean())
+    assert words.values == ["k3", "k0", "k1", "k2", "k4", "k5", "k6", "k7", "k8", "k9"]  # the most frequent ten
+    assert len(words.mean) == 2
+    assert words.mean[1][0] == pytest.approx(predict(X.assign(c="k3"))[:, 1].mean())
 
 
 def test_a_surface_is_laid_through_the_most_ordinary_row() -> None:
@@ -157,26 +159,26 @@ def test_a_surface_is_laid_through_the_most_ordinary_row() -> None:
         return (100 * frame["a"] + frame["b"] + 1e6 * frame["c"]).to_numpy()
 
     found = surface(predict, X, ("a", "b"), "regression", 3)
-    assert found["features"] == ["a", "b"]
-    assert found["x"] == pytest.approx(np.linspace(*np.quantile(X["a"], [0.02, 0.98]), 3))
-    assert found["y"] == pytest.approx(np.linspace(*np.quantile(X["b"], [0.02, 0.98]), 3))
-    assert found["score"] == [[pytest.approx(100 * x + y + 1e6 * 24**2) for x in found["x"]] for y in found["y"]]
+    assert found.features == ["a", "b"]
+    assert found.x == pytest.approx(np.linspace(*np.quantile(X["a"], [0.02, 0.98]), 3))
+    assert found.y == pytest.approx(np.linspace(*np.quantile(X["b"], [0.02, 0.98]), 3))
+    assert found.score == [[pytest.approx(100 * x + y + 1e6 * 24**2) for x in found.x] for y in found.y]
     two = surface(lambda f: np.column_stack([f["a"], f["b"]]), X, ("a", "b"), "binary", 2)
-    assert two["score"][1][0] == pytest.approx(two["y"][1])
+    assert two.score[1][0] == pytest.approx(two.y[1])
     three = surface(lambda f: np.column_stack([f["a"], f["b"], f["a"] * 0]), X, ("a", "b"), "multiclass", 2)
-    assert three["score"] == [[1.0, 0.0], [1.0, 1.0]]
+    assert three.score == [[1.0, 0.0], [1.0, 1.0]]
 
 
 def test_the_worst_and_the_least_certain_rows_come_first_and_equals_by_their_number() -> None:
     X = pd.DataFrame({"a": [1.0, np.nan, 3.0, 4.0]})
     scores = np.array([[0.7, 0.2, 0.1], [0.1, 0.5, 0.4], [0.1, 0.5, 0.4], [0.0, 0.1, 0.9]])
     found = notable(X, np.array([9, 8, 7, 6]), np.array([0.0, 2, 0, 0]), scores, ["x", "y", "z"], 3)
-    assert [one["row"] for one in found["worst"]] == [6, 7, 8]
-    assert [one["row"] for one in found["least_certain"]] == [7, 8, 9]
-    assert found["worst"][2] == {"row": 8, "truth": "z", "score": [0.1, 0.5, 0.4], "features": {"a": None}}
+    assert [one.row for one in found.worst] == [6, 7, 8]
+    assert [one.row for one in found.least_certain] == [7, 8, 9]
+    assert found.worst[2].to_dict() == {"row": 8, "truth": "z", "score": [0.1, 0.5, 0.4], "features": {"a": None}}
     off = notable(X, np.array([9, 8, 7, 6]), np.array([0.0, 2, 5, 0]), np.array([1.0, 2, 3, 1]), [], 2)
-    assert [(one["row"], one["truth"], one["score"]) for one in off["worst"]] == [(7, 5.0, 3.0), (6, 0.0, 1.0)]
-    assert set(off) == {"worst"}
+    assert [(one.row, one.truth, one.score) for one in off.worst] == [(7, 5.0, 3.0), (6, 0.0, 1.0)]
+    assert set(off.to_dict()) == {"worst"}
 
 
 class Sum:
@@ -186,70 +188,72 @@ class Sum:
         return X.to_numpy(dtype=float).sum(axis=1)
 
 
-def told(monkeypatch: pytest.MonkeyPatch, n: int, notable: list[int], outputs: int = 1, few: int | None = None) -> dict[str, Any]:  # fmt: skip
+def told(monkeypatch: pytest.MonkeyPatch, n: int, notable: list[int], outputs: int = 1, few: int | None = None) -> tuple[Explanation, Any]:  # fmt: skip
     """What is told of ``n`` rows of 17 features, whose parts are the features' numbers times the rows' own."""
     X = pd.DataFrame({f"f{j:02d}": np.arange(float(n)) + j for j in range(17)})
     X["f00"], X["f01"] = np.arange(n) % 8.0, np.arange(n) % 9.0  # one of eight values is no scale, one of nine is
     asked: list[Any] = []
 
-    def values(models: Any, weights: np.ndarray, rows: pd.DataFrame, back: pd.DataFrame, features: list[str], *more: Any) -> Explained:  # fmt: skip
-        asked.append((weights.tolist(), rows.index.tolist(), len(back), more))
+    def values(mixture: Mixture, rows: pd.DataFrame, back: pd.DataFrame, seed: int) -> Explained:
+        asked.append((mixture.weights.tolist(), rows.index.tolist(), len(back), seed))
         parts = (rows.index.to_numpy() + 1.0)[:few, None] * np.arange(17.0)
         return Explained(
             np.stack([parts * (k + 1) for k in range(outputs)], axis=2), np.arange(outputs) * 1.0, "tree", "log-odds"
         )
 
     monkeypatch.setattr(explain, "shap_values", values)
-    monkeypatch.setattr(explain, "partial_dependence", lambda predict, sample, name, kind: (name, len(sample)))
-    monkeypatch.setattr(explain, "surface", lambda predict, rows, names, kind: (len(rows), names))
+    monkeypatch.setattr(explain, "partial_dependence", lambda predict, sample, name, kind: PartialDependence(feature=name, values=[len(sample)], mean=[]))  # fmt: skip
+    monkeypatch.setattr(explain, "surface", lambda predict, rows, names, kind: Surface(features=list(names), x=[len(rows)], y=[], score=[]))  # fmt: skip
     monkeypatch.setattr(Output, "free", lambda self, scores: np.tile(scores[:, None], outputs))
-    found = explain.explain([Sum(), Sum()], [3.0, 1.0], X, np.arange(n) + 100, X, notable, "regression", 5, None)  # type: ignore[list-item]
-    return found | {"asked": asked[0]}
+    found = explain.explain(Mixture.of([Sum(), Sum()], [3.0, 1.0]), X, np.arange(n) + 100, X, notable, "regression", 5)  # type: ignore[list-item]
+    return found, asked[0]
 
 
 def test_importance_is_the_mean_size_of_the_rows_that_were_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of 30 rows two are worth a look: the others are drawn, and they alone are the measure where there are twenty."""
-    found = told(monkeypatch, 30, [4, 2])
-    weights, rows, back, (seed, fixed) = found["asked"]
-    assert (weights, back, seed, fixed) == ([0.75, 0.25], 30, 5, None)
+    found, (weights, rows, back, seed) = told(monkeypatch, 30, [4, 2])
+    assert (weights, back, seed) == ([0.75, 0.25], 30, 5)
     assert rows[:2] == [4, 2]
     assert sorted(rows) == list(range(30))
     assert rows[2:] != sorted(rows[2:]), "in no order"
     sizes = np.array([r + 1.0 for r in range(30) if r not in (4, 2)])
-    assert found["importance"] == {f"f{j:02d}": pytest.approx(j * sizes.mean()) for j in range(17)}
-    assert list(found["importance"])[:2] == ["f16", "f15"]
-    assert found["importance_error"]["f16"] == pytest.approx(16 * sizes.std(ddof=1) / np.sqrt(28))
-    assert found["rows_explained"] == 30
-    few = told(monkeypatch, 30, list(range(11)))  # nineteen others
-    assert few["importance"]["f01"] == pytest.approx(np.arange(1.0, 31).mean())
-    enough = told(monkeypatch, 30, list(range(10)))
-    assert enough["importance"]["f01"] == pytest.approx(np.arange(11.0, 31).mean())
-    one = told(monkeypatch, 1, [0])
-    assert set(one["importance_error"].values()) == {None}
+    assert found.importance == {f"f{j:02d}": pytest.approx(j * sizes.mean()) for j in range(17)}
+    assert list(found.importance)[:2] == ["f16", "f15"]
+    assert found.importance_error["f16"] == pytest.approx(16 * sizes.std(ddof=1) / np.sqrt(28))
+    assert found.rows_explained == 30
+    few, _ = told(monkeypatch, 30, list(range(11)))  # nineteen others
+    assert few.importance["f01"] == pytest.approx(np.arange(1.0, 31).mean())
+    enough, _ = told(monkeypatch, 30, list(range(10)))
+    assert enough.importance["f01"] == pytest.approx(np.arange(11.0, 31).mean())
+    one, _ = told(monkeypatch, 1, [0])
+    assert set(one.importance_error.values()) == {None}
 
 
 def test_of_parts_the_fifteen_largest_features_and_two_hundred_rows_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = told(monkeypatch, 250, [7])
-    summary = {one["feature"]: one for one in found["summary"]}
+    found, (_, rows, *_) = told(monkeypatch, 250, [7])
+    summary = {one.feature: one for one in found.summary}
     assert list(summary) == [f"f{j:02d}" for j in range(16, 1, -1)]
-    rows = found["asked"][1][:200]
-    assert summary["f16"]["shap"] == [16.0 * (r + 1) for r in rows]
-    assert summary["f16"]["value"] == [r + 16.0 for r in rows]
-    several = told(monkeypatch, 30, [7], outputs=3)
-    assert several["summary"][0]["shap"] == [3 * 16.0 * (r + 1) for r in several["asked"][1]], "of the last output"
-    assert several["importance"]["f16"] == pytest.approx(6 * 16 * np.mean([r + 1.0 for r in range(30) if r != 7]))
-    assert several["base"] == [0.0, 1.0, 2.0]
+    rows = rows[:200]
+    assert summary["f16"].shap == [16.0 * (r + 1) for r in rows]
+    assert summary["f16"].value == [r + 16.0 for r in rows]
+    several, (_, others, *_) = told(monkeypatch, 30, [7], outputs=3)
+    assert several.summary[0].shap == [3 * 16.0 * (r + 1) for r in others], "of the last output"
+    assert several.importance["f16"] == pytest.approx(6 * 16 * np.mean([r + 1.0 for r in range(30) if r != 7]))
+    assert several.base == [0.0, 1.0, 2.0]
 
 
 def test_curves_are_of_six_features_and_the_surface_of_two_numbers_of_more_than_eight_values(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    found = told(monkeypatch, 400, [7])
-    assert found["partial_dependence"] == [(f"f{j:02d}", 300) for j in range(16, 10, -1)]
-    assert found["surface"] == (400, ("f16", "f15"))
-    assert [one["row"] for one in found["rows"]] == [107]
-    assert found["rows"][0]["answer"] == float(7 + 7 + sum(7 + j for j in range(2, 17)))
+    found, _ = told(monkeypatch, 400, [7])
+    assert [(one.feature, one.values) for one in found.partial_dependence] == [
+        (f"f{j:02d}", [300]) for j in range(16, 10, -1)
+    ]
+    assert found.surface is not None
+    assert (found.surface.x, found.surface.features) == ([400.0], ["f16", "f15"])
+    assert [one.row for one in found.rows] == [107]
+    assert found.rows[0].answer == float(7 + 7 + sum(7 + j for j in range(2, 17)))
     monkeypatch.setattr(explain, "SHAP_ROWS", 50)
-    assert told(monkeypatch, 400, [7])["rows_explained"] == 51
-    cut = told(monkeypatch, 400, [7, 9, 11], few=2)  # no more rows were explained
-    assert (cut["rows_explained"], [one["row"] for one in cut["rows"]]) == (2, [107, 109])
+    assert told(monkeypatch, 400, [7])[0].rows_explained == 51
+    cut, _ = told(monkeypatch, 400, [7, 9, 11], few=2)  # no more rows were explained
+    assert (cut.rows_explained, [one.row for one in cut.rows]) == (2, [107, 109])

@@ -136,13 +136,13 @@ def test_suspects_are_weighted_by_their_place_and_none_is_named_twice(monkeypatc
         group("a", 5.0),
     ]
     monkeypatch.setattr(slices, "_search", lambda *_: suspects)
-    found = {next(iter(one["where"].items())): one for one in weak(valid, test, [], "roc_auc", "binary", 0.5)}
+    found = {next(iter(one.where.items())): one for one in weak(valid, test, [], "roc_auc", "binary", 0.5)}
     assert next(iter(found)) == ("shop", "= b")
     assert set(found) == {("shop", "= c"), ("shop", "= b"), ("some", "= b"), ("shop", "= a")}
     order = [("shop", "= c"), ("shop", "= b"), ("some", "= b"), ("shop", "= a")]
-    p = np.array([found[where]["p"] for where in order])
-    assert [found[where]["p_holm"] for where in order] == pytest.approx(holm(p, 1 / np.arange(1, 5)))
-    assert found["shop", "= b"]["p"] == pytest.approx(_tested(test, there["b"], 0, "level")[0])
+    p = np.array([found[where].p for where in order])
+    assert [found[where].p_holm for where in order] == pytest.approx(holm(p, 1 / np.arange(1, 5)))
+    assert found["shop", "= b"].p == pytest.approx(_tested(test, there["b"], 0, "level")[0])
     monkeypatch.setattr(slices, "FOUND", 2)
     assert len(weak(valid, test, [], "roc_auc", "binary", 0.5)) == 2
 
@@ -151,8 +151,8 @@ def test_slices_and_what_is_left_of_them_have_thirty_rows() -> None:
     part = rows("binary", 300)
     part.X["few"] = np.where(np.arange(300) < 29, 1.0, 0.0)
     part.X["enough"] = np.where(np.arange(300) < 30, 1.0, 0.0)
-    found = {(k, v): one["p"] for one in declared(part, part, ["few", "enough"], "roc_auc", "binary", 0.5)
-             for k, v in one["where"].items()}  # fmt: skip
+    found = {(k, v): one.p for one in declared(part, part, ["few", "enough"], "roc_auc", "binary", 0.5)
+             for k, v in one.where.items()}  # fmt: skip
     assert {where: p is None for where, p in found.items()} == {
         ("few", "= 0"): True, ("few", "= 1"): True, ("enough", "= 0"): False, ("enough", "= 1"): False,
     }  # fmt: skip
@@ -167,30 +167,30 @@ def test_a_slice_is_told_in_numbers(kind: str) -> None:
     told = describe(part, inside, metric, kind, 0.3, of)
     p = part.scores if kind == "regression" else part.scores[:, -1]
     y = part.y if kind == "regression" else (part.y == (2 if kind == "multiclass" else 1)).astype(float)
-    assert (told["rows"], told["share"]) == (inside.sum(), inside.mean())
-    assert (told["predicted"], told["observed"]) == pytest.approx((p[inside].mean(), y[inside].mean()))
+    assert (told.rows, told.share) == (inside.sum(), inside.mean())
+    assert (told.predicted, told.observed) == pytest.approx((p[inside].mean(), y[inside].mean()))
     slope = sm.OLS(y[inside], sm.add_constant(p[inside])).fit().params[1]
-    assert told["skill"] == pytest.approx(slope)
-    assert told["skill_elsewhere"] == pytest.approx(sm.OLS(y[~inside], sm.add_constant(p[~inside])).fit().params[1])
+    assert told.skill == pytest.approx(slope)
+    assert told.skill_elsewhere == pytest.approx(sm.OLS(y[~inside], sm.add_constant(p[~inside])).fit().params[1])
     if kind == "regression":
         loss = (y - p) ** 2
-        assert told["metric"] == pytest.approx(np.abs(y - p)[inside].mean())
-        assert told["r2"] == pytest.approx(1 - loss[inside].mean() / y[inside].var())
+        assert told.metric == pytest.approx(np.abs(y - p)[inside].mean())
+        assert told.r2 == pytest.approx(1 - loss[inside].mean() / y[inside].var())
         assert "promised" not in told
     else:
         truth = np.eye(part.scores.shape[1])[part.y.astype(int)]
         loss = ((part.scores - truth) ** 2).sum(axis=1) / 2
         promised = (part.scores * (1 - part.scores)).sum(axis=1) / 2
-        assert (told["promised"], told["promised_elsewhere"]) == pytest.approx(
+        assert (told.promised, told.promised_elsewhere) == pytest.approx(
             (promised[inside].mean(), promised[~inside].mean())
         )
     if kind == "binary":
-        assert told["metric"] == pytest.approx(((p >= 0.3) == y)[inside].mean())
+        assert told.metric == pytest.approx(((p >= 0.3) == y)[inside].mean())
     if kind == "multiclass":
-        assert told["class"] == 2
-        assert told["accuracy"] == pytest.approx((part.scores.argmax(axis=1) == part.y)[inside].mean())
-    assert (told["loss"], told["loss_elsewhere"]) == pytest.approx((loss[inside].mean(), loss[~inside].mean()))
+        assert told.number == 2
+        assert told.accuracy == pytest.approx((part.scores.argmax(axis=1) == part.y)[inside].mean())
+    assert (told.loss, told.loss_elsewhere) == pytest.approx((loss[inside].mean(), loss[~inside].mean()))
     everything = describe(part, np.ones(400, bool), metric, kind, 0.3, of)
-    assert (everything["loss_elsewhere"], everything["skill_elsewhere"]) == (None, None)
+    assert (everything.loss_elsewhere, everything.skill_elsewhere) == (None, None)
     two = describe(part, np.arange(400) < 2, metric, kind, 0.3, of)
-    assert two["skill"] is None
+    assert two.skill is None

@@ -29,14 +29,14 @@ def rows(seed, planted, n=4000):
 def test_a_planted_weak_slice_is_found():
     (valid, _), (test, bad) = rows(0, True), rows(1, True)
     found = weak(valid, test, list(test.X), "roc_auc", "binary", 0.5)
-    assert set(found[0]["where"]) == {"region", "size"}
-    assert found[0]["where"]["region"] == "= north"
-    assert found[0]["p_holm"] < 1e-10
-    assert (found[0]["fault"], found[0]["direction"]) == ("level", "worse")
-    assert found[0]["loss"] > 3 * found[0]["promised"]
-    assert found[0]["loss_elsewhere"] == pytest.approx(found[0]["promised_elsewhere"], rel=0.1)
-    assert abs(found[0]["rows"] - bad.sum()) < 0.2 * bad.sum()
-    assert found[0]["observed"] > found[0]["predicted"] + 0.3
+    assert set(found[0].where) == {"region", "size"}
+    assert found[0].where["region"] == "= north"
+    assert found[0].p_holm < 1e-10
+    assert (found[0].fault, found[0].direction) == ("level", "worse")
+    assert found[0].loss > 3 * found[0].promised
+    assert found[0].loss_elsewhere == pytest.approx(found[0].promised_elsewhere, rel=0.1)
+    assert abs(found[0].rows - bad.sum()) < 0.2 * bad.sum()
+    assert found[0].observed > found[0].predicted + 0.3
 
 
 @pytest.mark.parametrize("kind", ["binary", "multiclass", "regression"])
@@ -51,7 +51,7 @@ def test_nothing_is_claimed_of_a_model_that_says_the_truth(kind):
 def test_a_slice_off_by_one_logit_is_found(kind):
     rng = np.random.default_rng(6)
     found = [bench.named(rng, 2000, kind, planted=True) for _ in range(3)]
-    assert all(any(one["planted"] >= 0.5 and one["fault"] == "level" for one in each) for each in found)
+    assert all(any(share >= 0.5 and one.fault == "level" for one, share in each) for each in found)
 
 
 def test_a_slice_without_skill_is_found_and_told_from_noise():
@@ -70,12 +70,12 @@ def test_a_slice_without_skill_is_found_and_told_from_noise():
 
     for kind, metric in (("regression", "rmse"), ("binary", "roc_auc")):
         found = weak(make(kind), make(kind), ["shop", "u"], metric, kind, 0.5)
-        named = [one for one in found if one["p_holm"] < 0.05]
+        named = [one for one in found if one.p_holm < 0.05]
         assert named, kind
-        assert all(one["where"]["shop"] == "= b" and one["fault"] == "skill" for one in named)
-        assert abs(named[0]["skill"]) < 0.25 < 0.7 < named[0]["skill_elsewhere"]
+        assert all(one.where["shop"] == "= b" and one.fault == "skill" for one in named)
+        assert abs(named[0].skill) < 0.25 < 0.7 < named[0].skill_elsewhere
         if kind == "regression":
-            assert named[0]["r2"] < 0  # the slice's own mean is a better prediction
+            assert named[0].r2 < 0  # the slice's own mean is a better prediction
 
 
 def test_a_fault_that_all_rows_share_names_no_slice_and_its_absence_is_better():
@@ -89,10 +89,10 @@ def test_a_fault_that_all_rows_share_names_no_slice_and_its_absence_is_better():
         return Rows(X, y, np.column_stack([1 - p, p]))
 
     found = weak(make(True), make(True), ["flag", "u"], "roc_auc", "binary", 0.5)
-    assert all(one["p_holm"] > 0.05 for one in found)
-    about = {one["where"]["flag"]: one for one in declared(make(), make(), ["flag"], "roc_auc", "binary", 0.5)}
-    assert {name: one["direction"] for name, one in about.items()} == {"= 0": "worse", "= 1": "better"}
-    assert all(one["fault"] == "level" and one["p_holm"] < 1e-4 for one in about.values())
+    assert all(one.p_holm > 0.05 for one in found)
+    about = {one.where["flag"]: one for one in declared(make(), make(), ["flag"], "roc_auc", "binary", 0.5)}
+    assert {name: one.direction for name, one in about.items()} == {"= 0": "worse", "= 1": "better"}
+    assert all(one.fault == "level" and one.p_holm < 1e-4 for one in about.values())
 
 
 def test_a_slice_of_thirty_rows_is_looked_at_and_one_of_fewer_is_not():
@@ -131,13 +131,13 @@ def test_declared_slices_in_regression_are_not_blamed_for_noise():
     said = rng.normal(size=1000)
     y = said + rng.normal(0, np.where(X["g"] == "a", 2.0, 0.5))
     part = Rows(X, y, said)
-    found = {s["where"]["g"]: s for s in declared(part, part, ["g"], "rmse", "regression", 0.5)}
-    assert found["= a"]["metric"] > 1.5 > 1.0 > found["= b"]["metric"]
-    assert found["= a"]["p_holm"] > 0.05
+    found = {s.where["g"]: s for s in declared(part, part, ["g"], "rmse", "regression", 0.5)}
+    assert found["= a"].metric > 1.5 > 1.0 > found["= b"].metric
+    assert found["= a"].p_holm > 0.05
     off = Rows(X, y + 0.5 * (X["g"] == "b").to_numpy(), said)
-    found = {s["where"]["g"]: s for s in declared(off, off, ["g"], "rmse", "regression", 0.5)}
-    assert found["= b"]["p_holm"] < 1e-4
-    assert (found["= b"]["direction"], found["= b"]["fault"]) == ("worse", "level")
+    found = {s.where["g"]: s for s in declared(off, off, ["g"], "rmse", "regression", 0.5)}
+    assert found["= b"].p_holm < 1e-4
+    assert (found["= b"].direction, found["= b"].fault) == ("worse", "level")
 
 
 def test_odd_slices_neither_fail_nor_are_accused():
@@ -155,15 +155,15 @@ def test_odd_slices_neither_fail_nor_are_accused():
 
     valid, test = make(["a", "b"]), make(["b", "new"])
     found = weak(valid, test, list(test.X), "roc_auc", "binary", 0.5)
-    assert all(one["p_holm"] > 0.05 for one in found)
+    assert all(one.p_holm > 0.05 for one in found)
     told = declared(valid, test, list(test.X), "roc_auc", "binary", 0.5)
-    by_name = {f"{k} {v}": one for one in told for k, v in one["where"].items()}
-    assert by_name["few = 1"]["p"] is None  # three rows
-    assert by_name["same = 1"]["p"] is None  # all rows: there are no others
-    assert by_name["none missing"]["rows"] == n
+    by_name = {f"{k} {v}": one for one in told for k, v in one.where.items()}
+    assert by_name["few = 1"].p is None  # three rows
+    assert by_name["same = 1"].p is None  # all rows: there are no others
+    assert by_name["none missing"].rows == n
     assert "level = new" not in by_name
-    assert all(one["p_holm"] is None or one["p_holm"] > 0.05 for one in told)
-    json.dumps(told + found, allow_nan=False)
+    assert all(one.p_holm is None or one.p_holm > 0.05 for one in told)
+    json.dumps([one.to_dict() for one in told + found], allow_nan=False)
 
 
 def test_sums_of_coins_have_the_right_tails():
@@ -197,8 +197,6 @@ def test_calibration_intervals_hold_the_truth():
     rng = np.random.default_rng(4)
     p = rng.random(20_000)
     found = calibration((rng.random(20_000) < p).astype(float), p)
-    inside = sum(
-        low <= said <= high for low, said, high in zip(found["low"], found["predicted"], found["high"], strict=True)
-    )
+    inside = sum(low <= said <= high for low, said, high in zip(found.low, found.predicted, found.high, strict=True))
     assert inside >= 8
-    assert found["rows"] == [2000] * 10
+    assert found.rows == [2000] * 10

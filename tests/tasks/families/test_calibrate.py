@@ -9,13 +9,17 @@ import pandas as pd
 import pytest
 from scipy.special import expit, softmax
 
-from tasks.families import Model, fit_family, load_model, read_rows, save_model
-from tasks.families._bag import Bag, Joined, Part
-from tasks.families._calibrate import Calibration, calibrate, calibrate_mean
-from tasks.families._scale import scale_of, scale_of_mean
+from tasks.artifacts import Member
 from tasks.files import hash_tree, read_json, write_json
+from tasks.fitting.base import Fold
+from tasks.fitting.calibration import Calibration, calibrate, calibrate_mean
+from tasks.fitting.rows import read_rows
+from tasks.fitting.scale import scale_of, scale_of_mean
+from tasks.fitting.setup import Setup
 from tasks.metrics import measure
 from tasks.metrics.recalibration import recalibration
+from tasks.models import Model, fit_family, load_model, save_model
+from tasks.models.bag import Bag, BagPart, Joined
 from tasks.train.tuned import calibrate_bag
 from tests.samples import features_folder
 
@@ -217,21 +221,21 @@ def test_models_that_agree_need_no_correction():
 
 def bag(X: pd.DataFrame, y: np.ndarray, folds: np.ndarray, seen: dict[int, Model]) -> tuple[Model, np.ndarray]:
     """A bag of a linear member (all cuts) and a tree (the first cut only), and its scores of rows left out."""
-    parts: list[Part] = []
+    parts: list[BagPart] = []
     encoders: list = []
     unseen = np.zeros((len(y), 2))
     for member, (family, cuts, weight) in enumerate((("logistic", 2, 0.7), ("tree", 1, 0.3))):
         for place in range(3 * cuts):
             cut, fold = divmod(place, 3)
             out = folds[:, cut] == fold
-            model = fit_family(family, {}, X[~out], y[~out], X[out], y[out], "binary")
+            model = fit_family(family, {}, Fold(X[~out], y[~out], X[out], y[out]), Setup("binary"))
             start = sum(len(e.names) for e in encoders)
             encoders.append(model.encoder)
             stop = start + len(model.encoder.names)
-            parts.append(Part(member, model.fitted, start, stop, model.encoder.dtype, weight / (3 * cuts)))
+            parts.append(BagPart(member, model.fitted, start, stop, model.encoder.dtype, weight / (3 * cuts)))
             unseen[out] += weight / cuts * model.predict(X[out])
             seen[len(parts) - 1] = model
-    members = [{"family": f, "params": {}, "weight": w, "value": 0.0} for f, w in (("logistic", 0.7), ("tree", 0.3))]
+    members = [Member(family=f, params={}, weight=w, value=0.0) for f, w in (("logistic", 0.7), ("tree", 0.3))]
     whole = Model(
         "auto", "binary", 2, Joined(encoders), Bag(parts, members, len(encoders)), params={"family": "logistic"}
     )
@@ -280,7 +284,9 @@ def test_balanced_classes_are_mended(imbalance: str):
     parts = [(X[a:b].reset_index(drop=True), y[a:b]) for a, b in ((0, 2_000), (2_000, 3_000), (3_000, 6_000))]
     (new, happened), made = parts[2], {}
     for way in ("none", "auto"):
-        made[way] = fit_family("logistic", {}, *parts[0], *parts[1], "binary", imbalance=imbalance, calibration=way)
+        made[way] = fit_family(
+            "logistic", {}, Fold(*parts[0], *parts[1]), Setup("binary", imbalance=imbalance, calibration=way)
+        )
     plain, fixed = (made[way].predict(new) for way in ("none", "auto"))
     assert plain[:, 1].mean() > 3 * happened.mean()
     assert fixed[:, 1].mean() == pytest.approx(happened.mean(), rel=0.25)
@@ -293,23 +299,14 @@ def test_the_default_through_the_disk_with_the_same_bytes_for_the_same_rows(kind
     rows = read_rows(features_folder(tmp_path, kind))
     classes = len(rows.classes)
     for name in "ab":
-        model = fit_family(
-            "tree",
-            {},
-            *rows.of("train"),
-            *rows.of("valid"),
-            kind,
-            classes=classes,
-            kinds=rows.kinds,
-            calibration="auto",
-        )
+        model = fit_family("tree", {}, rows.fold, Setup(kind, classes=classes, columns=rows.kinds, calibration="auto"))
         save_model(model, tmp_path / name)
     assert hash_tree(tmp_path / "a") == hash_tree(tmp_path / "b")
     X, _ = rows.of("test")
     assert np.array_equal(load_model(tmp_path / "a").predict(X), model.predict(X))
     assert (model.calibration is None) == (kind == "regression")
     if kind == "regression":
-        plain = fit_family("tree", {}, *rows.of("train"), *rows.of("valid"), kind, classes=classes, kinds=rows.kinds)
+        plain = fit_family("tree", {}, rows.fold, Setup(kind, classes=classes, columns=rows.kinds))
         save_model(plain, tmp_path / "c")
         assert hash_tree(tmp_path / "c") == hash_tree(tmp_path / "a")
 
@@ -326,7 +323,7 @@ def test_the_default_through_the_disk_with_the_same_bytes_for_the_same_rows(kind
 def test_models_of_earlier_packages_answer_as_before(state: dict | None, expected: float, tmp_path: Path):
     X = pd.DataFrame({"a": np.arange(20.0)})
     y = (np.arange(20) % 3 == 0).astype(float)
-    model = fit_family("logistic", {}, X, y, X, y, "binary")
+    model = fit_family("logistic", {}, Fold(X, y, X, y), Setup("binary"))
     save_model(model, tmp_path)
     write_json(tmp_path / "model.json", read_json(tmp_path / "model.json") | {"calibration": state})
     loaded = load_model(tmp_path)

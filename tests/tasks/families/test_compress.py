@@ -9,13 +9,16 @@ import torch
 from torch import nn
 
 from tasks.errors import RefitError
-from tasks.families import fit_family, load_model, read_rows, save_model
-from tasks.families._compress import Variant, folded, pruned, quantised, size_kb, smallest, variants
-from tasks.families._compress_layers import Int8Linear
-from tasks.families._net import Net
-from tasks.families._net_train import Trainer
+from tasks.families.mlp.compression import Variant, folded, pruned, quantised, size_kb, smallest, variants
+from tasks.families.mlp.int8 import Int8Linear
+from tasks.families.mlp.network import Net
+from tasks.families.mlp.training import Trainer
 from tasks.files import hash_tree, read_json, write_json
+from tasks.fitting.base import Compress
+from tasks.fitting.rows import read_rows
+from tasks.fitting.setup import Setup
 from tasks.metrics import measure
+from tasks.models import fit_family, load_model, save_model
 from tests.samples import features_folder
 from tests.tasks.families.test_network import job
 
@@ -59,7 +62,7 @@ def test_forms_are_smaller_and_take_less_work_and_are_nearly_as_good(tmp_path: P
 @pytest.fixture
 def small_layers(monkeypatch):
     """Layers of tests count as large enough for 8-bit integers."""
-    monkeypatch.setattr("tasks.families._compress_layers.LEAST", 200)
+    monkeypatch.setattr("tasks.families.mlp.int8.LEAST", 200)
 
 
 @pytest.mark.parametrize(("activation", "layer"), [("tanh", "Tanh"), ("prelu", "PReLU"), ("selu", "SELU")])
@@ -174,29 +177,25 @@ def test_the_smallest_within_the_tolerance_is_kept():
 def test_a_family_is_compressed_in_training_and_stored_so(tmp_path: Path, small_layers: None):
     rows = read_rows(features_folder(tmp_path, "binary"))
     X, y = rows.of("valid")
-    how = {"prune": 0.5, "quantise": True, "tolerance": 0.5, "higher": True}
-    how["measure"] = lambda scores: measure("roc_auc", y, scores, "binary")
+    how = Compress(0.5, True, 0.5, measure=lambda scores: measure("roc_auc", y, scores, "binary"), higher=True)
 
-    def fit(family: str, compression: dict | None):
+    def fit(family: str, compression: Compress | None):
         params = {"epochs": 2, "batch_size": 64} if family == "mlp" else {}
-        return fit_family(
-            family, params, *rows.of("train"), *rows.of("valid"), "binary", kinds=rows.kinds,
-            compression=compression, calibration="sigmoid",
-        )  # fmt: skip
+        return fit_family(family, params, rows.fold, Setup("binary", columns=rows.kinds, calibration="sigmoid"), compression=compression)  # fmt: skip
 
     whole, small = fit("mlp", None), fit("mlp", how)
-    assert [f["variant"] for f in small.forms if f["used"]] == ["pruned+int8"]
+    assert [f.variant for f in small.forms if f.used] == ["pruned+int8"]
     X_row = small.encoder.transform(X.iloc[:1])
     assert small.fitted.predict(X_row).tobytes() == small.fitted.predict(small.encoder.transform(X))[:1].tobytes()
-    assert all(f["row_ms"] > 0 for f in small.forms)
-    kept = next(f for f in small.forms if f["used"])
-    assert kept["metric"] == measure("roc_auc", y, small.predict(X), "binary")
+    assert all(ms > 0 for ms in small.row_ms.values())
+    kept = next(f for f in small.forms if f.used)
+    assert kept.metric == measure("roc_auc", y, small.predict(X), "binary")
     save_model(whole, tmp_path / "whole")
     save_model(small, tmp_path / "small")
     assert size(tmp_path / "small") < 0.5 * size(tmp_path / "whole")
     loaded = load_model(tmp_path / "small")
     assert loaded.predict(X).tobytes() == small.predict(X).tobytes()
-    assert size_kb(loaded.fitted) == kept["size_kb"]
+    assert size_kb(loaded.fitted) == kept.size_kb
     save_model(fit("mlp", how), tmp_path / "again")
     assert hash_tree(tmp_path / "again") == hash_tree(tmp_path / "small")
     with pytest.raises(RefitError, match=r"training\.compression: logistic has no smaller form"):

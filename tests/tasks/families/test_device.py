@@ -14,14 +14,16 @@ import xgboost
 from flows.node import Node
 from flows.pools import wanted
 from tasks.errors import RefitError
-from tasks.families import _device, check_models, find_family
-from tasks.families import _xgboost_memory as memory
-from tasks.families._base import Job
-from tasks.families._device import choose_device, gpus
-from tasks.families._xgboost_batches import fit_batches
-from tasks.families._xgboost_encoded import encode_to, outline
+from tasks.families import find_family
+from tasks.families.xgboost import memory as memory
+from tasks.families.xgboost.batches import fit_batches
+from tasks.fitting.base import Job
+from tasks.fitting.device import choose_device, gpus
+from tasks.fitting.encoded import encode_to, outline
+from tasks.fitting.setup import Setup
 from tasks.kinds import kinds_of
 from tasks.listed import family_names
+from tasks.models import check_models
 from tasks.params import Params, loads
 from tests.samples import features_folder
 
@@ -41,7 +43,7 @@ class Passed(Exception):
 @pytest.fixture
 def a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine with a GPU, as far as the rule can see."""
-    monkeypatch.setattr(_device, "gpus", lambda: 1)
+    monkeypatch.setattr("tasks.fitting.device.gpus", lambda: 1)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
 
 
@@ -107,7 +109,7 @@ def test_every_family_computes_where_the_rule_says(name: str, a_gpu: None, passe
 
 
 def test_without_a_gpu_all_is_computed_by_the_cpu_and_said_where_one_was_asked_for(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(_device, "gpus", lambda: 0)
+    monkeypatch.setattr("tasks.fitting.device.gpus", lambda: 0)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     for library in ("torch", "xgboost"):
         lines: list[str] = []
@@ -123,12 +125,12 @@ def test_rows_in_batches_keep_the_device_and_rows_on_disk_say_why_not(tmp_path: 
     folder = features_folder(tmp_path, "binary")
     rows = outline(folder)
     names = [f["name"] for f in json.loads((folder / "summary.json").read_text())["features"]]
-    encoder, made = encode_to(tmp_path, rows, names, {}, 1)
+    encoder, made = encode_to(tmp_path, rows, names, Setup("binary", 2, rows.kinds, seed=1))
 
     def device(gigabytes: float, wish: str, lines: list[str]) -> str:
         limit = memory.Memory(int(gigabytes * memory.GB), "said so")
         with pytest.raises(Passed) as found:
-            fit_batches({}, "binary", 2, encoder, made, tmp_path, limit=limit, device=wish, log=lines.append)
+            fit_batches({}, Setup("binary", device=wish), encoder, made, tmp_path, limit=limit, log=lines.append)
         return str(found.value)
 
     lines: list[str] = []

@@ -8,12 +8,16 @@ import pandas as pd
 import pytest
 
 from tasks.errors import RefitError
-from tasks.families import Model, Rows, find_family, fit_family, load_model, read_rows, save_model
-from tasks.families._calibrate import calibrate
+from tasks.families import find_family
 from tasks.files import hash_tree
+from tasks.fitting.base import Fold
+from tasks.fitting.calibration import calibrate
+from tasks.fitting.rows import Dataset, read_rows
+from tasks.fitting.setup import Setup
 from tasks.kinds import kinds_of
 from tasks.listed import family_names
 from tasks.metrics import measure
+from tasks.models import Model, fit_family, load_model, save_model
 from tasks.values.numbers import LARGEST
 from tests.samples import KINDS, features_folder
 
@@ -45,25 +49,18 @@ FLOOR = {"binary": 0.9, "multiclass": 0.85, "regression": 0.15}
 
 
 @pytest.fixture(scope="module")
-def problems(tmp_path_factory) -> dict[str, Rows]:
+def problems(tmp_path_factory) -> dict[str, Dataset]:
     return {kind: read_rows(features_folder(tmp_path_factory.mktemp(kind), kind)) for kind in KINDS}
 
 
-def fitted(name: str, rows: Rows, **how) -> Model:
+def fitted(name: str, rows: Dataset, **how) -> Model:
     return fit_family(
-        name,
-        QUICK.get(name, {}),
-        *rows.of("train"),
-        *rows.of("valid"),
-        rows.kind,
-        classes=len(rows.classes),
-        kinds=rows.kinds,
-        **how,
+        name, QUICK.get(name, {}), rows.fold, Setup(rows.kind, classes=len(rows.classes), columns=rows.kinds, **how)
     )
 
 
 @pytest.mark.parametrize(("name", "kind"), CASES)
-def test_fit_save_load(problems: dict[str, Rows], tmp_path: Path, name: str, kind: str):
+def test_fit_save_load(problems: dict[str, Dataset], tmp_path: Path, name: str, kind: str):
     rows = problems[kind]
     model = fitted(name, rows)
     X, y = rows.of("test")
@@ -121,7 +118,12 @@ def test_imbalance_raises_recall(tmp_path: Path, how: str):
     kinds = {"a": "numeric", "b": "categorical", "c": "numeric"}
     half = slice(0, 1500), slice(1500, None)
     plain, balanced = (
-        fit_family("logistic", {}, X[half[0]], y[half[0]], X[half[1]], y[half[1]], "binary", kinds=kinds, imbalance=i)
+        fit_family(
+            "logistic",
+            {},
+            Fold(X[half[0]], y[half[0]], X[half[1]], y[half[1]]),
+            Setup("binary", columns=kinds, imbalance=i),
+        )
         for i in ("none", how)
     )
     recall = [measure("recall", y[half[1]], m.predict(X[half[1]]), "binary") for m in (plain, balanced)]
@@ -142,7 +144,7 @@ def test_class_weight_reaches_every_family_or_is_refused(name: str):
 
     def scores(imbalance: str) -> np.ndarray:
         how = {**QUICK.get(name, {}), **WEIGHED.get(name, {})}
-        return fit_family(name, how, X, y, X, y, "binary", imbalance=imbalance).predict(X)[:, 1]
+        return fit_family(name, how, Fold(X, y, X, y), Setup("binary", imbalance=imbalance)).predict(X)[:, 1]
 
     if name in ("knn", "mixed_effects"):
         with pytest.raises(RefitError, match=f"class_weight weighs rows, and {name} cannot"):
@@ -153,7 +155,7 @@ def test_class_weight_reaches_every_family_or_is_refused(name: str):
 
 @pytest.mark.parametrize("how", ["sigmoid", "isotonic", "temperature"])
 @pytest.mark.parametrize("kind", ["binary", "multiclass"])
-def test_calibration_lowers_the_log_loss(problems: dict[str, Rows], tmp_path: Path, how: str, kind: str):
+def test_calibration_lowers_the_log_loss(problems: dict[str, Dataset], tmp_path: Path, how: str, kind: str):
     rows = problems[kind]
     X, y = rows.of("valid")
     plain, calibrated = fitted("naive_bayes", rows), fitted("naive_bayes", rows, calibration=how)
@@ -169,7 +171,7 @@ def test_calibration_lowers_the_log_loss(problems: dict[str, Rows], tmp_path: Pa
     assert np.array_equal(load_model(tmp_path).predict(X), calibrated.predict(X))
 
 
-def test_mistakes_come_before_any_work(problems: dict[str, Rows]):
+def test_mistakes_come_before_any_work(problems: dict[str, Dataset]):
     with pytest.raises(RefitError, match=r"'xgbost' is not one of .* Did you mean 'xgboost'"):
         fitted("xgbost", problems["binary"])
     with pytest.raises(RefitError, match=r"models.ridge: serves 'regression', and problem.kind is 'binary'"):

@@ -12,11 +12,15 @@ from hypothesis import strategies as st
 
 from tasks.encoding.folds import together
 from tasks.errors import RefitError
-from tasks.families import check_models, fit_family
-from tasks.families._imbalance import balanced_weight, resample
-from tasks.families._model import find_family, prepare, weighs
+from tasks.families import find_family
+from tasks.fitting.base import Fold
+from tasks.fitting.imbalance import balanced_weight, resample
+from tasks.fitting.setup import Setup
 from tasks.kinds import kinds_of
 from tasks.listed import family_names
+from tasks.models import check_models, fit_family
+from tasks.models.check import weighs
+from tasks.models.model import prepare
 from tasks.params import parse
 from tests.tasks.package.projects import plain
 
@@ -248,8 +252,10 @@ def test_made_rows_reach_training_rows_alone_and_are_counted():
     X, y, kinds = mixed_table("flights")
     cut = 2000
     held = X[cut:].reset_index(drop=True)
-    parts = (X[:cut], y[:cut], held, y[cut:], "binary", 2)
-    plain_rows, ready = (prepare("lightgbm", *parts, kinds=kinds, imbalance=how, seed=0) for how in ("none", "smote"))
+    fold = Fold(X[:cut], y[:cut], held, y[cut:])
+    plain_rows, ready = (
+        prepare("lightgbm", fold, Setup("binary", 2, kinds, imbalance=how)) for how in ("none", "smote")
+    )
     assert ready.counts["before"] == np.bincount(y[:cut].astype(int)).tolist()
     assert ready.counts["after"] == [max(ready.counts["before"])] * 2 == np.bincount(ready.y.astype(int)).tolist()
     assert np.array_equal(ready.y_valid, y[cut:])
@@ -271,7 +277,9 @@ def test_target_means_of_made_rows_do_not_know_the_label_they_were_made_from():
     )
     kinds = {"x": "numeric", "id": "categorical"}
     ready = prepare(
-        "logistic", X, y, X, y, "binary", 2, kinds=kinds, encode={"categories": "target"}, imbalance="smote"
+        "logistic",
+        Fold(X, y, X, y),
+        Setup("binary", 2, columns=kinds, encode={"categories": "target"}, imbalance="smote"),
     )
     column = ready.Z[:, 1]
     rare, common = column[ready.y == 1], column[ready.y == 0]
@@ -290,7 +298,9 @@ def test_class_weight_moves_every_family_that_takes_it_towards_the_rare_class(na
     X["e"] = pd.Series(np.where(X["b"] > 0, "up", "down"), dtype="str")
     said = []
     for how in ("none", "class_weight"):
-        model = fit_family(name, SMALL.get(name, {}), X[:350], y[:350], X[350:], y[350:], "binary", imbalance=how)
+        model = fit_family(
+            name, SMALL.get(name, {}), Fold(X[:350], y[:350], X[350:], y[350:]), Setup("binary", imbalance=how)
+        )
         said.append(model.predict(X[350:])[:, 1].mean())
     assert said[1] > said[0] + 0.04
 
@@ -302,9 +312,9 @@ def test_class_weight_is_scikit_learns_balanced():
     X, y = numbers()
     for labels in (y, np.digitize(X["a"], [0.5, 1.5]).astype(float)):
         np.testing.assert_allclose(balanced_weight(labels, 3), compute_sample_weight("balanced", labels))
-    ready = prepare("logistic", X, y, X, y, "binary", 2, imbalance="class_weight")
+    ready = prepare("logistic", Fold(X, y, X, y), Setup("binary", 2, imbalance="class_weight"))
     reference = LogisticRegression(C=1.0, class_weight="balanced", max_iter=1000, tol=1e-8).fit(ready.Z, y)
-    ours = fit_family("logistic", {"C": 1.0}, X, y, X, y, "binary", imbalance="class_weight")
+    ours = fit_family("logistic", {"C": 1.0}, Fold(X, y, X, y), Setup("binary", imbalance="class_weight"))
     np.testing.assert_allclose(ours.predict(X), reference.predict_proba(ready.Z), atol=2e-3)
 
 

@@ -9,15 +9,16 @@ import pytest
 import torch
 
 from tasks.errors import RefitError
-from tasks.families import check_models, find_family
-from tasks.families._activations import ACROSS, ACTIVATIONS
-from tasks.families._base import Job
-from tasks.families._net import Net, Network
-from tasks.families._net_parts import LOSSES, OPTIMIZERS, SCHEDULES, Schedule, activation
-from tasks.families._net_train import Trainer
-from tasks.families._space import narrowed
+from tasks.families import find_family
+from tasks.families.mlp.network import Net, Network
+from tasks.families.mlp.parts import LOSSES, OPTIMIZERS, SCHEDULES, Schedule, activation
+from tasks.families.mlp.training import Trainer
+from tasks.fitting.activations import ACROSS, ACTIVATIONS
+from tasks.fitting.base import Job
+from tasks.fitting.space import narrowed
 from tasks.kinds import kinds_of
 from tasks.metrics import measure
+from tasks.models import check_models
 from tasks.params import parse
 from tests.tasks.package.projects import plain
 

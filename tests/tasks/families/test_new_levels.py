@@ -10,10 +10,13 @@ import pytest
 
 from tasks.encoding import Encoder
 from tasks.encoding.category import STAND_INS, Category
-from tasks.families import Model, fit_family, load_model, read_rows, save_model
-from tasks.families import _xgboost_large as large
-from tasks.families._xgboost_encoded import encode_to, outline
 from tasks.files import read_table, write_table
+from tasks.fitting.base import Fold
+from tasks.fitting.encoded import encode_to, outline
+from tasks.fitting.rows import read_rows
+from tasks.fitting.setup import Setup
+from tasks.models import Model, fit_family, load_model, save_model
+from tasks.models import large as large
 from tests.tasks.families.test_xgboost_large import problem
 
 KINDS = {"shop": "categorical", "city": "categorical", "x": "numeric"}
@@ -37,7 +40,9 @@ def fitted(family: str, **how) -> Model:
     X, y = orders()
     half = slice(0, 2000), slice(2000, None)
     small = {"rounds": 40} if family in ("xgboost", "lightgbm") else {}
-    return fit_family(family, small, X[half[0]], y[half[0]], X[half[1]], y[half[1]], "binary", kinds=KINDS, **how)
+    return fit_family(
+        family, small, Fold(X[half[0]], y[half[0]], X[half[1]], y[half[1]]), Setup("binary", columns=KINDS, **how)
+    )
 
 
 @pytest.mark.parametrize("family", ["xgboost", "lightgbm", "tree", "gam"])
@@ -110,8 +115,8 @@ def test_from_disk_new_levels_get_the_scores_that_the_package_gives(tmp_path: Pa
     table.loc[test[:5], "band"] = "never seen"
     write_table(folder / "features.parquet", table)
     rows = read_rows(folder)
-    model = fit_family("xgboost", {"rounds": 20}, *rows.of("train"), *rows.of("valid"), "binary", kinds=rows.kinds)
-    _, made = encode_to(tmp_path, outline(folder), list(rows.kinds), {}, 0)
+    model = fit_family("xgboost", {"rounds": 20}, rows.fold, Setup("binary", columns=rows.kinds))
+    _, made = encode_to(tmp_path, outline(folder), list(rows.kinds), Setup("binary", 2, rows.kinds))
     plain = np.concatenate([model.score(part) for part in made["test"].parts(50)])
     found = large._with_new_levels(model, outline(folder), list(rows.kinds), outline(folder).of("test"), plain.copy())
     assert np.array_equal(found, model.predict(rows.of("test")[0]))

@@ -4,7 +4,7 @@ import pytest
 
 from tasks.errors import RefitError
 from tasks.families import find_family
-from tasks.families._space import Choice, defaults, narrowed
+from tasks.fitting.space import OneOf, defaults, narrowed
 
 SPACE = find_family("xgboost").space("binary", 10_000, 20)
 
@@ -12,7 +12,7 @@ SPACE = find_family("xgboost").space("binary", 10_000, 20)
 def test_narrowing():
     found = narrowed(SPACE, {"max_depth": [2, 4], "subsample": {"values": [0.5, 1.0]}}, "models.xgboost.space")
     assert (found["max_depth"].low, found["max_depth"].high, found["max_depth"].default) == (2, 4, 4)
-    assert found["subsample"] == Choice((0.5, 1.0), 0.5)
+    assert found["subsample"] == OneOf((0.5, 1.0), 0.5)
     assert defaults(found)["max_depth"] == 4
 
 

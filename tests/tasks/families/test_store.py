@@ -11,9 +11,12 @@ from sklearn.feature_selection import SelectKBest
 from sklearn.tree import DecisionTreeClassifier
 
 from tasks.errors import RefitError
-from tasks.families import fit_family, load_model, read_rows, save_model
-from tasks.families._store import dump, load
 from tasks.files import read_json, write_json
+from tasks.fitting.archive import dump, load
+from tasks.fitting.rows import read_rows
+from tasks.fitting.setup import Setup
+from tasks.models import fit_family, load_model, save_model
+from tasks.models.formats import load_fitted, readers
 from tests.samples import features_folder
 
 
@@ -37,7 +40,7 @@ def test_archives_carry_no_clock_and_no_address(tmp_path: Path):
 def test_storing_a_tree_does_not_load_torch(tmp_path: Path):
     code = (
         "import sys\nfrom pathlib import Path\nfrom sklearn.tree import DecisionTreeClassifier\n"
-        "from tasks.families._store import dump, load\n"
+        "from tasks.fitting.archive import dump, load\n"
         "path = Path(sys.argv[1])\ndump(DecisionTreeClassifier().fit([[0], [1]], [0, 1]), path)\n"
         "assert load(path).predict([[1]]) == [1]\nassert 'torch' not in sys.modules\n"
         "from sklearn.externals.array_api_compat import torch\nassert 'torch' in sys.modules\n"
@@ -48,7 +51,7 @@ def test_storing_a_tree_does_not_load_torch(tmp_path: Path):
 @pytest.mark.parametrize("name", ["gradient_boosting", "xgboost", "logistic"])
 def test_damage_is_named(tmp_path: Path, name: str):
     rows = read_rows(features_folder(tmp_path))
-    model = fit_family(name, {}, *rows.of("train"), *rows.of("valid"), "binary", kinds=rows.kinds)
+    model = fit_family(name, {}, rows.fold, Setup("binary", columns=rows.kinds))
     save_model(model, tmp_path / "m")
     state = read_json(tmp_path / "m/model.json")
     write_json(tmp_path / "m/model.json", state | {"format": "pickle"})
@@ -62,3 +65,12 @@ def test_damage_is_named(tmp_path: Path, name: str):
     file.write_bytes(b"not a model")
     with pytest.raises(RefitError, match="damaged"):
         load_model(tmp_path / "m")
+
+
+def test_each_form_that_a_model_was_ever_stored_in_has_what_reads_it(tmp_path: Path):
+    """Their names are in the files of packages, so they stay; a family says its own, several share the first three."""
+    assert set(readers()) == {
+        "linear", "skops", "forest", "additive", "lightgbm", "mixed", "network", "realmlp", "tabm", "xgboost"
+    }  # fmt: skip
+    with pytest.raises(RefitError, match=r"unknown format 'onnx'; known: 'linear'.*Train again"):
+        load_fitted("onnx", tmp_path, "binary", 2)

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from tasks.errors import RefitError
-from tasks.families import Stopped, find_family
-from tasks.families._activations import ACTIVATIONS, ELEMENTWISE
-from tasks.families._base import Job
-from tasks.families._formats import FORMATS
+from tasks.families import find_family
+from tasks.fitting.activations import ACTIVATIONS, ELEMENTWISE
+from tasks.fitting.base import Job, Stopped
 from tasks.metrics import measure
+from tasks.models.formats import load_fitted
 from tests.tasks.families.test_network import job
 
 QUICK = {"realmlp": {"epochs": 12, "width": 32}, "tabm": {"epochs": 12, "k": 4, "width": 32, "embedding": 4}}
@@ -31,8 +31,7 @@ def fit(name: str, one: Job, **more):
 
 def reloaded(fitted, one: Job, folder: Path):
     fitted.save(folder)
-    module, _, kind = FORMATS[fitted.FORMAT].partition(":")
-    return getattr(sys.modules[module], kind).load(folder, one.kind, one.classes)
+    return load_fitted(fitted.FORMAT, folder, one.kind, one.classes)
 
 
 @pytest.mark.slow

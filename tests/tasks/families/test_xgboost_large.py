@@ -13,15 +13,17 @@ import pytest
 from tasks import memory
 from tasks.engine.spark import session
 from tasks.errors import RefitError
-from tasks.families import fit_family, load_model, prepare, read_rows, save_model
-from tasks.families._model import Model
-from tasks.families._xgboost_batches import fit_batches
-from tasks.families._xgboost_encoded import encode_to, outline
-from tasks.families._xgboost_large import fit_large
-from tasks.families._xgboost_memory import quantised
 from tasks.families.xgboost import types
+from tasks.families.xgboost.batches import fit_batches
+from tasks.families.xgboost.memory import quantised
 from tasks.files import hash_tree, read_json, read_table, write_json, write_table
+from tasks.fitting.encoded import encode_to, outline
+from tasks.fitting.rows import read_rows
+from tasks.fitting.setup import Setup
 from tasks.metrics import measure
+from tasks.models import fit_family, load_model, prepare, save_model
+from tasks.models.large import fit_large
+from tasks.models.model import Model
 from tasks.params import Params, load
 from tests.samples import KINDS, features_folder
 
@@ -59,10 +61,9 @@ def params(root: Path, kind: str, training: str = "{}", engine: str = "local") -
 def test_rows_are_encoded_as_in_memory(tmp_path: Path, kind: str, categories: str | None):
     folder = problem(tmp_path, kind)
     rows, how = read_rows(folder), {} if categories is None else {"categories": categories}
-    whole = prepare(
-        "xgboost", *rows.of("train"), *rows.of("valid"), kind, len(rows.classes), kinds=rows.kinds, encode=how, seed=5
-    )
-    encoder, made = encode_to(tmp_path, outline(folder), list(rows.kinds), how, 5)
+    setup = Setup(kind, len(rows.classes), columns=rows.kinds, encode=how, seed=5)
+    whole = prepare("xgboost", rows.fold, setup)
+    encoder, made = encode_to(tmp_path, outline(folder), list(rows.kinds), setup)
     for name, fitted in (("whole", whole.encoder), ("disk", encoder)):
         (tmp_path / name).mkdir()
         fitted.save(tmp_path / name)
@@ -79,11 +80,10 @@ def test_from_disk_the_same_bytes_are_stored(tmp_path: Path, kind: str):
     folder = problem(tmp_path, kind, times=20)
     rows = read_rows(folder)
     own = {"rounds": 25, "subsample": 0.7, "colsample_bytree": 0.6, "learning_rate": 0.3}
-    whole = fit_family(
-        "xgboost", own, *rows.of("train"), *rows.of("valid"), kind, classes=len(rows.classes), kinds=rows.kinds, seed=3
-    )
+    setup = Setup(kind, len(rows.classes), rows.kinds, seed=3)
+    whole = fit_family("xgboost", own, rows.fold, setup)
     save_model(whole, tmp_path / "whole")
-    encoder, made = encode_to(tmp_path, outline(folder), list(rows.kinds), {}, 3)
+    encoder, made = encode_to(tmp_path, outline(folder), list(rows.kinds), setup)
     assert made["train"].rows > 1500
     need = quantised(made["train"].rows + made["valid"].rows, made["train"].width, len(rows.classes), True)
     # 0.8 MB give batches of 4,096 rows and less than the quantised rows take.
@@ -95,13 +95,11 @@ def test_from_disk_the_same_bytes_are_stored(tmp_path: Path, kind: str):
         (tmp_path / f"{name}-pages").mkdir()
         fitted = fit_batches(
             own,
-            kind,
-            len(rows.classes),
+            setup,
             encoder,
             made,
             tmp_path / f"{name}-pages",
             limit=memory.Memory(limit, "a test"),
-            seed=3,
             log=lines.append,
         )
         assert said in lines[0]
@@ -115,15 +113,13 @@ def test_from_disk_the_same_bytes_are_stored(tmp_path: Path, kind: str):
 def test_weights_reach_the_booster(tmp_path: Path):
     folder = problem(tmp_path, "binary", times=5)
     rows = read_rows(folder)
-    how = {"classes": 2, "kinds": rows.kinds, "imbalance": "class_weight", "seed": 3}
-    whole = fit_family("xgboost", {"rounds": 10}, *rows.of("train"), *rows.of("valid"), "binary", **how)
-    from tasks.families._imbalance import balanced_weight
+    setup = Setup("binary", 2, rows.kinds, imbalance="class_weight", seed=3)
+    whole = fit_family("xgboost", {"rounds": 10}, rows.fold, setup)
+    from tasks.fitting.imbalance import balanced_weight
 
-    encoder, made = encode_to(tmp_path, outline(folder), list(rows.kinds), {}, 3)
+    encoder, made = encode_to(tmp_path, outline(folder), list(rows.kinds), setup)
     made["train"].weight = balanced_weight(made["train"].y, 2)
-    fitted = fit_batches(
-        {"rounds": 10}, "binary", 2, encoder, made, tmp_path, limit=memory.Memory(1e5, "a test"), seed=3
-    )
+    fitted = fit_batches({"rounds": 10}, setup, encoder, made, tmp_path, limit=memory.Memory(1e5, "a test"))
     assert np.array_equal(fitted.predict(made["test"].part(0, 50)), whole.predict(rows.of("test")[0].head(50)))
 
 
@@ -185,21 +181,20 @@ def spark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 @pytest.mark.slow
 def test_spark_trains_what_memory_trains(tmp_path: Path, spark):
     """One worker gives the same trees; two give the same booster each time, near the one of memory."""
-    from tasks.families._xgboost_spark import fit_spark
+    from tasks.families.xgboost.spark import fit_spark
 
     own = {"rounds": 8, "patience": 4, "max_depth": 3, "learning_rate": 0.4, "colsample_bytree": 0.7}
     for kind in ("binary", "regression"):
         folder = problem(tmp_path / kind, kind, times=8)
         rows = read_rows(folder)
         classes = len(rows.classes)
-        whole = fit_family(
-            "xgboost", own, *rows.of("train"), *rows.of("valid"), kind, classes=classes, kinds=rows.kinds, seed=3
-        )
-        encoder, made = encode_to(tmp_path / kind, outline(folder), list(rows.kinds), {}, 3)
+        setup = Setup(kind, classes, rows.kinds, seed=3)
+        whole = fit_family("xgboost", own, rows.fold, setup)
+        encoder, made = encode_to(tmp_path / kind, outline(folder), list(rows.kinds), setup)
         coded, test = types(encoder.coded, made["train"].width, {}), made["test"].part(0, made["test"].rows)
         expected = whole.fitted.predict(test)
 
-        fitted = partial(fit_spark, own, kind, classes, coded, made["train"], made["valid"], spark=spark, seed=3)
+        fitted = partial(fit_spark, own, setup, coded, made, spark=spark)
         two = fitted(workers=2)
         scale = float(np.std(expected)) if kind == "regression" else 1.0
         assert np.abs(two.predict(test) - expected).mean() < 0.02 * scale

@@ -12,7 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.files import hash_tree, write_json
+from tasks.artifacts import Selection
+from tasks.files import hash_tree
+from tests.samples import best, summary
 
 PARAMS = """
 seed: 1
@@ -57,12 +59,10 @@ def project(root: Path, rows: int, columns: int) -> Path:
     assert writer is not None
     writer.close()
     features = [{"name": n, "kind": "numeric"} for n in names] + [{"name": "where", "kind": "categorical"}]
-    write_json(
-        folder / "summary.json", {"kind": "binary", "target": "target", "classes": ["0", "1"], "features": features}
-    )
+    summary(target="target", features=features).write(folder)
     own = {"rounds": 8, "max_depth": 5, "subsample": 0.8, "learning_rate": 0.3}
-    write_json(root / "data/tuning/xgboost/best.json", {"family": "xgboost", "params": own})
-    write_json(root / "data/tuning/xgboost/selection.json", {"kept": [f["name"] for f in features], "dropped": {}})
+    best("xgboost", own).write(root / "data/tuning/xgboost")
+    Selection(kept=[f["name"] for f in features]).write(root / "data/tuning/xgboost")
     return root
 
 

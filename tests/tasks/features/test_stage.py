@@ -10,12 +10,13 @@ import pytest
 from ruamel.yaml import YAML
 
 from tasks import files, memory
+from tasks.artifacts import Validation
 from tasks.engine import pieces
 from tasks.errors import RefitError
 from tasks.features.__main__ import main
 from tasks.features.split import by_identity, by_time
 from tasks.features.target import about_positive, encode_target
-from tasks.files import read_json, write_json, write_table
+from tasks.files import read_json, write_table
 from tasks.identity import Rule, identify, together
 from tasks.params import Problem, Split
 from tests.samples import KINDS, sample_frame
@@ -184,7 +185,7 @@ def run_in(folder: Path, spec: dict, tables: dict[str, pd.DataFrame], monkeypatc
         YAML().dump(spec, file)
     for name, table in tables.items():
         write_table(folder / "data" / "validated" / f"{name}.parquet", table)
-    write_json(folder / "data" / "validated" / "summary.json", {"as_of": None})
+    Validation(as_of=None, tables={}, expectations=[]).write(folder / "data" / "validated")
     monkeypatch.chdir(folder)
     main()
     return pd.read_parquet(folder / "data" / "features" / "features.parquet")

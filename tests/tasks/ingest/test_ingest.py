@@ -175,11 +175,11 @@ def test_numbers_are_read_as_declared_and_another_form_is_named_with_the_remedy(
     }
     read = ingest("n", Table.model_validate(spec))
     assert read.problems.empty
-    assert read.remarks == ()
+    assert read.remarks == []
     assert np.array_equal(read.frame["net"], [1234.5, 12.5, np.nan, -3], equal_nan=True)
     assert read.frame["state"].fillna("-").tolist() == ["none", "mild", "-", "mild"]
     read = ingest("n", table("n.csv", state="categorical"))
     assert read.frame["state"].isna().sum() == 2
-    assert read.remarks == (
+    assert read.remarks == [
         "state: 1 'None' count as missing (data.missing); `missing: [\"\"]` of the column makes them a level",
-    )
+    ]

@@ -47,7 +47,8 @@ def both_ways(path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Ingested, In
 def same(whole: Ingested, apart: Ingested) -> None:
     pd.testing.assert_frame_equal(apart.frame, whole.frame)
     pd.testing.assert_frame_equal(apart.problems, whole.problems)
-    assert (apart.sha256, apart.about) == (whole.sha256, whole.about)
+    assert (apart.sha256, apart.corrections) == (whole.sha256, whole.corrections)
+    assert (apart.files, apart.remarks) == (whole.files, whole.remarks)
 
 
 @pytest.mark.parametrize("name", TEXTS)

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tasks.artifacts import RawFile
 from tasks.errors import RefitError
 from tasks.files import sha256
 from tasks.ingest.files import File, find
@@ -59,7 +60,7 @@ def read(source: Any = "weekly", columns: dict[str, Any] | None = None, **more: 
 
 
 def said(read: Ingested) -> str:
-    return "\n".join(read.about.get("remarks", []))
+    return "\n".join(read.remarks)
 
 
 @FORMS
@@ -69,10 +70,8 @@ def test_a_folder_is_read_in_the_order_of_its_weeks(form: str) -> None:
     found = read()
     assert found.frame["id"].tolist() == [1, 2, 3, 4, 5]
     assert found.frame["price"].tolist() == [1.5, 2, 3, 4, 5.25]
-    assert found.about == {
-        "corrections": "states",
-        "files": [{"path": str(p), "sha256": sha256(p), "rows": n} for p, n in zip(paths, (3, 2), strict=True)],
-    }
+    assert (found.corrections, found.remarks) == ("states", [])
+    assert found.files == [RawFile(path=str(p), sha256=sha256(p), rows=n) for p, n in zip(paths, (3, 2), strict=True)]
     for source in (f"weekly/*.{form}", "weekly/w*", [str(p) for p in paths], ["weekly/w9.*", "weekly/w10.*"]):
         again = read(source)
         assert again.frame.equals(found.frame)
@@ -157,14 +156,14 @@ def test_a_correction_known_later_stays_beside_what_it_corrects(form: str) -> No
     save("w11", form, {"id": [2, 6], "seen": ["2024-01-16", "2024-01-15"], "shop": ["b", "b"], "price": [2.5, 6]})
     found = read()
     assert found.frame["id"].tolist() == [1, 2, 3, 4, 5, 2, 6]
-    assert found.about["corrections"] == "states"
+    assert found.corrections == "states"
     assert said(found) == "1 rows correct an earlier one; each state counts from the moment it became known"
     later = read(corrections="later")
     assert later.frame["id"].tolist() == [1, 3, 4, 5, 2, 6]
     assert later.frame["price"].tolist() == [1.5, 3, 4, 5.25, 2.5, 6]
     rejected = read(corrections="reject")
     assert rejected.frame["id"].tolist() == [1, 2, 3, 4, 5, 2, 6]  # which validation sends to quarantine
-    assert "corrections" not in rejected.about
+    assert rejected.corrections is None
 
 
 @FORMS

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from tasks.artifacts import Curves, Picture
 from tasks.errors import RefitError
 from tasks.kinds import NUMBER, Metric
 from tasks.kinds._numbers import Numbers
@@ -70,16 +71,12 @@ class Count(Numbers):
     def row_loss(self, y: np.ndarray, scores: np.ndarray) -> np.ndarray:
         return row_deviance(y, scores)
 
-    def curves(
-        self, y: np.ndarray, scores: np.ndarray, classes: list[str], cost: tuple[float, float]
-    ) -> dict[str, Any]:
+    def curves(self, y: np.ndarray, scores: np.ndarray, classes: list[str], cost: tuple[float, float]) -> Curves:
         parts = np.array_split(np.argsort(scores, kind="stable"), 10)
         x, real = ([float(values[part].mean()) for part in parts] for values in (scores, y))
-        picture = {
-            "title": "Counted against expected", "caption": "Means of tenths of the rows.", "x": ["expected", x],
-            "y": ["counted", real],
-        }  # fmt: skip
-        return super().curves(y, scores, classes, cost) | {"own": [picture]}
+        caption = "Means of tenths of the rows."
+        picture = Picture(title="Counted against expected", caption=caption, x=("expected", x), y=("counted", real))
+        return super().curves(y, scores, classes, cost).model_copy(update={"own": [picture]})
 
     def adds_up(self, unit: str) -> str:
         if unit == self.unit:

@@ -73,7 +73,7 @@ def walked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, An
 @pytest.mark.slow
 def test_a_kind_and_a_family_of_one_file_each_go_through_every_stage(walked: tuple[Path, dict[str, Any]]) -> None:
     root, found = walked
-    assert (root / "data" / "models" / "poisson" / "model").is_dir()
+    assert (root / "data" / "models" / "poisson" / "model" / "rates.json").is_file()
     assert found["choice"]["metric"] == "poisson_deviance"  # the first of its decisive ones
     assert found["choice"]["valid"] < found["choice"]["baseline"]
     assert not found["left_out"]

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tasks.artifacts import Suspicion
 from tasks.engine import Plan, foresight
 from tasks.engine.compute import compute
 from tasks.engine.derive import derive
@@ -18,13 +19,14 @@ from tasks.leaks.columns import columns_of
 from tasks.leaks.look import look, one_each
 from tasks.params import parse
 from tests.bench.leaks import closed_on, honest_shops, month_to_come, next_five, static_mean
+from tests.samples import summary
 
 
 def seen(table: tuple[dict[str, Any], dict[str, pd.DataFrame]]) -> list[tuple[str, str]]:
     """Column and kind of each suspicion."""
     spec, tables = table
     plan = derive(parse(spec))
-    return [(s["column"], s["kind"]) for s in look(plan, tables, made_of(plan, tables), "binary", 42)["suspicions"]]
+    return [(s.column, s.kind) for s in look(plan, tables, made_of(plan, tables), "binary", 42).suspicions]
 
 
 def made_of(plan: Plan, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
@@ -71,7 +73,7 @@ def test_the_stage_writes_the_same_bytes_and_nothing_that_depends_on_the_clock(t
         write_table(tmp_path / "data" / "validated" / f"{name}.parquet", frame)
     write_table(tmp_path / "data" / "features" / "features.parquet", made_of(plan, tables))
     write_json(tmp_path / "data" / "features" / "plan.json", plan.to_dict())
-    write_json(tmp_path / "data" / "features" / "summary.json", {"kind": "binary"})
+    summary().write(tmp_path / "data" / "features")
     main()
     file = tmp_path / "data" / "leaks" / "leaks.json"
     first = file.read_bytes()
@@ -79,7 +81,7 @@ def test_the_stage_writes_the_same_bytes_and_nothing_that_depends_on_the_clock(t
     main()
     assert file.read_bytes() == first
     found = read_json(file)
-    assert look(plan, tables, made_of(plan, tables), "binary", 42) == found  # in memory as from disk
+    assert look(plan, tables, made_of(plan, tables), "binary", 42).to_dict() == found  # in memory as from disk
     assert [s["column"] for s in found["suspicions"]] == ["coming"]
     assert found["suspicions"][0]["said"].startswith(
         "was computed from what came later: it is the mean of late over the next 5 rows"
@@ -100,8 +102,9 @@ def test_the_column_behind_a_feature() -> None:
 
 
 def test_one_suspicion_for_each_column_and_none_for_what_is_made_of_them() -> None:
-    def one(column: str, strength: float | None, *columns: str) -> dict[str, Any]:
-        return {"column": column, "columns": [column, *columns], "strength": strength}
+    def one(column: str, strength: float | None, *columns: str) -> Suspicion:
+        about = {"feature": column, "kind": "copy", "strength": strength, "certain": False, "said": ""}
+        return Suspicion(column=column, columns=[column, *columns], **about)
 
     found = [one("a", 0.95), one("a", 0.99), one("b", None), one("c", 1.0, "a"), one("d", 0.9, "e")]
     assert one_each(found) == [one("a", 0.99), one("d", 0.9, "e"), one("b", None)]

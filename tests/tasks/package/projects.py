@@ -14,11 +14,14 @@ import pandas as pd
 from ruamel.yaml import YAML
 
 from tasks import params
+from tasks.artifacts import Validation
 from tasks.engine.compute import compute
 from tasks.engine.derive import derive
-from tasks.families import fit_family, save_model
 from tasks.files import write_json, write_table
-from tests.samples import sample_frame
+from tasks.fitting.base import Fold
+from tasks.fitting.setup import Setup
+from tasks.models import fit_family, save_model
+from tests.samples import sample_frame, summary
 
 TIMED = "orders"  # the project with time, history and lookups
 SIZES = {"binary": 2, "multiclass": 3, "regression": 0}
@@ -114,7 +117,7 @@ def project(
     data, problem = root / "data", given.problem
     for name, table in tables.items():
         write_table(data / "validated" / f"{name}.parquet", table)
-    write_json(data / "validated" / "summary.json", {"as_of": None, "tables": {}, "expectations": []})
+    Validation(as_of=None, tables={}, expectations=[], baseline={}).write(data / "validated")
 
     plan = derive(given)
     rows = tables[problem.table]
@@ -140,14 +143,18 @@ def project(
     write_table(data / "features" / "features.parquet", pd.concat([front, X], axis=1))
     write_json(data / "features" / "plan.json", plan.to_dict())
     features = [{"name": f.name, "kind": f.kind, "description": f.description} for f in plan.features]
-    summary = {"kind": problem.kind, "target": problem.target.name, "classes": classes, "features": features}
-    write_json(data / "features" / "summary.json", summary)
+    about = {"kind": problem.kind, "target": problem.target.name, "classes": classes, "features": features}
+    counts = {name: int((split == name).sum()) for name in ("train", "valid", "test", "pending")}
+    summary(**about, rows=counts, plan=plan.hash).write(data / "features")
 
     train, valid = split == "train", split == "valid"
     kinds = {f.name: f.kind for f in plan.features}
     for family in families:
         model = fit_family(
-            family, {}, X[train], y[train], X[valid], y[valid], problem.kind, classes=len(classes), kinds=kinds
+            family,
+            {},
+            Fold(X[train], y[train], X[valid], y[valid]),
+            Setup(problem.kind, classes=len(classes), columns=kinds),
         )
         save_model(model, data / "models" / family / "model")
     write_json(

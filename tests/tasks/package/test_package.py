@@ -50,7 +50,7 @@ def test_every_kind_is_packaged(kind: str, tmp_path: Path) -> None:
     assert len(golden) == 20
     decisions = {row["decision"] for row in golden}
     assert all(isinstance(d, float) for d in decisions) if kind == "regression" else decisions <= set(bundle.classes)
-    assert bundle.manifest["metrics"]["metric"]
+    assert bundle.manifest.metrics["metric"]
     assert len(bundle.identity) == 64
 
 
@@ -86,8 +86,8 @@ def test_it_answers_from_the_start_of_the_test_part_and_says_until_when_it_knows
     orders = read_table(timed / "data" / "validated" / "orders.parquet")
     bundle = Bundle.load(timed / "data" / "package")
     start = features.loc[features["__split__"] == "test", "__time__"].min()
-    assert pd.Timestamp(bundle.manifest["answers_from"]) == start
-    assert {k: pd.Timestamp(v) for k, v in bundle.manifest["known_until"].items()} == {
+    assert pd.Timestamp(bundle.manifest.answers_from) == start
+    assert {k: pd.Timestamp(v) for k, v in bundle.manifest.known_until.items()} == {
         "orders": orders["arrived_at"].max()
     }
 
@@ -134,8 +134,8 @@ def test_golden_rows_lie_at_the_beginning_of_the_horizon_and_after_its_end(timed
     bundle = Bundle.load(timed / "data" / "package").start()
     rows = read_json(bundle.path / "golden.json")["rows"]
     times = [pd.Timestamp(row["input"]["placed_at"]) - pd.Timedelta("1h") for row in rows]
-    assert times[0] == pd.Timestamp(bundle.manifest["answers_from"])
-    after = [t > pd.Timestamp(bundle.manifest["known_until"]["orders"]) for t in times]
+    assert times[0] == pd.Timestamp(bundle.manifest.answers_from)
+    after = [t > pd.Timestamp(bundle.manifest.known_until["orders"]) for t in times]
     assert sum(after) >= 4
     assert [bool(row["warnings"]) for row in rows] == after
     assert rows[-1]["features"]["shop.count(7d)"] == 0
@@ -234,12 +234,12 @@ def test_the_stage_depends_on_the_code_that_the_receipt_names() -> None:
 def test_what_changed_since_is_named(timed: Path, tmp_path: Path) -> None:
     then = read_json(timed / "data" / "package" / "receipt.json")
     other = Path(shutil.copytree(timed, tmp_path / "copy"))
-    unchanged = receipt(other / "data", params.load(other / "params.yaml"), None)
+    unchanged = receipt(other / "data", params.load(other / "params.yaml"), None).to_dict()
     assert unchanged == then
     (other / "data" / "models" / "xgboost" / "model" / "booster.ubj").write_bytes(b"other")
     text = (other / "params.yaml").read_text().replace("weight", "wait")
     (other / "params.yaml").write_text("seed: 7\n" + text)
-    now = receipt(other / "data", params.load(other / "params.yaml"), "2024-02-01")
+    now = receipt(other / "data", params.load(other / "params.yaml"), "2024-02-01").to_dict()
     assert {section for section in now if now[section] != then[section]} == {"as_of", "data", "params", "seed"}
     for section, changed in (("data", {"models/xgboost/model/booster.ubj"}), ("params", {"data", "features", "seed"})):
         assert {name for name in now[section] if now[section][name] != then[section][name]} == changed
@@ -282,11 +282,11 @@ def test_scores_that_differ_online_are_found(timed: Path) -> None:
     ):
         golden(bundle, features, rows)
     bundle.members = [Neighbours(1e-12)]  # the last bits of a batch are no other answer, and both are kept
-    made = golden(bundle, features, rows)["rows"]
-    assert [row["scores"] for row in made] == [[0.5, 0.5]] * 5
-    assert made[0]["batch_scores"] == [0.5 + 1e-12, 0.5 - 1e-12]
-    assert {(row["decision"], row["batch_decision"]) for row in made} == {("1", "1")}
-    assert [row["features"]["weight"] for row in made] == [None if w != w else w for w in features["weight"].tolist()]
+    made = golden(bundle, features, rows).rows
+    assert [row.scores for row in made] == [[0.5, 0.5]] * 5
+    assert made[0].batch_scores == [0.5 + 1e-12, 0.5 - 1e-12]
+    assert {(row.decision, row.batch_decision) for row in made} == {("1", "1")}
+    assert [row.features["weight"] for row in made] == [None if w != w else w for w in features["weight"].tolist()]
 
 
 def test_a_missing_member_is_named(timed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -311,6 +311,6 @@ def test_an_own_event_is_told_by_the_key_which_may_be_left_out() -> None:
     tree["problem"]["prediction_time"] = "placed_at + 20h"
     plan = derive(params.parse(tree))
     assert plan.identity == ["order"]
-    found = {f["name"]: f for f in schema(params.parse(tree), plan.row_columns(), plan.identity)["fields"]}
+    found = {f.name: f.to_dict() for f in schema(params.parse(tree), plan.row_columns(), plan.identity).fields}
     assert found["order"] == {"name": "order", "kind": "numeric", "nullable": True, "required": False}
     assert "required" not in found["shop"]

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from tasks import params
+from tasks.artifacts import Choice, Failed
 from tasks.bundle.horizon import Horizon, newest_known, parse
 from tasks.engine.derive import derive
 from tasks.engine.recipes import Need
@@ -21,6 +22,7 @@ from tasks.package.contents import Parts, about_of, other_rows, parts, reference
 from tasks.package.golden import AGES, FIRST, LATER, LATEST, ROWS, YEAR, _plain, after, choose, start_of_test
 from tasks.package.history import Kept, horizon, keep, known, needs
 from tasks.package.receipt import data_hashes, failures, lock_hash
+from tests.samples import summary
 from tests.tasks.package.projects import timed
 
 DAY = 86_400_000_000
@@ -160,26 +162,20 @@ def test_seen_rows_and_where_rows_have_no_moment_the_others_are_remembered() -> 
     assert seen_rows(rows, dated, keyed).until == START + pd.Timedelta(days=3)
 
 
-@pytest.mark.parametrize(
-    ("choice", "members", "weights"),
-    [
-        ({"family": "ridge"}, ["ridge"], [1.0]),
-        ({"family": "voting", "members": ["a", "b"], "weights": {"b": 3, "a": 1}}, ["a", "b"], [1.0, 3.0]),
-        ({"family": "voting", "members": ["a", "b"], "weights": [2, 1]}, ["a", "b"], [2.0, 1.0]),
-        ({"family": "voting", "members": ["a", "b"]}, ["a", "b"], [1.0, 1.0]),
-    ],
-)
-def test_the_manifest_says_what_was_chosen(choice: dict[str, Any], members: list[str], weights: list[float]) -> None:
+def test_the_manifest_says_what_was_chosen() -> None:
     given: Any = SimpleNamespace(problem=SimpleNamespace(name="p", kind="binary"))
-    about = about_of(
-        given, choice | {"threshold": 0.4, "metric": "f1", "valid": 0.9}, {"target": "y", "classes": ["0", "1"]}
-    )
-    assert about == {
-        "name": "p", "kind": "binary", "target": "y", "classes": ["0", "1"], "threshold": 0.4, "family": choice["family"],
-        "members": members, "weights": weights, "metrics": {"metric": "f1", "valid": 0.9, "test": None, "baseline": None},
+    choice = Choice(
+        family="voting", members=["a", "b"], weights=[2, 1], threshold=0.4, metric="f1", valid=0.9, test=0.8, baseline=None,
+        reason="it is best",
+    )  # fmt: skip
+    about = about_of(given, choice, summary(), Horizon())
+    assert about.to_dict() == {
+        "name": "p", "kind": "binary", "target": "y", "classes": ["0", "1"], "threshold": 0.4, "family": "voting",
+        "members": ["a", "b"], "weights": [2.0, 1.0], "answers_from": None, "known_until": {},
+        "metrics": {"metric": "f1", "valid": 0.9, "test": 0.8, "baseline": None},
     }  # fmt: skip
-    fixed = about_of(given, choice | {"calibration": {"slope": 2}}, {"target": "y", "classes": []})
-    assert fixed["calibration"] == {"slope": 2}
+    fixed = about_of(given, choice.model_copy(update={"calibration": {"slope": 2}}), summary(), Horizon())
+    assert fixed.to_dict()["calibration"] == {"slope": 2}
 
 
 # The history ----------------------------------------------------------------------------------------------------------
@@ -247,7 +243,7 @@ def test_a_receipt_names_every_input_and_no_seconds(tmp_path: Path) -> None:
     assert all(digest == sha256(tmp_path / name) for name, digest in found.items())
     record = {"family": "mlp", "stage": "tune", "why": "no rows"}
     write_json(tmp_path / "models" / "mlp" / "failed.json", record)
-    assert failures(tmp_path, ["ridge", "mlp"]) == {"mlp": record}
+    assert failures(tmp_path, ["ridge", "mlp"]) == {"mlp": Failed.of_json(record)}
     assert lock_hash() == sha256(Path(contents.__file__).parents[2] / "requirements.lock")
 
 

@@ -16,9 +16,9 @@ from ruamel.yaml import YAML
 from tasks import params
 from tasks.engine.derive import derive
 from tasks.errors import RefitError
-from tasks.families import check_models
 from tasks.idle import idle, own_ways
 from tasks.ingest.tables import ingest
+from tasks.models import check_models
 from tasks.profile import infer, to_yaml
 from tasks.profile.column import About, judge, judge_target
 

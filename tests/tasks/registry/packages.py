@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from tasks.artifacts import Manifest
 from tasks.bundle.manifest import write_manifest
 from tasks.registry.tracking import Registered, Registry
 
@@ -19,7 +20,7 @@ def make_package(folder: Path, content: str) -> Path:
     (folder / "accepted" / "t.json").write_text(json.dumps({"made of": content}))
     (folder / "reference.parquet").write_bytes(content.encode())
     about = {"name": MODEL, "kind": "binary", "classes": ["0", "1"], "threshold": 0.5, "family": "logistic"}
-    write_manifest(folder, {**about, "members": ["logistic"], "weights": [1.0], "metrics": {}})
+    write_manifest(folder, Manifest(**about, members=["logistic"], weights=[1.0], metrics={}))
     return folder
 
 

@@ -13,11 +13,13 @@ from typing import Any
 
 import pytest
 
+from tasks.artifacts import Failed
 from tasks.errors import RefitError
-from tasks.files import FAILED, _machine, hash_tree, sha256, write_json
+from tasks.files import _machine, hash_tree, sha256, write_json
 from tasks.registry import tracking
 from tasks.registry.store import check_store
 from tasks.registry.tracking import CHECKOUT, DECISION, KEY, PARENT, Registered, Registry, Result, Said
+from tests.samples import candidate
 from tests.tasks.registry.packages import MODEL, make_package, make_versions
 
 
@@ -212,10 +214,7 @@ def test_a_run_is_logged_once_with_a_nested_run_per_family(
     write_json(data / "evaluation" / "choice.json", {"family": "tree", "metric": "roc_auc", "valid": 0.7, "test": 0.6})
     write_json(data / "evaluation" / "metrics.json", {"candidates": {"tree": {"test": {"roc_auc": 0.6}}}})
     for family in ("tree", "line", "dropped"):
-        write_json(
-            data / "models" / family / "candidate.json",
-            {"family": family, "params": {"depth": 3}, "valid": 0.7, "history": {"loss": [0.9, 0.5]}},
-        )
+        candidate(family, {"depth": 3}, history={"loss": [0.9, 0.5]}).write(data / "models" / family)
     (tmp_path / "params.yaml").write_text("seed: 1\n")
     (tmp_path / "dvc.lock").write_text("schema: '2.0'\n")
     result = Result(tmp_path, "logged", "key-1", "2013-10-31", {"data/raw": "abc.dir"}, "c0ffee", ("line", "tree"))
@@ -248,13 +247,10 @@ def test_what_a_run_leaves_behind_is_recorded_by_its_rules(
     choice = {"family": "tree", "metric": "auc", "valid": 0.7, "baseline": 0.5, "threshold": 0.25, "reason": "it won"}
     write_json(data / "evaluation" / "choice.json", choice)
     write_json(data / "evaluation" / "metrics.json", {"tree": {"test": {"auc": 0.625}}})
-    write_json(data / "models" / "line" / FAILED, {"family": "line", "why": "w" * 5001})
-    tree = {
-        "valid": 0.75,
-        "params": {f"p{i:03d}": "v" * 501 for i in range(120)},
-        "history": {"loss": list(range(2500))},
-    }
-    write_json(data / "models" / "tree" / "candidate.json", tree)
+    Failed(family="line", stage="tune", why="w" * 5001).write(data / "models" / "line")
+    many = {f"p{i:03d}": "v" * 501 for i in range(120)}
+    tree = candidate("tree", many, valid={"auc": 0.75}, history={"loss": list(range(2500))})
+    tree.write(data / "models" / "tree")
     for name in ("best", "trials", "selection"):
         write_json(data / "tuning" / "tree" / f"{name}.json", {})
     drift = {"drifted": True, "sentence": "d" * 5001, "columns": [{"drifted": d} for d in (True, True, False, None)]}
@@ -290,7 +286,7 @@ def test_what_a_run_leaves_behind_is_recorded_by_its_rules(
     assert (line.info.status, line.data.tags["failed"], line.data.params) == ("FAILED", "w" * 5000, {})
     assert (tree_run.info.status, line.data.tags[PARENT], tree_run.data.tags[PARENT]) == ("FINISHED", run_id, run_id)
     assert tree_run.data.params == {"family": "tree", **{f"p{i:03d}": "v" * 500 for i in range(99)}}
-    assert {k: tree_run.data.metrics[k] for k in ("valid", "test.auc")} == {"valid": 0.75, "test.auc": 0.625}
+    assert {k: tree_run.data.metrics[k] for k in ("valid.auc", "test.auc")} == {"valid.auc": 0.75, "test.auc": 0.625}
     curve = registry.client.get_metric_history(tree_run.info.run_id, "curve.loss")
     assert sorted((m.step, m.value) for m in curve) == [(i, float(i)) for i in range(2500)]
     kept = {f.path for f in registry.client.list_artifacts(tree_run.info.run_id)}
@@ -331,7 +327,7 @@ def test_curves_that_cannot_be_drawn_end_no_run(project: Path, tmp_path: Path, m
 
     monkeypatch.setattr(tracking, "_figure", broken)
     registry = Registry(project)
-    write_json(tmp_path / "tree" / "candidate.json", {})
+    candidate("tree").write(tmp_path / "tree")
     registry._family(registry.experiment("drawn"), "parent", tmp_path / "tree", {}, tmp_path)
     (run,) = registry.client.search_runs([registry.experiment("drawn")])
     assert run.info.status == "FINISHED"

@@ -1,7 +1,10 @@
 """The chapter on candidates: a compressed network's forms side by side."""
 
+from tasks.artifacts import Timing
 from tasks.report.about_models import candidates
 from tasks.report.blocks import Charts, Prose, Table
+from tasks.report.found import FamilyFiles
+from tests.samples import best, candidate, choice, trial
 
 FORMS = [
     {
@@ -34,10 +37,10 @@ FORMS = [
 ]
 
 
-def forms(**about) -> list[Table]:
-    section = candidates(
-        {"metric": "roc_auc", "family": "mlp"}, None, {}, {"mlp": {"params": {}} | about, "ridge": {"params": {}}}
-    )
+def forms(row_ms=None, **about) -> list[Table]:
+    mlp = FamilyFiles(candidate("mlp", **about), timing=Timing(row_ms=row_ms or {}))
+    files = {"mlp": mlp, "ridge": FamilyFiles(candidate("ridge"))}
+    section = candidates(choice("mlp", metric="roc_auc"), None, files)
     return [b for b in section.blocks if isinstance(b, Table) and b.columns[0][0] == "Network"]
 
 
@@ -66,8 +69,9 @@ def test_each_member_of_a_mix_has_its_parameters():
         {"family": "xgboost", "params": {"max_depth": 3}, "weight": 0.75},
         {"family": "mlp", "params": {"layers": 2}, "weight": 0.25},
     ]
-    models = {"auto": {"params": {"family": "xgboost", "max_depth": 3, "members": members}}, "ridge": {"params": {}}}
-    section = candidates({"metric": "rmse", "family": "auto"}, None, {}, models)
+    auto = candidate("auto", {"family": "xgboost", "max_depth": 3, "members": members})
+    files = {"auto": FamilyFiles(auto), "ridge": FamilyFiles(candidate("ridge"))}
+    section = candidates(choice("auto", metric="rmse"), None, files)
     (table,) = [b for b in section.blocks if isinstance(b, Table) and b.columns[1][0] == "Parameters found"]
     assert [row[0].note for row in table.rows] == ["75% of auto", "25% of auto", ""]
     assert "max_depth 3" in str(table.rows[0][1].text)
@@ -81,10 +85,11 @@ def test_the_front_of_several_goals_is_shown_with_the_reason_and_a_picture():
     ]
     rule = {"within": None, "costs": {"latency_ms": {"at_most": 5.0}, "size_kb": {}}}
     goals = {"rule": rule, "front": points, "reason": "Trial 2 has the lowest size."}
-    trials = [{"number": i, "state": "complete", **p} for i, p in enumerate(points)]
-    beaten = {"number": 2, "state": "complete", "value": 0.7, "latency_ms": 9.0, "size_kb": 200.0}
-    tuning = {"xgboost": {"best": {"goals": goals}, "trials": [*trials, beaten]}}
-    section = candidates({"metric": "roc_auc", "family": "xgboost"}, None, tuning, {"xgboost": {"params": {}}})
+    costs = [{k: p[k] for k in ("value", "latency_ms", "size_kb")} for p in points]
+    beaten = {"value": 0.7, "latency_ms": 9.0, "size_kb": 200.0}
+    trials = [trial(i, **one) for i, one in enumerate([*costs, beaten])]
+    files = FamilyFiles(candidate("xgboost"), best("xgboost", {}, goals=goals), trials)
+    section = candidates(choice("xgboost", metric="roc_auc"), None, {"xgboost": files})
     (table,) = [b for b in section.blocks if isinstance(b, Table) and "trial" in b.columns[0][0]]
     assert [name for name, _, _ in table.columns] == ["XGBoost: trial", "ROC AUC, in tuning", "One row, ms", "Size, kB"]
     assert [[cell.sort for cell in row[1:]] for row in table.rows] == [[0.7312, 8.8, 134.0], [0.7309, 3.2, 93.0]]
@@ -94,5 +99,5 @@ def test_the_front_of_several_goals_is_shown_with_the_reason_and_a_picture():
     (charts,) = [b for b in section.blocks if isinstance(b, Charts)]
     (chart,) = [c for c in charts.items if c.title.startswith("Goals")]
     assert "trial 3: ROC AUC 0.7000, One row, ms 9" in str(chart.svg)
-    alone = candidates({"metric": "roc_auc", "family": "xgboost"}, None, {"xgboost": {"trials": trials}}, {})
+    alone = candidates(choice("xgboost", metric="roc_auc"), None, {"xgboost": FamilyFiles(trials=trials)})
     assert not [b for b in alone.blocks if isinstance(b, Table) and "trial" in b.columns[0][0]]

@@ -3,12 +3,12 @@
 import pytest
 
 from tasks.errors import RefitError
-from tasks.report.compare_runs import compare_runs
+from tasks.report.compare_runs import ComparedRun, compare_runs
 from tests.tasks.report.test_page import Outline
 
 
 def run(name: str, value: float, **more):
-    return {"name": name, "metric": "rmse", "metrics": {"rmse": value, "r2": 1 - value / 10}, "family": "ridge"} | more
+    return ComparedRun(name, {"rmse": value, "r2": 1 - value / 10}, "rmse", family="ridge", **more)
 
 
 def test_the_best_run_is_named():
@@ -26,7 +26,7 @@ def test_many_runs_become_lines():
 
 
 def test_one_run_and_missing_values():
-    page = Outline(compare_runs([run("one", 3.0), {"name": "two", "metrics": {"rmse": None}}]))
+    page = Outline(compare_runs([run("one", 3.0), ComparedRun("two", {"rmse": None})]))
     assert "one has the best RMSE" in page.text
 
 
@@ -35,7 +35,7 @@ def test_one_run_and_missing_values():
     [
         ([], "no run to compare"),
         ([run("a", 1.0), run("a", 2.0)], "two runs are called 'a'"),
-        ([{"name": "a"}], "none of the runs has a metric"),
+        ([ComparedRun("a", {})], "none of the runs has a metric"),
     ],
 )
 def test_what_cannot_be_compared(runs, said):

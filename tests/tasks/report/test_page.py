@@ -1,17 +1,22 @@
 """The page of a run: everything that stages left is on it, and nothing that they did not leave makes it fail."""
 
-import copy
 import re
+import runpy
+from dataclasses import fields, replace
 from html.parser import HTMLParser
 
 import pytest
 
+from tasks import params as parameters
+from tasks.artifacts import Confusion
 from tasks.files import read_json
+from tasks.report.found import FamilyFiles, ProblemAbout, RunFiles
 from tasks.report.page import build
+from tests.samples import candidate, summary
 from tests.tasks.report.runs import evaluated, stage
 
 VOID = {"meta", "link", "br", "input", "img", "hr"}
-PROBLEM = {"name": "p", "kind": "binary", "target": "y", "metric": "roc_auc"}
+PROBLEM = ProblemAbout("p", "binary", "y")
 
 
 class Outline(HTMLParser):
@@ -110,37 +115,35 @@ def test_other_kinds_without_champion(kind, tmp_path):
 def test_every_file_may_be_missing(finished, monkeypatch):
     """Leave out one part at a time, then all: the page says what it lacks."""
     monkeypatch.chdir(finished)
-    import runpy
-
-    found = runpy.run_module("tasks.report.__main__", run_name="parts")["collect"]()
-    for name in set(found) - {"problem"}:
-        less = {k: v for k, v in copy.deepcopy(found).items() if k != name}
-        Outline(build(less))
-    bare = Outline(build({"problem": PROBLEM}))
+    collect = runpy.run_module("tasks.report.__main__", run_name="parts")["collect"]
+    found, nothing = collect(parameters.load()), RunFiles(PROBLEM)
+    for part in fields(found)[1:]:
+        Outline(build(replace(found, **{part.name: getattr(nothing, part.name)})))
+    bare = Outline(build(nothing))
     assert bare.text.count("Not measured:") >= 8
     assert "No verdict yet" in bare.text
 
 
 def test_names_from_data_cannot_become_markup():
     nasty = "<script>alert(1)</script>"
-    summary = {"kind": "binary", "target": nasty, "classes": [nasty, "b"], "rows": {"train": 1}}
-    summary |= {"features": [{"name": nasty, "kind": "numeric", "description": nasty}]}
-    confusion = {"classes": [nasty, "b"], "counts": [[1, 2], [3, 4]]}
-    html = build({"problem": PROBLEM | {"name": nasty}, "features": summary, "confusion": confusion})
+    feature = {"name": nasty, "kind": "numeric", "description": nasty}
+    told = summary(target=nasty, classes=[nasty, "b"], rows={"train": 1}, features=[feature])
+    confusion = Confusion(classes=[nasty, "b"], counts=[[1, 2], [3, 4]])
+    html = build(RunFiles(ProblemAbout(nasty, "binary", nasty), features=told, confusion=confusion))
     assert html.count("<script>") == 1
     Outline(html)
 
 
 def test_features_that_no_model_gets_are_named_with_the_reason():
-    features = {
-        "features": [{"name": n, "kind": "numeric", "description": ""} for n in ("a", "shop.mean(y, 1d)", "same")],
-        "rows": {},
-    }
+    names = ("a", "shop.mean(y, 1d)", "same")
+    features = summary(features=[{"name": n, "kind": "numeric", "description": ""} for n in names])
     dropped = {"shop.mean(y, 1d)": "is empty in all training rows", "same": "has one value in the training rows"}
-    models = {family: {"features": ["a"], "dropped": dropped} for family in ("ridge", "mlp")}
-    text = Outline(build({"problem": PROBLEM, "features": features, "models": models})).text
+    both = {f: FamilyFiles(candidate(f, features=["a"], dropped=dropped)) for f in ("ridge", "mlp")}
+    text = Outline(build(RunFiles(PROBLEM, features=features, families=both))).text
     assert "Left out 2 features that no model gets" in text
     for name, why in dropped.items():
         assert text.count(f"{name} {why}") == 1
-    text = Outline(build({"problem": PROBLEM, "features": features, "models": {"ridge": {"dropped": {}}}})).text
+    text = Outline(
+        build(RunFiles(PROBLEM, features=features, families={"ridge": FamilyFiles(candidate("ridge"))}))
+    ).text
     assert "no model gets" not in text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tasks.artifacts import Explanation
 from tasks.report.about_why import why
 from tasks.report.blocks import Prose, Table
 
@@ -19,8 +20,9 @@ SAMPLED = {
 
 def page(**found: Any) -> tuple[str, Table]:
     """The text on how values were found, and the table of single rows."""
-    whole = {"rows": [ROW], "rows_explained": 100, "space": "The parts add up.", **found}
-    blocks = why(whole, "binary", ["no", "yes"]).blocks
+    empty = {"method": "", "base": [], "importance": {}, "summary": [], "partial_dependence": [], "surface": None}
+    whole = empty | {"rows": [ROW], "rows_explained": 100, "space": "The parts add up."} | found
+    blocks = why(Explanation.of_json(whole), "binary", ["no", "yes"]).blocks
     return str(next(b for b in blocks if isinstance(b, Prose)).text), next(b for b in blocks if isinstance(b, Table))
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from tasks.artifacts import CurvePoint, Curves, Learning, LearningCurve, Reliability, Roc, Slices
 from tasks.report.about_data import data
 from tasks.report.about_models import candidates
 from tasks.report.about_quality import curves
 from tasks.report.about_rows import slices
 from tasks.report.about_why import learning
 from tasks.report.blocks import Charts, Prose, Section, Table
+from tasks.report.found import FamilyFiles, Periods
+from tests.samples import best, candidate, choice, summary, trial
 
 PART = {
     "where": {"size": "> 2"}, "rows": 100, "share": 0.1, "metric": 0.7, "predicted": 0.2, "observed": 0.3, "loss": 0.2,
@@ -27,7 +30,8 @@ def captions(section: Section) -> str:
 
 
 def judged(*parts: dict[str, Any], key: str = "weak", **more: Any) -> tuple[str, list[tuple[str, str]]]:
-    section = slices({key: list(parts), "metric": "roc_auc", "classes": ["no", "yes", "perhaps"], **more}, 0.05)
+    empty = {"metric": "roc_auc", "classes": ["no", "yes", "perhaps"], "weak": [], "declared": []}
+    section = slices(Slices.of_json(empty | {key: list(parts)} | more), 0.05)
     (table,) = (b for b in section.blocks if isinstance(b, Table))
     return prose(section), [(str(row[-1].text), str(row[-1].note)) for row in table.rows]
 
@@ -61,24 +65,21 @@ def test_slices_are_called_worse_better_or_in_line():
 def test_no_suspicion_is_no_weak_slice():
     assert judged(PART | {"p_holm": 0.2})[0] == "The one suspected part is in line: what differs may be chance."
     assert "None of the 2 suspected parts differs" in judged(PART | {"p_holm": 0.2}, PART | {"p_holm": 1.0})[0]
-    assert "no part gave rise to suspicion" in slices({"weak": [], "declared": []}, 0.05).missing
+    assert (
+        "no part gave rise to suspicion"
+        in slices(Slices(metric="rmse", classes=[], weak=[], declared=[]), 0.05).missing
+    )
 
 
 def auto(judged: dict[str, Any], members: int, states: str) -> str:
     words = {"c": "complete", "p": "pruned", "f": "fail"}
     trials = [
-        {
-            "number": i,
-            "family": ("ridge", "mlp")[i % 2],
-            "params": {},
-            "value": None if s == "f" else 0.5,
-            "state": words[s],
-        }
+        trial(i, None if s == "f" else 0.5, family=("ridge", "mlp")[i % 2], state=words[s])
         for i, s in enumerate(states)
     ]
-    mix = [{"family": "ridge", "params": {}, "weight": 1 / members}] * members
-    tuning = {"auto": {"best": {"judged": judged}, "trials": trials}}
-    return prose(candidates({"metric": "rmse"}, None, tuning, {"auto": {"params": {"members": mix}}}))
+    mix = {"members": [{"family": "ridge", "params": {}, "weight": 1 / members}] * members}
+    files = FamilyFiles(candidate("auto", mix), best("auto", mix, judged=judged), trials)
+    return prose(candidates(choice(metric="rmse"), None, {"auto": files}))
 
 
 def test_what_auto_did_is_told_by_what_it_wrote():
@@ -106,11 +107,11 @@ def test_what_auto_did_is_told_by_what_it_wrote():
 def test_only_complete_trials_count_as_the_best_so_far():
     """A trial that was stopped has the value of one fold, which may be any."""
     trials = [
-        {"number": 0, "family": "ridge", "params": {}, "value": 2.0, "state": "complete"},
-        {"number": 1, "family": "mlp", "params": {}, "value": 0.1, "state": "pruned"},
-        {"number": 2, "family": "mlp", "params": {}, "value": 1.5, "state": "complete"},
+        trial(0, 2.0, family="ridge"),
+        trial(1, 0.1, family="mlp", state="pruned"),
+        trial(2, 1.5, family="mlp"),
     ]
-    section = candidates({"metric": "rmse"}, None, {"auto": {"best": {}, "trials": trials}}, {})
+    section = candidates(choice(metric="rmse"), None, {"auto": FamilyFiles(trials=trials)})
     (chart,) = (c for b in section.blocks if isinstance(b, Charts) for c in b.items)
     assert "trial 3: 1.500 (best so far 1.500)" in chart.svg
     assert "0.1" not in chart.svg.replace("0.10", "")
@@ -118,34 +119,41 @@ def test_only_complete_trials_count_as_the_best_so_far():
 
 
 def test_a_random_split_is_not_spoken_of_as_one_by_time():
-    times = {"unit": "day", "edges": ["2024-01-01", "2024-01-02", "2024-01-03"], "rows": {"train": [5, 5]}}
-    times |= {"target": [0.1, 0.2], "labelled": [5, 5]}
-    summary = {"kind": "binary", "classes": ["no", "yes"], "rows": {"train": 10}, "target": "y"}
-    drawn = captions(data(None, summary | {"boundaries": {"valid": 0.2, "test": 0.2}}, times))
-    assert "split at random" in drawn
-    assert "after the one before it" not in drawn
-    assert "after the one before it" in captions(data(None, summary | {"boundaries": {"test": "2024-01-02"}}, times))
+    edges = ["2024-01-01", "2024-01-02", "2024-01-03"]
+    times = Periods("day", edges, rows={"train": [5, 5]}, target=[0.1, 0.2], labelled=[5, 5])
+
+    def drawn(**boundaries: Any) -> str:
+        return captions(data(None, summary(rows={"train": 10}, boundaries=boundaries), times))
+
+    assert "split at random" in drawn(valid=0.2, test=0.2)
+    assert "after the one before it" not in drawn(valid=0.2, test=0.2)
+    assert "after the one before it" in drawn(test="2024-01-02")
 
 
 def test_the_learning_curve_says_which_rows_it_was_fitted_on():
-    points = [{"rows": 100, "train": 0.9, "valid": 0.7}, {"rows": 400, "train": None, "valid": 0.75}]
-    curve = {"family": "tree", "fitted": "tree", "metric": "roc_auc", "points": points, "rows": 400}
-    drawn = captions(learning({"learning_curve": curve | {"newest": False}}))
+    points = [CurvePoint(rows=100, train=0.9, valid=0.7), CurvePoint(rows=400, train=None, valid=0.75)]
+    curve = LearningCurve(family="tree", fitted="tree", metric="roc_auc", points=points, rows=400, newest=False)
+
+    def told(**changed: Any) -> str:
+        one = curve.model_copy(update=changed)
+        return captions(learning(Learning(diagnosis=None, learning_curve=one, loss={}, validation_curves={})))
+
+    drawn = told()
     assert drawn == (
         "The same family fitted on random samples of the 400 training rows; a smaller size is the mean of three samples."
     )
-    newest = captions(learning({"learning_curve": curve | {"newest": True, "fitted": "mlp"}}))
+    newest = told(newest=True, fitted="mlp")
     assert newest == "Its leading member, MLP, fitted on the newest of the 400 training rows."
 
 
 def test_every_calibration_curve_with_an_interval_has_its_band():
-    one = {"predicted": [0.1, 0.9], "observed": [0.2, 0.8], "rows": [50, 50], "low": [0.1, 0.7], "high": [0.3, 0.9]}
-    roc = {"fpr": [0.0, 1.0], "tpr": [0.0, 1.0]}
-    each = {"a": one, "b": one}
-    section = curves("y", None, {"roc": {"a": roc, "b": roc}, "calibration": each})
+    one = Reliability(predicted=[0.1, 0.9], observed=[0.2, 0.8], rows=[50, 50], low=[0.1, 0.7], high=[0.3, 0.9])
+    roc = Roc(fpr=[0.0, 1.0], tpr=[0.0, 1.0], threshold=[1.0, 0.0])
+    found = Curves(roc={"a": roc, "b": roc}, calibration={"a": one, "b": one})
+    section = curves("y", None, found)
     (chart,) = (c for b in section.blocks if isinstance(b, Charts) for c in b.items if c.title == "Calibration")
     assert chart.svg.count('class="band') == 2
     assert "A band is a 95% interval." in chart.caption
-    bare = {name: {k: v for k, v in part.items() if k not in ("low", "high")} for name, part in each.items()}
-    section = curves("y", None, {"roc": {"a": roc, "b": roc}, "calibration": bare})
+    bare = one.model_copy(update={"low": [], "high": []})
+    section = curves("y", None, found.model_copy(update={"calibration": {"a": bare, "b": bare}}))
     assert "interval" not in captions(section)

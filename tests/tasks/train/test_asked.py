@@ -7,7 +7,10 @@ from typing import Any
 
 import pytest
 
-from tasks.files import read_json
+from tasks.artifacts import Summary
+from tasks.fitting.base import Fold
+from tasks.fitting.setup import Setup
+from tasks.fitting.space import Settings
 from tasks.params import load
 from tasks.train.__main__ import fit_whole
 from tests.samples import features_folder
@@ -30,13 +33,13 @@ def asked(root: Path, monkeypatch: pytest.MonkeyPatch, name: str, training: str)
     """What the fit of a family is given."""
     found: dict[str, Any] = {}
 
-    def fit_family(name: str, own: dict[str, Any], *rows: Any, **how: Any) -> None:
-        found.update(how)
+    def fit_family(name: str, own: Settings, fold: Fold, setup: Setup, **more: Any) -> None:
+        found.update(vars(setup), **more)
         raise Asked
 
-    monkeypatch.setattr("tasks.train.whole.fit_family", fit_family)
+    monkeypatch.setattr("tasks.train.balance.fit_family", fit_family)
     (root / "params.yaml").write_text(PARAMS.format(training=training))
-    features = [f["name"] for f in read_json(root / "data/features/summary.json")["features"]]
+    features = Summary.read(root / "data/features").names
     with pytest.raises(Asked):
         fit_whole(name, {}, features, load())
     return found
@@ -55,9 +58,5 @@ def test_what_training_says_reaches_the_fit(tmp_path: Path, monkeypatch: pytest.
     assert (found["calibration"], found["device"], found["imbalance"]) == ("sigmoid", "cpu", "under_sample")
     assert (found["seed"], found["encode"]) == (7, {"scale": "robust"})
     smaller = found["compression"]
-    assert {key: smaller[key] for key in ("prune", "quantise", "tolerance")} == {
-        "prune": 0.4,
-        "quantise": True,
-        "tolerance": 0.2,
-    }
+    assert (smaller.prune, smaller.quantise, smaller.tolerance) == (0.4, True, 0.2)
     assert asked(tmp_path, monkeypatch, "xgboost", own)["compression"] is None

@@ -5,10 +5,12 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
+from tasks.artifacts import Selection, Summary
 from tasks.bundle import Bundle
 from tasks.errors import RefitError
-from tasks.files import hash_tree, read_json, read_table, write_json
+from tasks.files import hash_tree, read_json, read_table
 from tasks.params import parse
+from tests.samples import best
 from tests.tasks.package.projects import package, plain, project
 from tests.tasks.report.runs import stage
 
@@ -20,10 +22,9 @@ def compressing(root: Path) -> Path:
     tree = YAML().load(file)
     tree["training"] = {"compression": {"prune": 0.4, "quantise": True, "tolerance": 0.2}}
     YAML().dump(tree, file)
-    features = [f["name"] for f in read_json(root / "data/features/summary.json")["features"]]
     own = {"epochs": 3, "layers": 2, "width": 512}
-    write_json(root / "data/tuning/mlp/best.json", {"family": "mlp", "params": own, "trials": 1})
-    write_json(root / "data/tuning/mlp/selection.json", {"kept": features, "dropped": {}})
+    best("mlp", own).write(root / "data/tuning/mlp")
+    Selection(kept=Summary.read(root / "data/features").names).write(root / "data/tuning/mlp")
     return root
 
 

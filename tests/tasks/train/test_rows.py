@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tasks.errors import RefitError
-from tasks.families import read_rows
 from tasks.files import read_json, read_table, write_json, write_table
+from tasks.fitting.rows import read_rows
 from tests.samples import features_folder
 
 

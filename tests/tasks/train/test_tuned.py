@@ -5,12 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tasks.families import fit_family, read_rows, save_model
-from tasks.families._rows import score_table
-from tasks.files import write_json, write_table
+from tasks.files import write_table
+from tasks.fitting.base import Fold
+from tasks.fitting.rows import read_rows, score_table
+from tasks.fitting.setup import Setup
+from tasks.models import fit_family, save_model
 from tasks.params import parse
 from tasks.train.tuned import take_tuned
-from tests.samples import features_folder
+from tests.samples import best, features_folder
 from tests.tasks.package.projects import plain
 
 
@@ -23,16 +25,13 @@ def test_parts_that_saw_validation_rows_are_fitted_again(known: str, tmp_path: P
     pooled = np.flatnonzero(np.isin(rows.split, ("train", "valid")))
     out = pooled[::5] if known == "one fold" else np.flatnonzero(rows.split == "valid")
     rest = np.setdiff1d(pooled, out)
-    model = fit_family(
-        "logistic", {}, rows.frame.iloc[rest], rows.y[rest], rows.frame.iloc[out], rows.y[out], "binary",
-        kinds=rows.kinds,
-    )  # fmt: skip
+    model = fit_family("logistic", {}, Fold(rows.frame.iloc[rest], rows.y[rest], rows.frame.iloc[out], rows.y[out]), Setup("binary", columns=rows.kinds))  # fmt: skip
     folder = tmp_path / "data/tuning/auto"
     save_model(model, folder / "model")
     held = score_table(model.predict(rows.frame.iloc[out]), __row__=rows.row[out], __target__=rows.y[out])
     write_table(folder / "held_out.parquet", held)
     members = [{"family": "logistic", "params": {}, "weight": 1.0, "value": 0.0}]
-    write_json(folder / "best.json", {"params": {"family": "logistic", "members": members}, "left_out": 0})
+    best("auto", {"family": "logistic", "members": members}).write(folder)
     tree, _ = plain("binary")
     said: list[str] = []
     found = take_tuned(folder, list(rows.kinds), parse(tree | {"models": {"auto": {}}}), said.append)

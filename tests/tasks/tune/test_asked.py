@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 
+from tasks.artifacts import GoalRule
 from tasks.files import write_json
 from tasks.params import load
 from tasks.tune.__main__ import tune
+from tasks.tune.objective import Objective
+from tasks.tune.search import Search
 from tests.samples import features_folder
 
 PARAMS = """
@@ -46,8 +49,8 @@ def asked(
     """What the search is given."""
     found: dict[str, Any] = {}
 
-    def search(objective: Any, space: Any, budget: Any, key: str, **how: Any) -> None:
-        found.update(how, objective=objective, space=space, budget=budget)
+    def search(objective: Objective, how: Search, key: str, **more: Any) -> None:
+        found.update(vars(how), objective=objective, seed=objective.setup.seed)
         raise Asked
 
     monkeypatch.setattr("tasks.tune.search.search", search)
@@ -75,10 +78,11 @@ def test_what_tuning_says_reaches_the_search(project: Path, monkeypatch: pytest.
     goals = "{metric: {within: 0.01}, latency_ms: {at_most: 5}, size_kb: {}}"
     found = asked(project, monkeypatch, tuning=f"{{goals: {goals}}}")
     free = {"at_most": None, "weight": None}
-    assert found["goals"] == {"within": 0.01, "costs": {"latency_ms": free | {"at_most": 5.0}, "size_kb": free}}
+    costs = {"latency_ms": free | {"at_most": 5.0}, "size_kb": free}
+    assert found["goals"] == GoalRule(within=0.01, costs=costs)
     assert (found["sampler"], found["objective"].costs) == ("nsga2", ("latency_ms", "size_kb"))
     weights = asked(project, monkeypatch, tuning="{goals: {latency_ms: {weight: 0.1}, size_kb: {weight: 2}}}")["goals"]
-    assert [cost["weight"] for cost in weights["costs"].values()] == [0.1, 2.0]
+    assert [cost.weight for cost in weights.costs.values()] == [0.1, 2.0]
 
 
 def test_what_a_family_says_goes_before_tuning(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,7 +96,7 @@ def test_what_a_family_says_goes_before_tuning(project: Path, monkeypatch: pytes
 
 def test_what_a_fit_is_to_do_reaches_the_trials(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = asked(project, monkeypatch, training="{imbalance: smote, device: cpu}")["objective"]
-    assert (found.imbalance, found.device, found.encode, found.metric) == (
+    assert (found.setup.imbalance, found.setup.device, found.setup.encode, found.metric) == (
         "smote",
         "cpu",
         {"scale": "robust"},

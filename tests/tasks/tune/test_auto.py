@@ -8,17 +8,22 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tasks.artifacts import Member
 from tasks.errors import RefitError
-from tasks.families import Model, Rows, fit_family, load_model, save_model
-from tasks.families._bag import Bag, Joined, Part
-from tasks.families._forest import Forest
-from tasks.families._space import Choice, Number
 from tasks.files import hash_tree, read_json, read_table
+from tasks.fitting.base import Fold
+from tasks.fitting.forest import Forest
+from tasks.fitting.rows import Dataset
+from tasks.fitting.setup import Setup
+from tasks.fitting.space import Number, OneOf
 from tasks.metrics import measure
+from tasks.models import Model, fit_family, load_model, save_model
+from tasks.models.bag import Bag, BagPart, Joined
 from tasks.params import load
-from tasks.tune.auto import _Run, search_families
+from tasks.tune.auto import _AutoSearch, search_families
 from tasks.tune.bags import Fits, cross, fold_count, holdout, make_bags
 from tasks.tune.folds import make_folds
+from tasks.tune.messages import FoldAttempt
 from tasks.tune.objective import Objective
 from tasks.tune.portfolio import near, portfolio
 from tasks.tune.search import Budget
@@ -67,13 +72,13 @@ models: {auto: {}}
 """
 
 
-def by_time(x: np.ndarray, y: np.ndarray) -> Rows:
+def by_time(x: np.ndarray, y: np.ndarray) -> Dataset:
     """Daily rows: the oldest six tenths train, the next two validate."""
     n = len(y)
     names = np.array(["train", "train", "train", "valid", "test"])[5 * np.arange(n) // n]
     time = pd.Series(pd.date_range("2024-01-01", periods=n, tz="UTC"))
     frame = pd.DataFrame({"x": x, "noise": np.random.default_rng(0).normal(size=n)})
-    return Rows("regression", (), dict.fromkeys(frame, "numeric"), frame, y, names.astype(str), np.arange(n), time)
+    return Dataset("regression", (), dict.fromkeys(frame, "numeric"), frame, y, names.astype(str), np.arange(n), time)
 
 
 def test_where_features_leave_their_range_members_are_chosen_as_far_ahead_as_the_test_rows_are(tmp_path: Path):
@@ -167,8 +172,8 @@ def test_of_a_rising_series_what_goes_on_along_a_line_is_served(walk: bool, tmp_
     rows = by_time(level[:-1], level[1:])
     bags, at = make_bags(rows, load(tmp_path / "params.yaml"), 60, 2)
     assert bags.beyond == ("x",)
-    one = Objective("auto", "regression", 0, "rmse", bags.folds, rows.kinds)
-    found = search_families(one, Budget(1, 25, 1, 2), lambda n, _: n, {}, folder=tmp_path, bags=bags)
+    one = Objective("auto", Setup("regression", 0, rows.kinds), "rmse", bags.folds)
+    found = search_families(one, Budget(1, 25, 1, 2), "auto", folder=tmp_path, bags=bags)
     weights = {m["family"]: m["weight"] for m in found.params["members"]}
     assert weights["ridge"] > 0.5
     assert {"lightgbm", "xgboost", "extra_trees", "random_forest"}.isdisjoint(weights)
@@ -187,7 +192,7 @@ def test_portfolio_goes_round_the_families_and_neighbours_stay_in_bounds():
     first = [name for name, _ in found[: len({n for n, _ in found})]]
     assert len(set(first)) == len(first)
     assert any(p.get("objective") == "count:poisson" for _, p in found)
-    space = {"a": Number(0.1, 10.0, 1.0, log=True), "b": Number(1, 5, 3, whole=True), "c": Choice(("x", "y"), "x")}
+    space = {"a": Number(0.1, 10.0, 1.0, log=True), "b": Number(1, 5, 3, whole=True), "c": OneOf(("x", "y"), "x")}
     rng = np.random.default_rng(0)
     moved = [near(("f", {"a": 9.0, "b": 5, "c": "x", "rounds": 7}), space, rng)[1] for _ in range(100)]
     assert all(0.1 <= m["a"] <= 10 and m["b"] in (1, 2, 3, 4, 5) and m["c"] in "xy" and m["rounds"] == 7 for m in moved)
@@ -204,14 +209,14 @@ def test_bag_is_the_weighted_mean_and_survives_the_disk(kind: str, tmp_path: Pat
     half = np.arange(len(y)) % 2 == 0
     classes = 0 if kind == "regression" else 2
     sides = [(X[a], y[a], X[~a], y[~a]) for a in (half, ~half)]
-    models = [fit_family(f, {}, *s, kind, classes=classes) for f in ("xgboost", "tree") for s in sides]
+    models = [fit_family(f, {}, Fold(*s), Setup(kind, classes=classes)) for f in ("xgboost", "tree") for s in sides]
     encoders = [m.encoder for m in models]
     starts = np.cumsum([0, *(len(e.names) for e in encoders)])
     parts = [
-        Part(i // 2, m.fitted, int(starts[i]), int(starts[i + 1]), m.encoder.dtype, (0.4, 0.4, 0.1, 0.1)[i])
+        BagPart(i // 2, m.fitted, int(starts[i]), int(starts[i + 1]), m.encoder.dtype, (0.4, 0.4, 0.1, 0.1)[i])
         for i, m in enumerate(models)
     ]
-    members = [{"family": f, "params": {}, "weight": w, "value": 0.0} for f, w in (("xgboost", 0.8), ("tree", 0.2))]
+    members = [Member(family=f, params={}, weight=w, value=0.0) for f, w in (("xgboost", 0.8), ("tree", 0.2))]
     whole = models[0].__class__(
         "auto", kind, classes, Joined(encoders), Bag(parts, members, 4), params={"family": "xgboost"}
     )
@@ -232,7 +237,7 @@ def test_bag_is_the_weighted_mean_and_survives_the_disk(kind: str, tmp_path: Pat
 def test_forest_as_arrays_says_the_same(family: str, kind: str, tmp_path: Path):
     X, y = rows(kind)
     classes = 0 if kind == "regression" else int(y.max()) + 1
-    model = fit_family(family, {"n_estimators": 10}, X, y, X, y, kind, classes=classes)
+    model = fit_family(family, {"n_estimators": 10}, Fold(X, y, X, y), Setup(kind, classes=classes))
     light = Forest.of(model.fitted.estimator, kind, classes)
     Z = model.encoder.transform(X)
     assert np.allclose(light.predict(Z), model.fitted.predict(Z), rtol=1e-6, atol=1e-6)
@@ -247,26 +252,24 @@ def test_killed_search_goes_on_and_a_champions_members_come_first(tmp_path: Path
     X, y = rows("binary")
     bags = cross(X, y, "binary", 3, 1, 0)
     one = Objective(
-        "auto", "binary", 2, "roc_auc", bags.folds, {c: "numeric" if c != "band" else "categorical" for c in X}
+        "auto", Setup("binary", 2, {c: "numeric" if c != "band" else "categorical" for c in X}), "roc_auc", bags.folds
     )
-    found = search_families(one, Budget(1, 20, 1, 2), lambda name, _: name, {}, folder=tmp_path, bags=bags)
+    found = search_families(one, Budget(1, 20, 1, 2), "auto", folder=tmp_path, bags=bags)
     assert found.reused == 0
-    done = [t for t in found.trials if t["state"] == "complete"]
-    assert len({t["family"] for t in done}) == len(done) >= 2
-    single = max(t["value"] for t in done)
+    done = [t for t in found.trials if t.state == "complete"]
+    assert len({t.family for t in done}) == len(done) >= 2
+    single = max(t.value for t in done)
     assert found.value >= single - 0.01
-    again = search_families(
-        one, Budget(1, 20, 1, 2), lambda name, _: name, {}, folder=tmp_path, bags=bags, starts=[found.params]
-    )
-    known = [(t["family"], t["params"]) for t in done]  # as many of them come again as the seconds allow
-    repeated = [t for t in again.trials if t["state"] == "complete" and (t["family"], t["params"]) in known]
+    again = search_families(one, Budget(1, 20, 1, 2), "auto", folder=tmp_path, bags=bags, starts=[found.params])
+    known = [(t.family, t.params) for t in done]  # as many of them come again as the seconds allow
+    repeated = [t for t in again.trials if t.state == "complete" and (t.family, t.params) in known]
     assert repeated
     assert again.reused >= 3 * len(repeated)
     first = found.params["members"][0]
-    assert (again.trials[0]["family"], again.trials[0]["params"]) == (first["family"], first["params"])
+    assert (again.trials[0].family, again.trials[0].params) == (first["family"], first["params"])
     with pytest.raises(RefitError, match="did not suffice for one fit"):
         search_families(
-            one, Budget(1, 0.02, 1, 1), lambda name, _: name, {}, folder=tmp_path / "n",
+            one, Budget(1, 0.02, 1, 1), "auto", folder=tmp_path / "n",
             bags=holdout(*bags.folds[0]),
         )  # fmt: skip
 
@@ -275,9 +278,9 @@ def test_each_family_is_tried_with_made_rows_and_on_real_ones_and_the_better_is_
     X, y, kinds = mixed_table("fair")
     bags = cross(X, y, "binary", 3, 1, 0)
     fits = Fits(
-        "auto", "binary", 2, "roc_auc", bags.folds, kinds, imbalance="smote", encoders=str(tmp_path / "encoders")
+        "auto", Setup("binary", 2, kinds, imbalance="smote"), "roc_auc", bags.folds, encoders=str(tmp_path / "encoders")
     )
-    run = _Run(fits, bags, Budget(2, 600, 1, 1), tmp_path, 0, [], lambda line: None)
+    run = _AutoSearch(fits, bags, Budget(2, 600, 1, 1), tmp_path, [], lambda line: None)
     run.end = time.monotonic() + 600
     for _ in range(2):  # what its workers do, here in turn
         setting = run._queued()
@@ -285,12 +288,7 @@ def test_each_family_is_tried_with_made_rows_and_on_real_ones_and_the_better_is_
         tried = run._new(setting, 600)
         assert tried is not None
         for fold in range(3):
-            asked = {
-                "family": tried.family,
-                "params": tried.params,
-                "fold": fold,
-                "folder": str(tried.folder / str(fold)),
-            }
+            asked = FoldAttempt(tried.params, tried.family, fold=fold, folder=tried.folder / str(fold))
             run._note(tried, fold, fits.value(asked)[0], 0.01)
     first, second = run.tried
     assert first.family == second.family == "logistic"

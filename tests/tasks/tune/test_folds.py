@@ -7,16 +7,16 @@ import pandas as pd
 import pytest
 
 from tasks.errors import RefitError
-from tasks.families import Rows
+from tasks.fitting.rows import Dataset
 from tasks.params import Tuning
 from tasks.tune.bags import cross
 from tasks.tune.folds import make_folds
 
 
-def rows(n: int = 300, kind: str = "binary") -> Rows:
+def rows(n: int = 300, kind: str = "binary") -> Dataset:
     rng = np.random.default_rng(0)
     frame = pd.DataFrame({"id": np.arange(float(n)), "team": rng.choice(["a", "b", "c", "d"], n)})
-    return Rows(
+    return Dataset(
         kind=kind,
         classes=() if kind == "regression" else ("no", "yes"),
         kinds={"id": "numeric", "team": "categorical"},

@@ -10,7 +10,7 @@ import pytest
 
 from tasks import memory
 from tasks.errors import RefitError
-from tasks.families import Rows
+from tasks.fitting.rows import Dataset
 from tasks.params import Params, load
 from tasks.tune.__main__ import within_memory
 from tasks.tune.folds import make_folds
@@ -25,13 +25,13 @@ training: {{memory_gb: {limit}}}
 TRAIN, VALID = 20_000, 6_000
 
 
-def given(folder: Path, limit: object = 1, rows: object = "null") -> tuple[Rows, Params]:
+def given(folder: Path, limit: object = 1, rows: object = "null") -> tuple[Dataset, Params]:
     (folder / "params.yaml").write_text(PARAMS.format(limit=limit, rows=rows))
     n = TRAIN + VALID
     frame = pd.DataFrame({"a": np.arange(n) * 1.0, "b": 0.5})
     split = np.array(["train"] * TRAIN + ["valid"] * VALID)
     time = pd.Series(pd.date_range("2020-01-01", periods=n, freq="h"))
-    rows_ = Rows(
+    rows_ = Dataset(
         "binary", ("0", "1"), {"a": "numeric", "b": "numeric"}, frame, np.arange(n) % 2 * 1.0, split, np.arange(n), time
     )
     return rows_, load(folder / "params.yaml")

@@ -11,17 +11,18 @@ import numpy as np
 import pytest
 
 from tasks.errors import RefitError
-from tasks.families import Stopped, find_family, fit_family, load_model
-from tasks.families._base import Turn
-from tasks.families._space import Choice, Number, Space
-from tasks.families._turns import one_turn, read_turn, replay
+from tasks.families import find_family
 from tasks.files import hash_tree, read_json
+from tasks.fitting.base import Fold, Stopped, Turn
+from tasks.fitting.space import Number, OneOf, Space
 from tasks.metrics import measure
+from tasks.models import fit_family, load_model
+from tasks.models.turns import one_turn, read_turn, replay
 from tasks.params import load, parse
 from tasks.tune.__main__ import tune
 from tasks.tune.objective import Objective
-from tasks.tune.pbt import Evolved, Ways, changed, evolve, members, next_member
-from tasks.tune.search import Budget
+from tasks.tune.pbt import PopulationResult, Ways, changed, evolve, members, next_member
+from tasks.tune.search import Budget, Search
 from tasks.tune.study import ENVIRONMENT, open_study
 from tests.tasks.families.test_network import job
 from tests.tasks.package.projects import plain
@@ -31,7 +32,7 @@ from tests.tasks.tune.test_stage import project
 
 DEAR = [pytest.param(name, marks=pytest.mark.slow) for name in ("gradient_boosting", "tabm")]  # to import
 GO_ON = ["lightgbm", "mlp", "xgboost", *DEAR]
-SMALL: Space = {"a": Number(0.0, 1.0, 0.5), "n": Number(1, 9, 2, whole=True), "c": Choice(("x", "y"), "x")}
+SMALL: Space = {"a": Number(0.0, 1.0, 0.5), "n": Number(1, 9, 2, whole=True), "c": OneOf(("x", "y"), "x")}
 
 
 def turns(*values: float | None) -> dict:
@@ -142,25 +143,24 @@ class Dies(Objective):
 
     marker = ""
 
-    def value(self, params, watch=None, deadline=None):
+    def value(self, attempt, watch=None, deadline=None):
         at = Path(self.marker)
         if not at.exists():
             at.touch()
             os.kill(os.getpid(), signal.SIGKILL)
-        return super().value(params, watch, deadline)
+        return super().value(attempt, watch, deadline)
 
 
 @pytest.mark.slow
 def test_killed_members_a_killed_search_and_more_workers_change_nothing(tmp_path: Path):
     one = objective("lightgbm", 600)
 
-    def population(what: Objective, workers: int, key: str, log=lambda line: None) -> Evolved:
-        budget = Budget(6, 300, workers)
-        return evolve(what, space("lightgbm"), budget, key, seed=1, folder=tmp_path, log=log)
+    def population(what: Objective, workers: int, key: str, log=lambda line: None) -> PopulationResult:
+        return evolve(what, Search(space("lightgbm"), Budget(6, 300, workers)), key, folder=tmp_path, log=log)
 
     whole = population(one, 1, "whole")
-    fragile = Dies(**{name: getattr(one, name) for name in ("family", "kind", "classes", "metric", "folds", "kinds")})
-    fragile.seed, fragile.marker = one.seed, str(tmp_path / "died")
+    fragile = Dies(one.family, one.setup, one.metric, one.folds)
+    fragile.marker = str(tmp_path / "died")
     lines: list[str] = []
 
     class Killed(Exception):
@@ -187,7 +187,7 @@ def test_killed_members_a_killed_search_and_more_workers_change_nothing(tmp_path
         hashes.append(hash_tree(folder))
     assert hashes[0] == hashes[1]
     X, y, X_valid, y_valid = one.folds[0]
-    again = fit_family("lightgbm", whole.params, X, y, X_valid, y_valid, "binary", kinds=one.kinds, seed=one.seed)
+    again = fit_family("lightgbm", whole.params, Fold(X, y, X_valid, y_valid), one.setup)
     assert whole.fitted is not None
     scores = whole.fitted.predict(one.prepared("lightgbm", 0).Z_valid)
     assert again.predict(X_valid).tobytes() == scores.tobytes()

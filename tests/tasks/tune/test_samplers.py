@@ -6,7 +6,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from tasks.families._space import Choice, Number, Space, whole
+from tasks.fitting.space import Number, OneOf, Space, whole
 from tasks.params import Tuning
 from tasks.tune.samplers import OURS, gp_step, grid, optuna_sampler, suggest
 from tasks.tune.study import distributions, inside, open_study, requeue
@@ -14,7 +14,7 @@ from tasks.tune.study import distributions, inside, open_study, requeue
 SPACE: Space = {
     "x": Number(0.001, 10.0, 1.0, log=True),
     "n": whole(1, 9, 5),
-    "c": Choice(("a", "b"), "a"),
+    "c": OneOf(("a", "b"), "a"),
 }
 
 

@@ -123,8 +123,7 @@ def test_a_search_begins_with_the_champions_parameters_unless_told_otherwise(tmp
 
 
 def test_a_retrain_begins_with_the_champions_parameters(tmp_path: Path):
-    path = tmp_path / "params.json"
-    assert champion_params("xgboost", path) == []
-    write_json(path, {"xgboost": [{"max_depth": 4}], "mlp": [{"layers": 1}]})
-    assert champion_params("xgboost", path) == [{"max_depth": 4}]
-    assert champion_params("ridge", path) == []
+    assert champion_params("xgboost", tmp_path) == []
+    write_json(tmp_path / "params.json", {"xgboost": [{"max_depth": 4}], "mlp": [{"layers": 1}]})
+    assert champion_params("xgboost", tmp_path) == [{"max_depth": 4}]
+    assert champion_params("ridge", tmp_path) == []

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tasks.families import read_rows
-from tasks.files import read_json, read_table, write_json, write_table
+from tasks.artifacts import FeatureAbout, Summary
+from tasks.files import read_table, write_table
+from tasks.fitting.rows import read_rows
 from tasks.params import Params, parse
 from tasks.tune.__main__ import worth_trying
 from tests.samples import features_folder
@@ -22,9 +23,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = features_folder(tmp_path_factory.mktemp("tune"))
     table = read_table(folder / "features.parquet").assign(blank=np.nan, same=1.0)
     write_table(folder / "features.parquet", table)
-    summary = read_json(folder / "summary.json")
-    summary["features"] += [{"name": name, "kind": "numeric"} for name in SILENT]
-    write_json(folder / "summary.json", summary | {"silent": SILENT})
+    told = Summary.read(folder)
+    more = [FeatureAbout(name=name, kind="numeric") for name in SILENT]
+    told.model_copy(update={"features": [*told.features, *more], "silent": SILENT}).write(folder)
     return folder
 
 

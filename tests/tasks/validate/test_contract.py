@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tasks.artifacts.folders import EXPECTATIONS
 from tasks.errors import RefitError
 from tasks.params import Moment, load, parse
 from tasks.validate import contract, gx, rows, suite
@@ -46,8 +47,8 @@ def test_a_clean_table_is_accepted(name: str) -> None:
     assert checked.reasons == {}
     assert checked.failures == []
     assert len(checked.findings) == len(SUITES[name]["expectations"])
-    assert all(finding["success"] for finding in checked.findings)
-    json.dumps(checked.findings, allow_nan=False)
+    assert all(finding.success for finding in checked.findings)
+    json.dumps([finding.to_dict() for finding in checked.findings], allow_nan=False)
 
 
 @pytest.mark.parametrize(
@@ -174,8 +175,8 @@ def test_the_suite_alone_decides_which_rows_go(bad: list[dict[str, Any]]) -> Non
     for rule, finding in zip(SUITES["orders"]["expectations"], checked.findings, strict=True):
         if rule["meta"]["level"] == "row":
             mask = CONDITIONS[rows.reason(rule)](frame).to_numpy()
-            assert int(mask.sum()) == finding["found"] == checked.reasons.get(rows.reason(rule), 0), rule
-            assert finding["success"] == (not mask.any())
+            assert int(mask.sum()) == finding.found == checked.reasons.get(rows.reason(rule), 0), rule
+            assert finding.success == (not mask.any())
             broken |= mask
     assert (checked.rejected == broken).all()
     assert len(checked.why) == broken.sum()
@@ -297,9 +298,9 @@ def test_the_suites_in_git_fit_the_bundled_params() -> None:
     root = Path(__file__).parents[3]
     bundled = load(root / "params.yaml")
     for name, table in bundled.data.tables.items():
-        assert (root / suite.FOLDER / f"{name}.json").exists()
+        assert (root / EXPECTATIONS / f"{name}.json").exists()
         profile = pd.DataFrame({column: [None] for column in table.columns})
-        rules = suite.read(name, table, bundled.problem, profile, root / suite.FOLDER)
+        rules = suite.read(name, table, bundled.problem, profile, root / EXPECTATIONS)
         assert rules["name"] == name
 
 

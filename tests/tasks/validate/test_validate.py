@@ -70,7 +70,7 @@ def test_what_the_effects_ask_for_counts_more(make: Make, tree: Tree) -> None:
     assert summary()["as_of"] is None
     assert accounted("orders", order_frame())["not_yet_known"] == 0
     write_json("data/context/as_of.json", {"as_of": "soon"})
-    with pytest.raises(RefitError, match=r"as_of\.json: expected .*found \{'as_of': 'soon'\}\. Remove the file"):
+    with pytest.raises(RefitError, match=r"as_of\.json: .*found 'soon'\. Remove the file"):
         stage.main()
 
 

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy.rows import Problems, RowReader
+from tasks.artifacts import Schema
 from tasks.values.moments import FORMS, moment, moments
 
 AT = datetime(2020, 7, 31, 18, 30, tzinfo=UTC)
@@ -54,7 +55,9 @@ def test_files_and_requests_read_a_time_alike(form: str, value: Any, expected: d
     assert not bad[0]
     assert found[0] == expected
     assert moment(value, form) == expected
-    schema = {"table": "t", "fields": [{"name": "at", "kind": "datetime", "nullable": True, "format": form}]}
+    schema = Schema.of_json(
+        {"table": "t", "fields": [{"name": "at", "kind": "datetime", "nullable": True, "format": form}]}
+    )
     body = (
         pd.Series({"at": value}).to_json().encode() if not isinstance(value, str) else f'{{"at": "{value}"}}'.encode()
     )
@@ -76,7 +79,9 @@ def test_what_is_no_time_is_refused_by_both(form: str, value: Any) -> None:
     assert found.isna()[0]
     with pytest.raises(ValueError, match=r"."):
         moment(value, form)
-    schema = {"table": "t", "fields": [{"name": "at", "kind": "datetime", "nullable": False, "format": form}]}
+    schema = Schema.of_json(
+        {"table": "t", "fields": [{"name": "at", "kind": "datetime", "nullable": False, "format": form}]}
+    )
     with pytest.raises(Problems, match="'at' must be a"):
         RowReader(schema).one(
             f'{{"at": {str(value).lower() if not isinstance(value, str) else chr(34) + value + chr(34)}}}'.encode()

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tasks.artifacts import Schema, SchemaField
 from tasks.package.schema import schema
 from tasks.params import parse
 from tasks.profile import coerce
@@ -118,13 +119,13 @@ def test_a_package_reads_as_the_files_were_read() -> None:
     }
     params = parse(tree)
     made = schema(params, ["income", "state", "plain"], [])
-    for entry in made["fields"]:
-        assert Reading.of_field(entry, made) == Reading.of(params.data.tables["t"].columns[entry["name"]])
-    assert [sorted(set(entry) - {"name", "kind", "nullable"}) for entry in made["fields"]] == [
+    for entry in made.fields:
+        assert Reading.of_field(entry, made) == Reading.of(params.data.tables["t"].columns[entry.name])
+    assert [sorted(entry.model_fields_set - {"name", "kind", "nullable"}) for entry in made.fields] == [
         ["format", "missing"],
         ["case", "missing"],
         [],
     ]
-    old = {"table": "t", "fields": [{"name": "a", "kind": "categorical", "nullable": True}]}
-    assert Reading.of_field(old["fields"][0], old).value("NA") == "NA"  # type: ignore[index]
-    assert math.isclose(Reading.of_field(made["fields"][0], made).value("1.000,5"), 1000.5)  # type: ignore[arg-type]
+    old = Schema(table="t", fields=[SchemaField(name="a", kind="categorical", nullable=True)])
+    assert Reading.of_field(old.fields[0], old).value("NA") == "NA"
+    assert math.isclose(Reading.of_field(made.fields[0], made).value("1.000,5"), 1000.5)  # type: ignore[arg-type]

@@ -1,0 +1,105 @@
+"""What the stages left for the page: one value with the files' types; what is not there is None."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from pydantic import JsonValue
+
+from tasks.artifacts import (
+    Best,
+    Candidate,
+    Choice,
+    Confusion,
+    Curves,
+    Drift,
+    Explanation,
+    Failed,
+    Leaks,
+    Learning,
+    LeftOut,
+    Manifest,
+    Metrics,
+    NotableRows,
+    Receipt,
+    Slices,
+    Summary,
+    Timing,
+    Trial,
+    Validation,
+    Verdict,
+)
+
+Json = dict[str, JsonValue]
+
+
+@dataclass(frozen=True)
+class Periods:
+    """Rows and labels over time.
+
+    Attributes
+    ----------
+    unit : ``day``, ``week``, ``30 days`` or ``year``.
+    edges : ISO moments where the k periods begin, and where the last ends (k + 1).
+    rows : by split, rows of each period (k). labelled : of these, rows with a label (k).
+    target : mean of the labels (k); None where there are none.
+    """
+
+    unit: str
+    edges: list[str]
+    rows: dict[str, list[int]]
+    target: list[float | None]
+    labelled: list[int]
+
+
+@dataclass(frozen=True)
+class FamilyFiles:
+    """What tuning and training left of a family; ``failed`` where it failed."""
+
+    candidate: Candidate | None = None
+    best: Best | None = None
+    trials: list[Trial] = field(default_factory=list)
+    timing: Timing = field(default_factory=Timing)
+    failed: Failed | None = None
+
+
+@dataclass(frozen=True)
+class ProblemAbout:
+    """What the page is about: the problem's name, its kind, and the target's column."""
+
+    name: str
+    kind: str
+    target: str
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """All that the page is made of.
+
+    ``families`` by name; ``alpha`` of ``promotion``; ``left_out`` by what could not be computed for the page, why;
+    ``identity`` is the package's hash, ``dag`` the parsed ``dvc.yaml``.
+    """
+
+    problem: ProblemAbout
+    alpha: float = 0.05
+    validated: Validation | None = None
+    features: Summary | None = None
+    periods: Periods | None = None
+    plan: Json | None = None
+    leaks: Leaks | None = None
+    families: dict[str, FamilyFiles] = field(default_factory=dict)
+    choice: Choice | None = None
+    metrics: Metrics | None = None
+    curves: Curves | None = None
+    confusion: Confusion | None = None
+    slices: Slices | None = None
+    rows: NotableRows | None = None
+    explain: Explanation | None = None
+    learning: Learning | None = None
+    left_out: LeftOut | None = None
+    verdict: Verdict | None = None
+    drift: Drift | None = None
+    receipt: Receipt | None = None
+    bundle: Manifest | None = None
+    identity: str | None = None
+    dag: Json | None = None
