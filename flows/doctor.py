@@ -164,13 +164,13 @@ def registry(root: Path) -> Diagnosis:
     """The history of decisions, and where MLflow keeps runs."""
     from flows import champions, packages
     from tasks.params import load
-    from tasks.registry.history import History, reigning
+    from tasks.registry.history import DecisionHistory, current_champion
     from tasks.registry.tracking import tracking_uri
 
-    uri, history = tracking_uri(root), History(root)
+    uri, history = tracking_uri(root), DecisionHistory(root)
     shown, kept = (text.split("@")[-1].replace(str(root.resolve()), ".") for text in (uri, history.shown))
     try:
-        champion = reigning(champions.decisions(root, load(root / "params.yaml").problem.name, None))
+        champion = current_champion(champions.decisions(root, load(root / "params.yaml").problem.name, None))
     except RefitError as error:
         return Diagnosis("registry", False, str(error), "see the message")
     if uri.startswith("http"):

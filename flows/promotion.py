@@ -15,8 +15,8 @@ from flows.standing import Standing
 from flows.versions import above_which
 from tasks.errors import RefitError
 from tasks.files import optional_json, read_json, sha256
-from tasks.registry.history import Decision, History, Overtaken, highest, reigning, rolled_back
-from tasks.registry.tracking import Registered, Registry, Result
+from tasks.registry.history import Decision, DecisionHistory, Overtaken, current_champion, highest, rolled_back
+from tasks.registry.tracking import Registered, Registry, RunResult
 
 VERDICT = "data/verdict"
 
@@ -29,14 +29,14 @@ class Reply:
     words: str
 
 
-def register(root: Path, result: Result, run_id: str) -> Registered:
+def register(root: Path, result: RunResult, run_id: str) -> Registered:
     """Register the package, as challenger unless it is the champion; MLflow's aliases are put right on the way.
 
     A registry that does not know the champion gets it first.
     """
     registry = Registry(root)
     past = champions.decisions(root, result.model, registry)
-    champion = reigning(past)
+    champion = current_champion(past)
     if champion is not None and champion.package_sha256 == digest_made(root):
         above = above_which(past, champion.package_sha256, str(champion.champion))
     else:
@@ -50,7 +50,7 @@ def register(root: Path, result: Result, run_id: str) -> Registered:
 def would_promote(root: Path, registered: Registered) -> bool:
     """Whether carrying the verdict out would make this version champion."""
     past = champions.decisions(root, registered.model, None)
-    champion = reigning(past)
+    champion = current_champion(past)
     verdict = read_json(root / VERDICT / "verdict.json")
     return (
         verdict["verdict"] == "promote"
@@ -70,7 +70,7 @@ def approval_seconds() -> int:
 
 def waiting(root: Path, registered: Registered) -> Standing:
     """The verdict says promote, and a person has not approved: nothing is decided, and the champion stays."""
-    champion = History(root).champion(registered.model)
+    champion = DecisionHistory(root).champion(registered.model)
     sentence = read_json(root / VERDICT / "verdict.json")["sentence"]
     return Standing(
         registered.version,
@@ -94,7 +94,7 @@ def decide(root: Path, registered: Registered, by: str = "refit run", reply: Rep
     """
     registry, verdict = Registry(root), read_json(root / VERDICT / "verdict.json")
     past = champions.decisions(root, registered.model, registry)
-    champion = reigning(past)
+    champion = current_champion(past)
     is_champion = champion is not None and registered.package_sha256 == champion.package_sha256
     key = _occasion(root, registered, past)
     evidence = {k: verdict[k] for k in ("verdict", "rule", "n", "state") if k in verdict}
@@ -150,7 +150,7 @@ def _record(root: Path, decision: Decision, expected: str | None, look: bytes | 
 
     Rows that were looked at count, whoever is champion by now.
     """
-    history = History(root)
+    history = DecisionHistory(root)
     try:
         return history.record(decision, expected, look)
     except Overtaken as error:

@@ -11,7 +11,7 @@ from typing import Any
 from flows.versions import known
 from tasks.errors import RefitError
 from tasks.files import read_json, write_text
-from tasks.registry.history import History
+from tasks.registry.history import DecisionHistory
 from tasks.registry.tracking import Registered, Registry
 
 PAGE = ".refit/reports/compare.html"  # not in data/reports, which is a stage's output and DVC's
@@ -40,7 +40,7 @@ def compare(root: Path, model: str, versions: list[str]) -> Iterator[str]:
     from tasks.report.compare_runs import compare_runs
 
     registry = Registry(root)
-    past = History(root).decisions(model)
+    past = DecisionHistory(root).decisions(model)
     runs = [recorded(registry, known(registry, model, version, past)) for version in versions]
     html = compare_runs(runs)
     write_text(root / PAGE, html)

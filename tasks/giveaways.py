@@ -80,7 +80,7 @@ def giveaways(features: pd.DataFrame, y: np.ndarray, kind: str, folds: Sequence[
     kinds = _classes(y, kind, folds)
     if not len(kinds):
         return []
-    look = _Look(features, y, kind, kinds, list(folds), seed)
+    look = _Examination(features, y, kind, kinds, list(folds), seed)
     found = [g for name in features.columns if (g := look.judge(str(name))) is not None]
     return sorted(found, key=lambda g: (-g.strength, g.feature))
 
@@ -125,7 +125,7 @@ def _classes(y: np.ndarray, kind: str, folds: Sequence[Fold]) -> np.ndarray:
     return np.asarray(frequent) if len(frequent) >= 2 else np.zeros(0)
 
 
-class _Look:
+class _Examination:
     """One table under examination; what several features need is computed once."""
 
     def __init__(self, features: pd.DataFrame, y: np.ndarray, kind: str, kinds: np.ndarray, folds: list[Fold], seed: int):  # fmt: skip

@@ -666,7 +666,7 @@ class Split(_Strict):
         return self
 
 
-class Family(_Strict):
+class FamilyParams(_Strict):
     """One model family: overrides of the tuning budget, fixed parameters, and search space."""
 
     trials: int | None = Field(default=None, ge=1)
@@ -965,7 +965,7 @@ class Params(_Strict):
     data: Data
     features: Features = Features()
     split: Split = Split()
-    models: dict[str, Family] = Field(min_length=1)
+    models: dict[str, FamilyParams] = Field(min_length=1)
     tuning: Tuning = Tuning()
     training: Training = Training()
     evaluation: Evaluation = Evaluation()

@@ -196,7 +196,7 @@ def _opening(codes: np.ndarray, V: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Span:
+class EventRange:
     """A stretch of events ``[low, high)`` for each row; ``full`` where all of it is there; and its like in the past."""
 
     said: str
@@ -234,14 +234,14 @@ class Timeline:
             later=self.later[rows], whole=self.whole[rows],
         )  # fmt: skip
 
-    def spans(self, outcomes: bool) -> Iterator[Span]:
+    def spans(self, outcomes: bool) -> Iterator[EventRange]:
         """All stretches that reach beyond what the row can know; ``outcomes``: those that end with the row's own outcome."""
         s, e, p, q = self.start, self.end, self.here, self.later
         few = ("sum", "mean", "max", "min", "std")
 
-        def span(said: str, low: np.ndarray, high: np.ndarray, before: tuple[np.ndarray, np.ndarray], aggregates: tuple[str, ...] = few, full: np.ndarray | None = None) -> Span:  # fmt: skip
+        def span(said: str, low: np.ndarray, high: np.ndarray, before: tuple[np.ndarray, np.ndarray], aggregates: tuple[str, ...] = few, full: np.ndarray | None = None) -> EventRange:  # fmt: skip
             inside = (low >= s) & (high <= e) & (low < high)
-            return Span(said, low, high, inside if full is None else inside & full, before, aggregates)
+            return EventRange(said, low, high, inside if full is None else inside & full, before, aggregates)
 
         if outcomes:
             yield span("all rows up to its own, that one included", s, q, (s, p), few[:4], self.whole)
@@ -340,7 +340,7 @@ class Timeline:
             out[rows] = pick(levels[k][low[rows]], levels[k][high[rows] - 2**k])
         return out
 
-    def known(self, span: Span, how: str, outcome: np.ndarray) -> list[np.ndarray]:
+    def known(self, span: EventRange, how: str, outcome: np.ndarray) -> list[np.ndarray]:
         """What the column could be instead, ``(rows, columns)`` each: an honest one, or the row's own value.
 
         Nor is the next value of what is no outcome any proof within a longer stretch: it may be this column's own past.

@@ -16,7 +16,7 @@ from tasks.engine.ahead import DAY, Timeline
 from tasks.engine.codes import Part, composite, dense
 from tasks.engine.facts import FOREVER, MISSING
 from tasks.engine.kernels import bisect
-from tasks.engine.sides import Side
+from tasks.engine.sides import TimedTable
 
 KEYS = 200  # of a sample
 ROWS = 8000  # events of a sample
@@ -78,8 +78,8 @@ class Drawn:
 class Both:
     """The rows of one table, which are asked about, and the events of one, which may be the same."""
 
-    asked: Side
-    told: Side
+    asked: TimedTable
+    told: TimedTable
     _last: tuple[Key, Codes] | None = field(default=None, repr=False)
 
     @property
@@ -116,7 +116,7 @@ class Both:
         return (codes,), len(names)
 
     @property
-    def _sides(self) -> list[Side]:
+    def _sides(self) -> list[TimedTable]:
         return [self.asked] if self.own else [self.asked, self.told]
 
     def in_period(self, codes: Codes, period: str) -> Codes:

@@ -33,7 +33,7 @@ class Time:
 
 
 @dataclass(frozen=True)
-class Table:
+class TableSchema:
     """What the plan knows of a table: its columns' kinds, its key and its two moments."""
 
     name: str
@@ -69,7 +69,7 @@ class Table:
         }  # fmt: skip
 
     @classmethod
-    def from_dict(cls, value: Mapping[str, Any]) -> Table:
+    def from_dict(cls, value: Mapping[str, Any]) -> TableSchema:
         event, known = (Time(**value[k]) if value[k] else None for k in ("event_time", "known_at"))
         later = {column: Time(**when) for column, when in value.get("later", {}).items()}
         key, outcome = tuple(value["key"]), tuple(value["outcome"])
@@ -159,13 +159,13 @@ def _rises(values: np.ndarray) -> bool:
 
 
 @dataclass
-class Facts:
+class Events:
     """One table's rows as events. ``event`` and ``known`` are int64 µs; an event with either missing never counts.
 
     ``until`` (int64 µs): up to when a row is the known state of its event; None where no row was corrected.
     """
 
-    table: Table
+    table: TableSchema
     frame: pd.DataFrame
     event: np.ndarray = field(init=False)
     known: np.ndarray = field(init=False)
@@ -173,7 +173,7 @@ class Facts:
     _numbers: dict[str, np.ndarray] = field(default_factory=dict)
     _codes: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     _order: np.ndarray | None = None
-    _later: dict[Time, Facts] = field(default_factory=dict)
+    _later: dict[Time, Events] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         table, n = self.table, len(self.frame)
@@ -191,7 +191,7 @@ class Facts:
                     f"before they happened ({table.event_time.column}); mend or remove them"
                 )
 
-    def later(self, time: Time | None) -> Facts:
+    def later(self, time: Time | None) -> Events:
         """The same events, each known only once ``time`` has come too: as the columns known from then on show them."""
         if time is None or self.table.event_time is None:
             return self

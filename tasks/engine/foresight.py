@@ -34,7 +34,7 @@ from tasks.engine.draws import MANY, PERIODS, Both, Drawn, Key, Stretch, ordered
 from tasks.engine.facts import FOREVER
 from tasks.engine.plan import Plan
 from tasks.engine.scan import Finding
-from tasks.engine.sides import KINDS, Side, sides
+from tasks.engine.sides import KINDS, TimedTable, sides
 from tasks.stored import Frame
 
 LEVELS = 4  # keys at least, whose whole lives can tell
@@ -71,7 +71,7 @@ def aggregates_ahead(
     made = 0
     for asked in looked:
         for told in looked:
-            pair = Pair(asked, told, plan, seed)
+            pair = ColumnPair(asked, told, plan, seed)
             matches += pair.matches()
             made += pair.made
     suspected = {m.column for m in matches}
@@ -81,10 +81,10 @@ def aggregates_ahead(
     return [Finding("future aggregate", m.column, m.why) for m in best.values()], made
 
 
-class Pair:
+class ColumnPair:
     """Columns of one table's rows against columns of one table's events (which may be the same)."""
 
-    def __init__(self, asked: Side, told: Side, plan: Plan, seed: int) -> None:
+    def __init__(self, asked: TimedTable, told: TimedTable, plan: Plan, seed: int) -> None:
         self.asked, self.told, self.made = asked, told, 0
         self.both = Both(asked, told)
         self.own = self.both.own

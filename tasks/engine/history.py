@@ -15,13 +15,13 @@ import numpy as np
 from tasks.engine.asof import first_in, known_before
 from tasks.engine.exact import Exact, concatenate
 from tasks.engine.facts import FOREVER
-from tasks.engine.primitives.base import Column, Term
+from tasks.engine.primitives.base import EventColumn, Term
 from tasks.values.durations import Span
 
 EMPTY = np.zeros(0, np.int64)
 
 
-class History:
+class KeyHistory:
     """Events of one key, oldest first: event and known-at times, store rows and values, in arrays that grow.
 
     ``names`` are the columns kept. ``in_order`` holds while the known-at times rise with the events, and none of them
@@ -155,7 +155,7 @@ class Prefix:
 class Slice:
     """Some events of a history as the column that terms are made from."""
 
-    def __init__(self, history: History, name: str, places: slice | np.ndarray):
+    def __init__(self, history: KeyHistory, name: str, places: slice | np.ndarray):
         self.history, self.name, self.places = history, name, places
 
     @cached_property
@@ -181,7 +181,7 @@ class Slice:
         return Exact.from_ints((self.values == code).astype(np.int64), 1)
 
 
-def _present(column: Column) -> Exact:
+def _present(column: EventColumn) -> Exact:
     return column.present()
 
 
@@ -191,7 +191,7 @@ class View:
     ``places``: the events that can be seen, where some are left out because they came late or are the row's own one.
     """
 
-    def __init__(self, history: History | None, t: int, lo: np.ndarray, hi: np.ndarray, places: np.ndarray | None):
+    def __init__(self, history: KeyHistory | None, t: int, lo: np.ndarray, hi: np.ndarray, places: np.ndarray | None):
         self.history, self.t, self.lo, self.hi, self.places = history, t, lo, hi, places
         self._slices: dict[str, Slice] = {}
         self._prefixes: dict[tuple[str, Term], Exact] = {}

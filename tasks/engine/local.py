@@ -24,9 +24,9 @@ import pandas as pd
 from tasks.engine.asof import first_in, last_seen
 from tasks.engine.codes import dense
 from tasks.engine.exact import Exact
-from tasks.engine.facts import FOREVER, Facts
+from tasks.engine.facts import FOREVER, Events
 from tasks.engine.kernels import Line, Wavelet, kth_rank, sort_by_code
-from tasks.engine.primitives.base import Column, Term
+from tasks.engine.primitives.base import EventColumn, Term
 from tasks.values.durations import Span
 
 Made = TypeVar("Made")
@@ -61,7 +61,7 @@ class Index:
     the order of :attr:`rows`: result ``i`` belongs to row ``rows[i]``. ``by_time`` sorts the rows by ``t``.
     """
 
-    def __init__(self, facts: Facts, codes: np.ndarray, row_codes: np.ndarray, t: np.ndarray, by_time: np.ndarray):
+    def __init__(self, facts: Events, codes: np.ndarray, row_codes: np.ndarray, t: np.ndarray, by_time: np.ndarray):
         self.facts = facts
         size = int(max(codes.max(initial=-1), row_codes.max(initial=-1))) + 1
         order = facts.order()
@@ -324,9 +324,9 @@ class IndexedColumn:
         return Ranked(self.index, np.where(self.missing, len(places), places), len(places) + 1)
 
 
-def _values(column: Column) -> Exact:
+def _values(column: EventColumn) -> Exact:
     return Exact.from_floats(cast(IndexedColumn, column).values)
 
 
-def present_values(column: Column) -> Exact:
+def present_values(column: EventColumn) -> Exact:
     return column.present()

@@ -19,10 +19,10 @@ import numpy as np
 import pandas as pd
 
 from tasks.engine.compute import compute
-from tasks.engine.facts import Table
+from tasks.engine.facts import TableSchema
 from tasks.engine.plan import Group, Plan
 from tasks.engine.rows import as_frame, finish
-from tasks.engine.source import Rows, Values
+from tasks.engine.source import FrameRows, Values
 from tasks.errors import RefitError, some
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def pieces(
             found: dict[str, Values] = {}
             for number in range(len(plan.groups)):
                 found |= _gather(Path(folder) / f"group{number}" / f"chunk{start // chunk}.arrow", start, len(rows))
-            made = finish(plan, Rows(plan.own, rows), found)
+            made = finish(plan, FrameRows(plan.own, rows), found)
             yield as_frame(plan, made, pd.RangeIndex(start, start + len(rows)))
             start += len(rows)
 
@@ -116,7 +116,9 @@ def _chunks(path: Path, columns: list[str], chunk: int) -> Iterator[pd.DataFrame
         yield pa.Table.from_batches(held).to_pandas()
 
 
-def _deal(path: Path, columns: list[str], key: list[str], spec: Table, folder: Path, side: str, parts: int) -> None:
+def _deal(
+    path: Path, columns: list[str], key: list[str], spec: TableSchema, folder: Path, side: str, parts: int
+) -> None:
     """Write a table's rows, with their numbers, into ``parts`` files by a hash of their key."""
     import pyarrow as pa
 
@@ -139,7 +141,7 @@ def _deal(path: Path, columns: list[str], key: list[str], spec: Table, folder: P
                     writers[p].write_batch(piece)
 
 
-def key_hash(frame: pd.DataFrame, key: list[str], spec: Table) -> np.ndarray:
+def key_hash(frame: pd.DataFrame, key: list[str], spec: TableSchema) -> np.ndarray:
     total = np.zeros(len(frame), np.uint64)
     for column in key:
         values, codes = frame[column], None

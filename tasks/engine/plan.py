@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
-from tasks.engine.facts import Table, Time, never_sees_itself
+from tasks.engine.facts import TableSchema, Time, never_sees_itself
 from tasks.engine.recipes import Aggregate, FromRow, FromTable, LookedUp, Need, Recipe, from_dict
 from tasks.errors import RefitError
 
@@ -31,7 +31,7 @@ class Feature:
     recipe: Recipe
 
     @classmethod
-    def of(cls, recipe: Recipe, tables: Mapping[str, Table], own: str, name: str = "") -> Feature:
+    def of(cls, recipe: Recipe, tables: Mapping[str, TableSchema], own: str, name: str = "") -> Feature:
         """The feature that a recipe makes for rows of the table ``own``; under its own name, unless one is given."""
         return cls(name or recipe.name(own), recipe.kind(tables, own), recipe.says(tables, own), recipe)
 
@@ -87,7 +87,7 @@ class Plan:
     """
 
     table: str
-    tables: dict[str, Table]
+    tables: dict[str, TableSchema]
     features: tuple[Feature, ...]
     time: Time | None = None
     cap: Time | None = None
@@ -118,7 +118,7 @@ class Plan:
         time = {k: Time(**value[k]) if value.get(k) else None for k in ("time", "cap")}
         return cls(
             table=value["table"],
-            tables={name: Table.from_dict(table) for name, table in value["tables"].items()},
+            tables={name: TableSchema.from_dict(table) for name, table in value["tables"].items()},
             features=tuple(Feature.from_dict(feature) for feature in value["features"]),
             target=Predicted(**value["target"]) if value.get("target") else None,
             children={name: cls.from_dict(child) for name, child in value.get("children", {}).items()},
@@ -132,7 +132,7 @@ class Plan:
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property
-    def own(self) -> Table:
+    def own(self) -> TableSchema:
         """The table whose rows get the features."""
         return self.tables[self.table]
 

@@ -23,7 +23,7 @@ import pandas as pd
 from tasks.engine import scan
 from tasks.engine.asof import prediction_times
 from tasks.engine.compute import compute as by_batch
-from tasks.engine.facts import MISSING, Facts, Time
+from tasks.engine.facts import MISSING, Events, Time
 from tasks.engine.foresight import aggregates_ahead
 from tasks.engine.plan import Plan
 from tasks.engine.scan import Finding
@@ -201,7 +201,7 @@ class Future:
 
     def _unknown(self, name: str, frame: pd.DataFrame) -> dict[Time | None, np.ndarray]:
         """Which rows' facts belong to the future: of the row itself (None), and of columns with a moment of their own."""
-        row, found = Facts(self.plan.tables[name], frame), {}
+        row, found = Events(self.plan.tables[name], frame), {}
         for time in (None, *row.table.later.values()):
             if row.table.event_time is None:
                 found[time] = np.zeros(len(frame), bool)
@@ -253,7 +253,7 @@ class Future:
             asks = prediction_times(self.plan, frame)
             after = later & (asks > self.cut) if salt == 1 else np.zeros(len(frame), bool)
         # Nothing moves to before the event, whose own time may be one that stays.
-        since = np.maximum(Facts(spec, frame).event, self.cut) if times else np.full(len(frame), self.cut)
+        since = np.maximum(Events(spec, frame).event, self.cut) if times else np.full(len(frame), self.cut)
         push = (rng.integers(1, 10**9, len(frame)) * 1000).astype("timedelta64[us]")
         for column in columns:
             if column not in wanted:

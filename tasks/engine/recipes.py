@@ -18,7 +18,7 @@ import numpy as np
 
 from tasks.engine.dates import date_part
 from tasks.engine.expression import Expression
-from tasks.engine.facts import HOUR, MISSING, Table
+from tasks.engine.facts import HOUR, MISSING, TableSchema
 from tasks.engine.primitives import Primitive, parse_primitive
 from tasks.engine.source import Source, Values
 from tasks.errors import RefitError
@@ -60,12 +60,12 @@ class Recipe(ABC):
     def name(self, own: str) -> str:
         """What the feature is called."""
 
-    def kind(self, tables: Mapping[str, Table], own: str) -> str:
+    def kind(self, tables: Mapping[str, TableSchema], own: str) -> str:
         """Of the result: numeric, categorical or text."""
         return "numeric"
 
     @abstractmethod
-    def says(self, tables: Mapping[str, Table], own: str) -> str:
+    def says(self, tables: Mapping[str, TableSchema], own: str) -> str:
         """A sentence."""
 
     def to_dict(self) -> dict[str, object]:
@@ -85,7 +85,7 @@ class FromRow(Recipe):
     """Made of the row itself: of its columns, and of features made before it."""
 
     @abstractmethod
-    def make(self, source: Source, made: Mapping[str, Values], tables: Mapping[str, Table], own: str) -> Values:
+    def make(self, source: Source, made: Mapping[str, Values], tables: Mapping[str, TableSchema], own: str) -> Values:
         """The feature of the rows that ask, from their columns and the features ``made`` before."""
 
 
@@ -109,7 +109,7 @@ class FromTable(Recipe):
     def row(self) -> tuple[str, ...]:
         return tuple(mine for mine, _ in self.on)
 
-    def reads(self, table: Table) -> Need:
+    def reads(self, table: TableSchema) -> Need:
         """What it reads of the table that it asks: keys, values, moments, and what tells events of one moment apart."""
         theirs = {theirs for _, theirs in self.on} | ({self.column} if self.column else set())
         moments = {time.column for time in table.times(self.column)}
@@ -130,13 +130,13 @@ class OwnColumn(FromRow):
     def name(self, own: str) -> str:
         return self.column
 
-    def kind(self, tables: Mapping[str, Table], own: str) -> str:
+    def kind(self, tables: Mapping[str, TableSchema], own: str) -> str:
         return KIND[tables[own].columns[self.column]]
 
-    def says(self, tables: Mapping[str, Table], own: str) -> str:
+    def says(self, tables: Mapping[str, TableSchema], own: str) -> str:
         return f"{self.column} of the row"
 
-    def make(self, source: Source, made: Mapping[str, Values], tables: Mapping[str, Table], own: str) -> Values:
+    def make(self, source: Source, made: Mapping[str, Values], tables: Mapping[str, TableSchema], own: str) -> Values:
         numeric = self.kind(tables, own) == "numeric"
         return source.number(self.column) if numeric else source.text(self.column)
 
@@ -156,10 +156,10 @@ class DatePart(FromRow):
     def name(self, own: str) -> str:
         return f"{self.column}.{self.part}"
 
-    def says(self, tables: Mapping[str, Table], own: str) -> str:
+    def says(self, tables: Mapping[str, TableSchema], own: str) -> str:
         return f"{self.part.replace('_', ' ')} of {self.column} (UTC)"
 
-    def make(self, source: Source, made: Mapping[str, Values], tables: Mapping[str, Table], own: str) -> Values:
+    def make(self, source: Source, made: Mapping[str, Values], tables: Mapping[str, TableSchema], own: str) -> Values:
         return date_part(source.moment(self.column), self.part)
 
 
@@ -182,10 +182,10 @@ class Transform(FromRow):
     def name(self, own: str) -> str:
         return self.text.replace("`", "")
 
-    def says(self, tables: Mapping[str, Table], own: str) -> str:
+    def says(self, tables: Mapping[str, TableSchema], own: str) -> str:
         return self.name(own)
 
-    def make(self, source: Source, made: Mapping[str, Values], tables: Mapping[str, Table], own: str) -> Values:
+    def make(self, source: Source, made: Mapping[str, Values], tables: Mapping[str, TableSchema], own: str) -> Values:
         kinds = tables[own].columns
         return self.expression.evaluate(
             {n: np.asarray(made[n]) if n in made else _number(source, n, kinds[n]) for n in self.parts}
@@ -218,10 +218,10 @@ class Power(FromRow):
     def name(self, own: str) -> str:
         return " ".join(name if n == 1 else f"{name}^{n}" for name, n in self.powers)
 
-    def says(self, tables: Mapping[str, Table], own: str) -> str:
+    def says(self, tables: Mapping[str, TableSchema], own: str) -> str:
         return "product of " + ", ".join(self._factors)
 
-    def make(self, source: Source, made: Mapping[str, Values], tables: Mapping[str, Table], own: str) -> Values:
+    def make(self, source: Source, made: Mapping[str, Values], tables: Mapping[str, TableSchema], own: str) -> Values:
         first, *others = (np.asarray(made[name]) for name in self._factors)
         result = first
         with np.errstate(over="ignore"):
@@ -264,10 +264,10 @@ class LookedUp(FromTable):
     def name(self, own: str) -> str:
         return f"{self.table}.{self.column}"
 
-    def kind(self, tables: Mapping[str, Table], own: str) -> str:
+    def kind(self, tables: Mapping[str, TableSchema], own: str) -> str:
         return KIND.get(tables[self.table].columns[self.column], "numeric")
 
-    def says(self, tables: Mapping[str, Table], own: str) -> str:
+    def says(self, tables: Mapping[str, TableSchema], own: str) -> str:
         there = tables[self.table]
         said = f"{self.column} of the row of {self.table} with the same {', '.join(theirs for _, theirs in self.key)}"
         if there.event_time:
@@ -327,12 +327,12 @@ class Aggregate(FromTable):
         inside = [part for part in (self.column, self.primitive.argument, str(self.window)) if part is not None]
         return f"{key}.{self.primitive.name}({', '.join(inside)})"
 
-    def kind(self, tables: Mapping[str, Table], own: str) -> str:
+    def kind(self, tables: Mapping[str, TableSchema], own: str) -> str:
         if self.column is None or self.primitive.result != "value":
             return "numeric"
         return KIND.get(tables[self.table].columns[self.column], "numeric")
 
-    def says(self, tables: Mapping[str, Table], own: str) -> str:
+    def says(self, tables: Mapping[str, TableSchema], own: str) -> str:
         seen = f"{self.table} with the same {' and '.join(self.by)} {self._seen()}"
         if self.column is None:
             return f"number of {seen}"

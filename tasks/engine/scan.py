@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from tasks.engine.asof import prediction_times
-from tasks.engine.facts import MISSING, Facts, micros, series
+from tasks.engine.facts import MISSING, Events, micros, series
 from tasks.engine.plan import Plan
 from tasks.giveaways import FEWEST, sample
 from tasks.giveaways import giveaways as alone
@@ -72,7 +72,7 @@ def declared_times(tables: Mapping[str, pd.DataFrame], plan: Plan, rows: pd.Data
     for name, spec in plan.tables.items():
         if name not in tables or spec.event_time is None:
             continue
-        row = Facts(spec, tables[name])
+        row = Events(spec, tables[name])
         for column, kind in spec.columns.items():
             if (
                 kind != "datetime"
@@ -102,10 +102,10 @@ def declared_times(tables: Mapping[str, pd.DataFrame], plan: Plan, rows: pd.Data
     return found
 
 
-def _labels(plan: Plan, rows: pd.DataFrame) -> Facts:
+def _labels(plan: Plan, rows: pd.DataFrame) -> Events:
     """The problem's rows as facts that are known when their labels are."""
     own = plan.tables[plan.table]
-    return Facts(own, rows).later(own.later.get(plan.target.column) if plan.target else None)
+    return Events(own, rows).later(own.later.get(plan.target.column) if plan.target else None)
 
 
 def encoded_targets(features: pd.DataFrame, target: np.ndarray) -> list[Finding]:

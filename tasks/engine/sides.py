@@ -1,7 +1,7 @@
 """Tables as the look for what comes later sees them (:mod:`tasks.engine.foresight`): their moments, keys and columns.
 
 A table may be one that stays on disk: its moments alone are held, a column is read where it is asked for, and the rows
-that are looked at again and again are read once (:meth:`Side.hold`).
+that are looked at again and again are read once (:meth:`TimedTable.hold`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pandas as pd
 from tasks.engine.ahead import FEWEST
 from tasks.engine.asof import prediction_times
 from tasks.engine.codes import composite
-from tasks.engine.facts import MISSING, Table, Time, micros
+from tasks.engine.facts import MISSING, TableSchema, Time, micros
 from tasks.engine.plan import Feature, Plan
 from tasks.engine.recipes import FromTable, LookedUp
 from tasks.states import last_known
@@ -26,14 +26,14 @@ KINDS = {"numeric": "number", "boolean": "number", "datetime": "moment", "catego
 
 
 @dataclass
-class Side:
+class TimedTable:
     """A table's rows in time: when they happened (``t``), and when their columns are asked for; int64 µs.
 
     ``frame``: a data frame, or one that stays on disk. ``read``: columns under suspicion; ``looked``: a frame of the
     features that stand for some of them.
     """
 
-    spec: Table
+    spec: TableSchema
     frame: Frame
     t: np.ndarray
     asked: np.ndarray
@@ -109,7 +109,7 @@ def _is_still(plan: Plan, feature: Feature) -> bool:
     return plan.tables[recipe.table].columns.get(recipe.column) != "datetime"
 
 
-def sides(tables: Mapping[str, Frame], plan: Plan, rows: Frame, features: Frame) -> Iterator[Side]:
+def sides(tables: Mapping[str, Frame], plan: Plan, rows: Frame, features: Frame) -> Iterator[TimedTable]:
     """Every table with times, and the problem's."""
     for name, spec in plan.tables.items():
         own = name == plan.table
@@ -131,7 +131,7 @@ def sides(tables: Mapping[str, Frame], plan: Plan, rows: Frame, features: Frame)
             looked = features[names].reset_index(drop=True)
         keys = _keys(plan, spec, frame, frozenset(outcome | times))
         read = list(dict.fromkeys([*read, *looked.columns]))
-        yield Side(spec, frame, t, np.maximum(t, known), read, keys, frozenset(outcome), own, looked)
+        yield TimedTable(spec, frame, t, np.maximum(t, known), read, keys, frozenset(outcome), own, looked)
 
 
 def _moment(frame: Frame, time: Time, table: str) -> np.ndarray:
@@ -150,7 +150,7 @@ def read_by(plan: Plan, table: str) -> list[str]:
     return [c for c in dict.fromkeys(found) if c in plan.tables[table].columns]
 
 
-def _keys(plan: Plan, spec: Table, frame: Frame, never: frozenset[str]) -> list[tuple[str, ...]]:
+def _keys(plan: Plan, spec: TableSchema, frame: Frame, never: frozenset[str]) -> list[tuple[str, ...]]:
     """By what rows may belong together: as the plan groups them, by levels, by whole numbers that come again."""
     own, n = spec.name == plan.table, len(frame)
     asked: list[tuple[str, ...]] = []

@@ -10,7 +10,7 @@ from typing import Protocol, cast
 import numpy as np
 import pandas as pd
 
-from tasks.engine.facts import MISSING, Table, micros, numbers, series
+from tasks.engine.facts import MISSING, TableSchema, micros, numbers, series
 from tasks.errors import RefitError, nearest
 from tasks.stored import Frame
 
@@ -35,10 +35,10 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True)
-class Rows:
+class FrameRows:
     """Rows of a table, as a frame."""
 
-    table: Table
+    table: TableSchema
     frame: Frame
 
     def __len__(self) -> int:
@@ -57,7 +57,7 @@ class Rows:
 class OneRow:
     """One row of a table, as a mapping of plain values; checks what it hands out."""
 
-    def __init__(self, table: Table, row: Mapping[str, object]):
+    def __init__(self, table: TableSchema, row: Mapping[str, object]):
         self.table, self.row = table, row
 
     def __len__(self) -> int:

@@ -17,15 +17,15 @@ from tasks.engine.answers import asked_tables, check_unique, in_hours
 from tasks.engine.asof import asked_at, known_before
 from tasks.engine.codes import composite
 from tasks.engine.exact import TooWide
-from tasks.engine.facts import FOREVER, MISSING, Facts, above, numbers
-from tasks.engine.history import History, HistoryWindow, View, code_of
+from tasks.engine.facts import FOREVER, MISSING, Events, above, numbers
+from tasks.engine.history import HistoryWindow, KeyHistory, View, code_of
 from tasks.engine.kernels import sort_by_code
 from tasks.engine.plan import Feature, Plan
 from tasks.engine.primitives import Primitive
 from tasks.engine.recipes import Aggregate, LookedUp
 from tasks.engine.rows import finish
 from tasks.engine.source import OneRow, Values, moment, plain_text
-from tasks.engine.store import Asked, Key, Plain, Store, one_or_all
+from tasks.engine.store import GroupHistories, Key, Plain, Store, one_or_all
 from tasks.errors import RefitError, nearest, some
 
 Row = Mapping[str, object]  # plain values by column
@@ -57,7 +57,7 @@ class State:
     def _build(self, tables: Mapping[str, pd.DataFrame]) -> None:
         facts = asked_tables(self.plan, tables)
         self.stores: dict[str, Store] = {}
-        self.asked: list[Asked] = []
+        self.asked: list[GroupHistories] = []
         for name, table in facts.items():
             here = [g for g in self.plan.groups if g.table == name]
             recipes = [recipe for group in here for recipe in group.asked]
@@ -67,11 +67,11 @@ class State:
             store = self.stores[name] = Store(table.table, columns)
             self._fill(store, table)
             self.asked += [
-                self._histories(Asked(group, table.table), table.later(group.known), store) for group in here
+                self._histories(GroupHistories(group, table.table), table.later(group.known), store) for group in here
             ]
         self._tasks = self._plan_tasks()
 
-    def _fill(self, store: Store, facts: Facts) -> None:
+    def _fill(self, store: Store, facts: Events) -> None:
         """Columns of the table as lists of plain values, ready for rows to come."""
         for column in store.columns:
             if column in store.names:
@@ -86,7 +86,7 @@ class State:
         for i, key in enumerate(store.keys(store.values)):
             store.rows[key] = (*store.rows.get(key, ()), i)
 
-    def _histories(self, asked: Asked, facts: Facts, store: Store) -> Asked:
+    def _histories(self, asked: GroupHistories, facts: Events, store: Store) -> GroupHistories:
         """Cut the sorted events into one history a key."""
         on = asked.group.on
         parts = (pd.factorize(facts.values(column)) for _, column in on)
@@ -104,7 +104,9 @@ class State:
         start = 0
         for end in ends:
             key = store.key(int(order[start]), on)
-            asked.keys[key] = History(asked.names, times[:, start:end].copy(), values[:, start:end].copy(), store.names)
+            asked.keys[key] = KeyHistory(
+                asked.names, times[:, start:end].copy(), values[:, start:end].copy(), store.names
+            )
             start = end
         return asked
 
@@ -169,7 +171,7 @@ class State:
         return own if any(known_before(store.known[one], t) for one in own or ()) else None
 
     @staticmethod
-    def _row_key(source: OneRow, asked: Asked) -> Key:
+    def _row_key(source: OneRow, asked: GroupHistories) -> Key:
         key = tuple(source.key(mine, kind) for mine, kind in asked.key)
         return None if any(part is None or part != part for part in key) else one_or_all(key)
 
@@ -241,7 +243,7 @@ class State:
 
     def _take_in(self, table: str, frame: pd.DataFrame) -> None:
         store = self.stores[table]
-        facts = Facts(store.table, frame)
+        facts = Events(store.table, frame)
         facts.check_key()
         columns = {c: self._plain_values(facts, c) for c in store.columns}
         keys = store.keys(columns)
@@ -266,7 +268,9 @@ class State:
                     self._add(asked, store, row, event, int(known[i]))
 
     @staticmethod
-    def _refuse_second_rows(store: Store, columns: Mapping[str, list[Plain]], asked_here: Iterable[Asked]) -> None:
+    def _refuse_second_rows(
+        store: Store, columns: Mapping[str, list[Plain]], asked_here: Iterable[GroupHistories]
+    ) -> None:
         """A table without times has one row a key, or its lookups have no answer."""
         for asked in asked_here:
             seen = set(asked.keys)
@@ -279,13 +283,13 @@ class State:
                     )
                 seen.add(key)
 
-    def _add(self, asked: Asked, store: Store, row: int, event: int, known: int) -> None:
+    def _add(self, asked: GroupHistories, store: Store, row: int, event: int, known: int) -> None:
         key = store.key(row, asked.group.on)
         if any(k is None or k != k for k in (key if isinstance(key, tuple) else (key,))):
             return
         history = asked.keys.get(key)
         if history is None:
-            empty = History(asked.names, np.zeros((4, 0), np.int64), np.zeros((len(asked.names), 0)), store.names)
+            empty = KeyHistory(asked.names, np.zeros((4, 0), np.int64), np.zeros((len(asked.names), 0)), store.names)
             history = asked.keys[key] = empty
         history.add(event, known, row, [self._coded(store, column, row) for column in asked.names], store.before)
 
@@ -297,7 +301,7 @@ class State:
             return np.nan
         return float(code_of(store.names[column], store.places[column], value) if isinstance(value, str) else value)
 
-    def _plain_values(self, facts: Facts, column: str) -> list[Plain]:
+    def _plain_values(self, facts: Events, column: str) -> list[Plain]:
         if column in self.stores[facts.table.name].names:
             if column not in facts.frame.columns:
                 raise RefitError(f"update of {facts.table.name!r}: column {column!r} is missing")

@@ -32,7 +32,7 @@ from tasks.models.turns import one_turn, replay
 from tasks.process import threads
 
 if TYPE_CHECKING:
-    from tasks.params import Family as Own
+    from tasks.params import FamilyParams as Own
     from tasks.params import Params
 
 LARGEST = 10**9, 10**6  # rows and columns

@@ -82,7 +82,7 @@ def local(root: str | Path, name: str) -> str:
     return f"sqlite:///{path}"
 
 
-class History:
+class DecisionHistory:
     """Decisions of every model in one database. Reading creates nothing where there is no database yet."""
 
     def __init__(self, root: str | Path = ".", url: str | None = None) -> None:
@@ -107,7 +107,7 @@ class History:
     def champion(self, model: str, at: datetime | None = None) -> Decision | None:
         """The decision that made the champion of now, or of a moment, what it is; None: there is no champion."""
         past = [d for d in self.decisions(model) if at is None or datetime.fromisoformat(d.at) <= at]
-        return reigning(past)
+        return current_champion(past)
 
     def counted(self, model: str) -> dict[int, bytes]:
         """What each decision's look counted (:mod:`tasks.bundle.seen`), by the decision's number; others are left out."""
@@ -217,19 +217,19 @@ def check_database(url: str, wait: float) -> Iterator[str]:
     yield from sqlite(path, shown, wait, look)
 
 
-def reigning(decisions: list[Decision]) -> Decision | None:
+def current_champion(decisions: list[Decision]) -> Decision | None:
     """Of decisions in order, the one that put the present champion in place."""
     last = next((d for d in reversed(decisions) if d.action != "keep"), None)
     return None if last is None or last.champion is None else last
 
 
-def reigns(decisions: list[Decision]) -> list[Decision]:
-    """What began each reign, in order and the present one last; what was rolled back from is taken off.
+def champions_in_order(decisions: list[Decision]) -> list[Decision]:
+    """What made each champion, in order and the present one last; what was rolled back from is taken off.
 
     >>> def row(action, version):
     ...     return Decision("m", action, version, version, f"sha {version}", "", "", "")
     >>> rows = [row("promote", "1"), row("promote", "2"), row("rollback", "1"), row("promote", "4")]
-    >>> [d.version for d in reigns(rows)]
+    >>> [d.version for d in champions_in_order(rows)]
     ['1', '4']
     """
     stack: list[Decision] = []
@@ -273,7 +273,7 @@ def highest(decisions: list[Decision]) -> int:
 
 
 def rolled_back(decisions: list[Decision], package_sha256: str) -> Decision | None:
-    """The rollback that removed a package from the throne, unless someone has put it back since."""
+    """The rollback that took a package's alias away, unless someone has made it champion again since."""
     found = None
     before = None
     for d in decisions:
@@ -299,7 +299,7 @@ def _append(
         if old is not None:
             made.append(old)
             continue
-        before = reigning(past)
+        before = current_champion(past)
         if not made and (before.package_sha256 if before else None) != expected:
             raise _overtaken(decision, expected, past)
         champion = before.champion if before else None
@@ -336,7 +336,7 @@ def _now(past: list[Decision]) -> str:
 
 
 def _overtaken(decision: Decision, expected: str | None, past: list[Decision]) -> Overtaken:
-    last = past and reigning(past)
+    last = past and current_champion(past)
     about = next((d.version for d in reversed(past) if d.package_sha256 == expected), None)
     old = f"version {about}" if about is not None else f"package {str(expected)[:12]}"
     if not last:

@@ -58,7 +58,7 @@ class Registered:
 
 
 @dataclass(frozen=True)
-class Said:
+class RegistryState:
     """What a registry says about a model: its alias ``champion``, and the mark of the decision that it followed."""
 
     champion: str | None
@@ -66,7 +66,7 @@ class Said:
 
 
 @dataclass(frozen=True)
-class Result:
+class RunResult:
     """What a walk left in ``data/``, with what identifies it: the MD5s of ``dvc.lock`` and the git commit.
 
     ``families``: those of ``params.yaml``; the folder of one that was dropped from there may still lie in ``data/models``.
@@ -144,7 +144,7 @@ class Registry:
                     raise
         return str(found.experiment_id)
 
-    def track(self, result: Result) -> str:
+    def track(self, result: RunResult) -> str:
         """Log the result once: parent run, one nested run per family. Returns the parent's id.
 
         A run that a crash left unfinished is dropped and logged anew; one that another checkout has not finished may
@@ -164,7 +164,7 @@ class Registry:
                 self.client.delete_run(run.info.run_id)
             return self._log(experiment, result)
 
-    def _log(self, experiment: str, result: Result) -> str:
+    def _log(self, experiment: str, result: RunResult) -> str:
         data = result.root / "data"
         choice, metrics = (
             read_json(data / "evaluation" / "choice.json"),
@@ -424,7 +424,7 @@ class Registry:
                 raise RefitError(f"{what}: its package in the registry is not the one registered (hash differs).")
         return into
 
-    def said(self, model: str) -> Said:
+    def said(self, model: str) -> RegistryState:
         """Which version the alias ``champion`` names, and which decision it follows; both None where nobody set them."""
         from mlflow.exceptions import MlflowException
 
@@ -434,9 +434,9 @@ class Registry:
             except MlflowException as error:
                 if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                     raise
-                return Said(None, None)
+                return RegistryState(None, None)
             champion = found.aliases.get("champion")
-            return Said(None if champion is None else str(champion), found.tags.get(DECISION))
+            return RegistryState(None if champion is None else str(champion), found.tags.get(DECISION))
 
     def follow(
         self, model: str, champion: str | None, challenger: str | None = None, decision: str | None = None

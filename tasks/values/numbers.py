@@ -35,7 +35,7 @@ MULTIPLES = frozenset({"k", "m", "b", "t", "mn", "mm", "bn", "tn", "tsd", "mio",
 
 
 @dataclass(frozen=True)
-class Form:
+class NumberFormat:
     """How numbers are written: marks of thousands (empty: none) and decimals, groups of two, and texts beside them."""
 
     thousands: str = ""
@@ -62,7 +62,7 @@ def check_number_form(form: str) -> str:
 
 
 @cache
-def parse_form(form: str) -> Form | None:
+def parse_form(form: str) -> NumberFormat | None:
     """What an example says; None for ``0xFF``, hexadecimal numbers. Raises ``ValueError``.
 
     >>> parse_form("CHF 1'234.50")
@@ -85,13 +85,13 @@ def parse_form(form: str) -> Form | None:
     marks = re.sub(r"[0-9]", "", body)
     groups = re.split(r"[^0-9]", body)
     if not marks:
-        return Form(beside=beside)
+        return NumberFormat(beside=beside)
     if len(set(marks)) == 1 and len(marks) == 1 and marks in ".,":
         if len(groups[1]) == 3 and len(groups[0]) <= 3:
             raise ValueError(
                 f"{form!r} may be one thousand or one and a bit; write it with its decimals, as in '1.234,50' or '1234.5'"
             )
-        return Form(decimal=marks, beside=beside)
+        return NumberFormat(decimal=marks, beside=beside)
     thousands = marks[0]
     decimal = marks[-1] if marks[-1] != thousands else "," if thousands == "." else "."
     whole = groups[:-1] if marks[-1] != thousands else groups
@@ -103,11 +103,11 @@ def parse_form(form: str) -> Form | None:
         raise ValueError(
             f"{form!r} is not written as numbers are; allowed are examples such as {', '.join(map(repr, EXAMPLES))}"
         )
-    return Form(thousands, decimal, pairs, beside)
+    return NumberFormat(thousands, decimal, pairs, beside)
 
 
 @cache
-def _parts(form: Form) -> tuple[str, str, str]:
+def _parts(form: NumberFormat) -> tuple[str, str, str]:
     """Patterns of the mark of thousands, of a number without sign, and of the texts beside it (empty: none)."""
     mark = {" ": f"[{_SPACES}]", "": ""}.get(form.thousands, re.escape(form.thousands))
     whole = "[0-9]+"
@@ -122,7 +122,7 @@ def _parts(form: Form) -> tuple[str, str, str]:
 
 
 @cache
-def _pattern(form: Form) -> re.Pattern[str]:
+def _pattern(form: NumberFormat) -> re.Pattern[str]:
     _, number, beside = _parts(form)
     a = f"{beside}?" if beside else ""
     return re.compile(

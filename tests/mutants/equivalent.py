@@ -49,7 +49,7 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
     ): "how many ranks there may be: room for one more, which no value has",
     (
         "tasks/engine/foresight.py",
-        "Pair._counted",
+        "ColumnPair._counted",
         "20 becomes 21",
     ): "matches over periods come after those over whole lives, of which there are ten",
     (

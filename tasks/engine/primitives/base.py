@@ -35,7 +35,7 @@ from tasks.engine.exact import Exact
 from tasks.errors import RefitError, nearest, some
 
 
-class Column(Protocol):
+class EventColumn(Protocol):
     """What a term of a sum may use: one number an event, missing values as zero."""
 
     def x(self) -> Exact:
@@ -51,7 +51,7 @@ class Column(Protocol):
         """1 where the value is this category, else 0."""
 
 
-Term = Callable[[Column], Exact]
+Term = Callable[[EventColumn], Exact]
 
 
 class Window(Protocol):
@@ -178,11 +178,11 @@ def parse_primitive(text: str) -> Primitive:
     raise RefitError(f"primitive {name!r} is not known.{hint}")
 
 
-def x(column: Column) -> Exact:
+def x(column: EventColumn) -> Exact:
     return column.x()
 
 
-def squares(column: Column) -> Exact:
+def squares(column: EventColumn) -> Exact:
     return column.x() * column.x()
 
 

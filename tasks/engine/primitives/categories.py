@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tasks.engine.exact import Exact
-from tasks.engine.primitives.base import Column, Primitive, Window, divide, register
+from tasks.engine.primitives.base import EventColumn, Primitive, Window, divide, register
 from tasks.engine.primitives.order import ALL
 
 SCALE = 1 << 24  # entropy terms are whole multiples of 1 / SCALE, so that their sums are exact
@@ -72,7 +72,7 @@ class Is:
 
     category: str
 
-    def __call__(self, column: Column) -> Exact:
+    def __call__(self, column: EventColumn) -> Exact:
         return column.equals(self.category)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from tasks.engine.exact import Exact
 from tasks.engine.facts import HOUR
-from tasks.engine.primitives.base import Column, Primitive, Window, divide, register, x
+from tasks.engine.primitives.base import EventColumn, Primitive, Window, divide, register, x
 from tasks.engine.primitives.order import ALL
 from tasks.errors import RefitError
 from tasks.values.durations import Duration
@@ -43,15 +43,15 @@ class CountSince(Primitive):
         return window.newer(is_true)
 
 
-def times(column: Column) -> Exact:
+def times(column: EventColumn) -> Exact:
     return column.time()
 
 
-def squared_times(column: Column) -> Exact:
+def squared_times(column: EventColumn) -> Exact:
     return column.time() * column.time()
 
 
-def times_values(column: Column) -> Exact:
+def times_values(column: EventColumn) -> Exact:
     return column.time() * column.x()
 
 
@@ -87,7 +87,7 @@ class Weight:
     half_life: int
     values: bool
 
-    def __call__(self, column: Column) -> Exact:
+    def __call__(self, column: EventColumn) -> Exact:
         present = column.present()
         age = column.time().digits[0] % (HALVES * self.half_life)
         whole, rest = np.divmod(age, self.half_life)

@@ -10,7 +10,7 @@ from tasks.engine import Plan
 from tasks.engine.codes import composite
 from tasks.engine.compute import compute
 from tasks.engine.derive import derive
-from tasks.engine.facts import Table, Time
+from tasks.engine.facts import TableSchema, Time
 from tasks.engine.online import start
 from tasks.engine.pieces import pieces
 from tasks.engine.primitives import parse_primitive
@@ -24,9 +24,9 @@ from tasks.values.durations import Span
 from tests.tasks.engine.worlds import assert_same, plan, plan_by_column, tree, world
 
 TABLES = {
-    "orders": Table("orders", {"id": "numeric", "who": "categorical", "at": "datetime", "amount": "numeric"}, ("id",),
+    "orders": TableSchema("orders", {"id": "numeric", "who": "categorical", "at": "datetime", "amount": "numeric"}, ("id",),
                     Time("at"), Time("at", 5), later={"amount": Time("paid")}),
-    "people": Table("people", {"who": "categorical", "born": "datetime", "note": "ignore"}),
+    "people": TableSchema("people", {"who": "categorical", "born": "datetime", "note": "ignore"}),
 }  # fmt: skip
 COUNT = Aggregate("orders", ("who", "at"), Span("last 5"), parse_primitive("count"), None)
 SHARE = Aggregate("orders", ("who",), Span("7d"), parse_primitive("q90"), "amount")

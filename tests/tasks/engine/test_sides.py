@@ -11,7 +11,7 @@ import pytest
 
 from tasks.engine.derive import derive
 from tasks.engine.facts import MISSING
-from tasks.engine.sides import MOST, Side, _different, read_by, sides, still
+from tasks.engine.sides import MOST, TimedTable, _different, read_by, sides, still
 from tasks.params import parse
 from tasks.stored import Stored
 
@@ -67,7 +67,7 @@ def tables(n: int = 8) -> dict[str, pd.DataFrame]:
     return {"orders": orders(n), "people": people, "prices": prices}
 
 
-def seen(**features: Any) -> dict[str, Side]:
+def seen(**features: Any) -> dict[str, TimedTable]:
     plan, made = derive(parse(spec(**features))), tables()
     computed = pd.DataFrame({f.name: 1.0 for f in plan.features}, index=made["orders"].index[::-1])
     return {side.name: side for side in sides(made, plan, made["orders"], computed)}
@@ -194,7 +194,9 @@ def test_columns_on_disk_are_read_once_for_the_rows_that_are_held(tmp_path: Path
     frame.to_parquet(tmp_path / "orders.parquet")
     plan = derive(parse(spec()))
     stored = Stored(tmp_path / "orders.parquet")
-    side = Side(plan.tables["orders"], stored, np.zeros(8, np.int64), np.zeros(8, np.int64), [], [], frozenset(), True)
+    side = TimedTable(
+        plan.tables["orders"], stored, np.zeros(8, np.int64), np.zeros(8, np.int64), [], [], frozenset(), True
+    )
     side.hold(np.array([6, 2, 2, 4]), ["size", "size", "mood"])
     read: list[str] = []
     column = side.column
@@ -213,6 +215,8 @@ def test_columns_on_disk_are_read_once_for_the_rows_that_are_held(tmp_path: Path
     assert read == ["size", "size", "id"], "other rows and other columns are read"
     side.hold(np.array([], dtype=np.int64), ["size"])
     assert side.at("size", np.array([1])).tolist() == [1.0]
-    whole = Side(plan.tables["orders"], frame, np.zeros(8, np.int64), np.zeros(8, np.int64), [], [], frozenset(), True)
+    whole = TimedTable(
+        plan.tables["orders"], frame, np.zeros(8, np.int64), np.zeros(8, np.int64), [], [], frozenset(), True
+    )
     whole.hold(np.array([1]), ["size"])
     assert whole._held == {}, "a frame in memory is not kept twice"
