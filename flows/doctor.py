@@ -16,7 +16,7 @@ from urllib.request import urlopen
 from flows import preflight
 from flows.preflight.parameters import elsewhere
 from flows.project import KEPT
-from tasks.errors import RefitError, some
+from tasks.errors import RefitError, first_line, some
 
 HOUSE = Path(__file__).resolve().parent.parent
 
@@ -116,7 +116,7 @@ def params(root: Path) -> Diagnosis:
     try:
         loaded = load(root / "params.yaml")
     except RefitError as error:
-        return Diagnosis("params.yaml", False, str(error).split("\n")[0], "mend that line, or run refit init")
+        return Diagnosis("params.yaml", False, first_line(error), "mend that line, or run refit init")
     return Diagnosis(
         "params.yaml", True, f"{loaded.problem.name}, {loaded.problem.kind}, {len(loaded.models)} families"
     )

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
-from tasks.errors import nearest, some
+from tasks.errors import nearest, shortened, some
 
 # pydantic's types of error, in words a reader of YAML knows.
 _WORDS = {
@@ -99,7 +99,7 @@ def _found(tree: Any, loc: tuple[Any, ...]) -> str:
     shown = re.sub(r"(://[^/@\s]*?:|password=)[^@/&\s'\"]+", r"\1***", repr(tree))  # no secret goes into a log
     if isinstance(tree, dict | list) and len(shown) > 80:
         return ""
-    return f"; found {shown if len(shown) <= 80 else shown[:77] + '...'}"
+    return f"; found {shortened(shown, 80)}"
 
 
 def _key_hint(loc: tuple[Any, ...], model: type[BaseModel]) -> str:

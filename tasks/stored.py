@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from tasks import memory
-from tasks.errors import RefitError
+from tasks.files import no_file
 
 if TYPE_CHECKING:
     import pyarrow.parquet as pq
@@ -35,7 +35,7 @@ def opened(path: str | Path) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(path)
     except FileNotFoundError:
-        raise RefitError(f"{path}: no such file. Run `refit run` (or `dvc repro`) to make it.") from None
+        raise no_file(path) from None
 
 
 class Stored:
@@ -172,8 +172,8 @@ class Stored:
             groups = groups[held[0] : held[1] + 1]
             first = int(self._ends[held[0] - 1]) if held[0] else 0
         with pq.ParquetFile(self.path, metadata=self._about) as file:  # its footer may be large, and is read once
-            found = file.read_row_groups(groups, [name], use_threads=False)
-        whole = found.to_pandas(split_blocks=True, self_destruct=True)[name]
+            read = file.read_row_groups(groups, [name], use_threads=False)
+        whole = read.to_pandas(split_blocks=True, self_destruct=True)[name]
         return whole if rows is None else whole.iloc[rows - first].reset_index(drop=True)
 
     @cached_property

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.bundle.horizon import parse
-from tasks.errors import RefitError, some
+from tasks.errors import RefitError, shortened, some
 from tasks.files import hash_tree, sha256, write_json
 from tasks.kinds import find_kind, kind_names
 
@@ -120,10 +120,8 @@ def _check_types(folder: Path, about: Any) -> None:
         raise RefitError(f"{folder / NAME}: lacks {some(lacking)}. {REMEDY}")
     for field, (right, wanted) in _RULES.items():
         if field in about and not right(about):
-            shown = repr(about[field])
             raise RefitError(
-                f"{folder / NAME}: {field} must be {wanted}, found {shown if len(shown) <= 80 else shown[:77] + '...'}. "
-                f"{REMEDY}"
+                f"{folder / NAME}: {field} must be {wanted}, found {shortened(repr(about[field]), 80)}. {REMEDY}"
             )
 
 

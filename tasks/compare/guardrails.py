@@ -12,6 +12,7 @@ import pandas as pd
 from tasks.bands import bands
 from tasks.bundle import Bundle
 from tasks.compare.scores import Pair
+from tasks.files import folder_size
 from tasks.paired import Table, diebold_mariano, holm, mcnemar
 from tasks.params import Guardrails
 
@@ -27,7 +28,7 @@ def check(pair: Pair, rows: pd.DataFrame, limits: Guardrails, package: Path) -> 
     if limits.calibration is not None:
         out.append(_calibration(pair, limits.calibration))
     if limits.size_mb is not None:
-        size = sum(p.stat().st_size for p in package.rglob("*") if p.is_file()) / 1e6
+        size = folder_size(package) / 1e6
         out.append(_result("size_mb", limits.size_mb, size, f"the package has {size:.1f} MB"))
     return out
 

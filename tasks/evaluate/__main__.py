@@ -210,10 +210,9 @@ def measure_all(
     out: dict[str, Any] = {"metric": params.problem.metric, "candidates": {}}
     for one in candidates:
         threshold = threshold_of(one.scores["valid"], splits["valid"].y, params)
-        own = 0.5 if threshold is None else threshold
         out["candidates"][one.family] = {
             "threshold": threshold,
-            **{name: report(split.y, one.scores[name], kind, own) for name, split in splits.items()},
+            **{name: report(split.y, one.scores[name], kind, threshold) for name, split in splits.items()},
         }
     test = splits["test"]
     measurers = {m: measurer(m, kind, test.y, best.scores["test"], cut) for m in metric_names(kind)}

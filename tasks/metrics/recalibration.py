@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from tasks.metrics.intervals import Z95
+
 TINY = 1e-9
-NORMAL = 1.959963984540054  # two-sided 95%
 
 
 def recalibration(y: np.ndarray, p: np.ndarray) -> dict[str, list[float] | None]:
@@ -53,6 +54,6 @@ def _fitted(X: np.ndarray, y: np.ndarray, known: np.ndarray | float) -> list[flo
         found = found + step
         value = loss(found)
         if np.abs(step).max() < 1e-8 * (1.0 + np.abs(found).max()):
-            half = NORMAL * float(np.sqrt(np.linalg.inv(information)[0, 0]))
+            half = Z95 * float(np.sqrt(np.linalg.inv(information)[0, 0]))
             return [float(found[0]), float(found[0]) - half, float(found[0]) + half]
     return None

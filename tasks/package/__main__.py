@@ -103,8 +103,9 @@ def main() -> None:
             rows = pd.concat([rows, later], ignore_index=True)
         files.write_json(folder / "golden.json", golden(bundle, answers, rows))
         identity = write_manifest(folder, about)
-    size = sum(p.stat().st_size for p in (DATA / "package").rglob("*") if p.is_file())
-    stage.log(f"package {about['name']} ({about['family']}): {size / 1e6:.1f} MB, identity {identity[:12]}")
+    stage.log(
+        f"package {about['name']} ({about['family']}): {files.folder_size(DATA / 'package') / 1e6:.1f} MB, identity {identity[:12]}"
+    )
 
 
 def computed(plan: Plan, tables: dict[str, pd.DataFrame], rows: pd.DataFrame) -> pd.DataFrame:

@@ -16,9 +16,9 @@ from tasks.kinds._classes import PER_CLASS
 from tasks.params import Column
 from tasks.profile.amounts import LOOKED, UNKNOWN, Amounts, amounts
 from tasks.profile.dates import ID_WORDS, first_of, form_of, name_words
-from tasks.profile.kinds import Coerced, coerce, is_text, without_missing
+from tasks.profile.kinds import Coerced, coerce, without_missing
 from tasks.profile.learnable import check_target
-from tasks.values.levels import tidy
+from tasks.values.levels import is_text, tidy
 from tasks.values.missing import USUAL
 from tasks.values.reading import Reading
 
@@ -77,7 +77,7 @@ class About:
         commas: list[bool] = []
         firsts: set[str] = set()
         for column in table.columns:
-            if not is_text(column):
+            if not is_text(column.type):
                 continue
             counts = texts_of(column)
             firsts |= found_first if len(found_first := first_of(counts)) == 1 else set()
@@ -115,7 +115,7 @@ def texts_of(column: pa.ChunkedArray) -> Counter[str]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    if not is_text(column):
+    if not is_text(column.type):
         return Counter()
     counted = tidy(column.cast(pa.large_string()).drop_null()).value_counts()
     if len(counted) > LOOKED:

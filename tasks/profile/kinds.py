@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from tasks.values.levels import levels, tidy
+from tasks.values.levels import is_text, levels, tidy
 from tasks.values.missing import EMPTY
 from tasks.values.moments import DTYPE, moments
 from tasks.values.numbers import EXACT, INFINITE, LARGE, formed, number
@@ -82,12 +82,6 @@ def coerce(column: pa.ChunkedArray, kind: str | Reading, form: str = "iso") -> C
 _Read = tuple[pd.Series, np.ndarray, list[tuple[np.ndarray, str]]]
 
 
-def is_text(column: pa.ChunkedArray) -> bool:
-    import pyarrow.types as pt
-
-    return pt.is_string(column.type) or pt.is_large_string(column.type) or pt.is_string_view(column.type)
-
-
 def _nothing(rows: int, kind: str) -> pd.Series:
     dtype: Any = DTYPES[kind]
     return pd.Series(np.full(rows, np.nan)).astype(dtype)
@@ -99,7 +93,7 @@ def without_missing(column: pa.ChunkedArray, how: Reading) -> pa.ChunkedArray:
     import pyarrow.compute as pc
     import pyarrow.types as pt
 
-    if is_text(column):
+    if is_text(column.type):
         if not how.missing:
             return column
         column = column.cast(pa.large_string())
@@ -120,7 +114,7 @@ def _numbers(column: pa.ChunkedArray, how: Reading) -> _Read:
     given = ~column.is_null().to_numpy()
     kind = column.type
     trimmed = None
-    if is_text(column):
+    if is_text(column.type):
         trimmed = tidy(column.cast(pa.large_string()))
         trimmed = pc.if_else(pc.equal(trimmed, ""), None, trimmed)
         given = ~trimmed.is_null().to_numpy()  # blanks are no value
@@ -191,14 +185,14 @@ def _booleans(column: pa.ChunkedArray, how: Reading) -> _Read:
 
 def _levels(column: pa.ChunkedArray, how: Reading) -> pd.Series:
     values = levels(column)
-    if how.keeps_empty and is_text(column):
+    if how.keeps_empty and is_text(column.type):
         values = values.mask(values.isna().to_numpy() & ~column.is_null().to_numpy(), EMPTY)
     return values.str.lower() if how.lower else values
 
 
 def _texts(column: pa.ChunkedArray) -> pd.Series:
     """Free text as it is, blanks and all; what was no text, by its level."""
-    return pd.Series(column.to_pandas(), dtype="str").reset_index(drop=True) if is_text(column) else levels(column)
+    return pd.Series(column.to_pandas(), dtype="str").reset_index(drop=True) if is_text(column.type) else levels(column)
 
 
 def _problems(bad: np.ndarray, column: pa.ChunkedArray, why: str) -> pd.DataFrame:

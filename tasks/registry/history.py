@@ -26,7 +26,7 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from tasks.errors import RefitError
+from tasks.errors import RefitError, first_line
 
 if TYPE_CHECKING:
     import sqlite3
@@ -182,9 +182,8 @@ class DecisionHistory:
         except IntegrityError:
             raise
         except SQLAlchemyError as error:
-            what = str(getattr(error, "orig", None) or error).split("\n")[0]
             raise RefitError(
-                f"the registry's history ({shown}) cannot be used: {what}. The champion is unchanged. "
+                f"the registry's history ({shown}) cannot be used: {first_line(error)}. The champion is unchanged. "
                 "Check that the database is reachable and that no other program holds it locked, then repeat."
             ) from None
         finally:

@@ -20,7 +20,7 @@ from urllib.error import HTTPError
 from urllib.parse import quote, urlsplit
 from urllib.request import Request, urlopen
 
-from tasks.errors import some
+from tasks.errors import first_line, some
 
 REMEDY = "Check MLFLOW_TRACKING_URI."
 
@@ -81,8 +81,7 @@ def _database(uri: str, shown: str, model: str | None) -> Iterator[str]:
             yield from _stored(ask, set(inspect(engine).get_table_names()), shown, model, uri)
         engine.dispose()
     except (SQLAlchemyError, ImportError) as error:
-        what = str(getattr(error, "orig", None) or error).strip().split("\n")[0]
-        yield f"{shown}: cannot be used ({what}). {REMEDY}"
+        yield f"{shown}: cannot be used ({first_line(error)}). {REMEDY}"
 
 
 def _stored(

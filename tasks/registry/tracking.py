@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from tasks import blank
-from tasks.errors import RefitError, in_a_line, some
+from tasks.errors import RefitError, first_line, in_a_line, some
 from tasks.files import failure_of, read_json, replacing, replacing_dir, sha256, sweep, write_json
 from tasks.hidden import hidden
 from tasks.process import threads
@@ -541,9 +541,8 @@ def _plainly(uri: str) -> Iterator[None]:
             error, OSError
         ):
             raise
-        what = str(error).split("\n")[0][:300]
         raise RefitError(
-            f"the registry ({uri.split('@')[-1]}) cannot be used: {what}. The champion is unchanged. "
+            f"the registry ({uri.split('@')[-1]}) cannot be used: {first_line(error)}. The champion is unchanged. "
             "Check MLFLOW_TRACKING_URI, and that the server or database is reachable and not locked; then repeat."
         ) from error
 

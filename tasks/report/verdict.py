@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from tasks.metrics import higher_is_better
+from tasks.metrics.intervals import wilson
 from tasks.report.about_models import value_of
 from tasks.report.blocks import Cell, Chart, Charts, Facts, Table
 from tasks.report.charts import Axis
@@ -14,7 +14,6 @@ from tasks.report.numbers import DASH, number, p_value, percent, plain, title
 
 WORDS = {"promote": "Promote", "keep": "Keep the champion", "inconclusive": "Inconclusive"}
 SAID = {"p_better": "one-sided p", "p_worse": "p of being worse", "auc": "areas", "se": "standard error"}
-NORMAL_975 = 1.959963984540054
 
 
 def head(
@@ -91,19 +90,6 @@ def _between(pair: Any, say: Any) -> str:
     return f"{say(pair[0])} to {say(pair[1])}" if pair and None not in pair else ""
 
 
-def wilson(right: int, n: int) -> tuple[float, float]:
-    """95% interval of a share (Wilson, 1927).
-
-    >>> [round(v, 4) for v in wilson(8, 10)]
-    [0.4902, 0.9433]
-    """
-    z2 = NORMAL_975**2
-    share = right / n
-    centre = (share + z2 / (2 * n)) / (1 + z2 / n)
-    half = NORMAL_975 / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
-    return centre - half, centre + half
-
-
 def _charts(evidence: dict[str, Any], n: int | None) -> list[Chart]:
     """Both models side by side, their difference, and the rows on which they differ."""
     charts = []
@@ -114,7 +100,7 @@ def _charts(evidence: dict[str, Any], n: int | None) -> list[Chart]:
         for colour, who in ((1, "challenger"), (0, "champion")):
             low, high = None, None
             if shares and table and n:
-                low, high = wilson(table["both_right"] + table[f"{who}_alone"], n)
+                low, high = wilson((table["both_right"] + table[f"{who}_alone"]) / n, n)
             rows.append(Bar(plain(who), evidence[who], colour, low, high))
         said = "Each with its own 95% interval." if shares else ""
         svg = intervals("Both models", Axis(f"{title(metric)} on the compared rows"), rows)

@@ -64,6 +64,13 @@ def level(value: Any) -> str | None:
     return _text(str(value))
 
 
+def is_text(kind: pa.DataType) -> bool:
+    """Whether a type of Arrow's is one of its three of texts."""
+    import pyarrow.types as pt
+
+    return pt.is_string(kind) or pt.is_large_string(kind) or pt.is_string_view(kind)
+
+
 def tidy(texts: pa.ChunkedArray) -> pa.ChunkedArray:
     """Texts of an Arrow column as :func:`tidied` gives each."""
     import pyarrow as pa
@@ -97,7 +104,7 @@ def levels(column: pa.ChunkedArray) -> pd.Series:
     import pyarrow.types as pt
 
     kind = column.type
-    if pt.is_string(kind) or pt.is_large_string(kind) or pt.is_string_view(kind):
+    if is_text(kind):
         texts = tidy(column.cast(pa.large_string()))
         texts = pc.if_else(pc.equal(texts, ""), None, texts)
         texts = pc.replace_substring_regex(texts, f"^{_WHOLE}$", r"\1")

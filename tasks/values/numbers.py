@@ -66,7 +66,7 @@ def parse_form(form: str) -> NumberFormat | None:
     """What an example says; None for ``0xFF``, hexadecimal numbers. Raises ``ValueError``.
 
     >>> parse_form("CHF 1'234.50")
-    Form(thousands="'", decimal='.', pairs=False, beside=('CHF',))
+    NumberFormat(thousands="'", decimal='.', pairs=False, beside=('CHF',))
     """
     if _HEX.fullmatch(form.strip()):
         return None

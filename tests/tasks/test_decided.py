@@ -24,7 +24,7 @@ NAMES = {
     "tasks.paired.spending": "POWER ZETA CANDIDATE",
     "tasks.paired.tail": "CERTAIN",
     "tasks.metrics.curves": "POINTS",
-    "tasks.evaluate.diagnosis": "POINTS LIKELY CERTAIN",
+    "tasks.evaluate.diagnosis": "POINTS CERTAIN",
     "tasks.evaluate.explain": "SHAP_ROWS BACKGROUND DRAWN SHOWN_ROWS SHOWN_FEATURES PDP_FEATURES PDP_ROWS GRID",
     "tasks.evaluate.learning": "SAMPLE MOST WATCHED STEPS DRAWS STRETCHES TIMES",
     "tasks.evaluate.shapley": "EXACT ERROR ROWS FEWEST BACKGROUND LEAST ROUNDS",

@@ -223,11 +223,11 @@ def test_rollback_takes_versions_away() -> None:
 
 PROMOTER = """
 import sys
-from tasks.registry.history import Decision, History, Overtaken
+from tasks.registry.history import Decision, DecisionHistory, Overtaken
 version = sys.argv[1]
 sys.stdin.readline()  # all start together
 try:
-    History(sys.argv[2]).record(
+    DecisionHistory(sys.argv[2]).record(
         Decision("toy", "promote", version, version, "sha-" + version, "race", "promoter " + version, version), "sha-0"
     )
     print("won")
