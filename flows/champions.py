@@ -46,7 +46,7 @@ def decisions(root: Path, model: str, registry: Registry | None) -> list[Decisio
         If the lock, the registry or the project's files know a decision or a champion that the history does not.
     """
     # The marks first: what is written there was in the history before.
-    lock, followed = lock_of(root), registry.said(model) if registry is not None else RegistryState(None, None)
+    lock, followed = lock_of(root), registry.state(model) if registry is not None else RegistryState(None, None)
     history = DecisionHistory(root)
     past = history.decisions(model)
     of_lock = lock["decision"] if lock is not None and lock["model"] == model else None
@@ -173,7 +173,7 @@ def follow(root: Path, registry: Registry, model: str, challenger: str | None = 
             digest, old = champion.package_sha256, str(champion.champion)
             version = registered(root, registry, model, digest, old, past).version
         last = mark(past[-1]) if past else None
-        if last is not None and registry.said(model).decision != last:
+        if last is not None and registry.state(model).decision != last:
             _keep_account(registry, history, past, champion)
         registry.follow(model, version, challenger, last)
         _write_lock(root, past, champion)

@@ -172,7 +172,7 @@ def adopt_nothing(root: Path, model: str, reason: str) -> Decision:
     """
     _reasoned(reason)
     registry, history = Registry(root), DecisionHistory(root)
-    followed = registry.said(model)
+    followed = registry.state(model)
     own = tracking_uri(root) == f"sqlite:///{root.resolve() / '.refit' / 'mlflow.db'}"
     if followed.champion is not None and not own:
         raise RefitError(
@@ -188,7 +188,7 @@ def adopt_nothing(root: Path, model: str, reason: str) -> Decision:
 
 def _champion_to_adopt(root: Path, registry: Registry, model: str, past: list[Decision]) -> tuple[str, str]:
     """Hash and number of the champion that registry, lock or files tell of, in this order."""
-    followed, lock = registry.said(model), champions.lock_of(root)
+    followed, lock = registry.state(model), champions.lock_of(root)
     if followed.champion is not None:
         return registry.version(model, followed.champion).package_sha256, followed.champion
     if lock is not None and lock["model"] == model and lock["package_sha256"]:

@@ -87,5 +87,5 @@ def exact(value: Any) -> str:
     ('7', '0.1', '1234567', '0.3333333333333333')
     """
     value = float(value)
-    said = f"{value:.15g}"
-    return said if float(said) == value else repr(value)
+    text = f"{value:.15g}"
+    return text if float(text) == value else repr(value)

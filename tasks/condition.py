@@ -47,8 +47,8 @@ class Condition:
         """Raises :class:`RefitError` that quotes what is no condition."""
         quoted: list[str] = []
 
-        def stand_in(found: re.Match[str]) -> str:
-            quoted.append(found[1])
+        def stand_in(match: re.Match[str]) -> str:
+            quoted.append(match[1])
             return f" _quoted_{len(quoted) - 1} "
 
         try:
@@ -60,8 +60,8 @@ class Condition:
         names: dict[str, None] = {}
         for node in ast.walk(tree):
             if isinstance(node, ast.Name):
-                found = re.fullmatch(r"_quoted_(\d+)", node.id)
-                node.id = quoted[int(found[1])] if found else node.id
+                match = re.fullmatch(r"_quoted_(\d+)", node.id)
+                node.id = quoted[int(match[1])] if match else node.id
         functions = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
         for node in ast.walk(tree):
             if isinstance(node, ast.Name) and id(node) not in functions:
@@ -124,8 +124,8 @@ class _Evaluation:
         if isinstance(op, ast.In | ast.NotIn):
             if not isinstance(right, ast.List | ast.Tuple) or not right.elts:
                 raise self.refuse("`in` takes a list, as in status in ['sent', 'paid']")
-            found = [self.compare(left, ast.Eq(), one) for one in right.elts]
-            among = np.maximum.reduce(np.broadcast_arrays(*found))
+            equal = [self.compare(left, ast.Eq(), one) for one in right.elts]
+            among = np.maximum.reduce(np.broadcast_arrays(*equal))
             return 1.0 - among if isinstance(op, ast.NotIn) else among
         if type(op) not in _ORDER:
             raise self.refuse("compare by < <= > >= == != or in")

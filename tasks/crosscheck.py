@@ -57,10 +57,10 @@ def mistakes(params: Params, families: Iterable[str]) -> list[str]:
         _population(wrong, params)
     kind = find_kind(params.problem.kind)
     for key, serves in (("imbalance", kind.balanced), ("calibration", kind.calibrated)):
-        found = getattr(params.training, key)
-        if not serves and found not in ("none", "auto"):
+        way = getattr(params.training, key)
+        if not serves and way not in ("none", "auto"):
             wrong.add(
-                f"training.{key}", f"{found!r} needs classes, and problem.kind is {params.problem.kind!r}; remove it."
+                f"training.{key}", f"{way!r} needs classes, and problem.kind is {params.problem.kind!r}; remove it."
             )
     for path, why in idle(params):
         wrong.add(path, why)

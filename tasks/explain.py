@@ -58,7 +58,7 @@ def explain(error: ValidationError, tree: Any, source: str, model: type[BaseMode
         texts = " or ".join(dict.fromkeys(wrong.text for wrong in wrongs))
         hints = "".join(dict.fromkeys(wrong.hint for wrong in wrongs))
         lines.append(_told(tree, loc, source, f"{texts}{_found(tree, loc)}.{hints}"))
-    lines.sort(key=lambda told: told[0])
+    lines.sort(key=lambda line: line[0])
     return "\n".join(dict.fromkeys(text for _, text in lines))
 
 
@@ -174,7 +174,7 @@ def _inner(annotation: Any) -> Any:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     for part in getattr(annotation, "__args__", ()):
-        found = _inner(part)
-        if found is not None:
-            return found
+        inner = _inner(part)
+        if inner is not None:
+            return inner
     return None

@@ -81,8 +81,8 @@ def giveaways(features: pd.DataFrame, y: np.ndarray, kind: str, folds: Sequence[
     if not len(kinds):
         return []
     look = _Examination(features, y, kind, kinds, list(folds), seed)
-    found = [g for name in features.columns if (g := look.judge(str(name))) is not None]
-    return sorted(found, key=lambda g: (-g.strength, g.feature))
+    suspected = [g for name in features.columns if (g := look.judge(str(name))) is not None]
+    return sorted(suspected, key=lambda g: (-g.strength, g.feature))
 
 
 def halves(labelled: np.ndarray, seed: int) -> list[Fold]:
@@ -284,13 +284,13 @@ class _Examination:
             return None
         score, k = self._score, int(power.by_class.argmax())
         mine = float(power.by_class[k])
-        said = f"alone it tells the target ({score} {mine:.3f}{_how(power.how)})"
+        why = f"alone it tells the target ({score} {mine:.3f}{_how(power.how)})"
         if self._same_rows(power.view) and (len(np.unique(self.y[self.use])) == 2 or not self._described):
-            return Giveaway(name, "copy", round(mine, 4), True, f"{said}: its values and the classes are the same rows")
+            return Giveaway(name, "copy", round(mine, 4), True, f"{why}: its values and the classes are the same rows")
         theirs = float(self.rest(self.weaker(name))[k])
         if 1 - theirs > max(3 * (1 - mine), 1 - KNOWS):
             sure = mine >= CERTAIN and theirs < 0.98 and (not self.many or power.whole >= CERTAIN)
-            return Giveaway(name, "copy", round(mine, 4), sure, f"{said}; all weaker features together {theirs:.3f}")
+            return Giveaway(name, "copy", round(mine, 4), sure, f"{why}; all weaker features together {theirs:.3f}")
         return None
 
     def _noisy_copy(self, name: str) -> Giveaway | None:
@@ -301,15 +301,15 @@ class _Examination:
             return None
         if self.kept(name) >= limit or self._cut(name):
             return None
-        said = f"alone it tells nearly all of the target ({self._score} {mine.whole:.3f}{_how(mine.how)})"
+        why = f"alone it tells nearly all of the target ({self._score} {mine.whole:.3f}{_how(mine.how)})"
         noise = "what is left of it is noise that no other feature knows anything of"
-        found = partial(Giveaway, name, "noisy copy", round(mine.whole, 4), False)
+        noisy = partial(Giveaway, name, "noisy copy", round(mine.whole, 4), False)
         theirs = float(self.rest(self.weaker(name)).mean())
         if 1 - theirs >= ROOM * (1 - mine.whole) and 1 - theirs > 1 - KNOWS:
-            return found(f"{said}, all weaker features together {theirs:.3f}, and {noise}")
+            return noisy(f"{why}, all weaker features together {theirs:.3f}, and {noise}")
         strongest = sorted((n for n in self.powers if n != name), key=lambda n: -self.powers[n].whole)[:3]
         if strongest and np.median([self.kept(n) for n in strongest]) >= 4 * limit:
-            return found(f"{said}, and {noise}, while the other strong features are related to each other")
+            return noisy(f"{why}, and {noise}, while the other strong features are related to each other")
         return None
 
     @property
@@ -368,8 +368,8 @@ class _Examination:
         if other >= 0.98 and not exact:
             return None
         strength = round(self.powers[name].whole, 4)
-        said = f"its {len(levels)} values are the target in coarser steps"
-        return Giveaway(name, "coarse copy", strength, exact, said)
+        why = f"its {len(levels)} values are the target in coarser steps"
+        return Giveaway(name, "coarse copy", strength, exact, why)
 
     def _own_values(self, name: str) -> Giveaway | None:
         """A value (or being filled, or missing) that rows of one class have, many of them, and no others."""
@@ -391,11 +391,11 @@ class _Examination:
                 other = self._tells(name, inside)
                 within = self._tells(name, inside, own) if other >= 0.9 and share < 0.9 else 1.0
                 if other < 0.9 or within < 0.7:
-                    said = (
+                    why = (
                         f"{what} in {share:.0%} of the rows of one class and in almost none of the others, and no other "
                         "features tell these rows: was it filled in after the fact?"
                     )
-                    return Giveaway(name, "own values", round(self.powers[name].best, 4), False, said)
+                    return Giveaway(name, "own values", round(self.powers[name].best, 4), False, why)
         return None
 
     def _tells(self, name: str, inside: np.ndarray, among: np.ndarray | None = None) -> float:
@@ -474,10 +474,10 @@ def _values(column: pd.Series) -> list[tuple[str, np.ndarray]]:
         common = common[:1] if common and counts.iloc[0] >= 0.3 * len(column) else []
     for i, value in enumerate(common):
         inside = (column == value).fillna(False).to_numpy(bool)
-        said = f"{value:g}" if isinstance(value, float) else repr(str(value)[:40])
-        out.append((f"it is {said}", inside))
+        text = f"{value:g}" if isinstance(value, float) else repr(str(value)[:40])
+        out.append((f"it is {text}", inside))
         if i == 0:
-            out.append((f"it is not {said}", ~inside & ~missing))
+            out.append((f"it is not {text}", ~inside & ~missing))
     return out
 
 

@@ -80,8 +80,8 @@ def _kind(target: Target, events: Table) -> ColumnKind:
         return "boolean"
     if target.made in EVENTS or target.made not in ("first", "last"):
         return "numeric"
-    found = events.columns.get(str(target.of))
-    return "categorical" if found and found.kind in ("categorical", "text") else "numeric"
+    of = events.columns.get(str(target.of))
+    return "categorical" if of and of.kind in ("categorical", "text") else "numeric"
 
 
 def used(target: Target, events: Table) -> list[str]:

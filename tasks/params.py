@@ -85,10 +85,10 @@ class Moment(_Strict):
     def _parse(cls, value: Any) -> Any:
         if not isinstance(value, str):
             return value
-        found = re.fullmatch(r"\s*(\S+?(?: +[^\s+-]\S*?)*?)\s*(?:([+-])\s*(\d+(?:\.\d+)?[smhdw]))?\s*", value)
-        if not found:
+        match = re.fullmatch(r"\s*(\S+?(?: +[^\s+-]\S*?)*?)\s*(?:([+-])\s*(\d+(?:\.\d+)?[smhdw]))?\s*", value)
+        if not match:
             raise ValueError("a moment is a column, or a column plus or minus a duration, as in 'departs_at - 2h'")
-        column, sign, span = found.groups()
+        column, sign, span = match.groups()
         micros = Duration.read(span).micros if span else 0
         return {"column": column, "offset_micros": -micros if sign == "-" else micros}
 
@@ -157,12 +157,12 @@ class Target(_Strict):
             return {"column": value}
         if not isinstance(value, dict) or "from" not in value:
             return value
-        found = {key: value[key] for key in MEASURES if key in value}
-        if len(found) != 1 and "measure" not in value:
+        measure = {key: value[key] for key in MEASURES if key in value}
+        if len(measure) != 1 and "measure" not in value:
             other = [key for key in value if key not in ("from", "by", "within", "late", "where", "above", "name")]
-            near = "" if found else "".join(nearest(str(key), MEASURES) for key in other)
+            near = "" if measure else "".join(nearest(str(key), MEASURES) for key in other)
             raise ValueError(f"from: name one measure of {some(MEASURES, 20)}, as in any: true or sum: amount.{near}")
-        return {**{k: v for k, v in value.items() if k not in found}, **({"measure": found} if found else {})}
+        return {**{k: v for k, v in value.items() if k not in measure}, **({"measure": measure} if measure else {})}
 
     @model_validator(mode="after")
     def _later(self) -> Target:
@@ -476,11 +476,11 @@ class Table(_Strict):
     def later(self) -> dict[str, Moment]:
         """When single columns become known, where that is not with the row. A key may name several: ``a, b``."""
         named = self.known if isinstance(self.known, dict) else {}
-        found: dict[str, Moment] = {}
+        moments: dict[str, Moment] = {}
         for text, when in named.items():
             names = [text] if text in self.columns else [part.strip() for part in text.split(",")]
-            found |= dict.fromkeys([name for name in names if name != ROW], when)
-        return found
+            moments |= dict.fromkeys([name for name in names if name != ROW], when)
+        return moments
 
     @property
     def row_known(self) -> Moment | None:

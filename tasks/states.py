@@ -94,8 +94,8 @@ def apart(
     known_at_all = np.zeros(code.max() + 1, bool)
     known_at_all[code[visible]] = True
     first = np.insert(~more[:-1], 0, True)
-    found = np.where(last | (first & ~known_at_all[code]), 1, np.where(visible, 0, -1))
-    state[at] = np.where(alike[code], 1, found)
-    earlier = np.flatnonzero((found == 0) & ~alike[code])
+    states = np.where(last | (first & ~known_at_all[code]), 1, np.where(visible, 0, -1))
+    state[at] = np.where(alike[code], 1, states)
+    earlier = np.flatnonzero((states == 0) & ~alike[code])
     until.iloc[at[earlier]] = known.iloc[at[earlier + 1]].array
     return state, until

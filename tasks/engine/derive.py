@@ -286,10 +286,9 @@ def _polynomial(wanted: p.Polynomial, made: list[Feature]) -> list[Feature]:
     kinds = {f.name: f.kind for f in made}
     for column in wanted.columns:
         if kinds.get(column) != "numeric":
-            found = f"is {kinds[column]}" if column in kinds else "is not a feature"
+            what = f"is {kinds[column]}" if column in kinds else "is not a feature"
             raise RefitError(
-                f"features.polynomial.columns: {column!r} {found}; numeric features are needed."
-                + nearest(column, kinds)
+                f"features.polynomial.columns: {column!r} {what}; numeric features are needed." + nearest(column, kinds)
             )
     choose = combinations if wanted.interaction_only else combinations_with_replacement
     result = []

@@ -56,8 +56,8 @@ class TableSchema:
 
     def times(self, column: str | None = None) -> tuple[Time, ...]:
         """The moments that say when its rows happened and were known, and when a column of theirs was."""
-        found = (self.event_time, self.known_at, self.later.get(column) if column else None)
-        return tuple(time for time in found if time)
+        times = (self.event_time, self.known_at, self.later.get(column) if column else None)
+        return tuple(time for time in times if time)
 
     def to_dict(self) -> dict[str, object]:
         """As JSON; without what says nothing, so that plans of earlier versions keep their hash."""
@@ -87,10 +87,11 @@ def never_sees_itself(time: Time | None, event: Time | None) -> bool:
 
 
 def series(frame: Frame, column: str, table: str) -> pd.Series:
+    """A column of a table. Raises :class:`RefitError` where it lacks, with the nearest name."""
     if column not in frame.columns:
         raise RefitError(f"table {table!r} lacks column {column!r}." + nearest(column, map(str, frame.columns)))
-    found: pd.Series = frame[column]
-    return found
+    values: pd.Series = frame[column]
+    return values
 
 
 def numbers(values: pd.Series, column: str, table: str) -> np.ndarray:
@@ -198,9 +199,9 @@ class Events:
         if time not in self._later:
             moment = self.moment(time)
             there = (self.known != MISSING) & (moment != MISSING)
-            found = self._later[time] = copy.copy(self)  # values and codes are shared
-            found.known = np.where(there, np.maximum(self.known, moment), MISSING)
-            found._order, found._later = None, {}
+            later = self._later[time] = copy.copy(self)  # values and codes are shared
+            later.known = np.where(there, np.maximum(self.known, moment), MISSING)
+            later._order, later._later = None, {}
         return self._later[time]
 
     def _superseded(self) -> np.ndarray | None:
@@ -213,13 +214,13 @@ class Events:
     @cached_property
     def chains(self) -> np.ndarray:
         """int64: a number for each event that was corrected, which its states share; -1 for all other rows."""
-        found = np.full(len(self.frame), -1)
+        chain = np.full(len(self.frame), -1)
         key = list(self.table.key)
         states = self.frame.duplicated(key, keep=False).to_numpy() & self.frame[key].notna().all(axis=1).to_numpy()
         if self.until is not None:  # the next state may be in another part of the table
             states |= self.until != FOREVER
-        found[states] = self.frame[states].groupby(key, sort=False).ngroup()
-        return found
+        chain[states] = self.frame[states].groupby(key, sort=False).ngroup()
+        return chain
 
     def moment(self, time: Time) -> np.ndarray:
         return time.of(micros(series(self.frame, time.column, self.table.name), time.column, self.table.name))

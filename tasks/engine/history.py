@@ -240,12 +240,12 @@ class View:
             values, event = self.history.column(column), self.history.event
         else:
             values, event = self.slice(column).values, self.history.event[self.places]
-        found = []
+        seen = []
         for lo, hi in zip(self.lo.tolist(), self.hi.tolist(), strict=True):
             there, when = values[lo:hi], event[lo:hi]
             gone = np.isnan(there)
-            found.append((there[~gone], when[~gone], self.t) if gone.any() else (there, when, self.t))
-        return found
+            seen.append((there[~gone], when[~gone], self.t) if gone.any() else (there, when, self.t))
+        return seen
 
 
 class HistoryWindow:
@@ -276,18 +276,18 @@ class HistoryWindow:
         return [seen for view in self.views for seen in view.seen(self.column)]
 
     def blocks(self, term: Term, length: int) -> tuple[Exact, Exact]:
-        found: tuple[list[Exact], list[Exact]] = ([], [])
+        sums: tuple[list[Exact], list[Exact]] = ([], [])
         for view in self.views:
             for lo, hi in zip(view.lo.tolist(), view.hi.tolist(), strict=True):
                 for back in (0, 1):
                     if view.history is None:
-                        found[back].append(Exact(np.zeros((1, 1), np.int64), 0, 0))
+                        sums[back].append(Exact(np.zeros((1, 1), np.int64), 0, 0))
                         continue
                     places = np.arange(lo, hi) if view.places is None else view.places[lo:hi]
                     block = view.history.event[places] // length
                     at = places[block == (view.t - 1) // length - back]
-                    found[back].append(term(Slice(view.history, self.column, at)).prefix().take(np.array([-1])))
-        return concatenate(found[0]), concatenate(found[1])
+                    sums[back].append(term(Slice(view.history, self.column, at)).prefix().take(np.array([-1])))
+        return concatenate(sums[0]), concatenate(sums[1])
 
     def kth(self, k: np.ndarray) -> np.ndarray:
         result = np.full(len(k), np.nan)

@@ -63,10 +63,10 @@ def pieces(
         needed = needed or pq.read_schema(rows_of).names[:1]
         start = 0
         for rows in _chunks(rows_of, needed, chunk):
-            found: dict[str, Values] = {}
+            asked: dict[str, Values] = {}
             for number in range(len(plan.groups)):
-                found |= _gather(Path(folder) / f"group{number}" / f"chunk{start // chunk}.arrow", start, len(rows))
-            made = finish(plan, FrameRows(plan.own, rows), found)
+                asked |= _gather(Path(folder) / f"group{number}" / f"chunk{start // chunk}.arrow", start, len(rows))
+            made = finish(plan, FrameRows(plan.own, rows), asked)
             yield as_frame(plan, made, pd.RangeIndex(start, start + len(rows)))
             start += len(rows)
 
@@ -224,13 +224,15 @@ def _gather(path: Path, start: int, count: int) -> dict[str, Values]:
         place = table[ROW].to_numpy() - start
         order = np.empty(count, np.int64)
         order[place] = np.arange(count)
-        found: dict[str, Values] = {}
+        values_of: dict[str, Values] = {}
         for name in table.column_names:
             if name != ROW:
                 values = table[name].to_pandas()
-                found[name] = values.to_numpy()[order] if values.dtype == np.float64 else values.iloc[order].to_numpy()
+                values_of[name] = (
+                    values.to_numpy()[order] if values.dtype == np.float64 else values.iloc[order].to_numpy()
+                )
     path.unlink()
-    return found
+    return values_of
 
 
 def _check_keys(plan: Plan, files: Mapping[str, Path]) -> None:
@@ -244,12 +246,12 @@ def _check_keys(plan: Plan, files: Mapping[str, Path]) -> None:
         names = ", ".join('"' + k.replace('"', '""') + '"' for k in key)
         with duckdb.connect() as con:
             con.execute("SET memory_limit = '512MB'")
-            found = con.execute(
+            twice = con.execute(
                 f"SELECT {names} FROM read_parquet(?) GROUP BY {names} HAVING count(*) > 1 LIMIT 8", [str(files[name])]
             ).fetchall()
-        if found:
+        if twice:
             raise RefitError(
-                f"{name}: the keys ({', '.join(key)}) {some(found)} occur more than once; keys must be unique"
+                f"{name}: the keys ({', '.join(key)}) {some(twice)} occur more than once; keys must be unique"
             )
 
 

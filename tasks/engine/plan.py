@@ -158,11 +158,11 @@ class Plan:
     @cached_property
     def groups(self) -> tuple[Group, ...]:
         """The features that ask a table, by table, key and when their column is known."""
-        found: dict[tuple[str, tuple[tuple[str, str], ...], Time | None], list[Feature]] = {}
+        by_key: dict[tuple[str, tuple[tuple[str, str], ...], Time | None], list[Feature]] = {}
         for feature, recipe in self.of_tables:
             known = self.tables[recipe.table].later.get(recipe.column) if recipe.column else None
-            found.setdefault((recipe.table, recipe.on, known), []).append(feature)
-        return tuple(Group(table, on, tuple(features), known) for (table, on, known), features in found.items())
+            by_key.setdefault((recipe.table, recipe.on, known), []).append(feature)
+        return tuple(Group(table, on, tuple(features), known) for (table, on, known), features in by_key.items())
 
     @cached_property
     def sees_own(self) -> bool:
@@ -179,11 +179,11 @@ class Plan:
 
         A name in a transform is a feature where one was made before it, and a column of the row otherwise.
         """
-        found: dict[str, tuple[str, ...]] = {}
+        read: dict[str, tuple[str, ...]] = {}
         for feature in self.features:
-            parts = (part for part in feature.recipe.parts if part not in found)
-            found[feature.name] = (*feature.recipe.row, *parts)
-        return found
+            parts = (part for part in feature.recipe.parts if part not in read)
+            read[feature.name] = (*feature.recipe.row, *parts)
+        return read
 
     def row_columns(self, *features: Feature) -> list[str]:
         """Columns of its table that a row has to bring for some features (for all, if none is named), in table order."""
@@ -198,11 +198,11 @@ class Plan:
 
     def events(self, *features: Feature) -> dict[str, Need]:
         """What features that ask a table (all, if none is named) read of each, beside the row itself."""
-        found: dict[str, Need] = {}
+        needs: dict[str, Need] = {}
         for feature in features or self.features:
             if isinstance(recipe := feature.recipe, FromTable):
-                found[recipe.table] = found.get(recipe.table, Need()) | recipe.reads(self.tables[recipe.table])
-        return found
+                needs[recipe.table] = needs.get(recipe.table, Need()) | recipe.reads(self.tables[recipe.table])
+        return needs
 
     def columns_used(self) -> dict[str, set[str]]:
         """The columns of each table that the plan's features, and their children's, need."""

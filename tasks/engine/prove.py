@@ -35,17 +35,17 @@ Compute = Callable[[Plan, Mapping[str, pd.DataFrame], pd.DataFrame], pd.DataFram
 
 @dataclass(frozen=True)
 class Findings:
-    """What was found; ``checked`` says what was done, for the reader."""
+    """The leaks; ``checked`` says what was done, for the reader."""
 
-    found: tuple[Finding, ...]
+    findings: tuple[Finding, ...]
     checked: tuple[str, ...]
 
     @property
     def ok(self) -> bool:
-        return not self.found
+        return not self.findings
 
     def __str__(self) -> str:
-        lines = [str(f) for f in self.found] or ["no leak found"]
+        lines = [str(f) for f in self.findings] or ["no leak found"]
         return "\n".join([*lines, *(f"checked: {c}" for c in self.checked)])
 
 
@@ -68,30 +68,30 @@ def prove(
     are looked at for each.
     """
     rng = np.random.default_rng(seed)
-    found: list[Finding] = []
+    findings: list[Finding] = []
     checked: list[str] = []
     if plan.time is not None:
         cuts = change_the_future(tables, plan, rows, compute, moments, sample, rng)
-        found += cuts
+        findings += cuts
         checked.append(f"the future made random after {moments} moments, up to {sample} rows each")
-        found += scan.declared_times(tables, plan, rows)
+        findings += scan.declared_times(tables, plan, rows)
         checked.append("moments inside rows against the times at which the rows are declared known")
         ahead, compared = aggregates_ahead(tables, plan, rows, by_batch(still(plan), tables, rows), seed)
-        found += ahead
+        findings += ahead
         checked.append(f"columns that equal another one's aggregate over times to come, {compared:,} comparisons")
     if target is not None:
         some_rows = np.sort(rng.permutation(len(rows))[: 20 * sample])
         part = rows.iloc[some_rows]
         features = compute(plan, tables, part)
-        found += scan.giveaways(features, target[some_rows], rng)
-        found += scan.filled_later(features, target[some_rows])
-        found += scan.encoded_targets(features, target[some_rows])
-        found += scan.later_labels(plan, part, features, target[some_rows], keys_of(plan, part))
+        findings += scan.giveaways(features, target[some_rows], rng)
+        findings += scan.filled_later(features, target[some_rows])
+        findings += scan.encoded_targets(features, target[some_rows])
+        findings += scan.later_labels(plan, part, features, target[some_rows], keys_of(plan, part))
         checked.append(f"what each feature alone knows of the target, {len(part)} rows")
         if split is not None:
-            found += scan.overlaps(plan, rows, np.asarray(split), target)
+            findings += scan.overlaps(plan, rows, np.asarray(split), target)
             checked.append("rows that training and test share")
-    unique = {(f.kind, f.where): f for f in found}
+    unique = {(f.kind, f.where): f for f in findings}
     return Findings(tuple(unique.values()), tuple(checked))
 
 
@@ -132,7 +132,7 @@ def change_the_future(
     if not len(timed):
         return []
     order = timed[np.argsort(t[timed], kind="stable")]
-    found: dict[str, Finding] = {}
+    findings: dict[str, Finding] = {}
     for share in np.linspace(0.3, 0.95, moments):
         cut = int(t[order[min(int(share * len(order)), len(order) - 1)]])
         before = order[t[order] <= cut]
@@ -142,7 +142,7 @@ def change_the_future(
         base = compute(plan, tables, rows.iloc[chosen])
         future = Future(plan, tables, rows, cut, int(rng.integers(2**31)))
         changed = _changed(base, compute(plan, future.tables(), future.rows(chosen)))
-        new = [name for name in changed if name not in found]
+        new = [name for name in changed if name not in findings]
         if not new:
             continue
         blamed = _blame(future, plan, compute, base, chosen, new)
@@ -153,8 +153,8 @@ def change_the_future(
                 f"for instance in row {row}, whose prediction time is not later"
             )
             columns = blamed.get(name)
-            found[name] = Finding("future", name, why + (f"; it reads {', '.join(columns)}" if columns else ""))
-    return list(found.values())
+            findings[name] = Finding("future", name, why + (f"; it reads {', '.join(columns)}" if columns else ""))
+    return list(findings.values())
 
 
 def _changed(a: pd.DataFrame, b: pd.DataFrame) -> dict[str, int]:
@@ -201,15 +201,15 @@ class Future:
 
     def _unknown(self, name: str, frame: pd.DataFrame) -> dict[Time | None, np.ndarray]:
         """Which rows' facts belong to the future: of the row itself (None), and of columns with a moment of their own."""
-        row, found = Events(self.plan.tables[name], frame), {}
+        row, unknown = Events(self.plan.tables[name], frame), {}
         for time in (None, *row.table.later.values()):
             if row.table.event_time is None:
-                found[time] = np.zeros(len(frame), bool)
+                unknown[time] = np.zeros(len(frame), bool)
                 continue
             facts = row.later(time)
             late = (facts.event >= self.cut) | (facts.known >= self.cut)
-            found[time] = late | (facts.event == MISSING) | (facts.known == MISSING)
-        return found
+            unknown[time] = late | (facts.event == MISSING) | (facts.known == MISSING)
+        return unknown
 
     def columns(self) -> list[tuple[str, str]]:
         """All columns that may be changed."""

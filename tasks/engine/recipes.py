@@ -269,11 +269,13 @@ class LookedUp(FromTable):
 
     def says(self, tables: Mapping[str, TableSchema], own: str) -> str:
         there = tables[self.table]
-        said = f"{self.column} of the row of {self.table} with the same {', '.join(theirs for _, theirs in self.key)}"
+        sentence = (
+            f"{self.column} of the row of {self.table} with the same {', '.join(theirs for _, theirs in self.key)}"
+        )
         if there.event_time:
             old = f", at most {self.within} old" if self.within.micros is not None else ""
-            said += f", the newest one known before the prediction time{old}"
-        return said + (", as hours before the prediction time" if there.columns[self.column] == "datetime" else "")
+            sentence += f", the newest one known before the prediction time{old}"
+        return sentence + (", as hours before the prediction time" if there.columns[self.column] == "datetime" else "")
 
     def _json(self) -> dict[str, object]:
         within = str(self.within) if self.within.micros is not None else None
@@ -315,10 +317,10 @@ class Aggregate(FromTable):
         >>> Aggregate.parse("carrier.count(last 5)")
         (('carrier',), 'count', None, 'last 5')
         """
-        found = re.fullmatch(r"([^()]+)\.(\w+)\((?:(.+), )?([^,()]+)\)", text)
-        if not found:
+        match = re.fullmatch(r"([^()]+)\.(\w+)\((?:(.+), )?([^,()]+)\)", text)
+        if not match:
             return None
-        by, primitive, inside, window = found.groups()
+        by, primitive, inside, window = match.groups()
         column, _, argument = (inside or "").partition(", ")
         return tuple(by.split("+")), f"{primitive}({argument})" if argument else primitive, column or None, window
 

@@ -140,14 +140,14 @@ def _moment(frame: Frame, time: Time, table: str) -> np.ndarray:
 
 def read_by(plan: Plan, table: str) -> list[str]:
     """Columns of a table that features read, but for those that only say whose a row is."""
-    found: list[str] = []
+    columns: list[str] = []
     for feature in plan.features:
         recipe = feature.recipe
         if not isinstance(recipe, FromTable):
-            found += plan.read_by[feature.name] if table == plan.table else ()
+            columns += plan.read_by[feature.name] if table == plan.table else ()
         elif recipe.column is not None and recipe.table == table:
-            found.append(recipe.column)
-    return [c for c in dict.fromkeys(found) if c in plan.tables[table].columns]
+            columns.append(recipe.column)
+    return [c for c in dict.fromkeys(columns) if c in plan.tables[table].columns]
 
 
 def _keys(plan: Plan, spec: TableSchema, frame: Frame, never: frozenset[str]) -> list[tuple[str, ...]]:
@@ -158,13 +158,13 @@ def _keys(plan: Plan, spec: TableSchema, frame: Frame, never: frozenset[str]) ->
         if own or recipe.table == spec.name:
             asked.append(tuple(pair[0 if own else 1] for pair in recipe.on))
     order = ("categorical", "numeric")
-    single = [(c,) for kind in order for c in spec.columns if spec.columns[c] == kind]
-    found: list[tuple[str, ...]] = []
+    by_column = [(c,) for kind in order for c in spec.columns if spec.columns[c] == kind]
+    single: list[tuple[str, ...]] = []
     several: list[tuple[str, ...]] = []
-    for key in dict.fromkeys([*asked, *((c,) for k in asked for c in k), *((c,) for c in spec.key), *single]):
+    for key in dict.fromkeys([*asked, *((c,) for k in asked for c in k), *((c,) for c in spec.key), *by_column]):
         if not key or any(c not in frame.columns or c in never for c in key):
             continue
-        if len(found) >= MOST if len(key) == 1 else len(several) >= 2:
+        if len(single) >= MOST if len(key) == 1 else len(several) >= 2:
             continue
         if spec.columns[key[0]] == "numeric" and (key not in asked or len(key) > 1):
             values = frame[key[0]].to_numpy(dtype=np.float64, na_value=np.nan)
@@ -172,8 +172,8 @@ def _keys(plan: Plan, spec: TableSchema, frame: Frame, never: frozenset[str]) ->
                 continue
         plain = len(key) == 1 and key not in asked and spec.columns[key[0]] == "numeric"
         if (FEWEST if plain else 2) <= _different(frame, key) <= n / 2:
-            (found if len(key) == 1 else several).append(key)
-    return [*found, *several]
+            (single if len(key) == 1 else several).append(key)
+    return [*single, *several]
 
 
 def _different(frame: Frame, key: tuple[str, ...]) -> int:

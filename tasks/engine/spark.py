@@ -74,11 +74,11 @@ def compute_spark(
     spark = spark or session()
     try:
         tables = {**tables, **child_tables(plan, tables)}
-        found: dict[str, Values] = {}
+        asked: dict[str, Values] = {}
         for group in plan.groups:
             part = _group(plan, group, tables[group.table], rows, spark, parts)
-            found |= {feature.name: part[feature.name].to_numpy() for feature in group.features}
-        return as_frame(plan, finish(plan, FrameRows(plan.own, rows), found), rows.index)
+            asked |= {feature.name: part[feature.name].to_numpy() for feature in group.features}
+        return as_frame(plan, finish(plan, FrameRows(plan.own, rows), asked), rows.index)
     finally:
         if own:
             spark.stop()

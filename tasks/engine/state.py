@@ -119,9 +119,9 @@ class State:
                 here.setdefault(recipe.primitive, []).append((g, s, feature, recipe))
         alike: dict[tuple[str, tuple[tuple[int, int], ...]], list[tuple[Primitive, list[Fill]]]] = {}
         for (_, column), primitives in places.items():
-            for primitive, found in primitives.items():
-                slots = tuple((g, s) for g, s, _, _ in found)
-                fills = [Fill(i, feature, recipe) for i, (_, _, feature, recipe) in enumerate(found)]
+            for primitive, askers in primitives.items():
+                slots = tuple((g, s) for g, s, _, _ in askers)
+                fills = [Fill(i, feature, recipe) for i, (_, _, feature, recipe) in enumerate(askers)]
                 alike.setdefault((column, slots), []).append((primitive, fills))
         tasks = []
         for (column, slots), asked_for in alike.items():
@@ -140,7 +140,7 @@ class State:
         source = OneRow(plan.own, row)
         t = prediction_time(plan, source)
         without = self._own_event(source, t) if plan.sees_own else None
-        found: dict[str, Values] = {}
+        from_tables: dict[str, Values] = {}
         views: list[View] = []
         for asked in self.asked:
             history = asked.keys.get(self._row_key(source, asked)) if asked.timeless or t != MISSING else None
@@ -149,9 +149,9 @@ class State:
             view = history.view(asked.spans, at, own) if history else View.nothing(at, len(asked.spans))
             views.append(view)
             for name, s in asked.counts:
-                found[name] = np.array([view.hi[s] - view.lo[s]], np.float64)
+                from_tables[name] = np.array([view.hi[s] - view.lo[s]], np.float64)
             for feature, recipe, s in asked.lookups:
-                found[feature.name] = self._looked_up(feature, recipe, view, s, t)
+                from_tables[feature.name] = self._looked_up(feature, recipe, view, s, t)
         for column, slots, primitives in self._tasks:
             window = HistoryWindow([views[g].through(spans) for g, spans in slots], column)
             for primitive, fills in primitives:
@@ -160,8 +160,8 @@ class State:
                 except TooWide as error:
                     raise RefitError(f"{fills[0].recipe.table}.{column}: {error}") from None
                 for i, feature, aggregate in fills:
-                    found[feature.name] = self._shown(feature, aggregate, column, result[i : i + 1], t)
-        made = finish(plan, source, found)
+                    from_tables[feature.name] = self._shown(feature, aggregate, column, result[i : i + 1], t)
+        made = finish(plan, source, from_tables)
         return {name: value[0] if isinstance(value, list) else value.item() for name, value in made.items()}
 
     def _own_event(self, source: OneRow, t: int) -> tuple[int, ...] | None:
@@ -178,14 +178,14 @@ class State:
     def _looked_up(self, feature: Feature, recipe: LookedUp, view: View, window: int, t: int) -> Values:
         place = view.newest(window)
         store = self.stores[recipe.table]
-        found = (
+        stored = (
             store.values[recipe.column][int(view.history.times[2, place])]
             if view.history and place is not None
             else None
         )
         if feature.kind != "numeric":
-            return [np.nan if found is None else str(found)]
-        value = np.array([np.nan if found is None else found], np.float64)
+            return [np.nan if stored is None else str(stored)]
+        value = np.array([np.nan if stored is None else stored], np.float64)
         datetime = store.table.columns[recipe.column] == "datetime"
         return in_hours(value, "moment", np.array([t])) if datetime else value
 

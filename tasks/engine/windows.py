@@ -33,11 +33,11 @@ class IndexedWindow:
 
     def blocks(self, term: Term, length: int) -> tuple[Exact, Exact]:
         rows = self.index.rows[self.part]
-        found = []
+        sums = []
         for index in self.index.blocks(length):
             p, column, at = index.positions(self.span), index.column(self.column.name), index.place_of_row[rows]
-            found.append(column.sums(term, p.entering).take(p.hi[at]) - column.sums(term, p.leaving).take(p.lo[at]))
-        return found[0], found[1]
+            sums.append(column.sums(term, p.entering).take(p.hi[at]) - column.sums(term, p.leaving).take(p.lo[at]))
+        return sums[0], sums[1]
 
     def kth(self, k: np.ndarray) -> np.ndarray:
         p, part, column = self.positions, self.part, self.column
@@ -163,10 +163,10 @@ class IndexedWindow:
             places = np.arange(len(flags))
             last = column.cached(("last", marked), lambda: np.maximum.accumulate(np.where(flags, places, -1)))
             at = last[np.maximum(self.hi - 1, 0)] if len(flags) else np.full(len(self.hi), -1)
-            found = (at >= self.lo) & (self.hi > self.lo)
-            after = np.where(found, at + 1, self.lo)
+            there = (at >= self.lo) & (self.hi > self.lo)
+            after = np.where(there, at + 1, self.lo)
             total = column.sums(present_values, self.positions.entering).digits[0]
-            return np.where(found, total[self.hi] - total[after], np.nan)
+            return np.where(there, total[self.hi] - total[after], np.nan)
 
         def newer_than_marked(values: np.ndarray, ages: np.ndarray) -> float:
             at = np.flatnonzero(marked(values))

@@ -74,23 +74,23 @@ def calibration(y: np.ndarray, score: np.ndarray, bins: int = 10) -> dict[str, A
     of :func:`tasks.metrics.recalibration.recalibration`, ``[value, low, high]`` or None.
     """
     order = np.argsort(score, kind="stable")
-    said, happened, low, high, rows = [], [], [], [], []
+    predicted, happened, low, high, rows = [], [], [], [], []
     for part in np.array_split(order, min(bins, len(order))):
         n, share = len(part), float(y[part].mean())
         low_end, high_end = wilson(share, n)
-        said.append(float(score[part].mean()))
+        predicted.append(float(score[part].mean()))
         happened.append(share)
         low.append(low_end)
         high.append(high_end)
         rows.append(n)
     return {
-        "predicted": _listed(np.array(said)),
+        "predicted": _listed(np.array(predicted)),
         "observed": _listed(np.array(happened)),
         "low": _listed(np.array(low)),
         "high": _listed(np.array(high)),
         "rows": rows,
         **{
-            name: None if found is None else _listed(np.array(found)) for name, found in recalibration(y, score).items()
+            name: None if value is None else _listed(np.array(value)) for name, value in recalibration(y, score).items()
         },
     }
 
@@ -118,8 +118,8 @@ def residuals(y: np.ndarray, p: np.ndarray) -> dict[str, Any]:
     }
 
 
-def confusion(y: np.ndarray, said: np.ndarray, classes: list[str]) -> dict[str, Any]:
+def confusion(y: np.ndarray, decisions: np.ndarray, classes: list[str]) -> dict[str, Any]:
     """Counts by true class (rows) and decision (columns); both (n,) class indexes."""
     table = np.zeros((len(classes), len(classes)), dtype=np.int64)
-    np.add.at(table, (y.astype(np.int64), said.astype(np.int64)), 1)
+    np.add.at(table, (y.astype(np.int64), decisions.astype(np.int64)), 1)
     return {"classes": classes, "counts": table.tolist()}

@@ -116,8 +116,8 @@ class DecisionHistory:
         if self._missing:
             return {}
         with self._connection() as connection:
-            found = connection.execute(text("SELECT number, counted FROM looks WHERE model = :model"), {"model": model})
-            return {int(number): bytes(stored) for number, stored in found}
+            rows = connection.execute(text("SELECT number, counted FROM looks WHERE model = :model"), {"model": model})
+            return {int(number): bytes(stored) for number, stored in rows}
 
     def record(self, decision: Decision, expected: str | None, counted: bytes | None = None) -> Decision:
         """Append a decision if the champion's package is still ``expected``; of several callers at once, one succeeds.
@@ -206,8 +206,8 @@ def check_database(url: str, wait: float) -> Iterator[str]:
     def look(raw: sqlite3.Connection) -> Iterator[str]:
         there = tables(raw)
         wanted = {_RENAMED.get(f.name, f.name) for f in fields(Decision)}
-        found = {row[1] for row in raw.execute("PRAGMA table_info(decisions)")}
-        if there and (not {"decisions", "looks"} <= there or not wanted <= found):
+        columns = {row[1] for row in raw.execute("PRAGMA table_info(decisions)")}
+        if there and (not {"decisions", "looks"} <= there or not wanted <= columns):
             yield (
                 f"{shown}: is not a history of Refit's (it has the tables {', '.join(sorted(there)[:4])}). Check REFIT_HISTORY, or "
                 "restore the file."
@@ -273,17 +273,17 @@ def highest(decisions: list[Decision]) -> int:
 
 def rolled_back(decisions: list[Decision], package_sha256: str) -> Decision | None:
     """The rollback that took a package's alias away, unless someone has made it champion again since."""
-    found = None
+    removed = None
     before = None
     for d in decisions:
         if d.action == "keep":
             continue
         if d.action == "rollback" and before == package_sha256:
-            found = d
+            removed = d
         elif d.package_sha256 == package_sha256:
-            found = None
+            removed = None
         before = d.package_sha256
-    return found
+    return removed
 
 
 def _append(
@@ -393,8 +393,8 @@ def _read(connection: Connection, model: str) -> list[Decision]:
     rows = connection.execute(
         text(f"SELECT {', '.join(names)} FROM decisions WHERE model = :model ORDER BY number"), {"model": model}
     )
-    found = []
+    decisions = []
     for row in rows.mappings():
         values = {name: row[column] for column, name in names.items()}
-        found.append(Decision(**{**values, "evidence": json.loads(values["evidence"])}))
-    return found
+        decisions.append(Decision(**{**values, "evidence": json.loads(values["evidence"])}))
+    return decisions

@@ -132,22 +132,22 @@ def schemas() -> tuple[frozenset[str], str]:
 
 def _server(uri: str, shown: str, model: str | None, wait: float) -> Iterator[str]:
     try:
-        status, said = _get(uri.rstrip("/") + "/health", wait)
+        status, answer = _get(uri.rstrip("/") + "/health", wait)
         if status == 200 and model is not None:
             path = f"/api/2.0/mlflow/experiments/get-by-name?experiment_name={quote(model)}"
-            status, said = _get(uri.rstrip("/") + path, wait)
+            status, answer = _get(uri.rstrip("/") + path, wait)
     except (OSError, ValueError) as error:
         why = getattr(error, "reason", None) or error
         yield f"{shown}: does not answer ({why}). Start it, or mend MLFLOW_TRACKING_URI."
         return
     if status in (401, 403):
         yield f"{shown}: refuses (status {status}). Check MLFLOW_TRACKING_USERNAME and _PASSWORD, or _TOKEN."
-    elif status == 404 and (not isinstance(said, dict) or said.get("error_code") != "RESOURCE_DOES_NOT_EXIST"):
+    elif status == 404 and (not isinstance(answer, dict) or answer.get("error_code") != "RESOURCE_DOES_NOT_EXIST"):
         yield f"{shown}: answers, but is no MLflow server (status {status}). {REMEDY}"
     elif status >= 500:
         yield f"{shown}: answers with status {status}. See its log."
-    elif isinstance(said, dict) and said.get("experiment", {}).get("lifecycle_stage") == "deleted":
-        yield _deleted(shown, str(model), str(said["experiment"]["experiment_id"]))
+    elif isinstance(answer, dict) and answer.get("experiment", {}).get("lifecycle_stage") == "deleted":
+        yield _deleted(shown, str(model), str(answer["experiment"]["experiment_id"]))
 
 
 def _get(url: str, wait: float) -> tuple[int, Any]:

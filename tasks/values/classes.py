@@ -47,9 +47,9 @@ def by_name(classes: Sequence[str]) -> str | None:
     ('1', None, 'late', 'bad')
     """
     a, b = classes
-    said = [name for name in (a, b) if (_plain(name) in WHOLE or _words(name) & EVENTS) and not _is_negated(name)]
-    if len(said) == 1:
-        return said[0]
+    telling = [name for name in (a, b) if (_plain(name) in WHOLE or _words(name) & EVENTS) and not _is_negated(name)]
+    if len(telling) == 1:
+        return telling[0]
     for one, other in ((a, b), (b, a)):
         if _negates(other, one) or PAIRS.get(_plain(other)) == _plain(one):
             return one

@@ -71,12 +71,12 @@ def parse_form(form: str) -> NumberFormat | None:
     if _HEX.fullmatch(form.strip()):
         return None
     text = re.sub(r"[()+-]", "", form.translate(UNIFIED)).strip(AROUND)
-    found = re.fullmatch(r"([^0-9]*?)([0-9](?:[0-9.,' \u00a0\u202f\u2009\u2007]*[0-9])?)([^0-9]*)", text)
-    if not found:
+    example = re.fullmatch(r"([^0-9]*?)([0-9](?:[0-9.,' \u00a0\u202f\u2009\u2007]*[0-9])?)([^0-9]*)", text)
+    if not example:
         raise ValueError(
             f"a format of numbers is one of them as the column writes it, such as {', '.join(map(repr, EXAMPLES))}"
         )
-    before, body, after = (part.strip(AROUND) for part in found.groups())
+    before, body, after = (part.strip(AROUND) for part in example.groups())
     beside = tuple(dict.fromkeys(part for part in (before, after) if part))
     for part in beside:
         if part.lower().rstrip(".") in MULTIPLES:
@@ -163,16 +163,16 @@ def _formed(text: str, form: str) -> tuple[float, bool]:
             raise ValueError("is not a hexadecimal number such as 0xFF")
         whole = int(text, 16)
         return (float(whole) if abs(whole) < EXACT else EXACT), True
-    found = how.pattern.fullmatch(text.translate(UNIFIED))
-    signs = [sign for sign in found.group("s1", "s2", "s3", "s4", "s5") if sign] if found else []
-    fit = found is not None and bool(found["open"]) == bool(found["close"]) and len(signs) + bool(found["open"]) <= 1
-    if found is None or not fit:
+    match = how.pattern.fullmatch(text.translate(UNIFIED))
+    signs = [sign for sign in match.group("s1", "s2", "s3", "s4", "s5") if sign] if match else []
+    fit = match is not None and bool(match["open"]) == bool(match["close"]) and len(signs) + bool(match["open"]) <= 1
+    if match is None or not fit:
         raise ValueError(f"is not a number of the form {form}")
-    digits = found["number"]
+    digits = match["number"]
     if how.thousands:
         digits = re.sub(f"[{_SPACES}]" if how.thousands == " " else re.escape(how.thousands), "", digits)
     value = float(digits.replace(how.decimal, "."))
-    return (-value if "-" in signs or found["open"] else value), digits.isdigit()
+    return (-value if "-" in signs or match["open"] else value), digits.isdigit()
 
 
 def formed(texts: pa.ChunkedArray, form: str) -> tuple[np.ndarray, np.ndarray]:
@@ -190,9 +190,9 @@ def formed(texts: pa.ChunkedArray, form: str) -> tuple[np.ndarray, np.ndarray]:
         plain = pc.fill_null(pc.match_substring_regex(texts, f"^-?{a} ?{number_} ?{a}$"), False)
         bare = pc.replace_substring_regex(pc.if_else(plain, texts, None), f"{beside or ' '}| ", "")
         bare = pc.replace_substring_regex(bare, mark, "") if mark else bare
-        found = pc.replace_substring(bare, how.decimal, ".").cast(pa.float64()).to_numpy()
-        usual = np.abs(found) < EXACT
-        values[usual] = found[usual]
+        read = pc.replace_substring(bare, how.decimal, ".").cast(pa.float64()).to_numpy()
+        usual = np.abs(read) < EXACT
+        values[usual] = read[usual]
     rest = np.flatnonzero(~usual & ~texts.is_null().to_numpy())
     known: dict[str, tuple[float, str]] = {}
     for at, text in zip(rest, texts.take(pa.array(rest)).to_pylist(), strict=True):

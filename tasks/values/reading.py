@@ -125,15 +125,15 @@ class Reading:
             if word not in TRUE and word not in FALSE:
                 raise ValueError(NO_TRUTH)
             return 1.0 if word in TRUE else 0.0
-        found = self._number(given)
-        return None if found in self.numbers else found
+        read = self._number(given)
+        return None if read in self.numbers else read
 
     def level(self, given: Any) -> str | None:
         """The level of a value that is not missing, with what this column declares."""
-        found = level(given)
-        if found is None:
+        text = level(given)
+        if text is None:
             return _missing.EMPTY if self.keeps_empty and isinstance(given, str) else None
-        return found.lower() if self.lower else found
+        return text.lower() if self.lower else text
 
     def _number(self, given: Any) -> float:
         if isinstance(given, str):
@@ -141,14 +141,14 @@ class Reading:
         if not isinstance(given, bool | int | float | Decimal):
             raise ValueError("is not a number")
         try:
-            found = float(given)
+            read = float(given)
         except OverflowError:
             raise ValueError(LARGE) from None
-        if math.isinf(found):
+        if math.isinf(read):
             raise ValueError(INFINITE)
-        if abs(found) >= EXACT and not isinstance(given, float) and given == int(given):
+        if abs(read) >= EXACT and not isinstance(given, float) and given == int(given):
             raise ValueError(LARGE)
-        return found
+        return read
 
 
 def no_time(form: str) -> str:

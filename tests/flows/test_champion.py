@@ -54,7 +54,7 @@ def carried_out(root: Path) -> None:
 
 def aliased(root: Path) -> str:
     registry = Registry(root)
-    return registry.version(MODEL, str(registry.said(MODEL).champion)).package_sha256
+    return registry.version(MODEL, str(registry.state(MODEL).champion)).package_sha256
 
 
 def without(root: Path, gone: tuple[str, ...]) -> None:

@@ -229,7 +229,7 @@ def test_a_history_that_is_not_there_is_not_an_empty_one(project: Path, witness:
         carried_out(project)
     assert DecisionHistory(project).decisions(MODEL) == []
     if witness == "registry":
-        assert Registry(project).said(MODEL).champion == "4"
+        assert Registry(project).state(MODEL).champion == "4"
 
 
 def test_a_history_that_lost_decisions_is_not_the_one_that_was_followed(project: Path) -> None:
@@ -256,14 +256,14 @@ def test_two_copies_cannot_both_decide_in_one_registry(project: Path, monkeypatc
     copy = project.with_name("second")
     shutil.copytree(project, copy)
     hand.promote(copy, MODEL, "2", "in the copy", None)
-    before = Registry(project).said(MODEL)
+    before = Registry(project).state(MODEL)
     for attempt in (
         lambda: hand.promote(project, MODEL, "3", "here", None),
         lambda: standing.check_ready(project, MODEL),
     ):
         with pytest.raises(RefitError, match=r"follows decision 2 .*another project's.*problem\.name"):
             attempt()
-    assert Registry(project).said(MODEL) == before
+    assert Registry(project).state(MODEL) == before
 
 
 def test_another_projects_champion_of_the_same_name_is_left_alone(
@@ -277,7 +277,7 @@ def test_another_projects_champion_of_the_same_name_is_left_alone(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{other / '.refit' / 'mlflow.db'}")
     with pytest.raises(RefitError, match="another project's model"):
         ran(project, "package 10", "keep")
-    assert Registry(project).said(MODEL).champion == "2"
+    assert Registry(project).state(MODEL).champion == "2"
     # One that was decided on here is our own, and is put right.
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     registry = Registry(project)
@@ -404,7 +404,7 @@ def test_nobody_elses_champion_is_taken_away(project: Path, monkeypatch: pytest.
     )  # as a server would be: not its own file
     with pytest.raises(RefitError, match=r"--none: version 4 of toy is champion in the registry .*for all who use it"):
         hand.adopt_nothing(project, MODEL, "anew")
-    assert Registry(project).said(MODEL).champion == "4"
+    assert Registry(project).state(MODEL).champion == "4"
 
 
 def test_after_a_beginning_without_a_champion_the_same_verdict_is_carried_out(project: Path) -> None:

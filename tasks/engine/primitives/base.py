@@ -165,15 +165,15 @@ def parse_primitive(text: str) -> Primitive:
     Traceback (most recent call last):
     tasks.errors.RefitError: primitive 'meen' is not known. Did you mean 'mean'?
     """
-    found = re.fullmatch(r"(\w+)(?:\((.*)\))?", text.strip())
+    call = re.fullmatch(r"(\w+)(?:\((.*)\))?", text.strip())
     known = registry()
-    if found and found[1] in known:
-        return known[found[1]](found[2])
+    if call and call[1] in known:
+        return known[call[1]](call[2])
     for cls in known.values():
         spelled = cls.spelled(text)
         if spelled is not None:
             return spelled
-    name = found[1] if found else text
+    name = call[1] if call else text
     hint = nearest(name, known) or f" Allowed: {some(known, 30)}."
     raise RefitError(f"primitive {name!r} is not known.{hint}")
 

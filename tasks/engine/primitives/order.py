@@ -84,8 +84,8 @@ class Quantile(Primitive):
 
     @classmethod
     def spelled(cls, text: str) -> Primitive | None:
-        found = re.fullmatch(r"q(\d{1,2})", text)
-        return cls(f"0.{int(found[1]):02d}") if found else None
+        digits = re.fullmatch(r"q(\d{1,2})", text)
+        return cls(f"0.{int(digits[1]):02d}") if digits else None
 
     def compute(self, window: Window) -> np.ndarray:
         return between(window, float(self.argument or 0))

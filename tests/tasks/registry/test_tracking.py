@@ -130,17 +130,17 @@ def test_aliases_follow_and_are_put_right(project: Path) -> None:
 
 def test_what_the_registry_says_is_what_it_was_told_last(project: Path) -> None:
     registry = Registry(project)
-    assert registry.said("nobody") == RegistryState(None, None)
+    assert registry.state("nobody") == RegistryState(None, None)
     registry.follow("nobody", "1", decision="mark")  # of a model that is not there nothing can be said
-    assert registry.said("nobody") == RegistryState(None, None)
+    assert registry.state("nobody") == RegistryState(None, None)
     registry.follow(MODEL, "1", "2", "first")
-    assert registry.said(MODEL) == RegistryState("1", "first")
+    assert registry.state(MODEL) == RegistryState("1", "first")
     registry.follow(MODEL, "2", decision="second")
-    assert registry.said(MODEL) == RegistryState("2", "second")
+    assert registry.state(MODEL) == RegistryState("2", "second")
     registry.follow(MODEL, "2")
-    assert registry.said(MODEL) == RegistryState("2", "second"), "who names no decision leaves the last one"
+    assert registry.state(MODEL) == RegistryState("2", "second"), "who names no decision leaves the last one"
     registry.follow(MODEL, None, decision="third")
-    assert registry.said(MODEL) == RegistryState(None, "third")
+    assert registry.state(MODEL) == RegistryState(None, "third")
     registry.follow(MODEL, None)  # there is no alias to be taken away
     aliases = registry.client.get_registered_model(MODEL).aliases
     assert {k: str(v) for k, v in aliases.items()} == {"challenger": "2"}
