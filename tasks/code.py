@@ -30,7 +30,7 @@ SHARED = {
 }  # fmt: skip
 # The receipt of a package names the code of every stage up to it.
 RECEIPT = (
-    "params.py", "implied.py", "condition.py", "files.py", "identity.py", "giveaways.py", "states.py", "goals.py", "ingest", "validate", "profile", "features", "engine", "encoding", "tune", "train",
+    "params", "implied.py", "condition.py", "files.py", "identity.py", "giveaways.py", "states.py", "goals.py", "ingest", "validate", "profile", "features", "engine", "encoding", "tune", "train",
     "fitting", "families", "models", "kinds", "ensembles", "metrics", "paired", "evaluate", "package", "bundle", "ordinary", "values",
 )  # fmt: skip
 _IMPORT = re.compile(r"^\s*(?:from tasks\.(\w+)|import tasks\.(\w+)|from tasks import ([\w, ]+))", re.MULTILINE)
@@ -163,6 +163,7 @@ def check(stage: str) -> None:
 
 
 def main() -> None:
+    """``python -m tasks.code``: write the files of ``data/code`` anew. Raises :class:`RefitError` outside a project."""
     dag = Path("dvc.yaml")
     if not dag.is_file():
         raise RefitError("dvc.yaml: no such file. Change to the project's folder.")

@@ -94,18 +94,22 @@ class Stored:
 
     @property
     def columns(self) -> pd.Index:
+        """Names of the columns, as of a data frame."""
         return pd.Index(self._names)
 
     @property
     def index(self) -> pd.RangeIndex:
+        """0, 1, 2, …"""
         return pd.RangeIndex(len(self))
 
     @property
     def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
         return len(self), len(self._names)
 
     @property
     def iloc(self) -> _Places:
+        """Some rows by position, as a data frame in memory."""
         return _Places(self)
 
     def __len__(self) -> int:
@@ -132,6 +136,7 @@ class Stored:
         return self._with(names=chosen)
 
     def reset_index(self, drop: bool = True) -> Stored:
+        """The same: the index always counts from 0."""
         return self
 
     def take(self, at: np.ndarray) -> Stored:
@@ -140,6 +145,7 @@ class Stored:
         return self if whole else self._with(rows=at)
 
     def drop(self, columns: Sequence[str]) -> Stored:
+        """The same without some columns."""
         gone = set(columns)
         return self._with(names=[name for name in self._names if name not in gone])
 

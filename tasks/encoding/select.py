@@ -25,6 +25,7 @@ class Selection:
     dropped: dict[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
+        """As JSON."""
         return {"kept": self.kept, "dropped": self.dropped}
 
 

@@ -67,10 +67,12 @@ class Drawn:
 
     @property
     def events(self) -> list[np.ndarray]:
+        """Positions of all events in it."""
         return [*(one.events[1] for one in self.lives.values()), self.stretch.at, self.first]
 
     @property
     def size(self) -> int:
+        """How many rows and events it has."""
         return sum(map(len, self.rows)) + sum(map(len, self.events))
 
 
@@ -84,6 +86,7 @@ class Both:
 
     @property
     def own(self) -> bool:
+        """Whether rows and events are of one table."""
         return self.asked is self.events_table
 
     def shared(self) -> list[Key]:

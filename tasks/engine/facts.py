@@ -45,6 +45,7 @@ class TableSchema:
     later: dict[str, Time] = field(default_factory=dict)  # columns that become known after their row, and when
 
     def kind(self, column: str, where: str) -> str:
+        """Of a column; raises :class:`RefitError`, which begins with ``where``, for one that is not there."""
         if column not in self.columns:
             raise RefitError(f"{where}: table {self.name!r} has no column {column!r}." + nearest(column, self.columns))
         return self.columns[column]
@@ -70,6 +71,7 @@ class TableSchema:
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> TableSchema:
+        """From what :meth:`to_dict` gave."""
         event, known = (Time(**value[k]) if value[k] else None for k in ("event_time", "known_at"))
         later = {column: Time(**when) for column, when in value.get("later", {}).items()}
         key, outcome = tuple(value["key"]), tuple(value["outcome"])
@@ -223,6 +225,7 @@ class Events:
         return chain
 
     def moment(self, time: Time) -> np.ndarray:
+        """int64 µs of each row, missing as :data:`MISSING`."""
         return time.of(micros(series(self.frame, time.column, self.table.name), time.column, self.table.name))
 
     def values(self, column: str) -> np.ndarray:

@@ -139,6 +139,7 @@ class ColumnPair:
     # The look -----------------------------------------------------------------------------------------------------
 
     def matches(self) -> Iterator[Match]:
+        """Every column that equals an aggregate of events to come, sample by sample."""
         if not self.asked.read or not len(self.asked.frame) or not len(self.events_table.frame):
             return
         batch: list[Drawn] = []

@@ -142,6 +142,7 @@ def _deal(
 
 
 def key_hash(frame: pd.DataFrame, key: list[str], spec: TableSchema) -> np.ndarray:
+    """uint64 (n,) of each row's key: rows of one key get one number, in whatever file they are."""
     total = np.zeros(len(frame), np.uint64)
     for column in key:
         values, codes = frame[column], None

@@ -36,11 +36,13 @@ class Feature:
         return cls(name or recipe.name(own), recipe.kind(tables, own), recipe.says(tables, own), recipe)
 
     def to_dict(self) -> dict[str, object]:
+        """As JSON."""
         about: dict[str, object] = {"name": self.name, "kind": self.kind, "description": self.description}
         return {**about, "make": self.recipe.to_dict()}
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Feature:
+        """From what :meth:`to_dict` gave."""
         return cls(value["name"], value["kind"], value["description"], from_dict(value["make"]))
 
 
@@ -67,10 +69,12 @@ class Group:
 
     @cached_property
     def lookups(self) -> tuple[tuple[Feature, LookedUp], ...]:
+        """Its lookups, each with its recipe."""
         return tuple((f, f.recipe) for f in self.features if isinstance(f.recipe, LookedUp))
 
     @cached_property
     def aggregates(self) -> tuple[tuple[Feature, Aggregate], ...]:
+        """Its aggregates, each with its recipe."""
         return tuple((f, f.recipe) for f in self.features if isinstance(f.recipe, Aggregate))
 
     @property
@@ -111,6 +115,7 @@ class Plan:
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Plan:
+        """From what :meth:`to_dict` gave. Raises :class:`RefitError` for a plan of another format."""
         if value.get("format", FORMAT) != FORMAT:
             raise RefitError(
                 f"plan: format {value.get('format')!r} is not {FORMAT}; make the package anew with this Refit"
@@ -138,6 +143,7 @@ class Plan:
 
     @property
     def names(self) -> tuple[str, ...]:
+        """The features' names, in order."""
         return tuple(f.name for f in self.features)
 
     @cached_property

@@ -42,6 +42,7 @@ class Findings:
 
     @property
     def ok(self) -> bool:
+        """Whether there is no leak."""
         return not self.findings
 
     def __str__(self) -> str:
@@ -225,10 +226,12 @@ class Future:
         return [c for c in frame.columns if c in spec.columns and c not in spec.key and spec.columns[c] != "ignore"]
 
     def tables(self, only: tuple[str, str] | None = None) -> dict[str, pd.DataFrame]:
+        """The tables with the future made random, or one column of it (``only``: table and column)."""
         changed = {n: self._change(n, f, self._later[n], only, 1) for n, f in self.given.items() if n in self._later}
         return {**self.given, **changed}
 
     def rows(self, chosen: np.ndarray, only: tuple[str, str] | None = None) -> pd.DataFrame:
+        """Some of the asking rows, changed alike."""
         later = {time: rows[chosen] for time, rows in self._later_rows.items()}
         return self._change(self.plan.table, self.given_rows.iloc[chosen], later, only, 2)
 

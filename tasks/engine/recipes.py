@@ -107,6 +107,7 @@ class FromTable(Recipe):
 
     @property
     def row(self) -> tuple[str, ...]:
+        """The key's columns of the row."""
         return tuple(mine for mine, _ in self.on)
 
     def reads(self, table: TableSchema) -> Need:
@@ -125,18 +126,23 @@ class OwnColumn(FromRow):
 
     @property
     def row(self) -> tuple[str, ...]:
+        """The column."""
         return (self.column,)
 
     def name(self, own: str) -> str:
+        """As the column."""
         return self.column
 
     def kind(self, tables: Mapping[str, TableSchema], own: str) -> str:
+        """As the column's."""
         return KIND[tables[own].columns[self.column]]
 
     def says(self, tables: Mapping[str, TableSchema], own: str) -> str:
+        """That it is the row's own."""
         return f"{self.column} of the row"
 
     def make(self, source: Source, made: Mapping[str, Values], tables: Mapping[str, TableSchema], own: str) -> Values:
+        """The column's values."""
         numeric = self.kind(tables, own) == "numeric"
         return source.number(self.column) if numeric else source.text(self.column)
 
@@ -151,15 +157,19 @@ class DatePart(FromRow):
 
     @property
     def row(self) -> tuple[str, ...]:
+        """The column with the moment."""
         return (self.column,)
 
     def name(self, own: str) -> str:
+        """``column.part``."""
         return f"{self.column}.{self.part}"
 
     def says(self, tables: Mapping[str, TableSchema], own: str) -> str:
+        """Which part of which column."""
         return f"{self.part.replace('_', ' ')} of {self.column} (UTC)"
 
     def make(self, source: Source, made: Mapping[str, Values], tables: Mapping[str, TableSchema], own: str) -> Values:
+        """float64, missing as NaN."""
         return date_part(source.moment(self.column), self.part)
 
 
@@ -177,15 +187,19 @@ class Transform(FromRow):
 
     @property
     def parts(self) -> tuple[str, ...]:
+        """The names in the expression."""
         return self.expression.names
 
     def name(self, own: str) -> str:
+        """The expression as written, without backticks."""
         return self.text.replace("`", "")
 
     def says(self, tables: Mapping[str, TableSchema], own: str) -> str:
+        """The expression."""
         return self.name(own)
 
     def make(self, source: Source, made: Mapping[str, Values], tables: Mapping[str, TableSchema], own: str) -> Values:
+        """float64; what has no finite value is NaN."""
         kinds = tables[own].columns
         return self.expression.evaluate(
             {n: np.asarray(made[n]) if n in made else _number(source, n, kinds[n]) for n in self.parts}
@@ -209,6 +223,7 @@ class Power(FromRow):
 
     @property
     def parts(self) -> tuple[str, ...]:
+        """Its factors' names."""
         return tuple(name for name, _ in self.powers)
 
     @property
@@ -216,12 +231,15 @@ class Power(FromRow):
         return [name for name, n in self.powers for _ in range(n)]
 
     def name(self, own: str) -> str:
+        """The factors with their powers."""
         return " ".join(name if n == 1 else f"{name}^{n}" for name, n in self.powers)
 
     def says(self, tables: Mapping[str, TableSchema], own: str) -> str:
+        """Of what it is the product."""
         return "product of " + ", ".join(self._factors)
 
     def make(self, source: Source, made: Mapping[str, Values], tables: Mapping[str, TableSchema], own: str) -> Values:
+        """float64; what overflows is NaN."""
         first, *others = (np.asarray(made[name]) for name in self._factors)
         result = first
         with np.errstate(over="ignore"):
@@ -234,6 +252,7 @@ class Power(FromRow):
 
     @classmethod
     def of(cls, value: Json) -> Power:
+        """From what :meth:`to_dict` gave."""
         return cls(tuple(value["powers"].items()))
 
 
@@ -249,10 +268,12 @@ class LookedUp(FromTable):
 
     @property
     def on(self) -> tuple[tuple[str, str], ...]:
+        """The key, as listed."""
         return self.key
 
     @property
     def span(self) -> Span:
+        """How old the row may be."""
         return self.within
 
     @staticmethod
@@ -262,12 +283,15 @@ class LookedUp(FromTable):
         return table, column
 
     def name(self, own: str) -> str:
+        """``table.column``."""
         return f"{self.table}.{self.column}"
 
     def kind(self, tables: Mapping[str, TableSchema], own: str) -> str:
+        """As the column's; a moment becomes a number of hours."""
         return KIND.get(tables[self.table].columns[self.column], "numeric")
 
     def says(self, tables: Mapping[str, TableSchema], own: str) -> str:
+        """Which column of which row."""
         there = tables[self.table]
         sentence = (
             f"{self.column} of the row of {self.table} with the same {', '.join(theirs for _, theirs in self.key)}"
@@ -283,6 +307,7 @@ class LookedUp(FromTable):
 
     @classmethod
     def of(cls, value: Json) -> LookedUp:
+        """From what :meth:`to_dict` gave."""
         return cls(value["table"], tuple(value["on"].items()), value["column"], Span(value["within"] or "all"))
 
 
@@ -302,10 +327,12 @@ class Aggregate(FromTable):
 
     @property
     def on(self) -> tuple[tuple[str, str], ...]:
+        """The key, by the same names on both sides."""
         return tuple((column, column) for column in self.by)
 
     @property
     def span(self) -> Span:
+        """Its window."""
         return self.window
 
     @staticmethod
@@ -325,16 +352,19 @@ class Aggregate(FromTable):
         return tuple(by.split("+")), f"{primitive}({argument})" if argument else primitive, column or None, window
 
     def name(self, own: str) -> str:
+        """As :meth:`parse` reads it; another table's name stands in front, its key in brackets."""
         key = "+".join(self.by) if self.table == own else f"{self.table}[{'+'.join(self.by)}]"
         inside = [part for part in (self.column, self.primitive.argument, str(self.window)) if part is not None]
         return f"{key}.{self.primitive.name}({', '.join(inside)})"
 
     def kind(self, tables: Mapping[str, TableSchema], own: str) -> str:
+        """Numeric, unless the result is a value of the column itself."""
         if self.column is None or self.primitive.result != "value":
             return "numeric"
         return KIND.get(tables[self.table].columns[self.column], "numeric")
 
     def says(self, tables: Mapping[str, TableSchema], own: str) -> str:
+        """What of which events."""
         seen = f"{self.table} with the same {' and '.join(self.by)} {self._seen()}"
         if self.column is None:
             return f"number of {seen}"
@@ -354,6 +384,7 @@ class Aggregate(FromTable):
 
     @classmethod
     def of(cls, value: Json) -> Aggregate:
+        """From what :meth:`to_dict` gave."""
         primitive = parse_primitive(value["primitive"])
         return cls(value["table"], tuple(value["by"]), Span(value["window"]), primitive, value["column"])
 

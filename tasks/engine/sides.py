@@ -48,6 +48,7 @@ class TimedTable:
 
     @property
     def name(self) -> str:
+        """The table's."""
         return self.spec.name
 
     def column(self, name: str) -> pd.Series:
@@ -75,6 +76,7 @@ class TimedTable:
         return self.column(name).iloc[rows]
 
     def kind(self, name: str) -> str:
+        """Of a column: ``number``, ``moment``, ``level``, or empty where it is ignored."""
         if name in self.spec.columns and name not in self.looked.columns:
             return KINDS.get(self.spec.columns[name], "")
         if name not in self._kinds:

@@ -18,6 +18,7 @@ DATA = Path("data")
 
 
 def main() -> None:
+    """The stage: features against the target, tables against times to come; writes ``data/leaks``."""
     params = load()
     plan = Plan.from_dict(read_json(DATA / "features" / "plan.json"))
     tables = tables_in(DATA / "validated", plan.tables)

@@ -98,6 +98,7 @@ class Cells:
         return np.where(present, ndtri(middle), 0.0)
 
     def to_dict(self) -> dict[str, Any]:
+        """As JSON."""
         if self.kind == "numeric":
             far = list(self.far) if self.edges else None
             return {"kind": self.kind, "edges": list(self.edges), "far": far}

@@ -59,6 +59,7 @@ class DeLong:
     p_better: float
 
     def to_dict(self) -> dict[str, Any]:
+        """As JSON."""
         return asdict(self) | {"auc": list(self.auc), "interval": list(self.interval)}
 
 

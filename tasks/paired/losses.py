@@ -23,6 +23,7 @@ class Test:
     p_better: float
 
     def to_dict(self) -> dict[str, Any]:
+        """As JSON."""
         return asdict(self)
 
 
@@ -78,6 +79,7 @@ class Bootstrap:
     p_higher: float
 
     def to_dict(self) -> dict[str, Any]:
+        """As JSON."""
         return asdict(self) | {"interval": list(self.interval)}
 
 

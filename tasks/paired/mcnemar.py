@@ -39,10 +39,12 @@ class Table:
 
     @property
     def n(self) -> int:
+        """All rows."""
         return self.both + self.b + self.c + self.neither
 
     @property
     def discordant(self) -> int:
+        """Rows on which one model alone is right."""
         return self.b + self.c
 
     @property
@@ -62,6 +64,7 @@ class McNemar:
     p_better: float
 
     def to_dict(self) -> dict[str, Any]:
+        """As JSON."""
         return asdict(self)
 
 
@@ -135,6 +138,7 @@ class Clustered:
     inflation: float
 
     def to_dict(self) -> dict[str, Any]:
+        """As JSON."""
         return asdict(self)
 
 

@@ -66,6 +66,7 @@ def writable(path: Path) -> bool:
 
 
 def tables(raw: sqlite3.Connection) -> set[str]:
+    """Names of the tables of a SQLite database."""
     return {name for (name,) in raw.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
 
 

@@ -29,7 +29,7 @@ from tasks.errors import RefitError, some
 from tasks.implied import EVENTS, lateness, moments
 from tasks.kinds import find_kind
 from tasks.params import Moment, Params, Target
-from tasks.params import TableSchema as Declared
+from tasks.params import Table as Declared
 from tasks.validate import known
 from tasks.values.durations import Span
 

@@ -27,6 +27,7 @@ class Duration(str):
 
     @property
     def delta(self) -> timedelta:
+        """As the standard library has it."""
         return timedelta(seconds=float(self[:-1]) * UNITS[self[-1]])
 
     @property

@@ -45,6 +45,7 @@ class NumberFormat:
 
     @property
     def pattern(self) -> re.Pattern[str]:
+        """What a number so written matches."""
         return _pattern(self)
 
 

@@ -65,6 +65,7 @@ class Reading:
 
     @cached_property
     def texts(self) -> frozenset[str]:
+        """The texts that count as missing."""
         return frozenset(self.missing or ())
 
     @cached_property

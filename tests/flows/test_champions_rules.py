@@ -31,7 +31,7 @@ class Shelf:
     folders: dict[str, Path] = field(default_factory=dict)
     shown: str = "the shelf"
 
-    def said(self, model: str) -> RegistryState:
+    def state(self, model: str) -> RegistryState:
         return self.said_
 
     def versions(self, model: str) -> list[Registered]:
