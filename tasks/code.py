@@ -81,7 +81,7 @@ def _defaults(section: str) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def _of_models(kind: Any, seen: set[Any]) -> Iterator[str]:
+def _of_models(kind: object, seen: set[type[BaseModel]]) -> Iterator[str]:
     """A line for each default of the models that a type is made of."""
     if isinstance(kind, type) and issubclass(kind, BaseModel) and kind not in seen:
         seen.add(kind)
@@ -132,7 +132,7 @@ def write(root: Path, stages: dict[str, list[str]], folder: Path) -> None:
             write_json(path, value)
 
 
-def _read(path: Path) -> Any:
+def _read(path: Path) -> dict[str, dict[str, str]] | None:
     try:
         return read_json(path)
     except RefitError:  # cut, or in conflict

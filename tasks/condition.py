@@ -16,7 +16,6 @@ import operator
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,11 +24,11 @@ from tasks.errors import RefitError, nearest, some
 from tasks.values.levels import level
 
 NUMBERS, TEXTS = ("numeric", "boolean"), ("categorical", "text")
-_ORDER: dict[type, Callable[..., Any]] = {
+_ORDER: dict[type, Callable[..., np.ndarray]] = {
     ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt, ast.GtE: operator.ge,
     ast.Eq: operator.eq, ast.NotEq: operator.ne,
 }  # fmt: skip
-_SUMS: dict[type, Callable[..., Any]] = {
+_SUMS: dict[type, Callable[..., np.ndarray]] = {
     ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
 }  # fmt: skip
 
@@ -164,8 +163,8 @@ class _Evaluation:
                 return -self.number(operand)
             case ast.BinOp(left=left, op=op, right=right) if type(op) in _SUMS:
                 with np.errstate(all="ignore"):
-                    value = _SUMS[type(op)](self.number(left), self.number(right))
-                return np.where(np.isfinite(value), value, np.nan)
+                    result = _SUMS[type(op)](self.number(left), self.number(right))
+                return np.where(np.isfinite(result), result, np.nan)
             case ast.Name(id=name):
                 raise self.refuse(
                     f"column {name!r} is of kind {self.kinds[name]!r}, which is not compared with numbers"

@@ -13,10 +13,9 @@ All is measured on rows that were held out. ``y`` is float64: class indices, or 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -551,7 +550,9 @@ def _corr(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.corrcoef(a, b)[0, 1])
 
 
-def _guesses(X: np.ndarray, targets: Any, folds: Sequence[Fold], seed: int) -> Iterator[np.ndarray]:
+def _guesses(
+    X: np.ndarray, targets: Callable[[np.ndarray], np.ndarray], folds: Sequence[Fold], seed: int
+) -> Iterator[np.ndarray]:
     """Held-out guesses of a ridge regression on ranks, then of a small forest: ``(rows of all folds, targets)`` each."""
     from sklearn.ensemble import ExtraTreesRegressor
     from sklearn.linear_model import Ridge

@@ -47,7 +47,7 @@ class Rule:
         columns = tuple(sorted(columns))
         return cls(params.problem.table, columns, tuple(table.columns[c].kind for c in columns), bool(table.key))
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, int | str | bool | list[str]]:
         """As JSON."""
         return {"format": FORMAT, "table": self.table, "columns": list(self.columns), "kinds": list(self.kinds),
                 "keyed": self.keyed}  # fmt: skip

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 import numpy as np
 import pandas as pd
@@ -45,7 +45,7 @@ def read_states(folder: str | Path, table: str, columns: Collection[str] | None 
     return with_states(stored.frame(), folder, table)
 
 
-def tables_in(folder: Path, names: Iterable[str]) -> dict[str, Any]:
+def tables_in(folder: Path, names: Iterable[str]) -> dict[str, Frame]:
     """Validated tables, to be read when they are needed; those with corrected rows, with the earlier states."""
     return {
         name: read_states(folder, name) if path_of(folder, name).exists() else Stored(folder / f"{name}.parquet")

@@ -11,7 +11,7 @@ import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 import pandas as pd
@@ -22,7 +22,7 @@ from tasks.files import no_file
 if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
-Make = Callable[[pd.Series, Any], pd.Series]
+Make = Callable[[pd.Series, np.ndarray | slice], pd.Series]
 CELLS = 1 << 22  # of the largest frame that is asked in one piece where memory is limited: 34 MB of numbers
 HELD = 1 / 8  # of what a process may use: a table that takes less is held
 MANY = 50  # columns beside numbers, beyond which they are not put in one by one
@@ -67,7 +67,7 @@ class Stored:
         self._held: dict[str, pd.Series] | None = {} if holds else None
 
     @classmethod
-    def folder(cls, folder: str | Path, names: Iterable[str]) -> dict[str, Any]:
+    def folder(cls, folder: str | Path, names: Iterable[str]) -> dict[str, Stored]:
         """Whole tables by name, each in a file of its own."""
         return {name: cls(Path(folder) / f"{name}.parquet") for name in names}
 
@@ -121,7 +121,11 @@ class Stored:
     def __contains__(self, name: object) -> bool:
         return name in self._names
 
-    def __getitem__(self, asked: Any) -> Any:
+    @overload
+    def __getitem__(self, asked: str) -> pd.Series: ...
+    @overload
+    def __getitem__(self, asked: list[str] | np.ndarray | pd.Series | pd.Index) -> Stored: ...
+    def __getitem__(self, asked: str | list[str] | np.ndarray | pd.Series | pd.Index) -> pd.Series | Stored:
         """A column's values, or fewer columns (a list of names), or fewer rows (a mask)."""
         if isinstance(asked, str):
             if asked not in self._names:
@@ -133,7 +137,7 @@ class Stored:
         lacking = [name for name in chosen if name not in self._names]
         if lacking:
             raise KeyError(lacking[0])
-        return self._with(names=chosen)
+        return self._with(names=list(chosen))
 
     def reset_index(self, drop: bool = True) -> Stored:
         """The same: the index always counts from 0."""
@@ -217,23 +221,23 @@ class _Places:
     def __init__(self, of: Stored) -> None:
         self.of = of
 
-    def __getitem__(self, at: Any) -> pd.DataFrame:
+    def __getitem__(self, at: np.ndarray | slice | Sequence[int]) -> pd.DataFrame:
         places = np.arange(len(self.of))[at]
         rows = places if self.of._rows is None else self.of._rows[places]
         return self.of._frame(rows).set_axis(places, axis=0)
 
 
-def in_memory(rows: Any) -> pd.DataFrame:
+def in_memory(rows: Frame) -> pd.DataFrame:
     """A data frame as it is, or all of a stored one."""
     return rows.frame() if isinstance(rows, Stored) else rows
 
 
-def small_in_memory(rows: Stored) -> Any:
+def small_in_memory(rows: Stored) -> Frame:
     """A small table in memory, a large one as it is."""
     return rows.frame() if len(rows) * len(rows.columns) <= CELLS else rows
 
 
-def by_parts(ask: Callable[[pd.DataFrame], np.ndarray], rows: Any) -> np.ndarray:
+def by_parts(ask: Callable[[pd.DataFrame], np.ndarray], rows: Frame) -> np.ndarray:
     """What ``ask`` says of feature rows, (n, …): with a limit of memory a large table's rows in blocks."""
     if not memory.limited() or len(rows) * len(rows.columns) <= CELLS:
         return ask(in_memory(rows))

@@ -18,6 +18,7 @@ from tasks.stored import Frame
 MISSING = np.iinfo(np.int64).min  # a missing moment, as in NumPy's NaT
 FOREVER = np.iinfo(np.int64).max
 HOUR = 3_600_000_000  # µs
+Json = Mapping[str, Any]  # of a part of a plan; what is in it is checked as it is read
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class TableSchema:
         }  # fmt: skip
 
     @classmethod
-    def from_dict(cls, value: Mapping[str, Any]) -> TableSchema:
+    def from_dict(cls, value: Json) -> TableSchema:
         """From what :meth:`to_dict` gave."""
         event, known = (Time(**value[k]) if value[k] else None for k in ("event_time", "known_at"))
         later = {column: Time(**when) for column, when in value.get("later", {}).items()}

@@ -12,9 +12,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import Any
 
-from tasks.engine.facts import TableSchema, Time, never_sees_itself
+from tasks.engine.facts import Json, TableSchema, Time, never_sees_itself
 from tasks.engine.recipes import Aggregate, FromRow, FromTable, LookedUp, Need, Recipe, from_dict
 from tasks.errors import RefitError
 
@@ -41,7 +40,7 @@ class Feature:
         return {**about, "make": self.recipe.to_dict()}
 
     @classmethod
-    def from_dict(cls, value: Mapping[str, Any]) -> Feature:
+    def from_dict(cls, value: Json) -> Feature:
         """From what :meth:`to_dict` gave."""
         return cls(value["name"], value["kind"], value["description"], from_dict(value["make"]))
 
@@ -114,7 +113,7 @@ class Plan:
         }
 
     @classmethod
-    def from_dict(cls, value: Mapping[str, Any]) -> Plan:
+    def from_dict(cls, value: Json) -> Plan:
         """From what :meth:`to_dict` gave. Raises :class:`RefitError` for a plan of another format."""
         if value.get("format", FORMAT) != FORMAT:
             raise RefitError(

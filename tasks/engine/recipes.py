@@ -12,20 +12,19 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from tasks.engine.dates import date_part
 from tasks.engine.expression import Expression
-from tasks.engine.facts import HOUR, MISSING, TableSchema
+from tasks.engine.facts import HOUR, MISSING, Json, TableSchema
 from tasks.engine.primitives import Primitive, parse_primitive
 from tasks.engine.source import Source, Values
 from tasks.errors import RefitError
 from tasks.values.durations import EVERYTHING, Span
 
 KIND = {"numeric": "numeric", "boolean": "numeric", "categorical": "categorical", "text": "text"}
-Json = Mapping[str, Any]  # of one recipe, as a plan has it; what is in it is checked as it is read
 
 
 @dataclass(frozen=True)

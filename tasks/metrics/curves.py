@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from tasks.metrics.intervals import wilson
@@ -23,7 +21,7 @@ def _listed(values: np.ndarray) -> list[float]:
     return [round(float(v), 6) for v in values]
 
 
-def roc(y: np.ndarray, score: np.ndarray) -> dict[str, Any]:
+def roc(y: np.ndarray, score: np.ndarray) -> dict[str, list[float]]:
     """False and true positive rates from (0, 0) to (1, 1), with the threshold of each point.
 
     Points are thinned by distance along the curve, so that its steep part keeps its shape.
@@ -38,7 +36,7 @@ def roc(y: np.ndarray, score: np.ndarray) -> dict[str, Any]:
     return {"fpr": _listed(fpr[keep]), "tpr": _listed(tpr[keep]), "threshold": _listed(threshold[keep])}
 
 
-def precision_recall(y: np.ndarray, score: np.ndarray) -> dict[str, Any]:
+def precision_recall(y: np.ndarray, score: np.ndarray) -> dict[str, list[float] | float]:
     """Precision and recall at each threshold, from the highest threshold to the lowest."""
     ranking = Ranking(y, score)
     pos, neg = ranking.counts()
@@ -53,7 +51,7 @@ def precision_recall(y: np.ndarray, score: np.ndarray) -> dict[str, Any]:
     }
 
 
-def thresholds(y: np.ndarray, score: np.ndarray, cost: tuple[float, float]) -> dict[str, Any]:
+def thresholds(y: np.ndarray, score: np.ndarray, cost: tuple[float, float]) -> dict[str, list[float]]:
     """Precision, recall, F1 and mean cost of a row by threshold: what moving the threshold would do."""
     ranking = Ranking(y, score)
     pos, neg = ranking.counts()
@@ -67,7 +65,7 @@ def thresholds(y: np.ndarray, score: np.ndarray, cost: tuple[float, float]) -> d
     return {name: _listed(values[keep]) for name, values in names.items()}
 
 
-def calibration(y: np.ndarray, score: np.ndarray, bins: int = 10) -> dict[str, Any]:
+def calibration(y: np.ndarray, score: np.ndarray, bins: int = 10) -> dict[str, list[float] | list[int] | None]:
     """Mean score and share of positives in ``bins`` groups of equal size (by score), with 95% Wilson intervals.
 
     A calibrated model has both equal: of rows given 30%, 30% turn out positive. With them ``slope`` and ``intercept``
@@ -95,14 +93,18 @@ def calibration(y: np.ndarray, score: np.ndarray, bins: int = 10) -> dict[str, A
     }
 
 
-def histogram(values: np.ndarray, bins: int = 40, limits: tuple[float, float] | None = None) -> dict[str, Any]:
+def histogram(
+    values: np.ndarray, bins: int = 40, limits: tuple[float, float] | None = None
+) -> dict[str, list[float] | list[int]]:
     """Counts of values in equal bins: ``edges`` has one more entry than ``counts``."""
     edges = even(*(limits or (float(values.min()), float(values.max()))), bins)
     counts, _ = np.histogram(values, edges)
     return {"edges": _listed(edges), "counts": [int(c) for c in counts]}
 
 
-def residuals(y: np.ndarray, p: np.ndarray) -> dict[str, Any]:
+def residuals(
+    y: np.ndarray, p: np.ndarray
+) -> dict[str, list[float] | dict[str, list[float]] | dict[str, list[float] | list[int]]]:
     """Residuals (truth minus prediction) of evenly chosen rows by prediction, their histogram and normal quantiles."""
     from scipy.stats import norm
 
@@ -118,7 +120,7 @@ def residuals(y: np.ndarray, p: np.ndarray) -> dict[str, Any]:
     }
 
 
-def confusion(y: np.ndarray, decisions: np.ndarray, classes: list[str]) -> dict[str, Any]:
+def confusion(y: np.ndarray, decisions: np.ndarray, classes: list[str]) -> dict[str, list[str] | list[list[int]]]:
     """Counts by true class (rows) and decision (columns); both (n,) class indexes."""
     table = np.zeros((len(classes), len(classes)), dtype=np.int64)
     np.add.at(table, (y.astype(np.int64), decisions.astype(np.int64)), 1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 
@@ -22,7 +21,7 @@ class Test:
     p: float
     p_better: float
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, float]:
         """As JSON."""
         return asdict(self)
 
@@ -78,7 +77,7 @@ class Bootstrap:
     p: float
     p_higher: float
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, float | list[float]]:
         """As JSON."""
         return asdict(self) | {"interval": list(self.interval)}
 

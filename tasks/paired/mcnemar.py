@@ -7,7 +7,7 @@ If the models are equally good, each discordant row is a fair coin.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -63,7 +63,7 @@ class McNemar:
     p: float
     p_better: float
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, str | float]:
         """As JSON."""
         return asdict(self)
 
@@ -137,7 +137,7 @@ class Clustered:
     clusters: int
     inflation: float
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, str | float]:
         """As JSON."""
         return asdict(self)
 

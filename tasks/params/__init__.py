@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -58,7 +57,7 @@ class Params(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _empty_sections(cls, value: Any) -> Any:
+    def _empty_sections(cls, value: object) -> object:
         """A section that is present but empty (``logistic:``) means its defaults."""
         if not isinstance(value, dict):
             return value
@@ -80,7 +79,7 @@ class Params(Section):
         return self
 
 
-def parse(tree: Any, source: str = "params.yaml") -> Params:
+def parse(tree: object, source: str = "params.yaml") -> Params:
     """Check a parsed YAML tree. Raises :class:`RefitError` with every mistake, one a line."""
     if not isinstance(tree, dict):
         raise RefitError(f"{source}: expected a mapping with the sections {some(Params.model_fields, 20)}")

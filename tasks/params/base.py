@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime, time
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -12,7 +12,7 @@ from tasks.values.durations import Duration, Span
 from tasks.values.levels import level
 
 
-def _window(value: Any) -> str:
+def _window(value: object) -> str:
     return str(Span(str(value)))
 
 
@@ -22,7 +22,7 @@ DurationField = Annotated[Duration, BeforeValidator(Duration.read)]
 WindowField = Annotated[str, BeforeValidator(_window)]
 
 
-def as_level(value: Any) -> Any:
+def as_level(value: object) -> object:
     """A class or category as tables name it: 5 and 5.0 are "5"."""
     return level(value) if isinstance(value, str | int | float | date) else value
 
@@ -41,7 +41,7 @@ class Moment(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _parse(cls, value: Any) -> Any:
+    def _parse(cls, value: object) -> object:
         if not isinstance(value, str):
             return value
         match = re.fullmatch(r"\s*(\S+?(?: +[^\s+-]\S*?)*?)\s*(?:([+-])\s*(\d+(?:\.\d+)?[smhdw]))?\s*", value)
@@ -52,7 +52,7 @@ class Moment(Section):
         return {"column": column, "offset_micros": -micros if sign == "-" else micros}
 
 
-def parse_moment(value: Any) -> datetime:
+def parse_moment(value: object) -> datetime:
     """Read an ``as_of``: a date means the end of that day; without a zone it is UTC.
 
     >>> parse_moment("2013-11-30").isoformat()
@@ -73,7 +73,7 @@ def parse_moment(value: Any) -> datetime:
 AsOf = Annotated[datetime, BeforeValidator(parse_moment)]
 
 
-def _shared(value: Any) -> Any:
+def _shared(value: object) -> object:
     """Columns of a row and those of another table that they are equal to: a name, names, or ``{mine: theirs}``."""
     if isinstance(value, str):
         return {value: value}

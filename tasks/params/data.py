@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, PrivateAttr, Tag, field_validator, model_validator
 
@@ -38,7 +38,7 @@ class Column(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _short(cls, value: Any) -> Any:
+    def _short(cls, value: object) -> object:
         if isinstance(value, str):
             return {"kind": value}
         if isinstance(value, dict) and value.get("kind") == "categorical" and isinstance(value.get("allowed"), list):
@@ -70,7 +70,7 @@ class Column(Section):
 ROW = "*"  # in known_at by column: the row itself, and the columns that are not named
 
 
-def by_column(value: Any) -> str:
+def by_column(value: object) -> str:
     """Which form of ``known_at`` this is: of the ``row``, or of single ``columns``."""
     return (
         "columns"
@@ -125,7 +125,7 @@ class Files(Section):
     twice: Literal["once", "refuse"] = Field(default="once", description="a file whose content another one has too")
 
 
-def _source_kind(value: Any) -> str:
+def _source_kind(value: object) -> str:
     return "query" if isinstance(value, dict | Query) else "several" if isinstance(value, list | tuple) else "path"
 
 
@@ -249,7 +249,7 @@ class Data(Section):
 
     @field_validator("missing", mode="before")
     @classmethod
-    def _texts(cls, value: Any) -> Any:
+    def _texts(cls, value: object) -> object:
         if isinstance(value, dict):
             return {str(name): check_missing(listed) for name, listed in value.items()}
         return value if value is None else check_missing(value)

@@ -29,7 +29,7 @@ class History(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _short(cls, value: Any) -> Any:
+    def _short(cls, value: object) -> object:
         if isinstance(value, dict) and isinstance(value.get("by"), list):
             value = {**value, "by": [[k] if isinstance(k, str) else k for k in value["by"]]}
         return value

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
@@ -55,7 +55,7 @@ class Target(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _short(cls, value: Any) -> Any:
+    def _short(cls, value: object) -> object:
         if isinstance(value, str):
             return {"column": value}
         if not isinstance(value, dict) or "from" not in value:
@@ -127,7 +127,7 @@ class Target(Section):
         return self
 
 
-def _midnight(value: Any) -> Any:
+def _midnight(value: object) -> object:
     """A date is its first moment, where :data:`AsOf` takes its last."""
     return f"{value}T00:00:00Z" if isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", value) else value
 

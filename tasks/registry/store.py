@@ -10,7 +10,7 @@ import json
 import os
 import re
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from functools import cache
 from importlib.util import find_spec
@@ -41,7 +41,7 @@ def check_store(root: Path, uri: str, model: str | None, wait: float) -> Iterato
         yield from _database(uri, shown, model)
 
 
-def sqlite(path: Path, shown: str, wait: float, look: Any) -> Iterator[str]:
+def sqlite(path: Path, shown: str, wait: float, look: Callable[[sqlite3.Connection], Iterator[str]]) -> Iterator[str]:
     """What is wrong with a SQLite file, ``look(connection)`` included; nothing is changed."""
     if not writable(path):
         yield f"{shown}: cannot be written to. Change its owner or permissions, or those of its folder."
@@ -86,7 +86,7 @@ def _database(uri: str, shown: str, model: str | None) -> Iterator[str]:
 
 
 def _stored(
-    ask: Callable[[str], Iterable[Any]], there: set[str], shown: str, model: str | None, uri: str
+    ask: Callable[[str], Iterable[Sequence[str]]], there: set[str], shown: str, model: str | None, uri: str
 ) -> Iterator[str]:
     if not there:
         return  # MLflow makes its tables in an empty one

@@ -9,7 +9,6 @@ list count too: ``missing: [-999]``.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 # The spellings of R, SQL, pandas, NumPy and spreadsheets, as pandas and Arrow take them by default.
 USUAL = (
@@ -20,7 +19,7 @@ WORD = "usual"  # in a list: all of the above
 EMPTY = "(empty)"  # the level of an empty text where a list says that it is not missing
 
 
-def check_missing(written: Any) -> tuple[str, ...]:
+def check_missing(written: object) -> tuple[str, ...]:
     """A list of ``params.yaml`` as texts; YAML's own ``null`` and numbers as they are written. Raises ``ValueError``.
 
     >>> check_missing(["", None, "unknown", -999])

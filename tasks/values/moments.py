@@ -110,7 +110,7 @@ def _within(values: pd.Series, given: np.ndarray) -> tuple[pd.Series, np.ndarray
     return values, given & values.isna().to_numpy()
 
 
-def moment(value: Any, form: str = "iso") -> datetime:
+def moment(value: object, form: str = "iso") -> datetime:
     """One value of a request in UTC, read as :func:`moments` reads a column. Raises ``ValueError``.
 
     >>> moment("2020-07-31"), moment(1596153600, "epoch_s") == moment("31.07.2020", "%d.%m.%Y")
@@ -133,7 +133,7 @@ def moment(value: Any, form: str = "iso") -> datetime:
     return values[0].to_pydatetime().astimezone(UTC)  # pandas' UTC is not the library's
 
 
-def _quick(value: Any, form: str) -> datetime | None:
+def _quick(value: object, form: str) -> datetime | None:
     """The usual cases of :func:`moment`, a hundred times faster than a column of one value; None: not one of them."""
     try:
         if isinstance(value, str) and _PLAIN.fullmatch(value):

@@ -19,12 +19,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tasks.values import missing as _missing
 from tasks.values.levels import level, tidied
 from tasks.values.moments import moment
 from tasks.values.numbers import EXACT, INFINITE, LARGE, number
+
+if TYPE_CHECKING:
+    from tasks.params import Column
 
 _TRUE = """
     true t yes y 1 on .true. .t. wahr w ja j vrai v oui o verdadero sí si s vero sì sim tak da evet
@@ -52,7 +55,7 @@ class Reading:
     lower: bool = False
 
     @classmethod
-    def of(cls, column: Any) -> Reading:
+    def of(cls, column: Column) -> Reading:
         """Of a column of ``params.yaml`` (:class:`tasks.params.Column`)."""
         return cls(column.kind, column.format, _missing.texts(column.missing), column.case == "lower")
 
@@ -78,7 +81,7 @@ class Reading:
         """Whether an empty text of a category is a level of its own: a list is given, and it is not in it."""
         return self.missing is not None and "" not in self.texts
 
-    def is_missing(self, value: Any) -> bool:
+    def is_missing(self, value: object) -> bool:
         """Whether a value is missing before it is read: null, NaN, or one of the texts or numbers.
 
         >>> reading = Reading("numeric", missing=("", "NA", "-999"))
@@ -93,7 +96,7 @@ class Reading:
             return self.kind not in ("text", "categorical") and not tidied(value)
         return bool(self.numbers) and not isinstance(value, bool) and isinstance(value, int | float | Decimal) and value in self.numbers  # fmt: skip
 
-    def value(self, given: Any) -> float | str | datetime | None:
+    def value(self, given: object) -> float | str | datetime | None:
         """One value as files have it: float for numeric and boolean, ``str`` for categories and text, a time in UTC.
 
         Raises ``ValueError`` that says what it is not, as in ``is not a number``.
@@ -129,14 +132,14 @@ class Reading:
         read = self._number(given)
         return None if read in self.numbers else read
 
-    def level(self, given: Any) -> str | None:
+    def level(self, given: object) -> str | None:
         """The level of a value that is not missing, with what this column declares."""
         text = level(given)
         if text is None:
             return _missing.EMPTY if self.keeps_empty and isinstance(given, str) else None
         return text.lower() if self.lower else text
 
-    def _number(self, given: Any) -> float:
+    def _number(self, given: object) -> float:
         if isinstance(given, str):
             return number(given, self.form)
         if not isinstance(given, bool | int | float | Decimal):
