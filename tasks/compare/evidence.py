@@ -13,8 +13,8 @@ from tasks.errors import RefitError, some
 from tasks.kinds import Decided
 from tasks.metrics import called, find_metric, higher_is_better, measurer
 from tasks.paired import (
+    ContingencyTable,
     Contrast,
-    Table,
     asked,
     clustered_mcnemar,
     contrast,
@@ -152,10 +152,10 @@ def _part(pair: Pair, side: Side, promotion: Promotion, found: Contrast, labels:
     if side.coin and labels is None:
         assert side.said is not None
         one, two = (s[rows] == pair.y[rows] for s in side.said)
-        table = Table.of(one, two)
+        table = ContingencyTable.of(one, two)
         plain = mcnemar(table)
         tests["mcnemar"] = {"name": "McNemar", **plain.to_dict()}
-        worse = mcnemar(Table(table.both, table.c, table.b, table.neither)).p_better
+        worse = mcnemar(ContingencyTable(table.both, table.c, table.b, table.neither)).p_better
         counts = (table.b, table.c, table.both + table.neither)
         if promotion.margin == 0:
             return Part(plain.p_better, worse, n, counts), "mcnemar"
@@ -185,7 +185,7 @@ def _part(pair: Pair, side: Side, promotion: Promotion, found: Contrast, labels:
     return Part(p_better, p_worse, n), "margin"
 
 
-def _margin(table: Table, margin: float) -> dict[str, Any]:
+def _margin(table: ContingencyTable, margin: float) -> dict[str, Any]:
     from scipy.stats import norm
 
     z = margin_z(table, margin)
@@ -247,7 +247,7 @@ def _beside(pair: Pair, side: Side, promotion: Promotion, seed: int, cluster: st
         tests["wilcoxon"] = {"name": "Wilcoxon signed ranks", **wilcoxon(one, two).to_dict()}
     else:
         mine, theirs = pair.right
-        table = Table.of(mine, theirs)
+        table = ContingencyTable.of(mine, theirs)
         tests["mcnemar"] = {"name": "McNemar", **mcnemar(table).to_dict()}
         for variant in ("mid_p", "asymptotic"):
             other = mcnemar(table, variant)
@@ -285,7 +285,7 @@ def _values(pair: Pair, side: Side, whole: Contrast, labels: np.ndarray | None) 
     sign = 1.0 if higher_is_better(side.metric) else -1.0
     gain = float(whole.gain)
     if side.metric == "accuracy" and labels is None:
-        low, high = difference_interval(Table.of(*pair.right))
+        low, high = difference_interval(ContingencyTable.of(*pair.right))
     else:
         half = float(t.ppf(0.975, whole.test(labels).df) * whole.se(labels))
         low, high = sorted((sign * (gain - half), sign * (gain + half)))
@@ -302,7 +302,7 @@ def _values(pair: Pair, side: Side, whole: Contrast, labels: np.ndarray | None) 
 def _decisions(pair: Pair, decided: Decided) -> dict[str, Any]:
     """Right and wrong decisions, whatever decides."""
     one, two = pair.right
-    table = Table.of(one, two)
+    table = ContingencyTable.of(one, two)
     return {
         "accuracy": {"challenger": float(one.mean()), "champion": float(two.mean()), "judged": decided.how},
         "table": {
@@ -331,7 +331,7 @@ def _rows_needed(pair: Pair, side: Side, whole: Contrast, alpha: float, inflatio
     """Rows after which a single two-sided test would see a difference, by its size: in the metric's unit, for losses a
     share of the champion's."""
     if side.metric == "accuracy":
-        table = Table.of(*pair.right)
+        table = ContingencyTable.of(*pair.right)
         discordant = table.discordant / table.n
         return {f"{d:g}": rows_needed(d, max(discordant, d), alpha, inflation=inflation) for d in STEPS}
     spread = float(np.sqrt((whole.spread**2).mean()))

@@ -13,7 +13,7 @@ from tasks.bands import bands
 from tasks.bundle import Bundle
 from tasks.compare.scores import Pair
 from tasks.files import folder_size
-from tasks.paired import Table, diebold_mariano, holm, mcnemar
+from tasks.paired import ContingencyTable, diebold_mariano, holm, mcnemar
 from tasks.params import Guardrails
 
 LEAST_ROWS = 50
@@ -71,7 +71,7 @@ def _drop(mine: np.ndarray, theirs: np.ndarray, decided: bool) -> tuple[float, f
     """
     if decided:
         right, other = 1 - mine, 1 - theirs
-        return float(other.mean() - right.mean()), mcnemar(Table.of(other, right)).p_better
+        return float(other.mean() - right.mean()), mcnemar(ContingencyTable.of(other, right)).p_better
     drop = float(mine.mean() / theirs.mean() - 1) if theirs.mean() > 0 else 0.0
     return drop, diebold_mariano(theirs, mine).p_better
 

@@ -19,7 +19,7 @@ FEW = 1000  # discordant rows up to which the exact test is used: beyond, both a
 
 
 @dataclass(frozen=True)
-class Table:
+class ContingencyTable:
     """Rows by who is right: ``both``, ``b`` challenger alone, ``c`` champion alone, ``neither``."""
 
     both: int
@@ -28,7 +28,7 @@ class Table:
     neither: int
 
     @classmethod
-    def of(cls, challenger: np.ndarray, champion: np.ndarray) -> Table:
+    def of(cls, challenger: np.ndarray, champion: np.ndarray) -> ContingencyTable:
         """Count rows from two arrays (n,) of 0/1 or booleans: was each model right?"""
         one, two = np.asarray(challenger), np.asarray(champion)
         if one.shape != two.shape or one.ndim != 1:
@@ -68,7 +68,7 @@ class McNemar:
         return asdict(self)
 
 
-def mcnemar(table: Table, variant: Variant | None = None) -> McNemar:
+def mcnemar(table: ContingencyTable, variant: Variant | None = None) -> McNemar:
     """McNemar's test (1947), exact by default where discordant rows are few, else chi-square.
 
     Parameters
@@ -112,7 +112,7 @@ def mcnemar(table: Table, variant: Variant | None = None) -> McNemar:
     return McNemar(variant, why, float(statistic), float(chi2.sf(statistic, 1)), float(norm.sf(z)))
 
 
-def difference_interval(table: Table, level: float = 0.95) -> tuple[float, float]:
+def difference_interval(table: ContingencyTable, level: float = 0.95) -> tuple[float, float]:
     """Confidence interval of the difference of two accuracies on the same rows.
 
     Agresti and Min's adjustment of the Wald interval (2005): half a row is added to each cell, which

@@ -18,7 +18,7 @@ from tasks.errors import RefitError, some
 from tasks.explain import explain
 from tasks.implied import complete
 from tasks.listed import family_names
-from tasks.params.base import Moment, Section, parse_moment
+from tasks.params.base import Moment, StrictModel, parse_moment
 from tasks.params.data import Column, ColumnKind, Data, Files, Query, Table, by_column
 from tasks.params.features import Encode, Features, History, Polynomial, Select
 from tasks.params.models import Evaluation, FamilyParams, Split, Training, Tuning
@@ -38,7 +38,7 @@ START = "REFIT_START"
 AT_START = {"params.yaml": "params.yaml", "dvc.yaml": "dag.yaml"}  # DVC would take a second dvc.yaml for another DAG
 
 
-class Params(Section):
+class Params(StrictModel):
     """All of ``params.yaml``."""
 
     seed: int = Field(default=42, ge=0, lt=2**31)

@@ -27,13 +27,13 @@ def as_level(value: object) -> object:
     return level(value) if isinstance(value, str | int | float | date) else value
 
 
-class Section(BaseModel):
+class StrictModel(BaseModel):
     """A mapping of ``params.yaml``: frozen, and without keys that nobody reads."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, serialize_by_alias=True)
 
 
-class Moment(Section):
+class Moment(StrictModel):
     """A column with times, plus an offset. Written ``column``, ``column - 2h`` or ``column + 1d``."""
 
     column: str

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Discriminator, Field, PrivateAttr, Tag, field_validator, model_validator
 
 from tasks.errors import nearest, some
-from tasks.params.base import AsOf, Moment, Section, as_level
+from tasks.params.base import AsOf, Moment, StrictModel, as_level
 from tasks.values.missing import check_missing
 from tasks.values.moments import check_form
 from tasks.values.numbers import check_number_form
@@ -16,7 +16,7 @@ from tasks.values.numbers import check_number_form
 ColumnKind = Literal["numeric", "categorical", "boolean", "datetime", "text", "ignore"]
 
 
-class Column(Section):
+class Column(StrictModel):
     """A column of a table: its kind, what may stand in it, and how it is written."""
 
     kind: ColumnKind
@@ -84,7 +84,7 @@ KnownField = Annotated[
 ]
 
 
-class Query(Section):
+class Query(StrictModel):
     """What a database gives: one of its tables, or the rows of a SELECT. A run takes a snapshot of it at its start."""
 
     sql: str = Field(
@@ -112,7 +112,7 @@ class Query(Section):
         return self
 
 
-class Files(Section):
+class Files(StrictModel):
     """What to do where the files of one table do not fit together."""
 
     added: Literal["ignore", "refuse"] = Field(
@@ -138,7 +138,7 @@ Source = Annotated[
 ]
 
 
-class Table(Section):
+class Table(StrictModel):
     """A table: its source, columns, key, and when its rows happen and become known."""
 
     source: Source
@@ -234,7 +234,7 @@ class Table(Section):
         return Moment(column=self.moments[0]) if len(self.moments) == 1 else None
 
 
-class Data(Section):
+class Data(StrictModel):
     """The tables, and up to which moment they count."""
 
     as_of: AsOf | None = None

@@ -6,10 +6,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from tasks.params.base import DurationField, Section, Shared, WindowField
+from tasks.params.base import DurationField, Shared, StrictModel, WindowField
 
 
-class Lookup(Section):
+class Lookup(StrictModel):
     """Columns of another table's row with the same key, the newest one known before the prediction time."""
 
     table: str
@@ -18,7 +18,7 @@ class Lookup(Section):
     within: DurationField | None = None
 
 
-class History(Section):
+class History(StrictModel):
     """Aggregates of a table's earlier events that share a key with the row and were known before its prediction time."""
 
     table: str
@@ -35,7 +35,7 @@ class History(Section):
         return value
 
 
-class Polynomial(Section):
+class Polynomial(StrictModel):
     """Products of features and their powers."""
 
     columns: tuple[str, ...] = ()
@@ -43,7 +43,7 @@ class Polynomial(Section):
     interaction_only: bool = False
 
 
-class Encode(Section):
+class Encode(StrictModel):
     """How features become numbers. What is left out is the family's own way (trees scale nothing)."""
 
     scale: Literal["standard", "min_max", "robust", "smooth", "power", "log", "quantile", "bins", "none"] = "standard"
@@ -53,7 +53,7 @@ class Encode(Section):
     words: int = Field(default=300, ge=1, description="terms of a text column's TF-IDF")
 
 
-class Select(Section):
+class Select(StrictModel):
     """Which features to drop, judged on training rows: the ways are applied in this order."""
 
     correlation: float | None = Field(default=None, gt=0, lt=1, description="drop one of two numbers more alike")
@@ -72,7 +72,7 @@ _AUTO_OR_LIST = Discriminator(lambda value: "auto" if isinstance(value, str) els
 _Auto = Annotated[Literal["auto"], Tag("auto")]
 
 
-class Features(Section):
+class Features(StrictModel):
     """What features are made of, and what becomes of them."""
 
     columns: tuple[str, ...] | Literal["auto"] = "auto"

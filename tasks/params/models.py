@@ -7,11 +7,11 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from tasks.errors import some
-from tasks.params.base import DurationField, Section
+from tasks.params.base import DurationField, StrictModel
 from tasks.values.durations import Duration
 
 
-class Split(Section):
+class Split(StrictModel):
     """How rows are divided into training, validation and test rows."""
 
     kind: Literal["time", "random"] = "random"
@@ -35,7 +35,7 @@ class Split(Section):
         return self
 
 
-class FamilyParams(Section):
+class FamilyParams(StrictModel):
     """One model family: overrides of the tuning budget, fixed parameters, and search space."""
 
     trials: int | None = Field(default=None, ge=1)
@@ -44,14 +44,14 @@ class FamilyParams(Section):
     space: dict[str, Any] = Field(default={})
 
 
-class Cost(Section):
+class Cost(StrictModel):
     """What a goal besides the metric may cost: a limit, a price, or neither (then as little as goes for a small loss)."""
 
     at_most: float | None = Field(default=None, gt=0, description="what is dearer is never chosen")
     weight: float | None = Field(default=None, gt=0, description="how much of the metric one unit is worth")
 
 
-class MetricGoal(Section):
+class MetricGoal(StrictModel):
     """How much of the metric may be given up for what costs less."""
 
     within: float | None = Field(
@@ -62,7 +62,7 @@ class MetricGoal(Section):
     )
 
 
-class Goals(Section):
+class Goals(StrictModel):
     """What tuning weighs against the metric, and by which rule it chooses (``tasks/goals.py``)."""
 
     metric: MetricGoal = MetricGoal()
@@ -106,7 +106,7 @@ class Goals(Section):
 SEVERAL = ("nsga2", "tpe", "random", "grid")  # samplers that look for a front, or by no goal at all
 
 
-class Tuning(Section):
+class Tuning(StrictModel):
     """How parameters are searched, and within what budget."""
 
     sampler: Literal["grid", "random", "tpe", "gp", "nsga2", "cmaes", "hill_climbing", "pbt", "strategies"] = "gp"
@@ -141,7 +141,7 @@ class Tuning(Section):
         return self
 
 
-class Compression(Section):
+class Compression(StrictModel):
     """Smaller forms of trained networks; kept is the one that takes the least memory among those good enough."""
 
     families: tuple[str, ...] = Field(
@@ -164,7 +164,7 @@ class Compression(Section):
         return self
 
 
-class Training(Section):
+class Training(StrictModel):
     """How the chosen parameters are fitted, calibrated, mixed and made smaller."""
 
     imbalance: Literal["none", "class_weight", "smote", "adasyn", "under_sample", "smote_tomek"] = Field(
@@ -187,7 +187,7 @@ class Training(Section):
     compression: Compression | None = None
 
 
-class Evaluation(Section):
+class Evaluation(StrictModel):
     """What is looked at besides the metrics."""
 
     slices: tuple[str, ...] = Field(default=(), description="features whose values are always reported one by one")

@@ -6,10 +6,10 @@ from typing import Literal, get_args
 
 from pydantic import Field, model_validator
 
-from tasks.params.base import DurationField, Section
+from tasks.params.base import DurationField, StrictModel
 
 
-class Limits(Section):
+class Limits(StrictModel):
     """What the service takes on; what is beyond is refused, with the bound."""
 
     row_mb: float = Field(default=1, gt=0, le=64, description="MiB of a row: of /predict's body, and in a batch")
@@ -26,7 +26,7 @@ WhenStale = Literal["warn", "refuse"]
 WHEN_STALE: tuple[WhenStale, ...] = get_args(WhenStale)
 
 
-class Serving(Section):
+class Serving(StrictModel):
     """Where the service listens, and what it does at its limits."""
 
     host: str = "127.0.0.1"
@@ -51,7 +51,7 @@ class Serving(Section):
     limits: Limits = Limits()
 
 
-class Monitoring(Section):
+class Monitoring(StrictModel):
     """What drift looks at, and when it raises an alarm."""
 
     window: DurationField | None = Field(
@@ -73,7 +73,7 @@ class Monitoring(Section):
     )
 
 
-class Orchestration(Section):
+class Orchestration(StrictModel):
     """How stages are run: how often again, how many at once, and where."""
 
     retries: int = Field(default=1, ge=0)

@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 from tasks.errors import nearest, some
 from tasks.implied import EVENTS, MADE_AT
 from tasks.kinds import find_kind, kind_names
-from tasks.params.base import AsOf, DurationField, Moment, Section, Shared, as_level, parse_moment
+from tasks.params.base import AsOf, DurationField, Moment, Shared, StrictModel, as_level, parse_moment
 from tasks.params.data import Column, Table
 
 
@@ -29,7 +29,7 @@ Measure = Literal["any", "none", "count", "sum", "mean", "median", "min", "max",
 MEASURES: tuple[Measure, ...] = get_args(Measure)
 
 
-class Target(Section):
+class Target(StrictModel):
     """What is predicted: a column as it is, or compared with a number (``above``), or what another table comes to hold.
 
     With ``from``: a measure of that table's events that share ``by`` with the row and happen in the time ``within``
@@ -132,7 +132,7 @@ def _midnight(value: object) -> object:
     return f"{value}T00:00:00Z" if isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", value) else value
 
 
-class Snapshots(Section):
+class Snapshots(StrictModel):
     """Rows that no file has: each entity of a table, again and again. It is there once a row of it is known."""
 
     snapshots: str = Field(description="the table that has the entities, by the columns of problem.target.by")
@@ -167,7 +167,7 @@ class Snapshots(Section):
 _NAME_OR_ROWS = Discriminator(lambda value: "made" if isinstance(value, dict | Snapshots) else "name")
 
 
-class Problem(Section):
+class Problem(StrictModel):
     """What is predicted, of which rows, and by which metric."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")

@@ -6,10 +6,10 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from tasks.params.base import Section
+from tasks.params.base import StrictModel
 
 
-class Guardrails(Section):
+class Guardrails(StrictModel):
     """What a challenger must not do, however good it is otherwise; an absent one is not checked."""
 
     slice_drop: float | None = Field(
@@ -23,7 +23,7 @@ class Guardrails(Section):
     size_mb: float | None = Field(default=None, gt=0, description="largest size of the package")
 
 
-class Promotion(Section):
+class Promotion(StrictModel):
     """By which evidence a challenger becomes champion."""
 
     metric: str = Field(default="", description="the metric that decides; the problem's own where unset")
