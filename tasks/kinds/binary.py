@@ -127,7 +127,6 @@ class Binary(Classes):
     def curves(
         self, y: np.ndarray, scores: np.ndarray, classes: list[str], cost: tuple[float, float]
     ) -> dict[str, Any]:
-        """ROC, precision–recall, calibration, thresholds, and the scores by class."""
         from tasks.metrics.curves import calibration, histogram, precision_recall, roc, thresholds
 
         p = scores[:, 1]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from tasks.metrics.intervals import wilson
@@ -21,7 +23,7 @@ def _listed(values: np.ndarray) -> list[float]:
     return [round(float(v), 6) for v in values]
 
 
-def roc(y: np.ndarray, score: np.ndarray) -> dict[str, list[float]]:
+def roc(y: np.ndarray, score: np.ndarray) -> dict[str, Any]:
     """False and true positive rates from (0, 0) to (1, 1), with the threshold of each point.
 
     Points are thinned by distance along the curve, so that its steep part keeps its shape.
@@ -36,7 +38,7 @@ def roc(y: np.ndarray, score: np.ndarray) -> dict[str, list[float]]:
     return {"fpr": _listed(fpr[keep]), "tpr": _listed(tpr[keep]), "threshold": _listed(threshold[keep])}
 
 
-def precision_recall(y: np.ndarray, score: np.ndarray) -> dict[str, list[float] | float]:
+def precision_recall(y: np.ndarray, score: np.ndarray) -> dict[str, Any]:
     """Precision and recall at each threshold, from the highest threshold to the lowest."""
     ranking = Ranking(y, score)
     pos, neg = ranking.counts()
@@ -51,7 +53,7 @@ def precision_recall(y: np.ndarray, score: np.ndarray) -> dict[str, list[float] 
     }
 
 
-def thresholds(y: np.ndarray, score: np.ndarray, cost: tuple[float, float]) -> dict[str, list[float]]:
+def thresholds(y: np.ndarray, score: np.ndarray, cost: tuple[float, float]) -> dict[str, Any]:
     """Precision, recall, F1 and mean cost of a row by threshold: what moving the threshold would do."""
     ranking = Ranking(y, score)
     pos, neg = ranking.counts()
@@ -65,46 +67,42 @@ def thresholds(y: np.ndarray, score: np.ndarray, cost: tuple[float, float]) -> d
     return {name: _listed(values[keep]) for name, values in names.items()}
 
 
-def calibration(y: np.ndarray, score: np.ndarray, bins: int = 10) -> dict[str, list[float] | list[int] | None]:
+def calibration(y: np.ndarray, score: np.ndarray, bins: int = 10) -> dict[str, Any]:
     """Mean score and share of positives in ``bins`` groups of equal size (by score), with 95% Wilson intervals.
 
     A calibrated model has both equal: of rows given 30%, 30% turn out positive. With them ``slope`` and ``intercept``
     of :func:`tasks.metrics.recalibration.recalibration`, ``[value, low, high]`` or None.
     """
     order = np.argsort(score, kind="stable")
-    predicted, happened, low, high, rows = [], [], [], [], []
+    said, happened, low, high, rows = [], [], [], [], []
     for part in np.array_split(order, min(bins, len(order))):
         n, share = len(part), float(y[part].mean())
-        low_end, high_end = wilson(share, n)
-        predicted.append(float(score[part].mean()))
+        bottom, top = wilson(share, n)
+        said.append(float(score[part].mean()))
         happened.append(share)
-        low.append(low_end)
-        high.append(high_end)
+        low.append(bottom)
+        high.append(top)
         rows.append(n)
     return {
-        "predicted": _listed(np.array(predicted)),
+        "predicted": _listed(np.array(said)),
         "observed": _listed(np.array(happened)),
         "low": _listed(np.array(low)),
         "high": _listed(np.array(high)),
         "rows": rows,
         **{
-            name: None if value is None else _listed(np.array(value)) for name, value in recalibration(y, score).items()
+            name: None if found is None else _listed(np.array(found)) for name, found in recalibration(y, score).items()
         },
     }
 
 
-def histogram(
-    values: np.ndarray, bins: int = 40, limits: tuple[float, float] | None = None
-) -> dict[str, list[float] | list[int]]:
+def histogram(values: np.ndarray, bins: int = 40, limits: tuple[float, float] | None = None) -> dict[str, Any]:
     """Counts of values in equal bins: ``edges`` has one more entry than ``counts``."""
     edges = even(*(limits or (float(values.min()), float(values.max()))), bins)
     counts, _ = np.histogram(values, edges)
     return {"edges": _listed(edges), "counts": [int(c) for c in counts]}
 
 
-def residuals(
-    y: np.ndarray, p: np.ndarray
-) -> dict[str, list[float] | dict[str, list[float]] | dict[str, list[float] | list[int]]]:
+def residuals(y: np.ndarray, p: np.ndarray) -> dict[str, Any]:
     """Residuals (truth minus prediction) of evenly chosen rows by prediction, their histogram and normal quantiles."""
     from scipy.stats import norm
 
@@ -120,8 +118,8 @@ def residuals(
     }
 
 
-def confusion(y: np.ndarray, decisions: np.ndarray, classes: list[str]) -> dict[str, list[str] | list[list[int]]]:
+def confusion(y: np.ndarray, said: np.ndarray, classes: list[str]) -> dict[str, Any]:
     """Counts by true class (rows) and decision (columns); both (n,) class indexes."""
     table = np.zeros((len(classes), len(classes)), dtype=np.int64)
-    np.add.at(table, (y.astype(np.int64), decisions.astype(np.int64)), 1)
+    np.add.at(table, (y.astype(np.int64), said.astype(np.int64)), 1)
     return {"classes": classes, "counts": table.tolist()}
