@@ -22,7 +22,7 @@ from tasks.bundle import new_level
 from tasks.bundle.horizon import FINE, Horizon, Timing
 from tasks.engine.asof import prediction_times
 from tasks.engine.facts import MISSING
-from tasks.engine.pieces import CHUNK, pieces
+from tasks.engine.from_disk import CHUNK, compute_from_disk
 from tasks.errors import RefitError, nearest, some
 from tasks.files import replacing
 from tasks.profile.kinds import DTYPES, coerce
@@ -101,7 +101,7 @@ def predict(
         answered = Answered()
         count, keys = _take_in(bundle, Path(source), asked, answered)
         chunk = min(CHUNK, max(ROWS, count // MOST_CHUNKS))
-        features = pieces(bundle.plan, tables, asking=asked, chunk=chunk)
+        features = compute_from_disk(bundle.plan, tables, asking=asked, chunk=chunk)
         with _written(out, ending) as write:
             for rows, made in zip(_rows(asked, chunk), features, strict=True):
                 write(_answers(bundle, version, horizon, rows, made, keys, answered, refuse))

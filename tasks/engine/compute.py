@@ -13,13 +13,13 @@ import pandas as pd
 
 from tasks.engine.answers import asked_tables, check_unique, in_hours
 from tasks.engine.asof import known_before, prediction_times
+from tasks.engine.assemble import as_text, finish
 from tasks.engine.codes import composite
 from tasks.engine.exact import TooWide
 from tasks.engine.facts import FOREVER, MISSING, Events, factorize, series, zoned
 from tasks.engine.local import Index
 from tasks.engine.plan import Feature, Group, Plan
 from tasks.engine.recipes import Aggregate, LookedUp
-from tasks.engine.rows import as_text, finish
 from tasks.engine.source import FrameRows, Values, records
 from tasks.engine.state import State
 from tasks.engine.windows import IndexedWindow

@@ -16,7 +16,7 @@ from tasks.engine.ahead import DAY, Timeline
 from tasks.engine.codes import Part, composite, dense
 from tasks.engine.facts import FOREVER, MISSING
 from tasks.engine.kernels import bisect
-from tasks.engine.sides import TimedTable
+from tasks.engine.timed_tables import TimedTable
 
 KEYS = 200  # of a sample
 ROWS = 8000  # events of a sample

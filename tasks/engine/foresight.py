@@ -32,9 +32,9 @@ from tasks.engine.ahead import (
 )  # fmt: skip
 from tasks.engine.draws import MANY, PERIODS, Both, Drawn, Key, Stretch, ordered
 from tasks.engine.facts import FOREVER
+from tasks.engine.leak_scans import Finding
 from tasks.engine.plan import Plan
-from tasks.engine.scan import Finding
-from tasks.engine.sides import KINDS, TimedTable, sides
+from tasks.engine.timed_tables import KINDS, TimedTable, timed_tables
 from tasks.stored import Frame
 
 LEVELS = 4  # keys at least, whose whole lives can tell
@@ -61,12 +61,12 @@ def aggregates_ahead(
 ) -> tuple[list[Finding], int]:
     """Findings of kind ``future aggregate``, and how many comparisons were made.
 
-    ``rows`` and their ``features`` (of which those of :func:`tasks.engine.sides.still` are needed) are in one order. All of
+    ``rows`` and their ``features`` (of which those of :func:`tasks.engine.timed_tables.still` are needed) are in one order. All of
     them are data frames, or stay on disk (:class:`tasks.stored.Stored`). A plan without times has nothing to look at.
     """
     if plan.time is None:
         return [], 0
-    looked = list(sides(tables, plan, rows, features))
+    looked = list(timed_tables(tables, plan, rows, features))
     matches: list[Match] = []
     made = 0
     for asked in looked:

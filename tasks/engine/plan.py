@@ -1,7 +1,7 @@
 """The plan: the serialised definition of the features. :mod:`tasks.engine.derive` makes it from ``params.yaml``.
 
 A plan says what each feature is, in a form that JSON holds and a stable hash identifies, and what it reads. It knows no
-engine: those (:mod:`tasks.engine.compute`, :mod:`tasks.engine.online`, :mod:`tasks.engine.pieces`,
+engine: those (:mod:`tasks.engine.compute`, :mod:`tasks.engine.online`, :mod:`tasks.engine.from_disk`,
 :mod:`tasks.engine.spark`) stand above it, and all give the same bits.
 """
 

@@ -5,7 +5,7 @@ Two kinds of evidence:
 - *Proof by changing the future.* For several moments, everything that happened or became known from then on is made
   random (values, keys, times; some rows removed), and the features of rows up to then are computed anew: every bit must
   stay. Where one does not, the columns are changed one at a time until the guilty one is found.
-- *Scans of what is declared* (:mod:`tasks.engine.scan`). A column that was filled in after the fact, yet is declared
+- *Scans of what is declared* (:mod:`tasks.engine.leak_scans`). A column that was filled in after the fact, yet is declared
   known, passes the proof; it shows by what it knows of the target, by how it differs in rows without a label, by moments
   later than the row's own, or by rows that training and test share.
 """
@@ -20,14 +20,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tasks.engine import scan
+from tasks.engine import leak_scans
 from tasks.engine.asof import prediction_times
 from tasks.engine.compute import compute as by_batch
 from tasks.engine.facts import MISSING, Events, Time
 from tasks.engine.foresight import aggregates_ahead
+from tasks.engine.leak_scans import Finding
 from tasks.engine.plan import Plan
-from tasks.engine.scan import Finding
-from tasks.engine.sides import still
+from tasks.engine.timed_tables import still
 from tasks.states import last_known, read_states
 
 Compute = Callable[[Plan, Mapping[str, pd.DataFrame], pd.DataFrame], pd.DataFrame]
@@ -75,7 +75,7 @@ def prove(
         cuts = change_the_future(tables, plan, rows, compute, moments, sample, rng)
         findings += cuts
         checked.append(f"the future made random after {moments} moments, up to {sample} rows each")
-        findings += scan.declared_times(tables, plan, rows)
+        findings += leak_scans.declared_times(tables, plan, rows)
         checked.append("moments inside rows against the times at which the rows are declared known")
         ahead, compared = aggregates_ahead(tables, plan, rows, by_batch(still(plan), tables, rows), seed)
         findings += ahead
@@ -84,13 +84,13 @@ def prove(
         some_rows = np.sort(rng.permutation(len(rows))[: 20 * sample])
         part = rows.iloc[some_rows]
         features = compute(plan, tables, part)
-        findings += scan.giveaways(features, target[some_rows], rng)
-        findings += scan.filled_later(features, target[some_rows])
-        findings += scan.encoded_targets(features, target[some_rows])
-        findings += scan.later_labels(plan, part, features, target[some_rows], keys_of(plan, part))
+        findings += leak_scans.giveaways(features, target[some_rows], rng)
+        findings += leak_scans.filled_later(features, target[some_rows])
+        findings += leak_scans.encoded_targets(features, target[some_rows])
+        findings += leak_scans.later_labels(plan, part, features, target[some_rows], keys_of(plan, part))
         checked.append(f"what each feature alone knows of the target, {len(part)} rows")
         if split is not None:
-            findings += scan.overlaps(plan, rows, np.asarray(split), target)
+            findings += leak_scans.overlaps(plan, rows, np.asarray(split), target)
             checked.append("rows that training and test share")
     unique = {(f.kind, f.where): f for f in findings}
     return Findings(tuple(unique.values()), tuple(checked))

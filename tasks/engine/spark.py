@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from tasks.engine.assemble import as_frame, finish
 from tasks.engine.compute import child_tables, compute
 from tasks.engine.facts import TableSchema
-from tasks.engine.pieces import ROW, event_columns, key_hash, row_columns
+from tasks.engine.from_disk import ROW, event_columns, key_hash, row_columns
 from tasks.engine.plan import Group, Plan
-from tasks.engine.rows import as_frame, finish
 from tasks.engine.source import FrameRows, Values
 from tasks.errors import RefitError
 from tasks.states import UNTIL

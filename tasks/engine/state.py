@@ -15,6 +15,7 @@ import pandas as pd
 
 from tasks.engine.answers import asked_tables, check_unique, in_hours
 from tasks.engine.asof import asked_at, known_before
+from tasks.engine.assemble import finish
 from tasks.engine.codes import composite
 from tasks.engine.exact import TooWide
 from tasks.engine.facts import FOREVER, MISSING, Events, above, numbers
@@ -23,7 +24,6 @@ from tasks.engine.kernels import sort_by_code
 from tasks.engine.plan import Feature, Plan
 from tasks.engine.primitives import Primitive
 from tasks.engine.recipes import Aggregate, LookedUp
-from tasks.engine.rows import finish
 from tasks.engine.source import OneRow, Values, moment, plain_text
 from tasks.engine.store import GroupHistories, Key, Plain, Store, one_or_all
 from tasks.errors import RefitError, nearest, some

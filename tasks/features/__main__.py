@@ -15,7 +15,7 @@ from tasks.engine.asof import prediction_times
 from tasks.engine.compute import compute
 from tasks.engine.derive import derive
 from tasks.engine.facts import MISSING
-from tasks.engine.pieces import pieces
+from tasks.engine.from_disk import compute_from_disk
 from tasks.engine.rhythm import windows_of
 from tasks.errors import some
 from tasks.features.seasons import unfinished
@@ -150,7 +150,7 @@ def write_features(
                 f"used ({limit.source}): computed key by key, from disk"
             )
             files = {name: folder / f"{name}.parquet" for name in plan.tables}
-            made = pieces(plan, files, limit.piece_mb, chunk=size, scratch=memory.scratch())
+            made = compute_from_disk(plan, files, limit.piece_mb, chunk=size, scratch=memory.scratch())
             append_tables(path, (beside(head, features) for features in made))
             return None
     memory.keep_freed()

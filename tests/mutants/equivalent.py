@@ -23,7 +23,7 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "Lt becomes LtE in 0 < y.sum() < len(y)",
     ): "of one class only no finite number fits, which the fit finds out too, after a hundred steps",
     (
-        "tasks/engine/scan.py",
+        "tasks/engine/leak_scans.py",
         "encoded_targets",
         "Eq becomes NotEq in y == v",
     ): "a class against the others scatters as the others against it",

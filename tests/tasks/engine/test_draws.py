@@ -12,7 +12,7 @@ from tasks.engine import draws
 from tasks.engine.ahead import DAY
 from tasks.engine.draws import Both, _chosen, ordered
 from tasks.engine.facts import FOREVER, MISSING, TableSchema
-from tasks.engine.sides import TimedTable
+from tasks.engine.timed_tables import TimedTable
 
 TEXT = pd.StringDtype(na_value=np.nan)
 KINDS = {"who": "categorical", "shop": "categorical", "n": "numeric"}

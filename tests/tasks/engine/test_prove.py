@@ -191,7 +191,7 @@ def test_test_rows_that_are_training_rows() -> None:
 
 
 def test_keys_in_training_and_test() -> None:
-    from tasks.engine.scan import overlaps
+    from tasks.engine.leak_scans import overlaps
 
     tables, plan = base()
     orders = tables["orders"]

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from tasks.engine.assemble import as_frame, finish
 from tasks.engine.compute import compute
 from tasks.engine.facts import TableSchema
 from tasks.engine.plan import Group, Plan
-from tasks.engine.rows import as_frame, finish
 from tasks.engine.source import FrameRows, Values
 from tasks.errors import RefitError, some
 
@@ -35,7 +35,7 @@ COPIES = 12  # how many times its own size a part takes while it is computed
 PART = 400_000  # rows of a part at most: what is put and looked up all over it should stay in the processor's cache
 
 
-def pieces(
+def compute_from_disk(
     plan: Plan,
     sources: Mapping[str, str | Path],
     memory_mb: int = 1024,
@@ -264,7 +264,9 @@ def _with_child(child: Plan, files: Mapping[str, Path], name: str, folder: Path,
     path = folder / f"{name}.parquet"
     columns = pq.read_schema(files[name]).names
     writer = None
-    for mine, made in zip(_chunks(files[name], columns, CHUNK), pieces(child, files, memory_mb), strict=True):
+    for mine, made in zip(
+        _chunks(files[name], columns, CHUNK), compute_from_disk(child, files, memory_mb), strict=True
+    ):
         both = pd.concat([mine.reset_index(drop=True), made.reset_index(drop=True)], axis=1)
         table = pa.Table.from_pandas(both, preserve_index=False)
         writer = writer or pq.ParquetWriter(path, table.schema)

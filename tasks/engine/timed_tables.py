@@ -111,7 +111,7 @@ def _is_still(plan: Plan, feature: Feature) -> bool:
     return plan.tables[recipe.table].columns.get(recipe.column) != "datetime"
 
 
-def sides(tables: Mapping[str, Frame], plan: Plan, rows: Frame, features: Frame) -> Iterator[TimedTable]:
+def timed_tables(tables: Mapping[str, Frame], plan: Plan, rows: Frame, features: Frame) -> Iterator[TimedTable]:
     """Every table with times, and the problem's."""
     for name, spec in plan.tables.items():
         own = name == plan.table
