@@ -30,8 +30,9 @@ SHARED = {
 }  # fmt: skip
 # The receipt of a package names the code of every stage up to it.
 RECEIPT = (
-    "params", "implied.py", "condition.py", "files.py", "identity.py", "giveaways.py", "states.py", "goals.py", "ingest", "validate", "profile", "features", "engine", "encoding", "tune", "train",
-    "fitting", "families", "models", "kinds", "ensembles", "metrics", "paired", "evaluate", "package", "bundle", "ordinary", "values",
+    "params", "implied.py", "condition.py", "files.py", "identity.py", "giveaways.py", "states.py", "goals.py", "ingest",
+    "validate", "profile", "features", "engine", "encoding", "tune", "train", "fitting", "families", "models", "kinds", "ensembles",
+    "metrics", "paired", "evaluate", "package", "bundle", "ordinary", "values",
 )  # fmt: skip
 _IMPORT = re.compile(r"^\s*(?:from tasks\.(\w+)|import tasks\.(\w+)|from tasks import ([\w, ]+))", re.MULTILINE)
 

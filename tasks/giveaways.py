@@ -68,7 +68,9 @@ class _Power:
         return float(self.by_class.mean()) if len(self.by_class) else 0.0
 
 
-def giveaways(features: pd.DataFrame, y: np.ndarray, kind: str, folds: Sequence[Fold] | None = None, seed: int = 0) -> list[Giveaway]:  # fmt: skip
+def giveaways(
+    features: pd.DataFrame, y: np.ndarray, kind: str, folds: Sequence[Fold] | None = None, seed: int = 0
+) -> list[Giveaway]:
     """Suspected features among the columns of ``features`` (float64, or texts and categories), strongest first.
 
     Without ``folds`` each half of the rows measures what the other half teaches. Rows without a target are left out.

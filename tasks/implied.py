@@ -54,7 +54,11 @@ def _with_moments(table: Table, name: str, params: Params) -> Table:
     """
     if not isinstance(table.known, dict):
         return table
-    own = [table.event_time, table.known_at, *([params.problem.prediction_time, table.moment] if name == params.problem.table else [])]  # fmt: skip
+    own = [
+        table.event_time,
+        table.known_at,
+        *([params.problem.prediction_time, table.moment] if name == params.problem.table else []),
+    ]
     there = {when.column for when in own if when} | table.later.keys()
     hidden = {
         w.column: w.model_copy(update={"offset_micros": 0})

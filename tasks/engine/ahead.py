@@ -239,7 +239,14 @@ class Timeline:
         s, e, p, q = self.start, self.end, self.here, self.later
         few = ("sum", "mean", "max", "min", "std")
 
-        def span(name: str, low: np.ndarray, high: np.ndarray, before: tuple[np.ndarray, np.ndarray], aggregates: tuple[str, ...] = few, full: np.ndarray | None = None) -> EventRange:  # fmt: skip
+        def span(
+            name: str,
+            low: np.ndarray,
+            high: np.ndarray,
+            before: tuple[np.ndarray, np.ndarray],
+            aggregates: tuple[str, ...] = few,
+            full: np.ndarray | None = None,
+        ) -> EventRange:
             inside = (low >= s) & (high <= e) & (low < high)
             return EventRange(name, low, high, inside if full is None else inside & full, before, aggregates)
 

@@ -191,7 +191,8 @@ class Events:
             early = (self.known < self.event) & (self.known != MISSING) & (self.event != MISSING)
             if early.any():
                 raise RefitError(
-                    f"{table.name}: rows {some(np.flatnonzero(early).tolist())} were known ({table.known_at.column}) "  # type: ignore[union-attr]
+                    f"{table.name}: rows {some(np.flatnonzero(early).tolist())} were known "
+                    f"({table.known_at.column}) "  # type: ignore[union-attr]
                     f"before they happened ({table.event_time.column}); mend or remove them"
                 )
 

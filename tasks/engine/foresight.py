@@ -99,7 +99,9 @@ class ColumnPair:
 
     # Values -------------------------------------------------------------------------------------------------------
 
-    def values(self, rows: np.ndarray, columns: Sequence[str], events: np.ndarray, sources: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    def values(
+        self, rows: np.ndarray, columns: Sequence[str], events: np.ndarray, sources: Sequence[str]
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Columns of rows and sources of events; levels of both by common numbers. The last source counts rows."""
         C, own = self.asked.kept(rows, columns)
         V, other = self.events_table.kept(events, [s for s in sources if s != ROWS_OF])
@@ -313,7 +315,9 @@ class ColumnPair:
                     suspects.append((-hits / units, number, None, name, ""))
         yield from self._confirmed(suspects, drawn.key, columns, sources)
 
-    def _confirmed(self, suspects: list[tuple[float, int, int | None, str, str]], key: Key, columns: list[str], sources: list[str]) -> Iterator[Match]:  # fmt: skip
+    def _confirmed(
+        self, suspects: list[tuple[float, int, int | None, str, str]], key: Key, columns: list[str], sources: list[str]
+    ) -> Iterator[Match]:
         """The same in many more rows, for what the sample showed."""
         tried = dict.fromkeys(range(len(columns)), 0)
         if not suspects:
@@ -352,13 +356,27 @@ class ColumnPair:
                 key, columns[k], names[0], name, how, count, stretch.rows, tells & close(a, c, slack), place
             )
 
-    def _window(self, key: Key, column: str, source: str, name: str, how: str, count: Tally, rows: np.ndarray, agree: np.ndarray, place: int) -> Match:  # fmt: skip
+    def _window(
+        self,
+        key: Key,
+        column: str,
+        source: str,
+        name: str,
+        how: str,
+        count: Tally,
+        rows: np.ndarray,
+        agree: np.ndarray,
+        place: int,
+    ) -> Match:
         shown = int(rows[np.flatnonzero(agree)[0]])
         whose = f" of the same {_joined(key)}" if key else ""
         where = name.replace(" rows", f" rows{whose}", 1) if " rows" in name else name + whose
         what = f"the {where}" if not how else f"{self._what(how, source)} {'in' if how == 'value' else 'over'} {where}"
         share = count.agree / count.rows
-        why = f"it is {what}, in {_share(share)} of {count.rows:,} rows, and in {count.hits:,} of {count.units:,} where nothing known by then is the same"
+        why = (
+            f"it is {what}, in {_share(share)} of {count.rows:,} rows, and in {count.hits:,} of {count.units:,} where nothing "
+            "known by then is the same"
+        )
         why += f". For instance row {shown}{self._who(key, shown)}: {self._show(column, shown)}"
         return Match(self._name(column), self._source(source), why, share, count.units, 50 + min(place, 900))
 
@@ -379,7 +397,9 @@ class ColumnPair:
         _, V = self.values(first[:0], [], first, sources)
         there = ~np.isnan(V)
         with np.errstate(invalid="ignore"):
-            same = there.any(axis=0) & (np.nanmax(np.where(there, V, -np.inf), axis=0) == np.nanmin(np.where(there, V, np.inf), axis=0))  # fmt: skip
+            same = there.any(axis=0) & (
+                np.nanmax(np.where(there, V, -np.inf), axis=0) == np.nanmin(np.where(there, V, np.inf), axis=0)
+            )
         back = (there.mean(axis=0) <= 0.1) | (same & (len(first) >= FEWEST))
         back[-1] = False
         return self.outcome | ~back

@@ -4,9 +4,9 @@ Events and rows are grouped by key and sorted by time once; a window of a row is
 binary search, and a sum over it is the difference of two exact prefix sums.
 
 By the rule of time (:mod:`tasks.engine.asof`) an event enters the view at ``k`` and leaves it at ``s + w``; one with
-``k >= s + w`` was never seen. Where within every key the order of ``k`` is also that of ``s`` (nothing arrived late and out of turn), the events
-in view are one slice of the sorted events. Otherwise there are two sequences, one by entering and one by leaving, and
-whatever can be counted is the count of those that entered minus the count of those that left; order statistics come
+``k >= s + w`` was never seen. Where within every key the order of ``k`` is also that of ``s`` (nothing arrived late and
+out of turn), the events in view are one slice of the sorted events. Otherwise there are two sequences, one by entering
+and one by leaving, and whatever can be counted is the count of those that entered minus the count of those that left; order statistics come
 from the same subtraction, bit by bit of the value (a wavelet matrix). The state of a row that was corrected leaves at the
 moment the next one is known (:mod:`tasks.states`).
 """

@@ -192,7 +192,8 @@ class Future:
     """The tables with all facts from a moment on made random.
 
     A fact of a table belongs to the future where its event or known-at time is at or after the cut, or missing; a column
-    that becomes known after its row, where its own moment is. In the problem table only the outcomes of such rows are changed, and for rows that ask after the cut all but the key.
+    that becomes known after its row, where its own moment is. In the problem table only the outcomes of such rows are
+    changed, and for rows that ask after the cut all but the key.
     """
 
     def __init__(self, plan: Plan, tables: Mapping[str, pd.DataFrame], rows: pd.DataFrame, cut: int, seed: int):

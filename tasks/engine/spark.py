@@ -69,7 +69,10 @@ def compute_spark(
     spark: SparkSession | None = None,
     parts: int = 8,
 ) -> pd.DataFrame:
-    """:func:`tasks.engine.compute.compute` by Spark; ``parts`` is into how many the keys are dealt. Starts a session where none is given."""
+    """:func:`tasks.engine.compute.compute` by Spark; ``parts`` is into how many the keys are dealt.
+
+    Starts a session where none is given.
+    """
     own = spark is None
     spark = spark or session()
     try:

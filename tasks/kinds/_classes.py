@@ -152,7 +152,9 @@ class Classes(Kind):
 
         return ece(y, scores)
 
-    def slice_losses(self, y: np.ndarray, challenger: np.ndarray, champion: np.ndarray, decided: Decided | None) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    def slice_losses(
+        self, y: np.ndarray, challenger: np.ndarray, champion: np.ndarray, decided: Decided | None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """1 where the decision is wrong."""
         assert decided is not None
         return (decided.challenger != y).astype(float), (decided.champion != y).astype(float)

@@ -185,7 +185,9 @@ class Kind(ABC):
         """How far scores are off in the mean, as a share: what ``promotion.guardrails.calibration`` limits."""
 
     @abstractmethod
-    def slice_losses(self, y: np.ndarray, challenger: np.ndarray, champion: np.ndarray, decided: Decided | None) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    def slice_losses(
+        self, y: np.ndarray, challenger: np.ndarray, champion: np.ndarray, decided: Decided | None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Both models' losses (n,), by which they are held against each other in slices."""
 
     # The report, and what drifts -----------------------------------------------------------------------------

@@ -31,7 +31,29 @@ _PLAIN = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _HEX = re.compile(r"[+-]?0[xX][0-9a-fA-F]+")
 _POWER = r"(?:[eE][+-]?[0-9]+)?"
 UNIFIED = str.maketrans(dict.fromkeys("\u2212\u2013\u2010\u2011\uff0d", "-") | dict.fromkeys("\u2019\u02bc`´", "'"))
-MULTIPLES = frozenset({"k", "m", "b", "t", "mn", "mm", "bn", "tn", "tsd", "mio", "mrd", "mill", "million", "billion", "thousand", "lakh", "crore", "cr", "lac"})  # fmt: skip
+MULTIPLES = frozenset(
+    {
+        "k",
+        "m",
+        "b",
+        "t",
+        "mn",
+        "mm",
+        "bn",
+        "tn",
+        "tsd",
+        "mio",
+        "mrd",
+        "mill",
+        "million",
+        "billion",
+        "thousand",
+        "lakh",
+        "crore",
+        "cr",
+        "lac",
+    }
+)
 
 
 @dataclass(frozen=True)

@@ -94,7 +94,12 @@ class Reading:
             if (value if self.kind == "text" else tidied(value)) in self.texts:
                 return True
             return self.kind not in ("text", "categorical") and not tidied(value)
-        return bool(self.numbers) and not isinstance(value, bool) and isinstance(value, int | float | Decimal) and value in self.numbers  # fmt: skip
+        return (
+            bool(self.numbers)
+            and not isinstance(value, bool)
+            and isinstance(value, int | float | Decimal)
+            and value in self.numbers
+        )
 
     def value(self, given: object) -> float | str | datetime | None:
         """One value as files have it: float for numeric and boolean, ``str`` for categories and text, a time in UTC.
