@@ -214,7 +214,8 @@ class Dag:
         """Bring one stage up to date; what it needs must be so already.
 
         ``execute`` runs the command (default: a process of ours); ``force``: even where nothing changed.
-        Raises :class:`StageFailed` where the command fails or leaves an output out, :class:`Cancelled` after :meth:`cancel`; neither leaves a record.
+        Raises :class:`StageFailed` where the command fails or leaves an output out, :class:`Cancelled` after
+        :meth:`cancel`; neither leaves a record.
         """
         from dvc.exceptions import DvcException
 
