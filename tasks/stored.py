@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, overload
 
 import numpy as np
 import pandas as pd
+import pyarrow.types as pt
 
 from tasks import memory
 from tasks.files import no_file
@@ -193,8 +194,6 @@ class Stored:
 
     def _frame(self, rows: np.ndarray | None) -> pd.DataFrame:
         """Numbers go into one block as they are read, so that no column is there twice."""
-        import pyarrow.types as pt
-
         stored = set(self._schema.names)
         numeric = [n for n in self._names if n in stored and pt.is_float64(self._schema.field(n).type)]
         count = int(self._about.num_rows) if rows is None else len(rows)

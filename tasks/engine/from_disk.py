@@ -13,10 +13,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from tasks.engine.assemble import as_frame, finish
 from tasks.engine.compute import compute
@@ -24,9 +24,6 @@ from tasks.engine.facts import TableSchema
 from tasks.engine.plan import Group, Plan
 from tasks.engine.source import FrameRows, Values
 from tasks.errors import RefitError, some
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 ROW = "__row__"
 CHUNK = 1 << 18  # rows of a chunk of the result
@@ -100,8 +97,6 @@ def _read(path: Path, columns: list[str], batch: int = BATCH) -> Iterator[pa.Rec
 
 def _chunks(path: Path, columns: list[str], chunk: int) -> Iterator[pd.DataFrame]:
     """Frames of exactly ``chunk`` rows, the last one shorter."""
-    import pyarrow as pa
-
     held: list[pa.RecordBatch] = []
     count = 0
     for batch in _read(path, columns):
@@ -120,8 +115,6 @@ def _deal(
     path: Path, columns: list[str], key: list[str], spec: TableSchema, folder: Path, side: str, parts: int
 ) -> None:
     """Write a table's rows, with their numbers, into ``parts`` files by a hash of their key."""
-    import pyarrow as pa
-
     start = 0
     with ExitStack() as stack:
         writers: dict[int, pa.RecordBatchWriter] = {}
@@ -159,7 +152,6 @@ def key_hash(frame: pd.DataFrame, key: list[str], spec: TableSchema) -> np.ndarr
 
 
 def _load(path: Path, columns: list[str]) -> pd.DataFrame | None:
-    import pyarrow as pa
 
     if not path.exists():
         return None
@@ -171,7 +163,6 @@ def _compute_group(
     plan: Plan, group: Group, files: Mapping[str, Path], rows_of: Path, folder: Path, memory_mb: int, chunk: int
 ) -> None:
     """Compute one group part by part, and deal the results into chunks of rows."""
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     folder.mkdir()
@@ -218,8 +209,6 @@ def _nothing(plan: Plan, group: Group) -> pd.DataFrame:
 
 def _gather(path: Path, start: int, count: int) -> dict[str, Values]:
     """One group's features of a chunk, in row order."""
-    import pyarrow as pa
-
     with pa.memory_map(str(path)) as source, pa.ipc.open_stream(source) as reader:
         table = reader.read_all()
         place = table[ROW].to_numpy() - start
@@ -258,7 +247,6 @@ def _check_keys(plan: Plan, files: Mapping[str, Path]) -> None:
 
 def _with_child(child: Plan, files: Mapping[str, Path], name: str, folder: Path, memory_mb: int) -> Path:
     """The table's file with its events' own features (depth 2) as further columns."""
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     path = folder / f"{name}.parquet"

@@ -12,16 +12,15 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.types as pt
 
 from tasks.values.levels import is_text
 from tasks.values.moments import moments, plain
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 READABLE = 0.95  # as for other kinds: a form fits if at least this share of the values can be read so
 YEARS = (1800, 2200)
@@ -60,8 +59,6 @@ def form_of(name: str, column: pa.ChunkedArray, place: str = "") -> Form | None:
     >>> form_of("zip", pa.chunked_array([["10115", "80331"]])), form_of("year", pa.chunked_array([[1999, 2003]]))
     (None, None)
     """
-    import pyarrow.types as pt
-
     kind = column.type
     if pt.is_timestamp(kind) or pt.is_date(kind):
         return Form("iso")
@@ -120,9 +117,6 @@ def name_words(name: str) -> set[str]:
 
 def _too_small(column: pa.ChunkedArray) -> bool:
     """Whether these are numbers too small for any date: the usual case, told at once."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     try:
         numbers = (pc.utf8_trim_whitespace(column) if is_text(column.type) else column).cast(pa.float64(), safe=False)
     except pa.ArrowInvalid:
@@ -227,7 +221,6 @@ def _months(word: str) -> list[str]:
 
 
 def _parsed(different: pd.Series, form: str) -> pd.Series:
-    import pyarrow as pa
 
     values, _ = moments(pa.chunked_array([pa.array(different, pa.string())]), form)
     years = values.dt.year

@@ -7,19 +7,19 @@ validation can move that row to quarantine; no row is lost here.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.types as pt
 
 from tasks.values.levels import is_text, levels, tidy
 from tasks.values.missing import EMPTY
 from tasks.values.moments import DTYPE, moments
 from tasks.values.numbers import EXACT, INFINITE, LARGE, formed, number
 from tasks.values.reading import FALSE, NESTED, NO_TRUTH, TRUE, Reading, no_time
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 BLOCK = 200_000  # rows
 DTYPES = {
@@ -54,8 +54,6 @@ def coerce(column: pa.ChunkedArray, kind: str | Reading, form: str = "iso") -> C
     >>> read.problems.to_dict("records")
     [{'row': 1, 'value': 'much', 'why': 'is not a number'}]
     """
-    import pyarrow.types as pt
-
     how = Reading(kind, form) if isinstance(kind, str) else kind
     if pt.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
@@ -89,10 +87,6 @@ def _nothing(rows: int, kind: str) -> pd.Series:
 
 def without_missing(column: pa.ChunkedArray, how: Reading) -> pa.ChunkedArray:
     """The column with null in place of the texts, or numbers of a typed column, that count as missing."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-    import pyarrow.types as pt
-
     if is_text(column.type):
         if not how.missing:
             return column
@@ -107,9 +101,6 @@ def without_missing(column: pa.ChunkedArray, how: Reading) -> pa.ChunkedArray:
 
 
 def _numbers(column: pa.ChunkedArray, how: Reading) -> _Read:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-    import pyarrow.types as pt
 
     given = ~column.is_null().to_numpy()
     kind = column.type
@@ -149,9 +140,6 @@ def _numbers(column: pa.ChunkedArray, how: Reading) -> _Read:
 
 def _each_number(texts: pa.ChunkedArray) -> np.ndarray:
     """Numbers of a column in which not every text is one (NaN), to the bits that they have where every one is."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     usual = pc.fill_null(pc.match_substring_regex(texts, r"^-?[0-9]{1,300}(\.[0-9]+)?([eE]-?[0-9]{1,2})?$"), False)
     values = pc.if_else(usual, texts, None).cast(pa.float64()).to_numpy()
     rest = np.flatnonzero(~usual.to_numpy() & ~texts.is_null().to_numpy())

@@ -3,7 +3,8 @@
 One row a decision in one table, and beside it the rows that its look counted. The champion is what the last row says, so there
 is never none or two: a crash leaves the row written or not. The champion is a package, named by its SHA-256; a version is only its
 number in the registry of that day. A decision names the package it expects to replace; the row's number is the primary key, so
-of several deciders at once the database lets exactly one in. MLflow's aliases follow (see :mod:`tasks.registry.tracking`) and are put right by the next reader after a crash in between.
+of several deciders at once the database lets exactly one in. MLflow's aliases follow (see
+:mod:`tasks.registry.tracking`) and are put right by the next reader after a crash in between.
 
 A :func:`mark` names one row for ever. Whoever follows a history keeps the mark of the row that it followed last: a
 history that does not know the mark is not that history, or has lost decisions.
