@@ -18,7 +18,7 @@ from tasks.errors import RefitError, some
 from tasks.explain import explain
 from tasks.implied import complete
 from tasks.listed import family_names
-from tasks.params.base import Moment, StrictModel, parse_moment
+from tasks.params.base import Moment, StrictModel, parse_moment, refuse
 from tasks.params.data import Column, ColumnKind, Data, Files, Query, Table, by_column
 from tasks.params.features import Encode, Features, History, Polynomial, Select
 from tasks.params.models import Evaluation, FamilyParams, Split, Training, Tuning
@@ -74,8 +74,7 @@ class Params(StrictModel):
             timed = self.problem.model_copy(update={"prediction_time": table.moment})
             object.__setattr__(self, "problem", timed)
         wrong = mistakes(self, family_names())
-        if wrong:
-            raise ValueError("\n".join(wrong))
+        refuse(wrong, "\n".join(wrong))
         return self
 
 

@@ -27,6 +27,12 @@ def as_level(value: object) -> object:
     return level(value) if isinstance(value, str | int | float | date) else value
 
 
+def refuse(wrong: object, text: str) -> None:
+    """Raise ``ValueError`` with the text if ``wrong`` holds: ``path: what is wrong``, the path from the section on."""
+    if wrong:
+        raise ValueError(text)
+
+
 class StrictModel(BaseModel):
     """A mapping of ``params.yaml``: frozen, and without keys that nobody reads."""
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Discriminator, Field, PrivateAttr, Tag, field_validator, model_validator
 
 from tasks.errors import nearest, some
-from tasks.params.base import AsOf, Moment, StrictModel, as_level
+from tasks.params.base import AsOf, Moment, StrictModel, as_level, refuse
 from tasks.values.missing import check_missing
 from tasks.values.moments import check_form
 from tasks.values.numbers import check_number_form
@@ -50,16 +50,24 @@ class Column(StrictModel):
     @model_validator(mode="after")
     def _limits(self) -> Column:
         for name in ("min", "max"):
-            if getattr(self, name) is not None and self.kind != "numeric":
-                raise ValueError(f"{name}: only a numeric column has bounds, and kind is {self.kind!r}")
+            refuse(
+                getattr(self, name) is not None and self.kind != "numeric",
+                f"{name}: only a numeric column has bounds, and kind is {self.kind!r}",
+            )
         if self.min is not None and self.max is not None and self.min > self.max:
             raise ValueError(f"min: {self.min:g} is above max {self.max:g}, so no value would be allowed")
-        if self.allowed is not None and self.kind not in ("categorical", "text"):
-            raise ValueError(f"allowed: only a categorical or text column has a list, and kind is {self.kind!r}")
-        if self.case != "as_written" and self.kind != "categorical":
-            raise ValueError(f"case: only a categorical column has one, and kind is {self.kind!r}")
-        if self.format != "iso" and self.kind not in ("datetime", "numeric"):
-            raise ValueError(f"format: only a datetime or numeric column has one, and kind is {self.kind!r}")
+        refuse(
+            self.allowed is not None and self.kind not in ("categorical", "text"),
+            f"allowed: only a categorical or text column has a list, and kind is {self.kind!r}",
+        )
+        refuse(
+            self.case != "as_written" and self.kind != "categorical",
+            f"case: only a categorical column has one, and kind is {self.kind!r}",
+        )
+        refuse(
+            self.format != "iso" and self.kind not in ("datetime", "numeric"),
+            f"format: only a datetime or numeric column has one, and kind is {self.kind!r}",
+        )
         try:
             (check_number_form if self.kind == "numeric" and self.format != "iso" else check_form)(self.format)
         except ValueError as error:
@@ -95,20 +103,22 @@ class Query(StrictModel):
 
     @model_validator(mode="after")
     def _one(self) -> Query:
-        if (self.query is None) == (self.table is None):
-            raise ValueError("query: a source in a database has a query or a table, and not both")
-        if not re.match(r"[A-Za-z][\w+.-]*://|\$\{\w+\}", self.sql):
-            raise ValueError(
-                "sql: a database's URL, as in postgresql://user@host/name, sqlite:///shop.db or ${SHOP_URL}"
-            )
+        refuse(
+            (self.query is None) == (self.table is None),
+            "query: a source in a database has a query or a table, and not both",
+        )
+        refuse(
+            not re.match(r"[A-Za-z][\w+.-]*://|\$\{\w+\}", self.sql),
+            "sql: a database's URL, as in postgresql://user@host/name, sqlite:///shop.db or ${SHOP_URL}",
+        )
         secret = re.search(r"://[^/@]*?:([^@/]+)@", self.sql) or re.search(
             r"[?&](?:\w*password)=([^&]+)", self.sql, re.I
         )
-        if secret and not re.fullmatch(r"\$\{\w+\}", secret[1]):
-            raise ValueError(
-                "sql: a password does not stand in this file. Write ${DB_PASSWORD} in its place and set that in the "
-                "environment, or leave it out (PostgreSQL takes PGPASSWORD or ~/.pgpass)"
-            )
+        refuse(
+            secret and not re.fullmatch(r"\$\{\w+\}", secret[1]),
+            "sql: a password does not stand in this file. Write ${DB_PASSWORD} in its place and set that in the "
+            "environment, or leave it out (PostgreSQL takes PGPASSWORD or ~/.pgpass)",
+        )
         return self
 
 

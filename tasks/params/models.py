@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from tasks.errors import some
-from tasks.params.base import DurationField, StrictModel
+from tasks.params.base import DurationField, StrictModel, refuse
 from tasks.values.durations import Duration
 
 
@@ -26,12 +26,14 @@ class Split(StrictModel):
     def _sizes(self) -> Split:
         for name in ("valid", "test"):
             value = getattr(self, name)
-            if self.kind == "time" and not isinstance(value, Duration) and not 0 < value < 0.5:
-                raise ValueError(
-                    f"{name}: a time split needs a duration such as 30d, or a share of the rows between 0 and 0.5"
-                )
-            if self.kind == "random" and (isinstance(value, Duration) or not 0 < float(value) < 0.5):
-                raise ValueError(f"{name}: a random split needs a share between 0 and 0.5")
+            refuse(
+                self.kind == "time" and not isinstance(value, Duration) and not 0 < value < 0.5,
+                f"{name}: a time split needs a duration such as 30d, or a share of the rows between 0 and 0.5",
+            )
+            refuse(
+                self.kind == "random" and (isinstance(value, Duration) or not 0 < float(value) < 0.5),
+                f"{name}: a random split needs a share between 0 and 0.5",
+            )
         return self
 
 
@@ -77,18 +79,17 @@ class Goals(StrictModel):
     @model_validator(mode="after")
     def _decides(self) -> Goals:
         costs = self.costs
-        if not costs:
-            raise ValueError(
-                "name latency_ms or size_kb, with at_most or weight where you like; the metric is one anyway"
-            )
+        refuse(not costs, "name latency_ms or size_kb, with at_most or weight where you like; the metric is one anyway")
         if any(cost.weight for cost in costs.values()):
-            if self.metric.within is not None:
-                raise ValueError(
-                    "metric.within: a weight says already what a loss of the metric is worth; leave one out"
-                )
+            refuse(
+                self.metric.within is not None,
+                "metric.within: a weight says already what a loss of the metric is worth; leave one out",
+            )
             for name, cost in costs.items():
-                if cost.weight is None and cost.at_most is None:
-                    raise ValueError(f"{name}: needs weight or at_most, since another goal has a weight")
+                refuse(
+                    cost.weight is None and cost.at_most is None,
+                    f"{name}: needs weight or at_most, since another goal has a weight",
+                )
         return self
 
     @property
@@ -124,20 +125,20 @@ class Tuning(StrictModel):
 
     @model_validator(mode="after")
     def _agree(self) -> Tuning:
-        if (self.split == "group") != (self.group is not None):
-            raise ValueError("split: group and group: FEATURE need each other")
-        if self.gap is not None and self.split != "time_series":
-            raise ValueError("gap: only split: time_series leaves one")
+        refuse((self.split == "group") != (self.group is not None), "split: group and group: FEATURE need each other")
+        refuse(self.gap is not None and self.split != "time_series", "gap: only split: time_series leaves one")
         if self.goals is not None and self.sampler not in SEVERAL:
-            if "sampler" in self.model_fields_set:
-                raise ValueError(
-                    f"goals: sampler {self.sampler!r} goes by the metric alone; set one of {some(SEVERAL)}"
-                )
+            refuse(
+                "sampler" in self.model_fields_set,
+                f"goals: sampler {self.sampler!r} goes by the metric alone; set one of {some(SEVERAL)}",
+            )
             object.__setattr__(self, "sampler", "nsga2")
         if self.sampler == "nsga2" and self.goals is None:
             object.__setattr__(self, "goals", Goals(latency_ms=Cost(), size_kb=Cost()))
-        if self.goals is not None and self.pruner != "none":
-            raise ValueError("pruner: with several goals (or sampler: nsga2) no pruner can judge; set pruner: none")
+        refuse(
+            self.goals is not None and self.pruner != "none",
+            "pruner: with several goals (or sampler: nsga2) no pruner can judge; set pruner: none",
+        )
         return self
 
 
@@ -159,8 +160,10 @@ class Compression(StrictModel):
 
     @model_validator(mode="after")
     def _does_something(self) -> Compression:
-        if self.prune is None and not self.quantise:
-            raise ValueError("name what to do: prune: 0.5, or quantise: true, or both; or remove compression")
+        refuse(
+            self.prune is None and not self.quantise,
+            "name what to do: prune: 0.5, or quantise: true, or both; or remove compression",
+        )
         return self
 
 

@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 from pydantic import Field, model_validator
 
-from tasks.params.base import DurationField, StrictModel
+from tasks.params.base import DurationField, StrictModel, refuse
 
 
 class Limits(StrictModel):
@@ -93,9 +93,9 @@ class Orchestration(StrictModel):
 
     @model_validator(mode="after")
     def _shared_searches(self) -> Orchestration:
-        if self.tuners > 1 and not (self.pools and self.exchange == "remote"):
-            raise ValueError(
-                f"tuners: {self.tuners} workers can share a search only where each has its own checkout: set pools, and "
-                "exchange: remote; else leave tuners out (tuning.workers is for one machine)"
-            )
+        refuse(
+            self.tuners > 1 and not (self.pools and self.exchange == "remote"),
+            f"tuners: {self.tuners} workers can share a search only where each has its own checkout: set pools, and "
+            "exchange: remote; else leave tuners out (tuning.workers is for one machine)",
+        )
         return self

@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 from tasks.errors import nearest, some
 from tasks.implied import EVENTS, MADE_AT
 from tasks.kinds import find_kind, kind_names
-from tasks.params.base import AsOf, DurationField, Moment, Shared, StrictModel, as_level, parse_moment
+from tasks.params.base import AsOf, DurationField, Moment, Shared, StrictModel, as_level, parse_moment, refuse
 from tasks.params.data import Column, Table
 
 
@@ -71,29 +71,30 @@ class Target(StrictModel):
     def _later(self) -> Target:
         given = [key for key in ("by", "within", "late", "where") if getattr(self, key) is not None]
         if self.events is None:
-            if not self.column:
-                raise ValueError("column: missing; name the column that is predicted, or `from` another table")
+            refuse(not self.column, "column: missing; name the column that is predicted, or `from` another table")
             if given or self.measure:
                 key = [*given, *self.measure][0]
                 raise ValueError(
                     f"{key}: belongs to a target `from` another table's events; name it, or leave this out"
                 )
             return self
-        if self.column:
-            raise ValueError("column: with `from` the label is made from events; leave one out")
+        refuse(self.column, "column: with `from` the label is made from events; leave one out")
         if self.by is None or self.within is None:
             key = "by" if self.by is None else "within"
             what = "whose events count, as in by: customer" if self.by is None else "for how long, as in within: 30d"
             raise ValueError(f"{key}: missing; with `from` it says {what}.")
-        if self.made in EVENTS and self.where is not None:
-            raise ValueError(f"where: write the condition as {self.made}: {self.where!r}")
-        if (self.made in EVENTS and self.of is False) or (self.made not in EVENTS and isinstance(self.of, bool)):
-            raise ValueError(
-                f"{self.made}: expected "
-                + ("true or a condition, as in amount > 100" if self.made in EVENTS else "a column, as in sum: amount")
-            )
-        if self.made in ("any", "none") and self.above is not None:
-            raise ValueError(f"above: `{self.made}` is yes or no already; leave one out")
+        refuse(
+            self.made in EVENTS and self.where is not None, f"where: write the condition as {self.made}: {self.where!r}"
+        )
+        refuse(
+            (self.made in EVENTS and self.of is False) or (self.made not in EVENTS and isinstance(self.of, bool)),
+            f"{self.made}: expected "
+            + ("true or a condition, as in amount > 100" if self.made in EVENTS else "a column, as in sum: amount"),
+        )
+        refuse(
+            self.made in ("any", "none") and self.above is not None,
+            f"above: `{self.made}` is yes or no already; leave one out",
+        )
         name = self.name or f"{self.events}_{self.made}_within_{self.within}"
         for key in ("name", "column"):  # whoever asks for the label's column finds the derived one
             object.__setattr__(self, key, name)
@@ -120,10 +121,11 @@ class Target(StrictModel):
             return self
         if not self.name:
             object.__setattr__(self, "name", self.column if self.above is None else f"{self.column}_above")
-        if self.above is not None and self.name == self.column:
-            raise ValueError("name: with `above` it must differ from `column`")
-        if self.above is not None and self.positive is not None:
-            raise ValueError("positive: with `above` the positive class is what lies above; leave one out")
+        refuse(self.above is not None and self.name == self.column, "name: with `above` it must differ from `column`")
+        refuse(
+            self.above is not None and self.positive is not None,
+            "positive: with `above` the positive class is what lies above; leave one out",
+        )
         return self
 
 
@@ -198,17 +200,25 @@ class Problem(StrictModel):
         allowed = kind.decisive
         if not self.metric:
             object.__setattr__(self, "metric", allowed[0])
-        if self.metric not in allowed:
-            raise ValueError(
-                f"metric: {self.metric!r} is not one of {some(allowed)} (kind {self.kind})."
-                + nearest(self.metric, allowed)
-            )
-        if self.target.above is not None and kind.positive is None:
-            raise ValueError(f"kind: target.above makes a binary target, and kind is {self.kind!r}; set kind: binary")
-        if self.target.positive is not None and kind.positive is None:
-            raise ValueError(f"target.positive: only a binary problem has a positive class, and kind is {self.kind!r}")
-        if self.snapshots and self.target.events is None:
-            raise ValueError("table: snapshots have no column to predict; the target is made `from` another table")
-        if self.snapshots and self.prediction_time is not None:
-            raise ValueError(f"prediction_time: that of a snapshot is its own moment, {MADE_AT!r}; leave it out")
+        refuse(
+            self.metric not in allowed,
+            f"metric: {self.metric!r} is not one of {some(allowed)} (kind {self.kind})."
+            + nearest(self.metric, allowed),
+        )
+        refuse(
+            self.target.above is not None and kind.positive is None,
+            f"kind: target.above makes a binary target, and kind is {self.kind!r}; set kind: binary",
+        )
+        refuse(
+            self.target.positive is not None and kind.positive is None,
+            f"target.positive: only a binary problem has a positive class, and kind is {self.kind!r}",
+        )
+        refuse(
+            self.snapshots and self.target.events is None,
+            "table: snapshots have no column to predict; the target is made `from` another table",
+        )
+        refuse(
+            self.snapshots and self.prediction_time is not None,
+            f"prediction_time: that of a snapshot is its own moment, {MADE_AT!r}; leave it out",
+        )
         return self

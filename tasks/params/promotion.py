@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from tasks.params.base import StrictModel
+from tasks.params.base import StrictModel, refuse
 
 
 class Guardrails(StrictModel):
@@ -50,16 +50,20 @@ class Promotion(StrictModel):
 
     @model_validator(mode="after")
     def _fits(self) -> Promotion:
-        if self.rule == "non_inferiority" and self.margin == 0:
-            raise ValueError(
-                "rule non_inferiority needs a margin above 0, as in margin: 0.005 (half a point of accuracy)"
-            )
-        if self.rule == "superiority" and self.margin != 0:
-            raise ValueError("margin counts only with rule: non_inferiority; set the rule, or remove the margin")
-        if self.error == "fdr" and (self.control == "each_run" or self.evidence == "line"):
-            raise ValueError(
-                "error: fdr judges each challenger over many looks; it needs control: anytime, evidence: challenger"
-            )
-        if self.guardrails.slice_drop is not None and not self.guardrails.slices:
-            raise ValueError("guardrails.slice_drop needs guardrails.slices: the columns that make the slices")
+        refuse(
+            self.rule == "non_inferiority" and self.margin == 0,
+            "rule non_inferiority needs a margin above 0, as in margin: 0.005 (half a point of accuracy)",
+        )
+        refuse(
+            self.rule == "superiority" and self.margin != 0,
+            "margin counts only with rule: non_inferiority; set the rule, or remove the margin",
+        )
+        refuse(
+            self.error == "fdr" and (self.control == "each_run" or self.evidence == "line"),
+            "error: fdr judges each challenger over many looks; it needs control: anytime, evidence: challenger",
+        )
+        refuse(
+            self.guardrails.slice_drop is not None and not self.guardrails.slices,
+            "guardrails.slice_drop needs guardrails.slices: the columns that make the slices",
+        )
         return self
