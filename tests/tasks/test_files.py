@@ -15,6 +15,7 @@ from tasks import files
 from tasks.errors import RefitError
 from tasks.files import (
     failure_of,
+    folder_size,
     hash_tree,
     read_json,
     read_table,
@@ -124,6 +125,13 @@ def test_a_family_that_failed_is_told_by_its_folder(tmp_path: Path) -> None:
     assert failure_of(tmp_path) is None
     write_json(tmp_path / "failed.json", {"family": "mlp", "stage": "tune", "why": "no rows"})
     assert failure_of(tmp_path) == {"family": "mlp", "stage": "tune", "why": "no rows"}
+
+
+def test_a_folders_size_is_the_bytes_of_all_files_below_it(tmp_path: Path) -> None:
+    assert folder_size(tmp_path) == 0
+    files.write_text(tmp_path / "deep" / "a.txt", "12345")
+    files.write_text(tmp_path / "b.txt", "é")
+    assert folder_size(tmp_path) == 7
 
 
 def test_hashes_are_of_every_finished_file_by_its_path(tmp_path: Path) -> None:
