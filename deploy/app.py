@@ -176,6 +176,7 @@ class Front:
         self.turns = turns
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on in its turn."""
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         first = scope["path"] != "/predict_batch"

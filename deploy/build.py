@@ -134,13 +134,13 @@ def prove(source: Path, names: list[str], timeout: float = 120) -> int:
 def registered(root: Path, version: str | None) -> Iterator[tuple[Path, str]]:
     """The package of a version in the project's registry (None: the champion), and the version's number."""
     from tasks.params import load
-    from tasks.registry.history import History
+    from tasks.registry.history import DecisionHistory
     from tasks.registry.tracking import Registry
 
     model = load(root / "params.yaml").problem.name
     registry = Registry(root)
     if version is None:
-        champion = History(root).champion(model)
+        champion = DecisionHistory(root).champion(model)
         if champion is None:
             raise RefitError(
                 f"{model}: there is no champion yet; `refit run` makes one, or name a version: --version N"

@@ -37,7 +37,8 @@ def describe(rows: RowReader, bundle: Bundle, version: str, most: int) -> dict[s
         "413": "the body is too large",
         "415": "not JSON by its content type",
         "422": "a field is missing, unknown, or of a wrong type, or the row's time is before answers_from; named",
-        "503": "what is known is too old for the row's time, where such rows are refused; or too much at once, still loading, or leaving (Retry-After says when to come again)",
+        "503": "what is known is too old for the row's time, where such rows are refused; or too much at once, still loading, or "
+        "leaving (Retry-After says when to come again)",
     }
 
     def path(what: str, body: dict[str, object], answer: dict[str, object]) -> dict[str, object]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from deploy.rows import expected, fields_of, remark
 from tasks.artifacts import Schema, SchemaField
@@ -23,7 +24,7 @@ from tasks.bundle import new_level
 from tasks.bundle.horizon import FINE, Horizon, RowTiming
 from tasks.engine.asof import prediction_times
 from tasks.engine.facts import MISSING
-from tasks.engine.pieces import CHUNK, pieces
+from tasks.engine.from_disk import CHUNK, compute_from_disk
 from tasks.errors import RefitError, nearest, some
 from tasks.files import replacing
 from tasks.profile.kinds import DTYPES, coerce
@@ -31,8 +32,6 @@ from tasks.profile.piecewise import Piece, read_pieces
 from tasks.values.reading import Reading
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from tasks.bundle import Bundle
 
 ERROR = "__error__"
@@ -102,7 +101,7 @@ def predict(
         answered = Answered()
         count, keys = _take_in(bundle, Path(source), asked, answered)
         chunk = min(CHUNK, max(ROWS, count // MOST_CHUNKS))
-        features = pieces(bundle.plan, tables, asking=asked, chunk=chunk)
+        features = compute_from_disk(bundle.plan, tables, asking=asked, chunk=chunk)
         with _written(out, ending) as write:
             for rows, made in zip(_rows(asked, chunk), features, strict=True):
                 write(_answers(bundle, version, horizon, rows, made, keys, answered, refuse))
@@ -146,8 +145,6 @@ def _check_columns(columns: list[str], fields: list[SchemaField], source: Path) 
 
 def _read(piece: Piece, schema: Schema, keys: list[str]) -> pa.Table:
     """A piece's rows in their declared kinds; the columns of the key also as they are written."""
-    import pyarrow as pa
-
     rows, at, fields = piece.rows, piece.positions, schema.fields
     values: dict[str, pd.Series] = {}
     errors = np.full(rows, None, dtype=object)
@@ -183,7 +180,6 @@ def _read(piece: Piece, schema: Schema, keys: list[str]) -> pa.Table:
 
 def _rows(path: Path, chunk: int) -> Iterator[pa.Table]:
     """The rows that were taken in, ``chunk`` at a time."""
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     held: list[pa.RecordBatch] = []
@@ -214,8 +210,6 @@ def _answers(
     refuse: bool,
 ) -> pa.Table:
     """The answers to some rows, as columns: the row's number and key, what the service answers, and the error."""
-    import pyarrow as pa
-
     errors = asked[ERROR].to_pandas().astype(object).where(lambda said: said.notna(), None).to_numpy(copy=True)
     timings = _timings(bundle, horizon, asked)
     for position, timing in enumerate(timings):
@@ -328,7 +322,6 @@ def _ending(out: Path) -> str:
 @contextmanager
 def _written(out: str | Path | None, ending: str | None) -> Iterator[Callable[[pa.Table], None]]:
     """A function that writes tables one after another; the file takes its name when all of them are written."""
-    import pyarrow as pa
     import pyarrow.csv as pv
     import pyarrow.parquet as pq
 

@@ -14,12 +14,12 @@ from tasks.artifacts.folders import ACCEPTED as ACCEPTED
 from tasks.artifacts.folders import REFUSED as REFUSED
 from tasks.errors import RefitError, nearest, some
 from tasks.files import read_json, write_json
-from tasks.registry.history import Decision, reigning
+from tasks.registry.history import Decision, current_champion
 
 
 def outdated(root: Path, model: str) -> bool:
     """Whether :func:`write` would change anything: the files are of another champion, or of none."""
-    champion = reigning(champions.decisions(root, model, None))
+    champion = current_champion(champions.decisions(root, model, None))
     digest = champion.package_sha256 if champion else None
     held = _held(root)
     if digest is None and not held:
@@ -33,7 +33,7 @@ def write(root: Path, model: str) -> str | None:
     Call only where the tables are validated anyway: the files are a dependency of that stage. What a person accepted since
     that champion took office stays.
     """
-    champion, folder = reigning(champions.decisions(root, model, None)), root / ACCEPTED
+    champion, folder = current_champion(champions.decisions(root, model, None)), root / ACCEPTED
     if champion is None:
         shutil.rmtree(folder, ignore_errors=True)
         return None
@@ -65,7 +65,7 @@ def accept(root: Path, model: str, reason: str, tables: list[str]) -> list[str]:
     unknown = [name for name in tables if name not in refused]
     if unknown:
         raise RefitError(f"--table: one of {some(refused)}; found {unknown[0]!r}.{nearest(unknown[0], refused)}")
-    of = _of(reigning(champions.decisions(root, model, None))) | {"by": person(), "reason": reason.strip()}
+    of = _of(current_champion(champions.decisions(root, model, None))) | {"by": person(), "reason": reason.strip()}
     for name in tables or refused:
         write_json(root / ACCEPTED / f"{name}.json", {"of": of, **read_json(refused[name])})
     return list(tables or refused)

@@ -14,8 +14,8 @@ from flows.packages import CHAMPION, START, package_folder
 from flows.versions import registered
 from tasks.artifacts import ChampionFile, ChampionLock, Starts
 from tasks.errors import RefitError
-from tasks.registry.history import Decision, History, history_url, knows, mark, reigning
-from tasks.registry.tracking import Registry, Said, tracking_uri
+from tasks.registry.history import Decision, DecisionHistory, current_champion, history_url, knows, mark
+from tasks.registry.tracking import Registry, RegistryState, tracking_uri
 
 LOCK = ChampionLock.NAME
 CONNECT = (
@@ -36,8 +36,8 @@ def decisions(root: Path, model: str, registry: Registry | None) -> list[Decisio
         If the lock, the registry or the project's files know a decision or a champion that the history does not.
     """
     # The marks first: what is written there was in the history before.
-    lock, followed = lock_of(root), registry.said(model) if registry is not None else Said(None, None)
-    history = History(root)
+    lock, followed = lock_of(root), registry.state(model) if registry is not None else RegistryState(None, None)
+    history = DecisionHistory(root)
     past = history.decisions(model)
     of_lock = lock.decision if lock is not None and lock.model == model else None
     here = f"the history here ({history.shown}: {len(past) or 'no'} decisions)"
@@ -55,7 +55,7 @@ def decisions(root: Path, model: str, registry: Registry | None) -> list[Decisio
     return past
 
 
-def _foreign(registry: Registry, model: str, followed: Said, past: list[Decision]) -> bool:
+def _foreign(registry: Registry, model: str, followed: RegistryState, past: list[Decision]) -> bool:
     """Whether a registry follows another history than this one."""
     if followed.decision is not None:
         return not knows(past, followed.decision)
@@ -70,7 +70,7 @@ def _number(marked: str | None) -> str:
     return (marked or "?").partition(":")[0]
 
 
-def _registry_follows(registry: Registry, followed: Said) -> str:
+def _registry_follows(registry: Registry, followed: RegistryState) -> str:
     champion = "no champion" if followed.champion is None else f"champion: version {followed.champion} there"
     return f"the registry ({registry.shown}) follows decision {_number(followed.decision)} ({champion})"
 
@@ -82,10 +82,10 @@ def _called(lock: ChampionLock) -> str:
 
 
 def _refuse_to_forget(
-    root: Path, model: str, lock: ChampionLock | None, followed: Said, registry: Registry | None
+    root: Path, model: str, lock: ChampionLock | None, followed: RegistryState, registry: Registry | None
 ) -> None:
     """Raise where something tells of a champion, though the history is empty or not there."""
-    where = f"and the history here ({History(root).shown}) has no decision about {model}"
+    where = f"and the history here ({DecisionHistory(root).shown}) has no decision about {model}"
     anew = "or begin a history without it: `refit adopt --none --reason ...`"
     if registry is not None and (followed.champion is not None or followed.decision is not None):
         raise RefitError(
@@ -127,7 +127,7 @@ def to_serve(root: Path, model: str) -> tuple[Path, str, str]:
 
     Another package must not be served. Raises :class:`RefitError` where there is no champion, or its package is nowhere.
     """
-    champion = reigning(decisions(root, model, None))
+    champion = current_champion(decisions(root, model, None))
     if champion is None:
         raise RefitError(
             f"{model}: there is no champion to serve yet. Run `refit run`, or name a folder: --package DIR."
@@ -144,16 +144,16 @@ def follow(root: Path, registry: Registry, model: str, challenger: str | None = 
 
     Repeated until nobody decided meanwhile: of two at once, the later look at the history has the last word.
     """
-    history = History(root)
+    history = DecisionHistory(root)
     past = history.decisions(model)
     while True:
-        champion = reigning(past)
+        champion = current_champion(past)
         version = None
         if champion is not None:
             digest, old = champion.package_sha256, str(champion.champion)
             version = registered(root, registry, model, digest, old, past).version
         last = mark(past[-1]) if past else None
-        if last is not None and registry.said(model).decision != last:
+        if last is not None and registry.state(model).decision != last:
             _keep_account(registry, history, past, champion)
         registry.follow(model, version, challenger, last)
         _write_lock(root, past, champion)
@@ -162,7 +162,9 @@ def follow(root: Path, registry: Registry, model: str, challenger: str | None = 
             return champion
 
 
-def _keep_account(registry: Registry, history: History, past: list[Decision], champion: Decision | None) -> None:
+def _keep_account(
+    registry: Registry, history: DecisionHistory, past: list[Decision], champion: Decision | None
+) -> None:
     """Let the registry keep what the policy must remember, for a history that adopts this champion one day."""
     if champion is None:
         return
@@ -197,7 +199,7 @@ def check_ready(root: Path, model: str, asked: bool) -> None:
     """
     registry = Registry(root) if not asked and reachable(root) else None
     past = decisions(root, model, registry)
-    champion = reigning(past)
+    champion = current_champion(past)
     if champion is not None:
         package_folder(root, model, champion.package_sha256, champion.champion, registry)
     _write_lock(root, past, champion)

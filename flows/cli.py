@@ -303,9 +303,9 @@ def history(
     """Show every decision: which version was champion when, why, and who or what decided."""
     from flows.context import moment
     from flows.display import decisions
-    from tasks.registry.history import History
+    from tasks.registry.history import DecisionHistory
 
-    book, model = History(Path.cwd()), _model()
+    book, model = DecisionHistory(Path.cwd()), _model()
     if at is None:
         say(decisions(book.decisions(model)))
         return

@@ -18,7 +18,7 @@ from tasks.artifacts.folders import CONTEXT
 from tasks.errors import RefitError
 from tasks.files import read_json, replacing, replacing_dir, write_json
 from tasks.params import parse_moment
-from tasks.registry.history import Decision, History, reigning
+from tasks.registry.history import Decision, DecisionHistory, current_champion
 
 
 def write_as_of(root: Path, as_of: str | None) -> None:
@@ -43,7 +43,7 @@ def write_warm_start(root: Path, model: str) -> str | None:
 
     Call only where every search runs anyway: the file is a dependency of all of them.
     """
-    champion, path = reigning(decisions(root, model, None)), root / START / Starts.NAME
+    champion, path = current_champion(decisions(root, model, None)), root / START / Starts.NAME
     if champion is None:
         path.unlink(missing_ok=True)
         return None
@@ -63,7 +63,7 @@ def write_champion(root: Path, model: str) -> str | None:
     is the champion itself, the files stay: they are what it was compared with when it was promoted.
     """
     past = decisions(root, model, None)
-    champion = reigning(past)
+    champion = current_champion(past)
     digest = digest_made(root)
     folder = root / CHAMPION
     if champion is not None and digest == champion.package_sha256:
@@ -77,7 +77,7 @@ def write_champion(root: Path, model: str) -> str | None:
         (folder / PolicyState.NAME).unlink(missing_ok=True)
     else:
         _write_if_new(folder / PolicyState.NAME, state)
-    counted = History(root).counted(model)
+    counted = DecisionHistory(root).counted(model)
     _write_counted(folder / "counted", {d.number: counted[d.number] for d in others if d.number in counted})
     about, copy = folder / ChampionFile.NAME, folder / "package"
     if champion is None:

@@ -216,8 +216,9 @@ class Dag:
     def run(self, name: str, log: Log, execute: Execute | None = None, force: bool = False) -> Outcome:
         """Bring one stage up to date; what it needs must be so already.
 
-        ``execute`` runs the command (default: a process of ours); ``force``: even where nothing changed. Raises :class:`StageFailed` where the command
-        fails or leaves an output out, :class:`Cancelled` after :meth:`cancel`; neither leaves a record.
+        ``execute`` runs the command (default: a process of ours); ``force``: even where nothing changed.
+        Raises :class:`StageFailed` where the command fails or leaves an output out, :class:`Cancelled` after
+        :meth:`cancel`; neither leaves a record.
         """
         from dvc.exceptions import DvcException
 

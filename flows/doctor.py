@@ -16,7 +16,7 @@ from urllib.request import urlopen
 from flows import preflight
 from flows.preflight.parameters import elsewhere
 from flows.project import KEPT
-from tasks.errors import RefitError, some
+from tasks.errors import RefitError, first_line, some
 
 HOUSE = Path(__file__).resolve().parent.parent
 
@@ -116,7 +116,7 @@ def params(root: Path) -> Diagnosis:
     try:
         loaded = load(root / "params.yaml")
     except RefitError as error:
-        return Diagnosis("params.yaml", False, str(error).split("\n")[0], "mend that line, or run refit init")
+        return Diagnosis("params.yaml", False, first_line(error), "mend that line, or run refit init")
     return Diagnosis(
         "params.yaml", True, f"{loaded.problem.name}, {loaded.problem.kind}, {len(loaded.models)} families"
     )
@@ -165,13 +165,13 @@ def registry(root: Path) -> Diagnosis:
     """The history of decisions, and where MLflow keeps runs."""
     from flows import champions, packages
     from tasks.params import load
-    from tasks.registry.history import History, reigning
+    from tasks.registry.history import DecisionHistory, current_champion
     from tasks.registry.tracking import tracking_uri
 
-    uri, history = tracking_uri(root), History(root)
+    uri, history = tracking_uri(root), DecisionHistory(root)
     shown, kept = (text.split("@")[-1].replace(str(root.resolve()), ".") for text in (uri, history.shown))
     try:
-        champion = reigning(champions.decisions(root, load(root / "params.yaml").problem.name, None))
+        champion = current_champion(champions.decisions(root, load(root / "params.yaml").problem.name, None))
     except RefitError as error:
         return Diagnosis("registry", False, str(error), "see the message")
     if uri.startswith("http"):

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
 
     from deploy.check import CheckResult
-    from tasks.registry.tracking import Registered, Result
+    from tasks.registry.tracking import Registered, RunResult
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -111,7 +111,7 @@ def warm_start(root: str, model: str) -> None:
 
 
 @_effect("track", retries=1)
-def track(result: Result) -> str:
+def track(result: RunResult) -> str:
     """Record the run's result in MLflow; returns the id of the run there."""
     from tasks.registry.tracking import Registry
 
@@ -119,7 +119,7 @@ def track(result: Result) -> str:
 
 
 @_effect("register", retries=1)
-def register(result: Result, run_id: str) -> Registered:
+def register(result: RunResult, run_id: str) -> Registered:
     """:func:`flows.promotion.register`."""
     registered = promotion.register(result.root, result, run_id)
     log(f"version {registered.version} of {registered.model}")

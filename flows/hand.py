@@ -13,7 +13,7 @@ from flows.packages import digest_made
 from tasks.artifacts import ChampionFile, PolicyState, Verdict
 from tasks.errors import RefitError
 from tasks.files import optional_json, sha256
-from tasks.registry.history import Action, Decision, History, reigning, reigns
+from tasks.registry.history import Action, Decision, DecisionHistory, champions_in_order, current_champion
 from tasks.registry.tracking import Registered, Registry, tracking_uri
 
 Check = Callable[[Path], object]  # boots a package and raises RefitError where it does not answer as it should
@@ -23,7 +23,7 @@ def promote(root: Path, model: str, version: str | None, reason: str, check: Che
     """Make a version champion by a person's decision; default: the newest version that is not."""
     registry = Registry(root)
     past = champions.decisions(root, model, registry)
-    champion = reigning(past)
+    champion = current_champion(past)
     if version is None:
         now = champion.package_sha256 if champion else None
         others = [r for r in registry.versions(model) if r.package_sha256 != now]
@@ -39,13 +39,13 @@ def rollback(root: Path, model: str, version: str | None, reason: str) -> Decisi
     """Make an earlier version champion again; default: the champion before the present one."""
     registry = Registry(root)
     past = champions.decisions(root, model, registry)
-    champion = reigning(past)
+    champion = current_champion(past)
     if champion is None:
         raise RefitError(f"{model}: there is no champion yet, so nothing can be rolled back.")
     if version is not None:
         chosen = versions.resolve(root, registry, model, version, past)
     else:
-        order = reigns(past)
+        order = champions_in_order(past)
         if len(order) < 2:
             raise RefitError(
                 f"{model}: version {champion.champion} is the first champion; nothing stood before it. "
@@ -84,14 +84,16 @@ def _make_champion(
         key=f"hand:{uuid.uuid4().hex}",
     )
     inputs.keep(root, registry, chosen)
-    made = History(root).record(decision, champion.package_sha256 if champion else None)
+    made = DecisionHistory(root).record(decision, champion.package_sha256 if champion else None)
     champions.follow(root, registry, model)
     return made
 
 
 def suspected(root: Path, made: Decision) -> list[str]:
     """What the verdict about this version suspected as a leak, one line each: a person who promotes by hand sees it."""
-    about = (d for d in reversed(History(root).decisions(made.model)) if d.package_sha256 == made.package_sha256)
+    about = (
+        d for d in reversed(DecisionHistory(root).decisions(made.model)) if d.package_sha256 == made.package_sha256
+    )
     evidence = next((d.evidence for d in about if "verdict" in d.evidence), {})
     return [f"suspected as a leak: {s['column']} {s['said']}" for s in evidence.get("suspicions", [])]
 
@@ -119,14 +121,14 @@ def adopt(root: Path, model: str, version: str | None, reason: str, check: Check
     rows are known. Raises :class:`RefitError` where nothing tells which package was champion, or it is gone.
     """
     _reasoned(reason)
-    registry, history = Registry(root), History(root)
+    registry, history = Registry(root), DecisionHistory(root)
     past = history.decisions(model)
     digest, number = (
         _champion_to_adopt(root, registry, model, past)
         if version is None
         else _named(root, registry, model, version, past)
     )
-    champion = reigning(past)
+    champion = current_champion(past)
     if champion is not None and champion.package_sha256 == digest:
         return champions.follow(root, registry, model) or champion
     folder = packages.package_folder(root, model, digest, number, registry)
@@ -170,8 +172,8 @@ def adopt_nothing(root: Path, model: str, reason: str) -> Decision:
     Refused where the registry is shared and has a champion: it would lose it for all.
     """
     _reasoned(reason)
-    registry, history = Registry(root), History(root)
-    followed = registry.said(model)
+    registry, history = Registry(root), DecisionHistory(root)
+    followed = registry.state(model)
     own = tracking_uri(root) == f"sqlite:///{root.resolve() / '.refit' / 'mlflow.db'}"
     if followed.champion is not None and not own:
         raise RefitError(
@@ -187,7 +189,7 @@ def adopt_nothing(root: Path, model: str, reason: str) -> Decision:
 
 def _champion_to_adopt(root: Path, registry: Registry, model: str, past: list[Decision]) -> tuple[str, str]:
     """Hash and number of the champion that registry, lock or files tell of, in this order."""
-    followed, lock = registry.said(model), champions.lock_of(root)
+    followed, lock = registry.state(model), champions.lock_of(root)
     if followed.champion is not None:
         return registry.version(model, followed.champion).package_sha256, followed.champion
     if lock is not None and lock.model == model and lock.package_sha256:

@@ -28,7 +28,7 @@ OBJECTS = "files/md5"  # DVC's layout of a cache
 
 
 @dataclass(frozen=True)
-class Output:
+class StageOutput:
     """An output of a stage as ``dvc.lock`` names it, and the cache's objects that it is made of (``ab/cdef…``)."""
 
     path: str
@@ -161,7 +161,7 @@ def bring(root: Path, registry: Registry, version: Registered, lock: Path, into:
                 shutil.copy(path, into / OBJECTS / one)
 
 
-def outputs(lock: Path, cache: Path) -> list[Output]:
+def outputs(lock: Path, cache: Path) -> list[StageOutput]:
     """Outputs of the stages :data:`FROM_CACHE` of a ``dvc.lock``, by what a cache has of them."""
     from ruamel.yaml import YAML
 
@@ -179,11 +179,11 @@ def outputs(lock: Path, cache: Path) -> list[Output]:
                 whole += [_place(entry["md5"]) for entry in json.loads(listing.read_text(encoding="utf-8"))]
             objects = tuple(dict.fromkeys(whole))
             lacking = not all((cache / OBJECTS / one).exists() for one in objects)
-            listed.append(Output(str(out["path"]), out["md5"], objects, lacking))
+            listed.append(StageOutput(str(out["path"]), out["md5"], objects, lacking))
     return listed
 
 
-def size(cache: Path, out: Output) -> int:
+def size(cache: Path, out: StageOutput) -> int:
     """Bytes of an output's objects in a cache."""
     return sum(path.stat().st_size for one in out.objects if (path := cache / OBJECTS / one).exists())
 

@@ -3,7 +3,8 @@
 ``orchestration.pools`` maps ``cpu`` and ``gpu`` to work pools; a stage wants what its ``meta.pool`` in ``dvc.yaml``
 says, or what its model family can use and ``training.device`` allows. The worker needs the same Prefect server, and
 either the project's folder (the same machine, or a shared disk) or, with ``orchestration.exchange: remote``, a checkout
-of its own and the DVC remote (:mod:`flows.exchange`). It runs the command and nothing else: what changed and what is recorded stays with the walk.
+of its own and the DVC remote (:mod:`flows.exchange`). It runs the command and nothing else: what changed and what is recorded stays
+with the walk.
 
 A worker that dies is noticed by the run's label that a living one changes every few seconds (Prefect itself would
 show the run as *Running* for ever); the stage is then sent again, and another worker takes it.

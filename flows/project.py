@@ -22,7 +22,8 @@ KEPT = {  # folders that stages read and no stage makes; each holds a README, so
     "data/context": "What a run needs from outside, as files: `as_of.json` (written by `refit run --as-of`).",
     "data/champion": "The champion that a run compares with, fetched from the registry by `refit run`.",
     "data/start": "Where tuning begins: `params.json`, written by `refit run`. Commit it with `dvc.lock`.",
-    "data/expectations": "One suite of expectations a table, kept in git (`python -m tasks.validate --write-suite`). `accepted/` is written by `refit run`.",
+    "data/expectations": "One suite of expectations a table, kept in git (`python -m tasks.validate --write-suite`). "
+    "`accepted/` is written by `refit run`.",
 }
 CODE = "What Refit's code was for each stage, by hashes: written by `refit run`. Commit it with `dvc.lock`."
 UNFINISHED = ".*.part"  # what a killed stage left (tasks/files.py): no hash may depend on it

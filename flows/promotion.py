@@ -17,8 +17,8 @@ from tasks.artifacts import ChampionFile, Verdict
 from tasks.artifacts.folders import VERDICT as VERDICT
 from tasks.errors import RefitError
 from tasks.files import sha256
-from tasks.registry.history import Decision, History, Overtaken, highest, reigning, rolled_back
-from tasks.registry.tracking import Registered, Registry, Result
+from tasks.registry.history import Decision, DecisionHistory, Overtaken, current_champion, highest, rolled_back
+from tasks.registry.tracking import Registered, Registry, RunResult
 
 
 @dataclass(frozen=True)
@@ -29,14 +29,14 @@ class Reply:
     words: str
 
 
-def register(root: Path, result: Result, run_id: str) -> Registered:
+def register(root: Path, result: RunResult, run_id: str) -> Registered:
     """Register the package, as challenger unless it is the champion; MLflow's aliases are put right on the way.
 
     A registry that does not know the champion gets it first.
     """
     registry = Registry(root)
     past = champions.decisions(root, result.model, registry)
-    champion = reigning(past)
+    champion = current_champion(past)
     if champion is not None and champion.package_sha256 == digest_made(root):
         above = above_which(past, champion.package_sha256, str(champion.champion))
     else:
@@ -50,7 +50,7 @@ def register(root: Path, result: Result, run_id: str) -> Registered:
 def would_promote(root: Path, registered: Registered) -> bool:
     """Whether carrying the verdict out would make this version champion."""
     past = champions.decisions(root, registered.model, None)
-    champion = reigning(past)
+    champion = current_champion(past)
     return (
         Verdict.read(root / VERDICT).verdict == "promote"
         and (champion is None or registered.package_sha256 != champion.package_sha256)
@@ -69,7 +69,7 @@ def approval_seconds() -> int:
 
 def waiting(root: Path, registered: Registered) -> Standing:
     """The verdict says promote, and a person has not approved: nothing is decided, and the champion stays."""
-    champion = History(root).champion(registered.model)
+    champion = DecisionHistory(root).champion(registered.model)
     sentence = Verdict.read(root / VERDICT).sentence
     return Standing(
         registered.version,
@@ -93,7 +93,7 @@ def decide(root: Path, registered: Registered, by: str = "refit run", reply: Rep
     """
     registry, verdict = Registry(root), Verdict.read(root / VERDICT)
     past = champions.decisions(root, registered.model, registry)
-    champion = reigning(past)
+    champion = current_champion(past)
     is_champion = champion is not None and registered.package_sha256 == champion.package_sha256
     key = _occasion(root, registered, past)
     evidence = {name: value for name, value in verdict.to_dict().items() if name in ("verdict", "rule", "n", "state")}
@@ -151,7 +151,7 @@ def _record(root: Path, decision: Decision, expected: str | None, look: bytes | 
 
     Rows that were looked at count, whoever is champion by now.
     """
-    history = History(root)
+    history = DecisionHistory(root)
     try:
         return history.record(decision, expected, look)
     except Overtaken as error:

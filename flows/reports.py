@@ -12,7 +12,7 @@ from flows.versions import known
 from tasks.artifacts import Artifact, Choice, Metrics, Receipt, Verdict
 from tasks.errors import RefitError
 from tasks.files import write_text
-from tasks.registry.history import History
+from tasks.registry.history import DecisionHistory
 from tasks.registry.tracking import Registered, Registry
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def compare(root: Path, model: str, versions: list[str]) -> Iterator[str]:
     from tasks.report.compare_runs import compare_runs
 
     registry = Registry(root)
-    past = History(root).decisions(model)
+    past = DecisionHistory(root).decisions(model)
     runs = [recorded(registry, known(registry, model, version, past)) for version in versions]
     html = compare_runs(runs)
     write_text(root / PAGE, html)

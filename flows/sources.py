@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 from tasks.artifacts import RawManifest
 from tasks.artifacts.folders import RAW, SOURCES
-from tasks.errors import RefitError, nearest, some
+from tasks.errors import RefitError, first_line, nearest, some
 from tasks.files import replacing
 from tasks.ingest import snapshots
 from tasks.ingest.files import PACKED, check_watched, fixed_folder, is_bundled, is_pattern, unlisted, watched
@@ -188,7 +188,7 @@ def connected(url: str, table: str, root: Path | None = None) -> Iterator[Connec
         try:
             connection = engine.connect().execution_options(**options)
         except DBAPIError as error:
-            raise Unreachable(f"{where}: {url} does not answer ({_first(error.orig or error)}).") from None
+            raise Unreachable(f"{where}: {url} does not answer ({first_line(error)}).") from None
         with connection:
             if engine.dialect.name == "sqlite":
                 connection.exec_driver_sql("PRAGMA query_only = ON")
@@ -213,7 +213,9 @@ def _engine(url: str, where: str, root: Path | None) -> Engine:
             made = made.set(database=str(path))
         return create_engine(made)
     except (ArgumentError, NoSuchModuleError) as error:
-        raise RefitError(f"{where}: {url} is no URL of a database that SQLAlchemy knows ({_first(error)}).") from None
+        raise RefitError(
+            f"{where}: {url} is no URL of a database that SQLAlchemy knows ({first_line(error)})."
+        ) from None
     except ModuleNotFoundError as error:
         extra = ' `pip install "refit[postgres]"`' if error.name == "psycopg" else f" `pip install {error.name}`"
         raise RefitError(f"{where}: {url} needs the driver {error.name!r}:{extra}.") from None
@@ -261,9 +263,9 @@ def read(connection: Connection, source: Query, where: str) -> pa.Table:
     except NoSuchTableError:
         raise RefitError(f"{where}.table: there is no table {source.table!r}.") from None
     except DBAPIError as error:
-        raise RefitError(f"{where}: the database refused ({_first(error.orig or error)}).") from None
+        raise RefitError(f"{where}: the database refused ({first_line(error)}).") from None
     except SQLAlchemyError as error:
-        raise RefitError(f"{where}: {_first(error)}") from None
+        raise RefitError(f"{where}: {first_line(error)}") from None
     if not values or not values[0]:
         raise RefitError(f"{where}: gave no rows.")
     return pa.table({name: as_arrow(column) for name, column in zip(names, values, strict=True)})
@@ -335,7 +337,3 @@ def _write(path: Path, table: pa.Table, source: Query) -> bool:
     with replacing(path) as beside:
         beside.write_bytes(made)
     return True
-
-
-def _first(error: BaseException) -> str:
-    return (str(error).strip().split("\n")[0] or type(error).__name__)[:300]

@@ -24,7 +24,7 @@ from flows.walk import walk
 from flows.watcher import Watcher
 from tasks.artifacts import Failed
 from tasks.artifacts.folders import CHAMPION, EXPECTATIONS, START
-from tasks.errors import shortened
+from tasks.errors import first_line, shortened
 from tasks.params import Params
 
 Ended = State[Outcome]  # without an outcome where a stage was skipped
@@ -160,7 +160,7 @@ def _work(
         except Cancelled:
             raise
         except Exception as error:
-            watcher.line(stage, f"failed: {str(error).splitlines()[0] if str(error) else type(error).__name__}")
+            watcher.line(stage, f"failed: {first_line(error, 1000)}")
             raise
         watcher.ended(stage, outcome)
         return completed(outcome)

@@ -16,8 +16,8 @@ from tasks.artifacts.folders import VALIDATED
 from tasks.errors import RefitError
 from tasks.files import optional_json, write_json
 from tasks.params import Params
-from tasks.registry.history import History
-from tasks.registry.tracking import Result
+from tasks.registry.history import DecisionHistory
+from tasks.registry.tracking import RunResult
 
 DONE = ".refit/done.json"
 
@@ -37,11 +37,11 @@ class Standing:
 
 def check_ready(root: Path, model: str) -> None:
     """Refuse a run whose history is not the whole one, or whose champion is nowhere; before any stage."""
-    done, past = _done(root), History(root).decisions(model)
+    done, past = _done(root), DecisionHistory(root).decisions(model)
     champions.check_ready(root, model, bool(past) and done.get("stand") == champions.registry_state(root, past[-1]))
 
 
-def result(root: Path, params: Params, start: Path | None = None) -> Result:
+def result(root: Path, params: Params, start: Path | None = None) -> RunResult:
     """Identify what the walk left: its key covers every output in ``dvc.lock`` and where it is tracked.
 
     ``start`` holds ``params.yaml`` as the run began with it. Families that are no longer in ``params.yaml`` may still have
@@ -71,21 +71,23 @@ def result(root: Path, params: Params, start: Path | None = None) -> Result:
     validation = Validation.find(root / VALIDATED)
     as_of = validation.as_of if validation else None
     key = hashlib.sha256(text.encode()).hexdigest()
-    return Result(root, params.problem.name, key, as_of, versions, _commit(root), tuple(sorted(params.models)), start)
+    return RunResult(
+        root, params.problem.name, key, as_of, versions, _commit(root), tuple(sorted(params.models)), start
+    )
 
 
-def concluded(root: Path, result: Result) -> Standing | None:
+def concluded(root: Path, result: RunResult) -> Standing | None:
     """What the effects of this very result came to, if they are all done and nothing was decided since."""
-    done, past = _done(root), History(root).decisions(result.model)
+    done, past = _done(root), DecisionHistory(root).decisions(result.model)
     state = champions.registry_state(root, past[-1] if past else None)
     if done.get("of") != result.key or done.get("stand") != state or not champions.reachable(root):
         return None
     return Standing(done["version"], done["champion"], done["sentence"])
 
 
-def finish(root: Path, result: Result, standing: Standing, seconds: float) -> None:
+def finish(root: Path, result: RunResult, standing: Standing, seconds: float) -> None:
     """Remember that all effects of a result are done: the next run need not open MLflow to learn it."""
-    past = History(root).decisions(result.model)
+    past = DecisionHistory(root).decisions(result.model)
     value: dict[str, object] = {"of": result.key, "stand": champions.registry_state(root, past[-1] if past else None)}
     value |= {"version": standing.version, "champion": standing.champion, "sentence": standing.sentence}
     write_json(root / DONE, {**value, "seconds": round(seconds, 3)})

@@ -21,7 +21,7 @@ from tasks.errors import RefitError, some
 from tasks.files import hash_tree, read_json, sha256, write_text
 from tasks.params import load
 from tasks.process import threads, with_threads
-from tasks.registry.history import History
+from tasks.registry.history import DecisionHistory
 from tasks.registry.tracking import THREADS, Registered, Registry
 
 
@@ -33,7 +33,7 @@ def verify(root: Path, model: str, version: str, rebuild: bool) -> tuple[bool, l
     made again in a temporary folder (:func:`made_again`), and each byte is compared.
     """
     registry = Registry(root)
-    past = History(root).decisions(model)
+    past = DecisionHistory(root).decisions(model)
     digest = versions.meant(registry, model, version, past)
     registered = registry.holding(model, digest)
     with tempfile.TemporaryDirectory(prefix="refit-verify-") as name:

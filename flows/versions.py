@@ -6,7 +6,7 @@ from pathlib import Path
 
 from flows.packages import package_folder
 from tasks.errors import RefitError, some
-from tasks.registry.history import Decision, History, highest, named
+from tasks.registry.history import Decision, DecisionHistory, highest, named
 from tasks.registry.tracking import Registered, Registry
 
 
@@ -98,13 +98,13 @@ def vouched(root: Path, folder: Path, expected: str | None) -> tuple[str, str]:
     examined = examine(folder, None if expected is None else expected.lower())
     version = ""
     try:
-        version = number_of(History(root).decisions(examined.about.name), examined.identity, "")
+        version = number_of(DecisionHistory(root).decisions(examined.about.name), examined.identity, "")
     except RefitError:  # a history out of reach; a person's word is enough
         if expected is None:
             raise
     if not version and expected is None:
         raise RefitError(
-            f"{folder}: its identity is {examined.identity}, and the history here ({History(root).shown}) knows no such package "
+            f"{folder}: its identity is {examined.identity}, and the history here ({DecisionHistory(root).shown}) knows no such package "
             f"of {examined.about.name}. If it is the one that you mean: --sha256 {examined.identity}"
         )
     return version or "unregistered", examined.identity

@@ -28,10 +28,15 @@ class Process(Protocol):
     """What a walk asks of a running command: a :class:`subprocess.Popen`, or :class:`Forked`."""
 
     @property
-    def pid(self) -> int: ...
+    def pid(self) -> int:
+        """Of the process, which leads a group of its own."""
+
     @property
-    def stdout(self) -> IO[str] | None: ...
-    def wait(self, timeout: float | None = None) -> int: ...
+    def stdout(self) -> IO[str] | None:
+        """The lines of both its outputs."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Its exit code, negative where a signal ended it. Raises :class:`subprocess.TimeoutExpired`."""
 
 
 class Forked:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -80,12 +79,12 @@ def _cut(known: np.ndarray, share: float) -> float:
     return float(at)
 
 
-def exact(value: Any) -> str:
+def exact(value: float) -> str:
     """A number in the fewest digits that give it back unchanged.
 
     >>> exact(7.0), exact(0.1), exact(1234567.0), exact(1 / 3)
     ('7', '0.1', '1234567', '0.3333333333333333')
     """
     value = float(value)
-    said = f"{value:.15g}"
-    return said if float(said) == value else repr(value)
+    text = f"{value:.15g}"
+    return text if float(text) == value else repr(value)

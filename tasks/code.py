@@ -30,20 +30,21 @@ SHARED = {
 }  # fmt: skip
 # The receipt of a package names the code of every stage up to it.
 RECEIPT = (
-    "params.py", "implied.py", "condition.py", "files.py", "identity.py", "giveaways.py", "states.py", "goals.py", "ingest", "validate", "profile", "features", "engine", "encoding", "tune", "train",
-    "fitting", "families", "models", "artifacts", "kinds", "ensembles", "metrics", "paired", "evaluate", "package", "bundle", "ordinary", "values",
+    "params", "implied.py", "condition.py", "files.py", "identity.py", "giveaways.py", "states.py", "goals.py", "ingest",
+    "validate", "profile", "features", "engine", "encoding", "tune", "train", "fitting", "families", "models", "artifacts", "kinds",
+    "ensembles", "metrics", "paired", "evaluate", "package", "bundle", "ordinary", "values",
 )  # fmt: skip
 _IMPORT = re.compile(r"^\s*(?:from tasks\.(\w+)|import tasks\.(\w+)|from tasks import ([\w, ]+))", re.MULTILINE)
 
 
 def used(folder: Path, stage: str) -> list[str]:
     """Modules (``name.py``) and packages of ``tasks`` in ``folder`` that a stage's code imports, itself included, sorted."""
-    found, todo = {stage}, [stage]
+    names_used, todo = {stage}, [stage]
     while todo:
-        for name in _imported(folder, todo.pop()) - SHARED - found:
-            found.add(name)
+        for name in _imported(folder, todo.pop()) - SHARED - names_used:
+            names_used.add(name)
             todo.append(name)
-    names = {name if (folder / name).is_dir() else f"{name}.py" for name in found}
+    names = {name if (folder / name).is_dir() else f"{name}.py" for name in names_used}
     return sorted(names | set(RECEIPT) if stage == "package" else names)
 
 
@@ -57,19 +58,19 @@ def _imported(folder: Path, name: str) -> set[str]:
 
 
 def _files(folder: Path) -> list[Path]:
-    found = (p for p in folder.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
-    return sorted(p for p in found if not p.name.startswith(".") and not p.name.endswith(("~", ".pyc")))
+    files = (p for p in folder.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
+    return sorted(p for p in files if not p.name.startswith(".") and not p.name.endswith(("~", ".pyc")))
 
 
 def digest(folder: Path, stage: str, sections: Iterable[str]) -> dict[str, dict[str, str]]:
     """What a stage's file says: SHA-256 of each module and package it uses, and of the defaults of each section it names."""
     code = {}
     for name in used(folder, stage):
-        path, found = folder / name, hashlib.sha256()
+        path, sha = folder / name, hashlib.sha256()
         for file in _files(path) if path.is_dir() else [path]:
-            found.update(file.relative_to(folder).as_posix().encode() + b"\0")
-            found.update(hashlib.sha256(file.read_bytes()).digest())
-        code[f"tasks/{name}"] = found.hexdigest()
+            sha.update(file.relative_to(folder).as_posix().encode() + b"\0")
+            sha.update(hashlib.sha256(file.read_bytes()).digest())
+        code[f"tasks/{name}"] = sha.hexdigest()
     return {"code": code, "defaults": {name: _defaults(name) for name in sorted(set(sections))}}
 
 
@@ -81,7 +82,7 @@ def _defaults(section: str) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def _of_models(kind: Any, seen: set[Any]) -> Iterator[str]:
+def _of_models(kind: object, seen: set[type[BaseModel]]) -> Iterator[str]:
     """A line for each default of the models that a type is made of."""
     if isinstance(kind, type) and issubclass(kind, BaseModel) and kind not in seen:
         seen.add(kind)
@@ -132,7 +133,7 @@ def write(root: Path, stages: dict[str, list[str]], folder: Path) -> None:
             write_json(path, value)
 
 
-def _read(path: Path) -> Any:
+def _read(path: Path) -> dict[str, dict[str, str]] | None:
     try:
         return read_json(path)
     except RefitError:  # cut, or in conflict
@@ -163,6 +164,7 @@ def check(stage: str) -> None:
 
 
 def main() -> None:
+    """``python -m tasks.code``: write the files of ``data/code`` anew. Raises :class:`RefitError` outside a project."""
     dag = Path("dvc.yaml")
     if not dag.is_file():
         raise RefitError("dvc.yaml: no such file. Change to the project's folder.")

@@ -16,7 +16,6 @@ import operator
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,11 +24,11 @@ from tasks.errors import RefitError, nearest, some
 from tasks.values.levels import level
 
 NUMBERS, TEXTS = ("numeric", "boolean"), ("categorical", "text")
-_ORDER: dict[type, Callable[..., Any]] = {
+_ORDER: dict[type, Callable[..., np.ndarray]] = {
     ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt, ast.GtE: operator.ge,
     ast.Eq: operator.eq, ast.NotEq: operator.ne,
 }  # fmt: skip
-_SUMS: dict[type, Callable[..., Any]] = {
+_SUMS: dict[type, Callable[..., np.ndarray]] = {
     ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
 }  # fmt: skip
 
@@ -47,8 +46,8 @@ class Condition:
         """Raises :class:`RefitError` that quotes what is no condition."""
         quoted: list[str] = []
 
-        def stand_in(found: re.Match[str]) -> str:
-            quoted.append(found[1])
+        def stand_in(match: re.Match[str]) -> str:
+            quoted.append(match[1])
             return f" _quoted_{len(quoted) - 1} "
 
         try:
@@ -60,8 +59,8 @@ class Condition:
         names: dict[str, None] = {}
         for node in ast.walk(tree):
             if isinstance(node, ast.Name):
-                found = re.fullmatch(r"_quoted_(\d+)", node.id)
-                node.id = quoted[int(found[1])] if found else node.id
+                match = re.fullmatch(r"_quoted_(\d+)", node.id)
+                node.id = quoted[int(match[1])] if match else node.id
         functions = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
         for node in ast.walk(tree):
             if isinstance(node, ast.Name) and id(node) not in functions:
@@ -124,8 +123,8 @@ class _Evaluation:
         if isinstance(op, ast.In | ast.NotIn):
             if not isinstance(right, ast.List | ast.Tuple) or not right.elts:
                 raise self.refuse("`in` takes a list, as in status in ['sent', 'paid']")
-            found = [self.compare(left, ast.Eq(), one) for one in right.elts]
-            among = np.maximum.reduce(np.broadcast_arrays(*found))
+            equal = [self.compare(left, ast.Eq(), one) for one in right.elts]
+            among = np.maximum.reduce(np.broadcast_arrays(*equal))
             return 1.0 - among if isinstance(op, ast.NotIn) else among
         if type(op) not in _ORDER:
             raise self.refuse("compare by < <= > >= == != or in")
@@ -164,8 +163,8 @@ class _Evaluation:
                 return -self.number(operand)
             case ast.BinOp(left=left, op=op, right=right) if type(op) in _SUMS:
                 with np.errstate(all="ignore"):
-                    value = _SUMS[type(op)](self.number(left), self.number(right))
-                return np.where(np.isfinite(value), value, np.nan)
+                    result = _SUMS[type(op)](self.number(left), self.number(right))
+                return np.where(np.isfinite(result), result, np.nan)
             case ast.Name(id=name):
                 raise self.refuse(
                     f"column {name!r} is of kind {self.kinds[name]!r}, which is not compared with numbers"

@@ -25,6 +25,11 @@ class _Mistakes(list[str]):
     def add(self, path: str, text: str) -> None:
         self.append(f"{path}: {text}")
 
+    def when(self, wrong: object, path: str, text: str) -> None:
+        """A mistake if ``wrong`` holds."""
+        if wrong:
+            self.add(path, text)
+
     def known(self, path: str, name: str, allowed: Iterable[str]) -> bool:
         """Whether ``name`` is one of ``allowed``; a mistake if it is not."""
         allowed = list(allowed)
@@ -57,11 +62,12 @@ def mistakes(params: Params, families: Iterable[str]) -> list[str]:
         _population(wrong, params)
     kind = find_kind(params.problem.kind)
     for key, serves in (("imbalance", kind.balanced), ("calibration", kind.calibrated)):
-        found = getattr(params.training, key)
-        if not serves and found not in ("none", "auto"):
-            wrong.add(
-                f"training.{key}", f"{found!r} needs classes, and problem.kind is {params.problem.kind!r}; remove it."
-            )
+        way = getattr(params.training, key)
+        wrong.when(
+            not serves and way not in ("none", "auto"),
+            f"training.{key}",
+            f"{way!r} needs classes, and problem.kind is {params.problem.kind!r}; remove it.",
+        )
     for path, why in idle(params):
         wrong.add(path, why)
     _tuning(wrong, params)
@@ -115,12 +121,21 @@ def _population(wrong: _Mistakes, params: Params) -> None:
             f"models of {some(able)} alone, or use another sampler.",
         )
         return
-    if tuning.split != "holdout":
-        wrong.add("tuning.split", f"{tuning.split!r} has several folds, and 'pbt' trains on one; use split: holdout.")
-    if "pruner" in tuning.model_fields_set and tuning.pruner != "none":
-        wrong.add("tuning.pruner", f"'pbt' replaces the members that lag behind itself; remove {tuning.pruner!r}.")
-    if params.features.engine == "spark" and "xgboost" in params.models:
-        wrong.add("features.engine", "'spark' trains xgboost in one go, and 'pbt' in turns; use another sampler.")
+    wrong.when(
+        tuning.split != "holdout",
+        "tuning.split",
+        f"{tuning.split!r} has several folds, and 'pbt' trains on one; use split: holdout.",
+    )
+    wrong.when(
+        "pruner" in tuning.model_fields_set and tuning.pruner != "none",
+        "tuning.pruner",
+        f"'pbt' replaces the members that lag behind itself; remove {tuning.pruner!r}.",
+    )
+    wrong.when(
+        params.features.engine == "spark" and "xgboost" in params.models,
+        "features.engine",
+        "'spark' trains xgboost in one go, and 'pbt' in turns; use another sampler.",
+    )
     for name, own in params.models.items():
         family = find_family(name)
         assert goes_on(family)
@@ -128,8 +143,11 @@ def _population(wrong: _Mistakes, params: Params) -> None:
             path = "tuning.trials" if own.trials is None else f"models.{name}.trials"
             wrong.add(path, f"{trials} is too few for 'pbt', which needs 4 or more (turns of all members together).")
         for key in own.params:
-            if key in family.TURNED:
-                wrong.add(f"models.{name}.params.{key}", "with 'pbt' the turns decide it; remove it.")
+            wrong.when(
+                key in family.TURNED,
+                f"models.{name}.params.{key}",
+                "with 'pbt' the turns decide it; remove it.",
+            )
         tunable = [key for key in family.space(params.problem.kind, 1000, 10) if key not in own.params]
         if not changeable(family, tunable):
             free = some(changeable(family, family.space(params.problem.kind, 1000, 10)))
@@ -142,20 +160,27 @@ def _tuning(wrong: _Mistakes, params: Params) -> None:
     if set(params.models) == {"auto"}:
         for key, how in (("sampler", "tries a portfolio of settings, then their neighbours"),
                          ("pruner", "stops a setting whose first fold is among the worst third")):  # fmt: skip
-            if key in tuning.model_fields_set:
-                wrong.add(
-                    f"tuning.{key}", f"auto {how}; remove the key, or name the families that it is for in models."
-                )
-    if tuning.goals is not None:
-        if "auto" in params.models:
-            wrong.add("tuning.goals", "auto mixes models by the metric alone; name the families in models instead.")
-        if params.training.ensembles:
-            wrong.add(
-                "tuning.goals",
-                "training.ensembles are chosen by the metric alone and cost what all their members do; leave one out.",
+            wrong.when(
+                key in tuning.model_fields_set,
+                f"tuning.{key}",
+                f"auto {how}; remove the key, or name the families that it is for in models.",
             )
-    if tuning.split == "time_series" and not params.problem.prediction_time and not params.problem.snapshots:
-        wrong.add("tuning.split", "'time_series' needs problem.prediction_time: the moment that rows are ordered by.")
+    if tuning.goals is not None:
+        wrong.when(
+            "auto" in params.models,
+            "tuning.goals",
+            "auto mixes models by the metric alone; name the families in models instead.",
+        )
+        wrong.when(
+            params.training.ensembles,
+            "tuning.goals",
+            "training.ensembles are chosen by the metric alone and cost what all their members do; leave one out.",
+        )
+    wrong.when(
+        tuning.split == "time_series" and not params.problem.prediction_time and not params.problem.snapshots,
+        "tuning.split",
+        "'time_series' needs problem.prediction_time: the moment that rows are ordered by.",
+    )
 
 
 def _made(wrong: _Mistakes, params: Params) -> bool:
@@ -173,8 +198,7 @@ def _made(wrong: _Mistakes, params: Params) -> bool:
     kinds = ("categorical", "numeric", "boolean")
     named = [wrong.column("problem.target.by", column, there, *kinds) for column in by or ()]
     late = [column for column in by or () if column in there.outcome]
-    if late:
-        wrong.add("problem.target.by", f"{some(late)} is an outcome of {snapshots.snapshots!r}, known only later.")
+    wrong.when(late, "problem.target.by", f"{some(late)} is an outcome of {snapshots.snapshots!r}, known only later.")
     return all(named) and not late
 
 
@@ -193,16 +217,23 @@ def _from_events(wrong: _Mistakes, params: Params, own: Table) -> None:
     for mine, theirs in (target.by or {}).items():
         if wrong.column(f"{path}.by", mine, own) and wrong.column(f"{path}.by", theirs, events):
             one, other = own.columns[mine].kind, events.columns[theirs].kind
-            if one != other:
-                wrong.add(f"{path}.by", f"{mine!r} is {one} in {problem.table!r} and {theirs!r} {other} in its events.")
-    if not events.event_time:
-        wrong.add(f"{path}.from", f"table {target.events!r} needs event_time: when its events happened.")
+            wrong.when(
+                one != other,
+                f"{path}.by",
+                f"{mine!r} is {one} in {problem.table!r} and {theirs!r} {other} in its events.",
+            )
+    wrong.when(
+        not events.event_time, f"{path}.from", f"table {target.events!r} needs event_time: when its events happened."
+    )
     if not problem.prediction_time:
         times = own.moments
         which = f"name one of {some(times)} there" if times else "declare a column datetime"
         wrong.add("problem.prediction_time", f"missing; the label counts what happens after it: {which}.")
-    if target.events == problem.table and not own.key:
-        wrong.add(f"data.tables.{problem.table}.key", "needed: by it a row's own event is left out of its label.")
+    wrong.when(
+        target.events == problem.table and not own.key,
+        f"data.tables.{problem.table}.key",
+        "needed: by it a row's own event is left out of its label.",
+    )
     result = kinds.get(str(target.of), "numeric")
     for key, text in ((target.made, target.of if target.made in EVENTS else None), ("where", target.where)):
         if isinstance(text, str):
@@ -221,36 +252,46 @@ def _from_events(wrong: _Mistakes, params: Params, own: Table) -> None:
     elif target.made not in EVENTS:
         numbers = () if target.made in ("first", "last", "n_unique") else ("numeric", "boolean")
         wrong.column(f"{path}.{target.made}", str(target.of), events, *numbers)
-        if result == "datetime":
-            wrong.add(f"{path}.{target.made}", f"column {target.of!r} is a moment, which cannot be a target.")
+        wrong.when(
+            result == "datetime",
+            f"{path}.{target.made}",
+            f"column {target.of!r} is a moment, which cannot be a target.",
+        )
     yes_or_no = target.made in ("any", "none") or target.above is not None
     label = target.made in ("first", "last") and result in ("categorical", "text")
     outputs = (TWO,) if yes_or_no else (TWO, MANY) if label else (NUMBER,)
     fits = kinds_of(*outputs)
-    if label and target.above is not None:
-        wrong.add(f"{path}.above", f"{target.of!r} is a category, and not compared with a number; leave it out.")
+    wrong.when(
+        label and target.above is not None,
+        f"{path}.above",
+        f"{target.of!r} is a category, and not compared with a number; leave it out.",
+    )
     if find_kind(problem.kind).output not in outputs:
         more = "" if yes_or_no or label else "; `above: 3` would make it binary"
         wrong.add("problem.kind", f"`{target.made}` makes a target of kind {' or '.join(fits)}{more}.")
-    if events.event_time and lateness(target, events) is None:
-        wrong.add(
-            f"{path}.late",
-            f"missing; events of {target.events!r} are known at a moment of their own, so say how long after they "
-            "happened the label waits for them, as in late: 2d.",
-        )
+    wrong.when(
+        events.event_time and lateness(target, events) is None,
+        f"{path}.late",
+        f"missing; events of {target.events!r} are known at a moment of their own, so say how long after they "
+        "happened the label waits for them, as in late: 2d.",
+    )
     made = own.later.get(target.name) if target.name in own.columns else None
-    if problem.prediction_time and made is None and target.name in own.columns:
-        wrong.add(f"{path}.name", f"{target.name!r} is a column of {problem.table!r} already; name it otherwise.")
+    wrong.when(
+        problem.prediction_time and made is None and target.name in own.columns,
+        f"{path}.name",
+        f"{target.name!r} is a column of {problem.table!r} already; name it otherwise.",
+    )
     by_hand = set(target.by or ()) <= set(params.split.by)
-    if params.tuning.split in ("kfold", "stratified") and not by_hand:
-        wrong.add(
-            "tuning.split", f"{params.tuning.split!r} parts rows whose labels share events; use holdout or time_series."
-        )
-    if params.split.kind == "random" and not by_hand:
-        wrong.add(
-            "split.kind",
-            f"'random' parts rows whose labels share events; use kind: time, or keep together by: [{', '.join(target.by or ())}].",
-        )
+    wrong.when(
+        params.tuning.split in ("kfold", "stratified") and not by_hand,
+        "tuning.split",
+        f"{params.tuning.split!r} parts rows whose labels share events; use holdout or time_series.",
+    )
+    wrong.when(
+        params.split.kind == "random" and not by_hand,
+        "split.kind",
+        f"'random' parts rows whose labels share events; use kind: time, or keep together by: [{', '.join(target.by or ())}].",
+    )
 
 
 def _split(wrong: _Mistakes, params: Params, table: Table) -> None:
@@ -274,8 +315,11 @@ def _plan(wrong: _Mistakes, params: Params) -> None:
     names, kinds = plan.names, {feature.kind for feature in plan.features}
     if params.features.encode:
         for key, kind in ENCODED.items():
-            if key in params.features.encode.model_fields_set and kind not in kinds:
-                wrong.add(f"features.encode.{key}", f"is for {kind} features, and there are none; remove it.")
+            wrong.when(
+                key in params.features.encode.model_fields_set and kind not in kinds,
+                f"features.encode.{key}",
+                f"is for {kind} features, and there are none; remove it.",
+            )
     select = params.features.select
     for path, wanted in (
         ("features.select.keep", select.keep if select else ()),
@@ -283,8 +327,9 @@ def _plan(wrong: _Mistakes, params: Params) -> None:
         ("evaluation.slices", params.evaluation.slices),
     ):
         for name in wanted:
-            if name not in names:
-                wrong.add(path, f"{name!r} is not a feature; there are {some(names)}." + nearest(name, names))
+            wrong.when(
+                name not in names, path, f"{name!r} is not a feature; there are {some(names)}." + nearest(name, names)
+            )
 
 
 def _table(wrong: _Mistakes, path: str, table: Table) -> None:
@@ -298,17 +343,22 @@ def _table(wrong: _Mistakes, path: str, table: Table) -> None:
     for column, when in table.later.items():
         if wrong.column(f"{path}.known_at", column, table):
             wrong.column(f"{path}.known_at.{column}", when.column, table, "datetime")
-    if table.known and not table.event_time:
-        wrong.add(f"{path}.known_at", "needs event_time: when the fact happened, as well as when it became known.")
-    if table.outcome and not table.known:
-        wrong.add(f"{path}.outcome", "needs known_at: the moment from which these columns are known.")
+    wrong.when(
+        table.known and not table.event_time,
+        f"{path}.known_at",
+        "needs event_time: when the fact happened, as well as when it became known.",
+    )
+    wrong.when(
+        table.outcome and not table.known,
+        f"{path}.outcome",
+        "needs known_at: the moment from which these columns are known.",
+    )
     if table.corrections in ("states", "later") and not table.key:
         wrong.add(f"{path}.corrections", "needs key: the columns that name a row.")
     elif table.corrections == "states" and not table.event_time:
         wrong.add(f"{path}.corrections", "'states' needs event_time, or known_at too: when each state became known.")
     both = [column for column in table.key if column in table.outcome]
-    if both:
-        wrong.add(f"{path}.key", f"{some(both)} is an outcome, and a key must be known from the start.")
+    wrong.when(both, f"{path}.key", f"{some(both)} is an outcome, and a key must be known from the start.")
 
 
 def _problem(wrong: _Mistakes, params: Params, table: Table) -> None:
@@ -321,19 +371,28 @@ def _problem(wrong: _Mistakes, params: Params, table: Table) -> None:
         "problem.target.column", target.column, table, *(("numeric",) if number else ())
     ):
         kind = table.columns[target.column].kind
-        if kind in ("datetime", "text"):
-            wrong.add("problem.target.column", f"column {target.column!r} of kind {kind!r} cannot be a target.")
-    if target.name != target.column and target.name in table.columns:
-        wrong.add("problem.target.name", f"{target.name!r} is already a column of {problem.table!r}")
+        wrong.when(
+            kind in ("datetime", "text"),
+            "problem.target.column",
+            f"column {target.column!r} of kind {kind!r} cannot be a target.",
+        )
+    wrong.when(
+        target.name != target.column and target.name in table.columns,
+        "problem.target.name",
+        f"{target.name!r} is already a column of {problem.table!r}",
+    )
     if when:
         wrong.column("problem.prediction_time", when.column, table, "datetime")
-        if when.column in table.outcome:
-            wrong.add("problem.prediction_time", f"{when.column!r} is an outcome, known only after the fact.")
-        if table.known and target.column not in table.outcome and target.events is None:
-            wrong.add(
-                f"data.tables.{problem.table}.outcome",
-                f"the target {target.column!r} must be listed, since it is known only later.",
-            )
+        wrong.when(
+            when.column in table.outcome,
+            "problem.prediction_time",
+            f"{when.column!r} is an outcome, known only after the fact.",
+        )
+        wrong.when(
+            table.known and target.column not in table.outcome and target.events is None,
+            f"data.tables.{problem.table}.outcome",
+            f"the target {target.column!r} must be listed, since it is known only later.",
+        )
     for column in params.promotion.cluster:
         if column != "day" or params.problem.prediction_time is None:  # day: of the prediction time
             wrong.column("promotion.cluster", column, table)
@@ -370,10 +429,16 @@ def _features(wrong: _Mistakes, params: Params, table: Table) -> None:
             wrong.add(f"{path}.within", f"table {look.table!r} has no known_at, so its rows have no age.")
         elif look.within:
             _always_empty(wrong, f"{path}.within", other, look.table, [look.within])
-        if other.known and not problem.prediction_time:
-            wrong.add(path, f"table {look.table!r} changes with time, which needs problem.prediction_time.")
-    if features.history == "auto" and not problem.prediction_time:
-        wrong.add("features.history", "'auto' needs problem.prediction_time, the moment before which events count.")
+        wrong.when(
+            other.known and not problem.prediction_time,
+            path,
+            f"table {look.table!r} changes with time, which needs problem.prediction_time.",
+        )
+    wrong.when(
+        features.history == "auto" and not problem.prediction_time,
+        "features.history",
+        "'auto' needs problem.prediction_time, the moment before which events count.",
+    )
     for i, past in enumerate(features.history if isinstance(features.history, tuple) else ()):
         path = f"features.history[{i}]"
         if not wrong.known(f"{path}.table", past.table, tables):
@@ -387,11 +452,15 @@ def _features(wrong: _Mistakes, params: Params, table: Table) -> None:
         for key in past.by:
             for column in key:
                 wrong.column(f"{path}.by", column, other)
-        if not other.event_time:
-            wrong.add(f"{path}.windows", f"table {past.table!r} has no event_time, so it has no windows.")
+        wrong.when(
+            not other.event_time, f"{path}.windows", f"table {past.table!r} has no event_time, so it has no windows."
+        )
         _always_empty(wrong, f"{path}.windows", other, past.table, past.windows)
-        if not problem.prediction_time:
-            wrong.add(path, "history needs problem.prediction_time, the moment before which events count.")
+        wrong.when(
+            not problem.prediction_time,
+            path,
+            "history needs problem.prediction_time, the moment before which events count.",
+        )
 
 
 def _always_empty(wrong: _Mistakes, path: str, table: Table, name: str, windows: Iterable[str]) -> None:

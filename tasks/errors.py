@@ -48,9 +48,18 @@ def in_a_line(error: BaseException) -> str:
     >>> in_a_line(ValueError("too many bins\\nfor these values")), in_a_line(MemoryError())
     ('ValueError: too many bins', 'MemoryError')
     """
-    first = next(iter(str(error).strip().splitlines()), "")
-    text = f"{type(error).__name__}: {first}" if first else type(error).__name__
-    return shortened(text, 300)
+    name, first = type(error).__name__, first_line(error)
+    return name if first == name else shortened(f"{name}: {first}", 300)
+
+
+def first_line(error: BaseException, most: int = 300) -> str:
+    """The first line of an error's text, of a database's own error where SQLAlchemy wraps one; without a text its type.
+
+    >>> first_line(ValueError("too many bins\\nfor these values")), first_line(MemoryError())
+    ('too many bins', 'MemoryError')
+    """
+    own = getattr(error, "orig", None) or error
+    return shortened(next(iter(str(own).strip().splitlines()), type(own).__name__), most)
 
 
 def shortened(text: str, most: int) -> str:
@@ -86,4 +95,4 @@ def visible(text: str) -> str:
     >>> visible("Oslo\x1b[2J" + chr(0x202E) + "x") == r"Oslo\x1b[2J\u202ex"
     True
     """
-    return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
+    return _CONTROLS.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)

@@ -47,7 +47,7 @@ def sweep(folder: str | Path) -> list[Path]:
     """
     import psutil
 
-    found = []
+    removed = []
     for path in sorted(Path(folder).rglob(".*.part")):
         owner = PART.fullmatch(path.name)
         try:
@@ -59,12 +59,18 @@ def sweep(folder: str | Path) -> list[Path]:
                 continue
         except FileNotFoundError:  # finished just now
             continue
-        found.append(path)
+        removed.append(path)
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
-    return found
+    return removed
+
+
+def _umask() -> int:
+    umask = os.umask(0)
+    os.umask(umask)
+    return umask
 
 
 @contextmanager
@@ -77,10 +83,7 @@ def replacing(path: str | Path, *, first: bool = False) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=_part(), dir=path.parent)
     os.close(handle)
-    # mkstemp makes files that only the owner may read; the result gets the ordinary mode.
-    umask = os.umask(0)
-    os.umask(umask)
-    os.chmod(name, 0o666 & ~umask)
+    os.chmod(name, 0o666 & ~_umask())  # mkstemp makes files that only the owner may read
     try:
         yield Path(name)
         if first:
@@ -98,14 +101,12 @@ def replacing_dir(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=_part(), dir=path.parent))
-    umask = os.umask(0)
-    os.umask(umask)
-    os.chmod(fresh, 0o777 & ~umask)
+    os.chmod(fresh, 0o777 & ~_umask())
     try:
         yield fresh
         for file in fresh.rglob("*"):  # safetensors writes files that only the owner may read
             if file.is_file() and file.stat().st_mode & 0o777 == 0o600:
-                os.chmod(file, 0o666 & ~umask)
+                os.chmod(file, 0o666 & ~_umask())
         if path.exists():
             old = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", suffix=_part(), dir=path.parent))
             os.replace(path, old / "it")
@@ -118,6 +119,7 @@ def replacing_dir(path: str | Path) -> Iterator[Path]:
 
 
 def write_text(path: str | Path, text: str) -> None:
+    """Write a text as UTF-8."""
     with replacing(path) as beside:
         beside.write_text(text, encoding="utf-8")
 
@@ -128,10 +130,11 @@ def write_json(path: str | Path, value: Any) -> None:
 
 
 def read_json(path: str | Path) -> Any:
+    """The value of a JSON file. Raises :class:`RefitError` where there is none, or it is no JSON."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise RefitError(f"{path}: no such file. Run `refit run` (or `dvc repro`) to make it.") from None
+        raise no_file(path) from None
     except json.JSONDecodeError as error:
         raise RefitError(f"{path}: not valid JSON ({error}). Remove it and run `refit run` again.") from None
 
@@ -173,12 +176,23 @@ def append_tables(path: str | Path, parts: Iterable[pd.DataFrame]) -> None:
 
 
 def read_table(path: str | Path, columns: list[str] | None = None) -> pd.DataFrame:
+    """A Parquet file, or some of its columns, as a frame in memory. Raises :class:`RefitError` where there is none."""
     import pandas as pd
 
     try:
         return pd.read_parquet(path, columns=columns)
     except FileNotFoundError:
-        raise RefitError(f"{path}: no such file. Run `refit run` (or `dvc repro`) to make it.") from None
+        raise no_file(path) from None
+
+
+def no_file(path: str | Path) -> RefitError:
+    """The error that a file of a stage is not there, with the remedy."""
+    return RefitError(f"{path}: no such file. Run `refit run` (or `dvc repro`) to make it.")
+
+
+def folder_size(path: str | Path) -> int:
+    """Bytes of all files below a folder."""
+    return sum(p.stat().st_size for p in Path(path).rglob("*") if p.is_file())
 
 
 def sha256(path: str | Path) -> str:
@@ -190,9 +204,9 @@ def sha256(path: str | Path) -> str:
 def hash_tree(path: str | Path) -> dict[str, str]:
     """SHA-256 of every file below a folder, by relative POSIX path, sorted; what is unfinished does not count."""
     root = Path(path)
-    found = {p: p.relative_to(root) for p in sorted(root.rglob("*"))}
+    paths = {p: p.relative_to(root) for p in sorted(root.rglob("*"))}
     return {
         inner.as_posix(): sha256(p)
-        for p, inner in found.items()
+        for p, inner in paths.items()
         if not any(PART.fullmatch(part) for part in inner.parts) and p.is_file()
     }

@@ -13,10 +13,9 @@ All is measured on rows that were held out. ``y`` is float64: class indices, or 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -69,7 +68,9 @@ class _Power:
         return float(self.by_class.mean()) if len(self.by_class) else 0.0
 
 
-def giveaways(features: pd.DataFrame, y: np.ndarray, kind: str, folds: Sequence[Fold] | None = None, seed: int = 0) -> list[Giveaway]:  # fmt: skip
+def giveaways(
+    features: pd.DataFrame, y: np.ndarray, kind: str, folds: Sequence[Fold] | None = None, seed: int = 0
+) -> list[Giveaway]:
     """Suspected features among the columns of ``features`` (float64, or texts and categories), strongest first.
 
     Without ``folds`` each half of the rows measures what the other half teaches. Rows without a target are left out.
@@ -80,9 +81,9 @@ def giveaways(features: pd.DataFrame, y: np.ndarray, kind: str, folds: Sequence[
     kinds = _classes(y, kind, folds)
     if not len(kinds):
         return []
-    look = _Look(features, y, kind, kinds, list(folds), seed)
-    found = [g for name in features.columns if (g := look.judge(str(name))) is not None]
-    return sorted(found, key=lambda g: (-g.strength, g.feature))
+    look = _Examination(features, y, kind, kinds, list(folds), seed)
+    suspected = [g for name in features.columns if (g := look.judge(str(name))) is not None]
+    return sorted(suspected, key=lambda g: (-g.strength, g.feature))
 
 
 def halves(labelled: np.ndarray, seed: int) -> list[Fold]:
@@ -125,7 +126,7 @@ def _classes(y: np.ndarray, kind: str, folds: Sequence[Fold]) -> np.ndarray:
     return np.asarray(frequent) if len(frequent) >= 2 else np.zeros(0)
 
 
-class _Look:
+class _Examination:
     """One table under examination; what several features need is computed once."""
 
     def __init__(self, features: pd.DataFrame, y: np.ndarray, kind: str, kinds: np.ndarray, folds: list[Fold], seed: int):  # fmt: skip
@@ -284,13 +285,13 @@ class _Look:
             return None
         score, k = self._score, int(power.by_class.argmax())
         mine = float(power.by_class[k])
-        said = f"alone it tells the target ({score} {mine:.3f}{_how(power.how)})"
+        why = f"alone it tells the target ({score} {mine:.3f}{_how(power.how)})"
         if self._same_rows(power.view) and (len(np.unique(self.y[self.use])) == 2 or not self._described):
-            return Giveaway(name, "copy", round(mine, 4), True, f"{said}: its values and the classes are the same rows")
+            return Giveaway(name, "copy", round(mine, 4), True, f"{why}: its values and the classes are the same rows")
         theirs = float(self.rest(self.weaker(name))[k])
         if 1 - theirs > max(3 * (1 - mine), 1 - KNOWS):
             sure = mine >= CERTAIN and theirs < 0.98 and (not self.many or power.whole >= CERTAIN)
-            return Giveaway(name, "copy", round(mine, 4), sure, f"{said}; all weaker features together {theirs:.3f}")
+            return Giveaway(name, "copy", round(mine, 4), sure, f"{why}; all weaker features together {theirs:.3f}")
         return None
 
     def _noisy_copy(self, name: str) -> Giveaway | None:
@@ -301,15 +302,15 @@ class _Look:
             return None
         if self.kept(name) >= limit or self._cut(name):
             return None
-        said = f"alone it tells nearly all of the target ({self._score} {mine.whole:.3f}{_how(mine.how)})"
+        why = f"alone it tells nearly all of the target ({self._score} {mine.whole:.3f}{_how(mine.how)})"
         noise = "what is left of it is noise that no other feature knows anything of"
-        found = partial(Giveaway, name, "noisy copy", round(mine.whole, 4), False)
+        noisy = partial(Giveaway, name, "noisy copy", round(mine.whole, 4), False)
         theirs = float(self.rest(self.weaker(name)).mean())
         if 1 - theirs >= ROOM * (1 - mine.whole) and 1 - theirs > 1 - KNOWS:
-            return found(f"{said}, all weaker features together {theirs:.3f}, and {noise}")
+            return noisy(f"{why}, all weaker features together {theirs:.3f}, and {noise}")
         strongest = sorted((n for n in self.powers if n != name), key=lambda n: -self.powers[n].whole)[:3]
         if strongest and np.median([self.kept(n) for n in strongest]) >= 4 * limit:
-            return found(f"{said}, and {noise}, while the other strong features are related to each other")
+            return noisy(f"{why}, and {noise}, while the other strong features are related to each other")
         return None
 
     @property
@@ -368,8 +369,8 @@ class _Look:
         if other >= 0.98 and not exact:
             return None
         strength = round(self.powers[name].whole, 4)
-        said = f"its {len(levels)} values are the target in coarser steps"
-        return Giveaway(name, "coarse copy", strength, exact, said)
+        why = f"its {len(levels)} values are the target in coarser steps"
+        return Giveaway(name, "coarse copy", strength, exact, why)
 
     def _own_values(self, name: str) -> Giveaway | None:
         """A value (or being filled, or missing) that rows of one class have, many of them, and no others."""
@@ -391,11 +392,11 @@ class _Look:
                 other = self._tells(name, inside)
                 within = self._tells(name, inside, own) if other >= 0.9 and share < 0.9 else 1.0
                 if other < 0.9 or within < 0.7:
-                    said = (
+                    why = (
                         f"{what} in {share:.0%} of the rows of one class and in almost none of the others, and no other "
                         "features tell these rows: was it filled in after the fact?"
                     )
-                    return Giveaway(name, "own values", round(self.powers[name].best, 4), False, said)
+                    return Giveaway(name, "own values", round(self.powers[name].best, 4), False, why)
         return None
 
     def _tells(self, name: str, inside: np.ndarray, among: np.ndarray | None = None) -> float:
@@ -474,10 +475,10 @@ def _values(column: pd.Series) -> list[tuple[str, np.ndarray]]:
         common = common[:1] if common and counts.iloc[0] >= 0.3 * len(column) else []
     for i, value in enumerate(common):
         inside = (column == value).fillna(False).to_numpy(bool)
-        said = f"{value:g}" if isinstance(value, float) else repr(str(value)[:40])
-        out.append((f"it is {said}", inside))
+        text = f"{value:g}" if isinstance(value, float) else repr(str(value)[:40])
+        out.append((f"it is {text}", inside))
         if i == 0:
-            out.append((f"it is not {said}", ~inside & ~missing))
+            out.append((f"it is not {text}", ~inside & ~missing))
     return out
 
 
@@ -551,7 +552,9 @@ def _corr(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.corrcoef(a, b)[0, 1])
 
 
-def _guesses(X: np.ndarray, targets: Any, folds: Sequence[Fold], seed: int) -> Iterator[np.ndarray]:
+def _guesses(
+    X: np.ndarray, targets: Callable[[np.ndarray], np.ndarray], folds: Sequence[Fold], seed: int
+) -> Iterator[np.ndarray]:
     """Held-out guesses of a ridge regression on ranks, then of a small forest: ``(rows of all folds, targets)`` each."""
     from sklearn.ensemble import ExtraTreesRegressor
     from sklearn.linear_model import Ridge

@@ -72,13 +72,13 @@ def choose(points: Sequence[Point], rule: GoalRule, metric: str) -> tuple[int, s
     kept = [i for i in on_front if all(points[i].costs[name] <= most for name, most in limits.items())]
     if not kept:
         raise RefitError(_too_dear(points, limits, metric))
-    said = f"{points[0].name} is the only one" if len(points) == 1 else ""
-    if not said:
-        said = f"of {len(points)}, {len(on_front)} are beaten by no other in {some(['metric', *costs])}".replace(
+    reason = f"{points[0].name} is the only one" if len(points) == 1 else ""
+    if not reason:
+        reason = f"of {len(points)}, {len(on_front)} are beaten by no other in {some(['metric', *costs])}".replace(
             "'", ""
         )
         if limits:
-            said += f", {len(kept)} of these keep {_limits(limits)}"
+            reason += f", {len(kept)} of these keep {_limits(limits)}"
     weights = {name: float(cost.weight) for name, cost in costs.items() if cost.weight is not None}
     free = [name for name in costs if name not in limits and name not in weights]
     within = rule.within
@@ -103,10 +103,10 @@ def choose(points: Sequence[Point], rule: GoalRule, metric: str) -> tuple[int, s
     else:
         chosen = min(kept, key=lambda i: (sign * points[i].value, i))
         why = f"has the best {metric}"
-    told = f"{said}; {points[chosen].name} {why}: {_shown(points[chosen], metric)}."
+    sentence = f"{reason}; {points[chosen].name} {why}: {_shown(points[chosen], metric)}."
     if chosen != best:
-        told += f" By the {metric} alone it would have been {points[best].name}: {_shown(points[best], metric)}."
-    return chosen, told[0].upper() + told[1:]
+        sentence += f" By the {metric} alone it would have been {points[best].name}: {_shown(points[best], metric)}."
+    return chosen, sentence[0].upper() + sentence[1:]
 
 
 def record(points: Sequence[Point], rule: GoalRule, chosen: int, reason: str, metric: str) -> GoalChoice:

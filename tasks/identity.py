@@ -48,12 +48,14 @@ class Rule:
         columns = tuple(sorted(columns))
         return cls(params.problem.table, columns, tuple(table.columns[c].kind for c in columns), bool(table.key))
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, int | str | bool | list[str]]:
+        """As JSON."""
         return {"format": FORMAT, "table": self.table, "columns": list(self.columns), "kinds": list(self.kinds),
                 "keyed": self.keyed}  # fmt: skip
 
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> Rule:
+        """From what :meth:`to_dict` gave."""
         return cls(stored["table"], tuple(stored["columns"]), tuple(stored["kinds"]), stored["keyed"])
 
 

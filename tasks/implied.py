@@ -54,7 +54,11 @@ def _with_moments(table: Table, name: str, params: Params) -> Table:
     """
     if not isinstance(table.known, dict):
         return table
-    own = [table.event_time, table.known_at, *([params.problem.prediction_time, table.moment] if name == params.problem.table else [])]  # fmt: skip
+    own = [
+        table.event_time,
+        table.known_at,
+        *([params.problem.prediction_time, table.moment] if name == params.problem.table else []),
+    ]
     there = {when.column for when in own if when} | table.later.keys()
     hidden = {
         w.column: w.model_copy(update={"offset_micros": 0})
@@ -80,8 +84,8 @@ def _kind(target: Target, events: Table) -> ColumnKind:
         return "boolean"
     if target.made in EVENTS or target.made not in ("first", "last"):
         return "numeric"
-    found = events.columns.get(str(target.of))
-    return "categorical" if found and found.kind in ("categorical", "text") else "numeric"
+    of = events.columns.get(str(target.of))
+    return "categorical" if of and of.kind in ("categorical", "text") else "numeric"
 
 
 def used(target: Target, events: Table) -> list[str]:

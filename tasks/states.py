@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 import numpy as np
 import pandas as pd
@@ -44,7 +44,7 @@ def read_states(folder: str | Path, table: str, columns: Collection[str] | None 
     return with_states(stored.frame(), folder, table)
 
 
-def tables_in(folder: Path, names: Iterable[str]) -> dict[str, Any]:
+def tables_in(folder: Path, names: Iterable[str]) -> dict[str, Frame]:
     """Validated tables, to be read when they are needed; those with corrected rows, with the earlier states."""
     return {
         name: read_states(folder, name) if path_of(folder, name).exists() else Stored(folder / f"{name}.parquet")
@@ -93,8 +93,8 @@ def apart(
     known_at_all = np.zeros(code.max() + 1, bool)
     known_at_all[code[visible]] = True
     first = np.insert(~more[:-1], 0, True)
-    found = np.where(last | (first & ~known_at_all[code]), 1, np.where(visible, 0, -1))
-    state[at] = np.where(alike[code], 1, found)
-    earlier = np.flatnonzero((found == 0) & ~alike[code])
+    states = np.where(last | (first & ~known_at_all[code]), 1, np.where(visible, 0, -1))
+    state[at] = np.where(alike[code], 1, states)
+    earlier = np.flatnonzero((states == 0) & ~alike[code])
     until.iloc[at[earlier]] = known.iloc[at[earlier + 1]].array
     return state, until

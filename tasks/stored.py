@@ -11,18 +11,19 @@ import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 import pandas as pd
+import pyarrow.types as pt
 
 from tasks import memory
-from tasks.errors import RefitError
+from tasks.files import no_file
 
 if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
-Make = Callable[[pd.Series, Any], pd.Series]
+Make = Callable[[pd.Series, np.ndarray | slice], pd.Series]
 CELLS = 1 << 22  # of the largest frame that is asked in one piece where memory is limited: 34 MB of numbers
 HELD = 1 / 8  # of what a process may use: a table that takes less is held
 MANY = 50  # columns beside numbers, beyond which they are not put in one by one
@@ -35,7 +36,7 @@ def opened(path: str | Path) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(path)
     except FileNotFoundError:
-        raise RefitError(f"{path}: no such file. Run `refit run` (or `dvc repro`) to make it.") from None
+        raise no_file(path) from None
 
 
 class Stored:
@@ -67,7 +68,7 @@ class Stored:
         self._held: dict[str, pd.Series] | None = {} if holds else None
 
     @classmethod
-    def folder(cls, folder: str | Path, names: Iterable[str]) -> dict[str, Any]:
+    def folder(cls, folder: str | Path, names: Iterable[str]) -> dict[str, Stored]:
         """Whole tables by name, each in a file of its own."""
         return {name: cls(Path(folder) / f"{name}.parquet") for name in names}
 
@@ -94,18 +95,22 @@ class Stored:
 
     @property
     def columns(self) -> pd.Index:
+        """Names of the columns, as of a data frame."""
         return pd.Index(self._names)
 
     @property
     def index(self) -> pd.RangeIndex:
+        """0, 1, 2, …"""
         return pd.RangeIndex(len(self))
 
     @property
     def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
         return len(self), len(self._names)
 
     @property
     def iloc(self) -> _Places:
+        """Some rows by position, as a data frame in memory."""
         return _Places(self)
 
     def __len__(self) -> int:
@@ -117,7 +122,11 @@ class Stored:
     def __contains__(self, name: object) -> bool:
         return name in self._names
 
-    def __getitem__(self, asked: Any) -> Any:
+    @overload
+    def __getitem__(self, asked: str) -> pd.Series: ...
+    @overload
+    def __getitem__(self, asked: list[str] | np.ndarray | pd.Series | pd.Index) -> Stored: ...
+    def __getitem__(self, asked: str | list[str] | np.ndarray | pd.Series | pd.Index) -> pd.Series | Stored:
         """A column's values, or fewer columns (a list of names), or fewer rows (a mask)."""
         if isinstance(asked, str):
             if asked not in self._names:
@@ -129,9 +138,10 @@ class Stored:
         lacking = [name for name in chosen if name not in self._names]
         if lacking:
             raise KeyError(lacking[0])
-        return self._with(names=chosen)
+        return self._with(names=list(chosen))
 
     def reset_index(self, drop: bool = True) -> Stored:
+        """The same: the index always counts from 0."""
         return self
 
     def take(self, at: np.ndarray) -> Stored:
@@ -140,6 +150,7 @@ class Stored:
         return self if whole else self._with(rows=at)
 
     def drop(self, columns: Sequence[str]) -> Stored:
+        """The same without some columns."""
         gone = set(columns)
         return self._with(names=[name for name in self._names if name not in gone])
 
@@ -172,8 +183,8 @@ class Stored:
             groups = groups[held[0] : held[1] + 1]
             first = int(self._ends[held[0] - 1]) if held[0] else 0
         with pq.ParquetFile(self.path, metadata=self._about) as file:  # its footer may be large, and is read once
-            found = file.read_row_groups(groups, [name], use_threads=False)
-        whole = found.to_pandas(split_blocks=True, self_destruct=True)[name]
+            read = file.read_row_groups(groups, [name], use_threads=False)
+        whole = read.to_pandas(split_blocks=True, self_destruct=True)[name]
         return whole if rows is None else whole.iloc[rows - first].reset_index(drop=True)
 
     @cached_property
@@ -183,8 +194,6 @@ class Stored:
 
     def _frame(self, rows: np.ndarray | None) -> pd.DataFrame:
         """Numbers go into one block as they are read, so that no column is there twice."""
-        import pyarrow.types as pt
-
         stored = set(self._schema.names)
         numeric = [n for n in self._names if n in stored and pt.is_float64(self._schema.field(n).type)]
         count = int(self._about.num_rows) if rows is None else len(rows)
@@ -211,7 +220,7 @@ class _Places:
     def __init__(self, of: Stored) -> None:
         self.of = of
 
-    def __getitem__(self, at: Any) -> pd.DataFrame:
+    def __getitem__(self, at: np.ndarray | slice | Sequence[int]) -> pd.DataFrame:
         places = np.arange(len(self.of))[at]
         rows = places if self.of._rows is None else self.of._rows[places]
         return self.of._frame(rows).set_axis(places, axis=0)

@@ -111,6 +111,7 @@ def _tell(waiting: dict[int, int]) -> None:
 
 
 def main() -> None:
+    """Serve the socket of the first argument, and in a child run what was asked for."""
     control = socket.socket(fileno=int(sys.argv[1]))
     request = serve(control)
     if request is not None:

@@ -82,7 +82,12 @@ def test_every_variable_that_is_read_is_on_the_page_and_the_other_way_round() ->
         return set(re.findall(r"\bREFIT_[A-Z0-9_]*[A-Z0-9]\b", text))
 
     files = [
-        *(p for part in ("tasks", "flows", "deploy") for p in (ROOT / part).rglob("*") if p.suffix in (".py", ".yaml"))
+        *(
+            p
+            for part in ("refit", "flows", "deploy", "tasks")
+            for p in (ROOT / part).rglob("*")
+            if p.suffix in (".py", ".yaml")
+        )
     ]
     read = set().union(*(named(file.read_text(encoding="utf-8")) for file in files))
     told = set().union(

@@ -14,7 +14,7 @@ from tasks import memory
 from tasks.bundle import Bundle
 from tasks.engine import Plan
 from tasks.engine.compute import compute
-from tasks.engine.pieces import pieces
+from tasks.engine.from_disk import compute_from_disk
 from tasks.files import write_table
 from tasks.stored import Frame, Stored, by_parts, in_memory
 
@@ -47,7 +47,7 @@ class Asked:
                 asking = Path(folder) / "asked.parquet"
                 write_table(asking, self.rows[[c for c in self.rows if c in plan.tables[plan.table].columns]])
                 files = {name: table.path for name, table in tables.items() if isinstance(table, Stored)}
-                yield from pieces(plan, files, self.limit.piece_mb, asking, CHUNK, memory.scratch())
+                yield from compute_from_disk(plan, files, self.limit.piece_mb, asking, CHUNK, memory.scratch())
             return
         if plan.hash not in self._made:
             asked = {name: _used(table, plan, name) for name, table in tables.items()}

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from tasks.engine import Plan
-from tasks.engine.facts import MISSING, Facts
+from tasks.engine.facts import MISSING, Events
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -151,7 +151,7 @@ def shortest_windows(plan: Plan) -> dict[str, int | None]:
 
 def newest_known(plan: Plan, name: str, frame: pd.DataFrame) -> int | None:
     """The newest moment (µs) at which an event of the table became known; None where there is no event."""
-    facts = Facts(plan.tables[name], frame)
+    facts = Events(plan.tables[name], frame)
     counts = (facts.event != MISSING) & (facts.known != MISSING)
     return int(facts.known[counts].max()) if np.any(counts) else None
 

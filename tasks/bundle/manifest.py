@@ -18,7 +18,7 @@ from pydantic import JsonValue
 
 from tasks.artifacts import Manifest
 from tasks.bundle.horizon import parse
-from tasks.errors import RefitError, some
+from tasks.errors import RefitError, shortened, some
 from tasks.files import hash_tree, sha256
 from tasks.kinds import find_kind, kind_names
 
@@ -125,10 +125,8 @@ def _checked(folder: Path, about: JsonValue) -> Manifest:
         raise RefitError(f"{folder / NAME}: lacks {some(lacking)}. {REMEDY}")
     for field, (right, wanted) in _RULES.items():
         if field in about and not right(about):
-            shown = repr(about[field])
             raise RefitError(
-                f"{folder / NAME}: {field} must be {wanted}, found {shown if len(shown) <= 80 else shown[:77] + '...'}. "
-                f"{REMEDY}"
+                f"{folder / NAME}: {field} must be {wanted}, found {shortened(repr(about[field]), 80)}. {REMEDY}"
             )
     return Manifest.model_validate(about)
 

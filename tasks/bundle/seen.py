@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from tasks.errors import RefitError
 from tasks.files import replacing
@@ -60,7 +61,6 @@ class Seen:
 
     def to_bytes(self) -> bytes:
         """The Parquet file's bytes; they depend on the value alone."""
-        import pyarrow as pa
         import pyarrow.parquet as pq
 
         about = {"rule": self.rule.to_dict(), "until": None if self.until is None else self.until.isoformat()}
@@ -73,7 +73,6 @@ class Seen:
     @classmethod
     def from_bytes(cls, stored: bytes, where: str) -> Seen:
         """Inverse of :meth:`to_bytes`; ``where`` is named in the error of a file that is not one of these."""
-        import pyarrow as pa
         import pyarrow.parquet as pq
 
         try:

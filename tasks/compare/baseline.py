@@ -12,7 +12,7 @@ from tasks.compare.scores import Pair
 from tasks.metrics import Metric, called, find_metric
 from tasks.metrics.classification import f1
 from tasks.paired import (
-    Table,
+    ContingencyTable,
     asked,
     contrast,
     delong,
@@ -77,7 +77,7 @@ def against_baseline(pair: Pair, y_train: np.ndarray, promotion: Promotion, metr
     }  # fmt: skip
     decided_by, p = "contributions", float(found.p_above)
     if pair.problem.output.classes:
-        table = Table.of(said == y, majority == y)
+        table = ContingencyTable.of(said == y, majority == y)
         plain = mcnemar(table)
         tests["mcnemar"] = {
             "name": "McNemar against the majority class", **plain.to_dict(), "difference": table.difference,

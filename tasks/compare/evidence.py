@@ -13,8 +13,8 @@ from tasks.errors import RefitError, some
 from tasks.kinds import Decided
 from tasks.metrics import called, find_metric, higher_is_better, measurer
 from tasks.paired import (
+    ContingencyTable,
     Contrast,
-    Table,
     asked,
     clustered_mcnemar,
     contrast,
@@ -154,10 +154,10 @@ def _part(pair: Pair, side: Side, promotion: Promotion, found: Contrast, labels:
     if side.coin and labels is None:
         assert side.said is not None
         one, two = (s[rows] == pair.y[rows] for s in side.said)
-        table = Table.of(one, two)
+        table = ContingencyTable.of(one, two)
         plain = mcnemar(table)
         tests["mcnemar"] = {"name": "McNemar", **plain.to_dict()}
-        worse = mcnemar(Table(table.both, table.c, table.b, table.neither)).p_better
+        worse = mcnemar(ContingencyTable(table.both, table.c, table.b, table.neither)).p_better
         counts = (table.b, table.c, table.both + table.neither)
         if promotion.margin == 0:
             return WeighedRows(plain.p_better, worse, n, counts), "mcnemar"
@@ -243,7 +243,7 @@ def _beside(pair: Pair, side: Side, promotion: Promotion, seed: int, cluster: st
         tests["wilcoxon"] = {"name": "Wilcoxon signed ranks", **wilcoxon(one, two).to_dict()}
     else:
         mine, theirs = pair.right
-        table = Table.of(mine, theirs)
+        table = ContingencyTable.of(mine, theirs)
         tests["mcnemar"] = {"name": "McNemar", **mcnemar(table).to_dict()}
         for variant in ("mid_p", "asymptotic"):
             other = mcnemar(table, variant)
@@ -281,7 +281,7 @@ def _values(pair: Pair, side: Side, whole: Contrast, labels: np.ndarray | None, 
     sign = 1.0 if higher_is_better(side.metric) else -1.0
     gain = float(whole.gain)
     if side.metric == "accuracy" and labels is None:
-        low, high = difference_interval(Table.of(*pair.right))
+        low, high = difference_interval(ContingencyTable.of(*pair.right))
     else:
         half = float(t.ppf(0.975, whole.test(labels).df) * whole.se(labels))
         low, high = sorted((sign * (gain - half), sign * (gain + half)))
@@ -300,7 +300,7 @@ def _values(pair: Pair, side: Side, whole: Contrast, labels: np.ndarray | None, 
 def _decisions(pair: Pair, decided: Decided) -> dict[str, Accuracies | Discordance | BothServed | float]:
     """Right and wrong decisions, whatever decides: fields of :class:`~tasks.artifacts.Evidence`."""
     one, two = pair.right
-    table = Table.of(one, two)
+    table = ContingencyTable.of(one, two)
     right = Accuracies(challenger=float(one.mean()), champion=float(two.mean()), judged=decided.how)
     rows = Discordance(
         both_right=table.both, challenger_alone=table.b, champion_alone=table.c, both_wrong=table.neither
@@ -324,7 +324,7 @@ def _rows_needed(pair: Pair, side: Side, whole: Contrast, alpha: float, inflatio
     """Rows after which a single two-sided test would see a difference, by its size: in the metric's unit, for losses a
     share of the champion's."""
     if side.metric == "accuracy":
-        table = Table.of(*pair.right)
+        table = ContingencyTable.of(*pair.right)
         discordant = table.discordant / table.n
         return {f"{d:g}": rows_needed(d, max(discordant, d), alpha, inflation=inflation) for d in STEPS}
     spread = float(np.sqrt((whole.spread**2).mean()))

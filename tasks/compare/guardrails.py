@@ -12,7 +12,8 @@ from tasks.artifacts import GuardrailResult
 from tasks.bands import bands
 from tasks.bundle import Bundle
 from tasks.compare.scores import Pair
-from tasks.paired import Table, diebold_mariano, holm, mcnemar
+from tasks.files import folder_size
+from tasks.paired import ContingencyTable, diebold_mariano, holm, mcnemar
 from tasks.params import Guardrails
 
 LEAST_ROWS = 50
@@ -27,7 +28,7 @@ def check(pair: Pair, rows: pd.DataFrame, limits: Guardrails, package: Path) -> 
     if limits.calibration is not None:
         out.append(_calibration(pair, limits.calibration))
     if limits.size_mb is not None:
-        size = sum(p.stat().st_size for p in package.rglob("*") if p.is_file()) / 1e6
+        size = folder_size(package) / 1e6
         out.append(_result("size_mb", limits.size_mb, size, f"the package has {size:.1f} MB"))
     return out
 
@@ -70,7 +71,7 @@ def _drop(mine: np.ndarray, theirs: np.ndarray, decided: bool) -> tuple[float, f
     """
     if decided:
         right, other = 1 - mine, 1 - theirs
-        return float(other.mean() - right.mean()), mcnemar(Table.of(other, right)).p_better
+        return float(other.mean() - right.mean()), mcnemar(ContingencyTable.of(other, right)).p_better
     drop = float(mine.mean() / theirs.mean() - 1) if theirs.mean() > 0 else 0.0
     return drop, diebold_mariano(theirs, mine).p_better
 

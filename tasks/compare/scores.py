@@ -10,7 +10,7 @@ import pandas as pd
 
 from tasks.bundle import Bundle
 from tasks.bundle.asked import Asked
-from tasks.errors import RefitError, some
+from tasks.errors import RefitError, shortened, some
 from tasks.kinds import Decided, Kind, find_kind
 from tasks.values.levels import level
 
@@ -234,4 +234,4 @@ def _said(error: BaseException) -> str:
     (200, "column 'age' is missing")
     """
     text = f"column {error} is missing" if isinstance(error, KeyError) else str(error).rstrip(".")
-    return text if len(text) <= 200 else text[:197] + "..."
+    return shortened(text, 200)

@@ -160,6 +160,7 @@ class Category:
         return crossed
 
     def names(self, column: str) -> list[str]:
+        """Names of the encoded columns."""
         if self.how in ("native", "ordinal"):
             return [column]
         if self.how == "target":
@@ -170,6 +171,7 @@ class Category:
         return [f"{column}={level}" for level in self.kept] + rare + ([f"{column}=(missing)"] * self.saw_missing)
 
     def state(self) -> dict[str, Any]:
+        """As JSON."""
         means = None if self.means is None else self.means.tolist()
         found = {"how": self.how, "kept": self.kept, "rare": self.rare, "saw_missing": self.saw_missing, "means": means}
         if self.overall is not None:
@@ -178,6 +180,7 @@ class Category:
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> Category:
+        """From what :meth:`state` gave, or an older version's did."""
         means, overall = (None if state.get(k) is None else np.asarray(state[k], float) for k in ("means", "overall"))
         stand_ins = state.get("stand_ins", [])  # packages of older versions have none: there a new level is missing
         return cls(state["how"], state["kept"], state["rare"], state["saw_missing"], means, stand_ins, overall)

@@ -241,6 +241,7 @@ class Encoder:
 
     @classmethod
     def load(cls, folder: Path) -> Encoder:
+        """From the folder that :meth:`save` wrote."""
         from safetensors.numpy import load_file
 
         state = read_json(folder / "encoder.json")

@@ -82,9 +82,11 @@ class Numeric:
         return np.clip(A, -CLIP, CLIP)
 
     def names(self, columns: list[str]) -> list[str]:
+        """Names of the encoded columns: the columns' own, then the flags of missing values."""
         return columns + [f"{columns[j]} is missing" for j in self.arrays["flagged"]]
 
     def state(self) -> tuple[dict[str, str | int], dict[str, np.ndarray]]:
+        """As JSON, and arrays."""
         return {"scale": self.scale, "bins": self.bins}, self.arrays
 
 

@@ -24,6 +24,7 @@ class Text:
 
     @classmethod
     def fit(cls, values: pd.Series, words: int = WORDS) -> Text:
+        """Learn the ``words`` most frequent words and pairs of words of training texts."""
         vectorizer = _vectorizer(max_features=words)
         try:
             vectorizer.fit(_strings(values))
@@ -44,6 +45,7 @@ class Text:
         return self._fitted.transform(_strings(values)).toarray()
 
     def names(self, column: str) -> list[str]:
+        """Names of the encoded columns, one a term."""
         return [f"{column}: {term}" for term in self.terms]
 
 

@@ -116,25 +116,25 @@ def by_group(codes: np.ndarray, V: np.ndarray, size: int, wanted: Sequence[str] 
         return out
 
     count = reduced(np.add, there.astype(float), 0.0)
-    some, found = count > 0, {"count": count}
+    some, made = count > 0, {"count": count}
     nothing = np.where(some, 0.0, np.nan)
     if {"sum", "mean", "std"} & {*wanted}:
         total = reduced(np.add, np.where(there, V, 0.0), 0.0)
-        found["sum"] = total + nothing
-        found["mean"] = mean = total / np.where(some, count, np.nan)
+        made["sum"] = total + nothing
+        made["mean"] = mean = total / np.where(some, count, np.nan)
         if "std" in wanted:
             squares = reduced(np.add, np.where(there, V - mean[codes], 0.0) ** 2, 0.0)
-            found["std"] = np.sqrt(squares / np.where(count > 1, count - 1, np.nan))
+            made["std"] = np.sqrt(squares / np.where(count > 1, count - 1, np.nan))
     for name, once, how, empty in (("max", "once", np.maximum, -np.inf), ("min", "once_min", np.minimum, np.inf)):
         if name in wanted:
             end = np.where(some, reduced(how, np.where(there, V, empty), empty), np.nan)
-            found[name], found[once] = end, reduced(np.add, (end[codes] == V).astype(float), 0.0) == 1
+            made[name], made[once] = end, reduced(np.add, (end[codes] == V).astype(float), 0.0) == 1
     place = np.arange(n)[:, None]
     for name, how, none in (("first", np.minimum, n), ("last", np.maximum, -1)):
         if name in wanted:
             where = reduced(how, np.where(there, place, none).astype(float), float(none)).astype(np.int64)
             taken = V[np.clip(where, 0, max(n - 1, 0)), np.arange(width)] if n else np.full((size, width), np.nan)
-            found[name] = np.where(some, taken, np.nan)
+            made[name] = np.where(some, taken, np.nan)
     if {"median", "nunique"} & {*wanted}:
         median, different = np.full((size, width), np.nan), np.zeros((size, width))
         for j in range(width) if n else ():
@@ -146,8 +146,8 @@ def by_group(codes: np.ndarray, V: np.ndarray, size: int, wanted: Sequence[str] 
             different[:, j] = np.where(
                 k > 0, 1 + steps[np.clip(starts + k, 0, n)] - steps[np.clip(starts + 1, 0, n)], 0
             )
-        found["median"], found["nunique"] = median, different
-    return {name: found[name] for name in (*wanted, "once", "once_min") if name in found}
+        made["median"], made["nunique"] = median, different
+    return {name: made[name] for name in (*wanted, "once", "once_min") if name in made}
 
 
 @dataclass(frozen=True)
@@ -196,10 +196,10 @@ def _opening(codes: np.ndarray, V: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Span:
+class EventRange:
     """A stretch of events ``[low, high)`` for each row; ``full`` where all of it is there; and its like in the past."""
 
-    said: str
+    name: str
     low: np.ndarray
     high: np.ndarray
     full: np.ndarray
@@ -234,14 +234,21 @@ class Timeline:
             later=self.later[rows], whole=self.whole[rows],
         )  # fmt: skip
 
-    def spans(self, outcomes: bool) -> Iterator[Span]:
+    def spans(self, outcomes: bool) -> Iterator[EventRange]:
         """All stretches that reach beyond what the row can know; ``outcomes``: those that end with the row's own outcome."""
         s, e, p, q = self.start, self.end, self.here, self.later
         few = ("sum", "mean", "max", "min", "std")
 
-        def span(said: str, low: np.ndarray, high: np.ndarray, before: tuple[np.ndarray, np.ndarray], aggregates: tuple[str, ...] = few, full: np.ndarray | None = None) -> Span:  # fmt: skip
+        def span(
+            name: str,
+            low: np.ndarray,
+            high: np.ndarray,
+            before: tuple[np.ndarray, np.ndarray],
+            aggregates: tuple[str, ...] = few,
+            full: np.ndarray | None = None,
+        ) -> EventRange:
             inside = (low >= s) & (high <= e) & (low < high)
-            return Span(said, low, high, inside if full is None else inside & full, before, aggregates)
+            return EventRange(name, low, high, inside if full is None else inside & full, before, aggregates)
 
         if outcomes:
             yield span("all rows up to its own, that one included", s, q, (s, p), few[:4], self.whole)
@@ -340,7 +347,7 @@ class Timeline:
             out[rows] = pick(levels[k][low[rows]], levels[k][high[rows] - 2**k])
         return out
 
-    def known(self, span: Span, how: str, outcome: np.ndarray) -> list[np.ndarray]:
+    def known(self, span: EventRange, how: str, outcome: np.ndarray) -> list[np.ndarray]:
         """What the column could be instead, ``(rows, columns)`` each: an honest one, or the row's own value.
 
         Nor is the next value of what is no outcome any proof within a longer stretch: it may be this column's own past.

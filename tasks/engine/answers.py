@@ -7,23 +7,23 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from tasks.engine.facts import HOUR, Facts
+from tasks.engine.facts import HOUR, Events
 from tasks.engine.plan import Plan
 from tasks.errors import RefitError, nearest, some
 
 
-def asked_tables(plan: Plan, tables: Mapping[str, pd.DataFrame]) -> dict[str, Facts]:
+def asked_tables(plan: Plan, tables: Mapping[str, pd.DataFrame]) -> dict[str, Events]:
     """The tables that the plan asks, checked."""
     facts = {}
     for name in dict.fromkeys(g.table for g in plan.groups):
         if name not in tables:
             raise RefitError(f"the plan needs table {name!r}, which is not there." + nearest(name, tables))
-        facts[name] = Facts(plan.tables[name], tables[name])
+        facts[name] = Events(plan.tables[name], tables[name])
         facts[name].check_key()
     return facts
 
 
-def check_unique(facts: Facts, codes: np.ndarray, on: tuple[tuple[str, str], ...]) -> None:
+def check_unique(facts: Events, codes: np.ndarray, on: tuple[tuple[str, str], ...]) -> None:
     """Refuse a lookup in a table without times where a key has several rows: none of them is the newest."""
     counts = np.bincount(codes[codes >= 0], minlength=1)
     if counts.max() > 1:

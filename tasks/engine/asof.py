@@ -12,7 +12,7 @@ import numpy as np
 
 from tasks.engine.facts import FOREVER, MISSING
 from tasks.engine.plan import Plan
-from tasks.engine.source import Rows, Source
+from tasks.engine.source import FrameRows, Source
 from tasks.stored import Frame
 from tasks.values.durations import Span
 
@@ -21,7 +21,7 @@ Moment = TypeVar("Moment", int, np.ndarray)  # µs: of one row or event, or of m
 
 def prediction_times(plan: Plan, rows: Frame) -> np.ndarray:
     """int64 µs for each row of the problem table; MISSING where the plan has no times or the row has none."""
-    return asked_at(plan, Rows(plan.own, rows))
+    return asked_at(plan, FrameRows(plan.own, rows))
 
 
 def asked_at(plan: Plan, source: Source) -> np.ndarray:

@@ -71,7 +71,7 @@ def lookups_of(params: p.Params) -> tuple[Lookups, ...]:
     """The lookups as listed, or for ``auto`` as derived. Raises :class:`RefitError` where ``auto`` finds none."""
     if isinstance(params.features.lookups, tuple):
         return tuple(Lookups(one.table, one.on, one.columns, one.within) for one in params.features.lookups)
-    found = []
+    lookups = []
     for name, there in params.data.tables.items():
         if name == params.problem.table or (there.event_time and not params.problem.prediction_time):
             continue
@@ -79,13 +79,13 @@ def lookups_of(params: p.Params) -> tuple[Lookups, ...]:
         wanted = ("numeric", "categorical", "boolean", "text")
         columns = tuple(c for c, column in there.columns.items() if c not in there.key and column.kind in wanted)
         if on and columns and set(on) <= set(_shared(params, there)):
-            found.append(Lookups(name, {c: c for c in on}, columns))
-    if not found:
+            lookups.append(Lookups(name, {c: c for c in on}, columns))
+    if not lookups:
         raise RefitError(
             f"features.lookups: 'auto' finds no other table whose key consists of columns of {params.problem.table!r}; "
             "declare data.tables.NAME.key, list the lookups, or remove the line"
         )
-    return tuple(found)
+    return tuple(lookups)
 
 
 def history_keys(params: p.Params) -> dict[str, tuple[tuple[str, ...], ...]]:
@@ -122,15 +122,15 @@ def history_of(params: p.Params, windows: Windows | None = None) -> tuple[Aggreg
     if windows is None:
         raise ValueError("history: auto needs windows, as tasks.engine.rhythm finds them")
     keys = history_keys(params)
-    found = []
+    history = []
     for table, by in keys.items():
         columns = _bounded(_columns(params, table), MOST // len(keys) // (len(by) * WINDOWS) - 1)
         for spans, alike in groupby([(windows[table, key], key) for key in by], lambda pair: pair[0]):
             if spans:
                 made = params.data.tables[table].snapshots  # snapshots are as many as there are weeks: no news
                 by_keys = tuple(key for _, key in alike)
-                found.append(Aggregates(table, by_keys, spans, columns, not made))
-    return tuple(found)
+                history.append(Aggregates(table, by_keys, spans, columns, not made))
+    return tuple(history)
 
 
 def _bounded(columns: dict[str, tuple[str, ...]], room: int) -> dict[str, tuple[str, ...]]:

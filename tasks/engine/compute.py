@@ -13,14 +13,14 @@ import pandas as pd
 
 from tasks.engine.answers import asked_tables, check_unique, in_hours
 from tasks.engine.asof import known_before, prediction_times
+from tasks.engine.assemble import as_text, finish
 from tasks.engine.codes import composite
 from tasks.engine.exact import TooWide
-from tasks.engine.facts import FOREVER, MISSING, Facts, factorize, series, zoned
+from tasks.engine.facts import FOREVER, MISSING, Events, factorize, series, zoned
 from tasks.engine.local import Index
 from tasks.engine.plan import Feature, Group, Plan
 from tasks.engine.recipes import Aggregate, LookedUp
-from tasks.engine.rows import as_text, finish
-from tasks.engine.source import Rows, Values, records
+from tasks.engine.source import FrameRows, Values, records
 from tasks.engine.state import State
 from tasks.engine.windows import IndexedWindow
 from tasks.errors import RefitError, some
@@ -45,8 +45,8 @@ def compute(plan: Plan, tables: Mapping[str, pd.DataFrame], rows: pd.DataFrame) 
     facts = asked_tables(plan, tables)
     t = prediction_times(plan, rows)
     by_time = np.argsort(t, kind="stable")
-    encoder = Encoder(plan, rows)
-    block = Block(plan, len(rows))
+    encoder = KeyCodes(plan, rows)
+    block = FeatureBlock(plan, len(rows))
 
     asked = plan.groups
     own: list[np.ndarray] = []
@@ -87,7 +87,7 @@ def compute(plan: Plan, tables: Mapping[str, pd.DataFrame], rows: pd.DataFrame) 
         at, counted = corrected(group, facts[group.table], encoder, t)
         if len(at):
             one_by_one(plan, tables, rows, at, counted, block)
-    return block.frame(finish(plan, Rows(plan.own, rows), block.made), rows.index)
+    return block.frame(finish(plan, FrameRows(plan.own, rows), block.made), rows.index)
 
 
 def child_tables(plan: Plan, tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
@@ -99,7 +99,7 @@ def child_tables(plan: Plan, tables: Mapping[str, pd.DataFrame]) -> dict[str, pd
     return extended
 
 
-def rows_that_see_themselves(facts: Facts, encoder: Encoder, t: np.ndarray) -> np.ndarray:
+def rows_that_see_themselves(facts: Events, encoder: KeyCodes, t: np.ndarray) -> np.ndarray:
     """Rows whose own event, found by the table's key, was known before their prediction time."""
     codes, row_codes = encoder.codes(facts, tuple((c, c) for c in facts.table.key))
     place = np.full(max(int(codes.max(initial=-1)), int(row_codes.max(initial=-1))) + 2, -1)
@@ -113,7 +113,7 @@ def rows_that_see_themselves(facts: Facts, encoder: Encoder, t: np.ndarray) -> n
     return np.flatnonzero((own >= 0) & (t != MISSING) & known_before(facts.known[own], t))
 
 
-def corrected(group: Group, facts: Facts, encoder: Encoder, t: np.ndarray) -> tuple[np.ndarray, list[Feature]]:
+def corrected(group: Group, facts: Events, encoder: KeyCodes, t: np.ndarray) -> tuple[np.ndarray, list[Feature]]:
     """Rows whose key a correction gave or took an event, or moved one in order, and features of the last so many events.
 
     Events may come into view there again, for which the index of whole tables has no form.
@@ -135,7 +135,7 @@ def corrected(group: Group, facts: Facts, encoder: Encoder, t: np.ndarray) -> tu
     return np.flatnonzero(np.isin(row_codes, touched) & (t != MISSING)), last
 
 
-def _overtaken(facts: Facts, codes: np.ndarray) -> np.ndarray:
+def _overtaken(facts: Events, codes: np.ndarray) -> np.ndarray:
     """Keys in which a correction puts an event behind another one of its moment, since the later known counts as newer."""
     order = facts.order()
     order = order[codes[order] >= 0]
@@ -152,7 +152,7 @@ def one_by_one(
     rows: pd.DataFrame,
     at: np.ndarray,
     features: list[Feature],
-    block: Block,
+    block: FeatureBlock,
 ) -> None:
     """Compute features of some rows anew by the online engine."""
     state = State(replace(plan, children={}), tables)  # the tables have the events' own features already
@@ -162,7 +162,7 @@ def one_by_one(
             block.made[feature.name][i] = values[feature.name]
 
 
-class Block:
+class FeatureBlock:
     """Where features are put: one (features, rows) block of float64, and columns of objects beside it."""
 
     def __init__(self, plan: Plan, n: int):
@@ -212,21 +212,21 @@ def check_zones(plan: Plan, tables: Mapping[str, pd.DataFrame], rows: pd.DataFra
         )
 
 
-class Encoder:
+class KeyCodes:
     """Key codes that events and rows share; each column is encoded once."""
 
     def __init__(self, plan: Plan, rows: pd.DataFrame):
         self.plan, self.rows = plan, rows
         self._done: dict[tuple[str, str, str], tuple[np.ndarray, np.ndarray, int]] = {}
 
-    def codes(self, facts: Facts, on: tuple[tuple[str, str], ...]) -> tuple[np.ndarray, np.ndarray]:
+    def codes(self, facts: Events, on: tuple[tuple[str, str], ...]) -> tuple[np.ndarray, np.ndarray]:
         """int64 codes of the table's events and of the rows; -1 where any part of the key is missing."""
         sizes = [len(facts.frame), len(self.rows)]
         columns = (self.column(facts, mine, theirs) for mine, theirs in on)
         event, row = composite((((e, r), width) for e, r, width in columns), sizes)
         return event, row
 
-    def index(self, facts: Facts, on: tuple[tuple[str, str], ...], t: np.ndarray, by_time: np.ndarray) -> Index:
+    def index(self, facts: Events, on: tuple[tuple[str, str], ...], t: np.ndarray, by_time: np.ndarray) -> Index:
         """The table's events and the rows by this key. A table without times is joined whatever the time."""
         codes, row_codes = self.codes(facts, on)
         if facts.table.event_time is None:
@@ -234,7 +234,7 @@ class Encoder:
             return Index(facts, codes, row_codes, np.ones(len(row_codes), np.int64), by_time)
         return Index(facts, codes, np.where(t == MISSING, -1, row_codes), t, by_time)
 
-    def column(self, facts: Facts, mine: str, theirs: str) -> tuple[np.ndarray, np.ndarray, int]:
+    def column(self, facts: Events, mine: str, theirs: str) -> tuple[np.ndarray, np.ndarray, int]:
         """Codes of one column of the table and of the rows, and how many there can be."""
         name = facts.table.name
         if (name, mine, theirs) not in self._done:
@@ -249,7 +249,7 @@ class Encoder:
         return self._done[name, mine, theirs]
 
 
-def group_features(group: Group, facts: Facts, index: Index, t: np.ndarray, put: Put) -> None:
+def group_features(group: Group, facts: Events, index: Index, t: np.ndarray, put: Put) -> None:
     """Compute the features of one group for all rows; hand each to ``put`` in the order of the index."""
     for feature, lookup in group.lookups:
         put(feature, index, looked_up(facts, feature, lookup, index.newest_event(lookup.within), t[index.rows]))
@@ -275,7 +275,7 @@ def group_features(group: Group, facts: Facts, index: Index, t: np.ndarray, put:
             put(feature, index, as_feature(facts, feature, recipe, name, values, index.t))
 
 
-def too_wide(facts: Facts, column: str, error: TooWide) -> RefitError:
+def too_wide(facts: Events, column: str, error: TooWide) -> RefitError:
     """Say which values stand out: the largest and the smallest in size."""
     size = np.abs(np.nan_to_num(facts.values(column)))
     ends = {int(np.argmax(size)), int(np.argmin(np.where(size > 0, size, np.inf)))} if len(size) else set()
@@ -283,7 +283,7 @@ def too_wide(facts: Facts, column: str, error: TooWide) -> RefitError:
 
 
 def as_feature(
-    facts: Facts, feature: Feature, recipe: Aggregate, column: str, value: np.ndarray, t: np.ndarray
+    facts: Events, feature: Feature, recipe: Aggregate, column: str, value: np.ndarray, t: np.ndarray
 ) -> np.ndarray:
     """A primitive's result in the feature's form: moments in hours, categories by name."""
     if feature.kind != "numeric":
@@ -299,7 +299,7 @@ def named(codes: np.ndarray, names: np.ndarray) -> np.ndarray:
     return result
 
 
-def looked_up(facts: Facts, feature: Feature, recipe: LookedUp, at: np.ndarray, t: np.ndarray) -> np.ndarray:
+def looked_up(facts: Events, feature: Feature, recipe: LookedUp, at: np.ndarray, t: np.ndarray) -> np.ndarray:
     """A column's values at table positions (-1: none)."""
     if not len(facts.frame):
         return np.full(len(at), np.nan)

@@ -73,6 +73,7 @@ AUTO = ("month", "day", "weekday", "hour")
 
 
 def part_names() -> tuple[str, ...]:
+    """All parts that a plan may name, the cyclic ones last."""
     return (*PARTS, *(f"{c}_{f}" for c in CYCLES for f in ("sin", "cos")))
 
 

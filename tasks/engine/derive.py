@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tasks.engine.auto import Aggregates, Lookups, Windows, history_of, lookups_of
 from tasks.engine.dates import AUTO, part_names
-from tasks.engine.facts import Table, Time, never_sees_itself
+from tasks.engine.facts import TableSchema, Time, never_sees_itself
 from tasks.engine.plan import Feature, Plan, Predicted
 from tasks.engine.primitives import Primitive, parse_primitive
 from tasks.engine.recipes import KIND, Aggregate, DatePart, LookedUp, OwnColumn, Power, Transform
@@ -77,7 +77,7 @@ def _asking(plan: Plan) -> Plan:
 def _children(
     history: tuple[Aggregates, ...],
     lookups: tuple[Lookups, ...],
-    tables: dict[str, Table],
+    tables: dict[str, TableSchema],
     problem: str,
     time: Time | None,
 ) -> dict[str, Plan]:
@@ -105,7 +105,12 @@ def _children(
 
 
 def _inner(
-    text: str, table: Table, tables: dict[str, Table], lookups: tuple[Lookups, ...], time: Time | None, path: str
+    text: str,
+    table: TableSchema,
+    tables: dict[str, TableSchema],
+    lookups: tuple[Lookups, ...],
+    time: Time | None,
+    path: str,
 ) -> Feature:
     """The feature of an event that a name stands for: ``table.column`` or ``key.primitive(column, window)``."""
     where = f"{path}: {text!r}"
@@ -134,8 +139,8 @@ def _inner(
     return _lookup(table, tables[there], Lookups(there, on, (column,)), time, where)[0]
 
 
-def _table(name: str, spec: p.Table) -> Table:
-    return Table(
+def _table(name: str, spec: p.Table) -> TableSchema:
+    return TableSchema(
         name,
         {column: c.kind for column, c in spec.columns.items()},
         spec.key,
@@ -150,7 +155,7 @@ def _time(moment: p.Moment | None) -> Time | None:
     return Time(moment.column, moment.offset_micros) if moment else None
 
 
-def _columns(own: Table, wanted: str | tuple[str, ...], target: set[str], time: Time | None) -> list[Feature]:
+def _columns(own: TableSchema, wanted: str | tuple[str, ...], target: set[str], time: Time | None) -> list[Feature]:
     """The row's own columns; ``auto``: all that are neither key, outcome nor target, and date parts of moments."""
     if not isinstance(wanted, str):
         return [_column(own, c) for c in wanted]
@@ -164,7 +169,7 @@ def _columns(own: Table, wanted: str | tuple[str, ...], target: set[str], time: 
     return made
 
 
-def _column(own: Table, column: str) -> Feature:
+def _column(own: TableSchema, column: str) -> Feature:
     kind = own.kind(column, "features.columns")
     if kind not in KIND:
         remedy = "name its parts under features.dates" if kind == "datetime" else "give it another kind to use it"
@@ -172,7 +177,7 @@ def _column(own: Table, column: str) -> Feature:
     return Feature.of(OwnColumn(column), {own.name: own}, own.name)
 
 
-def _date(own: Table, column: str, part: str) -> Feature:
+def _date(own: TableSchema, column: str, part: str) -> Feature:
     if column in own.outcome:
         raise RefitError(f"features.dates: {column!r} is an outcome of the row itself, and would leak")
     if part not in part_names():
@@ -181,7 +186,7 @@ def _date(own: Table, column: str, part: str) -> Feature:
     return Feature.of(DatePart(column, part), {own.name: own}, own.name)
 
 
-def _lookup(own: Table, there: Table, look: Lookups, time: Time | None, where: str) -> list[Feature]:
+def _lookup(own: TableSchema, there: TableSchema, look: Lookups, time: Time | None, where: str) -> list[Feature]:
     if there.event_time and not time:
         raise RefitError(f"{where}: its rows have an event_time, so problem.prediction_time is needed")
     for mine, other in look.on.items():
@@ -197,20 +202,20 @@ def _lookup(own: Table, there: Table, look: Lookups, time: Time | None, where: s
     return made
 
 
-def _same_kind(own: Table, mine: str, there: Table, other: str, where: str) -> None:
+def _same_kind(own: TableSchema, mine: str, there: TableSchema, other: str, where: str) -> None:
     a, b = own.kind(mine, where), there.kind(other, where)
     if a != b:
         raise RefitError(f"{where}: key {own.name}.{mine} is of kind {a}, and {there.name}.{other} of kind {b}")
 
 
-def _known_key(there: Table, column: str, where: str) -> None:
+def _known_key(there: TableSchema, column: str, where: str) -> None:
     if column in there.later:
         raise RefitError(
             f"{where}: {column!r} is known only after its row of {there.name!r}, and cannot tell whose it is"
         )
 
 
-def _history(own: Table, there: Table, past: Aggregates, time: Time | None, where: str) -> list[Feature]:
+def _history(own: TableSchema, there: TableSchema, past: Aggregates, time: Time | None, where: str) -> list[Feature]:
     if own.name == there.name and not there.key and not never_sees_itself(time, there.event_time):
         raise RefitError(
             f"data.tables.{own.name}.key: history over the problem's own table needs a key, by which a row's own event "
@@ -232,7 +237,7 @@ def _history(own: Table, there: Table, past: Aggregates, time: Time | None, wher
     return [Feature.of(recipe, {there.name: there}, own.name) for recipe in made]
 
 
-def _primitive(text: str, column: str, there: Table, window: Span, where: str) -> Primitive:
+def _primitive(text: str, column: str, there: TableSchema, window: Span, where: str) -> Primitive:
     kind = there.kind(column, f"{where}.columns")
     try:
         primitive = parse_primitive(text)
@@ -248,7 +253,7 @@ def _primitive(text: str, column: str, there: Table, window: Span, where: str) -
     return primitive
 
 
-def _transforms(own: Table, wanted: dict[str, str], made: list[Feature], auto: bool) -> list[Feature]:
+def _transforms(own: TableSchema, wanted: dict[str, str], made: list[Feature], auto: bool) -> list[Feature]:
     kinds = {c: "numeric" if k in ("numeric", "boolean", "datetime") else k for c, k in own.columns.items()}
     kinds = {c: k for c, k in kinds.items() if c not in own.outcome} | {f.name: f.kind for f in made}
     result: list[Feature] = []
@@ -281,10 +286,9 @@ def _polynomial(wanted: p.Polynomial, made: list[Feature]) -> list[Feature]:
     kinds = {f.name: f.kind for f in made}
     for column in wanted.columns:
         if kinds.get(column) != "numeric":
-            found = f"is {kinds[column]}" if column in kinds else "is not a feature"
+            what = f"is {kinds[column]}" if column in kinds else "is not a feature"
             raise RefitError(
-                f"features.polynomial.columns: {column!r} {found}; numeric features are needed."
-                + nearest(column, kinds)
+                f"features.polynomial.columns: {column!r} {what}; numeric features are needed." + nearest(column, kinds)
             )
     choose = combinations if wanted.interaction_only else combinations_with_replacement
     result = []

@@ -16,7 +16,7 @@ from tasks.engine.ahead import DAY, Timeline
 from tasks.engine.codes import Part, composite, dense
 from tasks.engine.facts import FOREVER, MISSING
 from tasks.engine.kernels import bisect
-from tasks.engine.sides import Side
+from tasks.engine.timed_tables import TimedTable
 
 KEYS = 200  # of a sample
 ROWS = 8000  # events of a sample
@@ -67,10 +67,12 @@ class Drawn:
 
     @property
     def events(self) -> list[np.ndarray]:
+        """Positions of all events in it."""
         return [*(one.events[1] for one in self.lives.values()), self.stretch.at, self.first]
 
     @property
     def size(self) -> int:
+        """How many rows and events it has."""
         return sum(map(len, self.rows)) + sum(map(len, self.events))
 
 
@@ -78,19 +80,22 @@ class Drawn:
 class Both:
     """The rows of one table, which are asked about, and the events of one, which may be the same."""
 
-    asked: Side
-    told: Side
+    asked: TimedTable
+    events_table: TimedTable
     _last: tuple[Key, Codes] | None = field(default=None, repr=False)
 
     @property
     def own(self) -> bool:
-        return self.asked is self.told
+        """Whether rows and events are of one table."""
+        return self.asked is self.events_table
 
     def shared(self) -> list[Key]:
         """Keys that both have, by the same names and kinds; the empty one is the whole table."""
-        a, b = self.asked.spec.columns, self.told.spec.columns
+        a, b = self.asked.spec.columns, self.events_table.spec.columns
         shared = [
-            k for k in self.told.keys if all(c in a and a[c] == b[c] and c in self.asked.frame.columns for c in k)
+            k
+            for k in self.events_table.keys
+            if all(c in a and a[c] == b[c] and c in self.asked.frame.columns for c in k)
         ]
         return [*shared, ()] if self.own or not shared else shared
 
@@ -116,15 +121,15 @@ class Both:
         return (codes,), len(names)
 
     @property
-    def _sides(self) -> list[Side]:
-        return [self.asked] if self.own else [self.asked, self.told]
+    def _sides(self) -> list[TimedTable]:
+        return [self.asked] if self.own else [self.asked, self.events_table]
 
     def in_period(self, codes: Codes, period: str) -> Codes:
         """The same keys, each period by itself."""
         n = len(codes[0])
         total = codes[0] if self.own else np.concatenate(codes)
         at = np.flatnonzero(total >= 0)
-        t = (self.asked.t if self.own else np.concatenate([self.asked.t, self.told.t]))[at]
+        t = (self.asked.t if self.own else np.concatenate([self.asked.t, self.events_table.t]))[at]
         if period in ("day", "week"):
             number = t // DAY if period == "day" else (t // DAY + 3) // 7  # weeks begin on Monday
         else:
@@ -157,19 +162,19 @@ class Both:
     def _sample(self, codes: Codes, rng: np.random.Generator) -> Sample:
         chosen = _chosen(codes, KEYS, ROWS, 8 * ROWS, rng)
         lut = _numbered(codes, chosen)
-        found = []
+        parts = []
         for side, own in zip(self._sides, codes, strict=False):
             new = lut[own]
             at = ordered(new, side.t, np.flatnonzero(new >= 0))
-            found.append((new[at], at))
-        return Sample(found[0], found[-1], len(chosen))
+            parts.append((new[at], at))
+        return Sample(parts[0], parts[-1], len(chosen))
 
     def _firsts(self, codes: Codes) -> np.ndarray:
         """The first event of some keys (in the order of time, then as they stand)."""
         at = np.flatnonzero(codes[1] >= 0)
         least = np.full(_size(codes), FOREVER)
-        np.minimum.at(least, codes[1][at], self.told.t[at])
-        at = at[self.told.t[at] == least[codes[1][at]]]
+        np.minimum.at(least, codes[1][at], self.events_table.t[at])
+        at = at[self.events_table.t[at] == least[codes[1][at]]]
         return at[np.unique(codes[1][at], return_index=True)[1]][:FIRST]
 
     def stretch(self, codes: Codes, events: int, stretch: int) -> Stretch:
@@ -177,7 +182,7 @@ class Both:
         chosen = _chosen(codes, events, events, FOREVER, np.random.default_rng(0))
         lut = _numbered(codes, chosen)
         new = lut[codes[1]]
-        at = ordered(new, self.told.t, np.flatnonzero(new >= 0))
+        at = ordered(new, self.events_table.t, np.flatnonzero(new >= 0))
         code = new[at]
         start = np.searchsorted(code, np.arange(len(chosen)))
         size = np.diff(np.append(start, len(at)))
@@ -185,7 +190,7 @@ class Both:
         place = np.arange(len(at)) - start[code] if len(at) else np.zeros(0, np.int64)
         kept = place >= (size - share)[code] if len(at) else np.zeros(0, bool)  # the newest
         whole, at, code = size <= share, at[kept], code[kept]
-        t = self.told.t[at]
+        t = self.events_table.t[at]
         start, end = (np.searchsorted(code, np.arange(len(chosen)), side) for side in ("left", "right"))
         if self.own:
             rows, group, here = at, code, np.arange(len(at))
@@ -203,7 +208,7 @@ class Both:
         moment = self.asked.t[rows] if self.own else self.asked.asked[rows]
         times = {
             "t": t, "moment": moment, "start": start[group], "end": end[group], "here": here, "later": later,
-            "whole": whole[group], "last": int(self.told.t.max(initial=0)), "own": self.own,
+            "whole": whole[group], "last": int(self.events_table.t.max(initial=0)), "own": self.own,
         }  # fmt: skip
         return Stretch(at, rows, group, times)
 

@@ -81,9 +81,11 @@ class Exact:
 
     @property
     def narrow(self) -> bool:
+        """Whether each number is one digit, an int64."""
         return self.digits.shape[0] == 1
 
     def take(self, index: np.ndarray) -> Exact:
+        """Some of the numbers, by position."""
         return Exact(self.digits[:, index], self.exponent, self.bound)
 
     def prefix(self) -> Exact:

@@ -118,8 +118,8 @@ class Expression:
 def _compiled(text: str) -> tuple[Callable[[Mapping[str, Array]], Array], tuple[str, ...]]:
     quoted: list[str] = []
 
-    def stand_in(found: re.Match[str]) -> str:
-        quoted.append(found[1])
+    def stand_in(match: re.Match[str]) -> str:
+        quoted.append(match[1])
         return f" _quoted_{len(quoted) - 1} "
 
     plain = re.sub(r"`([^`]+)`", stand_in, text).strip()

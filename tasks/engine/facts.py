@@ -18,6 +18,7 @@ from tasks.stored import Frame
 MISSING = np.iinfo(np.int64).min  # a missing moment, as in NumPy's NaT
 FOREVER = np.iinfo(np.int64).max
 HOUR = 3_600_000_000  # µs
+Json = Mapping[str, Any]  # of a part of a plan; what is in it is checked as it is read
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Time:
 
 
 @dataclass(frozen=True)
-class Table:
+class TableSchema:
     """What the plan knows of a table: its columns' kinds, its key and its two moments."""
 
     name: str
@@ -45,6 +46,7 @@ class Table:
     later: dict[str, Time] = field(default_factory=dict)  # columns that become known after their row, and when
 
     def kind(self, column: str, where: str) -> str:
+        """Of a column; raises :class:`RefitError`, which begins with ``where``, for one that is not there."""
         if column not in self.columns:
             raise RefitError(f"{where}: table {self.name!r} has no column {column!r}." + nearest(column, self.columns))
         return self.columns[column]
@@ -56,8 +58,8 @@ class Table:
 
     def times(self, column: str | None = None) -> tuple[Time, ...]:
         """The moments that say when its rows happened and were known, and when a column of theirs was."""
-        found = (self.event_time, self.known_at, self.later.get(column) if column else None)
-        return tuple(time for time in found if time)
+        times = (self.event_time, self.known_at, self.later.get(column) if column else None)
+        return tuple(time for time in times if time)
 
     def to_dict(self) -> dict[str, object]:
         """As JSON; without what says nothing, so that plans of earlier versions keep their hash."""
@@ -69,7 +71,8 @@ class Table:
         }  # fmt: skip
 
     @classmethod
-    def from_dict(cls, value: Mapping[str, Any]) -> Table:
+    def from_dict(cls, value: Json) -> TableSchema:
+        """From what :meth:`to_dict` gave."""
         event, known = (Time(**value[k]) if value[k] else None for k in ("event_time", "known_at"))
         later = {column: Time(**when) for column, when in value.get("later", {}).items()}
         key, outcome = tuple(value["key"]), tuple(value["outcome"])
@@ -87,10 +90,11 @@ def never_sees_itself(time: Time | None, event: Time | None) -> bool:
 
 
 def series(frame: Frame, column: str, table: str) -> pd.Series:
+    """A column of a table. Raises :class:`RefitError` where it lacks, with the nearest name."""
     if column not in frame.columns:
         raise RefitError(f"table {table!r} lacks column {column!r}." + nearest(column, map(str, frame.columns)))
-    found: pd.Series = frame[column]
-    return found
+    values: pd.Series = frame[column]
+    return values
 
 
 def numbers(values: pd.Series, column: str, table: str) -> np.ndarray:
@@ -159,13 +163,13 @@ def _rises(values: np.ndarray) -> bool:
 
 
 @dataclass
-class Facts:
+class Events:
     """One table's rows as events. ``event`` and ``known`` are int64 µs; an event with either missing never counts.
 
     ``until`` (int64 µs): up to when a row is the known state of its event; None where no row was corrected.
     """
 
-    table: Table
+    table: TableSchema
     frame: pd.DataFrame
     event: np.ndarray = field(init=False)
     known: np.ndarray = field(init=False)
@@ -173,7 +177,7 @@ class Facts:
     _numbers: dict[str, np.ndarray] = field(default_factory=dict)
     _codes: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     _order: np.ndarray | None = None
-    _later: dict[Time, Facts] = field(default_factory=dict)
+    _later: dict[Time, Events] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         table, n = self.table, len(self.frame)
@@ -187,20 +191,21 @@ class Facts:
             early = (self.known < self.event) & (self.known != MISSING) & (self.event != MISSING)
             if early.any():
                 raise RefitError(
-                    f"{table.name}: rows {some(np.flatnonzero(early).tolist())} were known ({table.known_at.column}) "  # type: ignore[union-attr]
+                    f"{table.name}: rows {some(np.flatnonzero(early).tolist())} were known "
+                    f"({table.known_at.column}) "  # type: ignore[union-attr]
                     f"before they happened ({table.event_time.column}); mend or remove them"
                 )
 
-    def later(self, time: Time | None) -> Facts:
+    def later(self, time: Time | None) -> Events:
         """The same events, each known only once ``time`` has come too: as the columns known from then on show them."""
         if time is None or self.table.event_time is None:
             return self
         if time not in self._later:
             moment = self.moment(time)
             there = (self.known != MISSING) & (moment != MISSING)
-            found = self._later[time] = copy.copy(self)  # values and codes are shared
-            found.known = np.where(there, np.maximum(self.known, moment), MISSING)
-            found._order, found._later = None, {}
+            later = self._later[time] = copy.copy(self)  # values and codes are shared
+            later.known = np.where(there, np.maximum(self.known, moment), MISSING)
+            later._order, later._later = None, {}
         return self._later[time]
 
     def _superseded(self) -> np.ndarray | None:
@@ -213,15 +218,16 @@ class Facts:
     @cached_property
     def chains(self) -> np.ndarray:
         """int64: a number for each event that was corrected, which its states share; -1 for all other rows."""
-        found = np.full(len(self.frame), -1)
+        chain = np.full(len(self.frame), -1)
         key = list(self.table.key)
         states = self.frame.duplicated(key, keep=False).to_numpy() & self.frame[key].notna().all(axis=1).to_numpy()
         if self.until is not None:  # the next state may be in another part of the table
             states |= self.until != FOREVER
-        found[states] = self.frame[states].groupby(key, sort=False).ngroup()
-        return found
+        chain[states] = self.frame[states].groupby(key, sort=False).ngroup()
+        return chain
 
     def moment(self, time: Time) -> np.ndarray:
+        """int64 µs of each row, missing as :data:`MISSING`."""
         return time.of(micros(series(self.frame, time.column, self.table.name), time.column, self.table.name))
 
     def values(self, column: str) -> np.ndarray:

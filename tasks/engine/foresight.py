@@ -32,9 +32,9 @@ from tasks.engine.ahead import (
 )  # fmt: skip
 from tasks.engine.draws import MANY, PERIODS, Both, Drawn, Key, Stretch, ordered
 from tasks.engine.facts import FOREVER
+from tasks.engine.leak_scans import Finding
 from tasks.engine.plan import Plan
-from tasks.engine.scan import Finding
-from tasks.engine.sides import KINDS, Side, sides
+from tasks.engine.timed_tables import KINDS, TimedTable, timed_tables
 from tasks.stored import Frame
 
 LEVELS = 4  # keys at least, whose whole lives can tell
@@ -61,17 +61,17 @@ def aggregates_ahead(
 ) -> tuple[list[Finding], int]:
     """Findings of kind ``future aggregate``, and how many comparisons were made.
 
-    ``rows`` and their ``features`` (of which those of :func:`tasks.engine.sides.still` are needed) are in one order. All of
+    ``rows`` and their ``features`` (of which those of :func:`tasks.engine.timed_tables.still` are needed) are in one order. All of
     them are data frames, or stay on disk (:class:`tasks.stored.Stored`). A plan without times has nothing to look at.
     """
     if plan.time is None:
         return [], 0
-    looked = list(sides(tables, plan, rows, features))
+    looked = list(timed_tables(tables, plan, rows, features))
     matches: list[Match] = []
     made = 0
     for asked in looked:
-        for told in looked:
-            pair = Pair(asked, told, plan, seed)
+        for events_table in looked:
+            pair = ColumnPair(asked, events_table, plan, seed)
             matches += pair.matches()
             made += pair.made
     suspected = {m.column for m in matches}
@@ -81,37 +81,41 @@ def aggregates_ahead(
     return [Finding("future aggregate", m.column, m.why) for m in best.values()], made
 
 
-class Pair:
+class ColumnPair:
     """Columns of one table's rows against columns of one table's events (which may be the same)."""
 
-    def __init__(self, asked: Side, told: Side, plan: Plan, seed: int) -> None:
-        self.asked, self.told, self.made = asked, told, 0
-        self.both = Both(asked, told)
+    def __init__(self, asked: TimedTable, events_table: TimedTable, plan: Plan, seed: int) -> None:
+        self.asked, self.events_table, self.made = asked, events_table, 0
+        self.both = Both(asked, events_table)
         self.own = self.both.own
         self.draws, self.probes = np.random.default_rng(seed), np.random.default_rng([seed, 1])
-        self.sources = [c for c, kind in told.spec.columns.items() if kind in KINDS and c in told.frame.columns]
+        self.sources = [
+            c for c, kind in events_table.spec.columns.items() if kind in KINDS and c in events_table.frame.columns
+        ]
         name = plan.target.name if plan.target else ""
-        if told.name == plan.table and name in told.frame.columns and name not in self.sources:
+        if events_table.name == plan.table and name in events_table.frame.columns and name not in self.sources:
             self.sources.append(name)
-        self.outcome = np.array([c in told.outcome for c in self.sources] + [False])
+        self.outcome = np.array([c in events_table.outcome for c in self.sources] + [False])
 
     # Values -------------------------------------------------------------------------------------------------------
 
-    def values(self, rows: np.ndarray, columns: Sequence[str], events: np.ndarray, sources: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    def values(
+        self, rows: np.ndarray, columns: Sequence[str], events: np.ndarray, sources: Sequence[str]
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Columns of rows and sources of events; levels of both by common numbers. The last source counts rows."""
         C, own = self.asked.kept(rows, columns)
-        V, other = self.told.kept(events, [s for s in sources if s != ROWS_OF])
+        V, other = self.events_table.kept(events, [s for s in sources if s != ROWS_OF])
         if own and other:
             codes = pd.factorize(np.concatenate([*own, *other]))[0].astype(float)
             codes[codes < 0] = np.nan
             ends = np.cumsum([len(part) for part in (*own, *other)])
             split = iter(np.split(codes, ends[:-1]))
-            for out, side, names in ((C, self.asked, columns), (V, self.told, sources)):
+            for out, side, names in ((C, self.asked, columns), (V, self.events_table, sources)):
                 for j, name in enumerate(names):
                     if name != ROWS_OF and side.kind(name) == "level":
                         out[:, j] = next(split)
         elif other:
-            for j, name in enumerate(s for s in sources if s != ROWS_OF and self.told.kind(s) == "level"):
+            for j, name in enumerate(s for s in sources if s != ROWS_OF and self.events_table.kind(s) == "level"):
                 at = [s for s in sources if s != ROWS_OF].index(name)
                 codes = pd.factorize(other[j])[0].astype(float)
                 V[:, at] = np.where(codes < 0, np.nan, codes)
@@ -121,7 +125,7 @@ class Pair:
     @cached_property
     def _kinds(self) -> dict[str, np.ndarray]:
         own = np.array([self.asked.kind(c) for c in self.asked.read])
-        other = np.array([*(self.told.kind(c) for c in self.sources), "rows"])
+        other = np.array([*(self.events_table.kind(c) for c in self.sources), "rows"])
         same = np.array([c == s for c in self.asked.read for s in (*self.sources, ROWS_OF)]).reshape(len(own), -1)
         numbers, equal = (own == "number")[:, None], own[:, None] == other[None, :]
         plain = numbers & (other == "number")[None, :]
@@ -137,7 +141,8 @@ class Pair:
     # The look -----------------------------------------------------------------------------------------------------
 
     def matches(self) -> Iterator[Match]:
-        if not self.asked.read or not len(self.asked.frame) or not len(self.told.frame):
+        """Every column that equals an aggregate of events to come, sample by sample."""
+        if not self.asked.read or not len(self.asked.frame) or not len(self.events_table.frame):
             return
         batch: list[Drawn] = []
         for key in self.both.shared():
@@ -155,15 +160,15 @@ class Pair:
             self.asked.hold(np.concatenate([rows, events]), [*self.asked.read, *self.sources])
         else:
             self.asked.hold(rows, self.asked.read)
-            self.told.hold(events, self.sources)
+            self.events_table.hold(events, self.sources)
         for drawn in batch:
             yield from self._look(drawn)
 
     def _look(self, drawn: Drawn) -> Iterator[Match]:
         steady = np.zeros(len(self.asked.read), bool)
         if drawn.key:
-            found, steady = self._lives(drawn, "", steady)
-            yield from found
+            matches, steady = self._lives(drawn, "", steady)
+            yield from matches
         for period in PERIODS:
             if not steady.all():
                 yield from self._lives(drawn, period, steady)[0]
@@ -195,9 +200,9 @@ class Pair:
         columns, sources = [self.asked.read[j] for j in look], [*self.sources, ROWS_OF]
         C, V = self.values(rows[1], columns, events[1], sources)
         first, c = _firsts(rows[0], self.asked.asked[rows[1]], C, size)
-        lives = Lives.of(events[0], self.told.t[events[1]], V, first)
+        lives = Lives.of(events[0], self.events_table.t[events[1]], V, first)
         everywhere = np.ones(size, bool)
-        found = []
+        agreeing = []
         for how in LIFE:
             allowed = self._kinds[how][look]
             self.made += int(allowed.sum())
@@ -210,28 +215,28 @@ class Pair:
                 for s in np.flatnonzero(allowed[k] & (units >= 4) & (hits >= AGREE * units)):
                     sampled = tally(a[:, s], c[:, k], tells[:, s], everywhere, slack, sharp)
                     if sampled.proves(self.made, sharp):
-                        found.append((sampled.chance, columns[k], sources[s], how, sharp))
-        return self._counted(sorted(found), drawn.key, period), steady
+                        agreeing.append((sampled.chance, columns[k], sources[s], how, sharp))
+        return self._counted(sorted(agreeing), drawn.key, period), steady
 
-    def _counted(self, found: list[tuple[float, str, str, str, bool]], key: Key, period: str) -> list[Match]:
+    def _counted(self, sampled: list[tuple[float, str, str, str, bool]], key: Key, period: str) -> list[Match]:
         """The same in all rows, for what the sample showed."""
         out: list[Match] = []
-        times = dict.fromkeys((c for _, c, *_ in found), 0)
-        if not found:
+        times = dict.fromkeys((c for _, c, *_ in sampled), 0)
+        if not sampled:
             return out
         codes = self.both.codes(key)
         if period:
             codes = self.both.in_period(codes, period)
         rows = ordered(codes[0], self.asked.t, np.flatnonzero(codes[0] >= 0))
-        events = rows if self.own else ordered(codes[1], self.told.t, np.flatnonzero(codes[1] >= 0))
+        events = rows if self.own else ordered(codes[1], self.events_table.t, np.flatnonzero(codes[1] >= 0))
         size = int(max(codes[0].max(), codes[1].max())) + 1
-        for _, column, source, how, sharp in found:
+        for _, column, source, how, sharp in sampled:
             times[column] += 1
             if times[column] > 4:
                 continue
             C, V = self.values(rows, [column], events, [source])
             first, c = _firsts(codes[0][rows], self.asked.asked[rows], C, size)
-            lives = Lives.of(codes[1][events], self.told.t[events], V, first, (how,))
+            lives = Lives.of(codes[1][events], self.events_table.t[events], V, first, (how,))
             a, tells, slack = lives.whole[how][:, 0], lives.telling(how)[:, 0], slack_of(c[:, 0])[0]
             whole = tally(a, c[:, 0], tells, np.ones(size, bool), slack, sharp)
             if not whole.proves(self.made, sharp):
@@ -247,15 +252,15 @@ class Pair:
             over = f"of the same {_joined(key)}" if key else "of the table"
             over += f" in the same {period}" if period else " over its whole life"
             what = "the number of" if source == ROWS_OF else f"{self._what(how, source)} over"
-            rows_of = "all rows" if self.own or source != ROWS_OF else f"all rows of {self.told.name}"
-            said = f"it is {what} {rows_of} {over}, later ones included, in {_share(share)} of {int(both.sum()):,} rows"
-            said += (
+            rows_of = "all rows" if self.own or source != ROWS_OF else f"all rows of {self.events_table.name}"
+            why = f"it is {what} {rows_of} {over}, later ones included, in {_share(share)} of {int(both.sum()):,} rows"
+            why += (
                 f"; {whole.hits:,} of {whole.units:,} keys have it in their first row already, when it cannot be known"
             )
-            said += f". For instance row {int(rows[shown])}{self._who(key, int(rows[shown]))}: {self._show(column, int(rows[shown]))}"
-            if source == ROWS_OF or self.told.kind(source) == "number" or how in ("count", "nunique"):
-                said += f", where the rows so far give {_number(known)}"
-            out.append(Match(self._name(column), self._source(source), said, share, whole.units, order))
+            why += f". For instance row {int(rows[shown])}{self._who(key, int(rows[shown]))}: {self._show(column, int(rows[shown]))}"
+            if source == ROWS_OF or self.events_table.kind(source) == "number" or how in ("count", "nunique"):
+                why += f", where the rows so far give {_number(known)}"
+            out.append(Match(self._name(column), self._source(source), why, share, whole.units, order))
         return out
 
     def _windows(self, drawn: Drawn, look: np.ndarray) -> Iterator[Match]:
@@ -296,9 +301,9 @@ class Pair:
                             there = ~np.isnan(everywhere[:, some[j]]) & ~np.isnan(C[:, k])
                             share = close(everywhere[there, some[j]], C[there, k], slacks[k]).mean()
                             if share >= 0.9:
-                                suspects.append((-share, int(k), int(some[j]), span.said, how))
+                                suspects.append((-share, int(k), int(some[j]), span.name, how))
         numbers = [k for k, c in enumerate(columns) if self.asked.kind(c) == "number"]
-        for said, a, known in few.gaps() if numbers else ():
+        for name, a, known in few.gaps() if numbers else ():
             self.made += len(numbers)
             tells = telling(a[:, None], [known[:, None]])[:, 0]
             for number in numbers:
@@ -307,17 +312,19 @@ class Pair:
                     int((tells & ~np.isnan(C[:, number])).sum()),
                 )
                 if units >= 8 and hits >= 0.9 * units:
-                    suspects.append((-hits / units, number, None, said, ""))
+                    suspects.append((-hits / units, number, None, name, ""))
         yield from self._confirmed(suspects, drawn.key, columns, sources)
 
-    def _confirmed(self, suspects: list[tuple[float, int, int | None, str, str]], key: Key, columns: list[str], sources: list[str]) -> Iterator[Match]:  # fmt: skip
+    def _confirmed(
+        self, suspects: list[tuple[float, int, int | None, str, str]], key: Key, columns: list[str], sources: list[str]
+    ) -> Iterator[Match]:
         """The same in many more rows, for what the sample showed."""
         tried = dict.fromkeys(range(len(columns)), 0)
         if not suspects:
             return
         stretch = self.both.stretch(self.both.codes(key), MANY, MANY)
         group = stretch.group
-        for place, (_, k, s, said, how) in enumerate(sorted(suspects, key=lambda one: one[0])):
+        for place, (_, k, s, name, how) in enumerate(sorted(suspects, key=lambda one: one[0])):
             tried[k] += 1
             if tried[k] > 6:
                 continue
@@ -325,16 +332,16 @@ class Pair:
             line, C = self._line(stretch, [columns[k]], names)
             c, (slack, sharp) = C[:, 0], slack_of(C[:, 0])
             if s is None:
-                found = self._gap(line, said)
-                if found is None:
+                gap = self._gap(line, name)
+                if gap is None:
                     continue
-                a, known, same = found[0], [found[1]], _in_time(found[0], c, slack)
+                a, known, same = gap[0], [gap[1]], _in_time(gap[0], c, slack)
                 if len(np.unique(np.round(a[~np.isnan(a)], 6))) < 20:  # a rhythm, and every calendar knows it
                     continue
                 a = np.where(same, c, a)
             else:
                 outcome = self.outcome[[s]]
-                span = next(x for outcomes in (False, True) for x in line.spans(outcomes) if x.said == said)
+                span = next(x for outcomes in (False, True) for x in line.spans(outcomes) if x.name == name)
                 a = np.where(span.full, line.over(span.low, span.high, how)[:, 0], np.nan)
                 known = [one[:, 0] for one in line.known(span, how, outcome)]
                 if how == "value" and self.own and not outcome[0] and self._looks_back(line, c):
@@ -346,21 +353,35 @@ class Pair:
             if not count.proves(self.made, sharp):
                 continue
             yield self._window(
-                key, columns[k], names[0], said, how, count, stretch.rows, tells & close(a, c, slack), place
+                key, columns[k], names[0], name, how, count, stretch.rows, tells & close(a, c, slack), place
             )
 
-    def _window(self, key: Key, column: str, source: str, said: str, how: str, count: Tally, rows: np.ndarray, agree: np.ndarray, place: int) -> Match:  # fmt: skip
+    def _window(
+        self,
+        key: Key,
+        column: str,
+        source: str,
+        name: str,
+        how: str,
+        count: Tally,
+        rows: np.ndarray,
+        agree: np.ndarray,
+        place: int,
+    ) -> Match:
         shown = int(rows[np.flatnonzero(agree)[0]])
         whose = f" of the same {_joined(key)}" if key else ""
-        where = said.replace(" rows", f" rows{whose}", 1) if " rows" in said else said + whose
+        where = name.replace(" rows", f" rows{whose}", 1) if " rows" in name else name + whose
         what = f"the {where}" if not how else f"{self._what(how, source)} {'in' if how == 'value' else 'over'} {where}"
         share = count.agree / count.rows
-        why = f"it is {what}, in {_share(share)} of {count.rows:,} rows, and in {count.hits:,} of {count.units:,} where nothing known by then is the same"
+        why = (
+            f"it is {what}, in {_share(share)} of {count.rows:,} rows, and in {count.hits:,} of {count.units:,} where nothing "
+            "known by then is the same"
+        )
         why += f". For instance row {shown}{self._who(key, shown)}: {self._show(column, shown)}"
         return Match(self._name(column), self._source(source), why, share, count.units, 50 + min(place, 900))
 
-    def _gap(self, line: Timeline, said: str) -> tuple[np.ndarray, np.ndarray] | None:
-        return next(((a, known) for name, a, known in line.gaps() if name == said), None)
+    def _gap(self, line: Timeline, wanted: str) -> tuple[np.ndarray, np.ndarray] | None:
+        return next(((a, known) for name, a, known in line.gaps() if name == wanted), None)
 
     def _line(self, stretch: Stretch, columns: list[str], sources: list[str]) -> tuple[Timeline, np.ndarray]:
         """The events of a stretch with their values, and the columns of the rows among them."""
@@ -376,7 +397,9 @@ class Pair:
         _, V = self.values(first[:0], [], first, sources)
         there = ~np.isnan(V)
         with np.errstate(invalid="ignore"):
-            same = there.any(axis=0) & (np.nanmax(np.where(there, V, -np.inf), axis=0) == np.nanmin(np.where(there, V, np.inf), axis=0))  # fmt: skip
+            same = there.any(axis=0) & (
+                np.nanmax(np.where(there, V, -np.inf), axis=0) == np.nanmin(np.where(there, V, np.inf), axis=0)
+            )
         back = (there.mean(axis=0) <= 0.1) | (same & (len(first) >= FEWEST))
         back[-1] = False
         return self.outcome | ~back
@@ -397,12 +420,12 @@ class Pair:
         return column if self.asked.problem else f"{self.asked.name}.{column}"
 
     def _source(self, source: str) -> str:
-        return source if self.told.problem else f"{self.told.name}.{source}"
+        return source if self.events_table.problem else f"{self.events_table.name}.{source}"
 
     def _what(self, how: str, source: str) -> str:
         if source == ROWS_OF:
-            return "the number of rows" if self.own else f"the number of rows of {self.told.name}"
-        return f"the {WORDS[how]} {source if self.own else f'{self.told.name}.{source}'}"
+            return "the number of rows" if self.own else f"the number of rows of {self.events_table.name}"
+        return f"the {WORDS[how]} {source if self.own else f'{self.events_table.name}.{source}'}"
 
     def _who(self, key: Key, row: int) -> str:
         return f" ({', '.join(f'{c} {self.asked.frame[c].iloc[row]}' for c in key)})" if key else ""

@@ -15,13 +15,13 @@ import numpy as np
 from tasks.engine.asof import first_in, known_before
 from tasks.engine.exact import Exact, concatenate
 from tasks.engine.facts import FOREVER
-from tasks.engine.primitives.base import Column, Term
+from tasks.engine.primitives.base import Term, newer_than, present
 from tasks.values.durations import Span
 
 EMPTY = np.zeros(0, np.int64)
 
 
-class History:
+class KeyHistory:
     """Events of one key, oldest first: event and known-at times, store rows and values, in arrays that grow.
 
     ``names`` are the columns kept. ``in_order`` holds while the known-at times rise with the events, and none of them
@@ -40,17 +40,21 @@ class History:
 
     @property
     def event(self) -> np.ndarray:
+        """int64 µs (size,): when each event happened."""
         return self.times[0, : self.size]
 
     @property
     def known(self) -> np.ndarray:
+        """int64 µs (size,): when each became known."""
         return self.times[1, : self.size]
 
     @property
     def rows(self) -> np.ndarray:
+        """int64 (size,): the store rows of the events."""
         return self.times[2, : self.size]
 
     def column(self, name: str) -> np.ndarray:
+        """float64 (size,): a column's values, or codes of its categories."""
         return self.values[self.names[name], : self.size]
 
     def add(
@@ -155,11 +159,12 @@ class Prefix:
 class Slice:
     """Some events of a history as the column that terms are made from."""
 
-    def __init__(self, history: History, name: str, places: slice | np.ndarray):
+    def __init__(self, history: KeyHistory, name: str, places: slice | np.ndarray):
         self.history, self.name, self.places = history, name, places
 
     @cached_property
     def values(self) -> np.ndarray:
+        """float64: the column's values."""
         return self.history.column(self.name)[self.places]
 
     @cached_property
@@ -167,22 +172,22 @@ class Slice:
         return Exact.from_floats(self.values)
 
     def x(self) -> Exact:
+        """The values, missing ones as zero."""
         return self._x
 
     def present(self) -> Exact:
+        """1 where a value is there, else 0."""
         return Exact.from_ints((~np.isnan(self.values)).astype(np.int64), 1)
 
     def time(self) -> Exact:
+        """The event times in µs where a value is there, else 0."""
         return Exact.from_ints(np.where(np.isnan(self.values), 0, self.history.event[self.places]))
 
     def equals(self, category: str) -> Exact:
+        """1 where the value is this category, else 0."""
         names = self.history.vocabulary[self.name]
         code = names.index(category) if category in names else -1
         return Exact.from_ints((self.values == code).astype(np.int64), 1)
-
-
-def _present(column: Column) -> Exact:
-    return column.present()
 
 
 class View:
@@ -191,13 +196,14 @@ class View:
     ``places``: the events that can be seen, where some are left out because they came late or are the row's own one.
     """
 
-    def __init__(self, history: History | None, t: int, lo: np.ndarray, hi: np.ndarray, places: np.ndarray | None):
+    def __init__(self, history: KeyHistory | None, t: int, lo: np.ndarray, hi: np.ndarray, places: np.ndarray | None):
         self.history, self.t, self.lo, self.hi, self.places = history, t, lo, hi, places
         self._slices: dict[str, Slice] = {}
         self._prefixes: dict[tuple[str, Term], Exact] = {}
 
     @classmethod
     def nothing(cls, t: int, windows: int) -> View:
+        """What a row sees of a key without a history: as many empty windows."""
         return cls(None, t, np.zeros(windows, np.int64), np.zeros(windows, np.int64), None)
 
     def through(self, windows: list[int]) -> View:
@@ -219,6 +225,7 @@ class View:
         return self._prefixes[key]
 
     def slice(self, column: str) -> Slice:
+        """A column of the events that can be seen, where some cannot."""
         assert self.history is not None
         assert self.places is not None
         if column not in self._slices:
@@ -240,12 +247,12 @@ class View:
             values, event = self.history.column(column), self.history.event
         else:
             values, event = self.slice(column).values, self.history.event[self.places]
-        found = []
+        seen = []
         for lo, hi in zip(self.lo.tolist(), self.hi.tolist(), strict=True):
             there, when = values[lo:hi], event[lo:hi]
             gone = np.isnan(there)
-            found.append((there[~gone], when[~gone], self.t) if gone.any() else (there, when, self.t))
-        return found
+            seen.append((there[~gone], when[~gone], self.t) if gone.any() else (there, when, self.t))
+        return seen
 
 
 class HistoryWindow:
@@ -253,13 +260,15 @@ class HistoryWindow:
 
     def __init__(self, views: list[View], column: str):
         self.views, self.column = views, column
-        self.n = self.sum(_present).digits[0]
+        self.n = self.sum(present).digits[0]
 
     @cached_property
     def t(self) -> np.ndarray:
+        """int64 µs: the prediction time of each window."""
         return np.array([v.t for v in self.views for _ in v.lo], np.int64)
 
     def sum(self, term: Term) -> Exact:
+        """Differences of the histories' prefix sums."""
         parts = []
         for view in self.views:
             if view.history is None:
@@ -276,20 +285,22 @@ class HistoryWindow:
         return [seen for view in self.views for seen in view.seen(self.column)]
 
     def blocks(self, term: Term, length: int) -> tuple[Exact, Exact]:
-        found: tuple[list[Exact], list[Exact]] = ([], [])
+        """Sums over the events of the block of ``t - 1``, and of the one before."""
+        sums: tuple[list[Exact], list[Exact]] = ([], [])
         for view in self.views:
             for lo, hi in zip(view.lo.tolist(), view.hi.tolist(), strict=True):
                 for back in (0, 1):
                     if view.history is None:
-                        found[back].append(Exact(np.zeros((1, 1), np.int64), 0, 0))
+                        sums[back].append(Exact(np.zeros((1, 1), np.int64), 0, 0))
                         continue
                     places = np.arange(lo, hi) if view.places is None else view.places[lo:hi]
                     block = view.history.event[places] // length
                     at = places[block == (view.t - 1) // length - back]
-                    found[back].append(term(Slice(view.history, self.column, at)).prefix().take(np.array([-1])))
-        return concatenate(found[0]), concatenate(found[1])
+                    sums[back].append(term(Slice(view.history, self.column, at)).prefix().take(np.array([-1])))
+        return concatenate(sums[0]), concatenate(sums[1])
 
     def kth(self, k: np.ndarray) -> np.ndarray:
+        """By partition of the values in view."""
         result = np.full(len(k), np.nan)
         for i, ((values, _, _), place) in enumerate(zip(self._seen, k.tolist(), strict=True)):
             n = len(values)
@@ -301,16 +312,20 @@ class HistoryWindow:
         return result + 0.0
 
     def newest(self, k: np.ndarray) -> np.ndarray:
+        """From the end of the values in view."""
         picked = zip(self._seen, k.tolist(), strict=True)
         return np.array([v[len(v) - 1 - i] if 0 <= i < len(v) else np.nan for (v, _, _), i in picked], np.float64)
 
     def newest_time(self) -> np.ndarray:
+        """The last of the event times in view."""
         return np.array([e[-1] if len(e) else np.nan for _, e, _ in self._seen], np.float64)
 
     def distinct(self) -> np.ndarray:
+        """How many different values are in view."""
         return np.array([len(np.unique(v)) for v, _, _ in self._seen], np.int64)
 
     def mode(self) -> np.ndarray:
+        """By counts of the values in view; of equal counts the smallest, texts by name."""
         result = np.full(len(self._seen), np.nan)
         for i, (values, _, _) in enumerate(self._seen):
             if len(values):
@@ -328,18 +343,16 @@ class HistoryWindow:
         return None
 
     def spread(self, weigh: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        """By counts of the values in view."""
         counts = (np.unique(v, return_counts=True)[1] for v, _, _ in self._seen)
         return np.array([int(weigh(c).sum()) if len(c) else 0 for c in counts], np.int64)
 
     def newer(self, marked: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-        result = np.full(len(self._seen), np.nan)
-        for i, (values, _, _) in enumerate(self._seen):
-            at = np.flatnonzero(marked(values))
-            if len(at):
-                result[i] = len(values) - 1 - at[-1]
-        return result
+        """By the place of the newest marked value in view."""
+        return np.array([newer_than(values, marked(values)) for values, _, _ in self._seen], np.float64)
 
     def each(self, function: Callable[[np.ndarray, np.ndarray], float]) -> np.ndarray:
+        """Window by window."""
         return np.array([function(v, t - e) for v, e, t in self._seen], np.float64)
 
 

@@ -82,14 +82,14 @@ def largest(values: np.ndarray, lo: np.ndarray, hi: np.ndarray) -> np.ndarray:
     order = np.argsort(level, kind="stable")  # a radix sort, in linear time
     ends = np.cumsum(np.bincount(level, minlength=1))
     low, high = lo[order], hi[order]
-    found = np.full(len(lo), -np.inf)
+    top = np.full(len(lo), -np.inf)
     for j in range(len(ends) - 1):
         part = slice(ends[j], ends[j + 1])
-        found[part] = np.maximum(table[low[part]], table[high[part] - (1 << j)])
+        top[part] = np.maximum(table[low[part]], table[high[part] - (1 << j)])
         half = 1 << j
         table = np.maximum(table[:-half], table[half:]) if len(table) > half else table[:0]
-    result = np.empty_like(found)
-    result[order] = found
+    result = np.empty_like(top)
+    result[order] = top
     return result
 
 

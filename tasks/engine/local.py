@@ -4,9 +4,9 @@ Events and rows are grouped by key and sorted by time once; a window of a row is
 binary search, and a sum over it is the difference of two exact prefix sums.
 
 By the rule of time (:mod:`tasks.engine.asof`) an event enters the view at ``k`` and leaves it at ``s + w``; one with
-``k >= s + w`` was never seen. Where within every key the order of ``k`` is also that of ``s`` (nothing arrived late and out of turn), the events
-in view are one slice of the sorted events. Otherwise there are two sequences, one by entering and one by leaving, and
-whatever can be counted is the count of those that entered minus the count of those that left; order statistics come
+``k >= s + w`` was never seen. Where within every key the order of ``k`` is also that of ``s`` (nothing arrived late and
+out of turn), the events in view are one slice of the sorted events. Otherwise there are two sequences, one by entering
+and one by leaving, and whatever can be counted is the count of those that entered minus the count of those that left; order statistics come
 from the same subtraction, bit by bit of the value (a wavelet matrix). The state of a row that was corrected leaves at the
 moment the next one is known (:mod:`tasks.states`).
 """
@@ -24,9 +24,9 @@ import pandas as pd
 from tasks.engine.asof import first_in, last_seen
 from tasks.engine.codes import dense
 from tasks.engine.exact import Exact
-from tasks.engine.facts import FOREVER, Facts
+from tasks.engine.facts import FOREVER, Events
 from tasks.engine.kernels import Line, Wavelet, kth_rank, sort_by_code
-from tasks.engine.primitives.base import Column, Term
+from tasks.engine.primitives.base import EventColumn, Term
 from tasks.values.durations import Span
 
 Made = TypeVar("Made")
@@ -61,7 +61,7 @@ class Index:
     the order of :attr:`rows`: result ``i`` belongs to row ``rows[i]``. ``by_time`` sorts the rows by ``t``.
     """
 
-    def __init__(self, facts: Facts, codes: np.ndarray, row_codes: np.ndarray, t: np.ndarray, by_time: np.ndarray):
+    def __init__(self, facts: Events, codes: np.ndarray, row_codes: np.ndarray, t: np.ndarray, by_time: np.ndarray):
         self.facts = facts
         size = int(max(codes.max(initial=-1), row_codes.max(initial=-1))) + 1
         order = facts.order()
@@ -121,6 +121,7 @@ class Index:
         return Ranked(self, np.arange(len(self.events)), len(self.events))
 
     def positions(self, span: Span) -> Positions:
+        """Where each row's window begins and ends, worked out once for each window."""
         if span not in self._positions:
             self._positions[span] = self._slices(span) if self.in_order else self._sequences(span)
         return self._positions[span]
@@ -202,6 +203,7 @@ class Index:
         return np.where(n > 0, self.events[place], -1)
 
     def column(self, name: str) -> IndexedColumn:
+        """A column's values in this order, read once."""
         if name not in self._columns:
             self._columns[name] = IndexedColumn(self, name)
         return self._columns[name]
@@ -234,6 +236,7 @@ class Index:
 
 
 def key_starts(codes: np.ndarray, size: int) -> np.ndarray:
+    """int64 (size + 1,): where each code's run begins among sorted ``codes``."""
     return np.concatenate(([0], np.cumsum(np.bincount(codes, minlength=size))))
 
 
@@ -251,6 +254,7 @@ class Ranked:
         return self._matrices[id(sequence)]
 
     def kth(self, p: Positions, k: np.ndarray, part: slice) -> np.ndarray:
+        """The k-th smallest rank in each row's window, for a run of rows (``part``)."""
         lo, hi = p.lo[part], p.hi[part]
         if p.slices:
             return kth_rank([(self._matrix(p.entering), lo, hi)], k)
@@ -271,15 +275,19 @@ class IndexedColumn:
         self._made: dict[object, object] = {}
 
     def x(self) -> Exact:
+        """The values, missing ones as zero."""
         return self.term(_values)
 
     def present(self) -> Exact:
+        """1 where a value is there, else 0."""
         return Exact.from_ints((~self.missing).astype(np.int64), 1)
 
     def time(self) -> Exact:
+        """The event times in µs where a value is there, else 0."""
         return Exact.from_ints(np.where(self.missing, 0, self.index.event))
 
     def equals(self, category: str) -> Exact:
+        """1 where the value is this category, else 0."""
         names = self.index.facts.categories(self.name)[1]
         code = np.searchsorted(names, category) if len(names) else 0
         if code >= len(names) or names[code] != category:
@@ -287,6 +295,7 @@ class IndexedColumn:
         return Exact.from_ints((self.values == code).astype(np.int64), 1)
 
     def term(self, term: Term) -> Exact:
+        """A term of every event, computed once."""
         if term not in self._terms:
             self._terms[term] = term(self)
         return self._terms[term]
@@ -300,6 +309,7 @@ class IndexedColumn:
         return self._sums[key]
 
     def cached(self, key: object, make: Callable[[], Made]) -> Made:
+        """What ``make`` gives, made once under this key."""
         if key not in self._made:
             self._made[key] = make()
         return cast(Made, self._made[key])
@@ -316,17 +326,15 @@ class IndexedColumn:
 
     @cached_property
     def by_value(self) -> Ranked:
+        """Order statistics by value; missing ones are the last."""
         return Ranked(self.index, self.ranks, len(self.levels) + 1)
 
     @cached_property
     def by_age(self) -> Ranked:
+        """Order statistics by place in time; missing ones are the last."""
         places = np.arange(len(self.values))
         return Ranked(self.index, np.where(self.missing, len(places), places), len(places) + 1)
 
 
-def _values(column: Column) -> Exact:
+def _values(column: EventColumn) -> Exact:
     return Exact.from_floats(cast(IndexedColumn, column).values)
-
-
-def present_values(column: Column) -> Exact:
-    return column.present()

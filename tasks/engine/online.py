@@ -8,7 +8,7 @@ import pandas as pd
 
 from tasks.engine.asof import prediction_times
 from tasks.engine.compute import child_tables
-from tasks.engine.facts import MISSING, Facts, Table
+from tasks.engine.facts import MISSING, Events, TableSchema
 from tasks.engine.plan import Plan
 from tasks.engine.source import records
 from tasks.engine.state import State
@@ -49,7 +49,7 @@ class DeepState(State):
             if table in child.plan.tables:
                 child.update(table, frame)
         self._frames[table] = pd.concat([self._frames[table], frame], ignore_index=True)
-        earliest = Facts(self._given(table), frame).known
+        earliest = Events(self._given(table), frame).known
         earliest = earliest[earliest != MISSING]
         if len(earliest) and int(earliest.min()) < max(self._latest.values()):
             return self._build(self._frames)
@@ -62,7 +62,7 @@ class DeepState(State):
         if table in self.stores:
             self._take_in(table, frame)
 
-    def _given(self, name: str) -> Table:
+    def _given(self, name: str) -> TableSchema:
         """A table as the children see it, without columns of their making."""
         seen = (child.tables[name] for child in self.plan.children.values() if name in child.tables)
         return next(seen, self.plan.tables[name])

@@ -1,7 +1,7 @@
 """The plan: the serialised definition of the features. :mod:`tasks.engine.derive` makes it from ``params.yaml``.
 
 A plan says what each feature is, in a form that JSON holds and a stable hash identifies, and what it reads. It knows no
-engine: those (:mod:`tasks.engine.compute`, :mod:`tasks.engine.online`, :mod:`tasks.engine.pieces`,
+engine: those (:mod:`tasks.engine.compute`, :mod:`tasks.engine.online`, :mod:`tasks.engine.from_disk`,
 :mod:`tasks.engine.spark`) stand above it, and all give the same bits.
 """
 
@@ -12,9 +12,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import Any
 
-from tasks.engine.facts import Table, Time, never_sees_itself
+from tasks.engine.facts import Json, TableSchema, Time, never_sees_itself
 from tasks.engine.recipes import Aggregate, FromRow, FromTable, LookedUp, Need, Recipe, from_dict
 from tasks.errors import RefitError
 
@@ -31,16 +30,18 @@ class Feature:
     recipe: Recipe
 
     @classmethod
-    def of(cls, recipe: Recipe, tables: Mapping[str, Table], own: str, name: str = "") -> Feature:
+    def of(cls, recipe: Recipe, tables: Mapping[str, TableSchema], own: str, name: str = "") -> Feature:
         """The feature that a recipe makes for rows of the table ``own``; under its own name, unless one is given."""
         return cls(name or recipe.name(own), recipe.kind(tables, own), recipe.says(tables, own), recipe)
 
     def to_dict(self) -> dict[str, object]:
+        """As JSON."""
         about: dict[str, object] = {"name": self.name, "kind": self.kind, "description": self.description}
         return {**about, "make": self.recipe.to_dict()}
 
     @classmethod
-    def from_dict(cls, value: Mapping[str, Any]) -> Feature:
+    def from_dict(cls, value: Json) -> Feature:
+        """From what :meth:`to_dict` gave."""
         return cls(value["name"], value["kind"], value["description"], from_dict(value["make"]))
 
 
@@ -67,10 +68,12 @@ class Group:
 
     @cached_property
     def lookups(self) -> tuple[tuple[Feature, LookedUp], ...]:
+        """Its lookups, each with its recipe."""
         return tuple((f, f.recipe) for f in self.features if isinstance(f.recipe, LookedUp))
 
     @cached_property
     def aggregates(self) -> tuple[tuple[Feature, Aggregate], ...]:
+        """Its aggregates, each with its recipe."""
         return tuple((f, f.recipe) for f in self.features if isinstance(f.recipe, Aggregate))
 
     @property
@@ -87,7 +90,7 @@ class Plan:
     """
 
     table: str
-    tables: dict[str, Table]
+    tables: dict[str, TableSchema]
     features: tuple[Feature, ...]
     time: Time | None = None
     cap: Time | None = None
@@ -110,7 +113,8 @@ class Plan:
         }
 
     @classmethod
-    def from_dict(cls, value: Mapping[str, Any]) -> Plan:
+    def from_dict(cls, value: Json) -> Plan:
+        """From what :meth:`to_dict` gave. Raises :class:`RefitError` for a plan of another format."""
         if value.get("format", FORMAT) != FORMAT:
             raise RefitError(
                 f"plan: format {value.get('format')!r} is not {FORMAT}; make the package anew with this Refit"
@@ -118,7 +122,7 @@ class Plan:
         time = {k: Time(**value[k]) if value.get(k) else None for k in ("time", "cap")}
         return cls(
             table=value["table"],
-            tables={name: Table.from_dict(table) for name, table in value["tables"].items()},
+            tables={name: TableSchema.from_dict(table) for name, table in value["tables"].items()},
             features=tuple(Feature.from_dict(feature) for feature in value["features"]),
             target=Predicted(**value["target"]) if value.get("target") else None,
             children={name: cls.from_dict(child) for name, child in value.get("children", {}).items()},
@@ -132,12 +136,13 @@ class Plan:
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property
-    def own(self) -> Table:
+    def own(self) -> TableSchema:
         """The table whose rows get the features."""
         return self.tables[self.table]
 
     @property
     def names(self) -> tuple[str, ...]:
+        """The features' names, in order."""
         return tuple(f.name for f in self.features)
 
     @cached_property
@@ -158,11 +163,11 @@ class Plan:
     @cached_property
     def groups(self) -> tuple[Group, ...]:
         """The features that ask a table, by table, key and when their column is known."""
-        found: dict[tuple[str, tuple[tuple[str, str], ...], Time | None], list[Feature]] = {}
+        by_key: dict[tuple[str, tuple[tuple[str, str], ...], Time | None], list[Feature]] = {}
         for feature, recipe in self.of_tables:
             known = self.tables[recipe.table].later.get(recipe.column) if recipe.column else None
-            found.setdefault((recipe.table, recipe.on, known), []).append(feature)
-        return tuple(Group(table, on, tuple(features), known) for (table, on, known), features in found.items())
+            by_key.setdefault((recipe.table, recipe.on, known), []).append(feature)
+        return tuple(Group(table, on, tuple(features), known) for (table, on, known), features in by_key.items())
 
     @cached_property
     def sees_own(self) -> bool:
@@ -179,11 +184,11 @@ class Plan:
 
         A name in a transform is a feature where one was made before it, and a column of the row otherwise.
         """
-        found: dict[str, tuple[str, ...]] = {}
+        read: dict[str, tuple[str, ...]] = {}
         for feature in self.features:
-            parts = (part for part in feature.recipe.parts if part not in found)
-            found[feature.name] = (*feature.recipe.row, *parts)
-        return found
+            parts = (part for part in feature.recipe.parts if part not in read)
+            read[feature.name] = (*feature.recipe.row, *parts)
+        return read
 
     def row_columns(self, *features: Feature) -> list[str]:
         """Columns of its table that a row has to bring for some features (for all, if none is named), in table order."""
@@ -198,11 +203,11 @@ class Plan:
 
     def events(self, *features: Feature) -> dict[str, Need]:
         """What features that ask a table (all, if none is named) read of each, beside the row itself."""
-        found: dict[str, Need] = {}
+        needs: dict[str, Need] = {}
         for feature in features or self.features:
             if isinstance(recipe := feature.recipe, FromTable):
-                found[recipe.table] = found.get(recipe.table, Need()) | recipe.reads(self.tables[recipe.table])
-        return found
+                needs[recipe.table] = needs.get(recipe.table, Need()) | recipe.reads(self.tables[recipe.table])
+        return needs
 
     def columns_used(self) -> dict[str, set[str]]:
         """The columns of each table that the plan's features, and their children's, need."""

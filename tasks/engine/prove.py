@@ -5,7 +5,7 @@ Two kinds of evidence:
 - *Proof by changing the future.* For several moments, everything that happened or became known from then on is made
   random (values, keys, times; some rows removed), and the features of rows up to then are computed anew: every bit must
   stay. Where one does not, the columns are changed one at a time until the guilty one is found.
-- *Scans of what is declared* (:mod:`tasks.engine.scan`). A column that was filled in after the fact, yet is declared
+- *Scans of what is declared* (:mod:`tasks.engine.leak_scans`). A column that was filled in after the fact, yet is declared
   known, passes the proof; it shows by what it knows of the target, by how it differs in rows without a label, by moments
   later than the row's own, or by rows that training and test share.
 """
@@ -21,14 +21,14 @@ import numpy as np
 import pandas as pd
 
 from tasks.artifacts.columns import SPLIT, TARGET
-from tasks.engine import scan
+from tasks.engine import leak_scans
 from tasks.engine.asof import prediction_times
 from tasks.engine.compute import compute as by_batch
-from tasks.engine.facts import MISSING, Facts, Time
+from tasks.engine.facts import MISSING, Events, Time
 from tasks.engine.foresight import aggregates_ahead
+from tasks.engine.leak_scans import Finding
 from tasks.engine.plan import Plan
-from tasks.engine.scan import Finding
-from tasks.engine.sides import still
+from tasks.engine.timed_tables import still
 from tasks.states import last_known, read_states
 
 Compute = Callable[[Plan, Mapping[str, pd.DataFrame], pd.DataFrame], pd.DataFrame]
@@ -36,17 +36,18 @@ Compute = Callable[[Plan, Mapping[str, pd.DataFrame], pd.DataFrame], pd.DataFram
 
 @dataclass(frozen=True)
 class Findings:
-    """What was found; ``checked`` says what was done, for the reader."""
+    """The leaks; ``checked`` says what was done, for the reader."""
 
-    found: tuple[Finding, ...]
+    findings: tuple[Finding, ...]
     checked: tuple[str, ...]
 
     @property
     def ok(self) -> bool:
-        return not self.found
+        """Whether there is no leak."""
+        return not self.findings
 
     def __str__(self) -> str:
-        lines = [str(f) for f in self.found] or ["no leak found"]
+        lines = [str(f) for f in self.findings] or ["no leak found"]
         return "\n".join([*lines, *(f"checked: {c}" for c in self.checked)])
 
 
@@ -69,30 +70,30 @@ def prove(
     are looked at for each.
     """
     rng = np.random.default_rng(seed)
-    found: list[Finding] = []
+    findings: list[Finding] = []
     checked: list[str] = []
     if plan.time is not None:
         cuts = change_the_future(tables, plan, rows, compute, moments, sample, rng)
-        found += cuts
+        findings += cuts
         checked.append(f"the future made random after {moments} moments, up to {sample} rows each")
-        found += scan.declared_times(tables, plan, rows)
+        findings += leak_scans.declared_times(tables, plan, rows)
         checked.append("moments inside rows against the times at which the rows are declared known")
         ahead, compared = aggregates_ahead(tables, plan, rows, by_batch(still(plan), tables, rows), seed)
-        found += ahead
+        findings += ahead
         checked.append(f"columns that equal another one's aggregate over times to come, {compared:,} comparisons")
     if target is not None:
         some_rows = np.sort(rng.permutation(len(rows))[: 20 * sample])
         part = rows.iloc[some_rows]
         features = compute(plan, tables, part)
-        found += scan.giveaways(features, target[some_rows], rng)
-        found += scan.filled_later(features, target[some_rows])
-        found += scan.encoded_targets(features, target[some_rows])
-        found += scan.later_labels(plan, part, features, target[some_rows], keys_of(plan, part))
+        findings += leak_scans.giveaways(features, target[some_rows], rng)
+        findings += leak_scans.filled_later(features, target[some_rows])
+        findings += leak_scans.encoded_targets(features, target[some_rows])
+        findings += leak_scans.later_labels(plan, part, features, target[some_rows], keys_of(plan, part))
         checked.append(f"what each feature alone knows of the target, {len(part)} rows")
         if split is not None:
-            found += scan.overlaps(plan, rows, np.asarray(split), target)
+            findings += leak_scans.overlaps(plan, rows, np.asarray(split), target)
             checked.append("rows that training and test share")
-    unique = {(f.kind, f.where): f for f in found}
+    unique = {(f.kind, f.where): f for f in findings}
     return Findings(tuple(unique.values()), tuple(checked))
 
 
@@ -133,7 +134,7 @@ def change_the_future(
     if not len(timed):
         return []
     order = timed[np.argsort(t[timed], kind="stable")]
-    found: dict[str, Finding] = {}
+    findings: dict[str, Finding] = {}
     for share in np.linspace(0.3, 0.95, moments):
         cut = int(t[order[min(int(share * len(order)), len(order) - 1)]])
         before = order[t[order] <= cut]
@@ -143,7 +144,7 @@ def change_the_future(
         base = compute(plan, tables, rows.iloc[chosen])
         future = Future(plan, tables, rows, cut, int(rng.integers(2**31)))
         changed = _changed(base, compute(plan, future.tables(), future.rows(chosen)))
-        new = [name for name in changed if name not in found]
+        new = [name for name in changed if name not in findings]
         if not new:
             continue
         blamed = _blame(future, plan, compute, base, chosen, new)
@@ -154,8 +155,8 @@ def change_the_future(
                 f"for instance in row {row}, whose prediction time is not later"
             )
             columns = blamed.get(name)
-            found[name] = Finding("future", name, why + (f"; it reads {', '.join(columns)}" if columns else ""))
-    return list(found.values())
+            findings[name] = Finding("future", name, why + (f"; it reads {', '.join(columns)}" if columns else ""))
+    return list(findings.values())
 
 
 def _changed(a: pd.DataFrame, b: pd.DataFrame) -> dict[str, int]:
@@ -192,7 +193,8 @@ class Future:
     """The tables with all facts from a moment on made random.
 
     A fact of a table belongs to the future where its event or known-at time is at or after the cut, or missing; a column
-    that becomes known after its row, where its own moment is. In the problem table only the outcomes of such rows are changed, and for rows that ask after the cut all but the key.
+    that becomes known after its row, where its own moment is. In the problem table only the outcomes of such rows are
+    changed, and for rows that ask after the cut all but the key.
     """
 
     def __init__(self, plan: Plan, tables: Mapping[str, pd.DataFrame], rows: pd.DataFrame, cut: int, seed: int):
@@ -202,15 +204,15 @@ class Future:
 
     def _unknown(self, name: str, frame: pd.DataFrame) -> dict[Time | None, np.ndarray]:
         """Which rows' facts belong to the future: of the row itself (None), and of columns with a moment of their own."""
-        row, found = Facts(self.plan.tables[name], frame), {}
+        row, unknown = Events(self.plan.tables[name], frame), {}
         for time in (None, *row.table.later.values()):
             if row.table.event_time is None:
-                found[time] = np.zeros(len(frame), bool)
+                unknown[time] = np.zeros(len(frame), bool)
                 continue
             facts = row.later(time)
             late = (facts.event >= self.cut) | (facts.known >= self.cut)
-            found[time] = late | (facts.event == MISSING) | (facts.known == MISSING)
-        return found
+            unknown[time] = late | (facts.event == MISSING) | (facts.known == MISSING)
+        return unknown
 
     def columns(self) -> list[tuple[str, str]]:
         """All columns that may be changed."""
@@ -226,10 +228,12 @@ class Future:
         return [c for c in frame.columns if c in spec.columns and c not in spec.key and spec.columns[c] != "ignore"]
 
     def tables(self, only: tuple[str, str] | None = None) -> dict[str, pd.DataFrame]:
+        """The tables with the future made random, or one column of it (``only``: table and column)."""
         changed = {n: self._change(n, f, self._later[n], only, 1) for n, f in self.given.items() if n in self._later}
         return {**self.given, **changed}
 
     def rows(self, chosen: np.ndarray, only: tuple[str, str] | None = None) -> pd.DataFrame:
+        """Some of the asking rows, changed alike."""
         later = {time: rows[chosen] for time, rows in self._later_rows.items()}
         return self._change(self.plan.table, self.given_rows.iloc[chosen], later, only, 2)
 
@@ -254,7 +258,7 @@ class Future:
             asks = prediction_times(self.plan, frame)
             after = later & (asks > self.cut) if salt == 1 else np.zeros(len(frame), bool)
         # Nothing moves to before the event, whose own time may be one that stays.
-        since = np.maximum(Facts(spec, frame).event, self.cut) if times else np.full(len(frame), self.cut)
+        since = np.maximum(Events(spec, frame).event, self.cut) if times else np.full(len(frame), self.cut)
         push = (rng.integers(1, 10**9, len(frame)) * 1000).astype("timedelta64[us]")
         for column in columns:
             if column not in wanted:

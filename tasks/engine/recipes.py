@@ -12,20 +12,19 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from tasks.engine.dates import date_part
 from tasks.engine.expression import Expression
-from tasks.engine.facts import HOUR, MISSING, Table
+from tasks.engine.facts import HOUR, MISSING, Json, TableSchema
 from tasks.engine.primitives import Primitive, parse_primitive
 from tasks.engine.source import Source, Values
 from tasks.errors import RefitError
 from tasks.values.durations import EVERYTHING, Span
 
 KIND = {"numeric": "numeric", "boolean": "numeric", "categorical": "categorical", "text": "text"}
-Json = Mapping[str, Any]  # of one recipe, as a plan has it; what is in it is checked as it is read
 
 
 @dataclass(frozen=True)
@@ -60,12 +59,12 @@ class Recipe(ABC):
     def name(self, own: str) -> str:
         """What the feature is called."""
 
-    def kind(self, tables: Mapping[str, Table], own: str) -> str:
+    def kind(self, tables: Mapping[str, TableSchema], own: str) -> str:
         """Of the result: numeric, categorical or text."""
         return "numeric"
 
     @abstractmethod
-    def says(self, tables: Mapping[str, Table], own: str) -> str:
+    def says(self, tables: Mapping[str, TableSchema], own: str) -> str:
         """A sentence."""
 
     def to_dict(self) -> dict[str, object]:
@@ -85,7 +84,7 @@ class FromRow(Recipe):
     """Made of the row itself: of its columns, and of features made before it."""
 
     @abstractmethod
-    def make(self, source: Source, made: Mapping[str, Values], tables: Mapping[str, Table], own: str) -> Values:
+    def make(self, source: Source, made: Mapping[str, Values], tables: Mapping[str, TableSchema], own: str) -> Values:
         """The feature of the rows that ask, from their columns and the features ``made`` before."""
 
 
@@ -107,9 +106,10 @@ class FromTable(Recipe):
 
     @property
     def row(self) -> tuple[str, ...]:
+        """The key's columns of the row."""
         return tuple(mine for mine, _ in self.on)
 
-    def reads(self, table: Table) -> Need:
+    def reads(self, table: TableSchema) -> Need:
         """What it reads of the table that it asks: keys, values, moments, and what tells events of one moment apart."""
         theirs = {theirs for _, theirs in self.on} | ({self.column} if self.column else set())
         moments = {time.column for time in table.times(self.column)}
@@ -125,18 +125,23 @@ class OwnColumn(FromRow):
 
     @property
     def row(self) -> tuple[str, ...]:
+        """The column."""
         return (self.column,)
 
     def name(self, own: str) -> str:
+        """As the column."""
         return self.column
 
-    def kind(self, tables: Mapping[str, Table], own: str) -> str:
+    def kind(self, tables: Mapping[str, TableSchema], own: str) -> str:
+        """As the column's."""
         return KIND[tables[own].columns[self.column]]
 
-    def says(self, tables: Mapping[str, Table], own: str) -> str:
+    def says(self, tables: Mapping[str, TableSchema], own: str) -> str:
+        """That it is the row's own."""
         return f"{self.column} of the row"
 
-    def make(self, source: Source, made: Mapping[str, Values], tables: Mapping[str, Table], own: str) -> Values:
+    def make(self, source: Source, made: Mapping[str, Values], tables: Mapping[str, TableSchema], own: str) -> Values:
+        """The column's values."""
         numeric = self.kind(tables, own) == "numeric"
         return source.number(self.column) if numeric else source.text(self.column)
 
@@ -151,15 +156,19 @@ class DatePart(FromRow):
 
     @property
     def row(self) -> tuple[str, ...]:
+        """The column with the moment."""
         return (self.column,)
 
     def name(self, own: str) -> str:
+        """``column.part``."""
         return f"{self.column}.{self.part}"
 
-    def says(self, tables: Mapping[str, Table], own: str) -> str:
+    def says(self, tables: Mapping[str, TableSchema], own: str) -> str:
+        """Which part of which column."""
         return f"{self.part.replace('_', ' ')} of {self.column} (UTC)"
 
-    def make(self, source: Source, made: Mapping[str, Values], tables: Mapping[str, Table], own: str) -> Values:
+    def make(self, source: Source, made: Mapping[str, Values], tables: Mapping[str, TableSchema], own: str) -> Values:
+        """float64, missing as NaN."""
         return date_part(source.moment(self.column), self.part)
 
 
@@ -177,15 +186,19 @@ class Transform(FromRow):
 
     @property
     def parts(self) -> tuple[str, ...]:
+        """The names in the expression."""
         return self.expression.names
 
     def name(self, own: str) -> str:
+        """The expression as written, without backticks."""
         return self.text.replace("`", "")
 
-    def says(self, tables: Mapping[str, Table], own: str) -> str:
+    def says(self, tables: Mapping[str, TableSchema], own: str) -> str:
+        """The expression."""
         return self.name(own)
 
-    def make(self, source: Source, made: Mapping[str, Values], tables: Mapping[str, Table], own: str) -> Values:
+    def make(self, source: Source, made: Mapping[str, Values], tables: Mapping[str, TableSchema], own: str) -> Values:
+        """float64; what has no finite value is NaN."""
         kinds = tables[own].columns
         return self.expression.evaluate(
             {n: np.asarray(made[n]) if n in made else _number(source, n, kinds[n]) for n in self.parts}
@@ -209,6 +222,7 @@ class Power(FromRow):
 
     @property
     def parts(self) -> tuple[str, ...]:
+        """Its factors' names."""
         return tuple(name for name, _ in self.powers)
 
     @property
@@ -216,12 +230,15 @@ class Power(FromRow):
         return [name for name, n in self.powers for _ in range(n)]
 
     def name(self, own: str) -> str:
+        """The factors with their powers."""
         return " ".join(name if n == 1 else f"{name}^{n}" for name, n in self.powers)
 
-    def says(self, tables: Mapping[str, Table], own: str) -> str:
+    def says(self, tables: Mapping[str, TableSchema], own: str) -> str:
+        """Of what it is the product."""
         return "product of " + ", ".join(self._factors)
 
-    def make(self, source: Source, made: Mapping[str, Values], tables: Mapping[str, Table], own: str) -> Values:
+    def make(self, source: Source, made: Mapping[str, Values], tables: Mapping[str, TableSchema], own: str) -> Values:
+        """float64; what overflows is NaN."""
         first, *others = (np.asarray(made[name]) for name in self._factors)
         result = first
         with np.errstate(over="ignore"):
@@ -234,6 +251,7 @@ class Power(FromRow):
 
     @classmethod
     def of(cls, value: Json) -> Power:
+        """From what :meth:`to_dict` gave."""
         return cls(tuple(value["powers"].items()))
 
 
@@ -249,10 +267,12 @@ class LookedUp(FromTable):
 
     @property
     def on(self) -> tuple[tuple[str, str], ...]:
+        """The key, as listed."""
         return self.key
 
     @property
     def span(self) -> Span:
+        """How old the row may be."""
         return self.within
 
     @staticmethod
@@ -262,18 +282,23 @@ class LookedUp(FromTable):
         return table, column
 
     def name(self, own: str) -> str:
+        """``table.column``."""
         return f"{self.table}.{self.column}"
 
-    def kind(self, tables: Mapping[str, Table], own: str) -> str:
+    def kind(self, tables: Mapping[str, TableSchema], own: str) -> str:
+        """As the column's; a moment becomes a number of hours."""
         return KIND.get(tables[self.table].columns[self.column], "numeric")
 
-    def says(self, tables: Mapping[str, Table], own: str) -> str:
+    def says(self, tables: Mapping[str, TableSchema], own: str) -> str:
+        """Which column of which row."""
         there = tables[self.table]
-        said = f"{self.column} of the row of {self.table} with the same {', '.join(theirs for _, theirs in self.key)}"
+        sentence = (
+            f"{self.column} of the row of {self.table} with the same {', '.join(theirs for _, theirs in self.key)}"
+        )
         if there.event_time:
             old = f", at most {self.within} old" if self.within.micros is not None else ""
-            said += f", the newest one known before the prediction time{old}"
-        return said + (", as hours before the prediction time" if there.columns[self.column] == "datetime" else "")
+            sentence += f", the newest one known before the prediction time{old}"
+        return sentence + (", as hours before the prediction time" if there.columns[self.column] == "datetime" else "")
 
     def _json(self) -> dict[str, object]:
         within = str(self.within) if self.within.micros is not None else None
@@ -281,6 +306,7 @@ class LookedUp(FromTable):
 
     @classmethod
     def of(cls, value: Json) -> LookedUp:
+        """From what :meth:`to_dict` gave."""
         return cls(value["table"], tuple(value["on"].items()), value["column"], Span(value["within"] or "all"))
 
 
@@ -300,10 +326,12 @@ class Aggregate(FromTable):
 
     @property
     def on(self) -> tuple[tuple[str, str], ...]:
+        """The key, by the same names on both sides."""
         return tuple((column, column) for column in self.by)
 
     @property
     def span(self) -> Span:
+        """Its window."""
         return self.window
 
     @staticmethod
@@ -315,24 +343,27 @@ class Aggregate(FromTable):
         >>> Aggregate.parse("carrier.count(last 5)")
         (('carrier',), 'count', None, 'last 5')
         """
-        found = re.fullmatch(r"([^()]+)\.(\w+)\((?:(.+), )?([^,()]+)\)", text)
-        if not found:
+        match = re.fullmatch(r"([^()]+)\.(\w+)\((?:(.+), )?([^,()]+)\)", text)
+        if not match:
             return None
-        by, primitive, inside, window = found.groups()
+        by, primitive, inside, window = match.groups()
         column, _, argument = (inside or "").partition(", ")
         return tuple(by.split("+")), f"{primitive}({argument})" if argument else primitive, column or None, window
 
     def name(self, own: str) -> str:
+        """As :meth:`parse` reads it; another table's name stands in front, its key in brackets."""
         key = "+".join(self.by) if self.table == own else f"{self.table}[{'+'.join(self.by)}]"
         inside = [part for part in (self.column, self.primitive.argument, str(self.window)) if part is not None]
         return f"{key}.{self.primitive.name}({', '.join(inside)})"
 
-    def kind(self, tables: Mapping[str, Table], own: str) -> str:
+    def kind(self, tables: Mapping[str, TableSchema], own: str) -> str:
+        """Numeric, unless the result is a value of the column itself."""
         if self.column is None or self.primitive.result != "value":
             return "numeric"
         return KIND.get(tables[self.table].columns[self.column], "numeric")
 
-    def says(self, tables: Mapping[str, Table], own: str) -> str:
+    def says(self, tables: Mapping[str, TableSchema], own: str) -> str:
+        """What of which events."""
         seen = f"{self.table} with the same {' and '.join(self.by)} {self._seen()}"
         if self.column is None:
             return f"number of {seen}"
@@ -352,6 +383,7 @@ class Aggregate(FromTable):
 
     @classmethod
     def of(cls, value: Json) -> Aggregate:
+        """From what :meth:`to_dict` gave."""
         primitive = parse_primitive(value["primitive"])
         return cls(value["table"], tuple(value["by"]), Span(value["window"]), primitive, value["column"])
 

@@ -54,9 +54,9 @@ def windows_of(params: p.Params, tables: Mapping[str, pd.DataFrame]) -> dict[Key
     plan = derive(params.model_copy(update={"features": Features(columns=(), history=history)}))
     rows = tables[plan.table]
     asked = {name: tables[name] for name in plan.tables}  # the stage reads a table when it is first asked for
-    found = compute(plan, asked, rows.iloc[_typical(prediction_times(plan, rows))])
+    counted = compute(plan, asked, rows.iloc[_typical(prediction_times(plan, rows))])
     keys = list(any_windows(params))
-    counts = np.split(found.to_numpy(float), len(keys), axis=1)
+    counts = np.split(counted.to_numpy(float), len(keys), axis=1)
     return {key: follow(count) for key, count in zip(keys, counts, strict=True)}
 
 

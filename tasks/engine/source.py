@@ -10,7 +10,7 @@ from typing import Protocol, cast
 import numpy as np
 import pandas as pd
 
-from tasks.engine.facts import MISSING, Table, micros, numbers, series
+from tasks.engine.facts import MISSING, TableSchema, micros, numbers, series
 from tasks.errors import RefitError, nearest
 from tasks.stored import Frame
 
@@ -35,29 +35,32 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True)
-class Rows:
+class FrameRows:
     """Rows of a table, as a frame."""
 
-    table: Table
+    table: TableSchema
     frame: Frame
 
     def __len__(self) -> int:
         return len(self.frame)
 
     def number(self, column: str) -> np.ndarray:
+        """As :meth:`Source.number`; raises :class:`RefitError` for what is no number."""
         return numbers(series(self.frame, column, self.table.name), column, self.table.name)
 
     def moment(self, column: str) -> np.ndarray:
+        """As :meth:`Source.moment`; raises :class:`RefitError` for what is no moment."""
         return micros(series(self.frame, column, self.table.name), column, self.table.name)
 
     def text(self, column: str) -> pd.Series:
+        """As :meth:`Source.text`."""
         return series(self.frame, column, self.table.name)
 
 
 class OneRow:
     """One row of a table, as a mapping of plain values; checks what it hands out."""
 
-    def __init__(self, table: Table, row: Mapping[str, object]):
+    def __init__(self, table: TableSchema, row: Mapping[str, object]):
         self.table, self.row = table, row
 
     def __len__(self) -> int:
@@ -69,6 +72,7 @@ class OneRow:
         return self.row[column]
 
     def number(self, column: str) -> np.ndarray:
+        """float64 (1,). Raises :class:`RefitError` for a column that lacks, and for what is no number."""
         value = self._value(column)
         if value is None or value is pd.NA:
             return np.array([np.nan])
@@ -81,9 +85,11 @@ class OneRow:
         return np.array([number])
 
     def moment(self, column: str) -> np.ndarray:
+        """int64 µs (1,). Raises :class:`RefitError` likewise."""
         return np.array([moment(self._value(column), column, self.table.name)], np.int64)
 
     def text(self, column: str) -> list[str | float]:
+        """One text, or NaN."""
         value = plain_text(self._value(column))
         return [np.nan if value is None else value]
 

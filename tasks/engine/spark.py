@@ -20,12 +20,12 @@ import numpy as np
 import pandas as pd
 
 from tasks.artifacts.columns import UNTIL
+from tasks.engine.assemble import as_frame, finish
 from tasks.engine.compute import child_tables, compute
-from tasks.engine.facts import Table
-from tasks.engine.pieces import ROW, event_columns, key_hash, row_columns
+from tasks.engine.facts import TableSchema
+from tasks.engine.from_disk import ROW, event_columns, key_hash, row_columns
 from tasks.engine.plan import Group, Plan
-from tasks.engine.rows import as_frame, finish
-from tasks.engine.source import Rows, Values
+from tasks.engine.source import FrameRows, Values
 from tasks.errors import RefitError
 
 if TYPE_CHECKING:
@@ -69,16 +69,19 @@ def compute_spark(
     spark: SparkSession | None = None,
     parts: int = 8,
 ) -> pd.DataFrame:
-    """:func:`tasks.engine.compute.compute` by Spark; ``parts`` is into how many the keys are dealt. Starts a session where none is given."""
+    """:func:`tasks.engine.compute.compute` by Spark; ``parts`` is into how many the keys are dealt.
+
+    Starts a session where none is given.
+    """
     own = spark is None
     spark = spark or session()
     try:
         tables = {**tables, **child_tables(plan, tables)}
-        found: dict[str, Values] = {}
+        asked: dict[str, Values] = {}
         for group in plan.groups:
             part = _group(plan, group, tables[group.table], rows, spark, parts)
-            found |= {feature.name: part[feature.name].to_numpy() for feature in group.features}
-        return as_frame(plan, finish(plan, Rows(plan.own, rows), found), rows.index)
+            asked |= {feature.name: part[feature.name].to_numpy() for feature in group.features}
+        return as_frame(plan, finish(plan, FrameRows(plan.own, rows), asked), rows.index)
     finally:
         if own:
             spark.stop()
@@ -121,7 +124,7 @@ def _group(
     return result
 
 
-def _dealt(frame: pd.DataFrame, key: list[str], table: Table, parts: int) -> pd.DataFrame:
+def _dealt(frame: pd.DataFrame, key: list[str], table: TableSchema, parts: int) -> pd.DataFrame:
     part = (key_hash(frame, key, table) % np.uint64(parts)).astype(np.int64)
     return frame.assign(**{ROW: np.arange(len(frame)), PART: part})
 

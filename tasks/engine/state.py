@@ -15,17 +15,17 @@ import pandas as pd
 
 from tasks.engine.answers import asked_tables, check_unique, in_hours
 from tasks.engine.asof import asked_at, known_before
+from tasks.engine.assemble import finish
 from tasks.engine.codes import composite
 from tasks.engine.exact import TooWide
-from tasks.engine.facts import FOREVER, MISSING, Facts, above, numbers
-from tasks.engine.history import History, HistoryWindow, View, code_of
+from tasks.engine.facts import FOREVER, MISSING, Events, above, numbers
+from tasks.engine.history import HistoryWindow, KeyHistory, View, code_of
 from tasks.engine.kernels import sort_by_code
 from tasks.engine.plan import Feature, Plan
 from tasks.engine.primitives import Primitive
 from tasks.engine.recipes import Aggregate, LookedUp
-from tasks.engine.rows import finish
 from tasks.engine.source import OneRow, Values, moment, plain_text
-from tasks.engine.store import Asked, Key, Plain, Store, one_or_all
+from tasks.engine.store import GroupHistories, Key, Plain, Store, one_or_all
 from tasks.errors import RefitError, nearest, some
 
 Row = Mapping[str, object]  # plain values by column
@@ -57,7 +57,7 @@ class State:
     def _build(self, tables: Mapping[str, pd.DataFrame]) -> None:
         facts = asked_tables(self.plan, tables)
         self.stores: dict[str, Store] = {}
-        self.asked: list[Asked] = []
+        self.asked: list[GroupHistories] = []
         for name, table in facts.items():
             here = [g for g in self.plan.groups if g.table == name]
             recipes = [recipe for group in here for recipe in group.asked]
@@ -67,11 +67,11 @@ class State:
             store = self.stores[name] = Store(table.table, columns)
             self._fill(store, table)
             self.asked += [
-                self._histories(Asked(group, table.table), table.later(group.known), store) for group in here
+                self._histories(GroupHistories(group, table.table), table.later(group.known), store) for group in here
             ]
         self._tasks = self._plan_tasks()
 
-    def _fill(self, store: Store, facts: Facts) -> None:
+    def _fill(self, store: Store, facts: Events) -> None:
         """Columns of the table as lists of plain values, ready for rows to come."""
         for column in store.columns:
             if column in store.names:
@@ -86,7 +86,7 @@ class State:
         for i, key in enumerate(store.keys(store.values)):
             store.rows[key] = (*store.rows.get(key, ()), i)
 
-    def _histories(self, asked: Asked, facts: Facts, store: Store) -> Asked:
+    def _histories(self, asked: GroupHistories, facts: Events, store: Store) -> GroupHistories:
         """Cut the sorted events into one history a key."""
         on = asked.group.on
         parts = (pd.factorize(facts.values(column)) for _, column in on)
@@ -104,7 +104,9 @@ class State:
         start = 0
         for end in ends:
             key = store.key(int(order[start]), on)
-            asked.keys[key] = History(asked.names, times[:, start:end].copy(), values[:, start:end].copy(), store.names)
+            asked.keys[key] = KeyHistory(
+                asked.names, times[:, start:end].copy(), values[:, start:end].copy(), store.names
+            )
             start = end
         return asked
 
@@ -117,9 +119,9 @@ class State:
                 here.setdefault(recipe.primitive, []).append((g, s, feature, recipe))
         alike: dict[tuple[str, tuple[tuple[int, int], ...]], list[tuple[Primitive, list[Fill]]]] = {}
         for (_, column), primitives in places.items():
-            for primitive, found in primitives.items():
-                slots = tuple((g, s) for g, s, _, _ in found)
-                fills = [Fill(i, feature, recipe) for i, (_, _, feature, recipe) in enumerate(found)]
+            for primitive, askers in primitives.items():
+                slots = tuple((g, s) for g, s, _, _ in askers)
+                fills = [Fill(i, feature, recipe) for i, (_, _, feature, recipe) in enumerate(askers)]
                 alike.setdefault((column, slots), []).append((primitive, fills))
         tasks = []
         for (column, slots), asked_for in alike.items():
@@ -138,7 +140,7 @@ class State:
         source = OneRow(plan.own, row)
         t = prediction_time(plan, source)
         without = self._own_event(source, t) if plan.sees_own else None
-        found: dict[str, Values] = {}
+        from_tables: dict[str, Values] = {}
         views: list[View] = []
         for asked in self.asked:
             history = asked.keys.get(self._row_key(source, asked)) if asked.timeless or t != MISSING else None
@@ -147,9 +149,9 @@ class State:
             view = history.view(asked.spans, at, own) if history else View.nothing(at, len(asked.spans))
             views.append(view)
             for name, s in asked.counts:
-                found[name] = np.array([view.hi[s] - view.lo[s]], np.float64)
+                from_tables[name] = np.array([view.hi[s] - view.lo[s]], np.float64)
             for feature, recipe, s in asked.lookups:
-                found[feature.name] = self._looked_up(feature, recipe, view, s, t)
+                from_tables[feature.name] = self._looked_up(feature, recipe, view, s, t)
         for column, slots, primitives in self._tasks:
             window = HistoryWindow([views[g].through(spans) for g, spans in slots], column)
             for primitive, fills in primitives:
@@ -158,8 +160,8 @@ class State:
                 except TooWide as error:
                     raise RefitError(f"{fills[0].recipe.table}.{column}: {error}") from None
                 for i, feature, aggregate in fills:
-                    found[feature.name] = self._shown(feature, aggregate, column, result[i : i + 1], t)
-        made = finish(plan, source, found)
+                    from_tables[feature.name] = self._shown(feature, aggregate, column, result[i : i + 1], t)
+        made = finish(plan, source, from_tables)
         return {name: value[0] if isinstance(value, list) else value.item() for name, value in made.items()}
 
     def _own_event(self, source: OneRow, t: int) -> tuple[int, ...] | None:
@@ -169,21 +171,21 @@ class State:
         return own if any(known_before(store.known[one], t) for one in own or ()) else None
 
     @staticmethod
-    def _row_key(source: OneRow, asked: Asked) -> Key:
+    def _row_key(source: OneRow, asked: GroupHistories) -> Key:
         key = tuple(source.key(mine, kind) for mine, kind in asked.key)
         return None if any(part is None or part != part for part in key) else one_or_all(key)
 
     def _looked_up(self, feature: Feature, recipe: LookedUp, view: View, window: int, t: int) -> Values:
         place = view.newest(window)
         store = self.stores[recipe.table]
-        found = (
+        stored = (
             store.values[recipe.column][int(view.history.times[2, place])]
             if view.history and place is not None
             else None
         )
         if feature.kind != "numeric":
-            return [np.nan if found is None else str(found)]
-        value = np.array([np.nan if found is None else found], np.float64)
+            return [np.nan if stored is None else str(stored)]
+        value = np.array([np.nan if stored is None else stored], np.float64)
         datetime = store.table.columns[recipe.column] == "datetime"
         return in_hours(value, "moment", np.array([t])) if datetime else value
 
@@ -241,7 +243,7 @@ class State:
 
     def _take_in(self, table: str, frame: pd.DataFrame) -> None:
         store = self.stores[table]
-        facts = Facts(store.table, frame)
+        facts = Events(store.table, frame)
         facts.check_key()
         columns = {c: self._plain_values(facts, c) for c in store.columns}
         keys = store.keys(columns)
@@ -266,7 +268,9 @@ class State:
                     self._add(asked, store, row, event, int(known[i]))
 
     @staticmethod
-    def _refuse_second_rows(store: Store, columns: Mapping[str, list[Plain]], asked_here: Iterable[Asked]) -> None:
+    def _refuse_second_rows(
+        store: Store, columns: Mapping[str, list[Plain]], asked_here: Iterable[GroupHistories]
+    ) -> None:
         """A table without times has one row a key, or its lookups have no answer."""
         for asked in asked_here:
             seen = set(asked.keys)
@@ -279,13 +283,13 @@ class State:
                     )
                 seen.add(key)
 
-    def _add(self, asked: Asked, store: Store, row: int, event: int, known: int) -> None:
+    def _add(self, asked: GroupHistories, store: Store, row: int, event: int, known: int) -> None:
         key = store.key(row, asked.group.on)
         if any(k is None or k != k for k in (key if isinstance(key, tuple) else (key,))):
             return
         history = asked.keys.get(key)
         if history is None:
-            empty = History(asked.names, np.zeros((4, 0), np.int64), np.zeros((len(asked.names), 0)), store.names)
+            empty = KeyHistory(asked.names, np.zeros((4, 0), np.int64), np.zeros((len(asked.names), 0)), store.names)
             history = asked.keys[key] = empty
         history.add(event, known, row, [self._coded(store, column, row) for column in asked.names], store.before)
 
@@ -297,7 +301,7 @@ class State:
             return np.nan
         return float(code_of(store.names[column], store.places[column], value) if isinstance(value, str) else value)
 
-    def _plain_values(self, facts: Facts, column: str) -> list[Plain]:
+    def _plain_values(self, facts: Events, column: str) -> list[Plain]:
         if column in self.stores[facts.table.name].names:
             if column not in facts.frame.columns:
                 raise RefitError(f"update of {facts.table.name!r}: column {column!r} is missing")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from tasks.engine.facts import Table
-from tasks.engine.history import History, nan_last
+from tasks.engine.facts import TableSchema
+from tasks.engine.history import KeyHistory, nan_last
 from tasks.engine.plan import Feature, Group
 from tasks.engine.recipes import Aggregate, LookedUp
 from tasks.engine.source import TEXT
@@ -20,7 +20,7 @@ class Store:
 
     size: int  # rows
 
-    def __init__(self, table: Table, columns: Sequence[str]):
+    def __init__(self, table: TableSchema, columns: Sequence[str]):
         self.table = table
         self.columns = list(columns)
         self.content = list(table.key) or sorted(columns)  # settles ties
@@ -52,15 +52,15 @@ def one_or_all(parts: tuple[Plain, ...]) -> Key:
     return parts[0] if len(parts) == 1 else parts
 
 
-class Asked:
+class GroupHistories:
     """A group of the plan with the histories of its keys; ``lookups``, ``counts`` and ``aggregates`` with their windows' places."""
 
-    def __init__(self, group: Group, table: Table):
+    def __init__(self, group: Group, table: TableSchema):
         self.group = group
         self.table = table
         self.timeless = table.event_time is None
         self.key = [(mine, table.columns[theirs]) for mine, theirs in group.on]
-        self.keys: dict[Key, History] = {}
+        self.keys: dict[Key, KeyHistory] = {}
         self.spans: list[Span] = list(dict.fromkeys(recipe.span for recipe in group.asked))
         place = self.spans.index
         self.lookups: list[tuple[Feature, LookedUp, int]] = [(f, r, place(r.span)) for f, r in group.lookups]

@@ -9,8 +9,8 @@ import numpy as np
 from tasks.engine.exact import Exact
 from tasks.engine.facts import FOREVER
 from tasks.engine.kernels import Line, largest, stabbing_max
-from tasks.engine.local import Index, IndexedColumn, key_starts, present_values
-from tasks.engine.primitives.base import Term
+from tasks.engine.local import Index, IndexedColumn, key_starts
+from tasks.engine.primitives.base import Term, newer_than, present
 from tasks.values.durations import Span
 
 
@@ -23,23 +23,26 @@ class IndexedWindow:
         self.lo, self.hi = self.positions.lo[part], self.positions.hi[part]
         self.t = index.t[part]
         self._sums: dict[Term, Exact] = {}
-        self.n = self.hi - self.lo if column.complete else self.sum(present_values).digits[0]
+        self.n = self.hi - self.lo if column.complete else self.sum(present).digits[0]
 
     def sum(self, term: Term) -> Exact:
+        """Differences of prefix sums, taken once."""
         if term not in self._sums:
             entering, leaving = (self.column.sums(term, s) for s in (self.positions.entering, self.positions.leaving))
             self._sums[term] = entering.take(self.hi) - leaving.take(self.lo)
         return self._sums[term]
 
     def blocks(self, term: Term, length: int) -> tuple[Exact, Exact]:
+        """The same in an index by key and time block."""
         rows = self.index.rows[self.part]
-        found = []
+        sums = []
         for index in self.index.blocks(length):
             p, column, at = index.positions(self.span), index.column(self.column.name), index.place_of_row[rows]
-            found.append(column.sums(term, p.entering).take(p.hi[at]) - column.sums(term, p.leaving).take(p.lo[at]))
-        return found[0], found[1]
+            sums.append(column.sums(term, p.entering).take(p.hi[at]) - column.sums(term, p.leaving).take(p.lo[at]))
+        return sums[0], sums[1]
 
     def kth(self, k: np.ndarray) -> np.ndarray:
+        """By sparse tables for the ends, by a wavelet matrix between them."""
         p, part, column = self.positions, self.part, self.column
         out = (k < 0) | (k >= self.n)
         if p.slices and np.array_equal(k, self.n - 1):
@@ -65,21 +68,25 @@ class IndexedWindow:
                 place = self.hi - 1 - k
             else:
                 there = column.cached("there", lambda: np.flatnonzero(~column.missing))
-                seen = column.sums(present_values, self.positions.entering).digits[0][self.hi]
+                seen = column.sums(present, self.positions.entering).digits[0][self.hi]
                 place = there[np.where(out, 0, seen - 1 - k)] if len(there) else k
         else:
             place = column.by_age.kth(self.positions, np.where(out, 0, self.n - 1 - k), self.part)
         return np.where(out, 0, place), out
 
     def newest(self, k: np.ndarray) -> np.ndarray:
+        """By place in time."""
         place, out = self._newest_place(k)
         return np.where(out, np.nan, self.column.values[place] if len(self.column.values) else np.nan)
 
     def newest_time(self) -> np.ndarray:
+        """By place in time."""
         place, out = self._newest_place(np.zeros_like(self.n))
         return np.where(out, np.nan, self.index.event[place] if len(self.index.event) else np.nan)
 
     def distinct(self) -> np.ndarray:
+        """By when each value came into view, and when it left."""
+
         def make() -> np.ndarray:
             """Each value is in view during a union of intervals; count those begun and those ended."""
             index, column = self.index, self.column
@@ -129,6 +136,8 @@ class IndexedWindow:
         return self.column.cached(("changes", self.span), make)
 
     def spread(self, weigh: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        """By the changes of how often each value is in view."""
+
         def make() -> np.ndarray:
             codes, _, moments, count = self._changes()
             after = weigh(count)
@@ -137,6 +146,8 @@ class IndexedWindow:
         return self.column.cached(("spread", weigh, self.span), make)[self.part]
 
     def mode(self) -> np.ndarray:
+        """By the highest count among the values in view at the row's time."""
+
         def make() -> np.ndarray:
             """From one change to the next a value has one count; the row takes the best of those around it."""
             index, column = self.index, self.column
@@ -157,25 +168,21 @@ class IndexedWindow:
         return self.column.cached(("mode", self.span), make)[self.part]
 
     def newer(self, marked: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-        column, index = self.column, self.index
+        """By running counts where windows are slices, else row by row."""
+        column = self.column
         flags = column.cached(("marked", marked), lambda: ~column.missing & marked(column.values))
         if self.positions.slices:
             places = np.arange(len(flags))
             last = column.cached(("last", marked), lambda: np.maximum.accumulate(np.where(flags, places, -1)))
             at = last[np.maximum(self.hi - 1, 0)] if len(flags) else np.full(len(self.hi), -1)
-            found = (at >= self.lo) & (self.hi > self.lo)
-            after = np.where(found, at + 1, self.lo)
-            total = column.sums(present_values, self.positions.entering).digits[0]
-            return np.where(found, total[self.hi] - total[after], np.nan)
-
-        def newer_than_marked(values: np.ndarray, ages: np.ndarray) -> float:
-            at = np.flatnonzero(marked(values))
-            return float(len(values) - 1 - at[-1]) if len(at) else np.nan
-
-        del index
-        return self.each(newer_than_marked)
+            there = (at >= self.lo) & (self.hi > self.lo)
+            after = np.where(there, at + 1, self.lo)
+            total = column.sums(present, self.positions.entering).digits[0]
+            return np.where(there, total[self.hi] - total[after], np.nan)
+        return self.each(lambda values, ages: newer_than(values, marked(values)))
 
     def each(self, function: Callable[[np.ndarray, np.ndarray], float]) -> np.ndarray:
+        """Row by row."""
         index, values = self.index, self.column.values
         result = np.empty(len(self.t))
         leave = None if self.positions.slices else index.leave(self.span)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tasks import stage  # isort: skip
 
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -79,7 +80,8 @@ def main() -> None:
             f"{family}: {problem.metric} {value['valid']:.4f} on validation rows, {value['test']:.4f} on test rows"
         )
 
-    parts = {name: features[features["__split__"] == name].reset_index(drop=True) for name in ("train", *SPLITS)}
+    stored = {name: features[features["__split__"] == name].reset_index(drop=True) for name in ("train", *SPLITS)}
+    parts = cast("dict[str, pd.DataFrame]", stored)  # what is asked of them here, they answer as frames in memory do
     y_train = parts["train"]["__target__"].to_numpy(dtype=float)
     constant = {name: asked.constant(y_train, len(classes), len(split.y)) for name, split in splits.items()}
     metrics = measure_all(candidates, best, splits, constant, params, cut, days(parts["test"]["__time__"]))
@@ -223,8 +225,7 @@ def measure_all(
     each = {}
     for one in candidates:
         threshold = threshold_of(one.scores["valid"], splits["valid"].y, params)
-        own = 0.5 if threshold is None else threshold
-        values = {name: report(split.y, one.scores[name], kind, own) for name, split in splits.items()}
+        values = {name: report(split.y, one.scores[name], kind, threshold) for name, split in splits.items()}
         each[one.family] = CandidateMetrics(threshold=threshold, **values)
     test = splits["test"]
     measurers = {m: measurer(m, kind, test.y, best.scores["test"], cut) for m in metric_names(kind)}

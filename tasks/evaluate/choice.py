@@ -35,8 +35,7 @@ def choose(
     for candidate in candidates:
         threshold = threshold_of(candidate.scores["valid"], splits["valid"].y, params)
         values[candidate.family] = {
-            name: measure(metric, split.y, candidate.scores[name], kind, 0.5 if threshold is None else threshold)
-            for name, split in splits.items()
+            name: measure(metric, split.y, candidate.scores[name], kind, threshold) for name, split in splits.items()
         }
         if not np.isfinite(values[candidate.family]["valid"]):
             why = " (a truth of 0 has no relative error)" if metric == "mape" else ""

@@ -6,9 +6,9 @@ import numpy as np
 
 from tasks.artifacts import Candidate, CurvePoint, Figure, FitDiagnosis, LossCurve, Trial, TriedValue
 from tasks.metrics import higher_is_better
+from tasks.metrics.intervals import Z95
 
 POINTS = 100
-LIKELY = 1.959963984540054  # standard errors of a 95% interval
 CERTAIN = 2.5758293035489004  # of a 99% interval: choices made on validation rows shift their figure a little
 
 
@@ -75,7 +75,7 @@ def _overfitting(metric: str, train: Figure, valid: Figure, baseline: float, sig
     if reach <= 0:
         return "underfit", ("Even on its training rows the model is no better than without features: it underfits, or "
                             "the features say nothing.")  # fmt: skip
-    lost, error = reach - kept, LIKELY * float(np.hypot(train.error, valid.error))
+    lost, error = reach - kept, Z95 * float(np.hypot(train.error, valid.error))
     small, large = (
         (v.value if sign < 0 else 1 - v.value) for v in (train, valid)
     )  # errors; 1 is the best of the others
@@ -115,7 +115,7 @@ def _more_rows(metric: str, curve: list[CurvePoint], sign: float, kept: float, r
     last, before = curve[-1], curve[-2]
     assert last.gain is not None
     assert last.gain_error is not None
-    gain, error = sign * last.gain, LIKELY * last.gain_error
+    gain, error = sign * last.gain, Z95 * last.gain_error
     step = f"The last step of the learning curve, from {before.rows:,} to {last.rows:,} training rows,"
     interval = f"{gain - error:+.2g} to {gain + error:+.2g}"
     least = 0.05 * abs(kept)  # a gain that would be worth the effort

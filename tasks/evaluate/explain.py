@@ -89,7 +89,7 @@ def shap_values(mixture: Mixture, X: pd.DataFrame, background: pd.DataFrame, see
 def _from_inside(model: Model, X: pd.DataFrame, background: pd.DataFrame) -> Explained | None:
     name, fitted = model.fitted.FORMAT, model.fitted
     unit = find_kind(model.kind).margin_unit
-    Z, parts = model.encoder.transform(X), groups(model, list(X))
+    Z, parts = model.encoder.transform(X), groups(model, [str(c) for c in X])
     if name == "xgboost":
         import xgboost
 
@@ -161,7 +161,7 @@ def asked_shap(mixture: Mixture, X: pd.DataFrame, background: pd.DataFrame, seed
     def answer(encoded: list[np.ndarray]) -> np.ndarray:
         return problem.output.free(mixture.mean([_score(m, Z) for m, Z in zip(models, encoded, strict=True)]))
 
-    parts = [groups(m, list(X)) for m in models]
+    parts = [groups(m, [str(c) for c in X]) for m in models]
     found = by_asking(answer, rows, back, parts, sum(cost(m.fitted) for m in models), seed)
     return Explained(found.values, found.base, "exact" if found.exact else "permutation", problem.unit, found)
 

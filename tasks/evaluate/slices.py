@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import pandas as pd
 
 from tasks.artifacts import SliceResult
 from tasks.bands import Bands, bands
@@ -24,6 +23,7 @@ from tasks.evaluate.chance import coin_tails, difference_tails, mean_tails
 from tasks.kinds import MANY, find_kind
 from tasks.metrics import measure
 from tasks.paired import holm
+from tasks.stored import Frame
 
 LEAST_ROWS = 30
 FOUND = 20
@@ -49,7 +49,7 @@ class Said:
 class Rows:
     """Feature rows with what the model said of them: ``loss`` (n,) is the squared error of the prediction."""
 
-    X: pd.DataFrame
+    X: Frame
     y: np.ndarray
     scores: np.ndarray
 

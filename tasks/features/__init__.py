@@ -1,1 +1,1 @@
-
+"""The stage ``features``: the plan, its features, and the split."""

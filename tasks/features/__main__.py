@@ -4,6 +4,7 @@ from tasks import stage  # isort: skip  (sets threads and telemetry before the h
 
 import time
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,7 @@ from tasks.engine.asof import prediction_times
 from tasks.engine.compute import compute
 from tasks.engine.derive import derive
 from tasks.engine.facts import MISSING
-from tasks.engine.pieces import pieces
+from tasks.engine.from_disk import compute_from_disk
 from tasks.engine.rhythm import windows_of
 from tasks.errors import some
 from tasks.features.seasons import unfinished
@@ -56,7 +57,8 @@ def main() -> None:
         what = f"windows of {', '.join(spans)}" if spans else "left out, for no row has an earlier event"
         stage.log(f"history of {table} by {' and '.join(key)}: {what}")
     plan = derive(params, windows)
-    for line in never_in_view(plan, Stored.folder(folder, plan.tables)):
+    tables = cast("dict[str, pd.DataFrame]", Stored.folder(folder, plan.tables))  # read as frames in memory are
+    for line in never_in_view(plan, tables):
         stage.log(line)
     rows = own_columns(params, plan, folder)
     stage.log(f"{len(plan.features)} features for {len(rows):,} rows of {plan.table}")
@@ -150,7 +152,7 @@ def write_features(
                 f"used ({limit.source}): computed key by key, from disk"
             )
             files = {name: folder / f"{name}.parquet" for name in plan.tables}
-            made = pieces(plan, files, limit.piece_mb, chunk=size, scratch=memory.scratch())
+            made = compute_from_disk(plan, files, limit.piece_mb, chunk=size, scratch=memory.scratch())
             append_tables(path, (beside(head, features) for features in made))
             return None
     memory.keep_freed()

@@ -9,10 +9,10 @@ August and September, which stand for it as the test.
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 
 from tasks.engine.dates import date_part
 from tasks.engine.facts import MISSING
+from tasks.stored import Frame
 
 DAY = 86_400_000_000  # µs
 # part: what it goes round with, and that round's days, less a tenth: the last days of a year are like the first
@@ -24,7 +24,7 @@ SAME = 0.95  # share of rows in which a column is the part
 ZONE = {"day_of_year": 1, "day": 1}  # in another time zone the day is the one before or after
 
 
-def unfinished(features: pd.DataFrame, moments: np.ndarray, train: np.ndarray) -> dict[str, str]:
+def unfinished(features: Frame, moments: np.ndarray, train: np.ndarray) -> dict[str, str]:
     """Numeric features that repeat a part of the row's moment whose round the training rows don't cover, and why.
 
     ``moments`` (n,) are int64 µs, ``train`` (n,) marks the training rows.
@@ -42,7 +42,7 @@ def unfinished(features: pd.DataFrame, moments: np.ndarray, train: np.ndarray) -
     open_parts = {part: whole for part, (whole, days) in ROUNDS.items() if span < days}
     calendar = {part: date_part(moments[timed], part) for part in open_parts}
     found: dict[str, str] = {}
-    for name in features:
+    for name in map(str, features):
         values = features[name]
         if values.dtype != np.float64:
             continue

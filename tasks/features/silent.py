@@ -8,14 +8,15 @@ import numpy as np
 import pandas as pd
 
 from tasks.engine import Plan
-from tasks.engine.facts import HOUR, MISSING, Facts, Time
+from tasks.engine.facts import HOUR, MISSING, Events, Time
 from tasks.errors import RefitError, some
+from tasks.stored import Frame
 
 FEW = 1000  # training rows that are looked at first: a feature that says something there says something
 EMPTY, CONSTANT = "is empty in all training rows", "has one value in the training rows"
 
 
-def silent(features: pd.DataFrame, kinds: Mapping[str, str], train: np.ndarray) -> dict[str, str]:
+def silent(features: Frame, kinds: Mapping[str, str], train: np.ndarray) -> dict[str, str]:
     """The features that say nothing in the training rows, in order, and why.
 
     A feature of one value that is missing in places is not among them: where it is missing says something. A text of
@@ -56,14 +57,14 @@ def _silence(values: pd.Series, kind: str) -> str:
 
 def never_in_view(plan: Plan, tables: Mapping[str, pd.DataFrame]) -> Iterator[str]:
     """A line for each table whose rows are known so late that windows stay empty, or that the newest are never seen."""
-    facts: dict[str, Facts] = {}
+    facts: dict[str, Events] = {}
     empty: dict[str, list[str]] = {}
     for group in plan.groups:
         table = plan.tables[group.table]
         if not table.event_time or not table.known_at or group.known is not None:
             continue
         if table.name not in facts:
-            facts[table.name], empty[table.name] = Facts(table, tables[table.name]), []
+            facts[table.name], empty[table.name] = Events(table, tables[table.name]), []
         fact = facts[table.name]
         there = (fact.known != MISSING) & (fact.event != MISSING)
         soonest = int((fact.known - fact.event)[there].min()) if there.any() else 0

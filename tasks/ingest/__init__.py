@@ -1,1 +1,1 @@
-
+"""The stage ``ingest``: tables as their sources have them."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks.errors import RefitError, some
+from tasks.errors import RefitError, first_line, some
 from tasks.files import sha256
 from tasks.ingest import lazy
 from tasks.ingest.files import File
@@ -153,7 +153,7 @@ def unpacked(content: bytes, path: str) -> bytes:
             return _of_zip(content, path)
     except (EOFError, lzma.LZMAError, ValueError, OSError, zlib.error, zipfile.BadZipFile) as error:
         raise Cut(
-            f"{path}: is cut or damaged ({_first(error)}), as a file that is still being written. {REMEDY}."
+            f"{path}: is cut or damaged ({first_line(error, 120)}), as a file that is still being written. {REMEDY}."
         ) from None
     return content
 
@@ -196,7 +196,3 @@ def _with_hive(columns: pa.Table | Columns, hive: dict[str, str | None]) -> pa.T
         if name not in columns.column_names:
             columns = columns.append_column(name, pa.array([value] * len(columns), pa.string()))
     return columns
-
-
-def _first(error: Exception) -> str:
-    return (str(error).strip().split("\n")[0] or type(error).__name__)[:120]

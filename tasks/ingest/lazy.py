@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from tasks import memory
-from tasks.errors import RefitError
+from tasks.errors import RefitError, first_line
 from tasks.profile.layout import HEAD, TAIL, Opening, opening, without_notes
 from tasks.profile.names import renamed
-from tasks.profile.reading import first_line, plain, with_remarks
+from tasks.profile.reading import plain, with_remarks
 
 if TYPE_CHECKING:
     import pyarrow as pa

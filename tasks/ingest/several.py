@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.types as pt
 
 from tasks.errors import RefitError, nearest, some
 from tasks.ingest.content import REMEDY, Content, Cut, read_file
@@ -18,8 +20,6 @@ from tasks.ingest.files import Found
 from tasks.profile.names import locate
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from tasks.params import Files, Moment, Table
 
 
@@ -169,8 +169,6 @@ def _uncounted(frame: pd.DataFrame, origin: np.ndarray) -> list[str]:
 
 def joined(contents: list[Content]) -> pa.Table:
     """All files as one table, for a first look: a column of differing types as text, one that a file lacks empty there."""
-    import pyarrow as pa
-
     columns = {}
     for name in names_of(contents):
         parts = [c.columns[name] if name in c.columns.column_names else None for c in contents]
@@ -185,8 +183,6 @@ def joined(contents: list[Content]) -> pa.Table:
 
 
 def _common(kinds: set[pa.DataType]) -> pa.DataType:
-    import pyarrow as pa
-    import pyarrow.types as pt
 
     real = {k for k in kinds if not pt.is_null(k)}
     if len(real) == 1:

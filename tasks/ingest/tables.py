@@ -7,10 +7,11 @@ import json
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from tasks import memory
 from tasks.artifacts import RawFile, RawTable, given
@@ -28,9 +29,6 @@ from tasks.profile.kinds import without_missing
 from tasks.profile.names import locate
 from tasks.profile.reading import remarks_of
 from tasks.values.reading import Reading
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 # A column most of whose values cannot be read was declared with the wrong kind: that is the user's mistake,
 # not a fault of rows. Fewer bad values go with their rows to quarantine.
@@ -83,7 +81,6 @@ def read_source(name: str, table: Table) -> Read:
 
 
 def _bundled(source: str) -> Read:
-    import pyarrow as pa
 
     module, name = sources.find(source)
     digests = [sha256(path) for path in module.files(name)]
@@ -161,8 +158,6 @@ def _declared(
     name: str, content: Content, wanted: dict[str, Column], alone: bool
 ) -> tuple[pd.DataFrame, list[pd.DataFrame], list[str]]:
     """One file's columns in their declared kinds, its problems, a frame for each column, and remarks."""
-    import pyarrow as pa
-
     columns = content.columns
     values: dict[str, pd.Series] = {}
     problems = []

@@ -123,7 +123,7 @@ class Classes(Kind):
         return {"probabilities": dict(zip(classes, scores, strict=True)), "decision": decision}
 
     def answer_schema(self, classes: tuple[str, ...]) -> dict[str, JsonValue]:
-        each = {"type": "object", "required": list(classes), "additionalProperties": SHARE}
+        each: dict[str, JsonValue] = {"type": "object", "required": list(classes), "additionalProperties": SHARE}
         return {"probabilities": each, "decision": {"type": "string", "enum": list(classes)}}
 
     def answer_columns(
@@ -159,7 +159,9 @@ class Classes(Kind):
 
         return ece(y, scores)
 
-    def slice_losses(self, y: np.ndarray, challenger: np.ndarray, champion: np.ndarray, decided: Decided | None) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    def slice_losses(
+        self, y: np.ndarray, challenger: np.ndarray, champion: np.ndarray, decided: Decided | None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """1 where the decision is wrong."""
         assert decided is not None
         return (decided.challenger != y).astype(float), (decided.champion != y).astype(float)
@@ -197,5 +199,5 @@ class Classes(Kind):
 
         return pd.array([classes[i] for i in scores.argmax(axis=1)], dtype="str")
 
-    def drift_means(self, columns: tuple[Column, Column], threshold: float | None) -> dict[str, list[float]]:
+    def drift_means(self, columns: tuple[pd.Series, pd.Series], threshold: float | None) -> dict[str, list[float]]:
         return {}

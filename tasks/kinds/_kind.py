@@ -193,7 +193,9 @@ class Kind(ABC):
         """How far scores are off in the mean, as a share: what ``promotion.guardrails.calibration`` limits."""
 
     @abstractmethod
-    def slice_losses(self, y: np.ndarray, challenger: np.ndarray, champion: np.ndarray, decided: Decided | None) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    def slice_losses(
+        self, y: np.ndarray, challenger: np.ndarray, champion: np.ndarray, decided: Decided | None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Both models' losses (n,), by which they are held against each other in slices."""
 
     # The report, and what drifts -----------------------------------------------------------------------------
@@ -219,6 +221,6 @@ class Kind(ABC):
     def drifting(self, scores: np.ndarray, classes: tuple[str, ...]) -> Column:
         """The answers as one column (n,): of float64, or of text."""
 
-    def drift_means(self, columns: tuple[Column, Column], threshold: float | None) -> Mapping[str, list[float]]:
+    def drift_means(self, columns: tuple[pd.Series, pd.Series], threshold: float | None) -> Mapping[str, list[float]]:
         """Means of the reference's and the new answers (as :meth:`drifting` gives them), by what they are means of."""
         return {"mean": [float(side.mean()) for side in columns]}

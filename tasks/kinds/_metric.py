@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from tasks.kinds._output import Output
 
@@ -41,7 +41,7 @@ class Metric:
     outputs: tuple[Output, ...]
     sign: int
     needs: Needs
-    function: Callable[..., float]
+    function: Callable[..., Any]
     title: str
     meaning: str = ""
     unit: str = ""

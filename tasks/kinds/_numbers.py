@@ -101,7 +101,9 @@ class Numbers(Kind):
         """The absolute bias, as a share of the target's spread."""
         return abs(float((scores - y).mean())) / (float(y.std()) or 1.0)
 
-    def slice_losses(self, y: np.ndarray, challenger: np.ndarray, champion: np.ndarray, decided: Decided | None) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    def slice_losses(
+        self, y: np.ndarray, challenger: np.ndarray, champion: np.ndarray, decided: Decided | None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Absolute errors."""
         import numpy as np
 

@@ -12,6 +12,7 @@ from tasks.kinds._output import TWO, Output
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
     from pydantic import JsonValue
 
     from tasks.artifacts import Curves
@@ -68,6 +69,7 @@ class Binary(Classes):
         return found
 
     def remark(self, classes: list[str], target: Target) -> str:
+        """Which class is the positive one and why, where nobody said."""
         from tasks.values.classes import by_name
 
         if target.positive is not None or target.above is not None or target.made in ("any", "none"):
@@ -79,11 +81,13 @@ class Binary(Classes):
         )
 
     def threshold(self, scores: np.ndarray, y: np.ndarray, training: Training) -> float | None:
+        """As ``training.threshold`` asks."""
         from tasks.metrics.thresholds import best_threshold
 
         return best_threshold(training.threshold, y, scores[:, 1], training.cost, training.precision)
 
     def decide(self, scores: np.ndarray, threshold: float | None) -> np.ndarray:
+        """0 or 1 (n,): whether the positive class's probability reaches the threshold (None: a half)."""
         return (scores[:, 1] >= (0.5 if threshold is None else threshold)).astype(float)
 
     def answer(
@@ -92,9 +96,11 @@ class Binary(Classes):
         return {"probability": scores[1], "decision": decision}
 
     def fixed(self, threshold: float | None) -> dict[str, JsonValue]:
+        """The threshold."""
         return {"threshold": threshold}
 
     def answer_schema(self, classes: tuple[str, ...]) -> dict[str, JsonValue]:
+        """Probability, decision and threshold."""
         probability = {**SHARE, "description": f"of class {classes[1]!r}"}
         return {"probability": probability, "decision": {"type": "string", "enum": list(classes)}, "threshold": SHARE}
 
@@ -140,6 +146,7 @@ class Binary(Classes):
         )
 
     def adds_up(self, unit: str) -> str:
+        """In log-odds, where they are the unit."""
         if unit == self.unit:
             return super().adds_up(unit)
         return (
@@ -148,15 +155,19 @@ class Binary(Classes):
         )
 
     def mean_target(self, target: str, classes: list[str]) -> tuple[str, bool] | None:
+        """The share of the positive class."""
         return f"share of {target} = {classes[-1]}", True
 
     def shown(self, scores: Sequence[float], classes: list[str]) -> tuple[float, int | None]:
+        """The positive class's probability."""
         return scores[1], 1
 
     def drifting(self, scores: np.ndarray, classes: tuple[str, ...]) -> Column:
+        """The positive class's probabilities."""
         return scores[:, 1]
 
-    def drift_means(self, columns: tuple[Column, Column], threshold: float | None) -> dict[str, list[float]]:
+    def drift_means(self, columns: tuple[pd.Series, pd.Series], threshold: float | None) -> dict[str, list[float]]:
+        """The mean probability, and the share at or above the threshold."""
         shares = {} if threshold is None else {"positive_rate": [float((c >= threshold).mean()) for c in columns]}
         return {**shares, "mean": [float(c.mean()) for c in columns]}
 

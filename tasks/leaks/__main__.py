@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from tasks import stage  # isort: skip
 
+from typing import cast
+
+import pandas as pd
+
 from tasks.artifacts import Summary
 from tasks.artifacts.folders import FEATURE_TABLE, FEATURES, LEAKS, PLAN, VALIDATED
 from tasks.engine import Plan
@@ -15,9 +19,10 @@ from tasks.stored import Stored
 
 
 def main() -> None:
+    """The stage: features against the target, tables against times to come; writes ``data/leaks``."""
     params = load()
     plan = Plan.from_dict(read_json(PLAN))
-    tables = tables_in(VALIDATED, plan.tables)
+    tables = cast("dict[str, pd.DataFrame]", tables_in(VALIDATED, plan.tables))  # on disk; read as frames in memory are
     found = look(plan, tables, Stored(FEATURE_TABLE), Summary.read(FEATURES).kind, params.seed)
     for suspicion in found.suspicions:
         stage.log(f"suspected: {suspicion.column} {suspicion.said}")

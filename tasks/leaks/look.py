@@ -10,7 +10,7 @@ import pandas as pd
 
 from tasks.artifacts import Leaks, Suspicion
 from tasks.artifacts.columns import ROW, SPLIT, TARGET
-from tasks.engine import Plan, scan
+from tasks.engine import Plan, leak_scans
 from tasks.engine.asof import prediction_times
 from tasks.engine.compute import compute
 from tasks.engine.facts import HOUR, MISSING, micros
@@ -71,30 +71,30 @@ def look(plan: Plan, tables: Mapping[str, pd.DataFrame], made: Frame, kind: str,
         checked.append(
             f"what each of {X.shape[1]} features tells alone, on {len(part):,} rows, against all weaker ones"
         )
-    ahead: list[scan.Finding] = []
+    ahead: list[leak_scans.Finding] = []
     if plan.time is not None:
         ahead, compared = aggregates_ahead(tables, plan, rows, features, seed)
         checked.append(f"columns that equal another one's aggregate over times to come, {compared:,} comparisons")
     label = label_of(plan, rows)
     few = np.concatenate([np.flatnonzero(labelled)[-TRAIN:] for labelled in (np.isnan(label), ~np.isnan(label))])
-    findings = ahead + scan.filled_later(features.iloc[few], label[few])
+    findings = ahead + leak_scans.filled_later(features.iloc[few], label[few])
     checked.append("features that are filled in only where the label is there")
 
     some = _newest(np.flatnonzero(~np.isnan(y)), plan, rows, LABELS)
     near = (OwnColumn, LookedUp, Transform)
     own = [f.name for f in plan.features if isinstance(f.recipe, near) and f.kind == "numeric"]
     numbers = features[own].iloc[some].reset_index(drop=True)
-    findings += scan.encoded_targets(numbers, y[some])
+    findings += leak_scans.encoded_targets(numbers, y[some])
     checked.append(f"labels that lie closer to a feature than chance allows, on {len(some):,} rows")
     if plan.time is not None and own:
         at = rows.iloc[some].reset_index(drop=True)
-        findings += scan.later_labels(plan, at, numbers, y[some], keys_of(plan, at))
+        findings += leak_scans.later_labels(plan, at, numbers, y[some], keys_of(plan, at))
         checked.append("labels of later rows against those of earlier ones")
     if plan.time is not None:
         findings += poisoned(plan, tables, seed)
         checked.append(f"features of {POISONED} rows with the future made random")
         findings += [
-            f for f in scan.declared_times(tables, plan, rows)
+            f for f in leak_scans.declared_times(tables, plan, rows)
             if f.kind == "prediction time" or f.where.startswith(f"{plan.table}.")
         ]  # fmt: skip
         checked.append("moments inside rows against the time at which they are declared known")
@@ -154,7 +154,7 @@ def _newest(known: np.ndarray, plan: Plan, rows: pd.DataFrame, most: int) -> np.
     return np.sort(known[np.argsort(t, kind="stable")[-most:]])
 
 
-def poisoned(plan: Plan, tables: Mapping[str, pd.DataFrame], seed: int) -> list[scan.Finding]:
+def poisoned(plan: Plan, tables: Mapping[str, pd.DataFrame], seed: int) -> list[leak_scans.Finding]:
     """:func:`tasks.engine.prove.change_the_future` over a slice of each table, at one moment."""
     cut = {name: sliced(plan, name, frame) for name, frame in tables.items()}
     rng = np.random.default_rng(seed)

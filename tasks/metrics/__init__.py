@@ -26,7 +26,8 @@ def metric_names(kind: str) -> tuple[str, ...]:
 
 
 def higher_is_better(name: str) -> bool:
-    """
+    """Whether a larger value of the metric is the better one; True of a name that is none of the table's.
+
     >>> higher_is_better("roc_auc"), higher_is_better("rmse")
     (True, False)
     """
@@ -55,14 +56,14 @@ def better(name: str, a: float | None, b: float | None) -> bool:
     return a > b if higher_is_better(name) else a < b
 
 
-def measurer(name: str, kind: str, y: np.ndarray, scores: np.ndarray, threshold: float = 0.5) -> Measurer:
+def measurer(name: str, kind: str, y: np.ndarray, scores: np.ndarray, threshold: float | None = None) -> Measurer:
     """A function of row weights that gives metric ``name``: sorts once, for many resamples.
 
     The value is NaN where the metric is undefined (a ranking metric where only one class has weight).
     """
     problem, metric = find_kind(kind), find_metric(name)
-    if metric is None or name not in problem.metrics:
-        allowed = problem.metrics
+    allowed = problem.metrics
+    if metric is None or name not in allowed:
         raise RefitError(f"metric {name!r} is not one of {some(allowed, 20)} ({kind}).{nearest(name, allowed)}")
     y, scores = np.asarray(y, dtype=float), np.asarray(scores, dtype=float)
     decided = problem.decide(scores, threshold) if metric.needs == "decisions" else None
@@ -74,10 +75,10 @@ def measure(
     y: np.ndarray,
     scores: np.ndarray,
     kind: str,
-    threshold: float = 0.5,
+    threshold: float | None = None,
     weight: np.ndarray | None = None,
 ) -> float:
-    """One metric. ``threshold`` counts for binary metrics of decisions only.
+    """One metric. ``threshold`` counts for binary metrics of decisions only (None: half).
 
     >>> y, p = np.array([0, 0, 1, 1.0]), np.array([0.1, 0.4, 0.35, 0.8])
     >>> measure("roc_auc", y, np.column_stack([1 - p, p]), "binary")
@@ -88,7 +89,7 @@ def measure(
     return measurer(name, kind, y, scores, threshold)(weight)
 
 
-def report(y: np.ndarray, scores: np.ndarray, kind: str, threshold: float = 0.5) -> dict[str, float | None]:
+def report(y: np.ndarray, scores: np.ndarray, kind: str, threshold: float | None = None) -> dict[str, float | None]:
     """Every metric of the kind; None where undefined (JSON has no NaN)."""
     out: dict[str, float | None] = {}
     for name in metric_names(kind):

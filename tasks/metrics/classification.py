@@ -30,12 +30,12 @@ def ece(y: np.ndarray, scores: np.ndarray, w: np.ndarray | None = None, bins: in
     (Guo et al., 2017, "On calibration of modern neural networks").
     """
     if scores.shape[1] == 2:
-        said, hit = scores[:, 1], y
+        score, hit = scores[:, 1], y
     else:
-        said, hit = scores.max(axis=1), (scores.argmax(axis=1) == y).astype(float)
+        score, hit = scores.max(axis=1), (scores.argmax(axis=1) == y).astype(float)
     weight = np.ones(len(y)) if w is None else w
-    index = np.minimum((said * bins).astype(np.int64), bins - 1)
-    gap = np.bincount(index, weights=weight * (said - hit), minlength=bins)
+    index = np.minimum((score * bins).astype(np.int64), bins - 1)
+    gap = np.bincount(index, weights=weight * (score - hit), minlength=bins)
     return float(np.abs(gap).sum() / weight.sum())
 
 
@@ -133,6 +133,6 @@ def f1_weighted(t: np.ndarray) -> float:
 def mcc(t: np.ndarray) -> float:
     """Matthews' correlation of truth and decision for any number of classes (Gorodkin, 2004)."""
     n, right = t.sum(), np.trace(t)
-    true, said = t.sum(axis=1), t.sum(axis=0)
-    bottom = np.sqrt((n * n - said @ said) * (n * n - true @ true))
-    return float((right * n - true @ said) / bottom) if bottom > 0 else 0.0
+    true, decided = t.sum(axis=1), t.sum(axis=0)
+    bottom = np.sqrt((n * n - decided @ decided) * (n * n - true @ true))
+    return float((right * n - true @ decided) / bottom) if bottom > 0 else 0.0

@@ -14,6 +14,7 @@ from tasks.artifacts import (
     Roc,
     Thresholds,
 )
+from tasks.metrics.intervals import wilson
 from tasks.metrics.ranking import Ranking
 from tasks.metrics.recalibration import recalibration
 from tasks.values.edges import even
@@ -82,15 +83,13 @@ def calibration(y: np.ndarray, score: np.ndarray, bins: int = 10) -> Reliability
     """
     order = np.argsort(score, kind="stable")
     said, happened, low, high, rows = [], [], [], [], []
-    z = 1.959963984540054
     for part in np.array_split(order, min(bins, len(order))):
         n, share = len(part), float(y[part].mean())
-        centre = (share + z * z / (2 * n)) / (1 + z * z / n)
-        half = z / (1 + z * z / n) * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+        bottom, top = wilson(share, n)
         said.append(float(score[part].mean()))
         happened.append(share)
-        low.append(max(0.0, centre - half))
-        high.append(min(1.0, centre + half))
+        low.append(bottom)
+        high.append(top)
         rows.append(n)
     lines = recalibration(y, score)
     return Reliability(

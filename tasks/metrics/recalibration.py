@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from tasks.metrics.intervals import Z95
+
 TINY = 1e-9
-NORMAL = 1.959963984540054  # two-sided 95%
 
 
 def recalibration(y: np.ndarray, p: np.ndarray) -> dict[str, list[float] | None]:
@@ -34,25 +35,25 @@ def _fitted(X: np.ndarray, y: np.ndarray, known: np.ndarray | float) -> list[flo
     """The first coefficient of a logistic regression with the part ``known`` of the log-odds, and its interval."""
     from scipy.special import expit
 
-    found = np.zeros(X.shape[1])
+    beta = np.zeros(X.shape[1])
 
     def loss(b: np.ndarray) -> float:
         margin = X @ b + known
         return float((np.logaddexp(0.0, margin) - y * margin).sum())
 
-    value = loss(found)
+    value = loss(beta)
     for _ in range(100):
-        q = expit(X @ found + known)
+        q = expit(X @ beta + known)
         weight = q * (1.0 - q)
         information = (X * weight[:, None]).T @ X
         if np.linalg.cond(information) > 1e14:
             return None
         step = np.linalg.solve(information, X.T @ (y - q))
-        while loss(found + step) > value + 1e-12 * abs(value):
+        while loss(beta + step) > value + 1e-12 * abs(value):
             step /= 2.0
-        found = found + step
-        value = loss(found)
-        if np.abs(step).max() < 1e-8 * (1.0 + np.abs(found).max()):
-            half = NORMAL * float(np.sqrt(np.linalg.inv(information)[0, 0]))
-            return [float(found[0]), float(found[0]) - half, float(found[0]) + half]
+        beta = beta + step
+        value = loss(beta)
+        if np.abs(step).max() < 1e-8 * (1.0 + np.abs(beta).max()):
+            half = Z95 * float(np.sqrt(np.linalg.inv(information)[0, 0]))
+            return [float(beta[0]), float(beta[0]) - half, float(beta[0]) + half]
     return None

@@ -16,7 +16,7 @@ from tasks.kinds import USUAL_LOSSES, find_kind, kind_names
 from tasks.listed import family_names
 
 if TYPE_CHECKING:
-    from tasks.params import Family as Own
+    from tasks.params import FamilyParams as Own
     from tasks.params import Params
 
 LARGEST = 10**9, 10**6  # rows and columns

@@ -5,11 +5,11 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from tasks.files import folder_size
 from tasks.models.model import Model, save_model
 
 
@@ -32,10 +32,10 @@ def latency(model: Model, X: pd.DataFrame, times: int = 20, groups: int = 10) ->
 
 
 def size(model: Model, X: pd.DataFrame | None = None) -> float:
-    """Kilobytes on disk."""
+    """Kilobytes (1,000 bytes) on disk."""
     with tempfile.TemporaryDirectory() as folder:
         save_model(model, folder)
-        return sum(p.stat().st_size for p in Path(folder).rglob("*") if p.is_file()) / 1024
+        return folder_size(folder) / 1000
 
 
 COSTS: Mapping[str, Callable[[Model, pd.DataFrame], float]] = {"latency_ms": latency, "size_kb": size}

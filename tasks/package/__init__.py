@@ -1,1 +1,1 @@
-
+"""The stage ``package``: the one folder that is promoted and served."""

@@ -103,7 +103,7 @@ def main() -> None:
             rows = pd.concat([rows, later], ignore_index=True)
         golden(bundle, answers, rows).write(folder)
         identity = write_manifest(folder, about)
-    size = sum(p.stat().st_size for p in (DATA / "package").rglob("*") if p.is_file())
+    size = files.folder_size(DATA / "package")
     stage.log(f"package {about.name} ({about.family}): {size / 1e6:.1f} MB, identity {identity[:12]}")
 
 

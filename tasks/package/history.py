@@ -9,7 +9,7 @@ import pandas as pd
 from tasks.artifacts.columns import UNTIL
 from tasks.bundle.horizon import Horizon, newest_known, shortest_windows
 from tasks.engine import Plan
-from tasks.engine.facts import MISSING, Facts
+from tasks.engine.facts import MISSING, Events
 from tasks.engine.recipes import Need
 
 
@@ -35,7 +35,7 @@ def known(frame: pd.DataFrame, plan: Plan, name: str, as_of: int | None) -> pd.D
     table = plan.tables[name]
     if table.event_time is None:
         return frame
-    facts = Facts(table, frame)
+    facts = Events(table, frame)
     counts = (facts.event != MISSING) & (facts.known != MISSING)
     if as_of is not None:
         counts &= facts.known <= as_of
@@ -51,7 +51,7 @@ def keep(frame: pd.DataFrame, plan: Plan, name: str, need: Need, since: int | No
     until = newest_known(plan, name, kept)
     if need.reach is None or since is None:
         return Kept(kept.reset_index(drop=True), until, False)
-    seen = Facts(table, kept).event >= since - need.reach
+    seen = Events(table, kept).event >= since - need.reach
     return Kept(kept[seen].reset_index(drop=True), until, not bool(seen.all()))
 
 

@@ -7,7 +7,7 @@ from tasks.paired.influence import f1_above_chance
 from tasks.paired.influence import losses as row_losses
 from tasks.paired.losses import Bootstrap, Test, diebold_mariano, paired_bootstrap, wilcoxon
 from tasks.paired.margin import margin_z, rows_needed, rows_needed_for_mean
-from tasks.paired.mcnemar import Clustered, McNemar, Table, clustered_mcnemar, difference_interval, mcnemar
+from tasks.paired.mcnemar import Clustered, ContingencyTable, McNemar, clustered_mcnemar, difference_interval, mcnemar
 from tasks.paired.several import CochranQ, cochran_q, holm
 from tasks.paired.spending import familywise, lord, over_champions, saffron
 from tasks.paired.tail import MeanTest, mean_test, ordinary_test, sums
@@ -16,11 +16,11 @@ __all__ = [
     "Bootstrap",
     "Clustered",
     "CochranQ",
+    "ContingencyTable",
     "Contrast",
     "DeLong",
     "McNemar",
     "MeanTest",
-    "Table",
     "Test",
     "asked",
     "auc_covariance",

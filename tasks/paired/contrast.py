@@ -52,7 +52,7 @@ def contrast(
     challenger: np.ndarray,
     champion: np.ndarray,
     margin: float = 0.0,
-    said: tuple[np.ndarray, np.ndarray] | None = None,
+    decisions: tuple[np.ndarray, np.ndarray] | None = None,
     equal_alarms: bool = False,
 ) -> Contrast:
     """Compare two models' scores by ``metric``.
@@ -62,20 +62,20 @@ def contrast(
     y : (..., n). challenger, champion : (..., n) numbers, or probabilities of the positive class; (..., n, n_classes)
         for more classes.
     margin : how much worse is still acceptable: in the metric's own unit, for losses a share of the champion's.
-    said : both models' decisions (..., n), for metrics of decisions. equal_alarms : whether both raise as many.
+    decisions : both models' (..., n), for metrics that need them. equal_alarms : whether both raise as many.
     """
     y = np.asarray(y, dtype=float)
-    found = find_metric(metric)
-    if found is not None and found.row_loss is not None:
+    known = find_metric(metric)
+    if known is not None and known.row_loss is not None:
         return _of_losses(metric, kind, y, challenger, champion, margin)
-    if found is not None and found.needs == "order":
+    if known is not None and known.needs == "order":
         (one, mine), (two, theirs) = (_ranked(metric, y, np.asarray(s, dtype=float)) for s in (challenger, champion))
     elif metric in DECISIONS:
-        if said is None:
+        if decisions is None:
             raise RefitError(f"{metric} compares decisions; none were given")
         if metric == "f1" and equal_alarms:
-            return _equal_alarms(y, said, margin)
-        (one, mine), (two, theirs) = (_decided(metric, y, np.asarray(s, dtype=float)) for s in said)
+            return _equal_alarms(y, decisions, margin)
+        (one, mine), (two, theirs) = (_decided(metric, y, np.asarray(s, dtype=float)) for s in decisions)
     else:
         raise RefitError(f"promotion.metric: {metric!r} has no test")
     gain = one - two
@@ -94,7 +94,11 @@ def _ranked(metric: str, y: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, 
         return influence.roc_auc(y, score)
     if metric == "average_precision":
         return influence.average_precision(y, score)
-    each = [influence.roc_auc((y == k).astype(float), score[..., k]) for k in judged_classes(y, score.shape[-1])]
+    return _mean([influence.roc_auc((y == k).astype(float), score[..., k]) for k in judged_classes(y, score.shape[-1])])
+
+
+def _mean(each: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    """Mean of the classes' values and influences."""
     return np.mean([v for v, _ in each], axis=0), np.mean([i for _, i in each], axis=0)
 
 
@@ -104,26 +108,25 @@ def judged_classes(y: np.ndarray, classes: int) -> list[int]:
     return [k for k, c in enumerate(counts) if c.min() >= 2 and (y.shape[-1] - c.max()) >= 2]
 
 
-def _decided(metric: str, y: np.ndarray, said: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _decided(metric: str, y: np.ndarray, decisions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if metric == "accuracy":
-        right = (said == y).astype(float)
+        right = (decisions == y).astype(float)
         value = right.mean(axis=-1)
         return value, right - value[..., None]
     if metric == "f1":
-        return influence.f1(y, said)
+        return influence.f1(y, decisions)
     # the classes that occur: the same ones for both models
-    each = [influence.f1((y == k).astype(float), (said == k).astype(float)) for k in np.unique(y)]
-    return np.mean([v for v, _ in each], axis=0), np.mean([i for _, i in each], axis=0)
+    return _mean([influence.f1((y == k).astype(float), (decisions == k).astype(float)) for k in np.unique(y)])
 
 
-def _equal_alarms(y: np.ndarray, said: tuple[np.ndarray, np.ndarray], margin: float) -> Contrast:
+def _equal_alarms(y: np.ndarray, decisions: tuple[np.ndarray, np.ndarray], margin: float) -> Contrast:
     """F1 where both raise as many alarms: it differs as the hits do, and so as the right decisions do.
 
     How many alarms there are is given, so it adds nothing to the spread.
     """
-    one, two = (influence.f1(y, s)[0] for s in said)
-    right, other = ((s == y).astype(float) for s in said)
-    bottom = (y + said[1]).mean(axis=-1, keepdims=True)
+    one, two = (influence.f1(y, s)[0] for s in decisions)
+    right, other = ((s == y).astype(float) for s in decisions)
+    bottom = (y + decisions[1]).mean(axis=-1, keepdims=True)
     x = (right - other) / np.where(bottom > 0, bottom, 1.0)
     gain = one - two
     return Contrast(one, two, gain, x - x.mean(axis=-1, keepdims=True), x + margin)

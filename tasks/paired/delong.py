@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 
@@ -58,7 +57,8 @@ class DeLong:
     p: float
     p_better: float
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, float | list[float]]:
+        """As JSON."""
         return asdict(self) | {"auc": list(self.auc), "interval": list(self.interval)}
 
 

@@ -49,10 +49,10 @@ def average_precision(y: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.
     truth = np.take_along_axis(np.asarray(y, dtype=float), order, -1)
     n = truth.shape[-1]
     hits = np.take_along_axis(np.cumsum(truth, axis=-1), last, -1)
-    said = last + 1.0
+    alarms = last + 1.0
     positives = truth.sum(axis=-1, keepdims=True)
-    precision = truth * hits / said
-    one_less = np.divide(truth, said - 1, out=np.zeros_like(said), where=said > 1)
+    precision = truth * hits / alarms
+    one_less = np.divide(truth, alarms - 1, out=np.zeros_like(alarms), where=alarms > 1)
     before = _before(np.cumsum(precision, axis=-1), first)  # positives ranked above the row keep their precision
     a, b = (np.cumsum(v, axis=-1) for v in (one_less * hits, one_less))
     after_a, after_b = a[..., -1:] - _before(a, first), b[..., -1:] - _before(b, first)
@@ -63,33 +63,33 @@ def average_precision(y: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.
     return value[..., 0], _back(influence - influence.mean(axis=-1, keepdims=True), order)
 
 
-def f1(y: np.ndarray, said: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """F1 of the decisions ``said`` (..., n) 0/1: ``2 hits / (positives + alarms)``; 0 where there is neither.
+def f1(y: np.ndarray, decisions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """F1 of ``decisions`` (..., n) 0/1: ``2 hits / (positives + alarms)``; 0 where there is neither.
 
     >>> value, influence = f1(np.array([1, 1, 0, 0.0]), np.array([1, 0, 1, 0.0]))
     >>> float(value), influence.tolist()
     (0.5, [1.0, -0.5, -0.5, 0.0])
     """
-    y, said = np.asarray(y, dtype=float), np.asarray(said, dtype=float)
-    bottom = (y + said).mean(axis=-1, keepdims=True)
+    y, decisions = np.asarray(y, dtype=float), np.asarray(decisions, dtype=float)
+    bottom = (y + decisions).mean(axis=-1, keepdims=True)
     bottom = np.where(bottom > 0, bottom, 1.0)
-    value = 2 * (y * said).mean(axis=-1, keepdims=True) / bottom
-    return value[..., 0], (2 * y * said - value * (y + said)) / bottom
+    value = 2 * (y * decisions).mean(axis=-1, keepdims=True) / bottom
+    return value[..., 0], (2 * y * decisions - value * (y + decisions)) / bottom
 
 
-def f1_above_chance(y: np.ndarray, said: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def f1_above_chance(y: np.ndarray, decisions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """F1 less that of as many alarms raised at random, ``2 a p / (a + p)`` of the shares of alarms and positives.
 
     >>> value, _ = f1_above_chance(np.array([1, 1, 0, 0.0]), np.array([1, 0, 1, 0.0]))
     >>> float(value)
     0.0
     """
-    y, said = np.asarray(y, dtype=float), np.asarray(said, dtype=float)
-    p, a = y.mean(axis=-1, keepdims=True), said.mean(axis=-1, keepdims=True)
+    y, decisions = np.asarray(y, dtype=float), np.asarray(decisions, dtype=float)
+    p, a = y.mean(axis=-1, keepdims=True), decisions.mean(axis=-1, keepdims=True)
     bottom = np.where(p + a > 0, p + a, 1.0)
-    hits = (y * said).mean(axis=-1, keepdims=True)
+    hits = (y * decisions).mean(axis=-1, keepdims=True)
     value = 2 * (hits - p * a) / bottom
-    moved = 2 * ((y * said - hits) - a * (y - p) - p * (said - a)) - value * ((y - p) + (said - a))
+    moved = 2 * ((y * decisions - hits) - a * (y - p) - p * (decisions - a)) - value * ((y - p) + (decisions - a))
     return value[..., 0], moved / bottom
 
 
@@ -99,10 +99,10 @@ def losses(metric: str, y: np.ndarray, score: np.ndarray) -> np.ndarray:
     >>> losses("mape", np.array([2.0, -4.0]), np.array([1.0, -5.0])).tolist()
     [0.5, 0.25]
     """
-    found = find_metric(metric)
-    if found is None or found.row_loss is None:
+    known = find_metric(metric)
+    if known is None or known.row_loss is None:
         raise RefitError(f"promotion.metric: {metric!r} is no mean of the rows' losses")
-    return found.row_loss(np.asarray(y, dtype=float), np.asarray(score, dtype=float))
+    return known.row_loss(np.asarray(y, dtype=float), np.asarray(score, dtype=float))
 
 
 def _runs(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

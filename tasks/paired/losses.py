@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 
@@ -22,7 +21,8 @@ class Test:
     p: float
     p_better: float
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, float]:
+        """As JSON."""
         return asdict(self)
 
 
@@ -77,7 +77,8 @@ class Bootstrap:
     p: float
     p_higher: float
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, float | list[float]]:
+        """As JSON."""
         return asdict(self) | {"interval": list(self.interval)}
 
 
@@ -97,14 +98,14 @@ def paired_bootstrap(
     ``p_higher`` is the share of resamples whose difference is at most 0, counting the sample itself,
     so it is never 0; ``p`` is twice the smaller side.
     """
-    found = np.array([challenger(w) - champion(w) for w in resamples(n, times, seed, groups)])
-    found = found[np.isfinite(found)]
-    if len(found) * 2 < times:
+    differences = np.array([challenger(w) - champion(w) for w in resamples(n, times, seed, groups)])
+    differences = differences[np.isfinite(differences)]
+    if len(differences) * 2 < times:
         raise RefitError("the metric is undefined in most resamples: the rows hold too few of a class")
     tail = (1 - level) / 2
-    low, high = np.quantile(found, [tail, 1 - tail])
-    higher = (1 + int((found <= 0).sum())) / (1 + len(found))
-    lower = (1 + int((found >= 0).sum())) / (1 + len(found))
+    low, high = np.quantile(differences, [tail, 1 - tail])
+    higher = (1 + int((differences <= 0).sum())) / (1 + len(differences))
+    lower = (1 + int((differences >= 0).sum())) / (1 + len(differences))
     difference = challenger(None) - champion(None)
     return Bootstrap(float(difference), (float(low), float(high)), min(1.0, 2 * min(higher, lower)), higher)
 

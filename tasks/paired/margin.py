@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from tasks.errors import RefitError
-from tasks.paired.mcnemar import Table
+from tasks.paired.mcnemar import ContingencyTable
 
 
-def margin_z(table: Table, margin: float) -> float:
+def margin_z(table: ContingencyTable, margin: float) -> float:
     """Tango's score statistic (1998) of "the challenger's accuracy is at least ``margin`` lower".
 
     Normal under that hypothesis' edge; large where the challenger is better than that. With margin 0

@@ -7,7 +7,7 @@ If the models are equally good, each discordant row is a fair coin.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -19,7 +19,7 @@ FEW = 1000  # discordant rows up to which the exact test is used: beyond, both a
 
 
 @dataclass(frozen=True)
-class Table:
+class ContingencyTable:
     """Rows by who is right: ``both``, ``b`` challenger alone, ``c`` champion alone, ``neither``."""
 
     both: int
@@ -28,7 +28,7 @@ class Table:
     neither: int
 
     @classmethod
-    def of(cls, challenger: np.ndarray, champion: np.ndarray) -> Table:
+    def of(cls, challenger: np.ndarray, champion: np.ndarray) -> ContingencyTable:
         """Count rows from two arrays (n,) of 0/1 or booleans: was each model right?"""
         one, two = np.asarray(challenger), np.asarray(champion)
         if one.shape != two.shape or one.ndim != 1:
@@ -39,10 +39,12 @@ class Table:
 
     @property
     def n(self) -> int:
+        """All rows."""
         return self.both + self.b + self.c + self.neither
 
     @property
     def discordant(self) -> int:
+        """Rows on which one model alone is right."""
         return self.b + self.c
 
     @property
@@ -61,11 +63,12 @@ class McNemar:
     p: float
     p_better: float
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, str | float]:
+        """As JSON."""
         return asdict(self)
 
 
-def mcnemar(table: Table, variant: Variant | None = None) -> McNemar:
+def mcnemar(table: ContingencyTable, variant: Variant | None = None) -> McNemar:
     """McNemar's test (1947), exact by default where discordant rows are few, else chi-square.
 
     Parameters
@@ -109,7 +112,7 @@ def mcnemar(table: Table, variant: Variant | None = None) -> McNemar:
     return McNemar(variant, why, float(statistic), float(chi2.sf(statistic, 1)), float(norm.sf(z)))
 
 
-def difference_interval(table: Table, level: float = 0.95) -> tuple[float, float]:
+def difference_interval(table: ContingencyTable, level: float = 0.95) -> tuple[float, float]:
     """Confidence interval of the difference of two accuracies on the same rows.
 
     Agresti and Min's adjustment of the Wald interval (2005): half a row is added to each cell, which
@@ -134,7 +137,8 @@ class Clustered:
     clusters: int
     inflation: float
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, str | float]:
+        """As JSON."""
         return asdict(self)
 
 

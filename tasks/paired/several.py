@@ -8,7 +8,7 @@ from itertools import combinations
 import numpy as np
 
 from tasks.errors import RefitError
-from tasks.paired.mcnemar import Table, mcnemar
+from tasks.paired.mcnemar import ContingencyTable, mcnemar
 
 
 def holm(p: np.ndarray, weight: np.ndarray | None = None) -> np.ndarray:
@@ -57,6 +57,6 @@ def cochran_q(right: np.ndarray) -> CochranQ:
     below = k * rows.sum() - (rows**2).sum()
     statistic = float((k - 1) * (k * (columns**2).sum() - columns.sum() ** 2) / below) if below > 0 else 0.0
     pairs = list(combinations(range(k), 2))
-    raw = np.array([mcnemar(Table.of(right[:, i], right[:, j])).p for i, j in pairs])
+    raw = np.array([mcnemar(ContingencyTable.of(right[:, i], right[:, j])).p for i, j in pairs])
     adjusted = dict(zip(pairs, holm(raw).tolist(), strict=True))
     return CochranQ(statistic, k - 1, float(chi2.sf(statistic, k - 1)), adjusted)

@@ -28,13 +28,13 @@ def familywise(alpha: float, look: int | np.ndarray) -> float | np.ndarray:
     return alpha * np.asarray(look, dtype=float) ** -POWER / ZETA
 
 
-def over_champions(alpha: float, reign: int | np.ndarray) -> float | np.ndarray:
-    """Level for the challengers of champion number ``reign`` as one line: ``alpha / (r (r + 1))``, summing to ``alpha``.
+def over_champions(alpha: float, champion: int | np.ndarray) -> float | np.ndarray:
+    """Level for the challengers of champion number ``champion`` as one line: ``alpha / (r (r + 1))``, summing to ``alpha``.
 
     >>> float(over_champions(0.05, 1))
     0.025
     """
-    r = np.asarray(reign, dtype=float)
+    r = np.asarray(champion, dtype=float)
     return alpha / (r * (r + 1))
 
 

@@ -6,26 +6,25 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.types as pt
 
 from tasks.kinds import MANY, NUMBER, TWO, usual_kind
 from tasks.kinds._classes import PER_CLASS
 from tasks.params import Column
 from tasks.profile.amounts import LOOKED, UNKNOWN, Amounts, amounts
 from tasks.profile.dates import ID_WORDS, first_of, form_of, name_words
-from tasks.profile.kinds import Coerced, coerce, is_text, without_missing
+from tasks.profile.kinds import Coerced, coerce, without_missing
 from tasks.profile.learnable import check_target
-from tasks.values.levels import tidy
+from tasks.values.levels import is_text, tidy
 from tasks.values.missing import USUAL
 from tasks.values.reading import Reading
 
 Spec = str | dict[str, str | list[str]]  # a column's declaration: its kind, or a mapping with more
-if TYPE_CHECKING:
-    import pyarrow as pa
-
 READABLE = 0.95  # a kind fits a column if at least this share of its values can be read so
 HALF = 0.5
 FEW_CLASSES = 20  # whole numbers with at most this many values are classes, if each is frequent enough
@@ -78,7 +77,7 @@ class About:
         commas: list[bool] = []
         firsts: set[str] = set()
         for column in table.columns:
-            if not is_text(column):
+            if not is_text(column.type):
                 continue
             counts = texts_of(column)
             firsts |= found_first if len(found_first := first_of(counts)) == 1 else set()
@@ -113,10 +112,7 @@ def reading_of(spec: Spec) -> Reading:
 
 def texts_of(column: pa.ChunkedArray) -> Counter[str]:
     """The most frequent texts of a column, without blanks around, and their rows; empty for columns of other types."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    if not is_text(column):
+    if not is_text(column.type):
         return Counter()
     counted = tidy(column.cast(pa.large_string()).drop_null()).value_counts()
     if len(counted) > LOOKED:
@@ -187,8 +183,6 @@ def judge_target(column: pa.ChunkedArray, where: str, about: About) -> tuple[str
 
 def _unfit(column: pa.ChunkedArray) -> str:
     """Why a type of Parquet cannot be used; empty where it can."""
-    import pyarrow.types as pt
-
     kind = column.type
     if pt.is_nested(kind):
         what = "records" if pt.is_struct(kind) or pt.is_map(kind) else "lists"
@@ -222,8 +216,6 @@ def _listed(gone: Iterable[str], kept: Iterable[str]) -> list[str]:
 
 def _typed(name: str, column: pa.ChunkedArray, counts: Counter[str], known: pd.Series, about: About) -> Judged | None:
     """A boolean, a time or a number; None where the column is none of these."""
-    import pyarrow.types as pt
-
     unknown = {t: n for t, n in counts.items() if t not in USUAL and t.lower() in UNKNOWN}
     truths = set(known.str.lower().unique()) - set(unknown)
     if pt.is_boolean(column.type) or (truths and any(pair <= truths for pair in PAIRS) and truths <= set().union(*PAIRS, {"1", "0"})):  # fmt: skip

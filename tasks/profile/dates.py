@@ -12,15 +12,15 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.types as pt
 
+from tasks.values.levels import is_text
 from tasks.values.moments import moments, plain
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 READABLE = 0.95  # as for other kinds: a form fits if at least this share of the values can be read so
 YEARS = (1800, 2200)
@@ -59,12 +59,10 @@ def form_of(name: str, column: pa.ChunkedArray, place: str = "") -> Form | None:
     >>> form_of("zip", pa.chunked_array([["10115", "80331"]])), form_of("year", pa.chunked_array([[1999, 2003]]))
     (None, None)
     """
-    import pyarrow.types as pt
-
     kind = column.type
     if pt.is_timestamp(kind) or pt.is_date(kind):
         return Form("iso")
-    if not (_is_text(kind) or pt.is_integer(kind) or pt.is_floating(kind) or pt.is_decimal(kind)):
+    if not (is_text(kind) or pt.is_integer(kind) or pt.is_floating(kind) or pt.is_decimal(kind)):
         return None
     if _too_small(column):
         return None
@@ -78,7 +76,7 @@ def form_of(name: str, column: pa.ChunkedArray, place: str = "") -> Form | None:
     if weights[numbers.notna()].sum() >= READABLE * weights.sum():
         form = _of_numbers(name, different, numbers, weights)
         return Form(form) if form else None
-    if not _is_text(kind):
+    if not is_text(kind):
         return None
     return _of_texts(name, texts, different, weights, place)
 
@@ -117,19 +115,10 @@ def name_words(name: str) -> set[str]:
     return set(re.findall(r"[a-z]+", spaced.lower()))
 
 
-def _is_text(kind: pa.DataType) -> bool:
-    import pyarrow.types as pt
-
-    return pt.is_string(kind) or pt.is_large_string(kind) or pt.is_string_view(kind)
-
-
 def _too_small(column: pa.ChunkedArray) -> bool:
     """Whether these are numbers too small for any date: the usual case, told at once."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     try:
-        numbers = (pc.utf8_trim_whitespace(column) if _is_text(column.type) else column).cast(pa.float64(), safe=False)
+        numbers = (pc.utf8_trim_whitespace(column) if is_text(column.type) else column).cast(pa.float64(), safe=False)
     except pa.ArrowInvalid:
         return False
     large = pc.sum(pc.greater_equal(numbers, float(EXCEL[0]))).as_py() or 0
@@ -232,7 +221,6 @@ def _months(word: str) -> list[str]:
 
 
 def _parsed(different: pd.Series, form: str) -> pd.Series:
-    import pyarrow as pa
 
     values, _ = moments(pa.chunked_array([pa.array(different, pa.string())]), form)
     years = values.dt.year

@@ -7,19 +7,19 @@ validation can move that row to quarantine; no row is lost here.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.types as pt
 
-from tasks.values.levels import levels, tidy
+from tasks.values.levels import is_text, levels, tidy
 from tasks.values.missing import EMPTY
 from tasks.values.moments import DTYPE, moments
 from tasks.values.numbers import EXACT, INFINITE, LARGE, formed, number
 from tasks.values.reading import FALSE, NESTED, NO_TRUTH, TRUE, Reading, no_time
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 BLOCK = 200_000  # rows
 DTYPES = {
@@ -54,8 +54,6 @@ def coerce(column: pa.ChunkedArray, kind: str | Reading, form: str = "iso") -> C
     >>> read.problems.to_dict("records")
     [{'row': 1, 'value': 'much', 'why': 'is not a number'}]
     """
-    import pyarrow.types as pt
-
     how = Reading(kind, form) if isinstance(kind, str) else kind
     if pt.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
@@ -82,12 +80,6 @@ def coerce(column: pa.ChunkedArray, kind: str | Reading, form: str = "iso") -> C
 _Read = tuple[pd.Series, np.ndarray, list[tuple[np.ndarray, str]]]
 
 
-def is_text(column: pa.ChunkedArray) -> bool:
-    import pyarrow.types as pt
-
-    return pt.is_string(column.type) or pt.is_large_string(column.type) or pt.is_string_view(column.type)
-
-
 def _nothing(rows: int, kind: str) -> pd.Series:
     dtype: Any = DTYPES[kind]
     return pd.Series(np.full(rows, np.nan)).astype(dtype)
@@ -95,11 +87,7 @@ def _nothing(rows: int, kind: str) -> pd.Series:
 
 def without_missing(column: pa.ChunkedArray, how: Reading) -> pa.ChunkedArray:
     """The column with null in place of the texts, or numbers of a typed column, that count as missing."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-    import pyarrow.types as pt
-
-    if is_text(column):
+    if is_text(column.type):
         if not how.missing:
             return column
         column = column.cast(pa.large_string())
@@ -113,14 +101,11 @@ def without_missing(column: pa.ChunkedArray, how: Reading) -> pa.ChunkedArray:
 
 
 def _numbers(column: pa.ChunkedArray, how: Reading) -> _Read:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-    import pyarrow.types as pt
 
     given = ~column.is_null().to_numpy()
     kind = column.type
     trimmed = None
-    if is_text(column):
+    if is_text(column.type):
         trimmed = tidy(column.cast(pa.large_string()))
         trimmed = pc.if_else(pc.equal(trimmed, ""), None, trimmed)
         given = ~trimmed.is_null().to_numpy()  # blanks are no value
@@ -155,9 +140,6 @@ def _numbers(column: pa.ChunkedArray, how: Reading) -> _Read:
 
 def _each_number(texts: pa.ChunkedArray) -> np.ndarray:
     """Numbers of a column in which not every text is one (NaN), to the bits that they have where every one is."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     usual = pc.fill_null(pc.match_substring_regex(texts, r"^-?[0-9]{1,300}(\.[0-9]+)?([eE]-?[0-9]{1,2})?$"), False)
     values = pc.if_else(usual, texts, None).cast(pa.float64()).to_numpy()
     rest = np.flatnonzero(~usual.to_numpy() & ~texts.is_null().to_numpy())
@@ -191,14 +173,14 @@ def _booleans(column: pa.ChunkedArray, how: Reading) -> _Read:
 
 def _levels(column: pa.ChunkedArray, how: Reading) -> pd.Series:
     values = levels(column)
-    if how.keeps_empty and is_text(column):
+    if how.keeps_empty and is_text(column.type):
         values = values.mask(values.isna().to_numpy() & ~column.is_null().to_numpy(), EMPTY)
     return values.str.lower() if how.lower else values
 
 
 def _texts(column: pa.ChunkedArray) -> pd.Series:
     """Free text as it is, blanks and all; what was no text, by its level."""
-    return pd.Series(column.to_pandas(), dtype="str").reset_index(drop=True) if is_text(column) else levels(column)
+    return pd.Series(column.to_pandas(), dtype="str").reset_index(drop=True) if is_text(column.type) else levels(column)
 
 
 def _problems(bad: np.ndarray, column: pa.ChunkedArray, why: str) -> pd.DataFrame:

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import numpy as np
 
-from tasks.errors import RefitError
+from tasks.errors import RefitError, first_line
 from tasks.profile.layout import Opening, layout, opening
 from tasks.profile.names import renamed
-from tasks.profile.reading import MAGIC, first_line, tidy
+from tasks.profile.reading import MAGIC, tidy
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -12,7 +12,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks.errors import RefitError, some
+from tasks.errors import RefitError, first_line, some
 from tasks.profile.layout import layout
 from tasks.profile.names import renamed
 
@@ -186,8 +186,3 @@ def _csv(content: bytes, path: Path) -> tuple[pa.Table, list[str]]:
             ) from None
         return table, found.remarks + remarks
     raise AssertionError("the second block holds the whole file")
-
-
-def first_line(error: Exception) -> str:
-    text = str(error).strip().split("\n")[0]
-    return text if len(text) <= 160 else text[:157] + "..."

@@ -1,9 +1,9 @@
 """The append-only history of decisions: the one source of truth about which version is champion.
 
-One row a decision in one table, and beside it the rows that its look counted. The champion is what the last row says, so there is never none or two: a crash
-leaves the row written or not. The champion is a package, named by its SHA-256; a version is only its number in the
-registry of that day. A decision names the package it expects to replace; the row's number is the primary
-key, so of several deciders at once the database lets exactly one in. MLflow's aliases follow (see
+One row a decision in one table, and beside it the rows that its look counted. The champion is what the last row says, so there
+is never none or two: a crash leaves the row written or not. The champion is a package, named by its SHA-256; a version is only its
+number in the registry of that day. A decision names the package it expects to replace; the row's number is the primary key, so
+of several deciders at once the database lets exactly one in. MLflow's aliases follow (see
 :mod:`tasks.registry.tracking`) and are put right by the next reader after a crash in between.
 
 A :func:`mark` names one row for ever. Whoever follows a history keeps the mark of the row that it followed last: a
@@ -26,7 +26,7 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from tasks.errors import RefitError
+from tasks.errors import RefitError, first_line
 
 if TYPE_CHECKING:
     import sqlite3
@@ -82,7 +82,7 @@ def local(root: str | Path, name: str) -> str:
     return f"sqlite:///{path}"
 
 
-class History:
+class DecisionHistory:
     """Decisions of every model in one database. Reading creates nothing where there is no database yet."""
 
     def __init__(self, root: str | Path = ".", url: str | None = None) -> None:
@@ -107,7 +107,7 @@ class History:
     def champion(self, model: str, at: datetime | None = None) -> Decision | None:
         """The decision that made the champion of now, or of a moment, what it is; None: there is no champion."""
         past = [d for d in self.decisions(model) if at is None or datetime.fromisoformat(d.at) <= at]
-        return reigning(past)
+        return current_champion(past)
 
     def counted(self, model: str) -> dict[int, bytes]:
         """What each decision's look counted (:mod:`tasks.bundle.seen`), by the decision's number; others are left out."""
@@ -116,13 +116,14 @@ class History:
         if self._missing:
             return {}
         with self._connection() as connection:
-            found = connection.execute(text("SELECT number, counted FROM looks WHERE model = :model"), {"model": model})
-            return {int(number): bytes(stored) for number, stored in found}
+            rows = connection.execute(text("SELECT number, counted FROM looks WHERE model = :model"), {"model": model})
+            return {int(number): bytes(stored) for number, stored in rows}
 
     def record(self, decision: Decision, expected: str | None, counted: bytes | None = None) -> Decision:
         """Append a decision if the champion's package is still ``expected``; of several callers at once, one succeeds.
 
-        ``counted`` names the rows that the look behind it counted, and is kept beside it. Returns the row as written, or as it was written before under the same key.
+        ``counted`` names the rows that the look behind it counted, and is kept beside it. Returns the row as written,
+        or as it was written before under the same key.
 
         Raises
         ------
@@ -182,9 +183,8 @@ class History:
         except IntegrityError:
             raise
         except SQLAlchemyError as error:
-            what = str(getattr(error, "orig", None) or error).split("\n")[0]
             raise RefitError(
-                f"the registry's history ({shown}) cannot be used: {what}. The champion is unchanged. "
+                f"the registry's history ({shown}) cannot be used: {first_line(error)}. The champion is unchanged. "
                 "Check that the database is reachable and that no other program holds it locked, then repeat."
             ) from None
         finally:
@@ -207,8 +207,8 @@ def check_database(url: str, wait: float) -> Iterator[str]:
     def look(raw: sqlite3.Connection) -> Iterator[str]:
         there = tables(raw)
         wanted = {_RENAMED.get(f.name, f.name) for f in fields(Decision)}
-        found = {row[1] for row in raw.execute("PRAGMA table_info(decisions)")}
-        if there and (not {"decisions", "looks"} <= there or not wanted <= found):
+        columns = {row[1] for row in raw.execute("PRAGMA table_info(decisions)")}
+        if there and (not {"decisions", "looks"} <= there or not wanted <= columns):
             yield (
                 f"{shown}: is not a history of Refit's (it has the tables {', '.join(sorted(there)[:4])}). Check REFIT_HISTORY, or "
                 "restore the file."
@@ -217,19 +217,19 @@ def check_database(url: str, wait: float) -> Iterator[str]:
     yield from sqlite(path, shown, wait, look)
 
 
-def reigning(decisions: list[Decision]) -> Decision | None:
+def current_champion(decisions: list[Decision]) -> Decision | None:
     """Of decisions in order, the one that put the present champion in place."""
     last = next((d for d in reversed(decisions) if d.action != "keep"), None)
     return None if last is None or last.champion is None else last
 
 
-def reigns(decisions: list[Decision]) -> list[Decision]:
-    """What began each reign, in order and the present one last; what was rolled back from is taken off.
+def champions_in_order(decisions: list[Decision]) -> list[Decision]:
+    """What made each champion, in order and the present one last; what was rolled back from is taken off.
 
     >>> def row(action, version):
     ...     return Decision("m", action, version, version, f"sha {version}", "", "", "")
     >>> rows = [row("promote", "1"), row("promote", "2"), row("rollback", "1"), row("promote", "4")]
-    >>> [d.version for d in reigns(rows)]
+    >>> [d.version for d in champions_in_order(rows)]
     ['1', '4']
     """
     stack: list[Decision] = []
@@ -273,18 +273,18 @@ def highest(decisions: list[Decision]) -> int:
 
 
 def rolled_back(decisions: list[Decision], package_sha256: str) -> Decision | None:
-    """The rollback that removed a package from the throne, unless someone has put it back since."""
-    found = None
+    """The rollback that took a package's alias away, unless someone has made it champion again since."""
+    removed = None
     before = None
     for d in decisions:
         if d.action == "keep":
             continue
         if d.action == "rollback" and before == package_sha256:
-            found = d
+            removed = d
         elif d.package_sha256 == package_sha256:
-            found = None
+            removed = None
         before = d.package_sha256
-    return found
+    return removed
 
 
 def _append(
@@ -299,7 +299,7 @@ def _append(
         if old is not None:
             made.append(old)
             continue
-        before = reigning(past)
+        before = current_champion(past)
         if not made and (before.package_sha256 if before else None) != expected:
             raise _overtaken(decision, expected, past)
         champion = before.champion if before else None
@@ -336,7 +336,7 @@ def _now(past: list[Decision]) -> str:
 
 
 def _overtaken(decision: Decision, expected: str | None, past: list[Decision]) -> Overtaken:
-    last = past and reigning(past)
+    last = past and current_champion(past)
     about = next((d.version for d in reversed(past) if d.package_sha256 == expected), None)
     old = f"version {about}" if about is not None else f"package {str(expected)[:12]}"
     if not last:
@@ -394,8 +394,8 @@ def _read(connection: Connection, model: str) -> list[Decision]:
     rows = connection.execute(
         text(f"SELECT {', '.join(names)} FROM decisions WHERE model = :model ORDER BY number"), {"model": model}
     )
-    found = []
+    decisions = []
     for row in rows.mappings():
         values = {name: row[column] for column, name in names.items()}
-        found.append(Decision(**{**values, "evidence": json.loads(values["evidence"])}))
-    return found
+        decisions.append(Decision(**{**values, "evidence": json.loads(values["evidence"])}))
+    return decisions

@@ -10,7 +10,7 @@ import json
 import os
 import re
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from functools import cache
 from importlib.util import find_spec
@@ -20,7 +20,7 @@ from urllib.error import HTTPError
 from urllib.parse import quote, urlsplit
 from urllib.request import Request, urlopen
 
-from tasks.errors import some
+from tasks.errors import first_line, some
 
 REMEDY = "Check MLFLOW_TRACKING_URI."
 
@@ -41,7 +41,7 @@ def check_store(root: Path, uri: str, model: str | None, wait: float) -> Iterato
         yield from _database(uri, shown, model)
 
 
-def sqlite(path: Path, shown: str, wait: float, look: Any) -> Iterator[str]:
+def sqlite(path: Path, shown: str, wait: float, look: Callable[[sqlite3.Connection], Iterator[str]]) -> Iterator[str]:
     """What is wrong with a SQLite file, ``look(connection)`` included; nothing is changed."""
     if not writable(path):
         yield f"{shown}: cannot be written to. Change its owner or permissions, or those of its folder."
@@ -66,6 +66,7 @@ def writable(path: Path) -> bool:
 
 
 def tables(raw: sqlite3.Connection) -> set[str]:
+    """Names of the tables of a SQLite database."""
     return {name for (name,) in raw.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
 
 
@@ -81,12 +82,11 @@ def _database(uri: str, shown: str, model: str | None) -> Iterator[str]:
             yield from _stored(ask, set(inspect(engine).get_table_names()), shown, model, uri)
         engine.dispose()
     except (SQLAlchemyError, ImportError) as error:
-        what = str(getattr(error, "orig", None) or error).strip().split("\n")[0]
-        yield f"{shown}: cannot be used ({what}). {REMEDY}"
+        yield f"{shown}: cannot be used ({first_line(error)}). {REMEDY}"
 
 
 def _stored(
-    ask: Callable[[str], Iterable[Any]], there: set[str], shown: str, model: str | None, uri: str
+    ask: Callable[[str], Iterable[Sequence[str]]], there: set[str], shown: str, model: str | None, uri: str
 ) -> Iterator[str]:
     if not there:
         return  # MLflow makes its tables in an empty one
@@ -133,22 +133,22 @@ def schemas() -> tuple[frozenset[str], str]:
 
 def _server(uri: str, shown: str, model: str | None, wait: float) -> Iterator[str]:
     try:
-        status, said = _get(uri.rstrip("/") + "/health", wait)
+        status, answer = _get(uri.rstrip("/") + "/health", wait)
         if status == 200 and model is not None:
             path = f"/api/2.0/mlflow/experiments/get-by-name?experiment_name={quote(model)}"
-            status, said = _get(uri.rstrip("/") + path, wait)
+            status, answer = _get(uri.rstrip("/") + path, wait)
     except (OSError, ValueError) as error:
         why = getattr(error, "reason", None) or error
         yield f"{shown}: does not answer ({why}). Start it, or mend MLFLOW_TRACKING_URI."
         return
     if status in (401, 403):
         yield f"{shown}: refuses (status {status}). Check MLFLOW_TRACKING_USERNAME and _PASSWORD, or _TOKEN."
-    elif status == 404 and (not isinstance(said, dict) or said.get("error_code") != "RESOURCE_DOES_NOT_EXIST"):
+    elif status == 404 and (not isinstance(answer, dict) or answer.get("error_code") != "RESOURCE_DOES_NOT_EXIST"):
         yield f"{shown}: answers, but is no MLflow server (status {status}). {REMEDY}"
     elif status >= 500:
         yield f"{shown}: answers with status {status}. See its log."
-    elif isinstance(said, dict) and said.get("experiment", {}).get("lifecycle_stage") == "deleted":
-        yield _deleted(shown, str(model), str(said["experiment"]["experiment_id"]))
+    elif isinstance(answer, dict) and answer.get("experiment", {}).get("lifecycle_stage") == "deleted":
+        yield _deleted(shown, str(model), str(answer["experiment"]["experiment_id"]))
 
 
 def _get(url: str, wait: float) -> tuple[int, Any]:

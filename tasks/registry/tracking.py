@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from tasks import blank
 from tasks.artifacts import Best, Candidate, Failed, Trials
-from tasks.errors import RefitError, in_a_line, some
+from tasks.errors import RefitError, first_line, in_a_line, some
 from tasks.files import read_json, replacing, replacing_dir, sha256, sweep, write_json
 from tasks.hidden import hidden
 from tasks.process import threads
@@ -35,6 +35,7 @@ from tasks.registry.store import writable
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Metric
+    from mlflow.entities.model_registry import RegisteredModel
 
 KEY, PACKAGE = "refit.key", "refit.package_sha256"
 THREADS = "refit.threads"  # on which it was made
@@ -59,7 +60,7 @@ class Registered:
 
 
 @dataclass(frozen=True)
-class Said:
+class RegistryState:
     """What a registry says about a model: its alias ``champion``, and the mark of the decision that it followed."""
 
     champion: str | None
@@ -67,7 +68,7 @@ class Said:
 
 
 @dataclass(frozen=True)
-class Result:
+class RunResult:
     """What a walk left in ``data/``, with what identifies it: the MD5s of ``dvc.lock`` and the git commit.
 
     ``families``: those of ``params.yaml``; the folder of one that was dropped from there may still lie in ``data/models``.
@@ -134,18 +135,18 @@ class Registry:
 
         local = self.uri.startswith("sqlite")
         place = (self.root / ".refit" / "mlruns" / model).as_uri() if local else None
-        if (found := self.client.get_experiment_by_name(model)) is None:
+        if (experiment := self.client.get_experiment_by_name(model)) is None:
             try:
                 return str(self.client.create_experiment(model, artifact_location=place))
             except MlflowException as error:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
                     raise
-                found = self.client.get_experiment_by_name(model)  # another checkout made it in this moment
-                if found is None:
+                experiment = self.client.get_experiment_by_name(model)  # another checkout made it in this moment
+                if experiment is None:
                     raise
-        return str(found.experiment_id)
+        return str(experiment.experiment_id)
 
-    def track(self, result: Result) -> str:
+    def track(self, result: RunResult) -> str:
         """Log the result once: parent run, one nested run per family. Returns the parent's id.
 
         A run that a crash left unfinished is dropped and logged anew; one that another checkout has not finished may
@@ -153,11 +154,11 @@ class Registry:
         """
         with _plainly(self.uri):
             experiment = self.experiment(result.model)
-            found = self.client.search_runs([experiment], f"tags.`{KEY}` = '{result.key}'")
-            for run in sorted(found, key=lambda run: (run.info.start_time, run.info.run_id)):
+            runs = self.client.search_runs([experiment], f"tags.`{KEY}` = '{result.key}'")
+            for run in sorted(runs, key=lambda run: (run.info.start_time, run.info.run_id)):
                 if run.info.status == "FINISHED":
                     return str(run.info.run_id)
-            for run in found:
+            for run in runs:
                 if run.data.tags.get(CHECKOUT, self.checkout) != self.checkout:
                     continue
                 for child in self.client.search_runs([experiment], f"tags.`{PARENT}` = '{run.info.run_id}'"):
@@ -165,7 +166,7 @@ class Registry:
                 self.client.delete_run(run.info.run_id)
             return self._log(experiment, result)
 
-    def _log(self, experiment: str, result: Result) -> str:
+    def _log(self, experiment: str, result: RunResult) -> str:
         data = result.root / "data"
         choice, metrics = (
             read_json(data / "evaluation" / "choice.json"),
@@ -196,17 +197,17 @@ class Registry:
 
     def _drift(self, run: str, path: Path) -> None:
         """What drift decided, as metrics and a tag; nothing where there was no verdict on it."""
-        found = read_json(path) if path.is_file() else {}
-        if found.get("sentence"):
-            self.client.set_tag(run, "drift", found["sentence"][:5000])
-        if found.get("drifted") is not None:
-            columns = sum(bool(c["drifted"]) for c in found["columns"])
-            told = {
-                "drifted": found["drifted"],
+        drift = read_json(path) if path.is_file() else {}
+        if drift.get("sentence"):
+            self.client.set_tag(run, "drift", drift["sentence"][:5000])
+        if drift.get("drifted") is not None:
+            columns = sum(bool(c["drifted"]) for c in drift["columns"])
+            values = {
+                "drifted": drift["drifted"],
                 "columns": columns,
-                "predictions": bool(found["prediction"]["drifted"]),
+                "predictions": bool(drift["prediction"]["drifted"]),
             }
-            self._values(run, {}, {f"drift.{name}": float(value) for name, value in told.items()})
+            self._values(run, {}, {f"drift.{name}": float(value) for name, value in values.items()})
 
     def _family(self, experiment: str, parent: str, folder: Path, metrics: dict[str, Any], tuning: Path) -> None:
         from mlflow.entities import Metric
@@ -272,9 +273,9 @@ class Registry:
     def versions(self, model: str) -> list[Registered]:
         """Registered versions, oldest first; those that a crash left without a package are not among them."""
         with _plainly(self.uri):
-            found = self.client.search_model_versions(f"name = '{model}'", max_results=10_000)
+            versions = self.client.search_model_versions(f"name = '{model}'", max_results=10_000)
             listed = [
-                Registered(model, str(v.version), str(v.run_id), v.tags[PACKAGE]) for v in found if PACKAGE in v.tags
+                Registered(model, str(v.version), str(v.run_id), v.tags[PACKAGE]) for v in versions if PACKAGE in v.tags
             ]
         return sorted(listed, key=lambda r: int(r.version))
 
@@ -363,16 +364,17 @@ class Registry:
             run_id = self._account_run(model, make=True)
             held = {Path(f.path).name for f in self.client.list_artifacts(run_id, "counted")}
             with tempfile.TemporaryDirectory(prefix="refit-account-") as name:
-                for number, rows in looks.items():
-                    path = Path(name) / f"{number:06d}-{hashlib.sha256(rows).hexdigest()[:16]}.parquet"
-                    if path.name not in held:
-                        path.write_bytes(rows)
-                        self.client.log_artifact(run_id, str(path), "counted")
+                files = {
+                    f"{n:06d}-{hashlib.sha256(looks[n]).hexdigest()[:16]}.parquet": looks[n] for n in sorted(looks)
+                }
+                for file, rows in files.items():
+                    if file not in held:
+                        (Path(name) / file).write_bytes(rows)
+                        self.client.log_artifact(run_id, str(Path(name) / file), "counted")
                 about = Path(name) / "account.json"
-                names = [
-                    f"{n:06d}-{hashlib.sha256(rows).hexdigest()[:16]}.parquet" for n, rows in sorted(looks.items())
-                ]
-                write_json(about, {"package_sha256": package_sha256, "since": since, "state": state, "looks": names})
+                write_json(
+                    about, {"package_sha256": package_sha256, "since": since, "state": state, "looks": list(files)}
+                )
                 self.client.log_artifact(run_id, str(about))
 
     def account(self, model: str, package_sha256: str) -> tuple[int, Any, dict[int, bytes]] | None:
@@ -387,8 +389,8 @@ class Registry:
                     return None
                 looks = {}
                 for file in about["looks"]:
-                    found = self.client.download_artifacts(run_id, f"counted/{file}", name)
-                    looks[int(file.partition("-")[0])] = Path(found).read_bytes()
+                    local_path = self.client.download_artifacts(run_id, f"counted/{file}", name)
+                    looks[int(file.partition("-")[0])] = Path(local_path).read_bytes()
                 return int(about["since"]), about["state"], looks
 
     @overload
@@ -396,9 +398,9 @@ class Registry:
     @overload
     def _account_run(self, model: str, make: bool) -> str | None: ...
     def _account_run(self, model: str, make: bool) -> str | None:
-        found = self.client.get_experiment_by_name(model)
-        if found is not None:
-            runs = self.client.search_runs([found.experiment_id], f"tags.`{KEY}` = 'account'")
+        experiment = self.client.get_experiment_by_name(model)
+        if experiment is not None:
+            runs = self.client.search_runs([experiment.experiment_id], f"tags.`{KEY}` = 'account'")
             if runs:  # several where two checkouts made the first at once: the oldest counts
                 return str(min(runs, key=lambda run: (run.info.start_time, run.info.run_id)).info.run_id)
         if not make:
@@ -413,10 +415,10 @@ class Registry:
 
         with replacing_dir(into) as fresh:
             with _plainly(self.uri):
-                found = self.client.download_artifacts(registered.run_id, "package", str(fresh))
-            for path in Path(found).iterdir():
+                downloaded = self.client.download_artifacts(registered.run_id, "package", str(fresh))
+            for path in Path(downloaded).iterdir():
                 shutil.move(path, fresh / path.name)
-            Path(found).rmdir()
+            Path(downloaded).rmdir()
             what = f"version {registered.version} of {registered.model}"
             if not (fresh / "bundle.json").exists():
                 raise RefitError(f"{what}: its package is missing from the registry ({self.uri}).")
@@ -425,19 +427,24 @@ class Registry:
                 raise RefitError(f"{what}: its package in the registry is not the one registered (hash differs).")
         return into
 
-    def said(self, model: str) -> Said:
-        """Which version the alias ``champion`` names, and which decision it follows; both None where nobody set them."""
+    def _registered(self, model: str) -> RegisteredModel | None:
+        """What MLflow has of a model; None where it has none of that name."""
         from mlflow.exceptions import MlflowException
 
+        try:
+            return self.client.get_registered_model(model)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+        return None
+
+    def state(self, model: str) -> RegistryState:
+        """Which version the alias ``champion`` names, and which decision it follows; both None where nobody set them."""
         with _plainly(self.uri):
-            try:
-                found = self.client.get_registered_model(model)
-            except MlflowException as error:
-                if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                    raise
-                return Said(None, None)
-            champion = found.aliases.get("champion")
-            return Said(None if champion is None else str(champion), found.tags.get(DECISION))
+            if (registered := self._registered(model)) is None:
+                return RegistryState(None, None)
+            champion = registered.aliases.get("champion")
+            return RegistryState(None if champion is None else str(champion), registered.tags.get(DECISION))
 
     def follow(
         self, model: str, champion: str | None, challenger: str | None = None, decision: str | None = None
@@ -446,22 +453,16 @@ class Registry:
 
         ``decision``: the mark of the history's row that says so.
         """
-        from mlflow.exceptions import MlflowException
-
         with _plainly(self.uri):
-            try:
-                found = self.client.get_registered_model(model)
-            except MlflowException as error:
-                if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-                    return
-                raise
-            aliases = found.aliases
+            if (registered := self._registered(model)) is None:
+                return
+            aliases = registered.aliases
             for alias, version in (("champion", champion), ("challenger", challenger)):
                 if version is not None and str(aliases.get(alias)) != version:
                     self.client.set_registered_model_alias(model, alias, version)
             if champion is None and "champion" in aliases:
                 self.client.delete_registered_model_alias(model, "champion")
-            if decision is not None and found.tags.get(DECISION) != decision:
+            if decision is not None and registered.tags.get(DECISION) != decision:
                 self.client.set_registered_model_tag(model, DECISION, decision)
 
 
@@ -499,10 +500,10 @@ def _move_in(root: Path, path: Path) -> None:
     with closing(sqlite3.connect(path, timeout=30)) as raw, raw:
         if not raw.execute("SELECT 1 FROM sqlite_master WHERE name = 'experiments'").fetchone():
             return
-        found = raw.execute(
+        places = raw.execute(
             "SELECT artifact_location FROM experiments WHERE artifact_location LIKE ?", [f"file://%{part}%"]
         )
-        for (place,) in found.fetchall():
+        for (place,) in places.fetchall():
             then, now = place.partition(part)[0], root.as_uri()
             new = f"{now}{part}{place.partition(part)[2]}"
             # An experiment of another project that uses this database stays where its files are.
@@ -542,9 +543,8 @@ def _plainly(uri: str) -> Iterator[None]:
             error, OSError
         ):
             raise
-        what = str(error).split("\n")[0][:300]
         raise RefitError(
-            f"the registry ({uri.split('@')[-1]}) cannot be used: {what}. The champion is unchanged. "
+            f"the registry ({uri.split('@')[-1]}) cannot be used: {first_line(error)}. The champion is unchanged. "
             "Check MLFLOW_TRACKING_URI, and that the server or database is reachable and not locked; then repeat."
         ) from error
 
@@ -564,10 +564,10 @@ def _numbers(tree: Any, prefix: str = "") -> dict[str, float]:
         return {}
     if isinstance(tree, int | float):
         return {prefix or "value": float(tree)}
-    found: dict[str, float] = {}
+    numbers: dict[str, float] = {}
     for key, value in tree.items():
-        found |= _numbers(value, f"{prefix}.{key}" if prefix else str(key))
-    return found
+        numbers |= _numbers(value, f"{prefix}.{key}" if prefix else str(key))
+    return numbers
 
 
 def _of_family(metrics: dict[str, Any], family: str) -> Any:

@@ -1,1 +1,1 @@
-
+"""The stage ``report``: one page that says all of it."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 
 from tasks.artifacts import Choice, Evidence, Figures, GuardrailResult, Metrics, TestFigure, Verdict
 from tasks.metrics import higher_is_better
+from tasks.metrics.intervals import wilson
 from tasks.report.blocks import Block, Cell, Chart, Charts, Facts, Head, Table
 from tasks.report.charts import Axis
 from tasks.report.marks import Bar, bars, intervals
@@ -14,7 +14,6 @@ from tasks.report.numbers import number, p_value, percent, plain, title
 
 WORDS = {"promote": "Promote", "keep": "Keep the champion", "inconclusive": "Inconclusive"}
 SAID = {"p_better": "one-sided p", "p_worse": "p of being worse", "auc": "areas", "se": "standard error"}
-NORMAL_975 = 1.959963984540054
 
 
 def head(verdict: Verdict | None, choice: Choice | None, metrics: Metrics | None) -> Head:
@@ -61,19 +60,6 @@ def _between(pair: Sequence[float] | None, say: Callable[[float], str]) -> str:
     return f"{say(pair[0])} to {say(pair[1])}" if pair else ""
 
 
-def wilson(right: int, n: int) -> tuple[float, float]:
-    """95% interval of a share (Wilson, 1927).
-
-    >>> [round(v, 4) for v in wilson(8, 10)]
-    [0.4902, 0.9433]
-    """
-    z2 = NORMAL_975**2
-    share = right / n
-    centre = (share + z2 / (2 * n)) / (1 + z2 / n)
-    half = NORMAL_975 / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
-    return centre - half, centre + half
-
-
 def _charts(evidence: Evidence, n: int | None) -> list[Chart]:
     """Both models side by side, their difference, and the rows on which they differ."""
     charts = []
@@ -84,7 +70,7 @@ def _charts(evidence: Evidence, n: int | None) -> list[Chart]:
         alone = (table.challenger_alone, table.champion_alone) if table else (0, 0)
         values = (evidence.challenger, evidence.champion)
         for colour, who, value, own in zip((1, 0), ("challenger", "champion"), values, alone, strict=True):
-            low, high = wilson(table.both_right + own, n) if shares and table and n else (None, None)
+            low, high = wilson((table.both_right + own) / n, n) if shares and table and n else (None, None)
             rows.append(Bar(plain(who), value, colour, low, high))
         said = "Each with its own 95% interval." if shares else ""
         svg = intervals("Both models", Axis(f"{title(metric)} on the compared rows"), rows)

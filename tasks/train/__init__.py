@@ -1,1 +1,1 @@
-
+"""The stage ``train``: the best parameters of a family, fitted."""

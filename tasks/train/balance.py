@@ -55,7 +55,7 @@ def value_of(model: Model, rows: Dataset, params: Params) -> float:
     X, y = rows.of("valid")
     scores = model.predict(X)
     threshold = find_kind(rows.kind).threshold(scores, y, params.training)
-    return measure(params.problem.metric, y, scores, rows.kind, 0.5 if threshold is None else threshold)
+    return measure(params.problem.metric, y, scores, rows.kind, threshold)
 
 
 def told(params: Params, rows: Dataset, used: str, counts: Counts, **more: Any) -> Balance:

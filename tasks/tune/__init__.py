@@ -1,1 +1,1 @@
-
+"""The stage ``tune``: the search for a family's parameters."""

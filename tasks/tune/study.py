@@ -23,7 +23,7 @@ import tasks.encoding
 import tasks.families
 import tasks.fitting
 import tasks.models
-from tasks.errors import RefitError
+from tasks.errors import RefitError, first_line
 from tasks.files import hash_tree
 from tasks.fitting.space import Number, OneOf, Settings, Space
 
@@ -121,7 +121,7 @@ def _shared(url: str) -> optuna.storages.RDBStorage:
             ) from None
         except sqlalchemy.exc.OperationalError as error:
             raise RefitError(
-                f"{ENVIRONMENT}: cannot connect to {shown}: {str(error.orig).strip().splitlines()[0]}. "
+                f"{ENVIRONMENT}: cannot connect to {shown}: {first_line(error)}. "
                 "Start the database, or unset the variable to keep studies in .refit/studies"
             ) from None
         except (sqlalchemy.exc.ProgrammingError, sqlalchemy.exc.IntegrityError):

@@ -237,11 +237,12 @@ def _snapshots(params: Params, kept: dict[str, pd.DataFrame], as_of: datetime | 
 def _earlier(read: Known, table: Table, rules: suite.Suite) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Earlier states that keep the contract's rules for rows, and those that do not."""
     alone = [r for r in rules["expectations"] if r["meta"]["level"] == "row" and "unique" not in r["type"]]
-    checked = contract.check(read.frame, table, {**rules, "expectations": alone}, read.problems)
-    bad = read.frame[checked.rejected].drop(columns=UNTIL).reset_index(drop=True)
+    frame = in_memory(read.frame)
+    checked = contract.check(frame, table, {**rules, "expectations": alone}, read.problems)
+    bad = frame[checked.rejected].drop(columns=UNTIL).reset_index(drop=True)
     bad[ROW] = read.positions[checked.rejected]
     bad[REASON] = checked.why
-    return read.frame[~checked.rejected].reset_index(drop=True), bad
+    return frame[~checked.rejected].reset_index(drop=True), bad
 
 
 def _line(name: str, counts: RowCounts) -> str:

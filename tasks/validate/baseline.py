@@ -182,7 +182,7 @@ def _whole(name: str, frame: Frame, table: Table, problem: Problem, baseline: Fi
         _set("rows", "table_row_count_to_be_between", said, f"{rows:,}", min_value=max(1, rows // 2), max_value=most)
     ]
     kept = [c for c in baseline["order"] if c in frame]
-    now = [c for c in frame if c in kept]
+    now = [str(c) for c in frame if c in kept]
     if kept:
         note = _set(
             "order of columns", "table_columns_to_match_ordered_list", f"the order {some(kept)}", column_list=kept

@@ -20,7 +20,7 @@ import pandas as pd
 from tasks.condition import Condition
 from tasks.engine.compute import compute
 from tasks.engine.expression import Expression
-from tasks.engine.facts import MISSING, Table, Time, above
+from tasks.engine.facts import MISSING, TableSchema, Time, above
 from tasks.engine.plan import Feature, Plan
 from tasks.engine.primitives import parse_primitive
 from tasks.engine.recipes import Aggregate
@@ -175,13 +175,13 @@ def _ask(rows: pd.DataFrame, t: np.ndarray, events: pd.DataFrame, happened: np.n
     kinds = {name: _kind(column) for name, column in (mine | theirs).items()}
     if kind in ("categorical", "text"):
         kinds[VALUE] = "categorical"
-    table = Table("events", kinds, tuple(names), Time("happened"), Time("seen"))
+    table = TableSchema("events", kinds, tuple(names), Time("happened"), Time("seen"))
     column = None if value is None else VALUE
     recipe = Aggregate("events", tuple(keys), Span(window), parse_primitive(primitive), column)
     category = kind in ("categorical", "text") and primitive in ("first", "last")
     feature = Feature("label", "categorical" if category else "numeric", "", recipe)
     asking = "events" if own else "rows"
-    tables = {"events": table, asking: table if own else Table("rows", kinds)}
+    tables = {"events": table, asking: table if own else TableSchema("rows", kinds)}
     plan = Plan(asking, tables, (feature,), Time("t"))
     return compute(plan, {"events": pd.DataFrame(theirs)}, pd.DataFrame(mine))["label"]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from tasks.values.levels import level
 
@@ -47,9 +46,9 @@ def by_name(classes: Sequence[str]) -> str | None:
     ('1', None, 'late', 'bad')
     """
     a, b = classes
-    said = [name for name in (a, b) if (_plain(name) in WHOLE or _words(name) & EVENTS) and not _is_negated(name)]
-    if len(said) == 1:
-        return said[0]
+    telling = [name for name in (a, b) if (_plain(name) in WHOLE or _words(name) & EVENTS) and not _is_negated(name)]
+    if len(telling) == 1:
+        return telling[0]
     for one, other in ((a, b), (b, a)):
         if _negates(other, one) or PAIRS.get(_plain(other)) == _plain(one):
             return one
@@ -60,7 +59,7 @@ def by_name(classes: Sequence[str]) -> str | None:
     return (a if number_a == high else b) if high > 0 and low in (0, -high) else None
 
 
-def named(written: Any, classes: Sequence[str]) -> str | None:
+def named(written: object, classes: Sequence[str]) -> str | None:
     """The class that a value of ``params.yaml`` names, as text or as truth: true names ``1``, and 1 names ``True``.
 
     >>> named("1", ["0", "1"]), named(True, ["0", "1"]), named(1, ["False", "True"]), named("ye", ["no", "yes"])

@@ -27,6 +27,7 @@ class Duration(str):
 
     @property
     def delta(self) -> timedelta:
+        """As the standard library has it."""
         return timedelta(seconds=float(self[:-1]) * UNITS[self[-1]])
 
     @property
@@ -51,8 +52,8 @@ class Span:
 
     def __post_init__(self) -> None:
         micros = last = None
-        if found := re.fullmatch(r"last ([1-9]\d*)", self.text):
-            last = int(found[1])
+        if count := re.fullmatch(r"last ([1-9]\d*)", self.text):
+            last = int(count[1])
         elif self.text != "all":
             try:
                 micros = Duration.read(self.text).micros

@@ -19,7 +19,7 @@ import re
 import unicodedata
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +37,7 @@ _BLANKS = "\t\n\v\f\r\x1c\x1d\x1e\x1f \x85\u1680\u2000\u2001\u2002\u2003\u2004\u
 DIGITS = 16  # from 1e16 on pandas and Arrow write a float with an exponent, and so it stays
 
 
-def level(value: Any) -> str | None:
+def level(value: object) -> str | None:
     """The level of one value; None where it is missing.
 
     >>> level(5), level(5.0), level("5.0"), level(" 5 "), level(2.5), level("007"), level("3.10")
@@ -62,6 +62,13 @@ def level(value: Any) -> str | None:
     if isinstance(value, bytes):
         return _text(value.decode("utf-8", errors="replace"))
     return _text(str(value))
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Whether a type of Arrow's is one of its three of texts."""
+    import pyarrow.types as pt
+
+    return pt.is_string(kind) or pt.is_large_string(kind) or pt.is_string_view(kind)
 
 
 def tidy(texts: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -97,7 +104,7 @@ def levels(column: pa.ChunkedArray) -> pd.Series:
     import pyarrow.types as pt
 
     kind = column.type
-    if pt.is_string(kind) or pt.is_large_string(kind) or pt.is_string_view(kind):
+    if is_text(kind):
         texts = tidy(column.cast(pa.large_string()))
         texts = pc.if_else(pc.equal(texts, ""), None, texts)
         texts = pc.replace_substring_regex(texts, f"^{_WHOLE}$", r"\1")
@@ -134,12 +141,12 @@ def _each(values: pd.Series, kind: pa.DataType | None = None) -> pd.Series:
     return known.iloc[codes].set_axis(values.index)
 
 
-def _shortest(value: Any, kind: pa.DataType | None) -> Any:
+def _shortest(value: object, kind: pa.DataType | None) -> object:
     """A 32-bit float as it is written, not as its nearest 64-bit one: 0.1 and not 0.10000000149."""
     import numpy as np
     import pyarrow.types as pt
 
-    if kind is None or pt.is_float64(kind) or not pt.is_floating(kind):
+    if kind is None or pt.is_float64(kind) or not isinstance(value, float) or not pt.is_floating(kind):
         return value
     short = np.float32(value) if pt.is_float32(kind) else np.float16(value)
     return float(str(short))

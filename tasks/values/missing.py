@@ -9,7 +9,6 @@ list count too: ``missing: [-999]``.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 # The spellings of R, SQL, pandas, NumPy and spreadsheets, as pandas and Arrow take them by default.
 USUAL = (
@@ -20,7 +19,7 @@ WORD = "usual"  # in a list: all of the above
 EMPTY = "(empty)"  # the level of an empty text where a list says that it is not missing
 
 
-def check_missing(written: Any) -> tuple[str, ...]:
+def check_missing(written: object) -> tuple[str, ...]:
     """A list of ``params.yaml`` as texts; YAML's own ``null`` and numbers as they are written. Raises ``ValueError``.
 
     >>> check_missing(["", None, "unknown", -999])
@@ -30,8 +29,8 @@ def check_missing(written: Any) -> tuple[str, ...]:
 
     if isinstance(written, str) or not isinstance(written, Iterable):
         raise ValueError('missing is a list of texts, as in ["", NA, unknown]; `usual` in it stands for the usual ones')
-    found = ["null" if one is None else one.strip() if isinstance(one, str) else level(one) or "" for one in written]
-    return tuple(dict.fromkeys(found))
+    listed = ["null" if one is None else one.strip() if isinstance(one, str) else level(one) or "" for one in written]
+    return tuple(dict.fromkeys(listed))
 
 
 def texts(listed: Iterable[str] | None) -> tuple[str, ...]:
@@ -42,10 +41,10 @@ def texts(listed: Iterable[str] | None) -> tuple[str, ...]:
     """
     if listed is None:
         return USUAL
-    found: list[str] = []
+    words: list[str] = []
     for one in listed:
-        found += USUAL if one == WORD else (one,)
-    return tuple(dict.fromkeys(found))
+        words += USUAL if one == WORD else (one,)
+    return tuple(dict.fromkeys(words))
 
 
 def numbers(listed: Iterable[str]) -> tuple[float, ...]:
@@ -54,11 +53,11 @@ def numbers(listed: Iterable[str]) -> tuple[float, ...]:
     >>> numbers(("", "NaN", "-999"))
     (-999.0,)
     """
-    found = []
+    values = []
     for text in listed:
         if any(c.isdigit() for c in text) and "#" not in text:
             try:
-                found.append(float(text))
+                values.append(float(text))
             except ValueError:
                 continue
-    return tuple(found)
+    return tuple(values)

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from tasks.errors import some
+from tasks.values.levels import is_text, levels
 
 if TYPE_CHECKING:
     import numpy as np
@@ -68,8 +69,8 @@ def moments(column: pa.ChunkedArray, form: str = "iso") -> tuple[pd.Series, np.n
     """Times of an Arrow column as ``datetime64[us, UTC]`` (without a zone: UTC), and which given values are none.
 
     >>> import pyarrow as pa
-    >>> found, bad = moments(pa.chunked_array([["31.07.2020", "now", None]]), "%d.%m.%Y")
-    >>> str(found[0]), bad.tolist()
+    >>> times, bad = moments(pa.chunked_array([["31.07.2020", "now", None]]), "%d.%m.%Y")
+    >>> str(times[0]), bad.tolist()
     ('2020-07-31 00:00:00+00:00', [False, True, False])
     """
     import pandas as pd
@@ -82,7 +83,7 @@ def moments(column: pa.ChunkedArray, form: str = "iso") -> tuple[pd.Series, np.n
         values = stored.dt.tz_localize("UTC") if stored.dt.tz is None else stored.dt.tz_convert("UTC")
         return _within(_same(values), ~column.is_null().to_numpy())
     number = pt.is_integer(kind) or pt.is_floating(kind) or pt.is_decimal(kind)
-    if not (number or _is_text(column)):
+    if not (number or is_text(kind)):
         return _same(pd.Series(pd.NaT, index=range(len(column)))), ~column.is_null().to_numpy()
     texts = plain(column)
     given = texts.notna().to_numpy()
@@ -109,7 +110,7 @@ def _within(values: pd.Series, given: np.ndarray) -> tuple[pd.Series, np.ndarray
     return values, given & values.isna().to_numpy()
 
 
-def moment(value: Any, form: str = "iso") -> datetime:
+def moment(value: object, form: str = "iso") -> datetime:
     """One value of a request in UTC, read as :func:`moments` reads a column. Raises ``ValueError``.
 
     >>> moment("2020-07-31"), moment(1596153600, "epoch_s") == moment("31.07.2020", "%d.%m.%Y")
@@ -132,26 +133,20 @@ def moment(value: Any, form: str = "iso") -> datetime:
     return values[0].to_pydatetime().astimezone(UTC)  # pandas' UTC is not the library's
 
 
-def _quick(value: Any, form: str) -> datetime | None:
+def _quick(value: object, form: str) -> datetime | None:
     """The usual cases of :func:`moment`, a hundred times faster than a column of one value; None: not one of them."""
     try:
         if isinstance(value, str) and _PLAIN.fullmatch(value):
-            found = datetime.fromisoformat(value)
+            read = datetime.fromisoformat(value)
         elif isinstance(value, str) and form not in FORMS:
-            found = datetime.strptime(value, form)
+            read = datetime.strptime(value, form)
         elif form in NUMBERED and isinstance(value, int | float) and not isinstance(value, bool):
-            found = _1970 + timedelta(microseconds=round(value * NUMBERED[form]))
+            read = _1970 + timedelta(microseconds=round(value * NUMBERED[form]))
         else:
             return None
-        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+        return read.replace(tzinfo=UTC) if read.tzinfo is None else read.astimezone(UTC)
     except (ValueError, OverflowError):
         return None
-
-
-def _is_text(column: pa.ChunkedArray) -> bool:
-    import pyarrow.types as pt
-
-    return pt.is_string(column.type) or pt.is_large_string(column.type) or pt.is_string_view(column.type)
 
 
 def plain(column: pa.ChunkedArray) -> pd.Series:
@@ -160,9 +155,7 @@ def plain(column: pa.ChunkedArray) -> pd.Series:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    from tasks.values.levels import levels
-
-    if not _is_text(column):
+    if not is_text(column.type):
         return levels(column)
     texts = pc.utf8_trim_whitespace(column.cast(pa.large_string()))
     texts = pc.if_else(pc.equal(texts, ""), None, texts)

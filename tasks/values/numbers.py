@@ -31,11 +31,33 @@ _PLAIN = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _HEX = re.compile(r"[+-]?0[xX][0-9a-fA-F]+")
 _POWER = r"(?:[eE][+-]?[0-9]+)?"
 UNIFIED = str.maketrans(dict.fromkeys("\u2212\u2013\u2010\u2011\uff0d", "-") | dict.fromkeys("\u2019\u02bc`´", "'"))
-MULTIPLES = frozenset({"k", "m", "b", "t", "mn", "mm", "bn", "tn", "tsd", "mio", "mrd", "mill", "million", "billion", "thousand", "lakh", "crore", "cr", "lac"})  # fmt: skip
+MULTIPLES = frozenset(
+    {
+        "k",
+        "m",
+        "b",
+        "t",
+        "mn",
+        "mm",
+        "bn",
+        "tn",
+        "tsd",
+        "mio",
+        "mrd",
+        "mill",
+        "million",
+        "billion",
+        "thousand",
+        "lakh",
+        "crore",
+        "cr",
+        "lac",
+    }
+)
 
 
 @dataclass(frozen=True)
-class Form:
+class NumberFormat:
     """How numbers are written: marks of thousands (empty: none) and decimals, groups of two, and texts beside them."""
 
     thousands: str = ""
@@ -45,6 +67,7 @@ class Form:
 
     @property
     def pattern(self) -> re.Pattern[str]:
+        """What a number so written matches."""
         return _pattern(self)
 
 
@@ -62,21 +85,21 @@ def check_number_form(form: str) -> str:
 
 
 @cache
-def parse_form(form: str) -> Form | None:
+def parse_form(form: str) -> NumberFormat | None:
     """What an example says; None for ``0xFF``, hexadecimal numbers. Raises ``ValueError``.
 
     >>> parse_form("CHF 1'234.50")
-    Form(thousands="'", decimal='.', pairs=False, beside=('CHF',))
+    NumberFormat(thousands="'", decimal='.', pairs=False, beside=('CHF',))
     """
     if _HEX.fullmatch(form.strip()):
         return None
     text = re.sub(r"[()+-]", "", form.translate(UNIFIED)).strip(AROUND)
-    found = re.fullmatch(r"([^0-9]*?)([0-9](?:[0-9.,' \u00a0\u202f\u2009\u2007]*[0-9])?)([^0-9]*)", text)
-    if not found:
+    example = re.fullmatch(r"([^0-9]*?)([0-9](?:[0-9.,' \u00a0\u202f\u2009\u2007]*[0-9])?)([^0-9]*)", text)
+    if not example:
         raise ValueError(
             f"a format of numbers is one of them as the column writes it, such as {', '.join(map(repr, EXAMPLES))}"
         )
-    before, body, after = (part.strip(AROUND) for part in found.groups())
+    before, body, after = (part.strip(AROUND) for part in example.groups())
     beside = tuple(dict.fromkeys(part for part in (before, after) if part))
     for part in beside:
         if part.lower().rstrip(".") in MULTIPLES:
@@ -85,13 +108,13 @@ def parse_form(form: str) -> Form | None:
     marks = re.sub(r"[0-9]", "", body)
     groups = re.split(r"[^0-9]", body)
     if not marks:
-        return Form(beside=beside)
+        return NumberFormat(beside=beside)
     if len(set(marks)) == 1 and len(marks) == 1 and marks in ".,":
         if len(groups[1]) == 3 and len(groups[0]) <= 3:
             raise ValueError(
                 f"{form!r} may be one thousand or one and a bit; write it with its decimals, as in '1.234,50' or '1234.5'"
             )
-        return Form(decimal=marks, beside=beside)
+        return NumberFormat(decimal=marks, beside=beside)
     thousands = marks[0]
     decimal = marks[-1] if marks[-1] != thousands else "," if thousands == "." else "."
     whole = groups[:-1] if marks[-1] != thousands else groups
@@ -103,11 +126,11 @@ def parse_form(form: str) -> Form | None:
         raise ValueError(
             f"{form!r} is not written as numbers are; allowed are examples such as {', '.join(map(repr, EXAMPLES))}"
         )
-    return Form(thousands, decimal, pairs, beside)
+    return NumberFormat(thousands, decimal, pairs, beside)
 
 
 @cache
-def _parts(form: Form) -> tuple[str, str, str]:
+def _parts(form: NumberFormat) -> tuple[str, str, str]:
     """Patterns of the mark of thousands, of a number without sign, and of the texts beside it (empty: none)."""
     mark = {" ": f"[{_SPACES}]", "": ""}.get(form.thousands, re.escape(form.thousands))
     whole = "[0-9]+"
@@ -122,7 +145,7 @@ def _parts(form: Form) -> tuple[str, str, str]:
 
 
 @cache
-def _pattern(form: Form) -> re.Pattern[str]:
+def _pattern(form: NumberFormat) -> re.Pattern[str]:
     _, number, beside = _parts(form)
     a = f"{beside}?" if beside else ""
     return re.compile(
@@ -163,16 +186,16 @@ def _formed(text: str, form: str) -> tuple[float, bool]:
             raise ValueError("is not a hexadecimal number such as 0xFF")
         whole = int(text, 16)
         return (float(whole) if abs(whole) < EXACT else EXACT), True
-    found = how.pattern.fullmatch(text.translate(UNIFIED))
-    signs = [sign for sign in found.group("s1", "s2", "s3", "s4", "s5") if sign] if found else []
-    fit = found is not None and bool(found["open"]) == bool(found["close"]) and len(signs) + bool(found["open"]) <= 1
-    if found is None or not fit:
+    match = how.pattern.fullmatch(text.translate(UNIFIED))
+    signs = [sign for sign in match.group("s1", "s2", "s3", "s4", "s5") if sign] if match else []
+    fit = match is not None and bool(match["open"]) == bool(match["close"]) and len(signs) + bool(match["open"]) <= 1
+    if match is None or not fit:
         raise ValueError(f"is not a number of the form {form}")
-    digits = found["number"]
+    digits = match["number"]
     if how.thousands:
         digits = re.sub(f"[{_SPACES}]" if how.thousands == " " else re.escape(how.thousands), "", digits)
     value = float(digits.replace(how.decimal, "."))
-    return (-value if "-" in signs or found["open"] else value), digits.isdigit()
+    return (-value if "-" in signs or match["open"] else value), digits.isdigit()
 
 
 def formed(texts: pa.ChunkedArray, form: str) -> tuple[np.ndarray, np.ndarray]:
@@ -190,9 +213,9 @@ def formed(texts: pa.ChunkedArray, form: str) -> tuple[np.ndarray, np.ndarray]:
         plain = pc.fill_null(pc.match_substring_regex(texts, f"^-?{a} ?{number_} ?{a}$"), False)
         bare = pc.replace_substring_regex(pc.if_else(plain, texts, None), f"{beside or ' '}| ", "")
         bare = pc.replace_substring_regex(bare, mark, "") if mark else bare
-        found = pc.replace_substring(bare, how.decimal, ".").cast(pa.float64()).to_numpy()
-        usual = np.abs(found) < EXACT
-        values[usual] = found[usual]
+        read = pc.replace_substring(bare, how.decimal, ".").cast(pa.float64()).to_numpy()
+        usual = np.abs(read) < EXACT
+        values[usual] = read[usual]
     rest = np.flatnonzero(~usual & ~texts.is_null().to_numpy())
     known: dict[str, tuple[float, str]] = {}
     for at, text in zip(rest, texts.take(pa.array(rest)).to_pylist(), strict=True):

@@ -18,13 +18,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING
 
 from tasks.artifacts import Schema, SchemaField
 from tasks.values import missing as _missing
 from tasks.values.levels import level, tidied
 from tasks.values.moments import moment
 from tasks.values.numbers import EXACT, INFINITE, LARGE, number
+
+if TYPE_CHECKING:
+    from tasks.params import Column
 
 _TRUE = """
     true t yes y 1 on .true. .t. wahr w ja j vrai v oui o verdadero sí si s vero sì sim tak da evet
@@ -52,7 +55,7 @@ class Reading:
     lower: bool = False
 
     @classmethod
-    def of(cls, column: Any) -> Reading:
+    def of(cls, column: Column) -> Reading:
         """Of a column of ``params.yaml`` (:class:`tasks.params.Column`)."""
         return cls(column.kind, column.format, _missing.texts(column.missing), column.case == "lower")
 
@@ -65,6 +68,7 @@ class Reading:
 
     @cached_property
     def texts(self) -> frozenset[str]:
+        """The texts that count as missing."""
         return frozenset(self.missing or ())
 
     @cached_property
@@ -77,7 +81,7 @@ class Reading:
         """Whether an empty text of a category is a level of its own: a list is given, and it is not in it."""
         return self.missing is not None and "" not in self.texts
 
-    def is_missing(self, value: Any) -> bool:
+    def is_missing(self, value: object) -> bool:
         """Whether a value is missing before it is read: null, NaN, or one of the texts or numbers.
 
         >>> reading = Reading("numeric", missing=("", "NA", "-999"))
@@ -90,9 +94,14 @@ class Reading:
             if (value if self.kind == "text" else tidied(value)) in self.texts:
                 return True
             return self.kind not in ("text", "categorical") and not tidied(value)
-        return bool(self.numbers) and not isinstance(value, bool) and isinstance(value, int | float | Decimal) and value in self.numbers  # fmt: skip
+        return (
+            bool(self.numbers)
+            and not isinstance(value, bool)
+            and isinstance(value, int | float | Decimal)
+            and value in self.numbers
+        )
 
-    def value(self, given: Any) -> float | str | datetime | None:
+    def value(self, given: object) -> float | str | datetime | None:
         """One value as files have it: float for numeric and boolean, ``str`` for categories and text, a time in UTC.
 
         Raises ``ValueError`` that says what it is not, as in ``is not a number``.
@@ -125,30 +134,30 @@ class Reading:
             if word not in TRUE and word not in FALSE:
                 raise ValueError(NO_TRUTH)
             return 1.0 if word in TRUE else 0.0
-        found = self._number(given)
-        return None if found in self.numbers else found
+        read = self._number(given)
+        return None if read in self.numbers else read
 
-    def level(self, given: Any) -> str | None:
+    def level(self, given: object) -> str | None:
         """The level of a value that is not missing, with what this column declares."""
-        found = level(given)
-        if found is None:
+        text = level(given)
+        if text is None:
             return _missing.EMPTY if self.keeps_empty and isinstance(given, str) else None
-        return found.lower() if self.lower else found
+        return text.lower() if self.lower else text
 
-    def _number(self, given: Any) -> float:
+    def _number(self, given: object) -> float:
         if isinstance(given, str):
             return number(given, self.form)
         if not isinstance(given, bool | int | float | Decimal):
             raise ValueError("is not a number")
         try:
-            found = float(given)
+            read = float(given)
         except OverflowError:
             raise ValueError(LARGE) from None
-        if math.isinf(found):
+        if math.isinf(read):
             raise ValueError(INFINITE)
-        if abs(found) >= EXACT and not isinstance(given, float) and given == int(given):
+        if abs(read) >= EXACT and not isinstance(given, float) and given == int(given):
             raise ValueError(LARGE)
-        return found
+        return read
 
 
 def no_time(form: str) -> str:

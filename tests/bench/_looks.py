@@ -48,7 +48,7 @@ class Looks:
         from scipy.stats import norm
 
         said = self.said() if metric in ("accuracy", "f1", "f1_macro") else None
-        found = contrast(metric, self.kind, self.y, self.challenger, self.champion, said=said)
+        found = contrast(metric, self.kind, self.y, self.challenger, self.champion, decisions=said)
         se = found.se(self.labels)
         plain = norm.sf(np.divide(found.gain, se, out=np.zeros_like(se), where=se > 0))
         if metric == "accuracy" and self.labels is None and said is not None:

@@ -30,7 +30,7 @@ from tasks.fitting.base import Fold
 from tasks.fitting.setup import Setup
 from tasks.models import Model, fit_family, save_model
 from tasks.models.bag import Bag, BagPart, Joined
-from tasks.registry.history import Decision, History
+from tasks.registry.history import Decision, DecisionHistory
 from tasks.registry.tracking import Registry
 from tests.projects import ROOT
 from tests.tasks.package.projects import TIMED, package, project
@@ -108,7 +108,9 @@ def test_a_version_of_the_registry_is_built_whatever_lies_in_the_folder(
         pass
     with pytest.raises(RefitError, match="there is no champion yet"), registered(root, None):
         pass
-    History(root).record(Decision("orders-late", "promote", "2", "2", of[1], "a test", "a test", "a test"), None)
+    DecisionHistory(root).record(
+        Decision("orders-late", "promote", "2", "2", of[1], "a test", "a test", "a test"), None
+    )
     with registered(root, None) as (found, version):
         assert (version, sha256(found / "bundle.json")) == ("2", of[1])
     with pytest.raises(RefitError, match="give one of them"), patch.object(sys, "argv", ["", *BOTH]):

@@ -23,7 +23,7 @@ from tasks.bundle.manifest import examine
 from tasks.errors import RefitError
 from tasks.files import read_json
 from tasks.params import Duration, Limits
-from tasks.registry.history import Decision, History
+from tasks.registry.history import Decision, DecisionHistory
 from tasks.registry.tracking import Registered
 from tests.deploy.conftest import in_process
 from tests.tasks.package.projects import TIMED
@@ -277,10 +277,12 @@ def test_a_bento_is_of_the_champion_or_of_a_version_that_is_named(project: Path)
     assert not folder.exists()
     with pytest.raises(RefitError, match="toy: there is no champion yet"), build.registered(project, None):
         pytest.fail("there is one")
-    History(project).record(Decision(MODEL, "promote", "4", "4", examine(project / "made").identity, "", "", "a"), None)
+    DecisionHistory(project).record(
+        Decision(MODEL, "promote", "4", "4", examine(project / "made").identity, "", "", "a"), None
+    )
     with build.registered(project, None) as (folder, version):
         assert version == "4"
-    History(project).record(
+    DecisionHistory(project).record(
         Decision(MODEL, "promote", "5", "5", "f" * 64, "", "", "b"), examine(project / "made").identity
     )
     with (

@@ -19,7 +19,7 @@ from sqlalchemy.dialects import postgresql, sqlite  # noqa: F401
 from flows import hand, packages, promotion, standing
 from tasks.errors import RefitError
 from tasks.files import sha256
-from tasks.registry.tracking import Registry, Result
+from tasks.registry.tracking import Registry, RunResult
 from tests.tasks.registry.packages import MODEL
 
 
@@ -52,7 +52,7 @@ def carry_out(root: Path, action: str, version: str) -> None:
         hand.adopt(root, MODEL, None if version == "-" else version, reason, None)
     else:
         digest = sha256(root / packages.PACKAGE / "bundle.json")
-        found = Result(root, MODEL, digest, None, {}, None, ("tree",))
+        found = RunResult(root, MODEL, digest, None, {}, None, ("tree",))
         registered = promotion.register(root, found, Registry(root).track(found))
         standing.finish(root, found, promotion.decide(root, registered), 0.0)
 

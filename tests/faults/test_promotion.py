@@ -19,7 +19,7 @@ import pytest
 
 from flows import champions, context, packages, promotion
 from tasks.files import sha256, write_json
-from tasks.registry.history import History
+from tasks.registry.history import DecisionHistory
 from tasks.registry.tracking import Registry
 from tests.postgres import postgres
 from tests.tasks.registry.packages import MODEL, make_package, make_versions
@@ -107,17 +107,17 @@ class World:
 
     def rows(self) -> list[tuple[str, str, str]]:
         """Action, reason and package of each decision; checks that the history is whole."""
-        rows = History(self.home).decisions(MODEL)
+        rows = DecisionHistory(self.home).decisions(MODEL)
         assert [d.number for d in rows] == list(range(1, len(rows) + 1))
         for before, after in itertools.pairwise(rows):
             assert after.previous == before.champion, "a change of champion is missing from the history"
         assert len({d.key for d in rows}) == len(rows)
-        looks = History(self.home).counted(MODEL)
+        looks = DecisionHistory(self.home).counted(MODEL)
         assert all((d.number in looks) == d.reason.startswith(("effects", "rows that", "version")) for d in rows)
         return [(d.action, d.reason, d.package_sha256) for d in rows]
 
     def champion(self) -> str | None:
-        found = History(self.home).champion(MODEL)
+        found = DecisionHistory(self.home).champion(MODEL)
         return found.package_sha256 if found else None
 
     def alias(self) -> str | None:

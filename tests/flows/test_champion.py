@@ -14,7 +14,7 @@ from flows import champions, context, inputs, packages, promotion, standing, ver
 from tasks.errors import RefitError
 from tasks.files import read_json, sha256
 from tasks.params import load
-from tasks.registry.history import History
+from tasks.registry.history import DecisionHistory
 from tasks.registry.tracking import Registry
 from tests.flows.project import copied, dvc, refit
 from tests.projects import ROOT
@@ -37,7 +37,7 @@ def who(root: Path) -> str:
     """Hash of the package that a run finds as champion, that is served, and that history and lock name."""
     standing.check_ready(root, MODEL)
     folder, version, _ = champions.to_serve(root, MODEL)
-    champion, lock = History(root).champion(MODEL), champions.lock_of(root)
+    champion, lock = DecisionHistory(root).champion(MODEL), champions.lock_of(root)
     assert champion is not None
     assert lock is not None
     assert sha256(folder / "bundle.json") == champion.package_sha256 == lock.package_sha256
@@ -54,7 +54,7 @@ def carried_out(root: Path) -> None:
 
 def aliased(root: Path) -> str:
     registry = Registry(root)
-    return registry.version(MODEL, str(registry.said(MODEL).champion)).package_sha256
+    return registry.version(MODEL, str(registry.state(MODEL).champion)).package_sha256
 
 
 def without(root: Path, gone: tuple[str, ...]) -> None:
@@ -82,7 +82,7 @@ def test_whatever_is_lost_it_is_the_same_champion_or_a_refusal(twice: Path, tmp_
             if gone in EFFECTS:
                 carried_out(root)
                 assert who(root) == aliased(root) == digest, gone
-                assert [d.action for d in History(root).decisions(MODEL)] == ["promote", "keep"], gone
+                assert [d.action for d in DecisionHistory(root).decisions(MODEL)] == ["promote", "keep"], gone
         else:
             registry = not {".refit", ".refit/mlflow.db"} & set(gone)
             tells = registry or not {"champion.lock", "data/champion"} <= set(gone)
@@ -172,14 +172,14 @@ def test_every_command_of_the_page_does_what_it_says(twice: Path, tmp_path: Path
         if words[1] == "adopt" and "--none" not in words:
             assert who(root) == aliased(root) == digest
             assert "version 1 is champion here, as adopted" in said[command]
-            last = History(root).decisions(MODEL)
+            last = DecisionHistory(root).decisions(MODEL)
             assert "adopt" in [d.action for d in last]
     assert [shlex.split(command)[1] for command in commands] == ["doctor", "history", "adopt", "adopt", "verify"]
     doctor, history, nothing, verify = (said[commands[i]] for i in (0, 1, 3, 4))
     assert "history sqlite:///./.refit/history.db; champion: version 1" in doctor
     assert "promote" in history
     assert "there is no champion in this history" in nothing
-    assert History(root).champion(MODEL) is None
+    assert DecisionHistory(root).champion(MODEL) is None
     assert "ok  inputs      3 stored with the version" in verify
     assert "every byte the same" in verify
 
@@ -231,7 +231,7 @@ def test_what_is_too_large_is_not_stored_and_said(twice: Path, tmp_path: Path, m
 def test_only_the_package_that_the_history_or_a_person_names_is_served(iris: Path, tmp_path: Path) -> None:
     """A threshold or classes changed in ``bundle.json`` make another package, wherever it lies."""
     root = copied(iris, tmp_path / "iris")
-    champion = History(root).champion(MODEL)
+    champion = DecisionHistory(root).champion(MODEL)
     assert champion is not None
     digest = champion.package_sha256
     assert champions.to_serve(root, MODEL) == (root / packages.KEPT / digest[:16], "1", digest)

@@ -18,8 +18,8 @@ from flows import champions, packages, versions
 from tasks.artifacts import ChampionLock
 from tasks.errors import RefitError
 from tasks.files import sha256, write_json
-from tasks.registry.history import Action, Decision, History, mark
-from tasks.registry.tracking import Registered, Said
+from tasks.registry.history import Action, Decision, DecisionHistory, mark
+from tasks.registry.tracking import Registered, RegistryState
 from tests.tasks.registry.packages import MODEL, make_package
 
 
@@ -27,12 +27,12 @@ from tests.tasks.registry.packages import MODEL, make_package
 class Shelf:
     """A registry as the champion's is asked: versions of packages that lie in folders."""
 
-    said_: Said
+    said_: RegistryState
     listed: list[Registered]
     folders: dict[str, Path] = field(default_factory=dict)
     shown: str = "the shelf"
 
-    def said(self, model: str) -> Said:
+    def state(self, model: str) -> RegistryState:
         return self.said_
 
     def versions(self, model: str) -> list[Registered]:
@@ -67,11 +67,11 @@ def row(version: str, digest: str, action: Action = "promote", number: int = 0, 
 
 
 def decide(root: Path, version: str, digest: str, before: str | None = None, action: Action = "promote") -> Decision:
-    return History(root).record(row(version, digest, action), before)
+    return DecisionHistory(root).record(row(version, digest, action), before)
 
 
 def shelf(*versions: tuple[str, str], champion: str | None = None, decision: str | None = None) -> Any:
-    return Shelf(Said(champion, decision), [Registered(MODEL, v, f"run {v}", d) for v, d in versions])
+    return Shelf(RegistryState(champion, decision), [Registered(MODEL, v, f"run {v}", d) for v, d in versions])
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tasks.files import hash_tree
-from tasks.registry.history import History
+from tasks.registry.history import DecisionHistory
 from tests.flows.project import recorded, refit
 from tests.projects import checkout, edit
 
@@ -80,8 +80,8 @@ def test_the_result_is_that_of_the_start(begun: Path, tmp_path: Path, server: di
                 ran(tmp_path / "begun", right[read], env, None)
         assert recorded(root) == recorded(right[read]), moment
         assert made(root) == made(right[read]), moment
-        assert [d.model for d in History(root).decisions("iris-target")] == ["iris-target"]
-        assert History(root).decisions("renamed") == []
+        assert [d.model for d in DecisionHistory(root).decisions("iris-target")] == ["iris-target"]
+        assert DecisionHistory(root).decisions("renamed") == []
         (note,) = [line for line in (root / "said.txt").read_text().splitlines() if line.startswith("note ")]
         waits = note.split("waiting for the next one: ")[1].split(", ")
         assert waits == ["params.yaml", "tasks/", *(["iris.csv"] if read == "first" else [])]
@@ -93,5 +93,5 @@ def test_the_result_is_that_of_the_start(begun: Path, tmp_path: Path, server: di
     refit(root, "adopt", "--none", "--reason", "another question", env=env)
     subprocess.run(RUN, cwd=root, env=env, check=True, stdout=subprocess.DEVNULL)
     assert recorded(root)["tune@logistic"]["params"]["params.yaml"]["seed"] == 7
-    assert [d.model for d in History(root).decisions("renamed")] == ["renamed"] * 2
+    assert [d.model for d in DecisionHistory(root).decisions("renamed")] == ["renamed"] * 2
     assert recorded(root)["ingest"] != recorded(right["first"])["ingest"]

@@ -11,7 +11,7 @@ from flows import accepted, champions, context, hand, promotion, standing
 from tasks.errors import RefitError
 from tasks.files import read_json, sha256, write_json
 from tasks.params import parse
-from tasks.registry.history import Decision, History, Overtaken
+from tasks.registry.history import Decision, DecisionHistory, Overtaken
 from tasks.registry.tracking import DECISION, Registered, Registry
 from tests.samples import policy_state
 from tests.tasks.registry.packages import MODEL, make_package, make_versions
@@ -77,7 +77,7 @@ def test_counted_rows_travel_with_the_history(project: Path) -> None:
     held()
     assert read_json(project / "data" / "champion" / "champion.json")["since"] == 3
     hand.rollback(project, MODEL, None, "back")
-    put(project, 2, "keep")  # champion 1 reigns anew: what was counted before is not fresh, nor is it new
+    put(project, 2, "keep")  # champion again is 1: what was counted before is not fresh, nor is it new
     assert held() == {"000001.parquet": b"one", "000002.parquet": b"two"}
     assert read_json(project / "data" / "champion" / "champion.json")["since"] == 4
     (counted / "000009.parquet").write_bytes(b"of another history")
@@ -91,7 +91,7 @@ def test_the_first_model_then_a_better_one_then_back(project: Path) -> None:
     assert (first.version, first.champion, first.sentence) == ("1", "1", "promote 1.")
     # A second look at the same result finds it done.
     assert promotion.decide(project, put(project, 1, "promote", state=policy_state(1))) == first
-    assert len(History(project).decisions(MODEL)) == 1
+    assert len(DecisionHistory(project).decisions(MODEL)) == 1
 
     second = put(project, 2, "promote", state=policy_state(2))
     assert context.write_champion(project, MODEL) == "1"
@@ -113,7 +113,7 @@ def test_the_first_model_then_a_better_one_then_back(project: Path) -> None:
     kept = promotion.decide(project, again)
     assert kept.champion == "1"
     assert "it was rolled back on" in kept.sentence
-    assert [d.action for d in History(project).decisions(MODEL)] == ["promote", "promote", "rollback", "keep"]
+    assert [d.action for d in DecisionHistory(project).decisions(MODEL)] == ["promote", "promote", "rollback", "keep"]
     # A person may.
     assert hand.promote(project, MODEL, "2", "checked it", None).champion == "2"
 
@@ -163,12 +163,12 @@ def test_a_suspected_leak_is_repeated_to_the_person_who_promotes_by_hand(project
     leak = {"column": "refund", "columns": ["refund"], "feature": "refund", "kind": "copy", "strength": 1.0, "certain": True,
             "said": "repeats the target"}  # fmt: skip
     promotion.decide(project, put(project, 1, "inconclusive", suspicions=[leak], accepted=[]))
-    assert History(project).decisions(MODEL)[-1].evidence["suspicions"] == [leak]
+    assert DecisionHistory(project).decisions(MODEL)[-1].evidence["suspicions"] == [leak]
     made = hand.promote(project, MODEL, "1", "known in time", None)
     assert hand.suspected(project, made) == ["suspected as a leak: refund repeats the target"]
     promotion.decide(project, put(project, 2, "inconclusive", suspicions=[], accepted=[leak]))
     assert hand.suspected(project, hand.promote(project, MODEL, "2", "fine", None)) == []
-    assert History(project).decisions(MODEL)[-2].evidence["accepted"] == [leak]
+    assert DecisionHistory(project).decisions(MODEL)[-2].evidence["accepted"] == [leak]
 
 
 def test_a_family_dropped_from_the_parameters_is_not_part_of_the_result(tmp_path: Path) -> None:
@@ -197,7 +197,7 @@ def test_a_refusal_is_recorded_and_keeps_the_champion(project: Path) -> None:
     refused = promotion.decide(project, challenger, reply=promotion.Reply(False, "Ada: wait for the audit"))
     assert refused.champion == "1"
     assert "refused by Ada: wait for the audit" in refused.sentence
-    last = History(project).decisions(MODEL)[-1]
+    last = DecisionHistory(project).decisions(MODEL)[-1]
     assert (last.action, last.version, last.champion, last.previous) == ("keep", "2", "1", "1")
     against = read_json(project / "data" / "champion" / "champion.json")["package_sha256"]
     said = {"verdict": "promote", "rule": "test", "n": 10, "state": policy_state(2), "against": against}
@@ -210,7 +210,7 @@ def test_a_refusal_is_recorded_and_keeps_the_champion(project: Path) -> None:
     again = put(project, 2, "promote", n=11)
     assert promotion.would_promote(project, again)
     assert promotion.decide(project, again, reply=promotion.Reply(True, "Ada: audited")).champion == "2"
-    assert History(project).decisions(MODEL)[-1].reason == "promote 2. Approved: Ada: audited"
+    assert DecisionHistory(project).decisions(MODEL)[-1].reason == "promote 2. Approved: Ada: audited"
 
 
 def test_nothing_before_the_first_champion(project: Path) -> None:
@@ -228,7 +228,7 @@ def test_a_champion_changed_meanwhile_is_not_overwritten(project: Path) -> None:
     hand.promote(project, MODEL, "3", "someone else was quicker", None)  # ... and then
     with pytest.raises(Overtaken, match=r"it was to replace version 1, and version 3 became champion.*Run again"):
         promotion.decide(project, challenger)
-    champion = History(project).champion(MODEL)
+    champion = DecisionHistory(project).champion(MODEL)
     assert champion is not None
     assert champion.version == "3"
     assert aliases(project)["champion"] == "3"
@@ -243,7 +243,7 @@ def test_a_failing_check_changes_nothing(project: Path) -> None:
 
     with pytest.raises(RefitError, match="golden row 0"):
         hand.promote(project, MODEL, "2", "try", refuse)
-    champion = History(project).champion(MODEL)
+    champion = DecisionHistory(project).champion(MODEL)
     assert champion is not None
     assert champion.version == "1"
 
@@ -258,7 +258,7 @@ def test_promoting_the_champion_again_mends_the_alias(project: Path) -> None:
     Registry(project).client.set_registered_model_alias(MODEL, "champion", "3")
     assert hand.promote(project, MODEL, "1", "again", None).reason == "first"
     assert aliases(project)["champion"] == "1"
-    assert len(History(project).decisions(MODEL)) == 1
+    assert len(DecisionHistory(project).decisions(MODEL)) == 1
 
 
 def test_the_champion_is_exported_for_serving(project: Path) -> None:
@@ -302,7 +302,7 @@ def test_a_package_is_registered_once_as_challenger_with_a_number_above_all_that
         "models": {"logistic": {}},
     }
     found, registry = standing.result(project, parse(tree)), Registry(project)
-    History(project).record(Decision(MODEL, "promote", "7", "7", digest, "", "", "there"), None)
+    DecisionHistory(project).record(Decision(MODEL, "promote", "7", "7", digest, "", "", "there"), None)
     champion = promotion.register(project, found, registry.restored(MODEL, digest))
     assert (champion.version, champion.package_sha256) == ("7", digest), "it keeps its own number"
     assert aliases(project) == {"champion": "7", "challenger": "7"}

@@ -19,7 +19,7 @@ from tasks.bundle.manifest import read_manifest, write_manifest
 from tasks.errors import RefitError
 from tasks.files import read_json, sha256, write_json
 from tasks.params import parse
-from tasks.registry.history import Decision, History, Overtaken, mark
+from tasks.registry.history import Decision, DecisionHistory, Overtaken, mark
 from tasks.registry.tracking import Registered
 from tests.tasks.registry.packages import MODEL, make_package
 
@@ -51,7 +51,7 @@ def decided(
 ) -> Decision:
     action, champion = more.pop("action", "promote"), more.pop("champion", version)
     row = Decision(MODEL, action, version, champion, digest, "why", "who", f"{version} {action} {more}", more)
-    return History(root).record(row, before, counted)
+    return DecisionHistory(root).record(row, before, counted)
 
 
 # Before the stages ----------------------------------------------------------------------------------------------------
@@ -77,7 +77,7 @@ def test_tuning_begins_at_the_champions_parameters(root: Path) -> None:
     context.write_warm_start(root, MODEL)
     assert path.stat().st_mtime_ns == stamp, "an unchanged file keeps its time"
     decided(root, "none", "", digest, action="adopt", champion=None)
-    champions._write_lock(root, History(root).decisions(MODEL), None)
+    champions._write_lock(root, DecisionHistory(root).decisions(MODEL), None)
     assert context.write_warm_start(root, MODEL) is None
     assert not path.exists()
 
@@ -122,7 +122,7 @@ def test_the_comparison_finds_the_champion_as_it_was_fetched(root: Path) -> None
     assert packages.is_whole(folder / "package", digest)
     assert read_json(folder / "champion.json") == about
     decided(root, "none", "", digest, action="adopt", champion=None)
-    champions._write_lock(root, History(root).decisions(MODEL), None)
+    champions._write_lock(root, DecisionHistory(root).decisions(MODEL), None)
     assert context.write_champion(root, MODEL) is None
     assert not (folder / "champion.json").exists()
     assert not (folder / "package").exists()
@@ -252,7 +252,7 @@ def verdict(root: Path, said: str, **more: Any) -> Registered:
     return Registered(MODEL, "2", "run", laid(root, "b"))
 
 
-def test_what_would_be_promoted_is_new_and_better_and_was_not_taken_off_the_throne(root: Path) -> None:
+def test_what_would_be_promoted_is_new_and_better_and_was_not_rolled_back(root: Path) -> None:
     digest = laid(root, "a")
     for said in ("keep", "inconclusive"):
         assert not promotion.would_promote(root, verdict(root, said))
@@ -263,7 +263,9 @@ def test_what_would_be_promoted_is_new_and_better_and_was_not_taken_off_the_thro
     assert not promotion.would_promote(root, Registered(MODEL, "1", "run", digest)), "the champion itself"
     key = promotion._occasion(root, challenger, [])
     assert key == f"verdict:{sha256(root / 'data/verdict/verdict.json')}:{challenger.package_sha256}"
-    History(root).record(Decision(MODEL, "keep", "2", "1", challenger.package_sha256, "refused", "who", key), digest)
+    DecisionHistory(root).record(
+        Decision(MODEL, "keep", "2", "1", challenger.package_sha256, "refused", "who", key), digest
+    )
     assert not promotion.would_promote(root, challenger), "nobody is asked twice about one verdict"
     challenger = verdict(root, "promote", n=11)
     assert promotion.would_promote(root, challenger)
@@ -303,12 +305,12 @@ def test_a_look_whose_champion_was_replaced_meanwhile_is_kept_and_says_so(root: 
         made = promotion._record(root, row, "a" * 64, b"rows")
         assert (made.action, made.champion, made.key) == ("keep", "5", f"{action}:late:2")
         assert made.reason.startswith(said)
-        assert History(root).counted(MODEL)[made.number] == b"rows"
+        assert DecisionHistory(root).counted(MODEL)[made.number] == b"rows"
     row = Decision(MODEL, "promote", "2", "2", "b" * 64, "why", "who", "in time")
     assert promotion._record(root, row, "e" * 64, None).champion == "2"
     with pytest.raises(Overtaken):
-        History(root).record(Decision(MODEL, "promote", "3", "3", "c" * 64, "", "", "x"), "e" * 64)
-    assert mark(History(root).decisions(MODEL)[-1]).startswith("5:")
+        DecisionHistory(root).record(Decision(MODEL, "promote", "3", "3", "c" * 64, "", "", "x"), "e" * 64)
+    assert mark(DecisionHistory(root).decisions(MODEL)[-1]).startswith("5:")
 
 
 @pytest.mark.parametrize("waiting", [True, False])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.registry.history import History
+from tasks.registry.history import DecisionHistory
 from tasks.registry.tracking import Registry
 from tests.flows.project import REFIT, alone, copied, recorded, refit
 
@@ -52,4 +52,4 @@ def test_kills_between_effects_are_made_good_by_the_same_command(
     assert [v.version for v in registry.versions(MODEL)] == ["1"]
     runs = registry.client.search_runs([registry.experiment(MODEL)])
     assert [r.info.status for r in runs] == ["FINISHED"] * 4, "the run, its two families, and the account of looks"
-    assert [d.action for d in History(root).decisions(MODEL)] == ["promote"]
+    assert [d.action for d in DecisionHistory(root).decisions(MODEL)] == ["promote"]

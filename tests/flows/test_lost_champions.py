@@ -13,8 +13,8 @@ from flows import champions, context, hand, packages, promotion, standing
 from tasks.errors import RefitError
 from tasks.files import read_json, sha256, write_json
 from tasks.params import parse
-from tasks.registry.history import Decision, History, Overtaken
-from tasks.registry.tracking import DECISION, Registered, Registry, Result
+from tasks.registry.history import Decision, DecisionHistory, Overtaken
+from tasks.registry.tracking import DECISION, Registered, Registry, RunResult
 from tests.samples import policy_state
 from tests.tasks.registry.packages import MODEL, make_package, make_versions
 
@@ -66,7 +66,7 @@ def carried_out(root: Path) -> standing.Standing:
     """The effects of such a run."""
     registry = Registry(root)
     digest = sha256(root / "data" / "package" / "bundle.json")
-    found = Result(root, MODEL, digest, None, {}, None, ())
+    found = RunResult(root, MODEL, digest, None, {}, None, ())
     return promotion.decide(root, promotion.register(root, found, registry.restored(MODEL, digest)))
 
 
@@ -78,7 +78,7 @@ def ran(root: Path, content: str, verdict: str, **more: object) -> standing.Stan
 
 def crowned(root: Path) -> str:
     """Hash of the package that the history, the alias, the lock and the service all call champion."""
-    champion, registry = History(root).champion(MODEL), Registry(root)
+    champion, registry = DecisionHistory(root).champion(MODEL), Registry(root)
     assert champion is not None
     alias = str(registry.client.get_registered_model(MODEL).aliases["champion"])
     folder, _, _ = champions.to_serve(root, MODEL)
@@ -228,9 +228,9 @@ def test_a_history_that_is_not_there_is_not_an_empty_one(project: Path, witness:
     write_json(project / "data/verdict/verdict.json", {"verdict": "promote", "sentence": "Promote."})
     with pytest.raises(RefitError, match="REFIT_HISTORY"):
         carried_out(project)
-    assert History(project).decisions(MODEL) == []
+    assert DecisionHistory(project).decisions(MODEL) == []
     if witness == "registry":
-        assert Registry(project).said(MODEL).champion == "4"
+        assert Registry(project).state(MODEL).champion == "4"
 
 
 def test_a_history_that_lost_decisions_is_not_the_one_that_was_followed(project: Path) -> None:
@@ -257,14 +257,14 @@ def test_two_copies_cannot_both_decide_in_one_registry(project: Path, monkeypatc
     copy = project.with_name("second")
     shutil.copytree(project, copy)
     hand.promote(copy, MODEL, "2", "in the copy", None)
-    before = Registry(project).said(MODEL)
+    before = Registry(project).state(MODEL)
     for attempt in (
         lambda: hand.promote(project, MODEL, "3", "here", None),
         lambda: standing.check_ready(project, MODEL),
     ):
         with pytest.raises(RefitError, match=r"follows decision 2 .*another project's.*problem\.name"):
             attempt()
-    assert Registry(project).said(MODEL) == before
+    assert Registry(project).state(MODEL) == before
 
 
 def test_another_projects_champion_of_the_same_name_is_left_alone(
@@ -278,7 +278,7 @@ def test_another_projects_champion_of_the_same_name_is_left_alone(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{other / '.refit' / 'mlflow.db'}")
     with pytest.raises(RefitError, match="another project's model"):
         ran(project, "package 10", "keep")
-    assert Registry(project).said(MODEL).champion == "2"
+    assert Registry(project).state(MODEL).champion == "2"
     # One that was decided on here is our own, and is put right.
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     registry = Registry(project)
@@ -306,7 +306,7 @@ def test_a_renamed_problem_does_not_take_the_champion_along(project: Path) -> No
     hand.adopt_nothing(project, "toys", "another question")
     standing.check_ready(project, "toys")
     standing.check_ready(project, MODEL)  # and back
-    assert History(project).champion(MODEL) is not None
+    assert DecisionHistory(project).champion(MODEL) is not None
 
 
 def test_a_merged_lock_is_told(project: Path) -> None:
@@ -324,7 +324,7 @@ def test_a_merged_lock_is_told(project: Path) -> None:
 
 @pytest.mark.parametrize("source", ["registry", "data/champion"])
 def test_an_adopted_champion_brings_its_account(project: Path, source: str) -> None:
-    """State and counted rows come along, those of looks before its reign stay before it, and its package is checked."""
+    """State and counted rows come along, those of looks before it was champion stay before it, and its package is checked."""
     verdict = project / "data" / "verdict"
 
     def look(content: str, said: str, rows: bytes) -> None:
@@ -364,9 +364,9 @@ def test_an_adopted_champion_brings_its_account(project: Path, source: str) -> N
     assert {path.read_bytes(): int(path.stem) > since for path in counted.glob("*.parquet")} == looks
     assert read_json(project / "data" / "champion" / "promotion.json") == state
     # Adopting what is champion already changes nothing.
-    rows = History(project).decisions(MODEL)
+    rows = DecisionHistory(project).decisions(MODEL)
     assert hand.adopt(project, MODEL, None, "again", check) == made
-    assert History(project).decisions(MODEL) == rows
+    assert DecisionHistory(project).decisions(MODEL) == rows
 
 
 def test_which_package_to_adopt_is_not_guessed(project: Path) -> None:
@@ -405,7 +405,7 @@ def test_nobody_elses_champion_is_taken_away(project: Path, monkeypatch: pytest.
     )  # as a server would be: not its own file
     with pytest.raises(RefitError, match=r"--none: version 4 of toy is champion in the registry .*for all who use it"):
         hand.adopt_nothing(project, MODEL, "anew")
-    assert Registry(project).said(MODEL).champion == "4"
+    assert Registry(project).state(MODEL).champion == "4"
 
 
 def test_after_a_beginning_without_a_champion_the_same_verdict_is_carried_out(project: Path) -> None:
@@ -417,7 +417,7 @@ def test_after_a_beginning_without_a_champion_the_same_verdict_is_carried_out(pr
     with pytest.raises(RefitError, match="there is no champion yet"):
         hand.rollback(project, MODEL, None, "none")
     assert ran(project, "package 9", "promote").champion == "4"
-    assert [d.action for d in History(project).decisions(MODEL)] == ["promote", "adopt", "promote"]
+    assert [d.action for d in DecisionHistory(project).decisions(MODEL)] == ["promote", "adopt", "promote"]
 
 
 # Others, at the same time ---------------------------------------------------------------------------------------------
@@ -436,10 +436,10 @@ def test_a_look_at_a_champion_that_was_replaced_meanwhile_is_kept_and_told(proje
                 carried_out(project)
         else:
             assert "That champion was replaced meanwhile: " in carried_out(project).sentence
-    rows = History(project).decisions(MODEL)
+    rows = DecisionHistory(project).decisions(MODEL)
     assert [d.action for d in rows] == ["promote", "promote", "keep"]
     assert "someone else was quicker" in rows[-1].reason
-    assert History(project).counted(MODEL) == {3: b"rows"}
+    assert DecisionHistory(project).counted(MODEL) == {3: b"rows"}
     assert crowned(project) == Registry(project).version(MODEL, "3").package_sha256
     # It was a look at another champion: the next one, of this same package, has its rows for counted.
     context.write_champion(project, MODEL)
@@ -460,7 +460,7 @@ def test_an_alias_that_a_slow_follower_set_is_put_right_by_it(project: Path, mon
     def slow(self: Registry, model: str, champion: str | None, *more: str | None) -> None:
         if not late:
             late.append(Decision(MODEL, "promote", "3", "3", versions[2].package_sha256, "quick", "another", "key"))
-            History(project).record(late[0], versions[1].package_sha256)
+            DecisionHistory(project).record(late[0], versions[1].package_sha256)
             honest(self, model, "3")
         honest(self, model, champion, *more)
 

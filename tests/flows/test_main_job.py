@@ -87,7 +87,7 @@ def test_a_month_later_the_champion_is_compared(flights: Path, months: tuple[str
     assert verdict["champion"] is not None
     assert verdict["n"] > 20_000
     assert verdict["sentence"] in output
-    # Which of two such models is better is for the data to say; who reigns then follows from the verdict alone.
+    # Which of two such models is better is for the data to say; which is champion then follows from the verdict alone.
     champion = 2 if verdict["verdict"] == "promote" else 1
     assert f"this run: version 2; champion: version {champion}\n" in output
     again = succeeds(flights, "refit", "run", "--as-of", months[1], timeout=300, **env)

@@ -10,7 +10,7 @@ import pytest
 
 from flows.champions import to_serve
 from tasks.files import read_json, sha256
-from tasks.registry.history import History
+from tasks.registry.history import DecisionHistory
 from tasks.registry.tracking import PARENT, Registry
 from tests.flows.project import copied, dvc, recorded, refit
 from tests.projects import ROOT
@@ -31,7 +31,7 @@ def test_a_second_run_does_nothing(project: Path) -> None:
     print(f"nothing to do, without a server: {time.perf_counter() - began:.1f} s")
     assert f"stages    0 run, {len(recorded(project))} cached" in said
     assert dvc(project, "status").strip() == "Data and pipelines are up to date."
-    assert len(History(project).decisions(MODEL)) == 1
+    assert len(DecisionHistory(project).decisions(MODEL)) == 1
 
 
 def test_what_is_tracked(project: Path) -> None:
@@ -71,14 +71,14 @@ def test_a_change_of_tuning_runs_only_what_depends_on_it(project: Path, server: 
 def test_a_lost_lock_costs_no_search_and_no_look(iris: Path, tmp_path: Path, server: dict[str, str]) -> None:
     """There is a champion by now, at whose parameters a new search would begin."""
     root = copied(iris, tmp_path / "copy")
-    before, decided = recorded(root), len(History(root).decisions(MODEL))
+    before, decided = recorded(root), len(DecisionHistory(root).decisions(MODEL))
     (root / "dvc.lock").unlink()
     said = refit(root, "run", "--plain", env=server)
     assert f"stages    0 run, {len(before)} cached" in said
     assert "note      dvc.lock was not there; stages come from the run cache" in said
     assert recorded(root) == before
     assert not (root / "data" / "start" / "params.json").exists()
-    assert len(History(root).decisions(MODEL)) == decided
+    assert len(DecisionHistory(root).decisions(MODEL)) == decided
     metrics = root / "data" / "evaluation" / "metrics.json"
     whole, folder = metrics.read_bytes(), root / ".dvc" / "cache" / "files" / "md5"
     (cached,) = [path for path in folder.rglob("*") if path.is_file() and path.read_bytes() == whole]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tasks.files import write_json
-from tasks.registry.history import History
+from tasks.registry.history import DecisionHistory
 from tests.flows.conftest import running
 from tests.flows.project import REFIT, diary, dvc, make_project, recorded
 from tests.tasks.registry.packages import make_versions
@@ -244,4 +244,4 @@ def test_an_approval_that_nobody_gives_ends_in_plain_words(tmp_path: Path, serve
     assert run.state.message is not None
     assert run.state.message.startswith("Promote: it is better. Not promoted until a person approves")
     assert "`refit promote 1 --reason ...`" in run.state.message
-    assert History(tmp_path).champion("toy") is None
+    assert DecisionHistory(tmp_path).champion("toy") is None

@@ -13,7 +13,7 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "2 becomes 3",
     ): "how far ahead a table is made",
     (
-        "tasks/engine/pieces.py",
+        "tasks/engine/from_disk.py",
         "_chunks",
         "GtE becomes Gt in count >= chunk",
     ): "a last frame of just as many rows comes after the loop",
@@ -73,7 +73,7 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "Lt becomes LtE in 0 < y.sum() < len(y)",
     ): "of one class only no finite number fits, which the fit finds out too, after a hundred steps",
     (
-        "tasks/engine/scan.py",
+        "tasks/engine/leak_scans.py",
         "encoded_targets",
         "Eq becomes NotEq in y == v",
     ): "a class against the others scatters as the others against it",
@@ -99,7 +99,7 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
     ): "how many ranks there may be: room for one more, which no value has",
     (
         "tasks/engine/foresight.py",
-        "Pair._counted",
+        "ColumnPair._counted",
         "20 becomes 21",
     ): "matches over periods come after those over whole lives, of which there are ten",
     (

@@ -24,7 +24,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         *(f"flows/{name}.py" for name in ("champions", "packages", "versions", "context", "promotion", "standing")),
     ),
     "service": ("deploy",),
-    "params": ("tasks/params.py", "tasks/params_*.py", "tasks/crosscheck.py", "tasks/idle.py"),
+    "params": ("tasks/params", "tasks/crosscheck.py", "tasks/idle.py"),
     "drift": ("tasks/drift", "tasks/ordinary"),
     "encoding": ("tasks/encoding",),
     "families": ("tasks/fitting", "tasks/families", "tasks/models"),

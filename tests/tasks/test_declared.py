@@ -9,10 +9,7 @@ from pydantic import ValidationError
 
 from tasks.params import (
     Column,
-    Cost,
     Duration,
-    Goals,
-    MetricGoal,
     Moment,
     Promotion,
     Query,
@@ -24,6 +21,7 @@ from tasks.params import (
     by_column,
     parse_moment,
 )
+from tasks.params.models import Cost, Goals, MetricGoal
 
 DAY = 86_400_000_000
 

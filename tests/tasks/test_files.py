@@ -14,6 +14,7 @@ import pytest
 from tasks import files
 from tasks.errors import RefitError
 from tasks.files import (
+    folder_size,
     hash_tree,
     read_json,
     read_table,
@@ -117,6 +118,13 @@ def test_what_cannot_be_read_is_told_with_its_remedy(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text('{"a": ')
     with pytest.raises(RefitError, match=r"a\.json: not valid JSON \(.*\)\. Remove it"):
         read_json(tmp_path / "a.json")
+
+
+def test_a_folders_size_is_the_bytes_of_all_files_below_it(tmp_path: Path) -> None:
+    assert folder_size(tmp_path) == 0
+    files.write_text(tmp_path / "deep" / "a.txt", "12345")
+    files.write_text(tmp_path / "b.txt", "é")
+    assert folder_size(tmp_path) == 7
 
 
 def test_hashes_are_of_every_finished_file_by_its_path(tmp_path: Path) -> None:

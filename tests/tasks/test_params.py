@@ -91,7 +91,7 @@ def test_short_forms_mean_the_long_ones(tmp_path: Path) -> None:
     assert small.problem.metric == "roc_auc"
     assert small.features.lookups[0].on == {"town": "town"}
     assert small.features.history[0].by == (("town",),)
-    assert small.models["xgboost"] == params.Family()
+    assert small.models["xgboost"] == params.FamilyParams()
     assert small.data.tables["customers"].known_at == Moment(column="left_at", offset_micros=86_400_000_000)
 
 

@@ -35,7 +35,7 @@ from tasks.engine.exact import Exact
 from tasks.errors import RefitError, nearest, some
 
 
-class Column(Protocol):
+class EventColumn(Protocol):
     """What a term of a sum may use: one number an event, missing values as zero."""
 
     def x(self) -> Exact:
@@ -51,21 +51,22 @@ class Column(Protocol):
         """1 where the value is this category, else 0."""
 
 
-Term = Callable[[Column], Exact]
+Term = Callable[[EventColumn], Exact]
 
 
 class Window(Protocol):
     """The visible events of many rows (q of them), for one column and one window length.
 
-    ``n`` is int64 (q,): events with a value. ``t`` is int64 (q,): prediction times in microseconds.
     "Newest" goes by event time, then known-at time, then content, so that it never hangs on the input's order.
     """
 
     @property
-    def n(self) -> np.ndarray: ...
+    def n(self) -> np.ndarray:
+        """int64 (q,): events with a value."""
 
     @property
-    def t(self) -> np.ndarray: ...
+    def t(self) -> np.ndarray:
+        """int64 (q,): prediction times in µs."""
 
     def sum(self, term: Term) -> Exact:
         """Exact sums of a term over the events. Terms are compared by ``==``, so equal ones are summed once."""
@@ -123,6 +124,7 @@ class Primitive:
         return self.name if self.argument is None else f"{self.name}({self.argument})"
 
     def describe(self, column: str) -> str:
+        """What it says of a column, for a feature's description."""
         return self.says.format(column=column, argument=self.argument)
 
     def unit(self, kind: str) -> str:
@@ -132,6 +134,7 @@ class Primitive:
         )
 
     def compute(self, window: Window) -> np.ndarray:
+        """The result of each of the q windows: float64 (q,), or category codes where ``result`` is ``value``."""
         raise NotImplementedError
 
     @classmethod
@@ -145,6 +148,7 @@ _known: dict[str, type[Primitive]] = {}
 
 
 def register(cls: P) -> P:
+    """Make a primitive known by its name."""
     _known[cls.name] = cls
     return cls
 
@@ -165,25 +169,38 @@ def parse_primitive(text: str) -> Primitive:
     Traceback (most recent call last):
     tasks.errors.RefitError: primitive 'meen' is not known. Did you mean 'mean'?
     """
-    found = re.fullmatch(r"(\w+)(?:\((.*)\))?", text.strip())
+    call = re.fullmatch(r"(\w+)(?:\((.*)\))?", text.strip())
     known = registry()
-    if found and found[1] in known:
-        return known[found[1]](found[2])
+    if call and call[1] in known:
+        return known[call[1]](call[2])
     for cls in known.values():
         spelled = cls.spelled(text)
         if spelled is not None:
             return spelled
-    name = found[1] if found else text
+    name = call[1] if call else text
     hint = nearest(name, known) or f" Allowed: {some(known, 30)}."
     raise RefitError(f"primitive {name!r} is not known.{hint}")
 
 
-def x(column: Column) -> Exact:
+def present(column: EventColumn) -> Exact:
+    """Term: 1 where a value is there."""
+    return column.present()
+
+
+def x(column: EventColumn) -> Exact:
+    """Term: the values."""
     return column.x()
 
 
-def squares(column: Column) -> Exact:
+def squares(column: EventColumn) -> Exact:
+    """Term: the squared values."""
     return column.x() * column.x()
+
+
+def newer_than(values: np.ndarray, marked: np.ndarray) -> float:
+    """How many of the values, oldest first, come after the last ``marked`` one; NaN where none is marked."""
+    at = np.flatnonzero(marked)
+    return float(len(values) - 1 - at[-1]) if len(at) else np.nan
 
 
 def divide(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tasks.engine.exact import Exact
-from tasks.engine.primitives.base import Column, Primitive, Window, divide, register
+from tasks.engine.primitives.base import EventColumn, Primitive, Window, divide, register
 from tasks.engine.primitives.order import ALL
 
 SCALE = 1 << 24  # entropy terms are whole multiples of 1 / SCALE, so that their sums are exact
@@ -17,11 +17,14 @@ SCALE = 1 << 24  # entropy terms are whole multiples of 1 / SCALE, so that their
 @register
 @dataclass(frozen=True)
 class NUnique(Primitive):
+    """How many different values; 0 for none."""
+
     name = "n_unique"
     says = "number of different {column}"
     kinds = ALL
 
     def compute(self, window: Window) -> np.ndarray:
+        """As the window counts them."""
         return window.distinct().astype(np.float64)
 
 
@@ -36,6 +39,7 @@ class Mode(Primitive):
     result = "value"
 
     def compute(self, window: Window) -> np.ndarray:
+        """As the window finds it."""
         return window.mode()
 
 
@@ -62,6 +66,7 @@ class Entropy(Primitive):
     kinds = ("boolean", "categorical", "text")
 
     def compute(self, window: Window) -> np.ndarray:
+        """From the sum of ``c ln c`` over the counts."""
         whole = count_log_count(window.n) - window.spread(count_log_count)
         return divide(whole / SCALE, window.n)
 
@@ -72,7 +77,8 @@ class Is:
 
     category: str
 
-    def __call__(self, column: Column) -> Exact:
+    def __call__(self, column: EventColumn) -> Exact:
+        """1 where the value is the category, else 0."""
         return column.equals(self.category)
 
 
@@ -87,4 +93,5 @@ class Share(Primitive):
     takes = "a category"
 
     def compute(self, window: Window) -> np.ndarray:
+        """The category's events over all; NaN for none."""
         return divide(window.sum(Is(str(self.argument))).to_float(), window.n)

@@ -13,11 +13,14 @@ from tasks.engine.primitives.base import Primitive, Window, divide, register, sq
 @register
 @dataclass(frozen=True)
 class Count(Primitive):
+    """How many events have a value."""
+
     name = "count"
     says = "number of events with a {column}"
     kinds = ("numeric", "boolean", "datetime", "categorical", "text")
 
     def compute(self, window: Window) -> np.ndarray:
+        """``n`` as float64."""
         return window.n.astype(np.float64)
 
 
@@ -30,18 +33,22 @@ class Sum(Primitive):
     says = "sum of {column}"
 
     def compute(self, window: Window) -> np.ndarray:
+        """From one exact sum."""
         return window.sum(x).to_float()
 
 
 @register
 @dataclass(frozen=True)
 class Mean(Primitive):
+    """The exact sum over the number of values; NaN for none."""
+
     name = "mean"
     says = "mean {column}"
     kinds = ("numeric", "boolean", "datetime")
     moment = "moment"
 
     def compute(self, window: Window) -> np.ndarray:
+        """From one exact sum."""
         return divide(window.sum(x).to_float(), window.n)
 
 
@@ -56,6 +63,7 @@ class Std(Primitive):
     moment = "span"
 
     def compute(self, window: Window) -> np.ndarray:
+        """From two exact sums."""
         n, total = window.n, window.sum(x)
         over = (Exact.from_ints(n) * window.sum(squares) - total * total).to_float()
         return np.sqrt(divide(over, n * (n - 1)))

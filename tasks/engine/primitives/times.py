@@ -8,7 +8,7 @@ import numpy as np
 
 from tasks.engine.exact import Exact
 from tasks.engine.facts import HOUR
-from tasks.engine.primitives.base import Column, Primitive, Window, divide, register, x
+from tasks.engine.primitives.base import EventColumn, Primitive, Window, divide, register, x
 from tasks.engine.primitives.order import ALL
 from tasks.errors import RefitError
 from tasks.values.durations import Duration
@@ -24,10 +24,12 @@ class TimeSinceLast(Primitive):
     kinds = ALL
 
     def compute(self, window: Window) -> np.ndarray:
+        """From the newest event's time."""
         return (window.t - window.newest_time()) / HOUR
 
 
 def is_true(values: np.ndarray) -> np.ndarray:
+    """Whether a value counts as true: it is not 0."""
     return values != 0
 
 
@@ -40,18 +42,22 @@ class CountSince(Primitive):
     says = "number of events since the newest one with a true {column}"
 
     def compute(self, window: Window) -> np.ndarray:
+        """As the window counts them."""
         return window.newer(is_true)
 
 
-def times(column: Column) -> Exact:
+def times(column: EventColumn) -> Exact:
+    """Term: event times in µs."""
     return column.time()
 
 
-def squared_times(column: Column) -> Exact:
+def squared_times(column: EventColumn) -> Exact:
+    """Term: squared event times."""
     return column.time() * column.time()
 
 
-def times_values(column: Column) -> Exact:
+def times_values(column: EventColumn) -> Exact:
+    """Term: event times times values."""
     return column.time() * column.x()
 
 
@@ -67,6 +73,7 @@ class Trend(Primitive):
     says = "slope of {column} per day"
 
     def compute(self, window: Window) -> np.ndarray:
+        """From five exact sums."""
         n, t, total = Exact.from_ints(window.n), window.sum(times), window.sum(x)
         rise = (n * window.sum(times_values) - t * total).to_float()
         run = (n * window.sum(squared_times) - t * t).to_float()
@@ -87,7 +94,8 @@ class Weight:
     half_life: int
     values: bool
 
-    def __call__(self, column: Column) -> Exact:
+    def __call__(self, column: EventColumn) -> Exact:
+        """The weights of events with a value, or those times the values."""
         present = column.present()
         age = column.time().digits[0] % (HALVES * self.half_life)
         whole, rest = np.divmod(age, self.half_life)
@@ -111,6 +119,7 @@ class DecayedMean(Primitive):
 
     @property
     def half_life(self) -> int:
+        """In µs. Raises :class:`RefitError` where the argument is no duration."""
         try:
             return Duration.read(self.argument).micros
         except ValueError as error:
@@ -121,6 +130,7 @@ class DecayedMean(Primitive):
         _ = self.half_life
 
     def compute(self, window: Window) -> np.ndarray:
+        """From the weighted sums of two blocks."""
         length = HALVES * self.half_life
         totals = []
         for values in (True, False):

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from tasks.artifacts import NetworkForm
 from tasks.families.mlp.int8 import Int8Linear, int8_layers, to_int8
 from tasks.families.mlp.network import Net, Network
+from tasks.files import folder_size
 from tasks.fitting.base import Compress, Fitted, Job
 from tasks.fitting.space import Settings, as_float
 
@@ -265,7 +266,7 @@ def size_kb(net: Net) -> float:
     """Kilobytes (1,000 bytes) of the stored form."""
     with tempfile.TemporaryDirectory() as folder:
         net.save(Path(folder))
-        return sum(p.stat().st_size for p in Path(folder).iterdir()) / 1000
+        return folder_size(folder) / 1000
 
 
 def memory_kb(net: Net) -> float:

@@ -34,7 +34,9 @@ def fit_spark(
     spark: SparkSession,
     workers: int | None = None,
 ) -> XGBoost:
-    """Fit on ``made["train"]``, stopped early on ``made["valid"]``, by ``xgboost.spark`` in a session of this machine (see :func:`tasks.engine.spark.session`).
+    """Fit on ``made["train"]``, stopped early on ``made["valid"]``, by ``xgboost.spark`` in a session of this machine.
+
+    The session is of :func:`tasks.engine.spark.session`.
 
     The rows are dealt in order, so the same rows and ``workers`` (as many as the session has cores, if left out) give
     the same booster. One worker gives the booster of :func:`tasks.families.xgboost.fit`; several sum and find bins in

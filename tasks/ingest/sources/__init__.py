@@ -20,13 +20,17 @@ from tasks.errors import RefitError, nearest, some
 
 
 class Bundled(Protocol):
+    """A data set that comes with a library: a module of this folder."""
+
     TABLES: tuple[str, ...]
 
     @staticmethod
-    def files(table: str) -> list[Path]: ...
+    def files(table: str) -> list[Path]:
+        """Files that its content hangs on."""
 
     @staticmethod
-    def read(table: str) -> pd.DataFrame: ...
+    def read(table: str) -> pd.DataFrame:
+        """The table, as the library has it."""
 
 
 def names() -> list[str]:

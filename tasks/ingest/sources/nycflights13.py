@@ -33,6 +33,7 @@ def _folder() -> Path:
 
 
 def files(table: str) -> list[Path]:
+    """Files that a table's content hangs on."""
     folder = _folder()
     if table == "flights":
         return [folder / "flights.csv.zip", folder / "airports.csv"]
@@ -40,6 +41,7 @@ def files(table: str) -> list[Path]:
 
 
 def read(table: str) -> pd.DataFrame:
+    """A table, as the library has it. Raises :class:`RefitError` for one that it has not."""
     frame = _csv(files(table)[0])
     return flights(frame, _csv(files("airports")[0])) if table == "flights" else frame
 

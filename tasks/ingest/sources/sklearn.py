@@ -18,6 +18,7 @@ TABLES = tuple(_FILES)
 
 
 def files(table: str) -> list[Path]:
+    """Files that a table's content hangs on."""
     spec = find_spec("sklearn")
     assert spec is not None
     assert spec.origin is not None
@@ -25,6 +26,7 @@ def files(table: str) -> list[Path]:
 
 
 def read(table: str) -> pd.DataFrame:
+    """A table, as the library has it. Raises :class:`RefitError` for one that it has not."""
     from sklearn import datasets
 
     return getattr(datasets, f"load_{table}")(as_frame=True).frame

@@ -8,7 +8,7 @@ from tasks.compare.baseline import against_baseline
 from tasks.errors import RefitError
 from tasks.kinds import find_kind, kind_names
 from tasks.metrics import measure
-from tasks.paired import Table, delong, mcnemar, ordinary_test
+from tasks.paired import ContingencyTable, delong, mcnemar, ordinary_test
 from tasks.params import Promotion
 from tests.tasks.compare.pairs import graded, make, two
 
@@ -119,7 +119,7 @@ def test_accuracy_is_mcnemar_against_the_majority_class():
     said = np.concatenate([[1] * 30 + [0] * 10, [1] * 5 + [0] * 155])
     found = found_for(make("binary", y, said * 0.8 + 0.1, said * 0.8 + 0.1), "accuracy")
     assert found.tests["mcnemar"]["difference"] == pytest.approx((30 - 5) / 200)
-    assert found.p == mcnemar(Table(155, 30, 5, 10)).p_better
+    assert found.p == mcnemar(ContingencyTable(155, 30, 5, 10)).p_better
     turned = found_for(make("binary", y, 0.9 - said * 0.8, said), "accuracy")
     assert turned.p == 1.0
 

@@ -10,7 +10,7 @@ from tasks.errors import RefitError
 from tasks.kinds import find_kind, kind_names
 from tasks.metrics import higher_is_better, measure
 from tasks.paired import (
-    Table,
+    ContingencyTable,
     contrast,
     delong,
     difference_interval,
@@ -94,7 +94,7 @@ def test_the_area_decides_where_decisions_tell_nothing():
 
 def test_accuracy_is_exact_mcnemar():
     found = seen(decisions(500, 40, 20, 100), "accuracy")
-    table = Table(500, 40, 20, 100)
+    table = ContingencyTable(500, 40, 20, 100)
     assert found.look.p_better == mcnemar(table).p_better == pytest.approx(stats.binom.sf(39, 60, 0.5))
     assert found.look.p_worse == pytest.approx(stats.binom.sf(19, 60, 0.5))
     assert found.look.all.counts == (40, 20, 600)
@@ -115,11 +115,11 @@ def test_accuracy_is_exact_mcnemar():
 @pytest.mark.parametrize(("b", "c"), [(40, 40), (20, 40), (60, 20)])
 def test_a_margin_of_accuracy_is_tangos(b, c):
     found = seen(decisions(1500, b, c, 300), "accuracy", rule="non_inferiority", margin=0.02)
-    z = margin_z(Table(1500, b, c, 300), 0.02)
+    z = margin_z(ContingencyTable(1500, b, c, 300), 0.02)
     assert found.evidence.decided_by == "margin"
     assert found.look.p_better == pytest.approx(stats.norm.sf(z))
     assert found.tests["margin"]["statistic"] == pytest.approx(z)
-    assert found.look.p_worse == pytest.approx(mcnemar(Table(1500, c, b, 300)).p_better)
+    assert found.look.p_worse == pytest.approx(mcnemar(ContingencyTable(1500, c, b, 300)).p_better)
     assert found.look.gain == pytest.approx((b - c) / (1800 + b + c) + 0.02)
     assert found.look.claim == "accuracy, margin 0.02, rows"
     assert found.look.all.counts == (b, c, 1800)
@@ -384,7 +384,7 @@ def test_decisions_are_coins_where_right_and_wrong_is_all_that_counts(kind, metr
 def test_what_stands_beside_is_each_test_by_itself():
     pair = make("binary", [0.0, 1] * 50, np.linspace(0.05, 0.95, 100) ** 2, np.linspace(0.1, 0.9, 100))
     found = seen(pair, "log_loss")
-    table = Table.of(*pair.right)
+    table = ContingencyTable.of(*pair.right)
     for name, variant in (("mcnemar", "exact"), ("mcnemar_mid_p", "mid_p"), ("mcnemar_asymptotic", "asymptotic")):
         other = mcnemar(table) if variant == "exact" else mcnemar(table, variant)
         assert (found.tests[name]["statistic"], found.tests[name]["p"]) == (other.statistic, other.p)

@@ -7,14 +7,16 @@ import pytest
 
 from tasks.compare.policy import EMPTY, NOTHING, Look, WeighedRows, decide, read_state
 from tasks.errors import RefitError
-from tasks.paired import Table, familywise, mcnemar, over_champions
+from tasks.paired import ContingencyTable, familywise, mcnemar, over_champions
 from tasks.params import Promotion
 
 
 def part(b, c, same=1000):
     """Rows of which the challenger alone is right on ``b``, the champion alone on ``c``."""
-    table = Table(same, b, c, 0)
-    return WeighedRows(mcnemar(table).p_better, mcnemar(Table(same, c, b, 0)).p_better, table.n, (b, c, same))
+    table = ContingencyTable(same, b, c, 0)
+    return WeighedRows(
+        mcnemar(table).p_better, mcnemar(ContingencyTable(same, c, b, 0)).p_better, table.n, (b, c, same)
+    )
 
 
 def look(b, c, same=1000, new=None):
@@ -119,8 +121,8 @@ def test_a_capital_just_short_of_the_level_is_not_enough(evidence):
 
 
 def test_a_stake_that_won_is_enough_however_the_bets_went():
-    lost = Part(0.0001, 1.0, 20_000, (10, 9_000, 10_990))
-    decision = decide(Look("accuracy", 0.01, lost, lost), dict(EMPTY), Promotion(), "new", "old")
+    lost = WeighedRows(0.0001, 1.0, 20_000, (10, 9_000, 10_990))
+    decision = decide(Look("accuracy", 0.01, lost, lost), EMPTY, Promotion(), "new", "old")
     assert decision.log_e == pytest.approx(-np.log(decision.level), abs=1e-12)
     assert decision.promote
 
@@ -130,13 +132,13 @@ def test_each_run_is_plain_mcnemar():
     assert decide(look(40, 60), EMPTY, policy, "new", "old").why[0] == "p = 1 against 0.05, at each run anew."
     found = look(62, 40)
     decision = decide(found, EMPTY.model_copy(update={"looks": 40}), policy, "new", "old")
-    assert decision.promote == (mcnemar(Table(1000, 62, 40, 0)).p <= 0.05) is True
+    assert decision.promote == (mcnemar(ContingencyTable(1000, 62, 40, 0)).p <= 0.05) is True
     assert not decide(look(40, 62), EMPTY, policy, "new", "old").promote
 
 
 def test_non_inferiority_promotes_an_equal_model():
     policy = Promotion(rule="non_inferiority", margin=0.02)
-    table = Table(9000, 100, 100, 800)
+    table = ContingencyTable(9000, 100, 100, 800)
     from scipy.stats import norm
 
     from tasks.paired import margin_z
@@ -287,7 +289,7 @@ def test_counts_by_hand():
     assert state.process.sums.counts == [70, 50, 900]
     found = decide(look(90, 60, 950, new=(20, 10, 50)), state, Promotion(), "same", "old")
     assert found.state.process.sums.counts == [90, 60, 950]
-    first = mcnemar(Table(900, 70, 50, 0)).p_better
+    first = mcnemar(ContingencyTable(900, 70, 50, 0)).p_better
     assert found.log_e == pytest.approx(float(split_capital(log_capital(90, 60, 950), first, LEVEL)))
 
 

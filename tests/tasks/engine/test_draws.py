@@ -11,18 +11,18 @@ import pytest
 from tasks.engine import draws
 from tasks.engine.ahead import DAY
 from tasks.engine.draws import Both, _chosen, ordered
-from tasks.engine.facts import FOREVER, MISSING, Table
-from tasks.engine.sides import Side
+from tasks.engine.facts import FOREVER, MISSING, TableSchema
+from tasks.engine.timed_tables import TimedTable
 
 TEXT = pd.StringDtype(na_value=np.nan)
 KINDS = {"who": "categorical", "shop": "categorical", "n": "numeric"}
 
 
-def side(name: str, t: Any, who: Any, keys: Any = (("who",),), asked: Any = None, **more: Any) -> Side:
+def side(name: str, t: Any, who: Any, keys: Any = (("who",),), asked: Any = None, **more: Any) -> TimedTable:
     frame = pd.DataFrame({"who": pd.Series(list(who), dtype=TEXT), **more})
     moments = np.array(t, np.int64)
     known = moments if asked is None else np.array(asked, np.int64)
-    return Side(Table(name, KINDS), frame, moments, known, [], list(keys), frozenset(), name == "orders")
+    return TimedTable(TableSchema(name, KINDS), frame, moments, known, [], list(keys), frozenset(), name == "orders")
 
 
 def alike(codes: np.ndarray) -> list[Any]:
@@ -57,7 +57,7 @@ def test_keys_are_shared_by_name_and_kind_and_the_whole_table_is_one_where_there
     assert Both(orders, visits).shared() == [("who",), ("n",), ("who", "n")], "orders have no shop"
     assert Both(orders, orders).shared() == [("who",), ()]
     numbered = side("visits", [1], "a")
-    numbered.spec = Table("visits", {**KINDS, "who": "numeric"})
+    numbered.spec = TableSchema("visits", {**KINDS, "who": "numeric"})
     assert Both(orders, numbered).shared() == [()]
 
 

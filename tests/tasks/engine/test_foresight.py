@@ -12,7 +12,7 @@ from tasks.engine.derive import derive
 from tasks.engine.facts import FOREVER
 from tasks.engine.foresight import (
     ROWS_OF,
-    Pair,
+    ColumnPair,
     _firsts,
     _in_time,
     _joined,
@@ -22,7 +22,7 @@ from tasks.engine.foresight import (
     aggregates_ahead,
 )
 from tasks.engine.kernels import bisect
-from tasks.engine.sides import sides
+from tasks.engine.timed_tables import timed_tables
 from tasks.params import parse
 from tests.bench._ahead import HONEST, PLANTED, table
 
@@ -263,11 +263,11 @@ def two_tables() -> dict[str, pd.DataFrame]:
     return {"orders": orders, "visits": visits}
 
 
-def pairs() -> dict[tuple[str, str], Pair]:
+def pairs() -> dict[tuple[str, str], ColumnPair]:
     """Every pair of the two tables, by the names of the asked and of the told one."""
     tables, plan = two_tables(), derive(parse(SPEC))
-    both = list(sides(tables, plan, tables["orders"], pd.DataFrame(index=tables["orders"].index)))
-    return {(a.name, b.name): Pair(a, b, plan, 1) for a in both for b in both}
+    both = list(timed_tables(tables, plan, tables["orders"], pd.DataFrame(index=tables["orders"].index)))
+    return {(a.name, b.name): ColumnPair(a, b, plan, 1) for a in both for b in both}
 
 
 def test_each_column_is_held_against_aggregates_of_its_own_kind_only() -> None:
@@ -277,7 +277,7 @@ def test_each_column_is_held_against_aggregates_of_its_own_kind_only() -> None:
     assert pair.outcome.tolist() == [False] * 6 + [True, False]
     sources = [*pair.sources, "rows"]
 
-    def allowed(pair: Pair, how: str, names: list[str]) -> dict[str, list[str]]:
+    def allowed(pair: ColumnPair, how: str, names: list[str]) -> dict[str, list[str]]:
         return {
             c: [names[s] for s in np.flatnonzero(row)] for c, row in zip(pair.asked.read, pair._kinds[how], strict=True)
         }
@@ -333,8 +333,8 @@ def test_a_column_that_begins_in_the_first_rows_looks_forward() -> None:
         "id": np.arange(float(n)), "at": days(*range(n)), "who": pd.Series([f"w{i}" for i in range(n)], dtype=text),
         "shop": pd.Series([None] * 18 + ["x", "y"], dtype=text), "size": 3.0, "seen": days(*range(n)), "late": 0.0,
     })  # fmt: skip
-    (side,) = sides({"orders": orders}, plan, orders, pd.DataFrame(index=orders.index))
-    pair = Pair(side, side, plan, 1)
+    (side,) = timed_tables({"orders": orders}, plan, orders, pd.DataFrame(index=orders.index))
+    pair = ColumnPair(side, side, plan, 1)
     sources = [*pair.sources, ROWS_OF]
 
     def forward(rows: int) -> list[str]:

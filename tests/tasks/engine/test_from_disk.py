@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tasks.engine import pieces
+from tasks.engine import from_disk
 from tasks.engine.answers import in_hours
 from tasks.engine.compute import compute
 from tasks.engine.derive import derive
-from tasks.engine.pieces import _chunks, _nothing, event_columns, key_hash, row_columns
+from tasks.engine.from_disk import _chunks, _nothing, event_columns, key_hash, row_columns
 from tasks.errors import RefitError
 from tasks.files import write_table
 from tasks.params import parse
@@ -31,7 +31,7 @@ def test_rows_that_ask_may_stand_in_a_file_of_their_own_and_other_tables_be_empt
     files = written(tmp_path, tables)
     asking = tables["orders"].iloc[25:].reset_index(drop=True)
     write_table(tmp_path / "asking.parquet", asking)
-    (made,) = pieces.pieces(plan(), files, asking=tmp_path / "asking.parquet")
+    (made,) = from_disk.compute_from_disk(plan(), files, asking=tmp_path / "asking.parquet")
     assert_same(compute(plan(), tables, asking), made)
 
 
@@ -43,7 +43,7 @@ def test_files_that_do_not_fit_are_named(tmp_path: Path) -> None:
     ):  # fmt: skip
         files = written(tmp_path, {**tables, name: change(tables[name])})
         with pytest.raises(RefitError, match=message):
-            list(pieces.pieces(plan(), files))
+            list(from_disk.compute_from_disk(plan(), files))
     files = written(tmp_path, tables)
     with pytest.raises(RefitError, match=r"nothing\.parquet: cannot be read as Parquet"):
         list(_chunks(tmp_path / "nothing.parquet", ["a"], 5))
@@ -84,13 +84,13 @@ def test_equal_keys_have_equal_hashes_and_others_hardly_ever() -> None:
 
 def test_events_own_features_come_from_files_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Depth 2, with the events read eleven at a time, a table without rows, and a chunk that ends in the middle."""
-    monkeypatch.setattr(pieces, "CHUNK", 11)
+    monkeypatch.setattr(from_disk, "CHUNK", 11)
     deep = derive(parse(tree(["1d", "last 2"], {"who.mean(amount, 1d)": ["max"], "amount": ["mean"]})))
     assert deep.children
     tables = world(5, 30)
     for table in (tables, {**tables, "orders": tables["orders"].iloc[:0]}):
         files = written(tmp_path, table)
-        found = list(pieces.pieces(deep, files, chunk=13))
+        found = list(from_disk.compute_from_disk(deep, files, chunk=13))
         assert [len(part) for part in found] == ([13, 13, 4] if len(table["orders"]) else [])
         if found:
             assert_same(compute(deep, table, table["orders"]), pd.concat(found))

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tasks.engine.facts import FOREVER, MISSING, Table
-from tasks.engine.history import History, HistoryWindow, Slice, View, code_of, nan_last
+from tasks.engine.facts import FOREVER, MISSING, TableSchema
+from tasks.engine.history import HistoryWindow, KeyHistory, Slice, View, code_of, nan_last
 from tasks.engine.primitives.base import Term
 from tasks.engine.source import OneRow, moment
 from tasks.engine.store import Store
@@ -30,10 +30,10 @@ def present(column: Any) -> Any:
     return column.present()
 
 
-def history(events: list[Event], until: list[int] | None = None, names: list[str] | None = None) -> History:
+def history(events: list[Event], until: list[int] | None = None, names: list[str] | None = None) -> KeyHistory:
     event, known, row, value = (list(part) for part in zip(*events, strict=True)) if events else ([], [], [], [])
     times = np.array([event, known, row, until or [FOREVER] * len(event)], np.int64).reshape(4, -1)
-    return History({"x": 0}, times, np.array([value], float).reshape(1, -1), {} if names is None else {"x": names})
+    return KeyHistory({"x": 0}, times, np.array([value], float).reshape(1, -1), {} if names is None else {"x": names})
 
 
 def earlier(a: int, b: int) -> bool:
@@ -226,13 +226,13 @@ def test_categories_get_their_codes_as_they_arrive() -> None:
 def test_rows_are_told_apart_by_key_or_by_all_their_columns() -> None:
     columns = {"a": "numeric", "b": "categorical"}
     for key, wanted in (((), True), (("b",), False), (("a",), True)):
-        store = Store(Table("t", columns, key), ["b", "a"])
+        store = Store(TableSchema("t", columns, key), ["b", "a"])
         store.values = {"a": [1.0, 2.0], "b": ["z", "y"]}
         assert store.before(0, 1) is wanted
         assert store.before(1, 0) is not wanted
         assert store.before(1, 1) is False
         assert store.keys(store.values) == [tuple(store.values[c][i] for c in key) for i in range(2) if key]
-    store = Store(Table("t", columns), ["a", "b"])
+    store = Store(TableSchema("t", columns), ["a", "b"])
     store.values = {"a": [1.0, 1.0, NAN], "b": ["z", None, "a"]}
     assert store.before(0, 1), "a missing one comes last"
     assert store.before(1, 2)
@@ -260,7 +260,7 @@ def test_what_is_no_moment_is_refused(value: Any, said: str) -> None:
 
 def test_a_rows_numbers_are_finite_or_missing_and_its_texts_are_texts() -> None:
     row = OneRow(
-        Table("t", {}), {"a": "3.5", "b": None, "c": pd.NA, "d": 4, "e": np.inf, "f": -np.inf, "g": "x", "h": NAN}
+        TableSchema("t", {}), {"a": "3.5", "b": None, "c": pd.NA, "d": 4, "e": np.inf, "f": -np.inf, "g": "x", "h": NAN}
     )
     assert [row.number(c)[0] for c in ("a", "d")] == [3.5, 4.0]
     assert all(np.isnan(row.number(c)[0]) for c in ("b", "c", "h"))
@@ -273,4 +273,4 @@ def test_a_rows_numbers_are_finite_or_missing_and_its_texts_are_texts() -> None:
         row.number("i")
     assert (row.text("d"), row.text("g")) == (["4"], ["x"])
     assert all(np.isnan(row.text(c)[0]) for c in ("b", "h"))
-    assert OneRow(Table("t", {}), {"at": 5}).moment("at").tolist() == [5]
+    assert OneRow(TableSchema("t", {}), {"at": 5}).moment("at").tolist() == [5]

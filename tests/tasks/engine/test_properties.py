@@ -195,16 +195,16 @@ def test_names_read_well() -> None:
 def test_pieces_from_files_give_the_bits_of_the_whole(
     memory_mb: int, by_column: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tasks.engine import pieces
+    from tasks.engine import from_disk
 
-    monkeypatch.setattr(pieces, "CHUNK", 37)
-    monkeypatch.setattr(pieces, "BATCH", 20)
-    monkeypatch.setattr(pieces, "COPIES", 12_000)  # as if each part took more memory, so that there are many
+    monkeypatch.setattr(from_disk, "CHUNK", 37)
+    monkeypatch.setattr(from_disk, "BATCH", 20)
+    monkeypatch.setattr(from_disk, "COPIES", 12_000)  # as if each part took more memory, so that there are many
     plan, tables = case(by_column, 5, 120)
     for name, table in tables.items():
         table.to_parquet(tmp_path / f"{name}.parquet", row_group_size=50)
     sources = {name: tmp_path / f"{name}.parquet" for name in tables}
-    made = pd.concat(pieces.pieces(plan, sources, memory_mb))
+    made = pd.concat(from_disk.compute_from_disk(plan, sources, memory_mb))
     assert len(made) == 120
     assert_same(compute(plan, tables, tables["orders"]), made)
 

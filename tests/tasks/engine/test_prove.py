@@ -105,7 +105,7 @@ def test_a_column_that_is_known_after_its_row_is_held_to_its_own_moment() -> Non
         early = replace(plan, tables={**plan.tables, "orders": replace(own, later={})})
         return by_batch(early, tables, rows)
 
-    found = [f for f in look(tables, by_column, with_the_row).found if f.kind == "future"]
+    found = [f for f in look(tables, by_column, with_the_row).findings if f.kind == "future"]
     assert found
     assert all("amount" in f.where for f in found)
     assert any("it reads orders.amount" in f.why for f in found)  # a column changed alone may leave a maximum as it is
@@ -133,14 +133,14 @@ def test_columns_that_know(leak: str) -> None:
     orders = tables["orders"].copy()
     orders["extra"] = np.asarray(COLUMNS[leak](orders, np.random.default_rng(1)), dtype=float)
     findings = look({**tables, "orders": orders}, plan)
-    assert {f.where for f in findings.found} == {"extra"}, str(findings)
+    assert {f.where for f in findings.findings} == {"extra"}, str(findings)
 
 
 def test_a_category_that_knows() -> None:
     tables, plan = base()
     orders = tables["orders"].copy()
     orders["note"] = pd.Series(np.where(orders["y"] == 1, "refunded", "kept"), dtype="str").where(orders["y"].notna())
-    assert "note" in {f.where for f in look({**tables, "orders": orders}, plan).found}
+    assert "note" in {f.where for f in look({**tables, "orders": orders}, plan).findings}
 
 
 def test_a_static_table_that_learned_from_all_rows() -> None:
@@ -148,7 +148,7 @@ def test_a_static_table_that_learned_from_all_rows() -> None:
     mean = tables["orders"].groupby("who")["y"].mean()
     people = tables["people"].assign(age=tables["people"]["who"].map(mean).to_numpy())
     findings = look({**tables, "people": people}, plan)
-    assert [(f.kind, f.where) for f in findings.found] == [
+    assert [(f.kind, f.where) for f in findings.findings] == [
         ("future aggregate", "people.age"),
         ("encoded target", "people.age"),
     ]
@@ -160,21 +160,21 @@ def test_known_declared_too_early() -> None:
     orders = plan.tables["orders"]
     early = replace(orders, event_time=Time("asked"), known_at=Time("asked"))
     plan = replace(plan, tables={**plan.tables, "orders": early})
-    found = {f.where for f in look(tables, plan).found}
+    found = {f.where for f in look(tables, plan).findings}
     assert {"orders.happened", "orders.known"} <= found
 
 
 def test_asked_after_the_outcome_was_known() -> None:
     tables, plan = base()
     findings = look(tables, replace(plan, time=Time("asked", 24 * 3_600_000_000)))
-    assert "prediction time" in {f.kind for f in findings.found}
+    assert "prediction time" in {f.kind for f in findings.findings}
 
 
 def test_own_outcome_as_a_feature() -> None:
     tables, plan = base()
     leak = Feature("amount", "numeric", "", OwnColumn("amount"))
     findings = look(tables, replace(plan, features=(*plan.features, leak)))
-    finding = next(f for f in findings.found if f.kind == "future")
+    finding = next(f for f in findings.findings if f.kind == "future")
     assert finding.where == "amount"
     assert "orders.amount" in finding.why
 
@@ -187,11 +187,11 @@ def test_test_rows_that_are_training_rows() -> None:
     twins = orders[part == "train"].head(60).assign(id=lambda o: o["id"] + 10_000)
     both = pd.concat([orders, twins], ignore_index=True)
     findings = look({**tables, "orders": both}, plan, split=np.append(part, ["test"] * len(twins)))
-    assert ("overlap", "orders") in {(f.kind, f.where) for f in findings.found}
+    assert ("overlap", "orders") in {(f.kind, f.where) for f in findings.findings}
 
 
 def test_keys_in_training_and_test() -> None:
-    from tasks.engine.scan import overlaps
+    from tasks.engine.leak_scans import overlaps
 
     tables, plan = base()
     orders = tables["orders"]
@@ -203,14 +203,14 @@ def test_keys_in_training_and_test() -> None:
 def test_training_rows_later_than_test_rows() -> None:
     tables, plan = base()
     part = np.random.default_rng(0).choice(["train", "test"], N)
-    assert ("overlap", "orders.asked") in {(f.kind, f.where) for f in look(tables, plan, split=part).found}
+    assert ("overlap", "orders.asked") in {(f.kind, f.where) for f in look(tables, plan, split=part).findings}
 
 
 def test_training_labels_known_only_after_the_test_begins() -> None:
     tables, plan = base()
     orders = tables["orders"]
     part = np.where(orders["asked"] < orders["asked"].quantile(0.7), "train", "test")
-    assert ("overlap", "orders.asked") in {(f.kind, f.where) for f in look(tables, plan, split=part).found}
+    assert ("overlap", "orders.asked") in {(f.kind, f.where) for f in look(tables, plan, split=part).findings}
 
 
 # --- leaks in the computation ----------------------------------------------------------------------------------------
@@ -261,7 +261,7 @@ def test_computations_that_look_ahead(leak: str) -> None:
         return by_batch(plan, tables, rows).assign(planted=ENGINES[leak](plan, tables, rows).astype(float))
 
     findings = prove(tables, plan, tables["orders"], compute=compute, moments=3, sample=200)
-    assert [(f.kind, f.where) for f in findings.found] == [("future", "planted")], str(findings)
+    assert [(f.kind, f.where) for f in findings.findings] == [("future", "planted")], str(findings)
 
 
 # --- what is changed, and what is not --------------------------------------------------------------------------------

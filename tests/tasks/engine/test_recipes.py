@@ -10,12 +10,12 @@ from tasks.engine import Plan
 from tasks.engine.codes import composite
 from tasks.engine.compute import compute
 from tasks.engine.derive import derive
-from tasks.engine.facts import Table, Time
+from tasks.engine.facts import TableSchema, Time
+from tasks.engine.from_disk import compute_from_disk
 from tasks.engine.online import start
-from tasks.engine.pieces import pieces
 from tasks.engine.primitives import parse_primitive
 from tasks.engine.recipes import Aggregate, DatePart, LookedUp, Need, OwnColumn, Power, from_dict
-from tasks.engine.sides import read_by
+from tasks.engine.timed_tables import read_by
 from tasks.errors import RefitError
 from tasks.files import write_table
 from tasks.leaks.columns import columns_of
@@ -24,9 +24,9 @@ from tasks.values.durations import Span
 from tests.tasks.engine.worlds import assert_same, plan, plan_by_column, tree, world
 
 TABLES = {
-    "orders": Table("orders", {"id": "numeric", "who": "categorical", "at": "datetime", "amount": "numeric"}, ("id",),
+    "orders": TableSchema("orders", {"id": "numeric", "who": "categorical", "at": "datetime", "amount": "numeric"}, ("id",),
                     Time("at"), Time("at", 5), later={"amount": Time("paid")}),
-    "people": Table("people", {"who": "categorical", "born": "datetime", "note": "ignore"}),
+    "people": TableSchema("people", {"who": "categorical", "born": "datetime", "note": "ignore"}),
 }  # fmt: skip
 COUNT = Aggregate("orders", ("who", "at"), Span("last 5"), parse_primitive("count"), None)
 SHARE = Aggregate("orders", ("who",), Span("7d"), parse_primitive("q90"), "amount")
@@ -98,7 +98,7 @@ def test_a_transform_named_like_the_column_that_it_reads_reads_it(tmp_path) -> N
     used = {name: frame[[c for c in frame if c in asked.columns_used()[name]]] for name, frame in tables.items()}
     for name, frame in used.items():
         write_table(tmp_path / f"{name}.parquet", frame)
-    assert_same(found, pd.concat(pieces(asked, {name: tmp_path / f"{name}.parquet" for name in used})))
+    assert_same(found, pd.concat(compute_from_disk(asked, {name: tmp_path / f"{name}.parquet" for name in used})))
     state = start(asked, tables)
     brought = rows[[c for c in rows if c in {*asked.row_columns(), *asked.identity}]]
     online = pd.DataFrame([state.compute_row(row) for row in brought.to_dict("records")], index=rows.index)

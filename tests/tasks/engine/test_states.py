@@ -14,7 +14,7 @@ from tasks.artifacts.columns import UNTIL
 from tasks.engine import Plan
 from tasks.engine.compute import compute
 from tasks.engine.derive import derive
-from tasks.engine.facts import Facts
+from tasks.engine.facts import Events
 from tasks.engine.online import start
 from tasks.errors import RefitError
 from tasks.files import write_table
@@ -180,10 +180,10 @@ def test_states_by_hand(
 def test_only_the_last_state_is_held_against_a_key(tmp_path: Path) -> None:
     tables = told_apart(corrected(3, 20, ""))
     table = Plan.from_dict(plan().to_dict()).tables["orders"]
-    Facts(table, tables["orders"]).check_key()
+    Events(table, tables["orders"]).check_key()
     twice = pd.concat([tables["orders"], tables["orders"][tables["orders"][UNTIL].isna()].iloc[:1]], ignore_index=True)
     with pytest.raises(RefitError, match="share their key"):
-        Facts(table, twice).check_key()
+        Events(table, twice).check_key()
 
 
 def test_earlier_states_lie_below_the_rows_whose_positions_stay(tmp_path: Path) -> None:

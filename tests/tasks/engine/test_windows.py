@@ -8,8 +8,8 @@ import pytest
 
 from tasks.artifacts.columns import UNTIL
 from tasks.engine.exact import Exact
-from tasks.engine.facts import FOREVER, Facts, Table, Time
-from tasks.engine.history import History, HistoryWindow
+from tasks.engine.facts import FOREVER, Events, TableSchema, Time
+from tasks.engine.history import HistoryWindow, KeyHistory
 from tasks.engine.local import Index
 from tasks.engine.windows import IndexedWindow
 from tasks.values.durations import Span
@@ -27,7 +27,7 @@ def moments(micros: np.ndarray) -> pd.Series:
     return pd.Series(pd.to_datetime(micros, unit="us", utc=True)).astype("datetime64[us, UTC]")
 
 
-def made(name: str, seed: int) -> tuple[Facts, np.ndarray, np.ndarray, np.ndarray]:
+def made(name: str, seed: int) -> tuple[Events, np.ndarray, np.ndarray, np.ndarray]:
     """A table's facts and their key codes; the rows' key codes (a third key has no events, -1 is none) and moments."""
     rng = np.random.default_rng(seed)
     n, rows = (0 if name == "nothing" else 24), 30
@@ -48,21 +48,21 @@ def made(name: str, seed: int) -> tuple[Facts, np.ndarray, np.ndarray, np.ndarra
         frame = pd.concat([frame.assign(until=until), states], ignore_index=True)
         frame[UNTIL] = moments(frame.pop("until").to_numpy())
         codes = np.concatenate([codes, codes[again]])
-    spec = Table(
+    spec = TableSchema(
         "t", {"id": "numeric", "at": "datetime", "told": "datetime", "x": "numeric"}, ("id",), Time("at"), Time("told")
     )
     if name in ("in order", "one key"):
-        spec = Table("t", spec.columns, ("id",), Time("at"))
+        spec = TableSchema("t", spec.columns, ("id",), Time("at"))
     asked = rng.integers(-6 if name == "before 1970" else -2, 60, rows)
-    return Facts(spec, frame), codes, rng.integers(-1, 3, rows), asked
+    return Events(spec, frame), codes, rng.integers(-1, 3, rows), asked
 
 
-def by_key(facts: Facts, codes: np.ndarray, code: int) -> History:
+def by_key(facts: Events, codes: np.ndarray, code: int) -> KeyHistory:
     order = facts.order()
     order = order[codes[order] == code] if code >= 0 else order[:0]
     until = np.full(len(order), FOREVER) if facts.until is None else facts.until[order]
     times = np.stack([facts.event[order], facts.known[order], order, until])
-    return History({"x": 0}, times, facts.values("x")[order][None, :], {})
+    return KeyHistory({"x": 0}, times, facts.values("x")[order][None, :], {})
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])

@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 
 from tasks import files, memory
 from tasks.artifacts import Validation
-from tasks.engine import pieces
+from tasks.engine import from_disk
 from tasks.errors import RefitError
 from tasks.features.__main__ import main
 from tasks.features.split import by_identity, by_time
@@ -240,7 +240,7 @@ def test_key_by_key_from_disk_gives_the_bytes_of_all_at_once(tmp_path: Path, mon
     spec["split"] = {"kind": "time", "valid": "10h", "test": "10h"}
     monkeypatch.setattr(files, "LARGE_TABLE", 100)
     monkeypatch.setattr(files, "SMALL_GROUP", 64)
-    monkeypatch.setattr(pieces, "PART", 40)  # one key may have more rows, which are asked in turn
+    monkeypatch.setattr(from_disk, "PART", 40)  # one key may have more rows, which are asked in turn
     written = []
     for limit in (1000.0, 0.0001):
         monkeypatch.setattr(memory, "_gigabytes", limit)

@@ -213,5 +213,6 @@ def _crown_the_other(root: Path, families: list[str]) -> None:
     shutil.move(root / "data/package", root / "data/champion/package")
     identity = sha256(root / "data/champion/package/bundle.json")
     write_json(
-        root / "data/champion/champion.json", {"version": "1", "name": "figures", "package_sha256": identity, "since": 1}
+        root / "data/champion/champion.json",
+        {"version": "1", "name": "figures", "package_sha256": identity, "since": 1},
     )

@@ -211,7 +211,7 @@ def test_receipt_names_inputs_code_and_parameters(timed: Path) -> None:
     features = timed / "data" / "features" / "features.parquet"
     assert receipt["data"]["features/features.parquet"] == hash_tree(features.parent)["features.parquet"]
     assert receipt["code"] == code_hashes()
-    assert {"tasks/bundle/__init__.py", "tasks/params.py"} <= set(receipt["code"])
+    assert {"tasks/bundle/__init__.py", "tasks/params/__init__.py"} <= set(receipt["code"])
     assert receipt["params"]["problem"]["name"] == "orders-late"
     assert receipt["seed"] == 42
 

@@ -42,7 +42,7 @@ def models(kind):
 @pytest.mark.parametrize(("kind", "metric"), CASES)
 def test_values_are_the_metrics_and_the_better_model_is_ahead(kind, metric):
     y, good, bad, said, full = models(kind)
-    found = contrast(metric, kind, y, good, bad, said=said)
+    found = contrast(metric, kind, y, good, bad, decisions=said)
     one, two = (measure(metric, y, s, kind) for s in full)
     assert (found.challenger, found.champion) == pytest.approx((one, two))
     sign = 1 if higher_is_better(metric) else -1
@@ -52,7 +52,7 @@ def test_values_are_the_metrics_and_the_better_model_is_ahead(kind, metric):
     assert found.spread.mean() == pytest.approx(0, abs=1e-12)
     assert found.test().p_above < 0.01
     assert found.test().p_below > 0.99
-    back = contrast(metric, kind, y, bad, good, said=said and said[::-1])
+    back = contrast(metric, kind, y, bad, good, decisions=said and said[::-1])
     assert back.gain == pytest.approx(-found.gain)
     assert back.tested == pytest.approx(-found.tested)
     assert back.test().p_above == pytest.approx(found.test().p_below)
@@ -62,21 +62,21 @@ def test_values_are_the_metrics_and_the_better_model_is_ahead(kind, metric):
 def test_a_margin_is_in_the_metrics_unit_or_a_share_of_the_loss(kind, metric):
     y, good, bad, said, _ = models(kind)
     said = said and said[::-1]
-    plain = contrast(metric, kind, y, bad, good, said=said)
+    plain = contrast(metric, kind, y, bad, good, decisions=said)
     behind = float(-plain.gain if higher_is_better(metric) else -plain.gain / plain.champion)
     for margin in (behind * 0.5, behind, behind * 1.5):
-        found = contrast(metric, kind, y, bad, good, margin, said=said)
+        found = contrast(metric, kind, y, bad, good, margin, decisions=said)
         scale = 1.0 if higher_is_better(metric) else float(found.champion)
         assert found.tested.mean() == pytest.approx((margin - behind) * scale, abs=1e-9)
         assert found.gain == pytest.approx(float(plain.gain))
         assert found.spread == pytest.approx(plain.spread)
-    assert contrast(metric, kind, y, bad, good, behind * 3, said=said).test().p_above < 0.05
+    assert contrast(metric, kind, y, bad, good, behind * 3, decisions=said).test().p_above < 0.05
 
 
 @pytest.mark.parametrize(("kind", "metric"), CASES)
 def test_the_standard_error_is_the_bootstraps(kind, metric):
     y, good, bad, said, full = models(kind)
-    found = contrast(metric, kind, y, good, bad, said=said)
+    found = contrast(metric, kind, y, good, bad, decisions=said)
     rng = np.random.default_rng(1)
     gaps = []
     for _ in range(300):
@@ -90,7 +90,7 @@ def test_the_standard_error_is_the_bootstraps(kind, metric):
 def test_the_spread_is_what_each_row_moves_the_gain_by(kind, metric):
     """Against the derivative of the metrics by a row's weight: models whose errors are alike differ by little."""
     y, good, bad, said, full = models(kind)
-    found = contrast(metric, kind, y, good, bad, said=said)
+    found = contrast(metric, kind, y, good, bad, decisions=said)
     sign = 1 if higher_is_better(metric) else -1
 
     def gain(weight):
@@ -165,18 +165,18 @@ def test_an_overconfident_challenger_is_not_better_for_want_of_a_surprise():
 
 def test_f1_without_positives_and_alarms_tells_nothing():
     nothing = np.zeros(20)
-    found = contrast("f1", "binary", nothing, nothing, nothing, said=(nothing, nothing), equal_alarms=True)
+    found = contrast("f1", "binary", nothing, nothing, nothing, decisions=(nothing, nothing), equal_alarms=True)
     assert found.tested.tolist() == [0.0] * 20
 
 
 def test_f1_at_equal_alarms_goes_by_the_right_decisions():
     said = tuple((np.argsort(np.argsort(-s)) < 90).astype(float) for s in (GOOD, BAD))
-    found = contrast("f1", "binary", Y, GOOD, BAD, said=said, equal_alarms=True)
+    found = contrast("f1", "binary", Y, GOOD, BAD, decisions=said, equal_alarms=True)
     gains = (said[0] == Y).astype(float) - (said[1] == Y)
     assert found.gain == pytest.approx(gains.sum() / (Y.sum() + 90))
     assert found.tested == pytest.approx(gains * N / (Y.sum() + 90))
     assert found.spread == pytest.approx(found.tested - found.tested.mean())
-    more = contrast("f1", "binary", Y, GOOD, BAD, 0.02, said=said, equal_alarms=True)
+    more = contrast("f1", "binary", Y, GOOD, BAD, 0.02, decisions=said, equal_alarms=True)
     assert more.tested == pytest.approx(found.tested + 0.02)
 
 

@@ -6,7 +6,7 @@ from statsmodels.stats.contingency_tables import cochrans_q
 from statsmodels.stats.multitest import multipletests
 
 from tasks.errors import RefitError
-from tasks.paired import Table, cochran_q, holm, mcnemar
+from tasks.paired import ContingencyTable, cochran_q, holm, mcnemar
 
 
 def test_corrections_agree_with_statsmodels():
@@ -46,7 +46,7 @@ def test_published_table():
 def test_two_models_are_mcnemar():
     rng = np.random.default_rng(2)
     right = (rng.random((500, 2)) < [0.7, 0.75]).astype(float)
-    plain = mcnemar(Table.of(right[:, 0], right[:, 1]), "asymptotic")
+    plain = mcnemar(ContingencyTable.of(right[:, 0], right[:, 1]), "asymptotic")
     assert cochran_q(right).statistic == pytest.approx(plain.statistic, abs=1e-12)
 
 
@@ -57,7 +57,7 @@ def test_pairs_are_corrected():
     assert found.p < 1e-6
     assert found.pairs[(0, 2)] < 0.001
     assert found.pairs[(0, 1)] > 0.05
-    raw = np.array([mcnemar(Table.of(right[:, i], right[:, j])).p for i, j in found.pairs])
+    raw = np.array([mcnemar(ContingencyTable.of(right[:, i], right[:, j])).p for i, j in found.pairs])
     np.testing.assert_allclose(list(found.pairs.values()), holm(raw))
 
 

@@ -17,14 +17,14 @@ from tasks.registry import history as module
 from tasks.registry.history import (
     Action,
     Decision,
-    History,
+    DecisionHistory,
     Overtaken,
+    champions_in_order,
+    current_champion,
     highest,
     knows,
     mark,
     named,
-    reigning,
-    reigns,
     rolled_back,
 )
 
@@ -34,14 +34,14 @@ def decision(version: str, action: Action = "promote", key: str | None = None, c
 
 
 def test_no_database_is_no_champion_and_makes_none(tmp_path: Path) -> None:
-    history = History(tmp_path)
+    history = DecisionHistory(tmp_path)
     assert history.champion("toy") is None
     assert history.decisions("toy") == []
     assert not (tmp_path / ".refit").exists()
 
 
 def test_the_last_row_says_who_is_champion_and_when_it_was(tmp_path: Path) -> None:
-    history = History(tmp_path)
+    history = DecisionHistory(tmp_path)
     first = history.record(decision("1"), expected=None)
     kept = history.record(decision("2", "keep", champion="1"), expected="sha-1")
     second = history.record(decision("3"), expected="sha-1")
@@ -58,14 +58,14 @@ def test_the_last_row_says_who_is_champion_and_when_it_was(tmp_path: Path) -> No
 
 
 def test_the_same_occasion_is_recorded_once(tmp_path: Path) -> None:
-    history = History(tmp_path)
+    history = DecisionHistory(tmp_path)
     first = history.record(decision("1"), expected=None)
     assert history.record(decision("1"), expected=None) == first
     assert len(history.decisions("toy")) == 1
 
 
 def test_what_a_look_counted_stays_beside_its_decision(tmp_path: Path) -> None:
-    history = History(tmp_path)
+    history = DecisionHistory(tmp_path)
     assert history.counted("toy") == {}
     history.record(decision("1"), None, b"rows of look 1")
     history.record(decision("2", "keep", champion="1"), "sha-1")
@@ -81,7 +81,7 @@ def test_what_a_look_counted_stays_beside_its_decision(tmp_path: Path) -> None:
 
 
 def test_several_rows_are_written_together_or_not_at_all(tmp_path: Path) -> None:
-    history = History(tmp_path)
+    history = DecisionHistory(tmp_path)
     rows = [
         (decision("1", "keep", "look 1"), b"one"), (decision("1", "adopt", "crown"), None),
         (decision("1", "keep", "look 2"), b"two"),
@@ -98,23 +98,23 @@ def test_several_rows_are_written_together_or_not_at_all(tmp_path: Path) -> None
 
 
 def test_a_champion_is_its_package_whatever_its_version_is_called(tmp_path: Path) -> None:
-    history = History(tmp_path)
+    history = DecisionHistory(tmp_path)
     history.record(decision("1"), None)
     other = Decision(**{**decision("1", key="again").__dict__, "package_sha256": "sha-other"})
     with pytest.raises(Overtaken):
         history.record(other, "sha-other")
     history.record(other, "sha-1")
     rows = history.decisions("toy")
-    last = reigning(rows)
+    last = current_champion(rows)
     assert last is not None
     assert last.package_sha256 == "sha-other"
     assert named(rows, "1") == ["sha-1", "sha-other"]
-    assert [d.package_sha256 for d in reigns(rows)] == ["sha-1", "sha-other"]
+    assert [d.package_sha256 for d in champions_in_order(rows)] == ["sha-1", "sha-other"]
     assert highest(rows) == 1
 
 
 def test_a_mark_is_known_to_its_own_history_only(tmp_path: Path) -> None:
-    first, second = History(tmp_path / "a"), History(tmp_path / "b")
+    first, second = DecisionHistory(tmp_path / "a"), DecisionHistory(tmp_path / "b")
     row = first.record(decision("1"), None)
     second.record(decision("1"), None)  # the same decision, at another moment
     assert knows(first.decisions("toy"), mark(row))
@@ -125,18 +125,18 @@ def test_a_mark_is_known_to_its_own_history_only(tmp_path: Path) -> None:
 
 
 def test_an_adoption_of_nothing_leaves_no_champion(tmp_path: Path) -> None:
-    history = History(tmp_path)
+    history = DecisionHistory(tmp_path)
     history.record(decision("1"), None)
     nothing = Decision("toy", "adopt", "none", None, "", "anew", "a test", "n")
     assert history.record(nothing, "sha-1").previous == "1"
     assert history.champion("toy") is None
-    assert reigns(history.decisions("toy")) == []
+    assert champions_in_order(history.decisions("toy")) == []
     history.record(decision("2"), None)
-    assert [d.version for d in reigns(history.decisions("toy"))] == ["2"]
+    assert [d.version for d in champions_in_order(history.decisions("toy"))] == ["2"]
 
 
 def test_who_expects_another_champion_is_overtaken(tmp_path: Path) -> None:
-    history = History(tmp_path)
+    history = DecisionHistory(tmp_path)
     history.record(decision("1"), expected=None)
     with pytest.raises(
         Overtaken, match=r"version 2 was not made champion: it was to replace no champion, and version 1"
@@ -146,7 +146,7 @@ def test_who_expects_another_champion_is_overtaken(tmp_path: Path) -> None:
 
 
 def test_a_clock_behind_the_last_decision_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    history = History(tmp_path)
+    history = DecisionHistory(tmp_path)
     history.record(decision("1"), expected=None)
 
     class Yesterday(datetime):
@@ -164,7 +164,7 @@ def test_a_clock_behind_the_last_decision_is_refused(tmp_path: Path, monkeypatch
 
 
 def test_rows_cannot_be_changed_or_removed(tmp_path: Path) -> None:
-    History(tmp_path).record(decision("1"), expected=None)
+    DecisionHistory(tmp_path).record(decision("1"), expected=None)
     raw = sqlite3.connect(tmp_path / ".refit" / "history.db")
     for sql in ("UPDATE decisions SET version = '9'", "DELETE FROM decisions"):
         with pytest.raises(sqlite3.IntegrityError, match="append-only"):
@@ -174,7 +174,7 @@ def test_rows_cannot_be_changed_or_removed(tmp_path: Path) -> None:
 
 def test_a_locked_database_is_a_plain_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "WAIT", 0.1)
-    history = History(tmp_path)
+    history = DecisionHistory(tmp_path)
     history.record(decision("1"), expected=None)
     other = sqlite3.connect(tmp_path / ".refit" / "history.db", isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
@@ -201,17 +201,17 @@ def test_a_locked_database_is_a_plain_error(tmp_path: Path, monkeypatch: pytest.
 )
 def test_an_unusable_database_is_a_plain_error(url: str, said: str) -> None:
     with pytest.raises(RefitError, match=re.escape(said)) as told:
-        History(url=url).record(decision("1"), expected=None)
+        DecisionHistory(url=url).record(decision("1"), expected=None)
     assert "secret" not in str(told.value)
 
 
-def test_rollback_takes_versions_off_the_throne() -> None:
+def test_rollback_takes_versions_away() -> None:
     rows = [decision("1"), decision("2"), decision("3")]
-    assert [d.version for d in reigns(rows)] == ["1", "2", "3"]
+    assert [d.version for d in champions_in_order(rows)] == ["1", "2", "3"]
     back = decision("2", "rollback")
     rows.append(Decision(**{**back.__dict__, "previous": "3"}))
-    assert [d.version for d in reigns(rows)] == ["1", "2"]
-    last = reigning(rows)
+    assert [d.version for d in champions_in_order(rows)] == ["1", "2"]
+    last = current_champion(rows)
     assert last is not None
     assert last.version == "2"
     removed = rolled_back(rows, "sha-3")
@@ -223,11 +223,11 @@ def test_rollback_takes_versions_off_the_throne() -> None:
 
 PROMOTER = """
 import sys
-from tasks.registry.history import Decision, History, Overtaken
+from tasks.registry.history import Decision, DecisionHistory, Overtaken
 version = sys.argv[1]
 sys.stdin.readline()  # all start together
 try:
-    History(sys.argv[2]).record(
+    DecisionHistory(sys.argv[2]).record(
         Decision("toy", "promote", version, version, "sha-" + version, "race", "promoter " + version, version), "sha-0"
     )
     print("won")
@@ -237,7 +237,7 @@ except Overtaken as error:
 
 
 def test_of_twenty_promoters_at_once_one_wins(tmp_path: Path) -> None:
-    history = History(tmp_path)
+    history = DecisionHistory(tmp_path)
     history.record(decision("0"), expected=None)
     racers = [
         subprocess.Popen(

@@ -8,7 +8,7 @@ from threading import Barrier
 
 import pytest
 
-from tasks.registry.history import Action, Decision, History, Overtaken
+from tasks.registry.history import Action, Decision, DecisionHistory, Overtaken
 from tests.postgres import postgres
 
 pytestmark = pytest.mark.slow
@@ -41,13 +41,13 @@ def test_many_who_come_first_make_one_history(url: str) -> None:
     """The tables are not there yet; all read, and each records a look, which changes no champion."""
 
     def keep(i: int) -> str:
-        history = History(url=url)
+        history = DecisionHistory(url=url)
         assert history.champion("looks") is None
         made = history.record(decision("looks", str(i), "keep", f"look {i}"), None, b"rows of %d" % i)
         return f"{made.number}:{made.champion}"
 
     assert sorted(int(said.partition(":")[0]) for said in at_once(keep)) == list(range(1, MANY + 1))
-    history = History(url=url)
+    history = DecisionHistory(url=url)
     rows = history.decisions("looks")
     assert [d.number for d in rows] == list(range(1, MANY + 1))
     assert {d.champion for d in rows} == {None}
@@ -55,12 +55,12 @@ def test_many_who_come_first_make_one_history(url: str) -> None:
 
 
 def test_of_many_promoters_one_wins_and_the_others_are_told(url: str) -> None:
-    history = History(url=url)
+    history = DecisionHistory(url=url)
     history.record(decision("race", "0", "promote", "first"), None)
 
     def promote(i: int) -> str:
         try:
-            History(url=url).record(decision("race", str(i), "promote", f"try {i}"), "sha-0")
+            DecisionHistory(url=url).record(decision("race", str(i), "promote", f"try {i}"), "sha-0")
         except Overtaken as error:
             return str(error)
         return "won"
@@ -76,5 +76,8 @@ def test_of_many_promoters_one_wins_and_the_others_are_told(url: str) -> None:
 
 
 def test_one_occasion_of_many_callers_is_one_row(url: str) -> None:
-    assert len(set(at_once(lambda i: str(History(url=url).record(decision("one", "1", "promote", "same"), None))))) == 1
-    assert len(History(url=url).decisions("one")) == 1
+    assert (
+        len(set(at_once(lambda i: str(DecisionHistory(url=url).record(decision("one", "1", "promote", "same"), None)))))
+        == 1
+    )
+    assert len(DecisionHistory(url=url).decisions("one")) == 1

@@ -19,7 +19,7 @@ import pytest
 
 from tasks.errors import RefitError
 from tasks.registry import store, tracking
-from tasks.registry.history import History, check_database, history_url, local
+from tasks.registry.history import DecisionHistory, check_database, history_url, local
 from tasks.registry.store import check_store, schemas
 from tests.tasks.registry.test_history import decision
 
@@ -228,7 +228,7 @@ def test_a_history_is_looked_at_without_sqlalchemy(tmp_path: Path) -> None:
     assert list(check_database(url, 0.05)) == []
     (one,) = check_database(f"sqlite:///{tmp_path}/gone/history.db", 0.05)
     assert one.endswith(f"history.db): the folder {tmp_path}/gone is not there. Check REFIT_HISTORY.")
-    History(url=url).record(decision("1"), None)
+    DecisionHistory(url=url).record(decision("1"), None)
     assert list(check_database(url, 0.05)) == []
     assert list(check_database("postgresql://x", 0.05)) == [], "whoever reads it tells"
     for made in ("CREATE TABLE shop (x)", "CREATE TABLE decisions (model TEXT)", "CREATE TABLE looks (model TEXT)"):
@@ -244,7 +244,7 @@ def test_a_history_is_looked_at_without_sqlalchemy(tmp_path: Path) -> None:
 
 
 def test_a_decision_counts_from_its_very_moment(tmp_path: Path) -> None:
-    history = History(tmp_path)
+    history = DecisionHistory(tmp_path)
     first = history.record(decision("1"), None)
     second = history.record(decision("2"), "sha-1")
     for one in (first, second):
@@ -256,7 +256,7 @@ def test_where_the_history_lives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert history_url(tmp_path) == f"sqlite:///{tmp_path}/.refit/history.db"
     monkeypatch.setenv("REFIT_HISTORY", "postgresql://me:secret@host/x")
     assert history_url(tmp_path) == "postgresql://me:secret@host/x"
-    assert History(tmp_path).shown == "host/x"
+    assert DecisionHistory(tmp_path).shown == "host/x"
     with pytest.raises(RefitError, match=r"a folder's path with a '\?' cannot be part of a database's URL"):
         local(tmp_path / "why?", "history.db")
 

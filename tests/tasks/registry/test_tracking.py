@@ -18,7 +18,7 @@ from tasks.errors import RefitError
 from tasks.files import _machine, hash_tree, sha256, write_json
 from tasks.registry import tracking
 from tasks.registry.store import check_store
-from tasks.registry.tracking import CHECKOUT, DECISION, KEY, PARENT, Registered, Registry, Result, Said
+from tasks.registry.tracking import CHECKOUT, DECISION, KEY, PARENT, Registered, Registry, RegistryState, RunResult
 from tests.samples import candidate
 from tests.tasks.registry.packages import MODEL, make_package, make_versions
 
@@ -132,17 +132,17 @@ def test_aliases_follow_and_are_put_right(project: Path) -> None:
 
 def test_what_the_registry_says_is_what_it_was_told_last(project: Path) -> None:
     registry = Registry(project)
-    assert registry.said("nobody") == Said(None, None)
+    assert registry.state("nobody") == RegistryState(None, None)
     registry.follow("nobody", "1", decision="mark")  # of a model that is not there nothing can be said
-    assert registry.said("nobody") == Said(None, None)
+    assert registry.state("nobody") == RegistryState(None, None)
     registry.follow(MODEL, "1", "2", "first")
-    assert registry.said(MODEL) == Said("1", "first")
+    assert registry.state(MODEL) == RegistryState("1", "first")
     registry.follow(MODEL, "2", decision="second")
-    assert registry.said(MODEL) == Said("2", "second")
+    assert registry.state(MODEL) == RegistryState("2", "second")
     registry.follow(MODEL, "2")
-    assert registry.said(MODEL) == Said("2", "second"), "who names no decision leaves the last one"
+    assert registry.state(MODEL) == RegistryState("2", "second"), "who names no decision leaves the last one"
     registry.follow(MODEL, None, decision="third")
-    assert registry.said(MODEL) == Said(None, "third")
+    assert registry.state(MODEL) == RegistryState(None, "third")
     registry.follow(MODEL, None)  # there is no alias to be taken away
     aliases = registry.client.get_registered_model(MODEL).aliases
     assert {k: str(v) for k, v in aliases.items()} == {"challenger": "2"}
@@ -217,7 +217,7 @@ def test_a_run_is_logged_once_with_a_nested_run_per_family(
         candidate(family, {"depth": 3}, history={"loss": [0.9, 0.5]}).write(data / "models" / family)
     (tmp_path / "params.yaml").write_text("seed: 1\n")
     (tmp_path / "dvc.lock").write_text("schema: '2.0'\n")
-    result = Result(tmp_path, "logged", "key-1", "2013-10-31", {"data/raw": "abc.dir"}, "c0ffee", ("line", "tree"))
+    result = RunResult(tmp_path, "logged", "key-1", "2013-10-31", {"data/raw": "abc.dir"}, "c0ffee", ("line", "tree"))
     registry = Registry(tmp_path)
     run_id = registry.track(result)
     assert registry.track(result) == run_id
@@ -264,7 +264,7 @@ def test_what_a_run_leaves_behind_is_recorded_by_its_rules(
     (tmp_path / "params.yaml").write_text("seed: 2 # edited since\n")
     (tmp_path / "dvc.lock").write_text("schema: '2.0'\n")
     registry = Registry(tmp_path)
-    run_id = registry.track(Result(tmp_path, "ruled", "k", None, {}, None, ("line", "tree"), start))
+    run_id = registry.track(RunResult(tmp_path, "ruled", "k", None, {}, None, ("line", "tree"), start))
     run = registry.client.get_run(run_id)
     assert (run.info.status, run.info.run_name) == ("FINISHED", "ruled")
     assert "mlflow.source.git.commit" not in run.data.tags
@@ -350,7 +350,7 @@ def test_a_run_left_unfinished_is_logged_anew(project: Path, tmp_path: Path, mon
     experiment = registry.experiment("crashed")
     left = registry.client.create_run(experiment, tags={"refit.key": "k"}).info.run_id
     child = registry.client.create_run(experiment, tags={PARENT: left}).info.run_id
-    run_id = registry.track(Result(tmp_path, "crashed", "k", None, {}, None, ()))
+    run_id = registry.track(RunResult(tmp_path, "crashed", "k", None, {}, None, ()))
     assert run_id not in (left, child)
     assert [r.info.run_id for r in registry.client.search_runs([experiment])] == [run_id]
 
@@ -365,7 +365,7 @@ def test_a_run_that_another_checkout_is_at_work_on_is_left_alone(
         registry.client.create_run(experiment, tags={"refit.key": "k", CHECKOUT: whose}).info.run_id
         for whose in (Registry(project).checkout, registry.checkout)
     )
-    run_id = registry.track(Result(tmp_path, "shared", "k", None, {}, None, ()))
+    run_id = registry.track(RunResult(tmp_path, "shared", "k", None, {}, None, ()))
     found = {run.info.run_id: run.info.status for run in registry.client.search_runs([experiment])}
     assert found == {theirs: "RUNNING", run_id: "FINISHED"}, "ours, which a kill left, is dropped"
     assert run_id != ours
@@ -381,8 +381,8 @@ def test_of_two_runs_of_one_result_the_earliest_that_was_finished_counts(
     for at, status in ((300, "FINISHED"), (100, "RUNNING"), (200, "FINISHED")):
         made[at] = registry.client.create_run(experiment, start_time=at, tags={KEY: "k"}).info.run_id
         registry.client.set_terminated(made[at], status)
-    assert registry.track(Result(tmp_path, "twice", "k", None, {}, None, ())) == made[200]
-    other = registry.track(Result(tmp_path, "twice", "l", "2020-01-01", {}, None, ()))
+    assert registry.track(RunResult(tmp_path, "twice", "k", None, {}, None, ())) == made[200]
+    other = registry.track(RunResult(tmp_path, "twice", "l", "2020-01-01", {}, None, ()))
     assert other not in made.values()
     assert registry.client.get_run(other).info.run_name == "twice 2020-01-01"
 

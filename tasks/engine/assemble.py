@@ -12,12 +12,14 @@ from tasks.engine.recipes import FromRow
 from tasks.engine.source import Source, Values
 
 
-def finish(plan: Plan, source: Source, found: Mapping[str, Values]) -> dict[str, Values]:
+def finish(plan: Plan, source: Source, from_tables: Mapping[str, Values]) -> dict[str, Values]:
     """All features in plan order. ``found`` holds those that came from tables (lookups and aggregates)."""
     made: dict[str, Values] = {}
     for feature in plan.features:
         name, recipe = feature.name, feature.recipe
-        made[name] = recipe.make(source, made, plan.tables, plan.table) if isinstance(recipe, FromRow) else found[name]
+        made[name] = (
+            recipe.make(source, made, plan.tables, plan.table) if isinstance(recipe, FromRow) else from_tables[name]
+        )
     return made
 
 

@@ -12,7 +12,7 @@ import statsmodels.api as sm
 from tasks.engine import Plan
 from tasks.engine.derive import derive
 from tasks.engine.facts import Time
-from tasks.engine.scan import (
+from tasks.engine.leak_scans import (
     _around,
     _explained,
     _scatter,

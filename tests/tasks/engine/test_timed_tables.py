@@ -11,7 +11,7 @@ import pytest
 
 from tasks.engine.derive import derive
 from tasks.engine.facts import MISSING
-from tasks.engine.sides import MOST, Side, _different, read_by, sides, still
+from tasks.engine.timed_tables import MOST, TimedTable, _different, read_by, still, timed_tables
 from tasks.params import parse
 from tasks.stored import Stored
 
@@ -67,10 +67,10 @@ def tables(n: int = 8) -> dict[str, pd.DataFrame]:
     return {"orders": orders(n), "people": people, "prices": prices}
 
 
-def seen(**features: Any) -> dict[str, Side]:
+def seen(**features: Any) -> dict[str, TimedTable]:
     plan, made = derive(parse(spec(**features))), tables()
     computed = pd.DataFrame({f.name: 1.0 for f in plan.features}, index=made["orders"].index[::-1])
-    return {side.name: side for side in sides(made, plan, made["orders"], computed)}
+    return {side.name: side for side in timed_tables(made, plan, made["orders"], computed)}
 
 
 def test_tables_with_times_and_the_problems_own_are_looked_at() -> None:
@@ -91,7 +91,7 @@ def test_tables_with_times_and_the_problems_own_are_looked_at() -> None:
     made = tables()
     del made["prices"]
     plan = derive(parse(spec(lookups=LOOKUPS)))
-    assert [s.name for s in sides(made, plan, made["orders"], pd.DataFrame(index=range(8)))] == ["orders"]
+    assert [s.name for s in timed_tables(made, plan, made["orders"], pd.DataFrame(index=range(8)))] == ["orders"]
 
 
 def test_a_lookup_of_a_moment_or_of_a_table_with_times_stands_for_no_row() -> None:
@@ -105,7 +105,7 @@ def test_the_target_is_an_outcome_also_where_nobody_says_so() -> None:
     del tree["data"]["tables"]["orders"]["outcome"], tree["data"]["tables"]["orders"]["known_at"]
     tree["problem"]["target"] = {"name": "heavy", "column": "mood", "above": 0.4}
     made = tables()
-    (own,) = sides({"orders": made["orders"]}, derive(parse(tree)), made["orders"], pd.DataFrame(index=range(8)))
+    (own,) = timed_tables({"orders": made["orders"]}, derive(parse(tree)), made["orders"], pd.DataFrame(index=range(8)))
     assert own.outcome == {"heavy", "mood"}
 
 
@@ -132,7 +132,7 @@ def keys_of(frame: pd.DataFrame, by: list[Any]) -> list[tuple[str, ...]]:
     """The keys of a table of rows with no other features than histories of it."""
     history = [{"table": "orders", "by": [keys], "windows": ["2d"], "columns": {"late": ["mean"]}} for keys in by]
     plan = derive(parse(spec(columns=["note" if not by else "size"], history=history)))
-    (side,) = sides({"orders": frame}, plan, frame, pd.DataFrame(index=frame.index))
+    (side,) = timed_tables({"orders": frame}, plan, frame, pd.DataFrame(index=frame.index))
     return side.keys
 
 
@@ -170,7 +170,7 @@ def test_four_keys_and_two_of_several_columns_at_most() -> None:
     for name in names:
         frame[name] = pd.Series([f"l{i % 4}" for i in range(n)], dtype=TEXT)
     plan = derive(parse(tree))
-    (side,) = sides({"orders": frame}, plan, frame, pd.DataFrame(index=frame.index))
+    (side,) = timed_tables({"orders": frame}, plan, frame, pd.DataFrame(index=frame.index))
     assert side.keys == [("c4",), ("c5",), ("c3",), ("c2",), ("c4", "c5"), ("c3", "c4")]
     assert len([key for key in side.keys if len(key) == 1]) == MOST
     assert _different(frame.assign(mood=np.arange(n) % 3), ("c4", "mood")) == 12
@@ -203,7 +203,9 @@ def test_columns_on_disk_are_read_once_for_the_rows_that_are_held(tmp_path: Path
     frame.to_parquet(tmp_path / "orders.parquet")
     plan = derive(parse(spec()))
     stored = Stored(tmp_path / "orders.parquet")
-    side = Side(plan.tables["orders"], stored, np.zeros(8, np.int64), np.zeros(8, np.int64), [], [], frozenset(), True)
+    side = TimedTable(
+        plan.tables["orders"], stored, np.zeros(8, np.int64), np.zeros(8, np.int64), [], [], frozenset(), True
+    )
     side.hold(np.array([6, 2, 2, 4]), ["size", "size", "mood"])
     read: list[str] = []
     column = side.column
@@ -222,6 +224,8 @@ def test_columns_on_disk_are_read_once_for_the_rows_that_are_held(tmp_path: Path
     assert read == ["size", "size", "id"], "other rows and other columns are read"
     side.hold(np.array([], dtype=np.int64), ["size"])
     assert side.at("size", np.array([1])).tolist() == [1.0]
-    whole = Side(plan.tables["orders"], frame, np.zeros(8, np.int64), np.zeros(8, np.int64), [], [], frozenset(), True)
+    whole = TimedTable(
+        plan.tables["orders"], frame, np.zeros(8, np.int64), np.zeros(8, np.int64), [], [], frozenset(), True
+    )
     whole.hold(np.array([1]), ["size"])
     assert whole._held == {}, "a frame in memory is not kept twice"

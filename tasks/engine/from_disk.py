@@ -13,21 +13,18 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from tasks.artifacts.columns import ROW
+from tasks.engine.assemble import as_frame, finish
 from tasks.engine.compute import compute
-from tasks.engine.facts import Table
+from tasks.engine.facts import TableSchema
 from tasks.engine.plan import Group, Plan
-from tasks.engine.rows import as_frame, finish
-from tasks.engine.source import Rows, Values
+from tasks.engine.source import FrameRows, Values
 from tasks.errors import RefitError, some
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 CHUNK = 1 << 18  # rows of a chunk of the result
 BATCH = 1 << 16  # rows read at a time
@@ -35,7 +32,7 @@ COPIES = 12  # how many times its own size a part takes while it is computed
 PART = 400_000  # rows of a part at most: what is put and looked up all over it should stay in the processor's cache
 
 
-def pieces(
+def compute_from_disk(
     plan: Plan,
     sources: Mapping[str, str | Path],
     memory_mb: int = 1024,
@@ -63,10 +60,10 @@ def pieces(
         needed = needed or pq.read_schema(rows_of).names[:1]
         start = 0
         for rows in _chunks(rows_of, needed, chunk):
-            found: dict[str, Values] = {}
+            asked: dict[str, Values] = {}
             for number in range(len(plan.groups)):
-                found |= _gather(Path(folder) / f"group{number}" / f"chunk{start // chunk}.arrow", start, len(rows))
-            made = finish(plan, Rows(plan.own, rows), found)
+                asked |= _gather(Path(folder) / f"group{number}" / f"chunk{start // chunk}.arrow", start, len(rows))
+            made = finish(plan, FrameRows(plan.own, rows), asked)
             yield as_frame(plan, made, pd.RangeIndex(start, start + len(rows)))
             start += len(rows)
 
@@ -100,8 +97,6 @@ def _read(path: Path, columns: list[str], batch: int = BATCH) -> Iterator[pa.Rec
 
 def _chunks(path: Path, columns: list[str], chunk: int) -> Iterator[pd.DataFrame]:
     """Frames of exactly ``chunk`` rows, the last one shorter."""
-    import pyarrow as pa
-
     held: list[pa.RecordBatch] = []
     count = 0
     for batch in _read(path, columns):
@@ -116,10 +111,10 @@ def _chunks(path: Path, columns: list[str], chunk: int) -> Iterator[pd.DataFrame
         yield pa.Table.from_batches(held).to_pandas()
 
 
-def _deal(path: Path, columns: list[str], key: list[str], spec: Table, folder: Path, side: str, parts: int) -> None:
+def _deal(
+    path: Path, columns: list[str], key: list[str], spec: TableSchema, folder: Path, side: str, parts: int
+) -> None:
     """Write a table's rows, with their numbers, into ``parts`` files by a hash of their key."""
-    import pyarrow as pa
-
     start = 0
     with ExitStack() as stack:
         writers: dict[int, pa.RecordBatchWriter] = {}
@@ -139,7 +134,8 @@ def _deal(path: Path, columns: list[str], key: list[str], spec: Table, folder: P
                     writers[p].write_batch(piece)
 
 
-def key_hash(frame: pd.DataFrame, key: list[str], spec: Table) -> np.ndarray:
+def key_hash(frame: pd.DataFrame, key: list[str], spec: TableSchema) -> np.ndarray:
+    """uint64 (n,) of each row's key: rows of one key get one number, in whatever file they are."""
     total = np.zeros(len(frame), np.uint64)
     for column in key:
         values, codes = frame[column], None
@@ -156,7 +152,6 @@ def key_hash(frame: pd.DataFrame, key: list[str], spec: Table) -> np.ndarray:
 
 
 def _load(path: Path, columns: list[str]) -> pd.DataFrame | None:
-    import pyarrow as pa
 
     if not path.exists():
         return None
@@ -168,7 +163,6 @@ def _compute_group(
     plan: Plan, group: Group, files: Mapping[str, Path], rows_of: Path, folder: Path, memory_mb: int, chunk: int
 ) -> None:
     """Compute one group part by part, and deal the results into chunks of rows."""
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     folder.mkdir()
@@ -215,20 +209,20 @@ def _nothing(plan: Plan, group: Group) -> pd.DataFrame:
 
 def _gather(path: Path, start: int, count: int) -> dict[str, Values]:
     """One group's features of a chunk, in row order."""
-    import pyarrow as pa
-
     with pa.memory_map(str(path)) as source, pa.ipc.open_stream(source) as reader:
         table = reader.read_all()
         place = table[ROW].to_numpy() - start
         order = np.empty(count, np.int64)
         order[place] = np.arange(count)
-        found: dict[str, Values] = {}
+        values_of: dict[str, Values] = {}
         for name in table.column_names:
             if name != ROW:
                 values = table[name].to_pandas()
-                found[name] = values.to_numpy()[order] if values.dtype == np.float64 else values.iloc[order].to_numpy()
+                values_of[name] = (
+                    values.to_numpy()[order] if values.dtype == np.float64 else values.iloc[order].to_numpy()
+                )
     path.unlink()
-    return found
+    return values_of
 
 
 def _check_keys(plan: Plan, files: Mapping[str, Path]) -> None:
@@ -242,24 +236,25 @@ def _check_keys(plan: Plan, files: Mapping[str, Path]) -> None:
         names = ", ".join('"' + k.replace('"', '""') + '"' for k in key)
         with duckdb.connect() as con:
             con.execute("SET memory_limit = '512MB'")
-            found = con.execute(
+            twice = con.execute(
                 f"SELECT {names} FROM read_parquet(?) GROUP BY {names} HAVING count(*) > 1 LIMIT 8", [str(files[name])]
             ).fetchall()
-        if found:
+        if twice:
             raise RefitError(
-                f"{name}: the keys ({', '.join(key)}) {some(found)} occur more than once; keys must be unique"
+                f"{name}: the keys ({', '.join(key)}) {some(twice)} occur more than once; keys must be unique"
             )
 
 
 def _with_child(child: Plan, files: Mapping[str, Path], name: str, folder: Path, memory_mb: int) -> Path:
     """The table's file with its events' own features (depth 2) as further columns."""
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     path = folder / f"{name}.parquet"
     columns = pq.read_schema(files[name]).names
     writer = None
-    for mine, made in zip(_chunks(files[name], columns, CHUNK), pieces(child, files, memory_mb), strict=True):
+    for mine, made in zip(
+        _chunks(files[name], columns, CHUNK), compute_from_disk(child, files, memory_mb), strict=True
+    ):
         both = pd.concat([mine.reset_index(drop=True), made.reset_index(drop=True)], axis=1)
         table = pa.Table.from_pandas(both, preserve_index=False)
         writer = writer or pq.ParquetWriter(path, table.schema)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from tasks.engine.asof import prediction_times
-from tasks.engine.facts import MISSING, Facts, micros, series
+from tasks.engine.facts import MISSING, Events, micros, series
 from tasks.engine.plan import Plan
 from tasks.giveaways import FEWEST, sample
 from tasks.giveaways import giveaways as alone
@@ -43,8 +43,8 @@ def giveaways(features: pd.DataFrame, target: np.ndarray, rng: np.random.Generat
     classes = len(levels) <= 20 and counts.min() >= FEWEST
     kind = usual_kind(NUMBER if not classes else TWO if len(levels) == 2 else MANY)
     rows = sample(target, kind, LOOKED_AT, int(rng.integers(2**31)))
-    found = alone(features.iloc[rows].reset_index(drop=True), target[rows], kind)
-    return [Finding("target", g.feature, f"{g.said}; was it known at the time?") for g in found]
+    suspected = alone(features.iloc[rows].reset_index(drop=True), target[rows], kind)
+    return [Finding("target", g.feature, f"{g.said}; was it known at the time?") for g in suspected]
 
 
 def filled_later(features: pd.DataFrame, target: np.ndarray) -> list[Finding]:
@@ -52,7 +52,7 @@ def filled_later(features: pd.DataFrame, target: np.ndarray) -> list[Finding]:
     labelled = ~np.isnan(target)
     if min(labelled.sum(), (~labelled).sum()) < FEWEST:
         return []
-    found = []
+    findings = []
     for name in features.columns:
         known, waiting = features[name][labelled], features[name][~labelled]
         if known.nunique(dropna=False) < 2 or waiting.nunique(dropna=False) != 1:
@@ -62,17 +62,17 @@ def filled_later(features: pd.DataFrame, target: np.ndarray) -> list[Finding]:
         if usual < 0.5:
             says = "missing" if pd.isna(value) else f"always {value!r}"
             why = f"it is {says} in rows without a label and mostly not in rows with one: filled in with the label?"
-            found.append(Finding("after label", str(name), why))
-    return found
+            findings.append(Finding("after label", str(name), why))
+    return findings
 
 
 def declared_times(tables: Mapping[str, pd.DataFrame], plan: Plan, rows: pd.DataFrame) -> list[Finding]:
     """Rows that hold moments later than the time at which they are declared known; labels known before they are asked for."""
-    found = []
+    findings = []
     for name, spec in plan.tables.items():
         if name not in tables or spec.event_time is None:
             continue
-        row = Facts(spec, tables[name])
+        row = Events(spec, tables[name])
         for column, kind in spec.columns.items():
             if (
                 kind != "datetime"
@@ -90,7 +90,7 @@ def declared_times(tables: Mapping[str, pd.DataFrame], plan: Plan, rows: pd.Data
                     f"in {int(late.sum())} rows it is later than {known.column}, when the row is declared known, "
                     f"for instance in row {int(np.flatnonzero(late)[0])}"
                 )
-                found.append(Finding("declared time", f"{name}.{column}", why))
+                findings.append(Finding("declared time", f"{name}.{column}", why))
     own = plan.tables[plan.table]
     if own.event_time is not None and own.outcome:
         facts, t = _labels(plan, rows), prediction_times(plan, rows)
@@ -98,14 +98,14 @@ def declared_times(tables: Mapping[str, pd.DataFrame], plan: Plan, rows: pd.Data
         early = there & (facts.known < t)
         if there.any() and early.sum() > 0.01 * there.sum():
             why = f"{int(early.sum())} rows are asked after their own outcome was known, so there is nothing to predict"
-            found.append(Finding("prediction time", f"{own.name}.{plan.time.column if plan.time else ''}", why))
-    return found
+            findings.append(Finding("prediction time", f"{own.name}.{plan.time.column if plan.time else ''}", why))
+    return findings
 
 
-def _labels(plan: Plan, rows: pd.DataFrame) -> Facts:
+def _labels(plan: Plan, rows: pd.DataFrame) -> Events:
     """The problem's rows as facts that are known when their labels are."""
     own = plan.tables[plan.table]
-    return Facts(own, rows).later(own.later.get(plan.target.column) if plan.target else None)
+    return Events(own, rows).later(own.later.get(plan.target.column) if plan.target else None)
 
 
 def encoded_targets(features: pd.DataFrame, target: np.ndarray) -> list[Finding]:
@@ -118,7 +118,7 @@ def encoded_targets(features: pd.DataFrame, target: np.ndarray) -> list[Finding]
     known = ~np.isnan(target)
     y = target[known]
     classes = [v for v, n in zip(*np.unique(y, return_counts=True), strict=True) if n >= FEWEST][:20]
-    found = []
+    findings = []
     for name in features.columns:
         if features[name].dtype != np.float64:
             continue
@@ -132,9 +132,9 @@ def encoded_targets(features: pd.DataFrame, target: np.ndarray) -> list[Finding]
                     f"the labels of rows that share a value lie {1 / max(ratio, 0.01):.0f} times closer to it than chance "
                     f"allows ({groups} groups): it was computed from these labels"
                 )
-                found.append(Finding("encoded target", str(name), why))
+                findings.append(Finding("encoded target", str(name), why))
                 break
-    return found
+    return findings
 
 
 def _scatter(z: np.ndarray, y: np.ndarray) -> tuple[float, int]:
@@ -187,7 +187,7 @@ def later_labels(
     C = features[names].to_numpy()[ok]
     C = np.where(np.isnan(C), np.nanmean(C, axis=0), C)
     y, t = target[ok], t[ok]
-    found: dict[str, Finding] = {}
+    findings: dict[str, Finding] = {}
     for key in (None, *keys):
         codes = np.zeros(len(ok), np.int64) if key is None else pd.factorize(rows[key].iloc[ok])[0]
         if key is not None and not 2 <= codes.max() + 1 <= len(ok) / 3:
@@ -203,14 +203,14 @@ def later_labels(
         both = _explained(c, np.hstack([own, before[use], after[use]]))
         for i, name in enumerate(names):
             p, f, b = past[i] / size[i], later[i] / size[i], both[i] / size[i]
-            if b >= LATER and b - p >= 0.25 and f - p >= 0.25 and name not in found:
+            if b >= LATER and b - p >= 0.25 and f - p >= 0.25 and name not in findings:
                 whose = f"rows with the same {key}" if key else "rows"
                 why = (
                     f"labels of later {whose} explain {b:.0%} of it, its own and earlier ones {p:.0%}: an aggregate over "
                     "the future?"
                 )
-                found[name] = Finding("future labels", name, why)
-    return list(found.values())
+                findings[name] = Finding("future labels", name, why)
+    return list(findings.values())
 
 
 def _around(codes: np.ndarray, t: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -262,24 +262,24 @@ def _explained(c: np.ndarray, X: np.ndarray) -> np.ndarray:
 
 def overlaps(plan: Plan, rows: pd.DataFrame, split: np.ndarray, target: np.ndarray) -> list[Finding]:
     """Rows of test that are in training too: by key, or as copies; and training labels known only after test begins."""
-    found: list[Finding] = []
+    findings: list[Finding] = []
     own = plan.tables[plan.table]
     train, test = rows[split == "train"], rows[split == "test"]
     if not len(train) or not len(test):
-        return found
+        return findings
     if own.key:
         key = list(own.key)
         shared = pd.MultiIndex.from_frame(test[key]).isin(pd.MultiIndex.from_frame(train[key]))
         if shared.any():
             why = f"{int(shared.sum())} test rows have the key of a training row, for instance row {test.index[shared][0]}"
-            found.append(Finding("overlap", f"{own.name}.{'+'.join(key)}", why))
+            findings.append(Finding("overlap", f"{own.name}.{'+'.join(key)}", why))
     columns = [c for c, kind in own.columns.items() if c not in own.key and kind != "ignore" and c in rows.columns]
     if len(columns) >= 2:
         both = pd.util.hash_pandas_object(rows[columns].assign(__y=target), index=False).to_numpy()
         twins = np.isin(both[split == "test"], both[split == "train"])
         if twins.sum() >= 5 and twins.mean() > SHARED:
             why = f"{int(twins.sum())} of {len(test)} test rows are copies of training rows, label included"
-            found.append(Finding("overlap", own.name, why))
+            findings.append(Finding("overlap", own.name, why))
     if plan.time is not None:
         t = prediction_times(plan, rows)
         first = t[(split == "test") & (t != MISSING)].min(initial=np.iinfo(np.int64).max)
@@ -287,5 +287,5 @@ def overlaps(plan: Plan, rows: pd.DataFrame, split: np.ndarray, target: np.ndarr
         late = (split == "train") & ((t >= first) | ((known >= first) & (known != MISSING) & bool(own.outcome)))
         if late.any():
             why = f"{int(late.sum())} training rows, or their labels, are not older than the first test row"
-            found.append(Finding("overlap", f"{own.name}.{plan.time.column}", why))
-    return found
+            findings.append(Finding("overlap", f"{own.name}.{plan.time.column}", why))
+    return findings

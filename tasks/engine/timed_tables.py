@@ -1,7 +1,7 @@
 """Tables as the look for what comes later sees them (:mod:`tasks.engine.foresight`): their moments, keys and columns.
 
 A table may be one that stays on disk: its moments alone are held, a column is read where it is asked for, and the rows
-that are looked at again and again are read once (:meth:`Side.hold`).
+that are looked at again and again are read once (:meth:`TimedTable.hold`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pandas as pd
 from tasks.engine.ahead import FEWEST
 from tasks.engine.asof import prediction_times
 from tasks.engine.codes import composite
-from tasks.engine.facts import MISSING, Table, Time, micros
+from tasks.engine.facts import MISSING, TableSchema, Time, micros
 from tasks.engine.plan import Feature, Plan
 from tasks.engine.recipes import FromTable, LookedUp
 from tasks.states import last_known
@@ -26,14 +26,14 @@ KINDS = {"numeric": "number", "boolean": "number", "datetime": "moment", "catego
 
 
 @dataclass
-class Side:
+class TimedTable:
     """A table's rows in time: when they happened (``t``), and when their columns are asked for; int64 µs.
 
     ``frame``: a data frame, or one that stays on disk. ``read``: columns under suspicion; ``looked``: a frame of the
     features that stand for some of them.
     """
 
-    spec: Table
+    spec: TableSchema
     frame: Frame
     t: np.ndarray
     asked: np.ndarray
@@ -48,6 +48,7 @@ class Side:
 
     @property
     def name(self) -> str:
+        """The table's."""
         return self.spec.name
 
     def column(self, name: str) -> pd.Series:
@@ -75,6 +76,7 @@ class Side:
         return self.column(name).iloc[rows]
 
     def kind(self, name: str) -> str:
+        """Of a column: ``number``, ``moment``, ``level``, or empty where it is ignored."""
         if name in self.spec.columns and name not in self.looked.columns:
             return KINDS.get(self.spec.columns[name], "")
         if name not in self._kinds:
@@ -109,7 +111,7 @@ def _is_still(plan: Plan, feature: Feature) -> bool:
     return plan.tables[recipe.table].columns.get(recipe.column) != "datetime"
 
 
-def sides(tables: Mapping[str, Frame], plan: Plan, rows: Frame, features: Frame) -> Iterator[Side]:
+def timed_tables(tables: Mapping[str, Frame], plan: Plan, rows: Frame, features: Frame) -> Iterator[TimedTable]:
     """Every table with times, and the problem's."""
     for name, spec in plan.tables.items():
         own = name == plan.table
@@ -131,7 +133,7 @@ def sides(tables: Mapping[str, Frame], plan: Plan, rows: Frame, features: Frame)
             looked = features[names].reset_index(drop=True)
         keys = _keys(plan, spec, frame, frozenset(outcome | times))
         read = list(dict.fromkeys([*read, *looked.columns]))
-        yield Side(spec, frame, t, np.maximum(t, known), read, keys, frozenset(outcome), own, looked)
+        yield TimedTable(spec, frame, t, np.maximum(t, known), read, keys, frozenset(outcome), own, looked)
 
 
 def _moment(frame: Frame, time: Time, table: str) -> np.ndarray:
@@ -140,17 +142,17 @@ def _moment(frame: Frame, time: Time, table: str) -> np.ndarray:
 
 def read_by(plan: Plan, table: str) -> list[str]:
     """Columns of a table that features read, but for those that only say whose a row is."""
-    found: list[str] = []
+    columns: list[str] = []
     for feature in plan.features:
         recipe = feature.recipe
         if not isinstance(recipe, FromTable):
-            found += plan.read_by[feature.name] if table == plan.table else ()
+            columns += plan.read_by[feature.name] if table == plan.table else ()
         elif recipe.column is not None and recipe.table == table:
-            found.append(recipe.column)
-    return [c for c in dict.fromkeys(found) if c in plan.tables[table].columns]
+            columns.append(recipe.column)
+    return [c for c in dict.fromkeys(columns) if c in plan.tables[table].columns]
 
 
-def _keys(plan: Plan, spec: Table, frame: Frame, never: frozenset[str]) -> list[tuple[str, ...]]:
+def _keys(plan: Plan, spec: TableSchema, frame: Frame, never: frozenset[str]) -> list[tuple[str, ...]]:
     """By what rows may belong together: as the plan groups them, by levels, by whole numbers that come again."""
     own, n = spec.name == plan.table, len(frame)
     asked: list[tuple[str, ...]] = []
@@ -158,13 +160,13 @@ def _keys(plan: Plan, spec: Table, frame: Frame, never: frozenset[str]) -> list[
         if own or recipe.table == spec.name:
             asked.append(tuple(pair[0 if own else 1] for pair in recipe.on))
     order = ("categorical", "numeric")
-    single = [(c,) for kind in order for c in spec.columns if spec.columns[c] == kind]
-    found: list[tuple[str, ...]] = []
+    by_column = [(c,) for kind in order for c in spec.columns if spec.columns[c] == kind]
+    single: list[tuple[str, ...]] = []
     several: list[tuple[str, ...]] = []
-    for key in dict.fromkeys([*asked, *((c,) for k in asked for c in k), *((c,) for c in spec.key), *single]):
+    for key in dict.fromkeys([*asked, *((c,) for k in asked for c in k), *((c,) for c in spec.key), *by_column]):
         if not key or any(c not in frame.columns or c in never for c in key):
             continue
-        if len(found) >= MOST if len(key) == 1 else len(several) >= 2:
+        if len(single) >= MOST if len(key) == 1 else len(several) >= 2:
             continue
         if spec.columns[key[0]] == "numeric" and (key not in asked or len(key) > 1):
             values = frame[key[0]].to_numpy(dtype=np.float64, na_value=np.nan)
@@ -172,8 +174,8 @@ def _keys(plan: Plan, spec: Table, frame: Frame, never: frozenset[str]) -> list[
                 continue
         plain = len(key) == 1 and key not in asked and spec.columns[key[0]] == "numeric"
         if (FEWEST if plain else 2) <= _different(frame, key) <= n / 2:
-            (found if len(key) == 1 else several).append(key)
-    return [*found, *several]
+            (single if len(key) == 1 else several).append(key)
+    return [*single, *several]
 
 
 def _different(frame: Frame, key: tuple[str, ...]) -> int:

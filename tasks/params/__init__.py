@@ -1,0 +1,126 @@
+"""Typed parameters: the only reader of ``params.yaml``.
+
+:func:`load` parses once and returns a frozen :class:`Params`. Every mistake in the file is
+collected and raised as one :class:`~tasks.errors.RefitError` that names, for each: the line, the
+key's path, what was found, what is allowed and, for a misspelt key or name, the nearest valid one. The sections stand
+in modules by subject; what they share is in :mod:`tasks.params.base`.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pydantic import Field, ValidationError, model_validator
+
+from tasks.crosscheck import mistakes
+from tasks.errors import RefitError, some
+from tasks.explain import explain
+from tasks.implied import complete
+from tasks.listed import family_names
+from tasks.params.base import Moment, StrictModel, parse_moment, refuse
+from tasks.params.data import Column, ColumnKind, Data, Files, Query, Table, by_column
+from tasks.params.features import Encode, Features, History, Polynomial, Select
+from tasks.params.models import Evaluation, FamilyParams, Split, Training, Tuning
+from tasks.params.operation import WHEN_STALE, Limits, Monitoring, Orchestration, Serving
+from tasks.params.problem import MEASURES, Problem, Target
+from tasks.params.promotion import Guardrails, Promotion
+from tasks.values.durations import Duration
+
+__all__ = [
+    "MEASURES", "START", "WHEN_STALE", "Column", "ColumnKind", "Duration", "Encode", "FamilyParams", "Features", "Files", "Guardrails",
+    "History", "Limits", "Moment", "Params", "Polynomial", "Problem", "Promotion", "Query", "Select", "Split", "Table", "Target",
+    "Training", "Tuning", "at_start", "by_column", "load", "loads", "parse", "parse_moment",
+]  # fmt: skip
+
+# In the environment of a run's stages: the folder that holds these files as the run began with them.
+START = "REFIT_START"
+AT_START = {"params.yaml": "params.yaml", "dvc.yaml": "dag.yaml"}  # DVC would take a second dvc.yaml for another DAG
+
+
+class Params(StrictModel):
+    """All of ``params.yaml``."""
+
+    seed: int = Field(default=42, ge=0, lt=2**31)
+    problem: Problem
+    data: Data
+    features: Features = Features()
+    split: Split = Split()
+    models: dict[str, FamilyParams] = Field(min_length=1)
+    tuning: Tuning = Tuning()
+    training: Training = Training()
+    evaluation: Evaluation = Evaluation()
+    promotion: Promotion = Promotion()
+    serving: Serving = Serving()
+    monitoring: Monitoring = Monitoring()
+    orchestration: Orchestration = Orchestration()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_sections(cls, value: object) -> object:
+        """A section that is present but empty (``logistic:``) means its defaults."""
+        if not isinstance(value, dict):
+            return value
+        value = {k: v for k, v in value.items() if v is not None}
+        if isinstance(value.get("models"), dict):
+            value["models"] = {k: {} if v is None else v for k, v in value["models"].items()}
+        return value
+
+    @model_validator(mode="after")
+    def _across(self) -> Params:
+        complete(self)
+        table = self.data.tables.get(self.problem.table)
+        if self.split.kind == "time" and not self.problem.prediction_time and table and table.moment:
+            timed = self.problem.model_copy(update={"prediction_time": table.moment})
+            object.__setattr__(self, "problem", timed)
+        wrong = mistakes(self, family_names())
+        refuse(wrong, "\n".join(wrong))
+        return self
+
+
+def parse(tree: object, source: str = "params.yaml") -> Params:
+    """Check a parsed YAML tree. Raises :class:`RefitError` with every mistake, one a line."""
+    if not isinstance(tree, dict):
+        raise RefitError(f"{source}: expected a mapping with the sections {some(Params.model_fields, 20)}")
+    try:
+        return Params.model_validate(tree)
+    except ValidationError as error:
+        raise RefitError(explain(error, tree, source, Params)) from None
+
+
+def at_start(name: str) -> Path:
+    """Where ``params.yaml`` or ``dvc.yaml`` is to be read: as the run began with it, else in the working directory."""
+    folder = os.environ.get(START)
+    return Path(folder, AT_START[name]) if folder else Path(name)
+
+
+def load(path: str | Path | None = None) -> Params:
+    """Read and check ``params.yaml``; by default the run's own (:func:`at_start`).
+
+    Raises
+    ------
+    RefitError
+        If the file is missing, is not YAML, or holds a mistake; all mistakes are listed.
+    """
+    shown = Path("params.yaml" if path is None else path)
+    try:
+        text = (at_start("params.yaml") if path is None else shown).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise RefitError(f"{shown}: no such file. Run `refit init --data FILE --target COLUMN` to write one.") from None
+    except UnicodeDecodeError:
+        raise RefitError(f"{shown}: not UTF-8. Save it as UTF-8.") from None
+    return loads(text, str(shown))
+
+
+def loads(text: str, path: str) -> Params:
+    """Check the text of a ``params.yaml``; ``path`` is what messages call it. Raises :class:`RefitError` as :func:`load`."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        tree = YAML(typ="rt").load(text)
+    except YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        at = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
+        raise RefitError(f"{path}{at}: not valid YAML: {getattr(error, 'problem', error)}") from None
+    return parse(tree, path)
