@@ -32,7 +32,7 @@ from tasks.models import Model
 from tasks.models.bag import Bag, BagPart, Joined
 from tasks.models.formats import load_fitted
 from tasks.tune.bags import Bags, Fits, encoder_folder, holdout, read_result, tried_without
-from tasks.tune.messages import Died, Done, Failed, FoldAttempt, UserMistake
+from tasks.tune.messages import Died, Done, FitFailed, FoldAttempt, UserMistake
 from tasks.tune.objective import Objective
 from tasks.tune.portfolio import Named, near, portfolio
 from tasks.tune.search import Budget, SearchResult
@@ -282,7 +282,7 @@ class _AutoSearch:
             tried, fold, begun = self.busy.pop(place)
             self._note(tried, fold, float(answer.values[0]), time.monotonic() - begun)
             return
-        self._drop(place, answer.reason if isinstance(answer, Failed | UserMistake) else "stopped")
+        self._drop(place, answer.reason if isinstance(answer, FitFailed | UserMistake) else "stopped")
         if isinstance(answer, Died):
             self._renew(worker)
 

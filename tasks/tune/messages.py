@@ -75,14 +75,14 @@ class Pruned:
 
 
 @dataclass(frozen=True)
-class Failed:
+class FitFailed:
     """The fit failed, and others may not."""
 
     reason: str
 
 
 @dataclass(frozen=True)
-class Died(Failed):
+class Died(FitFailed):
     """The process is gone."""
 
     reason: str = "its process died (out of memory?)"
@@ -95,4 +95,4 @@ class UserMistake:
     reason: str
 
 
-Answer = Step | Done | Guessed | Pruned | Failed | UserMistake
+Answer = Step | Done | Guessed | Pruned | FitFailed | UserMistake

@@ -29,7 +29,7 @@ from tasks.fitting.base import Fitted, Log, Turn
 from tasks.fitting.space import Number, OneOf, Settings, Space, as_float, defaults
 from tasks.metrics import higher_is_better
 from tasks.models.turns import THREADS, changeable, goes_on, read_turn, replay
-from tasks.tune.messages import Attempt, Died, Done, Failed, UserMistake
+from tasks.tune.messages import Attempt, Died, Done, FitFailed, UserMistake
 from tasks.tune.objective import Objective
 from tasks.tune.samplers import draw, seed_of
 from tasks.tune.search import GRACE, Search, SearchResult, described, short, too_small
@@ -175,7 +175,7 @@ class _Population:
             case UserMistake(reason):
                 requeue(self.study, [trial._trial_id])
                 raise RefitError(reason)
-            case Failed(reason):
+            case FitFailed(reason):
                 trial.set_user_attr("reason", reason[:200])
                 self.study.tell(trial, state=TrialState.FAIL)
                 self.log(f"{who}: failed, {reason}")

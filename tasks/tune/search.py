@@ -20,7 +20,7 @@ from tasks.fitting.space import Settings, Space, defaults
 from tasks.goals import Point, choose, record
 from tasks.metrics import higher_is_better
 from tasks.tune import samplers
-from tasks.tune.messages import Attempt, Done, Failed, Step, UserMistake
+from tasks.tune.messages import Attempt, Done, FitFailed, Step, UserMistake
 from tasks.tune.objective import Objective
 from tasks.tune.pruners import first_look, should_stop
 from tasks.tune.study import (
@@ -282,7 +282,7 @@ class _SearchRun:
             case UserMistake(reason):
                 self._fail(worker, reason)
                 raise RefitError(reason)
-            case Failed(reason):
+            case FitFailed(reason):
                 self._fail(worker, reason)
             case Done(values):
                 trial = worker.put_down()

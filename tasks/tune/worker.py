@@ -21,7 +21,7 @@ from tasks.tune.messages import (
     Begin,
     Died,
     Done,
-    Failed,
+    FitFailed,
     Guess,
     Guessed,
     Pruned,
@@ -75,7 +75,7 @@ class Worker:
             self.kill()
             return Died()
         if isinstance(answer, Done) and not np.isfinite(answer.values).all():
-            return Failed("the metric is not a number")
+            return FitFailed("the metric is not a number")
         return answer
 
     def least_seconds(self, params: Settings, limit: float) -> float:
@@ -132,7 +132,7 @@ def _guess(objective: Objective, params: Settings) -> Answer:
     try:
         return Guessed(objective.least_seconds(params))
     except Exception as error:  # no answer: what is wrong with a fit, the first trial will tell
-        return Failed(str(error))
+        return FitFailed(str(error))
 
 
 def _fit(objective: Objective, asked: Begin, pipe: Connection) -> Answer:
@@ -151,7 +151,7 @@ def _fit(objective: Objective, asked: Begin, pipe: Connection) -> Answer:
     except RefitError as error:
         return UserMistake(str(error))
     except (ArithmeticError, ValueError, RuntimeError, MemoryError, LookupError, TypeError) as error:
-        return Failed(f"{type(error).__name__}: {error}")
+        return FitFailed(f"{type(error).__name__}: {error}")
 
 
 def _follow(parent: int) -> None:
