@@ -75,7 +75,7 @@ TABLE = {
     "data.tables.event_time.offset_micros": PLAN,
     "data.tables.known_at.column": PLAN,
     "data.tables.known_at.offset_micros": "tasks/features/test_split:parts_are_counted_back_from_rows_that_can_have_a_label",
-    "data.tables.outcome": "tasks/engine/test_rows:automatic_columns_leave_out_key_outcome_and_target",
+    "data.tables.outcome": "tasks/engine/test_assemble:automatic_columns_leave_out_key_outcome_and_target",
     "data.tables.corrections": SEVERAL + "a_correction_known_later_stays_beside_what_it_corrects",
     "data.max_quarantined": "tasks/validate/test_validate:set_level_failures_stop_the_run_with_all_of_them",
     "features.columns": PLAN,

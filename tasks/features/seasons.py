@@ -29,6 +29,7 @@ def unfinished(features: Frame, moments: np.ndarray, train: np.ndarray) -> dict[
 
     ``moments`` (n,) are int64 µs, ``train`` (n,) marks the training rows.
 
+    >>> import pandas as pd
     >>> moments = np.arange(200) * DAY
     >>> frame = pd.DataFrame({"m": date_part(moments, "month"), "d": date_part(moments, "day"), "x": 1.0})
     >>> unfinished(frame, moments, moments < 100 * DAY)

@@ -14,7 +14,7 @@ def margin_z(table: ContingencyTable, margin: float) -> float:
     Normal under that hypothesis' edge; large where the challenger is better than that. With margin 0
     it is the root of McNemar's asymptotic statistic, with its sign.
 
-    >>> round(margin_z(Table(both=80, b=6, c=4, neither=10), 0.0), 6)
+    >>> round(margin_z(ContingencyTable(both=80, b=6, c=4, neither=10), 0.0), 6)
     0.632456
     """
     b, c, n = table.b, table.c, table.n

@@ -77,9 +77,9 @@ def mcnemar(table: ContingencyTable, variant: Variant | None = None) -> McNemar:
         conservative); ``asymptotic`` chi-square; ``corrected`` chi-square with Edwards' continuity
         correction (1948). None chooses ``exact`` up to 1,000 discordant rows, else ``corrected``.
 
-    >>> mcnemar(Table(both=59, b=6, c=16, neither=80), "exact").p.__round__(6)
+    >>> mcnemar(ContingencyTable(both=59, b=6, c=16, neither=80), "exact").p.__round__(6)
     0.052479
-    >>> mcnemar(Table(59, 6, 16, 80), "asymptotic").statistic.__round__(6)
+    >>> mcnemar(ContingencyTable(59, 6, 16, 80), "asymptotic").statistic.__round__(6)
     4.545455
     """
     from scipy.stats import binom, chi2, norm

@@ -139,7 +139,7 @@ def test_a_snapshot_keeps_types_and_has_an_order_of_its_own(shop: Path) -> None:
     assert found.frame["price"].fillna(-1).tolist() == [-1, 4, 2.5]
     assert found.frame["paid"].fillna(-1).tolist() == [0, -1, 1]
     assert found.sha256 == sha256(path)
-    assert found.about == {}
+    assert (found.corrections, found.files, found.remarks) == (None, [], [])
 
 
 def test_a_snapshot_taken_again_is_the_same_file_until_a_row_changes(shop: Path) -> None:

@@ -19,7 +19,7 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
     ): "a last frame of just as many rows comes after the loop",
     (
         "tasks/engine/history.py",
-        "History.__init__",
+        "KeyHistory.__init__",
         "GtE becomes Gt in np.diff(times[1]) >= 0",
     ): "whether the quicker way may be taken; the other gives the same",
     (

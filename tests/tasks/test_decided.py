@@ -16,7 +16,7 @@ DECIDED = Path(__file__).with_name("decided.txt")
 NAMES = {
     "tasks.compare.evidence": "MATTERS FEWEST SHARES STEPS",
     "tasks.compare.guardrails": "LEAST_ROWS DOUBT",
-    "tasks.compare.policy": "FORMAT EMPTY ROUNDING",
+    "tasks.compare.policy": "EMPTY ROUNDING",
     "tasks.compare.scores": "KNOWN",
     "tasks.compare.unseen": "LEAST LEAST_RARER FRESH FRESH_RARER",
     "tasks.paired.betting": "STAKED",

@@ -148,7 +148,7 @@ def test_goals_need_a_cost_and_one_way_to_weigh_it() -> None:
     free = Goals(latency_ms=Cost(), size_kb=Cost(at_most=3))
     assert list(free.costs) == ["latency_ms", "size_kb"]
     weighed = Goals(latency_ms=Cost(weight=0.1), size_kb=Cost(at_most=3))
-    assert weighed.rule == {
+    assert weighed.rule.to_dict() == {
         "within": None, "costs": {"latency_ms": {"at_most": None, "weight": 0.1}, "size_kb": {"at_most": 3.0, "weight": None}},
     }  # fmt: skip
     refused(Goals, "size_kb: needs weight or at_most", latency_ms=Cost(weight=0.1), size_kb=Cost())

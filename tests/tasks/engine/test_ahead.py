@@ -130,7 +130,7 @@ def test_an_aggregate_of_a_stretch_stays_within_the_key(own: bool, how: str) -> 
 @pytest.mark.parametrize("own", [True, False])
 def test_stretches_to_come_begin_and_end_where_they_say(own: bool) -> None:
     line, key = timeline(own)
-    spans = {span.said: span for span in line.spans(outcomes=False)}
+    spans = {span.name: span for span in line.spans(outcomes=False)}
     names = ["the next row", *(f"the next {n} rows" for n in NEXT), "all later rows"]
     names += [f"the next {n} days" if n > 1 else "the next day" for n in DAYS]
     names += [f"the next {n} days, the end left out" if n > 1 else "the next day, the end left out" for n in DAYS]
@@ -174,7 +174,7 @@ def test_stretches_to_come_begin_and_end_where_they_say(own: bool) -> None:
 
 def test_stretches_that_end_with_the_rows_own_outcome() -> None:
     line, _ = timeline(True)
-    spans = {span.said: span for span in line.spans(outcomes=True)}
+    spans = {span.name: span for span in line.spans(outcomes=True)}
     assert list(spans) == [
         "all rows up to its own, that one included", *(f"the last {n} rows, its own included" for n in NEXT)
     ]  # fmt: skip
@@ -205,7 +205,7 @@ def test_times_to_come_and_what_they_were_before(own: bool) -> None:
 
 def test_what_a_column_could_be_instead() -> None:
     line, _ = timeline(True)
-    spans = {span.said: span for span in line.spans(outcomes=False)}
+    spans = {span.name: span for span in line.spans(outcomes=False)}
     rows, before = np.arange(len(line.t)), lambda how: line.over(line.start, line.here, how)
     last, now, after = (line.over(rows + k, rows + k + 1, "value") for k in (-1, 0, 1))
     outcome = np.array([True, False])

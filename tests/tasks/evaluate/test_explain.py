@@ -182,7 +182,7 @@ def test_surface_changes_along_the_feature_that_counts():
 def test_surface_holds_the_other_features_at_their_most_ordinary_row():
     X = pd.DataFrame({"a": np.arange(9.0), "b": np.arange(9.0), "c": [90.0, 80, 10, 20, 50, 60, 70, 30, 40]})
     found = surface(lambda many: many["c"].to_numpy(), X, ("a", "b"), "regression", points=3)
-    assert np.unique(found["score"]).tolist() == [50.0], "the middle one of all three"
+    assert np.unique(found.score).tolist() == [50.0], "the middle one of all three"
 
 
 @pytest.mark.parametrize("kind", ["regression", "binary"])

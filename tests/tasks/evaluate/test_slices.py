@@ -104,7 +104,7 @@ def test_a_slice_of_thirty_rows_is_looked_at_and_one_of_fewer_is_not():
 
     rng = np.random.default_rng(3)
     named = {size: weak(make(rng, size), make(rng, size), ["flag"], "roc_auc", "binary", 0.5) for size in (30, 29)}
-    assert [one["where"]["flag"] for one in named[30]] == ["= few"]
+    assert [one.where["flag"] for one in named[30]] == ["= few"]
     assert named[29] == []
 
 
