@@ -17,6 +17,7 @@ class Block:
     values: np.ndarray
 
     def to_numpy(self, dtype: type = float) -> np.ndarray:
+        """The values (rows, columns), as a frame gives them."""
         return self.values.astype(dtype, copy=False)
 
 

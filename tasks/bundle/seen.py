@@ -91,9 +91,11 @@ class Seen:
         return cls(Rule.from_dict(about["rule"]), row, content, until)
 
     def write(self, path: Path) -> None:
+        """As Parquet, with the rule that numbers the rows."""
         with replacing(path) as beside:
             beside.write_bytes(self.to_bytes())
 
     @classmethod
     def read(cls, path: Path) -> Seen:
+        """From what :meth:`write` wrote."""
         return cls.from_bytes(path.read_bytes(), str(path))

@@ -30,6 +30,7 @@ from tasks.stored import Stored
 
 
 def main() -> None:
+    """The stage: champion against challenger on the same rows; writes ``data/verdict``."""
     params = load()
     challenger = Bundle.load(PACKAGE)
     features = Stored(DATA / "features" / "features.parquet", ["__row__", "__time__", "__split__", "__target__"])

@@ -43,6 +43,7 @@ class Case:
 
     @property
     def rows(self) -> pd.DataFrame:
+        """The test rows of the problem's table."""
         return self.asked.rows
 
 

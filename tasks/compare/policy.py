@@ -60,10 +60,12 @@ class Look:
 
     @property
     def p_better(self) -> float:
+        """Of all rows: small where the challenger is better than the margin."""
         return self.all.p_better
 
     @property
     def p_worse(self) -> float:
+        """Of all rows: small where it is worse."""
         return self.all.p_worse
 
 

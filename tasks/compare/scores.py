@@ -37,6 +37,7 @@ class Pair:
 
     @property
     def n(self) -> int:
+        """How many rows."""
         return len(self.y)
 
     @property

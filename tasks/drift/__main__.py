@@ -26,6 +26,7 @@ DATA = Path("data")
 
 
 def main() -> None:
+    """The stage: the newest rows against what was ordinary; writes ``data/drift``."""
     settings = params.load()
     bundle, champion = against()
     window = pd.Timedelta(settings.monitoring.window.delta) if settings.monitoring.window else WEEK

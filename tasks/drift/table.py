@@ -66,6 +66,7 @@ class Reference:
         return held_out[:, 0] if names == ["score"] else held_out
 
     def who(self) -> str:
+        """Whose reference it is, in words."""
         return named(self.champion)
 
 

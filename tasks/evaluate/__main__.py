@@ -57,6 +57,7 @@ DATA = Path("data")
 
 
 def main() -> None:
+    """The stage: the choice among the candidates, and what it is worth; writes ``data/evaluation``."""
     params = load()
     problem = params.problem
     summary = Summary.read(DATA / "features")

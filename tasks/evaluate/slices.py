@@ -55,6 +55,7 @@ class Rows:
 
     @cached_property
     def loss(self) -> np.ndarray:
+        """float64 (n,): the squared error of each prediction."""
         if self.scores.ndim == 1:
             return (self.scores - self.y) ** 2
         truth = np.eye(self.scores.shape[1])[self.y.astype(np.int64)]

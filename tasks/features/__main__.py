@@ -49,6 +49,7 @@ class Validated(dict[str, pd.DataFrame]):
 
 
 def main() -> None:
+    """The stage: plan, features and split of the validated tables; writes ``data/features``."""
     params = parameters.load()
     folder = VALIDATED
     as_of = Validation.read(folder).as_of

@@ -11,6 +11,7 @@ from tasks.stage import log
 
 
 def main() -> None:
+    """The stage: every table from its source; writes ``data/raw``."""
     declared = params.load()
     check_listed(declared)
     with files.replacing_dir(RAW) as folder:

@@ -130,6 +130,7 @@ class Binary(Classes):
         return said
 
     def curves(self, y: np.ndarray, scores: np.ndarray, classes: list[str], cost: tuple[float, float]) -> Curves:
+        """ROC, precision–recall, calibration, thresholds, and the scores by class."""
         from tasks.artifacts import Curves, ScoresByTruth
         from tasks.metrics.curves import calibration, histogram, precision_recall, roc, thresholds
 

@@ -39,6 +39,7 @@ DATA = Path("data")
 
 
 def main() -> None:
+    """The stage: the package, which proves itself by golden rows; writes ``data/package``."""
     given = params.load()
     choice = Choice.read(DATA / "evaluation")
     summary = Summary.read(DATA / "features")

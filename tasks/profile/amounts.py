@@ -67,6 +67,7 @@ class Amounts:
 
     @property
     def fit(self) -> bool:
+        """Whether the column is one of numbers: they are most of what is no word."""
         left = self.given - sum(self.words.values())
         return not self.mixed and self.numbers > 0 and self.numbers >= READABLE * left
 

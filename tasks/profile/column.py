@@ -102,6 +102,7 @@ class Judged:
 
     @property
     def remark(self) -> str:
+        """All remarks, in a line."""
         return "; ".join(self.remarks)
 
 

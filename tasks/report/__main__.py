@@ -101,6 +101,7 @@ def of_family(family: str) -> FamilyFiles:
 
 
 def main() -> None:
+    """The stage: the page; writes ``data/reports``."""
     html = build(collect(params.load()), stage.log)
     with replacing_dir(REPORTS) as folder:
         write_text(folder / "report.html", html)

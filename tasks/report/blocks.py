@@ -59,6 +59,7 @@ class Table:
 
     @property
     def long(self) -> bool:
+        """Whether the page folds it up."""
         return len(self.rows) > 14
 
 

@@ -205,6 +205,7 @@ def ticks(low: float, high: float, count: int = 5) -> list[float]:
 
 
 def scale(axis: Axis, values: Sequence[float], nice: bool = True) -> tuple[float, float, list[tuple[float, str]]]:
+    """Least and largest value of an axis, and its marks."""
     finite = [v for v in values if v is not None and math.isfinite(v)] or [0.0, 1.0]
     low = min(finite) if axis.low is None else axis.low
     high = max(finite) if axis.high is None else axis.high
@@ -255,6 +256,7 @@ def _frame(x: Axis, y: Axis, marks_x, marks_y, px, py, left: float, top: float, 
 
 
 def name_x(name: str, x: float, height: float) -> str:
+    """The name below an axis."""
     return f'<text class="axis" x="{x:.0f}" y="{height - 8}" text-anchor="middle">{escape(name)}</text>'
 
 
@@ -291,10 +293,12 @@ def _legend(series: Sequence[Series]) -> str:
 
 
 def short(text: str, length: int) -> str:
+    """The text, cut to ``length`` characters with an ellipsis."""
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
 def svg(label: str, body: str, height: float = HEIGHT, width: float = WIDTH) -> Markup:
+    """A picture of this size, with the words that stand for it."""
     return Markup(
         f'<svg class="chart" viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{escape(label)}">{body}</svg>'
     )

@@ -102,6 +102,7 @@ def _part(frame: Frame, problems: pd.DataFrame, mask: np.ndarray, not_yet_known:
 
 
 def main() -> None:
+    """The stage: which rows hold what is declared; writes ``data/validated`` and ``data/quarantine``."""
     params = load()
     if sys.argv[1:] == ["--write-suite"]:
         return write_suites(params)
@@ -253,6 +254,7 @@ def _line(name: str, counts: RowCounts) -> str:
 
 
 def write_suites(params: Params) -> None:
+    """Make the Great Expectations suites that are not there yet."""
     as_of = read_as_of(params)
     for name, table in params.data.tables.items():
         if table.snapshots:
