@@ -8,6 +8,21 @@ from __future__ import annotations
 
 EQUIVALENT: dict[tuple[str, str, str], str] = {
     (
+        "tasks/engine/store.py",
+        "Store.before",
+        "Lt becomes LtE in one < other",
+    ): "they are not equal there",
+    (
+        "tasks/engine/from_disk.py",
+        "_read",
+        "False becomes True",
+    ): "whether a file is read by threads",
+    (
+        "tasks/engine/from_disk.py",
+        "key_hash",
+        "False becomes True",
+    ): "whether equal values are hashed once: the same hashes",
+    (
         "tasks/engine/primitives/categories.py",
         "count_log_count",
         "2 becomes 3",

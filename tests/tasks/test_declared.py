@@ -80,6 +80,7 @@ def test_a_label_that_is_made_is_one_more_outcome_and_no_column_of_the_source() 
     ("source", "shown"),
     [
         ("a.csv", "a.csv"), (["a", "b", "c"], "a, b, c"), (["a", "b", "c", "d", "e"], "a, b, c and 2 more"),
+        (["a", "b", "c", "d"], "a, b, c and 1 more"),
         ({"sql": "sqlite:///x.db", "table": "t"}, "sqlite:///x.db (t)"), ({"sql": "${URL}", "query": "select 1"}, "${URL} (query)"),
     ],
 )  # fmt: skip

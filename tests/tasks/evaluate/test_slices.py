@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from tasks.evaluate.chance import coin_tails, difference_tails, mean_tails
-from tasks.evaluate.slices import Rows, _tested, _value, declared, weak
+from tasks.evaluate.slices import Rows, _both_ways, _tested, _value, declared, weak
 from tasks.metrics.curves import calibration
 from tests.bench import slices as bench
 
@@ -123,6 +123,20 @@ def test_a_slice_that_is_better_than_the_others_is_told_with_both_sides_chance()
     assert (low, high, sign) == (1.0, 1.0, -1)
     assert differs == pytest.approx(2 * min(sides))
     assert _tested(rows, ~flag, 0, "level")[2:] == (pytest.approx(2 * min(sides)), 1)
+
+
+def test_faults_of_a_slice_have_chances_of_both_sides():
+    """A slice that is said ten points too low, and in which differences are the wrong way round."""
+    rng = np.random.default_rng(10)
+    inside = np.arange(2000) < 300
+    p = rng.uniform(0.2, 0.5, 2000)
+    y = (rng.random(2000) < np.where(inside, 0.45 - 0.5 * (p - 0.35), p)).astype(float)
+    rows = Rows(pd.DataFrame({"x": p}), y, np.column_stack([1 - p, p]))
+    told = {(kind, way): chance for chance, kind, way, _ in _both_ways(rows, inside)}
+    above, below = _tested(rows, inside, 0, "level")[:2]
+    assert told["level", "worse"] == pytest.approx(2 * min(above, below))
+    assert told["skill", "worse"] == pytest.approx(2 * _tested(rows, inside, 0, "skill")[1])
+    assert max(told.values()) < 0.05
 
 
 def test_declared_slices_in_regression_are_not_blamed_for_noise():

@@ -120,6 +120,12 @@ def test_calibration_error():
     assert measure("ece", y, np.column_stack([1 - off, off]), "binary") == pytest.approx(0.2)
 
 
+def test_calibration_error_counts_the_highest_probabilities_by_themselves():
+    y, p = np.array([0.0, 1.0, 1.0]), np.array([0.95, 0.85, 1.0])
+    found = measure("ece", y, np.column_stack([1 - p, p]), "binary", 0.5)
+    assert found == pytest.approx((abs(0.95 + 0.0) + abs(0.85 - 1)) / 3), "1.0 belongs to the last tenth"
+
+
 def test_better_knows_the_direction():
     assert better("roc_auc", 0.8, 0.7)
     assert better("log_loss", 0.1, 0.2)
