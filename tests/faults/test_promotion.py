@@ -22,6 +22,7 @@ from tasks.files import sha256, write_json
 from tasks.registry.history import DecisionHistory
 from tasks.registry.tracking import Registry
 from tests.postgres import postgres
+from tests.samples import candidate
 from tests.tasks.registry.packages import MODEL, make_package, make_versions
 
 pytestmark = pytest.mark.faults
@@ -91,7 +92,7 @@ class World:
                 write_json(
                     root / "data" / "evaluation" / f"{name}.json", {"family": "tree", "metric": "rmse", "valid": 1.0}
                 )
-            write_json(root / "data" / "models" / "tree" / "candidate.json", {"family": "tree", "valid": 1.0})
+            candidate("tree").write(root / "data" / "models" / "tree")
             (root / "params.yaml").write_text("seed: 1\n")
             (root / "dvc.lock").write_text("schema: '2.0'\n")
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tasks.artifacts import DriftOfColumn
 from tasks.drift.evidently_report import page
 from tests.pages.browser import find, opened
 
@@ -28,7 +29,10 @@ def test_no_text_of_a_table_runs_as_a_script(tmp_path: Path) -> None:
     numbers = pd.Series(rng.normal(size=300))
     pairs = {"words": (words, words[::-1])} | dict.fromkeys(NASTY, (numbers, numbers + 1))
     kinds = {name: "categorical" if name == "words" else "numeric" for name in pairs}
-    entries = {name: {"kind": kind, "statistic": 1.5, "drifted": True} for name, kind in kinds.items()}
+    entries = {
+        name: DriftOfColumn(column=name, kind=kind, state="drifted", drifted=True, statistic=1.5)
+        for name, kind in kinds.items()
+    }
     file = tmp_path / "drift.html"
     file.write_text(page(pairs, entries)[1], encoding="utf-8")
     with opened() as browser:

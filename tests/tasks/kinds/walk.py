@@ -39,7 +39,7 @@ def main() -> None:
     shutil.copytree(DATA / "package", DATA / "champion" / "package")
     identity = sha256(DATA / "package" / "bundle.json")
     write_json(
-        DATA / "champion" / "champion.json", {"version": 1, "name": "toy", "package_sha256": identity, "since": 1}
+        DATA / "champion" / "champion.json", {"version": "1", "name": "toy", "package_sha256": identity, "since": 1}
     )
     shutil.copy("more.csv", "visits.csv")
     shutil.copy("more.yaml", "params.yaml")
