@@ -254,9 +254,14 @@ class _SearchRun:
         taken = self._count(TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
         if taken >= self.how.budget.trials:
             return False
-        if self._count(TrialState.WAITING):
+        trials = self.how.budget.trials
+        waiting = self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+        if waiting:  # one that was killed before it had its parameters draws those of its own number
+            if self.how.sampler not in (*samplers.OURS, "gp"):
+                number = min(trial.number for trial in waiting)
+                self.study.sampler = samplers.optuna_sampler(self.how.sampler, self.seed, number, trials)
             return True
-        number, trials = len(self.study.get_trials(deepcopy=False)), self.how.budget.trials
+        number = len(self.study.get_trials(deepcopy=False))
         if self.how.sampler in samplers.OURS:
             params = samplers.suggest(self.how.sampler, self.how.space, self._tried(), self.seed, number, trials)
             if params is None:
