@@ -13,8 +13,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, TextIO
 
 from flows.watcher import Watcher
-from tasks.artifacts import Choice, Drift, Metrics, Validation
-from tasks.artifacts.folders import VALIDATED
 from tasks.errors import visible
 
 if TYPE_CHECKING:
@@ -137,6 +135,9 @@ def summary(
     root: Path, params: Params, standing: Standing | None, outcomes: dict[str, Outcome], notes: Sequence[str] = ()
 ) -> str:
     """The run in a few lines: rows, family, test metrics, verdict, where everything is, and what is to be noted."""
+    from tasks.artifacts import Choice, Drift, Metrics, Validation
+    from tasks.artifacts.folders import VALIDATED
+
     ran = sum(o.how == "ran" for o in outcomes.values())
     rows: list[tuple[str, str]] = [("stages", f"{ran} run, {len(outcomes) - ran} cached")]
     data = root / "data"
@@ -171,6 +172,8 @@ def summary(
 
 def drifted(root: Path) -> bool:
     """Whether the run's newest rows have drifted, as its page and summary say."""
+    from tasks.artifacts import Drift
+
     found = Drift.find(root / "data" / "drift")
     return bool(found and found.drifted)
 

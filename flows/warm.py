@@ -21,8 +21,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Protocol
 
-WAIT = 30.0  # seconds for the answer to a request: longer than any library takes to load
-
 
 class Process(Protocol):
     """What a walk asks of a running command: a :class:`subprocess.Popen`, or :class:`Forked`."""
@@ -44,12 +42,9 @@ class Forked:
 
     def __init__(self, pid: int, stdout: IO[str], status: int) -> None:
         self.pid, self.stdout = pid, stdout
-        self._status, self._code = status, None
+        self._status = status
+        self._code: int | None = None
         self._waiting = threading.Lock()
-
-    pid: int
-    stdout: IO[str]
-    _code: int | None
 
     def wait(self, timeout: float | None = None) -> int:
         """Its exit code, negative where a signal ended it; of one whose end nobody saw, that of a kill.
@@ -105,7 +100,6 @@ class Warm:
 
     def _open(self, environment: Mapping[str, str], wdir: str | Path) -> None:
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._control.settimeout(WAIT)
         self._environment = environment
         with theirs:
             self._process = subprocess.Popen(
@@ -126,8 +120,8 @@ class Warm:
         status, told = os.pipe2(os.O_CLOEXEC)
         try:
             socket.send_fds(self._control, [json.dumps(asked).encode()], [written, told])
-            answer = self._control.recv(16)
-            pid = int(answer)
+            # Without a limit: a stage that came after it would run twice. Where nobody is left to answer, it is empty.
+            pid = int(self._control.recv(16))
         except BaseException:
             os.close(output)
             os.close(status)
@@ -153,5 +147,6 @@ class Warm:
 
 
 def _this_python(name: str, environment: Mapping[str, str]) -> bool:
-    found = shutil.which(name, path=environment.get("PATH"))
-    return found is not None and os.path.realpath(found) == os.path.realpath(sys.executable)
+    """Whether the command is this interpreter; one of another environment may be a link to the same program."""
+    found, own = shutil.which(name, path=environment.get("PATH")), Path(sys.executable)
+    return found is not None and Path(found).absolute().parent == own.parent and os.path.samefile(found, own)

@@ -43,7 +43,8 @@ def serve(control: socket.socket) -> Request | None:
     """Fork a child for each request, and tell how each ends; returns the request in a child, None at the socket's end.
 
     A request comes with two descriptors: the child's output, and where the child's wait status is written, as decimal
-    digits, once it has ended. The answer to it is the child's process id.
+    digits, once it has ended. The child answers with its process id, as the leader of its own group by then: who has the
+    id can end the group. The socket's end without an answer says that there is no child.
     """
     ended, woken = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
@@ -63,6 +64,8 @@ def serve(control: socket.socket) -> Request | None:
             request = Request(**json.loads(message))
             pid = _fork()
             if pid == 0:
+                os.setsid()
+                control.send(str(os.getpid()).encode())
                 signal.set_wakeup_fd(-1)
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                 for one in (control.detach(), ended, woken, *waiting.values()):
@@ -72,7 +75,6 @@ def serve(control: socket.socket) -> Request | None:
             output, status = given
             os.close(output)
             waiting[pid] = status
-            control.send(str(pid).encode())
         elif libraries:
             with suppress(Exception):  # a stage that needs it tells
                 import_module(libraries.pop(0))
@@ -86,8 +88,7 @@ def _fork() -> int:
 
 
 def _become(request: Request, output: int, status: int) -> None:
-    """Make this child a process as a started one is: its own session and name, nothing to read, one stream of output."""
-    os.setsid()
+    """Make this child a process as a started one is: its own name and folder, nothing to read, one stream of output."""
     with open(os.devnull, "rb") as nothing:
         os.dup2(nothing.fileno(), 0)
     for stream in (1, 2):

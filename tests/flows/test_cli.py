@@ -40,7 +40,7 @@ COMMANDS = (
 
 def test_help_imports_nothing_heavy() -> None:
     code = (
-        "import sys, flows.cli; heavy = {'prefect', 'mlflow', 'dvc', 'pandas', 'numpy', 'sqlalchemy', 'bentoml'}; "
+        "import sys, flows.cli; heavy = {'prefect', 'mlflow', 'dvc', 'pandas', 'numpy', 'sqlalchemy', 'bentoml', 'pydantic'}; "
         "print(sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -122,10 +122,23 @@ def test_several_run_at_once_and_each_one_is_ended_with_what_it_started(
         process.stdout.close()
 
 
+def test_its_group_can_be_ended_from_the_moment_that_it_is_known(warm: Warm, folder: Path, env: dict[str, str]) -> None:
+    for _ in range(20):
+        process = forked(warm, folder, env, "sleeps")
+        os.killpg(process.pid, signal.SIGKILL)
+        assert process.wait(10) == -signal.SIGKILL
+        assert process.stdout is not None
+        process.stdout.close()
+
+
 def test_another_environment_or_interpreter_is_not_forked(warm: Warm, folder: Path, env: dict[str, str]) -> None:
     assert heard(forked(warm, folder, env, "loaded"))[0] == 0
     assert warm.start("fit@p", ["python", "-m", "loaded"], folder, env | {"OMP_NUM_THREADS": "1"}) is None
     assert warm.start("fit@p", ["/bin/sh", "-m", "loaded"], folder, env) is None
+    other = folder / "other" / "python"  # of another environment, with the same program behind it
+    other.parent.mkdir()
+    other.symlink_to(os.path.realpath(sys.executable))
+    assert warm.start("fit@p", [str(other), "-m", "loaded"], folder, env) is None
     other = warm.start("another", ["python", "-m", "told"], folder, env | {"DVC_STAGE": "another"})
     assert other is not None
     assert json.loads(heard(other)[1][0])["environment"]["DVC_STAGE"] == "another"
