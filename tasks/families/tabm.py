@@ -295,14 +295,7 @@ def fit(params: Settings, job: Job) -> Fitted:
 
 def go_on(params: Settings, job: Job, turn: Turn) -> Fitted:
     trainer = TabMTrainer(params, job)
-    if turn.before is not None:
-        trainer.resume(turn.before / "state.safetensors")
-        trainer.steer()
-    for _ in range(TURN):
-        trainer.epoch()
-        if job.late:
-            break
-    trainer.save(turn.after / "state.safetensors")
+    trainer.take_turn(turn, TURN, job)
     model = trainer.present(len(trainer.history["valid_loss"]))
     model.history = {name: curve[-TURN:] for name, curve in model.history.items()}
     return model

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import math
 import os
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.fitting.base import Curves
+from tasks.fitting.base import Curves, Job, Turn
 
 if TYPE_CHECKING:
     import torch
@@ -16,8 +17,10 @@ if TYPE_CHECKING:
 
     State = dict[str, Any]  # as torch's: tensors and plain values by name, nested
 
+STATE = "state.safetensors"
 
-class Resumable:
+
+class Resumable(ABC):
     """What the trainers of networks have in common: all that a training depends on, and what it has come to."""
 
     network: nn.Module
@@ -54,6 +57,25 @@ class Resumable:
         best = state["best"]
         self.best, self.best_epoch = or_infinite(best["loss"]), best["epoch"]
         self.best_state = {k: v.to(self.device) for k, v in best["network"].items()}
+
+    @abstractmethod
+    def epoch(self) -> object:
+        """Go once over the training rows, and measure the validation rows."""
+
+    @abstractmethod
+    def steer(self) -> None:
+        """Let this trainer's own rate and weight decay count, after a state was read."""
+
+    def take_turn(self, turn: Turn, epochs: int, job: Job) -> None:
+        """Go on from the turn before, for so many epochs or until it is late, and put the state down for the next one."""
+        if turn.before is not None:
+            self.resume(turn.before / STATE)
+            self.steer()
+        for _ in range(epochs):
+            self.epoch()
+            if job.late:
+                break
+        self.save(turn.after / STATE)
 
     def save(self, path: Path) -> None:
         """Write :meth:`state_dict` (safetensors), whole or not at all."""

@@ -24,6 +24,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -100,7 +101,7 @@ class Window(Protocol):
 
 
 @dataclass(frozen=True)
-class Primitive:
+class Primitive(ABC):
     """Base of all primitives. ``argument`` is the text in parentheses, as in ``share(UA)``; None without."""
 
     argument: str | None = None
@@ -133,9 +134,9 @@ class Primitive:
             (self.moment or "") if kind == "datetime" else "", ""
         )
 
+    @abstractmethod
     def compute(self, window: Window) -> np.ndarray:
         """The result of each of the q windows: float64 (q,), or category codes where ``result`` is ``value``."""
-        raise NotImplementedError
 
     @classmethod
     def spelled(cls, text: str) -> Primitive | None:

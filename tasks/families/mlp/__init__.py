@@ -75,12 +75,5 @@ def go_on(params: Settings, job: Job, turn: Turn) -> Fitted:
     from tasks.families.mlp.training import Trainer
 
     trainer = Trainer(params | {"schedule": "constant"}, job)
-    if turn.before is not None:
-        trainer.resume(turn.before / "state.safetensors")
-        trainer.steer()
-    for _ in range(TURN):
-        trainer.epoch()
-        if job.late:
-            break
-    trainer.save(turn.after / "state.safetensors")
+    trainer.take_turn(turn, TURN, job)
     return trainer.present(TURN)
