@@ -18,6 +18,7 @@ from tasks.kinds import kinds_of
 from tasks.listed import family_names
 from tasks.metrics import measure
 from tasks.models import Model, fit_family, load_model, save_model
+from tasks.models.costs import size
 from tasks.values.numbers import LARGEST
 from tests.samples import KINDS, features_folder
 
@@ -93,6 +94,13 @@ def test_fit_save_load(problems: dict[str, Dataset], tmp_path: Path, name: str, 
     odd.iloc[0, :3] = np.nan
     assert np.isfinite(loaded.predict(odd)).all()
     assert np.allclose(loaded.predict(X.iloc[[3]]), scores[[3]], atol=1e-5)
+
+
+def test_a_models_size_is_in_kilobytes_of_a_thousand_bytes(problems: dict[str, Dataset], tmp_path: Path):
+    model = fitted("ridge", problems["regression"])
+    save_model(model, tmp_path / "model")
+    stored = sum(file.stat().st_size for file in (tmp_path / "model").rglob("*") if file.is_file())
+    assert size(model) == stored / 1000
 
 
 def test_every_family_tells_its_space():
