@@ -108,6 +108,40 @@ def predict(
     return answered
 
 
+def predict_frame(
+    bundle: Bundle,
+    version: str,
+    frame: pd.DataFrame,
+    tables: Mapping[str, Path],
+    horizon: Horizon,
+    refuse: bool = False,
+) -> pd.DataFrame:
+    """:func:`predict` of the rows of a frame: a column each of what is answered, by the frame's own index.
+
+    Values may be texts as in a file, or what pandas made of them. Raises :class:`RefitError` as :func:`predict` does.
+    """
+    with tempfile.TemporaryDirectory(prefix="refit-predict-") as folder:
+        source, out = Path(folder) / "rows.parquet", Path(folder) / "answers.parquet"
+        _storable(frame).to_parquet(source, index=False)
+        predict(bundle, version, source, out, tables, horizon, refuse)
+        return pd.read_parquet(out).set_axis(frame.index)
+
+
+def _storable(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with each column in a type that Parquet knows: objects of several types as the texts that they are written as."""
+
+    def storable(column: pd.Series) -> pd.Series:
+        if column.dtype != object:
+            return column
+        try:
+            pa.array(column, from_pandas=True)
+        except (pa.ArrowInvalid, pa.ArrowTypeError):
+            return column.map(str, na_action="ignore")
+        return column
+
+    return frame.apply(storable) if len(frame.columns) else frame
+
+
 # In -------------------------------------------------------------------------------------------------------------------
 
 

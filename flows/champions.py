@@ -155,11 +155,19 @@ def follow(root: Path, registry: Registry, model: str, challenger: str | None = 
         last = mark(past[-1]) if past else None
         if last is not None and registry.state(model).decision != last:
             _keep_account(registry, history, past, champion)
-        registry.follow(model, version, challenger, last)
+        registry.follow(model, version, challenger, last, _about(champion, version))
         _write_lock(root, past, champion)
         seen, past = past, history.decisions(model)
         if len(past) == len(seen):
             return champion
+
+
+def _about(champion: Decision | None, version: str | None) -> str:
+    """What the model's page in MLflow says."""
+    if champion is None:
+        return "There is no champion."
+    who = f"**Champion: version {version}** since {champion.at[:16].replace('T', ' ')} UTC, by {champion.by}."
+    return f"{who}\n\n{champion.reason}"
 
 
 def _keep_account(

@@ -166,6 +166,15 @@ class Kind(ABC):
     ) -> dict[str, np.ndarray]:
         """:meth:`answer` of many rows as columns, from ``scores`` (n, k)."""
 
+    def answered(self, threshold: float | None, classes: tuple[str, ...]) -> dict[str, type]:
+        """The columns that answers to many rows have (:meth:`answer_columns` and :meth:`fixed`), and what each holds."""
+        import numpy as np
+
+        scores = self.constant(np.zeros(1), len(classes), 1).reshape(1, -1)
+        columns = self.answer_columns(scores, threshold, classes)
+        own: dict[str, type] = {name: str if values.dtype == object else float for name, values in columns.items()}
+        return own | dict.fromkeys(self.fixed(threshold), float)
+
     # Without a model, and what is lost -----------------------------------------------------------------------
     @abstractmethod
     def constant(self, y_train: np.ndarray, classes: int, n: int) -> np.ndarray:

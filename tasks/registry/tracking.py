@@ -10,6 +10,7 @@ SQLite and files below ``.refit``, unless ``MLFLOW_TRACKING_URI`` names a server
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import os
 import shutil
@@ -24,12 +25,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from tasks import blank
-from tasks.artifacts import Best, Candidate, Failed, Trials
+from tasks.artifacts import Best, Candidate, Failed, Metrics, Trials
 from tasks.errors import RefitError, first_line, in_a_line, some
 from tasks.files import read_json, replacing, replacing_dir, sha256, sweep, write_json
 from tasks.hidden import hidden
 from tasks.process import threads
 from tasks.registry.history import local
+from tasks.registry.mlmodel import FOLDER, write_model
+from tasks.registry.mlmodel import PACKAGE as WITHIN
+from tasks.registry.run_record import MOST, DataSet, curves, of_family, record
 from tasks.registry.store import writable
 
 if TYPE_CHECKING:
@@ -41,7 +45,8 @@ KEY, PACKAGE = "refit.key", "refit.package_sha256"
 THREADS = "refit.threads"  # on which it was made
 CHECKOUT = "refit.checkout"  # whose run it is: only its own checkout knows that a kill left it unfinished
 DECISION = "refit.decision"  # of a registered model: mark of the history's row that its aliases followed last
-PARENT = "mlflow.parentRunId"
+PARENT, NOTE = "mlflow.parentRunId", "mlflow.note.content"  # MLflow's own tags
+TRAINING = {"mlflow.experimentKind": "custom_model_development"}  # which of its pages MLflow opens
 
 
 def tracking_uri(root: str | Path = ".") -> str:
@@ -137,7 +142,7 @@ class Registry:
         place = (self.root / ".refit" / "mlruns" / model).as_uri() if local else None
         if (experiment := self.client.get_experiment_by_name(model)) is None:
             try:
-                return str(self.client.create_experiment(model, artifact_location=place))
+                return str(self.client.create_experiment(model, artifact_location=place, tags=TRAINING))
             except MlflowException as error:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
                     raise
@@ -168,24 +173,17 @@ class Registry:
 
     def _log(self, experiment: str, result: RunResult) -> str:
         data = result.root / "data"
-        choice, metrics = (
-            read_json(data / "evaluation" / "choice.json"),
-            read_json(data / "evaluation" / "metrics.json"),
-        )
-        tags = {KEY: result.key, CHECKOUT: self.checkout}
-        tags["mlflow.runName"] = f"{result.model} {result.as_of or ''}".strip()
+        about = record(result.root, result.model, result.as_of)
+        tags = {KEY: result.key, CHECKOUT: self.checkout, THREADS: str(threads()), NOTE: about.description}
         if result.commit:
             tags["mlflow.source.git.commit"] = result.commit
-        tags[THREADS] = str(threads())
-        tags |= {f"dvc.{path}": md5 for path, md5 in result.data_versions.items()}
-        parent = self.client.create_run(experiment, tags=tags).info.run_id
-        known = {"family": choice["family"], "metric": choice["metric"], "as_of": result.as_of or ""}
-        self._values(
-            parent, known, _numbers({k: choice[k] for k in ("valid", "test", "baseline", "threshold") if k in choice})
-        )
+        run = self.client.create_run(experiment, run_name=about.name, tags=tags | about.tags)
+        parent = str(run.info.run_id)
+        self._values(parent, about.params, about.figures)
+        self._data(parent, about.data)
+        metrics = Metrics.read(data / "evaluation")
         for family in result.families:
-            self._family(experiment, parent, data / "models" / family, metrics, data / "tuning" / family)
-        self._drift(parent, data / "drift" / "drift.json")
+            self._family(experiment, parent, data / "models" / family, metrics, data / "tuning" / family, about.name)
         for name in ("evaluation", "verdict", "drift", "reports"):
             for path in sorted((data / name).rglob("*")):
                 if path.is_file() and path.suffix in (".json", ".html", ".png", ".svg"):
@@ -193,40 +191,48 @@ class Registry:
         self.client.log_artifact(parent, str((result.start or result.root) / "params.yaml"))
         self.client.log_artifact(parent, str(result.root / "dvc.lock"))
         self.client.set_terminated(parent, "FINISHED")
-        return str(parent)
+        return parent
 
-    def _drift(self, run: str, path: Path) -> None:
-        """What drift decided, as metrics and a tag; nothing where there was no verdict on it."""
-        drift = read_json(path) if path.is_file() else {}
-        if drift.get("sentence"):
-            self.client.set_tag(run, "drift", drift["sentence"][:5000])
-        if drift.get("drifted") is not None:
-            columns = sum(bool(c["drifted"]) for c in drift["columns"])
-            values = {
-                "drifted": drift["drifted"],
-                "columns": columns,
-                "predictions": bool(drift["prediction"]["drifted"]),
-            }
-            self._values(run, {}, {f"drift.{name}": float(value) for name, value in values.items()})
+    def _data(self, run: str, tables: list[DataSet]) -> None:
+        """Record the tables that a run was made from, as MLflow's data sets."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+        from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 
-    def _family(self, experiment: str, parent: str, folder: Path, metrics: dict[str, Any], tuning: Path) -> None:
+        inputs = [
+            DatasetInput(
+                Dataset(
+                    name=table.name,
+                    digest=table.sha256[:36],
+                    source_type="local",
+                    source=json.dumps({"uri": table.source}),
+                    profile=json.dumps({"num_rows": table.rows, "columns": table.columns}),
+                ),
+                [InputTag(MLFLOW_DATASET_CONTEXT, "source")],
+            )
+            for table in tables
+        ]
+        if inputs:
+            self.client.log_inputs(run, inputs)
+
+    def _family(self, experiment: str, parent: str, folder: Path, metrics: Metrics, tuning: Path, of: str) -> None:
         from mlflow.entities import Metric
 
-        tags = {PARENT: parent, "mlflow.runName": folder.name}
+        tags, name = {PARENT: parent}, f"{folder.name}: {of}"
         if (failed := Failed.find(folder)) is not None:
-            run = self.client.create_run(experiment, tags={**tags, "failed": failed.why[:5000]}).info.run_id
+            run = self.client.create_run(
+                experiment, run_name=name, tags={**tags, "failed": failed.why[:MOST]}
+            ).info.run_id
             self.client.set_terminated(run, "FAILED")
             return
         candidate = Candidate.read(folder)
-        run = self.client.create_run(experiment, tags=tags).info.run_id
-        values = _numbers({"valid": candidate.valid}) | _numbers(_of_family(metrics, folder.name))
-        params = {"family": folder.name, **{k: str(v)[:500] for k, v in candidate.params.items()}}
-        curves = [
-            Metric(f"curve.{_safe(name)}", float(value), 0, step)
-            for name, curve in _curves(candidate.history)
+        run = self.client.create_run(experiment, run_name=name, tags=tags).info.run_id
+        params, figures = of_family(candidate, metrics)
+        lines = [
+            Metric(f"curve/{_safe(name)}", float(value), 0, step)
+            for name, curve in curves(candidate.history)
             for step, value in enumerate(curve)
         ]
-        self._values(run, params, values, curves)
+        self._values(run, params, figures, lines)
         for path in (folder / Candidate.NAME, tuning / Best.NAME, tuning / Trials.NAME):
             if path.exists():
                 self.client.log_artifact(run, str(path))
@@ -240,12 +246,12 @@ class Registry:
         self.client.set_terminated(run, "FINISHED")
 
     def _values(
-        self, run: str, params: dict[str, Any], metrics: dict[str, float], curves: list[Metric] | None = None
+        self, run: str, params: dict[str, str], figures: dict[str, float], curves: list[Metric] | None = None
     ) -> None:
         from mlflow.entities import Metric, Param
 
-        logged = [Metric(_safe(name), value, 0, 0) for name, value in metrics.items()] + (curves or [])
-        self.client.log_batch(run, params=[Param(_safe(k), str(v)) for k, v in params.items()][:100])
+        logged = [Metric(_safe(name), value, 0, 0) for name, value in figures.items()] + (curves or [])
+        self.client.log_batch(run, params=[Param(_safe(k), v) for k, v in params.items()][:100])
         for at in range(0, len(logged), 1000):
             self.client.log_batch(run, metrics=logged[at : at + 1000])
 
@@ -322,10 +328,18 @@ class Registry:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
                     raise
             # The files first: a version exists only once all of its package does.
-            self.client.log_artifacts(run_id, str(package), "package")
-            source = f"{self.client.get_run(run_id).info.artifact_uri}/package"
+            self.client.log_artifacts(run_id, str(package), f"{FOLDER}/{WITHIN}")
+            with tempfile.TemporaryDirectory(prefix="refit-model-") as beside:
+                write_model(Path(beside), package, digest)
+                self.client.log_artifacts(run_id, beside, FOLDER)
+            run = self.client.get_run(run_id)
+            source = f"{run.info.artifact_uri}/{FOLDER}"
             self._use_up(model, source, above)
-            made = self.client.create_model_version(model, source, run_id, tags={PACKAGE: digest})
+            tags = {name: run.data.tags[name] for name in ("verdict",) if name in run.data.tags} | {PACKAGE: digest}
+            tags |= {name: run.data.params[name] for name in ("family", "as_of") if run.data.params.get(name)}
+            made = self.client.create_model_version(
+                model, source, run_id, tags=tags, description=run.data.tags.get(NOTE)
+            )
             first = self.holding(model, digest)
             if first is not None and first.version != str(made.version):  # another checkout was quicker
                 self.client.delete_model_version(model, str(made.version))
@@ -414,11 +428,11 @@ class Registry:
         from tasks.bundle.manifest import read_manifest
 
         with replacing_dir(into) as fresh:
-            with _plainly(self.uri):
-                downloaded = self.client.download_artifacts(registered.run_id, "package", str(fresh))
-            for path in Path(downloaded).iterdir():
-                shutil.move(path, fresh / path.name)
-            Path(downloaded).rmdir()
+            with tempfile.TemporaryDirectory(prefix=".download-", dir=fresh) as name:
+                with _plainly(self.uri):
+                    downloaded = self.client.download_artifacts(registered.run_id, self._place(registered), name)
+                for path in Path(downloaded).iterdir():
+                    shutil.move(path, fresh / path.name)
             what = f"version {registered.version} of {registered.model}"
             if not (fresh / "bundle.json").exists():
                 raise RefitError(f"{what}: its package is missing from the registry ({self.uri}).")
@@ -426,6 +440,11 @@ class Registry:
             if sha256(fresh / "bundle.json") != registered.package_sha256:
                 raise RefitError(f"{what}: its package in the registry is not the one registered (hash differs).")
         return into
+
+    def _place(self, registered: Registered) -> str:
+        """Where among a run's artifacts the package lies: registries of before keep it at their root."""
+        beside = self.client.list_artifacts(registered.run_id, FOLDER)
+        return f"{FOLDER}/{WITHIN}" if beside else WITHIN
 
     def _registered(self, model: str) -> RegisteredModel | None:
         """What MLflow has of a model; None where it has none of that name."""
@@ -447,21 +466,33 @@ class Registry:
             return RegistryState(None if champion is None else str(champion), registered.tags.get(DECISION))
 
     def follow(
-        self, model: str, champion: str | None, challenger: str | None = None, decision: str | None = None
+        self,
+        model: str,
+        champion: str | None,
+        challenger: str | None = None,
+        decision: str | None = None,
+        about: str = "",
     ) -> None:
         """Set MLflow's aliases as told; whatever moved ``champion`` elsewhere is put right by this.
 
-        ``decision``: the mark of the history's row that says so.
+        A challenger keeps its alias until there is another; a champion is none.
+
+        ``decision``: the mark of the history's row that says so. ``about``: what the model's page says of it.
         """
         with _plainly(self.uri):
             if (registered := self._registered(model)) is None:
                 return
             aliases = registered.aliases
-            for alias, version in (("champion", champion), ("challenger", challenger)):
+            rival = None if challenger == champion else challenger
+            for alias, version in (("champion", champion), ("challenger", rival)):
                 if version is not None and str(aliases.get(alias)) != version:
                     self.client.set_registered_model_alias(model, alias, version)
             if champion is None and "champion" in aliases:
                 self.client.delete_registered_model_alias(model, "champion")
+            if rival is None and champion is not None and str(aliases.get("challenger")) == champion:
+                self.client.delete_registered_model_alias(model, "challenger")
+            if about and registered.description != about:
+                self.client.update_registered_model(model, about)
             if decision is not None and registered.tags.get(DECISION) != decision:
                 self.client.set_registered_model_tag(model, DECISION, decision)
 
@@ -554,47 +585,17 @@ def _safe(name: str) -> str:
     return "".join(c if c.isalnum() or c in "_-. /" else "_" for c in name)[:240]
 
 
-def _numbers(tree: Any, prefix: str = "") -> dict[str, float]:
-    """Numbers of a JSON tree by dotted path; anything else is left out.
-
-    >>> _numbers({"test": {"roc_auc": 0.7, "name": "x"}, "n": 3})
-    {'test.roc_auc': 0.7, 'n': 3.0}
-    """
-    if isinstance(tree, bool) or tree is None or isinstance(tree, str | list):
-        return {}
-    if isinstance(tree, int | float):
-        return {prefix or "value": float(tree)}
-    numbers: dict[str, float] = {}
-    for key, value in tree.items():
-        numbers |= _numbers(value, f"{prefix}.{key}" if prefix else str(key))
-    return numbers
-
-
-def _of_family(metrics: dict[str, Any], family: str) -> Any:
-    """A family's part of ``metrics.json``, wherever it keeps its candidates."""
-    for place in (metrics.get("candidates"), metrics):
-        if isinstance(place, dict) and isinstance(place.get(family), dict):
-            return place[family]
-    return {}
-
-
-def _curves(history: dict[str, Any]) -> Iterator[tuple[str, list[float]]]:
-    for name, curve in history.items():
-        if isinstance(curve, list) and curve and all(isinstance(v, int | float) for v in curve):
-            yield name, curve
-
-
 def _figure(family: str, history: dict[str, Any]) -> Any:
     """Loss curves of a family as a matplotlib figure, or None where there are none."""
-    curves = list(_curves(history))
-    if not curves:
+    lines = list(curves(history))
+    if not lines:
         return None
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
-    for name, curve in curves:
+    for name, curve in lines:
         axes.plot(range(1, len(curve) + 1), curve, label=name)
     axes.set(title=family, xlabel="step", ylabel="value")
     axes.legend()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tasks.artifacts import Manifest
+from tasks.artifacts import Golden, Manifest, Schema
+from tasks.artifacts.package import SchemaField
 from tasks.bundle.manifest import write_manifest
 from tasks.registry.tracking import Registered, Registry
 
@@ -15,8 +16,10 @@ MODEL = "toy"
 def make_package(folder: Path, content: str) -> Path:
     """A whole package (hashes and all) whose identity depends on ``content``; it holds no model."""
     (folder / "accepted").mkdir(parents=True)
-    for name in ("plan.json", "schema.json", "golden.json", "receipt.json"):
+    for name in ("plan.json", "receipt.json"):
         (folder / name).write_text(json.dumps({"made of": content}))
+    Schema(table="t", fields=[SchemaField(name="x", kind="numeric", nullable=True)]).write(folder)
+    Golden(rows=[]).write(folder)
     (folder / "accepted" / "t.json").write_text(json.dumps({"made of": content}))
     (folder / "reference.parquet").write_bytes(content.encode())
     about = {"name": MODEL, "kind": "binary", "classes": ["0", "1"], "threshold": 0.5, "family": "logistic"}

@@ -9,17 +9,18 @@ import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tasks.artifacts import Failed
+from tasks.artifacts import Failed, Metrics, RawManifest, Verdict
+from tasks.artifacts.raw import RawTable
 from tasks.errors import RefitError
 from tasks.files import _machine, hash_tree, sha256, write_json
 from tasks.registry import tracking
+from tasks.registry.run_record import record
 from tasks.registry.store import check_store
 from tasks.registry.tracking import CHECKOUT, DECISION, KEY, PARENT, Registered, Registry, RegistryState, RunResult
-from tests.samples import candidate
+from tests.samples import candidate, choice, drift, metrics
 from tests.tasks.registry.packages import MODEL, make_package, make_versions
 
 
@@ -100,7 +101,7 @@ def test_an_unknown_version_lists_those_there_are(project: Path) -> None:
 def test_a_damaged_package_is_refused(project: Path, tmp_path: Path, harm: str, said: str) -> None:
     registry = Registry(project)
     one = registry.version(MODEL, "1")
-    (stored,) = (project / ".refit" / "mlruns").rglob(f"{one.run_id}/artifacts/package")
+    (stored,) = (project / ".refit" / "mlruns").rglob(f"{one.run_id}/artifacts/model/package")
     shutil.copytree(stored, tmp_path / "whole")
     if harm == "damage":
         (stored / "plan.json").write_text("{}")
@@ -145,7 +146,7 @@ def test_what_the_registry_says_is_what_it_was_told_last(project: Path) -> None:
     assert registry.state(MODEL) == RegistryState(None, "third")
     registry.follow(MODEL, None)  # there is no alias to be taken away
     aliases = registry.client.get_registered_model(MODEL).aliases
-    assert {k: str(v) for k, v in aliases.items()} == {"challenger": "2"}
+    assert aliases == {}, "who was champion is no challenger"
     assert registry.client.get_registered_model(MODEL).tags[DECISION] == "third"
 
 
@@ -211,8 +212,11 @@ def test_a_run_is_logged_once_with_a_nested_run_per_family(
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", Registry(project).uri)
     data = tmp_path / "data"
-    write_json(data / "evaluation" / "choice.json", {"family": "tree", "metric": "roc_auc", "valid": 0.7, "test": 0.6})
-    write_json(data / "evaluation" / "metrics.json", {"candidates": {"tree": {"test": {"roc_auc": 0.6}}}})
+    choice("tree", valid=0.7, test=0.6).write(data / "evaluation")
+    metrics(tree={"valid": {}, "test": {"roc_auc": 0.6}}).write(data / "evaluation")
+    RawManifest(
+        tables={"a": RawTable(source="a.csv", sha256="f" * 64, rows=7, columns=["x", "y"], unreadable=0)}
+    ).write(data / "raw")
     for family in ("tree", "line", "dropped"):
         candidate(family, {"depth": 3}, history={"loss": [0.9, 0.5]}).write(data / "models" / family)
     (tmp_path / "params.yaml").write_text("seed: 1\n")
@@ -227,13 +231,18 @@ def test_a_run_is_logged_once_with_a_nested_run_per_family(
     nested = {r.data.params["family"]: r for r in runs if r.data.tags.get(PARENT) == run_id}
     assert sorted(nested) == ["line", "tree"]
     assert len(runs) == 3
-    assert parent.data.tags["dvc.data/raw"] == "abc.dir"
+    (table,) = parent.inputs.dataset_inputs
+    assert (table.dataset.name, table.dataset.digest) == ("a", "f" * 36)
+    assert json.loads(table.dataset.profile) == {"num_rows": 7, "columns": ["x", "y"]}
+    assert not any("abc.dir" in value for value in parent.data.tags.values()), "hashes are in dvc.lock"
     assert parent.data.tags["mlflow.source.git.commit"] == "c0ffee"
     assert int(parent.data.tags["refit.threads"]) >= 1
-    assert parent.data.metrics["test"] == 0.6
-    assert nested["tree"].data.metrics["test.roc_auc"] == 0.6
+    assert parent.info.run_name == "logged 2013-10-31"
+    assert parent.data.metrics["test/roc_auc"] == 0.6
+    assert nested["tree"].info.run_name == "tree: logged 2013-10-31"
+    assert nested["tree"].data.metrics["test/roc_auc"] == 0.6
     assert nested["tree"].data.params["depth"] == "3"
-    curve = registry.client.get_metric_history(nested["line"].info.run_id, "curve.loss")
+    curve = registry.client.get_metric_history(nested["line"].info.run_id, "curve/loss")
     assert [(m.step, m.value) for m in curve] == [(0, 0.9), (1, 0.5)]
     assert "curves.png" in [f.path for f in registry.client.list_artifacts(nested["line"].info.run_id)]
 
@@ -244,17 +253,16 @@ def test_what_a_run_leaves_behind_is_recorded_by_its_rules(
     """Long curves, many parameters, a family that failed, drift, and which files go along."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", Registry(project).uri)
     data, start = tmp_path / "data", tmp_path / "start"
-    choice = {"family": "tree", "metric": "auc", "valid": 0.7, "baseline": 0.5, "threshold": 0.25, "reason": "it won"}
-    write_json(data / "evaluation" / "choice.json", choice)
-    write_json(data / "evaluation" / "metrics.json", {"tree": {"test": {"auc": 0.625}}})
+    chosen = choice("tree", metric="auc", valid=0.7, test=0.6, baseline=0.5, threshold=0.25, reason="it won")
+    chosen.write(data / "evaluation")
+    metrics(tree={"valid": {}, "test": {"auc": 0.625}, "threshold": 0.5}).write(data / "evaluation")
     Failed(family="line", stage="tune", why="w" * 5001).write(data / "models" / "line")
     many = {f"p{i:03d}": "v" * 501 for i in range(120)}
     tree = candidate("tree", many, valid={"auc": 0.75}, history={"loss": list(range(2500))})
     tree.write(data / "models" / "tree")
     for name in ("best", "trials", "selection"):
         write_json(data / "tuning" / "tree" / f"{name}.json", {})
-    drift = {"drifted": True, "sentence": "d" * 5001, "columns": [{"drifted": d} for d in (True, True, False, None)]}
-    write_json(data / "drift" / "drift.json", {**drift, "prediction": {"drifted": None}})
+    drift(True).model_copy(update={"sentence": "d" * 5001}).write(data / "drift")
     for place in ("evaluation/more/a.svg", "verdict/verdict.txt", "reports/report.html", "package/bundle.json"):
         (data / place).parent.mkdir(parents=True, exist_ok=True)
         (data / place).write_text("x")
@@ -269,8 +277,8 @@ def test_what_a_run_leaves_behind_is_recorded_by_its_rules(
     assert (run.info.status, run.info.run_name) == ("FINISHED", "ruled")
     assert "mlflow.source.git.commit" not in run.data.tags
     assert run.data.params == {"family": "tree", "metric": "auc", "as_of": ""}
-    told = {"valid": 0.7, "baseline": 0.5, "threshold": 0.25}
-    assert run.data.metrics == {**told, "drift.drifted": 1.0, "drift.columns": 2.0, "drift.predictions": 0.0}
+    told = {"valid/auc": 0.7, "test/auc": 0.6, "threshold": 0.25}
+    assert run.data.metrics == {**told, "drift/drifted": 1.0, "drift/columns": 0.0, "drift/answers": 0.0}
     assert run.data.tags["drift"] == "d" * 5000
     files = [(place, f.path) for place in ("", "evaluation", "verdict", "drift", "reports", "package")
              for f in registry.client.list_artifacts(run_id, place or None) if not f.is_dir]  # fmt: skip
@@ -281,37 +289,78 @@ def test_what_a_run_leaves_behind_is_recorded_by_its_rules(
     ]  # fmt: skip
     assert registry.artifact(run_id, "params.yaml", tmp_path / "start").read_text() == "seed: 1\n"
     nested = {r.info.run_name: r for r in registry.client.search_runs([registry.experiment("ruled")])}
-    assert set(nested) == {"ruled", "line", "tree"}
-    line, tree_run = nested["line"], nested["tree"]
+    assert set(nested) == {"ruled", "line: ruled", "tree: ruled"}
+    line, tree_run = nested["line: ruled"], nested["tree: ruled"]
     assert (line.info.status, line.data.tags["failed"], line.data.params) == ("FAILED", "w" * 5000, {})
     assert (tree_run.info.status, line.data.tags[PARENT], tree_run.data.tags[PARENT]) == ("FINISHED", run_id, run_id)
     assert tree_run.data.params == {"family": "tree", **{f"p{i:03d}": "v" * 500 for i in range(99)}}
-    assert {k: tree_run.data.metrics[k] for k in ("valid.auc", "test.auc")} == {"valid.auc": 0.75, "test.auc": 0.625}
-    curve = registry.client.get_metric_history(tree_run.info.run_id, "curve.loss")
+    figures = tree_run.data.metrics
+    assert {k: figures[k] for k in ("valid/auc", "test/auc", "threshold")} == {
+        "valid/auc": 0.75, "test/auc": 0.625, "threshold": 0.5,
+    }  # fmt: skip
+    curve = registry.client.get_metric_history(tree_run.info.run_id, "curve/loss")
     assert sorted((m.step, m.value) for m in curve) == [(i, float(i)) for i in range(2500)]
     kept = {f.path for f in registry.client.list_artifacts(tree_run.info.run_id)}
     assert kept == {"candidate.json", "best.json", "trials.json", "curves.png"}
 
 
-@pytest.mark.parametrize(
-    ("found", "metrics", "said"),
-    [  # what drift.json says; None: there is none
-        (None, {}, None),
-        ({"drifted": None, "sentence": "too few rows"}, {}, "too few rows"),
-        ({"drifted": False, "sentence": "", "columns": [], "prediction": {"drifted": True}},
-         {"drift.drifted": 0.0, "drift.columns": 0.0, "drift.predictions": 1.0}, None),
-    ],
-)  # fmt: skip
-def test_drift_is_tracked_where_there_was_a_verdict_on_it(
-    project: Path, tmp_path: Path, found: dict[str, Any] | None, metrics: dict[str, float], said: str | None
-) -> None:
+def test_a_verdict_and_drift_are_named_and_measured(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    choice("tree", valid=0.7, test=0.6, baseline=0.5, reason="it won").write(data / "evaluation")
+    about = metrics(tree={"valid": {}, "test": {}}).to_dict()
+    about |= {
+        "choice": {"family": "tree", "valid": {"brier": 0.1}, "test": {"brier": 0.2, "ece": None}},
+        "rows": {"test": 9},
+    }
+    about |= {"baseline": {"name": "the majority", "valid": {}, "test": {"brier": 0.25}}}
+    Metrics.of_json(about).write(data / "evaluation")
+    evidence = {"challenger": 0.72, "champion": 0.7, "difference": 0.02, "interval": [-0.01, 0.05], "p_better": 0.1}
+    said = {"verdict": "inconclusive", "sentence": "Inconclusive: too close.", "n": 9, "evidence": evidence}
+    Verdict.of_json(said).write(data / "verdict")
+    drift(False).write(data / "drift")
+    told = record(tmp_path, "late", "2013-11-30T23:59:59+00:00")
+    assert told.name == "late 2013-11-30 inconclusive"
+    assert told.params == {"family": "tree", "metric": "roc_auc", "as_of": "2013-11-30T23:59:59+00:00"}
+    assert told.figures == {
+        "valid/roc_auc": 0.7, "test/roc_auc": 0.6, "valid/brier": 0.1, "test/brier": 0.2, "without a model/brier": 0.25,
+        "rows/test": 9.0, "compared/challenger": 0.72, "compared/champion": 0.7, "compared/difference": 0.02,
+        "compared/difference from": -0.01, "compared/difference to": 0.05, "compared/p better": 0.1, "compared/rows": 9.0,
+        "drift/drifted": 0.0, "drift/columns": 0.0, "drift/answers": 0.0,
+    }  # fmt: skip
+    assert told.tags == {
+        "verdict": "inconclusive",
+        "sentence": "Inconclusive: too close.",
+        "drift": "This is what it came to.",
+    }
+    assert told.description.splitlines()[:3] == [
+        "Inconclusive: too close.", "", "- model: tree; roc_auc 0.6 on the test rows, 0.5 without a model",
+    ]  # fmt: skip
+    drift(None).write(data / "drift")
+    assert not any(name.startswith("drift/") for name in record(tmp_path, "late", None).figures), "nothing was judged"
+
+
+def test_a_version_tells_what_it_is(project: Path) -> None:
     registry = Registry(project)
-    run = registry.restored("drift", json.dumps(found))
-    if found is not None:
-        write_json(tmp_path / "drift.json", found)
-    registry._drift(run, tmp_path / "drift.json")
-    data = registry.client.get_run(run).data
-    assert (data.metrics, data.tags.get("drift")) == (metrics, said)
+    run = registry.client.create_run(
+        registry.experiment(MODEL), tags={"verdict": "keep", "mlflow.note.content": "what it is"}
+    ).info.run_id
+    registry.client.log_param(run, "family", "tree")
+    made = registry.register(MODEL, make_package(project / "made" / "told", "told"), run)
+    version = registry.client.get_model_version(MODEL, made.version)
+    assert version.description == "what it is"
+    assert version.tags == {"verdict": "keep", "family": "tree", "refit.package_sha256": made.package_sha256}
+    registry.follow(MODEL, made.version, about="Champion.")
+    assert registry.client.get_registered_model(MODEL).description == "Champion."
+    registry.client.delete_model_version(MODEL, made.version)
+
+
+def test_a_package_of_an_older_registry_is_fetched(project: Path, tmp_path: Path) -> None:
+    registry = Registry(project)
+    run = registry.client.create_run(registry.experiment(MODEL)).info.run_id
+    package = make_package(tmp_path / "made", "older")
+    registry.client.log_artifacts(run, str(package), "package")
+    older = Registered(MODEL, "9", run, sha256(package / "bundle.json"))
+    assert hash_tree(registry.fetch(older, tmp_path / "copy")) == hash_tree(package)
 
 
 def test_curves_that_cannot_be_drawn_end_no_run(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -328,7 +377,7 @@ def test_curves_that_cannot_be_drawn_end_no_run(project: Path, tmp_path: Path, m
     monkeypatch.setattr(tracking, "_figure", broken)
     registry = Registry(project)
     candidate("tree").write(tmp_path / "tree")
-    registry._family(registry.experiment("drawn"), "parent", tmp_path / "tree", {}, tmp_path)
+    registry._family(registry.experiment("drawn"), "parent", tmp_path / "tree", metrics(), tmp_path, "run")
     (run,) = registry.client.search_runs([registry.experiment("drawn")])
     assert run.info.status == "FINISHED"
     assert run.data.tags["left_out"].startswith("curves.png: ")
@@ -337,8 +386,8 @@ def test_curves_that_cannot_be_drawn_end_no_run(project: Path, tmp_path: Path, m
 
 def evaluated(root: Path) -> Registry:
     """The registry of a project of which there is just enough to be tracked."""
-    write_json(root / "data" / "evaluation" / "choice.json", {"family": "tree", "metric": "rmse", "valid": 1.0})
-    write_json(root / "data" / "evaluation" / "metrics.json", {})
+    choice("tree", metric="rmse", valid=1.0).write(root / "data" / "evaluation")
+    metrics().write(root / "data" / "evaluation")
     for name in ("params.yaml", "dvc.lock"):
         (root / name).write_text("seed: 1\n")
     return Registry(root)
