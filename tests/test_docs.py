@@ -8,6 +8,12 @@ from tests.projects import ROOT
 
 # Where each command is run, and what in that file says so.
 RUN = {
+    "mlflow.md": {
+        "mlflow ui --backend-store-uri sqlite:///.refit/mlflow.db": (
+            "tests/tasks/registry/test_ui.py",
+            '["ui", "--backend-store-uri"',
+        ),
+    },
     "ending.md": {
         "refit run": ("tests/flows/test_stops.py", '"run"'),
         "refit doctor": ("tests/flows/test_preflight.py", "doctor.examine(root)"),
@@ -68,12 +74,20 @@ RUN = {
 }
 
 
-@pytest.mark.parametrize("page", RUN)
+PAGES = sorted(path.name for path in (ROOT / "docs").glob("*.md"))
+WHOLE = {"champion.md": "tests/flows/test_champion.py"}  # a test that takes all its commands from the page
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_each_command_of_a_page_is_run_by_a_test(page: str) -> None:
     blocks = re.findall(r"```console\n(.*?)```", (ROOT / "docs" / page).read_text(), flags=re.DOTALL)
     commands = [line.removeprefix("$ ") for block in blocks for line in block.splitlines() if line.startswith("$ ")]
-    assert sorted(commands) == sorted(RUN[page])
-    for file, words in RUN[page].values():
+    if page in WHOLE:
+        assert commands
+        assert page in (ROOT / WHOLE[page]).read_text()
+        return
+    assert sorted(commands) == sorted(RUN.get(page, {}))
+    for file, words in RUN.get(page, {}).values():
         assert words in (ROOT / file).read_text(), (file, words)
 
 
@@ -96,3 +110,14 @@ def test_every_variable_that_is_read_is_on_the_page_and_the_other_way_round() ->
     page = named((ROOT / "docs" / "environment.md").read_text())
     assert page == read
     assert told == read
+
+
+def test_links_of_all_pages_lead_somewhere() -> None:
+    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]:
+        for name, anchor in re.findall(r"\]\(([^)#:]*)(#[^)]*)?\)", page.read_text()):
+            target = page.parent / name if name else page
+            assert target.exists(), (page.name, name)
+            if anchor:
+                titles = re.findall(r"^#+ (.*)$", target.read_text(), flags=re.MULTILINE)
+                slugs = {re.sub(r"[^a-z0-9 _-]", "", title.lower()).replace(" ", "-") for title in titles}
+                assert anchor[1:] in slugs, (page.name, name, anchor)
