@@ -22,7 +22,7 @@ from tasks.files import sha256, write_json
 from tasks.registry.history import DecisionHistory
 from tasks.registry.tracking import Registry
 from tests.postgres import postgres
-from tests.samples import candidate
+from tests.samples import candidate, choice, metrics
 from tests.tasks.registry.packages import MODEL, make_package, make_versions
 
 pytestmark = pytest.mark.faults
@@ -88,10 +88,8 @@ class World:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", self.uri)
         self.home, self.roots = home, [folder / "ada", folder / "ben"]
         for root in self.roots:
-            for name in ("choice", "metrics"):
-                write_json(
-                    root / "data" / "evaluation" / f"{name}.json", {"family": "tree", "metric": "rmse", "valid": 1.0}
-                )
+            choice("tree", metric="rmse", valid=1.0).write(root / "data" / "evaluation")
+            metrics().write(root / "data" / "evaluation")
             candidate("tree").write(root / "data" / "models" / "tree")
             (root / "params.yaml").write_text("seed: 1\n")
             (root / "dvc.lock").write_text("schema: '2.0'\n")

@@ -44,8 +44,8 @@ def test_new_rows_in_another_unit_are_named_and_end_the_run_with_its_own_status(
     registry = Registry(root)
     newest = max(registry.versions(load(root / "params.yaml").problem.name), key=lambda v: int(v.version))
     run = registry.client.get_run(newest.run_id).data
-    assert run.metrics["drift.drifted"] == 1
-    assert run.metrics["drift.columns"] == sum(c["drifted"] for c in found["columns"])
+    assert run.metrics["drift/drifted"] == 1
+    assert run.metrics["drift/columns"] == sum(c["drifted"] for c in found["columns"])
     assert run.tags["drift"] == found["sentence"]
 
 

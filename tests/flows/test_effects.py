@@ -99,7 +99,7 @@ def test_the_first_model_then_a_better_one_then_back(project: Path) -> None:
     assert read_json(project / "data" / "champion" / "promotion.json") == policy_state(1)
     assert promotion.would_promote(project, second)
     assert promotion.decide(project, second).champion == "2"
-    assert aliases(project) == {"champion": "2", "challenger": "2"}
+    assert aliases(project) == {"champion": "2"}, "a champion is no challenger"
     # The package is the champion now: what it was compared with stays, so that nothing runs again.
     assert context.write_champion(project, MODEL) == "2"
     assert read_json(project / "data" / "champion" / "champion.json")["version"] == "1"
@@ -305,7 +305,7 @@ def test_a_package_is_registered_once_as_challenger_with_a_number_above_all_that
     DecisionHistory(project).record(Decision(MODEL, "promote", "7", "7", digest, "", "", "there"), None)
     champion = promotion.register(project, found, registry.restored(MODEL, digest))
     assert (champion.version, champion.package_sha256) == ("7", digest), "it keeps its own number"
-    assert aliases(project) == {"champion": "7", "challenger": "7"}
+    assert aliases(project) == {"champion": "7"}
     shutil.rmtree(project / "data" / "package")
     make_package(project / "data" / "package", "package 10")
     run = registry.restored(MODEL, "ten")
