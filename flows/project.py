@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tasks.params import Params
 
 HOUSE = Path(__file__).resolve().parent.parent
+DAG = Path(__file__).with_name("dag.yaml")  # Refit's dvc.yaml: a link in a checkout, a file in a wheel
 KEPT = {  # folders that stages read and no stage makes; each holds a README, so that git and DVC keep it
     "data/context": "What a run needs from outside, as files: `as_of.json` (written by `refit run --as-of`).",
     "data/champion": "The champion that a run compares with, fetched from the registry by `refit run`.",
@@ -124,12 +125,9 @@ def dag() -> str:
 def _own_dag() -> Any:
     from ruamel.yaml import YAML
 
-    source = HOUSE / "dvc.yaml"
-    if not source.exists():
-        raise RefitError("refit init needs Refit's own dvc.yaml: install Refit from a checkout (pip install -e .).")
     yaml = YAML(typ="rt")
     yaml.width = 4096
-    return yaml, yaml.load(source.read_text(encoding="utf-8"))
+    return yaml, yaml.load(DAG.read_text(encoding="utf-8"))
 
 
 def _make_repository(root: Path) -> None:

@@ -18,6 +18,7 @@ from urllib.parse import quote
 from tasks.artifacts import RawManifest
 from tasks.artifacts.folders import RAW, SOURCES
 from tasks.errors import RefitError, first_line, nearest, some
+from tasks.extras import install
 from tasks.files import replacing
 from tasks.ingest import snapshots
 from tasks.ingest.files import PACKED, check_watched, fixed_folder, is_bundled, is_pattern, unlisted, watched
@@ -217,8 +218,8 @@ def _engine(url: str, where: str, root: Path | None) -> Engine:
             f"{where}: {url} is no URL of a database that SQLAlchemy knows ({first_line(error)})."
         ) from None
     except ModuleNotFoundError as error:
-        extra = ' `pip install "refit[postgres]"`' if error.name == "psycopg" else f" `pip install {error.name}`"
-        raise RefitError(f"{where}: {url} needs the driver {error.name!r}:{extra}.") from None
+        remedy = install("postgres") if error.name == "psycopg" else f"pip install {error.name}"
+        raise RefitError(f"{where}: {url} needs the driver {error.name!r}: `{remedy}`.") from None
 
 
 def filled(url: str, where: str) -> str:

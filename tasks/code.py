@@ -25,7 +25,7 @@ from tasks.files import read_json, write_json
 
 # Reading parameters and files, and words for mistakes: what they give to a stage is in its parameters and inputs.
 SHARED = {
-    "code", "crosscheck", "errors", "explain", "files", "hidden", "idle", "implied", "listed", "memory", "params", "process",
+    "code", "crosscheck", "errors", "explain", "extras", "files", "hidden", "idle", "implied", "listed", "memory", "params", "process",
     "stage", "stored",
 }  # fmt: skip
 # The receipt of a package names the code of every stage up to it.

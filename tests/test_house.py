@@ -224,3 +224,9 @@ def test_the_rule_about_kinds_sees_each_way_of_asking():
     ):
         assert list(asked_kinds(ast.parse(text), "x.py")), text
     assert not list(asked_kinds(ast.parse("from tasks.kinds import TWO\nx = find_kind(kind).output == TWO"), "x.py"))
+
+
+def test_the_dag_travels_in_the_wheel_and_stands_once():
+    link = ROOT / "flows" / "dag.yaml"
+    assert link.is_symlink(), "a copy would be a second DAG"
+    assert link.resolve() == ROOT / "dvc.yaml"

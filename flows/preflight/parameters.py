@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from flows.preflight.subject import SMALL, Subject, files, size
 from tasks.errors import some
+from tasks.extras import install
 from tasks.idle import own_ways
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def families(subject: Subject) -> Iterator[str]:
     for name in subject.params.models:
         needs = ALSO_NEEDS.get(name)
         if needs and find_spec(needs) is None:
-            yield f"models.{name}: needs {needs}, which is not installed. pip install 'refit[networks]', or take it out of models."
+            yield f"models.{name}: needs {needs}, which is not installed. {install('networks')}, or take it out of models."
 
 
 def budgets(subject: Subject) -> Iterator[str]:

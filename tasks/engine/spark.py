@@ -27,6 +27,7 @@ from tasks.engine.from_disk import ROW, event_columns, key_hash, row_columns
 from tasks.engine.plan import Group, Plan
 from tasks.engine.source import FrameRows, Values
 from tasks.errors import RefitError
+from tasks.extras import install
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -39,7 +40,7 @@ def session(master: str = "local[2]") -> SparkSession:
     try:
         from pyspark.sql import SparkSession
     except ImportError:
-        raise RefitError("features.engine: spark needs PySpark; install it with `pip install 'refit[spark]'`") from None
+        raise RefitError(f"features.engine: spark needs PySpark, which is not installed: {install('spark')}") from None
     home = os.environ.get("JAVA_HOME")
     if not (home and os.access(os.path.join(home, "bin", "java"), os.X_OK)) and shutil.which("java") is None:
         raise RefitError(

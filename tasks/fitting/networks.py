@@ -9,6 +9,7 @@ from types import ModuleType
 import numpy as np
 
 from tasks.errors import RefitError, nearest, some
+from tasks.extras import install
 from tasks.fitting.space import Settings
 
 BLOCK = 32  # rows that a network is served in; more are quicker for tables, fewer for a single row
@@ -38,7 +39,7 @@ def pytabkit(module: str, family: str) -> ModuleType:
     except ImportError as error:
         raise RefitError(
             f"models.{family}: needs pytabkit, which is not installed ({error}). "
-            'Install the extra, pip install "refit[networks]", or remove the family from models (mlp needs no extra).'
+            f"Install it ({install('networks')}), or remove the family from models (mlp needs no more)."
         ) from None
 
 

@@ -24,6 +24,7 @@ import tasks.families
 import tasks.fitting
 import tasks.models
 from tasks.errors import RefitError, first_line
+from tasks.extras import install
 from tasks.files import hash_tree
 from tasks.fitting.space import Number, OneOf, Settings, Space
 
@@ -117,7 +118,7 @@ def _shared(url: str) -> optuna.storages.RDBStorage:
         except ImportError as error:
             raise RefitError(
                 f"{ENVIRONMENT}: {shown} needs a driver that is not installed ({error}); "
-                "for PostgreSQL: pip install 'refit[postgres]'"
+                f"for PostgreSQL: {install('postgres')}"
             ) from None
         except sqlalchemy.exc.OperationalError as error:
             raise RefitError(
