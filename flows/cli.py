@@ -352,6 +352,33 @@ def report(
         say(line)
 
 
+@app.command("params", epilog="Example: refit params tuning")
+@plainly
+def params_command(
+    key: Annotated[str | None, typer.Argument(help="A key or section, as in tuning.goals. [all]")] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="As a page, as in docs/params.md.")] = False,
+) -> None:
+    """List the keys of params.yaml: what may stand there, what counts without it, and what it does."""
+    import shutil
+
+    from flows import keys
+
+    if markdown:
+        say(keys.page().rstrip())
+        return
+    for line in keys.listed(key, shutil.get_terminal_size().columns if sys.stdout.isatty() else None):
+        say(line)
+
+
+@app.command("schema", epilog="Example: refit schema > params.schema.json")
+@plainly
+def schema_command() -> None:
+    """Print the JSON Schema of params.yaml, by which editors complete and check it."""
+    from flows import keys
+
+    say(keys.text().rstrip())
+
+
 def _to_write() -> None:
     from flows.preflight.folder import to_write
 

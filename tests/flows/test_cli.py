@@ -35,6 +35,8 @@ COMMANDS = (
     "verify",
     "prove-time",
     "report",
+    "params",
+    "schema",
 )
 
 
