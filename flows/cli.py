@@ -165,13 +165,37 @@ def predict(
     ] = None,
 ) -> None:
     """Answer every row of a file, in its order; rows that cannot be read have an error (exit status 4)."""
+    from flows.predict import answering
     from flows.predict import predict as answer
 
-    answered = answer(Path.cwd(), file, out, version, package, sha256)
+    answered = answer(answering(Path.cwd(), version, package, sha256), file, out)
     for line in answered.lines():
         print(line, file=sys.stderr)
     if answered.unanswered:
         raise SystemExit(UNANSWERED)
+
+
+@app.command(epilog="Example: refit explain october.csv --row 17")
+@plainly
+def explain(
+    file: Annotated[Path, typer.Argument(help="CSV or Parquet, also packed (.gz): rows of the problem's table.")],
+    row: Annotated[list[int], typer.Option(help="Number of the row, from 1; may be repeated.")],
+    version: Annotated[str | None, typer.Option(help="Version that answers. [the champion]")] = None,
+    package: Annotated[
+        Path | None, typer.Option(help="Explain this package's folder by its own history, without a project.")
+    ] = None,
+    sha256: Annotated[
+        str | None,
+        typer.Option(help="What the package must be: the SHA-256 of its bundle.json. [as the history has it]"),
+    ] = None,
+) -> None:
+    """Say why the champion answers a row as it does: what each of its values changes."""
+    from flows.explain import explain as reasons
+    from flows.predict import answering
+
+    for one in reasons(answering(Path.cwd(), version, package, sha256), file, row):
+        for line in one.lines():
+            say(line)
 
 
 @app.command(epilog="Example: refit init --data houses.parquet --target price")

@@ -41,6 +41,9 @@ RUN = {
             '"--sha256"',
         ),
     },
+    "explanations.md": {
+        "refit explain new.csv --row 17": ("tests/flows/test_predict.py", '"explain", new, "--row", "17"'),
+    },
     "machines.md": {  # that test takes its commands from the page
         command: ("tests/flows/test_machines.py", words)
         for command, words in {

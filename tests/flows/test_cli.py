@@ -26,6 +26,7 @@ COMMANDS = (
     "schedule",
     "serve",
     "predict",
+    "explain",
     "init",
     "doctor",
     "promote",
