@@ -74,11 +74,20 @@ def run_command(
         str | None, typer.Option(help="Use only what was known then: a date (its end) or an ISO time. [data.as_of]")
     ] = None,
     plain: Annotated[bool, typer.Option("--plain", help="One line an event instead of a live display.")] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Only say what would run, why, and what it took last time.")
+    ] = False,
 ) -> None:
     """Bring every stage up to date; then track, register, check and, if the verdict says so, promote."""
     from flows.display import Display, drifted, summary
 
     root = Path.cwd()
+    if explain:
+        from flows import outlook, preflight
+
+        for line in outlook.outlook(root, preflight.require(root, as_of), as_of).lines():
+            say(line)
+        return
 
     def work() -> tuple[Params, Standing | None]:
         from flows import preflight

@@ -14,6 +14,7 @@ RUN = {
     },
     "runs.md": {
         "refit run": ("tests/flows/test_run.py", '"run"'),
+        "refit run --explain": ("tests/flows/conftest.py", '"run", "--explain"'),
         "dvc repro": ("tests/flows/test_seal.py", '"repro"'),
         "python -m tasks.code": ("tests/tasks/test_code.py", '"tasks.code"'),
         "prefect server start": ("tests/flows/conftest.py", '"server", "start"'),
