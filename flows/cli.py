@@ -106,6 +106,25 @@ def run_command(
         raise SystemExit(DRIFTED)
 
 
+@app.command(epilog="Example: refit status --json")
+@plainly
+def status(
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
+) -> None:
+    """Show how the project stands: champion, last verdict, drift, next schedule, and what a run would do."""
+    import json
+    import shutil
+
+    from flows.status import Status, lines
+
+    found = Status(Path.cwd())
+    if as_json:
+        say(json.dumps(found.as_json(), indent=2, ensure_ascii=False))
+        return
+    for line in lines(found.rows(), shutil.get_terminal_size().columns if sys.stdout.isatty() else None):
+        say(line)
+
+
 @app.command(epilog='Example: refit schedule --cron "0 5 * * 1"')
 @plainly
 def schedule(

@@ -80,7 +80,7 @@ class Outlook:
         known = [one.seconds for one in self.due if not one.restored and one.seconds is not None]
         unknown = sum(not one.restored and one.seconds is None for one in self.due)
         cost = f", about {spoken(sum(known))} by their last times" if known else ""
-        cost += f" (of {unknown} of them no time is known)" if unknown else ""
+        cost += f" (of {unknown} of them no time is known)" if known and unknown else ""
         return f"{len(self.due)} of {len(self.due) + len(self.unchanged)} stages to run{cost}"
 
     def lines(self) -> Iterator[str]:
@@ -117,14 +117,14 @@ def outlook(root: Path, params: Params, as_of: str | None = None) -> Outlook:
     os.chdir(root)  # DVC reads paths from here
     try:
         with Repo(str(root)) as repo:
-            return _Look(root, params, as_of, repo).all()
+            return _Survey(root, params, as_of, repo).all()
     except DvcException as error:
         raise RefitError(f"dvc.yaml: {with_causes(error)}") from None
     finally:
         os.chdir(before)
 
 
-class _Look:
+class _Survey:
     def __init__(self, root: Path, params: Params, as_of: str | None, repo: Repo) -> None:
         self.root, self.params, self.as_of, self.repo = root, params, as_of, repo
         graph = repo.index.graph

@@ -36,6 +36,7 @@ COMMANDS = (
     "verify",
     "prove-time",
     "report",
+    "status",
     "params",
     "schema",
 )

@@ -148,6 +148,7 @@ def test_each_state_has_a_sentence() -> None:
     assert left.sentence() == "nothing to run, but the last result is still to be registered"
     one = replace(nothing, due=(Due("c", ("x changed",), (), True, None),), effects=True)
     assert one.sentence() == "1 of 3 stages to run"
+    assert replace(one, due=(replace(one.due[0], restored=False),)).sentence() == "1 of 3 stages to run"
     assert "  c  restored  x changed" in list(one.lines())
 
 
