@@ -98,7 +98,8 @@ class RowReasons:
         first, others = self.shown()
         rows = [(self.effect(one.adds), _verb(one.adds), one.feature, _value(one.value)) for one in first]
         rows += [(self.effect(others.adds), _verb(others.adds), others.feature, "")] if others else []
-        wide, named = max(len(row[0]) for row in rows), min(50, max(len(row[2]) for row in rows))
+        wide = max((len(row[0]) for row in rows), default=0)
+        named = min(50, max((len(row[2]) for row in rows), default=0))
         yield self.headline()
         if self.warnings:
             yield f"warning: {self.warnings}"
@@ -112,6 +113,15 @@ class RowReasons:
         most = max((one.error for one in self.reasons), default=0.0)
         sums = ODDS if self.odds else self.space
         return sums + (f" Each is drawn, with a standard error of at most {most:.2g}." if most else "") + f" {NO_CAUSE}"
+
+    def _repr_html_(self) -> str:
+        from flows.notebook import table
+
+        first, others = self.shown()
+        rows = [(one.feature, _value(one.value), self.effect(one.adds), _verb(one.adds)) for one in first]
+        rows += [(others.feature, "", self.effect(others.adds), _verb(others.adds))] if others else []
+        head = ("feature", "value", "odds" if self.odds else self.unit, "")
+        return table(rows, head, f"{self.headline()}; {self.start().removesuffix(', the strongest first:')}")
 
 
 def explain(by: Answering, source: Path, numbers: Sequence[int]) -> list[RowReasons]:

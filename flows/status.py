@@ -45,6 +45,17 @@ class Champion:
     family: str = ""
     metrics: Mapping[str, JsonValue] = field(default_factory=dict)
 
+    def _repr_html_(self) -> str:
+        from flows.notebook import table
+
+        test = self.metrics.get("test")
+        measured = (
+            [(str(self.metrics.get("metric")), f"{test:.4g} on its test rows")] if isinstance(test, float) else []
+        )
+        rows = [("family", self.family)] if self.family else []
+        rows += [*measured, ("since", _minute(self.since)), ("decided by", self.by), ("why", self.reason)]
+        return table(rows, caption=f"champion: version {self.version}")
+
 
 @dataclass(frozen=True)
 class PastVerdict:
@@ -121,6 +132,16 @@ class Status:
 
     def rows(self) -> Iterator[tuple[str, str]]:
         """Label and text of each line; those that take longer come last."""
+        yield from self.quick()
+        if os.environ.get("PREFECT_API_URL"):
+            yield "schedule", _scheduled(lambda: schedule(self.params.problem.name, self.root))
+        try:
+            yield "next run", _outlook(self.outlook())
+        except RefitError as error:
+            yield "next run", first_line(error)
+
+    def quick(self) -> Iterator[tuple[str, str]]:
+        """The rows for which neither a server nor DVC is asked."""
         from flows.commands import at_work
 
         problem = self.params.problem
@@ -137,12 +158,6 @@ class Status:
         yield from self._files()
         if (who := at_work(self.root)) is not None:
             yield "at work", f"a run is at work here (process {who or 'unknown'})"
-        if os.environ.get("PREFECT_API_URL"):
-            yield "schedule", _scheduled(lambda: schedule(problem.name, self.root))
-        try:
-            yield "next run", _outlook(self.outlook())
-        except RefitError as error:
-            yield "next run", first_line(error)
 
     def _files(self) -> Iterator[tuple[str, str]]:
         """What the newest run left."""
