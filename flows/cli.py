@@ -63,8 +63,18 @@ def plainly(command: Callable[P, None]) -> Callable[P, None]:
         except KeyboardInterrupt as stop:
             say(stops.SAID, sys.stderr)
             raise SystemExit(getattr(stop, "status", 130)) from None
+        finally:
+            _no_last_escape()
 
     return run
+
+
+def _no_last_escape() -> None:
+    """DVC has colorama write an escape sequence at the end of every process that has loaded it; there is nothing to reset."""
+    if (colorama := sys.modules.get("colorama.initialise")) is not None:
+        import atexit
+
+        atexit.unregister(colorama.reset_all)
 
 
 @app.command("run", epilog="Example: refit run --as-of 2013-11-30")

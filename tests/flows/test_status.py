@@ -10,7 +10,8 @@ import pytest
 from flows.status import Status, champion_of, lines, verdicts_of
 from tasks.artifacts import ChampionLock
 from tasks.registry.history import Decision, DecisionHistory
-from tests.flows.project import copied, make_project, refit
+from tests.flows.project import alone, copied, make_project, refit
+from tests.flows.terminal import Terminal
 from tests.samples import drift
 
 SENTENCE = "Keep: the challenger is worse."
@@ -80,6 +81,14 @@ def test_what_cannot_be_told_is_a_line_and_not_the_end(
     found = Status(root).as_json()
     assert sorted(found["errors"]) == ["champion", "next_run", "schedule"]
     assert found["champion"] is None
+
+
+def test_on_a_terminal_nothing_is_wider_than_it_and_no_escape_is_left(made: Path) -> None:
+    terminal = Terminal(made, {**alone(), "COLUMNS": "60", "TERM": "xterm"}, "status")
+    assert terminal.end()[0] == 0
+    assert "4 of 4 stages to run" in terminal.said
+    assert "\x1b" not in terminal.said
+    assert max(map(len, terminal.said.splitlines())) <= 60
 
 
 @pytest.mark.flows
