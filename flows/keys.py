@@ -195,7 +195,7 @@ is a number and a unit (`30s`, `15m`, `3h`, `7d`, `4w`), a *moment* a column wit
 What is left out has its default. [params.yaml](../params.yaml) of the flights shows most of them at work.
 
 In an editor, keys are completed and checked while you type: the first line of a file that `refit init` wrote names `params.schema.json`
-beside it, the JSON Schema that `refit schema` prints (`refit schema > params.schema.json` renews it after an upgrade).
+beside it, the JSON Schema that `refit schema` prints (`refit schema > params.schema.json` renews it; `refit doctor` says when).
 """
 
 

@@ -14,7 +14,7 @@ import pytest
 from jsonschema import Draft7Validator
 from ruamel.yaml import YAML
 
-from flows import keys
+from flows import doctor, keys
 from flows.project import create
 from tasks.errors import RefitError
 from tasks.kinds import kind_names
@@ -137,7 +137,17 @@ def test_init_names_the_schema_in_the_first_line_and_writes_it_beside(
     text = (tmp_path / "params.yaml").read_text()
     assert text.splitlines()[0] == "# yaml-language-server: $schema=params.schema.json"
     assert json.loads((tmp_path / "params.schema.json").read_text()) == keys.schema()
+    assert doctor.schema(tmp_path).good
     assert validator.is_valid(as_json(YAML(typ="safe").load(text)))
+
+
+def test_doctor_sees_the_schema_of_another_refit(tmp_path: Any) -> None:
+    assert doctor.schema(tmp_path).good
+    refit = [sys.executable, "-m", "flows.cli", "schema"]
+    (tmp_path / keys.FILE).write_text(subprocess.run(refit, capture_output=True, text=True, check=True).stdout)
+    assert doctor.schema(tmp_path).says == "params.schema.json has every key"
+    (tmp_path / keys.FILE).write_text("{}")
+    assert doctor.schema(tmp_path).line().endswith("mend: refit schema > params.schema.json")
 
 
 def test_no_key_is_without_a_line() -> None:
