@@ -266,7 +266,7 @@ def spoken(seconds: float) -> str:
     """A length of time for people.
 
     >>> spoken(0.4), spoken(42.2), spoken(131), spoken(7300)
-    ('under 1 s', '42 s', '2 min 11 s', '2 h 2 min')
+    ('under 1 s', '42 s', '2 min 11 s', '2 h 1 min')
     """
     if seconds < 1:
         return "under 1 s"

@@ -24,11 +24,7 @@ from tasks.values.numbers import check_number_form
 
 LEVELS = {"type": "array", "items": LEVEL}
 # Texts that count as missing; YAML makes a number or nothing of some of them.
-Texts = Annotated[
-    tuple[str, ...],
-    BeforeValidator(check_missing),
-    WithJsonSchema({"type": "array", "items": {"type": ["string", "number", "null"]}}),
-]
+Texts = Annotated[tuple[str, ...], WithJsonSchema({"type": "array", "items": {"type": ["string", "number", "null"]}})]
 ColumnKind = Literal["numeric", "categorical", "boolean", "datetime", "text", "ignore"]
 
 
@@ -47,7 +43,7 @@ class Column(StrictModel):
         description="datetime: iso | epoch_s | epoch_ms | epoch_us | excel, or a pattern as in '%d.%m.%Y'; "
         "numeric: one of its numbers as they are written, as in '1.234,50', '$1,234.50' or '12.5%'",
     )
-    missing: Texts | None = Field(
+    missing: Annotated[Texts, BeforeValidator(check_missing)] | None = Field(
         default=None,
         description="texts that count as missing, in place of those of data.missing; `usual` in the list: the usual ones too",
     )
