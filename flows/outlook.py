@@ -169,7 +169,7 @@ class _Survey:
 
         name = stage.addressing
         if not any(dep.hash_info for dep in stage.deps) and not any(out.hash_info for out in stage.outs):
-            yield "has no record in dvc.lock: it never ran, or dvc.lock is another's"
+            yield "never ran (no record in dvc.lock)"
             return
         if stage.changed_stage():
             yield "its entry in dvc.yaml is another"

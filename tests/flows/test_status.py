@@ -53,7 +53,7 @@ def test_the_lines_say_how_the_project_stands(made: Path, tmp_path: Path, monkey
     assert rows == {
         "problem": "toy: y (binary, by roc_auc)",
         "champion": "none yet; `refit run` makes the first",
-        "next run": "4 of 4 stages to run: has no record in dvc.lock: it never ran, or dvc.lock is another's (`refit run --explain`)",
+        "next run": "4 of 4 stages to run: never ran (no record in dvc.lock) (`refit run --explain`)",
     }
     decide(root)
     drift(True).write(root / "data" / "drift")
