@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -108,38 +108,36 @@ def predict(
     return answered
 
 
-def predict_frame(
+def answer_rows(
     bundle: Bundle,
     version: str,
-    frame: pd.DataFrame,
+    source: str | Path,
+    numbers: Sequence[int],
     tables: Mapping[str, Path],
     horizon: Horizon,
     refuse: bool = False,
-) -> pd.DataFrame:
-    """:func:`predict` of the rows of a frame: a column each of what is answered, by the frame's own index.
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The answers to some rows of a file, as :func:`predict` gives them, and their features; in the order of ``numbers``.
 
-    Values may be texts as in a file, or what pandas made of them. Raises :class:`RefitError` as :func:`predict` does.
+    ``numbers`` count from 1, as the answers' column ``row`` does.
+
+    Raises
+    ------
+    RefitError
+        As :func:`predict`, and for a number that is beyond the file's rows.
     """
+    import pyarrow.parquet as pq
+
     with tempfile.TemporaryDirectory(prefix="refit-predict-") as folder:
-        source, out = Path(folder) / "rows.parquet", Path(folder) / "answers.parquet"
-        _storable(frame).to_parquet(source, index=False)
-        predict(bundle, version, source, out, tables, horizon, refuse)
-        return pd.read_parquet(out).set_axis(frame.index)
-
-
-def _storable(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame with each column in a type that Parquet knows: objects of several types as the texts that they are written as."""
-
-    def storable(column: pd.Series) -> pd.Series:
-        if column.dtype != object:
-            return column
-        try:
-            pa.array(column, from_pandas=True)
-        except (pa.ArrowInvalid, pa.ArrowTypeError):
-            return column.map(str, na_action="ignore")
-        return column
-
-    return frame.apply(storable) if len(frame.columns) else frame
+        asked, some_rows = Path(folder) / "asked.parquet", Path(folder) / "some.parquet"
+        count, keys = _take_in(bundle, Path(source), asked, Answered())
+        if beyond := [number for number in numbers if not 1 <= number <= count]:
+            raise RefitError(f"row {beyond[0]}: {source} has {count:,} rows, and they are counted from 1.")
+        chosen = _picked(asked, np.asarray(numbers) - 1)
+        pq.write_table(chosen, some_rows)
+        features = pd.concat(compute_from_disk(bundle.plan, tables, asking=some_rows, chunk=len(numbers)))
+        answers = _answers(bundle, version, horizon, chosen, features, keys, Answered(), refuse).to_pandas()
+    return answers.assign(row=list(numbers)), features
 
 
 # In -------------------------------------------------------------------------------------------------------------------
@@ -228,6 +226,17 @@ def _rows(path: Path, chunk: int) -> Iterator[pa.Table]:
                 held, count = table.slice(chunk).to_batches(), count - chunk
     if count:
         yield pa.Table.from_batches(held)
+
+
+def _picked(path: Path, positions: np.ndarray) -> pa.Table:
+    """Some of the rows that were taken in, in the order of ``positions``."""
+    parts, places, start = [], [], 0
+    for chunk in _rows(path, ROWS):
+        here = np.flatnonzero((positions >= start) & (positions < start + chunk.num_rows))
+        parts.append(chunk.take(pa.array(positions[here] - start)))
+        places.append(here)
+        start += chunk.num_rows
+    return pa.concat_tables(parts).take(pa.array(np.argsort(np.concatenate(places), kind="stable")))
 
 
 # Out ------------------------------------------------------------------------------------------------------------------

@@ -63,8 +63,18 @@ def plainly(command: Callable[P, None]) -> Callable[P, None]:
         except KeyboardInterrupt as stop:
             say(stops.SAID, sys.stderr)
             raise SystemExit(getattr(stop, "status", 130)) from None
+        finally:
+            _no_last_escape()
 
     return run
+
+
+def _no_last_escape() -> None:
+    """DVC has colorama write an escape sequence at the end of every process that has loaded it; there is nothing to reset."""
+    if (colorama := sys.modules.get("colorama.initialise")) is not None:
+        import atexit
+
+        atexit.unregister(colorama.reset_all)
 
 
 @app.command("run", epilog="Example: refit run --as-of 2013-11-30")
@@ -74,11 +84,20 @@ def run_command(
         str | None, typer.Option(help="Use only what was known then: a date (its end) or an ISO time. [data.as_of]")
     ] = None,
     plain: Annotated[bool, typer.Option("--plain", help="One line an event instead of a live display.")] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Only say what would run, why, and what it took last time.")
+    ] = False,
 ) -> None:
     """Bring every stage up to date; then track, register, check and, if the verdict says so, promote."""
     from flows.display import Display, drifted, summary
 
     root = Path.cwd()
+    if explain:
+        from flows import outlook, preflight
+
+        for line in outlook.outlook(root, preflight.require(root, as_of), as_of).lines():
+            say(line)
+        return
 
     def work() -> tuple[Params, Standing | None]:
         from flows import preflight
@@ -95,6 +114,25 @@ def run_command(
     say(summary(root, params, standing, display.outcomes, display.notes))
     if params.monitoring.alarm == "exit" and drifted(root):
         raise SystemExit(DRIFTED)
+
+
+@app.command(epilog="Example: refit status --json")
+@plainly
+def status(
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
+) -> None:
+    """Show how the project stands: champion, last verdict, drift, next schedule, and what a run would do."""
+    import json
+    import shutil
+
+    from flows.status import Status, lines
+
+    found = Status(Path.cwd())
+    if as_json:
+        say(json.dumps(found.as_json(), indent=2, ensure_ascii=False))
+        return
+    for line in lines(found.rows(), shutil.get_terminal_size().columns if sys.stdout.isatty() else None):
+        say(line)
 
 
 @app.command(epilog='Example: refit schedule --cron "0 5 * * 1"')
@@ -165,13 +203,37 @@ def predict(
     ] = None,
 ) -> None:
     """Answer every row of a file, in its order; rows that cannot be read have an error (exit status 4)."""
+    from flows.predict import answering
     from flows.predict import predict as answer
 
-    answered = answer(Path.cwd(), file, out, version, package, sha256)
+    answered = answer(answering(Path.cwd(), version, package, sha256), file, out)
     for line in answered.lines():
         print(line, file=sys.stderr)
     if answered.unanswered:
         raise SystemExit(UNANSWERED)
+
+
+@app.command(epilog="Example: refit explain october.csv --row 17")
+@plainly
+def explain(
+    file: Annotated[Path, typer.Argument(help="CSV or Parquet, also packed (.gz): rows of the problem's table.")],
+    row: Annotated[list[int], typer.Option(help="Number of the row, from 1; may be repeated.")],
+    version: Annotated[str | None, typer.Option(help="Version that answers. [the champion]")] = None,
+    package: Annotated[
+        Path | None, typer.Option(help="Explain this package's folder by its own history, without a project.")
+    ] = None,
+    sha256: Annotated[
+        str | None,
+        typer.Option(help="What the package must be: the SHA-256 of its bundle.json. [as the history has it]"),
+    ] = None,
+) -> None:
+    """Say why the champion answers a row as it does: what each of its values changes."""
+    from flows.explain import explain as reasons
+    from flows.predict import answering
+
+    for one in reasons(answering(Path.cwd(), version, package, sha256), file, row):
+        for line in one.lines():
+            say(line)
 
 
 @app.command(epilog="Example: refit init --data houses.parquet --target price")
@@ -350,6 +412,33 @@ def report(
     root = Path.cwd()
     for line in reports.compare(root, _model(), versions) if versions else [reports.newest(root)]:
         say(line)
+
+
+@app.command("params", epilog="Example: refit params tuning")
+@plainly
+def params_command(
+    key: Annotated[str | None, typer.Argument(help="A key or section, as in tuning.goals. [all]")] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="As a page, as in docs/params.md.")] = False,
+) -> None:
+    """List the keys of params.yaml: what may stand there, what counts without it, and what it does."""
+    import shutil
+
+    from flows import keys
+
+    if markdown:
+        say(keys.page().rstrip())
+        return
+    for line in keys.listed(key, shutil.get_terminal_size().columns if sys.stdout.isatty() else None):
+        say(line)
+
+
+@app.command("schema", epilog="Example: refit schema > params.schema.json")
+@plainly
+def schema_command() -> None:
+    """Print the JSON Schema of params.yaml, by which editors complete and check it."""
+    from flows import keys
+
+    say(keys.text().rstrip())
 
 
 def _to_write() -> None:

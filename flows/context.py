@@ -23,11 +23,16 @@ from tasks.registry.history import Decision, DecisionHistory, current_champion
 
 def write_as_of(root: Path, as_of: str | None) -> None:
     """Write ``data/context/as_of.json``, or remove it where ``data.as_of`` of ``params.yaml`` shall count."""
-    path = root / CONTEXT / AsOf.NAME
-    if as_of is None:
+    path, wanted = root / CONTEXT / AsOf.NAME, asked_as_of(as_of)
+    if wanted is None:
         path.unlink(missing_ok=True)
         return
-    _write_if_new(path, AsOf(as_of=moment(as_of).isoformat()).to_json())
+    _write_if_new(path, wanted.to_json())
+
+
+def asked_as_of(as_of: str | None) -> AsOf | None:
+    """What ``data/context/as_of.json`` shall say; None: ``data.as_of`` of ``params.yaml`` counts."""
+    return None if as_of is None else AsOf(as_of=moment(as_of).isoformat())
 
 
 def moment(text: str) -> datetime:

@@ -46,6 +46,7 @@ def examine(root: Path) -> list[Diagnosis]:
         packages(),
         git(),
         params(root),
+        schema(root),
         dvc(root),
         code(root),
         expectations(root),
@@ -120,6 +121,18 @@ def params(root: Path) -> Diagnosis:
     return Diagnosis(
         "params.yaml", True, f"{loaded.problem.name}, {loaded.problem.kind}, {len(loaded.models)} families"
     )
+
+
+def schema(root: Path) -> Diagnosis:
+    """The file by which editors check ``params.yaml`` is that of this Refit."""
+    from flows import keys
+
+    path, mend = root / keys.FILE, f"refit schema > {keys.FILE}"
+    if not path.exists():
+        return Diagnosis("editor", True, f"no {keys.FILE} ({mend})", needed=False)
+    if path.read_text(encoding="utf-8", errors="replace") != keys.text():
+        return Diagnosis("editor", False, f"{keys.FILE} is another Refit's", mend, needed=False)
+    return Diagnosis("editor", True, f"{keys.FILE} has every key", needed=False)
 
 
 def dvc(root: Path) -> Diagnosis:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,14 +15,22 @@ if TYPE_CHECKING:
     from tasks.bundle.horizon import Horizon
 
 
-def predict(
-    root: Path, source: Path, out: Path | None, version: str | None, package: Path | None, sha256: str | None
-) -> Answered:
-    """Answer a file's rows by a version (by default the champion) and the project's tables, or by a package alone.
+@dataclass(frozen=True)
+class Answering:
+    """What answers a file's rows: a package, what its answers call it, the tables, what these know, and whether late rows are refused."""
 
-    Raises :class:`RefitError` for a version, package, table or file that is not there or cannot be read.
+    bundle: Bundle
+    version: str
+    tables: dict[str, Path]
+    horizon: Horizon
+    refuse: bool = False
+
+
+def answering(root: Path, version: str | None, package: Path | None, sha256: str | None) -> Answering:
+    """A version (by default the champion) with the project's tables, or a package alone with its own history.
+
+    Raises :class:`RefitError` for a version, package or table that is not there.
     """
-    from deploy.predict import predict as answer
     from flows.versions import vouched
     from tasks.bundle import Bundle
     from tasks.params import load
@@ -31,7 +40,7 @@ def predict(
             raise RefitError(f"--version {version}: says which package, and so does --package. Leave one out.")
         called, digest = vouched(root, package, sha256)
         bundle = Bundle.load(package, digest)
-        return answer(bundle, called, source, out, history_of(bundle), bundle.horizon)
+        return Answering(bundle, called, history_of(bundle), bundle.horizon)
     if sha256 is not None:
         raise RefitError("--sha256: says what a package's folder must hold, so it needs --package DIR as well")
     params = load(root / "params.yaml")
@@ -41,7 +50,14 @@ def predict(
     horizon = bundle.horizon if tables is None else horizon_of(bundle, tables)
     after, refuse = params.serving.stale_after, params.serving.stale == "refuse"
     horizon = horizon.within(after.micros) if after else horizon
-    return answer(bundle, called, source, out, history_of(bundle) if tables is None else tables, horizon, refuse)
+    return Answering(bundle, called, history_of(bundle) if tables is None else tables, horizon, refuse)
+
+
+def predict(by: Answering, source: Path, out: Path | None) -> Answered:
+    """Answer a file's rows. Raises :class:`RefitError` for a file that cannot be read."""
+    from deploy.predict import predict as answer
+
+    return answer(by.bundle, by.version, source, out, by.tables, by.horizon, by.refuse)
 
 
 def package_for(root: Path, model: str, version: str | None) -> tuple[Path, str, str]:

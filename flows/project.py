@@ -41,6 +41,7 @@ def create(root: Path, data: str | Path, target: str, force: bool, query: str | 
     Raises :class:`RefitError` before anything is written if the table or the target cannot be used, or if a
     ``params.yaml`` is there and ``force`` is not given.
     """
+    from flows import keys
     from tasks.params import load, parse
     from tasks.profile import infer, to_yaml
     from tasks.profile.giveaways import remark
@@ -57,7 +58,8 @@ def create(root: Path, data: str | Path, target: str, force: bool, query: str | 
     yield from remarks
     text = to_yaml(tree)
     parse(tree, str(params))
-    write_text(params, text)
+    write_text(params, f"{keys.LINE}\n{text}")
+    write_text(root / keys.FILE, keys.text())
     made = load(params)
     target = made.problem.target.column
     yield f"wrote params.yaml: {target!r} is predicted as {made.problem.kind}; look it over, it is the one file you edit"

@@ -40,19 +40,7 @@ class Records:
 
     def cached(self, stage: PipelineStage) -> PipelineStage | None:
         """The stage as the lock or the run cache has it for its present dependencies; None where neither does."""
-        from dvc.stage.cache import _can_hash
-        from dvc.stage.serialize import to_single_stage_lockfile
-
-        cache = self._repo.stage_cache
-        if not _can_hash(stage):
-            return None
-        if not stage.changed_stage() and stage.deps_cached() and all(o.hash_info for o in stage.outs):
-            entry = to_single_stage_lockfile(stage)
-        else:
-            stage.save_deps()
-            entry = cache._load(stage)
-        made: PipelineStage | None = cache._create_stage(entry, wdir=stage.wdir) if entry else None
-        return made
+        return cached(self._repo, stage)
 
     def sound(self, cached: PipelineStage, name: str, log: Callable[[str], None]) -> bool:
         """Whether every object that a cached stage needs is there and is what its name says.
@@ -103,6 +91,23 @@ class Records:
         lock = parse_yaml_for_update(self._path.read_text(encoding="utf-8"), str(self._path))
         if (lock.get("stages") or {}).pop(name, None) is not None:
             write_text(self._path, dumps_yaml(lock))
+
+
+def cached(repo: Repo, stage: PipelineStage) -> PipelineStage | None:
+    """The stage as the lock or the run cache has it for its present dependencies; None where neither does."""
+    from dvc.stage.cache import _can_hash
+    from dvc.stage.serialize import to_single_stage_lockfile
+
+    cache = repo.stage_cache
+    if not _can_hash(stage):
+        return None
+    if not stage.changed_stage() and stage.deps_cached() and all(o.hash_info for o in stage.outs):
+        entry = to_single_stage_lockfile(stage)
+    else:
+        stage.save_deps()
+        entry = cache._load(stage)
+    made: PipelineStage | None = cache._create_stage(entry, wdir=stage.wdir) if entry else None
+    return made
 
 
 def read_lock(path: Path) -> dict[str, Any] | None:

@@ -34,6 +34,16 @@ class Standing:
     sentence: str
     waiting: bool = False
 
+    def _repr_html_(self) -> str:
+        from flows.notebook import table
+
+        rows = [
+            ("this run", f"version {self.version}"),
+            ("champion", self.champion or "none yet"),
+            ("verdict", self.sentence),
+        ]
+        return table(rows)
+
 
 def check_ready(root: Path, model: str) -> None:
     """Refuse a run whose history is not the whole one, or whose champion is nowhere; before any stage."""

@@ -1,6 +1,9 @@
 """Refit from Python: what people's own code imports, and what stays as it is from version to version.
 
 >>> import refit
+>>> project = refit.open("flights")                   # doctest: +SKIP
+>>> project.run()                                     # doctest: +SKIP
+>>> project.predict(frame)                            # doctest: +SKIP
 >>> package = refit.load_package("data/package")      # doctest: +SKIP
 >>> package.predict_row({"petal_length": 1.4})        # doctest: +SKIP
 
@@ -14,49 +17,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flows.watcher import Watcher
+from refit.project import Explanations, Project, Verdicts
 from tasks.errors import RefitError
 
 if TYPE_CHECKING:
-    from flows.standing import Standing
     from tasks.bundle import Bundle
-    from tasks.params import Params
 
-__all__ = ["RefitError", "Watcher", "load_package", "load_params", "run"]
+__all__ = ["Explanations", "Project", "RefitError", "Verdicts", "Watcher", "load_package", "open"]
 
 
-def run(project: str | Path = ".", as_of: str | None = None, watcher: Watcher | None = None) -> Standing | None:
-    """Bring every stage of a project up to date, then track, register, check and promote, as ``refit run`` does.
-
-    Parameters
-    ----------
-    project : the folder with ``params.yaml`` and ``dvc.yaml``.
-    as_of : only what was known then counts: a date (its end) or an ISO time. None: as ``data.as_of`` says.
-    watcher : is told the progress; by default nobody is.
-
-    Returns
-    -------
-    Where the registry stands: this run's version, the champion, and the decision in a sentence. None where ``dvc.yaml``
-    holds too few stages for a verdict.
+def open(folder: str | Path = ".") -> Project:
+    """A project, by its folder with ``params.yaml`` and ``dvc.yaml``.
 
     Raises
     ------
     RefitError
-        For a mistake in the project, before any stage runs; or with the message of the stage that failed.
+        If the folder holds no project.
     """
-    from flows import preflight
-
-    root = Path(project).resolve()
-    preflight.require(root, as_of)  # what is wrong is told at once, before Prefect starts
-    from flows.run import run as flow
-
-    return flow(root, as_of, Watcher() if watcher is None else watcher)
-
-
-def load_params(project: str | Path = ".") -> Params:
-    """The checked ``params.yaml`` of a project. Raises :class:`RefitError` with all mistakes, a line each."""
-    from tasks.params import load
-
-    return load(Path(project) / "params.yaml")
+    root = Path(folder).resolve()
+    lacking = next((name for name in ("params.yaml", "dvc.yaml") if not (root / name).is_file()), None)
+    if lacking is not None:
+        raise RefitError(f"{root}: no {lacking} here. Name a project's folder, or make it one with `refit init`.")
+    return Project(root)
 
 
 def load_package(path: str | Path, sha256: str | None = None) -> Bundle:

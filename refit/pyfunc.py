@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from refit.frames import as_file
+from refit.project import answers_of
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -24,11 +27,11 @@ class PackageModel:
 
         ``params`` is MLflow's, and there are none. Raises :class:`tasks.errors.RefitError` where a column is missing.
         """
-        from deploy.predict import predict_frame
-        from flows.predict import history_of
+        from flows.predict import Answering, history_of
 
         bundle = self.bundle
-        answers = predict_frame(bundle, bundle.identity[:12], frame, history_of(bundle), bundle.horizon)
+        by = Answering(bundle, bundle.identity[:12], history_of(bundle), bundle.horizon)
+        answers = as_file(frame, lambda source: answers_of(by, source)).set_axis(frame.index)
         return answers[[*bundle.problem.answered(bundle.threshold, bundle.classes), *KEPT]]
 
 

@@ -133,6 +133,28 @@ def write(root: Path, stages: dict[str, list[str]], folder: Path) -> None:
             write_json(path, value)
 
 
+def differences(root: Path, stages: dict[str, list[str]], folder: Path) -> dict[str, list[str]]:
+    """What :func:`write` would change: by stage, the modules, packages and defaults that are others than its file says."""
+    changed = {}
+    for stage, sections in stages.items():
+        if not (folder / stage).is_dir():
+            continue  # of which `write` tells
+        path, now = root / CODE / f"{stage}.json", digest(folder, stage, sections)
+        kept = (_read(path) if path.exists() else None) or {}
+        if kept != now:
+            changed[stage] = _others(now, kept)
+    return changed
+
+
+def _others(now: dict[str, dict[str, str]], kept: dict[str, dict[str, str]]) -> list[str]:
+    return sorted(
+        name
+        for part in now
+        for name in {*now[part], *kept.get(part, {})}
+        if now[part].get(name) != kept.get(part, {}).get(name)
+    )
+
+
 def _read(path: Path) -> dict[str, dict[str, str]] | None:
     try:
         return read_json(path)
@@ -151,14 +173,8 @@ def check(stage: str) -> None:
     kept = _read(path) or {}
     now = digest(Path(__file__).parent, stage, kept.get("defaults", ()))
     if kept != now:
-        differ = sorted(
-            name
-            for part in now
-            for name in {*now[part], *kept.get(part, {})}
-            if now[part].get(name) != kept.get(part, {}).get(name)
-        )
         raise RefitError(
-            f"{path}: Refit's code is another than this file says ({some(differ, 4)}). Begin again with `refit run`, or "
+            f"{path}: Refit's code is another than this file says ({some(_others(now, kept), 4)}). Begin again with `refit run`, or "
             "write the files of data/code with `python -m tasks.code`."
         )
 

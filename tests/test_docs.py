@@ -20,6 +20,7 @@ RUN = {
     },
     "runs.md": {
         "refit run": ("tests/flows/test_run.py", '"run"'),
+        "refit run --explain": ("tests/flows/conftest.py", '"run", "--explain"'),
         "dvc repro": ("tests/flows/test_seal.py", '"repro"'),
         "python -m tasks.code": ("tests/tasks/test_code.py", '"tasks.code"'),
         "prefect server start": ("tests/flows/conftest.py", '"server", "start"'),
@@ -46,6 +47,9 @@ RUN = {
             "tests/flows/test_predict.py",
             '"--sha256"',
         ),
+    },
+    "explanations.md": {
+        "refit explain new.csv --row 17": ("tests/flows/test_predict.py", '"explain", new, "--row", "17"'),
     },
     "machines.md": {  # that test takes its commands from the page
         command: ("tests/flows/test_machines.py", words)

@@ -61,7 +61,7 @@ def require(root: Path, as_of: str | None = None) -> Params:
     """
     subject, troubles = examine(root, as_of)
     if troubles:
-        raise RefitError("\n".join(one.says for one in troubles))
+        raise RefitError("\n".join(dict.fromkeys(one.says for one in troubles)))
     assert subject.params is not None
     return subject.params
 

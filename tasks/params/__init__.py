@@ -41,19 +41,25 @@ AT_START = {"params.yaml": "params.yaml", "dvc.yaml": "dag.yaml"}  # DVC would t
 class Params(StrictModel):
     """All of ``params.yaml``."""
 
-    seed: int = Field(default=42, ge=0, lt=2**31)
-    problem: Problem
-    data: Data
-    features: Features = Features()
-    split: Split = Split()
-    models: dict[str, FamilyParams] = Field(min_length=1)
-    tuning: Tuning = Tuning()
-    training: Training = Training()
-    evaluation: Evaluation = Evaluation()
-    promotion: Promotion = Promotion()
-    serving: Serving = Serving()
-    monitoring: Monitoring = Monitoring()
-    orchestration: Orchestration = Orchestration()
+    seed: int = Field(default=42, ge=0, lt=2**31, description="every random choice derives from it")
+    problem: Problem = Field(description="what is predicted, of which rows, and by which metric")
+    data: Data = Field(description="the tables, and up to which moment they count")
+    features: Features = Field(default=Features(), description="what features are made of, and what becomes of them")
+    split: Split = Field(default=Split(), description="how rows are divided into training, validation and test rows")
+    models: dict[str, FamilyParams] = Field(
+        min_length=1, description="the families to try, each with settings of its own where you like"
+    )
+    tuning: Tuning = Field(default=Tuning(), description="how parameters are searched, and within what budget")
+    training: Training = Field(
+        default=Training(), description="how the chosen parameters are fitted, calibrated, mixed and made smaller"
+    )
+    evaluation: Evaluation = Field(default=Evaluation(), description="what is looked at besides the metrics")
+    promotion: Promotion = Field(default=Promotion(), description="by which evidence a challenger becomes champion")
+    serving: Serving = Field(default=Serving(), description="where the service listens, and what it does at its limits")
+    monitoring: Monitoring = Field(default=Monitoring(), description="what drift looks at, and when it raises an alarm")
+    orchestration: Orchestration = Field(
+        default=Orchestration(), description="how stages are run: how often again, how many at once, and where"
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -4,22 +4,40 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime, time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from tasks.values.durations import Duration, Span
 from tasks.values.levels import level
+
+if TYPE_CHECKING:
+    from pydantic import GetJsonSchemaHandler
+    from pydantic.json_schema import JsonSchemaValue
+    from pydantic_core import CoreSchema
 
 
 def _window(value: object) -> str:
     return str(Span(str(value)))
 
 
-DurationField = Annotated[Duration, BeforeValidator(Duration.read)]
+LENGTH = r"\d+(\.\d+)?[smhdw]"
+DurationField = Annotated[
+    Duration,
+    BeforeValidator(Duration.read),
+    WithJsonSchema({"type": "string", "pattern": f"^{LENGTH}$", "title": "duration"}),
+]
 
 
-WindowField = Annotated[str, BeforeValidator(_window)]
+WindowField = Annotated[
+    str,
+    BeforeValidator(_window),
+    WithJsonSchema({"type": "string", "pattern": f"^({LENGTH}|all|last [1-9]\\d*)$", "title": "window"}),
+]
+
+
+# A text, or a value that is read as one.
+LEVEL = {"type": ["string", "number", "boolean"]}
 
 
 def as_level(value: object) -> object:
@@ -38,12 +56,26 @@ class StrictModel(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, serialize_by_alias=True)
 
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return cls.as_written(handler.resolve_ref_schema(handler(core)))
+
+    @classmethod
+    def as_written(cls, mapping: dict[str, Any]) -> dict[str, Any]:
+        """JSON Schema (``refit schema``) of what may be written; that of the mapping alone, where a class says nothing else."""
+        return mapping
+
 
 class Moment(StrictModel):
     """A column with times, plus an offset. Written ``column``, ``column - 2h`` or ``column + 1d``."""
 
-    column: str
-    offset_micros: int = 0
+    column: str = Field(description="a column with times")
+    offset_micros: int = Field(default=0, description="what is added to it, in microseconds")
+
+    @classmethod
+    def as_written(cls, mapping: dict[str, Any]) -> dict[str, Any]:
+        """A text."""
+        return {"type": "string", "title": "moment"}
 
     @model_validator(mode="before")
     @classmethod
@@ -76,7 +108,8 @@ def parse_moment(value: object) -> datetime:
     return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
-AsOf = Annotated[datetime, BeforeValidator(parse_moment)]
+DAY = {"type": "string", "pattern": r"^\d{4}-\d{2}-\d{2}([T ].*)?$", "title": "date or ISO time"}
+AsOf = Annotated[datetime, BeforeValidator(parse_moment), WithJsonSchema(DAY)]
 
 
 def _shared(value: object) -> object:
@@ -86,4 +119,12 @@ def _shared(value: object) -> object:
     return {c: c for c in value} if isinstance(value, list | tuple) else value
 
 
-Shared = Annotated[dict[str, str], BeforeValidator(_shared), Field(min_length=1)]
+COLUMNS = {
+    "title": "column, columns, or mine: theirs",
+    "anyOf": [
+        {"type": "string"},
+        {"type": "array", "items": {"type": "string"}, "minItems": 1},
+        {"type": "object", "additionalProperties": {"type": "string"}, "minProperties": 1},
+    ],
+}
+Shared = Annotated[dict[str, str], BeforeValidator(_shared), Field(min_length=1), WithJsonSchema(COLUMNS)]

@@ -3,38 +3,58 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, PrivateAttr, Tag, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Discriminator,
+    Field,
+    PrivateAttr,
+    Tag,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from tasks.errors import nearest, some
-from tasks.params.base import AsOf, Moment, StrictModel, as_level, refuse
+from tasks.params.base import LEVEL, AsOf, Moment, StrictModel, as_level, refuse
 from tasks.values.missing import check_missing
 from tasks.values.moments import check_form
 from tasks.values.numbers import check_number_form
 
+LEVELS = {"type": "array", "items": LEVEL}
+# Texts that count as missing; YAML makes a number or nothing of some of them.
+Texts = Annotated[tuple[str, ...], WithJsonSchema({"type": "array", "items": {"type": ["string", "number", "null"]}})]
 ColumnKind = Literal["numeric", "categorical", "boolean", "datetime", "text", "ignore"]
 
 
 class Column(StrictModel):
     """A column of a table: its kind, what may stand in it, and how it is written."""
 
-    kind: ColumnKind
-    nullable: bool = True
-    min: float | None = None
-    max: float | None = None
-    allowed: tuple[str, ...] | None = None
+    kind: ColumnKind = Field(description="what its values are; ignore: it is not read")
+    nullable: bool = Field(default=True, description="false: a row in which it is missing is rejected")
+    min: float | None = Field(default=None, description="numeric: a row with a smaller number is rejected")
+    max: float | None = Field(default=None, description="numeric: a row with a larger number is rejected")
+    allowed: Annotated[tuple[str, ...], WithJsonSchema(LEVELS)] | None = Field(
+        default=None, description="categorical, text: a row with another value is rejected"
+    )
     format: str = Field(
         default="iso",
         description="datetime: iso | epoch_s | epoch_ms | epoch_us | excel, or a pattern as in '%d.%m.%Y'; "
         "numeric: one of its numbers as they are written, as in '1.234,50', '$1,234.50' or '12.5%'",
     )
-    missing: Annotated[tuple[str, ...], BeforeValidator(check_missing)] | None = Field(
-        default=None, description="texts that count as missing, in place of those of data.missing; `usual`: those and"
+    missing: Annotated[Texts, BeforeValidator(check_missing)] | None = Field(
+        default=None,
+        description="texts that count as missing, in place of those of data.missing; `usual` in the list: the usual ones too",
     )
     case: Literal["as_written", "lower"] = Field(
         default="as_written", description="categorical: lower takes Yes, YES and yes for one"
     )
+
+    @classmethod
+    def as_written(cls, mapping: dict[str, Any]) -> dict[str, Any]:
+        """Its kind alone, or the mapping."""
+        return {"anyOf": [mapping["properties"]["kind"], mapping]}
 
     @model_validator(mode="before")
     @classmethod
@@ -98,8 +118,8 @@ class Query(StrictModel):
     sql: str = Field(
         description="the database's URL as SQLAlchemy takes it; ${NAME} stands for an environment variable"
     )
-    query: str | None = Field(default=None, description="a SELECT")
-    table: str | None = Field(default=None, description="a table's name, as in orders or sales.orders")
+    query: str | None = Field(default=None, description="a SELECT; or `table`")
+    table: str | None = Field(default=None, description="a table's name, as in orders or sales.orders; or `query`")
 
     @model_validator(mode="after")
     def _one(self) -> Query:
@@ -126,13 +146,18 @@ class Files(StrictModel):
     """What to do where the files of one table do not fit together."""
 
     added: Literal["ignore", "refuse"] = Field(
-        default="ignore", description="a column that is not declared and not in every file"
+        default="ignore", description="what is done with a column that is not declared and not in every file"
     )
-    removed: Literal["empty", "refuse"] = Field(default="empty", description="a declared column that a file lacks")
+    removed: Literal["empty", "refuse"] = Field(
+        default="empty", description="what is done where a file lacks a declared column"
+    )
     unfinished: Literal["refuse", "wait"] = Field(
-        default="refuse", description="a file that is cut, as one still being written; wait: left for the next run"
+        default="refuse",
+        description="what is done with a file that is cut, as one still being written; wait: it is left for the next run",
     )
-    twice: Literal["once", "refuse"] = Field(default="once", description="a file whose content another one has too")
+    twice: Literal["once", "refuse"] = Field(
+        default="once", description="what is done with a file whose content another one has too"
+    )
 
 
 def _source_kind(value: object) -> str:
@@ -151,17 +176,26 @@ Source = Annotated[
 class Table(StrictModel):
     """A table: its source, columns, key, and when its rows happen and become known."""
 
-    source: Source
-    files: Files = Files()
-    key: tuple[str, ...] = ()
-    columns: dict[str, Column] = Field(min_length=1)
-    event_time: Moment | None = None
+    source: Source = Field(
+        description="a file, folder, glob or bundled data set, a list of these, or what a database gives (docs/sources.md)"
+    )
+    files: Files = Field(default=Files(), description="what to do where the files of one table do not fit together")
+    key: tuple[str, ...] = Field(
+        default=(),
+        description="columns that name a row; rows that share a key are states of one row, or are rejected (corrections)",
+    )
+    columns: dict[str, Column] = Field(
+        min_length=1, description="the columns by name, each with its kind, or with its kind and more"
+    )
+    event_time: Moment | None = Field(default=None, description="when a row happened")
     known: KnownField | None = Field(
         default=None,
         alias="known_at",
         description="when a row became known; or {column: when}, and the row when it happens",
     )
-    outcome: tuple[str, ...] = ()
+    outcome: tuple[str, ...] = Field(
+        default=(), description="columns that are hidden until the row is known (known_at)"
+    )
     corrections: Literal["states", "later", "reject"] | None = Field(
         default=None,
         description="rows that share a key: states of one row, by the moment each became known; only the row of the "
@@ -247,12 +281,16 @@ class Table(StrictModel):
 class Data(StrictModel):
     """The tables, and up to which moment they count."""
 
-    as_of: AsOf | None = None
-    missing: tuple[str, ...] | dict[str, tuple[str, ...]] | None = Field(
+    as_of: AsOf | None = Field(
+        default=None, description="a run sees only what was known then; a date means its end; unset: everything"
+    )
+    missing: Texts | dict[str, Texts] | None = Field(
         default=None,
         description="texts that count as missing in every column that lists none; or `column: texts`, or `table.column: texts`",
     )
-    tables: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]*$")], Table] = Field(min_length=1)
+    tables: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]*$")], Table] = Field(
+        min_length=1, description="the tables by name"
+    )
     max_quarantined: float = Field(
         default=0.05, ge=0, le=1, description="share of rows above which validation stops the run"
     )

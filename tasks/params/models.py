@@ -15,10 +15,20 @@ from tasks.values.durations import Duration
 class Split(StrictModel):
     """How rows are divided into training, validation and test rows."""
 
-    kind: Literal["time", "random"] = "random"
-    valid: DurationField | float = 0.2
-    test: DurationField | float = 0.2
-    salt: str = Field(default="", description="random: another salt, another division; never change it without need")
+    kind: Literal["time", "random"] = Field(
+        default="random",
+        description="time: the newest rows test, those before them validate; random: by each row's own number",
+    )
+    valid: DurationField | float = Field(
+        default=0.2, description="rows to choose by: a share, or with kind: time also a duration"
+    )
+    test: DurationField | float = Field(
+        default=0.2, description="rows to judge by: a share, or with kind: time also a duration"
+    )
+    salt: str = Field(
+        default="",
+        description="with kind: random, another text divides the rows otherwise; never change it without need",
+    )
     by: tuple[str, ...] = Field(
         default=(), description="columns of the problem table whose equal values stay in one part, and in one fold"
     )
@@ -41,10 +51,14 @@ class Split(StrictModel):
 class FamilyParams(StrictModel):
     """One model family: overrides of the tuning budget, fixed parameters, and search space."""
 
-    trials: int | None = Field(default=None, ge=1)
-    seconds: float | None = Field(default=None, gt=0)
-    params: dict[str, Any] = Field(default={})
-    space: dict[str, Any] = Field(default={})
+    trials: int | None = Field(default=None, ge=1, description="trials of this family; unset: tuning.trials")
+    seconds: float | None = Field(
+        default=None, gt=0, description="seconds for this family's search; unset: tuning.seconds"
+    )
+    params: dict[str, Any] = Field(default={}, description="parameters that are fixed and not searched")
+    space: dict[str, Any] = Field(
+        default={}, description="where parameters are searched, in place of the family's own ranges"
+    )
 
 
 class Cost(StrictModel):
@@ -68,9 +82,9 @@ class MetricGoal(StrictModel):
 class Goals(StrictModel):
     """What tuning weighs against the metric, and by which rule it chooses (``tasks/goals.py``)."""
 
-    metric: MetricGoal = MetricGoal()
-    latency_ms: Cost | None = Field(default=None, description="of one row's score, features not included")
-    size_kb: Cost | None = Field(default=None, description="of the stored model")
+    metric: MetricGoal = Field(default=MetricGoal(), description="how much of the metric may be given up")
+    latency_ms: Cost | None = Field(default=None, description="milliseconds for one row's score, without its features")
+    size_kb: Cost | None = Field(default=None, description="kilobytes of the stored model")
 
     @model_validator(mode="before")
     @classmethod
@@ -112,17 +126,27 @@ SEVERAL = ("nsga2", "tpe", "random", "grid")  # samplers that look for a front, 
 class Tuning(StrictModel):
     """How parameters are searched, and within what budget."""
 
-    sampler: Literal["grid", "random", "tpe", "gp", "nsga2", "cmaes", "hill_climbing", "pbt", "strategies"] = "gp"
-    pruner: Literal["none", "median", "halving", "hyperband"] = "none"
-    trials: int = Field(default=20, ge=1)
-    seconds: float = Field(default=60, gt=0, description="per family")
+    sampler: Literal["grid", "random", "tpe", "gp", "nsga2", "cmaes", "hill_climbing", "pbt", "strategies"] = Field(
+        default="gp", description="how the next parameters to try are chosen"
+    )
+    pruner: Literal["none", "median", "halving", "hyperband"] = Field(
+        default="none", description="how trials that lag behind are stopped early"
+    )
+    trials: int = Field(
+        default=20, ge=1, description="per family; trials and seconds end a search, whichever comes first"
+    )
+    seconds: float = Field(default=60, gt=0, description="seconds per family")
     rows: int | None = Field(default=None, ge=100, description="tune on this many of the newest training rows")
     warm_start: bool = Field(default=True, description="begin with the champion's parameters")
     workers: int = Field(default=1, ge=1, description="trials of one family at once")
-    split: Literal["holdout", "kfold", "stratified", "group", "time_series"] = "holdout"
-    folds: int = Field(default=3, ge=2, le=20)
-    gap: DurationField | None = Field(default=None, description="time_series: time left out before each held-out part")
-    group: str | None = Field(default=None, description="group: the feature whose values stay together")
+    split: Literal["holdout", "kfold", "stratified", "group", "time_series"] = Field(
+        default="holdout", description="what a trial is judged on: the validation rows, or folds of the training rows"
+    )
+    folds: int = Field(default=3, ge=2, le=20, description="how many folds, where split is not holdout")
+    gap: DurationField | None = Field(
+        default=None, description="with split: time_series, the time left out before each held-out part"
+    )
+    group: str | None = Field(default=None, description="with split: group, the feature whose values stay together")
     goals: Goals | None = Field(default=None, description="what counts besides the metric; with sampler: nsga2 always")
 
     @model_validator(mode="after")
@@ -173,27 +197,47 @@ class Training(StrictModel):
     """How the chosen parameters are fitted, calibrated, mixed and made smaller."""
 
     imbalance: Literal["none", "class_weight", "smote", "adasyn", "under_sample", "smote_tomek"] = Field(
-        default="none", description="of classes: weights, or other training rows where validation rows gain by them"
+        default="none",
+        description="what is done where a class is rare: weights, or other training rows where validation rows gain "
+        "by them (docs/imbalance.md)",
     )
     calibration: Literal["auto", "none", "sigmoid", "isotonic", "temperature"] = Field(
         default="auto",
-        description="of probabilities, on rows that the model has not seen; auto: the less the fewer these are",
+        description="how probabilities are put right, on rows that the model has not seen; auto: the less the fewer these are",
     )
-    threshold: Literal["half", "best_f1", "cost", "precision"] = "best_f1"
-    cost: tuple[float, float] = Field(default=(1.0, 1.0), description="cost of a false positive, of a false negative")
-    precision: float = Field(default=0.5, gt=0, lt=1)
-    ensembles: tuple[Literal["voting", "blending", "stacking", "greedy", "bagged"], ...] = ()
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threshold: Literal["half", "best_f1", "cost", "precision"] = Field(
+        default="best_f1", description="binary: how the probability is chosen from which on a row counts as positive"
+    )
+    cost: tuple[float, float] = Field(
+        default=(1.0, 1.0), description="with threshold: cost, the cost of a false positive and of a false negative"
+    )
+    precision: float = Field(
+        default=0.5,
+        gt=0,
+        lt=1,
+        description="with threshold: precision, the least share of true ones among those called positive",
+    )
+    ensembles: tuple[Literal["voting", "blending", "stacking", "greedy", "bagged"], ...] = Field(
+        default=(), description="mixes of candidates to try; kept only where they are better on validation rows"
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto", description="auto: a GPU where there is one, for families that can use it (docs/devices.md)"
+    )
     memory_gb: float | None = Field(
         default=None,
         gt=0,
         description="most that a stage's process should hold; larger tables are read from disk, or refused",
     )
-    compression: Compression | None = None
+    compression: Compression | None = Field(
+        default=None, description="smaller forms of trained networks (docs/compression.md)"
+    )
 
 
 class Evaluation(StrictModel):
     """What is looked at besides the metrics."""
 
     slices: tuple[str, ...] = Field(default=(), description="features whose values are always reported one by one")
-    explain: bool = Field(default=True, description="SHAP values and partial dependence of the chosen model")
+    explain: bool = Field(
+        default=True,
+        description="whether SHAP values and partial dependence of the chosen model are computed (docs/explanations.md)",
+    )

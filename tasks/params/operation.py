@@ -12,7 +12,7 @@ from tasks.params.base import DurationField, StrictModel, refuse
 class Limits(StrictModel):
     """What the service takes on; what is beyond is refused, with the bound."""
 
-    row_mb: float = Field(default=1, gt=0, le=64, description="MiB of a row: of /predict's body, and in a batch")
+    row_mb: float = Field(default=1, gt=0, le=64, description="MiB of a row: the body of /predict, or a row of a batch")
     batch_mb: float = Field(default=64, gt=0, le=4096, description="MiB of a batch's body")
     batch_rows: int = Field(default=1000, ge=1, le=1_000_000, description="rows of a batch")
     patience: float = Field(
@@ -29,12 +29,13 @@ WHEN_STALE: tuple[WhenStale, ...] = get_args(WhenStale)
 class Serving(StrictModel):
     """Where the service listens, and what it does at its limits."""
 
-    host: str = "127.0.0.1"
-    port: int = Field(default=3000, ge=1, le=65535)
-    workers: int = Field(default=1, ge=1)
+    host: str = Field(default="127.0.0.1", description="address to listen on; 0.0.0.0: on every one of the machine's")
+    port: int = Field(default=3000, ge=1, le=65535, description="port to listen on")
+    workers: int = Field(default=1, ge=1, description="processes that answer")
     stale: WhenStale = Field(
         default="warn",
-        description="a row so late that what is known of a table is too old for it: answered with a warning, or refused (503)",
+        description="what happens to a row so late that what is known of a table is too old for it: answered with a "
+        "warning, or refused (503)",
     )
     stale_after: DurationField | None = Field(
         default=None, description="how old is too old, for every table; unset: what the shortest of its windows says"
@@ -48,7 +49,7 @@ class Serving(StrictModel):
     grace: float = Field(
         default=20, ge=1, le=3600, description="seconds after those for which what was taken is finished"
     )
-    limits: Limits = Limits()
+    limits: Limits = Field(default=Limits(), description="what the service takes on; what is beyond is refused")
 
 
 class Monitoring(StrictModel):
@@ -64,10 +65,15 @@ class Monitoring(StrictModel):
         description="share of drifted columns from which on the whole table is said to have drifted",
     )
     false_alarms: float = Field(
-        default=1, gt=0, le=52, description="a year that the whole table may raise by chance; fewer see less"
+        default=1,
+        gt=0,
+        le=52,
+        description="false alarms a year that the whole table may raise by chance; with fewer, less is seen",
     )
-    rows: int = Field(default=50_000, ge=1000, description="of a window that are looked at, drawn where there are more")
-    least_rows: int = Field(default=30, ge=10, description="fewer new rows are not judged")
+    rows: int = Field(
+        default=50_000, ge=1000, description="rows of the window that are looked at, drawn where there are more"
+    )
+    least_rows: int = Field(default=30, ge=10, description="fewer new rows than this are not judged")
     alarm: Literal["tell", "exit"] = Field(
         default="tell", description="exit: a run that finds drift ends with exit status 3, after everything is done"
     )
@@ -76,11 +82,16 @@ class Monitoring(StrictModel):
 class Orchestration(StrictModel):
     """How stages are run: how often again, how many at once, and where."""
 
-    retries: int = Field(default=1, ge=0)
-    retry_seconds: float = Field(default=2, ge=0)
+    retries: int = Field(default=1, ge=0, description="how often a stage that failed is tried again")
+    retry_seconds: float = Field(default=2, ge=0, description="seconds before it is tried again")
     parallel: int = Field(default=2, ge=1, description="stages that may run at once")
-    pools: dict[str, str] = Field(default={})
-    no_gpu: Literal["cpu", "wait"] = "cpu"
+    pools: dict[str, str] = Field(
+        default={},
+        description="Prefect's work pools by the hardware that a stage asks for, as in `gpu: machines` (docs/machines.md)",
+    )
+    no_gpu: Literal["cpu", "wait"] = Field(
+        default="cpu", description="where no worker with a GPU is alive: run on a cpu pool, or wait for one"
+    )
     exchange: Literal["folder", "remote"] = Field(
         default="folder", description="workers share the project's folder, or only its DVC remote"
     )

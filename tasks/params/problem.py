@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from datetime import datetime
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
 from tasks.errors import nearest, some
 from tasks.implied import EVENTS, MADE_AT
 from tasks.kinds import find_kind, kind_names
-from tasks.params.base import AsOf, DurationField, Moment, Shared, StrictModel, as_level, parse_moment, refuse
+from tasks.params.base import LEVEL, AsOf, DurationField, Moment, Shared, StrictModel, as_level, refuse
 from tasks.params.data import Column, Table
 
 
@@ -27,6 +26,20 @@ Measure = Literal["any", "none", "count", "sum", "mean", "median", "min", "max",
 
 
 MEASURES: tuple[Measure, ...] = get_args(Measure)
+_ABOUT: dict[Measure, str] = {
+    "any": "whether there is an event: true, or a condition that it must meet",
+    "none": "whether there is no event: true, or a condition that none may meet",
+    "count": "how many events there are: true, or a condition that they must meet",
+    "sum": "the sum of a column, or of an expression over columns",
+    "mean": "its mean",
+    "median": "its median",
+    "min": "its smallest value",
+    "max": "its largest value",
+    "std": "its standard deviation",
+    "first": "its value in the first event",
+    "last": "its value in the last event",
+    "n_unique": "how many different values it has",
+}
 
 
 class Target(StrictModel):
@@ -36,11 +49,14 @@ class Target(StrictModel):
     after its prediction time. The row's label is known when that time is over.
     """
 
-    column: str = ""
-    above: float | None = Field(default=None, description="binary target: 1 where the column is greater than this")
+    column: str = Field(default="", description="the column that is predicted")
+    above: float | None = Field(
+        default=None, description="1 where the column (with `from`: the measure) is greater than this, else 0"
+    )
     name: str = Field(default="", description="name of the derived column; the column's own name unless `above` is set")
-    positive: Annotated[str | None, BeforeValidator(as_level)] = Field(
-        default=None, description="binary: the value that counts as 1"
+    positive: Annotated[str, BeforeValidator(as_level), WithJsonSchema(LEVEL)] | None = Field(
+        default=None,
+        description="kind: binary: the value that counts as 1; unset: the one whose name says so, else the later",
     )
     events: str | None = Field(default=None, alias="from", description="the table whose later events make the label")
     by: Shared | None = Field(default=None, description="columns by which its events belong to a row")
@@ -52,6 +68,19 @@ class Target(StrictModel):
     measure: dict[Measure, bool | str] = Field(
         default={}, description="what is measured, and of which events or column"
     )
+
+    @classmethod
+    def as_written(cls, mapping: dict[str, Any]) -> dict[str, Any]:
+        """A column's name, or the mapping, in which a measure is a key of its own."""
+        keys = {name: key for name, key in mapping["properties"].items() if name != "measure"}
+        measures = {
+            name: {
+                "type": ["boolean", "string"] if name in EVENTS else "string",
+                "description": f"with `from`: {about}",
+            }
+            for name, about in _ABOUT.items()
+        }
+        return {"anyOf": [{"type": "string"}, {**mapping, "properties": {**keys, **measures}}]}
 
     @model_validator(mode="before")
     @classmethod
@@ -138,8 +167,8 @@ class Snapshots(StrictModel):
     """Rows that no file has: each entity of a table, again and again. It is there once a row of it is known."""
 
     snapshots: str = Field(description="the table that has the entities, by the columns of problem.target.by")
-    every: DurationField
-    since: Annotated[datetime, BeforeValidator(parse_moment), BeforeValidator(_midnight)] | None = Field(
+    every: DurationField = Field(description="how long from one snapshot to the next")
+    since: Annotated[AsOf, BeforeValidator(_midnight)] | None = Field(
         default=None, alias="from", description="the first moment; unset: when the tables begin, on a fixed grid"
     )
     until: AsOf | None = Field(default=None, description="no moment after this one")
@@ -147,7 +176,7 @@ class Snapshots(StrictModel):
         default=None, description="only while the entity had an event in so long before; unset: for ever"
     )
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]*$")] | None = Field(
-        default=None, description="of the table that is made; NAME_snapshots where unset"
+        default=None, description="name of the table that is made; NAME_snapshots where unset"
     )
 
     @property
@@ -172,17 +201,24 @@ _NAME_OR_ROWS = Discriminator(lambda value: "made" if isinstance(value, dict | S
 class Problem(StrictModel):
     """What is predicted, of which rows, and by which metric."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
-    kind: Annotated[str, AfterValidator(_kind)]
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="the model's name, in the registry and on every page"
+    )
+    kind: Annotated[str, AfterValidator(_kind)] = Field(description="what kind of answer is predicted")
     rows: Annotated[Annotated[str, Tag("name")] | Annotated[Snapshots, Tag("made")], _NAME_OR_ROWS] = Field(
         alias="table", description="the table whose rows are predicted, or snapshots of another one's entities"
     )
-    target: Target
+    target: Target = Field(
+        description="the column to predict, one compared with a number, or what later events make it (docs/labels.md)"
+    )
     prediction_time: Moment | None = Field(
         default=None,
-        description="unset with split.kind time: the table's event_time, or else its only datetime column, no outcome",
+        description="a feature may use only what was known before this moment; unset with split.kind: time, the "
+        "table's event_time, or else its only datetime column",
     )
-    metric: str = ""
+    metric: str = Field(
+        default="", description="what tuning, the choice of a family and the verdict go by; unset: the kind's own first"
+    )
 
     @property
     def table(self) -> str:

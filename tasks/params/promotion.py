@@ -13,7 +13,7 @@ class Guardrails(StrictModel):
     """What a challenger must not do, however good it is otherwise; an absent one is not checked."""
 
     slice_drop: float | None = Field(
-        default=None, ge=0, description="largest loss of accuracy (regression: share of MAE) in any slice"
+        default=None, ge=0, description="largest loss of accuracy (of numbers: share of the mean error) in any slice"
     )
     slices: tuple[str, ...] = Field(default=(), description="columns of the problem table that make the slices")
     calibration: float | None = Field(default=None, ge=0, description="largest rise of the expected calibration error")
@@ -27,18 +27,31 @@ class Promotion(StrictModel):
     """By which evidence a challenger becomes champion."""
 
     metric: str = Field(default="", description="the metric that decides; the problem's own where unset")
-    rule: Literal["superiority", "non_inferiority"] = "superiority"
-    alpha: float = Field(default=0.05, gt=0, lt=0.5)
-    margin: float = Field(
-        default=0.0, ge=0, lt=1, description="non_inferiority: how much worse is still acceptable, in the metric's unit"
+    rule: Literal["superiority", "non_inferiority"] = Field(
+        default="superiority", description="whether it must be better, or no worse than a margin"
     )
-    control: Literal["anytime", "each_run"] = "anytime"
+    alpha: float = Field(
+        default=0.05, gt=0, lt=0.5, description="the chance ever to promote a model that is not better"
+    )
+    margin: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="with rule: non_inferiority, how much worse is still acceptable, in the metric's unit (for "
+        "log_loss, brier, rmse, mae and mape a share of the champion's)",
+    )
+    control: Literal["anytime", "each_run"] = Field(
+        default="anytime", description="anytime: stays right however often one looks; each_run: a plain test each time"
+    )
     evidence: Literal["challenger", "line"] = Field(
         default="challenger",
         description="judge each challenger by itself, or the line of them since the champion took office",
     )
-    error: Literal["familywise", "fdr"] = "familywise"
-    fdr: Literal["lord", "saffron"] = "lord"
+    error: Literal["familywise", "fdr"] = Field(
+        default="familywise",
+        description="what alpha bounds: the chance of any wrong promotion, or their expected share",
+    )
+    fdr: Literal["lord", "saffron"] = Field(default="lord", description="with error: fdr, by which procedure")
     cluster: tuple[str, ...] = Field(
         default=(), description="columns of the problem table (or day) whose equal values are not independent"
     )
@@ -46,7 +59,9 @@ class Promotion(StrictModel):
         default=(), description="columns (table.column of other tables) that look like a leak, and are known in time"
     )
     approval: bool = Field(default=False, description="wait for a person in the Prefect UI before promoting")
-    guardrails: Guardrails = Guardrails()
+    guardrails: Guardrails = Field(
+        default=Guardrails(), description="what it must not do, however good it is otherwise"
+    )
 
     @model_validator(mode="after")
     def _fits(self) -> Promotion:

@@ -78,7 +78,9 @@ def twice(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         project = copied(request.getfixturevalue("iris"), root / "iris")
         params = project / "params.yaml"
         params.write_text(params.read_text().replace("  gradient_boosting: {}\n", ""))
+        (root / "explained.txt").write_text(refit(project, "run", "--explain"))
         said = refit(project, "run", "--plain", env=request.getfixturevalue("server"))
+        (root / "run.txt").write_text(said)
         assert "this run: version 2; champion: version 1" in said
 
     return shared(tmp_path_factory, "twice", second_run) / "iris"

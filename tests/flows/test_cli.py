@@ -26,6 +26,7 @@ COMMANDS = (
     "schedule",
     "serve",
     "predict",
+    "explain",
     "init",
     "doctor",
     "promote",
@@ -35,6 +36,9 @@ COMMANDS = (
     "verify",
     "prove-time",
     "report",
+    "status",
+    "params",
+    "schema",
 )
 
 

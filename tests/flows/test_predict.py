@@ -29,6 +29,11 @@ def test_a_file_is_answered_by_champion_version_and_package(iris: Path, tmp_path
     assert np.allclose(answers[columns].to_numpy()[pipeline["__row__"]], scores, rtol=1e-12, atol=0)
     assert set(answers["version"]) == {"1"}
 
+    lines_of_one = refit(iris, "explain", new, "--row", "17").splitlines()
+    label = answers["decision"].iloc[16]
+    assert lines_of_one[0].startswith(f"row 17: version 1 answers {label!r}; the probability of {label!r} is ")
+    assert any("petal length (cm)" in line for line in lines_of_one)
+
     refit(iris, "predict", new, "--version", "1", "--out", str(tmp_path / "b.csv"))
     package = iris / "data" / "package"
     refit(iris, "predict", new, "--package", str(package), "--out", str(tmp_path / "c.csv"))

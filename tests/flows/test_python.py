@@ -1,4 +1,4 @@
-"""A run from Python, in a process of its own and from another folder: the same as ``refit run``."""
+"""A project from Python, in a process of its own, from another folder and within an event loop, as in a notebook."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from tests.projects import ROOT
 pytestmark = pytest.mark.flows
 
 PROGRAM = """
-import json, sys
+import asyncio, json, sys
+import pandas as pd
 import refit
 
 class Steps(refit.Watcher):
@@ -24,12 +25,21 @@ class Steps(refit.Watcher):
     def ended(self, stage, outcome):
         self.ended_stages.append(f"{stage} {outcome.how}")
 
+async def cell():
+    return project.run(watcher=steps)
+
 steps = Steps()
-standing = refit.run(sys.argv[1], watcher=steps)
+project = refit.open(sys.argv[1])
+standing = asyncio.run(cell())
+assert "champion" in standing._repr_html_() and "iris" in project._repr_html_()
 package = refit.load_package(sys.argv[1] + "/data/package")
 golden = json.load(open(sys.argv[1] + "/data/package/golden.json"))["rows"][0]
 answer = package.predict_row(golden["input"])
-print(json.dumps([standing.champion, steps.ended_stages, list(answer.scores), golden["scores"]]))
+frame = pd.DataFrame([golden["input"]])
+decision = project.predict(frame)["decision"].iloc[0]
+of = project.explain(frame)[0].answer
+print(json.dumps([standing.champion, steps.ended_stages, list(answer.scores), golden["scores"], decision == of,
+                  project.champion.version, project.verdicts[-1].verdict]))
 """
 
 
@@ -39,8 +49,9 @@ def test_a_run_and_its_package_from_python(iris: Path, tmp_path: Path, server: d
     env = {**server, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(call, env=env, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    champion, stages, scores, golden = json.loads(done.stdout.splitlines()[-1])
+    champion, stages, scores, golden, *others = json.loads(done.stdout.splitlines()[-1])
     assert champion == "1"
+    assert others == [True, "1", "promote"]
     assert stages
     assert all(stage.endswith(" unchanged") for stage in stages)
     assert scores == pytest.approx(golden)

@@ -45,6 +45,7 @@ def test_the_second_project_leaves_the_first_alone(projects: list[Path], server:
             assert found.parameters == {"as_of": None, "root": str(root)}
             assert (found.work_pool_name, found.work_queue_name) == (f"refit-{root.name}", root.name)
             assert [s.schedule.cron for s in found.schedules] == ["0 5 1 1 *"]
+            assert "\nschedule  0 5 1 1 * (UTC)" in refit(root, "status", env=server)
 
 
 def test_a_name_that_another_folder_has_is_not_taken_over_unasked(
