@@ -47,9 +47,9 @@ def _storable(frame: pd.DataFrame) -> pd.DataFrame:
         column = frame.iloc[:, at]
         if isinstance(kind, pd.CategoricalDtype):
             plain.isetitem(at, column.to_numpy(object))
-        elif kind == object:
+        elif pd.api.types.is_object_dtype(kind):
             try:
                 pa.array(column, from_pandas=True)
             except (pa.ArrowInvalid, pa.ArrowTypeError):
-                plain.isetitem(at, column.map(str, na_action="ignore"))
+                plain.isetitem(at, column.map(str, na_action="ignore").array)
     return plain

@@ -116,8 +116,9 @@ def test_what_cannot_be_read_is_told_of_the_frame(project: Project, rows: pd.Dat
     with pytest.raises(RefitError, match=r"^the frame: lacks column"):
         project.predict(rows[["placed_at"]])
     mixed = rows.assign(placed_at=[object()] * len(rows))
+    assert project.predict(mixed)["error"].str.contains("placed_at").all()
     with pytest.raises(RefitError, match=r"^the frame: cannot be read"):
-        project.predict(mixed)
+        project.predict(pd.concat([rows, rows], axis=1))
     with pytest.raises(RefitError, match="takes 1 to 200 rows"):
         project.explain(pd.concat([rows] * 10))
 
