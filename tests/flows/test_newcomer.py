@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 import venv
 from pathlib import Path
@@ -25,14 +27,20 @@ pytestmark = [pytest.mark.flows, pytest.mark.timeout(900)]
 
 def install(folder: Path) -> None:
     """An environment with Refit's wheel alone, above the libraries that are installed here."""
-    wheels = folder / "wheels"
-    words = ["wheel", str(ROOT), "--no-deps", "--no-build-isolation", "--quiet", "--wheel-dir", str(wheels)]
-    subprocess.run([sys.executable, "-m", "pip", *words], check=True, cwd=folder)
-    (wheel,) = wheels.glob("refit_retraining-*.whl")
+    source = folder / "source"
+    source.mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE", "dvc.yaml"):
+        shutil.copy(ROOT / name, source)
+    for name in ("refit", "tasks", "flows", "deploy"):
+        shutil.copytree(ROOT / name, source / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    wheels = str(folder / "wheels")
+    subprocess.run([*pip, "wheel", str(source), "--no-deps", "--no-build-isolation", "--wheel-dir", wheels], check=True)
     venv.create(folder / "env", with_pip=False, symlinks=True)
+    python = str(folder / "env" / "bin" / "python")
+    (wheel,) = (folder / "wheels").iterdir()
+    subprocess.run([*pip, "--python", python, "install", "--no-deps", str(wheel)], check=True)
     (site,) = (folder / "env").glob("lib/python*/site-packages")
-    target = ["--target", str(site), "--no-deps", "--quiet", "--no-warn-script-location"]
-    subprocess.run([sys.executable, "-m", "pip", "install", *target, str(wheel)], check=True)
     libraries = Path(np.__file__).parents[
         1
     ]  # a path in a .pth file: the checkout's own .pth files there are not followed
@@ -44,7 +52,7 @@ def env(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """What a shell of that environment has."""
     folder = shared(tmp_path_factory, "installed", install) / "env"
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_", "REFIT_", "PYTHONPATH"))}
-    return {**kept, "PATH": f"{folder / 'bin'}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"}
+    return {**kept, "PATH": f"{folder / 'bin'}{os.pathsep}{kept['PATH']}"}
 
 
 def messy(rows: int, seed: int, since: str) -> pd.DataFrame:
@@ -88,15 +96,11 @@ def test_eight_commands_from_a_messy_file_to_a_rollback(tmp_path: Path, env: dic
 
     first = messy(900, 1, "2025-01-01")
     write(first, tmp_path / "customers.csv")
-    told = refit('init --data customers.csv --target "left?"')
-    assert "cancelled on" in told, "the column that gives the target away is named"
+    refit('init --data customers.csv --target "left?"')
+    assert "cancelled on: ignore" in (tmp_path / "params.yaml").read_text(), "it gives the target away"
     port = free_port()
     quick = {} if full else {"models__auto__seconds": 15}
     edit(tmp_path / "params.yaml", serving__port=port, **quick)
-    assert str(ROOT) not in subprocess.run(
-        ["python", "-c", "import flows, sys; print(flows.__file__)"], env=env, cwd=tmp_path, capture_output=True, text=True, check=True
-    ).stdout  # fmt: skip
-
     assert "Promote" in refit("run")
     assert (
         str(tmp_path / "data/reports/report.html") in refit("report").replace("\n", "")
