@@ -177,4 +177,74 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "explain",
         "sum becomes mean in found.values[shown, j].sum",
     ): "of one output alone, whose sum is its mean",
+    (
+        "tasks/engine/compute.py",
+        "compute",
+        "4 becomes 5",
+    ): "how many threads share the work at most: the same bits",
+    (
+        "tasks/engine/compute.py",
+        "compute",
+        "min becomes max",
+    ): "how many threads share the work: the same bits",
+    (
+        "tasks/engine/compute.py",
+        "compute",
+        "Or becomes And in os.cpu_count() or 1",
+    ): "how many threads share the work: the same bits",
+    (
+        "tasks/engine/compute.py",
+        "compute",
+        "1 becomes 2",
+    ): "how many threads share the work: the same bits",
+    (
+        "tasks/engine/compute.py",
+        "compute",
+        "GtE becomes Gt in len(rows) >= THREADS_FROM",
+    ): "how many threads share the work: the same bits",
+    (
+        "tasks/engine/compute.py",
+        "compute",
+        "Gt becomes GtE in workers > 1",
+    ): "how many threads share the work: the same bits",
+    (
+        "tasks/engine/compute.py",
+        "compute",
+        "left out: shared[group.table, mine, theirs] = partial(encoder.column, table, mine, theirs)",
+    ): "what several groups share is made once for all of them: time only",
+    (
+        "tasks/engine/compute.py",
+        "compute",
+        "left out: shared[group.table, group.known] = table.order",
+    ): "what several groups share is made once for all of them: time only",
+    (
+        "tasks/engine/compute.py",
+        "compute",
+        "left out: shared[plan.table, column, column] = partial(encoder.column, facts[plan.table], column, column)",
+    ): "what several groups share is made once for all of them: time only",
+    (
+        "tasks/engine/compute.py",
+        "compute.<locals>.work",
+        "left out: index.release()",
+    ): "memory only: it goes a little later",
+    (
+        "tasks/engine/history.py",
+        "Prefix.__init__",
+        "0 becomes 1",
+    ): "what is there before the first sum is made is asked by nobody",
+    (
+        "tasks/engine/history.py",
+        "Prefix.__init__",
+        "1 becomes 2",
+    ): "what is there before the first sum is made is asked by nobody",
+    (
+        "tasks/engine/history.py",
+        "Prefix.__init__",
+        "left out: self._block = self.exact.digits",
+    ): "what is there before the first sum is made is asked by nobody",
+    (
+        "tasks/engine/history.py",
+        "Prefix.extend",
+        "Gt becomes GtE in self.size > 0",
+    ): "the sum of nothing is grown, or made anew: the same",
 }

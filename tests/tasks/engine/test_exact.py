@@ -130,7 +130,10 @@ PIECES: dict[str, list[list[float]]] = {
     "a coarser grid later": [[0.5, 0.25], [8.0], [1.0] * 9],
     "wide": [[1e30, 1.0], [2.0, 3.0], [1e30] * 5, [-1e30, 5.0]],
     "wider than before": [[1.0, 2.0], [1e30], [3.0]],
-    "near the bound": [[2.0**60], [2.0**60], [2.0**60] * 6, [1.0]],
+    "near the bound": [[2.0**60, 1.0], [2.0**60, 1.0], [3.0], [2.0**60] * 4, [1.0]],
+    "beyond the bound at once": [[2.0**60, 1.0], [2.0**60] * 8, [1.0]],
+    "below the bound": [[2.0**59, 1.0], [2.0**59, 3.0, 1.0], [1.0, 2.0], [5.0]],
+    "nothing but zeros": [[0.0], [0.0, 0.0], [0.0]],
     "missing": [[np.nan], [1.0, np.nan], [2.0]],
 }
 
@@ -149,6 +152,9 @@ def test_prefix_sums_grow_with_their_events_as_if_made_at_once(name: str) -> Non
         wanted = Exact.from_floats(np.array(every)).prefix()
         assert found.size == len(every)
         assert found.exact.to_float().tolist() == wanted.to_float().tolist()
+        assert found.exact.narrow == wanted.narrow
+        if wanted.narrow:
+            assert (found.exact.bound, found.exact.exponent) == (wanted.bound, wanted.exponent)
         assert (found.exact - wanted).to_float().tolist() == [0.0] * (len(every) + 1)
         assert found.exact.bound >= max(abs(sum(map(Fraction, np.nan_to_num(every[:i])))) for i in range(len(every))) * Fraction(2) ** -found.exact.exponent  # fmt: skip
 

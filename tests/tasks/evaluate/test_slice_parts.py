@@ -8,12 +8,14 @@ import pytest
 import statsmodels.api as sm
 
 from tasks.evaluate import slices
+from tasks.evaluate.chance import coin_tails, mean_tails
 from tasks.evaluate.slices import (
     Fault,
     Rows,
     Said,
     _Group,
     _level_and_skill,
+    _own_tails,
     _sums,
     _suspicion,
     _tested,
@@ -100,6 +102,20 @@ def test_what_a_model_promises_bounds_the_variance_from_below() -> None:
     y, p = np.zeros(50), np.full(50, 0.1)
     said = Said(y, p, p * (1 - p))
     assert _value(said, np.ones(50, bool), "level") == pytest.approx((-0.1, 0.09 / 50, 49))
+
+
+@pytest.mark.parametrize("n", [5, 40])
+def test_a_slice_is_held_against_coins_or_against_a_mean_with_as_many_degrees_of_freedom_as_are_left(n: int) -> None:
+    rng = np.random.default_rng(n)
+    p, inside = rng.uniform(0.2, 0.8, 2 * n), np.arange(2 * n) < n
+    y, mean = p + rng.normal(0.1, 0.2, 2 * n), float(p[:n].mean())
+    gap = (y - p)[:n]
+    assert _own_tails(Said(y, p, None), inside, "level") == mean_tails(gap)
+    assert _own_tails(Said(y, p, None), inside, "skill") == mean_tails((p[:n] - mean) * (gap - gap.mean()), lost=2)
+    coins = Said((y > 0.5).astype(float), p, p * (1 - p))
+    hits = coins.y[:n]
+    assert _own_tails(coins, inside, "level") == coin_tails(p[:n], float(hits.sum()))
+    assert _own_tails(coins, inside, "skill") == coin_tails(p[:n], float((p[:n] - mean) @ hits), mean)
 
 
 def test_a_slice_is_worse_where_its_own_fault_is_larger_than_that_of_all() -> None:
