@@ -120,7 +120,9 @@ def test_numbers_of_any_size_are_held_with_their_last_bit(power: int) -> None:
     half = Exact.from_floats(values / 2)
     assert half.to_float().tolist() == [2.0**power / 2, -0.5, 0.0, 0.0]
     assert half.exponent == -1
-    assert Exact.from_floats(np.zeros(0)).to_float().tolist() == []
+    nothing = Exact.from_floats(np.zeros(0))
+    assert nothing.to_float().tolist() == []
+    assert (nothing.narrow, nothing.bound, nothing.exponent) == (True, 0, 0)
     assert Exact.from_floats(np.zeros(3)).to_float().tolist() == [0.0] * 3
 
 
