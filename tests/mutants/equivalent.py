@@ -247,4 +247,9 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "Prefix.extend",
         "Gt becomes GtE in self.size > 0",
     ): "the sum of nothing is grown, or made anew: the same",
+    (
+        "tasks/engine/store.py",
+        "GroupHistories.__init__",
+        "the filter r.column is None is left out",
+    ): "an aggregate that is counted besides is filled in with its own value afterwards",
 }
