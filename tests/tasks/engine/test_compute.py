@@ -109,13 +109,26 @@ def test_a_row_sees_itself_where_its_own_event_was_known_before_it_asks(event: A
     assert found.tolist() == ([1] if sees else [])
 
 
-def test_of_a_corrected_row_the_state_that_was_known_first_is_its_event() -> None:
+@pytest.mark.parametrize("order", [[0, 1, 2], [1, 0, 2], [2, 1, 0]])
+def test_of_a_corrected_row_the_state_that_was_known_first_is_its_event(order: list[int]) -> None:
     """The first state of row 1 was known at 2, the second at 5: who asks at 4 has seen the first."""
     frame = orders(id=[1.0, 1.0, 2.0], told=hours(5, 2, 3)).assign(**{UNTIL: hours(None, 5, None)})
+    frame = frame.iloc[order].reset_index(drop=True)
     rows = orders(id=[1.0, 2.0, 3.0])
     for t, wanted in ((2, []), (3, [0]), (4, [0, 1])):
         found = rows_that_see_themselves(events("orders", frame), KeyCodes(plan(), rows), micros(t, t, t))
         assert found.tolist() == wanted, t
+
+
+@pytest.mark.parametrize(
+    ("told", "asking", "sees"),
+    [  # keys of events, all known, and of rows that ask afterwards: some are on one side only
+        ([1, 7], [5, 9, 1], [2]), ([7, 8, 9], [1, NAN, 7], [2]), ([1], [NAN, 2, 3, 1], [3]), ([5, 6, 1], [1, NAN], [0]), ([4, 3], [NAN], []),
+    ],
+)  # fmt: skip
+def test_each_row_finds_its_own_event_whichever_side_has_more_keys(told: list[float], asking: list[float], sees: list[int]) -> None:  # fmt: skip
+    facts, rows = events("orders", orders(id=np.array(told, float))), orders(id=np.array(asking, float))
+    assert rows_that_see_themselves(facts, KeyCodes(plan(), rows), micros(*[9] * len(asking))).tolist() == sees
 
 
 def test_nothing_is_seen_where_no_event_counts() -> None:
