@@ -200,12 +200,24 @@ def test_a_head_that_is_late_is_refused_and_a_silent_connection_closed(
 ) -> None:
     said: list[Any] = []
     it = object.__new__(Protocol)
-    it._head, it._clock = head, None
+    it._head, it._clock = head, SimpleNamespace(cancel=lambda: said.append("stopped"))  # type: ignore[assignment]
     it.transport = SimpleNamespace(  # type: ignore[assignment]
         is_closing=lambda: closing, close=lambda: said.append("close"), write=lambda data: said.append(int(data[9:12]))
     )
     it._late()
     assert said == ([] if done is None else ["close"] if done == "close" else [408, "close"])
+    assert it._clock is None, "it has struck, and there is nothing to stop"
+
+
+def test_a_head_may_have_as_many_bytes_as_are_told_and_no_more() -> None:
+    it = object.__new__(Protocol)
+    it._size, it._told = 0, None
+    it._count(MOST_HEAD - 1)
+    it._count(1)
+    assert it._told is None
+    with pytest.raises(ValueError, match=r"^$"):
+        it._count(1)
+    assert it._told == (431, "a request's first line and headers have at most 100 lines and 32 KiB")
 
 
 @pytest.mark.parametrize(
