@@ -261,6 +261,26 @@ def test_outputs_that_persist_are_still_there_when_their_stage_runs_again(tmp_pa
     assert there == [(False, False), (True, False), (True, False)]
 
 
+def test_a_stage_that_was_up_to_date_has_met_its_inputs_too(tmp_path: Path) -> None:
+    """What it was found to be up to date with is what the later stages of the walk must work on."""
+    project = make_project(tmp_path / "project")
+    with Dag(project) as dag:
+        for name in ("load", "fit@p"):
+            dag.run(name, lambda line: None)
+    with Dag(project) as dag:
+        assert dag.run("load", lambda line: None).how == "unchanged"
+        assert dag.newer() == []
+        work = (project / "work.py").read_text()
+        (project / "work.py").write_text(work + "\n")
+        assert dag.newer() == ["work.py"]
+        with pytest.raises(
+            StageFailed, match=r"fit@p: work\.py was edited while this run was going on, and load worked"
+        ):
+            dag.run("fit@p", lambda line: None)
+        (project / "work.py").write_text(work)
+        assert dag.run("fit@p", lambda line: None).how == "unchanged"
+
+
 DAMAGE: dict[str, tuple[list[str], list[str], int, bool]] = {
     # objects that are overwritten, and that are gone; how many are removed; whether the files in the project mend the cache
     "nothing": ([], [], 0, True),

@@ -262,4 +262,14 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "rows_that_see_themselves",
         "2 becomes 3",
     ): "one more place that is nobody's; what has no key still looks at the last one",
+    (
+        "deploy/launch.py",
+        "stop",
+        "5 becomes 6",
+    ): "how long a service has to end by itself: seen in time alone, which no test measures",
+    (
+        "tasks/evaluate/diagnosis.py",
+        "_overfitting",
+        "Lt becomes LtE in sign < 0",
+    ): "a metric's sign is 1 or -1",
 }
