@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.engine.exact import BITS, MAX_DIGITS, NARROW, Exact, TooWide, concatenate
+from tasks.engine.exact import BITS, MAX_DIGITS, NARROW, Exact, TooWide, _carry, _round, _widen, concatenate
 from tasks.engine.history import Prefix
 
 whole = st.integers(-(2**53), 2**53).map(float)
@@ -179,3 +179,48 @@ def test_prefix_sums_grow_into_room_that_was_left() -> None:
     assert blocks == [5, 12, 12, 12, 26, 60]
     found.extend(term, 29)
     assert starts == [0, 4, 5, 9, 11, 12, 0]
+
+
+def digits_of(numbers: list[int]) -> np.ndarray:
+    """Whole numbers in the canonical form: digits in [0, BASE), and a last one that is 0 or -1."""
+    count = max(n.bit_length() for n in numbers) // BITS + 1
+    rows = [[(n >> (BITS * j)) & ((1 << BITS) - 1) for n in numbers] for j in range(count)]
+    return np.array([*rows, [-(n < 0) for n in numbers]], np.int64)
+
+
+@pytest.mark.parametrize("k", [0, 1, 10, 11, 12, 25, 26, 37, 51, 52, 53, 78, 104, 105, 130, 200])
+def test_halves_are_rounded_to_even_unless_anything_lies_below_them(k: int) -> None:
+    """54 bits that end in a half, and one bit more at any place below; Python rounds whole numbers likewise."""
+    numbers = []
+    for top in ((1 << 53) + 1, (1 << 53) + 3, (1 << 54) - 1, (1 << 53) + 2, (1 << 40) + 1, 1):
+        whole = top << k
+        numbers += [whole, *(whole + (1 << m) for m in range(k)), *(whole - (1 << m) for m in range(k))]
+    numbers += [-n for n in numbers] + [0]
+    found = _round(digits_of(numbers), 0)
+    assert found.tolist() == [float(n) for n in numbers]
+    assert _round(digits_of(numbers), -7).tolist() == [float(n) / 128 for n in numbers]
+
+
+def test_digits_are_carried_into_one_form_whatever_they_were() -> None:
+    rng = np.random.default_rng(0)
+    loose = rng.integers(-(1 << 60), 1 << 60, (4, 50))
+    loose[:, 0], loose[:, 1], loose[3, 2] = 0, -1, (1 << 62) - 1
+    whole = [sum(int(d) << (BITS * j) for j, d in enumerate(column)) for column in loose.T]
+    found = _carry(loose)
+    assert [sum(int(d) << (BITS * j) for j, d in enumerate(column)) for column in found.T] == whole
+    assert ((found[:-1] >= 0) & (found[:-1] < 1 << BITS)).all()
+    assert set(found[-1].tolist()) == {0, -1}
+    assert (_carry(found)[: len(found) - 1] == found[:-1]).all()
+    three = _widen(np.array([5, -5, (1 << 62) - 1, -(1 << 62)]))
+    assert [sum(int(d) << (BITS * j) for j, d in enumerate(c)) for c in three.T] == [5, -5, (1 << 62) - 1, -(1 << 62)]
+
+
+def test_columns_one_after_another_are_on_one_grid_and_narrow_where_all_are() -> None:
+    near, wide = Exact.from_floats(np.array([0.5, -3.0])), Exact.from_floats(np.array([1e30, 1.0]))
+    assert concatenate([near]) is near
+    both = concatenate([Exact.from_ints(np.array([7])), near])
+    assert (both.narrow, both.exponent, both.bound, both.digits.tolist()) == (True, -1, 14, [[14, 1, -6]])
+    all_of = concatenate([wide, near, Exact.from_ints(np.array([2, 4]))])
+    assert not all_of.narrow
+    assert all_of.to_float().tolist() == [1e30, 1.0, 0.5, -3.0, 2.0, 4.0]
+    assert all_of.bound == max(wide._at(-1).bound, near.bound, 8)
