@@ -272,4 +272,9 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "_overfitting",
         "Lt becomes LtE in sign < 0",
     ): "a metric's sign is 1 or -1",
+    (
+        "tasks/engine/local.py",
+        "Index.__init__",
+        "GtE becomes Gt in np.diff(self.known) >= 0",
+    ): "whether the quicker way may be taken; the other gives the same",
 }

@@ -199,6 +199,8 @@ def test_halves_are_rounded_to_even_unless_anything_lies_below_them(k: int) -> N
     found = _round(digits_of(numbers), 0)
     assert found.tolist() == [float(n) for n in numbers]
     assert _round(digits_of(numbers), -7).tolist() == [float(n) / 128 for n in numbers]
+    least = np.array([[0, 0], [0, 1], [-1, -1]])  # a power of the base in as few digits as can be, and one more than it
+    assert _round(least, 0).tolist() == [-float(1 << 52), -float((1 << 52) - (1 << 26))]
 
 
 def test_digits_are_carried_into_one_form_whatever_they_were() -> None:
