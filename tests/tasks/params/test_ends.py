@@ -88,26 +88,3 @@ def test_a_key_takes_what_lies_within_its_bounds_and_nothing_else(
     for value in refused:
         assert told(section, key, value) <= BEYOND, value
         assert told(section, key, value), value
-
-
-DEFAULTS: list[tuple[type[BaseModel], dict[str, Any]]] = [
-    (Polynomial, {"degree": 2}),
-    (Encode, {"bins": 8, "words": 300, "max_levels": None}),
-    (Tuning, {"trials": 20, "seconds": 60, "workers": 1, "folds": 3, "rows": None}),
-    (Training, {"precision": 0.5, "memory_gb": None}),
-    (Compression, {"tolerance": 0.005, "prune": None}),
-    (Promotion, {"alpha": 0.05, "margin": 0.0}),
-    (Serving, {"port": 3000, "workers": 1, "linger": 2, "grace": 20}),
-    (Limits, {"row_mb": 1, "batch_mb": 64, "batch_rows": 1000, "patience": 15}),
-    (Monitoring, {"drift_share": 0.5, "false_alarms": 1, "rows": 50000, "least_rows": 30}),
-    (Orchestration, {"retries": 1, "retry_seconds": 2, "parallel": 2, "tuners": 1}),
-]
-
-
-@pytest.mark.parametrize(("section", "wanted"), DEFAULTS, ids=[s.__name__ for s, _ in DEFAULTS])
-def test_a_key_that_is_left_out_has_the_value_that_the_docs_name(
-    section: type[BaseModel], wanted: dict[str, Any]
-) -> None:
-    given = {Polynomial: {"columns": ["a", "b"]}, Compression: {"quantise": True}}.get(section, {})
-    found = section.model_validate(given)
-    assert {key: getattr(found, key) for key in wanted} == wanted
