@@ -62,6 +62,19 @@ def test_level_and_skill_of_a_group_follow_from_its_sums(kind: str) -> None:
     assert np.isnan(_level_and_skill(_sums(alike).sum(axis=1)[:, None])[1][0])
 
 
+def test_rows_that_are_all_told_the_same_have_no_skill_whatever_rounding_leaves() -> None:
+    rounded = 0
+    for n in range(2, 60):
+        p = np.append(np.full(n, 0.1 + 0.7 / n), np.linspace(0, 1, 40))
+        said = Said(np.arange(len(p)) % 2.0, p, p * (1 - p))
+        grouped = np.add.reduceat(_sums(said), [0, n], axis=1)
+        rounded += (grouped[4] - grouped[2] ** 2 / grouped[0])[0] > 0
+        level, skill, _, skill_var = _level_and_skill(grouped)
+        assert np.isnan([skill[0], skill_var[0]]).all(), n
+        assert np.isfinite([level[0], level[1], skill[1], skill_var[1]]).all(), n
+    assert rounded > 5, "the squares about the mean come out above nothing at times"
+
+
 def test_a_group_is_suspected_of_what_it_has_and_the_others_have_less() -> None:
     found = rows("binary", 4000)
     (said,) = found.said
