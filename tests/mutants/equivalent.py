@@ -277,4 +277,24 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "Index.__init__",
         "GtE becomes Gt in np.diff(self.known) >= 0",
     ): "whether the quicker way may be taken; the other gives the same",
+    (
+        "tasks/engine/exact.py",
+        "Exact.from_floats",
+        "Lt becomes LtE in top < 2.0 ** 53",
+    ): "whether the quicker way is taken: both give the same numbers",
+    (
+        "tasks/engine/exact.py",
+        "Exact.from_floats",
+        "Pow becomes Mult in 2.0 ** 53",
+    ): "whether the quicker way is taken: both give the same numbers",
+    (
+        "tasks/engine/exact.py",
+        "Exact.from_floats",
+        "BitAnd becomes BitOr in mantissa[used] & -mantissa[used]",
+    ): "the lowest bit with its sign turned, which its exponent does not show",
+    (
+        "tasks/engine/exact.py",
+        "Exact.from_floats",
+        "Lt becomes LtE in shift < 0",
+    ): "by nothing nothing is moved",
 }
