@@ -297,4 +297,9 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "Exact.from_floats",
         "Lt becomes LtE in shift < 0",
     ): "by nothing nothing is moved",
+    (
+        "tasks/engine/kernels.py",
+        "stabbing_max",
+        "Gt becomes GtE in length > 0",
+    ): "a slice of nothing has no level, and is handed down to nobody",
 }
