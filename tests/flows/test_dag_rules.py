@@ -277,6 +277,8 @@ def test_a_stage_that_was_up_to_date_has_met_its_inputs_too(tmp_path: Path) -> N
             StageFailed, match=r"fit@p: work\.py was edited while this run was going on, and load worked"
         ):
             dag.run("fit@p", lambda line: None)
+        assert diary(project, "began").count("fit_p") == 1, "it is told before anything of it runs"
+        assert (project / "data" / "fit_p" / "text").exists()
         (project / "work.py").write_text(work)
         assert dag.run("fit@p", lambda line: None).how == "unchanged"
 
