@@ -24,7 +24,7 @@ import pandas as pd
 from tasks.engine.asof import first_in, last_seen
 from tasks.engine.codes import dense
 from tasks.engine.exact import Exact
-from tasks.engine.facts import FOREVER, Events
+from tasks.engine.facts import FOREVER, MISSING, Events
 from tasks.engine.kernels import Line, Wavelet, kth_rank, sort_by_code
 from tasks.engine.primitives.base import EventColumn, Term
 from tasks.values.durations import Span
@@ -212,16 +212,18 @@ class Index:
         """The same events by key and time block, asked for the block that holds ``t - 1``, and for the one before."""
         if length not in self._blocks:
             codes, row_codes, t, by_time = self._asked
-            event, asked = self.facts.event // length, (t - 1) // length
+            event = np.where(self.facts.event == MISSING, 0, self.facts.event) // length  # what is missing never counts
+            asked = (np.where(t == MISSING, 1, t) - 1) // length
             first = min(int(event.min(initial=0)), int(asked.min(initial=0))) - 1
             width = max(int(event.max(initial=0)), int(asked.max(initial=0))) - first + 1
-            if self.size * width >= 1 << 62:
-                (event, asked), width = dense([np.maximum(event - first, 0), np.maximum(asked - first, 0)])
-                first = 0
+            wide = self.size * width >= 1 << 62  # a code of key and block would not fit
             both = []
             for back in (0, 1):
-                e = np.where(codes < 0, -1, codes * width + event - first)
-                r = np.where(row_codes < 0, -1, row_codes * width + asked - first - back)
+                of_event, of_row = event - first, asked - first - back
+                if wide:
+                    (of_event, of_row), width = dense([of_event, of_row])
+                e = np.where(codes < 0, -1, codes * width + of_event)
+                r = np.where(row_codes < 0, -1, row_codes * width + of_row)
                 (e, r), _ = dense([e, r])
                 both.append(Index(self.facts, e, r, t, by_time))
             self._blocks[length] = both[0], both[1]

@@ -124,3 +124,22 @@ def test_one_that_does_not_listen_to_the_signal_is_killed_and_stopping_twice_is_
         stop(process, 0.05)
         assert process.returncode == -9
         stop(process, 0.05)
+
+
+def test_one_that_listens_to_the_signal_has_time_to_end_by_itself_and_its_workers_go_with_it() -> None:
+    polite = (
+        "import signal, subprocess, sys, time\n"
+        "child = subprocess.Popen([sys.executable, '-S', '-c', 'import signal, time; signal.signal(15, signal.SIG_IGN);"
+        " print(0, flush=True); time.sleep(600)'], stdout=subprocess.PIPE)\n"
+        "child.stdout.readline()\n"
+        "signal.signal(15, lambda *_: (time.sleep(0.2), sys.exit(7)))\n"
+        "print(child.pid, flush=True)\n"
+        "time.sleep(600)"
+    )
+    with subprocess.Popen(python(polite, 0), stdout=subprocess.PIPE, start_new_session=True) as process:
+        assert process.stdout is not None
+        worker = psutil.Process(int(process.stdout.readline()))
+        stop(process, 60)
+        assert process.returncode == 7
+        worker.wait(60)
+    assert not worker.is_running()

@@ -17,6 +17,7 @@ import pytest
 import uvicorn
 
 from deploy import draining, protocol
+from deploy.limits import AGAIN
 from deploy.protocol import MOST_HEAD, MOST_HEADERS, Protocol, most_connections
 from deploy.shutdown import made, settings
 
@@ -153,6 +154,94 @@ def test_idle_connections_make_room_and_busy_ones_do_not(port: int, monkeypatch:
     assert (status, "too much at once: 3 connections" in said["errors"][0]["message"]) == (503, True)
     for it in (*idle, *busy):
         it.close()
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "again"),
+    [(400, b"Bad Request", b""), (408, b"Request Timeout", b""), (431, b"Request Header Fields Too Large", b""),
+     (503, b"Service Unavailable", b"retry-after: %d\r\n" % AGAIN)],
+)  # fmt: skip
+def test_a_refusal_is_one_whole_answer_and_tells_when_to_ask_again_where_that_helps(
+    status: int, reason: bytes, again: bytes
+) -> None:
+    said: list[bytes] = []
+    clock = SimpleNamespace(cancel=lambda: said.append(b"stopped"))
+    it = object.__new__(Protocol)
+    it._clock = clock  # type: ignore[assignment]
+    it.transport = SimpleNamespace(write=said.append, close=lambda: said.append(b"closed"))  # type: ignore[assignment]
+    it._refuse(status, "too much")
+    body = b'{"errors": [{"message": "too much"}]}'
+    head = b"HTTP/1.1 %d %s\r\ncontent-type: application/json\r\nconnection: close\r\n" % (status, reason)
+    assert said == [b"stopped", head + again + b"content-length: 37\r\n\r\n" + body, b"closed"]
+    assert it._clock is None
+
+
+@pytest.mark.parametrize(
+    ("left", "before", "done"),
+    [  # bytes of an answer that are still to be taken, and how many they were
+        (0, 10, None), (10, 10, "abort"), (11, 10, "abort"), (9, 10, 9),
+    ],
+)  # fmt: skip
+def test_a_client_is_given_up_that_took_nothing_meanwhile(left: int, before: int, done: str | int | None) -> None:
+    said: list[Any] = []
+    it = object.__new__(Protocol)
+    it.transport = SimpleNamespace(get_write_buffer_size=lambda: left, abort=lambda: said.append("abort"))  # type: ignore[assignment]
+    it.loop = SimpleNamespace(call_later=lambda *what: said.append(what))  # type: ignore[assignment]
+    it._taken(before)
+    assert said == ([] if done is None else ["abort"] if done == "abort" else [(protocol.READER, it._taken, done)])
+
+
+@pytest.mark.parametrize(
+    ("head", "closing", "done"),
+    [(None, False, "close"), (0, False, 408), (5, False, 408), (None, True, None), (5, True, None)],
+)
+def test_a_head_that_is_late_is_refused_and_a_silent_connection_closed(
+    head: int | None, closing: bool, done: str | int | None
+) -> None:
+    said: list[Any] = []
+    it = object.__new__(Protocol)
+    it._head, it._clock = head, SimpleNamespace(cancel=lambda: said.append("stopped"))  # type: ignore[assignment]
+    it.transport = SimpleNamespace(  # type: ignore[assignment]
+        is_closing=lambda: closing, close=lambda: said.append("close"), write=lambda data: said.append(int(data[9:12]))
+    )
+    it._late()
+    assert said == ([] if done is None else ["close"] if done == "close" else [408, "close"])
+    assert it._clock is None, "it has struck, and there is nothing to stop"
+
+
+def test_a_head_may_have_as_many_bytes_as_are_told_and_no_more() -> None:
+    it = object.__new__(Protocol)
+    it._size, it._told = 0, None
+    it._count(MOST_HEAD - 1)
+    it._count(1)
+    assert it._told is None
+    with pytest.raises(ValueError, match=r"^$"):
+        it._count(1)
+    assert it._told == (431, "a request's first line and headers have at most 100 lines and 32 KiB")
+
+
+@pytest.mark.parametrize(
+    ("open_ones", "closed", "room"),
+    [  # connections: closing already, busy, or idle and until when they are kept
+        (["busy"] * 3, [], True), (["busy"] * 4, [], False), (["busy"] * 3 + [7], [3], True), ([9, "busy", 5, 7], [2], True),
+        (["closing"] + ["busy"] * 3, [], True), ([9, "closing", 5, 7, "busy"], [2], True), ([9, 5, 7], [], True), ([None] * 4, [], False),
+    ],
+)  # fmt: skip
+def test_room_is_made_by_closing_what_was_idle_longest(open_ones: list[Any], closed: list[int], room: bool) -> None:
+    said: list[int] = []
+
+    def connection(at: int, state: Any) -> Protocol:
+        it = object.__new__(Protocol)
+        it.most, it._head = 3, None  # type: ignore[misc]
+        it.cycle = SimpleNamespace(response_complete=state not in ("busy", "closing"))  # type: ignore[assignment]
+        it.timeout_keep_alive_task = SimpleNamespace(when=lambda: state) if isinstance(state, int) else None  # type: ignore[assignment]
+        it.transport = SimpleNamespace(is_closing=lambda: state == "closing", close=lambda: said.append(at))  # type: ignore[assignment]
+        return it
+
+    every = [connection(at, state) for at, state in enumerate(open_ones)]
+    every[-1].connections = {*every, object()}  # type: ignore[assignment]
+    assert every[-1]._make_room() is room
+    assert said == closed
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -19,7 +21,7 @@ from flows.records import read_lock
 from flows.walk import walk
 from tasks.artifacts import Failed
 from tasks.errors import RefitError, with_causes
-from tests.flows.project import diary, make_project
+from tests.flows.project import diary, make_project, recorded
 
 # a and b need nothing, c needs a, d needs a and b, e needs c and d
 NEEDS = {"a": (), "b": (), "c": ("a",), "d": ("a", "b"), "e": ("c", "d")}
@@ -232,6 +234,115 @@ def test_what_is_edited_meanwhile_is_named_and_what_is_given_up_leaves_no_record
         assert told.value.mistake
     assert diary(project).count("load") == 2
     assert diary(project).count("fit_q") == 1
+
+
+def test_outputs_that_persist_are_still_there_when_their_stage_runs_again(tmp_path: Path) -> None:
+    project = make_project(tmp_path / "project")
+    text = (project / "dvc.yaml").read_text()
+    kept = "outs: [data/load, {data/kept: {persist: true}}]"
+    (project / "dvc.yaml").write_text(text.replace("outs: [data/load]", kept))
+    lines = project / "data" / "kept"
+    there: list[tuple[bool, bool]] = []
+
+    def adds(node: Node, log: Callable[[str], None]) -> None:
+        there.append((lines.exists(), (project / "data" / "load").exists()))
+        (project / "data" / "load").mkdir()
+        with lines.open("a") as file:
+            file.write("one more\n")
+
+    with Dag(project) as dag:
+        assert dag.run("load", print, adds).how == "ran"
+        assert dag.run("load", print, adds, force=True).how == "ran"
+        assert lines.read_text() == "one more\n" * 2
+        lines.unlink()
+        lines.write_text("something else\n")
+        assert dag.run("load", print, adds).how == "ran", "it is its own input, so no cache knows what comes of it"
+        assert lines.read_text() == "something else\none more\n"
+    assert there == [(False, False), (True, False), (True, False)]
+
+
+def test_a_stage_that_was_up_to_date_has_met_its_inputs_too(tmp_path: Path) -> None:
+    """What it was found to be up to date with is what the later stages of the walk must work on."""
+    project = make_project(tmp_path / "project")
+    with Dag(project) as dag:
+        for name in ("load", "fit@p"):
+            dag.run(name, lambda line: None)
+    with Dag(project) as dag:
+        assert dag.run("load", lambda line: None).how == "unchanged"
+        assert dag.newer() == []
+        work = (project / "work.py").read_text()
+        (project / "work.py").write_text(work + "\n")
+        assert dag.newer() == ["work.py"]
+        with pytest.raises(
+            StageFailed, match=r"fit@p: work\.py was edited while this run was going on, and load worked"
+        ):
+            dag.run("fit@p", lambda line: None)
+        assert diary(project, "began").count("fit_p") == 1, "it is told before anything of it runs"
+        assert (project / "data" / "fit_p" / "text").exists()
+        (project / "work.py").write_text(work)
+        assert dag.run("fit@p", lambda line: None).how == "unchanged"
+
+
+DAMAGE: dict[str, tuple[list[str], list[str], int, bool]] = {
+    # objects that are overwritten, and that are gone; how many are removed; whether the files in the project mend the cache
+    "nothing": ([], [], 0, True),
+    "a part": (["text"], [], 1, True),
+    "both parts": (["half", "text"], [], 2, True),
+    "the list": ([".dir"], [], 1, True),
+    "the list and a part": ([".dir", "text"], [], 2, True),
+    "a part is gone": ([], ["text"], 0, True),
+    "the list is gone": ([], [".dir"], 0, True),
+    "all is gone": ([], [".dir", "half", "text"], 0, True),
+}
+
+
+def test_damaged_objects_are_removed_from_the_cache_and_taken_anew_where_the_project_has_them(tmp_path: Path) -> None:
+    project = make_project(tmp_path / "project")
+    with Dag(project) as dag:
+        dag.run("load", lambda line: None)
+        files, lock = project / ".dvc" / "cache" / "files" / "md5", recorded(project)["load"]["outs"][0]["md5"]
+        listed = json.loads((files / lock[:2] / lock[2:]).read_text())
+        path_of = {item["relpath"]: files / item["md5"][:2] / item["md5"][2:] for item in listed}
+        path_of[".dir"] = files / lock[:2] / lock[2:]
+        assert set(path_of) == {".dir", "half", "text"}
+        whole = {name: path.read_bytes() for name, path in path_of.items()}
+        for in_project in (True, False):
+            if not in_project:
+                shutil.rmtree(project / "data" / "load")
+            for name, (overwritten, gone, removed, mended) in DAMAGE.items():
+                for part in overwritten:
+                    path_of[part].chmod(0o644)
+                    path_of[part].write_text("damaged")
+                    path_of[part].chmod(0o444)  # DVC believes a read-only object unseen
+                for part in gone:
+                    path_of[part].unlink()
+                said: list[str] = []
+                with dag.dvc():
+                    cached = dag._records.cached(dag.node("load").record.reload())
+                    assert cached is not None
+                    sound = dag._records.sound(cached, "load", said.append)
+                hurt = bool(overwritten or gone)
+                assert sound == (mended if in_project else not hurt), name
+                if not in_project and ".dir" in overwritten:
+                    removed = 1  # what it listed is not known
+                objects = f"{removed} damaged object{'s' if removed > 1 else ''} of load in DVC's cache removed; "
+                how = "its files in the project are whole" if in_project else "it is made anew"
+                assert said == ([objects + how] if removed else []), name
+                left = {part for part, path in path_of.items() if path.exists() and path.read_bytes() == whole[part]}
+                if sound:
+                    assert left == set(path_of), name
+                for part, path in path_of.items():
+                    if (
+                        part in overwritten
+                        and path.exists()
+                        and ".dir" in (part, *set(path_of) - {*overwritten, *gone})
+                    ):
+                        assert path.read_bytes() == whole[part], f"{name}: {part} is damaged still"
+                    if path.exists():
+                        path.chmod(0o644)
+                    path.parent.mkdir(exist_ok=True)
+                    path.write_bytes(whole[part])
+                    path.chmod(0o444)
 
 
 def test_data_that_no_stage_makes_is_no_part_of_a_walk(tmp_path: Path) -> None:

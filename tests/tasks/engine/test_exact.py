@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.engine.exact import BITS, MAX_DIGITS, NARROW, Exact, TooWide, concatenate
+from tasks.engine.exact import BITS, MAX_DIGITS, NARROW, Exact, TooWide, _carry, _round, _widen, concatenate
 from tasks.engine.history import Prefix
 
 whole = st.integers(-(2**53), 2**53).map(float)
@@ -108,7 +108,7 @@ def test_products_have_twice_the_digits_at_most_with_one_to_carry_each(digits: i
         assert sum(int(d) << (BITS * j) for j, d in enumerate(found.digits[:, 0])) == a * a
 
 
-@pytest.mark.parametrize("power", [0, 52, 53, 61, 62, 300])
+@pytest.mark.parametrize("power", [0, 52, 53, 60, 61, 62, 300])
 def test_numbers_of_any_size_are_held_with_their_last_bit(power: int) -> None:
     """``1`` beside ``2**power``, a fraction, none at all, and only zeros."""
     values = np.array([2.0**power, -1.0, np.nan, 0.0])
@@ -116,11 +116,13 @@ def test_numbers_of_any_size_are_held_with_their_last_bit(power: int) -> None:
     assert found.narrow == (power < 61)
     assert found.to_float().tolist() == [2.0**power, -1.0, 0.0, 0.0]
     assert found.prefix().to_float()[-1] == float(2**power - 1)
-    assert (found.bound >= 2**power, len(found), found.exponent) == (True, 4, 0)
+    assert (2**power <= found.bound <= 2 ** (power + 1), len(found), found.exponent) == (True, 4, 0)
     half = Exact.from_floats(values / 2)
     assert half.to_float().tolist() == [2.0**power / 2, -0.5, 0.0, 0.0]
     assert half.exponent == -1
-    assert Exact.from_floats(np.zeros(0)).to_float().tolist() == []
+    nothing = Exact.from_floats(np.zeros(0))
+    assert nothing.to_float().tolist() == []
+    assert (nothing.narrow, nothing.bound, nothing.exponent) == (True, 0, 0)
     assert Exact.from_floats(np.zeros(3)).to_float().tolist() == [0.0] * 3
 
 
@@ -130,7 +132,10 @@ PIECES: dict[str, list[list[float]]] = {
     "a coarser grid later": [[0.5, 0.25], [8.0], [1.0] * 9],
     "wide": [[1e30, 1.0], [2.0, 3.0], [1e30] * 5, [-1e30, 5.0]],
     "wider than before": [[1.0, 2.0], [1e30], [3.0]],
-    "near the bound": [[2.0**60], [2.0**60], [2.0**60] * 6, [1.0]],
+    "near the bound": [[2.0**60, 1.0], [2.0**60, 1.0], [3.0], [2.0**60] * 4, [1.0]],
+    "beyond the bound at once": [[2.0**60, 1.0], [2.0**60] * 8, [1.0]],
+    "below the bound": [[2.0**59, 1.0], [2.0**59, 3.0, 1.0], [1.0, 2.0], [5.0]],
+    "nothing but zeros": [[0.0], [0.0, 0.0], [0.0]],
     "missing": [[np.nan], [1.0, np.nan], [2.0]],
 }
 
@@ -149,6 +154,9 @@ def test_prefix_sums_grow_with_their_events_as_if_made_at_once(name: str) -> Non
         wanted = Exact.from_floats(np.array(every)).prefix()
         assert found.size == len(every)
         assert found.exact.to_float().tolist() == wanted.to_float().tolist()
+        assert found.exact.narrow == wanted.narrow
+        if wanted.narrow:
+            assert (found.exact.bound, found.exact.exponent) == (wanted.bound, wanted.exponent)
         assert (found.exact - wanted).to_float().tolist() == [0.0] * (len(every) + 1)
         assert found.exact.bound >= max(abs(sum(map(Fraction, np.nan_to_num(every[:i])))) for i in range(len(every))) * Fraction(2) ** -found.exact.exponent  # fmt: skip
 
@@ -171,3 +179,50 @@ def test_prefix_sums_grow_into_room_that_was_left() -> None:
     assert blocks == [5, 12, 12, 12, 26, 60]
     found.extend(term, 29)
     assert starts == [0, 4, 5, 9, 11, 12, 0]
+
+
+def digits_of(numbers: list[int]) -> np.ndarray:
+    """Whole numbers in the canonical form: digits in [0, BASE), and a last one that is 0 or -1."""
+    count = max(n.bit_length() for n in numbers) // BITS + 1
+    rows = [[(n >> (BITS * j)) & ((1 << BITS) - 1) for n in numbers] for j in range(count)]
+    return np.array([*rows, [-(n < 0) for n in numbers]], np.int64)
+
+
+@pytest.mark.parametrize("k", [0, 1, 10, 11, 12, 25, 26, 37, 51, 52, 53, 78, 104, 105, 130, 200])
+def test_halves_are_rounded_to_even_unless_anything_lies_below_them(k: int) -> None:
+    """54 bits that end in a half, and one bit more at any place below; Python rounds whole numbers likewise."""
+    numbers = []
+    for top in ((1 << 53) + 1, (1 << 53) + 3, (1 << 54) - 1, (1 << 53) + 2, (1 << 40) + 1, 1):
+        whole = top << k
+        numbers += [whole, *(whole + (1 << m) for m in range(k)), *(whole - (1 << m) for m in range(k))]
+    numbers += [-n for n in numbers] + [0]
+    found = _round(digits_of(numbers), 0)
+    assert found.tolist() == [float(n) for n in numbers]
+    assert _round(digits_of(numbers), -7).tolist() == [float(n) / 128 for n in numbers]
+    least = np.array([[0, 0], [0, 1], [-1, -1]])  # a power of the base in as few digits as can be, and one more than it
+    assert _round(least, 0).tolist() == [-float(1 << 52), -float((1 << 52) - (1 << 26))]
+
+
+def test_digits_are_carried_into_one_form_whatever_they_were() -> None:
+    rng = np.random.default_rng(0)
+    loose = rng.integers(-(1 << 60), 1 << 60, (4, 50))
+    loose[:, 0], loose[:, 1], loose[3, 2] = 0, -1, (1 << 62) - 1
+    whole = [sum(int(d) << (BITS * j) for j, d in enumerate(column)) for column in loose.T]
+    found = _carry(loose)
+    assert [sum(int(d) << (BITS * j) for j, d in enumerate(column)) for column in found.T] == whole
+    assert ((found[:-1] >= 0) & (found[:-1] < 1 << BITS)).all()
+    assert set(found[-1].tolist()) == {0, -1}
+    assert (_carry(found)[: len(found) - 1] == found[:-1]).all()
+    three = _widen(np.array([5, -5, (1 << 62) - 1, -(1 << 62)]))
+    assert [sum(int(d) << (BITS * j) for j, d in enumerate(c)) for c in three.T] == [5, -5, (1 << 62) - 1, -(1 << 62)]
+
+
+def test_columns_one_after_another_are_on_one_grid_and_narrow_where_all_are() -> None:
+    near, wide = Exact.from_floats(np.array([0.5, -3.0])), Exact.from_floats(np.array([1e30, 1.0]))
+    assert concatenate([near]) is near
+    both = concatenate([Exact.from_ints(np.array([7])), near])
+    assert (both.narrow, both.exponent, both.bound, both.digits.tolist()) == (True, -1, 14, [[14, 1, -6]])
+    all_of = concatenate([wide, near, Exact.from_ints(np.array([2, 4]))])
+    assert not all_of.narrow
+    assert all_of.to_float().tolist() == [1e30, 1.0, 0.5, -3.0, 2.0, 4.0]
+    assert all_of.bound == max(wide._at(-1).bound, near.bound, 8)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tasks.engine.ahead import Timeline, by_group, slack_of, tally
+from tasks.engine.ahead import CENTRED, DAYS, NEXT, UNITS, Timeline, by_group, slack_of, tally
 from tasks.engine.compute import compute
 from tasks.engine.derive import derive
 from tasks.engine.facts import FOREVER
@@ -344,6 +344,42 @@ def test_a_column_that_begins_in_the_first_rows_looks_forward() -> None:
     assert forward(19) == ["id", "at", "who", "shop", "seen", "late", ROWS_OF]
     assert forward(10) == ["id", "at", "who", "shop", "seen", "late", ROWS_OF]
     assert forward(9) == ["id", "at", "who", "shop", "size", "seen", "late", ROWS_OF], "nine alike may be chance"
+    for values, looks in (([3.0] * 12 + [np.nan] * 8, False), ([3.0] * 12 + [4.0] + [np.nan] * 7, True)):
+        part = orders.assign(size=values)
+        (side,) = timed_tables({"orders": part}, plan, part, pd.DataFrame(index=part.index))
+        pair = ColumnPair(side, side, plan, 1)
+        assert ("size" in forward(n)) is looks, "what is missing is not held against the others"
+
+
+def test_every_comparison_is_counted_since_chance_is_bounded_over_all_of_them() -> None:
+    """Of shop, size and seen, each against what is of its kind, in each stretch to come and for each time to come."""
+    tables, plan = two_tables(), derive(parse(SPEC))
+    n, rng = 60, np.random.default_rng(0)
+    text = tables["orders"]["who"].dtype
+    orders = pd.DataFrame({
+        "id": rng.permutation(n) * 1.0, "at": days(*range(n)), "who": pd.Series(rng.choice(list("abc"), n), dtype=text),
+        "shop": pd.Series(rng.choice(list("xyz"), n), dtype=text), "size": rng.normal(size=n).round(3), "seen": days(*rng.permutation(n)),
+        "late": rng.integers(0, 2, n) * 1.0,
+    })  # fmt: skip
+    (side,) = timed_tables({"orders": orders}, plan, orders, pd.DataFrame(index=orders.index))
+
+    def made(look: list[bool]) -> int:
+        pair = ColumnPair(side, side, plan, 1)
+        drawn = pair.both.draw((), pair.draws)
+        side.hold(np.arange(n), [*side.read, *pair.sources])
+        assert list(pair._windows(drawn, np.array(look))) == []
+        return pair.made
+
+    # sum: id, late, rows; mean and std: id, late; max and min: these for size, and the moment for seen
+    four, five = 3 + 2 + 3 + 3, 3 + 2 + 3 + 3 + 2
+    spans = 2 * len(NEXT) * five + len(CENTRED) * five + 2 * len(DAYS) * four + 2 * four
+    values = 1 + 2 + 1  # the next row's: of shop, size and seen
+    outcomes, gaps = 4 + 5 * len(NEXT), 2 * len(UNITS)  # those of late up to the row, and times for size
+    assert made([True, True, True]) == values + spans + outcomes + gaps
+    per_row = 2 * len(NEXT) + len(CENTRED) + 2 * len(DAYS) + 2
+    assert made([False, False, True]) == 1 + 2 * per_row, "seen: the next row's moment, the largest and the smallest"
+    assert made([True, False, False]) == 1
+    assert made([False, False, False]) == 0
 
 
 @pytest.mark.parametrize(

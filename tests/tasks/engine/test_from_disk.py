@@ -102,3 +102,42 @@ def test_a_moment_is_told_as_hours_before_the_row_a_span_as_hours_and_a_number_a
         found = in_hours(value, kind, t)
         assert found[0] == wanted
         assert np.isnan(found[1])
+
+
+@pytest.mark.parametrize(
+    ("copies", "memory", "part", "parts"),
+    [  # a group of 8 columns of 120 events and 4 of 120 rows: 8 · 120 · (8 + 4 + 2 · copies + 2 · features) bytes
+        (12, 1, 400_000, 1), (500, 1, 400_000, 2), (5000, 1, 400_000, 10), (5000, 10, 400_000, 1), (12, 1, 120, 1), (12, 1, 119, 2),
+        (12, 1, 40, 3), (12, 1, 39, 4), (5000, 1, 39, 10),
+    ],
+)  # fmt: skip
+def test_a_table_is_dealt_into_as_many_parts_as_memory_and_cache_ask(
+    copies: int, memory: int, part: int, parts: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tables = world(6, 120)
+    files = written(tmp_path, tables)
+    (group,) = (g for g in plan().groups if g.on == (("who", "who"), ("where", "where")))
+    features = len(group.features)
+    assert (len(event_columns(plan(), group)), len(row_columns(plan(), group))) == (8, 4)
+    assert max(1, -(-8 * 120 * (12 + 2 * copies + 2 * features) // (memory * 10**6)), -(-120 // part)) == parts
+    monkeypatch.setattr(from_disk, "COPIES", copies)
+    monkeypatch.setattr(from_disk, "PART", part)
+    dealt: list[tuple[str, int]] = []
+    deal = from_disk._deal
+    monkeypatch.setattr(from_disk, "_deal", lambda *given: (dealt.append(given[-2:]), deal(*given))[1])
+    blocks: list[int] = []
+    monkeypatch.setattr(
+        from_disk, "compute", lambda plan, tables, rows: (blocks.append(len(rows)), compute(plan, tables, rows))[1]
+    )
+    from_disk._compute_group(plan(), group, files, files["orders"], tmp_path / "group", memory, 50)
+    assert dealt == [("event", parts), ("row", parts)]
+    assert sum(blocks) == 120
+    assert max(blocks) <= part
+    assert sorted(p.name for p in (tmp_path / "group").iterdir()) == [f"chunk{c}.arrow" for c in range(3)]
+    whole = compute(plan(), tables, tables["orders"])
+    for c, count in enumerate((50, 50, 20)):
+        found = from_disk._gather(tmp_path / "group" / f"chunk{c}.arrow", 50 * c, count)
+        assert set(found) == {f.name for f in group.features}
+        expected = whole[list(found)].iloc[50 * c : 50 * c + count].reset_index(drop=True)
+        assert_same(expected, pd.DataFrame(found).astype(expected.dtypes))
+    assert list((tmp_path / "group").iterdir()) == [], "what was gathered is gone"

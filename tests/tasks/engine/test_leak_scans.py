@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import statsmodels.api as sm
 
-from tasks.engine import Plan
+from tasks.engine import Plan, leak_scans
 from tasks.engine.derive import derive
 from tasks.engine.facts import Time
 from tasks.engine.leak_scans import (
@@ -20,6 +20,7 @@ from tasks.engine.leak_scans import (
     declared_times,
     encoded_targets,
     filled_later,
+    giveaways,
     later_labels,
     overlaps,
 )
@@ -172,6 +173,63 @@ def test_a_column_that_waits_for_the_label_is_told_from_one_that_is_so_anyway() 
     few = np.flatnonzero(np.arange(n) < n // 2 + FEWEST)
     assert [f.where for f in filled_later(frame.iloc[few], target[few])] == ["filled", "zero", "mostly"]
     assert filled_later(frame.iloc[few[:-1]], target[few[:-1]]) == []
+
+
+@pytest.mark.parametrize(
+    ("counts", "kind"),
+    [  # labelled rows of each label, and as what they are judged
+        ([FEWEST] * 2, "binary"), ([FEWEST, FEWEST - 1], "regression"), ([FEWEST] * 3, "multiclass"), ([FEWEST] * 20, "multiclass"),
+        ([FEWEST] * 21, "regression"), ([FEWEST, 90, FEWEST - 1], "regression"), ([500], None), ([], None), ([4000, 3000], "binary"),
+    ],
+)  # fmt: skip
+def test_labels_are_classes_where_there_are_few_and_enough_of_each(
+    counts: list[int], kind: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[int, str]] = []
+
+    def spied(features: pd.DataFrame, y: np.ndarray, of: str) -> list:
+        assert features.index.tolist() == list(range(len(y)))
+        assert (features["same"] == y).all(), "rows and labels belong together"
+        assert not np.isnan(y).any()
+        asked.append((len(y), of))
+        return judged(features, y, of)
+
+    judged = leak_scans.alone
+    monkeypatch.setattr(leak_scans, "alone", spied)
+    rng = np.random.default_rng(0)
+    target = rng.permutation(np.concatenate([np.repeat(np.arange(float(len(counts))), counts), np.full(30, np.nan)]))
+    features = pd.DataFrame({"same": target, "noise": rng.normal(size=len(target))}, index=rng.permutation(len(target)))
+    found = giveaways(features, target, rng)
+    assert asked == ([(min(sum(counts), 6000), kind)] if kind else [])
+    assert [(f.kind, f.where) for f in found] == ([("target", "same")] if kind and sum(counts) >= 5 * FEWEST else [])
+    assert all(f.why.endswith("; was it known at the time?") for f in found)
+
+
+@pytest.mark.parametrize(
+    ("missing", "people", "wanted"),
+    [  # rows in which the feature is missing, and people whose rows stand beside each other
+        (0, 0, ["a"]), (199, 0, ["a"]), (200, 0, []), (0, 2, ["a"]), (0, 400, ["a"]), (0, 401, []), (0, 1, []),
+    ],
+)  # fmt: skip
+def test_labels_to_come_are_looked_for_in_numbers_that_are_there_and_among_rows_that_have_neighbours(
+    missing: int, people: int, wanted: list[str]
+) -> None:
+    n = 1200 if people > 9 else 400
+    frame, plan = orders(n)
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=n)
+    codes = np.arange(n) % people if people else np.zeros(n, int)
+    coming = pd.Series(y).groupby(codes).shift(-1)
+    a = coming.fillna(coming.mean()).to_numpy(copy=True)
+    a[:missing] = np.nan
+    if missing:  # what is there knows the next label all the same
+        y[: missing + 1] = y.mean()
+    who = pd.Series([f"p{k}" for k in codes], dtype="str")
+    words = pd.Series(["x"] * n, dtype="str")
+    features = pd.DataFrame({"a": a, "b": rng.normal(size=n), "words": words})
+    keys = ["who"] if people else []
+    told = [f.where for f in later_labels(plan, frame.assign(who=who), features, y, keys)]
+    assert told == (wanted if people != 1 else ["a"]), "one person's rows are all rows"
 
 
 def orders(n: int) -> tuple[pd.DataFrame, Plan]:

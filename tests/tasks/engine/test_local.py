@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 
 from tasks.engine.codes import dense
+from tasks.engine.facts import MISSING, Events, TableSchema, Time
 from tasks.engine.kernels import sort_by_code
-from tasks.engine.local import key_starts
+from tasks.engine.local import Index, key_starts
 from tasks.engine.spark import _plain, _restored
 from tasks.values.durations import Span
 from tests.tasks.engine.worlds import assert_same, plan, world
@@ -31,6 +32,28 @@ def test_codes_are_renumbered_and_missing_ones_stay() -> None:
 
 def test_each_key_begins_where_the_one_before_ends() -> None:
     assert key_starts(np.array([0, 0, 2, 2, 2]), 4).tolist() == [0, 2, 2, 5, 5]
+
+
+@pytest.mark.parametrize("keys", [3, 700], ids=["few", "so many that key and block together need more than 62 bits"])
+@pytest.mark.parametrize("length", [1, 7, 86_400_000_000])
+def test_a_row_sees_the_block_of_the_moment_before_it_and_the_one_before_that(length: int, keys: int) -> None:
+    """Events and rows lie around block bounds, over five hundred years."""
+    rng = np.random.default_rng(length % 97 + keys)
+    far = np.array([-8_000_000_000_000_000, -1, 0, 12, 8_000_000_000_000_000]) // length * length
+    event = np.append(far, rng.choice(far, 60) + rng.integers(-2 * length, 2 * length + 1, 60))
+    t = np.append(far + 1, rng.choice(far, 50) + rng.integers(-2 * length, 3 * length + 1, 50))
+    codes, asking = (np.append(rng.integers(-1, 3, n - 1), keys - 1) for n in (len(event), len(t)))
+    event[7], t[9], asking[9] = MISSING, MISSING, -1  # an event at no time, and a row that asks at none
+    facts = Events(TableSchema("t", {"at": "datetime"}, (), Time("at")), pd.DataFrame({"at": event.view("M8[us]")}))
+    index = Index(facts, codes, asking, t, np.argsort(t, kind="stable"))
+    for back, found in enumerate(index.blocks(length)):
+        p = found.positions(Span("all"))
+        seen = np.empty(len(t), np.int64)
+        seen[found.rows] = p.hi - p.lo
+        mine = (codes == asking[:, None]) & (asking >= 0)[:, None] & (event < t[:, None]) & (event != MISSING)
+        wanted = mine & (event // length == ((t - 1) // length - back)[:, None])
+        assert seen.tolist() == wanted.sum(axis=1).tolist(), back
+        assert wanted.any()
 
 
 def test_spans_are_read() -> None:

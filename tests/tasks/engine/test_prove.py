@@ -14,7 +14,7 @@ from tasks.engine import Feature, Plan
 from tasks.engine.compute import compute as by_batch
 from tasks.engine.derive import derive
 from tasks.engine.facts import Time
-from tasks.engine.prove import Findings, Future, _changed, _randomised, keys_of, prove
+from tasks.engine.prove import Findings, Future, _changed, _randomised, change_the_future, keys_of, prove
 from tasks.engine.recipes import OwnColumn
 from tasks.params import parse
 from tests.tasks.engine.worlds import moments, tree
@@ -288,6 +288,9 @@ def test_only_facts_from_the_cut_on_are_changed_and_all_of_them_are() -> None:
     assert (now["price"] != then["price"]).all()
     assert (now["since"] > then["since"].clip(lower=cut)).all()
     assert ((now["told"] - now["since"]) >= pd.Timedelta(0)).all()
+    pushed = now["since"] - then["since"].clip(lower=cut)
+    assert pd.Timedelta("9D") < pushed.max() < pd.Timedelta("11.6D")
+    assert pd.Timedelta("4D") < pushed.mean() < pd.Timedelta("8D")
     assert 0.2 < (now["label"] != then["label"]).mean() < 0.8
     assert set(now["label"]) == {"lo", "hi"}
 
@@ -313,6 +316,52 @@ def test_only_facts_from_the_cut_on_are_changed_and_all_of_them_are() -> None:
     assert rows[inputs].equals(given[inputs])
     assert (rows["amount"] != given["amount"])[late[chosen]].all()
     assert rows[~late[chosen]].equals(given[~late[chosen]])
+
+
+@pytest.mark.parametrize(("sample", "cuts"), [(200, 3), (201, 1), (700, 3), (5000, 2)])
+def test_rows_are_looked_at_up_to_moments_over_the_whole_time_half_of_them_just_before(sample: int, cuts: int) -> None:
+    tables, plan = base()
+    rows = tables["orders"].copy()
+    rows.loc[5, "asked"] = pd.NaT  # asked at no time: not looked at
+    asked: list[np.ndarray] = []
+
+    def compute(plan: Plan, tables: Mapping[str, pd.DataFrame], part: pd.DataFrame) -> pd.DataFrame:
+        asked.append(part.index.to_numpy())
+        return pd.DataFrame({"f": np.zeros(len(part))})
+
+    given = {**tables, "orders": rows}
+    assert change_the_future(given, plan, rows, compute, cuts, sample, np.random.default_rng(0)) == []
+    order = rows["asked"].dropna().sort_values(kind="stable").index.to_numpy()
+    assert len(asked) == 2 * cuts
+    for share, chosen, again in zip(np.linspace(0.3, 0.95, cuts), asked[::2], asked[1::2], strict=True):
+        cut = rows["asked"][order[int(share * len(order))]]
+        before = order[(rows["asked"][order] <= cut).to_numpy()]
+        assert (np.diff(chosen) > 0).all()
+        assert (chosen == again).all()
+        assert len(chosen) == min(sample, len(before))
+        assert set(before[-(sample // 2) :]) <= set(chosen) <= set(before)
+    nobody = rows.assign(asked=pd.Series(pd.NaT, rows.index, dtype=rows["asked"].dtype))
+    assert change_the_future({**given, "orders": nobody}, plan, nobody, compute, 3, 9, np.random.default_rng(0)) == []
+    assert len(asked) == 2 * cuts
+
+
+def test_a_change_is_told_once_with_its_moment_its_row_and_the_columns_that_it_reads() -> None:
+    """Row 40 alone knows the largest price; the three moments all lie after it."""
+    tables, plan = base()
+    rows = tables["orders"]
+
+    def compute(plan: Plan, tables: Mapping[str, pd.DataFrame], part: pd.DataFrame) -> pd.DataFrame:
+        knows = np.where(part.index == first, float(tables["prices"]["price"].sum()), 0.0)
+        return pd.DataFrame({"f": knows, "g": 1.0}, index=part.index)
+
+    order = rows["asked"].sort_values(kind="stable").index.to_numpy()
+    first, cut = int(order[100]), rows["asked"][order[int(0.3 * len(order))]]
+    (found,) = change_the_future(tables, plan, rows, compute, 3, 5000, np.random.default_rng(0))
+    assert (found.kind, found.where) == ("future", "f")
+    assert found.why == (
+        f"changes when only facts from {cut.isoformat()} on are changed, for instance in row {first}, whose prediction time "
+        "is not later; it reads prices.price"
+    )
 
 
 def test_one_column_is_changed_alone_and_event_and_known_at_move_together() -> None:
@@ -354,6 +403,10 @@ def test_values_made_random_are_of_their_kind() -> None:
     times = moments([1.0, 2, 3, 4, 5, 6])
     later = _randomised(times, where, rng)
     assert (later[where] > times[where]).all()
+    many = moments([1.0] * 500)
+    moved = (_randomised(many, np.ones(500, bool), rng) - many) / pd.Timedelta("1D")
+    assert 11 < moved.max() < 11.6
+    assert 5 < moved.mean() < 6.6
     assert later[~where].equals(times[~where])
 
 

@@ -51,6 +51,31 @@ def test_the_words_agree_with_the_figures(figures, kind, words):
     assert ("about the same" in said) == (words.startswith("about the same"))
 
 
+@pytest.mark.parametrize(
+    ("figures", "error", "kind", "words"),
+    [  # metric, on training, validation and test rows, baseline; each figure's error
+        (("roc_auc", 1.0, 0.75, 0.75, 0.5), 0.0, "some variance", "50% of the gain on training rows is lost. That"),
+        (("roc_auc", 1.0, 0.7499, 0.75, 0.5), 0.0, "variance", "50% of the gain"),
+        (("roc_auc", 0.875, 0.75, 0.75, 0.5), 0.0, "some variance", "is lost, and the error is 2 times as large"),
+        (("roc_auc", 0.875, 0.751, 0.75, 0.5), 0.0, "some variance", "of the gain on training rows is lost. That"),
+        (("log_loss", 0.25, 0.5, 0.5, 1.25), 0.0, "some variance", "is lost, and the error is 2 times as large"),
+        (("roc_auc", 0.5, 0.5, 0.5, 0.5), 0.0, "underfit", "no better than without features"),
+        (("roc_auc", 0.7, 0.6905, 0.69, 0.5), 0.0, "bias", "about the same"),  # less than a twentieth is lost
+        (("roc_auc", 0.7, 0.6895, 0.69, 0.5), 0.0, "some variance", "5% of the gain"),
+        (("roc_auc", 0.95, 0.944, 0.94, 0.5), 0.0, "some variance", "1% of the gain"),  # the error grows by an eighth
+        (("roc_auc", 0.95, 0.9455, 0.94, 0.5), 0.0, "bias", "about the same"),  # and here by less than a tenth
+        (("roc_auc", 0.75, 0.74, 0.74, 0.5), 0.0125, "bias", "about the same"),  # at most a fifth can be lost
+        (("roc_auc", 0.75, 0.74, 0.74, 0.5), 0.015, "unclear", "2,000 validation rows cannot tell"),
+        (("roc_auc", 0.75, 0.75, 0.75, 0.5), 0.5, "bias", "no worse"),
+        (("roc_auc", 1.0, 0.5, 0.5, 0.5), 0.0, "variance", "all of the gain"),
+    ],
+)
+def test_each_bound_of_the_words_has_two_sides(figures, error, kind, words):
+    found, said = told(*figures, error=error)
+    assert found == kind
+    assert words in said
+
+
 def test_few_rows_cannot_tell_and_that_is_said():
     kind, said = told("roc_auc", 0.8085, 0.7505, 0.7505, 0.5, error=0.05)
     assert kind == "unclear"

@@ -257,3 +257,47 @@ def test_curves_are_of_six_features_and_the_surface_of_two_numbers_of_more_than_
     assert told(monkeypatch, 400, [7])[0].rows_explained == 51
     cut, _ = told(monkeypatch, 400, [7, 9, 11], few=2)  # no more rows were explained
     assert (cut.rows_explained, [one.row for one in cut.rows]) == (2, [107, 109])
+
+
+INSIDE = Explained(np.array([[[1.0], [-2.0]]]), np.array([0.25]), "tree", "log-odds")
+
+
+@pytest.mark.parametrize(
+    ("models", "scale", "inside", "values", "base"),
+    [  # how many models, how they are calibrated, what is known of the inside, and what is told (None: by asking)
+        (1, "none", INSIDE, [1.0, -2.0], 0.25),
+        (1, "none", None, None, None),
+        (2, "none", INSIDE, None, None),
+        (1, None, INSIDE, None, None),  # a calibration that scales nothing
+        (1, {"slope": 2.0, "shift": 0.5}, INSIDE, [2.0, -4.0], 1.0),
+        (1, {"slope": 2.0}, INSIDE, [2.0, -4.0], 0.5),
+        (1, {"slope": 2.0}, replace(INSIDE, unit="probability"), None, None),
+        (1, {"slope": 2.0}, None, None, None),
+        (1, {"slope": 2.0, "limit": 3.0}, INSIDE, None, None),
+        (2, {"slope": 2.0}, INSIDE, None, None),
+    ],
+)
+def test_a_model_is_explained_from_inside_where_its_answer_is_the_sum_of_its_parts(
+    models: int, scale: Any, inside: Any, values: Any, base: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calibration = None if scale == "none" else SimpleNamespace(scale=scale)
+    mixture: Any = SimpleNamespace(models=[SimpleNamespace(calibration=calibration)] * models)
+    by_asking = replace(INSIDE, method="permutation")
+    monkeypatch.setattr(explain, "_from_inside", lambda *given: inside)
+    monkeypatch.setattr(explain, "asked_shap", lambda *given: by_asking)
+    found = explain.shap_values(mixture, pd.DataFrame(), pd.DataFrame(), 0)
+    if values is None:
+        assert found is by_asking
+    else:
+        assert (found.method, found.unit, found.base.tolist()) == ("tree", "log-odds", [base])
+        assert found.values[0, :, 0].tolist() == values
+
+
+def test_parts_are_added_up_by_feature_and_margins_become_probabilities() -> None:
+    values = np.arange(12.0).reshape(1, 4, 3)
+    parts = [np.array([0, 2]), np.array([3]), np.array([], np.int64)]
+    assert _gather(values, parts).tolist() == [[[6.0, 8.0, 10.0], [9.0, 10.0, 11.0], [0.0, 0.0, 0.0]]]
+    odds = np.array([[0.0], [np.log(3)], [-800.0], [800.0]])
+    assert _probabilities(odds)[:, 0] == pytest.approx([0.5, 0.75, 0.0, 1.0])
+    three = np.array([[0.0, np.log(2), 0.0], [900.0, 900.0, -900.0]])
+    assert _probabilities(three) == pytest.approx(np.array([[0.25, 0.5, 0.25], [0.5, 0.5, 0.0]]))

@@ -8,12 +8,17 @@ import pytest
 import statsmodels.api as sm
 
 from tasks.evaluate import slices
+from tasks.evaluate.chance import coin_tails, mean_tails
 from tasks.evaluate.slices import (
+    PROMISING,
     Fault,
     Rows,
     Said,
     _Group,
     _level_and_skill,
+    _own_tails,
+    _search,
+    _skill,
     _sums,
     _suspicion,
     _tested,
@@ -55,6 +60,19 @@ def test_level_and_skill_of_a_group_follow_from_its_sums(kind: str) -> None:
     assert skill_var[0] == pytest.approx((away[inside] ** 2 * spread[inside]).sum() / across**2)
     alike = Said(said.y[:9], np.full(9, 0.3), None)
     assert np.isnan(_level_and_skill(_sums(alike).sum(axis=1)[:, None])[1][0])
+
+
+def test_rows_that_are_all_told_the_same_have_no_skill_whatever_rounding_leaves() -> None:
+    rounded = 0
+    for n in range(2, 60):
+        p = np.append(np.full(n, 0.1 + 0.7 / n), np.linspace(0, 1, 40))
+        said = Said(np.arange(len(p)) % 2.0, p, p * (1 - p))
+        grouped = np.add.reduceat(_sums(said), [0, n], axis=1)
+        rounded += (grouped[4] - grouped[2] ** 2 / grouped[0])[0] > 0
+        level, skill, _, skill_var = _level_and_skill(grouped)
+        assert np.isnan([skill[0], skill_var[0]]).all(), n
+        assert np.isfinite([level[0], level[1], skill[1], skill_var[1]]).all(), n
+    assert rounded > 5, "the squares about the mean come out above nothing at times"
 
 
 def test_a_group_is_suspected_of_what_it_has_and_the_others_have_less() -> None:
@@ -100,6 +118,20 @@ def test_what_a_model_promises_bounds_the_variance_from_below() -> None:
     y, p = np.zeros(50), np.full(50, 0.1)
     said = Said(y, p, p * (1 - p))
     assert _value(said, np.ones(50, bool), "level") == pytest.approx((-0.1, 0.09 / 50, 49))
+
+
+@pytest.mark.parametrize("n", [5, 40])
+def test_a_slice_is_held_against_coins_or_against_a_mean_with_as_many_degrees_of_freedom_as_are_left(n: int) -> None:
+    rng = np.random.default_rng(n)
+    p, inside = rng.uniform(0.2, 0.8, 2 * n), np.arange(2 * n) < n
+    y, mean = p + rng.normal(0.1, 0.2, 2 * n), float(p[:n].mean())
+    gap = (y - p)[:n]
+    assert _own_tails(Said(y, p, None), inside, "level") == mean_tails(gap)
+    assert _own_tails(Said(y, p, None), inside, "skill") == mean_tails((p[:n] - mean) * (gap - gap.mean()), lost=2)
+    coins = Said((y > 0.5).astype(float), p, p * (1 - p))
+    hits = coins.y[:n]
+    assert _own_tails(coins, inside, "level") == coin_tails(p[:n], float(hits.sum()))
+    assert _own_tails(coins, inside, "skill") == coin_tails(p[:n], float((p[:n] - mean) @ hits), mean)
 
 
 def test_a_slice_is_worse_where_its_own_fault_is_larger_than_that_of_all() -> None:
@@ -194,3 +226,104 @@ def test_a_slice_is_told_in_numbers(kind: str) -> None:
     assert (everything.loss_elsewhere, everything.skill_elsewhere) == (None, None)
     two = describe(part, np.arange(400) < 2, metric, kind, 0.3, of)
     assert two.skill is None
+
+
+# The search -----------------------------------------------------------------------------------------------------------
+
+
+def planted(columns: dict[str, np.ndarray], high: np.ndarray, seed: int = 0) -> Rows:
+    """A regression whose truth lies one above what is said in some rows, and scatters by a tenth in all."""
+    n = len(high)
+    rng = np.random.default_rng(seed)
+    p = rng.uniform(0, 1, n)
+    X = pd.DataFrame({name: pd.Series(values, dtype="str") for name, values in columns.items()})
+    return Rows(X, p + high + rng.normal(0, 0.1, n), p)
+
+
+def searched(part: Rows) -> list[tuple[dict[str, str], str, int]]:
+    found = _search(part, part, list(part.X))
+    assert [one.strength for one in found] == sorted((one.strength for one in found), reverse=True)
+    assert all(one.strength > PROMISING for one in found)
+    return [(one.where, one.fault.kind, one.fault.sign) for one in found]
+
+
+@pytest.mark.parametrize(
+    ("n", "size", "found"),
+    [
+        (400, 30, True), (400, 29, False), (60, 30, True), (60, 31, False), (59, 30, False),
+        (10_000, 50, True), (10_000, 49, False), (7_000, 35, True), (7_000, 34, False),
+    ],
+)  # fmt: skip
+def test_a_band_is_looked_at_of_thirty_rows_and_one_in_two_hundred_that_leaves_as_many(
+    n: int, size: int, found: bool
+) -> None:
+    high = np.arange(n) < size
+    part = planted({"shop": np.where(high, "b", "a")}, high)
+    where = searched(part)
+    assert (({"shop": "= b"}, "level", 1) in where) == found
+    assert not [one for one in where if one[0] == {"shop": "= b"} and one[2] == -1 and one[1] == "level"]
+    (group,) = (g for g in _search(part, part, ["shop"]) if g.where == {"shop": "= b"} and g.fault.kind == "level") if found else (None,)  # fmt: skip
+    if group is not None:
+        assert (group.rows("valid") == high).all()
+        assert (group.rows("test") == high).all()
+
+
+@pytest.mark.parametrize(("shops", "days", "found"), [(19, 19, True), (19, 20, False), (1, 199, True), (1, 200, False)])
+def test_pairs_of_columns_with_more_than_four_hundred_cells_are_left_alone(shops: int, days: int, found: bool) -> None:
+    """Of each column there is the band of what is missing besides."""
+    rng = np.random.default_rng(1)
+    shop, day = (np.append(np.arange(k), rng.integers(0, k, 1500 - k)) for k in (shops, days))
+    shop[:60], day[:60] = np.arange(60) % shops, 0
+    high = (shop == 0) & (day == 0)
+    high |= np.arange(1500) < 40
+    shop[:40] = day[:40] = 0
+    part = planted({"shop": np.char.add("s", shop.astype(str)), "day": np.char.add("d", day.astype(str))}, high)
+    pairs = [where for where, _, _ in searched(part) if len(where) == 2]
+    assert (({"shop": "= s0", "day": "= d0"} in pairs) or ({"day": "= d0", "shop": "= s0"} in pairs)) == found
+    assert found or not pairs
+
+
+def test_pairs_are_made_of_the_eight_columns_with_the_strongest_bands() -> None:
+    """Ten columns know the rows, each a few more of them wrongly than the one before."""
+    high = np.arange(500) < 100
+    columns = {f"c{k}": np.where(high & (np.arange(500) >= 5 * k), "b", "a") for k in range(10)}
+    pairs = {tuple(where) for where, _, _ in searched(planted(columns, high)) if len(where) == 2}
+    assert pairs == {(f"c{i}", f"c{j}") for i in range(8) for j in range(i + 1, 8)}
+
+
+def test_of_many_classes_the_sixty_most_frequent_are_looked_at_by_their_number() -> None:
+    share = np.full(62, 1.0)
+    share[[3, 40]] = 0.5, 0.25
+    scores = np.tile(share / share.sum(), (8, 1))
+    y = np.array([0.0, 1, 2, 3, 40, 61, 61, 5])
+    told = Rows(pd.DataFrame(index=range(8)), y, scores).said
+    assert [one.number for one in told] == [k for k in range(62) if k not in (3, 40)]
+    assert told[-1].y.tolist() == [0, 0, 0, 0, 0, 1, 1, 0]
+    assert told[-1].p == pytest.approx(scores[:, 61])
+    assert told[-1].spread == pytest.approx(scores[:, 61] * (1 - scores[:, 61]))
+    (two,) = Rows(pd.DataFrame(index=range(2)), np.array([1.0, 0]), np.array([[-0.1, 1.1], [0.75, 0.25]])).said
+    assert (two.number, two.y.tolist(), two.p.tolist()) == (1, [1, 0], [1, 0.25])
+    assert two.spread is not None
+    assert two.spread.tolist() == [0, 0.1875], "beyond 0 and 1 nothing is promised"
+    three = Rows(pd.DataFrame(index=range(2)), np.array([2.0, 0]), np.array([[0.25, 0.25, 0.5], [0.5, 0.25, 0.25]]))
+    assert [one.number for one in three.said] == [0, 1, 2]
+    assert three.loss.tolist() == [(0.0625 + 0.0625 + 0.25) / 2] * 2
+    assert three.promised is not None
+    assert three.promised.tolist() == [(0.1875 * 2 + 0.25) / 2] * 2
+
+
+def test_a_slice_without_figures_says_none() -> None:
+    p, y = np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6]), np.array([1.0, 1, 1, 1, 2, 3])
+    part = Rows(pd.DataFrame(index=range(6)), y, p)
+    assert describe(part, np.arange(6) < 4, "r2", "regression", 0.5).r2 is None, "nothing varies"
+    told = describe(part, np.arange(6) >= 4, "mae", "regression", 0.5)
+    assert told.r2 == pytest.approx(1 - ((y - p)[4:] ** 2).mean() / 0.25)
+    both = Rows(part.X, np.array([0.0, 0, 0, 1, 0, 1]), np.column_stack([1 - p, p]))
+    assert describe(both, np.arange(6) < 3, "roc_auc", "binary", 0.5).metric is None, "of one class only"
+    wild = Said(np.array([0.0, 1, 0, 1]), np.array([0.5, 0.5001, 0.5002, 0.5003]), np.full(4, 0.25))
+    assert _skill(wild, np.ones(4, bool)) is None, "its variance is beyond one"
+    sure = Said(np.array([0.0, 0, 1, 1]), np.array([0.0, 0.1, 0.9, 1.0]), np.full(4, 0.05))
+    assert _skill(sure, np.ones(4, bool)) == pytest.approx(1 + np.polyfit(sure.p, sure.y - sure.p, 1)[0])
+    three = Said(np.array([0.0, 0.5, 1.0]), np.array([0.0, 0.4, 1.0]), np.full(3, 0.05))
+    assert _skill(three, np.ones(3, bool)) is not None
+    assert _skill(three, np.arange(3) < 2) is None

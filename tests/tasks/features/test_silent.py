@@ -62,6 +62,14 @@ def test_without_training_rows_or_features_nothing_is_judged() -> None:
     assert silent(pd.DataFrame(index=range(3)), {}, np.ones(3, bool)) == {}
 
 
+def test_one_training_row_says_nothing_whatever_stands_in_it() -> None:
+    frame, kinds = pd.DataFrame({"a": [1.0, 2.0], "b": [np.nan, 3.0]}), {"a": "numeric", "b": "numeric"}
+    said = r"none of the 2 features says anything in the 1 training rows: 1 are empty and 1 have one value \('a', 'b'\)"
+    with pytest.raises(RefitError, match=said):
+        silent(frame, kinds, np.array([True, False]))
+    assert silent(frame.assign(c=[1.0, 1.0]), kinds | {"c": "numeric"}, np.array([True, True])) == {"c": CONSTANT}
+
+
 def test_columns_with_numbers_that_models_cannot_hold_are_named(tmp_path: Path) -> None:
     frame = pd.DataFrame(
         {"a": [LARGEST, -LARGEST, np.nan], "b": [0, -1e39, np.nan], "c": [1e300, 1.0, 2.0], "d": list("abc")}

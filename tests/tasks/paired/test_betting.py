@@ -114,6 +114,14 @@ def test_levels_after_promotions_by_the_published_formulas():
     assert saffron(0.05, 5, [2], [2, 3]) == pytest.approx(level / 2.2857656, rel=1e-6)
 
 
+def test_a_level_is_fixed_before_its_own_look_and_a_promotion_that_was_a_candidate_is_counted_once():
+    assert saffron(0.05, 3, [], [1, 3, 4]) == saffron(0.05, 3, [], [1]), "what comes of a look cannot raise its level"
+    level = 0.0125 * 2**-1.6 + 0.0125 * 1**-1.6  # look 1 was a candidate, look 2 a promotion without being one
+    assert saffron(0.05, 3, [2], [1]) == pytest.approx(level / 2.2857656, rel=1e-6)
+    level = 0.0125 * 1**-1.6 + 0.0125 * 1**-1.6  # and where it was one: it lies at the promotion, and not after it
+    assert saffron(0.05, 3, [2], [1, 2]) == pytest.approx(level / 2.2857656, rel=1e-6)
+
+
 def test_lord_levels_before_any_promotion_stay_below_half_of_alpha():
     levels = [lord(0.05, k, []) for k in range(1, 2000)]
     assert sum(levels) < 0.025

@@ -204,6 +204,24 @@ def test_many_looks_at_once():
             assert found.se()[k] == pytest.approx(float(one.se()))
 
 
+@pytest.mark.parametrize("equal_alarms", [False, True])
+@pytest.mark.parametrize(("kind", "metric"), [c for c in CASES if c[1] not in ("f1_macro", "roc_auc_ovr")])
+def test_each_of_many_looks_is_what_it_is_by_itself(kind, metric, equal_alarms):
+    y, one, two, decisions, _ = models(kind)
+
+    def halves(values):
+        return np.stack([values[:150], values[150:]])
+
+    parts = halves(y), halves(one), halves(two)
+    said = None if decisions is None else tuple(map(halves, decisions))
+    both = contrast(metric, kind, *parts, 0.02, decisions=said, equal_alarms=equal_alarms)
+    for k in range(2):
+        mine = None if said is None else (said[0][k], said[1][k])
+        alone = contrast(metric, kind, *(part[k] for part in parts), 0.02, decisions=mine, equal_alarms=equal_alarms)
+        for name in ("challenger", "champion", "gain", "spread", "tested"):
+            assert getattr(both, name)[k] == pytest.approx(getattr(alone, name)), name
+
+
 def test_what_cannot_be_compared_is_said():
     with pytest.raises(RefitError, match="'ece' has no test"):
         contrast("ece", "binary", Y, GOOD, BAD)

@@ -1,5 +1,7 @@
 """What each row adds to a metric, against scikit-learn, DeLong, and leaving rows out one by one."""
 
+import itertools
+
 import numpy as np
 import pytest
 from sklearn import metrics as sk
@@ -56,6 +58,29 @@ def test_average_precision_is_the_exact_jackknife(digits):
     _, influence = average_precision(y, s)
     left = without(sk.average_precision_score, y, s)
     assert influence == pytest.approx((len(y) - 1) * (left.mean() - left), abs=1e-9)
+
+
+SCORES = [[1, 2, 3, 4, 5], [5, 4, 3, 2, 1], [1, 1, 2, 2, 3], [2, 1, 1, 1, 3], [1, 2, 2, 3, 3], [1, 1, 1, 1, 1]]
+
+
+@pytest.mark.parametrize("scores", SCORES)
+def test_every_truth_of_five_rows_has_its_area_and_its_precision(scores):
+    """Wherever positives stand, at either end and among equals: the area by pairs, the precision by leaving rows out."""
+    s = np.array(scores, dtype=float)
+    for y in (np.array(truth, dtype=float) for truth in itertools.product((0, 1), repeat=5)):
+        if y.sum() >= 2:
+            value, influence = average_precision(y, s)
+            left = without(sk.average_precision_score, y, s)
+            assert value == pytest.approx(sk.average_precision_score(y, s)), y
+            assert influence == pytest.approx(4 * (left.mean() - left)), y
+        if 2 <= y.sum() <= 3:
+            value, influence = roc_auc(y, s)
+            above = (s[:, None] > s) + (s[:, None] == s) / 2
+            m, n = y.sum(), (1 - y).sum()
+            share = np.where(y == 1, above @ (1 - y) / n, y @ above / m)
+            assert value == pytest.approx(share[y == 1].mean()), y
+            weight = np.where(y == 1, np.sqrt(m / (m - 1)) / m, np.sqrt(n / (n - 1)) / n)
+            assert influence == pytest.approx(5 * weight * (share - value)), y
 
 
 def test_f1_is_scikit_learns_and_moves_as_a_copied_row_moves_it():

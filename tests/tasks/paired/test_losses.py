@@ -85,6 +85,37 @@ def test_bootstrap_of_a_difference_of_aucs():
     assert (even.difference, even.p) == (0.0, 1.0)
 
 
+@pytest.mark.parametrize(
+    ("drawn", "interval", "p", "higher"),
+    [  # differences in four resamples, and one without weights that is 3; the sample itself is on both sides
+        ([1.0, 2.0, 3.0, 5.0], (1.3, 4.4), 0.4, 0.2),
+        ([-1.0, 2.0, 3.0, 5.0], (-0.1, 4.4), 0.8, 0.4),
+        ([0.0, 2.0, 3.0, 5.0], (0.6, 4.4), 0.8, 0.4),
+        ([-1.0, -2.0, -3.0, 0.0], (-2.7, -0.3), 0.8, 1.0),
+        ([-1.0, 2.0, -3.0, 0.0], (-2.4, 1.4), 1.0, 0.8),
+        ([1.0, np.nan, np.inf, 3.0], (1.2, 2.8), 2 / 3, 1 / 3),  # half of them are defined
+    ],
+)
+def test_the_share_of_resamples_on_the_wrong_side_is_the_chance(drawn, interval, p, higher):
+    weights = []
+
+    def challenger(w):
+        weights.append(w)
+        return 3.5 if w is None else drawn[len(weights) - 1] + 0.5
+
+    found = paired_bootstrap(challenger, lambda w: 0.5, 20, times=4, level=0.8)
+    assert (found.difference, found.interval) == (3.0, pytest.approx(interval))
+    assert (found.p, found.p_higher) == (pytest.approx(p), pytest.approx(higher))
+    assert [w is None for w in weights] == [False] * 4 + [True]
+    assert all(w.sum() == 20 for w in weights[:4])
+
+
+def test_a_metric_that_most_resamples_do_not_have_is_refused():
+    drawn = iter([1.0, np.nan, np.nan, np.nan, 2.0])
+    with pytest.raises(RefitError, match="the metric is undefined in most resamples: the rows hold too few of a class"):
+        paired_bootstrap(lambda w: next(drawn), lambda w: 0.0, 20, times=5)
+
+
 def test_bootstrap_with_groups_is_wider():
     rng = np.random.default_rng(3)
     shared = rng.normal(size=40).repeat(10)
