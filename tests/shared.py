@@ -19,9 +19,20 @@ def shared(factory: pytest.TempPathFactory, name: str, build: Callable[[Path], o
 
     Whoever changes something takes a copy. What failed once is not tried again: the others fail with its message.
     """
+    return _once(Path(os.environ.get("TESTS_SHARED", _session(factory))), name, build)
+
+
+def for_session(factory: pytest.TempPathFactory, name: str, build: Callable[[Path], object]) -> Path:
+    """As :func:`shared`, for what does not outlive this session of pytest."""
+    return _once(_session(factory), name, build)
+
+
+def _session(factory: pytest.TempPathFactory) -> Path:
     own = factory.getbasetemp()
-    session = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
-    base = Path(os.environ.get("TESTS_SHARED", session))
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+def _once(base: Path, name: str, build: Callable[[Path], object]) -> Path:
     folder, done, failed = (base / f"shared-{name}{end}" for end in ("", ".done", ".failed"))
     with (base / f"shared-{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # the system releases it where a worker is killed

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import pytest
 
+from deploy.launch import free_port
+from tasks import blank
 from tests.flows.project import copied, refit
-from tests.shared import shared
+from tests.projects import ROOT
+from tests.shared import for_session, shared
 
 
 @contextmanager
@@ -38,30 +42,43 @@ def running(command: list[str], env: dict[str, str]) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """Environment of a Prefect server with the work pools ``cpu`` and ``gpu`` and no worker.
+def server(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Environment of a Prefect server with the work pools ``cpu`` and ``gpu`` and no worker; one for all workers of pytest.
 
     A `refit run` without a server starts one of its own, which takes nine processor seconds each time.
     """
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port = one.getsockname()[1]
+    home = for_session(tmp_path_factory, "prefect", start_server)
+    url = (home / "url").read_text()
+    return {**os.environ, "PREFECT_HOME": str(home), "PREFECT_API_URL": url, "PREFECT_WORKER_QUERY_SECONDS": "1"}
+
+
+def start_server(home: Path) -> None:
+    """`prefect server start`, until the first process of the session is gone; its address stands in ``home/url``."""
+    port = free_port()
     url = f"http://127.0.0.1:{port}/api"
-    home = tmp_path_factory.mktemp("prefect")
-    env = {**os.environ, "PREFECT_HOME": str(home), "PREFECT_API_URL": url, "PREFECT_WORKER_QUERY_SECONDS": "1"}
-    prefect = [sys.executable, "-m", "prefect"]
-    with running([*prefect, "server", "start", "--port", str(port)], env):
-        deadline = time.monotonic() + 120
-        while True:
-            try:
-                urlopen(f"{url}/health", timeout=2).close()
-                break
-            except OSError:
-                assert time.monotonic() < deadline, "the Prefect server did not start"
-                time.sleep(0.3)
-        for pool in ("cpu", "gpu"):
-            subprocess.run([*prefect, "work-pool", "create", pool, "--type", "process"], env=env, check=True, stdout=-3)
-        yield env
+    env = {**os.environ, "PREFECT_HOME": str(home), "PREFECT_API_URL": url, "PREFECT_UI_ENABLED": "0"}
+    blank.fill(home / "prefect.db", f"prefect-{version('prefect')}")
+    session = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
+    command = [sys.executable, "-m", "prefect", "server", "start", "--port", str(port)]
+    until = [sys.executable, "-S", "-m", "tests.until", str(session), *command]
+    subprocess.run(until, cwd=ROOT, env=env, stdin=-3, stdout=-3, stderr=-3, check=True)
+    deadline = time.monotonic() + 120
+    while True:
+        try:
+            urlopen(f"{url}/health", timeout=2).close()
+            break
+        except OSError:
+            assert time.monotonic() < deadline, "the Prefect server did not start"
+            time.sleep(0.3)
+    for pool in ("cpu", "gpu"):
+        make_pool(url, pool)
+    (home / "url").write_text(url)
+
+
+def make_pool(url: str, name: str) -> None:
+    """A work pool as a worker makes it, without the four processor seconds of Prefect's command."""
+    asked = json.dumps({"name": name, "type": "process"}).encode()
+    urlopen(Request(f"{url}/work_pools/", asked, {"Content-Type": "application/json"}), timeout=60).close()
 
 
 @pytest.fixture(scope="session")

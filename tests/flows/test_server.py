@@ -13,7 +13,7 @@ import pytest
 
 from tasks.files import write_json
 from tasks.registry.history import DecisionHistory
-from tests.flows.conftest import running
+from tests.flows.conftest import make_pool, running
 from tests.flows.project import REFIT, diary, dvc, make_project, recorded
 from tests.tasks.registry.packages import make_versions
 
@@ -121,16 +121,10 @@ def test_workers_that_share_a_dvc_remote_and_nothing_else(
     assert after["load"] != before["load"]
 
 
-def new_pool(server: dict[str, str], name: str) -> None:
-    """A work pool that has no worker."""
-    command = [sys.executable, "-m", "prefect", "work-pool", "create", name, "--type", "process"]
-    subprocess.run(command, env=server, check=True, stdout=-3)
-
-
 def test_without_a_worker_stages_run_here_and_say_so(project: Path, server: dict[str, str]) -> None:
     params = project / "params.yaml"
     params.write_text(params.read_text().replace("pools: {cpu: cpu, gpu: gpu},", "pools: {gpu: nobody-here},"))
-    new_pool(server, "nobody-here")
+    make_pool(server["PREFECT_API_URL"], "nobody-here")
     said, _ = refit(project, server, "run", "--plain")
     assert "warning: no worker of pool 'nobody-here' is alive; join runs here" in said
     assert "device of join: here" in said
@@ -139,7 +133,7 @@ def test_without_a_worker_stages_run_here_and_say_so(project: Path, server: dict
 def test_a_stage_waits_for_a_worker_of_its_pool_whichever_it_is(project: Path, server: dict[str, str]) -> None:
     params = project / "params.yaml"
     params.write_text(params.read_text().replace("{cpu: cpu, gpu: gpu},", "{cpu: late}, no_gpu: wait,"))
-    new_pool(server, "late")
+    make_pool(server["PREFECT_API_URL"], "late")
     run = subprocess.Popen([*REFIT, "run", "--plain"], cwd=project, env=server, stdout=-1, text=True)
     assert run.stdout is not None
     with run.stdout:
