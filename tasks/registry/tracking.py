@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from tasks import blank
 from tasks.artifacts import Best, Candidate, Failed, Trials
 from tasks.errors import RefitError, first_line, in_a_line, some
-from tasks.files import read_json, replacing, replacing_dir, sha256, sweep, write_json
+from tasks.files import optional_json, read_json, replacing, replacing_dir, sha256, sweep, write_json
 from tasks.hidden import hidden
 from tasks.process import threads
 from tasks.registry.history import local
@@ -197,7 +197,7 @@ class Registry:
 
     def _drift(self, run: str, path: Path) -> None:
         """What drift decided, as metrics and a tag; nothing where there was no verdict on it."""
-        drift = read_json(path) if path.is_file() else {}
+        drift = optional_json(path) or {}
         if drift.get("sentence"):
             self.client.set_tag(run, "drift", drift["sentence"][:5000])
         if drift.get("drifted") is not None:
