@@ -18,7 +18,7 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from tasks.errors import RefitError
-from tasks.files import sha256
+from tasks.files import optional_sha256
 from tasks.process import SETTINGS
 
 Command = Callable[[int], list[str]]
@@ -26,8 +26,7 @@ Command = Callable[[int], list[str]]
 
 def serving(package: Path, version: str, identity: str | None = None) -> Command:
     """The command that serves a package on a given port; the one that lies there now, where its identity is not given."""
-    manifest = package / "bundle.json"
-    sha = identity or (sha256(manifest) if manifest.is_file() else "none")
+    sha = identity or optional_sha256(package / "bundle.json") or "none"
 
     def command(port: int) -> list[str]:
         given = ["--package", str(package), "--sha256", sha, "--version", version, "--port", str(port)]

@@ -124,9 +124,7 @@ def adopt(root: Path, model: str, version: str | None, reason: str, check: Check
     registry, history = Registry(root), DecisionHistory(root)
     past = history.decisions(model)
     digest, number = (
-        _champion_to_adopt(root, registry, model, past)
-        if version is None
-        else _named(root, registry, model, version, past)
+        _champion_to_adopt(root, registry, model) if version is None else _named(root, registry, model, version, past)
     )
     champion = current_champion(past)
     if champion is not None and champion.package_sha256 == digest:
@@ -187,7 +185,7 @@ def adopt_nothing(root: Path, model: str, reason: str) -> Decision:
     return made
 
 
-def _champion_to_adopt(root: Path, registry: Registry, model: str, past: list[Decision]) -> tuple[str, str]:
+def _champion_to_adopt(root: Path, registry: Registry, model: str) -> tuple[str, str]:
     """Hash and number of the champion that registry, lock or files tell of, in this order."""
     followed, lock = registry.state(model), champions.lock_of(root)
     if followed.champion is not None:

@@ -10,7 +10,7 @@ from tasks.artifacts.folders import CHAMPION as CHAMPION
 from tasks.artifacts.folders import PACKAGE as PACKAGE
 from tasks.artifacts.folders import START as START
 from tasks.errors import RefitError
-from tasks.files import replacing_dir, sha256
+from tasks.files import optional_sha256, replacing_dir, sha256
 from tasks.registry.history import Decision
 from tasks.registry.tracking import Registry
 
@@ -91,5 +91,4 @@ def package_folder(root: Path, model: str, digest: str, version: str | None, reg
 
 def digest_made(root: Path) -> str | None:
     """The hash of the package that the newest run made; None where there is none."""
-    path = root / PACKAGE / "bundle.json"
-    return sha256(path) if path.exists() else None
+    return optional_sha256(root / PACKAGE / "bundle.json")

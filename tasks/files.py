@@ -201,6 +201,11 @@ def sha256(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def optional_sha256(path: str | Path) -> str | None:
+    """Hex SHA-256 of a file; None where there is no such file."""
+    return sha256(path) if Path(path).is_file() else None
+
+
 def hash_tree(path: str | Path) -> dict[str, str]:
     """SHA-256 of every file below a folder, by relative POSIX path, sorted; what is unfinished does not count."""
     root = Path(path)

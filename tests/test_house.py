@@ -143,6 +143,19 @@ def test_a_class_has_its_name_for_itself():
     assert not twice, "one word, one thing: see `One word, one thing` in CONTRIBUTING.md"
 
 
+def test_no_package_calls_one_of_its_modules_and_something_else_by_one_name():
+    wrong = []
+    for file in sorted(
+        file for folder in ("tasks", "flows", "deploy") for file in (ROOT / folder).rglob("__init__.py")
+    ):
+        package = ".".join(file.parent.relative_to(ROOT).parts)
+        modules = {f"{package}.{one.stem}" for one in file.parent.iterdir()}
+        wrong += [f"{package}: {name.asname or name.name}" for node in ast.walk(ast.parse(file.read_text()))
+                  if isinstance(node, ast.ImportFrom) and node.module in modules
+                  for name in node.names if f"{package}.{name.asname or name.name}" in modules]  # fmt: skip
+    assert not wrong
+
+
 # Rooms in which no result is called by the fact that somebody found, said or told it.
 PLAIN = ("tasks/engine", "tasks/values", "tasks/registry", "tasks/paired", "tasks/params", "refit")
 

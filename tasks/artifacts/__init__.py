@@ -1,6 +1,6 @@
 """The files between stages, each a frozen type with ``read`` and ``write``. CONTRIBUTING.md lists them by folder."""
 
-from tasks.artifacts._artifact import Artifact, Bare, Lasting, LastingArtifact, Number, Part, given
+from tasks.artifacts._artifact import Artifact, Bare, Number, Part, given
 from tasks.artifacts.champion import ChampionFile, ChampionLock
 from tasks.artifacts.drift import Distribution, Drift, DriftAlarm, DriftOfColumn, DriftReference, DriftWindow
 from tasks.artifacts.evaluation import (
@@ -14,7 +14,7 @@ from tasks.artifacts.evaluation import (
 )
 from tasks.artifacts.features import FeatureAbout, Summary
 from tasks.artifacts.leaks import Leaks, Suspicion
-from tasks.artifacts.models import Balance, Candidate, CoefficientPath, Failed, LastFit, NetworkForm, Sized, Timing
+from tasks.artifacts.models import Balance, Candidate, Failed, LastFit, NetworkForm, Sized, Timing
 from tasks.artifacts.package import (
     Golden,
     GoldenRow,
@@ -75,7 +75,7 @@ from tasks.artifacts.tuning import (
     members_of,
     turns_of,
 )
-from tasks.artifacts.validated import Origin, RowCounts, RuleResult, Validation
+from tasks.artifacts.validated import RowCounts, RuleResult, Validation
 from tasks.artifacts.verdict import (
     Accuracies,
     AsServed,
@@ -116,7 +116,6 @@ __all__ = [
     "ChampionLock",
     "Choice",
     "ChoiceMetrics",
-    "CoefficientPath",
     "ComparedRows",
     "Confusion",
     "Contender",
@@ -149,8 +148,6 @@ __all__ = [
     "GuardrailResult",
     "Histogram",
     "LastFit",
-    "Lasting",
-    "LastingArtifact",
     "Leaks",
     "Learning",
     "LearningCurve",
@@ -168,7 +165,6 @@ __all__ = [
     "OrdinaryColumn",
     "OrdinaryPart",
     "OrdinaryParts",
-    "Origin",
     "PairOfFamilies",
     "Part",
     "PartialDependence",

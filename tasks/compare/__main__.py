@@ -23,6 +23,7 @@ from tasks.compare.unseen import Counted
 from tasks.compare.verdict import Contenders
 from tasks.errors import RefitError
 from tasks.files import optional_json, read_table, replacing_dir, write_table
+from tasks.fitting.rows import with_scores
 from tasks.identity import Rule, identify
 from tasks.params import load
 from tasks.states import tables_in
@@ -111,9 +112,7 @@ def predictions(rows: np.ndarray, judged: Judged) -> pd.DataFrame:
     out = pd.DataFrame({"__row__": rows, "__target__": judged.y})
     for who, scores in (("challenger", judged.challenger), ("champion", judged.champion)):
         if scores is not None:
-            flat = scores.reshape(len(out), -1)
-            names = [f"{who}_score"] if scores.ndim == 1 else [f"{who}_score_{k}" for k in range(flat.shape[1])]
-            out = pd.concat([out, pd.DataFrame(flat, columns=names)], axis=1)
+            out = with_scores(out, scores, whose=f"{who}_")
     return out
 
 

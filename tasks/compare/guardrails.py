@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from tasks.bands import bands
 from tasks.bundle import Bundle
 from tasks.compare.scores import Pair
 from tasks.files import folder_size
+from tasks.fitting.measured import milliseconds
 from tasks.paired import ContingencyTable, diebold_mariano, holm, mcnemar
 from tasks.params import Guardrails
 
@@ -87,12 +87,7 @@ def latency(bundle: Bundle, rows: pd.DataFrame, count: int = 50) -> list[float]:
     """Milliseconds that single rows take, features included, after ten rows to warm up; sorted."""
     bundle.start()
     asked = [{str(k): v for k, v in row.items()} for row in rows.tail(count + 10).to_dict("records")]
-    spent = []
-    for row in asked:
-        before = time.perf_counter()
-        bundle.predict_row(row)
-        spent.append((time.perf_counter() - before) * 1000)
-    return sorted(spent[min(10, len(spent) - 1) :])
+    return sorted(milliseconds(bundle.predict_row, asked, warm_up=10))
 
 
 def judge_latency(spent: list[float], limit: float) -> GuardrailResult:

@@ -17,6 +17,7 @@ from tasks.compare.policy import decide
 from tasks.compare.scores import Pair, align, champion_scores, checked, unknown_levels
 from tasks.compare.unseen import Counted, choose, unseen
 from tasks.compare.verdict import Contenders
+from tasks.kinds import or_half
 from tasks.params import Params, Promotion
 from tasks.stored import Stored
 from tasks.values.levels import level
@@ -76,7 +77,7 @@ class Incumbent:
 
 def first(case: Case, y_train: np.ndarray, who: Contenders, state: PolicyState) -> Judged:
     """No champion yet: the challenger against what can be said without features."""
-    problem, promotion, cut = case.params.problem, case.promotion, _cut(case.challenger)
+    problem, promotion, cut = case.params.problem, case.promotion, or_half(case.challenger.threshold)
     groups = clusters(case.rows, case.time, promotion.cluster)
     pair = Pair(problem.kind, case.y, case.mine, case.mine, (cut, cut), case.time, groups)
     guards, spent = check_guardrails(pair, case.rows, case)
@@ -105,7 +106,7 @@ def against(case: Case, incumbent: Incumbent, who: Contenders, state: PolicyStat
     theirs, X = champion_scores(champion, challenger, case.asked)
     theirs = checked(theirs, len(case.y), "data/champion")
     mine, old = (tuple(level(name) or name for name in bundle.classes) for bundle in (challenger, champion))
-    both = align(case.y, case.mine, theirs, mine, old, _cut(champion))
+    both = align(case.y, case.mine, theirs, mine, old, or_half(champion.threshold))
     free, warnings = unseen(case.whole, time, case.at, table, champion.seen, incumbent.as_of)
     rows = choose(
         case.whole,
@@ -120,7 +121,7 @@ def against(case: Case, incumbent: Incumbent, who: Contenders, state: PolicyStat
         state.counted_until,
     )
     pair = Pair(
-        challenger.kind, both.y, both.challenger, both.champion, (_cut(challenger), both.threshold), time,
+        challenger.kind, both.y, both.challenger, both.champion, (or_half(challenger.threshold), both.threshold), time,
         clusters(case.rows, time, promotion.cluster),
     ).take(rows.at)  # fmt: skip
     guards, spent = check_guardrails(pair, case.rows.iloc[rows.at], case)
@@ -166,7 +167,3 @@ def clusters(rows: pd.DataFrame, time: pd.Series, declared: tuple[str, ...]) -> 
         if day.nunique() >= 10 or "day" in declared:
             out["day"] = pd.factorize(day)[0]
     return out
-
-
-def _cut(bundle: Bundle) -> float:
-    return 0.5 if bundle.threshold is None else bundle.threshold

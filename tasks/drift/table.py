@@ -14,6 +14,7 @@ from tasks.drift.evidently_measures import measure
 from tasks.drift.evidently_report import page
 from tasks.drift.window import thin
 from tasks.errors import some
+from tasks.fitting.rows import scores_in
 from tasks.ordinary.checks import ALARMS, ENOUGH
 from tasks.ordinary.record import PREDICTION, Column, Record, make
 
@@ -61,9 +62,7 @@ class Reference:
         """Scores of the sample's held-out rows; None in older packages, which have those of training rows."""
         if self.record.answers is None:
             return None
-        names = [c for c in self.sample if c == "score" or str(c).startswith("score_")]
-        held_out = self.sample.loc[self.sample["__split__"] == "test", names].to_numpy(float)
-        return held_out[:, 0] if names == ["score"] else held_out
+        return scores_in(self.sample[self.sample["__split__"] == "test"])
 
     def who(self) -> str:
         """Whose reference it is, in words."""

@@ -23,15 +23,21 @@ def finish(plan: Plan, source: Source, from_tables: Mapping[str, Values]) -> dic
     return made
 
 
-def as_frame(plan: Plan, made: Mapping[str, Values], index: pd.Index) -> pd.DataFrame:
-    """Features as a frame in plan order: numbers as float64, categories and texts as pandas' ``str``."""
-    columns = {
-        f.name: np.asarray(made[f.name], dtype=np.float64) if f.kind == "numeric" else as_text(made[f.name])
-        for f in plan.features
-    }
-    return pd.DataFrame(columns, index=index, copy=False)
+def as_frame(
+    plan: Plan, made: Mapping[str, Values], index: pd.Index, numbers: np.ndarray | None = None
+) -> pd.DataFrame:
+    """Features as a frame in plan order: numbers as float64, categories and texts as pandas' ``str``.
 
-
-def as_text(values: Values) -> pd.api.extensions.ExtensionArray:
-    """Categories or texts as a column of pandas' ``str``, missing as NaN."""
-    return (values if isinstance(values, pd.Series) else pd.Series(values)).astype("str").array
+    ``numbers`` (numeric features, rows) holds the numbers where they stand in one block already, which is not copied.
+    """
+    numeric = [f.name for f in plan.features if f.kind == "numeric"]
+    if numbers is None:
+        numbers = np.empty((len(numeric), len(index)))
+        for i, name in enumerate(numeric):
+            numbers[i] = made[name]
+    frame = pd.DataFrame(numbers.T, index=index, columns=pd.Index(numeric), copy=False)
+    for i, feature in enumerate(plan.features):
+        if feature.kind != "numeric":
+            texts = pd.Series(made[feature.name]).astype("str")
+            frame.insert(i, feature.name, texts.set_axis(index))
+    return frame

@@ -13,7 +13,7 @@ import pandas as pd
 
 from tasks.engine.answers import asked_tables, check_unique, in_hours
 from tasks.engine.asof import known_before, prediction_times
-from tasks.engine.assemble import as_text, finish
+from tasks.engine.assemble import as_frame, finish
 from tasks.engine.codes import composite
 from tasks.engine.exact import TooWide
 from tasks.engine.facts import FOREVER, MISSING, Events, factorize, series, zoned
@@ -190,11 +190,7 @@ class FeatureBlock:
         for i, name in enumerate(self.numeric):
             if name not in self.made:
                 self.values[i] = made[name]
-        result = pd.DataFrame(self.values.T, index=index, columns=pd.Index(self.numeric), copy=False)
-        for i, feature in enumerate(self.plan.features):
-            if feature.kind != "numeric":
-                result.insert(i, feature.name, pd.Series(as_text(made[feature.name]), index=index))
-        return result
+        return as_frame(self.plan, made, index, self.values)
 
 
 def check_zones(plan: Plan, tables: Mapping[str, pd.DataFrame], rows: pd.DataFrame) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tasks.encoding.folds import by_number, dealt
 from tasks.errors import RefitError, nearest, some
 from tasks.kinds import find_kind
 from tasks.metrics import better, higher_is_better, measure
@@ -81,15 +82,14 @@ def combine(
     }
     if len(names) < 2:
         return out
-    folds = _folds(y, kind, seed)
+    folds = by_number(dealt(y, np.random.default_rng(seed), lambda n: np.arange(n) % FOLDS), FOLDS)
     best = values[top]
     for method in methods:
         weigh = WAYS[method]
         if method == "bagged" and seconds is not None:
             weigh = partial(bagged, seconds=seconds / (FOLDS + 1))
         mixed = np.zeros_like(stack[0])
-        for fold in range(FOLDS):
-            fitted, held = folds != fold, folds == fold
+        for fitted, held in folds:
             mixed[held] = _mix(stack[:, held], weigh(stack[:, fitted], y[fitted], kind, metric))
         honest = _measure(metric, y, mixed, kind)
         out["tried"][method] = honest
@@ -117,15 +117,6 @@ def _measure(metric: str, y: np.ndarray, scores: np.ndarray, kind: str) -> float
 def _mix(stack: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Weighted mean over members: ``(m, n, ...)`` to ``(n, ...)``."""
     return np.tensordot(weights / weights.sum(), stack, axes=1)
-
-
-def _folds(y: np.ndarray, kind: str, seed: int) -> np.ndarray:
-    """A fold's number a row, balanced over the classes (or over the sorted targets)."""
-    rng = np.random.default_rng(seed)
-    order = np.lexsort((rng.random(len(y)), y))
-    folds = np.empty(len(y), dtype=int)
-    folds[order] = np.arange(len(y)) % FOLDS
-    return folds
 
 
 # Ways: scores (m, n, ...), targets (n,) -> weights (m,) --------------------------------------------

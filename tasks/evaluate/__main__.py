@@ -42,9 +42,10 @@ from tasks.evaluate.slices import Rows, declared, weak
 from tasks.files import read_table, replacing_dir, write_table
 from tasks.fitting.base import Fold
 from tasks.fitting.calibration import Calibration
+from tasks.fitting.rows import with_scores
 from tasks.fitting.setup import Setup
-from tasks.kinds import find_kind, score_columns
-from tasks.metrics import measurer, metric_names, report
+from tasks.kinds import find_kind
+from tasks.metrics import measurer, report
 from tasks.metrics.curves import confusion
 from tasks.metrics.intervals import bootstrap_intervals, days
 from tasks.models import load_model
@@ -75,7 +76,6 @@ def main() -> None:
     if len(candidates) > 1 and len(goals) == len(candidates):
         best, why_chosen = by_goals(candidates, values, goals, problem.metric)
     threshold = threshold_of(best.scores["valid"], splits["valid"].y, params)
-    cut = 0.5 if threshold is None else threshold
     for family, value in values.items():
         stage.log(
             f"{family}: {problem.metric} {value['valid']:.4f} on validation rows, {value['test']:.4f} on test rows"
@@ -85,7 +85,7 @@ def main() -> None:
     parts = cast("dict[str, pd.DataFrame]", stored)  # what is asked of them here, they answer as frames in memory do
     y_train = parts["train"]["__target__"].to_numpy(dtype=float)
     constant = {name: asked.constant(y_train, len(classes), len(split.y)) for name, split in splits.items()}
-    metrics = measure_all(candidates, best, splits, constant, params, cut, days(parts["test"]["__time__"]))
+    metrics = measure_all(candidates, best, splits, constant, params, threshold, days(parts["test"]["__time__"]))
     choice = describe(best, values, params, threshold, metrics.baseline.test[problem.metric], why_chosen)
     stage.log(choice.reason)
 
@@ -101,8 +101,8 @@ def main() -> None:
         return Slices(
             metric=problem.metric,
             classes=classes,
-            declared=declared(seen["valid"], seen["test"], named, problem.metric, kind, cut),
-            weak=weak(seen["valid"], seen["test"], names, problem.metric, kind, cut),
+            declared=declared(seen["valid"], seen["test"], named, problem.metric, kind, threshold),
+            weak=weak(seen["valid"], seen["test"], names, problem.metric, kind, threshold),
         )
 
     def why() -> Explanation:
@@ -120,7 +120,7 @@ def main() -> None:
     if params.evaluation.explain:
         models = [load_model(DATA / "models" / member / "model") for member in choice.members]
         mixture = Mixture.of(models, choice.weights, Calibration.of(choice.calibration))
-        pages.add(Learning, lambda: learn(mixture, choice, candidates, parts, kinds, metrics, params, cut))
+        pages.add(Learning, lambda: learn(mixture, choice, candidates, parts, kinds, metrics, params, threshold))
         pages.add(Explanation, why)
     with replacing_dir(DATA / "evaluation") as out:
         choice.write(out)
@@ -158,7 +158,7 @@ def read_candidates(params: Params, splits: dict[str, Split], classes: list[str]
 
 
 def learn(mixture: Mixture, choice: Choice, candidates: list[Contestant], parts: dict[str, pd.DataFrame],
-          kinds: dict[str, str], metrics: Metrics, params: Params, cut: float) -> Learning:  # fmt: skip
+          kinds: dict[str, str], metrics: Metrics, params: Params, threshold: float | None) -> Learning:  # fmt: skip
     """``learning.json``: loss curves and validation curves of all families, the learning curve and the diagnosis."""
     problem, names = params.problem, list(kinds)
     metric, kind = problem.metric, problem.kind
@@ -174,7 +174,7 @@ def learn(mixture: Mixture, choice: Choice, candidates: list[Contestant], parts:
     if fitted.imbalance is not None and fitted.imbalance.used == "none":
         own = own | {"imbalance": "none"}  # it was better on the real rows, and so is refitted on them
     alike = family != "auto"  # its folds are made in another way than a refit, and no point of its curve
-    by = Gauge(metric, kind, cut, params.seed)
+    by = Gauge(metric, kind, threshold, params.seed)
     used = {f: kinds[f] for f in fitted.features}
     (X, y), (X_valid, y_valid) = rows["train"], rows["valid"]
     curve = learning_curve(
@@ -215,7 +215,7 @@ def measure_all(
     splits: dict[str, Split],
     constant: dict[str, np.ndarray],
     params: Params,
-    cut: float,
+    threshold: float | None,
     groups: np.ndarray | None,
 ) -> Metrics:
     """``metrics.json``: every metric of every candidate, the choice with intervals, and the baseline.
@@ -225,28 +225,28 @@ def measure_all(
     kind = params.problem.kind
     each = {}
     for one in candidates:
-        threshold = threshold_of(one.scores["valid"], splits["valid"].y, params)
-        values = {name: report(split.y, one.scores[name], kind, threshold) for name, split in splits.items()}
-        each[one.family] = CandidateMetrics(threshold=threshold, **values)
+        own = threshold_of(one.scores["valid"], splits["valid"].y, params)
+        values = {name: report(split.y, one.scores[name], kind, own) for name, split in splits.items()}
+        each[one.family] = CandidateMetrics(threshold=own, **values)
     test = splits["test"]
-    measurers = {m: measurer(m, kind, test.y, best.scores["test"], cut) for m in metric_names(kind)}
+    measurers = {m: measurer(m, kind, test.y, best.scores["test"], threshold) for m in find_kind(kind).metrics}
     intervals = bootstrap_intervals(measurers, len(test.y), seed=params.seed, groups=groups)
     return Metrics(
         metric=params.problem.metric,
         candidates=each,
         choice=ChoiceMetrics(
             family=best.family,
-            **{name: report(split.y, best.scores[name], kind, cut) for name, split in splits.items()},
+            **{name: report(split.y, best.scores[name], kind, threshold) for name, split in splits.items()},
             test_interval={m: None if pair is None else list(pair) for m, pair in intervals.items()},
             level=0.95,
             drawn="rows" if groups is None else "days",
         ),
         baseline=BaselineMetrics(
             name=find_kind(kind).constant_name,
-            **{name: report(split.y, constant[name], kind, 0.5) for name, split in splits.items()},
+            **{name: report(split.y, constant[name], kind) for name, split in splits.items()},
         ),
         rows={name: len(split.y) for name, split in splits.items()},
-        all_together=all_together(candidates, best, test, kind, cut),
+        all_together=all_together(candidates, best, test, kind, threshold),
     )
 
 
@@ -255,9 +255,7 @@ def predictions(best: Contestant, splits: dict[str, Split]) -> pd.DataFrame:
     parts = []
     for name, split in splits.items():
         part = pd.DataFrame({"__row__": split.rows, "__split__": name, "__target__": split.y})
-        scores = best.scores[name]
-        told = pd.DataFrame(scores.reshape(len(split.y), -1), columns=score_columns(scores))
-        parts.append(pd.concat([part, told], axis=1))
+        parts.append(with_scores(part, best.scores[name]))
     return pd.concat(parts, ignore_index=True)
 
 

@@ -97,7 +97,7 @@ def describe(best: Contestant, values: dict[str, dict[str, float]], params: Para
 
 
 def all_together(
-    candidates: list[Contestant], best: Contestant, split: Split, kind: str, threshold: float
+    candidates: list[Contestant], best: Contestant, split: Split, kind: str, threshold: float | None
 ) -> AllTogether | None:
     """Are some candidates right more often than others? Cochran's Q on the test rows, and Holm-corrected pairs.
 

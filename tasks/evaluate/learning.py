@@ -35,7 +35,7 @@ class Gauge:
 
     metric: str
     kind: str
-    threshold: float
+    threshold: float | None
     seed: int
 
     def value(self, y: np.ndarray, scores: np.ndarray) -> float:

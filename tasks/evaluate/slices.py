@@ -229,7 +229,9 @@ def _tested(rows: Rows, inside: np.ndarray, of: int, kind: str) -> tuple[float, 
     return max(high, apart[1]), max(low, apart[0]), min(1.0, 2 * min(apart)), 1
 
 
-def weak(valid: Rows, test: Rows, columns: list[str], metric: str, kind: str, threshold: float) -> list[SliceResult]:
+def weak(
+    valid: Rows, test: Rows, columns: list[str], metric: str, kind: str, threshold: float | None
+) -> list[SliceResult]:
     """Slices by one feature or two that the model describes worse than the other rows, the most certain first.
 
     The search looks at every band of every feature, and at pairs of bands of the eight features with the most suspicious
@@ -264,7 +266,7 @@ def weak(valid: Rows, test: Rows, columns: list[str], metric: str, kind: str, th
 
 
 def declared(
-    valid: Rows, test: Rows, columns: list[str], metric: str, kind: str, threshold: float
+    valid: Rows, test: Rows, columns: list[str], metric: str, kind: str, threshold: float | None
 ) -> list[SliceResult]:
     """Every band of the declared features, with the stronger of its two faults (or merits), two-sided, Holm-corrected.
 
@@ -301,7 +303,9 @@ def _both_ways(rows: Rows, inside: np.ndarray) -> Iterator[tuple[float, str, str
 
 
 # In words --------------------------------------------------------------------------------------------------------------
-def describe(rows: Rows, inside: np.ndarray, metric: str, kind: str, threshold: float, of: int = 0) -> SliceResult:
+def describe(
+    rows: Rows, inside: np.ndarray, metric: str, kind: str, threshold: float | None, of: int = 0
+) -> SliceResult:
     """A slice in numbers: its size, the metric, its errors against what its probabilities promise, level and skill.
 
     ``predicted`` and ``observed`` are means, for several classes of class ``number``. ``skill`` is the share of

@@ -150,7 +150,7 @@ def fit(params: Settings, job: Job) -> Fitted:
     torch.set_num_threads(job.threads)
     device = choose_device(job.device, "torch", job.log)
     shape = _shape(how, job)
-    epochs = as_int(how["epochs"] or fewer_epochs(len(job.X), 2_000_000, 24, 128))
+    epochs = as_int(how["epochs"] or fewer_epochs(len(job.X), 24, 128))
     Z, y = np.concatenate([job.X, job.X_valid]), np.concatenate([job.y, job.y_valid])
     where = "cuda:0" if device == "cuda" else "cpu"
     with _quiet():

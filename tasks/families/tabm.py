@@ -261,7 +261,7 @@ class TabMTrainer(Resumable):
 
     def run(self) -> TabM:
         """Train until the epochs, the patience or the time is over; the best weights are restored."""
-        epochs = as_int(self.how["epochs"] or fewer_epochs(len(self.job.X), 2_000_000, 12, 200))
+        epochs = as_int(self.how["epochs"] or fewer_epochs(len(self.job.X), 12, 200))
         for number in range(1, epochs + 1):
             margins = self.epoch()
             if not math.isfinite(self.history["valid_loss"][-1]):

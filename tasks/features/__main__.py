@@ -25,10 +25,10 @@ from tasks.errors import some
 from tasks.features.seasons import unfinished
 from tasks.features.silent import never_in_view, silent
 from tasks.features.split import by_identity, by_time, check_parts, waiting
-from tasks.features.target import about_positive, encode_target
 from tasks.features.wide import beyond
 from tasks.files import append_tables, read_table, replacing_dir, row_group, write_json
 from tasks.identity import Rule, identify, together
+from tasks.kinds import find_kind
 from tasks.states import last_known, path_of, read_states
 from tasks.stored import Stored
 from tasks.values.numbers import LARGEST
@@ -64,14 +64,15 @@ def main() -> None:
     rows = own_columns(params, plan, folder)
     stage.log(f"{len(plan.features)} features for {len(rows):,} rows of {plan.table}")
 
-    y, classes = encode_target(rows[params.problem.target.name], params.problem)
-    if said := about_positive(classes, params.problem):
+    kind, target = find_kind(params.problem.kind), params.problem.target
+    y, classes = kind.read(rows[target.name], target)
+    if said := kind.remark(classes, target):
         stage.log(said)
     labelled = ~pd.isna(y)
     t = moments(prediction_times(plan, rows))
     own = params.data.tables[plan.table]
     known = pd.Series(pd.NaT, index=rows.index, dtype="datetime64[us, UTC]")
-    when = own.outcome_known(params.problem.target.column)
+    when = own.outcome_known(target.column)
     if when:
         known = rows[when.column] + pd.Timedelta(when.offset_micros, "us")
     groups = together(rows, identify(rows, Rule.of(params)).row, params.split.by)

@@ -103,9 +103,9 @@ def fit_linear(estimator: BaseEstimator, job: Job) -> Linear:
     return Linear.of(estimator, job)
 
 
-def fit_estimator(estimator: BaseEstimator, job: Job, weighted: bool = True) -> Estimator:
+def fit_estimator(estimator: BaseEstimator, job: Job) -> Estimator:
     """Fit a scikit-learn estimator; one thread is used for predictions, which is quickest for a row."""
-    estimator.fit(job.X, job.output.targets(job.y), **(_weight(job) if weighted else {}))
+    estimator.fit(job.X, job.output.targets(job.y), **_weight(job))
     if "n_jobs" in estimator.get_params(deep=False):
         estimator.set_params(n_jobs=None)
     return Estimator(estimator, job.kind, job.classes)

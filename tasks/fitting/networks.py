@@ -53,9 +53,9 @@ def settled(family: str, params: Settings, defaults: Settings) -> Settings:
     return {**defaults, **params}
 
 
-def fewer_epochs(rows: int, steps: int, least: int, most: int) -> int:
-    """Epochs that show about ``steps`` rows in all, between two bounds."""
-    return max(least, min(most, steps // max(rows, 1)))
+def fewer_epochs(rows: int, least: int, most: int) -> int:
+    """Epochs that show about two million rows in all, between two bounds."""
+    return max(least, min(most, 2_000_000 // max(rows, 1)))
 
 
 def varied(X: np.ndarray, coded: Mapping[int, int], family: str) -> tuple[list[int], list[int]]:

@@ -105,7 +105,25 @@ def check_rows(rows: Dataset, target: str) -> None:
     find_kind(rows.kind).check_train(train, rows.classes, target)
 
 
-def score_table(scores: np.ndarray, **first: np.ndarray | pd.Series) -> pd.DataFrame:
-    """A table of some columns, then ``score_0 ...``, or ``score`` for ``(n,)`` numbers."""
-    told = pd.DataFrame(scores.reshape(len(scores), -1), columns=score_columns(scores))
-    return pd.concat([pd.DataFrame(first), told], axis=1)
+def with_scores(table: pd.DataFrame, scores: np.ndarray, whose: str = "") -> pd.DataFrame:
+    """A table (rows numbered from 0), then ``score_0 ...``, or ``score`` for ``(n,)`` numbers; ``whose`` goes before.
+
+    Where a feature has such a name, the scores are called ``__score_0__ ...``.
+    """
+    names = [whose + name for name in score_columns(scores)]
+    if not table.columns.intersection(names).empty:
+        names = [f"__{name}__" for name in names]
+    return pd.concat([table, pd.DataFrame(scores.reshape(len(table), -1), columns=names)], axis=1)
+
+
+def scores_in(table: pd.DataFrame) -> np.ndarray:
+    """The scores in a table's last columns, as :func:`with_scores` put them there.
+
+    >>> own = pd.DataFrame({"score": [7.0, 8.0]})
+    >>> scores_in(with_scores(own, np.array([0.2, 0.4]))).tolist(), scores_in(with_scores(own, np.eye(2))).tolist()
+    ([0.2, 0.4], [[1.0, 0.0], [0.0, 1.0]])
+    """
+    last = str(table.columns[-1]).strip("_")
+    if last == "score":
+        return table.iloc[:, -1].to_numpy(float)
+    return table.iloc[:, -1 - int(last.removeprefix("score_")) :].to_numpy(float)

@@ -193,7 +193,7 @@ class Kind(ABC):
         """Both models' decisions, taken so that they can be compared; None where answers are no decisions."""
         return None
 
-    def alike(self, scores: np.ndarray, leading: np.ndarray, threshold: float) -> np.ndarray:
+    def alike(self, scores: np.ndarray, leading: np.ndarray, threshold: float | None) -> np.ndarray:
         """A candidate's decisions (n,) as :meth:`decided` takes them beside the ``leading`` one's at its threshold."""
         return self.decide(scores, threshold)
 

@@ -59,12 +59,12 @@ class Output:
 
         return y.astype(np.int64) if self.classes else y
 
-    def indicators(self, y: np.ndarray, classes: int | None = None) -> np.ndarray:
+    def indicators(self, y: np.ndarray) -> np.ndarray:
         """Targets as columns ``(n, k)``: of many classes 0 or 1 a class, else ``y`` itself."""
         import numpy as np
 
         if self.classes and self.most is None:
-            return np.eye(int(y.max()) + 1 if classes is None else classes)[y.astype(int)]
+            return np.eye(int(y.max()) + 1)[y.astype(int)]
         return y[:, None]
 
 
@@ -81,6 +81,11 @@ def score_columns(scores: np.ndarray) -> list[str]:
     (['score'], ['score_0', 'score_1'])
     """
     return ["score"] if scores.ndim == 1 else [f"score_{k}" for k in range(scores.shape[1])]
+
+
+def or_half(threshold: float | None) -> float:
+    """The threshold of the second class; a half where none was chosen."""
+    return 0.5 if threshold is None else threshold
 
 
 def two_columns(positive: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from tasks.errors import RefitError, nearest, some
 from tasks.kinds._classes import SHARE, Classes
 from tasks.kinds._kind import Decided, Target, Training
-from tasks.kinds._output import TWO, Output
+from tasks.kinds._output import TWO, Output, or_half
 
 if TYPE_CHECKING:
     import numpy as np
@@ -88,7 +88,7 @@ class Binary(Classes):
 
     def decide(self, scores: np.ndarray, threshold: float | None) -> np.ndarray:
         """0 or 1 (n,): whether the positive class's probability reaches the threshold (None: a half)."""
-        return (scores[:, 1] >= (0.5 if threshold is None else threshold)).astype(float)
+        return (scores[:, 1] >= or_half(threshold)).astype(float)
 
     def answer(
         self, scores: tuple[float, ...] | list[float], decision: str | float, classes: tuple[str, ...]
@@ -120,11 +120,11 @@ class Binary(Classes):
         how = f"both models raise {int(said.sum()):,} alarms on these rows, as the champion's threshold does"
         return Decided(self.alike(challenger, champion, thresholds[1]), said.astype(float), how, equal=True)
 
-    def alike(self, scores: np.ndarray, leading: np.ndarray, threshold: float) -> np.ndarray:
+    def alike(self, scores: np.ndarray, leading: np.ndarray, threshold: float | None) -> np.ndarray:
         """As many alarms as the leading one raises, on the rows with the highest scores."""
         import numpy as np
 
-        alarms = int((leading[:, 1] >= threshold).sum())
+        alarms = int(self.decide(leading, threshold).sum())
         said = np.zeros(len(scores))
         said[np.argsort(-scores[:, 1], kind="stable")[:alarms]] = 1.0
         return said

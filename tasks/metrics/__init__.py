@@ -11,18 +11,11 @@ import numpy as np
 
 from tasks.errors import RefitError, nearest, some
 from tasks.kinds import Measurer, Metric, find_kind
-from tasks.metrics.ranking import Ranking
 from tasks.metrics.table import find_metric
 
 __all__ = [
-    "Metric", "Ranking", "better", "called", "find_metric", "higher_is_better", "measure", "measurer", "metric_names",
-    "report",
+    "Metric", "better", "called", "find_metric", "higher_is_better", "measure", "measurer", "report",
 ]  # fmt: skip
-
-
-def metric_names(kind: str) -> tuple[str, ...]:
-    """All metrics of a kind of problem, in the order in which they are shown."""
-    return find_kind(kind).metrics
 
 
 def higher_is_better(name: str) -> bool:
@@ -92,7 +85,7 @@ def measure(
 def report(y: np.ndarray, scores: np.ndarray, kind: str, threshold: float | None = None) -> dict[str, float | None]:
     """Every metric of the kind; None where undefined (JSON has no NaN)."""
     out: dict[str, float | None] = {}
-    for name in metric_names(kind):
+    for name in find_kind(kind).metrics:
         value = measure(name, y, scores, kind, threshold)
         out[name] = float(value) if np.isfinite(value) else None
     return out

@@ -22,9 +22,9 @@ from tasks.values.edges import even
 POINTS = 200
 
 
-def _thin(n: int, points: int = POINTS) -> np.ndarray:
-    """At most ``points`` positions in ``range(n)``, the first and the last among them."""
-    return np.unique(np.linspace(0, n - 1, min(n, points)).round().astype(np.int64))
+def _thin(n: int) -> np.ndarray:
+    """At most :data:`POINTS` positions in ``range(n)``, the first and the last among them."""
+    return np.unique(np.linspace(0, n - 1, min(n, POINTS)).round().astype(np.int64))
 
 
 def _listed(values: np.ndarray) -> list[float]:

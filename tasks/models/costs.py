@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
-import time
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
-from tasks.files import folder_size
+from tasks.fitting.measured import kilobytes, milliseconds
 from tasks.models.model import Model, save_model
 
 
@@ -20,22 +19,12 @@ def latency(model: Model, X: pd.DataFrame, times: int = 20, groups: int = 10) ->
     """
     row = X.iloc[:1]
     model.predict(row)
-    medians = []
-    for _ in range(groups):
-        spent = []
-        for _ in range(times):
-            start = time.perf_counter()
-            model.predict(row)
-            spent.append(time.perf_counter() - start)
-        medians.append(float(np.median(spent)))
-    return min(medians) * 1e3
+    return min(float(np.median(milliseconds(model.predict, [row] * times))) for _ in range(groups))
 
 
 def size(model: Model, X: pd.DataFrame | None = None) -> float:
     """Kilobytes (1,000 bytes) on disk."""
-    with tempfile.TemporaryDirectory() as folder:
-        save_model(model, folder)
-        return folder_size(folder) / 1000
+    return kilobytes(partial(save_model, model))
 
 
 COSTS: Mapping[str, Callable[[Model, pd.DataFrame], float]] = {"latency_ms": latency, "size_kb": size}

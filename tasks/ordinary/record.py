@@ -169,7 +169,7 @@ def column(name: str, kind: str, values: pd.Series, at: np.ndarray, count: int) 
         return Column(name, cells, total, grid, alike=alike)
     level, names = pd.factorize(values)
     seen = np.bincount(level[level >= 0], minlength=len(names))
-    own, largest = own_levels(level, np.where(inside, at // PARTS, -1), count, len(names))
+    own, largest = own_levels(level, np.where(inside, at // PARTS, -1), count)
     watched = len(names) <= LEVELS
     once, twice = (int((seen == n).sum()) for n in (1, 2))
     return Column(name, cells, total, grid, once, twice, own, largest, watched, alike)
@@ -203,7 +203,7 @@ def dependence(cells: Cells, total: np.ndarray, parts: np.ndarray) -> float:
     return float(f"{(effect - 1) / (rows - 1):.6g}")  # no more digits than are sure
 
 
-def own_levels(level: np.ndarray, at: np.ndarray, count: int, levels: int) -> tuple[np.ndarray, np.ndarray]:
+def own_levels(level: np.ndarray, at: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Rows of levels that stand in one past window only, and of the most frequent of these, by window; int64 (count,).
 
     This is what the window would have had of unseen levels, had all others been the reference.

@@ -11,8 +11,8 @@ from tasks.artifacts import Choice, Manifest, Summary
 from tasks.bundle import Bundle
 from tasks.bundle.horizon import Horizon
 from tasks.bundle.seen import Seen
+from tasks.fitting.rows import with_scores
 from tasks.identity import Rule, identify
-from tasks.kinds import score_columns
 from tasks.ordinary.record import PREDICTION, Record, answers, make
 from tasks.params import Params
 from tasks.stored import Frame, by_parts
@@ -61,8 +61,7 @@ def reference(bundle: Bundle, features: Frame, rows: Parts, seed: int) -> pd.Dat
     sample = features.iloc[np.concatenate(chosen)].reset_index(drop=True)
     scores = bundle.predict(sample)
     scores[: len(chosen[0])] = np.nan
-    told = pd.DataFrame(scores.reshape(len(sample), -1), columns=score_columns(scores))
-    return pd.concat([sample[["__split__", *(f.name for f in bundle.plan.features)]], told], axis=1)
+    return with_scores(sample[["__split__", *(f.name for f in bundle.plan.features)]], scores)
 
 
 def ordinary(bundle: Bundle, features: Frame, kinds: dict[str, str], rows: Parts, window: pd.Timedelta) -> Record:

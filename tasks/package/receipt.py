@@ -7,7 +7,6 @@ came from is recorded where the version is registered.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -15,7 +14,7 @@ from pathlib import Path
 import tasks
 from tasks.artifacts import Failed, Receipt
 from tasks.code import RECEIPT
-from tasks.files import hash_tree, sha256
+from tasks.files import hash_tree, optional_sha256, sha256
 from tasks.params import Params
 
 DATA = ("raw/manifest.json", "expectations", "validated", "features", "evaluation")
@@ -71,8 +70,7 @@ def code_hashes() -> dict[str, str]:
 
 def lock_hash() -> str | None:
     """SHA-256 of ``requirements.lock`` beside the code; None where it was installed without one."""
-    path = Path(tasks.__file__).parent.parent / "requirements.lock"
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+    return optional_sha256(Path(tasks.__file__).parent.parent / "requirements.lock")
 
 
 def libraries() -> dict[str, str | None]:

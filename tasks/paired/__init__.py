@@ -1,27 +1,27 @@
 """Statistical tests of two or more models' predictions on identical rows."""
 
+from tasks.paired.areas import auc_covariance, delong
 from tasks.paired.betting import log_capital, log_capital_of_scores, normal_score, split_capital
-from tasks.paired.contrast import Contrast, asked, contrast, judged_classes
-from tasks.paired.delong import DeLong, auc_covariance, delong
+from tasks.paired.contrasts import Contrast, asked, contrast, judged_classes
+from tasks.paired.discordant import (
+    Clustered,
+    ContingencyTable,
+    clustered_mcnemar,
+    difference_interval,
+    mcnemar,
+)
 from tasks.paired.influence import f1_above_chance
 from tasks.paired.influence import losses as row_losses
-from tasks.paired.losses import Bootstrap, Test, diebold_mariano, paired_bootstrap, wilcoxon
+from tasks.paired.losses import diebold_mariano, paired_bootstrap, wilcoxon
 from tasks.paired.margin import margin_z, rows_needed, rows_needed_for_mean
-from tasks.paired.mcnemar import Clustered, ContingencyTable, McNemar, clustered_mcnemar, difference_interval, mcnemar
-from tasks.paired.several import CochranQ, cochran_q, holm
+from tasks.paired.several import cochran_q, holm
 from tasks.paired.spending import familywise, lord, over_champions, saffron
-from tasks.paired.tail import MeanTest, mean_test, ordinary_test, sums
+from tasks.paired.tail import mean_test, ordinary_test, sums
 
 __all__ = [
-    "Bootstrap",
     "Clustered",
-    "CochranQ",
     "ContingencyTable",
     "Contrast",
-    "DeLong",
-    "McNemar",
-    "MeanTest",
-    "Test",
     "asked",
     "auc_covariance",
     "clustered_mcnemar",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tasks.errors import RefitError
-from tasks.paired.mcnemar import ContingencyTable
+from tasks.paired.discordant import ContingencyTable
 
 
 def margin_z(table: ContingencyTable, margin: float) -> float:

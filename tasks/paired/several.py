@@ -8,7 +8,7 @@ from itertools import combinations
 import numpy as np
 
 from tasks.errors import RefitError
-from tasks.paired.mcnemar import ContingencyTable, mcnemar
+from tasks.paired.discordant import ContingencyTable, mcnemar
 
 
 def holm(p: np.ndarray, weight: np.ndarray | None = None) -> np.ndarray:

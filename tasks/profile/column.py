@@ -155,7 +155,7 @@ def judge(name: str, column: pa.ChunkedArray, about: About) -> Judged:
         return Judged("text", (), gone)
     if different > SPREAD * len(known) and different > FEW_CLASSES:
         return Judged("ignore", (_why_ignored(found, known, different),), gone)
-    spec, said = _category(known, kept, counts, missing)
+    spec, said = _category(known, kept, missing)
     return Judged(spec, (*filter(None, (_half(found) if different > FEW_CLASSES else "", _shaped(known))), *said), gone)
 
 
@@ -175,7 +175,7 @@ def judge_target(column: pa.ChunkedArray, where: str, about: About) -> tuple[str
                 kind = usual_kind(NUMBER)
                 check_target(read.values, kind, where)
                 return kind, Judged(numbers.spec, numbers.remarks, gone), []
-    spec, said = _category(labels.dropna(), kept, counts, missing)
+    spec, said = _category(labels.dropna(), kept, missing)
     labels = coerce(column, reading_of(spec)).values
     kind = usual_kind(TWO if labels.nunique() <= 2 else MANY)
     check_target(labels, kind, where)
@@ -292,7 +292,7 @@ def _with_words(
     return {"kind": kind, **more, "missing": ["usual", *words]}, (f"{said}{more_words} {count} as missing",)
 
 
-def _category(known: pd.Series, kept: Mapping[str, int], counts: Counter[str], missing: list[str] | None) -> tuple[Spec, list[str]]:  # fmt: skip
+def _category(known: pd.Series, kept: Mapping[str, int], missing: list[str] | None) -> tuple[Spec, list[str]]:
     """The declaration of a category: with the usual texts that are classes in it, and spellings that are one."""
     spec: dict[str, str | list[str]] = {"kind": "categorical"}
     said = []

@@ -41,7 +41,7 @@ from tasks.artifacts.folders import (
     VALIDATED,
     VERDICT,
 )
-from tasks.files import optional_json, read_table, replacing_dir, sha256, write_text
+from tasks.files import optional_json, optional_sha256, read_table, replacing_dir, write_text
 from tasks.params import Params
 from tasks.report.about_data import periods
 from tasks.report.found import FamilyFiles, ProblemAbout, RunFiles
@@ -50,7 +50,7 @@ from tasks.report.page import build
 
 def collect(settings: Params) -> RunFiles:
     """Everything the page is made of."""
-    problem, bundle, dag = settings.problem, PACKAGE / Manifest.NAME, params.at_start("dvc.yaml")
+    problem, dag = settings.problem, params.at_start("dvc.yaml")
     times = None
     if FEATURE_TABLE.is_file():
         rows = read_table(FEATURE_TABLE, [TIME, SPLIT, TARGET])
@@ -82,7 +82,7 @@ def collect(settings: Params) -> RunFiles:
         drift=Drift.find(DRIFT),
         receipt=Receipt.find(PACKAGE),
         bundle=Manifest.find(PACKAGE),
-        identity=sha256(bundle) if bundle.is_file() else None,
+        identity=optional_sha256(PACKAGE / Manifest.NAME),
         dag=stages,
     )
 

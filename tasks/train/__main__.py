@@ -19,7 +19,7 @@ from tasks.artifacts.folders import MODELS, TUNING
 from tasks.errors import RefitError
 from tasks.files import replacing_dir, write_table
 from tasks.fitting.base import Compress, Fitted, Log
-from tasks.fitting.rows import read_rows
+from tasks.fitting.rows import read_rows, with_scores
 from tasks.fitting.space import Settings
 from tasks.metrics import higher_is_better, measure, report
 from tasks.models import Model, check_kind, load_model, save_model
@@ -38,10 +38,7 @@ if TYPE_CHECKING:
 
 def predictions(row: np.ndarray, split: np.ndarray, scores: np.ndarray) -> pd.DataFrame:
     """Scores of the valid and test rows: their number, split and the score columns."""
-    table = pd.DataFrame({ROW: row, SPLIT: pd.Series(split, dtype="str")})
-    if scores.ndim == 1:
-        return table.assign(score=scores)
-    return pd.concat([table, pd.DataFrame(scores, columns=[f"score_{k}" for k in range(scores.shape[1])])], axis=1)
+    return with_scores(pd.DataFrame({ROW: row, SPLIT: pd.Series(split, dtype="str")}), scores)
 
 
 def winner(folder: Path, best: Best) -> Fitted | None:

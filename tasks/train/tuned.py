@@ -19,7 +19,7 @@ from tasks.families import find_family
 from tasks.files import read_table
 from tasks.fitting.base import Log
 from tasks.fitting.calibration import calibrate, calibrate_mean
-from tasks.fitting.rows import Dataset, read_rows
+from tasks.fitting.rows import Dataset, read_rows, scores_in
 from tasks.fitting.space import Settings
 from tasks.kinds import find_kind
 from tasks.models import Model, fit_family, load_model
@@ -68,13 +68,12 @@ def calibrate_bag(model: Model, X: pd.DataFrame, held: pd.DataFrame, method: str
     ``held`` are these rows of ``held_out.parquet``. What their scores tell is right for one fold's models; the mean of
     all, which is served, gets its own slope, so that the same number means the same probability from both.
     """
-    names = [str(c) for c in held.columns]
-    unseen = held[[c for c in names if c.startswith("score")]].to_numpy(float)
+    unseen = scores_in(held)
     if not find_kind(model.kind).calibrated:
-        return unseen[:, 0]
+        return unseen
     fixed = calibrate(method, unseen, held[TARGET].to_numpy(float), model.kind)
     model.calibration = fixed
-    folds = held[[c for c in names if c.startswith(FOLD)]].to_numpy(int)
+    folds = held[[c for c in held if str(c).startswith(FOLD)]].to_numpy(int)
     if method == "auto" and folds.shape[1]:
         assert isinstance(model.fitted, Bag)
         some = np.arange(len(held))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from tasks import memory
 from tasks.artifacts import AutoJudged, Best, Selection, Starts, Trials, given
@@ -20,7 +21,7 @@ from tasks.families import find_family
 from tasks.files import replacing_dir, sha256, write_table
 from tasks.fitting.counts import check_params, searched
 from tasks.fitting.imbalance import ROWS
-from tasks.fitting.rows import Dataset, read_rows, score_table
+from tasks.fitting.rows import Dataset, read_rows, with_scores
 from tasks.fitting.space import Settings, Space, narrowed
 from tasks.models import Model, check_kind, save_model
 from tasks.params import Params, Tuning, load
@@ -205,7 +206,7 @@ def tune(name: str, params: Params) -> None:
             leading = {ROW: rows.row[at][mixed.at], TARGET: bags.y[mixed.at]}
             cuts = [] if mixed.folds is None else list(mixed.folds.T)
             leading |= {fold(i): numbers for i, numbers in enumerate(cuts)}
-            write_table(folder / "held_out.parquet", score_table(mixed.scores, **leading))
+            write_table(folder / "held_out.parquet", with_scores(pd.DataFrame(leading), mixed.scores))
         chosen.write(folder)
     log(f"best {params.problem.metric} {found.value:.5g}")
 

@@ -13,14 +13,16 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from tasks.encoding.folds import Parts, by_number, dealt, rarest
 from tasks.families import find_family
-from tasks.files import read_json, replacing_dir, write_json
+from tasks.files import optional_json, replacing_dir, write_json
 from tasks.fitting.base import Fitted, Fold
 from tasks.fitting.forest import Forest
 from tasks.fitting.imbalance import ROWS
@@ -33,7 +35,7 @@ from tasks.models import Prepared
 from tasks.models.check import weighs
 from tasks.params import Params
 from tasks.stored import Frame
-from tasks.tune.folds import Parts, fold_of, fold_rows, grouped, newest
+from tasks.tune.folds import fold_of, fold_rows, grouped, newest
 from tasks.tune.messages import Attempt, FoldAttempt
 from tasks.tune.objective import Objective, Watch
 
@@ -159,26 +161,24 @@ def cross(X: pd.DataFrame, y: np.ndarray, kind: str, size: int, repeats: int, se
     """
     folds: list[Fold] = []
     held: list[np.ndarray] = []
+    classes = find_kind(kind).output.classes
     for turn in range(repeats):
         if group is not None:
-            strata = y.astype(int) if find_kind(kind).output.classes else None
-            for fitted, out in grouped(group, strata, size, seed + turn):
-                folds.append(Fold(_at(X, fitted), y[fitted], _at(X, out), y[out]))
-                held.append(out)
-            continue
-        rng = np.random.default_rng([seed, turn])
-        order = np.lexsort((rng.random(len(y)), y))
-        number = np.empty(len(y), dtype=int)
-        if not find_kind(kind).output.classes:  # of each run of `size` neighbours in y one goes to each fold, at random
-            places = np.concatenate([rng.permutation(size) for _ in range(-(-len(y) // size))])[: len(y)]
+            cut = grouped(group, y.astype(int) if classes else None, size, seed + turn)
         else:
-            places = (np.arange(len(y)) + int(rng.integers(size))) % size
-        number[order] = places
-        for fold in range(size):
-            fitted, out = np.flatnonzero(number != fold), np.flatnonzero(number == fold)
+            rng = np.random.default_rng([seed, turn])
+            cut = by_number(dealt(y, rng, partial(_deck, rng, size, classes)), size)
+        for fitted, out in cut:
             folds.append(Fold(_at(X, fitted), y[fitted], _at(X, out), y[out]))
             held.append(out)
     return Bags(folds, held, y, size)
+
+
+def _deck(rng: np.random.Generator, size: int, classes: bool, rows: int) -> np.ndarray:
+    """The folds of rows in the order of their targets: by turns, or one of each at random for each run of neighbours."""
+    if classes:
+        return (np.arange(rows) + int(rng.integers(size))) % size
+    return np.concatenate([rng.permutation(size) for _ in range(-(-rows // size))])[:rows]
 
 
 def fold_count(rows: int, columns: int, kind: str, y: np.ndarray, seconds: float, cores: int) -> tuple[int, int]:
@@ -193,8 +193,7 @@ def fold_count(rows: int, columns: int, kind: str, y: np.ndarray, seconds: float
     output = find_kind(kind).output
     classes = output.heads(int(y.max()) + 1)
     fit = 0.2 + rows * columns * classes / CELLS_A_SECOND
-    smallest = int(np.bincount(y.astype(int))[np.unique(y.astype(int))].min()) if output.classes else rows
-    if smallest < 10:
+    if (rarest(y) if output.classes else rows) < 10:
         return 1, 1
     for size, settings in ((8, 20), (5, 15)):
         if size * settings * fit / cores <= 0.8 * seconds:
@@ -289,5 +288,5 @@ def tried_without(queue: list[tuple[str, Settings]], imbalance: str) -> list[tup
 
 def read_result(folder: Path) -> dict[str, Any] | None:
     """A finished fit, or None."""
-    path = folder / "result.json"
-    return dict(read_json(path)) if path.exists() else None
+    result: dict[str, Any] | None = optional_json(folder / "result.json")
+    return result

@@ -5,13 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from tasks.encoding.folds import Parts, rarest
 from tasks.errors import RefitError, nearest, some
 from tasks.fitting.base import Fold
 from tasks.fitting.rows import Dataset
 from tasks.kinds import TWO, find_kind
 from tasks.params import Tuning
-
-Parts = list[tuple[np.ndarray, np.ndarray]]
 
 
 def make_folds(rows: Dataset, tuning: Tuning, seed: int) -> list[Fold]:
@@ -77,10 +76,9 @@ def _cut(rows: Dataset, at: np.ndarray, tuning: Tuning, seed: int) -> Parts:
         return list(ms.GroupKFold(k).split(at, groups=groups))
     if tuning.split == "stratified":
         y = find_kind(rows.kind).strata(y, k)
-        smallest = int(np.bincount(y.astype(int))[np.unique(y.astype(int))].min())
-        if smallest < k:
+        if rarest(y) < k:
             raise RefitError(
-                f"tuning.folds: {k} stratified folds need {k} rows of every class, and one class has {smallest}; "
+                f"tuning.folds: {k} stratified folds need {k} rows of every class, and one class has {rarest(y)}; "
                 "lower tuning.folds, or use split: holdout"
             )
         if rows.group is not None:

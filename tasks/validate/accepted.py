@@ -19,7 +19,7 @@ import pandas as pd
 
 from tasks.artifacts.folders import ACCEPTED as ACCEPTED
 from tasks.engine.codes import composite
-from tasks.files import read_json
+from tasks.files import optional_json
 from tasks.kinds import find_kind
 from tasks.params import Moment, Problem, Table
 from tasks.stored import Frame, in_memory
@@ -403,6 +403,5 @@ def _short(values: Iterable[float]) -> list[float]:
 
 def read(name: str, folder: Path = ACCEPTED) -> Figures | None:
     """The baseline of a table, with ``of``, whose it is; None where there is none."""
-    path = folder / f"{name}.json"
-    found = read_json(path) if path.exists() else None
+    found = optional_json(folder / f"{name}.json")
     return found if isinstance(found, dict) and "parts" in found else None

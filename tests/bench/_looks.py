@@ -9,7 +9,7 @@ from functools import cache
 import numpy as np
 
 from tasks.paired import contrast
-from tasks.paired.mcnemar import FEW
+from tasks.paired.discordant import FEW
 
 N = 200  # rows of a look
 POSITIVES = 20

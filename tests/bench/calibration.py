@@ -29,7 +29,7 @@ import numpy as np
 import pandas as pd
 
 from tasks.errors import RefitError
-from tasks.fitting.rows import score_table
+from tasks.fitting.rows import with_scores
 from tasks.fitting.setup import Setup
 from tasks.metrics import measure
 from tasks.metrics.recalibration import recalibration
@@ -83,7 +83,8 @@ def auto(X: pd.DataFrame, y: np.ndarray, new: pd.DataFrame, seconds: float, seed
         assert found.model is not None
         model = found.model
     scores = {"none": model.predict(new)}
-    held = score_table(found.scores, __row__=found.at, __target__=y, __fold_0__=found.folds[:, 0])
+    leading = pd.DataFrame({"__row__": found.at, "__target__": y, "__fold_0__": found.folds[:, 0]})
+    held = with_scores(leading, found.scores)
     calibrate_bag(model, X, held.drop(columns="__fold_0__"), "auto", seed)
     scores["folds"] = model.predict(new)
     calibrate_bag(model, X, held, "auto", seed)

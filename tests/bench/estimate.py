@@ -224,8 +224,8 @@ def _models(root: Path) -> list[str]:
 def compare(root: Path, known: int, block: np.ndarray) -> dict[str, Any]:
     """The estimate of the run in ``root`` against what its package scores on rows ``known`` and later of its file."""
     from tasks.bundle import Bundle
-    from tasks.features.target import encode_target
     from tasks.files import read_json, read_table
+    from tasks.kinds import find_kind
     from tasks.metrics import higher_is_better, measurer
     from tasks.params import load as read
 
@@ -236,7 +236,7 @@ def compare(root: Path, known: int, block: np.ndarray) -> dict[str, Any]:
     rows = tables[params.problem.table]
     rejected = read_table(root / "data" / "quarantine" / f"{params.problem.table}.parquet")["__row__"]
     at = np.setdiff1d(np.arange(len(block)), rejected.to_numpy())  # the file's row of each accepted one
-    y, classes = encode_target(rows[params.problem.target.name], params.problem)
+    y, classes = find_kind(params.problem.kind).read(rows[params.problem.target.name], params.problem.target)
     if tuple(classes) != bundle.classes:
         raise RuntimeError(f"the file has the classes {classes}, the package {bundle.classes}")
     new = (at >= known) & np.isfinite(y)

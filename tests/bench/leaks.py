@@ -311,13 +311,13 @@ def _grunfeld() -> pd.DataFrame:
 
 def examine(table: Table) -> tuple[list[dict[str, Any]], float, int]:
     """What the stage would suspect, the seconds of its look, and the rows."""
-    from tasks.features.target import encode_target
+    from tasks.kinds import find_kind
 
     spec, tables = table
     params = parse(spec) if isinstance(spec, dict) else spec
     plan = derive(params)
     rows = tables[plan.table]
-    y, _ = encode_target(rows[params.problem.target.name], params.problem)
+    y, _ = find_kind(params.problem.kind).read(rows[params.problem.target.name], params.problem.target)
     features = compute(plan, tables, rows)
     n = len(rows)
     if plan.time is None:

@@ -20,7 +20,7 @@ NAMES = {
     "tasks.compare.scores": "KNOWN",
     "tasks.compare.unseen": "LEAST LEAST_RARER FRESH FRESH_RARER",
     "tasks.paired.betting": "STAKED",
-    "tasks.paired.mcnemar": "FEW",
+    "tasks.paired.discordant": "FEW",
     "tasks.paired.spending": "POWER ZETA CANDIDATE",
     "tasks.paired.tail": "CERTAIN",
     "tasks.metrics.curves": "POINTS",

@@ -1,5 +1,5 @@
 """The primitives of the feature engine, one subject a module; see :mod:`tasks.engine.primitives.base`."""
 
-from tasks.engine.primitives.base import Primitive, Window, parse_primitive, register, registry
+from tasks.engine.primitives.base import Primitive, parse_primitive, registry
 
-__all__ = ["Primitive", "Window", "parse_primitive", "register", "registry"]
+__all__ = ["Primitive", "parse_primitive", "registry"]

@@ -7,11 +7,8 @@ every machine. Each step is one that makes a network both smaller and quicker, o
 from __future__ import annotations
 
 import copy
-import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,8 +18,8 @@ from torch import Tensor, nn
 from tasks.artifacts import NetworkForm
 from tasks.families.mlp.int8 import Int8Linear, int8_layers, to_int8
 from tasks.families.mlp.network import Net, Network
-from tasks.files import folder_size
 from tasks.fitting.base import Compress, Fitted, Job
+from tasks.fitting.measured import kilobytes, milliseconds
 from tasks.fitting.space import Settings, as_float
 
 if TYPE_CHECKING:
@@ -110,7 +107,7 @@ def variants(
             else:
                 left_out[name] = "no hidden layer is large enough to be quicker with 8-bit integers"
     out = [
-        Variant(name, form, size_kb(form), memory_kb(form), multiply_adds(form), score(form))
+        Variant(name, form, kilobytes(form.save), memory_kb(form), multiply_adds(form), score(form))
         for name, form in found.items()
     ]
     return sorted(out, key=lambda v: -v.memory_kb), left_out
@@ -262,13 +259,6 @@ def _without(network: Network, stay: list[Tensor], means: list[Tensor]) -> dict[
     return state
 
 
-def size_kb(net: Net) -> float:
-    """Kilobytes (1,000 bytes) of the stored form."""
-    with tempfile.TemporaryDirectory() as folder:
-        net.save(Path(folder))
-        return folder_size(folder) / 1000
-
-
 def memory_kb(net: Net) -> float:
     """Kilobytes (1,000 bytes) of the network's numbers in memory."""
     tensors = [*net.network.parameters(), *net.network.buffers()]
@@ -288,13 +278,8 @@ def multiply_adds(net: Net) -> int:
 
 def row_ms(net: Net, Z: np.ndarray, times: int = 200) -> float:
     """Median milliseconds of one row's score, over ``times`` rows of ``Z`` ``(n, p)``."""
-    spent = []
-    for i in range(times + 10):  # the first ten warm up
-        row = Z[i % len(Z)][None]
-        start = time.perf_counter()
-        net.predict(row)
-        spent.append(time.perf_counter() - start)
-    return float(np.median(spent[10:])) * 1000
+    rows = (Z[i % len(Z)][None] for i in range(times + 10))
+    return float(np.median(milliseconds(net.predict, rows, warm_up=10)))
 
 
 def _outside(network: Network) -> dict[str, Tensor]:

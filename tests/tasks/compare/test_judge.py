@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from tasks.compare.judge import Case, _cut, clusters
+from tasks.compare.judge import Case, clusters
 from tasks.params import Params
 
 HOURS = pd.Series(pd.date_range("2024-01-01 23:00", periods=40, freq="12h", tz="UTC"))
@@ -65,9 +64,3 @@ def test_rows_that_stay_together_in_the_split_are_compared_together() -> None:
     case = Case(Params.model_validate(spec), none, none, none, none, none, none, none)
     assert case.promotion.cluster == ("a", "b")
     assert case.params.promotion.cluster == ("a",)
-
-
-@pytest.mark.parametrize(("threshold", "cut"), [(None, 0.5), (0.0, 0.0), (0.3, 0.3)])
-def test_a_model_without_a_threshold_decides_at_one_half(threshold: float | None, cut: float) -> None:
-    bundle: Any = SimpleNamespace(threshold=threshold)
-    assert _cut(bundle) == cut

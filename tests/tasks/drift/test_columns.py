@@ -2,7 +2,7 @@
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,7 @@ from tasks.artifacts import Distribution, DriftOfColumn
 from tasks.drift.columns import distribution, entry, psi
 from tasks.drift.evidently_measures import MEASURES, OWN, measure
 from tasks.drift.table import Reference, Summed, compare_table, drawable, evidently, listed, summarise, thresholds
+from tasks.fitting.rows import with_scores
 from tasks.ordinary.checks import look
 from tasks.ordinary.record import PREDICTION, WEEK, Record, make
 
@@ -39,6 +40,20 @@ def made(rows: int = 5000, seed: int = 1) -> Reference:
     answers = make(pd.DataFrame({PREDICTION: sample.loc[test, "score_1"]}), {PREDICTION: "numeric"}, never[test], None)
     record = make(sample, KINDS, never, None)
     return Reference(Record(record.columns, answers=answers), sample, "3", "f" * 64)
+
+
+def test_a_feature_may_be_called_as_scores_are():
+    """In the sample of a package the scores stand last, and are told apart from a column of the same name."""
+    plain = made(100)
+    own = plain.sample[["__split__"]].assign(score=1.0, score_1=2.0).reset_index(drop=True)
+    scores = plain.sample[["score_0", "score_1"]].to_numpy()
+    sample = with_scores(own, scores)
+    assert sample.columns.is_unique
+    assert np.array_equal(sample[["score", "score_1"]], own[["score", "score_1"]])
+    held_out = replace(plain, sample=sample).scores
+    assert np.array_equal(held_out, scores[own["__split__"] == "test"], equal_nan=True)
+    numbers = replace(plain, sample=with_scores(own, scores[:, 1])).scores
+    assert np.array_equal(numbers, scores[own["__split__"] == "test", 1])
 
 
 @dataclass(frozen=True)

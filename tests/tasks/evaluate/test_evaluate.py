@@ -264,22 +264,33 @@ def test_same_inputs_give_the_same_bytes(evaluated, tmp_path):
             assert file.read_bytes() == (tmp_path / kind / "data" / "evaluation" / file.name).read_bytes(), file.name
 
 
-def test_an_ensemble_is_kept_only_where_it_is_better(evaluated, tmp_path):
-    root = tmp_path / "it"
-    shutil.copytree(evaluated["regression"], root)
-    tree = YAML().load((root / "params.yaml").read_text())
+def mixed(root: Path, copy: Path) -> Path:
+    """A copy of an evaluated project, with ensembles asked for, evaluated again."""
+    shutil.copytree(root, copy)
+    tree = YAML().load((copy / "params.yaml").read_text())
     tree["training"] = {"ensembles": ["greedy", "voting"]}
-    YAML().dump(tree, root / "params.yaml")
-    evaluate(root)
+    YAML().dump(tree, copy / "params.yaml")
+    return evaluate(copy)
+
+
+def test_no_ensemble_is_kept_where_the_best_family_is_better_alone(evaluated, tmp_path):
+    root = mixed(evaluated["regression"], tmp_path / "it")
     choice, metrics = read(root, "choice.json"), read(root, "metrics.json")
-    singles = [metrics["candidates"][f]["valid"]["rmse"] for f in FAMILIES["regression"]]
-    assert choice["valid"] <= min(singles)
-    if len(choice["members"]) > 1:
-        assert "ensemble" in choice["reason"]
-        assert sum(choice["weights"]) == pytest.approx(1.0)
-        found = read(root, "explain.json")
-        assert found["explainer"] in ("exact", "permutation")
-        assert found["error"]["kind"] == ("exact" if found["explainer"] == "exact" else "sampled")
+    assert set(metrics["candidates"]) == set(FAMILIES["regression"])
+    assert (choice["members"], choice["weights"]) == (["ridge"], [1.0])
+    assert choice["valid"] == min(one["valid"]["rmse"] for one in metrics["candidates"].values())
+    assert "ensemble" not in choice["reason"]
+
+
+def test_an_ensemble_that_is_better_is_kept_and_explained_as_a_whole(evaluated, tmp_path):
+    root = mixed(evaluated["binary"], tmp_path / "it")
+    choice, metrics = read(root, "choice.json"), read(root, "metrics.json")
+    assert choice["valid"] > max(metrics["candidates"][f]["valid"]["roc_auc"] for f in FAMILIES["binary"])
+    assert choice["members"] == list(FAMILIES["binary"])
+    assert sum(choice["weights"]) == pytest.approx(1.0)
+    assert "ensemble" in choice["reason"]
+    found = read(root, "explain.json")
+    assert (found["explainer"], found["error"]["kind"]) == ("permutation", "sampled")
 
 
 def test_a_mix_of_calibrated_candidates_is_calibrated_as_a_whole():

@@ -9,12 +9,13 @@ import torch
 from torch import nn
 
 from tasks.errors import RefitError
-from tasks.families.mlp.compression import Variant, folded, pruned, quantised, size_kb, smallest, variants
+from tasks.families.mlp.compression import Variant, folded, pruned, quantised, smallest, variants
 from tasks.families.mlp.int8 import Int8Linear
 from tasks.families.mlp.network import Net
 from tasks.families.mlp.training import Trainer
 from tasks.files import hash_tree, read_json, write_json
 from tasks.fitting.base import Compress
+from tasks.fitting.measured import kilobytes
 from tasks.fitting.rows import read_rows
 from tasks.fitting.setup import Setup
 from tasks.metrics import measure
@@ -195,7 +196,7 @@ def test_a_family_is_compressed_in_training_and_stored_so(tmp_path: Path, small_
     assert size(tmp_path / "small") < 0.5 * size(tmp_path / "whole")
     loaded = load_model(tmp_path / "small")
     assert loaded.predict(X).tobytes() == small.predict(X).tobytes()
-    assert size_kb(loaded.fitted) == kept.size_kb
+    assert kilobytes(loaded.fitted.save) == kept.size_kb
     save_model(fit("mlp", how), tmp_path / "again")
     assert hash_tree(tmp_path / "again") == hash_tree(tmp_path / "small")
     with pytest.raises(RefitError, match=r"training\.compression: logistic has no smaller form"):

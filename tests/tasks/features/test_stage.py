@@ -15,9 +15,9 @@ from tasks.engine import from_disk
 from tasks.errors import RefitError
 from tasks.features.__main__ import main
 from tasks.features.split import by_identity, by_time
-from tasks.features.target import about_positive, encode_target
 from tasks.files import read_json, write_table
 from tasks.identity import Rule, identify, together
+from tasks.kinds import find_kind
 from tasks.params import Problem, Split
 from tests.samples import KINDS, sample_frame
 from tests.tasks.engine.worlds import tree, world
@@ -157,13 +157,17 @@ def test_the_positive_class_is_the_one_declared_or_named(values: list, positive:
     for labels in (rare_first, common_first):
         labels = labels if isinstance(values[0], float) else labels.astype("str")
         assert encode_target(labels, declared)[1] == classes
-    said = about_positive(classes, declared)
+    said = find_kind(declared.kind).remark(classes, declared.target)
     assert said.startswith(f"{classes[1]!r} is the positive class" if positive is None else "")
     assert bool(said) == (positive is None)
 
 
 def problem(kind: str, **target: object) -> Problem:
     return Problem(name="p", kind=kind, table="t", target={"column": "y", **target})
+
+
+def encode_target(values: pd.Series, declared: Problem) -> tuple[np.ndarray, list[str]]:
+    return find_kind(declared.kind).read(values, declared.target)
 
 
 def test_targets() -> None:

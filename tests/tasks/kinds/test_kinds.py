@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tasks.errors import RefitError
-from tasks.kinds import MANY, NUMBER, TWO, Metric, find_kind, kind_names, kinds_of, score_columns, usual_kind
+from tasks.kinds import MANY, NUMBER, TWO, Metric, find_kind, kind_names, kinds_of, or_half, score_columns, usual_kind
 from tasks.metrics import better, called, higher_is_better
 from tasks.metrics.table import TABLE, find_metric
 from tasks.report.numbers import meaning, title
@@ -95,6 +95,11 @@ def test_kinds_are_found_by_their_module_and_a_misspelt_one_is_told() -> None:
     assert [usual_kind(output) for output in (TWO, MANY, NUMBER)] == ["binary", "multiclass", "regression"]
     with pytest.raises(RefitError, match=r"problem\.kind: 'binry' is not one of .* Did you mean 'binary'"):
         find_kind("binry")
+
+
+@pytest.mark.parametrize(("threshold", "cut"), [(None, 0.5), (0.0, 0.0), (0.3, 0.3)])
+def test_a_model_without_a_threshold_decides_at_one_half(threshold: float | None, cut: float) -> None:
+    assert or_half(threshold) == cut
 
 
 def test_binary_models_are_compared_at_as_many_alarms_where_a_threshold_was_tuned() -> None:

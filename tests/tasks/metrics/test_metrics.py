@@ -6,8 +6,10 @@ import pytest
 from sklearn import metrics as sk
 
 from tasks.errors import RefitError
-from tasks.metrics import Ranking, better, measure, measurer, metric_names, report
+from tasks.kinds import find_kind
+from tasks.metrics import better, measure, measurer, report
 from tasks.metrics.intervals import Measurer, _corrected, _left_out, bootstrap_intervals, days, resamples
+from tasks.metrics.ranking import Ranking
 
 
 def binary(seed, n=300, digits=2):
@@ -93,14 +95,14 @@ def test_every_metric_with_counts_equals_the_repeated_rows():
     """What the bootstrap relies on: a weight of 3 is the row three times, also for medians and maxima."""
     for kind, (y, s, w) in (("binary", binary(1)), ("multiclass", multiclass(1))):
         rows = np.repeat(np.arange(len(y)), w.astype(int))
-        for name in metric_names(kind):
+        for name in find_kind(kind).metrics:
             assert measure(name, y, s, kind, weight=w) == pytest.approx(
                 measure(name, y[rows], s[rows], kind), abs=1e-12
             )
     rng = np.random.default_rng(2)
     y, w = rng.normal(5, 1, 101), rng.integers(0, 4, 101).astype(float)
     p, rows = y + rng.normal(size=101), np.repeat(np.arange(101), w.astype(int))
-    for name in metric_names("regression"):
+    for name in find_kind("regression").metrics:
         expected = measure(name, y[rows], p[rows], "regression")
         assert measure(name, y, p, "regression", weight=w) == pytest.approx(expected, abs=1e-12)
 

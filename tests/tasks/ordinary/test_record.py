@@ -62,7 +62,7 @@ def test_a_record_reads_as_it_was_written(tmp_path):
 
 def test_levels_of_one_window_only_are_its_own():
     level, at = np.array([0, 0, 1, 1, 1, 2, 3]), np.array([0, 1, 1, 1, 1, 1, -1])
-    own, largest = own_levels(level, at, 2, 4)
+    own, largest = own_levels(level, at, 2)
     assert (own.tolist(), largest.tolist()) == ([0, 4], [0, 3])
 
 

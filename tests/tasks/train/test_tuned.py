@@ -3,11 +3,12 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from tasks.files import write_table
 from tasks.fitting.base import Fold
-from tasks.fitting.rows import read_rows, score_table
+from tasks.fitting.rows import read_rows, with_scores
 from tasks.fitting.setup import Setup
 from tasks.models import fit_family, save_model
 from tasks.params import parse
@@ -28,7 +29,8 @@ def test_parts_that_saw_validation_rows_are_fitted_again(known: str, tmp_path: P
     model = fit_family("logistic", {}, Fold(rows.frame.iloc[rest], rows.y[rest], rows.frame.iloc[out], rows.y[out]), Setup("binary", columns=rows.kinds))  # fmt: skip
     folder = tmp_path / "data/tuning/auto"
     save_model(model, folder / "model")
-    held = score_table(model.predict(rows.frame.iloc[out]), __row__=rows.row[out], __target__=rows.y[out])
+    leading = pd.DataFrame({"__row__": rows.row[out], "__target__": rows.y[out]})
+    held = with_scores(leading, model.predict(rows.frame.iloc[out]))
     write_table(folder / "held_out.parquet", held)
     members = [{"family": "logistic", "params": {}, "weight": 1.0, "value": 0.0}]
     best("auto", {"family": "logistic", "members": members}).write(folder)
