@@ -18,9 +18,10 @@ from typing import Any
 import pytest
 
 from tasks.errors import RefitError
-from tasks.registry import store, tracking
+from tasks.registry import run_record, store, tracking
 from tasks.registry.history import DecisionHistory, check_database, history_url, local
 from tasks.registry.store import check_store, schemas
+from tests.samples import candidate, metrics
 from tests.tasks.registry.test_history import decision
 
 
@@ -268,15 +269,18 @@ def test_names_numbers_and_curves_of_what_a_run_tracks() -> None:
     assert tracking._safe("a b/c.d-e_f") == "a b/c.d-e_f"
     assert tracking._safe("who+where.mean(x, 1d)") == "who_where.mean_x_ 1d_"
     assert len(tracking._safe("x" * 500)) == 240
-    tree = {"test": {"auc": 0.7, "name": "x", "good": True, "list": [1], "none": None}, "n": 3}
-    assert tracking._numbers(tree) == {"test.auc": 0.7, "n": 3.0}
-    assert tracking._numbers(5) == {"value": 5.0}
-    assert tracking._numbers({"a": {"b": 1}}, "x") == {"x.a.b": 1.0}
     history = {"loss": [1, 0.5], "empty": [], "words": ["a"], "mixed": [1, "a"], "one": 3}
-    assert list(tracking._curves(history)) == [("loss", [1, 0.5])]
-    assert tracking._of_family({"candidates": {"a": {"x": 1}}, "a": {"x": 2}}, "a") == {"x": 1}
-    assert tracking._of_family({"candidates": {}, "a": {"x": 2}}, "a") == {"x": 2}
-    assert tracking._of_family({"candidates": {"a": 5}, "b": 1}, "a") == {}
+    assert list(run_record.curves(history)) == [("loss", [1, 0.5])]
+    measured = {"valid": {"auc": 0.75}, "test": {"auc": 0.5, "ece": None}}
+    fitted = candidate("tree", {"depth": 3, "long": "v" * 501}, valid={"auc": 0.7})
+    params = {"family": "tree", "depth": "3", "long": "v" * 500}
+    figures = {"valid/auc": 0.75, "test/auc": 0.5}
+    assert run_record.of_family(fitted, metrics(tree=measured)) == (params, figures)
+    assert run_record.of_family(fitted, metrics(tree={**measured, "threshold": 0.25})) == (
+        params,
+        figures | {"threshold": 0.25},
+    )
+    assert run_record.of_family(fitted, metrics()) == (params, {"valid/auc": 0.7})
 
 
 def test_errors_of_mlflow_and_its_database_become_one_line_and_others_stay() -> None:
