@@ -64,10 +64,13 @@ def main() -> None:
     rows = own_columns(params, plan, folder)
     stage.log(f"{len(plan.features)} features for {len(rows):,} rows of {plan.table}")
 
-    y, classes = encode_target(rows[params.problem.target.name], params.problem)
+    y, labelled = np.full(len(rows), np.nan), np.ones(len(rows), dtype=bool)
+    classes: list[str] = []
+    if params.problem.target.given:
+        y, classes = encode_target(rows[params.problem.target.name], params.problem)
+        labelled = ~pd.isna(y)
     if said := about_positive(classes, params.problem):
         stage.log(said)
-    labelled = ~pd.isna(y)
     t = moments(prediction_times(plan, rows))
     own = params.data.tables[plan.table]
     known = pd.Series(pd.NaT, index=rows.index, dtype="datetime64[us, UTC]")
