@@ -68,6 +68,13 @@ def mistakes(params: Params, families: Iterable[str]) -> list[str]:
             f"training.{key}",
             f"{way!r} needs classes, and problem.kind is {params.problem.kind!r}; remove it.",
         )
+    for key, way, ways in (
+        ("split.kind", params.split.kind, kind.splits),
+        ("tuning.split", params.tuning.split, kind.tuning_splits),
+    ):
+        wrong.when(
+            way not in ways, key, f"{way!r} has no meaning where problem.kind is {kind.name!r}; use {some(ways, 20)}."
+        )
     for path, why in idle(params):
         wrong.add(path, why)
     _tuning(wrong, params)
@@ -367,8 +374,10 @@ def _problem(wrong: _Mistakes, params: Params, table: Table) -> None:
     if target.events is not None:
         _from_events(wrong, params, table)
     number = target.above is not None or not find_kind(problem.kind).output.classes
-    if target.events is None and wrong.column(
-        "problem.target.column", target.column, table, *(("numeric",) if number else ())
+    if (
+        target.given
+        and target.events is None
+        and wrong.column("problem.target.column", target.column, table, *(("numeric",) if number else ()))
     ):
         kind = table.columns[target.column].kind
         wrong.when(
@@ -389,7 +398,7 @@ def _problem(wrong: _Mistakes, params: Params, table: Table) -> None:
             f"{when.column!r} is an outcome, known only after the fact.",
         )
         wrong.when(
-            table.known and target.column not in table.outcome and target.events is None,
+            table.known and target.given and target.column not in table.outcome and target.events is None,
             f"data.tables.{problem.table}.outcome",
             f"the target {target.column!r} must be listed, since it is known only later.",
         )

@@ -52,7 +52,8 @@ def explain(error: ValidationError, tree: object, source: str, model: type[BaseM
                 whole = rest.endswith((".", "?"))  # a sentence that says what was found
                 lines.append(_told(tree, at, source, rest if whole else f"{rest}{_found(tree, at)}."))
         elif item["type"] in ("extra_forbidden", "missing"):
-            text = "missing; add it." if item["type"] == "missing" else f"unknown key.{_key_hint(loc, model)}"
+            own = str(item["msg"]) if "ctx" in item else "missing; add it."  # a check's own words, or pydantic's
+            text = own if item["type"] == "missing" else f"unknown key.{_key_hint(loc, model)}"
             lines.append(_told(tree, loc, source, text))
         else:
             values.setdefault(loc, []).append(_value(item))

@@ -34,7 +34,10 @@ def idle(params: Params) -> Iterator[tuple[str, str]]:
             "features.polynomial.columns",
             f"found {len(powers.columns)}, so it makes nothing; name {what}, or remove it.",
         )
-    if find_kind(params.problem.kind).positive is None:
+    kind = find_kind(params.problem.kind)
+    if not kind.targeted:
+        yield from _about_labels(params)
+    if kind.positive is None:
         why = f"belongs to a decision between two classes, and problem.kind is {params.problem.kind!r}; remove it."
         yield from _set(training, "training", ("threshold", "cost", "precision"), why)
     else:
@@ -72,6 +75,18 @@ def idle(params: Params) -> Iterator[tuple[str, str]]:
         if not isinstance(table.source, str | tuple):
             why = "is about files, and the source is a database; remove it."
             yield from _set(table, f"data.tables.{name}", ("files",), why)
+
+
+def _about_labels(params: Params) -> Iterator[tuple[str, str]]:
+    """What is measured against labels, where there are none."""
+    why = f"goes by the target, and kind {params.problem.kind!r} has none; remove it."
+    encode, select = params.features.encode, params.features.select
+    if encode and encode.categories == "target":
+        yield "features.encode.categories", f"'target' {why}"
+    if select:
+        yield from _set(select, "features.select", ("univariate", "l1", "importance", "rfe"), why)
+    yield from _set(params.evaluation, "evaluation", ("slices",), why)
+    yield from _set(params.promotion.guardrails, "promotion.guardrails", ("calibration",), why)
 
 
 def _set(section: BaseModel, path: str, keys: tuple[str, ...], why: str) -> Iterator[tuple[str, str]]:

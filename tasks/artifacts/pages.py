@@ -157,10 +157,11 @@ class Slices(Artifact):
 
 
 class NotableRow(Part):
-    """One row worth a look: its place in the validated table, the truth, the score or scores, and its features."""
+    """One row worth a look: its place in the validated table, the truth (None of a problem without a target), the score or
+    scores, and its features."""
 
     row: int
-    truth: str | Number
+    truth: str | Number | None
     score: float | list[float]
     features: dict[str, Value]
 

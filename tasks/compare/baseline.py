@@ -9,6 +9,7 @@ import numpy as np
 from tasks.artifacts import Figures
 from tasks.compare.evidence import check_defined, worst_cluster
 from tasks.compare.scores import Pair
+from tasks.kinds import Difference
 from tasks.metrics import Metric, called, find_metric
 from tasks.metrics.classification import f1
 from tasks.paired import (
@@ -60,6 +61,9 @@ def against_baseline(pair: Pair, y_train: np.ndarray, promotion: Promotion, metr
     metric = promotion.metric or metric
     check_defined(pair.y, metric)
     y = pair.y
+    own = pair.problem.difference(metric, y, pair.challenger, _constant(metric, pair, y_train), 0.0)
+    if own is not None:
+        return _by_its_kind(own, pair, promotion, metric)
     tests: dict[str, Figures] = {}
     warnings: list[str] = []
     said = majority = y
@@ -95,6 +99,17 @@ def against_baseline(pair: Pair, y_train: np.ndarray, promotion: Promotion, metr
     return AgainstBaseline(p, decided_by, metric, what, tests, apart.challenger, apart.baseline, warnings)
 
 
+def _by_its_kind(own: Difference, pair: Pair, promotion: Promotion, metric: str) -> AgainstBaseline:
+    """As the kind tests a difference, here from what needs no model."""
+    warnings: list[str] = []
+    name, _ = worst_cluster(pair, own.spread, promotion, warnings)
+    test = own.test(None if name is None else pair.clusters[name])
+    what = _metric(metric).without
+    return AgainstBaseline(
+        test.p_better, test.decided_by, metric, what, test.figures, own.challenger, own.champion, warnings
+    )
+
+
 def _metric(name: str) -> Metric:
     found = find_metric(name)
     assert found is not None  # params.yaml was checked
@@ -112,15 +127,19 @@ def _apart(metric: str, pair: Pair, y_train: np.ndarray, said: np.ndarray, major
         above, spread = np.mean([v for v, _ in each]), np.mean([i for _, i in each], axis=0)
         value = np.mean([_f1(y == k, said == k) for k in classes])
         return _Apart(float(value), float(value - above), spread + above)
-    best = _metric(metric).constant
-    if best is not None:
-        constant = np.full(pair.n, best(y_train))
-    else:
-        constant = pair.problem.constant(y_train, np.atleast_2d(pair.challenger).shape[1], pair.n)
+    constant = _constant(metric, pair, y_train)
     if pair.problem.positive is not None:
         constant = constant[:, pair.problem.positive]
     found = contrast(metric, pair.kind, y, asked(pair.kind, pair.challenger), constant)
     return _Apart(float(found.challenger), float(found.champion), found.tested)
+
+
+def _constant(metric: str, pair: Pair, y_train: np.ndarray) -> np.ndarray:
+    """The scores of all rows that need no model."""
+    best = _metric(metric).constant
+    if best is not None:
+        return np.full(pair.n, best(y_train))
+    return pair.problem.constant(y_train, np.atleast_2d(pair.challenger).shape[1], pair.n)
 
 
 def _f1(y: np.ndarray, said: np.ndarray) -> float:

@@ -9,28 +9,11 @@ import numpy as np
 from tasks.artifacts import Accuracies, AsServed, BothServed, Discordance, Evidence, Figures
 from tasks.compare.policy import NOTHING, Look, WeighedRows
 from tasks.compare.scores import Pair
+from tasks.compare.usual import Side, deciding, usual
 from tasks.errors import RefitError, some
-from tasks.kinds import Decided
-from tasks.metrics import called, find_metric, higher_is_better, measurer
-from tasks.paired import (
-    ContingencyTable,
-    Contrast,
-    asked,
-    clustered_mcnemar,
-    contrast,
-    delong,
-    diebold_mariano,
-    difference_interval,
-    judged_classes,
-    margin_z,
-    mcnemar,
-    paired_bootstrap,
-    row_losses,
-    rows_needed,
-    rows_needed_for_mean,
-    sums,
-    wilcoxon,
-)
+from tasks.kinds import Decided, Difference, PairedTest
+from tasks.metrics import called, find_metric, higher_is_better
+from tasks.paired import ContingencyTable, judged_classes, row_losses, rows_needed, rows_needed_for_mean, sums
 from tasks.params import Promotion
 
 MATTERS = 1.2  # a variance so many times that of independent rows is worth a warning
@@ -48,20 +31,6 @@ class Comparison:
     warnings: list[str]
 
 
-@dataclass(frozen=True)
-class Side:
-    """What decides: the metric, both models' decisions (where it goes by them), and how they were taken, in words.
-
-    ``coin``: the metric differs exactly as the discordant rows do, so that McNemar's test decides.
-    """
-
-    metric: str
-    said: tuple[np.ndarray, np.ndarray] | None
-    equal: bool
-    how: str | None
-    coin: bool
-
-
 def gather(
     pair: Pair, promotion: Promotion, metric: str, new: np.ndarray, seed: int, *, beside: bool = True
 ) -> Comparison:
@@ -77,25 +46,27 @@ def gather(
     """
     side = deciding(pair, promotion, metric)
     check_defined(pair.y, side.metric)
-    whole = _contrast(pair, side, promotion.margin, np.ones(pair.n, dtype=bool))
+    whole = difference(pair, side, promotion.margin, np.ones(pair.n, dtype=bool))
     warnings: list[str] = []
     name, inflation = worst_cluster(pair, whole.spread, promotion, warnings)
     labels = pair.clusters[name] if name is not None else None
-    tests: dict[str, Figures] = {}
-    part, decided_by = _part(pair, side, promotion, whole, labels, np.ones(pair.n, dtype=bool), tests)
+    test = whole.test(labels)
+    tests = dict(test.figures)
     if beside:
-        tests |= _beside(pair, side, promotion, seed, name)
+        tests |= whole.beside(seed, labels, name or "")
     kind = "rows" if labels is None else "clusters"
     look = Look(
         f"{side.metric}, margin {promotion.margin:g}, {kind}",
-        float(whole.tested.mean()),
-        part,
+        whole.beyond,
+        _weighed(test, pair.n),
         _new_part(pair, side, promotion, labels, new),
     )
-    evidence = _values(pair, side, whole, labels, decided_by)
+    evidence = _values(side, whole, labels, test.decided_by)
+    found = find_metric(side.metric)
+    more: dict[str, Accuracies | Discordance | BothServed | float] = {}
     if pair.decided is not None:
         more = _decisions(pair, pair.decided)
-    else:
+    elif found is not None and found.row_loss is not None:
         one, two = (row_losses(side.metric, pair.y, s) for s in (pair.challenger, pair.champion))
         more = {"better_rows": float((one < two).mean())}
     needed = _rows_needed(pair, side, whole, promotion.alpha, inflation)
@@ -104,14 +75,10 @@ def gather(
     return Comparison(look, tests, evidence.model_copy(update={**more, "rows_needed": needed}), warnings)
 
 
-def deciding(pair: Pair, promotion: Promotion, metric: str) -> Side:
-    """What decides, and by which decisions it is judged."""
-    metric = promotion.metric or metric
-    found, decided = find_metric(metric), pair.decided
-    if found is None or found.needs != "decisions" or decided is None:
-        return Side(metric, None, False, None, False)
-    coin = metric == "accuracy" or (metric == "f1" and decided.equal and promotion.margin == 0)
-    return Side(metric, (decided.challenger, decided.champion), decided.equal, decided.how, coin)
+def difference(pair: Pair, side: Side, margin: float, rows: np.ndarray) -> Difference:
+    """How the two differ on some rows, by mask (n,): as their kind tests it, else in the usual way."""
+    scores = pair.challenger[rows], pair.champion[rows]
+    return pair.problem.difference(side.metric, pair.y[rows], *scores, margin) or usual(pair, side, margin, rows)
 
 
 def check_defined(y: np.ndarray, metric: str) -> None:
@@ -138,56 +105,6 @@ def check_defined(y: np.ndarray, metric: str) -> None:
         )
 
 
-def _contrast(pair: Pair, side: Side, margin: float, rows: np.ndarray) -> Contrast:
-    one, two = (asked(pair.kind, s)[rows] for s in (pair.challenger, pair.champion))
-    said = None if side.said is None else (side.said[0][rows], side.said[1][rows])
-    return contrast(side.metric, pair.kind, pair.y[rows], one, two, margin, said, side.equal)
-
-
-def _part(pair: Pair, side: Side, promotion: Promotion, found: Contrast, labels: np.ndarray | None, rows: np.ndarray,
-          tests: dict[str, Figures]) -> tuple[WeighedRows, str]:  # fmt: skip
-    """The deciding test on ``rows``, added to ``tests``; and its key there."""
-    from scipy.stats import norm
-
-    n = int(rows.sum())
-    name = called(side.metric)
-    if side.coin and labels is None:
-        assert side.said is not None
-        one, two = (s[rows] == pair.y[rows] for s in side.said)
-        table = ContingencyTable.of(one, two)
-        plain = mcnemar(table)
-        tests["mcnemar"] = {"name": "McNemar", **plain.to_dict()}
-        worse = mcnemar(ContingencyTable(table.both, table.c, table.b, table.neither)).p_better
-        counts = (table.b, table.c, table.both + table.neither)
-        if promotion.margin == 0:
-            return WeighedRows(plain.p_better, worse, n, counts), "mcnemar"
-        z = margin_z(table, promotion.margin)
-        better = float(norm.sf(z))
-        tests["margin"] = {"name": f"Non-inferiority, margin {promotion.margin:g}", "statistic": z, "p": better}
-        return WeighedRows(better, worse, n, counts), "margin"
-    tested = found.test(labels)
-    without = found if promotion.margin == 0 else _contrast(pair, side, 0.0, rows)
-    even = tested if promotion.margin == 0 else without.test(labels)
-    p_better, p_worse = float(tested.p_above), float(even.p_below)
-    together = "" if labels is None else ", rows of a cluster together"
-    tests["contributions"] = {
-        "name": f"t-test of the rows' contributions to {name}{together}",
-        "statistic": float(even.statistic),
-        "p": min(1.0, 2 * min(float(even.p_above), p_worse)),
-        "p_better": float(even.p_above),
-        "p_worse": p_worse,
-        "df": float(even.df),
-    }
-    if promotion.margin == 0:
-        return WeighedRows(p_better, p_worse, n), "contributions"
-    tests["margin"] = {
-        "name": f"Non-inferiority in {name}, margin {promotion.margin:g}",
-        "statistic": float(tested.statistic),
-        "p": p_better,
-    }
-    return WeighedRows(p_better, p_worse, n), "margin"
-
-
 def _new_part(pair: Pair, side: Side, promotion: Promotion, labels: np.ndarray | None, new: np.ndarray) -> WeighedRows:
     """The deciding test on the rows not counted before; nothing where they are too few to be judged."""
     y = pair.y[new]
@@ -200,8 +117,12 @@ def _new_part(pair: Pair, side: Side, promotion: Promotion, labels: np.ndarray |
             return NOTHING
     elif side.metric == "r2" and np.ptp(y) == 0:
         return NOTHING
-    found = _contrast(pair, side, promotion.margin, new)
-    return _part(pair, side, promotion, found, None if labels is None else labels[new], new, {})[0]
+    found = difference(pair, side, promotion.margin, new)
+    return _weighed(found.test(None if labels is None else labels[new]), len(y))
+
+
+def _weighed(test: PairedTest, n: int) -> WeighedRows:
+    return WeighedRows(test.p_better, test.p_worse, n, test.counts)
 
 
 def worst_cluster(pair: Pair, spread: np.ndarray, promotion: Promotion, warnings: list[str]) -> tuple[str | None, float]:  # fmt: skip
@@ -234,63 +155,16 @@ def _classes_left_out(pair: Pair) -> list[str]:
     return [f"Fewer than two of the compared rows are of class number {some(out)}; ROC AUC leaves it out."]
 
 
-def _beside(pair: Pair, side: Side, promotion: Promotion, seed: int, cluster: str | None) -> dict[str, Figures]:
-    """The tests that do not decide, for comparison."""
-    tests: dict[str, Figures] = {}
-    if pair.decided is None:
-        one, two = (row_losses(side.metric, pair.y, s) for s in (pair.challenger, pair.champion))
-        tests["diebold_mariano"] = {"name": "Diebold–Mariano", **diebold_mariano(one, two).to_dict()}
-        tests["wilcoxon"] = {"name": "Wilcoxon signed ranks", **wilcoxon(one, two).to_dict()}
-    else:
-        mine, theirs = pair.right
-        table = ContingencyTable.of(mine, theirs)
-        tests["mcnemar"] = {"name": "McNemar", **mcnemar(table).to_dict()}
-        for variant in ("mid_p", "asymptotic"):
-            other = mcnemar(table, variant)
-            name = f"McNemar, {variant.replace('_', '-')}"
-            tests[f"mcnemar_{variant}"] = {"name": name, "statistic": other.statistic, "p": other.p}
-        if cluster is not None:
-            tests["mcnemar_clustered"] = {
-                "name": f"McNemar, rows of equal {cluster} together",
-                **clustered_mcnemar(mine, theirs, pair.clusters[cluster]).to_dict(),
-            }
-    positive = pair.problem.positive
-    if positive is not None and 2 <= pair.y.sum() <= pair.n - 2:
-        found = delong(pair.y, pair.challenger[:, positive], pair.champion[:, positive])
-        tests["delong"] = {"name": "DeLong (ROC AUC)", "statistic": found.z, **found.to_dict()}
-    tests[f"bootstrap_{side.metric}"] = _bootstrap(pair, side.metric, seed, cluster)
-    return tests
-
-
-def _bootstrap(pair: Pair, metric: str, seed: int, cluster: str | None) -> Figures:
-    one = measurer(metric, pair.kind, pair.y, pair.challenger, pair.thresholds[0])
-    two = measurer(metric, pair.kind, pair.y, pair.champion, pair.thresholds[1])
-    groups = pair.clusters[cluster] if cluster else None
-    try:
-        found = paired_bootstrap(one, two, pair.n, times=400, seed=seed, groups=groups).to_dict()
-    except RefitError as error:
-        return {"name": f"Paired bootstrap of {called(metric)}", "statistic": None, "p": None, "why": str(error)}
-    return {"name": f"Paired bootstrap of {called(metric)}", "statistic": None, **found,
-            "challenger": one(None), "champion": two(None)}  # fmt: skip
-
-
-def _values(pair: Pair, side: Side, whole: Contrast, labels: np.ndarray | None, decided_by: str) -> Evidence:
+def _values(side: Side, whole: Difference, labels: np.ndarray | None, decided_by: str) -> Evidence:
     """Both values, their difference (challenger minus champion, in the metric's own direction) and its interval."""
-    from scipy.stats import t
-
     sign = 1.0 if higher_is_better(side.metric) else -1.0
-    gain = float(whole.gain)
-    if side.metric == "accuracy" and labels is None:
-        low, high = difference_interval(ContingencyTable.of(*pair.right))
-    else:
-        half = float(t.ppf(0.975, whole.test(labels).df) * whole.se(labels))
-        low, high = sorted((sign * (gain - half), sign * (gain + half)))
+    low, high = sorted(sign * end for end in whole.interval(labels))
     return Evidence(
         metric=side.metric,
         decided_by=decided_by,
-        challenger=float(whole.challenger),
-        champion=float(whole.champion),
-        difference=sign * gain,
+        challenger=whole.challenger,
+        champion=whole.champion,
+        difference=sign * whole.gain,
         interval=(low, high),
         level=0.95,
         judged=side.how or f"{called(side.metric)} of all compared rows",
@@ -320,7 +194,7 @@ def _served(pair: Pair) -> BothServed:
     return BothServed(challenger=found[0], champion=found[1])
 
 
-def _rows_needed(pair: Pair, side: Side, whole: Contrast, alpha: float, inflation: float) -> dict[str, int]:
+def _rows_needed(pair: Pair, side: Side, whole: Difference, alpha: float, inflation: float) -> dict[str, int]:
     """Rows after which a single two-sided test would see a difference, by its size: in the metric's unit, for losses a
     share of the champion's."""
     if side.metric == "accuracy":
@@ -330,7 +204,7 @@ def _rows_needed(pair: Pair, side: Side, whole: Contrast, alpha: float, inflatio
     spread = float(np.sqrt((whole.spread**2).mean()))
     if higher_is_better(side.metric):
         return {f"{d:g}": rows_needed_for_mean(d, spread, alpha, inflation=inflation) for d in STEPS}
-    base = float(whole.champion)
+    base = whole.champion
     if base <= 0:
         return {}
     return {f"{d:g}": rows_needed_for_mean(d * base, spread, alpha, inflation=inflation) for d in SHARES}

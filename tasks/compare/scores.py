@@ -83,11 +83,11 @@ def checked(scores: np.ndarray, n: int, whose: str) -> np.ndarray:
 
 
 def labels(target: np.ndarray, kind: str, classes: tuple[str, ...]) -> np.ndarray:
-    """The truth of the compared rows; refused where there is none, or only one class."""
+    """The truth of the compared rows; refused where there are no rows, a label is missing, or all are of one class."""
     y = np.asarray(target, dtype=float)
     if len(y) == 0:
         raise RefitError("split.test: no labelled rows to compare on; no verdict. Make split.test larger.")
-    if not np.isfinite(y).all():
+    if find_kind(kind).targeted and not np.isfinite(y).all():
         raise RefitError(f"{int((~np.isfinite(y)).sum()):,} of the {len(y):,} test rows have no label; no verdict.")
     if find_kind(kind).output.classes and len(np.unique(y)) < 2:
         raise RefitError(

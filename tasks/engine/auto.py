@@ -178,7 +178,7 @@ def _columns(params: p.Params, name: str) -> dict[str, tuple[str, ...]]:
     if name != params.problem.table:
         wanted = [c for c in table.columns if c not in table.key and c not in _shared(params, table)]
     else:
-        wanted = [target.column, *(c for c in table.outcome if c != target.column)]
+        wanted = list(dict.fromkeys([*([target.column] if target.given else []), *table.outcome]))
         if target.above is not None:
             made[target.name] = ("mean",)
     for column in wanted:

@@ -64,7 +64,7 @@ def derive(params: p.Params, windows: Windows | None = None) -> Plan:
     twice = sorted({n for n in names if names.count(n) > 1})
     if twice:
         raise RefitError(f"features: {some(twice)} would be made twice; rename or remove one")
-    predicted = Predicted(target.name, target.column, target.compared)
+    predicted = Predicted(target.name, target.column, target.compared) if target.given else None
     return _asking(Plan(problem.table, tables, tuple(made), time, target=predicted, children=children))
 
 

@@ -115,7 +115,7 @@ def from_files(folder: str | Path = "data", **options: Any) -> Findings:
     plan = Plan.from_dict(read_json(Path(folder) / "features" / "plan.json"))
     tables = {name: read_states(Path(folder) / "validated", name) for name in plan.tables}
     made = read_table(Path(folder) / "features" / "features.parquet", columns=[SPLIT, TARGET])
-    target = made[TARGET].to_numpy(np.float64)
+    target = made[TARGET].to_numpy(np.float64) if plan.target else None
     return prove(tables, plan, last_known(tables[plan.table]), target, made[SPLIT].to_numpy(), **options)
 
 

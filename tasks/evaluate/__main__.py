@@ -112,9 +112,15 @@ def main() -> None:
         X, background = parts["test"][names], parts["train"][names]
         return explain(mixture, X, test.rows, background, chosen, kind, params.seed)
 
-    errors = pages.add(NotableRows, lambda: notable(parts["test"][names], test.rows, test.y, scores, classes))
+    loss = None if asked.targeted else asked.row_loss(test.y, scores)
+    errors = pages.add(
+        NotableRows, lambda: notable(parts["test"][names], test.rows, test.y, scores, classes, loss=loss)
+    )
     pages.add(Curves, lambda: asked.curves(test.y, scores, classes, params.training.cost))
-    pages.add(Slices, by_slices)
+    if asked.targeted:
+        pages.add(Slices, by_slices)
+    else:
+        pages.leave_out(Slices, f"a part is judged by its truth, and kind {kind!r} has no target")
     if asked.output.classes:
         pages.add(Confusion, lambda: confusion(test.y, asked.decide(scores, threshold), classes))
     if params.evaluation.explain:

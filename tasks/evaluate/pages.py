@@ -34,9 +34,13 @@ class Pages:
             value = make()
             json.dumps(value.to_dict(), allow_nan=False)
         except Exception as error:
-            name, why = page.NAME.removesuffix(".json"), in_a_line(error)
-            self.left_out = self.left_out.model_copy(update={name: why})
-            self._log(f"{name} was left out: {why}")
+            self.leave_out(page, in_a_line(error))
             return None
         self.made.append(value)
         return value
+
+    def leave_out(self, page: type[Artifact], why: str) -> None:
+        """Note that it is not made, and why."""
+        name = page.NAME.removesuffix(".json")
+        self.left_out = self.left_out.model_copy(update={name: why})
+        self._log(f"{name} was left out: {why}")

@@ -18,14 +18,22 @@ def _values(X: pd.DataFrame, at: np.ndarray) -> list[dict[str, Value]]:
 
 
 def notable(
-    X: pd.DataFrame, rows: np.ndarray, y: np.ndarray, scores: np.ndarray, classes: list[str], count: int = 10
+    X: pd.DataFrame,
+    rows: np.ndarray,
+    y: np.ndarray,
+    scores: np.ndarray,
+    classes: list[str],
+    count: int = 10,
+    loss: np.ndarray | None = None,
 ) -> NotableRows:
     """The ``count`` worst rows, and for classification the ``count`` least certain, with their feature values.
 
     Worst: the least probability for what was true, or the largest error. Least certain: the smallest
-    distance between the two most probable classes.
+    distance between the two most probable classes. Without a truth, worst by the ``loss`` of each row that is given.
     """
-    if scores.ndim == 1:
+    if loss is not None:
+        kinds = {"worst": loss}
+    elif scores.ndim == 1:
         badness = np.abs(scores - y)
         kinds = {"worst": badness}
     else:
@@ -41,7 +49,7 @@ def notable(
         found[name] = [
             NotableRow(
                 row=int(rows[i]),
-                truth=float(y[i]) if scores.ndim == 1 else classes[int(y[i])],
+                truth=None if loss is not None else float(y[i]) if scores.ndim == 1 else classes[int(y[i])],
                 score=s,
                 features=f,
             )

@@ -65,10 +65,13 @@ def main() -> None:
     stage.log(f"{len(plan.features)} features for {len(rows):,} rows of {plan.table}")
 
     kind, target = find_kind(params.problem.kind), params.problem.target
-    y, classes = kind.read(rows[target.name], target)
-    if said := kind.remark(classes, target):
+    y, labelled = np.full(len(rows), np.nan), np.ones(len(rows), dtype=bool)
+    classes: list[str] = []
+    if target.given:
+        y, classes = kind.read(rows[target.name], target)
+        labelled = ~pd.isna(y)
+    if target.given and (said := kind.remark(classes, target)):
         stage.log(said)
-    labelled = ~pd.isna(y)
     t = moments(prediction_times(plan, rows))
     own = params.data.tables[plan.table]
     known = pd.Series(pd.NaT, index=rows.index, dtype="datetime64[us, UTC]")

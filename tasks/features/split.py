@@ -99,11 +99,12 @@ def check_parts(part: np.ndarray, y: np.ndarray, classes: list[str], params: Par
     part : (n,) names. y : (n,) class indices or numbers, NaN without a label. time, known : (n,) moments.
     """
     name = params.problem.target.name
+    labelled = ~np.isnan(y) if params.problem.target.given else np.ones(len(y), dtype=bool)
     for one in ("train", "valid", "test"):
         here = y[part == one]
         if not len(here):
             raise RefitError(
-                f"split.{one}: no row is in this part: {_why_empty(one, y, time, known, boundaries, params)}"
+                f"split.{one}: no row is in this part: {_why_empty(one, labelled, time, known, boundaries, params)}"
             )
         there = np.unique(here) if classes else here[:0]
         if len(there) == 1:
@@ -128,12 +129,12 @@ def _remedy(name: str, params: Params) -> str:
 
 
 def _why_empty(
-    name: str, y: np.ndarray, time: pd.Series, known: pd.Series, boundaries: Boundaries, params: Params
+    name: str, labelled: np.ndarray, time: pd.Series, known: pd.Series, boundaries: Boundaries, params: Params
 ) -> str:
     """Why a part of a split by time has no row, and what would help."""
     if params.split.kind != "time":
         return _remedy(name, params)
-    labelled = ~np.isnan(y) & time.notna().to_numpy()
+    labelled = labelled & time.notna().to_numpy()
     valid, test = pd.Timestamp(str(boundaries["valid"])), pd.Timestamp(str(boundaries["test"]))
     inside = {"train": time < valid, "valid": (time >= valid) & (time < test), "test": time >= test}[name].to_numpy()
     follows = {"train": valid, "valid": test}.get(name)

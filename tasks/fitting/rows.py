@@ -102,7 +102,8 @@ def check_rows(rows: Dataset, target: str) -> None:
         if not (rows.split == split).any():
             raise RefitError(f"split.{split}: no row is in the {split} split; give it a longer time or a larger share")
     train = rows.y[rows.split == "train"]
-    find_kind(rows.kind).check_train(train, rows.classes, target)
+    if (kind := find_kind(rows.kind)).targeted:
+        kind.check_train(train, rows.classes, target)
 
 
 def with_scores(table: pd.DataFrame, scores: np.ndarray, whose: str = "") -> pd.DataFrame:

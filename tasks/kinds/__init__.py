@@ -9,14 +9,15 @@ from __future__ import annotations
 from functools import cache
 from typing import cast
 
+from tasks.kinds._difference import Difference, PairedTest
 from tasks.kinds._kind import USUAL_LOSSES, Decided, Kind
 from tasks.kinds._metric import Measurer, Metric
 from tasks.kinds._output import MANY, NUMBER, TWO, Output, or_half, score_columns, sigmoid, softmax, two_columns
 from tasks.listed import find, kind_names
 
 __all__ = [
-    "MANY", "NUMBER", "TWO", "USUAL_LOSSES", "Decided", "Kind", "Measurer", "Metric", "Output", "find_kind", "kind_names",
-    "kinds_of", "or_half", "score_columns", "sigmoid", "softmax", "two_columns", "usual_kind",
+    "MANY", "NUMBER", "TWO", "USUAL_LOSSES", "Decided", "Difference", "Kind", "Measurer", "Metric", "Output", "PairedTest",
+    "find_kind", "kind_names", "kinds_of", "or_half", "score_columns", "sigmoid", "softmax", "two_columns", "usual_kind",
 ]  # fmt: skip
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pydantic import JsonValue
 
     from tasks.artifacts import Curves
+    from tasks.kinds._difference import Difference
 
     Column = np.ndarray | pd.api.extensions.ExtensionArray  # of numbers, or of text
     Label = str | float | bool
@@ -65,10 +66,14 @@ class Kind(ABC):
     """One kind of problem. A module of this package holds one, as ``KIND``.
 
     Arrays: ``y`` float64 (n,), class indexes or numbers; ``scores`` (n, classes) or (n,), see :class:`Output`.
+    Without a target ``y`` is NaN in every row, and losses, metrics and pictures come from the scores alone.
 
     Attributes
     ----------
     name : as ``problem.kind`` says it: the module's name.
+    targeted : whether ``problem.target`` is needed; where it is not, there must be none. Then nothing is looked for that is
+        about labels (leaks, slices, drift of the target), and :meth:`check`, :meth:`read` and :meth:`check_train` are not
+        asked.
     output : what a model gives for a row.
     loss : what a family has to be able to fit it by (its ``LOSSES``).
     metrics : names of all its metrics, in the order in which they are shown; ``decisive`` those that ``problem.metric``
@@ -76,6 +81,7 @@ class Kind(ABC):
     usual : whether a problem of this output is of this kind, where no more is known of it.
     positive : index of the class whose probability is asked for, and which a threshold decides; None where there is none.
     calibrated, balanced : whether ``training.calibration`` and ``training.imbalance`` have a meaning for it.
+    splits, tuning_splits : what ``split.kind`` and ``tuning.split`` may be.
     constant_name : the answer that needs no model, in words.
     unit, margin_unit, mean_answer, worst : for the report: what answers, and the margins that models add up, are measured
         in, what a mean answer is called, and the caption of the worst rows.
@@ -83,6 +89,7 @@ class Kind(ABC):
     """
 
     name: ClassVar[str]
+    targeted: ClassVar[bool] = True
     output: ClassVar[Output]
     loss: ClassVar[str]
     metrics: ClassVar[tuple[str, ...]]
@@ -92,6 +99,8 @@ class Kind(ABC):
     positive: ClassVar[int | None] = None
     calibrated: ClassVar[bool] = False
     balanced: ClassVar[bool] = False
+    splits: ClassVar[tuple[str, ...]] = ("random", "time")
+    tuning_splits: ClassVar[tuple[str, ...]] = ("holdout", "kfold", "stratified", "group", "time_series")
     constant_name: ClassVar[str]
     unit: ClassVar[str]
     margin_unit: ClassVar[str]
@@ -189,6 +198,17 @@ class Kind(ABC):
         return y
 
     # Two models on the same rows -----------------------------------------------------------------------------
+    def difference(
+        self, metric: str, y: np.ndarray, challenger: np.ndarray, champion: np.ndarray, margin: float
+    ) -> Difference | None:
+        """How two models' scores of the same rows differ by ``metric``, and how that is tested.
+
+        ``margin``: how much worse is still acceptable, in the metric's unit, for losses a share of the champion's.
+        None: in the usual way, by each row's part in the metric or by right and wrong decisions
+        (:mod:`tasks.compare.usual`).
+        """
+        return None
+
     def decided(self, challenger: np.ndarray, champion: np.ndarray, thresholds: tuple[float, float]) -> Decided | None:
         """Both models' decisions, taken so that they can be compared; None where answers are no decisions."""
         return None

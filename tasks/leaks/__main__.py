@@ -12,6 +12,7 @@ from tasks.artifacts import Summary
 from tasks.artifacts.folders import FEATURE_TABLE, FEATURES, LEAKS, PLAN, VALIDATED
 from tasks.engine import Plan
 from tasks.files import read_json, replacing_dir
+from tasks.kinds import find_kind
 from tasks.leaks.look import look
 from tasks.params import load
 from tasks.states import tables_in
@@ -23,10 +24,13 @@ def main() -> None:
     params = load()
     plan = Plan.from_dict(read_json(PLAN))
     tables = cast("dict[str, pd.DataFrame]", tables_in(VALIDATED, plan.tables))  # on disk; read as frames in memory are
-    found = look(plan, tables, Stored(FEATURE_TABLE), Summary.read(FEATURES).kind, params.seed)
+    kind = Summary.read(FEATURES).kind
+    found = look(plan, tables, Stored(FEATURE_TABLE), kind, params.seed)
     for suspicion in found.suspicions:
         stage.log(f"suspected: {suspicion.column} {suspicion.said}")
-    if not found.suspicions:
+    if not find_kind(kind).targeted:
+        stage.log(f"kind {kind!r} has no target, so nothing was held against labels")
+    elif not found.suspicions:
         stage.log("no feature gives the target away, as far as data can tell")
     with replacing_dir(LEAKS) as folder:
         found.write(folder)

@@ -59,7 +59,10 @@ def look(plan: Plan, tables: Mapping[str, pd.DataFrame], made: Frame, kind: str,
     found: list[Suspicion] = []
     checked = []
 
-    part, folds = measured_on(y, split, kind, plan.time is not None, seed)
+    labelled = find_kind(kind).targeted
+    folds: list[Fold] = []
+    if labelled:
+        part, folds = measured_on(y, split, kind, plan.time is not None, seed)
     del split
     if folds:
         X = pd.concat([features.iloc[part].reset_index(drop=True), spans(plan, rows.iloc[part])], axis=1)
@@ -71,13 +74,35 @@ def look(plan: Plan, tables: Mapping[str, pd.DataFrame], made: Frame, kind: str,
         checked.append(
             f"what each of {X.shape[1]} features tells alone, on {len(part):,} rows, against all weaker ones"
         )
-    ahead: list[leak_scans.Finding] = []
+    findings: list[leak_scans.Finding] = []
     if plan.time is not None:
-        ahead, compared = aggregates_ahead(tables, plan, rows, features, seed)
+        findings, compared = aggregates_ahead(tables, plan, rows, features, seed)
         checked.append(f"columns that equal another one's aggregate over times to come, {compared:,} comparisons")
+    if labelled:
+        findings += against_labels(plan, rows, features, y, checked)
+    if plan.time is not None:
+        findings += poisoned(plan, tables, seed)
+        checked.append(f"features of {POISONED} rows with the future made random")
+        findings += [
+            f for f in leak_scans.declared_times(tables, plan, rows)
+            if f.kind == "prediction time" or f.where.startswith(f"{plan.table}.")
+        ]  # fmt: skip
+        checked.append("moments inside rows against the time at which they are declared known")
+    for f in findings:
+        found.append(_suspicion(columns_of(f.where.removeprefix(f"{plan.table}."), plan), f.where, f.kind, None, f.why))
+    limits = list(LIMITS) if labelled else [f"Kind {kind!r} has no target, so nothing was held against labels."]
+    return Leaks(suspicions=one_each(found), checked=checked, limits=limits)
+
+
+def against_labels(
+    plan: Plan, rows: pd.DataFrame, features: Frame, y: np.ndarray, checked: list[str]
+) -> list[leak_scans.Finding]:
+    """Features that know whether there is a label, or lie closer to labels than chance allows; what was looked at goes into
+    ``checked``.
+    """
     label = label_of(plan, rows)
     few = np.concatenate([np.flatnonzero(labelled)[-TRAIN:] for labelled in (np.isnan(label), ~np.isnan(label))])
-    findings = ahead + leak_scans.filled_later(features.iloc[few], label[few])
+    findings = leak_scans.filled_later(features.iloc[few], label[few])
     checked.append("features that are filled in only where the label is there")
 
     some = _newest(np.flatnonzero(~np.isnan(y)), plan, rows, LABELS)
@@ -90,17 +115,7 @@ def look(plan: Plan, tables: Mapping[str, pd.DataFrame], made: Frame, kind: str,
         at = rows.iloc[some].reset_index(drop=True)
         findings += leak_scans.later_labels(plan, at, numbers, y[some], keys_of(plan, at))
         checked.append("labels of later rows against those of earlier ones")
-    if plan.time is not None:
-        findings += poisoned(plan, tables, seed)
-        checked.append(f"features of {POISONED} rows with the future made random")
-        findings += [
-            f for f in leak_scans.declared_times(tables, plan, rows)
-            if f.kind == "prediction time" or f.where.startswith(f"{plan.table}.")
-        ]  # fmt: skip
-        checked.append("moments inside rows against the time at which they are declared known")
-    for f in findings:
-        found.append(_suspicion(columns_of(f.where.removeprefix(f"{plan.table}."), plan), f.where, f.kind, None, f.why))
-    return Leaks(suspicions=one_each(found), checked=checked, limits=list(LIMITS))
+    return findings
 
 
 def measured_on(y: np.ndarray, split: pd.Series, kind: str, timed: bool, seed: int) -> tuple[np.ndarray, list[Fold]]:

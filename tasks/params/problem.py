@@ -6,7 +6,18 @@ import re
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from tasks.errors import nearest, some
@@ -46,7 +57,8 @@ class Target(StrictModel):
     """What is predicted: a column as it is, or compared with a number (``above``), or what another table comes to hold.
 
     With ``from``: a measure of that table's events that share ``by`` with the row and happen in the time ``within``
-    after its prediction time. The row's label is known when that time is over.
+    after its prediction time. The row's label is known when that time is over. Of a kind of problem that needs no target
+    it is :data:`NO_TARGET`, whose column and name are empty.
     """
 
     column: str = Field(default="", description="the column that is predicted")
@@ -130,6 +142,11 @@ class Target(StrictModel):
         return self
 
     @property
+    def given(self) -> bool:
+        """Whether there is one."""
+        return bool(self.name)
+
+    @property
     def made(self) -> Measure | None:
         """The measure of a label from events; None of another target."""
         return next(iter(self.measure), None)
@@ -156,6 +173,9 @@ class Target(StrictModel):
             "positive: with `above` the positive class is what lies above; leave one out",
         )
         return self
+
+
+NO_TARGET = Target.model_construct()
 
 
 def _midnight(value: object) -> object:
@@ -209,7 +229,10 @@ class Problem(StrictModel):
         alias="table", description="the table whose rows are predicted, or snapshots of another one's entities"
     )
     target: Target = Field(
-        description="the column to predict, one compared with a number, or what later events make it (docs/labels.md)"
+        default=NO_TARGET,
+        validate_default=True,
+        description="the column to predict, one compared with a number, or what later events make it (docs/labels.md); "
+        "unset where the kind needs none",
     )
     prediction_time: Moment | None = Field(
         default=None,
@@ -230,6 +253,20 @@ class Problem(StrictModel):
         """How the rows are made, where no file has them."""
         return None if isinstance(self.rows, str) else self.rows
 
+    @field_validator("target", mode="wrap")
+    @classmethod
+    def _wanted(cls, value: object, check: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Target:
+        """A target where the kind needs one, and none where it does not."""
+        kind = info.data.get("kind")  # None where that is a mistake itself
+        missing = value is None or (isinstance(value, Target) and not value.given)
+        if missing and kind and find_kind(kind).targeted:
+            why = "missing; name the column that is predicted, which kind {kind} needs."
+            raise PydanticCustomError("missing", why, {"kind": repr(kind)})
+        if not missing and kind and not find_kind(kind).targeted:
+            why = "kind {kind} has no target; remove this key"
+            raise PydanticCustomError("no_target", why, {"kind": repr(kind)})
+        return NO_TARGET if missing else check(value)
+
     @model_validator(mode="after")
     def _metric(self) -> Problem:
         kind = find_kind(self.kind)
@@ -248,6 +285,11 @@ class Problem(StrictModel):
         refuse(
             self.target.positive is not None and kind.positive is None,
             f"target.positive: only a binary problem has a positive class, and kind is {self.kind!r}",
+        )
+        refuse(
+            self.snapshots and not kind.targeted,
+            f"table: the rows of snapshots are made for a target `from` another table, and kind {self.kind!r} has none; "
+            "name a table",
         )
         refuse(
             self.snapshots and self.target.events is None,

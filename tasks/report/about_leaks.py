@@ -31,6 +31,6 @@ def leaks(found: Leaks | None, verdict: Verdict | None) -> Section:
     ]
     columns = [("Column", "text", ""), ("Alone", "number", "AUC or R² on rows held out"), ("Why", "text wide", ""), ("", "text", "")]  # fmt: skip
     blocks: list[Block] = [Facts(facts), *([Table(columns, rows)] if rows else [])]
-    blocks.append(Prose("Looked at: " + "; ".join(found.checked) + "."))
+    blocks.append(Prose("Looked at: " + ("; ".join(found.checked) or "nothing") + "."))
     blocks.append(Prose("Not to be seen from data: " + " ".join(found.limits), quiet=True))
     return Section("leaks", "Leaks", lead, blocks)

@@ -196,18 +196,19 @@ def _slices_table(entries: list[SliceResult], metric: str, caption: str, alpha: 
 
 def errors(found: NotableRows | None, kind: str, classes: list[str], shown: list[str]) -> Section:
     """Worst and least certain rows, with the values of the features in ``shown``."""
-    lead = "Single test rows worth a look: where the model was sure and wrong, and where it could not decide."
+    problem = find_kind(kind)
+    lead = "Single test rows worth a look"
+    lead += ": where the model was sure and wrong, and where it could not decide." if problem.targeted else "."
     if not found or not (found.worst or found.least_certain):
         return Section("errors", "Errors", lead, missing="no error analysis in data/evaluation.")
     blocks: list[Block] = []
-    problem = find_kind(kind)
     asked = None if problem.positive is None or not classes else classes[problem.positive]
     for caption, entries in ((problem.worst, found.worst), ("Least certain rows.", found.least_certain)):
         if entries:
             names = [f for f in shown if f in entries[0].features][:6]
             columns = [
                 ("Row", "number", "position in the validated table"),
-                ("Truth", "text", ""),
+                *([("Truth", "text", "")] if problem.targeted else []),
                 ("Said", "number", "" if asked is None else f"probability of {asked}"),
             ]
             columns += [
@@ -238,4 +239,4 @@ def _error_row(entry: NotableRow, kind: str, classes: list[str], names: list[str
         values.append(
             Cell(DASH if value is None else f"{value:.6g}" if isinstance(value, float) else str(value), sort=value)
         )
-    return [Cell(str(entry.row), sort=entry.row), Cell(truth), said, *values]
+    return [Cell(str(entry.row), sort=entry.row), *([Cell(truth)] if problem.targeted else []), said, *values]

@@ -8,6 +8,7 @@ from pathlib import Path
 from markupsafe import Markup
 
 from tasks.errors import in_a_line
+from tasks.kinds import find_kind
 from tasks.report import about_data, about_leaks, about_models, about_quality, about_rows, about_run, about_why
 from tasks.report.blocks import Page, Prose, Section
 from tasks.report.found import RunFiles
@@ -31,7 +32,7 @@ def build(found: RunFiles, said: Callable[[str], None] = lambda line: None) -> s
         "Candidates": lambda: about_models.candidates(choice, metrics, found.families),
         "Quality": lambda: about_quality.curves(found.problem.target, metrics, found.curves),
         "Decisions": lambda: about_rows.decisions(kind, choice, found.confusion, found.curves),
-        "Slices": lambda: about_rows.slices(found.slices, found.alpha),
+        "Slices": lambda: about_rows.slices(found.slices, found.alpha) if find_kind(kind).targeted else None,
         "Single rows": lambda: about_rows.errors(found.rows, kind, classes, shown),
         "Why it says so": lambda: about_why.why(found.explain, kind, classes),
         "Learning": lambda: about_why.learning(found.learning),
@@ -45,7 +46,7 @@ def build(found: RunFiles, said: Callable[[str], None] = lambda line: None) -> s
         sections.append(
             Section("left-out", "Left out", "What could not be computed for this page; the model is whole.", listed)
         )
-    about = [f"{plain(kind)} problem: {found.problem.target}"]
+    about = [f"{plain(kind)} problem" + (f": {found.problem.target}" if found.problem.target else "")]
     if found.validated and found.validated.as_of:
         about.append(f"as of {day(found.validated.as_of)}")
     name, top = found.problem.name, head(found.verdict, choice, metrics)

@@ -162,7 +162,7 @@ def main() -> None:
                 excess = contract.too_many(name, checked, params.data.max_quarantined)
                 if excess:
                     failures.append(excess)
-                elif name == params.problem.table and not checked.failures:
+                elif name == params.problem.table and params.problem.target.given and not checked.failures:
                     problem.check_problem(good, params.problem)
                 held = _held(name, params, read.frame, good, checked.rejected, as_of, measured)
                 findings, refused = findings + held.findings, refused + held.failures
@@ -190,7 +190,7 @@ def _held(name: str, params: Params, frame: Frame, good: Frame, rejected: np.nda
           as_of: datetime | None, measured: dict[str, accepted.Figures]) -> baseline.Held:  # fmt: skip
     """A table against its baseline, where there is one; what is accepted of it now goes into ``measured``."""
     table, then = params.data.tables[name], accepted.read(name)
-    labelled = good if name == params.problem.table else None
+    labelled = good if name == params.problem.table and params.problem.target.given else None
     measured[name] = accepted.measure(name, table, params.problem, good, labelled, as_of)
     if then is None:
         return baseline.Held()

@@ -110,7 +110,7 @@ def parts(
 ) -> list[Part]:
     """The table in parts: what is known with a row first, outcomes by when they are known, and the label.
 
-    ``labelled``: the problem table's rows with the target; None for other tables.
+    ``labelled``: the problem table's rows with the target, where there is one; None for other tables.
     """
     row = moment_of(name, table, problem)
     found: dict[Moment | None, list[str]] = {row: []}

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from tasks.params import Params
+from tasks.params.problem import NO_TARGET
 
 PROMISED = Path(__file__).with_name("bounds.txt")
 WORDS = {"ge": "from", "gt": "above", "le": "to", "lt": "below", "min_length": "at least", "pattern": "like"}
@@ -40,7 +41,9 @@ def parts(kind: Any) -> Iterator[Any]:
 def bounds(field: FieldInfo) -> str:
     """A key's default and its bounds, wherever in its type they stand."""
     default = "needed" if field.is_required() else repr(field.default)
-    if isinstance(field.default, BaseModel):
+    if field.default is NO_TARGET:
+        default = "needed where the kind has one"
+    elif isinstance(field.default, BaseModel):
         default = "as its keys" if field.default == type(field.default)() else default
     inner = [m for part in parts(field.annotation) for m in getattr(part, "__metadata__", ())]
     found = [m for one in [*field.metadata, *inner] for m in (getattr(one, "metadata", None) or [one])]

@@ -112,6 +112,11 @@ def test_parameters_are_frozen(tmp_path: Path) -> None:
         ("{table: towns, on: town,", "{table: towns, in: town,", "features.lookups[0].in: unknown key."),
         ("{table: towns, on: town,", "{table: towns,", "features.lookups[0].on: missing; add it."),
         ("  kind: binary\n", "", "params.yaml:1: problem.kind: missing; add it."),
+        (
+            "  target: left\n",
+            "",
+            "problem.target: missing; name the column that is predicted, which kind 'binary' needs.",
+        ),
         # kinds of value
         ("trials: 8", "trials: many", "tuning.trials: expected a whole number; found 'many'."),
         ("trials: 8", "trials: 2.5", "tuning.trials: expected a whole number; found 2.5."),

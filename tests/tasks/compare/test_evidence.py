@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tasks.compare.evidence import check_defined, deciding, gather
+from tasks.compare.evidence import check_defined, gather
 from tasks.compare.policy import NOTHING
+from tasks.compare.usual import deciding
 from tasks.errors import RefitError
 from tasks.kinds import find_kind, kind_names
 from tasks.metrics import higher_is_better, measure

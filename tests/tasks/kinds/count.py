@@ -34,6 +34,7 @@ class Count(Numbers):
 
     name: ClassVar[str] = "count"
     loss: ClassVar[str] = "poisson"
+    splits: ClassVar[tuple[str, ...]] = ("random",)
     metrics: ClassVar[tuple[str, ...]] = ("poisson_deviance", "mae", "rmse", "bias")
     decisive: ClassVar[tuple[str, ...]] = ("poisson_deviance", "mae")
     own_metrics: ClassVar[tuple[Metric, ...]] = (
