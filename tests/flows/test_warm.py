@@ -133,7 +133,7 @@ def test_its_group_can_be_ended_from_the_moment_that_it_is_known(warm: Warm, fol
 
 def test_another_environment_or_interpreter_is_not_forked(warm: Warm, folder: Path, env: dict[str, str]) -> None:
     assert heard(forked(warm, folder, env, "loaded"))[0] == 0
-    assert warm.start("fit@p", ["python", "-m", "loaded"], folder, env | {"OMP_NUM_THREADS": "1"}) is None
+    assert warm.start("fit@p", ["python", "-m", "loaded"], folder, env | {"OMP_NUM_THREADS": "9"}) is None
     assert warm.start("fit@p", ["/bin/sh", "-m", "loaded"], folder, env) is None
     other = folder / "other" / "python"  # of another environment, with the same program behind it
     other.parent.mkdir()
