@@ -312,4 +312,9 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "key_hash",
         "11400714819323198485 becomes 11400714819323198486",
     ): "how parts of a key are mixed: equal keys stay together, whichever part they are dealt to",
+    (
+        "tasks/engine/draws.py",
+        "Both._fewer",
+        "1 becomes 2",
+    ): "room for one more key, which nobody has, and another negative number for none",
 }

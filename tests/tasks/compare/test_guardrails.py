@@ -165,6 +165,13 @@ def test_latency_is_of_the_newest_fifty_rows_after_ten_to_warm_up():
     assert len(latency(Asked(), pd.DataFrame({"x": range(3)}))) == 1
 
 
+def test_latency_is_in_milliseconds(monkeypatch):
+    """A clock that goes on by half a second each time it is asked."""
+    clock = iter(np.arange(1000) / 2)
+    monkeypatch.setattr("tasks.compare.guardrails.time.perf_counter", lambda: float(next(clock)))
+    assert latency(Asked(), pd.DataFrame({"x": range(12)})) == [500.0] * 2
+
+
 def test_latency_by_the_median():
     for limit, passed in ((1.9, False), (2.0, True)):
         found = judge_latency([1.0, 2.0, 90.0], limit)

@@ -203,6 +203,9 @@ def test_blocks_of_time_are_those_of_the_moment_before_and_the_one_before_that(
     assert [one.to_float().tolist() for one in found] == [[this], [last]]
     unknown = windows(View.nothing(t, 2)).blocks(values, 20)
     assert [one.to_float().tolist() for one in unknown] == [[0.0, 0.0], [0.0, 0.0]]
+    assert [(one.narrow, one.exponent, one.bound) for one in unknown] == [(True, 0, 0)] * 2, (
+        "nothing, on the plainest grid"
+    )
 
 
 def test_moments_and_missing_values_of_a_slice() -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tasks.engine.compute import compute
 from tasks.engine.derive import derive
 from tasks.engine.facts import HOUR, MISSING
 from tasks.engine.online import start
@@ -16,6 +17,8 @@ from tasks.engine.source import OneRow
 from tasks.engine.state import State, prediction_time
 from tasks.errors import RefitError
 from tasks.params import parse
+from tests.tasks.engine import oracle
+from tests.tasks.engine.worlds import moments, tree, world
 
 NAN = np.nan
 
@@ -160,3 +163,33 @@ def test_a_row_without_a_moment_sees_tables_without_moments_only() -> None:
     row = {"id": 99, "asked": None, "who": "a"}
     assert prediction_time(plan(), OneRow(plan().own, row)) == MISSING
     assert prediction_time(plan(), OneRow(plan().own, {**row, "asked": 7})) == 7
+
+
+def test_events_that_come_in_their_order_have_the_features_that_the_ones_before_give_them() -> None:
+    """Depth 2: each is computed when it comes, without all being made anew; a table that one child alone knows may grow too."""
+    columns = {"who.mean(amount, all)": ["max"], "prices.price": ["last"], "amount": ["sum"]}
+    spec = tree(["all"], columns)
+    spec["features"]["history"].append(
+        {"table": "prices", "by": ["who"], "windows": ["all"], "columns": {"people.age": ["max"]}}
+    )
+    deep = derive(parse(spec))
+    assert set(deep.children) == {"orders", "prices"}
+    tables = world(3, 24, late=False)
+    orders = tables["orders"].assign(happened=moments(np.arange(24.0)), known=moments(np.arange(24.0) + 0.25))
+    tables["orders"] = orders.assign(asked=orders["happened"])
+    early = moments(np.arange(len(tables["prices"])) / 100 - 9)
+    tables["prices"] = tables["prices"].assign(since=early, told=early)
+    whole = compute(deep, tables, tables["orders"])
+    state = start(deep, {**tables, "orders": tables["orders"].iloc[:2], "people": tables["people"].iloc[:0]})
+    state.update("people", tables["people"])
+    built: list[int] = []
+    build = state._build
+    state._build = lambda given: (built.append(1), build(given))[1]  # type: ignore[method-assign]
+    for at in range(2, 24):
+        row = state.compute_row(tables["orders"].iloc[at].to_dict())
+        expected = whole.iloc[at]
+        assert all(oracle.same_bits(row[name], expected[name]) for name in deep.names), at
+        state.update("orders", tables["orders"].iloc[[at]])
+    assert built == [], "nothing was known before an event that was there already"
+    with pytest.raises(RefitError, match="update: 'orderz' is not a table of the plan"):
+        state.update("orderz", tables["orders"])

@@ -8,7 +8,19 @@ import numpy as np
 import pytest
 
 from tasks.errors import RefitError
-from tasks.kinds import MANY, NUMBER, TWO, Metric, find_kind, kind_names, kinds_of, or_half, score_columns, usual_kind
+from tasks.kinds import (
+    MANY,
+    NUMBER,
+    TWO,
+    Metric,
+    Output,
+    find_kind,
+    kind_names,
+    kinds_of,
+    or_half,
+    score_columns,
+    usual_kind,
+)
 from tasks.metrics import better, called, higher_is_better
 from tasks.metrics.table import TABLE, find_metric
 from tasks.report.numbers import meaning, title
@@ -127,3 +139,24 @@ def test_the_docs_table_of_metrics_is_the_codes() -> None:
         said = metric.meaning.partition("; lower is better")[0].partition("; 0 is best")[0]
         wanted.append([f"`{metric.name}`", ", ".join(kinds), ways[metric.sign], metric.unit, said])
     assert [[cell.strip() for cell in row.split("|")] for row in rows] == wanted
+
+
+@pytest.mark.parametrize(
+    ("output", "fits", "classes"),
+    [(Output("x"), [0], False), (NUMBER, [0], False), (TWO, [2], True), (MANY, [2, 3, 4, 5], True), (Output("y", 1, 3), [1, 2, 3], True)],
+)  # fmt: skip
+def test_an_output_is_of_so_many_classes(output: Output, fits: list[int], classes: bool) -> None:
+    assert [count for count in range(6) if output.fits(count)] == fits
+    assert output.classes is classes
+    assert output.heads(5) == (5 if output is MANY else 1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "scores", "shown"),
+    [("binary", [0.75, 0.25], (0.25, 1)), ("binary", [0.25, 0.75], (0.75, 1)), ("multiclass", [0.2, 0.3, 0.5], (0.5, 2)),
+     ("multiclass", [0.5, 0.3, 0.2], (0.5, 0)), ("regression", [3.5], (3.5, None))],
+)  # fmt: skip
+def test_what_is_shown_of_an_answer_is_the_positive_class_or_the_likeliest_or_the_number(
+    kind: str, scores: list[float], shown: tuple[float, int | None]
+) -> None:
+    assert find_kind(kind).shown(scores, ["a", "b", "c"][: len(scores)]) == shown

@@ -226,6 +226,14 @@ def test_an_interval_that_cannot_be_had():
     assert bootstrap_intervals({"auc": Ranking(y, np.arange(20.0)).roc_auc}, 20)["auc"] is None
 
 
+@pytest.mark.parametrize(("n", "times"), [(10, 1000), (4000, 1000), (5000, 800), (20_000, 200), (40_000, 200)])
+def test_few_rows_are_drawn_a_thousand_times_and_many_two_hundred(n, times):
+    drawn = []
+    bootstrap_intervals({"x": lambda w: float(drawn.append(w.sum()) or len(drawn))}, n)
+    assert drawn.count(n) - 1 == times, "and once as they are"
+    assert all(total <= n for total in drawn)
+
+
 def test_unknown_metric_is_named():
     with pytest.raises(RefitError, match=r"'roc_auk' is not one of .* Did you mean 'roc_auc'"):
         measurer("roc_auk", "binary", np.zeros(2), np.zeros((2, 2)))
