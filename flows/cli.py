@@ -405,12 +405,19 @@ def prove_time() -> None:
 @plainly
 def report(
     versions: Annotated[list[str] | None, typer.Argument(help="Versions to compare. [the newest run's report]")] = None,
+    every: Annotated[bool, typer.Option("--all", help="A page over all runs: champions, verdicts, drift.")] = False,
 ) -> None:
-    """Say where the newest run's report is, or write a page that compares versions."""
+    """Say where the newest run's report is, or write a page that compares versions, or one over all runs."""
     from flows import reports
 
     root = Path.cwd()
-    for line in reports.compare(root, _model(), versions) if versions else [reports.newest(root)]:
+    if every and versions:
+        raise RefitError("refit report: name versions to compare, or --all, not both.")
+    if every:
+        lines = reports.everything(root, _model())
+    else:
+        lines = reports.compare(root, _model(), versions) if versions else iter([reports.newest(root)])
+    for line in lines:
         say(line)
 
 

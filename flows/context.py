@@ -13,7 +13,7 @@ from pydantic import JsonValue
 
 from flows.champions import decisions
 from flows.packages import CHAMPION, START, digest_made, is_whole, keep_copy, package_folder
-from tasks.artifacts import AsOf, ChampionFile, PolicyState, Starts
+from tasks.artifacts import AsOf, ChampionFile, Measured, Past, PastDecision, PolicyState, Starts
 from tasks.artifacts.folders import CONTEXT
 from tasks.errors import RefitError
 from tasks.files import read_json, replacing, replacing_dir, write_json
@@ -77,6 +77,7 @@ def write_champion(root: Path, model: str) -> str | None:
     # What this very package came to against this champion is not part of what it is judged by.
     since = champion.number if champion is not None else 0
     others = [d for d in past if d.package_sha256 != digest or d.number <= since or not _against(d, champion)]
+    _write_past(folder, others)
     state = next((d.evidence["state"] for d in reversed(others) if "state" in d.evidence), None)
     if state is None:
         (folder / PolicyState.NAME).unlink(missing_ok=True)
@@ -103,6 +104,25 @@ def write_champion(root: Path, model: str) -> str | None:
         version, digest, number = of
         ChampionFile(version=str(version), package_sha256=digest, since=number, name=model).write(folder)
     return champion.champion
+
+
+def _write_past(folder: Path, earlier: list[Decision]) -> None:
+    """What was decided before, for the report: a stage asks no registry."""
+    if not earlier:
+        (folder / Past.NAME).unlink(missing_ok=True)
+        return
+    decisions = [
+        PastDecision(
+            number=d.number,
+            action=d.action,
+            version=d.version,
+            champion=d.champion,
+            by=d.by,
+            measured=Measured.model_validate(d.evidence.get("measured", {})),
+        )
+        for d in earlier
+    ]
+    _write_if_new(folder / Past.NAME, Past(decisions=decisions).to_json())
 
 
 def _against(decision: Decision, champion: Decision | None) -> bool:

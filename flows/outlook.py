@@ -17,7 +17,6 @@ from flows import champions, context, sources, standing
 from flows.lasted import lasted
 from flows.packages import PACKAGE, digest_made
 from flows.records import cached, read_lock
-from flows.reports import leaves
 from flows.seal import HOUSE
 from tasks import code
 from tasks.artifacts import AsOf, ChampionFile
@@ -25,6 +24,7 @@ from tasks.artifacts.folders import CHAMPION, CODE, CONTEXT, VERDICT
 from tasks.errors import RefitError, shortened, some, with_causes
 from tasks.ingest.files import unlisted
 from tasks.registry.history import current_champion
+from tasks.report.changes import leaves
 
 if TYPE_CHECKING:
     from dvc.dependency import Dependency, ParamsDependency

@@ -13,7 +13,8 @@ from flows import champions, inputs
 from flows.packages import CHAMPION, PACKAGE, digest_made, keep_copy
 from flows.standing import Standing
 from flows.versions import above_which
-from tasks.artifacts import ChampionFile, Verdict
+from tasks.artifacts import ChampionFile, Drift, Measured, Validation, Verdict
+from tasks.artifacts.folders import DRIFT, VALIDATED
 from tasks.artifacts.folders import VERDICT as VERDICT
 from tasks.errors import RefitError
 from tasks.files import sha256
@@ -100,6 +101,8 @@ def decide(root: Path, registered: Registered, by: str = "refit run", reply: Rep
     evidence |= {
         name: value for name, value in verdict.to_dict().items() if name in ("suspicions", "accepted") and value
     }
+    if (measured := _measured(root, verdict)) is not None:
+        evidence["measured"] = measured.to_dict()
     sentence = verdict.sentence
     removed = rolled_back(past, registered.package_sha256)
     promote = verdict.verdict == "promote" and not is_champion
@@ -144,6 +147,24 @@ def decide(root: Path, registered: Registered, by: str = "refit run", reply: Rep
     if promote and recorded.key != key:
         raise Overtaken(recorded.reason)
     return Standing(registered.version, now.champion if now else None, recorded.reason)
+
+
+def _measured(root: Path, verdict: Verdict) -> Measured | None:
+    """What this run measured, for the pages about later runs; None where no score was looked at."""
+    found, summary, drift = verdict.evidence, Validation.find(root / VALIDATED), Drift.find(root / DRIFT)
+    if not found.metric:
+        return None
+    return Measured(
+        as_of=summary.as_of if summary else None,
+        family=verdict.challenger.family if verdict.challenger else "",
+        metric=found.metric,
+        rows=verdict.n,
+        challenger=found.challenger,
+        champion=found.champion,
+        interval=found.interval,
+        drifted=drift.drifted if drift else None,
+        drifted_columns=sum(bool(c.drifted) for c in drift.columns) if drift else None,
+    )
 
 
 def _record(root: Path, decision: Decision, expected: str | None, look: bytes | None) -> Decision:

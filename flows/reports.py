@@ -1,4 +1,4 @@
-"""``refit report``: where the newest run's page is, or a page that compares registered versions."""
+"""``refit report``: where the newest run's page is, a page that compares registered versions, or one over all runs."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from flows.versions import known
 from tasks.artifacts import Artifact, Choice, Metrics, Receipt, Verdict
 from tasks.errors import RefitError
 from tasks.files import write_text
-from tasks.registry.history import DecisionHistory
+from tasks.registry.history import DecisionHistory, current_champion
 from tasks.registry.tracking import Registered, Registry
 
 if TYPE_CHECKING:
     from tasks.report.compare_runs import ComparedRun
 
 File = TypeVar("File", bound=Artifact)
-PAGE = ".refit/reports/compare.html"  # not in data/reports, which is a stage's output and DVC's
+PAGE, ALL = ".refit/reports/compare.html", ".refit/reports/all.html"  # not in data/reports, a stage's output and DVC's
 
 
 def newest(root: Path) -> str:
@@ -40,20 +40,45 @@ def compare(root: Path, model: str, versions: list[str]) -> Iterator[str]:
 
     registry = Registry(root)
     past = DecisionHistory(root).decisions(model)
-    runs = [recorded(registry, known(registry, model, version, past)) for version in versions]
-    html = compare_runs(runs)
+    champion = current_champion(past)
+    now = champion.package_sha256 if champion else None
+    runs = [recorded(registry, known(registry, model, version, past), now) for version in versions]
+    html = compare_runs(runs, model)
     write_text(root / PAGE, html)
     wide = max(len(run.name) for run in runs)
     for run in runs:
         value = run.metrics.get(run.metric)
         measured = f"{run.metric} {value:.5g}" if value is not None else f"{run.metric} not measured"
-        yield f"{run.name:<{wide}}  {run.family}, {measured} on {run.rows:,} test rows, verdict {run.verdict}"
+        now_it = ", champion now" if run.champion else ""
+        yield f"{run.name:<{wide}}  {run.family}, {measured} on {run.rows:,} test rows, verdict {run.verdict}{now_it}"
     yield os.path.relpath(root / PAGE)
 
 
-def recorded(registry: Registry, version: Registered) -> ComparedRun:
-    """What a version's run recorded."""
-    from tasks.report.compare_runs import ComparedRun
+def everything(root: Path, model: str) -> Iterator[str]:
+    """Write the page over all runs and decisions; yields a line about them, then the page's path.
+
+    Raises :class:`RefitError` where nothing was run yet.
+    """
+    from datetime import UTC, datetime
+
+    from tasks.report.all_runs import all_runs
+    from tasks.report.numbers import counted
+
+    registry = Registry(root)
+    past, runs = DecisionHistory(root).decisions(model), registry.tracked(model)
+    if not past and not runs:
+        raise RefitError(f"{model}: no run and no decision yet. Run `refit run` to make the first.")
+    write_text(root / ALL, all_runs(model, past, runs, datetime.now(UTC)))
+    champion = current_champion(past)
+    now = f"champion: version {champion.champion}" if champion else "no champion"
+    yield f"{counted(len(runs), 'run')}, {counted(len(past), 'decision')}; {now}"
+    yield os.path.relpath(root / ALL)
+
+
+def recorded(registry: Registry, version: Registered, champion: str | None) -> ComparedRun:
+    """What a version's run recorded; ``champion`` is the package that is champion now."""
+    from tasks.report.changes import leaves
+    from tasks.report.compare_runs import ComparedRun, rows_of
 
     with tempfile.TemporaryDirectory(prefix="refit-report-") as name:
         folder = Path(name)
@@ -73,17 +98,6 @@ def recorded(registry: Registry, version: Registered) -> ComparedRun:
         verdict=verdict.verdict,
         rows=metrics.rows["test"],
         params=dict(leaves(receipt.params)),
+        rows_of=rows_of(receipt),
+        champion=version.package_sha256 == champion,
     )
-
-
-def leaves(tree: object, path: str = "") -> Iterator[tuple[str, object]]:
-    """Values of a JSON tree by dotted path; an empty mapping is a value, so that a family without settings is seen.
-
-    >>> dict(leaves({"seed": 1, "models": {"mlp": {}, "tree": {"trials": 3}}}))
-    {'seed': 1, 'models.mlp': {}, 'models.tree.trials': 3}
-    """
-    if isinstance(tree, dict) and tree:
-        for key, value in tree.items():
-            yield from leaves(value, f"{path}.{key}" if path else str(key))
-    else:
-        yield path, tree

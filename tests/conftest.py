@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -90,3 +91,16 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tests.tasks.report import runs
 
     return shared(tmp_path_factory, "finished", runs.finish) / "orders"
+
+
+@pytest.fixture(scope="session")
+def reported(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """A finished run of a kind: ``finished`` of binary, and without a champion of multiclass and regression."""
+    from tests.tasks.report import runs
+
+    def of(kind: str) -> Path:
+        if kind == "binary":
+            return finished
+        return shared(tmp_path_factory, f"reported-{kind}", lambda folder: runs.reported(folder, kind)) / kind
+
+    return of

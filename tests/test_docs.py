@@ -67,6 +67,10 @@ RUN = {
             "python -m tasks.tune random_forest": 'command("python -m")',
         }.items()
     },
+    "report.md": {
+        "refit report 2 3": ("tests/flows/test_run.py", '"report", "1", "2"'),
+        "refit report --all": ("tests/flows/test_run.py", '"report", "--all"'),
+    },
     "labels.md": {"refit run": ("tests/flows/test_labels.py", '"run"')},
     "sources.md": {
         'refit init --data "weekly/*.csv" --target target': (

@@ -59,6 +59,7 @@ from tasks.artifacts.pages import (
     Thresholds,
     TriedValue,
 )
+from tasks.artifacts.past import Measured, Past, PastDecision
 from tasks.artifacts.raw import AsOf, RawFile, RawManifest, RawTable
 from tasks.artifacts.tuning import (
     AutoJudged,
@@ -155,6 +156,7 @@ __all__ = [
     "LineBets",
     "LossCurve",
     "Manifest",
+    "Measured",
     "Member",
     "Metrics",
     "NetworkForm",
@@ -168,6 +170,8 @@ __all__ = [
     "PairOfFamilies",
     "Part",
     "PartialDependence",
+    "Past",
+    "PastDecision",
     "Picture",
     "PolicyState",
     "PrecisionRecall",

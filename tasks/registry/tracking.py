@@ -20,6 +20,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -38,7 +39,7 @@ from tasks.registry.store import writable
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Metric
+    from mlflow.entities import Metric, Run
     from mlflow.entities.model_registry import RegisteredModel
 
 KEY, PACKAGE = "refit.key", "refit.package_sha256"
@@ -62,6 +63,28 @@ class Registered:
     version: str
     run_id: str
     package_sha256: str
+
+
+@dataclass(frozen=True)
+class TrackedRun:
+    """What MLflow knows of a run.
+
+    Attributes
+    ----------
+    at : ISO moment at which it was recorded, in UTC. versions : numbers of what it registered.
+    test : value of ``metric`` on its own test rows. drifted, drifted_columns : None where drift was not judged.
+    """
+
+    run_id: str
+    at: str
+    as_of: str | None
+    family: str
+    metric: str
+    test: float | None
+    versions: tuple[str, ...] = ()
+    drifted: bool | None = None
+    drifted_columns: int | None = None
+    drift: str = ""  # in a sentence
 
 
 @dataclass(frozen=True)
@@ -254,6 +277,45 @@ class Registry:
         self.client.log_batch(run, params=[Param(_safe(k), v) for k, v in params.items()][:100])
         for at in range(0, len(logged), 1000):
             self.client.log_batch(run, metrics=logged[at : at + 1000])
+
+    def tracked(self, model: str) -> list[TrackedRun]:
+        """All runs of a model that were recorded whole, oldest first; of several with one result, the oldest."""
+        with _plainly(self.uri):
+            experiment = self.client.get_experiment_by_name(model)
+            if experiment is None:
+                return []
+            listed: list[Run] = []
+            page = self.client.search_runs([experiment.experiment_id], max_results=1000)
+            listed += page
+            while page.token:
+                page = self.client.search_runs([experiment.experiment_id], max_results=1000, page_token=page.token)
+                listed += page
+        made: dict[str, list[str]] = {}
+        for registered in self.versions(model):
+            made.setdefault(registered.run_id, []).append(registered.version)
+        whole = [run for run in listed if "metric" in run.data.params and run.info.status == "FINISHED"]
+        first: dict[str, TrackedRun] = {}
+        for run in sorted(whole, key=lambda run: (run.info.start_time, run.info.run_id)):
+            params, values, tags = run.data.params, run.data.metrics, run.data.tags
+            if PARENT in tags or KEY not in tags:
+                continue
+            # Runs of before have these under other names.
+            drifted = values.get("drift/drifted", values.get("drift.drifted"))
+            columns = values.get("drift/columns", values.get("drift.columns"))
+            one = TrackedRun(
+                run_id=str(run.info.run_id),
+                at=datetime.fromtimestamp(run.info.start_time / 1000, UTC).isoformat(),
+                as_of=params.get("as_of") or None,
+                family=params.get("family", ""),
+                metric=params["metric"],
+                test=values.get(f"test/{params['metric']}", values.get("test")),
+                versions=tuple(made.get(str(run.info.run_id), ())),
+                drifted=None if drifted is None else bool(drifted),
+                drifted_columns=None if columns is None else int(columns),
+                drift=tags.get("drift", ""),
+            )
+            first.setdefault(tags[KEY], one)
+        return list(first.values())
 
     def artifact(self, run_id: str, name: str, into: Path) -> Path:
         """Copy one file that a run recorded into the folder ``into``."""

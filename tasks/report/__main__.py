@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from tasks import params, stage
 from tasks.artifacts import (
     Best,
     Candidate,
+    ChampionFile,
     Choice,
     Confusion,
     Curves,
@@ -18,6 +21,7 @@ from tasks.artifacts import (
     Manifest,
     Metrics,
     NotableRows,
+    Past,
     Receipt,
     Slices,
     Summary,
@@ -28,6 +32,7 @@ from tasks.artifacts import (
 )
 from tasks.artifacts.columns import SPLIT, TARGET, TIME
 from tasks.artifacts.folders import (
+    CHAMPION,
     DRIFT,
     EVALUATION,
     FEATURE_TABLE,
@@ -44,13 +49,19 @@ from tasks.artifacts.folders import (
 from tasks.files import optional_json, optional_sha256, read_table, replacing_dir, write_text
 from tasks.params import Params
 from tasks.report.about_data import periods
-from tasks.report.found import FamilyFiles, ProblemAbout, RunFiles
+from tasks.report.costs import Costs, costs
+from tasks.report.found import ChampionFiles, FamilyFiles, ProblemAbout, RowNames, RunFiles
+from tasks.report.names import row_names
 from tasks.report.page import build
 
 
 def collect(settings: Params) -> RunFiles:
     """Everything the page is made of."""
     problem, dag = settings.problem, params.at_start("dvc.yaml")
+    made, verdict, champion = Manifest.find(PACKAGE), Verdict.find(VERDICT), of_champion()
+    notable, explained = NotableRows.find(EVALUATION), Explanation.find(EVALUATION)
+    shown = [row.row for row in (*notable.worst, *notable.least_certain)] if notable else []
+    shown += [row.row for row in explained.rows] if explained else []
     times = None
     if FEATURE_TABLE.is_file():
         rows = read_table(FEATURE_TABLE, [TIME, SPLIT, TARGET])
@@ -74,17 +85,60 @@ def collect(settings: Params) -> RunFiles:
         curves=Curves.find(EVALUATION),
         confusion=Confusion.find(EVALUATION),
         slices=Slices.find(EVALUATION),
-        rows=NotableRows.find(EVALUATION),
-        explain=Explanation.find(EVALUATION),
+        rows=notable,
+        explain=explained,
         learning=Learning.find(EVALUATION),
         left_out=LeftOut.find(EVALUATION),
-        verdict=Verdict.find(VERDICT),
+        verdict=verdict,
         drift=Drift.find(DRIFT),
         receipt=Receipt.find(PACKAGE),
-        bundle=Manifest.find(PACKAGE),
+        bundle=made,
         identity=optional_sha256(PACKAGE / Manifest.NAME),
         dag=stages,
+        made_from=rows_in(PACKAGE),
+        approval=settings.promotion.approval,
+        champion=champion,
+        past=Past.find(CHAMPION),
+        costs=of_errors(settings, made, champion),
+        names=of_rows(settings, shown),
     )
+
+
+def of_champion() -> ChampionFiles | None:
+    """What the champion's package says of itself; None where there is no champion."""
+    named, package = ChampionFile.find(CHAMPION), CHAMPION / "package"
+    if named is None:
+        return None
+    plan = optional_json(package / PLAN.name)
+    return ChampionFiles(named.version, Manifest.find(package), Receipt.find(package), plan, rows_in(package))
+
+
+def rows_in(package: Path) -> int | None:
+    """How many rows a package was made from; None where it does not say."""
+    file = package / "rows.parquet"
+    if not file.is_file():
+        return None
+    from pyarrow.parquet import read_metadata
+
+    return int(read_metadata(file).num_rows)
+
+
+def of_errors(settings: Params, made: Manifest | None, champion: ChampionFiles | None) -> Costs | None:
+    """What wrong decisions cost, where ``training.threshold`` goes by that."""
+    file, training = VERDICT / "predictions.parquet", settings.training
+    if training.threshold != "cost" or made is None or not file.is_file():
+        return None
+    theirs = champion.bundle.threshold if champion and champion.bundle else None
+    return costs(settings.problem.kind, training.cost, read_table(file), (made.threshold, theirs))
+
+
+def of_rows(settings: Params, shown: list[int]) -> RowNames:
+    """What the rows at these places are called, by the key of the problem's table."""
+    name = settings.problem.table
+    table, file = settings.data.tables.get(name), VALIDATED / f"{name}.parquet"
+    if table is None or not table.key or not file.is_file():
+        return RowNames([])
+    return row_names(read_table(file, list(table.key)), shown)
 
 
 def of_family(family: str) -> FamilyFiles:

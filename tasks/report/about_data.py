@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
 
 import numpy as np
 import pandas as pd
@@ -12,7 +14,7 @@ from markupsafe import Markup
 from tasks.artifacts import Explanation, RowCounts, RuleResult, Summary, Validation
 from tasks.kinds import find_kind
 from tasks.report.blocks import Block, Cell, Chart, Charts, Facts, Prose, Section, Table, text
-from tasks.report.charts import Axis, Series, histogram, xy
+from tasks.report.charts import Axis, Series, dated, histogram, xy
 from tasks.report.found import FamilyFiles, Json, Periods
 from tasks.report.numbers import DASH, day, moment, number, percent, plain
 
@@ -133,10 +135,9 @@ def _splits(features: Summary, periods: Periods | None) -> list[Facts | Charts]:
 def _over_time(features: Summary, periods: Periods) -> list[Chart]:
     """Rows per period by split, and the target's mean per period."""
     edges, unit = periods.edges, periods.unit
-    step = max(len(edges) // 5, 1)
-    ticks = [(float(i), day(edges[i])[:-5]) for i in range(0, len(edges) - 1, step)]
     at = list(range(len(edges)))
-    axis = Axis(f"prediction time, by {unit} ({edges[0][:4]})", 0, len(edges) - 1, ticks=ticks)
+    begins = [datetime.fromisoformat(edge) for edge in edges]
+    axis = replace(dated(f"prediction time, by {unit}", at, begins), low=0, high=len(edges) - 1)
     groups = [(plain(k), periods.rows[k], SPLITS[k][0]) for k in SPLITS if any(periods.rows.get(k, ()))]
     named = [day(e) for e in edges]
     svg = histogram("Rows by time", axis, Axis("rows", low=0), at, groups, named)

@@ -15,7 +15,7 @@ from tasks.metrics import higher_is_better
 from tasks.report.blocks import Block, Cell, Chart, Charts, Prose, Section, Table, text
 from tasks.report.charts import Axis, Series, Style, xy
 from tasks.report.found import FamilyFiles
-from tasks.report.numbers import DASH, meaning, number, plain, title
+from tasks.report.numbers import DASH, counted, meaning, number, plain, title
 
 
 def candidates(
@@ -266,7 +266,7 @@ def _auto(files: FamilyFiles) -> str:
     if not trials or not judged:
         return ""
     count = Counter(t.state for t in trials)
-    said = [f"Auto tried {_count(len(trials), 'setting')} of {_count(len({t.family for t in trials}), 'family')}."]
+    said = [f"Auto tried {counted(len(trials), 'setting')} of {counted(len({t.family for t in trials}), 'family')}."]
     folds, rows = judged.folds, number(judged.rows)
     if folds > 1:
         of = "training and validation rows together"
@@ -298,15 +298,6 @@ def _auto(files: FamilyFiles) -> str:
 
 def _were(n: int) -> str:
     return f"{number(n)} {'was' if n == 1 else 'were'}"
-
-
-def _count(n: int, what: str) -> str:
-    """
-    >>> _count(1, "family"), _count(3, "family")
-    ('1 family', '3 families')
-    """
-    many = what[:-1] + "ies" if what.endswith("y") else what + "s"
-    return f"{number(n)} {what if n == 1 else many}"
 
 
 def _params(params: Mapping[str, JsonValue]) -> Markup | str:

@@ -6,6 +6,7 @@ from tasks.artifacts import Choice, Confusion, Curves, NotableRow, NotableRows, 
 from tasks.kinds import find_kind
 from tasks.report.blocks import Block, Cell, Chart, Charts, Facts, Prose, Section, Table
 from tasks.report.charts import Axis, Series, histogram, share, xy
+from tasks.report.found import RowNames
 from tasks.report.marks import matrix
 from tasks.report.numbers import DASH, meaning, number, p_value, percent, plain, title
 
@@ -28,35 +29,49 @@ def decisions(kind: str, choice: Choice | None, found: Confusion | None, curves:
         facts.append(("Threshold", number(threshold), f"a row is called {classes[-1]} from this probability on"))
     total = sum(map(sum, counts))
     right = sum(counts[i][i] for i in range(len(classes)))
-    facts.append(
-        ("Right decisions", percent(right / total if total else None), f"{number(right)} of {number(total)} rows")
-    )
+    often = max(range(len(classes)), key=lambda i: sum(counts[i]))
+    without = percent(sum(counts[often]) / total if total else None)
+    said = f"{number(right)} of {number(total)} rows; always “{classes[often]}” would be right in {without}"
+    facts.append(("Right decisions", percent(right / total if total else None), said))
     if problem.positive is not None:
         (_, fp), (fn, tp) = counts
-        facts.append(("Precision", percent(tp / (tp + fp) if tp + fp else None), f"of {number(tp + fp)} flagged rows"))
-        facts.append(("Recall", percent(tp / (tp + fn) if tp + fn else None), f"of {number(tp + fn)} positive rows"))
+        name = classes[1]
+        facts.append(
+            (
+                "Precision",
+                percent(tp / (tp + fp) if tp + fp else None),
+                f"of {number(tp + fp)} rows called “{name}” are",
+            )
+        )
+        facts.append(
+            (
+                "Recall",
+                percent(tp / (tp + fn) if tp + fn else None),
+                f"of {number(tp + fn)} rows that are “{name}” are found",
+            )
+        )
     blocks.append(Facts(facts))
     caption = "Rows are the truth, columns the decision; the shade is the share of the true class."
     if len(classes) > len(shown):
         caption += f" The first {len(shown)} of {len(classes)} classes."
     charts = [Chart("Confusion matrix", matrix("Confusion matrix", shown, table), caption)]
     if problem.positive is not None and curves:
-        charts += _threshold_charts(curves, threshold)
+        charts += _threshold_charts(curves, threshold, classes)
     blocks.append(Charts(charts))
     return Section("decisions", "Decisions", lead, blocks)
 
 
-def _threshold_charts(found: Curves, threshold: float | None) -> list[Chart]:
+def _threshold_charts(found: Curves, threshold: float | None, classes: list[str]) -> list[Chart]:
     """Scores by truth, and what other thresholds would do; the one in force as an upright line."""
     charts = []
     if scores := found.scores:
         groups = []
-        for name, one, colour in (("negative", scores.negative, 0), ("positive", scores.positive, 2)):
+        for name, one, colour in ((classes[0], scores.negative, 0), (classes[1], scores.positive, 2)):
             total = sum(one.counts) or 1
-            groups.append((f"truth {name}", [c / total for c in one.counts], colour))
+            groups.append((f"truth: {name}", [c / total for c in one.counts], colour))
         svg = histogram(
             "Scores by truth",
-            Axis("probability given", 0, 1),
+            Axis(f"probability of {classes[1]}", 0, 1),
             Axis("share of the class's rows", percent=True),
             scores.negative.edges,
             groups,
@@ -194,8 +209,8 @@ def _slices_table(entries: list[SliceResult], metric: str, caption: str, alpha: 
     return Table(columns, rows, caption, search="Search the slices" if len(rows) > 14 else "")
 
 
-def errors(found: NotableRows | None, kind: str, classes: list[str], shown: list[str]) -> Section:
-    """Worst and least certain rows, with the values of the features in ``shown``."""
+def errors(found: NotableRows | None, kind: str, classes: list[str], shown: list[str], called: RowNames) -> Section:
+    """Worst and least certain rows by their key, with the values of the features in ``shown``."""
     problem = find_kind(kind)
     lead = "Single test rows worth a look"
     lead += ": where the model was sure and wrong, and where it could not decide." if problem.targeted else "."
@@ -207,7 +222,7 @@ def errors(found: NotableRows | None, kind: str, classes: list[str], shown: list
         if entries:
             names = [f for f in shown if f in entries[0].features][:6]
             columns = [
-                ("Row", "number", "position in the validated table"),
+                (called.title, "text", "the row's key" if called.columns else "its place in the validated table"),
                 *([("Truth", "text", "")] if problem.targeted else []),
                 ("Said", "number", "" if asked is None else f"probability of {asked}"),
             ]
@@ -220,11 +235,11 @@ def errors(found: NotableRows | None, kind: str, classes: list[str], shown: list
                 for f in names
             ]
             said = caption if asked is None else f"{caption} Said: the probability of {asked}."
-            blocks.append(Table(columns, [_error_row(e, kind, classes, names) for e in entries], said))
+            blocks.append(Table(columns, [_error_row(e, kind, classes, names, called) for e in entries], said))
     return Section("errors", "Errors", lead, blocks)
 
 
-def _error_row(entry: NotableRow, kind: str, classes: list[str], names: list[str]) -> list[Cell]:
+def _error_row(entry: NotableRow, kind: str, classes: list[str], names: list[str], called: RowNames) -> list[Cell]:
     score = entry.score
     problem = find_kind(kind)
     shown, top = problem.shown(score if isinstance(score, list) else [score], classes)
@@ -239,4 +254,6 @@ def _error_row(entry: NotableRow, kind: str, classes: list[str], names: list[str
         values.append(
             Cell(DASH if value is None else f"{value:.6g}" if isinstance(value, float) else str(value), sort=value)
         )
-    return [Cell(str(entry.row), sort=entry.row), *([Cell(truth)] if problem.targeted else []), said, *values]
+    place = None if called.columns else entry.row
+    own = [Cell(called.of(entry.row), sort=place), *([Cell(truth)] if problem.targeted else [])]
+    return [*own, said, *values]

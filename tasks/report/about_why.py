@@ -7,17 +7,18 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from tasks.artifacts import ExplainedRow, Explanation, Learning, PartialDependence
+from tasks.artifacts import ExplainedRow, Explanation, Learning, PartialDependence, Summary
 from tasks.artifacts.pages import Value
 from tasks.kinds import find_kind
 from tasks.report.blocks import Block, Cell, Chart, Charts, Prose, Section, Table
 from tasks.report.charts import Axis, Series, short, xy
-from tasks.report.numbers import number, plain, title
+from tasks.report.found import RowNames
+from tasks.report.numbers import counted, number, percent, plain, title
 
 SWARM = 10
 
 
-def why(found: Explanation | None, kind: str, classes: list[str]) -> Section:
+def why(found: Explanation | None, kind: str, classes: list[str], called: RowNames) -> Section:
     """SHAP summary, partial dependence, and single rows taken apart."""
     lead = "What moves the chosen model's answers, on test rows. This explains the model, not the world: a feature that it leans on need not be a cause."
     if not found:
@@ -28,10 +29,35 @@ def why(found: Explanation | None, kind: str, classes: list[str]) -> Section:
     charts += [c for c in (_dependence(p, kind, classes) for p in found.partial_dependence) if c]
     blocks: list[Block] = [Charts(charts)] if charts else []
     if found.rows:
-        blocks.append(_rows(found, kind, classes))
+        blocks.append(_rows(found, kind, classes, called))
     if blocks:
         blocks.append(Prose(f"{found.space} {_exactness(found)}".strip()))
     return Section("why", "Why it says so", lead, blocks, "" if blocks else "the explanation is empty.")
+
+
+def drivers(found: Explanation | None, features: Summary | None) -> Section | None:
+    """The features that move the answers most, in words, with each one's share of all that moves them."""
+    lead = "How much each feature has to do with the new model's answers, as a share of all that moves them. It need not be a cause."
+    if not found or not found.importance:
+        return None
+    about = {f.name: f.description for f in features.features} if features else {}
+    total = sum(found.importance.values()) or 1.0
+    top = sorted(found.importance.items(), key=lambda kv: (-kv[1], kv[0]))[:SWARM]
+    most = top[0][1] or 1.0
+    rows = [
+        [
+            Cell(about.get(name) or name, note=name if about.get(name) else "", sort=about.get(name) or name),
+            Cell(percent(value / total, 0), sort=value, bar=max(value, 0.0) / most),
+        ]
+        for name, value in top
+    ]
+    columns = [
+        ("Feature", "text", ""),
+        ("Share", "number bars", "of all that moves the answers"),
+    ]
+    rest = len(found.importance) - len(top)
+    said = f"The {len(top)} strongest of {counted(len(found.importance), 'feature')}." if rest > 0 else ""
+    return Section("drivers", "What moves the answers", lead, [Table(columns, rows, said)])
 
 
 def _swarm(found: Explanation) -> Chart:
@@ -114,7 +140,7 @@ def _dependence(found: PartialDependence, kind: str, classes: list[str]) -> Char
     return Chart(short(name, 40), svg, "Mean answer if every row had this value.")
 
 
-def _rows(found: Explanation, kind: str, classes: list[str]) -> Table:
+def _rows(found: Explanation, kind: str, classes: list[str], called: RowNames) -> Table:
     """Rows worth a look, with what pushed each answer."""
     rows, asked = [], find_kind(kind).positive
     for entry in found.rows:
@@ -124,7 +150,7 @@ def _rows(found: Explanation, kind: str, classes: list[str]) -> Table:
         who = classes[entry.output if asked is None else asked] if classes else ""
         rows.append(
             [
-                Cell(str(entry.row), sort=entry.row),
+                Cell(called.of(entry.row), sort=None if called.columns else entry.row),
                 Cell(number(entry.base)),
                 Cell(number(entry.total), note=_answer(entry, found, who)),
                 Cell(said),
@@ -132,7 +158,7 @@ def _rows(found: Explanation, kind: str, classes: list[str]) -> Table:
         )
     sampled = found.error.kind == "sampled"
     columns = [
-        ("Row", "number", "position in the validated table"),
+        (called.title, "text", "the row's key" if called.columns else "its place in the validated table"),
         ("Starts at", "number", "mean answer"),
         ("Ends at", "number", f"in {found.unit}"),
         ("Largest contributions", "text wide", "± two standard errors, where they are drawn" if sampled else ""),

@@ -48,13 +48,14 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows under named columns. A column's ``kind`` is ``text`` or ``number``; ``marked`` rows stand out."""
+    """Rows under named columns. A column's ``kind`` is ``text``, ``number`` or ``figure``; ``marked`` rows stand out."""
 
     columns: Sequence[tuple[str, str, str]]
     rows: Sequence[Sequence[Cell]]
     caption: str = ""
     marked: Sequence[int] = ()
     search: str = ""
+    sortable: bool = True
     block: ClassVar[str] = "table"
 
     @property
@@ -80,40 +81,68 @@ class Terms:
     block: ClassVar[str] = "terms"
 
 
-Block = Facts | Charts | Table | Prose | Terms
+@dataclass(frozen=True)
+class Steps:
+    """What happens next, or what to do, a line each."""
+
+    items: Sequence[str | Markup]
+    block: ClassVar[str] = "steps"
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One part of the first screen."""
+
+    title: str
+    blocks: Sequence[Block]
+
+
+@dataclass(frozen=True)
+class Panels:
+    """Parts of the first screen in two columns; where there is room for one, the columns' parts come in turn."""
+
+    left: Sequence[Panel]
+    right: Sequence[Panel]
+    block: ClassVar[str] = "panels"
+
+
+Block = Facts | Charts | Table | Prose | Terms | Steps | Panels
 
 
 @dataclass(frozen=True)
 class Section:
-    """A chapter of the page; ``missing`` says what was not measured and why."""
+    """A chapter of the page; ``missing`` says what was not measured and why; with ``part`` a part of this name begins."""
 
     key: str
     title: str
     lead: str
     blocks: Sequence[Block] = field(default=())
     missing: str = ""
+    part: str = ""
 
 
 @dataclass(frozen=True)
 class Head:
-    """The verdict in a word (``tone`` its colour) and a sentence, further sentences, and the numbers behind it."""
+    """What was decided: in a word (``tone`` its colour), a headline and a sentence; what to know of it; the first screen."""
 
     word: str
     tone: str
-    sentence: str
-    why: Sequence[str] = ()
+    headline: str
+    sentence: str = ""
+    about: Sequence[tuple[str, str]] = ()
     blocks: Sequence[Block] = ()
 
 
 @dataclass(frozen=True)
 class Page:
-    """A whole page: its head, what it is about in a few words, and its sections."""
+    """A whole page: its head (called ``first`` among the contents), what it is about in a few words, and its sections."""
 
     title: str
     name: str
     about: Sequence[str]
     head: Head
     sections: Sequence[Section]
+    first: str = "Summary"
     footer: str = "Made by Refit. This page holds everything it shows; it needs no network and no server."
 
 

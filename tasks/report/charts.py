@@ -11,6 +11,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Literal
 
 from markupsafe import Markup, escape
@@ -52,6 +53,31 @@ class Axis:
 def share(name: str) -> Axis:
     """An axis from 0 to 1."""
     return Axis(name, 0.0, 1.0)
+
+
+def dated(name: str, at: Sequence[float], moments: Sequence[datetime], most: int = 4) -> Axis:
+    """An axis of time: ``moments`` in order, and where each stands. Its marks say days, or months where it is long.
+
+    >>> days = [datetime(2023, 12, 30), datetime(2024, 1, 6)]
+    >>> axis = dated("week", [0, 1], days)
+    >>> axis.name, axis.ticks
+    ('week (2023 to 2024)', [(0, '30 Dec'), (1, '6 Jan')])
+    >>> dated("year", [0, 1, 2], [datetime(2021, 1, 1), datetime(2022, 1, 1), datetime(2023, 1, 1)]).ticks
+    [(0, 'Jan 2021'), (1, 'Jan 2022'), (2, 'Jan 2023')]
+    """
+    first, last = moments[0], moments[-1]
+    if last - first < timedelta(days=2):
+        said, name = [f"{one:%H:%M}" for one in moments], f"{name} ({first.day} {first:%b %Y}, UTC)"
+    else:
+        long = (last - first).days > 300
+        said = [f"{one:%b %Y}" if long else f"{one.day} {one:%b}" for one in moments]
+        years = f"{first.year}" if first.year == last.year else f"{first.year} to {last.year}"
+        name = name if long else f"{name} ({years})"
+    ticks: list[tuple[float, str]] = []
+    for x, text in list(zip(at, said, strict=True))[:: math.ceil(len(said) / most)]:
+        if not ticks or x - ticks[-1][0] >= (at[-1] - at[0]) / (most + 1):  # no two marks in one place
+            ticks.append((x, text))
+    return Axis(name, ticks=ticks)
 
 
 def xy(
@@ -243,7 +269,7 @@ def _frame(x: Axis, y: Axis, marks_x, marks_y, px, py, left: float, top: float, 
         for v, t in marks_y
     ]
     parts += [
-        f'<text class="tick" x="{px(v):.1f}" y="{bottom + 15}" text-anchor="middle">{escape(t)}</text>'
+        f'<text class="tick" x="{within(px(v), t):.1f}" y="{bottom + 15}" text-anchor="middle">{escape(t)}</text>'
         for v, t in marks_x
     ]
     parts.append(f'<path class="base" d="M{left} {bottom}H{right}"/>')
@@ -253,6 +279,15 @@ def _frame(x: Axis, y: Axis, marks_x, marks_y, px, py, left: float, top: float, 
         f'<text class="axis" transform="translate(11 {middle:.0f}) rotate(-90)" text-anchor="middle">{escape(y.name)}</text>'
     )
     return "".join(parts)
+
+
+def within(x: float, text: str) -> float:
+    """Where the middle of a mark's text stands, so that its end is not outside of the picture.
+
+    >>> within(100, "8 Jun"), within(339, "8 Jun")
+    (100, 325.0)
+    """
+    return min(x, WIDTH - 3.0 * len(text))
 
 
 def name_x(name: str, x: float, height: float) -> str:

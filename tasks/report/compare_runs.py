@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from tasks.artifacts import Word
+from tasks.artifacts import Receipt, Word
 from tasks.errors import RefitError
 from tasks.metrics import higher_is_better
-from tasks.report.blocks import Cell, Chart, Charts, Facts, Head, Page, Section, Table, text
+from tasks.report.blocks import Cell, Chart, Charts, Head, Page, Section, Table, text
 from tasks.report.charts import Axis, Series, xy
 from tasks.report.marks import Bar, intervals
 from tasks.report.numbers import DASH, day, meaning, number, plain, title
 from tasks.report.page import render
-from tasks.report.verdict import WORDS
+from tasks.report.summary import WORDS
 
 CHARTS = 6
 
@@ -26,7 +27,8 @@ class ComparedRun:
     ----------
     name : shown; must differ from the others'.
     metrics : values on the test rows, with their ``intervals``; ``metric`` is the one that the problem goes by.
-    rows : test rows. params : values by dotted path.
+    rows : how many test rows; ``rows_of`` is equal of runs with the same ones. params : values by dotted path.
+    champion : whether it is the champion now.
     """
 
     name: str
@@ -38,10 +40,12 @@ class ComparedRun:
     verdict: Word | None = None
     rows: int | None = None
     params: Mapping[str, object] = field(default_factory=dict)
+    rows_of: str = ""
+    champion: bool = False
 
 
-def compare_runs(runs: Sequence[ComparedRun]) -> str:
-    """A page that compares runs, in the order given.
+def compare_runs(runs: Sequence[ComparedRun], model: str = "Refit") -> str:
+    """A page that compares runs of a model, in the order given.
 
     Raises
     ------
@@ -60,13 +64,13 @@ def compare_runs(runs: Sequence[ComparedRun]) -> str:
         raise RefitError("refit report: none of the runs has a metric; run `refit run` until it has evaluated.")
     main = next((r.metric for r in runs if r.metric in metrics), metrics[0])
     metrics.sort(key=lambda m: m != main)
-    best = best_of(runs, main)
+    best, said = crowned(runs, main)
     sections = [
         Section(
             "runs",
             "Runs",
-            "In the order given; the best value of the main measure is marked.",
-            [_table(runs, metrics, best)],
+            "In the order given; the champion is marked. Below a value is its 95% interval.",
+            [_table(runs, metrics, main, best)],
         ),
         Section(
             "charts",
@@ -80,26 +84,71 @@ def compare_runs(runs: Sequence[ComparedRun]) -> str:
         sections.append(
             Section("parameters", "What differs", "Parameters that are not the same in all runs.", [changed])
         )
-    value = number(runs[best].metrics[main], 4)
+    champion = next((run.name for run in runs if run.champion), None)
+    headline = f"{champion} is the champion." if champion else "None of these is the champion."
     many = f"{len(runs)} {'run' if len(runs) == 1 else 'runs'}"
-    sentence = f"{names[best]} has the best {title(main)} of {many}: {value}."
-    facts = Facts([(title(main), value, meaning(main)), ("Run", names[best], plain(runs[best].family))])
-    top = Head("Comparison", "keep", sentence, blocks=[facts])
-    return render(Page(f"{len(runs)} runs compared", "Refit", [f"{len(runs)} runs"], top, sections))
+    top = Head("Comparison", "keep" if champion else "none", headline, said)
+    return render(Page(f"{len(runs)} runs compared", model, [f"{many} compared by {title(main)}"], top, sections))
 
 
-def best_of(runs: Sequence[ComparedRun], metric: str) -> int:
-    """Position of the run with the best value; the first of equals.
+def crowned(runs: Sequence[ComparedRun], metric: str) -> tuple[int | None, str]:
+    """Position of the run that is shown to be best, and why it is or why none is.
 
-    >>> best_of([ComparedRun("a", {"rmse": 3.0}), ComparedRun("b", {"rmse": 2.0}), ComparedRun("c", {})], "rmse")
-    1
+    None is on different test rows, nor where its interval overlaps with another's.
+
+    >>> def run(name, value, low, high, rows="same"):
+    ...     return ComparedRun(name, {"rmse": value}, "rmse", {"rmse": [low, high]}, rows=9, rows_of=rows)
+    >>> crowned([run("a", 3.0, 2.8, 3.2), run("b", 2.0, 1.9, 2.1)], "rmse")
+    (1, "b has the best RMSE, 2.000, on the same 9 test rows, and its interval lies apart from the others'.")
+    >>> crowned([run("a", 3.0, 2.8, 3.2), run("b", 2.0, 1.9, 2.9)], "rmse")[0]
+    >>> crowned([run("a", 3.0, 2.8, 3.2), run("b", 2.0, 1.9, 2.1, "others")], "rmse")[0]
     """
     sign = 1.0 if higher_is_better(metric) else -1.0
-    measured = [(i, v) for i, r in enumerate(runs) if (v := r.metrics.get(metric)) is not None]
-    return max(measured, key=lambda pair: (sign * pair[1], -pair[0]))[0]
+    measured = [(i, r, v) for i, r in enumerate(runs) if (v := r.metrics.get(metric)) is not None]
+    if len(measured) < 2:
+        return None, "Only one of them was measured." if measured and len(runs) > 1 else ""
+    if len({r.rows_of for _, r, _ in measured}) > 1 or not measured[0][1].rows_of:
+        return None, (
+            f"They were measured on different test rows, so their values of {title(metric)} do not say which model is better. "
+            "A run compares its model with the champion on the same rows: see the verdicts."
+        )
+    best, run, value = max(measured, key=lambda one: (sign * one[2], -one[0]))
+    mine, others = run.intervals.get(metric), [r.intervals.get(metric) for i, r, _ in measured if i != best]
+    apart = mine and all(o and (mine[0] > o[1] if sign > 0 else mine[1] < o[0]) for o in others)
+    rows = f"the same {number(run.rows)} test rows" if run.rows else "the same test rows"
+    if not apart:
+        return (
+            None,
+            f"On {rows} their intervals of {title(metric)} overlap, so this page cannot tell which model is better.",
+        )
+    return best, (
+        f"{run.name} has the best {title(metric)}, {number(value, 4)}, on {rows}, and its interval lies apart from the others'."
+    )
 
 
-def _table(runs: Sequence[ComparedRun], metrics: list[str], best: int) -> Table:
+def rows_of(receipt: Receipt) -> str:
+    """What tells one run's test rows from another's: the tables, what is predicted from when, and the split.
+
+    Empty where the receipt does not say. Other tables may have changed without changing these rows; then they count as
+    other ones, too.
+    """
+    tables = {
+        path: digest
+        for path, digest in receipt.data.items()
+        if path.startswith("validated/") and path.endswith(".parquet")
+    }
+    if not tables:
+        return ""
+    problem = receipt.params.get("problem")
+    about = (
+        {k: v for k, v in problem.items() if k in ("table", "target", "prediction_time")}
+        if isinstance(problem, dict)
+        else None
+    )
+    return json.dumps([receipt.as_of, receipt.seed, tables, about, receipt.params.get("split")], sort_keys=True)
+
+
+def _table(runs: Sequence[ComparedRun], metrics: list[str], main: str, best: int | None) -> Table:
     columns = [
         ("Run", "text", ""),
         ("As of", "text", ""),
@@ -109,9 +158,9 @@ def _table(runs: Sequence[ComparedRun], metrics: list[str], best: int) -> Table:
     ]
     columns += [(title(m), "number", meaning(m)) for m in metrics]
     rows = []
-    for run in runs:
+    for at, run in enumerate(runs):
         row = [
-            Cell(run.name),
+            Cell(run.name, note="champion" if run.champion else ""),
             Cell(day(run.as_of), sort=run.as_of or ""),
             text(plain(run.family) if run.family else None),
             text(WORDS[run.verdict] if run.verdict else None),
@@ -121,9 +170,10 @@ def _table(runs: Sequence[ComparedRun], metrics: list[str], best: int) -> Table:
             value = run.metrics.get(metric)
             pair = run.intervals.get(metric)
             note = f"{number(pair[0])} to {number(pair[1])}" if pair else ""
+            note += "; the best" if at == best and metric == main else ""
             row.append(Cell(number(value, 4), sort="" if value is None else value, note=note))
         rows.append(row)
-    return Table(columns, rows, marked=[best])
+    return Table(columns, rows, marked=[i for i, run in enumerate(runs) if run.champion])
 
 
 def _charts(runs: Sequence[ComparedRun], metrics: list[str]) -> list[Chart]:
@@ -133,7 +183,7 @@ def _charts(runs: Sequence[ComparedRun], metrics: list[str]) -> list[Chart]:
         there = [(i, r, v) for i, r in enumerate(runs) if (v := r.metrics.get(metric)) is not None]
         pairs = [r.intervals.get(metric) or (None, None) for _, r, _ in there]
         if len(there) <= 12:
-            bars = [Bar(r.name, v, 1, *pair) for (_, r, v), pair in zip(there, pairs, strict=True)]
+            bars = [Bar(r.name, v, 1 if r.champion else 0, *pair) for (_, r, v), pair in zip(there, pairs, strict=True)]
             svg = intervals(title(metric), Axis(title(metric)), bars)
         else:
             tips = [f"{r.name}: {number(v, 4)}" for _, r, v in there]

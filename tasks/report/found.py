@@ -21,6 +21,7 @@ from tasks.artifacts import (
     Manifest,
     Metrics,
     NotableRows,
+    Past,
     Receipt,
     Slices,
     Summary,
@@ -29,6 +30,7 @@ from tasks.artifacts import (
     Validation,
     Verdict,
 )
+from tasks.report.costs import Costs
 
 Json = dict[str, JsonValue]
 
@@ -73,11 +75,40 @@ class ProblemAbout:
 
 
 @dataclass(frozen=True)
+class ChampionFiles:
+    """The champion's package, as the comparison found it; ``made_from``: how many rows it was made from."""
+
+    version: str
+    bundle: Manifest | None = None
+    receipt: Receipt | None = None
+    plan: Json | None = None
+    made_from: int | None = None
+
+
+@dataclass(frozen=True)
+class RowNames:
+    """What a row is called: the ``columns`` of its key, and their values by its place in the validated table."""
+
+    columns: list[str]
+    by_row: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """What stands above such names."""
+        return ", ".join(self.columns) or "Row"
+
+    def of(self, row: int) -> str:
+        """The row's key, or its place where it has none."""
+        return self.by_row.get(row, str(row))
+
+
+@dataclass(frozen=True)
 class RunFiles:
     """All that the page is made of.
 
     ``families`` by name; ``alpha`` of ``promotion``; ``left_out`` by what could not be computed for the page, why;
-    ``identity`` is the package's hash, ``dag`` the parsed ``dvc.yaml``.
+    ``identity`` is the package's hash, ``dag`` the parsed ``dvc.yaml``; ``made_from``: how many rows the package was made
+    from; ``approval``: whether a person has to approve a promotion.
     """
 
     problem: ProblemAbout
@@ -103,3 +134,9 @@ class RunFiles:
     bundle: Manifest | None = None
     identity: str | None = None
     dag: Json | None = None
+    made_from: int | None = None
+    approval: bool = False
+    champion: ChampionFiles | None = None
+    past: Past | None = None
+    costs: Costs | None = None
+    names: RowNames = field(default_factory=lambda: RowNames([]))

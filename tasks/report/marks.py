@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
-from tasks.report.charts import BOTTOM, RIGHT, TOP, WIDTH, Axis, name_x, part, scale, short, svg, tick
+from tasks.report.charts import BOTTOM, RIGHT, TOP, WIDTH, Axis, name_x, part, scale, short, svg, tick, within
 
 
 @dataclass(frozen=True)
@@ -144,4 +144,45 @@ def bars(label: str, axis: Axis, rows: Sequence[Bar]) -> Markup:
         )
     height = TOP + step * len(rows) + 22
     parts.append(name_x(axis.name, left + room / 2, height))
+    return svg(label, "".join(parts), height)
+
+
+@dataclass(frozen=True)
+class Span:
+    """A stretch of time in a row of its name, from ``start`` to ``end`` on the axis, with what is said of it."""
+
+    name: str
+    start: float
+    end: float
+    colour: int
+    said: str
+
+
+def timeline(label: str, axis: Axis, spans: Sequence[Span]) -> Markup:
+    """Who was in place when: a row for each name, in the order in which they come, and a bar for each stretch."""
+    names = list(dict.fromkeys(one.name for one in spans))
+    low, high, marks = scale(axis, [v for one in spans for v in (one.start, one.end)], nice=False)
+    left, step = 84, 28
+    height = TOP + step * len(names) + BOTTOM
+    bottom = height - BOTTOM
+
+    def px(v: float) -> float:
+        return left + part(v, low, high) * (WIDTH - left - RIGHT)
+
+    parts = [f'<path class="grid" d="M{px(v):.1f} {TOP}V{bottom}"/>' for v, _ in marks]
+    parts += [
+        f'<text class="tick" x="{within(px(v), t):.1f}" y="{bottom + 15}" text-anchor="middle">{escape(t)}</text>'
+        for v, t in marks
+    ]
+    parts += [
+        f'<text class="name" x="{left - 10}" y="{TOP + step * (i + 0.5) + 4:.1f}" text-anchor="end">{escape(short(name, 12))}</text>'
+        for i, name in enumerate(names)
+    ]
+    for one in spans:
+        y, width = TOP + step * names.index(one.name) + 6, max(px(one.end) - px(one.start), 3.0)
+        parts.append(
+            f'<g><title>{escape(one.said)}</title><rect class="span s{one.colour}" x="{px(one.start):.1f}" y="{y}" '
+            f'width="{width:.1f}" height="{step - 12}" rx="3"/></g>'
+        )
+    parts.append(name_x(axis.name, (left + WIDTH - RIGHT) / 2, height))
     return svg(label, "".join(parts), height)

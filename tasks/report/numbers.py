@@ -108,3 +108,13 @@ def plain(name: str) -> str:
         return special[name]
     words = name.replace("_", " ")
     return words[:1].upper() + words[1:]
+
+
+def counted(n: int, what: str) -> str:
+    """How many there are.
+
+    >>> counted(1, "family"), counted(3, "family")
+    ('1 family', '3 families')
+    """
+    many = what[:-1] + "ies" if what.endswith("y") else what + "s"
+    return f"{number(n)} {what if n == 1 else many}"

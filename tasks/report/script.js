@@ -19,7 +19,7 @@
   document.addEventListener("scroll", () => { tip.hidden = true; }, true);
 
   // Tables sort by a click on a column's name, and filter as one types.
-  for (const table of document.querySelectorAll("table")) {
+  for (const table of document.querySelectorAll(".table:not(.fixed) table")) {
     const body = table.tBodies[0];
     [...table.tHead.rows[0].cells].forEach((head, column) => {
       const button = document.createElement("button");
@@ -43,6 +43,27 @@
       });
     });
   }
+  // What is wider than the page scrolls, and says so: a fading edge, and a line where there is more to the right.
+  for (const box of document.querySelectorAll(".scroll")) {
+    const hint = document.createElement("p");
+    hint.className = "hint";
+    hint.textContent = "More to the right →";
+    hint.setAttribute("aria-hidden", "true");
+    box.before(hint);
+    const look = () => {
+      const wide = box.scrollWidth > box.clientWidth + 1;
+      const left = wide && box.scrollLeft > 2;
+      const right = wide && box.scrollLeft + box.clientWidth < box.scrollWidth - 2;
+      box.classList.toggle("fade-left", left);
+      box.classList.toggle("fade-right", right);
+      hint.hidden = !wide;
+      hint.classList.toggle("end", !right);
+    };
+    box.addEventListener("scroll", look, { passive: true });
+    new ResizeObserver(look).observe(box);
+    look();
+  }
+
   for (const field of document.querySelectorAll("input.search")) {
     const rows = field.closest(".table").querySelectorAll("tbody tr");
     field.hidden = false;

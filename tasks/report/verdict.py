@@ -1,4 +1,4 @@
-"""The head of the page: the verdict in one sentence, and the numbers behind it."""
+"""The section on what the verdict rests on: both models on the same rows, and every test."""
 
 from __future__ import annotations
 
@@ -7,31 +7,30 @@ from collections.abc import Callable, Sequence
 from tasks.artifacts import Choice, Evidence, Figures, GuardrailResult, Metrics, TestFigure, Verdict
 from tasks.metrics import higher_is_better
 from tasks.metrics.intervals import wilson
-from tasks.report.blocks import Block, Cell, Chart, Charts, Facts, Head, Table
+from tasks.report.blocks import Block, Cell, Chart, Charts, Facts, Prose, Section, Table
 from tasks.report.charts import Axis
 from tasks.report.marks import Bar, bars, intervals
 from tasks.report.numbers import number, p_value, percent, plain, title
 
-WORDS = {"promote": "Promote", "keep": "Keep the champion", "inconclusive": "Inconclusive"}
 SAID = {"p_better": "one-sided p", "p_worse": "p of being worse", "auc": "areas", "se": "standard error"}
 
 
-def head(verdict: Verdict | None, choice: Choice | None, metrics: Metrics | None) -> Head:
-    """The page's head."""
-    blocks: list[Block] = [Facts(items)] if (items := _facts(verdict, choice, metrics)) else []
+def evidence(verdict: Verdict | None, choice: Choice | None, metrics: Metrics | None) -> Section:
+    """What the verdict rests on: both models and their difference, the tests, guardrails, and how the rule counts."""
+    lead = "The numbers behind the verdict: both models on the same rows, and every test that was made."
     if verdict is None:
-        said = "No verdict yet: the comparison with the champion has not been run."
-        return Head("No verdict", "none", said, blocks=blocks)
+        return Section("evidence", "Evidence", lead, missing="the comparison with the champion has not been run.")
+    blocks: list[Block] = [Facts(items)] if (items := _facts(verdict, choice, metrics)) else []
     if charts := _charts(verdict.evidence, verdict.n) or _against_no_model(choice, metrics):
         blocks.append(Charts(charts))
     blocks += [t for t in (_tests(verdict.tests), _guardrails(verdict.guardrails), _needed(verdict.evidence)) if t.rows]
-    why = [*verdict.why, *verdict.warnings]
-    return Head(WORDS[verdict.verdict], verdict.verdict, verdict.sentence, why, blocks)
+    blocks += [Prose(said) for said in (*verdict.why, *verdict.warnings)]
+    return Section("evidence", "Evidence", lead, blocks)
 
 
-def _facts(verdict: Verdict | None, choice: Choice | None, metrics: Metrics | None) -> list[tuple[str, str, str]]:
+def _facts(verdict: Verdict, choice: Choice | None, metrics: Metrics | None) -> list[tuple[str, str, str]]:
     items: list[tuple[str, str, str]] = []
-    evidence = verdict.evidence if verdict else Evidence()
+    evidence = verdict.evidence
     if evidence.difference is not None:
         shares, metric = evidence.metric == "accuracy", evidence.metric
         say = percent if shares else number
@@ -45,14 +44,11 @@ def _facts(verdict: Verdict | None, choice: Choice | None, metrics: Metrics | No
         spread = f"95% interval {_between(bounds, number)}; " if bounds else ""
         items.append((f"Test {title(choice.metric)}", number(choice.test), f"{spread}without a model {number(choice.baseline)}"))  # fmt: skip
         items.append(("Challenger", plain(choice.family), "chosen on the validation rows"))
-    if verdict:
-        if verdict.n is not None:
-            who = "rows that neither model has seen" if verdict.champion else "rows that the model has not seen"
-            items.append(("Compared on", number(verdict.n), who))
-        if verdict.champion:
-            items.append(("Champion", f"version {verdict.champion.version}", verdict.champion.family))
-        else:
-            items.append(("Champion", "none", "this is the first model"))
+    if verdict.n is not None:
+        who = "rows that neither model has seen" if verdict.champion else "rows that the model has not seen"
+        items.append(("Compared on", number(verdict.n), who))
+    if verdict.champion:
+        items.append(("Champion", f"version {verdict.champion.version}", plain(verdict.champion.family)))
     return items
 
 

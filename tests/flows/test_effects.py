@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from flows import accepted, champions, context, hand, promotion, standing
+from tasks.artifacts import Validation
 from tasks.errors import RefitError
 from tasks.files import read_json, sha256, write_json
 from tasks.params import parse
@@ -50,6 +51,39 @@ def put(root: Path, version: int, verdict: str, **more: object) -> Registered:
 
 def aliases(root: Path) -> dict[str, str]:
     return {k: str(v) for k, v in Registry(root).client.get_registered_model(MODEL).aliases.items()}
+
+
+def test_what_was_decided_before_is_a_file_for_the_report(project: Path) -> None:
+    """With the figures of each run; not what this very package came to, so that the next run finds the file as it is."""
+    file = project / "data" / "champion" / "past.json"
+
+    def run(version: int, said: str, as_of: str) -> None:
+        evidence = {"metric": "roc_auc", "challenger": 0.7 + version / 100, "champion": None if version == 1 else 0.7}
+        registered = put(project, version, said, evidence=evidence)
+        validation = Validation(as_of=as_of, tables={}, expectations=[], baseline={})
+        validation.write(project / "data" / "validated")
+        context.write_champion(project, MODEL)
+        promotion.decide(project, registered)
+        context.write_champion(project, MODEL)
+
+    run(1, "promote", "2024-01-01")
+    assert not file.exists()
+    run(2, "keep", "2024-01-08")
+    first = {"as_of": "2024-01-01", "family": "", "metric": "roc_auc", "rows": 10, "challenger": 0.71, "champion": None}
+    known = read_json(file)["decisions"]
+    assert [(d["action"], d["version"], d["champion"], d["by"]) for d in known] == [("promote", "1", "1", "refit run")]
+    assert known[0]["measured"] == first | {"interval": None, "drifted": None, "drifted_columns": None}
+    wrote = file.stat().st_mtime_ns
+    context.write_champion(project, MODEL)
+    assert file.stat().st_mtime_ns == wrote
+    run(3, "promote", "2024-01-15")
+    assert [(d["action"], d["version"]) for d in read_json(file)["decisions"]] == [("promote", "1"), ("keep", "2")]
+    assert read_json(file)["decisions"][1]["measured"]["champion"] == 0.7
+    hand.rollback(project, MODEL, None, "too slow")
+    put(project, 2, "keep")
+    context.write_champion(project, MODEL)
+    last = read_json(file)["decisions"][-1]
+    assert (last["action"], last["version"], last["measured"]) == ("rollback", "1", {})
 
 
 def test_counted_rows_travel_with_the_history(project: Path) -> None:

@@ -127,6 +127,15 @@ def test_versions_are_compared_on_one_page(fewer: Path) -> None:
     assert f"{measured:.4g}" in page
     assert "models.gradient_boosting" in page, "the parameters that differ are shown"
     assert dvc(fewer, "status").strip() == "Data and pipelines are up to date."
+    assert "Version 1 is the champion." in page
+    assert "best" not in said[0] + said[1]
+    said = refit(fewer, "report", "--all").splitlines()
+    assert said == ["2 runs, 2 decisions; champion: version 1", ".refit/reports/all.html"]
+    everything = (fewer / said[-1]).read_text()
+    assert "Version 1 is the champion, since " in everything
+    assert all(d.reason[:60] in everything.replace("&#39;", "'") for d in DecisionHistory(fewer).decisions(MODEL))
+    assert f"{read_json(fewer / 'data' / 'evaluation' / 'choice.json')['test']:.3f}" in everything
+    assert "not both" in refit(fewer, "report", "1", "--all", code=1)
     assert refit(fewer, "report").strip() == "data/reports/report.html"
     assert "two runs are called 'Version 1'" in refit(fewer, "report", "1", "1", code=1)
     assert "no version '9' in the registry" in refit(fewer, "report", "1", "9", code=1)

@@ -12,6 +12,7 @@ from unittest import mock
 
 from ruamel.yaml import YAML
 
+from tasks.artifacts import Measured, Past, PastDecision
 from tasks.files import sha256, write_json
 from tests.tasks.package.projects import project
 
@@ -52,11 +53,33 @@ def evaluated(root: Path, kind: str) -> Path:
 
 
 def finish(folder: Path) -> Path:
-    """A finished binary run with times, history and a champion to compare with, in ``folder/orders``."""
+    """A finished binary run with times, history, a champion to compare with and weeks before, in ``folder/orders``."""
     root = with_champion(evaluated(folder / "orders", "orders"))
+    past().write(root / "data/champion")
     stage(root, "compare")
     stage(root, "report")
     return root
+
+
+def reported(folder: Path, kind: str) -> Path:
+    """A finished run of a plain kind, without a champion, in ``folder/kind``."""
+    root = evaluated(folder / kind, kind)
+    stage(root, "compare")
+    stage(root, "report")
+    return root
+
+
+def past() -> Past:
+    """Version 1 became champion, and two weeks later version 2 did not; an older decision says nothing of what it measured."""
+    first = Measured(as_of="2023-12-18T00:00:00+00:00", family="xgboost", metric="roc_auc", rows=240, challenger=0.59)
+    later = first.model_copy(update={"as_of": "2024-01-01T00:00:00+00:00", "challenger": 0.57, "champion": 0.6})
+    return Past(
+        decisions=[
+            PastDecision(number=1, action="keep", version="0", champion=None, by="refit run"),
+            PastDecision(number=2, action="promote", version="1", champion="1", by="refit run", measured=first),
+            PastDecision(number=3, action="keep", version="2", champion="1", by="refit run", measured=later),
+        ]
+    )
 
 
 def with_champion(root: Path) -> Path:

@@ -13,7 +13,7 @@ from tasks.files import read_json
 from tasks.report.found import FamilyFiles, ProblemAbout, RunFiles
 from tasks.report.page import build
 from tests.samples import candidate, summary
-from tests.tasks.report.runs import evaluated, stage
+from tests.tasks.report.runs import stage
 
 VOID = {"meta", "link", "br", "input", "img", "hr"}
 PROBLEM = ProblemAbout("p", "binary", "y")
@@ -60,7 +60,9 @@ def test_finished_run(finished):
     page = Outline(html)
     assert len(page.ids) == len(set(page.ids))
     verdict = read_json(finished / "data/verdict/verdict.json")
-    assert page.text.index(verdict["sentence"]) < page.text.index("Data")
+    assert page.text.index(verdict["sentence"]) < page.text.index("Technical part") < page.text.index("log-odds")
+    for digest in (verdict["champion"], verdict["challenger"]):
+        assert digest["package_sha256"][:12] not in page.text[: page.text.index("Technical part")]
     choice = read_json(finished / "data/evaluation/choice.json")
     assert f"{choice['test']:.4f}" in page.text
     for name in (
@@ -102,11 +104,8 @@ def test_the_same_inputs_give_the_same_bytes(finished):
 
 
 @pytest.mark.parametrize("kind", ["multiclass", "regression"])
-def test_other_kinds_without_champion(kind, tmp_path):
-    root = evaluated(tmp_path, kind)
-    stage(root, "compare")
-    stage(root, "report")
-    page = Outline((root / "data/reports/report.html").read_text())
+def test_other_kinds_without_champion(kind, reported):
+    page = Outline((reported(kind) / "data/reports/report.html").read_text())
     assert "this is the first model" in page.text
     assert ("Confusion matrix" in page.text) == (kind == "multiclass")
     assert ("Residuals" in page.text) == (kind == "regression")

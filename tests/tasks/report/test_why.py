@@ -7,6 +7,7 @@ from typing import Any
 from tasks.artifacts import Explanation
 from tasks.report.about_why import why
 from tasks.report.blocks import Prose, Table
+from tasks.report.found import RowNames
 
 ROW = {
     "row": 7, "output": 0, "base": 0.2, "total": 0.7, "answer": 0.7, "others": 0.0,
@@ -22,7 +23,7 @@ def page(**found: Any) -> tuple[str, Table]:
     """The text on how values were found, and the table of single rows."""
     empty = {"method": "", "base": [], "importance": {}, "summary": [], "partial_dependence": [], "surface": None}
     whole = empty | {"rows": [ROW], "rows_explained": 100, "space": "The parts add up."} | found
-    blocks = why(Explanation.of_json(whole), "binary", ["no", "yes"]).blocks
+    blocks = why(Explanation.of_json(whole), "binary", ["no", "yes"], RowNames([])).blocks
     return str(next(b for b in blocks if isinstance(b, Prose)).text), next(b for b in blocks if isinstance(b, Table))
 
 

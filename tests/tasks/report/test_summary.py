@@ -1,0 +1,210 @@
+"""The first screen says what was decided, why, what changed, and what comes next; for people, not for machines."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from tasks.artifacts import Confusion, Manifest, Measured, Past, PastDecision, Receipt, Verdict
+from tasks.report.blocks import Charts, Facts, Head, Panels, Steps, Table
+from tasks.report.costs import ErrorCounts, costs
+from tasks.report.found import ChampionFiles, ProblemAbout, RunFiles
+from tasks.report.names import with_class_names
+from tasks.report.summary import head
+from tasks.report.trend import of_history
+from tests.samples import summary
+
+CHAMPION = {"version": "3", "package_sha256": "a" * 64, "family": "ridge"}
+CHALLENGER = {"package_sha256": "b" * 64, "family": "mlp"}
+EVIDENCE = {"metric": "roc_auc", "challenger": 0.72, "champion": 0.7, "difference": 0.02, "interval": [0.01, 0.03]}
+SUSPICION = {
+    "column": "x",
+    "columns": ["x"],
+    "feature": "x",
+    "kind": "copy",
+    "strength": 1.0,
+    "certain": True,
+    "said": "x",
+}
+GUARD = {"name": "size_mb", "limit": 1, "found": 2, "passed": False, "said": "2 MB, and 1 are allowed"}
+
+
+def verdict(word: str, champion: bool = True, **more: Any) -> Verdict:
+    about = {
+        "verdict": word,
+        "sentence": "So it is.",
+        "rule": "superiority; at most 5%",
+        "n": 500,
+        "evidence": EVIDENCE,
+    }
+    return Verdict.of_json(about | {"champion": CHAMPION if champion else None, "challenger": CHALLENGER} | more)
+
+
+def screen(found: Verdict | None, **more: Any) -> Head:
+    return head(RunFiles(ProblemAbout("p", "binary", "late"), verdict=found, **more))
+
+
+def panel(found: Head, title: str) -> Any:
+    (panels,) = (b for b in found.blocks if isinstance(b, Panels))
+    (one,) = (p for p in (*panels.left, *panels.right) if p.title.startswith(title))
+    return one.blocks[0]
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (verdict("promote"), "The new model takes over from version 3."),
+        (verdict("promote", champion=False), "The first model goes into service."),
+        (verdict("keep"), "Version 3 stays in service: the new model is worse."),
+        (verdict("keep", guardrails=[GUARD]), "Version 3 stays in service: the new model breaks a limit that was set."),
+        (verdict("keep", challenger=CHALLENGER | {"package_sha256": "a" * 64}), "Version 3 stays in service: this run made the same model again."),
+        (verdict("inconclusive"), "Version 3 stays in service: it is too early to tell which model is better."),
+        (verdict("inconclusive", evidence={}), "Version 3 stays in service: the two models cannot be compared."),
+        (verdict("inconclusive", suspicions=[SUSPICION]), "Version 3 stays in service: a column may give the answer away."),
+        (verdict("inconclusive", champion=False), "No model goes into service yet: it is too early to tell whether the new one is better than none."),
+        (verdict("keep", champion=False, guardrails=[GUARD]), "No model goes into service yet: the new model breaks a limit that was set."),
+        (None, "No verdict yet: the comparison with the champion has not been run."),
+    ],
+)  # fmt: skip
+def test_the_headline_says_what_was_decided_and_why(found: Verdict | None, said: str) -> None:
+    assert screen(found).headline == said
+
+
+def test_who_decides_and_what_happens_next() -> None:
+    found = screen(verdict("promote"))
+    assert dict(found.about)["Decided by"] == "the rule “superiority” of params.yaml: at most 5%"
+    assert dict(found.about)["Approval"] == "none is needed"
+    steps = panel(found, "What happens next")
+    assert isinstance(steps, Steps)
+    assert "Then it becomes champion" in steps.items[0]
+    asked = screen(verdict("promote"), approval=True)
+    assert asked.headline == "The new model takes over from version 3, if a person approves."
+    assert dict(asked.about)["Approval"] == "a person has to approve"
+    assert "refit promote VERSION" in panel(asked, "What happens next").items[0]
+
+
+def test_what_somebody_should_look_at_is_named() -> None:
+    def items(found: Verdict) -> list[str]:
+        return list(panel(screen(found), "What happens next").items)
+
+    assert items(verdict("keep")) == ["Nothing changes for those who use version 3. The next run compares again."]
+    assert "A guardrail failed: 2 MB, and 1 are allowed." in items(verdict("keep", guardrails=[GUARD]))
+    needed = EVIDENCE | {"rows_needed": {"0.01": 9000, "0.02": 2500}}
+    told = items(verdict("inconclusive", evidence=needed))
+    assert "A difference of 0.02 in ROC AUC would show after about 2\u202f500 labelled rows." in told
+    points = needed | {"metric": "accuracy"}
+    assert "A difference of 2 points in Accuracy" in items(verdict("inconclusive", evidence=points))[1]
+    share = needed | {"metric": "rmse"}
+    assert "A difference of 2% in RMSE" in items(verdict("inconclusive", evidence=share))[1]
+    assert len(items(verdict("inconclusive", evidence=needed, n=2600))) == 1, "so many rows were there"
+
+
+def test_what_changed_stands_side_by_side() -> None:
+    def made(family: str, threshold: float) -> Manifest:
+        about = {"name": "p", "kind": "binary", "classes": ["0", "1"], "members": [], "weights": [], "metrics": {}}
+        return Manifest.of_json(about | {"family": family, "threshold": threshold})
+
+    def receipt(day: int, **params: Any) -> Receipt:
+        return Receipt(as_of=f"2024-01-{day:02d}T00:00:00+00:00", params={"seed": 1, "models": params})
+
+    champion = ChampionFiles(
+        "3", made("ridge", 0.5), receipt(1, ridge={}), {"features": [{"name": "a"}, {"name": "b"}]}, 900
+    )
+    features = summary(features=[{"name": n, "kind": "numeric", "description": ""} for n in ("b", "c", "d")])
+    judged = pd.DataFrame(
+        {
+            "__target__": [1.0, 1.0, 0.0, 0.0],
+            "challenger_score_0": [0.1, 0.2, 0.3, 0.8],
+            "challenger_score_1": [0.9, 0.8, 0.7, 0.2],
+            "champion_score_0": [0.1, 0.8, 0.7, 0.8],
+            "champion_score_1": [0.9, 0.2, 0.3, 0.2],
+        }
+    )
+    counted = costs("binary", (1.0, 5.0), judged, (0.5, 0.5))
+    assert counted is not None
+    assert (counted.challenger, counted.champion) == (ErrorCounts(1, 0), ErrorCounts(0, 1))
+    assert counted.without == ErrorCounts(2, 0), "an alarm for every row is cheaper than two misses"
+    found = screen(
+        verdict("promote"), champion=champion, features=features, bundle=made("mlp", 0.5), receipt=receipt(8, mlp={}),
+        made_from=1200, costs=counted,
+    )  # fmt: skip
+    table = panel(found, "What changed since version 3")
+    assert isinstance(table, Table)
+    rows = {str(row[0].text): (row[0].note, str(row[1].text), str(row[2].text), row[2].note) for row in table.rows}
+    assert rows == {
+        "ROC AUC": ("on 500 unseen rows; difference 0.010 to 0.030", "0.700", "0.720", ""),
+        "Cost of errors per 1,000 rows": ("false alarm 1, miss 5; without a model 500.0", "1\u202f250", "250.0", ""),
+        "Kind of model": ("", "Ridge", "MLP", ""),
+        "Features": ("", "2", "3", "2 new, 1 gone"),
+        "Data up to": ("", "1 Jan 2024", "8 Jan 2024", ""),
+        "Rows it was made from": ("", "900", "1\u202f200", ""),
+        "Settings": ("", "–", "2 changed", ""),
+    }
+
+
+def test_no_errors_are_counted_where_there_are_no_alarms_or_no_scores() -> None:
+    unscored = pd.DataFrame({"__target__": [1.0]})
+    assert costs("binary", (1.0, 5.0), unscored, (None, None)) is None
+    assert costs("regression", (1.0, 5.0), unscored.assign(challenger_score=1.0), (None, None)) is None
+    dear = pd.DataFrame(
+        {"__target__": [1.0, 0.0, 0.0], "challenger_score_0": [1.0] * 3, "challenger_score_1": [0.0] * 3}
+    )
+    counted = costs("binary", (5.0, 1.0), dear, (None, None))
+    assert counted is not None
+    assert (counted.without, counted.champion) == (ErrorCounts(0, 1), None)
+
+
+def test_right_decisions_stand_beside_the_most_frequent_class_by_name() -> None:
+    confusion = Confusion(classes=["0", "1"], counts=[[70, 10], [5, 15]])
+    found = RunFiles(ProblemAbout("p", "binary", "late"), features=summary(target="is_late"), confusion=confusion)
+    facts = panel(head(with_class_names(found)), "How good")
+    assert isinstance(facts, Facts)
+    assert [(name, value) for name, value, _ in facts.items] == [
+        ("Right decisions", "85.0%"), ("Always “not late”", "80.0%"), ("“late” found", "75.0%"), ("False alarms", "10"),
+    ]  # fmt: skip
+
+
+def history() -> Past:
+    def row(number: int, action: str, now: str | None, **more: Any) -> PastDecision:
+        about = {"as_of": f"2024-01-{7 * number:02d}T00:00:00+00:00", "metric": "roc_auc"} | more
+        return PastDecision.model_validate(
+            {
+                "number": number,
+                "action": action,
+                "version": str(number),
+                "champion": now,
+                "by": "x",
+                "measured": about,
+            }
+        )
+
+    return Past(
+        decisions=[
+            row(1, "keep", None, challenger=0.5),
+            row(2, "promote", "2", challenger=0.6),
+            row(3, "promote", "3", challenger=0.7, champion=0.65),
+            row(4, "keep", "3", challenger=0.6, champion=0.68, metric="log_loss"),
+        ]
+    )
+
+
+def test_the_trend_follows_the_champion_through_promotions() -> None:
+    points = of_history(history(), "roc_auc")
+    assert [(p.model, p.value, p.other) for p in points] == [("version 2", 0.6, None), ("version 3", 0.7, 0.65)]
+    found = screen(verdict("keep"), past=history())
+    assert dict(found.about)["In service so far"] == "version 3, since the run on data up to 21 Jan 2024"
+    charts = panel(found, "The trend")
+    assert isinstance(charts, Charts)
+    svg = charts.items[0].svg
+    assert "version 3, ROC AUC 0.700 on 500 rows" in svg, "the run itself is the last point"
+    assert "14 Jan 2024: version 2, ROC AUC 0.600" in svg
+    assert "21 Jan 2024: the champion that it replaced, ROC AUC 0.650" in svg
+
+
+def test_one_run_has_no_trend() -> None:
+    (panels,) = (b for b in screen(verdict("promote", champion=False)).blocks if isinstance(b, Panels))
+    assert "The trend" not in [p.title for p in (*panels.left, *panels.right)]
+    assert of_history(Past(decisions=[]), "roc_auc") == of_history(None, "roc_auc") == []
+    assert Measured().metric == ""
