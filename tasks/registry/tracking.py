@@ -35,7 +35,7 @@ from tasks.registry.store import writable
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Metric
+    from mlflow.entities import Metric, Run
     from mlflow.entities.model_registry import RegisteredModel
 
 KEY, PACKAGE = "refit.key", "refit.package_sha256"
@@ -278,15 +278,16 @@ class Registry:
             experiment = self.client.get_experiment_by_name(model)
             if experiment is None:
                 return []
-            listed, token = [], None
+            listed: list[Run] = []
+            token = None
             while True:
                 page = self.client.search_runs([experiment.experiment_id], max_results=1000, page_token=token)
                 listed += page
                 if not (token := page.token):
                     break
         made: dict[str, list[str]] = {}
-        for one in self.versions(model):
-            made.setdefault(one.run_id, []).append(one.version)
+        for known in self.versions(model):
+            made.setdefault(known.run_id, []).append(known.version)
         whole = [run for run in listed if "metric" in run.data.params and run.info.status == "FINISHED"]
         first: dict[str, TrackedRun] = {}
         for run in sorted(whole, key=lambda run: (run.info.start_time, run.info.run_id)):
