@@ -61,7 +61,7 @@ def everything(root: Path, model: str) -> Iterator[str]:
     """
     from datetime import UTC, datetime
 
-    from tasks.report.all_runs import all_runs
+    from flows.all_runs import all_runs
     from tasks.report.numbers import counted
 
     registry = Registry(root)

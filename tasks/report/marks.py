@@ -148,7 +148,7 @@ def bars(label: str, axis: Axis, rows: Sequence[Bar]) -> Markup:
 
 
 @dataclass(frozen=True)
-class Span:
+class InOffice:
     """A stretch of time in a row of its name, from ``start`` to ``end`` on the axis, with what is said of it."""
 
     name: str
@@ -158,7 +158,7 @@ class Span:
     said: str
 
 
-def timeline(label: str, axis: Axis, spans: Sequence[Span]) -> Markup:
+def timeline(label: str, axis: Axis, spans: Sequence[InOffice]) -> Markup:
     """Who was in place when: a row for each name, in the order in which they come, and a bar for each stretch."""
     names = list(dict.fromkeys(one.name for one in spans))
     low, high, marks = scale(axis, [v for one in spans for v in (one.start, one.end)], nice=False)

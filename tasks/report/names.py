@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from tasks.artifacts import NotableRow, NotableRows
 from tasks.report.found import RowNames, RunFiles
 
 if TYPE_CHECKING:
@@ -35,22 +36,21 @@ def with_class_names(found: RunFiles) -> RunFiles:
     if names == old:
         return found
     called = dict(zip(old, names, strict=True))
-    changed = {"features": found.features.model_copy(update={"classes": names})}
-    if found.confusion:
-        changed["confusion"] = found.confusion.model_copy(
-            update={"classes": [called.get(c, c) for c in found.confusion.classes]}
-        )
-    if found.slices:
-        changed["slices"] = found.slices.model_copy(
-            update={"classes": [called.get(c, c) for c in found.slices.classes]}
-        )
-    if found.rows:
-        lists = {
-            key: [row.model_copy(update={"truth": called.get(str(row.truth), row.truth)}) for row in rows]
-            for key, rows in (("worst", found.rows.worst), ("least_certain", found.rows.least_certain))
-        }
-        changed["rows"] = found.rows.model_copy(update=lists)
-    return replace(found, **changed)
+
+    def renamed(classes: list[str]) -> dict[str, list[str]]:
+        return {"classes": [called.get(name, name) for name in classes]}
+
+    def by_truth(rows: list[NotableRow]) -> list[NotableRow]:
+        return [row.model_copy(update={"truth": called.get(str(row.truth), row.truth)}) for row in rows]
+
+    confusion, slices, rows = found.confusion, found.slices, found.rows
+    return replace(
+        found,
+        features=found.features.model_copy(update={"classes": names}),
+        confusion=confusion and confusion.model_copy(update=renamed(confusion.classes)),
+        slices=slices and slices.model_copy(update=renamed(slices.classes)),
+        rows=rows and NotableRows(worst=by_truth(rows.worst), least_certain=by_truth(rows.least_certain)),
+    )
 
 
 def row_names(keys: pd.DataFrame, at: list[int]) -> RowNames:

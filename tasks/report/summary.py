@@ -86,7 +86,7 @@ def _rule(rule: str) -> str:
     return f"the rule “{name.replace('_', ' ')}” of params.yaml" + (f": {rest}" if rest else "")
 
 
-def _since(found: RunFiles, version: str) -> str:
+def _since(found: RunFiles, version: str | None) -> str:
     """From which run on a version is champion, by the data's time."""
     decisions = found.past.decisions if found.past else []
     made = next((d for d in reversed(decisions) if d.champion == version and d.action != "keep"), None)

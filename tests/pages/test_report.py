@@ -4,10 +4,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from flows.all_runs import all_runs
 from tasks.kinds import find_kind
 from tasks.registry.history import Decision
 from tasks.registry.tracking import TrackedRun
-from tasks.report.all_runs import all_runs
 from tasks.report.compare_runs import ComparedRun, compare_runs
 from tests.pages.browser import find, opened
 

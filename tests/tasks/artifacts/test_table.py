@@ -23,7 +23,7 @@ TYPES: dict[str, list[type[Artifact]]] = {
     "data/start/": [artifacts.Starts],
     "data/evaluation/": [artifacts.Choice, artifacts.Metrics],
     "data/package/": [artifacts.Manifest, artifacts.Schema, artifacts.Golden, artifacts.Receipt],
-    "data/champion/": [artifacts.ChampionFile, artifacts.PolicyState],
+    "data/champion/": [artifacts.ChampionFile, artifacts.PolicyState, artifacts.Past],
     "champion.lock": [artifacts.ChampionLock],
     "data/verdict/": [artifacts.Verdict, artifacts.RowTimes],
     "data/drift/": [artifacts.Drift],

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from flows.all_runs import all_runs
 from tasks.registry.history import Decision
 from tasks.registry.tracking import TrackedRun
-from tasks.report.all_runs import all_runs
 from tests.tasks.report.test_page import Outline
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)

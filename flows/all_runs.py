@@ -13,7 +13,7 @@ from tasks.registry.tracking import TrackedRun
 from tasks.report import trend
 from tasks.report.blocks import Block, Cell, Chart, Charts, Head, Page, Panel, Panels, Section, Table, text
 from tasks.report.charts import Axis, Series, dated, xy
-from tasks.report.marks import Span, timeline
+from tasks.report.marks import InOffice, timeline
 from tasks.report.numbers import DASH, counted, day, number, plain, title
 from tasks.report.page import render
 
@@ -75,7 +75,7 @@ def _champions(decisions: Sequence[Decision], now: datetime) -> Chart | None:
         return max((moment - begin).total_seconds() / 86400, 0.0)
 
     spans = [
-        Span(
+        InOffice(
             f"version {d.champion}",
             at(start),
             at(end),
