@@ -37,8 +37,13 @@ class Standing:
 
 def check_ready(root: Path, model: str) -> None:
     """Refuse a run whose history is not the whole one, or whose champion is nowhere; before any stage."""
-    done, past = _done(root), DecisionHistory(root).decisions(model)
-    champions.check_ready(root, model, bool(past) and done.get("stand") == champions.registry_state(root, past[-1]))
+    champions.check_ready(root, model, settled(root, model))
+
+
+def settled(root: Path, model: str) -> bool:
+    """Whether all effects of an earlier run ended with this very history and registry."""
+    past = DecisionHistory(root).decisions(model)
+    return bool(past) and _done(root).get("stand") == champions.registry_state(root, past[-1])
 
 
 def result(root: Path, params: Params, start: Path | None = None) -> RunResult:

@@ -71,24 +71,33 @@ def dag(subject: Subject) -> Iterator[str]:
     try:
         with Repo(str(subject.root)) as repo:
             stages = list(repo.index.graph)
-            made = [Path(out.fs_path) for stage in stages for out in stage.outs]
+            made = [f"{out.fs_path}/" for stage in stages for out in stage.outs]
             gone: dict[str, str] = {}
-            unset: dict[str, str] = {}
+            asked: dict[
+                str, dict[str, str]
+            ] = {}  # of each file of parameters the keys, with the first stage that names it
             for stage in stages:
                 if stage.cmd is not None:
                     words(stage.cmd)
                 for dep in stage.deps:
                     if isinstance(dep, ParamsDependency):
-                        for key in sorted(set(dep.params) - set(dep.read_params())):
-                            unset.setdefault(key, stage.addressing)
-                    path = Path(str(dep.fs_path))
-                    own = any(path == out or path.is_relative_to(out) or out.is_relative_to(path) for out in made)
+                        keys = asked.setdefault(dep.fs_path, {})
+                        for key in sorted(dep.params):
+                            keys.setdefault(key, stage.addressing)
+                    path, whole = Path(str(dep.fs_path)), f"{dep.fs_path}/"
                     if (
-                        not own
+                        not any(whole.startswith(out) or out.startswith(whole) for out in made)
                         and not dep.exists
                         and not any(path.is_relative_to(subject.root / one) for one in WRITTEN)
                     ):
                         gone.setdefault(os.path.relpath(path, subject.root), stage.addressing)
+            unset = {
+                key: stage
+                for file, keys in asked.items()
+                for there in [ParamsDependency(None, file, list(keys), repo=repo).read_params()]
+                for key, stage in keys.items()
+                if key not in there
+            }
     except NotDvcRepoError:
         yield f"{subject.root}: not a DVC repository. Run `dvc init` (without git: --no-scm)."
     except ConfigError as error:
