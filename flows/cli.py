@@ -13,6 +13,7 @@ if __name__ == "__main__" or Path(sys.argv[0]).name == "refit":
     stops.first()  # before anything else is imported
 
 from collections.abc import Callable
+from enum import StrEnum
 from functools import wraps
 from typing import TYPE_CHECKING, Annotated, ParamSpec
 
@@ -28,8 +29,18 @@ if TYPE_CHECKING:
     from tasks.registry.history import Decision
 
 P = ParamSpec("P")
+NAME, COMPLETE = "refit", "_REFIT_COMPLETE"  # and what a shell sets to ask for completions
 DRIFTED = 3  # exit status of a run that found drift, with monitoring.alarm: exit
 UNANSWERED = 4  # of a prediction in which rows have an error instead of an answer
+
+
+class Shell(StrEnum):
+    """Shells that can complete commands."""
+
+    bash = "bash"
+    zsh = "zsh"
+    fish = "fish"
+
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -65,6 +76,35 @@ def plainly(command: Callable[P, None]) -> Callable[P, None]:
             raise SystemExit(getattr(stop, "status", 130)) from None
 
     return run
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        say(f"refit {version('refit')} (Python {sys.version.split()[0]})")
+        raise typer.Exit
+
+
+def _completion(shell: Shell | None) -> None:
+    if shell is not None:
+        from typer.completion import get_completion_script
+
+        print(get_completion_script(prog_name=NAME, complete_var=COMPLETE, shell=shell), flush=True)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Say which Refit this is.", callback=_version, is_eager=True)
+    ] = False,
+    completion: Annotated[
+        Shell | None,
+        typer.Option(help="Print what has a shell complete commands.", callback=_completion, is_eager=True),
+    ] = None,
+) -> None:
+    """What goes before a command; its help is that of the whole."""
 
 
 @app.command("run", epilog="Example: refit run --as-of 2013-11-30")
@@ -118,7 +158,7 @@ def schedule(
 @app.command(epilog="Example: refit serve --port 3001")
 @plainly
 def serve(
-    port: Annotated[int | None, typer.Option(help="Port to listen on. [serving.port]")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one. [serving.port]")] = None,
     package: Annotated[Path | None, typer.Option(help="Serve this package's folder instead of the champion.")] = None,
     sha256: Annotated[
         str | None,
@@ -138,11 +178,12 @@ def serve(
         raise RefitError("--sha256: says what a package's folder must hold, so it needs --package DIR as well")
     else:
         package, version, digest = to_serve(Path.cwd(), params.problem.name)
+    say(f"loading {params.problem.name}, version {version} ...")
     from deploy.serve import serve as start
 
     serving = params.serving
     start(
-        package, version, serving.host, port or serving.port, serving.workers,
+        package, version, serving.host, serving.port if port is None else port, serving.workers,
         sha256=digest, stale=serving.stale, stale_after=serving.stale_after, linger=serving.linger, grace=serving.grace,
         limits=serving.limits,
     )  # fmt: skip
@@ -367,7 +408,11 @@ def _model() -> str:
 def main() -> None:
     """Entry point of the ``refit`` script."""
     os.environ.setdefault("PYTHONUTF8", "1")
-    app()
+    if COMPLETE in os.environ:  # a shell asks
+        from typer.completion import completion_init
+
+        completion_init()
+    app(prog_name=NAME)
 
 
 if __name__ == "__main__":

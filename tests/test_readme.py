@@ -6,7 +6,7 @@ import json
 import re
 import shlex
 import subprocess
-import time
+from itertools import islice
 from pathlib import Path
 from typing import get_args
 
@@ -18,7 +18,7 @@ from tasks.engine.primitives import registry
 from tasks.ensembles.mixes import METHODS
 from tasks.kinds import find_kind, kind_names
 from tasks.listed import family_names
-from tests.projects import ROOT, command, edit, environment, succeeds
+from tests.projects import ROOT, edit, environment, succeeds
 
 README = (ROOT / "README.md").read_text()
 CONSOLE = [
@@ -135,16 +135,18 @@ def test_a_newcomers_csv_is_served(tmp_path: Path):
 
     row = bunch.frame.iloc[0].drop("target").to_dict()
     (tmp_path / "row.json").write_text(json.dumps(row))
-    server = subprocess.Popen(shlex.split(HERE[2]), cwd=tmp_path, env=environment())
-    try:
-        ask = [word.replace("localhost:3000", f"127.0.0.2:{port}") for word in shlex.split(HERE[3])]
-        deadline = time.monotonic() + 90
-        while (done := command(tmp_path, *ask)).returncode != 0 and time.monotonic() < deadline:
-            time.sleep(0.5)
-        answer = json.loads(done.stdout)
-    finally:
-        server.terminate()
-        server.wait(30)
+    words = shlex.split(HERE[2])
+    with subprocess.Popen(words, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            said = list(islice(server.stdout, 2))
+            assert said[0] == "loading flowers-species, version 1 ...\n"
+            assert said[1] == f"serving flowers-species, version 1: http://127.0.0.2:{port} (Ctrl-C stops it)\n"
+            ask = [word.replace("localhost:3000", f"127.0.0.2:{port}") for word in shlex.split(HERE[3])]
+            answer = json.loads(succeeds(tmp_path, *ask))
+        finally:
+            server.terminate()
+        assert server.stdout.read().startswith("stopping: ")
     assert answer["decision"] == "setosa"
     assert answer["version"] == "1"
 
