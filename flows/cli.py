@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated, ParamSpec
 import typer
 
 from flows.display import say
+from flows.screen import waiting
 from tasks.errors import RefitError
 from tasks.process import settle
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 NAME, COMPLETE = "refit", "_REFIT_COMPLETE"  # and what a shell sets to ask for completions
 DRIFTED = 3  # exit status of a run that found drift, with monitoring.alarm: exit
+DIRECT = ("run_command", "predict")  # say at once what they do, or write to the screen by themselves
 UNANSWERED = 4  # of a prediction in which rows have an error instead of an answer
 
 
@@ -61,6 +63,8 @@ def plainly(command: Callable[P, None]) -> Callable[P, None]:
         settle()
         if command.__name__ != "serve":  # the service has an end of its own
             stops.heed(stops.raise_stopped)
+        if command.__name__ not in DIRECT:
+            waiting.begin(command.__name__.removesuffix("_command").replace("_", "-"))
         try:
             command(*args, **kwargs)
         except RefitError as error:
@@ -74,8 +78,19 @@ def plainly(command: Callable[P, None]) -> Callable[P, None]:
         except KeyboardInterrupt as stop:
             say(stops.SAID, sys.stderr)
             raise SystemExit(getattr(stop, "status", 130)) from None
+        finally:
+            waiting.end()
+            _no_last_escape()
 
     return run
+
+
+def _no_last_escape() -> None:
+    """DVC has colorama write an escape sequence at the end of every process that has loaded it; there is nothing to reset."""
+    if (colorama := sys.modules.get("colorama.initialise")) is not None:
+        import atexit
+
+        atexit.unregister(colorama.reset_all)
 
 
 def _version(asked: bool) -> None:
@@ -117,22 +132,24 @@ def run_command(
 ) -> None:
     """Bring every stage up to date; then track, register, check and, if the verdict says so, promote."""
     from flows.display import Display, drifted, summary
+    from flows.screen import columns
 
     root = Path.cwd()
 
     def work() -> tuple[Params, Standing | None]:
-        from flows import preflight
-
-        params = preflight.require(root, as_of)  # what is wrong is told at once, before Prefect starts
         with display:
+            display.doing("looking at params.yaml, the tables and what changed")
+            from flows import preflight
+
+            params = preflight.require(root, as_of)  # what is wrong is told at once, before Prefect starts
             from flows.run import run
 
             return params, run(root, as_of, display)
 
-    display = Display(plain or not sys.stdout.isatty())
+    display = Display(plain)
     params, standing = stops.attended(work, display.close)
     params = display.params or params
-    say(summary(root, params, standing, display.outcomes, display.notes))
+    say(summary(root, params, standing, display.outcomes, display.notes, columns() if display.live else None))
     if params.monitoring.alarm == "exit" and drifted(root):
         raise SystemExit(DRIFTED)
 

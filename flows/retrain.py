@@ -21,6 +21,7 @@ from flows import effect_tasks, preflight, sources
 from flows.approval import approval
 from flows.commands import Cancelled
 from flows.dag import Dag
+from flows.expected import expected
 from flows.preflight.parameters import remarks
 from flows.promotion import waiting, would_promote
 from flows.stages import remark, run_stages
@@ -71,6 +72,7 @@ def _retrain(dag: Dag, as_of: str | None, watcher: Watcher, done: Collection[str
     effect_tasks.context(str(root), as_of)
     if sources.queries(params) and SNAPSHOTS not in done:
         effect_tasks.snapshots(root, params)
+    watcher.expects(expected(dag, params.orchestration.parallel))
     run_stages(dag, params, watcher)
     standing = conclude(dag, params, watcher)
     edited = dag.newer()

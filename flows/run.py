@@ -40,6 +40,7 @@ def _flow(dag: Dag, as_of: str | None, watcher: Watcher, done: set[str]) -> Stan
     from tasks.hidden import hidden
 
     server = None if PREFECT_API_URL.value() else TemporaryServer()
+    watcher.doing("starting Prefect" if server is None else "starting Prefect and a server for this run")
     from flows import retrain  # while the server starts
 
     if server is not None:

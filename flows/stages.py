@@ -16,7 +16,7 @@ from prefect.futures import PrefectConcurrentFuture
 from prefect.states import Completed
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows import accepted, effect_tasks
+from flows import accepted, effect_tasks, lasted
 from flows.commands import Cancelled, CommandFailed, StageFailed
 from flows.dag import Dag
 from flows.node import Execute, Node, Outcome
@@ -162,6 +162,8 @@ def _work(
         except Exception as error:
             watcher.line(stage, f"failed: {first_line(error, 1000)}")
             raise
+        if outcome.how == "ran":
+            lasted.keep(dag.root, stage, outcome.seconds)
         watcher.ended(stage, outcome)
         return completed(outcome)
 

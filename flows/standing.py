@@ -11,6 +11,7 @@ from typing import Any
 
 from flows import champions
 from flows.packages import PACKAGE, prune
+from flows.records import read_lock
 from tasks.artifacts import Manifest, Validation
 from tasks.artifacts.folders import VALIDATED
 from tasks.errors import RefitError
@@ -63,9 +64,7 @@ def result(root: Path, params: Params, start: Path | None = None) -> RunResult:
             f"problem.name: the package of this run was made as {package.name!r}, and params.yaml says {params.problem.name!r} by "
             "now. Nothing was registered. `refit run` again makes the package of the new name, or put the old one back."
         )
-    from dvc.utils.serialize import load_yaml
-
-    stages = load_yaml(str(root / "dvc.lock")).get("stages", {})
+    stages = (read_lock(root / "dvc.lock") or {}).get("stages", {})
     present = {
         name: stage
         for name, stage in stages.items()

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from flows import champions, context, sources, standing
 from flows.dag import Dag
+from flows.expected import Expected
 from flows.node import Outcome
 from flows.packages import PACKAGE
 from flows.preflight.parameters import remarks
@@ -30,6 +31,7 @@ class UpToDate:
     """What a run with nothing to do comes to: how each stage stands, and where the registry does."""
 
     params: Params
+    expected: Expected
     outcomes: tuple[Outcome, ...]
     notes: tuple[str, ...]
     standing: Standing | None
@@ -39,6 +41,7 @@ class UpToDate:
         watcher.began(self.params)
         for note in self.notes:
             watcher.note(note)
+        watcher.expects(self.expected)
         for outcome in self.outcomes:
             watcher.ended(outcome.stage, outcome)
 
@@ -78,7 +81,9 @@ def up_to_date(dag: Dag, as_of: str | None, done: set[str]) -> UpToDate | None:
         stand = standing.concluded(root, standing.result(root, params, dag.seal.folder))
         if stand is None:
             return None
-    return UpToDate(params, tuple(outcomes), (*dag.notes, *remarks(params)), stand)
+    needs = {node.name: node.needs for node in dag.nodes.values()}
+    none_due = Expected(needs, frozenset(), {}, params.orchestration.parallel)
+    return UpToDate(params, none_due, tuple(outcomes), (*dag.notes, *remarks(params)), stand)
 
 
 def made_a_verdict(root: Path) -> bool:

@@ -49,8 +49,6 @@ def alone(subject: Subject) -> Iterator[str]:
 
 def dag(subject: Subject) -> Iterator[str]:
     """``.dvc`` and ``dvc.yaml`` are what DVC can read, and what stages read is there or is made."""
-    import logging
-
     from dvc.config import ConfigError
     from dvc.dependency import ParamsDependency
     from dvc.exceptions import DvcException, NotDvcRepoError
@@ -58,8 +56,9 @@ def dag(subject: Subject) -> Iterator[str]:
 
     from flows.commands import words
     from flows.records import read_lock
+    from flows.screen import silence_dvc
 
-    logging.getLogger("dvc").setLevel(logging.CRITICAL)
+    silence_dvc()
     text = (subject.root / "dvc.yaml").read_text(encoding="utf-8", errors="replace")
     marks = [n for n, line in enumerate(text.splitlines(), 1) if line.startswith(("<<<<<<< ", ">>>>>>> "))]
     if marks:

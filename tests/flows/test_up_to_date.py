@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
 
 import pandas as pd
 import pytest
 
 from flows import sources, standing
 from flows.dag import Dag
+from flows.expected import Expected
 from flows.node import Outcome
 from flows.standing import DONE, Standing
 from flows.up_to_date import SNAPSHOTS, UpToDate, server_named, up_to_date
@@ -20,7 +25,7 @@ from flows.watcher import Watcher
 from tasks.files import read_json
 from tasks.params import load
 from tasks.registry.history import Decision, DecisionHistory
-from tests.flows.project import PARAMS, copied, make_project, recorded
+from tests.flows.project import PARAMS, copied, make_project, recorded, refit
 from tests.projects import succeeds
 
 MODEL = "iris-target"
@@ -50,9 +55,11 @@ def test_a_run_with_nothing_to_do_loads_neither_prefect_nor_mlflow(project: Path
         "print(sorted({'prefect', 'mlflow', 'sqlalchemy', 'sklearn', 'scipy', 'rich'} & set(sys.modules)))"
     )
     said = succeeds(project, sys.executable, "-c", code)
-    *lines, loaded = said.splitlines()
+    first, second, *lines, loaded = said.splitlines()
     assert loaded == "[]", said
     stages = len(recorded(project))
+    assert first.endswith(" s  looking at params.yaml, the tables and what changed")
+    assert second.endswith(f" s  {stages} stages, none of them to run")
     shown = [line.split("  ")[-1].partition(" (")[0] for line in lines[:stages]]
     assert sorted(shown) == sorted(f"{name} cached" for name in recorded(project))
     assert lines[stages:][:3] == ["", f"stages    0 run, {stages} cached", "rows      150 accepted, 0 quarantined"]
@@ -70,6 +77,32 @@ def test_a_run_with_nothing_to_do_loads_neither_prefect_nor_mlflow(project: Path
         "UI",
         "runs",
     ]
+
+
+@pytest.mark.flows
+def test_on_a_server_a_run_with_nothing_to_do_leaves_its_trace(project: Path, server: dict[str, str]) -> None:
+    def asked(what: str, **of: object) -> list[dict[str, Any]]:
+        body = json.dumps(of).encode()
+        request = Request(f"{server['PREFECT_API_URL']}/{what}/filter", body, {"Content-Type": "application/json"})
+        with urlopen(request, timeout=20) as answer:
+            found: list[dict[str, Any]] = json.load(answer)
+        return found
+
+    before = {run["id"] for run in asked("flow_runs")}
+    stages = sorted(recorded(project))
+    assert f"0 run, {len(stages)} cached" in refit(project, "run", "--plain", env=server)
+    (run,) = [
+        run for run in asked("flow_runs") if run["id"] not in before and run["parameters"]["root"] == str(project)
+    ]
+    assert run["state_type"] == "COMPLETED"
+    cached: list[str] = []
+    for _ in range(600):  # the server comes to know of tasks by and by
+        tasks = asked("task_runs", flow_runs={"id": {"any_": [run["id"]]}})
+        cached = sorted(task["name"] for task in tasks if task["state"]["name"] == "Cached")
+        if cached == stages:
+            break
+        time.sleep(0.2)
+    assert cached == stages
 
 
 @pytest.mark.flows
@@ -171,13 +204,17 @@ def test_a_watcher_is_told_what_the_flow_would_have_told(tmp_path: Path) -> None
         def note(self, text: str) -> None:
             told.append(text)
 
+        def expects(self, expected: Expected) -> None:
+            told.append(expected)
+
         def ended(self, stage: str, outcome: Outcome) -> None:
             told.append((stage, outcome))
 
     (tmp_path / "params.yaml").write_text(PARAMS)
     params, outcome = load(tmp_path / "params.yaml"), Outcome("load", "unchanged", 0.0)
-    UpToDate(params, (outcome,), ("dvc.yaml: mended",), None).tell(Notes())
-    assert told == [params, "dvc.yaml: mended", ("load", outcome)]
+    expected = Expected({"load": ()}, frozenset(), {}, 1)
+    UpToDate(params, expected, (outcome,), ("dvc.yaml: mended",), None).tell(Notes())
+    assert told == [params, "dvc.yaml: mended", expected, ("load", outcome)]
 
 
 @pytest.mark.parametrize(
