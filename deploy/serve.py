@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, cast
 
 from deploy import baked
 from deploy.limits import limits_of
+from tasks.artifacts import Manifest
 from tasks.bundle.manifest import examine
 from tasks.errors import RefitError
 from tasks.params import WHEN_STALE, Limits
@@ -48,7 +49,7 @@ def serve(
     grace: float = 20.0,
     limits: Limits | None = None,
 ) -> None:
-    """Serve until a signal.
+    """Serve until a signal. Lines of standard output say where it answers, and that it leaves.
 
     Parameters
     ----------
@@ -67,8 +68,9 @@ def serve(
         First, if the package is damaged or another one.
     """
     from deploy.scratch import folder
-    from deploy.shutdown import run
+    from deploy.shutdown import listening, run
 
+    listening(host, port).close()  # before the package is loaded, which takes seconds
     package = Path(package).resolve()
     os.environ.update(
         REFIT_SHA256=sha256,
@@ -88,7 +90,8 @@ def serve(
             from deploy.service import load
 
             load()
-        run("deploy.serve:asgi", host, port, workers, linger, grace)
+        what = f"{Manifest.read(package).name}, version {version}"
+        run("deploy.serve:asgi", host, port, workers, linger, grace, what)
 
 
 def pinned(package: Path, sha256: str, to: Path) -> Path:

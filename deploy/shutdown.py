@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import errno
 import os
 import signal
 import socket
@@ -57,6 +58,14 @@ class Server(uvicorn.Server):
     """uvicorn's server of one process, which leaves as told above."""
 
     linger = LINGER
+    ready: Callable[[], None] | None = None  # is called once requests are answered
+    leaving: Callable[[], None] | None = None  # and this once it has begun to leave
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to answer, and say so."""
+        await super().startup(sockets)
+        if self.started and not self.should_exit and self.ready is not None:
+            self.ready()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """The handler of signals: leave; at once where SIGINT comes a second time."""
@@ -77,6 +86,8 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Go on answering for ``linger`` seconds, let no new connection begin, and finish what was taken."""
         draining.begin()
+        if self.leaving is not None:
+            self.leaving()
         for connection in self.server_state.connections:
             cycle = getattr(connection, "cycle", None)
             if cycle is not None and not cycle.response_complete:
@@ -102,6 +113,38 @@ def handled(handler: Callable[[int, FrameType | None], object]) -> Iterator[None
             signal.signal(sig, old)
 
 
+class Says:
+    """What a service says of itself on standard output: where it answers and how it is stopped, and that it leaves."""
+
+    def __init__(self, what: str, host: str, port: int, workers: int, seconds: float) -> None:
+        self._what = what + (f", {workers} workers" if workers > 1 else "")
+        self._url, self._seconds = url(host, port), seconds
+
+    def ready(self) -> None:
+        """Requests are answered from now on."""
+        _say(f"serving {self._what}: {self._url} (Ctrl-C stops it)")
+
+    def leaving(self) -> None:
+        """It was asked to stop."""
+        _say(f"stopping: what was asked is answered, for at most {self._seconds:g} s")
+
+
+def _say(line: str) -> None:
+    """A line of standard output; nothing where that is closed, which must not keep a service from leaving well."""
+    with contextlib.suppress(OSError):
+        os.write(1, f"{line}\n".encode())
+
+
+def url(host: str, port: int) -> str:
+    """The address to ask; of a service that listens everywhere that on this machine.
+
+    >>> url("0.0.0.0", 3000), url("::1", 80), url("localhost", 3000)
+    ('http://127.0.0.1:3000', 'http://[::1]:80', 'http://localhost:3000')
+    """
+    name = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
+
+
 class WorkerProcess(Process):
     """One process of several."""
 
@@ -121,8 +164,11 @@ class WorkerProcess(Process):
 class Supervisor:
     """Keeps several workers alive, and leaves with them."""
 
-    def __init__(self, config: uvicorn.Config, door: socket.socket, linger: float, grace: float) -> None:
+    def __init__(
+        self, config: uvicorn.Config, door: socket.socket, linger: float, grace: float, says: Says | None = None
+    ) -> None:
         self.config, self.door, self.linger, self.grace = config, door, linger, grace
+        self.says, self.ready = says, False
         self.asked = threading.Event()
         self.deaths: deque[float] = deque(maxlen=DEATHS)
 
@@ -133,8 +179,16 @@ class Supervisor:
             try:
                 while not self.asked.wait(0.25):
                     workers = [self._kept(worker) for worker in workers]
+                    self._tell(workers)
             finally:
                 self._leave(workers)
+
+    def _tell(self, workers: list[WorkerProcess]) -> None:
+        """Say once that requests are answered: by one worker at least."""
+        if self.says is None or self.ready or not any(worker.heard and worker.is_ready() for worker in workers):
+            return
+        self.ready = True
+        self.says.ready()
 
     def _start(self) -> WorkerProcess:
         worker = WorkerProcess(self.config, [self.door], self.linger)
@@ -165,6 +219,8 @@ class Supervisor:
         return self._start()
 
     def _leave(self, workers: list[WorkerProcess]) -> None:
+        if self.says is not None:
+            self.says.leaving()
         for worker in workers:
             worker.terminate()
         time.sleep(self.linger)
@@ -203,8 +259,12 @@ def settings(grace: float) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def run(app: str, host: str, port: int, workers: int, linger: float = LINGER, grace: float = GRACE) -> None:
+def run(
+    app: str, host: str, port: int, workers: int, linger: float = LINGER, grace: float = GRACE, what: str | None = None
+) -> None:
     """Serve the application that the function ``app`` (``module:name``) makes, until a signal.
+
+    ``what`` is served, says a line of standard output when it is; None: nothing is said. Port 0: one that is free.
 
     Raises
     ------
@@ -212,26 +272,34 @@ def run(app: str, host: str, port: int, workers: int, linger: float = LINGER, gr
         If the address cannot be had, or workers end again and again.
     """
     config = uvicorn.Config(app, factory=True, host=host, port=port, workers=workers, **settings(grace))
-    with _listen(host, port) as door:
+    with listening(host, port) as door:
+        says = None if what is None else Says(what, host, door.getsockname()[1], workers, linger + grace)
         if workers == 1:
             server = made(config, linger)
+            if says is not None:
+                server.ready, server.leaving = says.ready, says.leaving
             server.run(sockets=[door])
             if not server.started:
                 raise SystemExit(STARTUP_FAILURE)
         else:
-            Supervisor(config, door, linger, grace).run()
+            Supervisor(config, door, linger, grace, says).run()
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listening(host: str, port: int) -> socket.socket:
+    """The door: a socket that listens there. Raises :class:`RefitError` where the address cannot be had."""
     try:
         if not 0 <= port <= 65535:
             raise OSError("a port is a number from 0 to 65535")
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
         door = socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            why = "another program listens there, perhaps a `refit serve` that still runs"
+        else:
+            why = getattr(error, "strerror", None) or str(error)
         raise RefitError(
-            f"cannot listen on {host} port {port}: {getattr(error, 'strerror', None) or error}. Name another with --port "
-            "(serving.port), or serving.host."
+            f"cannot listen on {host} port {port}: {why}. Name another with --port (0 takes a free one; serving.port), or "
+            "serving.host."
         ) from None
     door.set_inheritable(True)
     return door

@@ -13,12 +13,14 @@ if __name__ == "__main__" or Path(sys.argv[0]).name == "refit":
     stops.first()  # before anything else is imported
 
 from collections.abc import Callable
+from enum import StrEnum
 from functools import wraps
 from typing import TYPE_CHECKING, Annotated, ParamSpec
 
 import typer
 
 from flows.display import say
+from flows.screen import waiting
 from tasks.errors import RefitError
 from tasks.process import settle
 
@@ -28,8 +30,19 @@ if TYPE_CHECKING:
     from tasks.registry.history import Decision
 
 P = ParamSpec("P")
+NAME, COMPLETE = "refit", "_REFIT_COMPLETE"  # and what a shell sets to ask for completions
 DRIFTED = 3  # exit status of a run that found drift, with monitoring.alarm: exit
+DIRECT = ("run_command", "predict")  # say at once what they do, or write to the screen by themselves
 UNANSWERED = 4  # of a prediction in which rows have an error instead of an answer
+
+
+class Shell(StrEnum):
+    """Shells that can complete commands."""
+
+    bash = "bash"
+    zsh = "zsh"
+    fish = "fish"
+
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -50,6 +63,8 @@ def plainly(command: Callable[P, None]) -> Callable[P, None]:
         settle()
         if command.__name__ != "serve":  # the service has an end of its own
             stops.heed(stops.raise_stopped)
+        if command.__name__ not in DIRECT:
+            waiting.begin(command.__name__.removesuffix("_command").replace("_", "-"))
         try:
             command(*args, **kwargs)
         except RefitError as error:
@@ -64,6 +79,7 @@ def plainly(command: Callable[P, None]) -> Callable[P, None]:
             say(stops.SAID, sys.stderr)
             raise SystemExit(getattr(stop, "status", 130)) from None
         finally:
+            waiting.end()
             _no_last_escape()
 
     return run
@@ -75,6 +91,37 @@ def _no_last_escape() -> None:
         import atexit
 
         atexit.unregister(colorama.reset_all)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        from tasks.extras import DISTRIBUTION
+
+        say(f"refit {version(DISTRIBUTION)} (Python {sys.version.split()[0]})")
+        raise typer.Exit
+
+
+def _completion(shell: Shell | None) -> None:
+    if shell is not None:
+        from typer.completion import get_completion_script
+
+        print(get_completion_script(prog_name=NAME, complete_var=COMPLETE, shell=shell), flush=True)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Say which Refit this is.", callback=_version, is_eager=True)
+    ] = False,
+    completion: Annotated[
+        Shell | None,
+        typer.Option(help="Print what has a shell complete commands.", callback=_completion, is_eager=True),
+    ] = None,
+) -> None:
+    """What goes before a command; its help is that of the whole."""
 
 
 @app.command("run", epilog="Example: refit run --as-of 2013-11-30")
@@ -90,6 +137,7 @@ def run_command(
 ) -> None:
     """Bring every stage up to date; then track, register, check and, if the verdict says so, promote."""
     from flows.display import Display, drifted, summary
+    from flows.screen import columns
 
     root = Path.cwd()
     if explain:
@@ -100,18 +148,19 @@ def run_command(
         return
 
     def work() -> tuple[Params, Standing | None]:
-        from flows import preflight
-
-        params = preflight.require(root, as_of)  # what is wrong is told at once, before Prefect starts
         with display:
+            display.doing("looking at params.yaml, the tables and what changed")
+            from flows import preflight
+
+            params = preflight.require(root, as_of)  # what is wrong is told at once, before Prefect starts
             from flows.run import run
 
             return params, run(root, as_of, display)
 
-    display = Display(plain or not sys.stdout.isatty())
+    display = Display(plain)
     params, standing = stops.attended(work, display.close)
     params = display.params or params
-    say(summary(root, params, standing, display.outcomes, display.notes))
+    say(summary(root, params, standing, display.outcomes, display.notes, columns() if display.live else None))
     if params.monitoring.alarm == "exit" and drifted(root):
         raise SystemExit(DRIFTED)
 
@@ -156,7 +205,7 @@ def schedule(
 @app.command(epilog="Example: refit serve --port 3001")
 @plainly
 def serve(
-    port: Annotated[int | None, typer.Option(help="Port to listen on. [serving.port]")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one. [serving.port]")] = None,
     package: Annotated[Path | None, typer.Option(help="Serve this package's folder instead of the champion.")] = None,
     sha256: Annotated[
         str | None,
@@ -176,11 +225,12 @@ def serve(
         raise RefitError("--sha256: says what a package's folder must hold, so it needs --package DIR as well")
     else:
         package, version, digest = to_serve(Path.cwd(), params.problem.name)
+    say(f"loading {params.problem.name}, version {version} ...")
     from deploy.serve import serve as start
 
     serving = params.serving
     start(
-        package, version, serving.host, port or serving.port, serving.workers,
+        package, version, serving.host, serving.port if port is None else port, serving.workers,
         sha256=digest, stale=serving.stale, stale_after=serving.stale_after, linger=serving.linger, grace=serving.grace,
         limits=serving.limits,
     )  # fmt: skip
@@ -463,7 +513,11 @@ def _model() -> str:
 def main() -> None:
     """Entry point of the ``refit`` script."""
     os.environ.setdefault("PYTHONUTF8", "1")
-    app()
+    if COMPLETE in os.environ:  # a shell asks
+        from typer.completion import completion_init
+
+        completion_init()
+    app(prog_name=NAME)
 
 
 if __name__ == "__main__":

@@ -15,14 +15,14 @@ of unfinished stages and repeats only those.
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flows.commands import (
     Cancelled,
@@ -38,6 +38,7 @@ from flows.commands import (
 from flows.node import Execute, How, Log, Node, Outcome
 from flows.reads import Reads
 from flows.records import Records
+from flows.screen import silence_dvc
 from flows.seal import Seal, file_system, seal
 from flows.warm import Process, Warm
 from tasks import code
@@ -47,10 +48,12 @@ from tasks.files import sweep
 from tasks.params import AT_START
 
 if TYPE_CHECKING:
+    from dvc.dependency import ParamsDependency
     from dvc.repo import Repo
     from dvc.stage import PipelineStage
 
 walks: set[Dag] = set()  # of this process
+_NONE = object()
 
 
 class Dag:
@@ -101,7 +104,7 @@ class Dag:
         from dvc.exceptions import DvcException, NotDvcRepoError
         from dvc.repo import Repo
 
-        logging.getLogger("dvc").setLevel(logging.ERROR)
+        silence_dvc()
 
         if not (self.root / "dvc.yaml").exists():
             raise RefitError(f"{self.root}: no dvc.yaml here. Change to the project's folder, or run `refit init`.")
@@ -156,11 +159,35 @@ class Dag:
         """The stage with its code where the run keeps it; parameters come from there through DVC's file system."""
         from dvc.dependency import ParamsDependency
 
-        for dep in stage.deps if node.sealed else []:
-            kept = None if isinstance(dep, ParamsDependency) else self.seal.path_of(Path(dep.fs_path))
-            if kept is not None:
+        for dep in stage.deps:
+            if isinstance(dep, ParamsDependency):
+                if Path(dep.fs_path) == self.root / "params.yaml":  # which is read once, and not for each stage
+                    setattr(dep, "read_params", partial(self._parameters, dep))  # noqa: B010 (a method to mypy)
+            elif node.sealed and (kept := self.seal.path_of(Path(dep.fs_path))) is not None:
                 dep.fs_path = str(kept)
         return stage
+
+    def _parameters(self, dep: ParamsDependency, **asked: bool) -> dict[str, Any]:
+        """What DVC reads of the run's ``params.yaml`` for a stage: its keys, those of them that are there."""
+        values: dict[str, Any] = {}
+        for key in dep.params:
+            found: Any = self._tree
+            for name in key.split("."):
+                found = found.get(name, _NONE) if isinstance(found, dict) else _NONE
+            if found is not _NONE:
+                values[key] = found
+        if len(values) < max(len(dep.params), 1) or not asked.get(
+            "flatten", True
+        ):  # a list's place, a pattern, all of it
+            return dict(type(dep).read_params(dep, **asked))
+        return values
+
+    @cached_property
+    def _tree(self) -> object:
+        from dvc.utils.serialize import load_yaml
+
+        path = self.seal.folder / "params.yaml"
+        return load_yaml(str(path)) if path.exists() else {}
 
     def node(self, name: str) -> Node:
         """The stage of this name. Raises :class:`RefitError` where ``dvc.yaml`` has none."""

@@ -4,32 +4,34 @@ from __future__ import annotations
 
 import os
 import sys
+import textwrap
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, TextIO
 
+from flows.expected import Expected, clock
+from flows.screen import Line, Screen, is_live, waiting, width
 from flows.watcher import Watcher
 from tasks.errors import visible
 
 if TYPE_CHECKING:
-    from rich.live import Live
-    from rich.text import Text
-
     from flows.node import Outcome
     from flows.standing import Standing
     from tasks.params import Params
     from tasks.registry.history import Decision
 
 SAYS = {"unchanged": "cached", "restored": "cached (restored from the run cache)", "ran": "done"}
+BAR = 30  # columns at most, and as few as a third of that
+SIGNS = {"utf": ("●", "✓", "✗", "━", "─"), "": ("*", "+", "x", "#", "-")}  # at work, done, failed, and of the bar
 
 
 def say(text: str, stream: TextIO | None = None) -> None:
     """Print a line (standard output by default), control characters written out. A closed pipe or terminal is no error."""
     stream = sys.stdout if stream is None else stream
+    waiting.end()
     try:
         stream.write(visible(text) + "\n")  # one write: threads do not mix
         stream.flush()
@@ -40,25 +42,27 @@ def say(text: str, stream: TextIO | None = None) -> None:
 
 
 class Display(Watcher):
-    """Progress of a run: a live list on a terminal, plain lines elsewhere. Use as a context manager."""
+    """Progress of a run: drawn at the foot of a terminal, plain lines elsewhere. Use as a context manager."""
 
     def __init__(self, plain: bool) -> None:
         self.outcomes: dict[str, Outcome] = {}
         self.params: Params | None = None  # the run's own, from its beginning
         self.notes: list[str] = []
-        self._plain = plain
+        self.live = not plain and is_live(sys.stdout)
+        encoding = (sys.stdout.encoding or "").lower()
+        self._work, self._good, self._bad, *self._bar = SIGNS["utf" if encoding.startswith("utf") else ""]
         self._began = time.perf_counter()
         self._lock = threading.Lock()
         self._closed = False
+        self._doing = "starting"
+        self._expected: Expected | None = None
         self._active: dict[str, tuple[float, str]] = {}
-        self._live: Live | None = None
+        self._over: set[str] = set()  # stages that have ended, well or not
+        self._screen = Screen(sys.stdout, self._block) if self.live else None
 
     def __enter__(self) -> Display:
-        if not self._plain:
-            from rich.live import Live
-
-            self._live = Live(get_renderable=self._render, refresh_per_second=4, transient=True)
-            self._live.__enter__()
+        if self._screen is not None:
+            self._screen.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -67,74 +71,111 @@ class Display(Watcher):
     def close(self) -> None:
         """Give the terminal back as it was; nothing more is shown."""
         self._closed = True
-        if self._live is not None:
-            with suppress(OSError):
-                self._live.stop()
+        if self._screen is not None:
+            self._screen.stop()
+
+    def doing(self, text: str) -> None:
+        """Show what the run is at before its first stage."""
+        self._doing = text
+        if self._screen is not None:
+            self._screen.draw()
+        else:
+            self._show(text, "")
 
     def began(self, params: Params) -> None:
         """Keep the run's own parameters, for the summary."""
         self.params = params
 
+    def expects(self, expected: Expected) -> None:
+        """Say what is before the run, and count from now on."""
+        self._expected = expected
+        self._show(expected.sentence(), "note")
+
     def note(self, text: str) -> None:
         """Show a line about the run now, and keep it for the summary."""
         self.notes.append(text)
-        self._show(f"run | {text}")
+        self._show(f"run | {text}", "")
 
     def started(self, stage: str) -> None:
-        """Show a stage or an effect as at work."""
+        """Show a stage or an effect as at work; effects come one after another."""
         with self._lock:
+            if self._expected is not None and stage not in self._expected.needs:
+                self._active.clear()
             self._active[stage] = (time.perf_counter(), "")
-        self._show(f"{stage} ...")
+        self._show(f"{stage} ...", "")
 
     def line(self, stage: str, text: str) -> None:
         """Show the newest line of a stage."""
         with self._lock:
             began, _ = self._active.get(stage, (time.perf_counter(), ""))
             self._active[stage] = (began, text)
-        self._show(f"{stage} | {text}")
+        self._show(f"{stage} | {text}", "")
 
     def ended(self, stage: str, outcome: Outcome) -> None:
         """Show that a stage is done, and how."""
         with self._lock:
             self._active.pop(stage, None)
+            self._over.add(stage)
             self.outcomes[stage] = outcome
-        self._show(f"{stage} {SAYS[outcome.how]} ({outcome.seconds:.1f} s)", done=True)
+        self._show(f"{stage} {SAYS[outcome.how]} ({outcome.seconds:.1f} s)", "good")
 
     def failed(self, stage: str, why: str) -> None:
         """Show that a stage failed."""
         with self._lock:
             self._active.pop(stage, None)
-        self._show(f"{stage} failed: {why}")
+            self._over.add(stage)
+        self._show(f"{stage} failed: {why}", "bad")
 
-    def _show(self, line: str, done: bool = False) -> None:
-        """Print a line, on a live display only that of a stage that is done. A screen that is gone does not end the run."""
+    def _show(self, line: str, kind: str) -> None:
+        """Print a line; on a live display only one of some ``kind``: ``good``, ``bad`` or ``note``."""
         if self._closed:
             return
-        if self._live is None:
+        if self._screen is None:
             say(f"{time.perf_counter() - self._began:6.1f} s  {line}")
-        elif done:
-            from rich.markup import escape
+        elif kind == "note":
+            self._screen.show([("", line)])
+        elif kind:
+            self._screen.show([(kind, self._good if kind == "good" else self._bad), ("", f" {line}")])
 
-            with suppress(OSError):
-                self._live.console.print(f"[green]✓[/] {escape(visible(line))}", highlight=False)
-
-    def _render(self) -> Text:
-        from rich.markup import escape
-        from rich.text import Text
-
+    def _block(self, room: int) -> list[Line]:
+        """The foot of the terminal: what is at work, and how far the run is."""
         now = time.perf_counter()
         with self._lock:
-            lines = [
-                f"[cyan]●[/] {escape(stage)} {now - began:.0f} s  [dim]{escape(visible(newest[:100]))}[/]"
-                for stage, (began, newest) in self._active.items()
-            ]
-        return Text.from_markup("\n".join(lines) or f"[dim]starting, {now - self._began:.0f} s[/]")
+            active, over = dict(self._active), set(self._over)
+        lines: list[Line] = [
+            [("work", self._work), ("", f" {stage} {clock(now - began)}  "), ("dim", newest)]
+            for stage, (began, newest) in active.items()
+        ]
+        return [*lines, self._progress(room, {stage: now - began for stage, (began, _) in active.items()}, over)]
+
+    def _progress(self, room: int, running: Mapping[str, float], over: set[str]) -> Line:
+        passed = clock(time.perf_counter() - self._began)
+        if self._expected is None:
+            return [("dim", f"{passed}  {self._doing}")]
+        count = len(self._expected.needs)
+        text = f" {len(over | running.keys() & self._expected.needs.keys())} of {count} stages  {passed}"
+        left = self._expected.left(over, running)
+        if left and len(over) < count and width(more := f"  about {clock(left)} left") <= room - width(text):
+            text += more
+        wide = min(BAR, room - width(text))
+        if wide < BAR // 3:
+            return [("", text.strip())]
+        full = wide * len(over) // max(count, 1)
+        return [("good", self._bar[0] * full), ("dim", self._bar[1] * (wide - full)), ("", text)]
 
 
 def summary(
-    root: Path, params: Params, standing: Standing | None, outcomes: dict[str, Outcome], notes: Sequence[str] = ()
+    root: Path,
+    params: Params,
+    standing: Standing | None,
+    outcomes: dict[str, Outcome],
+    notes: Sequence[str] = (),
+    wide: int | None = None,
 ) -> str:
-    """The run in a few lines: rows, family, test metrics, verdict, where everything is, and what is to be noted."""
+    """The run in a few lines: rows, family, test metrics, verdict, where everything is, and what is to be noted.
+
+    ``wide``: columns of the terminal, where long lines are to be broken for one.
+    """
     from tasks.artifacts import Choice, Drift, Metrics, Validation
     from tasks.artifacts.folders import VALIDATED
 
@@ -166,8 +207,23 @@ def summary(
     if os.environ.get("MLFLOW_TRACKING_URI") is None and standing:
         rows.append(("runs", "mlflow ui --backend-store-uri sqlite:///.refit/mlflow.db"))
     rows += [("note", note) for note in notes]
-    width = max(len(label) for label, _ in rows)
-    return "\n".join(["", *(f"{label:<{width}}  {text}" for label, text in rows)])
+    return "\n".join(["", *rows_of(rows, wide)])
+
+
+def rows_of(rows: Sequence[tuple[str, str]], wide: int | None) -> list[str]:
+    """Labels with their texts, a line each, broken below each other where a terminal has so many columns.
+
+    >>> rows_of([("rows", "3 accepted"), ("verdict", "Keep the champion")], 20)
+    ['rows     3 accepted', 'verdict  Keep the', '         champion']
+    """
+    indent = max(len(label) for label, _ in rows) + 2
+    lines = [f"{label:<{indent}}{text}" for label, text in rows]
+    if wide is None:
+        return lines
+    broken = [
+        textwrap.wrap(visible(one), wide - 1, subsequent_indent=" " * indent, break_on_hyphens=False) for one in lines
+    ]
+    return [line for several in broken for line in several]
 
 
 def drifted(root: Path) -> bool:

@@ -18,6 +18,7 @@ from flows.commands import Cancelled
 from flows.packages import PACKAGE
 from flows.promotion import Reply
 from flows.standing import Standing
+from flows.up_to_date import SNAPSHOTS
 from tasks.errors import RefitError
 from tasks.params import Params
 
@@ -79,7 +80,7 @@ def context(root: str, as_of: str | None) -> None:
     contexts.write_as_of(Path(root), as_of)
 
 
-@_effect("take snapshots", retries=1)
+@_effect(SNAPSHOTS, retries=1)
 def snapshots(root: Path, params: Params) -> None:
     """:func:`flows.sources.take`; a database that does not answer is asked again."""
     for line in sources.take(root, params):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flows.screen import silence_dvc
 from flows.sources import list_sources, look
 from tasks import code
 from tasks.errors import RefitError
@@ -137,7 +137,7 @@ def _make_repository(root: Path) -> None:
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
-    logging.getLogger("dvc").setLevel(logging.ERROR)
+    silence_dvc()
     try:
         with Repo.init(str(root), no_scm=not (root / ".git").exists()) as repo, repo.config.edit() as config:
             config["core"] |= {"analytics": "false", "check_update": "false", "remote": "local"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -111,14 +112,22 @@ def cached(repo: Repo, stage: PipelineStage) -> PipelineStage | None:
 
 
 def read_lock(path: Path) -> dict[str, Any] | None:
-    """A ``dvc.lock``; None where it is not there, or is not what DVC writes (cut, or in conflict)."""
+    """A ``dvc.lock``, not to be changed; None where it is not there, or is not what DVC writes (cut, or in conflict)."""
+    try:
+        return _parsed(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+@lru_cache(maxsize=2)  # a run that has nothing to do would spend a tenth of its time on reading the same again
+def _parsed(text: str) -> dict[str, Any] | None:
     from dvc.schema import COMPILED_LOCKFILE_SCHEMA
-    from dvc.utils.serialize import ParseError, load_yaml
+    from dvc.utils.serialize import ParseError, parse_yaml
     from voluptuous import Invalid
 
     try:
-        lock: dict[str, Any] = COMPILED_LOCKFILE_SCHEMA(load_yaml(str(path)))
-    except (OSError, ParseError, Invalid):
+        lock: dict[str, Any] = COMPILED_LOCKFILE_SCHEMA(parse_yaml(text, "dvc.lock"))
+    except (ParseError, Invalid):
         return None
     entries = [e for s in (lock.get("stages") or {}).values() for e in (*s.get("deps", []), *s.get("outs", []))]
     return lock if all(re.fullmatch(r"[0-9a-f]{32}(\.dir)?", str(e.get("md5", "0" * 32))) for e in entries) else None

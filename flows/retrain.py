@@ -10,6 +10,7 @@ from __future__ import annotations
 import flows.settings  # noqa: F401  # isort: skip  (before Prefect)
 
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -20,11 +21,12 @@ from flows import effect_tasks, preflight, sources
 from flows.approval import approval
 from flows.commands import Cancelled
 from flows.dag import Dag
-from flows.packages import PACKAGE
+from flows.expected import expected
 from flows.preflight.parameters import remarks
-from flows.promotion import VERDICT, waiting, would_promote
+from flows.promotion import waiting, would_promote
 from flows.stages import remark, run_stages
 from flows.standing import Standing, concluded, finish, result
+from flows.up_to_date import SNAPSHOTS, made_a_verdict
 from flows.watcher import Watcher
 from tasks.models import check_models
 from tasks.params import Params
@@ -42,36 +44,40 @@ def retrain(as_of: str | None = None, root: str | None = None) -> Standing | Non
     """
     home = Path(root or Path.cwd()).resolve()
     preflight.require(home, as_of)  # a mistake is told before anything is touched
-    return _retrain(home, as_of, Watcher())
+    with Dag(home, sources.list_sources) as dag:
+        return _retrain(dag, as_of, Watcher(), frozenset())
 
 
-def watched(watcher: Watcher) -> Flow[[str | None, str], Standing | None]:
-    """The flow for a command that has done the checks already, before it started a server; ``watcher`` is told its progress."""
+def watched(dag: Dag, watcher: Watcher, done: Collection[str]) -> Flow[[str | None, str], Standing | None]:
+    """The flow for a command that has done the checks already, and opened the DAG, before it started a server.
+
+    ``watcher`` is told its progress; effects that ``done`` names are not repeated.
+    """
 
     @flow(name="retrain", validate_parameters=False)
     def retrain(as_of: str | None, root: str) -> Standing | None:
-        return _retrain(Path(root).resolve(), as_of, watcher)
+        return _retrain(dag, as_of, watcher, done)
 
     return retrain
 
 
-def _retrain(root: Path, as_of: str | None, watcher: Watcher) -> Standing | None:
+def _retrain(dag: Dag, as_of: str | None, watcher: Watcher, done: Collection[str]) -> Standing | None:
     """What the flow does; returns where the registry stands, in a state of its own where a person's answer is missing."""
-    with Dag(root, sources.list_sources) as dag:
-        params = dag.seal.params()
-        check_models(params)
-        watcher.began(params)
-        for line in [*dag.notes, *remarks(params)]:
-            remark(watcher, line)
-        effect_tasks.ready(str(root), params.problem.name)
-        effect_tasks.context(str(root), as_of)
-        if sources.queries(params):
-            effect_tasks.snapshots(root, params)
-        run_stages(dag, params, watcher)
-        standing = conclude(dag, params, watcher)
-        edited = dag.newer()
-        if edited:
-            remark(watcher, f"edited since this run began, and waiting for the next one: {', '.join(edited)}")
+    root, params = dag.root, dag.seal.params()
+    check_models(params)
+    watcher.began(params)
+    for line in [*dag.notes, *remarks(params)]:
+        remark(watcher, line)
+    effect_tasks.ready(str(root), params.problem.name)
+    effect_tasks.context(str(root), as_of)
+    if sources.queries(params) and SNAPSHOTS not in done:
+        effect_tasks.snapshots(root, params)
+    watcher.expects(expected(dag, params.orchestration.parallel))
+    run_stages(dag, params, watcher)
+    standing = conclude(dag, params, watcher)
+    edited = dag.newer()
+    if edited:
+        remark(watcher, f"edited since this run began, and waiting for the next one: {', '.join(edited)}")
     return cast("Standing | None", ended(standing))  # of a state Prefect gives the data
 
 
@@ -81,7 +87,7 @@ def conclude(dag: Dag, params: Params, watcher: Watcher) -> Standing | None:
     None where the DAG was cut down to some stages, so that there is nothing to promote.
     """
     root = dag.root
-    if not all((root / path).exists() for path in (PACKAGE, VERDICT)):
+    if not made_a_verdict(root):
         return None
     made = result(root, params, dag.seal.folder)
     before = concluded(root, made)

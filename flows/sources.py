@@ -52,21 +52,21 @@ def list_sources(root: Path, params: Params | None = None) -> list[str]:
         raise RefitError(f"{root}: no dvc.yaml here. Change to the project's folder, or run `refit init`.")
     text = path.read_text(encoding="utf-8")
     declared = params or load(root / "params.yaml")
-    yaml = YAML(typ="rt")
-    yaml.width = 4096
-    yaml.preserve_quotes = True
-    yaml.indent(mapping=2, sequence=4, offset=2)
-    tree = yaml.load(text)
-    stage = ((tree or {}).get("stages") or {}).get("ingest")
-    if not isinstance(stage, dict) or not isinstance(stage.get("deps"), list):
+    deps = _ingests(YAML(typ="safe").load(text))
+    if deps is None:
         return []  # a DAG that reads its tables in another way
     for says in absent(root, declared):
         raise RefitError(says)
     lacking, dropped = unlisted(declared, text, root), former(root, declared)
-    deps = stage["deps"]
     gone = [dep for dep in deps if isinstance(dep, str) and dropped(os.path.normpath(dep))]
     if not lacking and not gone:
         return []
+    yaml = YAML(typ="rt")  # keeps the comments, and takes ten times as long
+    yaml.width = 4096
+    yaml.preserve_quotes = True
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    tree = yaml.load(text)
+    deps = tree["stages"]["ingest"]["deps"]
     for dep in gone:
         deps.remove(dep)
     deps.extend(lacking)
@@ -77,6 +77,13 @@ def list_sources(root: Path, params: Params | None = None) -> list[str]:
         *([f"no longer on {', '.join(gone)}"] if gone else []),
     ]
     return [f"dvc.yaml: stage ingest now {', '.join(changes)}"]
+
+
+def _ingests(tree: Any) -> list[Any] | None:
+    """The dependencies of the stage ``ingest``; None where there is no such stage, or it lists none."""
+    stage = ((tree or {}).get("stages") or {}).get("ingest")
+    deps = stage.get("deps") if isinstance(stage, dict) else None
+    return deps if isinstance(deps, list) else None
 
 
 def absent(root: Path, params: Params) -> Iterator[str]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from flows import champions
 from flows.packages import PACKAGE, prune
+from flows.records import read_lock
 from tasks.artifacts import Manifest, Validation
 from tasks.artifacts.folders import VALIDATED
 from tasks.errors import RefitError
@@ -47,8 +48,13 @@ class Standing:
 
 def check_ready(root: Path, model: str) -> None:
     """Refuse a run whose history is not the whole one, or whose champion is nowhere; before any stage."""
-    done, past = _done(root), DecisionHistory(root).decisions(model)
-    champions.check_ready(root, model, bool(past) and done.get("stand") == champions.registry_state(root, past[-1]))
+    champions.check_ready(root, model, settled(root, model))
+
+
+def settled(root: Path, model: str) -> bool:
+    """Whether all effects of an earlier run ended with this very history and registry."""
+    past = DecisionHistory(root).decisions(model)
+    return bool(past) and _done(root).get("stand") == champions.registry_state(root, past[-1])
 
 
 def result(root: Path, params: Params, start: Path | None = None) -> RunResult:
@@ -68,9 +74,7 @@ def result(root: Path, params: Params, start: Path | None = None) -> RunResult:
             f"problem.name: the package of this run was made as {package.name!r}, and params.yaml says {params.problem.name!r} by "
             "now. Nothing was registered. `refit run` again makes the package of the new name, or put the old one back."
         )
-    from dvc.utils.serialize import load_yaml
-
-    stages = load_yaml(str(root / "dvc.lock")).get("stages", {})
+    stages = (read_lock(root / "dvc.lock") or {}).get("stages", {})
     present = {
         name: stage
         for name, stage in stages.items()

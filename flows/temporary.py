@@ -11,6 +11,7 @@ import http.client
 import os
 import subprocess
 import sys
+import threading
 import time
 from contextlib import closing, suppress
 from importlib.metadata import version
@@ -19,6 +20,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from deploy.launch import free_port
+from flows.commands import Cancelled
 from flows.stops import deaf
 from tasks import blank
 from tasks.errors import RefitError
@@ -68,7 +70,7 @@ class TemporaryServer:
                 [*command, "--log-level", "error", "--lifespan", "on"], env={**os.environ, **env}
             )
 
-    def ready(self) -> str:
+    def ready(self, cancelled: threading.Event | None = None) -> str:
         """Wait until it answers; returns the URL of its API, of which Prefect in this process is told.
 
         Raises
@@ -79,6 +81,8 @@ class TemporaryServer:
         tries = 1
         while not self._answers():
             assert self._process is not None
+            if cancelled is not None and cancelled.is_set():
+                raise Cancelled("stopped while the temporary Prefect server started")
             if (code := self._process.poll()) is not None and tries < TRIES:
                 tries += 1
                 self._start()

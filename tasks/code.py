@@ -14,6 +14,7 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
@@ -37,24 +38,44 @@ RECEIPT = (
 _IMPORT = re.compile(r"^\s*(?:from tasks\.(\w+)|import tasks\.(\w+)|from tasks import ([\w, ]+))", re.MULTILINE)
 
 
-def used(folder: Path, stage: str) -> list[str]:
-    """Modules (``name.py``) and packages of ``tasks`` in ``folder`` that a stage's code imports, itself included, sorted."""
-    names_used, todo = {stage}, [stage]
-    while todo:
-        for name in _imported(folder, todo.pop()) - SHARED - names_used:
-            names_used.add(name)
-            todo.append(name)
-    names = {name if (folder / name).is_dir() else f"{name}.py" for name in names_used}
-    return sorted(names | set(RECEIPT) if stage == "package" else names)
+class _Modules:
+    """The modules and packages of one folder ``tasks``, each read once."""
 
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.imported, self.sha256 = cache(self._imported), cache(self._sha256)
 
-def _imported(folder: Path, name: str) -> set[str]:
-    names: set[str] = set()
-    for path in _files(folder / name) if (folder / name).is_dir() else [folder / f"{name}.py"]:
-        if path.suffix == ".py":
-            for one, other, several in _IMPORT.findall(path.read_text(encoding="utf-8")):
-                names |= {one, other, *re.findall(r"(\w+)(?: as \w+)?", several)} - {""}
-    return {n for n in names if (folder / n).is_dir() or (folder / f"{n}.py").is_file()}
+    def _imported(self, name: str) -> set[str]:
+        """What a module or package imports of ``tasks``."""
+        folder, names = self._folder, set[str]()
+        for path in _files(folder / name) if (folder / name).is_dir() else [folder / f"{name}.py"]:
+            if path.suffix == ".py":
+                for one, other, several in _IMPORT.findall(path.read_text(encoding="utf-8")):
+                    names |= {one, other, *re.findall(r"(\w+)(?: as \w+)?", several)} - {""}
+        return {n for n in names if (folder / n).is_dir() or (folder / f"{n}.py").is_file()}
+
+    def _sha256(self, name: str) -> str:
+        """The hash of a package or, with its ending, of a module."""
+        path, sha = self._folder / name, hashlib.sha256()
+        for file in _files(path) if path.is_dir() else [path]:
+            sha.update(file.relative_to(self._folder).as_posix().encode() + b"\0")
+            sha.update(hashlib.sha256(file.read_bytes()).digest())
+        return sha.hexdigest()
+
+    def used(self, stage: str) -> list[str]:
+        """Modules (``name.py``) and packages that a stage's code imports, itself included, sorted."""
+        names_used, todo = {stage}, [stage]
+        while todo:
+            for name in self.imported(todo.pop()) - SHARED - names_used:
+                names_used.add(name)
+                todo.append(name)
+        names = {name if (self._folder / name).is_dir() else f"{name}.py" for name in names_used}
+        return sorted(names | set(RECEIPT) if stage == "package" else names)
+
+    def digest(self, stage: str, sections: Iterable[str]) -> dict[str, dict[str, str]]:
+        """What a stage's file says: SHA-256 of each module and package it uses, and of the defaults of each section it names."""
+        code = {f"tasks/{name}": self.sha256(name) for name in self.used(stage)}
+        return {"code": code, "defaults": {name: _defaults(name) for name in sorted(set(sections))}}
 
 
 def _files(folder: Path) -> list[Path]:
@@ -62,16 +83,14 @@ def _files(folder: Path) -> list[Path]:
     return sorted(p for p in files if not p.name.startswith(".") and not p.name.endswith(("~", ".pyc")))
 
 
+def used(folder: Path, stage: str) -> list[str]:
+    """Modules (``name.py``) and packages of ``tasks`` in ``folder`` that a stage's code imports, itself included, sorted."""
+    return _Modules(folder).used(stage)
+
+
 def digest(folder: Path, stage: str, sections: Iterable[str]) -> dict[str, dict[str, str]]:
     """What a stage's file says: SHA-256 of each module and package it uses, and of the defaults of each section it names."""
-    code = {}
-    for name in used(folder, stage):
-        path, sha = folder / name, hashlib.sha256()
-        for file in _files(path) if path.is_dir() else [path]:
-            sha.update(file.relative_to(folder).as_posix().encode() + b"\0")
-            sha.update(hashlib.sha256(file.read_bytes()).digest())
-        code[f"tasks/{name}"] = sha.hexdigest()
-    return {"code": code, "defaults": {name: _defaults(name) for name in sorted(set(sections))}}
+    return _Modules(folder).digest(stage, sections)
 
 
 def _defaults(section: str) -> str:
@@ -123,12 +142,13 @@ def unnamed(dag: str) -> list[str]:
 
 def write(root: Path, stages: dict[str, list[str]], folder: Path) -> None:
     """Write the files of ``stages`` for the code in ``folder`` (a folder ``tasks``); what is right already is left alone."""
+    modules = _Modules(folder)
     for stage, sections in stages.items():
         if not (folder / stage).is_dir():
             raise RefitError(
                 f"dvc.yaml: stage {stage!r} depends on data/code/{stage}.json, but Refit has no such stage."
             )
-        path, value = root / CODE / f"{stage}.json", digest(folder, stage, sections)
+        path, value = root / CODE / f"{stage}.json", modules.digest(stage, sections)
         if not path.exists() or _read(path) != value:
             write_json(path, value)
 

@@ -25,6 +25,7 @@ RUN = {
         "python -m tasks.code": ("tests/tasks/test_code.py", '"tasks.code"'),
         "prefect server start": ("tests/flows/conftest.py", '"server", "start"'),
         'refit schedule --cron "0 5 * * 1"': ("tests/flows/test_schedule.py", '"schedule", "--cron"'),
+        'eval "$(refit --completion bash)"': ("tests/flows/test_cli.py", "--completion bash"),
         "refit schedule --remove": ("tests/flows/test_schedule.py", '"--remove"'),
         "prefect worker start --pool refit-iris-target --work-queue iris-target": (
             "tests/flows/test_schedule.py",
@@ -32,6 +33,7 @@ RUN = {
         ),
     },
     "served.md": {
+        "refit serve --port 0": ("tests/deploy/test_serve.py", "port=0"),
         "refit serve --package data/package --sha256 HEX": (
             "tests/flows/test_champion.py",
             '"--package", "data/package", "--sha256"',

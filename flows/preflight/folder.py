@@ -49,8 +49,6 @@ def alone(subject: Subject) -> Iterator[str]:
 
 def dag(subject: Subject) -> Iterator[str]:
     """``.dvc`` and ``dvc.yaml`` are what DVC can read, and what stages read is there or is made."""
-    import logging
-
     from dvc.config import ConfigError
     from dvc.dependency import ParamsDependency
     from dvc.exceptions import DvcException, NotDvcRepoError
@@ -58,8 +56,9 @@ def dag(subject: Subject) -> Iterator[str]:
 
     from flows.commands import words
     from flows.records import read_lock
+    from flows.screen import silence_dvc
 
-    logging.getLogger("dvc").setLevel(logging.CRITICAL)
+    silence_dvc()
     text = (subject.root / "dvc.yaml").read_text(encoding="utf-8", errors="replace")
     marks = [n for n, line in enumerate(text.splitlines(), 1) if line.startswith(("<<<<<<< ", ">>>>>>> "))]
     if marks:
@@ -71,24 +70,33 @@ def dag(subject: Subject) -> Iterator[str]:
     try:
         with Repo(str(subject.root)) as repo:
             stages = list(repo.index.graph)
-            made = [Path(out.fs_path) for stage in stages for out in stage.outs]
+            made = [f"{out.fs_path}/" for stage in stages for out in stage.outs]
             gone: dict[str, str] = {}
-            unset: dict[str, str] = {}
+            asked: dict[
+                str, dict[str, str]
+            ] = {}  # of each file of parameters the keys, with the first stage that names it
             for stage in stages:
                 if stage.cmd is not None:
                     words(stage.cmd)
                 for dep in stage.deps:
                     if isinstance(dep, ParamsDependency):
-                        for key in sorted(set(dep.params) - set(dep.read_params())):
-                            unset.setdefault(key, stage.addressing)
-                    path = Path(str(dep.fs_path))
-                    own = any(path == out or path.is_relative_to(out) or out.is_relative_to(path) for out in made)
+                        keys = asked.setdefault(dep.fs_path, {})
+                        for key in sorted(dep.params):
+                            keys.setdefault(key, stage.addressing)
+                    path, whole = Path(str(dep.fs_path)), f"{dep.fs_path}/"
                     if (
-                        not own
+                        not any(whole.startswith(out) or out.startswith(whole) for out in made)
                         and not dep.exists
                         and not any(path.is_relative_to(subject.root / one) for one in WRITTEN)
                     ):
                         gone.setdefault(os.path.relpath(path, subject.root), stage.addressing)
+            unset = {
+                key: stage
+                for file, keys in asked.items()
+                for there in [ParamsDependency(None, file, list(keys), repo=repo).read_params()]
+                for key, stage in keys.items()
+                if key not in there
+            }
     except NotDvcRepoError:
         yield f"{subject.root}: not a DVC repository. Run `dvc init` (without git: --no-scm)."
     except ConfigError as error:

@@ -9,6 +9,7 @@ in modules by subject; what they share is in :mod:`tasks.params.base`.
 from __future__ import annotations
 
 import os
+from functools import lru_cache
 from pathlib import Path
 
 from pydantic import Field, ValidationError, model_validator
@@ -118,6 +119,7 @@ def load(path: str | Path | None = None) -> Params:
     return loads(text, str(shown))
 
 
+@lru_cache(maxsize=4)  # a run comes by its text several times
 def loads(text: str, path: str) -> Params:
     """Check the text of a ``params.yaml``; ``path`` is what messages call it. Raises :class:`RefitError` as :func:`load`."""
     from ruamel.yaml import YAML

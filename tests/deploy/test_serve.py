@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -34,7 +35,7 @@ TOLD = (
 
 
 def test_every_key_of_serving_reaches_the_server_or_its_workers(
-    packages: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    packages: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The server itself is left out: what it does with each is shown where it runs."""
     package = packages[TIMED]
@@ -49,7 +50,12 @@ def test_every_key_of_serving_reaches_the_server_or_its_workers(
     monkeypatch.setattr("deploy.shutdown.run", lambda *given: seen.append((given, dict(os.environ))))
     serve(package=shutil.copytree(package, tmp_path / "package"), sha256=sha256(package / "bundle.json"))
     ((_, *given), env) = seen[0]
-    assert given == list(OWN.values())
+    assert given == [*OWN.values(), "orders-late, version unregistered"]
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(SystemExit):
+        serve(package=tmp_path / "package", port=taken.getsockname()[1], sha256=sha256(package / "bundle.json"))
+    assert "another program listens there" in capsys.readouterr().err
+    serve(package=tmp_path / "package", port=0, sha256=sha256(package / "bundle.json"))
+    assert [given[2] for given, _ in seen] == [4123, 0], "a port that is taken is told before the package is loaded"
     assert (env["REFIT_STALE"], env["REFIT_STALE_AFTER"]) == ("refuse", "5d")
     assert limits_of(env).model_dump() == LIMITS
 
@@ -76,7 +82,9 @@ def test_one_worker_loads_the_package_before_it_serves_and_several_load_a_copy(
     monkeypatch.setattr("deploy.shutdown.run", run)
     digest = sha256(package / "bundle.json")
     server(package, "7", "127.0.0.1", 4000, workers, sha256=digest, linger=1.0, grace=2.0)
-    assert said == ["loaded"] * here + [("deploy.serve:asgi", "127.0.0.1", 4000, workers, 1.0, 2.0)]
+    assert said == ["loaded"] * here + [
+        ("deploy.serve:asgi", "127.0.0.1", 4000, workers, 1.0, 2.0, "orders-late, version 7")
+    ]
     assert (os.environ["REFIT_VERSION"], os.environ["OMP_NUM_THREADS"], os.environ["REFIT_STALE"]) == ("7", "1", "warn")
 
 

@@ -175,9 +175,10 @@ def test_a_worker_that_cannot_start_and_too_many_that_end_are_told_and_end_the_s
 
 
 def test_workers_are_told_to_leave_before_the_door_closes_and_a_late_one_is_killed(
-    capsys: pytest.CaptureFixture[str],
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     one, done = supervisor(socket.socket()), []
+    one.says = shutdown.Says("iris", "h", 1, 2, 0.5)
     one.linger, one.grace = 0.0, -shutdown.LAST
 
     def hand(name: str, alive: bool) -> Any:
@@ -195,7 +196,9 @@ def test_workers_are_told_to_leave_before_the_door_closes_and_a_late_one_is_kill
         "quick told, door True", "late told, door True", "quick awaited 0.01", "late awaited 0.01", "late killed",
         "late awaited None",
     ]  # fmt: skip
-    assert capsys.readouterr().err == "a worker did not end in time and was killed\n"
+    said = capfd.readouterr()
+    assert said.out == "stopping: what was asked is answered, for at most 0.5 s\n"
+    assert said.err == "a worker did not end in time and was killed\n"
 
 
 def test_what_every_server_is_told() -> None:
@@ -222,19 +225,19 @@ def test_bentos_worker_gets_this_server(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_an_address_that_cannot_be_had_is_told() -> None:
-    with shutdown._listen("127.0.0.1", 0) as door:
+    with shutdown.listening("127.0.0.1", 0) as door:
         assert door.get_inheritable()
         port = door.getsockname()[1]
         with pytest.raises(
             RefitError,
-            match=rf"cannot listen on 127\.0\.0\.1 port {port}: Address already in use.*\. Name another with --port",
+            match=rf"cannot listen on 127\.0\.0\.1 port {port}: another program listens there, .*\. Name another with --port \(0 takes",
         ):
-            shutdown._listen("127.0.0.1", port)
+            shutdown.listening("127.0.0.1", port)
     for host, number, said in (
         ("no.such.host.invalid", 1, ""), ("127.0.0.1", 65_536, "a port is a number"), ("127.0.0.1", -1, "a port is a number")
     ):  # fmt: skip
         with pytest.raises(RefitError, match=f"cannot listen on {host} port {number}: {said}"):
-            shutdown._listen(host, number)
+            shutdown.listening(host, number)
 
 
 def test_one_worker_serves_here_and_several_have_a_supervisor(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -255,6 +258,59 @@ def test_one_worker_serves_here_and_several_have_a_supervisor(monkeypatch: pytes
     monkeypatch.setattr(Supervisor, "run", lambda it: asked.append((it.config.workers, it.linger, it.grace)))
     shutdown.run("x:y", "127.0.0.1", 0, 2, 3.0, 5.0)
     assert asked[-1] == (2, 3.0, 5.0)
+
+
+def test_a_server_says_when_it_answers_and_when_it_leaves(capfd: pytest.CaptureFixture[str]) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None: ...
+
+    said: list[str] = []
+    it = shutdown.made(uvicorn.Config(app, lifespan="off", **settings(1)), 0.0)
+    with shutdown.listening("127.0.0.1", 0) as door:
+        what = shutdown.Says("iris, version 3", "127.0.0.1", door.getsockname()[1], 1, 22.0)
+
+        def ready() -> None:
+            what.ready()
+            with socket.create_connection(door.getsockname(), timeout=10) as there:
+                there.sendall(b"\0")
+            said.append("answered")
+            it.handle_exit(signal.SIGTERM, None)
+
+        it.ready, it.leaving = ready, what.leaving
+        it.run(sockets=[door])
+        port = door.getsockname()[1] if door.fileno() >= 0 else None
+    assert said == ["answered"]
+    first, last = capfd.readouterr().out.splitlines()
+    assert first.startswith("serving iris, version 3: http://127.0.0.1:")
+    assert first.endswith(" (Ctrl-C stops it)")
+    assert last == "stopping: what was asked is answered, for at most 22 s"
+    assert port is None, "the door is closed"
+
+
+def test_a_closed_screen_keeps_no_service_from_leaving(monkeypatch: pytest.MonkeyPatch) -> None:
+    def closed(stream: int, text: bytes) -> int:
+        raise BrokenPipeError
+
+    monkeypatch.setattr(shutdown.os, "write", closed)
+    says = shutdown.Says("iris", "::", 80, 2, 1.0)
+    says.ready()
+    says.leaving()
+    assert (says._what, says._url) == ("iris, 2 workers", "http://[::1]:80")
+
+
+def test_several_workers_are_told_of_once_the_first_of_them_answers(capfd: pytest.CaptureFixture[str]) -> None:
+    one = supervisor()
+    young, old = worker(alive=True, heard=False), worker(alive=True, answers=True)
+    young.is_ready, old.is_ready = (lambda: pytest.fail("it is still starting")), (lambda: answers)
+    answers = True
+    one._tell([young, old])
+    one.says = shutdown.Says("iris", "0.0.0.0", 80, 2, 1.0)
+    answers = False
+    one._tell([young, old])
+    assert capfd.readouterr().out == ""
+    answers = True
+    for _ in range(2):
+        one._tell([young, old])
+    assert capfd.readouterr().out == "serving iris, 2 workers: http://127.0.0.1:80 (Ctrl-C stops it)\n"
 
 
 # What is served -------------------------------------------------------------------------------------------------------

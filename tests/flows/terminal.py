@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pty
+import re
 import select
 import signal
+import struct
 import sys
+import termios
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -14,16 +18,51 @@ from pathlib import Path
 import psutil
 
 from flows.commands import MARK
+from flows.screen import HIDE, SHOW, width
+
+
+def drawn(said: str, columns: int) -> tuple[list[str], bool]:
+    """What stands on a terminal after all that was written there, and whether its cursor is shown.
+
+    An error for an escape that Refit does not write, or for a line that the terminal would break.
+    """
+    lines, row, column, cursor = [""], 0, 0, True
+    for token in re.findall(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b.|[\r\n]|[^\x1b\r\n]+", said):
+        if token == "\n":
+            row, column = row + 1, 0
+            lines += [""] * (row == len(lines))
+        elif token == "\r":
+            column = 0
+        elif token in (HIDE, SHOW):
+            cursor = token == SHOW
+        elif token == "\x1b[A":
+            row -= 1
+            assert row >= 0, "above the first line"
+        elif token == "\x1b[2K":
+            lines[row] = ""
+        elif token.startswith("\x1b"):
+            assert re.fullmatch(r"\x1b\[\d*m", token), f"a stray escape: {token!r}"
+        else:
+            lines[row] = lines[row][:column] + token
+            column += width(token)
+            assert column <= columns, f"wider than {columns}: {lines[row]!r}"
+    return lines[: row + 1], cursor
 
 
 class Terminal:
-    """A command in a terminal, from its start to its end; ``said`` is what stands there."""
+    """A command in a terminal, from its start to its end; ``said`` is what was written there.
 
-    def __init__(self, root: Path, env: dict[str, str], *arguments: str) -> None:
+    ``job``: as a machine that runs jobs has one, where ``env`` says so.
+    """
+
+    def __init__(self, root: Path, env: dict[str, str], *arguments: str, columns: int = 80, job: bool = False) -> None:
         self.root = root
         self.began = time.monotonic()
+        env = {k: v for k, v in env.items() if k not in ("COLUMNS", "LINES") and (job or k != "CI")}
+        env["TERM"] = "xterm-256color"
         self.pid, self._screen = pty.fork()
         if self.pid == 0:
+            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
             os.chdir(root)
             os.execve(sys.executable, [sys.executable, "-m", "flows.cli", *arguments], env)
         self.said = ""

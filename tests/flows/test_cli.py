@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import platform
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -55,6 +58,35 @@ def test_help_imports_nothing_heavy() -> None:
 def test_every_command_shows_an_example(command: str) -> None:
     done = subprocess.run([*REFIT, command, "--help"], capture_output=True, text=True, check=True)
     assert f"Example: refit {command}" in done.stdout
+
+
+def test_it_says_which_it_is() -> None:
+    done = subprocess.run([*REFIT, "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout == f"refit {version('refit')} (Python {platform.python_version()})\n"
+
+
+def test_a_shell_completes_commands_and_options(tmp_path: Path) -> None:
+    """In a bash of its own, in which `refit` is this command."""
+    (tmp_path / "refit").write_text(f'#!/bin/sh\nexec {sys.executable} -m flows.cli "$@"\n')
+    (tmp_path / "refit").chmod(0o755)
+    asked = {"rol": "rollback", "serve --po": "--port", "run --as": "--as-of", "--comp": "--completion"}
+    script = ['eval "$(refit --completion bash)"']
+    for typed in asked:
+        words = f"refit {typed}".split()
+        script += [
+            f"COMP_WORDS=({' '.join(words)}); COMP_CWORD={len(words) - 1}",
+            "_refit_completion refit",
+            'echo "${COMPREPLY[@]}"',
+        ]
+    env = {**os.environ, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(["bash", "-c", "\n".join(script)], capture_output=True, text=True, check=True, env=env)
+    assert (done.stdout.split(), done.stderr) == (list(asked.values()), "")
+    for shell in ("zsh", "fish"):
+        said = subprocess.run([*REFIT, "--completion", shell], capture_output=True, text=True, check=True).stdout
+        assert "_REFIT_COMPLETE=complete_" + shell in said
+    wrong = subprocess.run([*REFIT, "--completion", "tcsh"], capture_output=True, text=True)
+    assert wrong.returncode == 2
+    assert "'tcsh' is not one of 'bash', 'zsh', 'fish'" in wrong.stderr
 
 
 def test_outside_a_project_the_message_says_what_to_do(tmp_path: Path) -> None:

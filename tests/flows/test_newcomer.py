@@ -8,10 +8,9 @@ import shlex
 import shutil
 import subprocess
 import sys
-import time
-import urllib.error
 import urllib.request
 import venv
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -122,25 +121,21 @@ def test_eight_commands_from_a_messy_file_to_a_rollback(tmp_path: Path, env: dic
 def answered(root: Path, env: dict[str, str], port: int, frame: pd.DataFrame) -> None:
     """Serve, ask for a row as it stands in the file, and stop."""
     row = frame.drop(columns=["left?", "cancelled on"]).iloc[0].to_dict()
-    with (root / "serve.log").open("w") as log:
-        server = subprocess.Popen(["refit", "serve"], cwd=root, env=env, stdout=log, stderr=log)
-    try:
-        until = time.monotonic() + 120
-        while True:
+    address = f"http://127.0.0.1:{port}"
+    with subprocess.Popen(["refit", "serve"], cwd=root, env=env, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            assert list(islice(server.stdout, 2)) == [
+                "loading left, version 1 ...\n",
+                f"serving left, version 1: {address} (Ctrl-C stops it)\n",
+            ]
             ask = urllib.request.Request(
-                f"http://127.0.0.1:{port}/predict", json.dumps(row).encode(), {"content-type": "application/json"}
+                f"{address}/predict", json.dumps(row).encode(), {"content-type": "application/json"}
             )
-            try:
-                with urllib.request.urlopen(ask, timeout=30) as reply:
-                    answer = json.loads(reply.read())
-                break
-            except urllib.error.HTTPError as error:
-                raise AssertionError(error.read().decode()) from None
-            except OSError:
-                assert time.monotonic() < until, (root / "serve.log").read_text()
-                time.sleep(0.5)
-    finally:
-        server.terminate()
-        server.wait(60)
+            with urllib.request.urlopen(ask, timeout=60) as reply:
+                answer = json.loads(reply.read())
+        finally:
+            server.terminate()
+        assert server.stdout.read().startswith("stopping: ")
     assert answer["decision"] in ("Yes", "no")
     assert answer["version"] == "1"
