@@ -254,13 +254,13 @@ def test_killed_search_goes_on_and_a_champions_members_come_first(tmp_path: Path
     one = Objective(
         "auto", Setup("binary", 2, {c: "numeric" if c != "band" else "categorical" for c in X}), "roc_auc", bags.folds
     )
-    found = search_families(one, Budget(1, 14, 1, 2), "auto", folder=tmp_path, bags=bags)
+    found = search_families(one, Budget(1, 20, 1, 2), "auto", folder=tmp_path, bags=bags)
     assert found.reused == 0
     done = [t for t in found.trials if t.state == "complete"]
     assert len({t.family for t in done}) == len(done) >= 2
     single = max(t.value for t in done)
     assert found.value >= single - 0.01
-    again = search_families(one, Budget(1, 14, 1, 2), "auto", folder=tmp_path, bags=bags, starts=[found.params])
+    again = search_families(one, Budget(1, 20, 1, 2), "auto", folder=tmp_path, bags=bags, starts=[found.params])
     known = [(t.family, t.params) for t in done]  # as many of them come again as the seconds allow
     repeated = [t for t in again.trials if t.state == "complete" and (t.family, t.params) in known]
     assert repeated
