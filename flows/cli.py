@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -33,6 +34,9 @@ P = ParamSpec("P")
 NAME, COMPLETE = "refit", "_REFIT_COMPLETE"  # and what a shell sets to ask for completions
 DRIFTED = 3  # exit status of a run that found drift, with monitoring.alarm: exit
 DIRECT = ("run_command", "predict")  # say at once what they do, or write to the screen by themselves
+_RIGHTS = "Change its owner or permissions, or work in another folder."
+_ROOM = "Make room on the disk, or work on another one."
+MENDED = {errno.EROFS: _RIGHTS, errno.EACCES: _RIGHTS, errno.EPERM: _RIGHTS, errno.ENOSPC: _ROOM, errno.EDQUOT: _ROOM}
 UNANSWERED = 4  # of a prediction in which rows have an error instead of an answer
 
 
@@ -71,9 +75,9 @@ def plainly(command: Callable[P, None]) -> Callable[P, None]:
             say(f"error: {error}", sys.stderr)
             raise SystemExit(1) from None
         except OSError as error:
-            if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT):
+            if error.errno not in MENDED:
                 raise
-            say(f"error: {error.filename or Path.cwd()}: {error.strerror}", sys.stderr)
+            say(f"error: {error.filename or Path.cwd()}: {error.strerror}. {MENDED[error.errno]}", sys.stderr)
             raise SystemExit(1) from None
         except KeyboardInterrupt as stop:
             say(stops.SAID, sys.stderr)
@@ -289,16 +293,32 @@ def explain(
 @app.command(epilog="Example: refit init --data houses.parquet --target price")
 @plainly
 def init(
-    data: Annotated[str, typer.Option(help="A CSV or Parquet file, a folder or glob of them, or a database's URL.")],
-    target: Annotated[str, typer.Option(help="The column to predict.")],
+    data: Annotated[
+        list[str] | None,
+        typer.Option(help="CSV or Parquet: a file, folder or glob; or a database's URL. Several tables: say it again."),
+    ] = None,
+    target: Annotated[str | None, typer.Option(help="The column to predict.")] = None,
+    table: Annotated[
+        str | None, typer.Option(help="The table whose rows are predicted. [the one that has the target]")
+    ] = None,
     query: Annotated[str | None, typer.Option(help="Of a database: a SELECT, or a table's name.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing params.yaml.")] = False,
+    example: Annotated[
+        str | None, typer.Option(help="Write a worked project with data of its own instead: two-tables.")
+    ] = None,
+    weeks: Annotated[int | None, typer.Option(help="Of an example: weeks of data to begin with. [26]")] = None,
 ) -> None:
-    """Write a params.yaml for a table, and make the folder a project."""
+    """Write a params.yaml for your tables, and make the folder a project."""
+    from flows.examples import example as worked
     from flows.project import create
 
-    for line in create(Path.cwd(), data, target, force, query):
-        say(line)
+    if example is None and weeks is not None:
+        raise RefitError("--weeks: belongs to --example two-tables; leave it out")
+    if example is not None and (data or target or query or table or force):
+        raise RefitError("--example: has its own data; leave --data, --target, --table, --query and --force out")
+    root = Path.cwd()
+    for line in worked(root, example, weeks) if example else create(root, data or [], target, force, query, table):
+        say(_folded(line))
 
 
 @app.command("sources", epilog="Example: refit sources")
@@ -496,6 +516,18 @@ def schema_command() -> None:
     from flows import keys
 
     say(keys.text().rstrip())
+
+
+def _folded(line: str) -> str:
+    """A line, on a terminal folded with its text hanging below its beginning; a pipe gets it whole."""
+    import shutil
+    import textwrap
+
+    width = shutil.get_terminal_size().columns
+    if not sys.stdout.isatty() or len(line) <= width:
+        return line
+    at = re.match(r" *\d+  |", line)
+    return textwrap.fill(line, width, subsequent_indent=" " * (at.end() if at else 0), break_on_hyphens=False)
 
 
 def _to_write() -> None:

@@ -1,22 +1,29 @@
-"""``refit init``: make a folder with a table a project of its own."""
+"""``refit init``: make a folder with tables a project of its own."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows.screen import silence_dvc
 from flows.sources import list_sources, look
 from tasks import code
-from tasks.errors import RefitError
+from tasks.errors import RefitError, nearest, some
 from tasks.files import write_text
 from tasks.registry.history import local
 
 if TYPE_CHECKING:
-    from tasks.params import Params
+    import pyarrow as pa
+    from ruamel.yaml.comments import CommentedMap
 
+    from tasks.params import Params
+    from tasks.profile.comments import Remark
+
+BEFORE = "params.before.yaml"  # what --force replaced
+TABLES = (".csv", ".tsv", ".txt", ".parquet", ".pq")
 HOUSE = Path(__file__).resolve().parent.parent
 DAG = Path(__file__).with_name("dag.yaml")  # Refit's dvc.yaml: a link in a checkout, a file in a wheel
 KEPT = {  # folders that stages read and no stage makes; each holds a README, so that git and DVC keep it
@@ -34,11 +41,28 @@ IGNORED = (
 )  # fmt: skip
 
 
-def create(root: Path, data: str | Path, target: str, force: bool, query: str | None = None) -> Iterator[str]:
-    """Write ``params.yaml`` for the table, and what else a project needs where it is not there; yields what was done.
+@dataclass(frozen=True)
+class Given:
+    """A table that ``init`` is given: its source as ``params.yaml`` has it (None: the path), what to call it, and its columns."""
 
-    ``data`` is a file, a folder, a glob, or a database's URL with a ``query`` (a SELECT, or a table's name).
-    Raises :class:`RefitError` before anything is written if the table or the target cannot be used, or if a
+    source: str | dict[str, str] | None
+    path: Path
+    table: pa.Table
+
+
+def create(
+    root: Path,
+    data: Sequence[str | Path],
+    target: str | None,
+    force: bool,
+    query: str | None = None,
+    table: str | None = None,
+) -> Iterator[str]:
+    """Write ``params.yaml`` for tables, and what else a project needs where it is not there; yields what was done.
+
+    Each of ``data`` is a file, a folder, a glob, or a database's URL with a ``query`` (a SELECT, or a table's name).
+    ``table`` says which of several has the rows that are predicted, where more than one has the target.
+    Raises :class:`RefitError` before anything is written if the tables or the target cannot be used, or if a
     ``params.yaml`` is there and ``force`` is not given.
     """
     from flows import keys
@@ -46,24 +70,183 @@ def create(root: Path, data: str | Path, target: str, force: bool, query: str | 
     from tasks.profile import infer, to_yaml
     from tasks.profile.giveaways import remark
 
+    _may_write(root, force)
+    if not data:
+        raise RefitError("--data: missing; name a CSV or Parquet file, a folder of them, or a database's URL.")
+    tables = [_given(root, str(one), query) for one in data]
+    if target is None:
+        columns = list(dict.fromkeys(name for one in tables for name in one.table.column_names))
+        raise RefitError(f"--target: missing; name the column to predict, one of {some(columns, 20)}.")
+    own = _predicted(tables, target, table)
+    remarks: list[Remark] = []
+    tree = infer(
+        own.path,
+        target,
+        lambda tree: remarks.extend(remark(tree, own.path, own.table)),
+        own.table,
+        remarks.append,
+        {one.path: one.table for one in tables if one is not own},
+    )
+    declared = tree["data"]["tables"]
+    called = _sources(declared, tables)
+    for name, one in called.items():
+        if one.source is not None:
+            declared[name]["source"] = one.source
+    if tree["features"].get("history") == "auto":
+        _list_history(tree, {name: one.table for name, one in called.items()})
+    text = f"{keys.LINE}\n{to_yaml(tree)}"
+    made = parse(tree, str(root / "params.yaml"))
+    if (root / "params.yaml").exists():
+        write_text(root / BEFORE, (root / "params.yaml").read_text(encoding="utf-8", errors="replace"))
+        yield f"kept the params.yaml that was there as {BEFORE}"
+    write_text(root / "params.yaml", text)
+    write_text(root / keys.FILE, keys.text())
+    yield from _seen(made, called)
+    yield from _to_look_over(remarks, text)
+    made = load(root / "params.yaml")
+    what = f"{made.problem.target.column!r} is predicted as {made.problem.kind}"
+    yield f"wrote params.yaml: {what}; look it over, it is the one file you edit"
+    yield from _decided(made)
+    yield from furnish(root, made)
+    yield "next: refit run"
+
+
+def _may_write(root: Path, force: bool) -> None:
     local(root, "history.db")  # refuses a folder that can hold no project
     params = root / "params.yaml"
     if params.exists() and not force:
         raise RefitError(f"{params}: is there already. Use --force to replace it, or another folder.")
-    source, path, given = look(root, str(data), query)
-    remarks: list[str] = []
-    tree = infer(path, target, lambda tree: remarks.extend(remark(tree, path, given)), given, tell=remarks.append)
-    if given is not None:
-        tree["data"]["tables"][tree["problem"]["table"]]["source"] = source
-    yield from remarks
-    text = to_yaml(tree)
-    parse(tree, str(params))
-    write_text(params, f"{keys.LINE}\n{text}")
-    write_text(root / keys.FILE, keys.text())
-    made = load(params)
-    target = made.problem.target.column
-    yield f"wrote params.yaml: {target!r} is predicted as {made.problem.kind}; look it over, it is the one file you edit"
-    yield from _decided(made)
+
+
+def _given(root: Path, data: str, query: str | None) -> Given:
+    from tasks.profile import read_columns
+
+    source, path, table = look(root, data, query)
+    if table is None and not path.exists():
+        beside = path.parent if path.parent.is_dir() else Path()
+        there = sorted(one.name for one in beside.iterdir() if one.suffix.lower() in TABLES)
+        listed = f" There are {some(there)}." if there else ""
+        raise RefitError(f"--data: {data}: no such file or folder.{nearest(path.name, there) or listed}")
+    return Given(source if table is not None else None, path, read_columns(path) if table is None else table)
+
+
+def _predicted(tables: Sequence[Given], target: str, name: str | None) -> Given:
+    """The table whose rows are predicted: the one that has the target, or that is named."""
+    from tasks.profile.names import locate
+    from tasks.profile.written import slug
+
+    by_name = {slug(one.path.stem): one for one in tables}
+    if name is not None:
+        if name not in by_name:
+            raise RefitError(f"--table: {name!r} is none of {some(by_name)}.{nearest(name, by_name)}")
+        return by_name[name]
+    if len(tables) == 1:
+        return tables[0]
+    having = [called for called, one in by_name.items() if locate(target, one.table.column_names)]
+    if len(having) == 1:
+        return by_name[having[0]]
+    if having:
+        raise RefitError(
+            f"--target: {target!r} is a column of {some(having)}. Say whose rows are predicted: --table {having[0]}"
+        )
+    columns = [column for one in tables for column in one.table.column_names]
+    raise RefitError(f"--target: none of {some(by_name)} has a column {target!r}.{nearest(target, columns)}")
+
+
+def _sources(declared: CommentedMap, tables: Sequence[Given]) -> dict[str, Given]:
+    """Which of the tables each section is about."""
+    from tasks.profile.written import source_text
+
+    by_source = {source_text(one.path): one for one in tables}
+    return {name: by_source[table["source"]] for name, table in declared.items()}
+
+
+def _list_history(tree: CommentedMap, tables: Mapping[str, pa.Table]) -> None:
+    """Write out what ``history: auto`` comes to for the other tables, with windows by their rhythm.
+
+    Earlier rows of the problem's own table come with the target, so they are listed only where it is said when that is known.
+    """
+    import pandas as pd
+
+    from tasks.engine.auto import history_of
+    from tasks.engine.rhythm import windows_of
+    from tasks.params import parse
+    from tasks.profile.comments import beside
+    from tasks.profile.profiled import kind_of, read_as
+    from tasks.profile.written import flow_list, flow_map
+
+    params = parse(tree)
+    own, columns = params.problem.table, tree["data"]["tables"]
+    frames = {
+        name: pd.DataFrame({c: read_as(table[c], spec) for c, spec in columns[name]["columns"].items() if kind_of(spec) != "ignore"})
+        for name, table in tables.items()
+    }  # fmt: skip
+    listed = flow_list([])
+    for one in history_of(params, windows_of(params, frames)):
+        if one.table == own and not params.data.tables[own].later:
+            continue
+        by = flow_list([key[0] if len(key) == 1 else flow_list(key) for key in one.by])
+        made = flow_map({"table": one.table, "by": by, "windows": flow_list(one.windows), "count": one.count})
+        if one.columns:
+            made["columns"] = flow_map({column: flow_list(names) for column, names in one.columns.items()})
+        listed.append(made)
+    if not listed:
+        del tree["features"]["history"]
+        return
+    listed.fa.set_block_style()
+    tree["features"]["history"] = listed
+    beside(
+        tree["features"],
+        "history",
+        "aggregates of earlier events of the same key that were known before the prediction time",
+    )
+
+
+def _seen(made: Params, tables: Mapping[str, Given]) -> Iterator[str]:
+    """What each table's columns were taken for."""
+    from tasks.profile.shown import shown
+    from tasks.values.reading import Reading
+
+    problem = made.problem
+    for name, one in tables.items():
+        declared = made.data.tables[name]
+        marks = dict.fromkeys(declared.key, "key")
+        if name == problem.table:
+            marks[problem.target.column] = "target"
+        kinds = {c: f"{marks[c]}, {spec.kind}" if c in marks else spec.kind for c, spec in declared.columns.items()}
+        kinds = {c: "ignored" if kind == "ignore" else kind for c, kind in kinds.items()}
+        yield f"{name}: {one.table.num_rows:,} rows, {one.table.num_columns} columns of {declared.shown}"
+        yield ""
+        yield from shown(one.table, kinds, {c: Reading.of(spec) for c, spec in declared.columns.items()})
+        yield ""
+
+
+def _to_look_over(remarks: Iterable[Remark], text: str) -> Iterator[str]:
+    """The remarks, each with the line of ``params.yaml`` that it is about."""
+    from ruamel.yaml import YAML
+
+    tree = YAML(typ="rt").load(text)
+    told = sorted(((_line(tree, remark.place), str(remark)) for remark in remarks), key=lambda one: one[0])
+    if not told:
+        return
+    yield "to look over, by the line of params.yaml:"
+    for line, said in told:
+        yield f"{line:>5}  {said}"
+    yield ""
+
+
+def _line(tree: Any, place: tuple[str, ...]) -> int:
+    """The line on which a key stands, or the last of those above it that is there."""
+    line = 1
+    for key in place:
+        if not hasattr(tree, "lc") or key not in tree:
+            break
+        line, tree = tree.lc.key(key)[0] + 1, tree[key]
+    return line
+
+
+def furnish(root: Path, made: Params) -> Iterator[str]:
+    """What a project needs besides ``params.yaml``, where it is not there; yields what was done."""
     if not (root / "dvc.yaml").exists():
         write_text(root / "dvc.yaml", dag())
         yield "wrote dvc.yaml: the stages"
@@ -81,7 +264,6 @@ def create(root: Path, data: str | Path, target: str, force: bool, query: str | 
         _make_repository(root)
         yield "made the folder a DVC repository with a remote in .dvc-remote (change it with `dvc remote modify`)"
     _lines(root / ".dvcignore", [UNFINISHED])
-    yield "next: refit run"
 
 
 def _lines(path: Path, wanted: Iterable[str]) -> None:

@@ -187,7 +187,7 @@ def connected(url: str, table: str, root: Path | None = None) -> Iterator[Connec
     """A connection that only reads, within one transaction."""
     from sqlalchemy.exc import DBAPIError
 
-    where = f"data.tables.{table}.source.sql"
+    where = table if table.startswith("--") else f"data.tables.{table}.source.sql"
     engine = _engine(url, where, root)
     try:
         options: dict[str, str | bool] = {"stream_results": True}

@@ -73,6 +73,22 @@ RUN = {
         "refit report 2 3": ("tests/flows/test_run.py", '"report", "1", "2"'),
         "refit report --all": ("tests/flows/test_run.py", '"report", "--all"'),
     },
+    "init.md": {
+        "refit init --data orders.csv --target refunded": (
+            "tests/flows/test_labels.py",
+            '"orders.csv", "--target", "refunded"',
+        ),
+        "refit init --data orders.csv --data customers.csv --data visits.csv --target refunded": (
+            "tests/flows/test_init.py",
+            '"--data", "customers.csv", "--data", "visits.csv"',
+        ),
+        "refit init --example two-tables": ("tests/flows/test_init.py", '"init", "--example", "two-tables"'),
+        "refit run": ("tests/flows/test_init.py", '"run", "--plain"'),
+        "mv later/2024-07-01.csv orders/": (
+            "tests/flows/test_init.py",
+            'shutil.move(tmp_path / first[1], tmp_path / "orders")',
+        ),
+    },
     "labels.md": {"refit run": ("tests/flows/test_labels.py", '"run"')},
     "sources.md": {
         'refit init --data "weekly/*.csv" --target target': (

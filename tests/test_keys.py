@@ -71,6 +71,7 @@ TABLE = {
     "data.tables.columns.format": "tasks/ingest/test_ingest:numbers_are_read_as_declared_and_another_form_is_named_with_the_remedy",
     "data.tables.columns.missing": "tasks/values/test_reading:a_package_reads_as_the_files_were_read",
     "data.tables.columns.case": "tasks/values/test_reading:a_package_reads_as_the_files_were_read",
+    "data.tables.columns.spellings": "tasks/values/test_reading:a_package_reads_as_the_files_were_read",
     "data.tables.event_time.column": PLAN,
     "data.tables.event_time.offset_micros": PLAN,
     "data.tables.known_at.column": PLAN,

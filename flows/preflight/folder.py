@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -104,7 +105,9 @@ def dag(subject: Subject) -> Iterator[str]:
     except RefitError as error:
         yield str(error)
     except DvcException as error:
-        if subject.params is not None or "params.yaml" not in str(error):  # else it is told already
+        if subject.params is not None or not re.search(
+            "params.yaml|Could not find", str(error)
+        ):  # else it is told already
             yield f"dvc.yaml: {with_causes(error)}"
     else:
         for key, stage in unset.items():

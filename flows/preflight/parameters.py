@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flows.preflight.subject import SMALL, Subject, files, size
-from tasks.errors import some
+from tasks.errors import RefitError, some
 from tasks.extras import install
 from tasks.idle import own_ways
 
@@ -28,7 +28,11 @@ def moment(subject: Subject) -> Iterator[str]:
     from flows.context import moment as read
 
     own = subject.params.data.as_of if subject.params else None
-    at, name = (own, "data.as_of") if subject.as_of is None else (read(subject.as_of), "--as-of")
+    try:
+        at, name = (own, "data.as_of") if subject.as_of is None else (read(subject.as_of), "--as-of")
+    except RefitError as error:
+        yield f"--as-of: {error}"
+        return
     if at is not None and at > datetime.now(UTC) + FUTURE:
         yield f"{name}: {at:%Y-%m-%d} lies in the future, and what will be known then nobody can know. Name a day that has passed."
 
@@ -47,6 +51,11 @@ def families(subject: Subject) -> Iterator[str]:
         needs = ALSO_NEEDS.get(name)
         if needs and find_spec(needs) is None:
             yield f"models.{name}: needs {needs}, which is not installed. {install('networks')}, or take it out of models."
+    if subject.params.features.engine == "spark" and not subject.params.orchestration.pools:
+        if find_spec("pyspark") is None:
+            yield f"features.engine: spark needs PySpark, which is not installed. {install('spark')}, or use local."
+        elif shutil.which("java") is None and not os.environ.get("JAVA_HOME"):
+            yield "features.engine: spark needs Java 17, and there is no `java` here. Install it, set JAVA_HOME, or use local."
 
 
 def budgets(subject: Subject) -> Iterator[str]:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flows.preflight.subject import SMALL, Subject, files, size, within
 from tasks.errors import RefitError, some
+from tasks.values.durations import Duration
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from tasks.params import Table
+    from tasks.params import Params, Problem, Table
 
 
 def tables(subject: Subject) -> Iterator[str]:
@@ -84,17 +86,62 @@ def header(path: Path) -> list[str] | None:
 
 
 def known_by_then(subject: Subject, name: str, table: Table, frame: pd.DataFrame | None) -> Iterator[str]:
-    """Something of the problem's table was known at ``as_of``."""
+    """Something of the problem's table, or of the events that make its label, was known at ``as_of``, and is enough."""
     assert subject.params is not None
+    params, problem = subject.params, subject.params.problem
+    asked = problem.target.events if problem.snapshots else problem.table
+    if frame is None or not len(frame) or name != asked:
+        return
+    if problem.target.events is None and problem.target.column in frame:
+        yield from too_little(frame[problem.target.column], problem)
+    when = table.event_time if problem.snapshots else problem.prediction_time or table.event_time
+    if when is None or when.column not in frame:
+        return
+    times, as_of = frame[when.column].dropna(), until(subject)
+    if times.empty:
+        return
+    first, last = times.min(), times.max()
+    if as_of is not None and first > as_of:
+        given = "--as-of" if subject.as_of is not None else "data.as_of"
+        yield f"{given}: {as_of:%Y-%m-%d %H:%M} is before every row of {name!r} (its first {when.column} is {first:%Y-%m-%d %H:%M})."
+    else:
+        yield from too_short(params, name, (min(last, as_of) if as_of is not None else last) - first)
+
+
+def until(subject: Subject) -> datetime | None:
+    """The moment that is asked for; None also where it is none, of which the parameters tell."""
     from flows.context import moment as at
 
-    as_of = at(subject.as_of) if subject.as_of is not None else subject.params.data.as_of
-    when = subject.params.problem.prediction_time or table.event_time
-    if frame is None or as_of is None or name != subject.params.problem.table or when is None:
+    assert subject.params is not None
+    try:
+        return at(subject.as_of) if subject.as_of is not None else subject.params.data.as_of
+    except RefitError:
+        return None
+
+
+def too_little(target: pd.Series, problem: Problem) -> Iterator[str]:
+    """A target that surely cannot be learned: fewer rows of it will be left, and no more classes."""
+    from tasks.kinds import find_kind
+    from tasks.profile.learnable import ROWS, check_target
+
+    known = target.dropna()
+    one = find_kind(problem.kind).output.classes and problem.target.above is None and known.nunique() == 1
+    if len(known) < ROWS or one:
+        try:
+            check_target(target, problem.kind, f"problem.target: {problem.target.column!r} of {problem.table!r}")
+        except RefitError as error:
+            yield str(error)
+
+
+def too_short(params: Params, name: str, span: timedelta) -> Iterator[str]:
+    """Parts of a split by time that leave nothing to train on: the data are not that long."""
+    split, within = params.split, params.problem.target.within
+    if split.kind != "time" or not isinstance(split.test, Duration) or not isinstance(split.valid, Duration):
         return
-    if when.column not in frame or not len(frame):
-        return
-    first = frame[when.column].min()
-    if first == first and first > as_of:
-        asked = "--as-of" if subject.as_of is not None else "data.as_of"
-        yield f"{asked}: {as_of:%Y-%m-%d %H:%M} is before every row of {name!r} (its first {when.column} is {first:%Y-%m-%d %H:%M})."
+    need = split.test.delta + split.valid.delta + (within.delta if within is not None else timedelta())
+    if need >= span:
+        gone = f", and the {within} in which a label becomes known" if within is not None else ""
+        yield (
+            f"split: test ({split.test}) and valid ({split.valid}){gone} take all {span.days} days of {name!r}, which leaves "
+            "nothing to train on. Make them shorter, or bring more rows."
+        )

@@ -45,7 +45,7 @@ class SchemaField(Lasting):
     Attributes
     ----------
     kind : of :mod:`tasks.values`. nullable : it may be missing; ``required``: it must be named.
-    min, max, allowed : hints. format, missing, case : how its texts are read, where otherwise than usual.
+    min, max, allowed : hints. format, missing, case, spellings : how its texts are read, where otherwise than usual.
     """
 
     name: str
@@ -56,6 +56,7 @@ class SchemaField(Lasting):
     format: str = "iso"
     missing: list[str] | None = None
     case: str = "as_written"
+    spellings: dict[str, list[str]] = Field(default_factory=dict)
     allowed: list[str] | None = None
     required: bool = True
 

@@ -10,8 +10,8 @@ from tasks.values.missing import texts as missing
 def schema(params: Params, columns: list[str], identity: list[str]) -> Schema:
     """``schema.json``: kind and nullability are demanded of clients; bounds and allowed values are hints.
 
-    ``missing`` has the texts that count as missing, of a field where they are others than the table's; with ``format``
-    and ``case`` it makes the field's :class:`~tasks.values.reading.Reading`, so that a value is read as in the files.
+    ``missing`` has the texts that count as missing, of a field where they are others than the table's; with ``format``,
+    ``case`` and ``spellings`` it makes the field's :class:`~tasks.values.reading.Reading`, so that a value is read as in the files.
 
     ``columns`` must be there in every row. Those of ``identity`` that are not among them may be left out: they say
     which earlier event, if any, is the row's own. The table's other columns are ``disregarded``: they may be sent, since
@@ -32,6 +32,7 @@ def schema(params: Params, columns: list[str], identity: list[str]) -> Schema:
             "format": None if column.format == "iso" else column.format,
             "missing": None if texts == usual else list(texts),
             "case": None if column.case == "as_written" else column.case,
+            "spellings": {name: list(texts) for name, texts in column.spellings.items()} or None,
             "allowed": None if column.allowed is None else list(column.allowed),
             "required": None if required else False,
         }

@@ -130,5 +130,7 @@ def loads(text: str, path: str) -> Params:
     except YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         at = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
-        raise RefitError(f"{path}{at}: not valid YAML: {getattr(error, 'problem', error)}") from None
+        problem = str(getattr(error, "problem", error))
+        tabs = ". Indent by spaces: YAML takes no tabs" if "\\t" in problem else ""
+        raise RefitError(f"{path}{at}: not valid YAML: {problem}{tabs}") from None
     return parse(tree, path)

@@ -51,6 +51,10 @@ class Column(StrictModel):
         default="as_written", description="categorical: lower takes Yes, YES and yes for one"
     )
 
+    spellings: dict[str, tuple[str, ...]] = Field(
+        default={}, description="categorical: {level: other spellings of it}, which count as one, as in {yes: [y, ja]}"
+    )
+
     @classmethod
     def as_written(cls, mapping: dict[str, Any]) -> dict[str, Any]:
         """Its kind alone, or the mapping."""
@@ -61,11 +65,22 @@ class Column(StrictModel):
     def _short(cls, value: object) -> object:
         if isinstance(value, str):
             return {"kind": value}
-        if isinstance(value, dict) and value.get("kind") == "categorical" and isinstance(value.get("allowed"), list):
-            lower = value.get("case") == "lower"
-            allowed = [as_level(one) for one in value["allowed"]]
-            return {**value, "allowed": [one.lower() if lower and isinstance(one, str) else one for one in allowed]}
-        return value
+        if not isinstance(value, dict) or value.get("kind") != "categorical":
+            return value
+
+        def level(one: object) -> object:
+            text = as_level(one)
+            return text.lower() if value.get("case") == "lower" and isinstance(text, str) else text
+
+        more: dict[str, object] = {}
+        if isinstance(value.get("allowed"), list):
+            more["allowed"] = [level(one) for one in value["allowed"]]
+        if isinstance(given := value.get("spellings"), dict):
+            more["spellings"] = {
+                level(name): [level(one) for one in texts] if isinstance(texts, list) else texts
+                for name, texts in given.items()
+            }
+        return {**value, **more}
 
     @model_validator(mode="after")
     def _limits(self) -> Column:
@@ -84,6 +99,13 @@ class Column(StrictModel):
             self.case != "as_written" and self.kind != "categorical",
             f"case: only a categorical column has one, and kind is {self.kind!r}",
         )
+        refuse(
+            self.spellings and self.kind != "categorical",
+            f"spellings: only a categorical column has them, and kind is {self.kind!r}",
+        )
+        texts = [text for others in self.spellings.values() for text in others]
+        twice = [text for text in texts if texts.count(text) > 1 or text in self.spellings]
+        refuse(twice, f"spellings: {some(dict.fromkeys(twice))} would be of two levels")
         refuse(
             self.format != "iso" and self.kind not in ("datetime", "numeric"),
             f"format: only a datetime or numeric column has one, and kind is {self.kind!r}",

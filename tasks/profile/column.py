@@ -13,18 +13,22 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
 
+from tasks.errors import RefitError
 from tasks.kinds import MANY, NUMBER, TWO, usual_kind
 from tasks.kinds._classes import PER_CLASS
 from tasks.params import Column
 from tasks.profile.amounts import LOOKED, UNKNOWN, Amounts, amounts
-from tasks.profile.dates import ID_WORDS, first_of, form_of, name_words
+from tasks.profile.dates import ID_WORDS, first_of, form_of, name_words, several_forms
 from tasks.profile.kinds import Coerced, coerce, without_missing
 from tasks.profile.learnable import check_target
+from tasks.profile.spellings import joined, misspelt
 from tasks.values.levels import is_text, tidy
 from tasks.values.missing import USUAL
 from tasks.values.reading import Reading
 
-Spec = str | dict[str, str | list[str]]  # a column's declaration: its kind, or a mapping with more
+Spec = (
+    str | dict[str, str | list[str] | dict[str, list[str]]]
+)  # a column's declaration: its kind, or a mapping with more
 READABLE = 0.95  # a kind fits a column if at least this share of its values can be read so
 HALF = 0.5
 FEW_CLASSES = 20  # whole numbers with at most this many values are classes, if each is frequent enough
@@ -54,6 +58,12 @@ CLASSES = (
     "N/A",
     "n/a",
 )  # usual texts that may be real values: no severity, North America, not applicable
+_NO_VALUE = (
+    "?|??|-|--|---|.|unknown|unk|unbekannt|k.a.|k. a.|n.a.|keine angabe|ohne angabe|fehlt|not available|not known|"
+    "no data|no value|missing|inconnu|desconocido|sconosciuto"
+)
+NO_VALUE = frozenset(_NO_VALUE.split("|"))  # of a category, in whatever letters
+SPELT = 1_000  # more levels are not compared
 SELDOM = 0.01  # a class has at least this share of the rows
 SHAPES = {
     r"\d{1,2}:\d\d(:\d\d(\.\d+)?)?( ?[AaPp]\.?[Mm]\.?)?": "times of day, which without a date are no moment; minutes as a number could be used",
@@ -139,6 +149,7 @@ def judge(name: str, column: pa.ChunkedArray, about: About) -> Judged:
     counts = texts_of(column)
     kept = _classes(counts, about)
     gone = {text: n for text, n in counts.items() if text and text in USUAL and text not in kept}
+    words = {text: n for text, n in counts.items() if text not in USUAL and text.lower() in NO_VALUE}
     missing = _listed(gone, kept) if kept else None
     known = coerce(column, Reading("categorical", missing=USUAL if missing is None else tuple(missing))).values.dropna()
     if known.empty:
@@ -150,17 +161,29 @@ def judge(name: str, column: pa.ChunkedArray, about: About) -> Judged:
         typed = _typed(name, column, counts, known, about)
         if typed is not None:
             return Judged(typed.spec, typed.remarks, gone)
-    found = amounts(Counter({t: n for t, n in counts.items() if t not in USUAL}), about.comma) if counts else Amounts()
+    given = Counter({t: n for t, n in counts.items() if t not in USUAL})
+    forms = several_forms(name, Counter({t: n for t, n in given.items() if t.lower() not in UNKNOWN}))
+    if forms:
+        ways = ", ".join(f"{text!r} ({_rows(n)})" for text, n in Counter(forms).most_common(4))
+        return Judged("ignore", (f"dates in several forms: {ways}; write them in one to use them",), gone)
+    found = amounts(given, about.comma) if counts else Amounts()
     if found.numbers < HALF * max(found.given, 1) and known.str.count(r"\S+").mean() >= WORDS:
         return Judged("text", (), gone)
     if different > SPREAD * len(known) and different > FEW_CLASSES:
         return Judged("ignore", (_why_ignored(found, known, different),), gone)
-    spec, said = _category(known, kept, missing)
+    if len(words) + len(gone) > 1 and words and len(known) > sum(words.values()):  # a missing value in several ways
+        spec, said = _category(known[~known.isin(words)], kept, ["usual", *words])
+        said.append(_counted(words))
+    else:
+        spec, said = _category(known, kept, missing)
     return Judged(spec, (*filter(None, (_half(found) if different > FEW_CLASSES else "", _shaped(known))), *said), gone)
 
 
-def judge_target(column: pa.ChunkedArray, where: str, about: About) -> tuple[str, Judged, list[str]]:
-    """The kind of the problem, the target's declaration with remarks, and its classes, sorted."""
+def judge_target(column: pa.ChunkedArray, where: str, about: About, name: str = "") -> tuple[str, Judged, list[str]]:
+    """The kind of the problem, the target's declaration with remarks, and its classes, sorted.
+
+    Raises :class:`RefitError` where it cannot be learned, or by its ``name`` and values is an id, or holds dates.
+    """
     counts = texts_of(column)
     kept = _classes(counts, about)
     gone = {text: n for text, n in counts.items() if text and text in USUAL and text not in kept}
@@ -172,10 +195,17 @@ def judge_target(column: pa.ChunkedArray, where: str, about: About) -> tuple[str
         if as_numbers is not None:
             numbers, read = as_numbers
             if not _few_classes(read.values):
+                given = read.values.dropna()
+                if re.search(ID_NAME, name) and given.is_unique and bool((given == np.floor(given)).all()):
+                    raise RefitError(f"{where} is an id: by its name, and every value differs. Choose another column.")
                 kind = usual_kind(NUMBER)
                 check_target(read.values, kind, where)
                 return kind, Judged(numbers.spec, numbers.remarks, gone), []
-    spec, said = _category(labels.dropna(), kept, missing)
+    if different > FEW_CLASSES and form_of(
+        name, without_missing(column, Reading("datetime", missing=USUAL)), about.first
+    ):
+        raise RefitError(f"{where} holds dates. Predict a class, or a number such as the days until then.")
+    spec, said = _category(labels.dropna(), kept, missing, truths=True)
     labels = coerce(column, reading_of(spec)).values
     kind = usual_kind(TWO if labels.nunique() <= 2 else MANY)
     check_target(labels, kind, where)
@@ -199,6 +229,8 @@ def _classes(counts: Counter[str], about: About) -> dict[str, int]:
     So where they are frequent, stand beside few other words, and mean no missing number elsewhere in the file.
     """
     others = {text: n for text, n in counts.items() if text not in USUAL}
+    if any(text.lower() in NO_VALUE for text in others):  # it says of a value that it is missing in other words too
+        return {}
     if not 0 < len(others) <= FEW_CLASSES:
         return {}
     rows = sum(counts.values())
@@ -243,6 +275,10 @@ def _typed(name: str, column: pa.ChunkedArray, counts: Counter[str], known: pd.S
             return Judged("ignore", ("counts the rows",))
         if given.is_unique and re.search(ID_NAME, name):
             return Judged("ignore", ("every value differs, and by its name it is an id",))
+        if given.nunique() > SPREAD * len(given) and len(given) > FEW_CLASSES and re.search(ID_NAME, name):
+            return Judged(
+                "ignore", (f"{given.nunique()} different values in {len(given)} rows, and by its name it is an id",)
+            )
         if position and (
             (given.is_unique and given.is_monotonic_increasing) or bool((np.diff(given) == 1).mean() > READABLE)
         ):
@@ -286,18 +322,28 @@ def _with_words(
     """The declaration of a column in which some words stand for no value, and a remark that says so."""
     if not words:
         return ({"kind": kind, **more} if more else kind), ()
+    return {"kind": kind, **more, "missing": ["usual", *words]}, (_counted(words),)
+
+
+def _counted(words: Mapping[str, int]) -> str:
+    """A remark that some words count as missing."""
     said = ", ".join(f"{text!r} ({_rows(n)})" for text, n in Counter(words).most_common(4))
-    more_words = f" and {len(words) - 4} more" if len(words) > 4 else ""
-    count = "counts" if len(words) == 1 else "count"
-    return {"kind": kind, **more, "missing": ["usual", *words]}, (f"{said}{more_words} {count} as missing",)
+    more = f" and {len(words) - 4} more" if len(words) > 4 else ""
+    return f"{said}{more} {'counts' if len(words) == 1 else 'count'} as missing"
 
 
-def _category(known: pd.Series, kept: Mapping[str, int], missing: list[str] | None) -> tuple[Spec, list[str]]:
-    """The declaration of a category: with the usual texts that are classes in it, and spellings that are one."""
-    spec: dict[str, str | list[str]] = {"kind": "categorical"}
+def _category(
+    known: pd.Series, kept: Mapping[str, int], missing: list[str] | None, truths: bool = False
+) -> tuple[Spec, list[str]]:
+    """The declaration of a category: with the usual texts that are classes in it, and spellings that are one.
+
+    ``truths``: yes and no, in whatever words, are two levels.
+    """
+    spec: dict[str, str | list[str] | dict[str, list[str]]] = {"kind": "categorical"}
     said = []
+    if missing:
+        spec["missing"] = [*missing]
     if kept:
-        spec["missing"] = [*(missing or ())]
         words = ", ".join(f"{text!r} ({_rows(n)})" for text, n in kept.items())
         said.append(
             f"{words} {'is a value' if len(kept) == 1 else 'are values'} here, not missing; remove `missing` if not"
@@ -316,10 +362,32 @@ def _category(known: pd.Series, kept: Mapping[str, int], missing: list[str] | No
         several = {low: texts for low, texts in several.items() if texts not in letters}
     if several:
         spec["case"] = "lower"
+        levels = levels.groupby(levels.index.str.lower()).sum()
         example = next(iter(several.values()))
-        rows = int(sum(levels[text] for texts in several.values() for text in texts[1:]))
+        rows = int(sum(known.eq(text).sum() for texts in several.values() for text in texts[1:]))
         said.append(f"{', '.join(map(repr, example[:4]))} count as one ({_rows(rows)} otherwise written); remove `case` if they differ")  # fmt: skip
+    if len(levels) <= SPELT:
+        written = {str(text): int(n) for text, n in levels.items()}
+        found = joined({text: n for text, n in written.items() if text not in kept}, truths)
+        if found:
+            ways = [f"{_listing(texts)} as {name!r}" for name, texts in found.items()]
+            said.append(f"{', '.join(ways)}: these count as one; change `spellings` if not")
+            spec["spellings"] = found
+        said += [
+            f"{rare!r} ({_rows(written[rare])}) may be {usual!r} misspelt; `spellings: {{{usual}: [{rare}]}}` joins them"
+            for rare, usual in misspelt(written)[:3]
+        ]
     return (spec if len(spec) > 1 else "categorical"), said
+
+
+def _listing(texts: list[str]) -> str:
+    """Texts as a sentence has them.
+
+    >>> _listing(["y", "ja"])
+    "'y' and 'ja'"
+    """
+    *before, last = map(repr, texts)
+    return f"{', '.join(before)} and {last}" if before else last
 
 
 def _why_ignored(found: Amounts, known: pd.Series, different: int) -> str:

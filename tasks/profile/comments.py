@@ -1,11 +1,24 @@
-"""Comments beside the keys of a ``params.yaml`` that ``init`` writes."""
+"""What ``init`` says: remarks on single columns, and comments beside the keys of the ``params.yaml`` that it writes."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ruamel.yaml.comments import CommentedMap
+
+
+@dataclass(frozen=True)
+class Remark:
+    """What a reader should look at: a column (none: the file, or the whole), what was decided, and the key of ``params.yaml``."""
+
+    column: str
+    text: str
+    place: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return plain(f"{self.column}: {self.text}" if self.column else self.text)
 
 
 def beside(tree: CommentedMap, key: str, text: str) -> None:

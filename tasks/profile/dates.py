@@ -25,6 +25,7 @@ from tasks.values.moments import moments, plain
 READABLE = 0.95  # as for other kinds: a form fits if at least this share of the values can be read so
 YEARS = (1800, 2200)
 EXCEL = (20_000, 60_000)  # serials of the days from 1954 to 2064
+FORMS = 12  # more shapes than these are no ways to write a date
 FEW = 5  # so few different numbers may look like days by chance, unless the name says that they are
 TWO_DIGITS = "of years in two digits 69 to 99 are of the 1900s, and 00 to 68 of the 2000s"
 _TIME_WORDS = (
@@ -160,11 +161,13 @@ def _of_texts(name: str, texts: pd.Series, different: pd.Series, weights: np.nda
     if _share(_parsed(different, "iso"), weights) >= READABLE:
         return Form("iso")
     shapes = Counter(re.sub(r"[A-Za-z]+", "a", re.sub(r"\d+", "9", text)) for text in different.head(1000))
-    common = shapes.most_common(1)[0][0]
-    if "9" not in common or len(common) > 30:
+    common = [shape for shape, _ in shapes.most_common(2)]  # two, since every form reads ISO dates too
+    if "9" not in common[0] or len(common[0]) > 30:
         return None
-    example = next(text for text in different if re.sub(r"[A-Za-z]+", "a", re.sub(r"\d+", "9", text)) == common)
-    found = _patterns(name, example)
+    found: list[str] = []
+    for shape in common:
+        example = next(text for text in different if re.sub(r"[A-Za-z]+", "a", re.sub(r"\d+", "9", text)) == shape)
+        found += [form for form in _patterns(name, example) if form not in found]
     shares = {form: _share(_parsed(different, form), weights) for form in found}
     best = max(shares.values(), default=0.0)
     if best < READABLE:
@@ -174,6 +177,28 @@ def _of_texts(name: str, texts: pd.Series, different: pd.Series, weights: np.nda
     if found_form is None or "%y" not in found_form.form:
         return found_form
     return Form(found_form.form, "; ".join(filter(None, (found_form.remark, TWO_DIGITS))))
+
+
+def several_forms(name: str, texts: Counter[str]) -> dict[str, int]:
+    """Forms in which a column writes dates, one value in each way, and the rows of each; none unless there are several.
+
+    >>> several_forms("sold", Counter({"2024-01-31": 3, "2024-02-01": 1, "31.01.2024": 2, "Feb 1, 2024": 1}))
+    {'2024-01-31': 4, '31.01.2024': 2, 'Feb 1, 2024': 1}
+    """
+    shapes: dict[str, list[str]] = {}
+    for text in texts:
+        digits = re.sub(r"\d+", "9", re.sub(r"\d{4}", "8", text))  # a year is told from a day
+        shapes.setdefault(re.sub(r"[A-Za-z]+", "a", digits), []).append(text)
+    found = {}
+    for shape, alike in shapes.items():
+        if len(shapes) > FORMS or "9" not in shape or len(shape) > 30:
+            return {}
+        different = pd.Series(alike, dtype="str")
+        read = (_parsed(different, form).notna() for form in ("iso", *_patterns(name, alike[0])))
+        if not any(there.mean() >= READABLE for there in read):
+            return {}
+        found[alike[0]] = sum(texts[text] for text in alike)
+    return found if len(found) > 1 else {}
 
 
 def _patterns(name: str, example: str) -> list[str]:
@@ -236,6 +261,10 @@ def _day_or_month(kept: list[str], texts: pd.Series, place: str) -> Form | None:
     read = {form: _parsed(texts.reset_index(drop=True), form) for form in kept}
     first, second = kept[0], kept[1]
     said = f"written {first} or {second}"
+    if first.startswith("%d."):
+        return Form(
+            first, f"{said}, which the values do not tell: with dots the day comes first; change the format if not"
+        )
     monthly = [form for form, values in read.items() if values.dt.day.nunique() == 1 and values.dt.month.nunique() > 1]
     if len(monthly) == 1:
         return Form(

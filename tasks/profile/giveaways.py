@@ -14,7 +14,7 @@ from tasks.giveaways import Giveaway, giveaways, sample
 from tasks.kinds import find_kind
 from tasks.params import Moment, by_column
 from tasks.profile.column import reading_of
-from tasks.profile.comments import beside
+from tasks.profile.comments import Remark, beside
 from tasks.profile.kinds import coerce
 from tasks.profile.reading import read_columns
 from tasks.values.reading import Reading
@@ -27,8 +27,8 @@ ROWS = 4000
 READ = ("numeric", "categorical", "boolean", "text", "datetime")
 
 
-def remark(tree: CommentedMap, path: str | Path, given: pa.Table | None = None) -> Iterator[str]:
-    """Mark in the tree of a ``params.yaml`` which columns of the file give the target away; yields a line for each.
+def remark(tree: CommentedMap, path: str | Path, given: pa.Table | None = None) -> Iterator[Remark]:
+    """Mark in the tree of a ``params.yaml`` which columns of the file give the target away; yields a remark on each.
 
     A column that repeats the target exactly, or nearly so, is set to ``ignore``; another suspect keeps its kind, and
     ``refit run`` asks before it promotes. A key, and a column that tells the time of rows, stays as it is.
@@ -45,6 +45,7 @@ def remark(tree: CommentedMap, path: str | Path, given: pa.Table | None = None) 
     read = [n for n, kind in kinds.items() if kind in READ and n not in hidden]
     asked = {n: reading_of(columns[n]) for n in (*read, target)}
     found = suspects(read_columns(path) if given is None else given, target, problem["kind"], asked, tree["seed"])
+    place = ("data", "tables", problem["table"], "columns")
     for name, given in found.items():
         left = [n for n in read if n != name and kinds[n] != "ignore"]
         if given.certain and name not in named and left:
@@ -56,10 +57,10 @@ def remark(tree: CommentedMap, path: str | Path, given: pa.Table | None = None) 
                 f"gives the target away: {given.said}; if it is known in time, declare its kind and list it under "
                 "promotion.accept",
             )
-            yield f"{name}: ignored, since it gives the target away ({given.said})"
+            yield Remark(name, f"ignored, since it gives the target away ({given.said})", (*place, name))
         else:
             beside(columns, name, f"a leak? {given.said}; `refit run` asks before it promotes (promotion.accept)")
-            yield f"{name}: a leak? {given.said}; `refit run` asks before it promotes"
+            yield Remark(name, f"a leak? {given.said}; `refit run` asks before it promotes", (*place, name))
 
 
 def _target(problem: CommentedMap) -> str:

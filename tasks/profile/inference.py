@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
-import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,24 +12,23 @@ import pandas as pd
 from tasks.errors import RefitError, nearest, some
 from tasks.kinds import find_kind, kind_names
 from tasks.listed import family_names
-from tasks.params import Moment, parse
-from tasks.profile.column import About, Judged, Spec, judge, judge_target, reading_of
-from tasks.profile.comments import beside, plain
-from tasks.profile.division import SALTS, best_salt, groups, names_rows, twins
-from tasks.profile.kinds import coerce
+from tasks.params import parse
+from tasks.profile.comments import Remark, beside, plain
+from tasks.profile.division import SALTS, best_salt, groups, twins
 from tasks.profile.moment import Moment as Chosen
-from tasks.profile.moment import calendar, choose
-from tasks.profile.names import alike, locate
-from tasks.profile.reading import read_columns, remarks_of
-from tasks.profile.settled import settled_at
+from tasks.profile.moment import calendar
+from tasks.profile.names import locate
+from tasks.profile.profiled import Profiled, read_as
+from tasks.profile.reading import read_columns
+from tasks.profile.relations import relate
+from tasks.profile.written import flow_list, moment_text, slug, source_text, to_yaml
 from tasks.values.classes import choose as choose_class
-from tasks.values.missing import USUAL
-from tasks.values.reading import Reading
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from ruamel.yaml.comments import CommentedMap, CommentedSeq
+    from ruamel.yaml.comments import CommentedMap
 
+__all__ = ["infer", "to_yaml", "without_header"]
 LARGE = 60_000  # tune on this many rows at most
 _VAGUE = """
     target label labels class classes y outcome result response output value is_target
@@ -41,7 +38,6 @@ _FILES = """
     train training data dataset table input test sample export file rows sheet1
 """
 FILES = frozenset(_FILES.split())  # names of any file
-TOLD = 12  # lines about single columns
 
 
 def infer(
@@ -49,65 +45,50 @@ def infer(
     target: str,
     ask: Callable[[CommentedMap], None] | None = None,
     given: pa.Table | None = None,
-    tell: Callable[[str], None] | None = None,
+    tell: Callable[[Remark], None] | None = None,
+    others: Mapping[Path, pa.Table] | None = None,
 ) -> CommentedMap:
     """The tree of a ``params.yaml`` that predicts ``target`` from the other columns of a CSV or Parquet file.
 
     Comments in the tree say why a column is ignored and what a section is for; see :func:`to_yaml`. ``ask`` may change
     the columns of the tree before rows are divided at random, which goes by the columns that are left. ``given``: the
-    columns, where ``path`` is no single file. ``tell`` is called with a line for each decision about how it is read.
+    columns, where ``path`` is no single file. ``tell`` is called with a remark for each decision about how it is read.
+    ``others``: further tables, which are declared too, and used where their values find rows of this one.
 
     Raises
     ------
     RefitError
         If the file cannot be read, or the target is missing from it or cannot be learned.
     """
-    from ruamel.yaml.comments import CommentedMap
-
     table = read_columns(path) if given is None else given
     called = locate(target, table.column_names)
     if called is None:
         raise RefitError(
             f"{path}: has no column {target!r} to predict.{nearest(target, table.column_names)} "
-            f"Its columns are {some(table.column_names, 20)}.{_without_header(table.column_names)}"
+            f"Its columns are {some(table.column_names, 20)}.{without_header(table.column_names)}"
         )
     target = called
-    about = About.of(table)
-    kind, aimed, classes = judge_target(table[target], f"{path}: the target {target!r}", about)
-    judged = {target: aimed}
-    for name in table.column_names:
-        if name != target:
-            judged[name] = judge(name, table[name], about)
-    specs: dict[str, Spec] = {name: found.spec for name, found in judged.items()}
-    remarks = {name: ["the target"] * (name == target) + list(found.remarks) for name, found in judged.items()}
-    if tell:
-        for line in _told(table, judged):
-            tell(plain(line))
-    read = {name: _read(table[name], spec) for name, spec in specs.items() if spec != "ignore"}
-    moment = choose({name: read[name] for name, spec in specs.items() if name != target and _kind(spec) == "datetime"})
-    settled = settled_at(read[target], {name: read[name] for name in moment.later})
-    for name, why in moment.later.items():
-        if name == settled:
-            continue
-        specs[name] = "ignore"
-        remarks[name].append(f"{why}, so perhaps not known yet by then; declare it datetime if it was")
-    key = _key(table, specs, remarks, target)
-    columns = CommentedMap()
-    for name in table.column_names:
-        columns[name] = _flow(specs[name])
-        if remarks[name]:
-            beside(columns, name, "; ".join(remarks[name]))
-    if all(spec == "ignore" for name, spec in columns.items() if name not in (target, key)):
+    found = Profiled.of(table, target, f"{path}: the target {target!r}")
+    columns = found.columns()
+    if all(spec == "ignore" for name, spec in columns.items() if name not in (target, found.key)) and not others:
         raise RefitError(
             f"{path}: no column is left to predict {target!r} from: all others are constant, empty or ids."
         )
-    tree = _tree(Path(path), target, kind, _positive(read[target], classes), columns, table.num_rows)
-    if key:
-        tree["data"]["tables"][tree["problem"]["table"]].insert(1, "key", _flow_list([key]))
+    tree = _tree(Path(path), target, found.kind, _positive(found.read[target], found.classes), columns, table.num_rows)
+    name, moment = tree["problem"]["table"], found.moment
+    said = list(found.told(name))
+    found.identify(tree["data"]["tables"][name])
     if moment.column:
         _split_by_time(tree, moment)
-        if settled:
-            _known_at(tree, target, settled)
+        if found.settled:
+            _known_at(tree, target, found.settled)
+        else:
+            _ask_when_known(tree, target, moment)
+    if others:
+        said += relate(tree, found, {path: Profiled.of(other) for path, other in others.items()})
+    if tell:
+        for remark in said:
+            tell(remark)
     if ask:  # what it takes out is no input, and so does not say who a row is
         ask(tree)
     if not moment.column:
@@ -123,79 +104,14 @@ def _no_moment(moment: Chosen, names: Iterable[str]) -> str:
     return f"no single column says when a row happened ({', '.join(pieces)} joined to a date would allow kind: time)"
 
 
-def _kind(spec: Spec) -> str:
-    return spec if isinstance(spec, str) else str(spec["kind"])
-
-
-def _flow(spec: Spec) -> str | CommentedMap:
-    from ruamel.yaml.comments import CommentedMap
-    from ruamel.yaml.scalarstring import DoubleQuotedScalarString
-
-    if isinstance(spec, str):
-        return spec
-    made = CommentedMap(spec)
-    if "missing" in made:
-        made["missing"] = _flow_list([DoubleQuotedScalarString(text) for text in made["missing"]])
-    made.fa.set_flow_style()
-    return made
-
-
-def _read(column: pa.ChunkedArray, spec: Spec) -> pd.Series:
-    """A column as later stages have it; an ignored one by its levels."""
-    return coerce(column, reading_of(spec)).values
-
-
-def _without_header(names: list[str]) -> str:
+def without_header(names: list[str]) -> str:
     """A hint where the first line rather holds values than names, or names that nothing parts."""
     if len(names) == 1 and re.search(r"[\s:^~]", names[0]):
         return " Between values must stand `,`, `;`, tabs or `|`, and this file has none of them."
-    values = [name for name in names if re.fullmatch(r"[-+]?\d+([.,]\d+)?(_\d)?|[-+]?\d+[.,]\d+.*", name)]
+    values = [name for name in names if re.fullmatch(r"[-+]?\d[\d.,:/ -]*(_\d+)?|[-+]?\d+[.,]\d+.*", name)]
     if len(values) < max(1, len(names) / 3):
         return ""
     return f" The first line looks like values ({some(values, 3)}) and not like names: write a line of names above it."
-
-
-def _told(table: pa.Table, judged: Mapping[str, Judged]) -> Iterator[str]:
-    """What was decided about how the file is read, in a line each; the same stands in ``params.yaml``."""
-    yield from (f"the file: {remark}" for remark in [*remarks_of(table), *alike(table.column_names)])
-    taken: dict[str, list[tuple[str, int]]] = {}
-    for name, found in judged.items():
-        for text, count in (found.missing or {}).items():
-            taken.setdefault(text, []).append((name, count))
-    for text, where in taken.items():
-        names = ", ".join(name for name, _ in where[:3]) + (f" and {len(where) - 3} more" if len(where) > 3 else "")
-        yield (
-            f"{text!r} counts as missing, in {sum(n for _, n in where):,} values of {names}; "
-            "`missing` of a column, or data.missing, says otherwise"
-        )
-    told = [f"{name}: {_short(found.spec)}, {remark}" for name, found in judged.items() for remark in found.remarks]
-    yield from told[:TOLD]
-    if len(told) > TOLD:
-        yield f"{len(told) - TOLD} more remarks stand in params.yaml, each beside its column"
-
-
-def _short(spec: Spec) -> str:
-    """A declaration in a few words.
-
-    >>> _short("ignore"), _short({"kind": "numeric", "format": "1.234,50", "missing": ["usual", "?"]})
-    ('ignored', 'numeric')
-    """
-    return {"ignore": "ignored"}.get(_kind(spec), _kind(spec))
-
-
-def _key(table: pa.Table, specs: dict[str, Spec], remarks: dict[str, list[str]], target: str) -> str:
-    """The column that names each row; declared, and so no longer ignored. Empty: there is none."""
-    for name in table.column_names:
-        if name == target or specs[name] not in ("ignore", "numeric", "categorical") or not names_rows(name):
-            continue
-        values = coerce(table[name], Reading("categorical", missing=USUAL)).values
-        if values.notna().all() and values.is_unique:
-            numbers = coerce(table[name], Reading("numeric", missing=USUAL))
-            whole = numbers.problems.empty and not values.str.match(r"0\d").any()
-            specs[name] = "numeric" if whole else "categorical"
-            remarks[name] = ["the row's key, so no feature"]
-            return name
-    return ""
 
 
 def _positive(labels: pd.Series, classes: list[str]) -> tuple[str, str, str] | None:
@@ -211,14 +127,16 @@ def _split_by_time(tree: CommentedMap, moment: Chosen) -> None:
     from ruamel.yaml.comments import CommentedMap
 
     problem = tree["problem"]
-    when = _moment(moment.column or "")
+    when = moment_text(moment.column or "")
     problem.insert(list(problem).index("metric"), "prediction_time", when)
-    beside(problem, "prediction_time", "a feature may use only what was known by then; `column - 2h` is earlier")
+    beside(
+        problem,
+        "prediction_time",
+        f"a feature may use only what was known by then; asked earlier? {moment.column} - 2h",
+    )
     table = tree["data"]["tables"][problem["table"]]
     table.insert(1 + ("key" in table), "event_time", when)
-    beside(
-        table, "event_time", "and known_at: {TARGET: COLUMN + 7d} where the target is known only later (docs/labels.md)"
-    )
+    beside(table, "event_time", "when a row happened")
     split = CommentedMap(kind="time", test=0.2, valid=0.2)
     beside(
         split,
@@ -229,14 +147,13 @@ def _split_by_time(tree: CommentedMap, moment: Chosen) -> None:
     tree["split"] = split
 
 
-def _moment(column: str) -> str | dict[str, str]:
-    """A moment as ``params.yaml`` writes it: the column's name, or a mapping where the name could be read otherwise."""
-    try:
-        if Moment.model_validate(column).column == column:
-            return column
-    except ValueError:
-        pass
-    return {"column": column}
+def _ask_when_known(tree: CommentedMap, target: str, moment: Chosen) -> None:
+    """Ask, beside the event's time, when the target is known, with a line to copy: by a later moment where there is one."""
+    later = next(iter(moment.later), f"{moment.column} + 7d")
+    table = tree["data"]["tables"][tree["problem"]["table"]]
+    beside(
+        table, "event_time", f"is {target} known only later? then also known_at: {{{target}: {later}}} (docs/labels.md)"
+    )
 
 
 def _known_at(tree: CommentedMap, target: str, settled: str) -> None:
@@ -244,7 +161,7 @@ def _known_at(tree: CommentedMap, target: str, settled: str) -> None:
     from ruamel.yaml.comments import CommentedMap
 
     table = tree["data"]["tables"][tree["problem"]["table"]]
-    known = CommentedMap({target: _moment(settled)})
+    known = CommentedMap({target: moment_text(settled)})
     known.fa.set_flow_style()
     table.insert(list(table).index("event_time") + 1, "known_at", known)
     beside(table, "known_at", f"{settled} is there in exactly the rows that have {target}")
@@ -268,7 +185,7 @@ def _divide(tree: CommentedMap, table: pa.Table, why: str) -> None:
     split = CommentedMap(kind="random", **shares)
     tree["split"] = split
     specs = {name: declared["columns"][name] for name in table.column_names}
-    frame = pd.DataFrame({name: _read(table[name], spec) for name, spec in specs.items()})
+    frame = pd.DataFrame({name: read_as(table[name], spec) for name, spec in specs.items()})
     found = groups(frame.drop(columns=keys), target)
     own = identify(frame, Rule.of(parse(tree))).row
 
@@ -288,7 +205,7 @@ def _divide(tree: CommentedMap, table: pa.Table, why: str) -> None:
     )
     beside(split, "salt", f"of {SALTS} the one whose parts are most alike in size and target; keep it")
     if by:
-        split["by"] = _flow_list(by)
+        split["by"] = flow_list(by)
         beside(split, "by", f"{found.why}, so they stay together")
         for name in by:
             if specs[name] == "ignore":
@@ -299,23 +216,6 @@ def _divide(tree: CommentedMap, table: pa.Table, why: str) -> None:
         split.yaml_set_comment_before_after_key("salt", before=plain(f"{found.why}{named}"), indent=2)
 
 
-def _flow_list(values: Iterable[str]) -> CommentedSeq:
-    from ruamel.yaml.comments import CommentedSeq
-
-    made = CommentedSeq(values)
-    made.fa.set_flow_style()
-    return made
-
-
-def _slug(text: str) -> str:
-    """Letters, digits, ``_`` and ``-`` of a name; never empty.
-
-    >>> _slug("my data (2).csv"), _slug("---")
-    ('my-data-2-csv', 'data')
-    """
-    return re.sub(r"[^A-Za-z0-9_]+", "-", text).strip("-_") or "data"
-
-
 def _named(path: Path, target: str) -> str:
     """The problem's name: what is predicted; of which table, where the target's name alone says little.
 
@@ -323,9 +223,9 @@ def _named(path: Path, target: str) -> str:
     ('Sale-Price', 'iris-target', 'churn-y')
     """
     if target.lower().strip("_ ") not in VAGUE:
-        return _slug(target)
+        return slug(target)
     of = path.stem if path.stem.lower() not in FILES else path.resolve().parent.name
-    return f"{_slug(of)}-{_slug(target)}"
+    return f"{slug(of)}-{slug(target)}"
 
 
 def _tree(
@@ -334,9 +234,7 @@ def _tree(
     from ruamel.yaml.comments import CommentedMap
     from ruamel.yaml.scalarstring import SingleQuotedScalarString
 
-    table_name = _slug(path.stem)
-    whole = Path(os.path.abspath(path))  # a link stays one, to be followed at each run
-    source = whole.relative_to(Path.cwd()).as_posix() if whole.is_relative_to(Path.cwd()) else whole.as_posix()
+    table_name = slug(path.stem)
     aim: str | CommentedMap = target
     if positive:
         chosen, other, why = positive
@@ -349,11 +247,11 @@ def _tree(
     )
     beside(problem, "kind", " | ".join(kind_names()))
     beside(problem, "metric", f"what tuning and the choice of a family go by: {', '.join(find_kind(kind).decisive)}")
-    table = CommentedMap(source=source, columns=columns)
+    table = CommentedMap(source=source_text(path), columns=columns)
     beside(
         table,
         "columns",
-        "name: numeric, categorical, boolean, datetime, text or ignore; or {kind, nullable, min, max, allowed, format, missing, case}",
+        "name: numeric, categorical, boolean, datetime, text or ignore; or {kind, nullable, min, max, allowed, format, missing, case, spellings}",
     )
     data = CommentedMap(max_quarantined=0.05, tables=CommentedMap({table_name: table}))
     beside(data, "max_quarantined", "a larger share of bad rows stops the run")
@@ -395,15 +293,3 @@ def _tree(
         f"Written by `refit init` from {plain(path.name)}: {rows:,} rows, to predict {target!r}. Everything may be edited.\n"
     )
     return tree
-
-
-def to_yaml(tree: Mapping[str, object]) -> str:
-    """The text of a ``params.yaml``, with the tree's comments and a blank line between sections."""
-    from ruamel.yaml import YAML
-
-    yaml = YAML(typ="rt")
-    yaml.width = 4096
-    yaml.indent(mapping=2, sequence=4, offset=2)
-    text = io.StringIO()
-    yaml.dump(tree, text)
-    return re.sub(r"\n(?=[a-z]+:)", "\n\n", text.getvalue())

@@ -175,7 +175,8 @@ def _levels(column: pa.ChunkedArray, how: Reading) -> pd.Series:
     values = levels(column)
     if how.keeps_empty and is_text(column.type):
         values = values.mask(values.isna().to_numpy() & ~column.is_null().to_numpy(), EMPTY)
-    return values.str.lower() if how.lower else values
+    values = values.str.lower() if how.lower else values
+    return values.replace(how.joined) if how.joined else values
 
 
 def _texts(column: pa.ChunkedArray) -> pd.Series:

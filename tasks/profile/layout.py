@@ -99,6 +99,13 @@ def decoded(content: bytes, where: str) -> tuple[bytes, list[str]]:
     strange = sum(bool(re.search(r"[^\x00-\x7f]{3}", word)) for word in high)  # Cyrillic, Greek, Chinese and the like
     whole = sum(map(len, re.findall(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}", content)))
     mixed = whole > len(re.findall(rb"[\x80-\xff]", content)) / 2  # UTF-8 with a damaged place
+    twofold = re.search(rb"\xc3[\x80-\xbf]", content)  # two letters in Windows-1252 that no word has
+    if twofold:
+        there = content.count(b"\n", 0, twofold.start()) + 1
+        raise RefitError(
+            f"{where}:{line}: not UTF-8 (byte 0x{content[at]:02x}), though line {there} is: two encodings in one file. Save it "
+            "as UTF-8 throughout."
+        )
     if "\ufffd" in text or strange > 0.3 * len(high) or mixed:
         raise RefitError(
             f"{where}:{line}: not UTF-8 (byte 0x{content[at]:02x}), nor Windows-1252 throughout. Save the file as UTF-8, "

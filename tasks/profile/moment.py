@@ -22,7 +22,7 @@ LATER = 0.05  # a time later than the row's own in more rows than this was perha
 PARTS = (("test", 0.2), ("valid", 0.2))
 OF_A_LIFE = re.compile(
     r"birth|born|\bdob\b|death|died|hire|\bjoin|\bsince\b|sign ?up|member|enrol|found|establish|manufactur|\bbuilt\b|"
-    r"\brelease|\blaunch|\bopened account"
+    r"\brelease|\blaunch|\bopened account|\bseit\b|geburt|geboren|naissance|nacimiento"
 )
 AHEAD = re.compile(r"\bdue\b|deadline|expir|valid|promis|target|renew|until")  # of what shall be, and never of a row
 PLANNED = re.compile(rf"{AHEAD.pattern}|sched|plan|expect|estimat")  # known beforehand, though later

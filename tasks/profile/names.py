@@ -58,13 +58,22 @@ def alike(names: Iterable[str]) -> list[str]:
     seen: dict[str, str] = {}
     said = []
     for name in names:
-        plain = re.sub(r"[\s_]+", "", name.casefold())
+        plain = bare(name)
         if plain in seen:
             said.append(
                 f"{name!r} and {seen[plain]!r} are two columns, though their names differ by capital letters or blanks alone"
             )
         seen.setdefault(plain, name)
     return said
+
+
+def bare(name: str) -> str:
+    """A name without capital letters, blanks and the like.
+
+    >>> bare("Customer_ID")
+    'customerid'
+    """
+    return re.sub(r"[\s_]+", "", name.casefold())
 
 
 def locate(name: str, names: Iterable[str]) -> str | None:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 import numpy as np
 
 from tasks.errors import RefitError, first_line
+from tasks.profile.foreign import refuse_foreign
 from tasks.profile.layout import Opening, layout, opening
 from tasks.profile.names import renamed
 from tasks.profile.reading import MAGIC, tidy
@@ -128,6 +129,7 @@ def _opened(stream: BinaryIO, path: Path) -> Iterator[tuple[Opening, io.BytesIO 
     content = stream.read(WHOLE + 1)
     if not content.strip(b"\0 \t\r\n"):
         raise RefitError(f"{path}: the file is empty; expected a CSV or Parquet file with a header and rows.")
+    refuse_foreign(content, str(path))
     if len(content) <= WHOLE:
         found = layout(content, str(path))
         yield Opening(found.names, found.delimiter, 0, found.remarks), io.BytesIO(found.body)

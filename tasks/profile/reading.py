@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks.errors import RefitError, first_line, some
+from tasks.profile.foreign import refuse_foreign
 from tasks.profile.layout import layout
 from tasks.profile.names import renamed
 
@@ -57,6 +58,8 @@ def read_content(content: bytes, path: Path) -> pa.Table:
         raise RefitError(f"{path}: the file is empty; expected a CSV or Parquet file with a header and rows.")
     named_parquet = path.suffix.lower() in (".parquet", ".pq")
     parquet = content.startswith(MAGIC) or named_parquet
+    if not parquet:
+        refuse_foreign(content, str(path))
     table, remarks = _parquet(content, path) if parquet else _csv(content, path)
     return table.replace_schema_metadata(with_remarks(table.schema, remarks).metadata)
 

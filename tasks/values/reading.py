@@ -1,8 +1,8 @@
 """How a column's values are read: one rule for files (:func:`tasks.profile.coerce`) and for single values of a request.
 
-A :class:`Reading` is what ``params.yaml`` declares of a column: its kind, the format of its numbers or times, the texts
-that count as missing, and whether capital letters count. A package carries it in ``schema.json``, so a value asked about
-is read as the same value was in the files::
+A :class:`Reading` is what ``params.yaml`` declares of a column: its kind, the format of its numbers or times, the texts that count
+as missing, whether capital letters count, and which spellings are one level. A package carries it in ``schema.json``, so a
+value asked about is read as the same value was in the files::
 
     schema = Schema.read(package)
     readings = {field.name: Reading.of_field(field, schema) for field in schema.fields}
@@ -14,6 +14,7 @@ Packages of older versions have no ``missing``: there, only null is.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -53,23 +54,30 @@ class Reading:
     form: str = "iso"
     missing: tuple[str, ...] | None = None
     lower: bool = False
+    spellings: tuple[tuple[str, str], ...] = ()  # a spelling, and the level that it is of
 
     @classmethod
     def of(cls, column: Column) -> Reading:
         """Of a column of ``params.yaml`` (:class:`tasks.params.Column`)."""
-        return cls(column.kind, column.format, _missing.texts(column.missing), column.case == "lower")
+        missing, spellings = _missing.texts(column.missing), _pairs(column.spellings)
+        return cls(column.kind, column.format, missing, column.case == "lower", spellings)
 
     @classmethod
     def of_field(cls, entry: SchemaField, schema: Schema) -> Reading:
         """Of a field of a package's ``schema.json``."""
         listed = schema.missing if entry.missing is None else entry.missing
         texts = None if listed is None else tuple(listed)
-        return cls(entry.kind, entry.format, texts, entry.case == "lower")
+        return cls(entry.kind, entry.format, texts, entry.case == "lower", _pairs(entry.spellings))
 
     @cached_property
     def texts(self) -> frozenset[str]:
         """The texts that count as missing."""
         return frozenset(self.missing or ())
+
+    @cached_property
+    def joined(self) -> dict[str, str]:
+        """The level of each other spelling."""
+        return dict(self.spellings)
 
     @cached_property
     def numbers(self) -> frozenset[float]:
@@ -142,7 +150,8 @@ class Reading:
         text = level(given)
         if text is None:
             return _missing.EMPTY if self.keeps_empty and isinstance(given, str) else None
-        return text.lower() if self.lower else text
+        text = text.lower() if self.lower else text
+        return self.joined.get(text, text)
 
     def _number(self, given: object) -> float:
         if isinstance(given, str):
@@ -158,6 +167,10 @@ class Reading:
         if abs(read) >= EXACT and not isinstance(given, float) and given == int(given):
             raise ValueError(LARGE)
         return read
+
+
+def _pairs(spellings: Mapping[str, Sequence[str]]) -> tuple[tuple[str, str], ...]:
+    return tuple((text, name) for name, texts in spellings.items() for text in texts)
 
 
 def no_time(form: str) -> str:

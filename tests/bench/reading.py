@@ -34,6 +34,7 @@ from deploy.rows import RowReader
 from tasks import files, params
 from tasks.errors import RefitError
 from tasks.profile import infer, to_yaml
+from tasks.profile.comments import Remark
 from tasks.profile.giveaways import remark
 from tests.bench import _reading_sources as awkward
 from tests.bench._flights import emit
@@ -44,12 +45,12 @@ QUICK_PACKAGES = 3
 
 def init(case: Case) -> list[str]:
     """What ``refit init`` does for the file in this folder, but for making it a repository; what it says."""
-    said: list[str] = []
+    said: list[Remark] = []
     tree = infer(case.file, case.target, lambda tree: said.extend(remark(tree, case.file)), tell=said.append)
     written = to_yaml(tree)
     Path("params.yaml").write_text(written, encoding="utf-8")
     params.load()
-    return [*said, written]
+    return [*map(str, said), written]
 
 
 def read(case: Case, validated: bool = True) -> list[str]:

@@ -76,6 +76,7 @@ DECLARED: list[tuple[str, dict[str, Any], list[str]]] = [
     ("categorical", {"missing": [""]}, ["NA", "None", "", " ", "a"]),
     ("categorical", {"missing": ["NA"]}, ["NA", "", "  ", "None", "a"]),
     ("categorical", {"case": "lower"}, ["Yes", "YES", "yes", "KÖLN", "True", "NA", "ẞ"]),
+    ("categorical", {"case": "lower", "spellings": {"yes": ["Y", "1"]}}, ["Yes", "y", "1", "1.0", "n", "NA"]),
     ("text", {"missing": ["-"]}, ["-", "", "NA", " - ", "words"]),
     ("datetime", {"missing": ["usual", "0000-00-00"]}, ["0000-00-00", "NA", "2024-01-31", "0"]),
     ("boolean", {"missing": ["?"]}, ["?", "NA", "", "yes"]),

@@ -99,7 +99,7 @@ def test_outside_a_project_the_message_says_what_to_do(tmp_path: Path) -> None:
 
 def test_init_makes_a_project(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("a,b,y\n" + "".join(f"{i / 7},{i % 3},{i % 2}\n" for i in range(60)))
-    said = list(create(tmp_path, tmp_path / "t.csv", "y", force=False))
+    said = list(create(tmp_path, [tmp_path / "t.csv"], "y", force=False))
     assert said[-1] == "next: refit run"
     params = load(tmp_path / "params.yaml")
     assert (params.problem.kind, params.problem.target.column) == ("binary", "y")
@@ -113,13 +113,13 @@ def test_init_makes_a_project(tmp_path: Path) -> None:
     assert doctor.dvc(tmp_path).mend == "dvc remote modify local url ../.dvc-remote"
     assert all((tmp_path / "data" / name / "README.md").exists() for name in ("context", "champion", "expectations"))
     with pytest.raises(RefitError, match=r"is there already\. Use --force"):
-        list(create(tmp_path, tmp_path / "t.csv", "y", force=False))
+        list(create(tmp_path, [tmp_path / "t.csv"], "y", force=False))
 
 
 def test_init_refuses_before_it_writes(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("a,y\n1,1\n2,1\n")
     with pytest.raises(RefitError, match="'y'"):
-        list(create(tmp_path, tmp_path / "t.csv", "y", force=False))
+        list(create(tmp_path, [tmp_path / "t.csv"], "y", force=False))
     assert not (tmp_path / "params.yaml").exists()
 
 
@@ -142,7 +142,7 @@ def test_doctor_names_what_is_missing_and_how_to_mend_it(tmp_path: Path, monkeyp
 def test_init_in_a_checkout_makes_ingest_depend_on_the_table(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("a,b,y\n" + "".join(f"{i / 7},{i % 3},{i % 2}\n" for i in range(60)))
     (tmp_path / "dvc.yaml").write_text((ROOT / "dvc.yaml").read_text())
-    list(create(tmp_path, tmp_path / "t.csv", "y", force=False))
+    list(create(tmp_path, [tmp_path / "t.csv"], "y", force=False))
     before, after = (YAML(typ="safe").load(folder / "dvc.yaml") for folder in (ROOT, tmp_path))
     assert after["stages"]["ingest"]["deps"] == [*before["stages"]["ingest"]["deps"], str(tmp_path / "t.csv")]
     after["stages"]["ingest"]["deps"].pop()

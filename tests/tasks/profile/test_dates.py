@@ -155,7 +155,8 @@ def test_what_looks_like_a_date_stays_what_it_is(name: str, values: list[Any], k
         ([f"{m:02d}/01/2020" for m in (7, 3, 9, 1, 12)], "%m/%d/%Y", "all are of one day of the month"),
         ([f"01/{m:02d}/2020" for m in (7, 3, 9, 1, 12)], "%d/%m/%Y", "all are of one day of the month"),
         (["05/03/2020", "02/11/2020", "09/08/2020"], "%m/%d/%Y", "change the format if this is wrong"),
-        (["05.03.2020", "02.11.2020", "09.08.2020"], "%d.%m.%Y", "change the format if this is wrong"),
+        (["05.03.2020", "02.11.2020", "09.08.2020"], "%d.%m.%Y", "with dots the day comes first"),
+        ([f"{d:02d}.01.2020" for d in (1, 2, 3, 5, 8)], "%d.%m.%Y", "with dots the day comes first"),
         (["05-03-2020", "02-11-2020", "09-08-2020"], "%d-%m-%Y", "change the format if this is wrong"),
     ],
 )

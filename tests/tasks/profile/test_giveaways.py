@@ -17,7 +17,7 @@ def made(tmp_path: Path, frame: pd.DataFrame, target: str = "y") -> tuple[dict, 
     """Kinds of the columns, the text of params.yaml, and what is said."""
     frame.to_csv(tmp_path / "t.csv", index=False)
     tree = infer(tmp_path / "t.csv", target)
-    said = list(remark(tree, tmp_path / "t.csv"))
+    said = list(map(str, remark(tree, tmp_path / "t.csv")))
     parse(tree)
     return dict(tree["data"]["tables"]["t"]["columns"]), to_yaml(tree), said
 

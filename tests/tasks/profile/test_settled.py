@@ -37,5 +37,6 @@ def test_a_moment_that_comes_with_the_target_says_when_it_is_known(tmp_path: Pat
 
 def test_without_rows_that_wait_there_is_nothing_to_see(tmp_path: Path) -> None:
     text = to_yaml(infer(claims(tmp_path, 0), "paid"))
-    assert "known_at: {paid" not in text
+    assert loads(text, "params.yaml").data.tables["claims"].known is None
+    assert "is paid known only later? then also known_at: {paid: decided_at}" in text
     assert "decided_at: ignore" in text

@@ -111,6 +111,7 @@ def test_a_package_reads_as_the_files_were_read() -> None:
         "income": {"kind": "numeric", "format": "1.234,50", "missing": ["usual", "unknown"]},
         "state": {"kind": "categorical", "missing": [""], "case": "lower"},
         "plain": "categorical",
+        "agreed": {"kind": "categorical", "spellings": {"yes": ["y", "ja"]}},
     }
     tree = {
         "problem": {"name": "p", "kind": "regression", "table": "t", "target": "y"},
@@ -118,13 +119,17 @@ def test_a_package_reads_as_the_files_were_read() -> None:
         "models": {"ridge": {}},
     }
     params = parse(tree)
-    made = schema(params, ["income", "state", "plain"], [])
+    made = schema(params, ["income", "state", "plain", "agreed"], [])
     for entry in made.fields:
         assert Reading.of_field(entry, made) == Reading.of(params.data.tables["t"].columns[entry.name])
     assert [sorted(entry.model_fields_set - {"name", "kind", "nullable"}) for entry in made.fields] == [
         ["format", "missing"],
         ["case", "missing"],
         [],
+        ["spellings"],
+    ]
+    assert [Reading.of_field(made.fields[-1], made).value(text) for text in ("ja", "y", "yes", "no")] == ["yes"] * 3 + [
+        "no"
     ]
     old = Schema(table="t", fields=[SchemaField(name="a", kind="categorical", nullable=True)])
     assert Reading.of_field(old.fields[0], old).value("NA") == "NA"
