@@ -19,6 +19,7 @@ from flows.preflight.parameters import approval, remarks
 from flows.preflight.subject import Subject
 from flows.project import create
 from tasks.errors import RefitError
+from tasks.extras import DISTRIBUTION
 from tasks.params import Params, load, parse
 from tests.projects import ROOT
 from tests.samples import drift
@@ -62,7 +63,7 @@ def test_every_command_shows_an_example(command: str) -> None:
 
 def test_it_says_which_it_is() -> None:
     done = subprocess.run([*REFIT, "--version"], capture_output=True, text=True, check=True)
-    assert done.stdout == f"refit {version('refit')} (Python {platform.python_version()})\n"
+    assert done.stdout == f"refit {version(DISTRIBUTION)} (Python {platform.python_version()})\n"
 
 
 def test_a_shell_completes_commands_and_options(tmp_path: Path) -> None:

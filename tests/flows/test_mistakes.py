@@ -95,7 +95,8 @@ def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
         done = CliRunner().invoke(cli.app, list(words))
         assert done.exit_code == 1, done.output
         assert isinstance(done.exception, SystemExit), done.exception
-        said = done.output.strip().splitlines()
+        said = done.stderr.strip().splitlines()  # a run's first line, what it looks at, is on standard output
+        assert len(done.stdout.splitlines()) <= 1
         assert len(said) == 1, said
         assert said[0].startswith("error: ")
         assert len(said[0]) < 700
@@ -155,9 +156,9 @@ def table(text: str) -> Spoil:
 
 
 PROJECTS: dict[str, tuple[Spoil, list[str], list[str]]] = {
-    "a misspelt key": (edit("  metric:", "  metrik:"), ["run"], ["params.yaml:13: problem.metrik: unknown key", "Did you mean 'metric'?"]),
+    "a misspelt key": (edit("  metric:", "  metrik:"), ["run"], ["params.yaml:14: problem.metrik: unknown key", "Did you mean 'metric'?"]),
     "a wrong type": (edit("trials: 6", "trials: many"), ["run"], ["trials: expected a whole number; found 'many'"]),
-    "a tab": (edit("  metric:", "\tmetric:"), ["run"], ["params.yaml:13:1: not valid YAML", "Indent by spaces"]),
+    "a tab": (edit("  metric:", "\tmetric:"), ["run"], ["params.yaml:14:1: not valid YAML", "Indent by spaces"]),
     "a misspelt family": (edit("logistic:", "logistik:"), ["run"], ["Did you mean 'logistic'?"]),
     "an as_of that is no moment": (nothing, ["run", "--as-of", "yesterday"], ["--as-of: a moment is a date or an ISO time", "found 'yesterday'"]),
     "an as_of in the future": (nothing, ["run", "--as-of", "2999-01-01"], ["--as-of: 2999-01-01 lies in the future", "Name a day that has passed"]),
@@ -166,8 +167,8 @@ PROJECTS: dict[str, tuple[Spoil, list[str], list[str]]] = {
     "a table cut to a few rows": (table("".join(TABLE.splitlines(True)[:20])), ["run"], ["problem.target: 'paid' of 't' is filled in only", "Bring more rows"]),
     "a table of one class": (table(TABLE.replace(",no,", ",yes,")), ["run"], ["only the class 'yes' in all 90 rows"]),
     "a column that is renamed in the file": (table(TABLE.replace("colour", "color")), ["run"], ["has no column 'colour'"]),
-    "an extra that is not installed": (edit("  logistic: {trials: 6}", "  tabm: {}"), ["run"], ["models.tabm: needs pytabkit, which is not installed", "refit[networks]"]),
-    "Spark that is not installed": (edit("  columns: auto", "  engine: spark\n  columns: auto"), ["run"], ["features.engine: spark needs PySpark", "refit[spark]"]),
+    "an extra that is not installed": (edit("  logistic: {trials: 6}", "  tabm: {}"), ["run"], ["models.tabm: needs pytabkit, which is not installed", install("networks")]),
+    "Spark that is not installed": (edit("  columns: auto", "  engine: spark\n  columns: auto"), ["run"], ["features.engine: spark needs PySpark", install("spark")]),
     "init over an edited params.yaml": (edit("seed: 42", "seed: 43"), INIT, ["params.yaml: is there already", "Use --force"]),
     "an example over a project": (nothing, ["init", "--example", "two-tables"], ["Use an empty folder"]),
     "a rollback without a champion": (nothing, ["rollback", "--reason", "x"], ["there is no champion yet"]),

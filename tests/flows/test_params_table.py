@@ -133,7 +133,7 @@ def test_init_names_the_schema_in_the_first_line_and_writes_it_beside(
     tmp_path: Any, validator: Draft7Validator
 ) -> None:
     (tmp_path / "t.csv").write_text("a,b,y\n" + "".join(f"{i / 7},{i % 3},{i % 2}\n" for i in range(60)))
-    list(create(tmp_path, tmp_path / "t.csv", "y", force=False))
+    list(create(tmp_path, [tmp_path / "t.csv"], "y", force=False))
     text = (tmp_path / "params.yaml").read_text()
     assert text.splitlines()[0] == "# yaml-language-server: $schema=params.schema.json"
     assert json.loads((tmp_path / "params.schema.json").read_text()) == keys.schema()

@@ -168,7 +168,7 @@ def test_latency_is_of_the_newest_fifty_rows_after_ten_to_warm_up():
 def test_latency_is_in_milliseconds(monkeypatch):
     """A clock that goes on by half a second each time it is asked."""
     clock = iter(np.arange(1000) / 2)
-    monkeypatch.setattr("tasks.compare.guardrails.time.perf_counter", lambda: float(next(clock)))
+    monkeypatch.setattr("tasks.fitting.measured.time.perf_counter", lambda: float(next(clock)))
     assert latency(Asked(), pd.DataFrame({"x": range(12)})) == [500.0] * 2
 
 
