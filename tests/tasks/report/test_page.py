@@ -110,7 +110,7 @@ def test_other_kinds_without_champion(kind, reported):
     assert "this is the first model" in page.text
     assert ("Confusion matrix" in page.text) == (kind == "multiclass")
     assert ("Residuals" in page.text) == (kind == "regression")
-    points = {path.stem: read_json(path) for path in (root / "data/reports/plots").iterdir()}
+    points = {path.stem: read_json(path) for path in (reported(kind) / "data/reports/plots").iterdir()}
     drawn = {"multiclass": {"confusion", "importance", "trials"}, "regression": {"residuals", "importance", "trials"}}
     assert {name for name, found in points.items() if found} == drawn[kind]
     assert set(points) == set(PLOTS)
