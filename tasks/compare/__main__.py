@@ -99,8 +99,8 @@ def whose(challenger: Bundle) -> tuple[Contenders, Incumbent | None]:
         if lock is not None and lock.version is not None and lock.package_sha256 != challenger.identity:
             raise RefitError(
                 f"data/champion is empty, and champion.lock names version {lock.version}: no verdict, which would be that of "
-                "a first model. `python -m flows.context` puts the champion there, and `refit run` does so by itself "
-                "(`dvc exp run --temp` and `--queue` copy it with `--copy-paths data/champion`)."
+                "a first model. `python -m flows.context` puts the champion there, and `refit run` does so by itself; in a copy "
+                "of the project, as `dvc exp run --temp` and `--queue` make it, it is never there: run `dvc exp run` without them."
             )
         return Contenders(None, mine), None
     champion = Bundle.load(CHAMPION / "package")

@@ -290,7 +290,7 @@ def test_an_empty_folder_is_no_first_model_where_the_lock_names_a_champion(packa
     shutil.copytree(packages["logistic"], root)
     lock = ChampionLock(model="x", version="3", package_sha256="0" * 64, decision="1:a")
     lock.write(root)
-    refused(root, r"data/champion is empty, and champion.lock names version 3.*`python -m flows.context`.*--copy-paths")
+    refused(root, r"data/champion is empty, and champion.lock names version 3.*`python -m flows.context`.*without them")
     ChampionLock(model="x", version=None, package_sha256="", decision="2:b").write(root)
     assert compare(root)["champion"] is None, "there is none: it was taken back"
     lock.model_copy(update={"package_sha256": sha256(root / "data/package/bundle.json")}).write(root)
