@@ -1,6 +1,7 @@
 """What stages need from outside, written as files before they run: up to when data counts, the champion, where tuning begins.
 
-Each may be written again after a crash at any point: what is there already is left as it is.
+Each may be written again after a crash at any point: what is there already is left as it is. ``python -m flows.context``
+puts the present champion into ``data/champion``, for `dvc repro` and experiments.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ from pydantic import JsonValue
 
 from flows.champions import decisions
 from flows.packages import CHAMPION, START, digest_made, is_whole, keep_copy, package_folder
+from tasks import stage
 from tasks.artifacts import AsOf, ChampionFile, Measured, Past, PastDecision, PolicyState, Starts
 from tasks.artifacts.folders import CONTEXT
 from tasks.errors import RefitError
 from tasks.files import read_json, replacing, replacing_dir, write_json
-from tasks.params import parse_moment
+from tasks.params import load, parse_moment
 from tasks.registry.history import Decision, DecisionHistory, current_champion
 
 
@@ -67,13 +69,20 @@ def write_champion(root: Path, model: str) -> str | None:
     Called when the new package exists, just before the first stage that reads ``data/champion``. Where that package
     is the champion itself, the files stay: they are what it was compared with when it was promoted.
     """
+    champion = current_champion(decisions(root, model, None))
+    digest = digest_made(root)
+    if champion is not None and digest == champion.package_sha256:
+        keep_copy(root, digest)  # the next run writes another package over it
+        return champion.champion
+    return place_champion(root, model)
+
+
+def place_champion(root: Path, model: str) -> str | None:
+    """As :func:`write_champion`, also where the newest package is the champion: the next one is compared with it."""
     past = decisions(root, model, None)
     champion = current_champion(past)
     digest = digest_made(root)
     folder = root / CHAMPION
-    if champion is not None and digest == champion.package_sha256:
-        keep_copy(root, digest)  # the next run writes another package over it
-        return champion.champion
     # What this very package came to against this champion is not part of what it is judged by.
     since = champion.number if champion is not None else 0
     others = [d for d in past if d.package_sha256 != digest or d.number <= since or not _against(d, champion)]
@@ -147,3 +156,14 @@ def _write_if_new(path: Path, value: object) -> None:
     """An unchanged file keeps its time, so that DVC need not hash it again."""
     if not path.exists() or read_json(path) != value:
         write_json(path, value)
+
+
+def main() -> None:
+    """Put the present champion where the comparison reads it, for what `dvc repro` and `dvc exp run` make next."""
+    model = load().problem.name
+    version = place_champion(Path.cwd(), model)
+    stage.log(f"{CHAMPION}: version {version} of {model}" if version else f"{CHAMPION}: {model} has no champion yet")
+
+
+if __name__ == "__main__":
+    stage.run(main)

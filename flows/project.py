@@ -27,7 +27,8 @@ TABLES = (".csv", ".tsv", ".txt", ".parquet", ".pq")
 HOUSE = Path(__file__).resolve().parent.parent
 DAG = Path(__file__).with_name("dag.yaml")  # Refit's dvc.yaml: a link in a checkout, a file in a wheel
 KEPT = {  # folders that stages read and no stage makes; each holds a README, so that git and DVC keep it
-    "data/context": "What a run needs from outside, as files: `as_of.json` (written by `refit run --as-of`).",
+    "data/context": "What a run needs from outside, as files: `as_of.json`, written by `refit run --as-of`. "
+    "Commit it with `dvc.lock`.",
     "data/champion": "The champion that a run compares with, fetched from the registry by `refit run`.",
     "data/start": "Where tuning begins: `params.json`, written by `refit run`. Commit it with `dvc.lock`.",
     "data/expectations": "One suite of expectations a table, kept in git (`python -m tasks.validate --write-suite`). "
@@ -36,8 +37,8 @@ KEPT = {  # folders that stages read and no stage makes; each holds a README, so
 CODE = "What Refit's code was for each stage, by hashes: written by `refit run`. Commit it with `dvc.lock`."
 UNFINISHED = ".*.part"  # what a killed stage left (tasks/files.py): no hash may depend on it
 IGNORED = (
-    "/data/*", "!/data/code", "!/data/context", "!/data/champion", "!/data/start", "!/data/expectations", "/data/context/*",
-    "/data/champion/*", "!README.md", "/.refit/", "/.dvc-remote/", "__pycache__/",
+    "/data/*", "!/data/code", "!/data/context", "!/data/champion", "!/data/start", "!/data/expectations",
+    "/data/champion/*", "!README.md", "/.refit/", "/.dvc-remote/", "/dvc_plots/", "__pycache__/",
 )  # fmt: skip
 
 
@@ -261,8 +262,11 @@ def furnish(root: Path, made: Params) -> Iterator[str]:
     if root != HOUSE:
         _lines(root / ".gitignore", IGNORED)
     if not (root / ".dvc").is_dir():
-        _make_repository(root)
+        git = _in_git(root)
+        _make_repository(root, git)
         yield "made the folder a DVC repository with a remote in .dvc-remote (change it with `dvc remote modify`)"
+        if git is None:
+            yield "no git here, which DVC's experiments need: `git init` and `dvc config --unset core.no_scm` add it later"
     _lines(root / ".dvcignore", [UNFINISHED])
 
 
@@ -314,14 +318,23 @@ def _own_dag() -> Any:
     return yaml, yaml.load(DAG.read_text(encoding="utf-8"))
 
 
-def _make_repository(root: Path) -> None:
+def _in_git(root: Path) -> Path | None:
+    """The folder of the git repository that ``root`` belongs to; None: to none."""
+    here = root.resolve()
+    return next((folder for folder in (here, *here.parents) if (folder / ".git").exists()), None)
+
+
+def _make_repository(root: Path, git: Path | None) -> None:
     """What ``dvc init``, two ``dvc config`` and ``dvc remote add -d`` do, in one process."""
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
     silence_dvc()
     try:
-        with Repo.init(str(root), no_scm=not (root / ".git").exists()) as repo, repo.config.edit() as config:
+        with (
+            Repo.init(str(root), no_scm=git is None, subdir=git not in (None, root.resolve())) as repo,
+            repo.config.edit() as config,
+        ):
             config["core"] |= {"analytics": "false", "check_update": "false", "remote": "local"}
             # A relative path, which DVC writes as ../.dvc-remote: a copy or a clone has its own.
             config["remote"]["local"] = {"url": os.path.relpath(root / ".dvc-remote")}

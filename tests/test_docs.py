@@ -101,7 +101,10 @@ RUN = {
 
 
 PAGES = sorted(path.name for path in (ROOT / "docs").glob("*.md"))
-WHOLE = {"champion.md": "tests/flows/test_champion.py"}  # a test that takes all its commands from the page
+WHOLE = {
+    "champion.md": "tests/flows/test_champion.py",
+    "dvc.md": "tests/flows/test_dvc.py",
+}  # a test that takes all its commands from the page
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -61,6 +61,7 @@ from tasks.artifacts.pages import (
 )
 from tasks.artifacts.past import Measured, Past, PastDecision
 from tasks.artifacts.raw import AsOf, RawFile, RawManifest, RawTable
+from tasks.artifacts.reports import AgainstChampion, RunMetrics
 from tasks.artifacts.tuning import (
     AutoJudged,
     Best,
@@ -100,6 +101,7 @@ from tasks.artifacts.verdict import (
 
 __all__ = [
     "Accuracies",
+    "AgainstChampion",
     "AllTogether",
     "Artifact",
     "AsOf",
@@ -185,6 +187,7 @@ __all__ = [
     "RowCounts",
     "RowTimes",
     "RuleResult",
+    "RunMetrics",
     "Schema",
     "SchemaField",
     "ScoresByTruth",

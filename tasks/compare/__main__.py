@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from tasks import memory
-from tasks.artifacts import ChampionFile, Contender, Leaks, PolicyState, Receipt, RowTimes
+from tasks.artifacts import ChampionFile, ChampionLock, Contender, Leaks, PolicyState, Receipt, RowTimes
 from tasks.artifacts.folders import CHAMPION, DATA, LEAKS, PACKAGE
 from tasks.bundle import Bundle
 from tasks.bundle.asked import Asked
@@ -89,11 +89,19 @@ def whose(challenger: Bundle) -> tuple[Contenders, Incumbent | None]:
     Raises
     ------
     RefitError
-        If the champion's package is missing, damaged, or not the one that ``champion.json`` names.
+        If the champion's package is missing, damaged, or not the one that ``champion.json`` names; and if
+        ``champion.lock`` names a champion where none was put, which would make another model a first one.
     """
     mine = Contender(package_sha256=challenger.identity, family=challenger.manifest.family)
     named = ChampionFile.find(CHAMPION)
     if named is None:
+        lock = ChampionLock.find(".")
+        if lock is not None and lock.version is not None and lock.package_sha256 != challenger.identity:
+            raise RefitError(
+                f"data/champion is empty, and champion.lock names version {lock.version}: no verdict, which would be that of "
+                "a first model. `python -m flows.context` puts the champion there, and `refit run` does so by itself; in a copy "
+                "of the project, as `dvc exp run --temp` and `--queue` make it, it is never there: run `dvc exp run` without them."
+            )
         return Contenders(None, mine), None
     champion = Bundle.load(CHAMPION / "package")
     if champion.identity != named.package_sha256:

@@ -1,4 +1,4 @@
-"""``python -m tasks.report``: one self-contained page about the run, from whatever the stages left."""
+"""``python -m tasks.report``: one self-contained page about the run, and what DVC shows of it, from whatever the stages left."""
 
 from __future__ import annotations
 
@@ -46,13 +46,14 @@ from tasks.artifacts.folders import (
     VALIDATED,
     VERDICT,
 )
-from tasks.files import optional_json, optional_sha256, read_table, replacing_dir, write_text
+from tasks.files import optional_json, optional_sha256, read_table, replacing_dir, write_json, write_text
 from tasks.params import Params
 from tasks.report.about_data import periods
 from tasks.report.costs import Costs, costs
 from tasks.report.found import ChampionFiles, FamilyFiles, ProblemAbout, RowNames, RunFiles
 from tasks.report.names import row_names
 from tasks.report.page import build
+from tasks.report.shown import figures, plots
 
 
 def collect(settings: Params) -> RunFiles:
@@ -155,10 +156,14 @@ def of_family(family: str) -> FamilyFiles:
 
 
 def main() -> None:
-    """The stage: the page; writes ``data/reports``."""
-    html = build(collect(params.load()), stage.log)
+    """The stage: the page, metrics and plots; writes ``data/reports``."""
+    files = collect(params.load())
+    html = build(files, stage.log)
     with replacing_dir(REPORTS) as folder:
         write_text(folder / "report.html", html)
+        figures(files).write(folder)
+        for name, points in plots(files).items():
+            write_json(folder / "plots" / f"{name}.json", points)
     stage.log(f"{REPORTS}/report.html: {len(html.encode()) / 1000:.0f} kB")
 
 

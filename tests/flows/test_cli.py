@@ -117,6 +117,32 @@ def test_init_makes_a_project(tmp_path: Path) -> None:
         list(create(tmp_path, [tmp_path / "t.csv"], "y", force=False))
 
 
+def test_init_in_git_uses_it_and_elsewhere_says_what_is_lost(tmp_path: Path) -> None:
+    table = "a,b,y\n" + "".join(f"{i / 7},{i % 3},{i % 2}\n" for i in range(60))
+    alone, inside = tmp_path / "alone", tmp_path / "repository" / "inside"
+    for folder in (alone, inside):
+        folder.mkdir(parents=True)
+        (folder / "t.csv").write_text(table)
+    git = ["git", "-C", str(inside)]
+    subprocess.run([*git, "init", "-q", str(inside.parent)], check=True)
+    lost = "no git here, which DVC's experiments need: `git init` and `dvc config --unset core.no_scm` add it later"
+    assert lost in list(create(alone, alone / "t.csv", "y", force=False))
+    assert "no_scm" in (alone / ".dvc" / "config").read_text()
+    assert lost not in list(create(inside, inside / "t.csv", "y", force=False))
+    assert "no_scm" not in (inside / ".dvc" / "config").read_text()
+    (inside / "data" / "context" / "as_of.json").write_text("{}")
+    (inside / "data" / "champion" / "champion.json").write_text("{}")
+    (inside / "data" / "raw").mkdir()
+    (inside / "data" / "raw" / "t.parquet").write_text("")
+    seen = subprocess.run(
+        [*git, "ls-files", "--others", "--exclude-standard", "data"], check=True, capture_output=True, text=True
+    )
+    files = seen.stdout.split()
+    assert "data/context/as_of.json" in files
+    assert "data/champion/README.md" in files
+    assert not {"data/champion/champion.json", "data/raw/t.parquet"} & set(files)
+
+
 def test_init_refuses_before_it_writes(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("a,y\n1,1\n2,1\n")
     with pytest.raises(RefitError, match="'y'"):

@@ -14,7 +14,7 @@ from prefect import State
 from flows import champions, context, packages, promotion, retrain, standing
 from flows.context import moment
 from flows.standing import DONE, Standing
-from tasks.artifacts import Manifest, Validation
+from tasks.artifacts import ChampionFile, Manifest, Validation
 from tasks.bundle.manifest import read_manifest, write_manifest
 from tasks.errors import RefitError
 from tasks.files import read_json, sha256, write_json
@@ -80,6 +80,16 @@ def test_tuning_begins_at_the_champions_parameters(root: Path) -> None:
     champions._write_lock(root, DecisionHistory(root).decisions(MODEL), None)
     assert context.write_warm_start(root, MODEL) is None
     assert not path.exists()
+
+
+def test_an_experiment_is_compared_with_the_champion_that_the_newest_run_made(root: Path) -> None:
+    digest = laid(root, "a")
+    assert context.place_champion(root, MODEL) is None
+    first = decided(root, "1", digest, None, state={"looks": 1})
+    assert context.place_champion(root, MODEL) == "1"
+    held = ChampionFile.read(root / "data" / "champion")
+    assert (held.version, held.package_sha256, held.since) == ("1", digest, first.number)
+    assert packages.is_whole(root / "data" / "champion" / "package", digest)
 
 
 def test_the_comparison_finds_the_champion_as_it_was_fetched(root: Path) -> None:

@@ -71,6 +71,15 @@ def test_dvc_agrees_that_nothing_is_to_do(flights: Path):
     assert "Running stage" not in output
 
 
+def test_dvc_shows_the_figures_and_the_plots_of_the_run(flights: Path):
+    shown = succeeds(flights, "dvc", "metrics", "show")
+    assert read(flights / "data/evaluation/choice.json")["family"] in shown
+    drawn = succeeds(flights, "dvc", "plots", "show")
+    assert "failed" not in shown + drawn
+    page = (flights / "dvc_plots" / "index.html").read_text()
+    assert all(title in page for title in ("ROC curve", "Calibration", "Importance of features"))
+
+
 def test_data_travel_to_the_remote_and_back(flights: Path):
     succeeds(flights, "dvc", "push")
     before = (flights / "data/package/bundle.json").read_bytes()

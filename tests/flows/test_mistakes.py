@@ -23,6 +23,7 @@ from typer.testing import CliRunner
 from flows import cli
 from flows.preflight import machine
 from flows.preflight.subject import Subject
+from tasks.extras import install
 from tests.shared import shared
 
 Spoil = Callable[[Path], object]

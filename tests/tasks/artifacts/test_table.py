@@ -27,6 +27,7 @@ TYPES: dict[str, list[type[Artifact]]] = {
     "champion.lock": [artifacts.ChampionLock],
     "data/verdict/": [artifacts.Verdict, artifacts.RowTimes],
     "data/drift/": [artifacts.Drift],
+    "data/reports/": [artifacts.RunMetrics],
 }
 PAGES: list[type[Artifact]] = [  # for the report, and for drift alone: their fields are said by their types
     artifacts.Curves, artifacts.Confusion, artifacts.Slices, artifacts.NotableRows, artifacts.Explanation, artifacts.Learning,
@@ -40,6 +41,7 @@ UNTYPED = {  # and why
     "data/features/ plan.json": "a plan reads and writes itself (tasks/engine/plan.py)",
     "data/package/ plan.json": "a plan reads and writes itself (tasks/engine/plan.py)",
     "data/verdict/ promotion.json": "of data/champion",
+    "data/reports/ plots/<name>.json": "points that DVC draws, in columns that dvc.yaml names",
     "data/verdict/ leaks.json": "of data/leaks",
     "data/validated/ accepted/<table>.json": "figures that one module reads (tasks/validate/accepted.py)",
 }

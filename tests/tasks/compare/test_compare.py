@@ -14,7 +14,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from tasks import memory
-from tasks.artifacts import Contender, Leaks, Manifest, Suspicion
+from tasks.artifacts import ChampionLock, Contender, Leaks, Manifest, Suspicion
 from tasks.bundle.manifest import write_manifest
 from tasks.bundle.seen import Seen
 from tasks.compare.evidence import gather
@@ -283,6 +283,18 @@ def test_damaged_or_missing_champion(rivals):
     refused(rivals, "champion.json names version 3")
     shutil.rmtree(rivals / "data" / "champion" / "package")
     refused(rivals, "no package here")
+
+
+def test_an_empty_folder_is_no_first_model_where_the_lock_names_a_champion(packages, tmp_path):
+    root = tmp_path / "it"
+    shutil.copytree(packages["logistic"], root)
+    lock = ChampionLock(model="x", version="3", package_sha256="0" * 64, decision="1:a")
+    lock.write(root)
+    refused(root, r"data/champion is empty, and champion.lock names version 3.*`python -m flows.context`.*without them")
+    ChampionLock(model="x", version=None, package_sha256="", decision="2:b").write(root)
+    assert compare(root)["champion"] is None, "there is none: it was taken back"
+    lock.model_copy(update={"package_sha256": sha256(root / "data/package/bundle.json")}).write(root)
+    assert compare(root)["champion"] is None, "the first model, judged again"
 
 
 def edit_test_rows(root: Path, change) -> None:

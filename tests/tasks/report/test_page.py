@@ -12,6 +12,7 @@ from tasks.artifacts import Confusion
 from tasks.files import read_json
 from tasks.report.found import FamilyFiles, ProblemAbout, RunFiles
 from tasks.report.page import build
+from tasks.report.shown import PLOTS
 from tests.samples import candidate, summary
 from tests.tasks.report.runs import stage
 
@@ -109,6 +110,10 @@ def test_other_kinds_without_champion(kind, reported):
     assert "this is the first model" in page.text
     assert ("Confusion matrix" in page.text) == (kind == "multiclass")
     assert ("Residuals" in page.text) == (kind == "regression")
+    points = {path.stem: read_json(path) for path in (reported(kind) / "data/reports/plots").iterdir()}
+    drawn = {"multiclass": {"confusion", "importance", "trials"}, "regression": {"residuals", "importance", "trials"}}
+    assert {name for name, found in points.items() if found} == drawn[kind]
+    assert set(points) == set(PLOTS)
 
 
 def test_every_file_may_be_missing(finished, monkeypatch):

@@ -1,0 +1,64 @@
+"""docs/dvc.md on a real project: every command of that page, as DVC's users type it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tasks.artifacts import RunMetrics
+from tasks.artifacts.folders import REPORTS
+from tasks.registry.history import DecisionHistory
+from tests.flows.project import copied
+from tests.projects import ROOT
+
+pytestmark = pytest.mark.flows
+PAGE = (ROOT / "docs" / "dvc.md").read_text()
+WORDS = {"dvc": [sys.executable, "-P", "-m", "dvc"], "python": [sys.executable, "-P"], "git": ["git"]}
+WHO = ("AUTHOR_NAME", "AUTHOR_EMAIL", "COMMITTER_NAME", "COMMITTER_EMAIL")
+
+
+def typed(root: Path, line: str) -> str:
+    """What a command of the page prints; it ends well and warns of nothing."""
+    first, *rest = shlex.split(line)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # where the stages find `python`
+    env = os.environ | {"PATH": path} | {f"GIT_{name}": "somebody" for name in WHO}
+    done = subprocess.run([*WORDS[first], *rest], cwd=root, env=env, capture_output=True, text=True, timeout=500)
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, f"{line}\n{said}"
+    assert not re.search("failed|warning|error:|not found", said, re.IGNORECASE), f"{line}\n{said}"
+    return said
+
+
+def test_the_page(iris: Path, tmp_path: Path) -> None:
+    root = copied(iris, tmp_path / "iris")
+    blocks = re.findall(r"```console\n(.*?)```", PAGE, flags=re.DOTALL)
+    commands = [line.removeprefix("$ ") for block in blocks for line in block.splitlines()]
+    before = RunMetrics.read(root / REPORTS)
+    assert (before.verdict, before.against) == ("promote", None)
+    said = {line: typed(root, line) for line in commands}
+
+    assert "promote" in said["dvc metrics show"]
+    assert str(round(before.test["accuracy"], 5)) in said["dvc metrics show"]
+    page = (root / "dvc_plots" / "index.html").read_text()
+    assert all(title in page for title in ("Decisions by true class", "Trials of the search"))
+    assert '"rev": "HEAD"' in page, "dvc plots diff draws both"
+    assert re.search(r"models\.logistic\.trials +2 +3", said["dvc params diff"])
+    assert re.search(r"against\.version +- +1", said["dvc metrics diff"])
+
+    listed = json.loads(typed(root, "dvc exp show --json"))
+    (_, commit) = listed
+    (experiment,) = commit["experiments"]
+    (run,) = experiment["revs"]
+    figures = run["data"]["metrics"]["data/reports/metrics.json"]["data"]
+    assert figures["against"]["version"] == "1", "no false first verdict"
+    assert figures["verdict"] != before.verdict
+    assert [d.action for d in DecisionHistory(root).decisions("iris-target")] == ["promote"], (
+        "an experiment decides nothing"
+    )
