@@ -47,6 +47,7 @@ LONG = (
     "tests/flows/test_preflight.py",
     "tests/flows/test_failed_families.py",
     "tests/flows/test_labels.py",
+    "tests/flows/test_weeks.py",
     "tests/flows/test_schedule.py",
     "tests/faults/test_tuner.py",
     "tests/faults/test_promotion.py",
