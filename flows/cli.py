@@ -13,7 +13,7 @@ if __name__ == "__main__" or Path(sys.argv[0]).name == "refit":
     stops.first()  # before anything else is imported
 
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Annotated, ParamSpec
 
 import typer
@@ -126,7 +126,7 @@ def backfill(
 ) -> None:
     """Run once for each moment that was missed, in order, as if it had been run then."""
     from flows import backfill as backfills
-    from flows.display import Display, drifted, summary
+    from flows.display import Display, summary
     from flows.run import run
 
     root = Path.cwd()
@@ -135,10 +135,10 @@ def backfill(
     for number, as_of in enumerate(moments, 1):
         say(f"{as_of:%Y-%m-%d %H:%M} UTC ({number} of {len(moments)})")
         with Display(plain or not sys.stdout.isatty()) as display:
-            standing = stops.attended(lambda as_of=as_of, to=display: run(root, as_of.isoformat(), to), display.close)
+            standing = stops.attended(partial(run, root, as_of.isoformat(), display), display.close)
         assert display.params is not None
         say(summary(root, display.params, standing, display.outcomes, display.notes))
-    if display.params.monitoring.alarm == "exit" and drifted(root):
+    if _alarmed(root):
         raise SystemExit(DRIFTED)
 
 
@@ -471,6 +471,14 @@ def schema_command() -> None:
     from flows import keys
 
     say(keys.text().rstrip())
+
+
+def _alarmed(root: Path) -> bool:
+    """Whether the newest run found drift that is to end a command with a status of its own."""
+    from flows.display import drifted
+    from tasks.params import load
+
+    return load(root / "params.yaml").monitoring.alarm == "exit" and drifted(root)
 
 
 def _to_write() -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, cast
 from prefect import Flow, flow
 from prefect.states import Completed
 
-from flows import due, effect_tasks, preflight, shown, sources
+from flows import due, effect_tasks, notify, preflight, shown, sources
 from flows.approval import approval
 from flows.commands import Cancelled
 from flows.dag import Dag
@@ -47,8 +47,10 @@ def retrain(as_of: str | None = None, root: str | None = None) -> Standing | Non
     home = Path(root or Path.cwd()).resolve()
     if (why := due.replaced()) is not None:
         return cast("Standing | None", Completed(name=due.SKIPPED, message=why))
-    params = preflight.require(home, as_of)  # a mistake is told before anything is touched
-    return _retrain(home, as_of or due.moment(params), Watcher())
+    watcher = Watcher()
+    with notify.failures(home, as_of, watcher):
+        params = preflight.require(home, as_of)  # a mistake is told before anything is touched
+    return _retrain(home, as_of or due.moment(params), watcher)
 
 
 def watched(watcher: Watcher) -> Flow[[str | None, str], Standing | None]:
@@ -63,7 +65,7 @@ def watched(watcher: Watcher) -> Flow[[str | None, str], Standing | None]:
 
 def _retrain(root: Path, as_of: str | None, watcher: Watcher) -> Standing | None:
     """What the flow does; returns where the registry stands, in a state of its own where a person's answer is missing."""
-    with Dag(root, sources.list_sources) as dag:
+    with notify.failures(root, as_of, watcher), Dag(root, sources.list_sources) as dag:
         params = dag.seal.params()
         check_models(params)
         watcher = shown.watching(watcher, params, as_of, len(dag.nodes))
@@ -77,6 +79,7 @@ def _retrain(root: Path, as_of: str | None, watcher: Watcher) -> Standing | None
         run_stages(dag, params, watcher)
         standing = conclude(dag, params, watcher)
         watcher.concluded(root, standing)
+        notify.conclude(root, params, standing, watcher)
         edited = dag.newer()
         if edited:
             remark(watcher, f"edited since this run began, and waiting for the next one: {', '.join(edited)}")

@@ -14,6 +14,7 @@ import pytest
 from tasks.registry.history import DecisionHistory
 from tests.flows.conftest import running
 from tests.flows.project import refit
+from tests.flows.webhook import Webhook, served
 
 pytestmark = pytest.mark.flows
 
@@ -44,7 +45,8 @@ def test_two_weeks_pass_by_themselves(tmp_path: Path, server: dict[str, str]) ->
     (root / "parcels.csv").write_text(parcels())
     refit(root, "init", "--data", "parcels.csv", "--target", "late")
     text = re.sub(r"  auto: .*\n", "", (root / "params.yaml").read_text()).replace("trials: 6", "trials: 2")
-    (root / "params.yaml").write_text(text.replace("explain: true", "explain: false"))
+    text = text.replace("explain: true", "explain: false") + "\nnotify: {when: [failure, verdict], to: [HOOK]}\n"
+    (root / "params.yaml").write_text(text)
     said = refit(root, "deploy", "--cron", "* * * * *", env=server)
     command = next(line for line in said.splitlines() if "prefect worker start" in line).partition("prefect ")[2]
     assert f"prefect {command}" == "prefect worker start --pool refit-late --work-queue late"
@@ -57,7 +59,9 @@ def test_two_weeks_pass_by_themselves(tmp_path: Path, server: dict[str, str]) ->
             found = [run for run in client.read_flow_runs(flow_run_filter=of, limit=200) if run.state_name != "Skipped"]
             return sorted((run for run in found if run.state and run.state.is_final()), key=lambda run: run.created)
 
-        with running([sys.executable, "-m", "prefect", *command.split()], server):
+        webhook = Webhook()
+        worker = [sys.executable, "-m", "prefect", *command.split()]
+        with served(webhook), running(worker, server | {"HOOK": webhook.url}):
             deadline = time.monotonic() + 500
             while len(worked()) < 2 and time.monotonic() < deadline:
                 time.sleep(1)
@@ -76,6 +80,12 @@ def test_two_weeks_pass_by_themselves(tmp_path: Path, server: dict[str, str]) ->
         assert run.name == f"late, as of {run.expected_start_time:%Y-%m-%d %H:%M}: {decision.evidence['verdict']}"
         assert run.state
         assert run.state.message == decision.reason
+
+    # who is to know was told, with a link to the run
+    assert [str(body["text"]).splitlines()[:2] for body in webhook.got[:2]] == [
+        [f"*late: {decision.evidence['verdict']}*", decision.reason] for decision in decisions[:2]
+    ]
+    assert str(webhook.got[1]["text"]).endswith(f"/runs/flow-run/{second.id}")
 
     # what Prefect's UI shows of it
     by_key = {one.key: one for one in shown}
