@@ -142,7 +142,8 @@ def _post(url: str, body: dict[str, object]) -> None:
         error.close()
         raise Undelivered(f"it answered {error.code}") from None
     except (OSError, ValueError) as error:
-        raise Undelivered(first_line(getattr(error, "reason", None) or type(error).__name__)) from None
+        reason = getattr(error, "reason", None)
+        raise Undelivered(first_line(reason if isinstance(reason, OSError) else error)) from None
 
 
 def _link() -> str:

@@ -97,6 +97,11 @@ def test_what_did_not_arrive_is_told_and_sent_by_the_next_run(
         "notify.to: LOST was not told of the verdict: LOST is not set in the environment of this run",
     ]
     webhook.code = 200
+    monkeypatch.setenv("LOST", "http://127.0.0.1:9/nobody")
+    notes.lines.clear()
+    notify.conclude(tmp_path, params, STANDING, notes)
+    assert "refused" in notes.lines[0]
+    assert len(webhook.got) == 1
     monkeypatch.setenv("LOST", "pigeon")
     notes.lines.clear()
     notify.conclude(tmp_path, params, STANDING, notes)
