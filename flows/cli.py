@@ -15,7 +15,7 @@ if __name__ == "__main__" or Path(sys.argv[0]).name == "refit":
 
 from collections.abc import Callable
 from enum import StrEnum
-from functools import wraps
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Annotated, ParamSpec
 
 import typer
@@ -169,6 +169,32 @@ def run_command(
         raise SystemExit(DRIFTED)
 
 
+@app.command(epilog="Example: refit backfill --from 2026-10-05 --to 2026-11-02 --every 7d")
+@plainly
+def backfill(
+    begin: Annotated[str, typer.Option("--from", help="First moment: a date (its end) or an ISO time.")],
+    end: Annotated[str, typer.Option("--to", help="No moment after this one.")],
+    every: Annotated[str, typer.Option(help="From moment to moment, such as 7d or 12h.")] = "7d",
+    plain: Annotated[bool, typer.Option("--plain", help="One line an event instead of a live display.")] = False,
+) -> None:
+    """Run once for each moment that was missed, in order, as if it had been run then."""
+    from flows import backfill as backfills
+    from flows.display import Display, summary
+    from flows.run import run
+
+    root = Path.cwd()
+    moments = backfills.moments(begin, end, every)
+    backfills.check(root, moments)
+    for number, as_of in enumerate(moments, 1):
+        say(f"{as_of:%Y-%m-%d %H:%M} UTC ({number} of {len(moments)})")
+        with Display(plain or not sys.stdout.isatty()) as display:
+            standing = stops.attended(partial(run, root, as_of.isoformat(), display), display.close)
+        assert display.params is not None
+        say(summary(root, display.params, standing, display.outcomes, display.notes))
+    if _alarmed(root):
+        raise SystemExit(DRIFTED)
+
+
 @app.command(epilog="Example: refit status --json")
 @plainly
 def status(
@@ -188,21 +214,20 @@ def status(
         say(line)
 
 
-@app.command(epilog='Example: refit schedule --cron "0 5 * * 1"')
+@app.command(epilog='Example: refit deploy --cron "0 5 * * 1"')
 @plainly
-def schedule(
+def deploy(
     cron: Annotated[str, typer.Option(help="When, as minute, hour, day, month and day of the week.")] = "0 5 * * 1",
     timezone: Annotated[str, typer.Option(help="Time zone of the cron line.")] = "UTC",
     pool: Annotated[str | None, typer.Option(help="Work pool, made if it is not there. [refit-NAME]")] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Take the name over from another folder.")] = False,
     remove: Annotated[bool, typer.Option("--remove", help="Take the project off the server.")] = False,
 ) -> None:
-    """Have the Prefect server of PREFECT_API_URL run this project by itself."""
-    from flows import schedule as schedules
+    """Have the Prefect server of PREFECT_API_URL run this project by itself, and put champions back from its UI."""
+    from flows import deployments
 
-    for line in (
-        [schedules.unschedule(Path.cwd())] if remove else schedules.schedule(Path.cwd(), cron, timezone, pool, replace)
-    ):
+    root = Path.cwd()
+    for line in [deployments.remove(root)] if remove else deployments.deploy(root, cron, timezone, pool, replace):
         say(line)
 
 
@@ -528,6 +553,14 @@ def _folded(line: str) -> str:
         return line
     at = re.match(r" *\d+  |", line)
     return textwrap.fill(line, width, subsequent_indent=" " * (at.end() if at else 0), break_on_hyphens=False)
+
+
+def _alarmed(root: Path) -> bool:
+    """Whether the newest run found drift that is to end a command with a status of its own."""
+    from flows.display import drifted
+    from tasks.params import load
+
+    return load(root / "params.yaml").monitoring.alarm == "exit" and drifted(root)
 
 
 def _to_write() -> None:

@@ -200,7 +200,7 @@ def send(
     :class:`StageFailed` where the worker could not begin it, or not deliver.
     """
     submitted = run_deployment(
-        name=_deployed(pool, model),
+        name=stage_runner(pool, model),
         parameters={"root": root, "order": order},
         flow_run_name=node.name,
         scheduled_time=datetime.now(UTC) - SLACK,
@@ -290,19 +290,27 @@ class _Lines:
 
 
 _deploying = threading.Lock()
-_deployments: dict[str, str] = {}
+_deployments: set[str] = set()
 
 
-def _deployed(pool: str, model: str) -> str:
+def stage_runner_name(pool: str, model: str) -> str:
+    """What the deployment that runs a model's stages in a pool is called."""
+    return f"{worker.run_stage.name}/{model}-{pool}"
+
+
+def stage_runner(pool: str, model: str) -> str:
     """The deployment that runs a model's stages in a pool, made on first use; the worker imports it from its own installed code."""
     from prefect.flows import EntrypointType
 
-    name = f"{model}-{pool}"
+    name = stage_runner_name(pool, model)
     with _deploying:
         if name not in _deployments:
             made = worker.run_stage.to_deployment(
-                name=name, work_pool_name=pool, tags=["refit", model], entrypoint_type=EntrypointType.MODULE_PATH
+                name=name.partition("/")[2],
+                work_pool_name=pool,
+                tags=["refit", model],
+                entrypoint_type=EntrypointType.MODULE_PATH,
             )
             cast("RunnerDeployment", made).apply()
-            _deployments[name] = f"{worker.run_stage.name}/{name}"
-        return _deployments[name]
+            _deployments.add(name)
+    return name

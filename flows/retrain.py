@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, cast
 from prefect import Flow, flow
 from prefect.states import Completed
 
-from flows import effect_tasks, preflight, sources
+from flows import due, effect_tasks, notify, preflight, shown, sources
 from flows.approval import approval
 from flows.commands import Cancelled
 from flows.dag import Dag
@@ -37,15 +37,23 @@ if TYPE_CHECKING:
 
 @flow(name="retrain", validate_parameters=False)
 def retrain(as_of: str | None = None, root: str | None = None) -> Standing | None:
-    """Bring every stage up to date as known at ``as_of``, then track, register, check and promote.
+    """Bring every stage of a project up to date as known at a moment, then track, register, check and promote.
 
-    ``root`` is the project's folder (default: the working directory). Safe to repeat after a crash at any point.
-    Stages and effects work on ``params.yaml``, ``dvc.yaml`` and code as they are when this begins.
+    Safe to repeat after a crash at any point. Stages and effects work on `params.yaml`, `dvc.yaml` and code as they are when this
+    begins. Of several runs of a schedule that are due, only the newest works; the others end as *Skipped*.
+
+    Args:
+        as_of: Use only what was known then: a date (its end) or an ISO time. Empty: the moment at which the run was due.
+        root: The project's folder, as the worker sees it. Empty: the folder that the run begins in.
     """
     home = Path(root or Path.cwd()).resolve()
-    preflight.require(home, as_of)  # a mistake is told before anything is touched
+    if (why := due.replaced()) is not None:
+        return cast("Standing | None", Completed(name=due.SKIPPED, message=why))
+    watcher = Watcher()
+    with notify.failures(home, as_of, watcher):
+        params = preflight.require(home, as_of)  # a mistake is told before anything is touched
     with Dag(home, sources.list_sources) as dag:
-        return _retrain(dag, as_of, Watcher(), frozenset())
+        return _retrain(dag, as_of or due.moment(params), watcher, frozenset())
 
 
 def watched(dag: Dag, watcher: Watcher, done: Collection[str]) -> Flow[[str | None, str], Standing | None]:
@@ -64,20 +72,24 @@ def watched(dag: Dag, watcher: Watcher, done: Collection[str]) -> Flow[[str | No
 def _retrain(dag: Dag, as_of: str | None, watcher: Watcher, done: Collection[str]) -> Standing | None:
     """What the flow does; returns where the registry stands, in a state of its own where a person's answer is missing."""
     root, params = dag.root, dag.seal.params()
-    check_models(params)
-    watcher.began(params)
-    for line in [*dag.notes, *remarks(params)]:
-        remark(watcher, line)
-    effect_tasks.ready(str(root), params.problem.name)
-    effect_tasks.context(str(root), as_of)
-    if sources.queries(params) and SNAPSHOTS not in done:
-        effect_tasks.snapshots(root, params)
-    watcher.expects(expected(dag, params.orchestration.parallel))
-    run_stages(dag, params, watcher)
-    standing = conclude(dag, params, watcher)
-    edited = dag.newer()
-    if edited:
-        remark(watcher, f"edited since this run began, and waiting for the next one: {', '.join(edited)}")
+    with notify.failures(root, as_of, watcher):
+        check_models(params)
+        watcher = shown.watching(watcher, params, as_of, len(dag.nodes))
+        watcher.began(params)
+        for line in [*dag.notes, *remarks(params)]:
+            remark(watcher, line)
+        effect_tasks.ready(str(root), params.problem.name)
+        effect_tasks.context(str(root), as_of)
+        if sources.queries(params) and SNAPSHOTS not in done:
+            effect_tasks.snapshots(root, params)
+        watcher.expects(expected(dag, params.orchestration.parallel))
+        run_stages(dag, params, watcher)
+        standing = conclude(dag, params, watcher)
+        watcher.concluded(root, standing)
+        notify.conclude(root, params, standing, watcher)
+        edited = dag.newer()
+        if edited:
+            remark(watcher, f"edited since this run began, and waiting for the next one: {', '.join(edited)}")
     return cast("Standing | None", ended(standing))  # of a state Prefect gives the data
 
 
@@ -119,7 +131,10 @@ def conclude(dag: Dag, params: Params, watcher: Watcher) -> Standing | None:
 
 
 def ended(standing: Standing | None) -> Standing | State | None:
-    """What the flow returns: where the registry stands, in a state of its own where a person's answer is missing."""
-    if standing is None or not standing.waiting:
-        return standing
-    return Completed(name="Unapproved", message=standing.sentence, data=standing)
+    """What the flow returns: where the registry stands, with its sentence as the state's message.
+
+    The state has a name of its own where a person's answer is missing.
+    """
+    if standing is None:
+        return None
+    return Completed(name="Unapproved" if standing.waiting else None, message=standing.sentence, data=standing)

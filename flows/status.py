@@ -241,7 +241,7 @@ def _scheduled(look: Callable[[], Timetable | None]) -> str:
     except RefitError as error:
         return first_line(error)
     if found is None:
-        return "none on this server (`refit schedule`)"
+        return "none on this server (`refit deploy`)"
     crons = ", ".join(found.crons) or "no cron line"
     return f"{crons}{f'; next {_minute(found.next)}' if found.next else ''}{found.remark}"
 

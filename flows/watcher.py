@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from flows.expected import Expected
     from flows.node import Outcome
+    from flows.standing import Standing
     from tasks.params import Params
 
 
@@ -36,3 +39,6 @@ class Watcher:
 
     def failed(self, stage: str, why: str) -> None:
         """A stage failed, and the run goes on without it."""
+
+    def concluded(self, root: Path, standing: Standing | None) -> None:
+        """All is done: where the registry stands, None where the DAG was cut down to some stages."""

@@ -48,6 +48,10 @@ def idle(params: Params) -> Iterator[tuple[str, str]]:
                 )
     if tuning.split == "holdout":
         yield from _set(tuning, "tuning", ("folds",), "split: holdout has none; name another split, or remove this.")
+    if not params.notify.to:
+        yield from _set(
+            params.notify, "notify", ("when",), "counts only with to, who is told; set that, or remove this."
+        )
     if promotion.error != "fdr":
         yield from _set(promotion, "promotion", ("fdr",), "counts only with error: fdr; set that, or remove this.")
     if promotion.control == "each_run" and promotion.evidence == "line":

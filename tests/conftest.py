@@ -49,6 +49,7 @@ LONG = (
     "tests/flows/test_schedule.py",
     "tests/flows/test_failed_families.py",
     "tests/flows/test_labels.py",
+    "tests/flows/test_weeks.py",
     "tests/faults/test_tuner.py",
     "tests/faults/test_promotion.py",
     "tests/tasks/families/test_xgboost_large.py",

@@ -23,13 +23,23 @@ RUN = {
         "refit run --explain": ("tests/flows/conftest.py", '"run", "--explain"'),
         "dvc repro": ("tests/flows/test_seal.py", '"repro"'),
         "python -m tasks.code": ("tests/tasks/test_code.py", '"tasks.code"'),
-        "prefect server start": ("tests/flows/conftest.py", '"server", "start"'),
-        'refit schedule --cron "0 5 * * 1"': ("tests/flows/test_schedule.py", '"schedule", "--cron"'),
         'eval "$(refit --completion bash)"': ("tests/flows/test_cli.py", "--completion bash"),
-        "refit schedule --remove": ("tests/flows/test_schedule.py", '"--remove"'),
-        "prefect worker start --pool refit-iris-target --work-queue iris-target": (
-            "tests/flows/test_schedule.py",
-            '"worker", "start", "--pool"',
+    },
+    "schedule.md": {
+        "refit init --data parcels.csv --target late": (
+            "tests/flows/test_weeks.py",
+            '"init", "--data", "parcels.csv", "--target", "late"',
+        ),
+        "prefect server start": ("tests/flows/conftest.py", '"server", "start"'),
+        'refit deploy --cron "0 5 * * 1"': ("tests/flows/test_weeks.py", '"deploy", "--cron"'),
+        "prefect worker start --pool refit-late --work-queue late": (
+            "tests/flows/test_weeks.py",
+            'f"prefect {command}" == "prefect worker start --pool refit-late --work-queue late"',
+        ),
+        "refit deploy --remove": ("tests/flows/test_weeks.py", '"deploy", "--remove"'),
+        "refit backfill --from 2026-10-05 --to 2026-10-20 --every 7d": (
+            "tests/flows/test_backfill.py",
+            '"backfill", "--from", "2026-10-05", "--to", "2026-10-20", "--every", "7d"',
         ),
     },
     "served.md": {

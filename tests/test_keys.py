@@ -179,6 +179,8 @@ TABLE = {
     "monitoring.rows": "tasks/drift/test_stage:a_replaced_table_under_a_random_split_is_drift",
     "monitoring.least_rows": "tasks/drift/test_stage:a_replaced_table_under_a_random_split_is_drift",
     "monitoring.alarm": "flows/test_drift:new_rows_in_another_unit_are_named_and_end_the_run_with_its_own_status",
+    "notify.when": "flows/test_notify:only_what_was_asked_for_is_told",
+    "notify.to": "flows/test_notify:a_webhook_gets_each_message_once",
     "orchestration.retries": SERVER + "a_stage_is_tried_again_as_often_and_as_late_as_asked",
     "orchestration.retry_seconds": SERVER + "a_stage_is_tried_again_as_often_and_as_late_as_asked",
     "orchestration.parallel": "flows/test_dag:independent_stages_overlap",

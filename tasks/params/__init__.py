@@ -23,7 +23,7 @@ from tasks.params.base import Moment, StrictModel, parse_moment, refuse
 from tasks.params.data import Column, ColumnKind, Data, Files, Query, Table, by_column
 from tasks.params.features import Encode, Features, History, Polynomial, Select
 from tasks.params.models import Evaluation, FamilyParams, Split, Training, Tuning
-from tasks.params.operation import WHEN_STALE, Limits, Monitoring, Orchestration, Serving
+from tasks.params.operation import WHEN_STALE, Limits, Monitoring, Notify, Orchestration, Serving
 from tasks.params.problem import MEASURES, Problem, Target
 from tasks.params.promotion import Guardrails, Promotion
 from tasks.values.durations import Duration
@@ -58,6 +58,7 @@ class Params(StrictModel):
     promotion: Promotion = Field(default=Promotion(), description="by which evidence a challenger becomes champion")
     serving: Serving = Field(default=Serving(), description="where the service listens, and what it does at its limits")
     monitoring: Monitoring = Field(default=Monitoring(), description="what drift looks at, and when it raises an alarm")
+    notify: Notify = Field(default=Notify(), description="who is told of failures, verdicts and alarms, and how")
     orchestration: Orchestration = Field(
         default=Orchestration(), description="how stages are run: how often again, how many at once, and where"
     )

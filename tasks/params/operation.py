@@ -1,8 +1,8 @@
-"""``serving``, ``monitoring`` and ``orchestration``: how the champion answers, what is watched, and how stages are run."""
+"""``serving``, ``monitoring``, ``notify`` and ``orchestration``: how the champion answers, what is watched, who is told, how stages run."""
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, model_validator
 
@@ -76,6 +76,20 @@ class Monitoring(StrictModel):
     least_rows: int = Field(default=30, ge=10, description="fewer new rows than this are not judged")
     alarm: Literal["tell", "exit"] = Field(
         default="tell", description="exit: a run that finds drift ends with exit status 3, after everything is done"
+    )
+
+
+class Notify(StrictModel):
+    """Who is told of what, each once."""
+
+    when: tuple[Literal["failure", "verdict", "alarm"], ...] = Field(
+        default=("failure", "verdict", "alarm"),
+        min_length=1,
+        description="what is told: a run that failed, a verdict, drift",
+    )
+    to: tuple[Annotated[str, Field(pattern=r"^(log|[A-Z][A-Z0-9_]*)$")], ...] = Field(
+        default=(),
+        description="who is told: `log`, or by its name in capitals a variable of the environment that holds an address (docs/schedule.md)",
     )
 
 

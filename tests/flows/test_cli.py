@@ -27,7 +27,8 @@ from tests.samples import drift
 REFIT = [sys.executable, "-m", "flows.cli"]
 COMMANDS = (
     "run",
-    "schedule",
+    "deploy",
+    "backfill",
     "serve",
     "predict",
     "explain",

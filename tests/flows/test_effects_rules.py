@@ -327,11 +327,8 @@ def test_a_look_whose_champion_was_replaced_meanwhile_is_kept_and_says_so(root: 
 def test_a_run_that_waits_for_a_persons_word_ends_in_a_state_of_its_own(waiting: bool) -> None:
     where = Standing("2", "1", "Promote, once somebody approves.", waiting=waiting)
     found = retrain.ended(where)
-    if waiting:
-        assert isinstance(found, State)
-        assert found.name == "Unapproved"
-        assert found.message == where.sentence
-        assert found.is_completed()
-    else:
-        assert found is where
+    assert isinstance(found, State)
+    assert found.name == ("Unapproved" if waiting else "Completed")
+    assert found.message == where.sentence
+    assert found.is_completed()
     assert retrain.ended(None) is None

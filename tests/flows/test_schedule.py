@@ -31,7 +31,7 @@ def projects(tmp_path_factory: pytest.TempPathFactory, server: dict[str, str]) -
     home = tmp_path_factory.mktemp("scheduled")
     made = [named(home / name, name) for name in ("apples", "pears")]
     for root in made:
-        said = refit(root, "schedule", "--cron", "0 5 1 1 *", env=server)
+        said = refit(root, "deploy", "--cron", "0 5 1 1 *", env=server)
         assert f"prefect worker start --pool refit-{root.name} --work-queue {root.name}" in said
     return made
 
@@ -46,17 +46,23 @@ def test_the_second_project_leaves_the_first_alone(projects: list[Path], server:
             assert (found.work_pool_name, found.work_queue_name) == (f"refit-{root.name}", root.name)
             assert [s.schedule.cron for s in found.schedules] == ["0 5 1 1 *"]
             assert "\nschedule  0 5 1 1 * (UTC)" in refit(root, "status", env=server)
+            undo = client.read_deployment_by_name(f"rollback/{root.name}")
+            assert (undo.parameters, undo.schedules, undo.work_queue_name) == ({"root": str(root)}, [], root.name)
+            for one, names in ((found, ["as_of", "root"]), (undo, ["reason", "to", "root"])):
+                asked = one.parameter_openapi_schema["properties"]
+                assert [name for name in asked if asked[name]["description"]] == names  # explained in Prefect's UI
 
 
 def test_a_name_that_another_folder_has_is_not_taken_over_unasked(
     projects: list[Path], tmp_path: Path, server: dict[str, str]
 ) -> None:
     other = named(tmp_path / "elsewhere", "pears")
-    said = refit(other, "schedule", code=1, env=server)
-    assert f"retrain/pears: is scheduled on this server for the folder {projects[1]}" in said
-    refit(other, "schedule", "--replace", env=server)
-    assert f"for the folder {other}" in refit(projects[1], "schedule", "--remove", code=1, env=server)
-    assert "no longer scheduled" in refit(other, "schedule", "--remove", env=server)
+    said = refit(other, "deploy", code=1, env=server)
+    assert f"retrain/pears: is deployed on this server for the folder {projects[1]}" in said
+    refit(other, "deploy", "--replace", env=server)
+    assert f"for the folder {other}" in refit(projects[1], "deploy", "--remove", code=1, env=server)
+    assert "no longer deployed" in refit(other, "deploy", "--remove", env=server)
+    assert "retrain/pears: is not deployed" in refit(other, "deploy", "--remove", code=1, env=server)
 
 
 def test_a_worker_elsewhere_runs_it_in_its_folder(projects: list[Path], server: dict[str, str]) -> None:
@@ -70,11 +76,19 @@ def test_a_worker_elsewhere_runs_it_in_its_folder(projects: list[Path], server: 
         while not (run.state is not None and run.state.is_final()) and time.monotonic() < deadline:
             time.sleep(1)
             run = client.read_flow_run(run.id)
+        undo = client.read_deployment_by_name("rollback/apples").id
+        asked = client.create_flow_run_from_deployment(undo, parameters={"root": str(root), "reason": "complaints"})
+        while not (asked.state is not None and asked.state.is_final()) and time.monotonic() < deadline:
+            time.sleep(1)
+            asked = client.read_flow_run(asked.id)
+    assert asked.state is not None
+    assert "there is no champion yet, so nothing can be rolled back" in str(asked.state.message)
     assert run.state is not None
     assert run.state.is_completed(), run.state.message
     assert sorted(diary(root)) == ["fit_p", "fit_q", "join", "load"]
     assert dvc(root, "status").strip() == "Data and pipelines are up to date."
     assert diary(projects[1]) == []
+    assert not (root / "data" / "context" / "as_of.json").exists()  # no table of it knows of time
 
 
 @pytest.mark.parametrize(
@@ -84,15 +98,15 @@ def test_a_worker_elsewhere_runs_it_in_its_folder(projects: list[Path], server: 
 def test_what_is_no_schedule_is_told(
     projects: list[Path], server: dict[str, str], arguments: list[str], said: str
 ) -> None:
-    assert said in refit(projects[0], "schedule", *arguments, code=1, env=server)
+    assert said in refit(projects[0], "deploy", *arguments, code=1, env=server)
 
 
 def test_without_a_server_the_message_says_what_to_start(tmp_path: Path) -> None:
-    said = refit(named(tmp_path / "p", "p"), "schedule", code=1, env=alone())
+    said = refit(named(tmp_path / "p", "p"), "deploy", code=1, env=alone())
     assert "prefect server start" in said
 
 
-def test_prefect_yaml_makes_what_refit_schedule_makes(
+def test_prefect_yaml_makes_what_refit_deploy_makes(
     projects: list[Path], tmp_path: Path, server: dict[str, str]
 ) -> None:
     """As its comment says, in a folder with the names of this checkout."""
@@ -109,6 +123,8 @@ def test_prefect_yaml_makes_what_refit_schedule_makes(
         subprocess.run([sys.executable, "-m", "prefect", *command], cwd=root, env=server, check=True, stdout=-3)
         found = client.read_deployment_by_name(f"retrain/{name}")
         apples = client.read_deployment_by_name("retrain/apples")
+        undo = client.read_deployment_by_name(f"rollback/{name}")
+    assert (undo.work_pool_name, undo.work_queue_name, undo.schedules) == (f"refit-{name}", name, [])
     assert [found.name, found.description, found.work_pool_name, found.work_queue_name, *found.tags] == [
         str(text).replace("apples", name)
         for text in (apples.name, apples.description, apples.work_pool_name, apples.work_queue_name, *apples.tags)

@@ -100,4 +100,4 @@ def test_a_project_after_two_runs(twice: Path, server: dict[str, str]) -> None:
     assert found["errors"] == {}
     said = refit(twice, "status", env=server)
     assert "nothing to run: everything is up to date" in said
-    assert "schedule  none on this server (`refit schedule`)" in said
+    assert "schedule  none on this server (`refit deploy`)" in said
