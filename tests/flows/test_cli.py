@@ -127,9 +127,9 @@ def test_init_in_git_uses_it_and_elsewhere_says_what_is_lost(tmp_path: Path) -> 
     git = ["git", "-C", str(inside)]
     subprocess.run([*git, "init", "-q", str(inside.parent)], check=True)
     lost = "no git here, which DVC's experiments need: `git init` and `dvc config --unset core.no_scm` add it later"
-    assert lost in list(create(alone, alone / "t.csv", "y", force=False))
+    assert lost in list(create(alone, [alone / "t.csv"], "y", force=False))
     assert "no_scm" in (alone / ".dvc" / "config").read_text()
-    assert lost not in list(create(inside, inside / "t.csv", "y", force=False))
+    assert lost not in list(create(inside, [inside / "t.csv"], "y", force=False))
     assert "no_scm" not in (inside / ".dvc" / "config").read_text()
     (inside / "data" / "context" / "as_of.json").write_text("{}")
     (inside / "data" / "champion" / "champion.json").write_text("{}")

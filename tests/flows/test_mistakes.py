@@ -177,7 +177,7 @@ PROJECTS: dict[str, tuple[Spoil, list[str], list[str]]] = {
     "a prediction without a champion": (nothing, ["predict", "t.csv"], ["there is no champion", "Run `refit run`"]),
     "a promotion without a version": (nothing, ["promote", "--reason", "x"], ["no version to promote", "`refit run` makes one"]),
     "a report before the first run": (nothing, ["report"], ["no report yet. Run `refit run`"]),
-    "a schedule without a server": (nothing, ["schedule"], ["needs a Prefect server", "PREFECT_API_URL="]),
+    "a deployment without a server": (nothing, ["deploy"], ["needs a Prefect server", "PREFECT_API_URL="]),
 }  # fmt: skip
 PROJECTS["parts longer than the data"] = (
     lambda root: (edit("test: 0.2", "test: 400d")(root), edit("valid: 0.2", "valid: 30d")(root)), ["run"], ["split: test (400d)"],
