@@ -130,7 +130,12 @@ def test_a_newcomers_csv_is_served(tmp_path: Path):
     port = free_port()
 
     succeeds(tmp_path, *shlex.split(HERE[0]))
-    edit(tmp_path / "params.yaml", serving__host="127.0.0.2", serving__port=port, models__auto__seconds=20)
+    edit(
+        tmp_path / "params.yaml",
+        serving__host="127.0.0.2",
+        serving__port=port,
+        models__auto={"seconds": 20, "trials": 1},
+    )
     assert "Promote" in succeeds(tmp_path, *shlex.split(HERE[1]))
 
     row = bunch.frame.iloc[0].drop("target").to_dict()

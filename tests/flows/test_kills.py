@@ -45,7 +45,7 @@ def test_kills_between_effects_are_made_good_by_the_same_command(
     shutil.rmtree(root / ".refit" / "mlruns")
     for phase, env in zip(PHASES, (alone(), server, server, server), strict=True):
         killed(root, phase, env)
-    said = refit(root, "run", "--plain")
+    said = refit(root, "run", "--plain", env=server)
     assert f"0 run, {len(recorded(root))} cached" in said
     assert "champion: version 1" in said
     registry = Registry(root)
