@@ -137,6 +137,8 @@ def _predicted(tables: Sequence[Given], target: str, name: str | None) -> Given:
     from tasks.profile.written import slug
 
     by_name = {slug(one.path.stem): one for one in tables}
+    if len(by_name) < len(tables):
+        raise RefitError("--data: two of the files have one name, by which their tables would be called. Rename one.")
     if name is not None:
         if name not in by_name:
             raise RefitError(f"--table: {name!r} is none of {some(by_name)}.{nearest(name, by_name)}")

@@ -41,7 +41,7 @@ LONG = (
     "tests/flows/test_edits.py",
     "tests/deploy/test_service.py",
     "tests/tasks/tune/test_search.py",
-    "tests/test_readme.py",
+    "tests/flows/test_newcomer.py",
     "tests/flows/test_tables.py",
     "tests/flows/test_drift.py",
     "tests/flows/test_kills.py",

@@ -128,18 +128,21 @@ class Profiled:
         if self.repeats:
             counts = "the later one counts" if self.key else "each counts; take them out of the file if they should not"
             yield Remark("", f"{name}: {count(self.repeats)} there twice; {counts}", table)
-        taken: dict[str, list[tuple[str, int]]] = {}
+        taken: dict[str, dict[str, int]] = {}
         for column, found in self.judged.items():
             for text, rows in (found.missing or {}).items():
-                taken.setdefault(text, []).append((column, rows))
+                taken.setdefault(text, {})[column] = rows
+        together: dict[tuple[str, ...], list[str]] = {}
         for text, where in taken.items():
-            names = ", ".join(column for column, _ in where[:3])
-            names += f" and {len(where) - 3} more" if len(where) > 3 else ""
+            together.setdefault(tuple(where), []).append(text)
+        for names, texts in together.items():
+            listed = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+            values = sum(sum(taken[text].values()) for text in texts)
             yield Remark(
                 "",
-                f"{text!r} counts as missing, in {sum(rows for _, rows in where):,} values of {names}; "
-                "`missing` of a column, or data.missing, says otherwise",
-                (*table, "columns", where[0][0]),
+                f"{', '.join(map(repr, texts))} {'counts' if len(texts) == 1 else 'count'} as missing, in {values:,} values of "
+                f"{listed}; `missing` of a column, or data.missing, says otherwise",
+                (*table, "columns", names[0]),
             )
         told = [
             Remark(column, f"{_short(found.spec)}, {remark}", (*table, "columns", column))

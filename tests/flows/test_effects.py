@@ -217,7 +217,7 @@ def test_a_family_dropped_from_the_parameters_is_not_part_of_the_result(tmp_path
     stages = ("ingest", "tune@logistic", "train@logistic", "tune@tree", "train@tree")
     (tmp_path / "dvc.lock").write_text(
         "schema: '2.0'\nstages:\n"
-        + "".join(f"  {name}:\n    cmd: x\n    outs: [{{path: data/{name}, md5: abc}}]\n" for name in stages)
+        + "".join(f"  {name}:\n    cmd: x\n    outs: [{{path: data/{name}, md5: {32 * 'a'}}}]\n" for name in stages)
     )
     found = standing.result(tmp_path, params)
     assert found.families == ("logistic",)

@@ -127,6 +127,10 @@ def test_a_target_that_several_tables_have_is_asked_about(tmp_path: Path) -> Non
         RefitError, match=r"none of 'customers', 'orders', 'visits' has a column 'refnd'\. Did you mean 'refund'"
     ):
         list(create(tmp_path, paths, "refnd", force=False))
+    (tmp_path / "old").mkdir()
+    shutil.copy(paths[0], tmp_path / "old")
+    with pytest.raises(RefitError, match="two of the files have one name"):
+        list(create(tmp_path, [*paths, tmp_path / "old" / paths[0].name], "late", force=False))
     assert not (tmp_path / "params.yaml").exists()
 
 
