@@ -6,7 +6,6 @@ it. What effects would write before the stages is looked at and not written.
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from flows import champions, context, sources, standing
 from flows.lasted import lasted
 from flows.packages import PACKAGE, digest_made
 from flows.records import cached, read_lock
+from flows.screen import silence_dvc
 from flows.seal import HOUSE
 from tasks import code
 from tasks.artifacts import AsOf, ChampionFile
@@ -107,7 +107,7 @@ def outlook(root: Path, params: Params, as_of: str | None = None) -> Outlook:
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
-    logging.getLogger("dvc").setLevel(logging.ERROR)
+    silence_dvc()
     if (root / "dvc.lock").exists() and read_lock(root / "dvc.lock") is None:
         raise RefitError(
             f"{root / 'dvc.lock'}: cut or in conflict, so nobody can tell what changed. Restore it from git, or run "

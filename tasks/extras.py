@@ -9,11 +9,7 @@ DISTRIBUTION = "refit-retraining"  # `refit` on the package index is another pro
 
 
 def install(extra: str) -> str:
-    """The command that installs what an extra names.
-
-    >>> install("networks")  # doctest: +SKIP
-    'pip install "pytabkit>=1.7.3"'
-    """
+    """The command that installs what an extra names, as in ``pip install "pytabkit>=1.7.3"``."""
     try:
         asked = [text.partition(";") for text in requires(DISTRIBUTION) or []]
     except PackageNotFoundError:  # a checkout on the path that nobody installed

@@ -149,7 +149,7 @@ def test_a_moment_without_a_zone_is_utc_and_another_text_is_told() -> None:
 
 def lock(root: Path, **md5: str) -> None:
     stages = {
-        name.replace("_", "@", 1): {"outs": [{"path": f"data/{name}", "md5": d}, {"path": "x"}]}
+        name.replace("_", "@", 1): {"cmd": "x", "outs": [{"path": f"data/{name}", "md5": d * 32}, {"path": "x"}]}
         for name, d in md5.items()
     }
     (root / "dvc.lock").write_text(json.dumps({"schema": "2.0", "stages": stages}))
@@ -165,7 +165,7 @@ def test_a_result_is_named_by_its_outputs_and_the_models_name(root: Path) -> Non
         None,
         None,
     )
-    assert found.data_versions == {"data/ingest": "a", "data/tune_logistic": "b"}
+    assert found.data_versions == {"data/ingest": "a" * 32, "data/tune_logistic": "b" * 32}
     lock(root, tune_logistic="b", ingest="a", train_tree="d")
     assert standing.result(root, params()).key == found.key, "neither order nor a dropped family counts"
     lock(root, ingest="a", tune_logistic="e")
