@@ -87,7 +87,7 @@ def recorded(registry: Registry, version: Registered, champion: str | None) -> C
             return of.read(registry.artifact(version.run_id, f"{where}/{of.NAME}", folder).parent)
 
         choice, metrics = read(Choice, "evaluation"), read(Metrics, "evaluation")
-        verdict, receipt = read(Verdict, "verdict"), read(Receipt, "package")
+        verdict, receipt = read(Verdict, "verdict"), read(Receipt, registry.place(version))
     return ComparedRun(
         name=f"Version {version.version}",
         metric=choice.metric,

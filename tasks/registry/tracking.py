@@ -492,7 +492,7 @@ class Registry:
         with replacing_dir(into) as fresh:
             with tempfile.TemporaryDirectory(prefix=".download-", dir=fresh) as name:
                 with _plainly(self.uri):
-                    downloaded = self.client.download_artifacts(registered.run_id, self._place(registered), name)
+                    downloaded = self.client.download_artifacts(registered.run_id, self.place(registered), name)
                 for path in Path(downloaded).iterdir():
                     shutil.move(path, fresh / path.name)
             what = f"version {registered.version} of {registered.model}"
@@ -503,9 +503,10 @@ class Registry:
                 raise RefitError(f"{what}: its package in the registry is not the one registered (hash differs).")
         return into
 
-    def _place(self, registered: Registered) -> str:
-        """Where among a run's artifacts the package lies: registries of before keep it at their root."""
-        beside = self.client.list_artifacts(registered.run_id, FOLDER)
+    def place(self, registered: Registered) -> str:
+        """Where among its run's artifacts a version's package lies: registries of before keep it at their root."""
+        with _plainly(self.uri):
+            beside = self.client.list_artifacts(registered.run_id, FOLDER)
         return f"{FOLDER}/{WITHIN}" if beside else WITHIN
 
     def _registered(self, model: str) -> RegisteredModel | None:
