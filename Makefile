@@ -13,9 +13,9 @@ export OMP_WAIT_POLICY := PASSIVE
 # Hundreds of processes import the same files: let them be compiled once.
 export PYTHONDONTWRITEBYTECODE :=
 # Workers take one file of tests after another, in the order of tests/conftest.py. Slow tests wait for servers now and
-# then: two workers more keep two cores busy.
+# then: one worker more keeps two cores busy.
 WORKERS ?= 2
-SLOW_WORKERS ?= 4
+SLOW_WORKERS ?= 3
 # On CI a tool that is not there is a failure, not a skip.
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=25 \
 	$(if $(filter true,$(CI)),--no-skips)

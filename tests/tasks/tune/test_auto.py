@@ -173,7 +173,7 @@ def test_of_a_rising_series_what_goes_on_along_a_line_is_served(walk: bool, tmp_
     bags, at = make_bags(rows, load(tmp_path / "params.yaml"), 60, 2)
     assert bags.beyond == ("x",)
     one = Objective("auto", Setup("regression", 0, rows.kinds), "rmse", bags.folds)
-    found = search_families(one, Budget(1, 15, 1, 2), "auto", folder=tmp_path, bags=bags)
+    found = search_families(one, Budget(1, 25, 1, 2), "auto", folder=tmp_path, bags=bags)
     weights = {m["family"]: m["weight"] for m in found.params["members"]}
     assert weights["ridge"] > 0.5
     assert {"lightgbm", "xgboost", "extra_trees", "random_forest"}.isdisjoint(weights)
@@ -327,7 +327,7 @@ def test_auto_through_the_stages(tmp_path: Path, full: bool):
 
 def goes_through_the_stages(kind: str, folder: Path):
     folder.mkdir()
-    root = project(folder, kind, "auto", "{seconds: 14, trials: 1}", "auto")
+    root = project(folder, kind, "auto", "{seconds: 20, trials: 1}", "auto")
     for step in ("tune", "train"):
         done = stage(step, "auto", root)
         assert done.returncode == 0, done.stderr
@@ -367,7 +367,7 @@ def test_members_are_fitted_again_on_rows_that_tuning_did_not_get(tmp_path: Path
 
 def gets_members_fitted_again(kind: str, folder: Path):
     folder.mkdir()
-    root = project(folder, kind, "auto", "{seconds: 14, trials: 1}", "sigmoid" if kind == "binary" else "none")
+    root = project(folder, kind, "auto", "{seconds: 20, trials: 1}", "sigmoid" if kind == "binary" else "none")
     params = root / "params.yaml"
     own = "split: kfold, folds: 4, " if kind == "regression" else ""
     params.write_text(params.read_text().replace("tuning: {", "tuning: {rows: 100, " + own))
