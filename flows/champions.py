@@ -14,7 +14,7 @@ from flows.packages import CHAMPION, START, package_folder
 from flows.versions import registered
 from tasks.artifacts import ChampionFile, ChampionLock, Starts
 from tasks.errors import RefitError
-from tasks.registry.history import Decision, DecisionHistory, current_champion, history_url, knows, mark
+from tasks.registry.history import Decision, DecisionHistory, current_champion, history_url, knows, mark, minute
 from tasks.registry.tracking import Registry, RegistryState, tracking_uri
 
 LOCK = ChampionLock.NAME
@@ -166,7 +166,7 @@ def _about(champion: Decision | None, version: str | None) -> str:
     """What the model's page in MLflow says."""
     if champion is None:
         return "There is no champion."
-    who = f"**Champion: version {version}** since {champion.at[:16].replace('T', ' ')} UTC, by {champion.by}."
+    who = f"**Champion: version {version}** since {minute(champion.at)}, by {champion.by}."
     return f"{who}\n\n{champion.reason}"
 
 

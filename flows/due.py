@@ -37,19 +37,16 @@ def this_run() -> FlowRun | None:
     return None if context is None else context.flow_run
 
 
-def moment(params: Params) -> str | None:
-    """What a run of a deployment works as of where it is not told: the moment at which it was due.
-
-    None for a run without a deployment, and where no moment makes a difference: these go by ``data.as_of``.
-    """
+def moment() -> str | None:
+    """When this run of a deployment was due, which it works as of where it is not told; None without a deployment."""
     run = this_run()
-    if run is None or run.deployment_id is None or run.expected_start_time is None or not timed(params):
+    if run is None or run.deployment_id is None or run.expected_start_time is None:
         return None
     return run.expected_start_time.astimezone(UTC).isoformat()
 
 
 def timed(params: Params) -> bool:
-    """Whether what is known depends on the moment, in any table."""
+    """Whether what is known depends on the moment, in any table; where it does not, a run goes by ``data.as_of``."""
     tables = params.data.tables.values()
     return params.problem.prediction_time is not None or any(
         table.row_known or any(table.outcome_known(column) for column in table.outcome) for table in tables

@@ -13,14 +13,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flows import champions, context, sources, standing
+from flows.expected import Expected
 from flows.lasted import lasted
-from flows.packages import PACKAGE, digest_made
+from flows.packages import digest_made
 from flows.records import cached, read_lock
 from flows.screen import silence_dvc
 from flows.seal import HOUSE
+from flows.up_to_date import made_a_verdict
 from tasks import code
 from tasks.artifacts import AsOf, ChampionFile
-from tasks.artifacts.folders import CHAMPION, CODE, CONTEXT, VERDICT
+from tasks.artifacts.folders import CHAMPION, CODE, CONTEXT
 from tasks.errors import RefitError, shortened, some, with_causes
 from tasks.ingest.files import unlisted
 from tasks.registry.history import current_champion
@@ -62,12 +64,14 @@ class Outlook:
     """What a run would do: stages that are due, in their order, those that are as they were, and what comes after them.
 
     ``effects``: whether a result would be tracked, registered and judged. ``notes``: what cannot be told without doing it.
+    ``seconds``: all of it by the stages' last times, as a run's display tells it; those of unknown time count nothing.
     """
 
     due: tuple[Due, ...]
     unchanged: tuple[str, ...]
     effects: bool
     notes: tuple[str, ...]
+    seconds: float = 0.0
 
     def sentence(self) -> str:
         """What would be done, in a sentence."""
@@ -77,9 +81,9 @@ class Outlook:
                 if self.effects
                 else "nothing to run: everything is up to date"
             )
-        known = [one.seconds for one in self.due if not one.restored and one.seconds is not None]
+        known = sum(not one.restored and one.seconds is not None for one in self.due)
         unknown = sum(not one.restored and one.seconds is None for one in self.due)
-        cost = f", about {spoken(sum(known))} by their last times" if known else ""
+        cost = f", about {spoken(self.seconds)} by their last times" if known else ""
         cost += f" (of {unknown} of them no time is known)" if known and unknown else ""
         return f"{len(self.due)} of {len(self.due) + len(self.unchanged)} stages to run{cost}"
 
@@ -138,7 +142,8 @@ class _Survey:
 
     def all(self) -> Outlook:
         took, due, unchanged = lasted(self.root), dict[str, Due](), list[str]()
-        for name in sorted(self.stages, key=lambda one: (self._depth(one), one)):
+        needs = {name: tuple(self.needs[name]) for name in sorted(self.stages, key=lambda one: (self._depth(one), one))}
+        for name in needs:
             stage = self.stages[name]
             after = [one for one in self.needs[name] if one in due]
             why = list(self._why(stage, after))
@@ -151,7 +156,10 @@ class _Survey:
             f"{one} comes from a database: a run asks it again, and stages run where its rows changed."
             for one in sources.queries(self.params)
         ]
-        return Outlook(tuple(due.values()), tuple(unchanged), bool(due) or self._unfinished(), tuple(notes))
+        times = {name: 0.0 if one.restored else one.seconds or 0.0 for name, one in due.items()}
+        all_of_it = Expected(needs, frozenset(due), times, self.params.orchestration.parallel).left() or 0.0
+        effects = bool(due) or self._unfinished()
+        return Outlook(tuple(due.values()), tuple(unchanged), effects, tuple(notes), all_of_it)
 
     def _nearest(self, after: list[str]) -> list[str]:
         """Of stages those that no other of them comes after."""
@@ -243,7 +251,7 @@ class _Survey:
 
     def _unfinished(self) -> bool:
         """Whether the effects of the last result are still to be done, as after a crash between two of them."""
-        if not all((self.root / path).exists() for path in (PACKAGE, VERDICT)):
+        if not made_a_verdict(self.root):
             return False
         return standing.concluded(self.root, standing.result(self.root, self.params)) is None
 

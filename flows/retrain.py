@@ -50,10 +50,11 @@ def retrain(as_of: str | None = None, root: str | None = None) -> Standing | Non
     if (why := due.replaced()) is not None:
         return cast("Standing | None", Completed(name=due.SKIPPED, message=why))
     watcher = Watcher()
-    with notify.failures(home, as_of, watcher):
+    with notify.failures(home, as_of or due.moment(), watcher):
         params = preflight.require(home, as_of)  # a mistake is told before anything is touched
-    with Dag(home, sources.list_sources) as dag:
-        return _retrain(dag, as_of or due.moment(params), watcher, frozenset())
+        at = as_of or (due.moment() if due.timed(params) else None)
+        with Dag(home, sources.list_sources) as dag:
+            return _retrain(dag, at, watcher, frozenset())
 
 
 def watched(dag: Dag, watcher: Watcher, done: Collection[str]) -> Flow[[str | None, str], Standing | None]:
@@ -64,7 +65,8 @@ def watched(dag: Dag, watcher: Watcher, done: Collection[str]) -> Flow[[str | No
 
     @flow(name="retrain", validate_parameters=False)
     def retrain(as_of: str | None, root: str) -> Standing | None:
-        return _retrain(dag, as_of, watcher, done)
+        with notify.failures(dag.root, as_of, watcher):
+            return _retrain(dag, as_of, watcher, done)
 
     return retrain
 
@@ -72,24 +74,23 @@ def watched(dag: Dag, watcher: Watcher, done: Collection[str]) -> Flow[[str | No
 def _retrain(dag: Dag, as_of: str | None, watcher: Watcher, done: Collection[str]) -> Standing | None:
     """What the flow does; returns where the registry stands, in a state of its own where a person's answer is missing."""
     root, params = dag.root, dag.seal.params()
-    with notify.failures(root, as_of, watcher):
-        check_models(params)
-        watcher = shown.watching(watcher, params, as_of, len(dag.nodes))
-        watcher.began(params)
-        for line in [*dag.notes, *remarks(params)]:
-            remark(watcher, line)
-        effect_tasks.ready(str(root), params.problem.name)
-        effect_tasks.context(str(root), as_of)
-        if sources.queries(params) and SNAPSHOTS not in done:
-            effect_tasks.snapshots(root, params)
-        watcher.expects(expected(dag, params.orchestration.parallel))
-        run_stages(dag, params, watcher)
-        standing = conclude(dag, params, watcher)
-        watcher.concluded(root, standing)
-        notify.conclude(root, params, standing, watcher)
-        edited = dag.newer()
-        if edited:
-            remark(watcher, f"edited since this run began, and waiting for the next one: {', '.join(edited)}")
+    check_models(params)
+    watcher = shown.watching(watcher, params, as_of, len(dag.nodes))
+    watcher.began(params)
+    for line in [*dag.notes, *remarks(params)]:
+        remark(watcher, line)
+    effect_tasks.ready(str(root), params.problem.name)
+    effect_tasks.context(str(root), as_of)
+    if sources.queries(params) and SNAPSHOTS not in done:
+        effect_tasks.snapshots(root, params)
+    watcher.expects(expected(dag, params.orchestration.parallel))
+    run_stages(dag, params, watcher)
+    standing = conclude(dag, params, watcher)
+    watcher.concluded(root, standing)
+    notify.conclude(root, params, standing, watcher)
+    edited = dag.newer()
+    if edited:
+        remark(watcher, f"edited since this run began, and waiting for the next one: {', '.join(edited)}")
     return cast("Standing | None", ended(standing))  # of a state Prefect gives the data
 
 

@@ -28,7 +28,7 @@ def run(root: Path, as_of: str | None, watcher: Watcher) -> Standing | None:
     with Dag(root, sources.list_sources) as dag:
         rest = None if server_named(root) else up_to_date(dag, as_of, done)
         if rest is not None:
-            rest.tell(watcher)
+            rest.tell(dag.root, watcher)
             return rest.standing
         return _flow(dag, as_of, watcher, done)
 

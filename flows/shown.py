@@ -94,7 +94,8 @@ class OnServer(Watcher):
                 update_progress_artifact(self._progress, progress=round(100 * share, 1))
 
     def concluded(self, root: Path, standing: Standing | None) -> None:
-        """Show the end: verdict and figures, links to the pages, and the verdict in the run's name."""
+        """Pass it on, and show the end: verdict and figures, links to the pages, and the verdict in the run's name."""
+        self._other.concluded(root, standing)
         with _told():
             from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 

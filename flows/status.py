@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tasks.errors import RefitError, first_line
+from tasks.registry.history import minute
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -53,7 +54,7 @@ class Champion:
             [(str(self.metrics.get("metric")), f"{test:.4g} on its test rows")] if isinstance(test, float) else []
         )
         rows = [("family", self.family)] if self.family else []
-        rows += [*measured, ("since", _minute(self.since)), ("decided by", self.by), ("why", self.reason)]
+        rows += [*measured, ("since", minute(self.since)), ("decided by", self.by), ("why", self.reason)]
         return table(rows, caption=f"champion: version {self.version}")
 
 
@@ -154,7 +155,7 @@ class Status:
             champion, verdicts = champion_of(self.root, past), verdicts_of(past)
             yield "champion", _champion(champion, verdicts) if champion else "none yet; `refit run` makes the first"
             if verdicts:
-                yield "verdict", f"{_minute(verdicts[-1].at)}, version {verdicts[-1].version}. {verdicts[-1].sentence}"
+                yield "verdict", f"{minute(verdicts[-1].at)}, version {verdicts[-1].version}. {verdicts[-1].sentence}"
         yield from self._files()
         if (who := at_work(self.root)) is not None:
             yield "at work", f"a run is at work here (process {who or 'unknown'})"
@@ -167,7 +168,7 @@ class Status:
         if validated := Validation.find(self.root / VALIDATED):
             accepted = sum(table.accepted for table in validated.tables.values())
             quarantined = sum(table.quarantined for table in validated.tables.values())
-            until = f" as of {_minute(validated.as_of)}" if validated.as_of else ""
+            until = f" as of {minute(validated.as_of)}" if validated.as_of else ""
             yield "data", f"{accepted:,} rows accepted, {quarantined:,} quarantined{until}"
         if drift := Drift.find(self.root / "data" / "drift"):
             yield "drift", drift.sentence
@@ -216,12 +217,7 @@ def lines(rows: Iterator[tuple[str, str]], width: int | None) -> Iterator[str]:
 def _champion(one: Champion, verdicts: list[PastVerdict]) -> str:
     family = f" ({one.family})" if one.family else ""
     why = "" if any(one.reason == verdict.sentence for verdict in verdicts) else f": {one.reason}"
-    return f"version {one.version}{family} since {_minute(one.since)}, by {one.by}{why}"
-
-
-def _minute(at: str) -> str:
-    """An ISO time to its minute, in UTC as all times here."""
-    return f"{at[:16].replace('T', ' ')} UTC"
+    return f"version {one.version}{family} since {minute(one.since)}, by {one.by}{why}"
 
 
 def _outlook(plan: Outlook) -> str:
@@ -243,7 +239,7 @@ def _scheduled(look: Callable[[], Timetable | None]) -> str:
     if found is None:
         return "none on this server (`refit deploy`)"
     crons = ", ".join(found.crons) or "no cron line"
-    return f"{crons}{f'; next {_minute(found.next)}' if found.next else ''}{found.remark}"
+    return f"{crons}{f'; next {minute(found.next)}' if found.next else ''}{found.remark}"
 
 
 def schedule(name: str, root: Path) -> Timetable | None:

@@ -36,7 +36,7 @@ class UpToDate:
     notes: tuple[str, ...]
     standing: Standing | None
 
-    def tell(self, watcher: Watcher) -> None:
+    def tell(self, root: Path, watcher: Watcher) -> None:
         """Tell a watcher what it would have been told by the flow."""
         watcher.began(self.params)
         for note in self.notes:
@@ -44,6 +44,7 @@ class UpToDate:
         watcher.expects(self.expected)
         for outcome in self.outcomes:
             watcher.ended(outcome.stage, outcome)
+        watcher.concluded(root, self.standing)
 
 
 def up_to_date(dag: Dag, as_of: str | None, done: set[str]) -> UpToDate | None:

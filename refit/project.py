@@ -37,12 +37,10 @@ class Verdicts(tuple["PastVerdict", ...]):
 
     def _repr_html_(self) -> str:
         from flows.notebook import table
+        from tasks.registry.history import minute
 
-        rows = [
-            (one.at[:16].replace("T", " "), one.version, one.verdict, one.sentence, one.champion or "none")
-            for one in self
-        ]
-        return table(rows, ("when (UTC)", "version", "verdict", "why", "champion then"))
+        rows = [(minute(one.at), one.version, one.verdict, one.sentence, one.champion or "none") for one in self]
+        return table(rows, ("when", "version", "verdict", "why", "champion then"))
 
 
 class Explanations(tuple["RowReasons", ...]):

@@ -66,6 +66,15 @@ class Decision:
     at: str = ""
 
 
+def minute(at: str) -> str:
+    """An ISO time in UTC to its minute, for people.
+
+    >>> minute("2026-11-27T16:10:42+00:00")
+    '2026-11-27 16:10 UTC'
+    """
+    return f"{at[:16].replace('T', ' ')} UTC"
+
+
 def history_url(root: str | Path = ".") -> str:
     """Where the history lives: ``REFIT_HISTORY``, or SQLite below the project's ``.refit``."""
     return os.environ.get("REFIT_HISTORY") or local(root, "history.db")

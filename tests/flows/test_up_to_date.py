@@ -210,11 +210,14 @@ def test_a_watcher_is_told_what_the_flow_would_have_told(tmp_path: Path) -> None
         def ended(self, stage: str, outcome: Outcome) -> None:
             told.append((stage, outcome))
 
+        def concluded(self, root: Path, standing: Standing | None) -> None:
+            told.append((root, standing))
+
     (tmp_path / "params.yaml").write_text(PARAMS)
     params, outcome = load(tmp_path / "params.yaml"), Outcome("load", "unchanged", 0.0)
     expected = Expected({"load": ()}, frozenset(), {}, 1)
-    UpToDate(params, expected, (outcome,), ("dvc.yaml: mended",), None).tell(Notes())
-    assert told == [params, "dvc.yaml: mended", expected, ("load", outcome)]
+    UpToDate(params, expected, (outcome,), ("dvc.yaml: mended",), None).tell(tmp_path, Notes())
+    assert told == [params, "dvc.yaml: mended", expected, ("load", outcome), (tmp_path, None)]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from tasks.artifacts import Failed, Metrics, RawManifest, Verdict
 from tasks.artifacts.raw import RawTable
 from tasks.errors import RefitError
 from tasks.files import _machine, hash_tree, sha256, write_json
-from tasks.registry import tracking
+from tasks.registry import embedded, tracking
 from tasks.registry.run_record import record
 from tasks.registry.store import check_store
 from tasks.registry.tracking import CHECKOUT, DECISION, KEY, PARENT, Registered, Registry, RegistryState, RunResult
@@ -563,11 +563,11 @@ def test_whole_paths_move_with_the_folder_unless_they_are_another_projects(
         (tmp_path / name / ".refit" / "mlruns" / "toy").mkdir(parents=True)
     now.mkdir(exist_ok=True)
     database = tmp_path / "mlflow.db"
-    tracking._move_in(now, database)
+    embedded.move_in(now, database)
     assert not database.exists()
     with closing(sqlite3.connect(database)) as raw, raw:
         raw.execute("CREATE TABLE other (x TEXT)")
-    tracking._move_in(now, database)  # no database of MLflow's
+    embedded.move_in(now, database)  # no database of MLflow's
     old = f"{then.as_uri()}/.refit/mlruns/toy"
     paths = {"experiments.artifact_location": [old, "s3://bucket/toy"], "runs.artifact_uri": [f"{old}/1/artifacts", f"{old}2/1"],
              "model_versions.source": [f"{old}/1/artifacts/package"]}  # fmt: skip
@@ -576,7 +576,7 @@ def test_whole_paths_move_with_the_folder_unless_they_are_another_projects(
             table, column = place.split(".")
             raw.execute(f"CREATE TABLE {table} ({column} TEXT, storage_location TEXT)")
             raw.executemany(f"INSERT INTO {table} VALUES (?, ?)", [(v, v) for v in values])
-    tracking._move_in(now, database)
+    embedded.move_in(now, database)
     moved = {k: [v.replace(f"{old}/", f"{now.as_uri()}/.refit/mlruns/toy/") if v != old else f"{now.as_uri()}/.refit/mlruns/toy" for v in vs] for k, vs in paths.items()}  # fmt: skip
     with closing(sqlite3.connect(database)) as raw:
         for place, values in (paths if stays else moved).items():
@@ -589,8 +589,8 @@ def test_whole_paths_move_with_the_folder_unless_they_are_another_projects(
 @pytest.mark.parametrize("uri", ["http://host", "postgresql://host/x", "sqlite://", "sqlite:///:memory:"])
 def test_only_a_sqlite_file_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uri: str) -> None:
     monkeypatch.chdir(tmp_path)
-    tracking._make(uri)
+    embedded.make(uri)
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "there.db").write_text("as it is")
-    tracking._make(f"sqlite:///{tmp_path}/there.db")
+    embedded.make(f"sqlite:///{tmp_path}/there.db")
     assert (tmp_path / "there.db").read_text() == "as it is"
