@@ -31,6 +31,12 @@ if TYPE_CHECKING:
     from tasks.registry.history import Decision
 
 P = ParamSpec("P")
+# What several commands take.
+RowsFile = Annotated[Path, typer.Argument(help="CSV or Parquet, also packed (.gz): rows of the problem's table.")]
+AnsweredBy = Annotated[str | None, typer.Option(help="Version that answers. [the champion]")]
+Sha256 = Annotated[
+    str | None, typer.Option(help="What the package must be: the SHA-256 of its bundle.json. [as the history has it]")
+]
 NAME, COMPLETE = "refit", "_REFIT_COMPLETE"  # and what a shell sets to ask for completions
 DRIFTED = 3  # exit status of a run that found drift, with monitoring.alarm: exit
 DIRECT = ("run_command", "predict")  # say at once what they do, or write to the screen by themselves
@@ -236,10 +242,7 @@ def deploy(
 def serve(
     port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one. [serving.port]")] = None,
     package: Annotated[Path | None, typer.Option(help="Serve this package's folder instead of the champion.")] = None,
-    sha256: Annotated[
-        str | None,
-        typer.Option(help="What the package must be: the SHA-256 of its bundle.json. [as the history has it]"),
-    ] = None,
+    sha256: Sha256 = None,
 ) -> None:
     """Serve the champion (or a package) over HTTP until stopped."""
     from flows.champions import to_serve
@@ -268,18 +271,15 @@ def serve(
 @app.command(epilog="Example: refit predict october.csv --out answers.parquet")
 @plainly
 def predict(
-    file: Annotated[Path, typer.Argument(help="CSV or Parquet, also packed (.gz): rows of the problem's table.")],
-    version: Annotated[str | None, typer.Option(help="Version that answers. [the champion]")] = None,
+    file: RowsFile,
+    version: AnsweredBy = None,
     out: Annotated[
         Path | None, typer.Option(help="Where to write: .csv, .csv.gz or .parquet. [CSV on standard output]")
     ] = None,
     package: Annotated[
         Path | None, typer.Option(help="Answer by this package's folder and its own history, without a project.")
     ] = None,
-    sha256: Annotated[
-        str | None,
-        typer.Option(help="What the package must be: the SHA-256 of its bundle.json. [as the history has it]"),
-    ] = None,
+    sha256: Sha256 = None,
 ) -> None:
     """Answer every row of a file, in its order; rows that cannot be read have an error (exit status 4)."""
     from flows.predict import answering
@@ -295,16 +295,13 @@ def predict(
 @app.command(epilog="Example: refit explain october.csv --row 17")
 @plainly
 def explain(
-    file: Annotated[Path, typer.Argument(help="CSV or Parquet, also packed (.gz): rows of the problem's table.")],
+    file: RowsFile,
     row: Annotated[list[int], typer.Option(help="Number of the row, from 1; may be repeated.")],
-    version: Annotated[str | None, typer.Option(help="Version that answers. [the champion]")] = None,
+    version: AnsweredBy = None,
     package: Annotated[
         Path | None, typer.Option(help="Explain this package's folder by its own history, without a project.")
     ] = None,
-    sha256: Annotated[
-        str | None,
-        typer.Option(help="What the package must be: the SHA-256 of its bundle.json. [as the history has it]"),
-    ] = None,
+    sha256: Sha256 = None,
 ) -> None:
     """Say why the champion answers a row as it does: what each of its values changes."""
     from flows.explain import explain as reasons
