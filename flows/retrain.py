@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, cast
 from prefect import Flow, flow
 from prefect.states import Completed
 
-from flows import due, effect_tasks, notify, preflight, shown, sources
+from flows import due, effect_tasks, notify, preflight, run_page, sources
 from flows.approval import approval
 from flows.commands import Cancelled
 from flows.dag import Dag
@@ -75,7 +75,7 @@ def _retrain(dag: Dag, as_of: str | None, watcher: Watcher, done: Collection[str
     """What the flow does; returns where the registry stands, in a state of its own where a person's answer is missing."""
     root, params = dag.root, dag.seal.params()
     check_models(params)
-    watcher = shown.watching(watcher, params, as_of, len(dag.nodes))
+    watcher = run_page.watching(watcher, params, as_of, len(dag.nodes))
     watcher.began(params)
     for line in [*dag.notes, *remarks(params)]:
         remark(watcher, line)

@@ -50,10 +50,10 @@ from tasks.files import optional_json, optional_sha256, read_table, replacing_di
 from tasks.params import Params
 from tasks.report.about_data import periods
 from tasks.report.costs import Costs, costs
+from tasks.report.for_dvc import figures, plots
 from tasks.report.found import ChampionFiles, FamilyFiles, ProblemAbout, RowNames, RunFiles
 from tasks.report.names import row_names
 from tasks.report.page import build
-from tasks.report.shown import figures, plots
 
 
 def collect(settings: Params) -> RunFiles:

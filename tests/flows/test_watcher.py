@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.shown import OnServer
+from flows.run_page import OnServer
 from flows.watcher import Watcher
 
 STEPS = sorted(name for name in vars(Watcher) if not name.startswith("_"))

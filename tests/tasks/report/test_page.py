@@ -10,9 +10,9 @@ import pytest
 from tasks import params as parameters
 from tasks.artifacts import Confusion
 from tasks.files import read_json
+from tasks.report.for_dvc import PLOTS
 from tasks.report.found import FamilyFiles, ProblemAbout, RunFiles
 from tasks.report.page import build
-from tasks.report.shown import PLOTS
 from tests.samples import candidate, summary
 from tests.tasks.report.runs import stage
 

@@ -7,8 +7,8 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from tasks.artifacts import Confusion, Curves, PrecisionRecall, Reliability, Roc, RunMetrics, Trial, Verdict
+from tasks.report.for_dvc import LONGEST, PLOTS, figures, plots
 from tasks.report.found import FamilyFiles, ProblemAbout, RunFiles
-from tasks.report.shown import LONGEST, PLOTS, figures, plots
 from tests.tasks.report.runs import ROOT
 
 DAG: dict[str, Any] = YAML(typ="safe").load(ROOT / "dvc.yaml")
