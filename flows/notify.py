@@ -149,8 +149,11 @@ def _post(url: str, body: dict[str, object]) -> None:
 def _link() -> str:
     """Where the run is in Prefect's UI, on a server that stays."""
     from prefect.runtime import flow_run
+    from prefect.utilities.urls import url_for
 
-    return f"\n{flow_run.ui_url}" if os.environ.get("PREFECT_API_URL") and flow_run.ui_url else ""
+    if not (os.environ.get("PREFECT_API_URL") and flow_run.id):
+        return ""
+    return f"\n{url_for('flow-run', flow_run.id)}"  # flow_run.ui_url is an address of older servers
 
 
 def _sent(root: Path) -> list[str]:

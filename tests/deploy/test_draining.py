@@ -169,5 +169,5 @@ def test_an_address_that_cannot_be_had_is_said(packages: dict[str, Path]) -> Non
             serving(packages["binary"].resolve(), "1")(port), capture_output=True, text=True, timeout=60
         )
     assert done.returncode == 1
-    assert f"error: cannot listen on 127.0.0.1 port {port}: Address already in use" in done.stderr
+    assert f"error: cannot listen on 127.0.0.1 port {port}: another program listens there" in done.stderr
     assert sys.executable not in done.stderr

@@ -180,5 +180,5 @@ def test_the_example_gets_a_champion_and_takes_a_new_week(tmp_path: Path, server
     shutil.move(tmp_path / first[1], tmp_path / "orders")
     said = refit(tmp_path, "run", "--plain", env=server)
     assert "this run: version 2" in said
-    said = refit(tmp_path, "schedule", env=server)
+    said = refit(tmp_path, "deploy", env=server)
     assert "retrain/comes-back runs at '0 5 * * 1' (UTC)" in said

@@ -204,7 +204,7 @@ def test_a_report_without_a_target_shows_what_the_kind_brings_and_nothing_of_lab
     untargeted: tuple[Path, dict[str, Any]],
 ) -> None:
     page = untargeted[1]["page"]
-    assert "Outliers problem<" in page
+    assert "<span>Outliers</span></header>" in page
     for there in (
         "Surprise by rank",
         "The most unusual rows.",
