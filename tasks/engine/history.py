@@ -1,85 +1,219 @@
-"""One key's recent events in memory, and windows over them: how the online engine answers a primitive's questions.
+"""One key's recent events in memory, as the online engine keeps them: events come, in any order, and are corrected.
 
-The sums come from the same exact prefix sums as the local engine's, kept up to date as events arrive; everything else
-is taken from the slice of events in view.
+The prefix sums that windows ask for are kept, and made anew only from the first event on that is no longer what it was.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
-from typing import Any
+from functools import cmp_to_key
+from itertools import pairwise
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from tasks.engine.asof import first_in, known_before
-from tasks.engine.exact import Exact, concatenate
-from tasks.engine.facts import FOREVER
-from tasks.engine.primitives.base import Term, newer_than, present
+from tasks.engine.exact import Exact
+from tasks.engine.facts import FOREVER, MISSING
+from tasks.engine.primitives.base import Term
+from tasks.engine.views import KeyEvents, Slice, View
 from tasks.values.durations import Span
 
-EMPTY = np.zeros(0, np.int64)
+Before = Callable[[int, int], bool]  # whether one store row comes before another one by content
 
 
-class KeyHistory:
-    """Events of one key, oldest first: event and known-at times, store rows and values, in arrays that grow.
+class Added(NamedTuple):
+    """A state of an event that comes into a history: its store row, its moments (µs), and its values there."""
 
-    ``names`` are the columns kept. ``in_order`` holds while the known-at times rise with the events, and none of them
-    was corrected.
+    row: int
+    event: int
+    known: int
+    until: int  # up to when it is the known state; FOREVER: the last one
+    values: Sequence[float]
+
+
+Placed = Added | tuple[int, int, int, int]  # what begins with a store row, and the moments of its event
+
+
+class Ended(NamedTuple):
+    """A state that is there, of an event at ``event``, and from when on another one is known; None: it never was."""
+
+    row: int
+    event: int
+    until: int | None
+
+
+class KeyHistory(KeyEvents):
+    """Events of one key, each in its last state, in arrays that grow; their earlier states lie apart.
+
+    ``in_order`` holds while the known-at times rise with the events. The last row of ``times`` has the latest known-at
+    time so far: the events up to a place are all known at a moment that lies after it.
     """
 
-    __slots__ = ("_prefixes", "_room", "in_order", "names", "size", "times", "values", "vocabulary")
+    __slots__ = ("_before", "_prefixes", "_room", "earlier", "in_order")
 
-    def __init__(self, names: dict[str, int], times: np.ndarray, values: np.ndarray, vocabulary: dict[str, list[str]]):
-        self.names, self.vocabulary = names, vocabulary
-        self.size = times.shape[1]
-        self.times, self.values = times, values  # (4, room): event, known, store row, until; (columns, room)
-        self.in_order = bool((np.diff(times[1]) >= 0).all() and (times[3] == FOREVER).all())
+    def __init__(
+        self,
+        names: dict[str, int],
+        times: np.ndarray,
+        values: np.ndarray,
+        vocabulary: dict[str, list[str]],
+        before: Before,
+    ):
+        """``times`` (4, n): event, known, store row, and until when each state is the known one; sorted."""
+        self.earlier: EarlierStates | None = None
+        gone = times[3] != FOREVER
+        if gone.any():
+            self.earlier = EarlierStates(times[:, gone], values[:, gone])
+            times, values = times[:, ~gone], values[:, ~gone]
+        super().__init__(names, times, values, vocabulary)
+        self._before = before
+        np.maximum.accumulate(times[1], out=times[3])
+        self.in_order = bool((times[1] == times[3]).all())
         self._prefixes: dict[tuple[str, Term], Prefix] = {}
         self._room = self.size
 
-    @property
-    def event(self) -> np.ndarray:
-        """int64 µs (size,): when each event happened."""
-        return self.times[0, : self.size]
+    @classmethod
+    def empty(cls, names: dict[str, int], vocabulary: dict[str, list[str]], before: Before) -> KeyHistory:
+        """Of a key of which nothing is known."""
+        return cls(names, np.zeros((4, 0), np.int64), np.zeros((len(names), 0)), vocabulary, before)
 
-    @property
-    def known(self) -> np.ndarray:
-        """int64 µs (size,): when each became known."""
-        return self.times[1, : self.size]
+    # Changes ---------------------------------------------------------------------------------------------------------
 
-    @property
-    def rows(self) -> np.ndarray:
-        """int64 (size,): the store rows of the events."""
-        return self.times[2, : self.size]
+    def change(self, ended: Sequence[Ended], added: Sequence[Added]) -> None:
+        """Take in states that came, in any order, and what they make of those that were there."""
+        gone = [place for one in ended if (place := self._end(one)) is not None]
+        last = []
+        for state in added:
+            if state.until == FOREVER:
+                last.append(state)
+            else:
+                self._keep_earlier((state.event, state.known, state.row, state.until), state.values)
+        if len(gone) == len(last) == 1 and self._replace(gone[0], last[0]):
+            return
+        if gone:
+            self._remove(gone)
+        if len(last) == 1:
+            self._insert(last[0])
+        elif last:
+            self._merge(last)
 
-    def column(self, name: str) -> np.ndarray:
-        """float64 (size,): a column's values, or codes of its categories."""
-        return self.values[self.names[name], : self.size]
+    def _end(self, ended: Ended) -> int | None:
+        """The place of a last state that is one no longer; it, or what an earlier one says, goes where earlier ones are."""
+        at = int(np.searchsorted(self.event, ended.event))
+        while at < self.size and self.times[0, at] == ended.event:
+            if self.times[2, at] == ended.row:
+                if ended.until is not None:
+                    event, known, row, _ = self.times[:, at].tolist()
+                    self._keep_earlier((event, known, row, ended.until), self.values[:, at])
+                return at
+            at += 1
+        if self.earlier is not None:
+            self.earlier.end(ended)
+        return None
 
-    def add(
-        self, event: int, known: int, row: int, values: Sequence[float], before: Callable[[int, int], bool]
-    ) -> None:
-        """Put one event in its place; ``before(a, b)``: whether store row a comes before b by content."""
-        at = self.size
-        while at and (event, known) <= (self.times[0, at - 1], self.times[1, at - 1]):
-            same = (event, known) == (self.times[0, at - 1], self.times[1, at - 1])
-            if same and not before(row, int(self.times[2, at - 1])):
-                break
-            at -= 1
-        if self.size == self._room:
-            self._room = max(8, 2 * self._room)
+    def _keep_earlier(self, times: tuple[int, int, int, int], values: Sequence[float] | np.ndarray) -> None:
+        if self.earlier is None:
+            self.earlier = EarlierStates(np.zeros((4, 0), np.int64), np.zeros((len(self.names), 0)))
+        self.earlier.add(times, values)
+
+    def _replace(self, at: int, state: Added) -> bool:
+        """Put a state where another one was, if it belongs there."""
+        for other, after in ((at - 1, False), (at + 1, True)):
+            if 0 <= other < self.size:
+                event, known, row, _ = self.times[:, other].tolist()
+                here, there = (state.event, state.known), (event, known)
+                if here == there:
+                    if self._before(row, state.row) == after:
+                        return False
+                elif (here > there) == after:
+                    return False
+        self.times[:3, at] = state.event, state.known, state.row
+        self.values[:, at] = state.values
+        self._changed_from(at)
+        return True
+
+    def _remove(self, places: Sequence[int]) -> None:
+        first = min(places)
+        keep = np.ones(self.size - first, bool)
+        keep[np.array(places) - first] = False
+        size = self.size - len(places)
+        for block in (self.times, self.values):
+            block[:, first:size] = block[:, first : self.size][:, keep]
+        self.size = size
+        self._changed_from(first)
+
+    def _insert(self, state: Added) -> None:
+        at, size = self._place(state), self.size
+        self._make_room(1)
+        if at < size:
+            for block in (self.times, self.values):
+                block[:, at + 1 : size + 1] = block[:, at:size].copy()
+        self.times[:3, at] = state.event, state.known, state.row
+        self.values[:, at] = state.values
+        self.size += 1
+        self._changed_from(at)
+
+    def _place(self, state: Added) -> int:
+        """Where a state belongs: behind what happened before it, or was known before it, or comes before it by content."""
+        here = (state.event, state.known)
+        if not self.size or here > (self.times[0, self.size - 1], self.times[1, self.size - 1]):
+            return self.size
+        lo, hi = 0, self.size
+        for line, moment in enumerate(here):
+            part = self.times[line, lo:hi]
+            lo, hi = lo + int(np.searchsorted(part, moment)), lo + int(np.searchsorted(part, moment, "right"))
+        while lo < hi:
+            middle = (lo + hi) // 2
+            if self._before(state.row, int(self.times[2, middle])):
+                hi = middle
+            else:
+                lo = middle + 1
+        return lo
+
+    def _merge(self, states: list[Added]) -> None:
+        """Many at once."""
+        states.sort(key=itemgetter(1, 2))
+        if any(one[1:3] == other[1:3] for one, other in pairwise(states)):
+            states.sort(key=cmp_to_key(self._compare))
+        at = np.array([self._place(state) for state in states])
+        first, size = int(at[0]), self.size
+        self._make_room(len(states))
+        times = np.array([(s.event, s.known, s.row, 0) for s in states], np.int64).T
+        values = np.array([s.values for s in states], np.float64).reshape(len(states), -1).T
+        for block, more in ((self.times, times), (self.values, values)):
+            block[:, first : size + len(states)] = np.insert(block[:, first:size], at - first, more, axis=1)
+        self.size += len(states)
+        self._changed_from(first)
+
+    def _compare(self, one: Placed, other: Placed) -> int:
+        if one[1:3] != other[1:3]:
+            return -1 if one[1:3] < other[1:3] else 1
+        return -1 if self._before(one[0], other[0]) else int(self._before(other[0], one[0]))
+
+    def _make_room(self, more: int) -> None:
+        if self.size + more > self._room:
+            self._room = max(8, 2 * self._room, self.size + more)
             self.times = _grown(self.times, self._room)
             self.values = _grown(self.values, self._room)
-        if at < self.size:
-            self.times[:, at + 1 : self.size + 1] = self.times[:, at : self.size].copy()
-            self.values[:, at + 1 : self.size + 1] = self.values[:, at : self.size].copy()
-            self._prefixes.clear()
-        self.times[:, at] = event, known, row, FOREVER
-        self.values[:, at] = values
-        self.size += 1
-        near = self.times[1, max(at - 1, 0) : min(at + 2, self.size)]
-        self.in_order = self.in_order and bool((np.diff(near) >= 0).all())
+
+    def _changed_from(self, at: int) -> None:
+        """Bring up to date what hangs on the events from a place on."""
+        if at == self.size - 1:
+            known, before = int(self.times[1, at]), int(self.times[3, at - 1]) if at else MISSING
+            self.times[3, at] = max(known, before)
+            self.in_order = self.in_order and before <= known
+        elif at < self.size:
+            part, top = self.times[1, at : self.size], self.times[3, at : self.size]
+            np.maximum.accumulate(part, out=top)
+            if at:
+                np.maximum(top, self.times[3, at - 1], out=top)
+            self.in_order = self.in_order and bool((part == top).all())
+        for prefix in self._prefixes.values():
+            prefix.cut(at)
+
+    # Views -----------------------------------------------------------------------------------------------------------
 
     def prefix(self, column: str, term: Term) -> Exact:
         """Prefix sums of a term over all events, extended to the newest one."""
@@ -93,24 +227,107 @@ class KeyHistory:
 
     def view(self, spans: Sequence[Span], t: int, without: tuple[int, ...] | None) -> View:
         """What a row at ``t`` sees through each window; ``without``: its own event's store rows, to be left out."""
-        if self.in_order and without is None:
-            hi = int(np.searchsorted(self.known, t))
-            event, places = self.event, None
-        else:
-            seen = known_before(self.known, t) & (t <= self.times[3, : self.size])
-            if without is not None:
-                seen &= ~np.isin(self.rows, without)
-            places = np.flatnonzero(seen)
-            hi, event = len(places), self.event[places]
-        lo = [
-            max(hi - span.last, 0)
-            if span.last is not None
-            else (0 if (first := first_in(span, t)) is None else min(int(np.searchsorted(event, first)), hi))
-            for span in spans
-        ]
-        if places is not None and lo and (unseen := min(lo)):  # older than every window
-            places, lo, hi = places[unseen:], [at - unseen for at in lo], hi - unseen
-        return View(self, t, np.array(lo, np.int64), np.full(len(lo), hi), places)
+        head = int(np.searchsorted(self.times[3, : self.size], t))
+        states = () if self.earlier is None else self.earlier.seen_at(t, without)
+        tail = None
+        if without is not None or len(states) or not self.in_order:
+            head, tail = self._parted(t, head, states, without)
+        event = self.event[:head]
+        hi = head + (tail.size if tail else 0)
+        lo = []
+        for span in spans:
+            if span.last is not None:
+                lo.append(max(hi - span.last, 0))
+            elif (first := first_in(span, t)) is None:
+                lo.append(0)
+            else:
+                at = int(np.searchsorted(event, first))
+                if tail is not None and at == head:
+                    at += int(np.searchsorted(tail.event, first))
+                lo.append(min(at, hi))
+        return View(self, t, np.array(lo, np.int64), np.full(len(lo), hi), head, tail)
+
+    def _parted(
+        self, t: int, head: int, states: Sequence[int] | np.ndarray, without: tuple[int, ...] | None
+    ) -> tuple[int, KeyEvents | None]:
+        """How many of the events can be seen as they stand, and what can be seen of all others."""
+        if without is not None:
+            own = np.flatnonzero(np.isin(self.rows[:head], without))
+            head = int(own[0]) if len(own) else head
+        if len(states):
+            assert self.earlier is not None
+            times, values = self.earlier.times[:, states], self.earlier.values[:, states]
+            head = min(head, int(np.searchsorted(self.event[:head], times[0].min())))
+        seen = known_before(self.known[head:], t)
+        if without is not None:
+            seen &= ~np.isin(self.rows[head:], without)
+        places = head + np.flatnonzero(seen)
+        if not len(states):
+            if not len(places):
+                return head, None
+            return head, KeyEvents(self.names, self.times[:, places], self.values[:, places], self.vocabulary)
+        times = np.concatenate((self.times[:, places], times), axis=1)
+        values = np.concatenate((self.values[:, places], values), axis=1)
+        order = np.lexsort((times[1], times[0]))
+        run = np.cumsum((np.diff(times[:2, order], prepend=MISSING) != 0).any(axis=0))  # of one moment
+        for one in np.unique(run[order >= len(places)]).tolist():
+            part = slice(*np.searchsorted(run, (one, one + 1)).tolist())
+            event, known, rows, _ = times[:, order[part]].tolist()
+            stand = sorted(zip(rows, event, known, order[part].tolist(), strict=True), key=cmp_to_key(self._compare))
+            order[part] = [place for *_, place in stand]
+        return head, KeyEvents(self.names, times[:, order], values[:, order], self.vocabulary)
+
+
+class EarlierStates:
+    """States of one key's events that were corrected, in the order in which they came: as :class:`KeyEvents` has them.
+
+    The last row of ``times`` has the latest moment so far up to which one of them was the known state.
+    """
+
+    __slots__ = ("_times", "_values", "size")
+
+    def __init__(self, times: np.ndarray, values: np.ndarray):
+        order = np.argsort(times[3], kind="stable")
+        times = times[:, order]
+        self._times = np.concatenate((times, times[3:]))
+        self._values = values[:, order]
+        self.size = times.shape[1]
+
+    @property
+    def times(self) -> np.ndarray:
+        """int64 (4, size): event, known, store row, until."""
+        return self._times[:4, : self.size]
+
+    @property
+    def values(self) -> np.ndarray:
+        """float64 (columns, size)."""
+        return self._values[:, : self.size]
+
+    def add(self, times: tuple[int, int, int, int], values: Sequence[float] | np.ndarray) -> None:
+        """One more."""
+        at = self.size
+        if at == self._times.shape[1]:
+            room = max(4, 2 * at)
+            self._times, self._values = _grown(self._times, room), _grown(self._values, room)
+        self._times[:4, at] = times
+        self._times[4, at] = max(times[3], int(self._times[4, at - 1])) if at else times[3]
+        self._values[:, at] = values
+        self.size += 1
+
+    def end(self, ended: Ended) -> None:
+        """One of them was the known state up to another moment, or never."""
+        for at in np.flatnonzero(self._times[2, : self.size] == ended.row).tolist():
+            self._times[3, at] = MISSING if ended.until is None else ended.until  # up to before all moments: never seen
+            np.maximum.accumulate(self._times[3, : self.size], out=self._times[4, : self.size])
+
+    def seen_at(self, t: int, without: tuple[int, ...] | None) -> np.ndarray:
+        """Places of those that a row at ``t`` sees."""
+        first = int(np.searchsorted(self._times[4, : self.size], t))
+        part = self._times[:, first : self.size]
+        seen = known_before(part[1], t) & (t <= part[3])
+        if without is not None:
+            seen &= ~np.isin(part[2], without)
+        return first + np.flatnonzero(seen)
 
 
 def _grown(block: np.ndarray, room: int) -> np.ndarray:
@@ -128,6 +345,10 @@ class Prefix:
         self.size, self.bound = -1, 0
         self.exact = Exact(np.zeros((1, 1), np.int64), 0, 0)
         self._block = self.exact.digits
+
+    def cut(self, size: int) -> None:
+        """Forget the events from the place ``size`` on, which are no longer what they were."""
+        self.size = min(self.size, size)
 
     def extend(self, term: Callable[[int], Exact], size: int) -> None:
         """Add what came since; where the new numbers do not fit the grid, start anew on a finer one."""
@@ -154,206 +375,6 @@ class Prefix:
         new += self._block[:, self.size : self.size + 1]
         self.size, self.bound = size, bound
         self.exact = Exact(self._block[:, : size + 1], self.exact.exponent, max(bound, 1) * size)
-
-
-class Slice:
-    """Some events of a history as the column that terms are made from."""
-
-    def __init__(self, history: KeyHistory, name: str, places: slice | np.ndarray):
-        self.history, self.name, self.places = history, name, places
-
-    @cached_property
-    def values(self) -> np.ndarray:
-        """float64: the column's values."""
-        return self.history.column(self.name)[self.places]
-
-    @cached_property
-    def _x(self) -> Exact:
-        return Exact.from_floats(self.values)
-
-    def x(self) -> Exact:
-        """The values, missing ones as zero."""
-        return self._x
-
-    def present(self) -> Exact:
-        """1 where a value is there, else 0."""
-        return Exact.from_ints((~np.isnan(self.values)).astype(np.int64), 1)
-
-    def time(self) -> Exact:
-        """The event times in µs where a value is there, else 0."""
-        return Exact.from_ints(np.where(np.isnan(self.values), 0, self.history.event[self.places]))
-
-    def equals(self, category: str) -> Exact:
-        """1 where the value is this category, else 0."""
-        names = self.history.vocabulary[self.name]
-        code = names.index(category) if category in names else -1
-        return Exact.from_ints((self.values == code).astype(np.int64), 1)
-
-
-class View:
-    """One history (None: an unknown key) seen at ``t`` through several windows, the slices ``[lo, hi)`` of its events.
-
-    ``places``: the events that can be seen, where some are left out because they came late or are the row's own one.
-    """
-
-    def __init__(self, history: KeyHistory | None, t: int, lo: np.ndarray, hi: np.ndarray, places: np.ndarray | None):
-        self.history, self.t, self.lo, self.hi, self.places = history, t, lo, hi, places
-        self._slices: dict[str, Slice] = {}
-        self._prefixes: dict[tuple[str, Term], Exact] = {}
-
-    @classmethod
-    def nothing(cls, t: int, windows: int) -> View:
-        """What a row sees of a key without a history: as many empty windows."""
-        return cls(None, t, np.zeros(windows, np.int64), np.zeros(windows, np.int64), None)
-
-    def through(self, windows: list[int]) -> View:
-        """The same view through some of the windows; what is worked out for one is there for all."""
-        if windows == list(range(len(self.lo))):
-            return self
-        part = View(self.history, self.t, self.lo[windows], self.hi[windows], self.places)
-        part._slices, part._prefixes = self._slices, self._prefixes
-        return part
-
-    def prefix(self, column: str, term: Term) -> Exact:
-        """Prefix sums of a term over the events that can be seen."""
-        assert self.history is not None
-        if self.places is None:
-            return self.history.prefix(column, term)
-        key = (column, term)
-        if key not in self._prefixes:
-            self._prefixes[key] = term(self.slice(column)).prefix()
-        return self._prefixes[key]
-
-    def slice(self, column: str) -> Slice:
-        """A column of the events that can be seen, where some cannot."""
-        assert self.history is not None
-        assert self.places is not None
-        if column not in self._slices:
-            self._slices[column] = Slice(self.history, column, self.places)
-        return self._slices[column]
-
-    def newest(self, window: int) -> int | None:
-        """Place in the history of the newest event in a window."""
-        if self.lo[window] >= self.hi[window]:
-            return None
-        at = int(self.hi[window]) - 1
-        return at if self.places is None else int(self.places[at])
-
-    def seen(self, column: str) -> list[tuple[np.ndarray, np.ndarray, int]]:
-        """Values and event times in each window, missing values left out; and t."""
-        if self.history is None:
-            return [(np.zeros(0), EMPTY, self.t)] * len(self.lo)
-        if self.places is None:
-            values, event = self.history.column(column), self.history.event
-        else:
-            values, event = self.slice(column).values, self.history.event[self.places]
-        seen = []
-        for lo, hi in zip(self.lo.tolist(), self.hi.tolist(), strict=True):
-            there, when = values[lo:hi], event[lo:hi]
-            gone = np.isnan(there)
-            seen.append((there[~gone], when[~gone], self.t) if gone.any() else (there, when, self.t))
-        return seen
-
-
-class HistoryWindow:
-    """:class:`~tasks.engine.primitives.base.Window` over views of several keys' histories, for one column."""
-
-    def __init__(self, views: list[View], column: str):
-        self.views, self.column = views, column
-        self.n = self.sum(present).digits[0]
-
-    @cached_property
-    def t(self) -> np.ndarray:
-        """int64 µs: the prediction time of each window."""
-        return np.array([v.t for v in self.views for _ in v.lo], np.int64)
-
-    def sum(self, term: Term) -> Exact:
-        """Differences of the histories' prefix sums."""
-        parts = []
-        for view in self.views:
-            if view.history is None:
-                parts.append(Exact(np.zeros((1, len(view.lo)), np.int64), 0, 0))
-            else:
-                prefix = view.prefix(self.column, term)
-                digits = prefix.digits[:, view.hi] - prefix.digits[:, view.lo]
-                parts.append(Exact(digits, prefix.exponent, prefix.bound))
-        return concatenate(parts)
-
-    @cached_property
-    def _seen(self) -> list[tuple[np.ndarray, np.ndarray, int]]:
-        """Values and event times in view of each window, missing values left out; and t."""
-        return [seen for view in self.views for seen in view.seen(self.column)]
-
-    def blocks(self, term: Term, length: int) -> tuple[Exact, Exact]:
-        """Sums over the events of the block of ``t - 1``, and of the one before."""
-        sums: tuple[list[Exact], list[Exact]] = ([], [])
-        for view in self.views:
-            for lo, hi in zip(view.lo.tolist(), view.hi.tolist(), strict=True):
-                for back in (0, 1):
-                    if view.history is None:
-                        sums[back].append(Exact(np.zeros((1, 1), np.int64), 0, 0))
-                        continue
-                    places = np.arange(lo, hi) if view.places is None else view.places[lo:hi]
-                    block = view.history.event[places] // length
-                    at = places[block == (view.t - 1) // length - back]
-                    sums[back].append(term(Slice(view.history, self.column, at)).prefix().take(np.array([-1])))
-        return concatenate(sums[0]), concatenate(sums[1])
-
-    def kth(self, k: np.ndarray) -> np.ndarray:
-        """By partition of the values in view."""
-        result = np.full(len(k), np.nan)
-        for i, ((values, _, _), place) in enumerate(zip(self._seen, k.tolist(), strict=True)):
-            n = len(values)
-            if 0 <= place < n:
-                if place == n - 1:
-                    result[i] = values.max()
-                else:
-                    result[i] = values.min() if place == 0 else np.partition(values, place)[place]
-        return result + 0.0
-
-    def newest(self, k: np.ndarray) -> np.ndarray:
-        """From the end of the values in view."""
-        picked = zip(self._seen, k.tolist(), strict=True)
-        return np.array([v[len(v) - 1 - i] if 0 <= i < len(v) else np.nan for (v, _, _), i in picked], np.float64)
-
-    def newest_time(self) -> np.ndarray:
-        """The last of the event times in view."""
-        return np.array([e[-1] if len(e) else np.nan for _, e, _ in self._seen], np.float64)
-
-    def distinct(self) -> np.ndarray:
-        """How many different values are in view."""
-        return np.array([len(np.unique(v)) for v, _, _ in self._seen], np.int64)
-
-    def mode(self) -> np.ndarray:
-        """By counts of the values in view; of equal counts the smallest, texts by name."""
-        result = np.full(len(self._seen), np.nan)
-        for i, (values, _, _) in enumerate(self._seen):
-            if len(values):
-                levels, counts = np.unique(values, return_counts=True)
-                best = levels[counts == counts.max()]
-                result[i] = best[0] if self._names is None else min(best, key=lambda c: self._names[int(c)])  # type: ignore[index]
-        return result
-
-    @cached_property
-    def _names(self) -> list[str] | None:
-        """The categories behind the codes of a categorical column, in order of arrival."""
-        for view in self.views:
-            if view.history is not None:
-                return view.history.vocabulary.get(self.column)
-        return None
-
-    def spread(self, weigh: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-        """By counts of the values in view."""
-        counts = (np.unique(v, return_counts=True)[1] for v, _, _ in self._seen)
-        return np.array([int(weigh(c).sum()) if len(c) else 0 for c in counts], np.int64)
-
-    def newer(self, marked: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-        """By the place of the newest marked value in view."""
-        return np.array([newer_than(values, marked(values)) for values, _, _ in self._seen], np.float64)
-
-    def each(self, function: Callable[[np.ndarray, np.ndarray], float]) -> np.ndarray:
-        """Window by window."""
-        return np.array([function(v, t - e) for v, e, t in self._seen], np.float64)
 
 
 def nan_last(value: Any) -> tuple[bool, Any]:

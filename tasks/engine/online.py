@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 
+from tasks.artifacts.columns import UNTIL
 from tasks.engine.asof import prediction_times
 from tasks.engine.compute import child_tables
-from tasks.engine.facts import MISSING, Events, TableSchema
+from tasks.engine.facts import FOREVER, MISSING, Events, TableSchema
+from tasks.engine.news import Row, from_frame
 from tasks.engine.plan import Plan
 from tasks.engine.source import records
 from tasks.engine.state import State
+from tasks.engine.store import Store
 
 
 def start(plan: Plan, tables: Mapping[str, pd.DataFrame]) -> State:
@@ -30,6 +34,7 @@ class DeepState(State):
         self._latest: dict[str, int] = {}
         kept = {*plan.tables, *(name for child in plan.children.values() for name in child.tables)}
         self._frames = {name: tables[name] for name in kept}
+        self._came: dict[str, list[pd.DataFrame]] = {}  # since then
         super().__init__(plan, tables)
 
     def _build(self, tables: Mapping[str, pd.DataFrame]) -> None:
@@ -41,17 +46,31 @@ class DeepState(State):
     def _knows(self, table: str) -> bool:
         return super()._knows(table) or any(table in child.plan.tables for child in self.children.values())
 
-    def _update(self, table: str, frame: pd.DataFrame) -> None:
-        """Where facts were known before an event whose features are computed already, these are made anew from all events."""
-        if not any(table in child.plan.tables for child in self.children.values()):
-            return self._take_in(table, frame)
+    def _check(self, table: str, frame: pd.DataFrame) -> None:
         for child in self.children.values():
-            if table in child.plan.tables:
-                child.update(table, frame)
-        self._frames[table] = pd.concat([self._frames[table], frame], ignore_index=True)
-        earliest = Events(self._given(table), frame).known
-        earliest = earliest[earliest != MISSING]
-        if len(earliest) and int(earliest.min()) < max(self._latest.values()):
+            if child._knows(table):
+                child._check(table, frame)
+        if table in self.stores:
+            made = self.children[table].plan.names if table in self.children else ()
+            super()._check(table, frame.assign(**dict.fromkeys(made, np.nan)))
+
+    def _update(self, table: str, events: pd.DataFrame | list[Row]) -> None:
+        """Where facts were known before an event whose features are computed already, these are made anew from all events."""
+        children = [child for child in self.children.values() if table in child.plan.tables]
+        if not children:
+            return super()._update(table, events)
+        frame = self._frame(table, events)
+        self._check(table, frame)
+        for child in children:
+            child.update(table, frame)
+        self._came.setdefault(table, []).append(frame)
+        known = Events(self._given(table), frame).known
+        known = known[known != MISSING]
+        if len(known) and int(known.min()) < max(self._latest.values()):
+            for name, came in self._came.items():
+                for more in came:
+                    self._frames[name] = with_news(self._given(name), self._frames[name], more)
+            self._came.clear()
             return self._build(self._frames)
         if table in self.children:
             state = self.children[table]
@@ -60,9 +79,24 @@ class DeepState(State):
             self._latest[table] = max(self._latest[table], latest)
             frame = pd.concat([frame, made], axis=1)
         if table in self.stores:
-            self._take_in(table, frame)
+            super()._update(table, frame)
 
     def _given(self, name: str) -> TableSchema:
         """A table as the children see it, without columns of their making."""
         seen = (child.tables[name] for child in self.plan.children.values() if name in child.tables)
-        return next(seen, self.plan.tables[name])
+        return next(seen, None) or super()._given(name)
+
+
+def with_news(table: TableSchema, frame: pd.DataFrame, more: pd.DataFrame) -> pd.DataFrame:
+    """A table with rows that came, as the engine takes it: those whose key is there are other states of these rows."""
+    columns = [c for c, kind in table.columns.items() if kind != "ignore" and c in frame.columns]
+    store = Store(table, columns)
+    store.fill(Events(table, frame))
+    news = from_frame(table, more, columns, (None,))
+    changes = store.take_in(news.columns, news.event, news.known[None], ())
+    places = np.arange(store.size)
+    places[list(changes.added)] = len(frame) + np.array(list(changes.added.values()), np.int64)
+    last = np.array(store.until, np.int64)
+    until = pd.Series(np.where(last == FOREVER, MISSING, last).view("M8[us]")).dt.tz_localize("UTC")
+    whole = pd.concat([frame.drop(columns=UNTIL, errors="ignore"), more], ignore_index=True).iloc[places]
+    return whole.reset_index(drop=True).assign(**{UNTIL: until})

@@ -13,22 +13,23 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from tasks.artifacts.columns import RECEIVED
 from tasks.engine.answers import asked_tables, check_unique, in_hours
 from tasks.engine.asof import asked_at, known_before
 from tasks.engine.assemble import finish
 from tasks.engine.codes import composite
 from tasks.engine.exact import TooWide
-from tasks.engine.facts import FOREVER, MISSING, Events, above, numbers
-from tasks.engine.history import HistoryWindow, KeyHistory, View, code_of
+from tasks.engine.facts import FOREVER, MISSING, Events, TableSchema, above, numbers
+from tasks.engine.history import Added, Ended, KeyHistory, code_of
 from tasks.engine.kernels import sort_by_code
-from tasks.engine.plan import Feature, Plan
+from tasks.engine.news import News, Row, from_frame, from_rows
+from tasks.engine.plan import Feature, Plan, Predicted
 from tasks.engine.primitives import Primitive
 from tasks.engine.recipes import Aggregate, LookedUp
-from tasks.engine.source import OneRow, Values, moment, plain_text
-from tasks.engine.store import GroupHistories, Key, Plain, Store, one_or_all
-from tasks.errors import RefitError, nearest, some
-
-Row = Mapping[str, object]  # plain values by column
+from tasks.engine.source import OneRow, Values, moment
+from tasks.engine.store import GroupHistories, Key, PrimaryKey, Store, lacks, one_or_all
+from tasks.engine.views import HistoryWindow, View
+from tasks.errors import RefitError, nearest
 
 
 class Fill(NamedTuple):
@@ -65,26 +66,11 @@ class State:
             wanted |= {recipe.column for recipe in recipes if recipe.column}
             columns = [c for c in table.table.columns if c in wanted and c in table.frame.columns]
             store = self.stores[name] = Store(table.table, columns)
-            self._fill(store, table)
+            store.fill(table)
             self.asked += [
                 self._histories(GroupHistories(group, table.table), table.later(group.known), store) for group in here
             ]
         self._tasks = self._plan_tasks()
-
-    def _fill(self, store: Store, facts: Events) -> None:
-        """Columns of the table as lists of plain values, ready for rows to come."""
-        for column in store.columns:
-            if column in store.names:
-                codes, names = facts.categories(column)
-                store.names[column] = [str(n) for n in names]
-                store.places[column] = {n: i for i, n in enumerate(store.names[column])}
-                store.values[column] = [store.names[column][c] if c >= 0 else None for c in codes.tolist()]
-            else:
-                store.values[column] = facts.values(column).tolist()
-        store.size = len(facts.frame)
-        store.known = facts.known.tolist()
-        for i, key in enumerate(store.keys(store.values)):
-            store.rows[key] = (*store.rows.get(key, ()), i)
 
     def _histories(self, asked: GroupHistories, facts: Events, store: Store) -> GroupHistories:
         """Cut the sorted events into one history a key."""
@@ -105,7 +91,7 @@ class State:
         for end in ends:
             key = store.key(int(order[start]), on)
             asked.keys[key] = KeyHistory(
-                asked.names, times[:, start:end].copy(), values[:, start:end].copy(), store.names
+                asked.names, times[:, start:end].copy(), values[:, start:end].copy(), store.names, store.before
             )
             start = end
         return asked
@@ -167,7 +153,8 @@ class State:
     def _own_event(self, source: OneRow, t: int) -> tuple[int, ...] | None:
         """Store rows of the row's own event, in each of its states, where one was known before ``t`` and has to be left out."""
         table, store = source.table, self.stores[source.table.name]
-        own = store.rows.get(tuple(source.key(c, table.columns[c]) for c in table.key if c in source.row))
+        key = tuple(source.key(c, table.columns[c]) for c in table.key if c in source.row)
+        own = None if None in key else store.rows.get(key)
         return own if any(known_before(store.known[one], t) for one in own or ()) else None
 
     @staticmethod
@@ -176,13 +163,9 @@ class State:
         return None if any(part is None or part != part for part in key) else one_or_all(key)
 
     def _looked_up(self, feature: Feature, recipe: LookedUp, view: View, window: int, t: int) -> Values:
-        place = view.newest(window)
+        newest = view.newest(window)
         store = self.stores[recipe.table]
-        stored = (
-            store.values[recipe.column][int(view.history.times[2, place])]
-            if view.history and place is not None
-            else None
-        )
+        stored = None if newest is None else store.values[recipe.column][newest]
         if feature.kind != "numeric":
             return [np.nan if stored is None else str(stored)]
         value = np.array([np.nan if stored is None else stored], np.float64)
@@ -202,96 +185,136 @@ class State:
     def update(self, table: str, events: pd.DataFrame | Row | Iterable[Row]) -> None:
         """Take in new events of a table, in any order: a frame, one mapping, or several.
 
-        An event whose key is already there replaces nothing: duplicated keys are refused, as are events known before
-        they happened and infinite values. Nothing is taken in where anything is refused.
+        An event whose key is already there is another state of that row: it counts from when it is known up to when the
+        next one is, and of states that are known at one moment the last that came is the one that was. In a table
+        without ``event_time`` it stands for the earlier row. Events known before they happened are refused, infinite
+        values, and a second row without a key. Nothing is taken in where anything is refused.
         """
         if not self._knows(table):
             if table in self.plan.tables:
                 return
             raise RefitError(f"update: {table!r} is not a table of the plan." + nearest(table, self.plan.tables))
-        frame = self._frame(table, events)
-        if not frame.empty:
-            self._update(table, frame)
+        if not isinstance(events, pd.DataFrame):
+            events = [events] if isinstance(events, Mapping) else list(events)
+        if len(events):
+            self._update(table, events)
 
     def _knows(self, table: str) -> bool:
         """Whether events of a table count here."""
         return table in self.stores
 
-    def _update(self, table: str, frame: pd.DataFrame) -> None:
-        self._take_in(table, frame)
+    def _update(self, table: str, events: pd.DataFrame | list[Row]) -> None:
+        self._take_in(table, self._read(table, events))
 
-    def _frame(self, table: str, events: pd.DataFrame | Row | Iterable[Row]) -> pd.DataFrame:
+    def _check(self, table: str, frame: pd.DataFrame) -> None:
+        """Refuse what cannot be taken in, here or below."""
+        self._read(table, frame)
+
+    def _read(self, table: str, events: pd.DataFrame | list[Row]) -> News:
+        """What came, checked; raises :class:`RefitError` for what cannot be taken in."""
+        store = self.stores[table]
+        later = list(dict.fromkeys([None, *(a.group.known for a in self._asked_of(table))]))
+        news = None
+        if not isinstance(events, pd.DataFrame):
+            news = from_rows(store.table, events, store.columns, later, self._made_target(table))
+        if news is None:
+            news = from_frame(store.table, self._frame(table, events), store.columns, later)
+        keys = store.keys(news.columns)
+        self._refuse_rows_without_key(store, keys)
+        if store.table.event_time is None:
+            self._refuse_second_rows(store, news, keys)
+        return news
+
+    def _given(self, name: str) -> TableSchema:
+        """A table as its events come."""
+        return self.plan.tables[name]
+
+    def _asked_of(self, table: str) -> list[GroupHistories]:
+        return [asked for asked in self.asked if asked.group.table == table]
+
+    def _made_target(self, table: str) -> Predicted | None:
+        """The target, where a column of the table is compared with a number for it."""
+        target = self.plan.target
+        return target if table == self.plan.table and target and target.above is not None else None
+
+    def _frame(self, table: str, events: pd.DataFrame | list[Row]) -> pd.DataFrame:
         if isinstance(events, pd.DataFrame):
             frame = events
         else:
-            spec = self.plan.tables[table]
-            rows = [events] if isinstance(events, Mapping) else list(events)
+            spec = self._given(table)
             columns: dict[str, pd.Series | list[object]] = {}
-            for column in dict.fromkeys(c for row in rows for c in row):
-                values = [row.get(column) for row in rows]
-                if spec.columns.get(column) == "datetime":
+            for column in dict.fromkeys(c for row in events for c in row):
+                values = [row.get(column) for row in events]
+                if column == RECEIVED or spec.columns.get(column) == "datetime":
                     whole = np.array([moment(v, column, table) for v in values], np.int64)
                     columns[column] = pd.Series(whole.view("M8[us]")).dt.tz_localize("UTC")
                 else:
                     columns[column] = values
             frame = pd.DataFrame(columns)
-        target = self.plan.target
-        if table == self.plan.table and target and target.above is not None and target.name not in frame.columns:
+        target = self._made_target(table)
+        if target is not None and target.above is not None and target.name not in frame.columns:
             value = numbers(frame[target.column], target.column, table)
             frame = frame.assign(**{target.name: above(value, target.above)})
         return frame
 
-    def _take_in(self, table: str, frame: pd.DataFrame) -> None:
-        store = self.stores[table]
-        facts = Events(store.table, frame)
-        facts.check_key()
-        columns = {c: self._plain_values(facts, c) for c in store.columns}
-        keys = store.keys(columns)
-        twice = [i for i, key in enumerate(keys) if key in store.rows]
-        if twice:
-            raise RefitError(f"{table}: rows {some(twice)} carry keys that are already there; keys must be unique")
-        asked_here = [a for a in self.asked if a.group.table == table]
-        if store.table.event_time is None:
-            self._refuse_second_rows(store, columns, asked_here)
-        known_of = [(asked, facts.later(asked.group.known).known) for asked in asked_here]
-        for i in range(len(frame)):
-            row = store.size
-            for column, values in columns.items():
-                store.values[column].append(values[i])
-            store.known.append(int(facts.known[i]))
-            store.size += 1
-            if keys:
-                store.rows[keys[i]] = (row,)
-            event = int(facts.event[i])
-            for asked, known in known_of:
-                if MISSING not in (event, known[i]):
-                    self._add(asked, store, row, event, int(known[i]))
-
     @staticmethod
-    def _refuse_second_rows(
-        store: Store, columns: Mapping[str, list[Plain]], asked_here: Iterable[GroupHistories]
-    ) -> None:
+    def _refuse_rows_without_key(store: Store, keys: Iterable[PrimaryKey]) -> None:
+        """Where a part of the key is missing there is no telling whether two rows are one."""
+        seen: set[PrimaryKey] = set()
+        for i, key in enumerate(keys):
+            if None in key and (key in seen or key in store.rows):
+                raise RefitError(
+                    f"{store.table.name}: row {i} shares its key ({', '.join(store.table.key)}), of which a part is missing, "
+                    "with another row; keys must be unique"
+                )
+            seen.add(key)
+
+    def _refuse_second_rows(self, store: Store, news: News, keys: list[PrimaryKey]) -> None:
         """A table without times has one row a key, or its lookups have no answer."""
-        for asked in asked_here:
-            seen = set(asked.keys)
-            for i, parts in enumerate(zip(*(columns[c] for _, c in asked.group.on), strict=True)):
-                key = one_or_all(parts)
-                if key in seen:
+        last = list({key: i for i, key in enumerate(keys)}.values()) if keys else range(len(news))
+        replaced = {row for key in keys for row in store.rows.get(key, ())}
+        for asked in self._asked_of(store.table.name):
+            seen: set[Key] = set()
+            for i in last:
+                key = one_or_all(tuple(news.columns[column][i] for _, column in asked.group.on))
+                history = asked.keys.get(key)
+                there = history is not None and history.size and int(history.rows[0]) not in replaced
+                if there or key in seen:
                     raise RefitError(
                         f"{store.table.name}: row {i} has the key {key!r}, which is already there; a table without "
                         "event_time has one row a key"
                     )
-                seen.add(key)
+                if not lacks(key):
+                    seen.add(key)
 
-    def _add(self, asked: GroupHistories, store: Store, row: int, event: int, known: int) -> None:
-        key = store.key(row, asked.group.on)
-        if any(k is None or k != k for k in (key if isinstance(key, tuple) else (key,))):
-            return
-        history = asked.keys.get(key)
-        if history is None:
-            empty = KeyHistory(asked.names, np.zeros((4, 0), np.int64), np.zeros((len(asked.names), 0)), store.names)
-            history = asked.keys[key] = empty
-        history.add(event, known, row, [self._coded(store, column, row) for column in asked.names], store.before)
+    def _take_in(self, table: str, news: News) -> None:
+        store, asked_here = self.stores[table], self._asked_of(table)
+        changes = store.take_in(news.columns, news.event, news.known[None], [a.group.on for a in asked_here])
+        coded = {c: [self._coded(store, c, row) for row in changes.added] for c in self._coded_columns(asked_here)}
+        for place, asked in enumerate(asked_here):
+            ended: dict[Key, list[Ended]] = {}
+            added: dict[Key, list[Added]] = {}
+            for gone in changes.ended:
+                if not lacks(key := gone.keys[place]):
+                    ended.setdefault(key, []).append(gone.ended)
+            on, known = asked.group.on, news.known[asked.group.known]
+            columns = [coded[c] for c in asked.names]
+            for at, (row, i) in enumerate(changes.added.items()):
+                event, when = store.event[row], known[i]
+                if MISSING not in (event, when) and not lacks(key := store.key(row, on)):
+                    values = [column[at] for column in columns]
+                    added.setdefault(key, []).append(Added(row, event, when, store.until[row], values))
+            for key in {**ended, **added}:
+                history = asked.keys.get(key)
+                if history is None:
+                    if key not in added:
+                        continue  # a state that never counted
+                    history = asked.keys[key] = KeyHistory.empty(asked.names, store.names, store.before)
+                history.change(ended.get(key, ()), added.get(key, ()))
+
+    @staticmethod
+    def _coded_columns(asked_here: Iterable[GroupHistories]) -> dict[str, None]:
+        return dict.fromkeys(column for asked in asked_here for column in asked.names)
 
     @staticmethod
     def _coded(store: Store, column: str, row: int) -> float:
@@ -300,14 +323,6 @@ class State:
         if value is None:
             return np.nan
         return float(code_of(store.names[column], store.places[column], value) if isinstance(value, str) else value)
-
-    def _plain_values(self, facts: Events, column: str) -> list[Plain]:
-        if column in self.stores[facts.table.name].names:
-            if column not in facts.frame.columns:
-                raise RefitError(f"update of {facts.table.name!r}: column {column!r} is missing")
-            return [plain_text(value) for value in facts.frame[column].tolist()]
-        values: list[Plain] = facts.values(column).tolist()
-        return values
 
 
 def prediction_time(plan: Plan, source: OneRow) -> int:

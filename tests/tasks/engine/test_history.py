@@ -10,10 +10,11 @@ import pandas as pd
 import pytest
 
 from tasks.engine.facts import FOREVER, MISSING, TableSchema
-from tasks.engine.history import HistoryWindow, KeyHistory, Slice, View, code_of, nan_last
+from tasks.engine.history import Added, Ended, KeyHistory, code_of, nan_last
 from tasks.engine.primitives.base import Term
 from tasks.engine.source import OneRow, moment
 from tasks.engine.store import Store
+from tasks.engine.views import HistoryWindow, Slice, View
 from tasks.errors import RefitError
 from tasks.values.durations import Span
 
@@ -33,11 +34,22 @@ def present(column: Any) -> Any:
 def history(events: list[Event], until: list[int] | None = None, names: list[str] | None = None) -> KeyHistory:
     event, known, row, value = (list(part) for part in zip(*events, strict=True)) if events else ([], [], [], [])
     times = np.array([event, known, row, until or [FOREVER] * len(event)], np.int64).reshape(4, -1)
-    return KeyHistory({"x": 0}, times, np.array([value], float).reshape(1, -1), {} if names is None else {"x": names})
+    vocabulary = {} if names is None else {"x": names}
+    return KeyHistory({"x": 0}, times, np.array([value], float).reshape(1, -1), vocabulary, earlier)
 
 
 def earlier(a: int, b: int) -> bool:
     return a < b
+
+
+def add(found: KeyHistory, event: int, known: int, row: int, value: float) -> None:
+    found.change([], [Added(row, event, known, FOREVER, [value])])
+
+
+def rows_of(view: View, window: int = 0) -> list[int]:
+    """The store rows of the events in a window."""
+    parts = view.parts(int(view.lo[window]), int(view.hi[window]))
+    return [row for events, part in parts for row in events.rows[part].tolist()]
 
 
 @pytest.mark.parametrize("order", [[0, 1, 2, 3, 4], [4, 3, 2, 1, 0], [2, 0, 4, 1, 3]])
@@ -45,7 +57,7 @@ def test_an_event_goes_where_it_belongs_whenever_it_comes(order: list[int]) -> N
     found = history([])
     for at in order:
         event, known, row, value = EVENTS[at]
-        found.add(event, known, row, [value], earlier)
+        add(found, event, known, row, value)
         if found.size:
             found.prefix("x", values)  # sums that were made before are made anew where need be
     assert found.size == 5
@@ -53,7 +65,7 @@ def test_an_event_goes_where_it_belongs_whenever_it_comes(order: list[int]) -> N
     assert found.known.tolist() == [12, 21, 31, 49, 51]
     assert found.rows.tolist() == [0, 1, 2, 3, 4]
     assert np.array_equal(found.column("x"), [5.0, 3.0, NAN, 5.0, 1.0], equal_nan=True)
-    assert (found.times[3, :5] == FOREVER).all()
+    assert found.times[3, :5].tolist() == [12, 21, 31, 49, 51], "the latest so far"
     assert found.in_order
     assert found.prefix("x", values).to_float().tolist() == [0.0, 5.0, 8.0, 8.0, 13.0, 14.0]
     assert found.prefix("x", present).to_float().tolist() == [0.0, 1.0, 2.0, 2.0, 3.0, 4.0]
@@ -62,7 +74,7 @@ def test_an_event_goes_where_it_belongs_whenever_it_comes(order: list[int]) -> N
 def test_room_doubles_from_eight_on() -> None:
     found, rooms = history([]), []
     for i in range(20):
-        found.add(i, i, i, [float(i)], earlier)
+        add(found, i, i, i, float(i))
         rooms.append(found.times.shape[1])
     assert rooms == [8] * 8 + [16] * 8 + [32] * 4
     assert found.column("x").tolist() == list(range(20))
@@ -79,7 +91,7 @@ def test_events_of_one_moment_stand_by_when_they_were_known_and_then_by_content(
     new: tuple[int, int, int], place: int
 ) -> None:
     found = history([(10, 12, 0, 0.0), (20, 22, 1, 1.0), (20, 22, 2, 2.0), (20, 23, 3, 3.0)])
-    found.add(*new, [7.0], earlier)
+    add(found, *new, 7.0)
     assert found.column("x").tolist().index(7.0) == place
     assert found.rows.tolist()[place] == new[2]
 
@@ -87,15 +99,14 @@ def test_events_of_one_moment_stand_by_when_they_were_known_and_then_by_content(
 def test_known_at_times_that_do_not_rise_are_remembered() -> None:
     assert history(EVENTS).in_order
     assert not history([(10, 30, 0, 1.0), (20, 25, 1, 1.0)]).in_order
-    assert not history(EVENTS, [FOREVER] * 4 + [99]).in_order
     late = history(EVENTS)
-    late.add(45, 60, 9, [1.0], earlier)
+    add(late, 45, 60, 9, 1.0)
     assert not late.in_order, "known after the one that happened after it"
     at_end = history(EVENTS)
-    at_end.add(60, 51, 9, [1.0], earlier)
+    add(at_end, 60, 51, 9, 1.0)
     assert at_end.in_order
     first = history(EVENTS)
-    first.add(5, 13, 9, [1.0], earlier)
+    add(first, 5, 13, 9, 1.0)
     assert not first.in_order
 
 
@@ -103,24 +114,25 @@ SPANS = [Span("all"), Span("last 2"), Span("0.000020s"), Span("0.000001s")]
 
 
 @pytest.mark.parametrize(
-    ("t", "without", "places", "hi", "lo"),
+    ("t", "without", "rows", "head", "lo"),
     [
-        (52, None, None, 5, [0, 3, 3, 5]),  # known before 52; those of the 20 before
-        (51, None, None, 4, [0, 2, 3, 4]),  # known at 51 is not before it
-        (50, None, None, 4, [0, 2, 2, 4]),
-        (49, None, None, 3, [0, 1, 2, 3]),
-        (12, None, None, 0, [0, 0, 0, 0]),
-        (52, (3,), [0, 1, 2, 4], 4, [0, 2, 3, 4]),
+        (52, None, [0, 1, 2, 3, 4], 5, [0, 3, 3, 5]),  # known before 52; those of the 20 before
+        (51, None, [0, 1, 2, 3], 5, [0, 2, 3, 4]),  # known at 51 is not before it
+        (50, None, [0, 1, 2, 3], 5, [0, 2, 2, 4]),
+        (49, None, [0, 1, 2], 5, [0, 1, 2, 3]),
+        (12, None, [], 5, [0, 0, 0, 0]),
+        (52, (3,), [0, 1, 2, 4], 3, [0, 2, 3, 4]),
         (52, (3, 4), [0, 1, 2], 3, [0, 1, 3, 3]),
         (13, (0,), [], 0, [0, 0, 0, 0]),
     ],
 )
 def test_a_row_sees_what_was_known_before_it_through_each_window(
-    t: int, without: tuple[int, ...] | None, places: list[int] | None, hi: int, lo: list[int]
+    t: int, without: tuple[int, ...] | None, rows: list[int], head: int, lo: list[int]
 ) -> None:
     view = history(EVENTS).view(SPANS, t, without)
-    assert (view.hi.tolist(), view.lo.tolist(), view.t) == ([hi] * 4, lo, t)
-    assert (None if view.places is None else view.places.tolist()) == places
+    assert (rows_of(view), view.hi.tolist(), view.lo.tolist(), view.t) == (rows, [len(rows)] * 4, lo, t)
+    assert view.head == min(head, len(rows))
+    assert (view.tail is None) == (without is None or head == len(rows))
 
 
 def test_what_came_late_or_was_corrected_is_seen_in_its_time_only() -> None:
@@ -128,14 +140,73 @@ def test_what_came_late_or_was_corrected_is_seen_in_its_time_only() -> None:
     found = history(
         [(10, 12, 0, 5.0), (20, 60, 1, 3.0), (30, 31, 2, 7.0), (30, 45, 3, 8.0)], [FOREVER, FOREVER, 45, FOREVER]
     )
-    for t, places in ((40, [0, 2]), (45, [0, 2]), (46, [0, 3]), (61, [0, 1, 3]), (10, [])):
-        view = found.view([Span("all")], t, None)
-        assert view.places is not None
-        assert view.places.tolist() == places
-    near = found.view([Span("last 1"), Span("0.000016s")], 46, None)
-    assert near.places is not None
-    assert (near.places.tolist(), near.lo.tolist(), near.hi.tolist()) == ([3], [0, 0], [1, 1]), "older ones are let go"
+    assert found.size == 3, "the earlier state lies apart"
+    for t, rows in ((40, [0, 2]), (45, [0, 2]), (46, [0, 3]), (61, [0, 1, 3]), (10, [])):
+        assert rows_of(found.view([Span("all")], t, None)) == rows
+    near = found.view([Span("last 1"), Span("0.000016s"), Span("0.000017s"), Span("0.000036s")], 46, None)
+    assert [rows_of(near, window) for window in range(4)] == [[3], [3], [3], [0, 3]]
     assert (near.newest(0), found.view([Span("0.000001s")], 46, None).newest(0)) == (3, None)
+    assert found.view([Span("all")], 61, None).tail is None, "all that is there is known by then, and no earlier state"
+    assert rows_of(found.view([Span("all")], 45, (2,))) == [0]
+
+
+STATES: list[Event] = [(10, 12, 0, 5.0), (20, 22, 1, 3.0), (20, 22, 2, 7.0), (20, 23, 3, 8.0), (30, 31, 4, 1.0)]
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize(
+    ("ended", "added", "stands"),
+    [
+        ([(1, 20, 40)], [(9, 20, 40)], [0, 2, 3, 9, 4]),  # known later than others of its moment
+        ([(2, 20, 23)], [(9, 20, 23)], [0, 1, 3, 9, 4]),
+        ([(4, 30, 35)], [(9, 30, 35)], [0, 1, 2, 3, 9]),
+        ([(4, 30, 35)], [(-9, 20, 22)], [0, -9, 1, 2, 3]),  # to another moment: before those of equal moments by content
+        ([(0, 10, 13)], [(9, 40, 50)], [1, 2, 3, 4, 9]),
+        ([(0, 10, 13)], [], [1, 2, 3, 4]),  # to another key
+        ([(2, 20, None)], [(2, 20, 22)], [0, 1, 2, 3, 4]),  # the same moment, as if it had never been otherwise
+        ([(3, 20, None)], [(3, 5, 22)], [3, 0, 1, 2, 4]),
+        ([(0, 10, 13), (4, 30, 33)], [(8, 10, 13), (9, 30, 33), (7, 20, 22)], [8, 1, 2, 7, 3, 9]),
+        ([(0, 10, 13), (77, 10, 13), (4, 29, 33)], [], [1, 2, 3, 4]),  # what is not there
+    ],
+)  # fmt: skip
+def test_states_take_the_places_of_those_before_them(
+    first: bool, ended: list[tuple[int, int, int | None]], added: list[tuple[int, int, int]], stands: list[int]
+) -> None:
+    """Sums that were made before are those that would be made anew."""
+    found = history(STATES)
+    if first:
+        found.prefix("x", values)
+    value = {row: x for _, _, row, x in STATES} | {row: float(100 + row) for row, _, _ in added}
+    moments = {row: (event, known) for event, known, row, _ in STATES} | {row: moments for row, *moments in added}
+    found.change([Ended(*one) for one in ended], [Added(*one, FOREVER, [value[one[0]]]) for one in added])
+    assert found.rows.tolist() == stands
+    assert found.column("x").tolist() == [value[row] for row in stands]
+    assert list(zip(found.event.tolist(), found.known.tolist(), strict=True)) == [tuple(moments[r]) for r in stands]
+    assert found.times[3, : found.size].tolist() == np.maximum.accumulate(found.known).tolist()
+    assert found.prefix("x", values).to_float().tolist() == [0.0, *np.cumsum([value[row] for row in stands]).tolist()]
+    for row, event, until in ended:
+        if until is not None and (event, row) in {(e, r) for e, _, r, _ in STATES}:
+            assert row in rows_of(found.view([Span("all")], until, None))
+            assert row not in rows_of(found.view([Span("all")], until + 1, None)) or row in stands
+
+
+def test_a_state_between_two_others_ends_the_one_before_it() -> None:
+    found = history([])
+    found.change([], [Added(0, 10, 12, 40, [1.0]), Added(1, 10, 40, FOREVER, [4.0])])
+    found.change([Ended(0, 10, 30)], [Added(2, 10, 30, 40, [3.0])])
+    assert [rows_of(found.view([Span("all")], t, None)) for t in (12, 13, 30, 31, 40, 41)] == [
+        [],
+        [0],
+        [0],
+        [2],
+        [2],
+        [1],
+    ]
+    found.change([Ended(2, 10, None)], [])
+    assert [rows_of(found.view([Span("all")], t, None)) for t in (30, 31, 40, 41)] == [[0], [], [], [1]]
+    for row in range(3, 20):  # room for more of them
+        found.change([], [Added(row, 10, 12, 20, [1.0])])
+    assert len(rows_of(found.view([Span("all")], 20, None))) == 18
 
 
 def windows(*views: View) -> HistoryWindow:
@@ -177,7 +248,7 @@ def test_windows_of_several_keys_answer_in_their_order() -> None:
     assert without.newest(1) == 3
     assert plain.through([0, 1, 2]) is plain
     part = plain.through([2, 0])
-    assert (part.lo.tolist(), part.hi.tolist(), part._prefixes is plain._prefixes) == ([3, 0], [5, 5], True)
+    assert (part.lo.tolist(), part.hi.tolist(), part.history is plain.history) == ([3, 0], [5, 5], True)
 
 
 def test_of_equal_categories_the_first_by_name_is_the_mode() -> None:

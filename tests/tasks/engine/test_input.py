@@ -196,8 +196,8 @@ def test_updates_that_are_refused_change_nothing() -> None:
     row = tables["orders"].iloc[20].to_dict()
     before = state.compute_row(row)
     again = tables["orders"].iloc[3].to_dict()
-    with pytest.raises(RefitError, match="keys that are already there"):
-        state.update("orders", [{**again, "id": 900.0}, again])
+    with pytest.raises(RefitError, match="row 2 shares its key"):
+        state.update("orders", [{**again, "id": 900.0}, {**again, "id": None}, {**again, "id": None}])
     with pytest.raises(RefitError, match="before they happened"):
         state.update("orders", {**again, "id": 901.0, "known": pd.Timestamp("2001-01-01", tz="UTC")})
     with pytest.raises(RefitError, match=r"not a table of the plan\. Did you mean 'orders'"):

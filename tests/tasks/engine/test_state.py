@@ -115,12 +115,15 @@ def test_a_target_that_is_a_column_is_taken_as_it_is() -> None:
 @pytest.mark.parametrize(
     ("table", "events", "said"),
     [
-        ("orders", [{**ONE, "id": 5}, ONE, {**ONE, "id": 1}], r"orders: rows 2 carry keys that are already there; keys must be unique"),
-        ("orders", [{**ONE, "id": 5}, {**ONE, "id": 5}], r"orders: rows 0, 1 share their key \(id\)"),
+        ("orders", [{**ONE, "id": 5}, {**ONE, "id": None}, {**ONE, "id": np.nan}], r"orders: row 2 shares its key \(id\), of which a part is missing, with another row; keys must be unique"),
         ("order", [ONE], r"update: 'order' is not a table of the plan\. .*orders"),
-        ("people", [{"who": "b", "age": 1.0}, {"who": "a", "age": 2.0}], r"people: rows 1 carry keys that are already there"),
+        ("people", [{"who": "b", "age": 1.0}, {"who": None, "age": 2.0}, {"who": None, "age": 3.0}], r"people: row 2 shares its key \(who\)"),
         ("orders", [{k: v for k, v in ONE.items() if k != "shop"}], r"update of 'orders': column 'shop' is missing"),
         ("orders", [{**ONE, "delay": np.inf}], r"orders\.delay: infinite"),
+        ("orders", [ONE, {**ONE, "id": 6, "delay": "much"}], r"orders\.delay: expected numbers, found"),
+        ("orders", [{k: v for k, v in ONE.items() if k != "at"}], r"table 'orders' lacks column 'at'\."),
+        ("orders", [{k: v for k, v in ONE.items() if k != "id"}], r"table 'orders' lacks column 'id'\."),
+        ("orders", [ONE, {**ONE, "id": 6, "at": "soon"}], r"orders\.at: expected a moment such as"),
     ],
 )  # fmt: skip
 def test_what_is_refused_leaves_everything_as_it_was(table: str, events: Any, said: str) -> None:

@@ -9,8 +9,9 @@ import pytest
 from tasks.artifacts.columns import UNTIL
 from tasks.engine.exact import Exact
 from tasks.engine.facts import FOREVER, Events, TableSchema, Time
-from tasks.engine.history import HistoryWindow, KeyHistory
+from tasks.engine.history import KeyHistory
 from tasks.engine.local import Index
+from tasks.engine.views import HistoryWindow
 from tasks.engine.windows import IndexedWindow
 from tasks.values.durations import Span
 
@@ -62,7 +63,8 @@ def by_key(facts: Events, codes: np.ndarray, code: int) -> KeyHistory:
     order = order[codes[order] == code] if code >= 0 else order[:0]
     until = np.full(len(order), FOREVER) if facts.until is None else facts.until[order]
     times = np.stack([facts.event[order], facts.known[order], order, until])
-    return KeyHistory({"x": 0}, times, facts.values("x")[order][None, :], {})
+    key = facts.values("id")
+    return KeyHistory({"x": 0}, times, facts.values("x")[order][None, :], {}, lambda a, b: bool(key[a] < key[b]))
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
