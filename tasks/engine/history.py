@@ -101,7 +101,7 @@ class KeyHistory(KeyEvents):
 
     def _end(self, ended: Ended) -> int | None:
         """The place of a last state that is one no longer; it, or what an earlier one says, goes where earlier ones are."""
-        at = int(np.searchsorted(self.event, ended.event))
+        at = int(self.event.searchsorted(ended.event))
         while at < self.size and self.times[0, at] == ended.event:
             if self.times[2, at] == ended.row:
                 if ended.until is not None:
@@ -163,7 +163,7 @@ class KeyHistory(KeyEvents):
         lo, hi = 0, self.size
         for line, moment in enumerate(here):
             part = self.times[line, lo:hi]
-            lo, hi = lo + int(np.searchsorted(part, moment)), lo + int(np.searchsorted(part, moment, "right"))
+            lo, hi = lo + int(part.searchsorted(moment)), lo + int(part.searchsorted(moment, "right"))
         while lo < hi:
             middle = (lo + hi) // 2
             if self._before(state.row, int(self.times[2, middle])):
@@ -177,7 +177,10 @@ class KeyHistory(KeyEvents):
         states.sort(key=itemgetter(1, 2))
         if any(one[1:3] == other[1:3] for one, other in pairwise(states)):
             states.sort(key=cmp_to_key(self._compare))
-        at = np.array([self._place(state) for state in states])
+        events = np.array([state.event for state in states])
+        at = self.event.searchsorted(events)
+        for i in np.flatnonzero(at != self.event.searchsorted(events, "right")).tolist():  # beside others of its moment
+            at[i] = self._place(states[i])
         first, size = int(at[0]), self.size
         self._make_room(len(states))
         times = np.array([(s.event, s.known, s.row, 0) for s in states], np.int64).T
@@ -227,7 +230,7 @@ class KeyHistory(KeyEvents):
 
     def view(self, spans: Sequence[Span], t: int, without: tuple[int, ...] | None) -> View:
         """What a row at ``t`` sees through each window; ``without``: its own event's store rows, to be left out."""
-        head = int(np.searchsorted(self.times[3, : self.size], t))
+        head = int(self.times[3, : self.size].searchsorted(t))
         states = () if self.earlier is None else self.earlier.seen_at(t, without)
         tail = None
         if without is not None or len(states) or not self.in_order:
@@ -241,9 +244,9 @@ class KeyHistory(KeyEvents):
             elif (first := first_in(span, t)) is None:
                 lo.append(0)
             else:
-                at = int(np.searchsorted(event, first))
+                at = int(event.searchsorted(first))
                 if tail is not None and at == head:
-                    at += int(np.searchsorted(tail.event, first))
+                    at += int(tail.event.searchsorted(first))
                 lo.append(min(at, hi))
         return View(self, t, np.array(lo, np.int64), np.full(len(lo), hi), head, tail)
 
@@ -257,7 +260,7 @@ class KeyHistory(KeyEvents):
         if len(states):
             assert self.earlier is not None
             times, values = self.earlier.times[:, states], self.earlier.values[:, states]
-            head = min(head, int(np.searchsorted(self.event[:head], times[0].min())))
+            head = min(head, int(self.event[:head].searchsorted(times[0].min())))
         seen = known_before(self.known[head:], t)
         if without is not None:
             seen &= ~np.isin(self.rows[head:], without)
@@ -270,8 +273,9 @@ class KeyHistory(KeyEvents):
         values = np.concatenate((self.values[:, places], values), axis=1)
         order = np.lexsort((times[1], times[0]))
         run = np.cumsum((np.diff(times[:2, order], prepend=MISSING) != 0).any(axis=0))  # of one moment
-        for one in np.unique(run[order >= len(places)]).tolist():
-            part = slice(*np.searchsorted(run, (one, one + 1)).tolist())
+        shared = np.bincount(run)[run] > 1
+        for one in np.unique(run[shared & (order >= len(places))]).tolist():
+            part = slice(*run.searchsorted((one, one + 1)).tolist())
             event, known, rows, _ = times[:, order[part]].tolist()
             stand = sorted(zip(rows, event, known, order[part].tolist(), strict=True), key=cmp_to_key(self._compare))
             order[part] = [place for *_, place in stand]
@@ -322,7 +326,7 @@ class EarlierStates:
 
     def seen_at(self, t: int, without: tuple[int, ...] | None) -> np.ndarray:
         """Places of those that a row at ``t`` sees."""
-        first = int(np.searchsorted(self._times[4, : self.size], t))
+        first = int(self._times[4, : self.size].searchsorted(t))
         part = self._times[:, first : self.size]
         seen = known_before(part[1], t) & (t <= part[3])
         if without is not None:

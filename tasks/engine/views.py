@@ -188,13 +188,13 @@ class HistoryWindow:
         for view in self.views:
             for lo, hi in zip(view.lo.tolist(), view.hi.tolist(), strict=True):
                 for back in (0, 1):
-                    found = []
+                    totals = []
                     for events, part in view.parts(lo, hi):
                         block = events.event[part] // length
                         at = part.start + np.flatnonzero(block == (view.t - 1) // length - back)
-                        found.append(term(Slice(events, self.column, at)).prefix().take(np.array([-1])))
+                        totals.append(term(Slice(events, self.column, at)).prefix().take(np.array([-1])))
                     nothing = Exact(np.zeros((1, 1), np.int64), 0, 0)
-                    sums[back].append(found[0] + found[1] if len(found) > 1 else found[0] if found else nothing)
+                    sums[back].append(totals[0] + totals[1] if len(totals) > 1 else totals[0] if totals else nothing)
         return concatenate(sums[0]), concatenate(sums[1])
 
     def kth(self, k: np.ndarray) -> np.ndarray:

@@ -33,11 +33,6 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "GtE becomes Gt in count >= chunk",
     ): "a last frame of just as many rows comes after the loop",
     (
-        "tasks/engine/history.py",
-        "KeyHistory.__init__",
-        "GtE becomes Gt in np.diff(times[1]) >= 0",
-    ): "whether the quicker way may be taken; the other gives the same",
-    (
         "tasks/engine/kernels.py",
         "largest",
         "0 becomes 1",
@@ -78,7 +73,7 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "Gt becomes GtE in large > 0",
     ): "where both errors are 0 nothing is lost, and the growth of the error is not asked for",
     (
-        "tasks/engine/history.py",
+        "tasks/engine/views.py",
         "Slice.equals",
         "1 becomes 2",
     ): "a bound of how large terms are: room for one more digit, and the same sums",
@@ -167,11 +162,6 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "",
         "0.005 becomes 1.005",
     ): "how long who waits for a turn may rest: seen in time alone, which no test measures",
-    (
-        "tasks/engine/state.py",
-        "State._add",
-        "0 becomes 1",
-    ): "a new key's first event would be one that nobody sees: it is over before any row asks",
     (
         "tasks/evaluate/explain.py",
         "explain",

@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from tasks.artifacts.columns import RECEIVED, UNTIL
 from tasks.engine.compute import compute
 from tasks.engine.derive import derive
-from tasks.engine.online import start
+from tasks.engine.history import KeyHistory
+from tasks.engine.online import DeepState, start
 from tasks.engine.plan import Plan
 from tasks.engine.state import State
+from tasks.errors import RefitError
 from tasks.params import parse
 from tasks.states import apart, last_known
 from tests.tasks.engine.test_states import KNOWN, corrected
@@ -139,3 +141,74 @@ def test_the_states_in_their_order_need_nothing_made_anew() -> None:
         deep, state, {**tables, "orders": pd.concat([tables["orders"].drop(columns=UNTIL), later], ignore_index=True)}
     )
     assert made == []
+
+
+def people_by_number() -> tuple[Plan, Tables]:
+    """A table without moments that has a key of its own, and is looked up by another column."""
+    spec = tree(["1d"], {"amount": ["sum"]})
+    people = spec["data"]["tables"]["people"]
+    people |= {"key": ["pid"], "columns": {"pid": "numeric", **people["columns"]}}
+    tables = told(1, "", False, False)
+    tables["people"] = pd.DataFrame(
+        {"pid": [1.0, 2.0], "who": pd.Series(["ann", "bob"], dtype="str"), "age": [30.0, 40.0]}
+    )
+    return derive(parse(spec)), tables
+
+
+@pytest.mark.parametrize(
+    ("rows", "ages"),
+    [
+        ([(1, "ann", 31.0)], {"ann": 31.0, "bob": 40.0, "cy": None}),
+        ([(1, "cy", 30.0)], {"ann": None, "bob": 40.0, "cy": 30.0}),
+        ([(1, None, 30.0)], {"ann": None, "bob": 40.0, "cy": None}),
+        ([(1, "bob", 31.0), (2, "ann", 41.0)], {"ann": 41.0, "bob": 31.0, "cy": None}),  # they change places
+        ([(3, "cy", 5.0), (3, "cy", 6.0), (1, "ann", None)], {"ann": None, "bob": 40.0, "cy": 6.0}),
+        ([(1, "bob", 31.0), (1, "cy", 31.0)], {"ann": None, "bob": 40.0, "cy": 31.0}),  # the first of them never was
+    ],
+)
+def test_a_row_without_moments_takes_the_place_of_the_one_before(
+    rows: list[tuple[float, str | None, float | None]], ages: dict[str, float | None]
+) -> None:
+    asked, tables = people_by_number()
+    state = start(asked, settled(asked, tables))
+    news = pd.DataFrame(rows, columns=["pid", "who", "age"]).astype({"pid": float, "who": "str", "age": float})
+    state.update("people", news)
+    row = tables["orders"].iloc[0].to_dict()
+    seen = {who: state.compute_row({**row, "who": who})["people.age"] for who in ages}
+    assert {who: None if age != age else age for who, age in seen.items()} == ages
+    check(asked, state, {**tables, "people": pd.concat([tables["people"], news], ignore_index=True)})
+
+
+@pytest.mark.parametrize("rows", [[(3, "ann", 1.0)], [(1, "bob", 1.0)], [(3, "cy", 1.0), (4, "cy", 2.0)]])
+def test_a_second_row_that_a_lookup_would_have_to_choose_from_is_refused(rows: list[tuple[float, str, float]]) -> None:
+    asked, tables = people_by_number()
+    state = start(asked, settled(asked, tables))
+    with pytest.raises(RefitError, match=r"has the key '(ann|bob|cy)', which is already there"):
+        state.update("people", pd.DataFrame(rows, columns=["pid", "who", "age"]))
+    check(asked, state, tables)
+
+
+def test_an_equal_row_again_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    tables = settled(plan(), told(1, "", False, True))
+    state = start(plan(), tables)
+    changed: list[int] = []
+    monkeypatch.setattr(KeyHistory, "change", lambda history, ended, added: changed.append(len(added)))
+    for name in KNOWN:
+        state.update(name, tables[name])
+    assert changed == []
+    state.update("orders", last_known(tables["orders"]).iloc[:1].assign(amount=1.5))
+    assert changed == [1, 1], "one of each key that is asked by"
+
+
+def test_what_the_events_own_features_know_of_is_refused_with_the_rest() -> None:
+    """A value that the plan alone reads is no number: the plan of the events' own features, which would take it, does not."""
+    deep = derive(parse(tree(["1d"], {"who.mean(amount, 1d)": ["max"], "paid": ["sum"]})))
+    tables = settled(deep, told(2, "", False, False))
+    state = start(deep, tables)
+    assert isinstance(state, DeepState)
+    row = last_known(tables["orders"]).iloc[0].to_dict()
+    sizes = [each.stores["orders"].size for each in (state, state.children["orders"])]
+    with pytest.raises(RefitError, match=r"orders\.paid: infinite"):
+        state.update("orders", {**row, "id": 900.0, "paid": np.inf})
+    assert [each.stores["orders"].size for each in (state, state.children["orders"])] == sizes
+    check(deep, state, tables)
