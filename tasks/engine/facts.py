@@ -110,7 +110,7 @@ def numbers(values: pd.Series, column: str, table: str) -> np.ndarray:
     """float64, missing as NaN. Raises :class:`RefitError` for infinite values and for what is no number."""
     try:
         result = values.to_numpy(dtype=np.float64, na_value=np.nan)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise RefitError(f"{table}.{column}: expected numbers, found {some(values.dropna().unique()[:3], 3)}") from None
     infinite = np.flatnonzero(np.isinf(result))
     if len(infinite):

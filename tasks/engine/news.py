@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import isfinite
 
 import pandas as pd
 
@@ -16,6 +16,7 @@ from tasks.engine.store import Plain
 from tasks.errors import RefitError
 
 Row = Mapping[str, object]  # plain values by column
+LARGEST = sys.float_info.max
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def from_rows(
             elif target is not None and column == target.name and target.column in row:
                 value = row[target.column]
                 if isinstance(value, (int, float)) and value == value:
-                    if not isfinite(value):
+                    if abs(value) > LARGEST:
                         return None
                     value = float(value > target.above)  # type: ignore[operator]  # it has a bound
             else:
@@ -82,7 +83,7 @@ def from_rows(
                 into.append(float("nan") if whole == MISSING else float(whole))
             elif value is None:
                 into.append(float("nan"))
-            elif isinstance(value, (int, float)) and (value != value or isfinite(value)):
+            elif isinstance(value, (int, float)) and (value != value or -LARGEST <= value <= LARGEST):
                 into.append(float(value))
             else:
                 return None

@@ -11,10 +11,10 @@ from tasks.artifacts.columns import UNTIL
 from tasks.engine.asof import prediction_times
 from tasks.engine.compute import child_tables
 from tasks.engine.facts import FOREVER, MISSING, Events, TableSchema
-from tasks.engine.news import Row, from_frame
+from tasks.engine.news import Row, from_frame, from_rows
 from tasks.engine.plan import Plan
-from tasks.engine.source import records
-from tasks.engine.state import State
+from tasks.engine.source import OneRow, records
+from tasks.engine.state import State, prediction_time
 from tasks.engine.store import Store
 
 
@@ -34,7 +34,7 @@ class DeepState(State):
         self._latest: dict[str, int] = {}
         kept = {*plan.tables, *(name for child in plan.children.values() for name in child.tables)}
         self._frames = {name: tables[name] for name in kept}
-        self._came: dict[str, list[pd.DataFrame]] = {}  # since then
+        self._came: dict[str, list[Row]] = {}  # since then
         super().__init__(plan, tables)
 
     def _build(self, tables: Mapping[str, pd.DataFrame]) -> None:
@@ -46,40 +46,46 @@ class DeepState(State):
     def _knows(self, table: str) -> bool:
         return super()._knows(table) or any(table in child.plan.tables for child in self.children.values())
 
-    def _check(self, table: str, frame: pd.DataFrame) -> None:
+    def _check(self, table: str, rows: list[Row]) -> None:
         for child in self.children.values():
             if child._knows(table):
-                child._check(table, frame)
+                child._check(table, rows)
+        if table in self.children:
+            asking = self.children[table].plan
+            for row in rows:
+                source = OneRow(asking.own, row)
+                prediction_time(asking, source)
+                for column in asking.row_columns():
+                    source.key(column, asking.own.columns[column])
         if table in self.stores:
             made = self.children[table].plan.names if table in self.children else ()
-            super()._check(table, frame.assign(**dict.fromkeys(made, np.nan)))
+            super()._check(table, [{**row, **dict.fromkeys(made)} for row in rows])
 
     def _update(self, table: str, events: pd.DataFrame | list[Row]) -> None:
         """Where facts were known before an event whose features are computed already, these are made anew from all events."""
-        children = [child for child in self.children.values() if table in child.plan.tables]
+        children = [child for child in self.children.values() if child._knows(table)]
         if not children:
             return super()._update(table, events)
-        frame = self._frame(table, events)
-        self._check(table, frame)
+        rows: list[Row] = [*records(events)] if isinstance(events, pd.DataFrame) else events
+        self._check(table, rows)
         for child in children:
-            child.update(table, frame)
-        self._came.setdefault(table, []).append(frame)
-        known = Events(self._given(table), frame).known
-        known = known[known != MISSING]
-        if len(known) and int(known.min()) < max(self._latest.values()):
+            child.update(table, rows)
+        self._came.setdefault(table, []).extend(rows)
+        given = self._given(table)
+        news = from_rows(given, rows, (), (None,), None) or from_frame(given, self._frame(table, rows), (), (None,))
+        known = [moment for moment in news.known[None] if moment != MISSING]
+        if known and min(known) < max(self._latest.values()):
             for name, came in self._came.items():
-                for more in came:
-                    self._frames[name] = with_news(self._given(name), self._frames[name], more)
+                self._frames[name] = with_news(self._given(name), self._frames[name], self._frame(name, came))
             self._came.clear()
             return self._build(self._frames)
         if table in self.children:
             state = self.children[table]
-            made = pd.DataFrame([state.compute_row(r) for r in records(frame)], index=frame.index)
-            latest = int(prediction_times(state.plan, frame).max(initial=MISSING))
+            latest = max(prediction_time(state.plan, OneRow(state.plan.own, row)) for row in rows)
             self._latest[table] = max(self._latest[table], latest)
-            frame = pd.concat([frame, made], axis=1)
+            rows = [{**row, **state.compute_row(row)} for row in rows]
         if table in self.stores:
-            super()._update(table, frame)
+            super()._update(table, rows)
 
     def _given(self, name: str) -> TableSchema:
         """A table as the children see it, without columns of their making."""

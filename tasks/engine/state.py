@@ -19,7 +19,7 @@ from tasks.engine.asof import asked_at, known_before
 from tasks.engine.assemble import finish
 from tasks.engine.codes import composite
 from tasks.engine.exact import TooWide
-from tasks.engine.facts import FOREVER, MISSING, Events, TableSchema, above, numbers
+from tasks.engine.facts import FOREVER, MISSING, Events, TableSchema, above, numbers, series
 from tasks.engine.history import Added, Ended, KeyHistory, code_of
 from tasks.engine.kernels import sort_by_code
 from tasks.engine.news import News, Row, from_frame, from_rows
@@ -206,9 +206,9 @@ class State:
     def _update(self, table: str, events: pd.DataFrame | list[Row]) -> None:
         self._take_in(table, self._read(table, events))
 
-    def _check(self, table: str, frame: pd.DataFrame) -> None:
+    def _check(self, table: str, rows: list[Row]) -> None:
         """Refuse what cannot be taken in, here or below."""
-        self._read(table, frame)
+        self._read(table, rows)
 
     def _read(self, table: str, events: pd.DataFrame | list[Row]) -> News:
         """What came, checked; raises :class:`RefitError` for what cannot be taken in."""
@@ -253,7 +253,7 @@ class State:
             frame = pd.DataFrame(columns)
         target = self._made_target(table)
         if target is not None and target.above is not None and target.name not in frame.columns:
-            value = numbers(frame[target.column], target.column, table)
+            value = numbers(series(frame, target.column, table), target.column, table)
             frame = frame.assign(**{target.name: above(value, target.above)})
         return frame
 
