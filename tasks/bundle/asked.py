@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from tasks import memory
+from tasks.artifacts.columns import RECEIVED
 from tasks.bundle import Bundle
 from tasks.engine import Plan
 from tasks.engine.compute import compute
@@ -64,7 +65,9 @@ class Asked:
 
 
 def _used(table: Frame, plan: Plan, name: str) -> pd.DataFrame:
-    """The columns of a stored table that the plan knows; a data frame as it is."""
+    """The columns of a stored table that the plan knows, and when its rows were received; a data frame as it is."""
     return (
-        in_memory(table[[c for c in table if c in plan.tables[name].columns]]) if isinstance(table, Stored) else table
+        in_memory(table[[c for c in table if c in plan.tables[name].columns or c == RECEIVED]])
+        if isinstance(table, Stored)
+        else table
     )

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from tasks.artifacts.columns import RECEIVED, ROW
+from tasks.artifacts.columns import RECEIVED, ROW, UNTIL
 from tasks.engine.assemble import as_frame, finish
 from tasks.engine.compute import compute
 from tasks.engine.facts import TableSchema
@@ -167,7 +167,7 @@ def _compute_group(
 
     folder.mkdir()
     theirs, mine = event_columns(plan, group), row_columns(plan, group)
-    theirs += [RECEIVED] if RECEIVED in pq.read_schema(files[group.table]).names else []
+    theirs += [c for c in (UNTIL, RECEIVED) if c in pq.read_schema(files[group.table]).names]
     events, asking = (pq.read_metadata(path).num_rows for path in (files[group.table], rows_of))
     size = 8 * (events * (len(theirs) + COPIES) + asking * (len(mine) + COPIES + 2 * len(group.features)))
     parts = max(1, -(-size // (memory_mb * 1_000_000)), -(-max(events, asking) // PART))
@@ -227,18 +227,21 @@ def _gather(path: Path, start: int, count: int) -> dict[str, Values]:
 
 
 def _check_keys(plan: Plan, files: Mapping[str, Path]) -> None:
-    """Refuse duplicated primary keys: within one part they would be seen, across parts not."""
+    """Refuse duplicated primary keys: within one part they would be seen, across parts not. Earlier states are no rows."""
     import duckdb
+    import pyarrow.parquet as pq
 
     for name in dict.fromkeys(g.table for g in plan.groups):
         key = plan.tables[name].key
         if not key:
             continue
         names = ", ".join('"' + k.replace('"', '""') + '"' for k in key)
+        rows = f"WHERE {UNTIL} IS NULL" if UNTIL in pq.read_schema(files[name]).names else ""
         with duckdb.connect() as con:
             con.execute("SET memory_limit = '512MB'")
             twice = con.execute(
-                f"SELECT {names} FROM read_parquet(?) GROUP BY {names} HAVING count(*) > 1 LIMIT 8", [str(files[name])]
+                f"SELECT {names} FROM read_parquet(?) {rows} GROUP BY {names} HAVING count(*) > 1 LIMIT 8",
+                [str(files[name])],
             ).fetchall()
         if twice:
             raise RefitError(

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from tasks.artifacts.columns import RECEIVED
+from tasks.bundle.asked import Asked
 from tasks.engine.compute import compute
 from tasks.engine.derive import derive
 from tasks.engine.facts import MISSING, Events
@@ -16,7 +17,9 @@ from tasks.engine.from_disk import compute_from_disk
 from tasks.engine.online import start
 from tasks.engine.timed_tables import timed_tables
 from tasks.errors import RefitError
+from tasks.memory import Memory
 from tasks.params import parse
+from tasks.stored import Stored
 from tests.tasks.engine.worlds import assert_same, moments, plan, plan_by_column, tree, world, world_by_column
 
 KNOWN = {"orders": "known", "prices": "told"}
@@ -63,7 +66,11 @@ def test_a_row_is_known_when_its_columns_say_and_it_was_received(by_column: bool
     assert_same(found, online.astype(found.dtypes))
     for name, frame in late.items():
         frame.to_parquet(tmp_path / f"{name}.parquet")
-    assert_same(found, pd.concat(compute_from_disk(asked, {name: tmp_path / f"{name}.parquet" for name in late})))
+    files = {name: tmp_path / f"{name}.parquet" for name in late}
+    assert_same(found, pd.concat(compute_from_disk(asked, files)))
+    stored = {name: Stored(path) for name, path in files.items()}
+    for most in (1e12, 1.0):  # bytes: all at once, and key by key
+        assert_same(found, pd.concat(Asked(rows, stored, Memory(most, "a test")).features(asked)))
 
 
 def test_a_table_whose_rows_are_known_when_they_happen_may_say_when_they_came() -> None:

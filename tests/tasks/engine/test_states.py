@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tasks.artifacts.columns import UNTIL
-from tasks.engine import Plan
+from tasks.engine import Plan, from_disk
 from tasks.engine.compute import compute
 from tasks.engine.derive import derive
 from tasks.engine.facts import Events
@@ -115,6 +115,23 @@ def test_parts_of_a_table_by_key_give_the_features_of_the_whole(moved: str) -> N
         here = {**tables, "orders": tables["orders"][tables["orders"]["who"] == who].reset_index(drop=True)}
         asking = rows[rows["who"] == who]
         assert_same(found.loc[asking.index], compute(plan(), here, asking))
+
+
+@pytest.mark.parametrize("moved", ["key", "time"])
+def test_pieces_from_files_see_the_same_states(moved: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(from_disk, "COPIES", 12_000)  # as if each part took more memory, so that there are many
+    tables = told_apart(corrected(2, 30, moved))
+    rows = last_known(tables["orders"]).reset_index(drop=True)
+    files = {name: tmp_path / f"{name}.parquet" for name in tables}
+    for name, table in tables.items():
+        table.to_parquet(files[name])
+    rows.to_parquet(tmp_path / "asking.parquet")
+    made = pd.concat(from_disk.compute_from_disk(plan(), files, 1, tmp_path / "asking.parquet"))
+    assert_same(compute(plan(), tables, rows), made)
+    twice = pd.concat([tables["orders"], rows.iloc[:1]], ignore_index=True)
+    twice.to_parquet(files["orders"])
+    with pytest.raises(RefitError, match="occur more than once"):
+        next(from_disk.compute_from_disk(plan(), files, 1, tmp_path / "asking.parquet"))
 
 
 def test_a_state_that_comes_after_another_event_of_its_moment_is_the_last_one() -> None:
