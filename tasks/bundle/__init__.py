@@ -22,6 +22,7 @@ from tasks.bundle.horizon import Horizon, RowTiming, derived
 from tasks.bundle.manifest import examine
 from tasks.bundle.seen import FILE as SEEN
 from tasks.bundle.seen import THERE, Seen
+from tasks.bundle.told import frame_of, known_moment
 from tasks.engine import Plan
 from tasks.engine.compute import compute
 from tasks.engine.online import start
@@ -30,12 +31,13 @@ from tasks.engine.state import Row, State, prediction_time
 from tasks.errors import RefitError, some
 from tasks.files import read_json, read_table
 from tasks.fitting.calibration import Calibration
+from tasks.journal import Event
 from tasks.kinds import find_kind
 from tasks.models import load_model
 from tasks.ordinary.record import FOLDER as ORDINARY
 from tasks.ordinary.record import Record
 
-__all__ = ["Answer", "Bundle"]
+__all__ = ["Answer", "Bundle", "Features"]
 
 Features = dict[str, str | float]  # of one row; a missing one is NaN
 
@@ -193,6 +195,28 @@ class Bundle:
         if self._state is None:
             self._state = start(self.plan, self._history())
         return self
+
+    def take_in(self, table: str, events: Sequence[Event]) -> None:
+        """Events of one table that became known since: from now on rows see them.
+
+        Raises
+        ------
+        RefitError
+            If the engine refuses one; then none is taken in.
+        """
+        if self._state is None:
+            raise RefitError("the package's online state is not there yet: call Bundle.start() first")
+        known = self.plan.tables.get(table)
+        if known is None:  # nothing here is computed from it
+            return
+        self._state.update(table, frame_of(events, known))
+        moments = [moment for event in events if (moment := known_moment(event, known)) is not None]
+        if moments:
+            self.horizon.learn(table, max(moments))
+
+    def covers(self, event: Event) -> bool:
+        """Whether the package's history has an event of the journal already."""
+        return False
 
     def _history(self) -> dict[str, pd.DataFrame]:
         return {p.stem: read_table(p) for p in sorted((self.path / "history").glob("*.parquet"))}
