@@ -15,7 +15,7 @@ from typing import cast
 import numpy as np
 import pandas as pd
 
-from tasks.artifacts import Golden, GoldenRow, Manifest, Schema
+from tasks.artifacts import EventTable, EventTables, Golden, GoldenRow, Manifest, Schema
 from tasks.bundle.few import FewRows
 from tasks.bundle.golden import replay
 from tasks.bundle.horizon import Horizon, RowTiming, derived
@@ -107,6 +107,12 @@ class Bundle:
     def schema(self) -> Schema:
         """The typed input of one row."""
         return Schema.read(self.path)
+
+    @cached_property
+    def events(self) -> dict[str, EventTable] | None:
+        """What an event of each table must look like, by the table's name; None in older packages."""
+        found = EventTables.find(self.path)
+        return found.tables if found else None
 
     @cached_property
     def golden(self) -> list[GoldenRow]:
