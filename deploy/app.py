@@ -330,7 +330,9 @@ async def _tell(request: Request, read: Reads) -> Response:
         async with load.body(request) as body:
             live = served(request).live
             if live is None:
-                raise Problems([{"message": "this service keeps no journal, so it takes no events (serving.journal)"}], 404)
+                raise Problems(
+                    [{"message": "this service keeps no journal, so it takes no events (serving.journal)"}], 404
+                )
             if not live.told.readers:
                 raise Problems([{"message": "this package was made before packages knew what events look like; "
                                  "make another with `refit run`"}], 409)  # fmt: skip
@@ -338,7 +340,9 @@ async def _tell(request: Request, read: Reads) -> Response:
             given = parsed(bytes(body))
             listed = given if isinstance(given, list) else [given]
             if len(listed) > load.limits.batch_rows or not listed:
-                raise Problems([{"message": f"send 1 to {load.limits.batch_rows:,} at once; found {len(listed):,}"}], 413)
+                raise Problems(
+                    [{"message": f"send 1 to {load.limits.batch_rows:,} at once; found {len(listed):,}"}], 413
+                )
             events = await turns.run(_listed(read(live.told, listed, name, live.asking)))
             kept = await live.keep(events=events)
     metrics: ServiceMetrics = request.app.state.metrics

@@ -79,7 +79,9 @@ class Live:
                 if self.follower.seen >= number:
                     return
                 if time.monotonic() > until:
-                    raise Busy(f"If-Known: entry {number} of the journal is not known here (only up to {self.follower.seen})")
+                    raise Busy(
+                        f"If-Known: entry {number} of the journal is not known here (only up to {self.follower.seen})"
+                    )
                 await asyncio.sleep(0.01)
         except JournalUnwritable as error:
             raise Busy(str(error)) from None
@@ -122,7 +124,8 @@ class Live:
 
     def batch_before(self, name: str, body: bytes | bytearray) -> list[dict[str, object]] | None:
         """The same of a batch, whose rows are named ``name/0`` and so on."""
-        if self.before([f"{name}/0"], [given[0]] if isinstance(given := parsed(bytes(body)), list) and given else []) is None:
+        given = parsed(bytes(body))
+        if not isinstance(given, list) or self.before([f"{name}/0"], given[:1]) is None:
             return None
         return self.before([f"{name}/{i}" for i in range(len(given) + 1)], given)
 
@@ -162,5 +165,7 @@ class Live:
 
 def _number(asked: str) -> int:
     if not asked.isdecimal() or len(asked) > 18:
-        raise Problems([{"message": f"If-Known: must be a sequence number that /events gave, found {asked[:40]!r}"}], 400)
+        raise Problems(
+            [{"message": f"If-Known: must be a sequence number that /events gave, found {asked[:40]!r}"}], 400
+        )
     return int(asked)

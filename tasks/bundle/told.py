@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import cast
 
+import numpy as np
 import pandas as pd
 
 from tasks.artifacts.columns import RECEIVED
 from tasks.bundle.horizon import parse
-from tasks.engine.facts import TableSchema, Time
+from tasks.engine.facts import MISSING, TableSchema, Time
 from tasks.journal import Event
 
 
@@ -24,15 +25,20 @@ def frame_of(events: Sequence[Event], table: TableSchema) -> pd.DataFrame:
             continue
         values = [event.body.get(name) for event in events]
         if kind == "datetime":
-            columns[name] = pd.Series(pd.to_datetime(values, utc=True, format="ISO8601")).astype("datetime64[us, UTC]")
+            columns[name] = _moments([None if v is None else parse(str(v)) for v in values])
         elif kind in ("numeric", "boolean"):
             columns[name] = pd.Series([None if v is None else float(cast(float, v)) for v in values], dtype="float64")
         else:
             columns[name] = pd.Series(values, dtype="str")
     if table.event_time is not None:
         received = [event.received if event.known == "receipt" else None for event in events]
-        columns[RECEIVED] = pd.Series(pd.to_datetime(received, unit="us", utc=True)).astype("datetime64[us, UTC]")
+        columns[RECEIVED] = _moments(received)
     return pd.DataFrame(columns)
+
+
+def _moments(micros: Sequence[int | None]) -> pd.Series:
+    whole = np.array([MISSING if one is None else one for one in micros], np.int64)
+    return pd.Series(whole.view("M8[us]")).dt.tz_localize("UTC")
 
 
 def known_moment(event: Event, table: TableSchema) -> int | None:
