@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
@@ -77,7 +78,7 @@ def in_batch(bundle: Bundle, events: list[Mapping[str, object]]) -> str:
     orders = pd.concat([tables["orders"], more.astype({"order": float})], ignore_index=True)
     asked = pd.DataFrame([{**ROW, "placed_at": pd.Timestamp(str(ROW["placed_at"]))}])
     features = bundle.compute(asked.astype({"shop": "str", "order": float}), {**tables, "orders": orders})
-    return digest({name: features[name].iloc[0] for name in features})
+    return digest({str(name): features[name].iloc[0] for name in features})
 
 
 # What is kept -----------------------------------------------------------------------------------------------------------
@@ -167,7 +168,7 @@ def test_a_live_event_counts_from_its_receipt_and_an_imported_one_from_its_own_m
 
 def test_each_row_of_a_batch_says_what_it_had_seen(start: Callable[[], Process]) -> None:
     process = start()
-    steps = process.served.predict_batch(b"[" + b",".join([pd.io.json.ujson_dumps(ROW).encode()] * 3) + b"]")
+    steps = process.served.predict_batch(json.dumps([ROW] * 3).encode())
     journal, follower = process.live.journal, process.live.follower
     features = process.bundle.compute_row
     computed: list[str] = []
