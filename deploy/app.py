@@ -46,7 +46,7 @@ UNREAD = (408, 413)  # statuses of requests whose body may not have been read
 SECONDS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5)
 
 
-class Answered(NamedTuple):
+class BatchAnswers(NamedTuple):
     """A batch's answers as JSON, how often there was which decision, and what is to be kept of them."""
 
     body: bytes
@@ -113,7 +113,7 @@ class Served:
             return before[0]
         return sent
 
-    def predict_batch(self, body: bytes | bytearray, name: str | None = None) -> Steps[Answered]:
+    def predict_batch(self, body: bytes | bytearray, name: str | None = None) -> Steps[BatchAnswers]:
         """Answer a request body of several rows, in short steps.
 
         Every row is read before the first is answered, so that a batch is answered as a whole or not at all.
@@ -157,7 +157,7 @@ class Served:
                 decision = answer.get("decision")
                 decided[decision if isinstance(decision, str) else None] += 1
                 yield
-        return Answered(b"[" + b",".join(parts) + b"]", decided, kept)
+        return BatchAnswers(b"[" + b",".join(parts) + b"]", decided, kept)
 
     def _parsed(self, body: bytes | bytearray) -> object:
         if crowded(body, self.rows.most_names):

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pandas as pd
@@ -31,11 +31,13 @@ from tasks.engine.state import Row, State, prediction_time
 from tasks.errors import RefitError, some
 from tasks.files import read_json, read_table
 from tasks.fitting.calibration import Calibration
-from tasks.journal import Event
 from tasks.kinds import find_kind
 from tasks.models import load_model
 from tasks.ordinary.record import FOLDER as ORDINARY
 from tasks.ordinary.record import Record
+
+if TYPE_CHECKING:
+    from tasks.journal import Event
 
 __all__ = ["Answer", "Bundle", "Features"]
 

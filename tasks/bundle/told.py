@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,9 @@ import pandas as pd
 from tasks.artifacts.columns import RECEIVED
 from tasks.bundle.horizon import parse
 from tasks.engine.facts import MISSING, TableSchema, Time
-from tasks.journal import Event
+
+if TYPE_CHECKING:  # stages that score have no journal
+    from tasks.journal import Event
 
 
 def frame_of(events: Sequence[Event], table: TableSchema) -> pd.DataFrame:
