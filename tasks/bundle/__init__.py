@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -22,7 +22,7 @@ from tasks.bundle.horizon import Horizon, RowTiming, derived
 from tasks.bundle.manifest import examine
 from tasks.bundle.seen import FILE as SEEN
 from tasks.bundle.seen import THERE, Seen
-from tasks.bundle.told import frame_of, known_moment
+from tasks.bundle.told import ToldEvent, frame_of, known_moment
 from tasks.engine import Plan
 from tasks.engine.compute import compute
 from tasks.engine.online import start
@@ -35,9 +35,6 @@ from tasks.kinds import find_kind
 from tasks.models import load_model
 from tasks.ordinary.record import FOLDER as ORDINARY
 from tasks.ordinary.record import Record
-
-if TYPE_CHECKING:
-    from tasks.journal import Event
 
 __all__ = ["Answer", "Bundle", "Features"]
 
@@ -204,7 +201,7 @@ class Bundle:
             self._state = start(self.plan, self._history())
         return self
 
-    def take_in(self, table: str, events: Sequence[Event]) -> None:
+    def take_in(self, table: str, events: Sequence[ToldEvent]) -> None:
         """Events of one table that became known since: from now on rows see them.
 
         Raises
@@ -222,7 +219,7 @@ class Bundle:
         if moments:
             self.horizon.learn(table, max(moments))
 
-    def covers(self, event: Event) -> bool:
+    def covers(self, event: ToldEvent) -> bool:
         """Whether the package's history has an event of the journal already."""
         return False
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, cast
+from typing import Protocol, cast
 
 import numpy as np
 import pandas as pd
@@ -12,11 +12,24 @@ from tasks.artifacts.columns import RECEIVED
 from tasks.bundle.horizon import parse
 from tasks.engine.facts import MISSING, TableSchema, Time
 
-if TYPE_CHECKING:  # stages that score have no journal
-    from tasks.journal import Event
+
+class ToldEvent(Protocol):
+    """What is asked here of an event of the journal, which no stage knows (:class:`tasks.journal.Event`)."""
+
+    @property
+    def body(self) -> Mapping[str, object]:
+        """The row as JSON values."""
+
+    @property
+    def known(self) -> str:
+        """``receipt`` or ``given``."""
+
+    @property
+    def received(self) -> int:
+        """When it was received, µs since 1970."""
 
 
-def frame_of(events: Sequence[Event], table: TableSchema) -> pd.DataFrame:
+def frame_of(events: Sequence[ToldEvent], table: TableSchema) -> pd.DataFrame:
     """Events of one table in its kinds, with :data:`RECEIVED` for those that count from their receipt at the earliest.
 
     A column that none of the events has is left out.
@@ -43,7 +56,7 @@ def _moments(micros: Sequence[int | None]) -> pd.Series:
     return pd.Series(whole.view("M8[us]")).dt.tz_localize("UTC")
 
 
-def known_moment(event: Event, table: TableSchema) -> int | None:
+def known_moment(event: ToldEvent, table: TableSchema) -> int | None:
     """When an event became known, µs since 1970; None where its table has no moments, or it lacks one."""
     if table.event_time is None:
         return None
