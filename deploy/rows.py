@@ -98,7 +98,7 @@ is unknown (where allowed); 'petal width' is not a field of this model. Did you 
     # Requests ------------------------------------------------------------------------------------
     def one(self, body: bytes) -> Row:
         """One row from JSON. Raises :class:`Problems`."""
-        return self.row(_parsed(body))
+        return self.row(parsed(body))
 
     def row(self, given: object) -> Row:
         """One row from what JSON held. Raises :class:`Problems`."""
@@ -115,6 +115,14 @@ is unknown (where allowed); 'petal width' is not a field of this model. Did you 
         if len(given) > len(row):
             self._refuse_unknown(given)
         return row
+
+    def value(self, name: str, given: object) -> Value:
+        """One field's value as files have it. Raises :class:`Problems`."""
+        try:
+            return self._readings[name].value(given)
+        except ValueError:
+            message = f"{name!r} must be {expected(self.fields[name])}, found {_short(given)}"
+            raise Problems([_entry(message, name)]) from None
 
     def _with_care(self, given: dict[str, object]) -> Row:
         """The row where fields that may be left out are; else every mistake in it is told."""
@@ -193,11 +201,12 @@ is unknown (where allowed); 'petal width' is not a field of this model. Did you 
 def remark(field: SchemaField, value: Value) -> str:
     """What the data contract has against a value; empty where it has nothing."""
     name, low, high, allowed = field.name, field.min, field.max, field.allowed
-    if isinstance(value, int | float) and low is not None and value < low:
-        return f"{name!r}: {value:g} is below {low:g}, the least that training rows may have"
-    if isinstance(value, int | float) and high is not None and value > high:
-        return f"{name!r}: {value:g} is above {high:g}, the most that training rows may have"
-    if isinstance(value, str) and allowed is not None and value not in allowed:
+    if isinstance(value, float):
+        if low is not None and value < low:
+            return f"{name!r}: {value:g} is below {low:g}, the least that training rows may have"
+        if high is not None and value > high:
+            return f"{name!r}: {value:g} is above {high:g}, the most that training rows may have"
+    elif isinstance(value, str) and allowed is not None and value not in allowed:
         return f"{name!r}: {value[:40]!r} is not one of {some(allowed)}"
     return ""
 
@@ -237,7 +246,8 @@ def _reader(reading: Reading) -> Callable[[object], Value]:
     return {"boolean": boolean, "categorical": category}.get(reading.kind, read)
 
 
-def _parsed(body: bytes) -> object:
+def parsed(body: bytes) -> object:
+    """What a body's JSON holds. Raises :class:`Problems`."""
     try:
         return from_json(body, allow_inf_nan=False)
     except ValueError as error:
