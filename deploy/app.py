@@ -12,8 +12,9 @@ import json
 import math
 import time
 from collections import Counter as Counts
-from collections.abc import Awaitable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import nullcontext
+from typing import NamedTuple, TypeVar
 
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest
 from starlette.applications import Starlette
@@ -26,14 +27,17 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from deploy import draining
 from deploy.batches import MOST_PROBLEMS, crowded, cut, in_row
+from deploy.events import Told
 from deploy.limits import Busy, Load, mib
+from deploy.live import Live
 from deploy.openapi import describe
 from deploy.page import POLICY, page
-from deploy.rows import Mistake, Problems, Row, RowReader
+from deploy.rows import Mistake, Problems, Row, RowReader, parsed
 from deploy.timely import HistoryAge, Timely
 from deploy.turns import Steps, Turns
-from tasks.bundle import Answer, Bundle
+from tasks.bundle import Answer, Bundle, Features
 from tasks.errors import RefitError
+from tasks.journal import Event, Journal, Prediction
 from tasks.params import Limits
 
 T = TypeVar("T")
@@ -42,19 +46,33 @@ UNREAD = (408, 413)  # statuses of requests whose body may not have been read
 SECONDS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5)
 
 
+class BatchAnswers(NamedTuple):
+    """A batch's answers as JSON, how often there was which decision, and what is to be kept of them."""
+
+    body: bytes
+    decided: Counts[str | None]
+    kept: list[Prediction]
+
+
 class Served:
     """A package that answers requests: the bundle with its online state, and how to read a row."""
 
     def __init__(
-        self, bundle: Bundle, version: str, timely: Timely | None = None, limits: Limits | None = None
+        self,
+        bundle: Bundle,
+        version: str,
+        timely: Timely | None = None,
+        limits: Limits | None = None,
+        live: Live | None = None,
     ) -> None:
         self.limits = limits or Limits()
+        self.live = live  # None: nothing is kept, and nothing is learned
         self.bundle = bundle.start()
         self.timely = timely or Timely(bundle)
         self.version = version
         self.rows = RowReader(bundle.schema)
         self.fixed = {"model": bundle.name, "version": version, **bundle.problem.fixed(bundle.threshold)}
-        self.openapi = describe(self.rows, bundle, version, self.limits.batch_rows)
+        self.openapi = describe(self.rows, bundle, version, self.limits.batch_rows, live is not None)
 
     def answer(self, row: Row, answer: Answer) -> dict[str, object]:
         """The JSON object that one row gets."""
@@ -71,11 +89,32 @@ class Served:
 
     def predict(self, body: bytes | bytearray) -> dict[str, object]:
         """Answer a request body of one row."""
-        row = self._read(body)
+        row = self._row(self._parsed(body))
         return self.answer(row, self.bundle.predict_row(row))
 
-    def predict_batch(self, body: bytes | bytearray) -> Steps[tuple[bytes, Counts[str | None]]]:
-        """Answer a request body of several rows, in short steps; gives the JSON and how often there was which decision.
+    async def predict_kept(
+        self, live: Live, body: bytes | bytearray, name: str | None, known: str | None
+    ) -> dict[str, object]:
+        """The same by what is known now (up to the entry ``known`` of the journal at least), kept before it is given.
+
+        A request whose ``name`` was there before gets the answer that it got then.
+        """
+        given = self._parsed(body)
+        row = self._row(given)
+        id = live.name(name) or live.new_name()
+        if name is not None and (before := live.before([id], [given])):
+            return before[0]
+        await live.current(known)
+        with live.follower.lock:
+            answer, seen = self.bundle.predict_row(row), live.follower.seen
+        sent = {**self.answer(row, answer), "id": id}
+        kept = await live.keep(predictions=[live.entry(id, given, row, answer, sent, seen)])
+        if kept.again and (before := live.before([id], [given])):  # the same request, at the same time
+            return before[0]
+        return sent
+
+    def predict_batch(self, body: bytes | bytearray, name: str | None = None) -> Steps[BatchAnswers]:
+        """Answer a request body of several rows, in short steps.
 
         Every row is read before the first is answered, so that a batch is answered as a whole or not at all.
         """
@@ -84,11 +123,13 @@ class Served:
             spans.append(span)
             yield
         rows: list[Row] = []
+        sent: list[object] = []
         problems: list[Mistake] = []
         status = 503
         for i, (start, end) in enumerate(spans):
             try:
-                rows.append(self._read(body[start:end]))
+                sent.append(self._parsed(body[start:end]))
+                rows.append(self._row(sent[-1]))
             except Problems as found:
                 problems += in_row(i, found)
                 status = min(status, found.status)
@@ -97,26 +138,34 @@ class Served:
             yield
         if problems:
             raise Problems(problems[:MOST_PROBLEMS], status)
-        parts, decided = [], Counts[str | None]()
+        parts, decided, kept = [], Counts[str | None](), list[Prediction]()
         for start in range(0, len(rows), SLICE):
-            part, features = rows[start : start + SLICE], []
+            part, features, seen = rows[start : start + SLICE], list[Features](), list[int]()
             for row in part:
-                features.append(self.bundle.compute_row(row))
+                with self.live.follower.lock if self.live else nullcontext():
+                    features.append(self.bundle.compute_row(row))
+                    seen.append(self.live.follower.seen if self.live else 0)
                 yield
             scored = self.bundle.predict_features(features)
             yield
-            for row, one in zip(part, scored, strict=True):
+            for i, (row, one) in enumerate(zip(part, scored, strict=True)):
                 answer = self.answer(row, one)
+                if self.live is not None:
+                    answer["id"] = id = self.live.new_name() if name is None else f"{name}/{start + i}"
+                    kept.append(self.live.entry(id, sent[start + i], row, one, answer, seen[i]))
                 parts.append(_json(answer))
                 decision = answer.get("decision")
                 decided[decision if isinstance(decision, str) else None] += 1
                 yield
-        return b"[" + b",".join(parts) + b"]", decided
+        return BatchAnswers(b"[" + b",".join(parts) + b"]", decided, kept)
 
-    def _read(self, body: bytes | bytearray) -> Row:
+    def _parsed(self, body: bytes | bytearray) -> object:
         if crowded(body, self.rows.most_names):
             raise Problems([{"message": f"a row has {self.rows.most_names:,} fields, and this one many more names"}])
-        row = self.rows.one(bytes(body))
+        return parsed(bytes(body))
+
+    def _row(self, given: object) -> Row:
+        row = self.rows.row(given)
         self.timely.admit(row)
         return row
 
@@ -144,6 +193,7 @@ class ServiceMetrics:
             registry=registry,
         )
         self.rows = Counter("refit_rows", "Rows answered.", registry=registry)
+        self.events = Counter("refit_events", "Events taken.", ["table", "outcome"], registry=registry)
 
     def count(self, path: str, began: float, decided: Counts[str | None]) -> None:
         """Take note of an answered request: rows by decision (None: it has none). ``began`` is a ``perf_counter()``."""
@@ -229,8 +279,13 @@ async def predict(request: Request) -> Response:
     with load.taking("/predict"):
         async with load.body(request) as body:
             began = time.perf_counter()
-            answer = served(request).predict(body)
-    request.app.state.metrics.count("/predict", began, Counts([answer.get("decision")]))
+            package = served(request)
+            if package.live is None:
+                answer = package.predict(body)
+            else:
+                answer = await package.predict_kept(package.live, body, *_wishes(request))
+    decision = answer.get("decision")
+    request.app.state.metrics.count("/predict", began, Counts([decision if isinstance(decision, str) else None]))
     return JSON(answer)
 
 
@@ -241,9 +296,74 @@ async def predict_batch(request: Request) -> Response:
     with load.taking("/predict_batch"):
         async with load.body(request) as body:
             began = time.perf_counter()
-            answers, decided = await _unless_gone(request, turns.run(served(request).predict_batch(body)))
-    request.app.state.metrics.count("/predict_batch", began, decided)
-    return JSON(answers)
+            package, (name, known) = served(request), _wishes(request)
+            live = package.live
+            if live is not None:
+                name = live.name(name)
+                if name is not None and (before := live.batch_before(name, body)) is not None:
+                    return JSON(before)
+                await live.current(known)
+            answered = await _unless_gone(request, turns.run(package.predict_batch(body, name)))
+            if live is not None:
+                await live.keep(predictions=answered.kept)
+    request.app.state.metrics.count("/predict_batch", began, answered.decided)
+    return JSON(answered.body)
+
+
+async def take_events(request: Request) -> Response:
+    """``POST /events``: rows of tables that became known; all are kept, or none."""
+    return await _tell(request, lambda told, given, name, _: told.events(given, name))
+
+
+async def take_labels(request: Request) -> Response:
+    """``POST /labels``: what became of rows that were answered; all are kept, or none."""
+    return await _tell(request, lambda told, given, name, journal: told.labels(given, name, journal))
+
+
+Reads = Callable[[Told, list[object], str | None, Journal], Iterator[Event]]
+
+
+async def _tell(request: Request, read: Reads) -> Response:
+    load: Load = request.app.state.load
+    turns: Turns = request.app.state.turns
+    with load.taking(request.url.path):
+        async with load.body(request) as body:
+            live = served(request).live
+            if live is None:
+                raise Problems(
+                    [{"message": "this service keeps no journal, so it takes no events (serving.journal)"}], 404
+                )
+            if not live.told.readers:
+                raise Problems([{"message": "this package was made before packages knew what events look like; "
+                                 "make another with `refit run`"}], 409)  # fmt: skip
+            name = live.name(request.headers.get("idempotency-key"))
+            given = parsed(bytes(body))
+            listed = given if isinstance(given, list) else [given]
+            if len(listed) > load.limits.batch_rows or not listed:
+                raise Problems(
+                    [{"message": f"send 1 to {load.limits.batch_rows:,} at once; found {len(listed):,}"}], 413
+                )
+            events = await turns.run(_listed(read(live.told, listed, name, live.asking)))
+            kept = await live.keep(events=events)
+    metrics: ServiceMetrics = request.app.state.metrics
+    for event in events:
+        metrics.events.labels(event.table, "quarantined" if event.refused else "kept").inc()
+    refused = [{"row": i, "message": event.refused} for i, event in enumerate(events) if event.refused]
+    again = sum(event.id in kept.again for event in events)
+    return JSON({"seq": kept.seq, "stored": len(events) - again, "again": again, "quarantined": refused})
+
+
+def _listed(events: Iterator[Event]) -> Steps[list[Event]]:
+    found = []
+    for event in events:
+        found.append(event)
+        yield
+    return found
+
+
+def _wishes(request: Request) -> tuple[str | None, str | None]:
+    """A request's own name, and the entry of the journal that its answer is to know."""
+    return request.headers.get("idempotency-key"), request.headers.get("if-known")
 
 
 async def health(request: Request) -> Response:
@@ -256,7 +376,9 @@ async def ready(request: Request) -> Response:
     package = served(request)
     if draining.begun():
         raise Busy("the service is leaving")
-    about = {"package": package.bundle.identity, "history": package.timely.about()}
+    about: dict[str, object] = {"package": package.bundle.identity, "history": package.timely.about()}
+    if package.live is not None:
+        about["journal"] = package.live.about()
     return JSON({"status": "ready", **package.fixed, **about})
 
 
@@ -304,6 +426,8 @@ ROUTES = [
     Route("/", start_page, methods=["GET"]),
     Route("/predict", predict, methods=["POST"]),
     Route("/predict_batch", predict_batch, methods=["POST"]),
+    Route("/events", take_events, methods=["POST"]),
+    Route("/labels", take_labels, methods=["POST"]),
     Route("/healthz", health, methods=["GET"]),
     Route("/livez", health, methods=["GET"]),  # as BentoML calls it
     Route("/readyz", ready, methods=["GET"]),

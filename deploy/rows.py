@@ -98,7 +98,7 @@ is unknown (where allowed); 'petal width' is not a field of this model. Did you 
     # Requests ------------------------------------------------------------------------------------
     def one(self, body: bytes) -> Row:
         """One row from JSON. Raises :class:`Problems`."""
-        return self.row(_parsed(body))
+        return self.row(parsed(body))
 
     def row(self, given: object) -> Row:
         """One row from what JSON held. Raises :class:`Problems`."""
@@ -115,6 +115,14 @@ is unknown (where allowed); 'petal width' is not a field of this model. Did you 
         if len(given) > len(row):
             self._refuse_unknown(given)
         return row
+
+    def value(self, name: str, given: object) -> Value:
+        """One field's value as files have it. Raises :class:`Problems`."""
+        try:
+            return self._readings[name].value(given)
+        except ValueError:
+            message = f"{name!r} must be {expected(self.fields[name])}, found {_short(given)}"
+            raise Problems([_entry(message, name)]) from None
 
     def _with_care(self, given: dict[str, object]) -> Row:
         """The row where fields that may be left out are; else every mistake in it is told."""
@@ -237,7 +245,8 @@ def _reader(reading: Reading) -> Callable[[object], Value]:
     return {"boolean": boolean, "categorical": category}.get(reading.kind, read)
 
 
-def _parsed(body: bytes) -> object:
+def parsed(body: bytes) -> object:
+    """What a body's JSON holds. Raises :class:`Problems`."""
     try:
         return from_json(body, allow_inf_nan=False)
     except ValueError as error:

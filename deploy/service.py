@@ -19,6 +19,7 @@ from deploy.app import Served, ServiceMetrics, build_app
 from deploy.baked import INSIDE, VERSION
 from deploy.chosen import package_to_load
 from deploy.limits import limits_of
+from deploy.live import Live
 from deploy.shutdown import install
 from deploy.timely import Timely
 from tasks.bundle import Bundle
@@ -44,6 +45,8 @@ class Direct(bentoml.Service):
             if scope["type"] == "lifespan":
                 await inner(scope, receive, send)
                 app.state.turns.stop()
+                if app.state.served is not None and app.state.served.live is not None:
+                    app.state.served.live.stop()
             else:
                 await app(scope, receive, send)
 
@@ -60,8 +63,13 @@ def load() -> None:
     if app.state.served is None:
         bundle = Bundle.to_serve(*package_to_load())
         timely = Timely.of(bundle)
+        version = VERSION or os.environ.get("REFIT_VERSION") or "unregistered"
+        live = None
+        if where := os.environ.get("REFIT_JOURNAL"):
+            live = Live(bundle, where, version)
+            live.start()
         timely.tell()
-        app.state.served = Served(bundle, VERSION or os.environ.get("REFIT_VERSION") or "unregistered", timely, limits)
+        app.state.served = Served(bundle, version, timely, limits, live)
         # What is loaded lives as long as the process: kept out of later collections, which would
         # otherwise pause requests for 0.1 s and more.
         gc.collect()

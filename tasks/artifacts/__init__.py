@@ -16,6 +16,9 @@ from tasks.artifacts.features import FeatureAbout, Summary
 from tasks.artifacts.leaks import Leaks, Suspicion
 from tasks.artifacts.models import Balance, Candidate, Failed, LastFit, NetworkForm, Sized, Timing
 from tasks.artifacts.package import (
+    EventMoment,
+    EventTable,
+    EventTables,
     Golden,
     GoldenRow,
     Manifest,
@@ -133,6 +136,9 @@ __all__ = [
     "DriftOfColumn",
     "DriftReference",
     "DriftWindow",
+    "EventMoment",
+    "EventTable",
+    "EventTables",
     "Evidence",
     "ExplainedRow",
     "Explanation",

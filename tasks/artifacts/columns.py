@@ -10,6 +10,7 @@ TARGET = "__target__"
 GROUP = "__group__"
 REASON = "__reason__"
 UNTIL = "__until__"
+RECEIVED = "__received__"
 FOLD = "__fold_"  # what the names of fold(i) begin with
 
 

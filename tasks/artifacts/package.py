@@ -71,6 +71,37 @@ class Schema(LastingArtifact):
     disregarded: list[str] = Field(default_factory=list)
 
 
+class EventMoment(Lasting):
+    """A datetime column plus an offset in microseconds."""
+
+    column: str
+    offset: int = 0
+
+
+class EventTable(Lasting):
+    """What an event of a table must look like: ``row``; and what names it, when it happens, and when it becomes known.
+
+    Attributes
+    ----------
+    event_time : None where the table's rows have no moment. known_at : None where a row is known when it happens.
+    outcome : columns that are hidden until the row is known. later : those that become known at a moment of their own.
+    """
+
+    row: Schema
+    key: list[str] = Field(default_factory=list)
+    event_time: EventMoment | None = None
+    known_at: EventMoment | None = None
+    outcome: list[str] = Field(default_factory=list)
+    later: dict[str, EventMoment] = Field(default_factory=dict)
+
+
+class EventTables(Bare):
+    """What can be told to a service that has the package: an event of any of its tables, by the table's name."""
+
+    NAME: ClassVar[str] = "events.json"
+    tables: dict[str, EventTable]
+
+
 class GoldenRow(Lasting):
     """A row of the problem table with the pipeline's own answers, alone and in one batch with the others."""
 

@@ -15,13 +15,14 @@ from typing import cast
 import numpy as np
 import pandas as pd
 
-from tasks.artifacts import Golden, GoldenRow, Manifest, Schema
+from tasks.artifacts import EventTable, EventTables, Golden, GoldenRow, Manifest, Schema
 from tasks.bundle.few import FewRows
 from tasks.bundle.golden import replay
 from tasks.bundle.horizon import Horizon, RowTiming, derived
 from tasks.bundle.manifest import examine
 from tasks.bundle.seen import FILE as SEEN
 from tasks.bundle.seen import THERE, Seen
+from tasks.bundle.told import ToldEvent, frame_of, known_moment
 from tasks.engine import Plan
 from tasks.engine.compute import compute
 from tasks.engine.online import start
@@ -35,7 +36,7 @@ from tasks.models import load_model
 from tasks.ordinary.record import FOLDER as ORDINARY
 from tasks.ordinary.record import Record
 
-__all__ = ["Answer", "Bundle"]
+__all__ = ["Answer", "Bundle", "Features"]
 
 Features = dict[str, str | float]  # of one row; a missing one is NaN
 
@@ -105,6 +106,12 @@ class Bundle:
     def schema(self) -> Schema:
         """The typed input of one row."""
         return Schema.read(self.path)
+
+    @cached_property
+    def events(self) -> dict[str, EventTable] | None:
+        """What an event of each table must look like, by the table's name; None in older packages."""
+        found = EventTables.find(self.path)
+        return found.tables if found else None
 
     @cached_property
     def golden(self) -> list[GoldenRow]:
@@ -193,6 +200,28 @@ class Bundle:
         if self._state is None:
             self._state = start(self.plan, self._history())
         return self
+
+    def take_in(self, table: str, events: Sequence[ToldEvent]) -> None:
+        """Events of one table that became known since: from now on rows see them.
+
+        Raises
+        ------
+        RefitError
+            If the engine refuses one; then none is taken in.
+        """
+        if self._state is None:
+            raise RefitError("the package's online state is not there yet: call Bundle.start() first")
+        known = self.plan.tables.get(table)
+        if known is None:  # nothing here is computed from it
+            return
+        self._state.update(table, frame_of(events, known))
+        moments = [moment for event in events if (moment := known_moment(event, known)) is not None]
+        if moments:
+            self.horizon.learn(table, max(moments))
+
+    def covers(self, event: ToldEvent) -> bool:
+        """Whether the package's history has an event of the journal already."""
+        return False
 
     def _history(self) -> dict[str, pd.DataFrame]:
         return {p.stem: read_table(p) for p in sorted((self.path / "history").glob("*.parquet"))}

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -47,7 +46,7 @@ class Horizon:
     """
 
     answers_from: int | None = None
-    known_until: Mapping[str, int] = field(default_factory=dict)
+    known_until: dict[str, int] = field(default_factory=dict)
     patience: Mapping[str, int | None] = field(default_factory=dict)
 
     @classmethod
@@ -66,9 +65,14 @@ class Horizon:
         """``known_until`` as ``bundle.json`` has it: ISO moments in UTC."""
         return {name: show(moment) for name, moment in self.known_until.items()}
 
-    @cached_property
+    @property
     def _soonest(self) -> int | None:
         return min(self.known_until.values(), default=None)
+
+    def learn(self, table: str, moment: int) -> None:
+        """Something of a table became known at a moment (µs); no matter where the table has none."""
+        if moment > self.known_until.get(table, moment):
+            self.known_until[table] = moment
 
     def within(self, patience: int) -> Horizon:
         """The same, with every table too old after as many µs, whatever its windows are."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,7 +12,7 @@ from tasks.artifacts import SchemaField, Value
 from tasks.values.levels import level
 
 
-def to_json(row: Mapping[Hashable, Any], fields: Sequence[SchemaField]) -> dict[str, Value]:
+def to_json(row: Mapping[str, Any], fields: Sequence[SchemaField]) -> dict[str, Value]:
     """A table's row as JSON values, in the schema's fields: times as ISO 8601 in UTC, a missing value as null.
 
     >>> at = SchemaField(name="at", kind="datetime", nullable=True)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tasks.artifacts.columns import UNTIL
+from tasks.artifacts.columns import RECEIVED, UNTIL
 from tasks.errors import RefitError, nearest, some
 from tasks.stored import Frame
 
@@ -82,6 +82,15 @@ class TableSchema:
 def above(values: np.ndarray, bound: float) -> np.ndarray:
     """A target that is compared with a number: 1.0 above it, 0.0 not, NaN where the value (float64) is missing."""
     return np.where(np.isnan(values), np.nan, values > bound)
+
+
+def known_from(known: np.ndarray, received: np.ndarray | None) -> np.ndarray:
+    """int64 µs: when rows became known that say ``known`` and were ``received`` then (missing or None: not by this way).
+
+    >>> known_from(np.array([5, 5, MISSING]), np.array([7, MISSING, 7])).tolist() == [7, 5, MISSING]
+    True
+    """
+    return known if received is None else np.where(known == MISSING, MISSING, np.maximum(known, received))
 
 
 def never_sees_itself(time: Time | None, event: Time | None) -> bool:
@@ -166,7 +175,8 @@ def _rises(values: np.ndarray) -> bool:
 class Events:
     """One table's rows as events. ``event`` and ``known`` are int64 µs; an event with either missing never counts.
 
-    ``until`` (int64 µs): up to when a row is the known state of its event; None where no row was corrected.
+    ``until`` (int64 µs): up to when a row is the known state of its event; None where no row was corrected. Rows that say
+    when they were received (:data:`RECEIVED`) were not known before that, whatever their columns say.
     """
 
     table: TableSchema
@@ -195,6 +205,9 @@ class Events:
                     f"({table.known_at.column}) "  # type: ignore[union-attr]
                     f"before they happened ({table.event_time.column}); mend or remove them"
                 )
+        if RECEIVED in self.frame.columns:
+            received = micros(self.frame[RECEIVED], RECEIVED, table.name)
+            self.known = known_from(self.known, received)
 
     def later(self, time: Time | None) -> Events:
         """The same events, each known only once ``time`` has come too: as the columns known from then on show them."""

@@ -31,7 +31,7 @@ from tasks.package.contents import about_of, ordinary, other_rows, parts, refere
 from tasks.package.golden import LATER, ROWS, after, choose, golden, start_of_test
 from tasks.package.history import horizon, keep, known, needs
 from tasks.package.receipt import receipt
-from tasks.package.schema import schema
+from tasks.package.schema import events, schema
 from tasks.states import read_states
 from tasks.stored import Stored
 
@@ -67,6 +67,7 @@ def main() -> None:
                 raise RefitError(f"{source}: no such folder; choice.json names {member!r}. Run `refit run` again.")
             shutil.copytree(source, folder / "model" / member)
         asked.write(folder)
+        events(given).write(folder)
         (folder / "history").mkdir()
         for name, one in history.items():
             files.write_table(folder / "history" / f"{name}.parquet", one.frame)

@@ -22,7 +22,13 @@ TYPES: dict[str, list[type[Artifact]]] = {
     "data/models/<family>/": [artifacts.Candidate, artifacts.Timing],  # and Failed, as above
     "data/start/": [artifacts.Starts],
     "data/evaluation/": [artifacts.Choice, artifacts.Metrics],
-    "data/package/": [artifacts.Manifest, artifacts.Schema, artifacts.Golden, artifacts.Receipt],
+    "data/package/": [
+        artifacts.Manifest,
+        artifacts.Schema,
+        artifacts.EventTables,
+        artifacts.Golden,
+        artifacts.Receipt,
+    ],
     "data/champion/": [artifacts.ChampionFile, artifacts.PolicyState, artifacts.Past],
     "champion.lock": [artifacts.ChampionLock],
     "data/verdict/": [artifacts.Verdict, artifacts.RowTimes],

@@ -71,6 +71,15 @@ def test_package_names_no_path_and_no_clock(timed: Path) -> None:
         assert not re.search(r"20(2[5-9]|3\d)-\d\d-\d\d", text), path
 
 
+def test_it_says_what_an_event_of_each_table_looks_like(timed: Path) -> None:
+    bundle = Bundle.load(timed / "data" / "package")
+    assert bundle.events is not None
+    asked = {name: [field.name for field in table.row.fields] for name, table in bundle.events.items()}
+    tables = params.load(timed / "params.yaml").data.tables
+    assert asked == {name: list(table.columns) for name, table in tables.items()}
+    assert "events.json" in bundle.manifest.files
+
+
 def test_history_holds_only_what_windows_can_see(timed: Path) -> None:
     orders = read_table(timed / "data" / "validated" / "orders.parquet")
     history = read_table(timed / "data" / "package" / "history" / "orders.parquet")

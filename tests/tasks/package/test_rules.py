@@ -22,6 +22,7 @@ from tasks.package.contents import Parts, about_of, other_rows, parts, reference
 from tasks.package.golden import AGES, FIRST, LATER, LATEST, ROWS, YEAR, _plain, after, choose, start_of_test
 from tasks.package.history import Kept, horizon, keep, known, needs
 from tasks.package.receipt import data_hashes, failures, lock_hash
+from tasks.package.schema import events
 from tests.samples import summary
 from tests.tasks.package.projects import timed
 
@@ -36,6 +37,49 @@ def features(splits: list[str], days: list[float | None]) -> pd.DataFrame:
 
 def micros(day: float) -> int:
     return (START + pd.Timedelta(days=day)).value // 1000
+
+
+# What an event looks like -----------------------------------------------------------------------------------------------
+
+
+def test_an_event_of_each_table_has_its_columns_and_may_come_before_its_outcome() -> None:
+    tree, _ = timed()
+    orders = tree["data"]["tables"]["orders"]
+    orders["columns"] |= {
+        "note": "ignore",
+        "price": {"kind": "numeric", "format": "1.234,50", "missing": ["-"], "min": 0},
+    }
+    orders["columns"]["delay"] = {"kind": "numeric", "nullable": False}
+    orders["known_at"] = {"delay, arrived_at": "arrived_at + 1h"}
+    found = events(params.parse(tree)).tables
+    assert list(found) == ["orders", "shops"]
+    row, fields = found["orders"].row, {field.name: field for field in found["orders"].row.fields}
+    assert (row.table, row.disregarded, list(fields)) == (
+        "orders",
+        ["note"],
+        [c for c in orders["columns"] if c != "note"],
+    )
+    assert [name for name, field in fields.items() if not field.required] == ["delay", "arrived_at"]
+    assert fields["delay"].nullable, "its outcome may come later"
+    assert (fields["price"].format, fields["price"].missing, fields["price"].min) == ("1.234,50", ["-"], 0)
+    about = {name: value for name, value in found["orders"].to_dict().items() if name != "row"}
+    an_hour, at_once = {"column": "arrived_at", "offset": 3_600_000_000}, {"column": "placed_at", "offset": 0}
+    assert about == {
+        "key": ["order"], "event_time": at_once, "known_at": None, "outcome": ["delay", "arrived_at"],
+        "later": {"delay": an_hour, "arrived_at": an_hour},
+    }  # fmt: skip
+    assert (found["shops"].key, found["shops"].event_time) == (["shop"], None)
+
+
+def test_a_row_that_no_source_has_and_a_label_that_is_made_are_no_part_of_an_event() -> None:
+    tree, _ = timed()
+    del tree["problem"]["prediction_time"]
+    tree["problem"] |= {
+        "table": {"snapshots": "shops", "every": "1d"},
+        "target": {"from": "orders", "by": "shop", "within": "2d", "late": "2d", "any": True, "name": "ordered"},
+    }
+    tree["features"] = {}
+    assert list(events(params.parse(tree)).tables) == ["orders", "shops"]
 
 
 # Golden rows ----------------------------------------------------------------------------------------------------------

@@ -1,0 +1,171 @@
+"""A service with a memory: every answer is in the journal before it is given, and every event is known to the next answer."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future
+
+import uuid6
+
+from deploy.events import Told, check_id
+from deploy.following import Follower
+from deploy.limits import Busy
+from deploy.rows import Problems, Row, parsed
+from tasks.bundle import Answer, Bundle
+from tasks.engine.facts import MISSING
+from tasks.journal import Commits, Event, Journal, JournalUnwritable, Prediction
+from tasks.journal.digest import digest
+from tasks.journal.journal import Appended
+from tasks.stage import log
+
+POLL = 0.05  # seconds after which an idle process looks for events
+WAITS = 5.0  # seconds for a sequence number that a request asks for
+
+
+class Live:
+    """One process's side of the journal.
+
+    Parameters
+    ----------
+    bundle
+        The package, started; its state is brought up to what the journal has.
+    where
+        The journal (:func:`tasks.journal.journal_url`).
+    version
+        What answers call the package.
+    """
+
+    def __init__(self, bundle: Bundle, where: str, version: str) -> None:
+        self.bundle, self.version = bundle, version
+        self.commits = Commits(Journal(where, write=True))
+        self.journal = Journal(where)
+        self.asking = Journal(where)  # for the thread that reads labels
+        self.follower = Follower(bundle, self.journal)
+        self.told = Told(bundle.events or {}, bundle.schema.table)
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Take in what happened before; then say so."""
+        began = time.monotonic()
+        self.follower.catch_up()
+        log(f"journal {self.journal.shown}: read up to {self.follower.seen} in {time.monotonic() - began:.1f} s")
+
+    def stop(self) -> None:
+        """Write what is left, and let go of the journal."""
+        if self._task is not None:
+            self._task.cancel()
+        self.commits.close()
+        self.journal.close()
+        self.asking.close()
+
+    # What is known ---------------------------------------------------------------------------------------------------
+    async def current(self, asked: str | None = None) -> None:
+        """Take in what was acknowledged before this request, and at least up to the number that it ``asked`` for.
+
+        Raises
+        ------
+        Busy
+            If the number is not reached in time, or the journal cannot be read.
+        """
+        self._watch()
+        number = 0 if asked is None else _number(asked)
+        until = time.monotonic() + WAITS
+        try:
+            while True:
+                while self.follower.step():
+                    await asyncio.sleep(0)
+                if self.follower.seen >= number:
+                    return
+                if time.monotonic() > until:
+                    raise Busy(
+                        f"If-Known: entry {number} of the journal is not known here (only up to {self.follower.seen})"
+                    )
+                await asyncio.sleep(0.01)
+        except JournalUnwritable as error:
+            raise Busy(str(error)) from None
+
+    def _watch(self) -> None:
+        """Follow also while nobody asks, so that little is left to do when somebody does."""
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._follow())
+
+    async def _follow(self) -> None:
+        while True:
+            await asyncio.sleep(POLL)
+            try:
+                while self.follower.step():
+                    await asyncio.sleep(0)
+            except JournalUnwritable as error:
+                log(f"the journal cannot be followed: {error}")
+                await asyncio.sleep(1)
+
+    # What is kept ----------------------------------------------------------------------------------------------------
+    def before(self, ids: Sequence[str], given: Sequence[object]) -> list[dict[str, object]] | None:
+        """The answers that rows with these ids got already; None where there are none yet.
+
+        Raises
+        ------
+        Problems
+            409 where they were given to other rows.
+        """
+        try:
+            found = [self.journal.prediction(id) for id in ids]
+        except JournalUnwritable as error:
+            raise Busy(str(error)) from None
+        there = [one for one in found if one is not None]
+        if not there:
+            return None
+        if [one.row for one in there] != list(given):
+            message = f"Idempotency-Key: {ids[0].partition('/')[0][:80]!r} was the name of a request about other rows"
+            raise Problems([{"message": message}], 409)
+        return [dict(one.answer) for one in there]
+
+    def batch_before(self, name: str, body: bytes | bytearray) -> list[dict[str, object]] | None:
+        """The same of a batch, whose rows are named ``name/0`` and so on."""
+        given = parsed(bytes(body))
+        if not isinstance(given, list) or self.before([f"{name}/0"], given[:1]) is None:
+            return None
+        return self.before([f"{name}/{i}" for i in range(len(given) + 1)], given)
+
+    def entry(self, id: str, given: object, row: Row, answer: Answer, sent: dict[str, object], seen: int) -> Prediction:
+        """What is kept of an answer to the row ``given``, computed when ``seen`` was known."""
+        assert isinstance(given, dict)
+        moment = self.bundle.moment(row)
+        reader = self.told.problem
+        return Prediction(
+            id=id, row=given, answer=sent, key=reader.key(given) if reader else None, package=self.bundle.identity,
+            version=self.version, scores=answer.scores, decision=answer.decision, threshold=self.bundle.threshold,
+            seen=seen, features=digest(answer.features), moment=None if moment == MISSING else moment,
+        )  # fmt: skip
+
+    async def keep(self, events: Sequence[Event] = (), predictions: Sequence[Prediction] = ()) -> Appended:
+        """Have entries on disk. Raises :class:`Busy` where that cannot be; then nothing was kept."""
+        done: Future[Appended] = self.commits.append(events, predictions)
+        try:
+            return await asyncio.shield(asyncio.wrap_future(done))
+        except JournalUnwritable as error:
+            raise Busy(str(error)) from None
+
+    def about(self) -> dict[str, object]:
+        """For ``/readyz``: the last entry that is in the state, and how many events could not be taken in."""
+        return {"seen": self.follower.seen, "skipped": self.follower.skipped}
+
+    @staticmethod
+    def name(given: str | None) -> str | None:
+        """A request's own name, from its header."""
+        return None if given is None else check_id(given, "Idempotency-Key")
+
+    @staticmethod
+    def new_name() -> str:
+        """A name for a request that has none: a UUID of version 7, which rises with time."""
+        return str(uuid6.uuid7())
+
+
+def _number(asked: str) -> int:
+    if not asked.isdecimal() or len(asked) > 18:
+        raise Problems(
+            [{"message": f"If-Known: must be a sequence number that /events gave, found {asked[:40]!r}"}], 400
+        )
+    return int(asked)
