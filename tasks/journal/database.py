@@ -192,8 +192,9 @@ class Postgres:
             yield
 
     def has(self, table: str) -> bool:
-        """Whether there is such a table."""
-        return self.rows("SELECT to_regclass(?)", (table,))[0][0] is not None
+        """Whether there is such a table; asked of the catalogue itself, since names are remembered from before a lock was had."""
+        statement = "SELECT 1 FROM pg_tables WHERE tablename = ? AND schemaname = ANY (current_schemas(false))"
+        return bool(self.rows(statement, (table,)))
 
     def changed(self) -> bool:
         """Only a query can tell."""
@@ -201,9 +202,8 @@ class Postgres:
 
     def bytes(self, tables: Sequence[str]) -> int:
         """The tables with their indexes."""
-        sizes = self.rows(
-            "SELECT coalesce(sum(pg_total_relation_size(name::regclass)), 0) FROM unnest(?) AS name", (tables,)
-        )
+        statement = "SELECT sum(pg_total_relation_size(name::regclass)) FROM unnest(?::text[]) AS name"
+        sizes = self.rows(statement, (list(tables),))
         return int(str(sizes[0][0]))
 
     def forget(self) -> None:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 import pytest
 
 from tasks.journal import Commits, Event, Journal, JournalUnwritable
-from tests.tasks.journal.test_journal import answer, everything, order
+from tests.tasks.journal.test_journal import answer, events_of, everything, order, seq_of
 
 
 class Held:
@@ -62,7 +62,7 @@ def test_a_callers_bad_entry_fails_alone_and_at_once(where: str) -> None:
         good.append(commits.append([order(4)]))
         held.go()
         assert {future.result(60).seq for future in good} == {5}
-    assert [e.body["id"] for e in Journal(where).events()] == [0.0, 0.0, 1.0, 2.0, 4.0]
+    assert [e.body["id"] for e in events_of(where)] == [0.0, 0.0, 1.0, 2.0, 4.0]
 
 
 def test_who_no_longer_waits_changes_nothing_for_the_others(where: str) -> None:
@@ -74,7 +74,7 @@ def test_who_no_longer_waits_changes_nothing_for_the_others(where: str) -> None:
         assert gone.cancel()
         held.go()
         assert there.result(60).seq == 3
-    assert [e.body["id"] for e in Journal(where).events()] == [0.0, 1.0, 2.0]
+    assert [e.body["id"] for e in events_of(where)] == [0.0, 1.0, 2.0]
 
 
 def test_trouble_is_told_to_everybody_once_and_is_over_when_it_is_over(
@@ -115,7 +115,7 @@ def test_what_was_given_is_written_before_the_end_and_nothing_is_taken_after_it(
     assert {future.result(0).seq for future in waiting} == {31}
     with pytest.raises(RuntimeError, match="closed"):
         commits.append([order(1)])
-    assert Journal(where).seq == 31
+    assert seq_of(where) == 31
 
 
 def test_a_large_caller_is_not_cut_and_a_commit_has_a_bound(where: str, monkeypatch: pytest.MonkeyPatch) -> None:

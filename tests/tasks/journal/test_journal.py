@@ -40,6 +40,16 @@ def everything(one: Journal) -> list[int]:
     return sorted([e.seq for e in one.events()] + [p.seq for p in one.predictions()])
 
 
+def events_of(where: str | Path) -> list[Event]:
+    with Journal(where) as one:
+        return list(one.events())
+
+
+def seq_of(where: str | Path) -> int:
+    with Journal(where) as one:
+        return one.seq
+
+
 # Writing and reading ---------------------------------------------------------------------------------------------------
 def test_what_is_written_is_read_back_with_its_place_and_its_receipt(where: str) -> None:
     given = [order(1, "a"), replace(order(2), known="given", refused="'amount': 2.1 is above 2"), order(1, amount=5.0)]
@@ -184,7 +194,7 @@ def test_a_journal_of_a_later_version_is_refused_in_one_line(where: str) -> None
         with pytest.raises(
             RefitError, match=r"written by a later Refit \(its version is 99; this one reads up to 1\)"
         ) as error:
-            list(Journal(where, write=write).events())
+            Journal(where, write=write).append([order(1)])
         assert "\n" not in str(error.value)
 
 
@@ -229,7 +239,7 @@ def test_what_cannot_be_a_journal_is_refused_in_one_line(tmp_path: Path) -> None
         assert "\n" not in str(error.value)
         assert "secret" not in str(error.value)
     with pytest.raises(JournalUnwritable, match="file is not a database"):
-        list(Journal(tmp_path / "text.db").events())
+        events_of(tmp_path / "text.db")
 
 
 def test_an_empty_file_is_a_journal_that_is_not_there_yet(tmp_path: Path) -> None:
@@ -350,7 +360,7 @@ def test_two_that_make_the_journal_at_once_make_one(where: str) -> None:
     at_once(*[make] * 6)
     assert len(names) == 6
     assert len(set(names)) == 1
-    assert Journal(where).seq == 6
+    assert seq_of(where) == 6
 
 
 def test_a_database_that_another_program_holds_is_told_and_used_again_afterwards(
@@ -446,17 +456,17 @@ def test_a_copy_is_whole_while_others_write_and_is_a_journal_when_it_is_put_back
 
 def test_no_copy_over_a_file_of_nothing_or_of_a_server(where: str, tmp_path: Path) -> None:
     (tmp_path / "mine.csv").write_text("a\n1\n")
-    with pytest.raises(RefitError, match="there is no journal"):
-        Journal(where).backup(tmp_path / "copy.db")
+    with pytest.raises(RefitError, match="there is no journal"), Journal(where) as one:
+        one.backup(tmp_path / "copy.db")
     Journal(where, write=True).close()
     if where.startswith("postgresql"):
-        with pytest.raises(RefitError, match="pg_dump"):
-            Journal(where).backup(tmp_path / "copy.db")
+        with pytest.raises(RefitError, match="pg_dump"), Journal(where) as one:
+            one.backup(tmp_path / "copy.db")
     else:
-        with pytest.raises(RefitError, match=r"mine\.csv: is there already"):
-            Journal(where).backup(tmp_path / "mine.csv")
-        with pytest.raises(OSError, match="No such file"):
-            Journal(where).backup(tmp_path / "nowhere" / "copy.db")
+        with pytest.raises(RefitError, match=r"mine\.csv: is there already"), Journal(where) as one:
+            one.backup(tmp_path / "mine.csv")
+        with pytest.raises(OSError, match="No such file"), Journal(where) as one:
+            one.backup(tmp_path / "nowhere" / "copy.db")
     assert (tmp_path / "mine.csv").read_text() == "a\n1\n"
     assert not (tmp_path / "copy.db").exists()
 
