@@ -141,6 +141,8 @@ class Journal:
 
         Nobody reads a blanked entry any more, and no file of the journal has what was in it (a PostgreSQL server until its next
         vacuum). Their ids stay: what was erased is not stored again by who sends it again.
+
+        Raises :class:`RefitError` where there is nothing of that row.
         """
         with self._trouble() as database:
             with database.writing():
@@ -157,6 +159,8 @@ class Journal:
                         "decision = 'nan', features = '', erased = ? WHERE entity = ?",
                         (seq, key),
                     )
+                if not events + answers:
+                    raise RefitError(f"the journal has no event of {table!r}, and no prediction, with the key {key}")
                 made = Erasure(table, hashlib.sha256(key.encode()).hexdigest(), reason, by, events, answers, seq, at)
                 values = (made.seq, made.at, made.table, made.key, made.reason, made.by, made.events, made.predictions)
                 database.run(f"INSERT INTO journal_erasures ({ERASURE}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)

@@ -405,8 +405,9 @@ def test_what_is_erased_is_read_by_nobody_and_its_places_stay(where: str) -> Non
         again = one.append([order(1, "a")], [answer("p", "[1.0]")])
         assert (again.stored, again.again) == (0, {"a", "p"}), "who sends it again does not bring it back"
         assert one.append([order(1, "new")]).seq == 8
-        nothing = one.erase("orders", "[77.0]", "asked", "ada", predictions=False)
-        assert (nothing.events, nothing.predictions) == (0, 0)
+        with pytest.raises(RefitError, match=r"no event of 'orders', and no prediction, with the key \[77\.0\]"):
+            one.erase("orders", "[77.0]", "asked", "ada", predictions=False)
+        assert (one.seq, len(one.erasures())) == (8, 1)
 
 
 def test_no_file_has_what_was_erased(tmp_path: Path) -> None:
