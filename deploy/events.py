@@ -44,7 +44,7 @@ class EventReader:
         if mistakes := list(self._moments(row)):
             raise Problems(mistakes)
         body = to_json(row, self._fields)
-        reasons = "; ".join(filter(None, (remark(f, read.get(f.name)) for f in self._checked)))
+        reasons = "; ".join(found for f in self._checked if (found := remark(f, read.get(f.name))))
         return Event(self.name, body, self._key(body), id, known, reasons or None)
 
     def key(self, given: Given) -> str | None:

@@ -133,12 +133,18 @@ class Live:
         """What is kept of an answer to the row ``given``, computed when ``seen`` was known."""
         assert isinstance(given, dict)
         moment = self.bundle.moment(row)
-        reader = self.told.problem
         return Prediction(
-            id=id, row=given, answer=sent, key=reader.key(given) if reader else None, package=self.bundle.identity,
+            id=id, row=given, answer=sent, key=self._key(given), package=self.bundle.identity,
             version=self.version, scores=answer.scores, decision=answer.decision, threshold=self.bundle.threshold,
             seen=seen, features=digest(answer.features), moment=None if moment == MISSING else moment,
         )  # fmt: skip
+
+    def _key(self, given: dict[str, object]) -> str | None:
+        """A row's key, where it was sent and can be read: the model need not ask for it."""
+        try:
+            return self.told.problem.key(given) if self.told.problem else None
+        except Problems:
+            return None
 
     async def keep(self, events: Sequence[Event] = (), predictions: Sequence[Prediction] = ()) -> Appended:
         """Have entries on disk. Raises :class:`Busy` where that cannot be; then nothing was kept."""

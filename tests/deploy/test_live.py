@@ -6,11 +6,15 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 from starlette.testclient import TestClient
 
@@ -98,6 +102,17 @@ def test_an_answer_is_in_the_journal_as_it_was_sent(start: Callable[[], Process]
     plain = process.served.rows.row(ROW)
     assert kept.features == digest(process.bundle.compute_row(plain))
     assert kept.moment == process.bundle.moment(plain)
+
+
+def test_a_key_that_cannot_be_read_names_no_row(start: Callable[[], Process]) -> None:
+    """The model does not ask for it, so the row is answered."""
+    process = start()
+    ids = [
+        process.post("/predict", row)[1]["id"]
+        for row in ({**ROW, "order": "?"}, {k: v for k, v in ROW.items() if k != "order"})
+    ]
+    found = [process.live.journal.prediction(id) for id in ids]
+    assert [one.key for one in found if one] == [None, None]
 
 
 def test_a_named_request_is_answered_once(start: Callable[[], Process]) -> None:
@@ -322,6 +337,29 @@ def test_the_description_names_what_the_service_takes(start: Callable[[], Proces
         "One row of 'shops'.",
     ]
     assert "id" in described["components"]["schemas"]["Answer"]["required"]
+
+
+@pytest.mark.sweep
+def test_what_its_description_allows_and_forbids_gives_no_5xx(start: Callable[[], Process], full: bool) -> None:
+    """schemathesis over all paths; events that are taken stay in the state for what follows."""
+    app = start().client.app
+    years = st.datetimes(datetime(2024, 2, 19), datetime(9999, 12, 31))
+    schemathesis.openapi.format("date-time", years.map(lambda moment: moment.isoformat() + "Z"))
+    schema = schemathesis.openapi.from_asgi("/openapi.json", app)
+    for result in schema.get_all_operations():
+        operation = result.ok()
+
+        @settings(max_examples=600 if full else 15, deadline=None, suppress_health_check=list(HealthCheck))
+        @given(case=operation.as_strategy())
+        def holds(case: Any) -> None:
+            if case.path in ("/events", "/labels"):  # what is known before it happened, or of no prediction, is refused
+                answer = case.call()
+                assert answer.status_code in (200, 413, 422), answer.text
+                assert answer.json()
+            else:
+                case.call_and_validate()
+
+        holds()
 
 
 def test_the_history_of_the_package_is_what_the_files_say(packages: dict[str, Path]) -> None:
