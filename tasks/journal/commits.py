@@ -8,12 +8,12 @@ import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
 
-from tasks.journal.encoded import Encoded
+from tasks.journal.encoded import EncodedEntries
 from tasks.journal.entries import Event, Prediction
 from tasks.journal.journal import Appended, Journal
 
 MOST = 10_000  # entries of one commit, where no single caller has more
-_Waiting = tuple[Encoded, "Future[Appended]"]
+_Waiting = tuple[EncodedEntries, "Future[Appended]"]
 
 
 class Commits:
@@ -51,7 +51,7 @@ class Commits:
             After :meth:`close`.
         """
         done: Future[Appended] = Future()
-        encoded = Encoded.of(events, predictions, positions)
+        encoded = EncodedEntries.of(events, predictions, positions)
         with self._closing:
             if self._closed:
                 raise RuntimeError("these commits are closed")

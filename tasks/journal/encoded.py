@@ -16,7 +16,7 @@ ERASURE = "seq, at, named, entity, reason, person, events, predictions"
 
 
 @dataclass(frozen=True)
-class Encoded:
+class EncodedEntries:
     """Entries of one caller, which are stored together or not at all."""
 
     events: Sequence[Values]
@@ -26,7 +26,7 @@ class Encoded:
     @classmethod
     def of(
         cls, events: Sequence[Event], predictions: Sequence[Prediction], positions: Mapping[str, str] | None = None
-    ) -> Encoded:
+    ) -> EncodedEntries:
         """Raises ``ValueError`` for what no journal can hold: NaN in JSON, half a character, a text with a NUL."""
         made = cls([_event(e) for e in events], [_prediction(p) for p in predictions], positions or {})
         for values in (*made.events, *made.predictions, *made.positions.items()):

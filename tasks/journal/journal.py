@@ -17,7 +17,7 @@ from tasks.journal.encoded import (
     ERASURE,
     EVENT,
     PREDICTION,
-    Encoded,
+    EncodedEntries,
     Values,
     erasure_of,
     event_of,
@@ -111,9 +111,9 @@ class Journal:
         ValueError
             For an entry that no journal can hold.
         """
-        return self.append_all([Encoded.of(events, predictions, positions)])[0]
+        return self.append_all([EncodedEntries.of(events, predictions, positions)])[0]
 
-    def append_all(self, callers: Sequence[Encoded]) -> list[Appended]:
+    def append_all(self, callers: Sequence[EncodedEntries]) -> list[Appended]:
         """Write what several callers have, in one transaction and in their order; what became of each one's entries."""
         with self._trouble() as database, database.writing():
             events = _Ids(_there(database, "id, named", "journal_events", (e[:2] for c in callers for e in c.events)))
