@@ -54,10 +54,10 @@ lock:  ## pin anew (needs uv); torch stays the plain version, so that each machi
 	pin --group test --extra spark --extra networks --extra postgres --constraint requirements.lock > requirements.new; \
 	mv requirements.new requirements-test.lock
 
-tools:  # on CI (a bare Debian machine, as root): the browser, the load generator and the database that some tests use
+tools:  # on CI (a bare Debian machine, as root): what some tests use: a browser, a load generator, a database, and strace
 	@if [ "$$CI" = true ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
-		&& ! { command -v chromium && command -v wrk && ls /usr/lib/postgresql/*/bin/initdb; } >/dev/null 2>&1; then \
-		apt-get update -qq && apt-get install -y -qq chromium wrk postgresql >/dev/null; fi
+		&& ! { command -v chromium && command -v wrk && command -v strace && ls /usr/lib/postgresql/*/bin/initdb; } >/dev/null 2>&1; then \
+		apt-get update -qq && apt-get install -y -qq chromium wrk strace postgresql >/dev/null; fi
 
 .venv/.python:
 	@test -n "$(PYTHON)" || { echo "Refit needs Python 3.11, 3.12 or 3.13; set PYTHON=/path/to/python"; exit 1; }

@@ -15,7 +15,7 @@ from tasks.bundle.horizon import parse
 from tasks.bundle.rows import to_json
 from tasks.errors import nearest, some
 from tasks.journal import Event, Journal, Known
-from tasks.journal.journal import to_text
+from tasks.journal.encoded import to_text
 
 OWN = frozenset({"table", "row", "id", "known"})  # of an event
 OF_LABELS = frozenset({"id", "key", "values", "known"})

@@ -39,11 +39,13 @@ Sha256 = Annotated[
 ]
 NAME, COMPLETE = "refit", "_REFIT_COMPLETE"  # and what a shell sets to ask for completions
 DRIFTED = 3  # exit status of a run that found drift, with monitoring.alarm: exit
-DIRECT = ("run_command", "predict")  # say at once what they do, or write to the screen by themselves
+DIRECT = ("run_command", "predict", "follow_command")  # say at once what they do, or write to the screen by themselves
 _RIGHTS = "Change its owner or permissions, or work in another folder."
 _ROOM = "Make room on the disk, or work on another one."
 MENDED = {errno.EROFS: _RIGHTS, errno.EACCES: _RIGHTS, errno.EPERM: _RIGHTS, errno.ENOSPC: _ROOM, errno.EDQUOT: _ROOM}
-UNANSWERED = 4  # of a prediction in which rows have an error instead of an answer
+UNANSWERED = (
+    4  # of a prediction in which rows have an error instead of an answer, of a stream in which lines were refused
+)
 
 
 class Shell(StrEnum):
@@ -512,6 +514,92 @@ def report(
         lines = reports.compare(root, _model(), versions) if versions else iter([reports.newest(root)])
     for line in lines:
         say(line)
+
+
+events_app = typer.Typer(no_args_is_help=True, help="Tell what happened: events of tables, kept in the journal.")
+journal_app = typer.Typer(invoke_without_command=True)
+app.add_typer(events_app, name="events")
+app.add_typer(journal_app, name="journal")
+TableName = Annotated[str, typer.Option("--table", help="The table of params.yaml whose rows these are.")]
+
+
+@events_app.command("import", epilog="Example: refit events import october.csv --table orders")
+@plainly
+def import_command(
+    file: Annotated[Path, typer.Argument(help="CSV, Parquet or JSON lines (.jsonl), also packed (.gz).")],
+    table: TableName,
+    known: Annotated[
+        str, typer.Option(help="given: a row counts from when its columns say; receipt: not before now.")
+    ] = "given",
+) -> None:
+    """Keep every row of a file as an event, or none; the same file again changes nothing."""
+    from flows.journal import import_file
+
+    for line in import_file(Path.cwd(), file, table, known).lines():
+        say(line)
+
+
+@events_app.command("follow", epilog="Example: stream-client | refit events follow --table orders")
+@plainly
+def follow_command(
+    table: TableName,
+    source: Annotated[
+        str | None, typer.Option(help="Names the stream, whose position is kept. [the table's name]")
+    ] = None,
+) -> None:
+    """Keep lines of JSON from standard input as events, as they come; their field `offset` says where to go on."""
+    from flows.journal import Stream, follow
+
+    stream = Stream(sys.stdin.fileno())
+    stops.heed(stream.stop)
+    followed = follow(Path.cwd(), table, source, stream, lambda line: say(line, sys.stderr))
+    say(followed.line())
+    if followed.wrong:
+        raise SystemExit(UNANSWERED)
+
+
+@journal_app.callback(epilog="Example: refit journal --json")
+@plainly
+def journal_command(
+    context: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
+) -> None:
+    """Show what the journal has: events by table, predictions by version, since when, and what was erased."""
+    import json
+
+    if context.invoked_subcommand is not None:
+        return
+    from flows.journal import about, lines
+
+    found = about(Path.cwd())
+    for line in [json.dumps(found, indent=2, ensure_ascii=False)] if as_json else lines(found):
+        say(line)
+
+
+@journal_app.command("backup", epilog="Example: refit journal backup journal-2026-11-27.db")
+@plainly
+def backup_command(
+    file: Annotated[Path, typer.Argument(help="A file that is not there yet.")],
+) -> None:
+    """Copy the journal while it is written to. The copy is a journal: put it in its place to go back to it."""
+    from flows.journal import backup
+
+    say(backup(Path.cwd(), file))
+
+
+@journal_app.command(
+    "erase", epilog="Example: refit journal erase --table orders --key 17 --reason 'asked to be forgotten'"
+)
+@plainly
+def erase_command(
+    table: TableName,
+    key: Annotated[str, typer.Option(help="The row's key as JSON.")],
+    reason: Annotated[str, typer.Option(help="Why; kept in the journal.")],
+) -> None:
+    """Blank every event of a row, and predictions of it; their places in the journal stay, with who did it and why."""
+    from flows.journal import erase
+
+    say(erase(Path.cwd(), table, key, reason))
 
 
 @app.command("params", epilog="Example: refit params tuning")

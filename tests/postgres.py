@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,9 +22,35 @@ def program(name: str) -> Path | None:
     return found[-1] if found else None
 
 
+class PostgresServer:
+    """A server on a free port that can be stopped and started again; what it holds stays."""
+
+    def __init__(self, folder: Path, words: list[str | Path], how: dict[str, Any], port: int) -> None:
+        self._log, self._words, self._how = folder / "log", words, how
+        self.url = f"postgresql://refit@127.0.0.1:{port}/postgres"
+        self.start()
+
+    def start(self) -> None:
+        with open(self._log, "a") as log:
+            self._process = subprocess.Popen(self._words, stdout=log, stderr=log, **self._how)
+        _until_it_answers(self.url, self._process, self._log)
+
+    def stop(self) -> None:
+        """A fast shutdown, which does not wait for connections to close."""
+        self._process.send_signal(signal.SIGINT)
+        self._process.wait(30)
+
+
 @contextmanager
 def postgres() -> Iterator[str]:
     """The URL of an empty database on a free port of this machine."""
+    with postgres_server() as server:
+        yield server.url
+
+
+@contextmanager
+def postgres_server() -> Iterator[PostgresServer]:
+    """A server with an empty database, on a free port of this machine."""
     pytest.importorskip("psycopg", reason="the extra postgres is not installed")
     initdb, server = program("initdb"), program("postgres")
     if initdb is None or server is None:
@@ -41,16 +68,13 @@ def postgres() -> Iterator[str]:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
-        words = [server, "-D", data, "-p", str(port), "-h", "127.0.0.1", "-k", folder, "-F"]
-        with open(folder / "log", "w") as log:
-            process = subprocess.Popen(words, stdout=log, stderr=log, **how)
+        found = PostgresServer(
+            folder, [server, "-D", data, "-p", str(port), "-h", "127.0.0.1", "-k", folder, "-F"], how, port
+        )
         try:
-            url = f"postgresql://refit@127.0.0.1:{port}/postgres"
-            _until_it_answers(url, process, folder / "log")
-            yield url
+            yield found
         finally:
-            process.send_signal(signal.SIGINT)  # a fast shutdown, which does not wait for connections to close
-            process.wait(30)
+            found.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -7,7 +7,20 @@ SQLite in ``.refit/journal.db``; ``REFIT_JOURNAL`` may name another file or a Po
 from __future__ import annotations
 
 from tasks.journal.commits import Commits
-from tasks.journal.entries import Event, Known, Prediction
-from tasks.journal.journal import Journal, JournalUnwritable, journal_url
+from tasks.journal.encoded import key_of
+from tasks.journal.entries import Erasure, Event, Known, Prediction
+from tasks.journal.journal import Appended, Journal, JournalSummary, JournalUnwritable, journal_url
 
-__all__ = ["Commits", "Event", "Journal", "JournalUnwritable", "Known", "Prediction", "journal_url"]
+__all__ = [
+    "Appended",
+    "Commits",
+    "Erasure",
+    "Event",
+    "Journal",
+    "JournalSummary",
+    "JournalUnwritable",
+    "Known",
+    "Prediction",
+    "journal_url",
+    "key_of",
+]

@@ -7,24 +7,17 @@ import queue
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
-from dataclasses import dataclass, field
 
+from tasks.journal.encoded import EncodedEntries
 from tasks.journal.entries import Event, Prediction
 from tasks.journal.journal import Appended, Journal
 
-MOST = 10_000  # entries of one commit
-
-
-@dataclass
-class _Waiting:
-    events: Sequence[Event]
-    predictions: Sequence[Prediction]
-    positions: Mapping[str, str]
-    done: Future[Appended] = field(default_factory=Future)
+MOST = 10_000  # entries of one commit, where no single caller has more
+_Waiting = tuple[EncodedEntries, "Future[Appended]"]
 
 
 class Commits:
-    """A thread that writes to a journal. A caller's entries are stored together or not at all.
+    """A thread that writes to a journal, which is its alone from now on. A caller's entries are stored together or not at all.
 
     >>> import tempfile
     >>> with Commits(Journal(tempfile.mkdtemp() + "/journal.db", write=True)) as commits:
@@ -33,8 +26,10 @@ class Commits:
     """
 
     def __init__(self, journal: Journal) -> None:
-        self.journal = journal
+        self._journal = journal
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._closing = threading.Lock()
+        self._closed = False
         self._thread = threading.Thread(target=self._work, name="refit-journal", daemon=True)
         self._thread.start()
 
@@ -44,16 +39,32 @@ class Commits:
         predictions: Sequence[Prediction] = (),
         positions: Mapping[str, str] | None = None,
     ) -> Future[Appended]:
-        """What :meth:`Journal.append` gives, or raises, once the entries are on disk."""
-        waiting = _Waiting(events, predictions, positions or {})
-        self._queue.put(waiting)
-        return waiting.done
+        """What :meth:`Journal.append` gives, or raises, once the entries are on disk.
+
+        A future that is cancelled changes nothing: what was handed over is written.
+
+        Raises
+        ------
+        ValueError
+            For an entry that no journal can hold.
+        RuntimeError
+            After :meth:`close`.
+        """
+        done: Future[Appended] = Future()
+        encoded = EncodedEntries.of(events, predictions, positions)
+        with self._closing:
+            if self._closed:
+                raise RuntimeError("these commits are closed")
+            self._queue.put((encoded, done))
+        return done
 
     def close(self) -> None:
-        """Write what was given, and end."""
-        self._queue.put(None)
+        """Write what was given, and end; the journal is closed too."""
+        with self._closing:
+            self._closed = True
+            self._queue.put(None)
         self._thread.join()
-        self.journal.close()
+        self._journal.close()
 
     def __enter__(self) -> Commits:
         return self
@@ -62,37 +73,27 @@ class Commits:
         self.close()
 
     def _work(self) -> None:
-        ended = False
-        while not ended:
-            first = self._queue.get()
-            if first is None:
-                return
-            batch, size = [first], len(first.events) + len(first.predictions)
+        given: _Waiting | None
+        while (given := self._queue.get()) is not None:
+            batch, size = [given], len(given[0])
             with contextlib.suppress(queue.Empty):
-                while size < MOST:
-                    another = self._queue.get_nowait()
-                    if another is None:
-                        ended = True
-                        break
-                    batch.append(another)
-                    size += len(another.events) + len(another.predictions)
+                while size < MOST and (given := self._queue.get_nowait()) is not None:
+                    batch.append(given)
+                    size += len(given[0])
             self._commit(batch)
+            if given is None:
+                return
 
     def _commit(self, batch: Sequence[_Waiting]) -> None:
         try:
-            appended = self.journal.append(
-                [e for one in batch for e in one.events],
-                [p for one in batch for p in one.predictions],
-                {source: position for one in batch for source, position in one.positions.items()},
-            )
-        except Exception as error:
-            if len(batch) > 1:  # one caller's entries may be what is wrong
-                for one in batch:
-                    self._commit([one])
-                return
-            with contextlib.suppress(InvalidStateError):  # whoever waited has gone
-                batch[0].done.set_exception(error)
+            appended = self._journal.append_all([encoded for encoded, _ in batch])
+        except (
+            Exception
+        ) as error:  # the database's trouble, so everybody's: one after the other would only wait for it longer
+            for _, done in batch:
+                with contextlib.suppress(InvalidStateError):  # whoever waited has gone
+                    done.set_exception(error)
             return
-        for one in batch:
+        for (_, done), one in zip(batch, appended, strict=True):
             with contextlib.suppress(InvalidStateError):
-                one.done.set_result(appended)
+                done.set_result(one)

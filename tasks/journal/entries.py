@@ -21,9 +21,10 @@ class Event:
     body
         The whole row as JSON values (:func:`tasks.bundle.rows.to_json`); a missing value is None.
     key
-        The values of the table's key as JSON; None where the table has none.
+        The values of the table's key as JSON (:func:`tasks.journal.key_of`); None where the table has none.
     id
-        What names the event for its sender: one with an id that is there already is the same event, and not stored again.
+        What names the event for its sender: one of the same table with an id that is there already is the same event, and not
+        stored again.
     known
         Whether it counts from its receipt at the earliest, or from the moment that its own columns say.
     refused
@@ -82,5 +83,23 @@ class Prediction:
     seen: int
     features: str
     moment: int | None
+    seq: int = 0
+    at: int = 0
+
+
+@dataclass(frozen=True)
+class Erasure:
+    """That a row was erased: its events, and predictions of it, keep their places and are read by nobody any more.
+
+    ``key`` is the SHA-256 of the key's text; ``by`` says who did it; ``events`` and ``predictions`` how many there were.
+    ``seq`` and ``at`` (µs since 1970) are given by the journal.
+    """
+
+    table: str
+    key: str
+    reason: str
+    by: str
+    events: int
+    predictions: int
     seq: int = 0
     at: int = 0

@@ -2,60 +2,84 @@
 
 from __future__ import annotations
 
-import json
+import hashlib
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar, cast
 from urllib.parse import unquote
 
 from tasks.errors import RefitError, first_line
 from tasks.journal.database import Database, Postgres, Sqlite
-from tasks.journal.entries import Event, Known, Prediction
-from tasks.journal.schema import check, prepare, version_of
+from tasks.journal.encoded import (
+    ERASURE,
+    EVENT,
+    PREDICTION,
+    EncodedEntries,
+    Values,
+    erasure_of,
+    event_of,
+    prediction_of,
+)  # fmt: skip
+from tasks.journal.entries import Erasure, Event, Prediction
+from tasks.journal.schema import TABLES, check, prepare, version_of
 
-Entry = TypeVar("Entry", Event, Prediction)
 PAGE = 5_000  # entries read at a time
 ASKED = 500  # ids asked for in one query
 
 
 class JournalUnwritable(RefitError):
-    """The journal could not be written: the disk is full, the database is gone, or another program holds it. Nothing was stored."""
+    """The journal could not be used: the disk is full, the database is gone, or another program holds it.
+
+    What was to be written is not stored. Where a server broke off while it answered, it may be all the same: send it again with
+    the same ids, and nothing is stored twice.
+    """
 
     mistake = False
 
 
 def journal_url(root: str | Path = ".", env: Mapping[str, str] = os.environ) -> str:
     """Where a project's journal is: ``REFIT_JOURNAL`` (a file, ``sqlite:///FILE`` or ``postgresql://…``), or below ``.refit``."""
-    return env.get("REFIT_JOURNAL") or str(Path(root).resolve() / ".refit" / "journal.db")
+    where = env.get("REFIT_JOURNAL") or str(Path(".refit", "journal.db"))
+    return where if "://" in where else str(Path(root).resolve() / where)
 
 
 @dataclass(frozen=True)
 class Appended:
-    """What :meth:`Journal.append` stored: the last sequence number, and the ids that were there already."""
+    """What became of one caller's entries: the journal's last sequence number, how many were stored, and the ids that were there."""
 
     seq: int
+    stored: int
     again: frozenset[str]
 
 
 @dataclass(frozen=True)
 class JournalSummary:
-    """What there is in a journal: how much of what, since when and until when (µs since 1970; None: nothing)."""
+    """What there is in a journal: how much of what, since when and until when (µs since 1970; None: nothing), its bytes on disk."""
 
     journal: str
     seq: int
     events: dict[str, int]
     refused: dict[str, int]
     predictions: dict[str, int]
+    erased: int
     first: int | None
     last: int | None
+    bytes: int
 
 
 class Journal:
-    """One connection to a journal. Reading one that is not there yet gives nothing; :meth:`append` makes it."""
+    """One connection to a journal, for one thread at a time. Reading one that is not there yet gives nothing; writing makes it.
+
+    Parameters
+    ----------
+    where
+        A file, ``sqlite:///FILE`` or ``postgresql://USER@HOST/NAME`` (:func:`journal_url`).
+    write
+        Whether it may be written to; without it nothing is made or changed.
+    """
 
     def __init__(self, where: str | Path, *, write: bool = False) -> None:
         self.where = str(where)
@@ -67,8 +91,9 @@ class Journal:
     @property
     def shown(self) -> str:
         """The address without a password."""
-        return self.where.split("@")[-1].split("?")[0]
+        return str(self._path) if self._path else self.where.split("@")[-1].split("?")[0]
 
+    # Writing ---------------------------------------------------------------------------------------------------------
     def append(
         self,
         events: Sequence[Event] = (),
@@ -83,121 +108,150 @@ class Journal:
         ------
         JournalUnwritable
             If they could not be written; then none was.
+        ValueError
+            For an entry that no journal can hold.
         """
-        with self._trouble() as database, database.writing():
-            again = self._there(database, events, predictions)
-            new_events = _once(events, again)
-            new_predictions = _once(predictions, again)
-            meta = {str(name): str(value) for name, value in database.rows("SELECT name, value FROM meta")}
-            seq, clock = int(meta["seq"]), int(meta["clock"])
-            at = max(clock, time.time_ns() // 1000)  # receipts follow the order, whatever the clock does
-            if new_events:
-                database.many(
-                    "INSERT INTO events (seq, id, named, entity, body, received, known, refused) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                    [
-                        (seq + i, e.id, e.table, e.key, to_text(e.body), at, e.known, e.refused)
-                        for i, e in enumerate(new_events, 1)
-                    ],
-                )
-                seq += len(new_events)
-            if new_predictions:
-                database.many(
-                    "INSERT INTO predictions (seq, id, at, moment, entity, package, version, asked, answer, scores, decision, "
-                    "threshold, seen, features) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                    [(seq + i, p.id, at, *_values(p)) for i, p in enumerate(new_predictions, 1)],
-                )
-                seq += len(new_predictions)
-            for source, position in (positions or {}).items():
-                database.run("DELETE FROM positions WHERE source = ?", (source,))
-                database.run("INSERT INTO positions (source, position) VALUES (?, ?)", (source, position))
-            database.run("UPDATE meta SET value = ? WHERE name = 'seq'", (str(seq),))
-            database.run("UPDATE meta SET value = ? WHERE name = 'clock'", (str(at),))
-        return Appended(seq, frozenset(again))
+        return self.append_all([EncodedEntries.of(events, predictions, positions)])[0]
 
-    @staticmethod
-    def _there(database: Database, events: Sequence[Event], predictions: Sequence[Prediction]) -> set[str]:
-        found: set[str] = set()
-        for table, entries in (("events", events), ("predictions", predictions)):
-            ids = [e.id for e in cast("Iterable[Event | Prediction]", entries) if e.id is not None]
-            for start in range(0, len(ids), ASKED):
-                some = ids[start : start + ASKED]
-                marks = ", ".join("?" * len(some))
-                found |= {str(row[0]) for row in database.rows(f"SELECT id FROM {table} WHERE id IN ({marks})", some)}
-        return found
+    def append_all(self, callers: Sequence[EncodedEntries]) -> list[Appended]:
+        """Write what several callers have, in one transaction and in their order; what became of each one's entries."""
+        with self._trouble() as database, database.writing():
+            events = _Ids(_there(database, "id, named", "journal_events", (e[:2] for c in callers for e in c.events)))
+            predictions = _Ids(
+                _there(database, "id", "journal_predictions", (p[:1] for c in callers for p in c.predictions))
+            )
+            new = [(events.new(c.events, 2), predictions.new(c.predictions, 1)) for c in callers]
+            seq, at = _next(database)
+            for place, table, columns in ((0, "journal_events", EVENT), (1, "journal_predictions", PREDICTION)):
+                when = ("received", "at")[place]
+                rows = [values for one in new for values in one[place][0]]
+                if rows:
+                    marks = ", ".join("?" * (2 + len(rows[0])))
+                    numbered = [(seq + i, at, *values) for i, values in enumerate(rows, 1)]
+                    database.many(f"INSERT INTO {table} (seq, {when}, {columns}) VALUES ({marks})", numbered)
+                    seq += len(rows)
+            for source, position in {s: p for c in callers for s, p in c.positions.items()}.items():
+                database.run("DELETE FROM journal_positions WHERE source = ?", (source,))
+                database.run("INSERT INTO journal_positions (source, position) VALUES (?, ?)", (source, position))
+            _reached(database, seq, at)
+        return [Appended(seq, len(e) + len(p), frozenset(old | gone)) for (e, old), (p, gone) in new]
+
+    def erase(self, table: str, key: str, reason: str, by: str, *, predictions: bool) -> Erasure:
+        """Blank all events of a row and, where it is a row of the problem's table, all predictions of it; their places stay.
+
+        Nobody reads a blanked entry any more, and no file of the journal has what was in it (a PostgreSQL server until its next
+        vacuum). Their ids stay: what was erased is not stored again by who sends it again.
+
+        Raises :class:`RefitError` where there is nothing of that row.
+        """
+        with self._trouble() as database:
+            with database.writing():
+                seq, at = _next(database)
+                seq += 1
+                events = database.run(
+                    "UPDATE journal_events SET entity = NULL, body = '{}', refused = NULL, erased = ? WHERE named = ? AND entity = ?",
+                    (seq, table, key),
+                )
+                answers = 0
+                if predictions:
+                    answers = database.run(
+                        "UPDATE journal_predictions SET moment = NULL, entity = NULL, asked = '{}', answer = '{}', scores = '[]', "
+                        "decision = 'nan', features = '', erased = ? WHERE entity = ?",
+                        (seq, key),
+                    )
+                if not events + answers:
+                    raise RefitError(f"the journal has no event of {table!r}, and no prediction, with the key {key}")
+                made = Erasure(table, hashlib.sha256(key.encode()).hexdigest(), reason, by, events, answers, seq, at)
+                values = (made.seq, made.at, made.table, made.key, made.reason, made.by, made.events, made.predictions)
+                database.run(f"INSERT INTO journal_erasures ({ERASURE}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
+                _reached(database, seq, at)
+            database.forget()
+        return made
 
     # Reading ---------------------------------------------------------------------------------------------------------
     def changed(self) -> bool:
-        """Whether there may be entries that were not there when this was asked last; False while there is no journal."""
-        if self._absent:
-            return False
-        with self._trouble() as database:
-            return database.changed()
+        """Whether there may be entries of others that were not there when this was asked last; False while there is no journal."""
+        with self._there() as database:
+            return database is not None and database.changed()
 
     @property
     def seq(self) -> int:
         """The last sequence number; 0 of an empty journal."""
-        if self._absent:
-            return 0
-        with self._trouble() as database:
-            return int(str(database.rows("SELECT value FROM meta WHERE name = 'seq'")[0][0]))
+        with self._there() as database:
+            return 0 if database is None else _meta(database)[0]
 
     def events(self, after: int = 0, table: str | None = None, until: int | None = None) -> Iterator[Event]:
-        """Events behind a sequence number (up to ``until``), in order; of one table or of all."""
-        columns = "seq, id, named, entity, body, received, known, refused"
-        for row in self._pages("events", columns, after, until, ("named", table) if table else None):
-            yield Event(
-                table=str(row[2]), body=json.loads(str(row[4])), key=_text(row[3]), id=_text(row[1]),
-                known=cast(Known, row[6]), refused=_text(row[7]), seq=_whole(row[0]), received=_whole(row[5]),
-            )  # fmt: skip
+        """Events behind a sequence number (up to ``until``), in order; of one table or of all. What was erased is left out."""
+        return map(event_of, self._pages("journal_events", f"received, {EVENT}", after, until, ("named", table)))
 
     def predictions(self, after: int = 0, until: int | None = None, key: str | None = None) -> Iterator[Prediction]:
-        """Predictions behind a sequence number (up to ``until``), in order; of one key or of all."""
-        for row in self._pages("predictions", _PREDICTION, after, until, ("entity", key) if key else None):
-            yield _prediction(row)
+        """Predictions behind a sequence number (up to ``until``), in order; of one key or of all. What was erased is left out."""
+        return map(
+            prediction_of, self._pages("journal_predictions", f"at, {PREDICTION}", after, until, ("entity", key))
+        )
+
+    def erasures(self, after: int = 0) -> list[Erasure]:
+        """Erasures behind a sequence number, in order."""
+        rows = self._rows(f"SELECT {ERASURE} FROM journal_erasures WHERE seq > ? ORDER BY seq", (after,))
+        return [erasure_of(row) for row in rows]
 
     def prediction(self, id: str) -> Prediction | None:
-        """The prediction of this id; None where there is none."""
-        if self._absent:
-            return None
-        with self._trouble() as database:
-            found = database.rows(f"SELECT {_PREDICTION} FROM predictions WHERE id = ?", (id,))
-        return _prediction(found[0]) if found else None
+        """The prediction of this id; None where there is none, or where it was erased."""
+        return self._one_prediction("id = ?", id)
 
     def last_of(self, key: str) -> Prediction | None:
         """The newest prediction of a row with this key; None where there is none."""
-        if self._absent:
-            return None
-        with self._trouble() as database:
-            found = database.rows(
-                f"SELECT {_PREDICTION} FROM predictions WHERE entity = ? ORDER BY seq DESC LIMIT 1", (key,)
-            )
-        return _prediction(found[0]) if found else None
+        return self._one_prediction("entity = ? ORDER BY seq DESC LIMIT 1", key)
 
     def position(self, source: str) -> str | None:
         """How far a source of events was read; None where it never was."""
-        if self._absent:
-            return None
-        with self._trouble() as database:
-            found = database.rows("SELECT position FROM positions WHERE source = ?", (source,))
-        return str(found[0][0]) if found else None
+        rows = self._rows("SELECT position FROM journal_positions WHERE source = ?", (source,))
+        return str(rows[0][0]) if rows else None
 
     def about(self) -> JournalSummary:
         """What there is."""
-        if self._absent:
-            return JournalSummary("", 0, {}, {}, {}, None, None)
-        with self._trouble() as database:
-            meta = {str(name): str(value) for name, value in database.rows("SELECT name, value FROM meta")}
-            counted = database.rows("SELECT named, count(*), count(refused) FROM events GROUP BY named ORDER BY named")
-            answered = database.rows("SELECT version, count(*) FROM predictions GROUP BY version ORDER BY min(seq)")
+        with self._there() as database:
+            if database is None:
+                return JournalSummary("", 0, {}, {}, {}, 0, None, None, 0)
+            seq = _meta(database)[0]
+            name = str(database.rows("SELECT value FROM journal_meta WHERE name = 'journal'")[0][0])
+            counted = database.rows(
+                "SELECT named, count(*), count(refused) FROM journal_events WHERE erased IS NULL GROUP BY named ORDER BY named"
+            )
+            answered = database.rows(
+                "SELECT version, count(*) FROM journal_predictions WHERE erased IS NULL GROUP BY version ORDER BY min(seq)"
+            )
+            erased = database.rows("SELECT coalesce(sum(events + predictions), 0) FROM journal_erasures")[0][0]
             ends = database.rows(
-                "SELECT min(first), max(last) FROM (SELECT min(received) AS first, max(received) AS last FROM events "
-                "UNION ALL SELECT min(at), max(at) FROM predictions) AS ends"
+                "SELECT min(first), max(last) FROM (SELECT min(received) AS first, max(received) AS last FROM journal_events "
+                "UNION ALL SELECT min(at), max(at) FROM journal_predictions) AS ends"
             )[0]
+            size = database.bytes(TABLES)
+        first, last = (None if end is None else int(str(end)) for end in ends)
         return JournalSummary(
-            meta["journal"], int(meta["seq"]), {str(t): _whole(n) for t, n, _ in counted},
-            {str(t): _whole(n) for t, _, n in counted if n}, {str(v): _whole(n) for v, n in answered},
-            *(None if end is None else _whole(end) for end in ends),
+            name, seq, {str(t): int(str(n)) for t, n, _ in counted},
+            {str(t): int(str(n)) for t, _, n in counted if n}, {str(v): int(str(n)) for v, n in answered}, int(str(erased)),
+            first, last, size,
         )  # fmt: skip
+
+    def backup(self, path: Path) -> int:
+        """Copy a SQLite journal while it is written to; gives the copy's last sequence number.
+
+        Raises :class:`RefitError` where there is no journal, where there is a file already, and of a PostgreSQL database.
+        """
+        with self._there() as database:
+            if database is None:
+                raise RefitError(f"there is no journal ({self.shown}), so there is nothing to copy")
+            if not isinstance(database, Sqlite):
+                raise RefitError(
+                    f"the journal ({self.shown}) is a PostgreSQL database, which has a tool of its own for this: `pg_dump`"
+                )
+            try:
+                database.backup(path)
+            except FileExistsError:
+                raise RefitError(f"{path}: is there already. Name a file that is not; nothing was written.") from None
+        with Journal(path) as copy:
+            return copy.seq
 
     def close(self) -> None:
         """End the connection; it is made again when something is asked."""
@@ -212,26 +266,33 @@ class Journal:
         self.close()
 
     # Its database ----------------------------------------------------------------------------------------------------
+    def _rows(self, statement: str, values: Sequence[object]) -> list[Values]:
+        with self._there() as database:
+            return [] if database is None else database.rows(statement, values)
+
+    def _one_prediction(self, where: str, value: str) -> Prediction | None:
+        rows = self._rows(
+            f"SELECT seq, at, {PREDICTION} FROM journal_predictions WHERE erased IS NULL AND {where}", (value,)
+        )
+        return prediction_of(rows[0]) if rows else None
+
     def _pages(
-        self, table: str, columns: str, after: int, until: int | None, only: tuple[str, str] | None
-    ) -> Iterator[tuple[object, ...]]:
-        if self._absent:
-            return
-        where = ""
+        self, table: str, columns: str, after: int, until: int | None, only: tuple[str, str | None]
+    ) -> Iterator[Values]:
+        where = " AND erased IS NULL"
         values: list[object] = []
         if until is not None:
             where, values = f"{where} AND seq <= ?", [*values, until]
-        if only is not None:
+        if only[1] is not None:
             where, values = f"{where} AND {only[0]} = ?", [*values, only[1]]
         while True:
-            with self._trouble() as database:
-                page = database.rows(
-                    f"SELECT {columns} FROM {table} WHERE seq > ?{where} ORDER BY seq LIMIT {PAGE}", (after, *values)
-                )
+            page = self._rows(
+                f"SELECT seq, {columns} FROM {table} WHERE seq > ?{where} ORDER BY seq LIMIT {PAGE}", (after, *values)
+            )
             yield from page
             if len(page) < PAGE:
                 return
-            after = _whole(page[-1][0])
+            after = int(str(page[-1][0]))
 
     @property
     def _path(self) -> Path | None:
@@ -240,11 +301,8 @@ class Journal:
             return Path(unquote(self.where.removeprefix("sqlite:///")))
         return None if "://" in self.where else Path(self.where)
 
-    @property
-    def _absent(self) -> bool:
-        return self._open is None and not self._write and self._path is not None and not self._path.exists()
-
-    def _connected(self) -> Database:
+    def _connected(self) -> Database | None:
+        """The connection; None where a journal that is only read is not there yet."""
         if self._open is None:
             path = self._path
             scheme = self.where.partition("://")[0].partition("+")[0]
@@ -252,13 +310,19 @@ class Journal:
                 raise RefitError(
                     f"REFIT_JOURNAL: {self.shown!r} is neither a file, sqlite:///FILE nor postgresql://USER@HOST/NAME."
                 )
+            if path is not None and not self._write and not path.exists():
+                return None
             made: Database | None = None
             try:
                 made = Sqlite(path, write=self._write) if path else Postgres(_plain(self.where))
                 if self._write:
                     prepare(made, self.shown)
                 else:
-                    check(version_of(made), self.shown)
+                    found = version_of(made)
+                    check(found, self.shown)
+                    if found == 0:
+                        made.close()
+                        return None
             except Exception as error:
                 if made is not None:
                     made.close()
@@ -269,73 +333,84 @@ class Journal:
         return self._open
 
     @contextmanager
-    def _trouble(self) -> Iterator[Database]:
-        """The database, whose own errors become plain messages; after one the connection is made anew."""
+    def _there(self) -> Iterator[Database | None]:
+        """The database to read from, if there is a journal; its own errors become plain messages, and it is connected to anew."""
         database = self._connected()
         try:
             yield database
-        except database.errors as error:
+        except Exception as error:
+            if database is None or not isinstance(error, database.errors):
+                raise
             self.close()
             raise self._cannot(error) from None
 
+    @contextmanager
+    def _trouble(self) -> Iterator[Database]:
+        """The database to write to."""
+        with self._there() as database:
+            if database is None or not self._write:
+                raise RefitError(f"the journal ({self.shown}) was opened to be read only")
+            yield database
+
     def _cannot(self, error: Exception) -> JournalUnwritable:
-        return JournalUnwritable(
-            f"the journal ({self.shown}) cannot be used: {first_line(error)}. Check that its disk has room, that its database "
-            "is reachable, and that no other program holds it locked."
+        why = first_line(error).replace(_plain(self.where), self.shown)
+        remedy = (
+            "that its folder may be written to, that the disk has room, and that no other program holds it locked"
+            if self._path
+            else "that the server is reachable, that it has room, and that this user may make tables there"
         )
+        return JournalUnwritable(f"the journal ({self.shown}) cannot be used: {why}. Check {remedy}.")
 
 
-def to_text(values: Mapping[str, object] | Sequence[object]) -> str:
-    """JSON as the journal holds it: numbers read back as the same bits."""
-    return json.dumps(values, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+class _Ids:
+    """Ids that are there: of entries that were stored before, and of those that have just been taken."""
+
+    def __init__(self, there: set[Values]) -> None:
+        self._there = there
+
+    def new(self, entries: Sequence[Values], names: int) -> tuple[list[Values], set[str]]:
+        """Entries that are not there yet, and the ids of the others. The first ``names`` values are what names an entry."""
+        new, again = [], set()
+        for values in entries:
+            name = values[:names]
+            if name[0] is None:
+                new.append(values)
+            elif name in self._there:
+                again.add(str(name[0]))
+            else:
+                self._there.add(name)
+                new.append(values)
+        return new, again
 
 
-def _once(entries: Sequence[Entry], again: set[str]) -> list[Entry]:
-    """Entries whose id is not there yet, each id once; those that repeat are added to ``again``."""
-    new: list[Entry] = []
-    here: set[str] = set()
-    for entry in entries:
-        if entry.id is not None and (entry.id in again or entry.id in here):
-            again.add(entry.id)
-            continue
-        if entry.id is not None:
-            here.add(entry.id)
-        new.append(entry)
-    return new
+def _there(database: Database, columns: str, table: str, names: Iterable[Values]) -> set[Values]:
+    """Which of these names, whose first value is an id, are there."""
+    ids = list(dict.fromkeys(name[0] for name in names if name[0] is not None))
+    found: set[Values] = set()
+    for start in range(0, len(ids), ASKED):
+        some = ids[start : start + ASKED]
+        marks = ", ".join("?" * len(some))
+        found |= {tuple(row) for row in database.rows(f"SELECT {columns} FROM {table} WHERE id IN ({marks})", some)}
+    return found
+
+
+def _meta(database: Database) -> tuple[int, int]:
+    """The last sequence number, and the last receipt."""
+    rows = dict(database.rows("SELECT name, value FROM journal_meta WHERE name IN ('seq', 'clock')"))  # type: ignore[arg-type]
+    return int(str(rows["seq"])), int(str(rows["clock"]))
+
+
+def _next(database: Database) -> tuple[int, int]:
+    """The last sequence number, and the moment of what is written now: receipts follow the order, whatever the clock does."""
+    seq, clock = _meta(database)
+    return seq, max(clock, time.time_ns() // 1000)
+
+
+def _reached(database: Database, seq: int, at: int) -> None:
+    database.run("UPDATE journal_meta SET value = ? WHERE name = 'seq'", (str(seq),))
+    database.run("UPDATE journal_meta SET value = ? WHERE name = 'clock'", (str(at),))
 
 
 def _plain(url: str) -> str:
     scheme, _, rest = url.partition("://")
     return f"{scheme.partition('+')[0]}://{rest}"
-
-
-_PREDICTION = (
-    "seq, id, at, moment, entity, package, version, asked, answer, scores, decision, threshold, seen, features"
-)
-
-
-def _values(p: Prediction) -> tuple[object, ...]:
-    threshold = None if p.threshold is None else repr(p.threshold)
-    scores, decision = to_text(p.scores), repr(p.decision)
-    return (
-        p.moment, p.key, p.package, p.version, to_text(p.row), to_text(p.answer), scores, decision, threshold,
-        p.seen, p.features,
-    )  # fmt: skip
-
-
-def _prediction(row: tuple[object, ...]) -> Prediction:
-    seq, id, at, moment, key, package, version, asked, answer, scores, decision, threshold, seen, features = row
-    return Prediction(
-        id=str(id), row=json.loads(str(asked)), answer=json.loads(str(answer)), key=_text(key), package=str(package),
-        version=str(version), scores=tuple(json.loads(str(scores))), decision=float(str(decision)),
-        threshold=None if threshold is None else float(str(threshold)), seen=_whole(seen), features=str(features),
-        moment=None if moment is None else _whole(moment), seq=_whole(seq), at=_whole(at),
-    )  # fmt: skip
-
-
-def _text(value: object) -> str | None:
-    return None if value is None else str(value)
-
-
-def _whole(value: object) -> int:
-    return int(cast(int, value))

@@ -44,6 +44,10 @@ COMMANDS = (
     "status",
     "params",
     "schema",
+    "events import",
+    "journal",
+    "journal backup",
+    "journal erase",
 )
 
 
@@ -58,7 +62,7 @@ def test_help_imports_nothing_heavy() -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_shows_an_example(command: str) -> None:
-    done = subprocess.run([*REFIT, command, "--help"], capture_output=True, text=True, check=True)
+    done = subprocess.run([*REFIT, *command.split(), "--help"], capture_output=True, text=True, check=True)
     assert f"Example: refit {command}" in done.stdout
 
 
