@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flows import champions, context, sources, standing
+from flows import champions, context, sources, standing, told
 from flows.expected import Expected
 from flows.lasted import lasted
 from flows.packages import digest_made
@@ -155,6 +155,11 @@ class _Survey:
         notes = [
             f"{one} comes from a database: a run asks it again, and stages run where its rows changed."
             for one in sources.queries(self.params)
+        ]
+        notes += [
+            f"{one}: {count:,} events came since the last snapshot of the journal: a run takes them, and stages run with them."
+            for one, count in told.news(self.root, self.params).items()
+            if count
         ]
         times = {name: 0.0 if one.restored else one.seconds or 0.0 for name, one in due.items()}
         all_of_it = Expected(needs, frozenset(due), times, self.params.orchestration.parallel).left() or 0.0

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import Field, JsonValue
 
 from tasks.artifacts._artifact import Artifact, Part
+from tasks.artifacts.raw import FromJournal
 
 
 class RowCounts(Part):
@@ -59,7 +60,8 @@ class Origin(Part):
 
 
 class Validation(Artifact):
-    """``as_of``, ``tables`` (rows by table), ``expectations`` (what each found), ``baseline`` (what tables were held against)."""
+    """``as_of``, ``tables`` (rows by table), ``expectations`` (what each found), ``baseline`` (what tables were held against),
+    ``journal`` (which events are among the rows of a table)."""
 
     NAME: ClassVar[str] = "summary.json"
 
@@ -67,3 +69,4 @@ class Validation(Artifact):
     tables: dict[str, RowCounts]
     expectations: list[RuleResult]
     baseline: dict[str, Origin | None] = Field(default_factory=dict)
+    journal: dict[str, FromJournal] = Field(default_factory=dict)

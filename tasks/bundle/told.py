@@ -9,7 +9,7 @@ import pandas as pd
 
 from tasks.artifacts.columns import RECEIVED
 from tasks.bundle.horizon import parse
-from tasks.engine.facts import TableSchema, Time
+from tasks.engine.facts import MISSING, TableSchema, Time
 from tasks.journal import Event
 
 
@@ -44,6 +44,18 @@ def known_moment(event: Event, table: TableSchema) -> int | None:
         return None
     received = [event.received] if event.known == "receipt" else []
     return max([*cast("list[int]", moments), *received])
+
+
+def last_moment(event: Event, table: TableSchema) -> int:
+    """When the whole of an event was known, with what became known after its row (µs); :data:`MISSING` where it never counts.
+
+    Of tables without a key it is when the row was: it cannot be told again without counting twice.
+    """
+    known = known_moment(event, table)
+    if known is None:
+        return MISSING
+    later = [_moment(event.body, time) for time in table.later.values()] if table.key else []
+    return max([known, *(moment for moment in later if moment is not None)])
 
 
 def _moment(body: Mapping[str, object], time: Time) -> int | None:

@@ -141,6 +141,14 @@ class Journal:
         with self._trouble() as database:
             return int(str(database.rows("SELECT value FROM meta WHERE name = 'seq'")[0][0]))
 
+    @property
+    def id(self) -> str:
+        """What names the journal, wherever it is moved; empty while there is none."""
+        if self._absent:
+            return ""
+        with self._trouble() as database:
+            return str(database.rows("SELECT value FROM meta WHERE name = 'journal'")[0][0])
+
     def events(self, after: int = 0, table: str | None = None, until: int | None = None) -> Iterator[Event]:
         """Events behind a sequence number (up to ``until``), in order; of one table or of all."""
         columns = "seq, id, named, entity, body, received, known, refused"
