@@ -25,7 +25,11 @@ def prediction_times(plan: Plan, rows: Frame) -> np.ndarray:
 
 
 def asked_at(plan: Plan, source: Source) -> np.ndarray:
-    """:func:`prediction_times` of rows of any source."""
+    """:func:`prediction_times` of rows of any source.
+
+    What caps them is what the row's columns say, and not when it was received: the features of an event are the same
+    however late it came.
+    """
     if plan.time is None:
         return np.full(len(source), MISSING)
     t = plan.time.of(source.moment(plan.time.column))

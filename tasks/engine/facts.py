@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tasks.artifacts.columns import UNTIL
+from tasks.artifacts.columns import RECEIVED, UNTIL
 from tasks.errors import RefitError, nearest, some
+from tasks.states import known_from
 from tasks.stored import Frame
 
 MISSING = np.iinfo(np.int64).min  # a missing moment, as in NumPy's NaT
@@ -166,7 +167,8 @@ def _rises(values: np.ndarray) -> bool:
 class Events:
     """One table's rows as events. ``event`` and ``known`` are int64 µs; an event with either missing never counts.
 
-    ``until`` (int64 µs): up to when a row is the known state of its event; None where no row was corrected.
+    ``until`` (int64 µs): up to when a row is the known state of its event; None where no row was corrected. Rows that say
+    when they were received (:data:`RECEIVED`) were not known before that, whatever their columns say.
     """
 
     table: TableSchema
@@ -195,6 +197,9 @@ class Events:
                     f"({table.known_at.column}) "  # type: ignore[union-attr]
                     f"before they happened ({table.event_time.column}); mend or remove them"
                 )
+        if RECEIVED in self.frame.columns:
+            received = micros(self.frame[RECEIVED], RECEIVED, table.name)
+            self.known = known_from(self.known, received)
 
     def later(self, time: Time | None) -> Events:
         """The same events, each known only once ``time`` has come too: as the columns known from then on show them."""

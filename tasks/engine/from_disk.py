@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from tasks.artifacts.columns import ROW
+from tasks.artifacts.columns import RECEIVED, ROW
 from tasks.engine.assemble import as_frame, finish
 from tasks.engine.compute import compute
 from tasks.engine.facts import TableSchema
@@ -167,6 +167,7 @@ def _compute_group(
 
     folder.mkdir()
     theirs, mine = event_columns(plan, group), row_columns(plan, group)
+    theirs += [RECEIVED] if RECEIVED in pq.read_schema(files[group.table]).names else []
     events, asking = (pq.read_metadata(path).num_rows for path in (files[group.table], rows_of))
     size = 8 * (events * (len(theirs) + COPIES) + asking * (len(mine) + COPIES + 2 * len(group.features)))
     parts = max(1, -(-size // (memory_mb * 1_000_000)), -(-max(events, asking) // PART))

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from tasks.artifacts.columns import UNTIL
+from tasks.artifacts.columns import RECEIVED, UNTIL
 from tasks.engine.assemble import as_frame, finish
 from tasks.engine.compute import child_tables, compute
 from tasks.engine.facts import TableSchema
@@ -96,7 +96,7 @@ def _group(
 
     alone = replace(plan, features=group.features, children={})
     theirs, mine = event_columns(plan, group), row_columns(plan, group)
-    theirs += [UNTIL] if UNTIL in events.columns else []
+    theirs += [c for c in (UNTIL, RECEIVED) if c in events.columns]
     left = _dealt(events[theirs], [c for _, c in group.on], plan.tables[group.table], parts)
     right = _dealt(rows[mine], [c for c, _ in group.on], plan.tables[plan.table], parts)
     kinds = {f.name: f.kind for f in group.features}

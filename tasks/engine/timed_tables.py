@@ -12,13 +12,14 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
+from tasks.artifacts.columns import RECEIVED
 from tasks.engine.ahead import FEWEST
 from tasks.engine.asof import prediction_times
 from tasks.engine.codes import composite
 from tasks.engine.facts import MISSING, TableSchema, Time, micros
 from tasks.engine.plan import Feature, Plan
 from tasks.engine.recipes import FromTable, LookedUp
-from tasks.states import last_known
+from tasks.states import known_from, last_known
 from tasks.stored import Frame
 
 MOST = 4  # keys of a table, and two of several columns
@@ -121,7 +122,7 @@ def timed_tables(tables: Mapping[str, Frame], plan: Plan, rows: Frame, features:
         moment = spec.event_time or plan.time
         assert moment is not None
         t = _moment(frame, moment, name)
-        known = prediction_times(plan, frame) if own else _moment(frame, spec.known_at or moment, name)
+        known = prediction_times(plan, frame) if own else _known(frame, spec.known_at or moment, name)
         outcome = set(spec.outcome) | set(spec.later)
         if own and plan.target:
             outcome |= {plan.target.name, plan.target.column}
@@ -138,6 +139,12 @@ def timed_tables(tables: Mapping[str, Frame], plan: Plan, rows: Frame, features:
 
 def _moment(frame: Frame, time: Time, table: str) -> np.ndarray:
     return time.of(micros(frame[time.column], time.column, table))
+
+
+def _known(frame: Frame, time: Time, table: str) -> np.ndarray:
+    """As :class:`~tasks.engine.facts.Events` has it, of a frame that may lie on disk."""
+    received = _moment(frame, Time(RECEIVED), table) if RECEIVED in frame.columns else None
+    return known_from(_moment(frame, time, table), received)
 
 
 def read_by(plan: Plan, table: str) -> list[str]:

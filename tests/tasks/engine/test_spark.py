@@ -9,6 +9,7 @@ from tasks.engine import spark
 from tasks.engine.compute import compute
 from tasks.errors import RefitError
 from tasks.states import last_known
+from tests.tasks.engine.test_received import received
 from tests.tasks.engine.test_states import corrected, told_apart
 from tests.tasks.engine.worlds import assert_same, plan, plan_by_column, world_by_column
 
@@ -32,7 +33,8 @@ def test_spark_gives_the_bits_of_the_local_engine(full: bool) -> None:
     states = told_apart(corrected(1, 200, "key"))  # rows that were corrected, in the columns of their key too
     session = spark.session()
     try:
-        for asked, given, rows in ((late, tables, tables["orders"]), (plan(), states, last_known(states["orders"]))):
+        came = received(tables, 1)[0]  # and some were received late
+        for asked, given, rows in ((late, came, came["orders"]), (plan(), states, last_known(states["orders"]))):
             assert_same(compute(asked, given, rows), spark.compute_spark(asked, given, rows, session))
     finally:
         session.stop()
