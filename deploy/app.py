@@ -46,7 +46,7 @@ UNREAD = (408, 413)  # statuses of requests whose body may not have been read
 SECONDS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5)
 
 
-class Answered(NamedTuple):
+class BatchAnswers(NamedTuple):
     """A batch's answers as JSON, how often there was which decision, and what is to be kept of them."""
 
     body: bytes
@@ -113,7 +113,7 @@ class Served:
             return before[0]
         return sent
 
-    def predict_batch(self, body: bytes | bytearray, name: str | None = None) -> Steps[Answered]:
+    def predict_batch(self, body: bytes | bytearray, name: str | None = None) -> Steps[BatchAnswers]:
         """Answer a request body of several rows, in short steps.
 
         Every row is read before the first is answered, so that a batch is answered as a whole or not at all.
@@ -157,7 +157,7 @@ class Served:
                 decision = answer.get("decision")
                 decided[decision if isinstance(decision, str) else None] += 1
                 yield
-        return Answered(b"[" + b",".join(parts) + b"]", decided, kept)
+        return BatchAnswers(b"[" + b",".join(parts) + b"]", decided, kept)
 
     def _parsed(self, body: bytes | bytearray) -> object:
         if crowded(body, self.rows.most_names):
@@ -330,7 +330,9 @@ async def _tell(request: Request, read: Reads) -> Response:
         async with load.body(request) as body:
             live = served(request).live
             if live is None:
-                raise Problems([{"message": "this service keeps no journal, so it takes no events (serving.journal)"}], 404)
+                raise Problems(
+                    [{"message": "this service keeps no journal, so it takes no events (serving.journal)"}], 404
+                )
             if not live.told.readers:
                 raise Problems([{"message": "this package was made before packages knew what events look like; "
                                  "make another with `refit run`"}], 409)  # fmt: skip
@@ -338,7 +340,9 @@ async def _tell(request: Request, read: Reads) -> Response:
             given = parsed(bytes(body))
             listed = given if isinstance(given, list) else [given]
             if len(listed) > load.limits.batch_rows or not listed:
-                raise Problems([{"message": f"send 1 to {load.limits.batch_rows:,} at once; found {len(listed):,}"}], 413)
+                raise Problems(
+                    [{"message": f"send 1 to {load.limits.batch_rows:,} at once; found {len(listed):,}"}], 413
+                )
             events = await turns.run(_listed(read(live.told, listed, name, live.asking)))
             kept = await live.keep(events=events)
     metrics: ServiceMetrics = request.app.state.metrics

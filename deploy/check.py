@@ -58,7 +58,8 @@ def check(package: str | Path, timeout: float = 60, version: str = "check") -> C
     golden, schema = Golden.read(package).rows, Schema.read(package)
     began = time.perf_counter()
     try:
-        with running(serving(package, version, examined.identity), timeout) as address:
+        # what it is asked here is no request of anybody's, to be kept
+        with running(serving(package, version, examined.identity), timeout, {"REFIT_JOURNAL": ""}) as address:
             up = time.perf_counter()
             compare(manifest, golden, partial(ask, address))
             refused = refuse(golden, schema, partial(ask, address))

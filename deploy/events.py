@@ -44,7 +44,7 @@ class EventReader:
         if mistakes := list(self._moments(row)):
             raise Problems(mistakes)
         body = to_json(row, self._fields)
-        reasons = "; ".join(filter(None, (remark(f, read.get(f.name)) for f in self._checked)))
+        reasons = "; ".join(found for f in self._checked if (found := remark(f, read.get(f.name))))
         return Event(self.name, body, self._key(body), id, known, reasons or None)
 
     def key(self, given: Given) -> str | None:
@@ -67,9 +67,6 @@ class EventReader:
 
     def _moments(self, row: Given) -> Iterator[Mistake]:
         happened, known = (self._moment(row, when) for when in (self.about.event_time, self.about.known_at))
-        for when, moment in ((self.about.event_time, happened), (self.about.known_at, known)):
-            if when is not None and moment is None:
-                yield {"message": f"{when.column!r} must be there: it says when the event counts", "field": when.column}
         if happened is not None and known is not None and known < happened:
             assert self.about.known_at is not None
             column = self.about.known_at.column
@@ -112,7 +109,9 @@ class Told:
         if not isinstance(table, str) or table not in self.readers:
             found = "is missing" if table is None else f"{str(table)[:80]!r} is none"
             near = nearest(table, self.readers) if isinstance(table, str) else ""
-            raise Problems([{"message": f"'table' must be one of {some(self.readers)}; {found}.{near}", "field": "table"}])
+            raise Problems(
+                [{"message": f"'table' must be one of {some(self.readers)}; {found}.{near}", "field": "table"}]
+            )
         if "row" not in one:
             raise Problems([{"message": "'row' is missing: the event's columns as a JSON object", "field": "row"}])
         return self.readers[table].event(one["row"], id, _known(one))
@@ -140,7 +139,9 @@ class Told:
         else:
             key = reader.key(one["key"]) if isinstance(one["key"], dict) else None
             found = journal.last_of(key) if key is not None else None
-            named = f"'key': there is no prediction of a row with it in the journal ({some(reader.about.key)} name a row)"
+            named = (
+                f"'key': there is no prediction of a row with it in the journal ({some(reader.about.key)} name a row)"
+            )
         if found is None:
             raise Problems([{"message": named, "field": "id" if "id" in one else "key"}])
         return reader.event({**_missing(reader, found.row), **found.row, **values}, id, _known(one))
@@ -169,17 +170,27 @@ def _each(given: Sequence[object], read: object) -> Iterator[Event]:
 
 def _object(given: object, names: frozenset[str], what: str) -> Given:
     if not isinstance(given, dict):
-        raise Problems([{"message": f"{what} is a JSON object of {some(sorted(names))}, found {as_json(given)[:40].decode(errors='replace')}"}])
+        raise Problems(
+            [
+                {
+                    "message": f"{what} is a JSON object of {some(sorted(names))}, found {as_json(given)[:40].decode(errors='replace')}"
+                }
+            ]
+        )
     for name in given:
         if name not in names:
-            raise Problems([{"message": f"{name[:80]!r} is not part of {what}." + nearest(name[:80], names), "field": name[:80]}])
+            raise Problems(
+                [{"message": f"{name[:80]!r} is not part of {what}." + nearest(name[:80], names), "field": name[:80]}]
+            )
     return cast(Given, given)
 
 
 def _known(given: Given) -> Known:
     known = given.get("known", "receipt")
     if known not in KNOWN:
-        raise Problems([{"message": f"'known' must be one of {some(KNOWN)}, found {str(known)[:40]!r}", "field": "known"}])
+        raise Problems(
+            [{"message": f"'known' must be one of {some(KNOWN)}, found {str(known)[:40]!r}", "field": "known"}]
+        )
     return cast(Known, known)
 
 
@@ -198,5 +209,7 @@ def _part(name: str | None, place: int) -> str | None:
 def check_id(given: object, what: str) -> str:
     """An id as it is kept. Raises :class:`Problems`."""
     if not isinstance(given, str) or not 0 < len(given) <= LONGEST or not given.isprintable():
-        raise Problems([{"message": f"{what} must be a text of 1 to {LONGEST} printable characters", "field": what.strip("'")}])
+        raise Problems(
+            [{"message": f"{what} must be a text of 1 to {LONGEST} printable characters", "field": what.strip("'")}]
+        )
     return given

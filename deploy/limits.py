@@ -18,7 +18,12 @@ from tasks.params import Limits
 LIMITS = "REFIT_LIMITS"  # serving.limits as JSON, for the workers
 MOST_HELD = 256 << 20  # bytes of all bodies at hand, or those of so many of the largest batches
 BATCHES_HELD = 4
-MOST_AT_ONCE = {"/predict": 256, "/predict_batch": 16, "/events": 64, "/labels": 16}  # requests taken and not yet answered
+MOST_AT_ONCE = {
+    "/predict": 256,
+    "/predict_batch": 16,
+    "/events": 64,
+    "/labels": 16,
+}  # requests taken and not yet answered
 SLOWEST = 256 << 10  # bytes of a body for each of which patience grows by a second
 AGAIN = 1  # seconds, in Retry-After
 

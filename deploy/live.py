@@ -79,7 +79,9 @@ class Live:
                 if self.follower.seen >= number:
                     return
                 if time.monotonic() > until:
-                    raise Busy(f"If-Known: entry {number} of the journal is not known here (only up to {self.follower.seen})")
+                    raise Busy(
+                        f"If-Known: entry {number} of the journal is not known here (only up to {self.follower.seen})"
+                    )
                 await asyncio.sleep(0.01)
         except JournalUnwritable as error:
             raise Busy(str(error)) from None
@@ -122,7 +124,8 @@ class Live:
 
     def batch_before(self, name: str, body: bytes | bytearray) -> list[dict[str, object]] | None:
         """The same of a batch, whose rows are named ``name/0`` and so on."""
-        if self.before([f"{name}/0"], [given[0]] if isinstance(given := parsed(bytes(body)), list) and given else []) is None:
+        given = parsed(bytes(body))
+        if not isinstance(given, list) or self.before([f"{name}/0"], given[:1]) is None:
             return None
         return self.before([f"{name}/{i}" for i in range(len(given) + 1)], given)
 
@@ -130,12 +133,18 @@ class Live:
         """What is kept of an answer to the row ``given``, computed when ``seen`` was known."""
         assert isinstance(given, dict)
         moment = self.bundle.moment(row)
-        reader = self.told.problem
         return Prediction(
-            id=id, row=given, answer=sent, key=reader.key(given) if reader else None, package=self.bundle.identity,
+            id=id, row=given, answer=sent, key=self._key(given), package=self.bundle.identity,
             version=self.version, scores=answer.scores, decision=answer.decision, threshold=self.bundle.threshold,
             seen=seen, features=digest(answer.features), moment=None if moment == MISSING else moment,
         )  # fmt: skip
+
+    def _key(self, given: dict[str, object]) -> str | None:
+        """A row's key, where it was sent and can be read: the model need not ask for it."""
+        try:
+            return self.told.problem.key(given) if self.told.problem else None
+        except Problems:
+            return None
 
     async def keep(self, events: Sequence[Event] = (), predictions: Sequence[Prediction] = ()) -> Appended:
         """Have entries on disk. Raises :class:`Busy` where that cannot be; then nothing was kept."""
@@ -162,5 +171,7 @@ class Live:
 
 def _number(asked: str) -> int:
     if not asked.isdecimal() or len(asked) > 18:
-        raise Problems([{"message": f"If-Known: must be a sequence number that /events gave, found {asked[:40]!r}"}], 400)
+        raise Problems(
+            [{"message": f"If-Known: must be a sequence number that /events gave, found {asked[:40]!r}"}], 400
+        )
     return int(asked)

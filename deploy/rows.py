@@ -201,11 +201,12 @@ is unknown (where allowed); 'petal width' is not a field of this model. Did you 
 def remark(field: SchemaField, value: Value) -> str:
     """What the data contract has against a value; empty where it has nothing."""
     name, low, high, allowed = field.name, field.min, field.max, field.allowed
-    if isinstance(value, int | float) and low is not None and value < low:
-        return f"{name!r}: {value:g} is below {low:g}, the least that training rows may have"
-    if isinstance(value, int | float) and high is not None and value > high:
-        return f"{name!r}: {value:g} is above {high:g}, the most that training rows may have"
-    if isinstance(value, str) and allowed is not None and value not in allowed:
+    if isinstance(value, float):
+        if low is not None and value < low:
+            return f"{name!r}: {value:g} is below {low:g}, the least that training rows may have"
+        if high is not None and value > high:
+            return f"{name!r}: {value:g} is above {high:g}, the most that training rows may have"
+    elif isinstance(value, str) and allowed is not None and value not in allowed:
         return f"{name!r}: {value[:40]!r} is not one of {some(allowed)}"
     return ""
 

@@ -20,6 +20,7 @@ from deploy.limits import limits_of
 from tasks.artifacts import Manifest
 from tasks.bundle.manifest import examine
 from tasks.errors import RefitError
+from tasks.journal import Journal
 from tasks.params import WHEN_STALE, Limits
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def serve(
     linger: float = 2.0,
     grace: float = 20.0,
     limits: Limits | None = None,
+    journal: str | None = None,
 ) -> None:
     """Serve until a signal. Lines of standard output say where it answers, and that it leaves.
 
@@ -61,6 +63,8 @@ def serve(
         Seconds after the signal for which requests are still taken, and then for which those taken are finished.
     limits
         As ``serving.limits``; None: as ``REFIT_LIMITS`` says, or the usual ones.
+    journal
+        Where answers and events are kept (:func:`tasks.journal.journal_url`); None: nowhere.
 
     Raises
     ------
@@ -72,12 +76,15 @@ def serve(
 
     listening(host, port).close()  # before the package is loaded, which takes seconds
     package = Path(package).resolve()
+    if journal is not None:
+        Journal(journal, write=True).close()  # one that cannot be used is told now
     os.environ.update(
         REFIT_SHA256=sha256,
         REFIT_VERSION=version,
         REFIT_STALE=stale,
         REFIT_STALE_AFTER=stale_after or os.environ.get("REFIT_STALE_AFTER", ""),
         REFIT_LIMITS=(limits or limits_of()).model_dump_json(),
+        REFIT_JOURNAL=journal or "",
         # Rows are small: threads inside the model would only fight over the cores.
         OMP_NUM_THREADS="1",
     )
@@ -135,6 +142,7 @@ def main() -> None:
     serve(
         given.package, given.version, given.host, given.port, given.workers,
         sha256=given.sha256, stale=given.stale, stale_after=given.stale_after, linger=given.linger, grace=given.grace,
+        journal=os.environ.get("REFIT_JOURNAL") or None,
     )  # fmt: skip
 
 

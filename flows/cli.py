@@ -248,6 +248,7 @@ def serve(
     from flows.champions import to_serve
     from flows.versions import vouched
     from tasks.errors import RefitError
+    from tasks.journal import journal_url
     from tasks.params import load
 
     params = load()
@@ -264,7 +265,7 @@ def serve(
     start(
         package, version, serving.host, serving.port if port is None else port, serving.workers,
         sha256=digest, stale=serving.stale, stale_after=serving.stale_after, linger=serving.linger, grace=serving.grace,
-        limits=serving.limits,
+        limits=serving.limits, journal=journal_url() if serving.journal else None,
     )  # fmt: skip
 
 

@@ -49,6 +49,7 @@ RUN = {
             '"--package", "data/package", "--sha256"',
         ),
     },
+    "live.md": {"refit serve": ("tests/deploy/test_serve.py", "serve(package=")},
     "pressure.md": {
         "python -m deploy.build --version 1": ("tests/deploy/conftest.py", '"deploy.build", "--version", "1"')
     },

@@ -169,6 +169,7 @@ TABLE = {
     "serving.stale_after": SERVE,
     "serving.linger": SERVE,
     "serving.grace": SERVE,
+    "serving.journal": SERVE,
     "serving.limits.row_mb": LIMITS,
     "serving.limits.batch_mb": LIMITS,
     "serving.limits.batch_rows": LIMITS,

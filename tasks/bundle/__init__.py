@@ -22,7 +22,7 @@ from tasks.bundle.horizon import Horizon, RowTiming, derived, parse
 from tasks.bundle.manifest import examine
 from tasks.bundle.seen import FILE as SEEN
 from tasks.bundle.seen import THERE, Seen
-from tasks.bundle.told import frame_of, known_moment, last_moment
+from tasks.bundle.told import ToldEvent, frame_of, known_moment, last_moment
 from tasks.engine import Plan
 from tasks.engine.compute import compute
 from tasks.engine.online import start
@@ -31,7 +31,6 @@ from tasks.engine.state import Row, State, prediction_time
 from tasks.errors import RefitError, some
 from tasks.files import read_json, read_table
 from tasks.fitting.calibration import Calibration
-from tasks.journal import Event
 from tasks.kinds import find_kind
 from tasks.models import load_model
 from tasks.ordinary.record import FOLDER as ORDINARY
@@ -202,7 +201,7 @@ class Bundle:
             self._state = start(self.plan, self._history())
         return self
 
-    def take_in(self, table: str, events: Sequence[Event]) -> None:
+    def take_in(self, table: str, events: Sequence[ToldEvent]) -> None:
         """Events of one table that became known since: from now on rows see them.
 
         Raises
@@ -220,7 +219,7 @@ class Bundle:
         if moments:
             self.horizon.learn(table, max(moments))
 
-    def covers(self, event: Event) -> bool:
+    def covers(self, event: ToldEvent) -> bool:
         """Whether the package was made with an event of the journal: its history has all of it that a row could see.
 
         Of the journal that :attr:`manifest` names (``journal.id``); no event of another one is covered.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,8 +11,10 @@ import pandas as pd
 from tasks.artifacts import SchemaField, Value
 from tasks.values.levels import level
 
+WHOLE = (str, bool, int, datetime)  # types whose values are never missing, which is quickly told
 
-def to_json(row: Mapping[Hashable, Any], fields: Sequence[SchemaField]) -> dict[str, Value]:
+
+def to_json(row: Mapping[str, Any], fields: Sequence[SchemaField]) -> dict[str, Value]:
     """A table's row as JSON values, in the schema's fields: times as ISO 8601 in UTC, a missing value as null.
 
     >>> at = SchemaField(name="at", kind="datetime", nullable=True)
@@ -23,10 +25,11 @@ def to_json(row: Mapping[Hashable, Any], fields: Sequence[SchemaField]) -> dict[
     out: dict[str, Value] = {}
     for field in fields:
         value = row[field.name]
-        if pd.isna(value):
+        if value is None or (value != value if type(value) is float else type(value) not in WHOLE and pd.isna(value)):
             out[field.name] = None
         elif field.kind == "datetime":
-            out[field.name] = pd.Timestamp(value).tz_convert("UTC").isoformat().replace("+00:00", "Z")
+            utc = value if type(value) is datetime and value.tzinfo is UTC else pd.Timestamp(value).tz_convert("UTC")
+            out[field.name] = utc.isoformat().replace("+00:00", "Z")
         elif field.kind == "numeric":
             out[field.name] = float(value)
         elif field.kind == "boolean":

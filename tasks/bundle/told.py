@@ -3,17 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import cast
+from typing import Protocol, cast
 
+import numpy as np
 import pandas as pd
 
 from tasks.artifacts.columns import RECEIVED
 from tasks.bundle.horizon import parse
 from tasks.engine.facts import MISSING, TableSchema, Time
-from tasks.journal import Event
 
 
-def frame_of(events: Sequence[Event], table: TableSchema) -> pd.DataFrame:
+class ToldEvent(Protocol):
+    """What is asked here of an event of the journal, which no stage knows (:class:`tasks.journal.Event`)."""
+
+    @property
+    def table(self) -> str:
+        """The table's name."""
+
+    @property
+    def seq(self) -> int:
+        """Its place in the journal."""
+
+    @property
+    def body(self) -> Mapping[str, object]:
+        """The row as JSON values."""
+
+    @property
+    def known(self) -> str:
+        """``receipt`` or ``given``."""
+
+    @property
+    def received(self) -> int:
+        """When it was received, µs since 1970."""
+
+
+def frame_of(events: Sequence[ToldEvent], table: TableSchema) -> pd.DataFrame:
     """Events of one table in its kinds, with :data:`RECEIVED` for those that count from their receipt at the earliest.
 
     A column that none of the events has is left out.
@@ -24,18 +48,23 @@ def frame_of(events: Sequence[Event], table: TableSchema) -> pd.DataFrame:
             continue
         values = [event.body.get(name) for event in events]
         if kind == "datetime":
-            columns[name] = pd.Series(pd.to_datetime(values, utc=True, format="ISO8601")).astype("datetime64[us, UTC]")
+            columns[name] = _moments([None if v is None else parse(str(v)) for v in values])
         elif kind in ("numeric", "boolean"):
             columns[name] = pd.Series([None if v is None else float(cast(float, v)) for v in values], dtype="float64")
         else:
             columns[name] = pd.Series(values, dtype="str")
     if table.event_time is not None:
         received = [event.received if event.known == "receipt" else None for event in events]
-        columns[RECEIVED] = pd.Series(pd.to_datetime(received, unit="us", utc=True)).astype("datetime64[us, UTC]")
+        columns[RECEIVED] = _moments(received)
     return pd.DataFrame(columns)
 
 
-def known_moment(event: Event, table: TableSchema) -> int | None:
+def _moments(micros: Sequence[int | None]) -> pd.Series:
+    whole = np.array([MISSING if one is None else one for one in micros], np.int64)
+    return pd.Series(whole.view("M8[us]")).dt.tz_localize("UTC")
+
+
+def known_moment(event: ToldEvent, table: TableSchema) -> int | None:
     """When an event became known, µs since 1970; None where its table has no moments, or it lacks one."""
     if table.event_time is None:
         return None
@@ -46,7 +75,7 @@ def known_moment(event: Event, table: TableSchema) -> int | None:
     return max([*cast("list[int]", moments), *received])
 
 
-def last_moment(event: Event, table: TableSchema) -> int:
+def last_moment(event: ToldEvent, table: TableSchema) -> int:
     """When the whole of an event was known, with what became known after its row (µs); :data:`MISSING` where it never counts.
 
     Of tables without a key it is when the row was: it cannot be told again without counting twice.

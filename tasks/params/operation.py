@@ -50,6 +50,10 @@ class Serving(StrictModel):
         default=20, ge=1, le=3600, description="seconds after those for which what was taken is finished"
     )
     limits: Limits = Field(default=Limits(), description="what the service takes on; what is beyond is refused")
+    journal: bool = Field(
+        default=True,
+        description="every answer is kept before it is given, and events are taken (docs/live.md); false: neither",
+    )
 
 
 class Monitoring(StrictModel):

@@ -69,7 +69,7 @@ def test_a_batch_is_read_computed_and_scored_in_steps_of_one_row_and_of_32(
         return predict(features)
 
     monkeypatch.setattr(served.bundle, "predict_features", counted)
-    steps, (body, decided) = ended(served.predict_batch(json.dumps([row] * rows).encode()))
+    steps, (body, decided, _) = ended(served.predict_batch(json.dumps([row] * rows).encode()))
     assert scored == [32] * (rows // 32) + [rows % 32] * (rows % 32 > 0)
     assert steps == 4 * rows + len(scored), "to cut, read, compute and answer each row, and to score each slice"
     assert json.loads(body) == [served.predict(json.dumps(row).encode())] * rows

@@ -30,6 +30,7 @@ TOLD = (
     "REFIT_STALE",
     "REFIT_STALE_AFTER",
     "REFIT_LIMITS",
+    "REFIT_JOURNAL",
     "OMP_NUM_THREADS",
 )
 
@@ -58,6 +59,12 @@ def test_every_key_of_serving_reaches_the_server_or_its_workers(
     assert [given[2] for given, _ in seen] == [4123, 0], "a port that is taken is told before the package is loaded"
     assert (env["REFIT_STALE"], env["REFIT_STALE_AFTER"]) == ("refuse", "5d")
     assert limits_of(env).model_dump() == LIMITS
+    assert env["REFIT_JOURNAL"] == str(tmp_path / ".refit" / "journal.db")
+    assert Path(env["REFIT_JOURNAL"]).is_file(), "one that cannot be used is told before the package is loaded"
+    tree["serving"]["journal"] = False
+    YAML().dump(tree, tmp_path / "params.yaml")
+    serve(package=tmp_path / "package", port=0, sha256=sha256(package / "bundle.json"))
+    assert seen[-1][1]["REFIT_JOURNAL"] == ""
 
 
 @pytest.mark.parametrize(("workers", "here", "copied"), [(1, True, False), (2, False, True), (3, False, True)])
