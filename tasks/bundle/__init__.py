@@ -219,13 +219,10 @@ class Bundle:
         if moments:
             self.horizon.learn(table, max(moments))
 
-    def covers(self, event: ToldEvent) -> bool:
-        """Whether the package was made with an event of the journal: its history has all of it that a row could see.
-
-        Of the journal that :attr:`manifest` names (``journal.id``); no event of another one is covered.
-        """
-        journal = self.manifest.journal
-        if journal is None or event.seq > journal.tables.get(event.table, 0):
+    def covers(self, event: ToldEvent, journal: str) -> bool:
+        """Whether the package was made with an event of a journal (its ``id``): the history has all of it that a row could see."""
+        made = self.manifest.journal
+        if made is None or made.id != journal or event.seq > made.tables.get(event.table, 0):
             return False
         table = self.plan.tables.get(event.table)
         return table is None or self._as_of is None or last_moment(event, table) <= self._as_of

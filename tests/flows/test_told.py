@@ -327,7 +327,9 @@ def test_a_package_says_up_to_which_event_it_knows_all(tell: Tell) -> None:
         assert found == FromJournal(id=journal.id, seq=8)
     run(BOTH, 34)
     early = Validation.read("data/validated").journal["visits"]
-    assert early == FromJournal(id=found.id, seq=8, whole=4), "the fourth is replaced by the fifth, which was not known yet"
+    assert early == FromJournal(id=found.id, seq=8, whole=4), (
+        "the fourth is replaced by the fifth, which was not known yet"
+    )
     said = covered({"visits": early, "shops": FromJournal(id=found.id, seq=9)})
     assert said is not None
     assert said.to_dict() == {"id": found.id, "seq": 4, "tables": {"visits": 8, "shops": 9}}
