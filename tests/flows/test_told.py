@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,8 +15,9 @@ import pytest
 from flows import sources
 from flows.told import news, take_events
 from tasks import params
-from tasks.artifacts import FromJournal, RawManifest, SchemaField, Validation
+from tasks.artifacts import Covered, FromJournal, RawManifest, SchemaField, Validation
 from tasks.artifacts.columns import REASON, RECEIVED, ROW, SEQ
+from tasks.bundle import Bundle
 from tasks.bundle.rows import to_json
 from tasks.errors import RefitError
 from tasks.features.__main__ import main as features
@@ -26,6 +29,8 @@ from tasks.journal.journal import to_text
 from tasks.package.contents import covered
 from tasks.package.schema import events
 from tasks.validate.__main__ import main as validate
+from tasks.validate.labels import label
+from tests.flows.project import refit
 
 PARAMS = """\
 problem: {name: visits, kind: regression, table: visits, target: paid, prediction_time: at}
@@ -96,7 +101,7 @@ def tell(project: Path, monkeypatch: pytest.MonkeyPatch) -> Tell:
         monkeypatch.setattr(
             "tasks.journal.journal.time", SimpleNamespace(time_ns=lambda: (DAY + pd.Timedelta(days=day)).value)
         )
-        fields = events(of("journal")).tables["visits"].row.fields
+        fields = events(params.loads(PARAMS.replace("SOURCE", "journal"), "params.yaml")).tables["visits"].row.fields
         with Journal(journal_url(project), write=True) as journal:
             journal.append([event(visit, fields, known, refused, table) for visit in visits])
 
@@ -347,3 +352,88 @@ def test_without_the_journal_files_have_the_bytes_that_they_had(tell: Tell) -> N
     assert {RECEIVED, SEQ} < set(pq.read_schema("data/raw/visits.parquet").names)
     run("weekly/")
     assert hash_tree(Path("data/raw"))["visits.parquet"] == raw
+
+
+# Labels from events ---------------------------------------------------------------------------------------------------
+
+
+FROM_EVENTS = """\
+problem: {name: spent, kind: regression, table: visits, target: {from: visits, by: shop, within: 10d, sum: paidLATE}, prediction_time: at}
+data:
+  tables:
+    visits:
+      source: SOURCE
+      key: [id]
+      event_time: at
+      columns: {id: numeric, at: {kind: datetime, nullable: false}, shop: categorical, paid: numeric}
+features: {columns: [shop]}
+split: {kind: time, test: 0.2, valid: 0.2}
+models: {ridge: {}}
+"""
+
+
+def test_a_label_from_events_of_the_journal_waits_for_them(tell: Tell) -> None:
+    """Of files, whose rows are known when they happen, nothing has to be waited for."""
+
+    def given(source: str, late: str = "") -> params.Params:
+        return params.loads(FROM_EVENTS.replace("SOURCE", source).replace("LATE", late), "params.yaml")
+
+    assert given("weekly/").problem.target.late is None
+    with pytest.raises(RefitError, match=r"target\.late: missing.*as in late: 2d"):
+        given(BOTH)
+    moments = [moment(0), moment(1), moment(2), moment(3)]
+    rows = pd.DataFrame(
+        {
+            "id": [1.0, 2.0, 3.0, 4.0],
+            "at": pd.Series(moments),
+            "shop": "a",
+            "paid": [1.0, 10.0, 100.0, 1000.0],
+            RECEIVED: pd.Series([None, moment(2), moment(14), None], dtype="datetime64[us, UTC]"),
+        }
+    )
+    made = label(rows, rows, given(BOTH, ", late: 2d"), moment(30)).values
+    assert made.tolist() == [1010, 1000, 1000, 0], "what was received twelve days late is in no label"
+    made = label(rows, rows, given(BOTH, ", late: 9d"), moment(30)).values
+    assert made.tolist() == [1110, 1100, 1000, 0]
+
+
+@pytest.mark.flows
+def test_a_run_learns_what_the_service_was_told(project: Path, tell: Tell, server: dict[str, str]) -> None:
+    """From `init` to a package: files, imported events, a live one that corrects, and one without its label."""
+    draw = random.Random(0)
+    lines = ["id,at,told,shop,paid"]
+    for i in range(200):
+        at = DAY + pd.Timedelta(hours=6 * i)
+        lines.append(
+            f"{i},{at:%Y-%m-%dT%H:%MZ},{at + pd.Timedelta(days=1):%Y-%m-%dT%H:%MZ},{'ab'[i % 2]},{i % 2 + draw.random():.3f}"
+        )
+    Path("visits.csv").write_text("\n".join(lines))
+    refit(project, "init", "--data", "visits.csv", "--target", "paid")
+    text = Path("params.yaml").read_text()
+    tables = f"data:\n  tables:{PARAMS.partition('tables:')[2].partition('split:')[0]}".replace(
+        "SOURCE", "[visits.csv, journal]"
+    )
+    begin, end = text.index("data:\n"), text.index("split:")
+    text = re.sub(r"  auto: .*\n", "", text[:begin] + tables + text[end:])
+    Path("params.yaml").write_text(text.replace("trials: 6", "trials: 1").replace("explain: true", "explain: false"))
+    now = 60
+    tell(now, *[(1000 + i, 50 + i % 5, 51 + i % 5, "a", 0.5) for i in range(20)], known="given")
+    tell(now, (7, 1, 2, "b", 1.5), (2000, 59, None, "a", None))
+    tell(now, (8, 2, 3, "b", -1), refused="paid: is not at least 0")
+    said = refit(project, "run", "--plain", env=server)
+    assert "rows      221 accepted, 1 quarantined" in said
+    bundle = Bundle.to_serve("data/package")
+    with Journal(journal_url(project)) as journal:
+        assert bundle.manifest.journal == Covered(id=journal.id, seq=23, tables={"visits": 23})
+        assert all(bundle.covers(one, journal.id) for one in journal.events())
+    rows = read_table("data/validated/visits.parquet").assign(
+        **read_table("data/features/features.parquet")[["__known__", "__split__"]]
+    )
+    by_id = rows.set_index("id")
+    assert by_id.loc[7.0, "__known__"] == moment(now), "known anew when it was corrected"
+    assert by_id.loc[1001.0, "__known__"] == moment(52)
+    assert by_id.loc[2000.0, "__split__"] == "pending"
+    assert "nothing to run" in refit(project, "run", "--explain")
+    assert "11 cached" in refit(project, "run", "--plain", env=server)
+    tell(now + 1, (2000, 59, 60, "a", 0.5))
+    assert re.search(r"ingest .*visits: 1 new event in the journal", refit(project, "run", "--explain"))
