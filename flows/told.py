@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -40,11 +41,14 @@ def take_events(root: Path, params: Params) -> Iterator[str]:
     with Journal(journal_url(root)) as journal:
         until = journal.seq
         for name, table in of_journal(params).items():
-            made, new = _snapshot(root / snapshots.path_of_events(name), journal, name, table, until)
-            count = made.num_rows - made[REFUSED].null_count
-            live.check_some(name, table, made.num_rows - count)
-            said = f"{name}: {made.num_rows:,} events from the journal"
-            yield said + (f", {count:,} of them refused" if count else "") + ("" if new else ", as before")
+            made = _snapshot(root / snapshots.path_of_events(name), journal, name, table, until)
+            live.check_some(name, table, made.events - made.refused)
+            said = f"{name}: {made.events:,} events from the journal"
+            yield (
+                said
+                + (f", {made.refused:,} of them refused" if made.refused else "")
+                + ("" if made.new else ", as before")
+            )
 
 
 def news(root: Path, params: Params) -> dict[str, int]:
@@ -61,46 +65,49 @@ def news(root: Path, params: Params) -> dict[str, int]:
     return {name: max(0, events.get(name, 0) - taken[name]) for name in tables}
 
 
-def _snapshot(path: Path, journal: Journal, name: str, table: Table, until: int) -> tuple[pa.Table, bool]:
-    """The table of all events, and whether it had to be written."""
+@dataclass(frozen=True)
+class Snapshot:
+    """Of one table: how many events there are, how many of them were refused, and whether the file had to be written."""
+
+    events: int
+    refused: int
+    new: bool
+
+
+def _snapshot(path: Path, journal: Journal, name: str, table: Table, until: int) -> Snapshot:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     kinds = {column: str(spec.kind) for column, spec in table.given.items() if spec.kind != "ignore"}
     origin = json.dumps({"journal": journal.id, "columns": kinds}, sort_keys=True).encode()
-    before = _there(path)
-    if before is not None and (before.schema.metadata or {}).get(snapshots.ORIGIN) == origin:
+    parts: list[pa.Table] = []
+    if path.exists() and (pq.read_schema(path).metadata or {}).get(snapshots.ORIGIN) == origin:
+        before = pq.read_table(path, columns=[SEQ, REFUSED])
         parts = _parts(journal.events(_last(before), name, until), kinds)
         if not parts:
-            return before, False
-        if all(part.schema.equals(before.schema) for part in parts):
-            parts = [before.replace_schema_metadata(None), *parts]
-        else:  # a value that is not of its kind makes a column one of texts
-            parts = []
-    else:
-        parts = []
-    parts = parts or _parts(journal.events(0, name, until), kinds) or [arrow([], kinds)]
-    if any(not part.schema.equals(parts[0].schema) for part in parts):
+            return Snapshot(before.num_rows, before.num_rows - before[REFUSED].null_count, new=False)
+        parts = [pq.read_table(path).replace_schema_metadata(None), *parts]
+    if not _alike(parts):  # nothing to read on from, or a value that makes a column one of texts
+        parts = _parts(journal.events(0, name, until), kinds) or [arrow([], kinds)]
+    if not _alike(parts):
         parts = [arrow(list(journal.events(0, name, until)), kinds)]
     made = pa.concat_tables(parts).combine_chunks().replace_schema_metadata({snapshots.ORIGIN: origin})
     with replacing(path) as beside:
         pq.write_table(made, beside, compression="zstd")
-    return made, True
+    return Snapshot(made.num_rows, made.num_rows - made[REFUSED].null_count, new=True)
+
+
+def _alike(parts: Sequence[pa.Table]) -> bool:
+    return len(parts) > 0 and all(part.schema.equals(parts[0].schema) for part in parts)
 
 
 def _parts(events: Iterator[Event], kinds: Mapping[str, str]) -> list[pa.Table]:
     return [arrow(part, kinds) for part in iter(lambda: list(islice(events, BATCH)), [])]
 
 
-def _there(path: Path) -> pa.Table | None:
-    import pyarrow.parquet as pq
-
-    return pq.read_table(path) if path.exists() else None
-
-
-def _last(snapshot: pa.Table | None) -> int:
+def _last(snapshot: pa.Table) -> int:
     """The last event's number; 0 where there is none."""
-    return int(snapshot[SEQ][-1].as_py()) if snapshot is not None and snapshot.num_rows else 0
+    return int(snapshot[SEQ][-1].as_py()) if snapshot.num_rows else 0
 
 
 def arrow(events: Sequence[Event], kinds: Mapping[str, str]) -> pa.Table:

@@ -81,7 +81,7 @@ from tasks.artifacts.tuning import (
     members_of,
     turns_of,
 )
-from tasks.artifacts.validated import RowCounts, RuleResult, Validation
+from tasks.artifacts.validated import KnownOfJournal, RowCounts, RuleResult, Validation
 from tasks.artifacts.verdict import (
     Accuracies,
     AsServed,
@@ -159,6 +159,7 @@ __all__ = [
     "GoldenRow",
     "GuardrailResult",
     "Histogram",
+    "KnownOfJournal",
     "LastFit",
     "Leaks",
     "Learning",

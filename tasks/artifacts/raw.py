@@ -23,12 +23,10 @@ class FromJournal(Part):
     Attributes
     ----------
     id : the journal's own; empty where there was none yet. seq : of the last event that was read; 0: there is none.
-    whole : up to which number all events are among the rows, where later ones were not known yet at the run's moment.
     """
 
     id: str
     seq: int
-    whole: int | None = None
 
 
 class RawTable(Part):

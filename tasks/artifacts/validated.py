@@ -59,6 +59,12 @@ class Origin(Part):
     reason: str | None = None
 
 
+class KnownOfJournal(FromJournal):
+    """The same at ``as_of``. ``whole``: up to which number all events are among the rows, where later ones were not known yet."""
+
+    whole: int | None = None
+
+
 class Validation(Artifact):
     """``as_of``, ``tables`` (rows by table), ``expectations`` (what each found), ``baseline`` (what tables were held against),
     ``journal`` (which events are among the rows of a table)."""
@@ -69,4 +75,4 @@ class Validation(Artifact):
     tables: dict[str, RowCounts]
     expectations: list[RuleResult]
     baseline: dict[str, Origin | None] = Field(default_factory=dict)
-    journal: dict[str, FromJournal] = Field(default_factory=dict)
+    journal: dict[str, KnownOfJournal] = Field(default_factory=dict)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from tasks.artifacts import Choice, Covered, FromJournal, Manifest, Summary
+from tasks.artifacts import Choice, Covered, KnownOfJournal, Manifest, Summary
 from tasks.bundle import Bundle
 from tasks.bundle.horizon import Horizon
 from tasks.bundle.seen import Seen
@@ -101,7 +101,7 @@ def other_rows(rows: Frame, features: Frame, rule: Rule) -> Seen | None:
     return Seen.of(identify(rows, rule), others, features["__time__"], rule)
 
 
-def covered(tables: Mapping[str, FromJournal]) -> Covered | None:
+def covered(tables: Mapping[str, KnownOfJournal]) -> Covered | None:
     """Which events of the journal the history has; None where there are none, or they are of several journals."""
     names = {one.id for one in tables.values()}
     if len(names) != 1:

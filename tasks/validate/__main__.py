@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from tasks import files
-from tasks.artifacts import AsOf, FromJournal, RawManifest, RowCounts, RuleResult, Validation, given
+from tasks.artifacts import AsOf, KnownOfJournal, RawManifest, RowCounts, RuleResult, Validation, given
 from tasks.artifacts.columns import REASON, ROW, SEQ, UNTIL
 from tasks.artifacts.folders import CONTEXT, EXPECTATIONS, QUARANTINE, RAW, VALIDATED
 from tasks.errors import RefitError
@@ -46,7 +46,7 @@ class Known:
     not_yet_known: int
     earlier: "Known | None" = None
     refused: pd.DataFrame | None = None
-    journal: FromJournal | None = None
+    journal: KnownOfJournal | None = None
 
 
 def read_as_of(params: Params) -> datetime | None:
@@ -77,18 +77,21 @@ def read_known(name: str, table: Table, params: Params, as_of: datetime | None) 
     return replace(_known(frame, name, table, params, as_of), journal=journal, refused=rows)
 
 
-def _known_up_to(name: str, frame: Frame, table: Table, as_of: datetime | None) -> FromJournal | None:
+def _known_up_to(name: str, frame: Frame, table: Table, as_of: datetime | None) -> KnownOfJournal | None:
     """Which events of the journal were read of a table, and up to which number all of them were known at ``as_of``."""
     manifest = RawManifest.find(RAW)
     found = manifest.tables[name].journal if manifest else None
-    if found is None or as_of is None or not table.received:
-        return found
+    if found is None:
+        return None
+    read = KnownOfJournal(id=found.id, seq=found.seq)
+    if as_of is None or not table.received:
+        return read
     moments = [when for when in (table.row_known or table.event_time, *table.later.values()) if when]
     late = np.zeros(len(frame), bool)
     for when in moments:
         late |= (known.learned(frame, when) > pd.Timestamp(as_of)).to_numpy()
     first = frame[SEQ][late].min()  # NaN: of a file
-    return found if np.isnan(first) else FromJournal(id=found.id, seq=found.seq, whole=int(first) - 1)
+    return read if np.isnan(first) else read.model_copy(update={"whole": int(first) - 1})
 
 
 def _known(frame: Frame, name: str, table: Table, params: Params, as_of: datetime | None) -> Known:
@@ -142,7 +145,7 @@ def main() -> None:
         raise RefitError(f"python -m tasks.validate: takes nothing or --write-suite, found {sys.argv[1:]}")
     as_of = read_as_of(params)
     tables: dict[str, RowCounts] = {}
-    journals: dict[str, FromJournal] = {}
+    journals: dict[str, KnownOfJournal] = {}
     findings: list[RuleResult] = []
     failures: list[str] = []
     refused: list[str] = []  # by the baseline

@@ -15,7 +15,7 @@ import pytest
 from flows import sources
 from flows.told import news, take_events
 from tasks import params
-from tasks.artifacts import Covered, FromJournal, RawManifest, SchemaField, Validation
+from tasks.artifacts import Covered, FromJournal, KnownOfJournal, RawManifest, SchemaField, Validation
 from tasks.artifacts.columns import REASON, RECEIVED, ROW, SEQ
 from tasks.bundle import Bundle
 from tasks.bundle.rows import to_json
@@ -329,16 +329,16 @@ def test_a_package_says_up_to_which_event_it_knows_all(tell: Tell) -> None:
     run(BOTH)
     found = Validation.read("data/validated").journal["visits"]
     with Journal(journal_url()) as journal:
-        assert found == FromJournal(id=journal.id, seq=8)
+        assert found == KnownOfJournal(id=journal.id, seq=8)
     run(BOTH, 34)
     early = Validation.read("data/validated").journal["visits"]
-    assert early == FromJournal(id=found.id, seq=8, whole=4), (
+    assert early == KnownOfJournal(id=found.id, seq=8, whole=4), (
         "the fourth is replaced by the fifth, which was not known yet"
     )
-    said = covered({"visits": early, "shops": FromJournal(id=found.id, seq=9)})
+    said = covered({"visits": early, "shops": KnownOfJournal(id=found.id, seq=9)})
     assert said is not None
     assert said.to_dict() == {"id": found.id, "seq": 4, "tables": {"visits": 8, "shops": 9}}
-    assert covered({"visits": found, "shops": FromJournal(id="other", seq=9)}) is None
+    assert covered({"visits": found, "shops": KnownOfJournal(id="other", seq=9)}) is None
     assert covered({}) is None
 
 
