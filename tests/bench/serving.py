@@ -2,13 +2,15 @@
 
 ``python -m tests.bench.serving [--quick] [--package DIR]``. The package has the 146 features of the flights
 (:mod:`tests.bench._package`), or is the one given. Each service is one process and reads a row of JSON, computes its features by
-the same engine, asks the same model and answers: ``refit`` is the command `refit serve`, ``fastapi`` the same in a few
+the same engine, asks the same model and answers: ``refit`` is the command `refit serve` without its journal, since the others keep
+nothing either, ``refit_kept`` the same with it, ``fastapi`` the same in a few
 lines of FastAPI under uvicorn with uvloop and httptools, ``bentoml`` a service class as BentoML's introduction has it. All
 answers to the package's golden rows must be the pipeline's to the last bit. Then wrk sends these rows by turns to one service after
 the other, eight at once (``requests_per_second``, ``p50_ms``, ``p99_ms``, and ``cpu_ms``: processor milliseconds of the service's processes for each
 request; medians over the rounds), and another client one at a time (``alone_p50_ms``). The last line is one JSON object: this
 service's figures, ``services`` (everybody's), ``ratio_fastapi`` and ``ratio_bentoml`` (our requests per second over theirs,
-median over the rounds), ``cpu_fastapi`` and ``cpu_bentoml`` (their processor time for a request over ours), and ``differing`` answers (0).
+median over the rounds), ``cpu_fastapi`` and ``cpu_bentoml`` (their processor time for a request over ours), ``kept``, the requests per second with every answer on disk before it is given over those without,
+and ``differing`` answers (0).
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from ruamel.yaml import YAML
 
 from deploy.launch import ask, running
 from tasks.errors import RefitError
@@ -40,6 +43,7 @@ from tests.bench._package import made
 from tests.bench._plain import BENTOML, FASTAPI, Service
 
 ROUNDS = 5
+KEPT = "refit_kept"
 LUA = """
 local bodies = {%s}
 local next = 0
@@ -102,10 +106,10 @@ def differing(address: str, bodies: list[bytes], golden: list[dict[str, Any]]) -
     return wrong
 
 
-def refit(package: Path) -> Service:
+def refit(name: str, package: Path) -> Service:
     """The command that a user serves with, in a folder with the flights' ``params.yaml``."""
     given = ["--package", str(package), "--sha256", sha256(package / "bundle.json")]
-    return Service("refit", lambda port: [sys.executable, "-m", "flows.cli", "serve", *given, "--port", str(port)])
+    return Service(name, lambda port: [sys.executable, "-m", "flows.cli", "serve", *given, "--port", str(port)])
 
 
 def main() -> None:
@@ -126,11 +130,18 @@ def main() -> None:
             path = given.package.resolve()
             shutil.copy(ROOT / "params.yaml", root)
         golden = read_json(path / "golden.json")["rows"]
-        services = (refit(path), FASTAPI, BENTOML)
+        forgets = Path(folder) / "forgets"
+        forgets.mkdir()
+        tree = YAML().load(root / "params.yaml")
+        tree["serving"]["journal"] = False
+        YAML().dump(tree, forgets / "params.yaml")
+        services = (refit("refit", path), FASTAPI, BENTOML, refit(KEPT, path))
         env = {"REFIT_PACKAGE": str(path), "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
         places, bodies, wrong = {}, {}, 0
         for one in services:
-            places[one.name] = up.enter_context(running(one.command, env=env, folder=root))
+            places[one.name] = up.enter_context(
+                running(one.command, env=env, folder=root if one.name == KEPT else forgets)
+            )
             bodies[one.name] = [json.dumps(one.single(row["input"])).encode() for row in golden]
             wrong += differing(places[one.name], bodies[one.name], golden)
             load(places[one.name], bodies[one.name], 1, scratch)
@@ -155,8 +166,9 @@ def main() -> None:
         emit(
             {
                 **figures["refit"],
-                **{f"ratio_{one.name}": ratio(one.name) for one in services[1:]},
-                **{f"cpu_{one.name}": cpu(one.name) for one in services[1:]},
+                **{f"ratio_{one.name}": ratio(one.name) for one in services[1:3]},
+                **{f"cpu_{one.name}": cpu(one.name) for one in services[1:3]},
+                "kept": round(1 / ratio(KEPT), 2),
                 "differing": wrong,
                 "rows": len(golden),
                 "services": figures,
