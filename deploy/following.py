@@ -6,6 +6,7 @@ import itertools
 import threading
 from collections import deque
 from collections.abc import Sequence
+from functools import cached_property
 
 from tasks.bundle import Bundle
 from tasks.errors import RefitError, first_line
@@ -64,8 +65,13 @@ class Follower:
         else:
             self._read = self.seen = max(self.seen, self._until)
 
+    @cached_property
+    def _id(self) -> str:
+        return self.journal.id
+
     def _take_in(self, table: str, events: Sequence[Event]) -> None:
-        known = [e for e in events if e.refused is None and e.body and not self.bundle.covers(e)]
+        told = [event for event in events if event.refused is None and event.body]
+        known = [event for event in told if not self.bundle.covers(event, self._id)]
         if not known:
             return
         try:

@@ -349,7 +349,7 @@ def init(
 @app.command("sources", epilog="Example: refit sources")
 @plainly
 def sources_command() -> None:
-    """Have dvc.yaml name every source of params.yaml, and take the snapshots of databases again."""
+    """Have dvc.yaml name every source of params.yaml, and take the snapshots of databases and the journal again."""
     from flows import sources
     from tasks.params import load
 

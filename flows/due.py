@@ -49,7 +49,8 @@ def timed(params: Params) -> bool:
     """Whether what is known depends on the moment, in any table; where it does not, a run goes by ``data.as_of``."""
     tables = params.data.tables.values()
     return params.problem.prediction_time is not None or any(
-        table.row_known or any(table.outcome_known(column) for column in table.outcome) for table in tables
+        table.row_known or table.received or any(table.outcome_known(column) for column in table.outcome)
+        for table in tables
     )
 
 

@@ -82,7 +82,7 @@ def context(root: str, as_of: str | None) -> None:
 
 @_effect(SNAPSHOTS, retries=1)
 def snapshots(root: Path, params: Params) -> None:
-    """:func:`flows.sources.take`; a database that does not answer is asked again."""
+    """:func:`flows.sources.take`; a database or journal that does not answer is asked again."""
     for line in sources.take(root, params):
         log(line)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flows import champions, context, sources, standing
+from flows import champions, context, sources, standing, told
 from flows.expected import Expected
 from flows.lasted import lasted
 from flows.packages import digest_made
@@ -25,6 +25,7 @@ from tasks.artifacts import AsOf, ChampionFile
 from tasks.artifacts.folders import CHAMPION, CODE, CONTEXT
 from tasks.errors import RefitError, shortened, some, with_causes
 from tasks.ingest.files import unlisted
+from tasks.ingest.snapshots import path_of_events
 from tasks.registry.history import current_champion
 from tasks.report.changes import leaves
 
@@ -138,7 +139,7 @@ class _Survey:
         self.sources = unlisted(params, dag, root)
         own = root / "tasks"
         self.code = code.differences(root, code.asked(dag), own if own.is_dir() else HOUSE / "tasks")
-        self.written = {CONTEXT.as_posix(): self._context(), CHAMPION.as_posix(): self._champion()}
+        self.written = {CONTEXT.as_posix(): self._context(), CHAMPION.as_posix(): self._champion(), **self._told()}
 
     def all(self) -> Outlook:
         took, due, unchanged = lasted(self.root), dict[str, Due](), list[str]()
@@ -237,6 +238,14 @@ class _Survey:
         of_params = own.isoformat() if own else "everything"
         was, now = (one.as_of if one and one.as_of else of_params for one in (kept, asked))
         return f"as of: {was[:19]} → {now[:19]}"
+
+    def _told(self) -> dict[str, str]:
+        """What came into the journal since, by the snapshot that it would go into."""
+        return {
+            path_of_events(name).as_posix(): f"{name}: {count:,} new event{'s' if count > 1 else ''} in the journal"
+            for name, count in told.news(self.root, self.params).items()
+            if count
+        }
 
     def _champion(self) -> str | None:
         champion = current_champion(champions.decisions(self.root, self.params.problem.name, None))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tasks.artifacts.columns import RECEIVED
 from tasks.artifacts.folders import VALIDATED
 from tasks.errors import RefitError
 
@@ -97,14 +98,15 @@ def history_of(bundle: Bundle) -> dict[str, Path]:
 def horizon_of(bundle: Bundle, tables: dict[str, Path]) -> Horizon:
     """Whole tables answer for any time; what they know until when is told as of a package's history."""
     from tasks.bundle.horizon import Horizon, newest_known, shortest_windows
-    from tasks.files import read_table
+    from tasks.stored import Stored
 
     until = {}
     windows = shortest_windows(bundle.plan)
     for name in windows:
         table = bundle.plan.tables[name]
-        columns = list(dict.fromkeys(time.column for time in (table.event_time, table.known_at) if time))
-        newest = newest_known(bundle.plan, name, read_table(tables[name], columns))
+        columns = dict.fromkeys([time.column for time in (table.event_time, table.known_at) if time] + [RECEIVED])
+        rows = Stored(tables[name])
+        newest = newest_known(bundle.plan, name, rows[[column for column in columns if column in rows]].frame())
         if newest is not None:
             until[name] = newest
     return Horizon(None, until, windows)

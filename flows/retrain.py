@@ -81,7 +81,7 @@ def _retrain(dag: Dag, as_of: str | None, watcher: Watcher, done: Collection[str
         remark(watcher, line)
     effect_tasks.ready(str(root), params.problem.name)
     effect_tasks.context(str(root), as_of)
-    if sources.queries(params) and SNAPSHOTS not in done:
+    if sources.asked(params) and SNAPSHOTS not in done:
         effect_tasks.snapshots(root, params)
     watcher.expects(expected(dag, params.orchestration.parallel))
     run_stages(dag, params, watcher)

@@ -1,7 +1,8 @@
 """The sources of the tables, seen from outside the stages: what the DAG depends on, and snapshots of databases.
 
-``dvc.yaml`` has to name every source, or DVC would not notice a change; :func:`list_sources` keeps it so. A stage asks no
-database: :func:`take` writes what one gives to ``data/sources``, and the hash of that file is the dependency.
+``dvc.yaml`` has to name every source, or DVC would not notice a change; :func:`list_sources` keeps it so. A stage asks
+neither a database nor the journal: :func:`take` writes what they give to ``data/sources``, and the hash of that file is
+the dependency.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from flows import told
 from tasks.artifacts import RawManifest
 from tasks.artifacts.folders import RAW, SOURCES
 from tasks.errors import RefitError, first_line, nearest, some
@@ -22,7 +24,8 @@ from tasks.extras import install
 from tasks.files import replacing
 from tasks.ingest import snapshots
 from tasks.ingest.files import PACKED, check_watched, fixed_folder, is_bundled, is_pattern, unlisted, watched
-from tasks.params import Params, Query, load
+from tasks.journal import JournalUnwritable
+from tasks.params import JOURNAL, Params, Query, load
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -90,7 +93,7 @@ def absent(root: Path, params: Params) -> Iterator[str]:
     """A line for each source that is not there. Raises :class:`RefitError` for one that cannot be watched."""
     for name, paths in watched(params, root).items():
         for path in paths:
-            if not os.path.exists(root / path) and path != snapshots.path_of(name).as_posix():
+            if not os.path.exists(root / path) and os.path.dirname(path) != SOURCES.as_posix():
                 at = os.path.dirname(os.path.normpath(root / path))
                 near = nearest(os.path.basename(path), os.listdir(at)) if os.path.isdir(at) else ""
                 yield f"data.tables.{name}.source: {path}: no such file or folder in {root}.{near}"
@@ -114,7 +117,14 @@ def _of_manifest(name: str, source: str | list[str] | dict[str, str]) -> list[st
     if isinstance(source, dict):
         return [snapshots.path_of(name).as_posix()]
     paths = [source] if isinstance(source, str) else list(source)
-    return [fixed_folder(path) if glob.has_magic(path) else path for path in paths]
+    return [
+        snapshots.path_of_events(name).as_posix()
+        if path == JOURNAL
+        else fixed_folder(path)
+        if glob.has_magic(path)
+        else path
+        for path in paths
+    ]
 
 
 # A first look ----------------------------------------------------------------------------------------------
@@ -141,6 +151,7 @@ def look(root: Path, data: str, query: str | None) -> tuple[str | dict[str, str]
         return source, root / (asked.table or "rows"), table
     if query is not None:
         raise RefitError(f"--query: is asked of a database, and --data is {data!r}. Leave it out, or give a URL.")
+    data = f"./{data}" if data == JOURNAL else data
     if is_bundled(data) or is_pattern(data) or os.path.isdir(data):
         check_watched(data, root)
         return data, Path(fixed_folder(data) if is_pattern(data) else data.partition(":")[2] or data), columns_of(data)
@@ -157,8 +168,13 @@ def queries(params: Params) -> dict[str, Query]:
     return {name: table.source for name, table in params.data.tables.items() if isinstance(table.source, Query)}
 
 
+def asked(params: Params) -> bool:
+    """Whether a run has to take a snapshot at its start."""
+    return bool(queries(params) or told.of_journal(params))
+
+
 def take(root: Path, params: Params) -> Iterator[str]:
-    """Take a snapshot of every table that a database gives; yields a line about each.
+    """Take a snapshot of every table that a database or the journal gives; yields a line about each.
 
     Tables of one database are read in one transaction, so that they fit together. A snapshot's bytes depend on the rows
     alone: they are put in the order of the table's key, then of all columns. One that came out the same is left alone.
@@ -170,9 +186,9 @@ def take(root: Path, params: Params) -> Iterator[str]:
     RefitError
         If the URL, the driver or the query is wrong, or there are no rows.
     """
-    asked = queries(params)
-    for url in dict.fromkeys(source.sql for source in asked.values()):
-        here = {name: source for name, source in asked.items() if source.sql == url}
+    wanted = queries(params)
+    for url in dict.fromkeys(source.sql for source in wanted.values()):
+        here = {name: source for name, source in wanted.items() if source.sql == url}
         with connected(url, next(iter(here)), root) as connection:
             for name, source in here.items():
                 table = ordered(read(connection, source, f"data.tables.{name}.source"), params.data.tables[name].key)
@@ -180,6 +196,10 @@ def take(root: Path, params: Params) -> Iterator[str]:
                 yield f"{name}: {table.num_rows:,} rows from {params.data.tables[name].shown}" + (
                     "" if new else ", as before"
                 )
+    try:
+        yield from told.take_events(root, params)
+    except JournalUnwritable as error:
+        raise Unreachable(str(error)) from None
 
 
 @contextmanager

@@ -59,7 +59,7 @@ def up_to_date(dag: Dag, as_of: str | None, done: set[str]) -> UpToDate | None:
         return None
     standing.check_ready(root, params.problem.name)
     context.write_as_of(root, as_of)
-    if sources.queries(params):
+    if sources.asked(params):
         try:
             list(sources.take(root, params))
         except sources.Unreachable:  # the flow asks once more

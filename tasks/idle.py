@@ -79,6 +79,9 @@ def idle(params: Params) -> Iterator[tuple[str, str]]:
         if not isinstance(table.source, str | tuple):
             why = "is about files, and the source is a database; remove it."
             yield from _set(table, f"data.tables.{name}", ("files",), why)
+        elif table.at_rest is None:
+            why = "is about files, and the source is the journal; remove it."
+            yield from _set(table, f"data.tables.{name}", ("files",), why)
 
 
 def _about_labels(params: Params) -> Iterator[tuple[str, str]]:

@@ -110,7 +110,10 @@ def moments(target: Target, events: Table) -> list[Moment]:
 
 
 def lateness(target: Target, events: Table) -> int | None:
-    """How long after they happened the events are known, µs: as declared, or by their moments; None where these don't say."""
+    """How long after they happened the events are known, µs: as declared, or by their moments; None where these don't say.
+
+    Nobody can say it of events that count from their receipt.
+    """
     if target.late is not None:
         return target.late.micros
     happened = events.event_time
@@ -118,7 +121,7 @@ def lateness(target: Target, events: Table) -> int | None:
         known = moments(target, events)
     except RefitError:
         return None
-    if happened is None or any(when.column != happened.column for when in known):
+    if happened is None or events.received or any(when.column != happened.column for when in known):
         return None
     return max(0, *(when.offset_micros - happened.offset_micros for when in known))
 

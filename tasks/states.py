@@ -15,9 +15,31 @@ from typing import TypeVar, cast
 import numpy as np
 import pandas as pd
 
-from tasks.artifacts.columns import UNTIL
+from tasks.artifacts.columns import RECEIVED, UNTIL
 from tasks.files import read_table
 from tasks.stored import Frame, Stored
+
+MISSING = np.iinfo(np.int64).min  # a missing moment, as in NumPy's NaT
+
+
+def known_from(known: np.ndarray, received: np.ndarray | None) -> np.ndarray:
+    """int64 µs: when rows became known that say ``known`` and were ``received`` then (missing or None: not by this way).
+
+    >>> known_from(np.array([5, 5, MISSING]), np.array([7, MISSING, 7])).tolist() == [7, 5, MISSING]
+    True
+    """
+    return known if received is None else np.where(known == MISSING, MISSING, np.maximum(known, received))
+
+
+def not_before_receipt(told: pd.Series, frame: Frame) -> pd.Series:
+    """When rows became known that say ``told`` (UTC): events of the journal not before they were received (:data:`RECEIVED`)."""
+    if RECEIVED not in frame.columns:
+        return told
+    known, received = (
+        column.dt.tz_convert(None).to_numpy("datetime64[us]").view(np.int64) for column in (told, frame[RECEIVED])
+    )
+    made = pd.Series(known_from(known, received).view("M8[us]"), told.index)
+    return made.dt.tz_localize("UTC").astype(told.dtype)
 
 
 def path_of(folder: str | Path, table: str) -> Path:
@@ -40,7 +62,7 @@ def read_states(folder: str | Path, table: str, columns: Collection[str] | None 
     """A validated table, or some of its columns, and its earlier states (:func:`with_states`)."""
     stored = Stored(Path(folder) / f"{table}.parquet")
     if columns is not None:
-        stored = stored[[name for name in stored if name in columns]]
+        stored = stored[[name for name in stored if name in columns or name == RECEIVED]]
     return with_states(stored.frame(), folder, table)
 
 

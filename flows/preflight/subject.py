@@ -48,7 +48,7 @@ def within(table: Table, root: Path) -> Table:
     if not (paths := paths_of(table)):
         return table
     whole = tuple(str(root / path) for path in paths)
-    return table.model_copy(update={"source": whole[0] if isinstance(table.source, str) else whole})
+    return table.model_copy(update={"source": whole[0] if isinstance(table.at_rest, str) else whole})
 
 
 def size(paths: list[Path]) -> int:

@@ -25,6 +25,7 @@ def tables(subject: Subject) -> Iterator[str]:
     if subject.params is None or " -m tasks.ingest" not in dag:  # a DAG that reads its tables in another way
         return
     from flows.sources import absent, connected, queries
+    from flows.told import news
 
     if gone := list(absent(subject.root, subject.params)):
         yield from gone
@@ -32,6 +33,7 @@ def tables(subject: Subject) -> Iterator[str]:
     for name, query in queries(subject.params).items():
         with connected(query.sql, name, subject.root):
             pass
+    news(subject.root, subject.params)  # refuses a journal that cannot be read
     for name, paths in files(subject).items():
         table = subject.params.data.tables[name]
         try:
@@ -90,7 +92,7 @@ def known_by_then(subject: Subject, name: str, table: Table, frame: pd.DataFrame
     assert subject.params is not None
     params, problem = subject.params, subject.params.problem
     asked = problem.target.events if problem.snapshots else problem.table
-    if frame is None or not len(frame) or name != asked:
+    if frame is None or not len(frame) or name != asked or table.journal:
         return
     if problem.target.events is None and problem.target.column in frame:
         yield from too_little(frame[problem.target.column], problem)

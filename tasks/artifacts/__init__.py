@@ -16,6 +16,7 @@ from tasks.artifacts.features import FeatureAbout, Summary
 from tasks.artifacts.leaks import Leaks, Suspicion
 from tasks.artifacts.models import Balance, Candidate, Failed, LastFit, NetworkForm, Sized, Timing
 from tasks.artifacts.package import (
+    Covered,
     EventMoment,
     EventTable,
     EventTables,
@@ -63,7 +64,7 @@ from tasks.artifacts.pages import (
     TriedValue,
 )
 from tasks.artifacts.past import Measured, Past, PastDecision
-from tasks.artifacts.raw import AsOf, RawFile, RawManifest, RawTable
+from tasks.artifacts.raw import AsOf, FromJournal, RawFile, RawManifest, RawTable
 from tasks.artifacts.reports import AgainstChampion, RunMetrics
 from tasks.artifacts.tuning import (
     AutoJudged,
@@ -80,7 +81,7 @@ from tasks.artifacts.tuning import (
     members_of,
     turns_of,
 )
-from tasks.artifacts.validated import RowCounts, RuleResult, Validation
+from tasks.artifacts.validated import KnownOfJournal, RowCounts, RuleResult, Validation
 from tasks.artifacts.verdict import (
     Accuracies,
     AsServed,
@@ -127,6 +128,7 @@ __all__ = [
     "Contender",
     "Contribution",
     "CostRule",
+    "Covered",
     "CurvePoint",
     "Curves",
     "Discordance",
@@ -149,6 +151,7 @@ __all__ = [
     "Figures",
     "FirstBet",
     "FitDiagnosis",
+    "FromJournal",
     "FrontPoint",
     "GoalChoice",
     "GoalRule",
@@ -156,6 +159,7 @@ __all__ = [
     "GoldenRow",
     "GuardrailResult",
     "Histogram",
+    "KnownOfJournal",
     "LastFit",
     "Leaks",
     "Learning",

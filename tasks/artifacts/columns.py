@@ -11,6 +11,8 @@ GROUP = "__group__"
 REASON = "__reason__"
 UNTIL = "__until__"
 RECEIVED = "__received__"
+SEQ = "__seq__"
+REFUSED = "__refused__"
 FOLD = "__fold_"  # what the names of fold(i) begin with
 
 

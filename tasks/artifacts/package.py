@@ -12,6 +12,21 @@ from tasks.artifacts.models import Failed
 Value = str | bool | Number | None
 
 
+class Covered(Lasting):
+    """Which events of a journal a package was made from.
+
+    Attributes
+    ----------
+    id : the journal's. seq : up to which number the history has all events of ``tables`` that a prediction could see.
+    tables : of each of them the number of the last event that was read; those that were not known yet at ``as_of`` of
+        the receipt are not in the history.
+    """
+
+    id: str
+    seq: int
+    tables: dict[str, int]
+
+
 class Manifest(LastingArtifact):
     """What a package says about itself (read by :func:`tasks.bundle.manifest.examine` alone, which checks all of it).
 
@@ -20,6 +35,7 @@ class Manifest(LastingArtifact):
     threshold : of the second class, where there are two. calibration : of several members' mean.
     metrics : of the choice, for people. files : SHA-256 by path within the package.
     answers_from, known_until : :mod:`tasks.bundle.horizon`; older packages do not say (``known_until`` None).
+    journal : where events of one are among the rows.
     """
 
     NAME: ClassVar[str] = "bundle.json"
@@ -36,6 +52,7 @@ class Manifest(LastingArtifact):
     metrics: dict[str, JsonValue]
     answers_from: str | None = None
     known_until: dict[str, str] | None = None
+    journal: Covered | None = None
     files: dict[str, str] = Field(default_factory=dict)
 
 

@@ -17,6 +17,18 @@ class RawFile(Part):
     rows: int
 
 
+class FromJournal(Part):
+    """Which journal the events of a table are of.
+
+    Attributes
+    ----------
+    id : the journal's own; empty where there was none yet. seq : of the last event that was read; 0: there is none.
+    """
+
+    id: str
+    seq: int
+
+
 class RawTable(Part):
     """A table as it was read.
 
@@ -28,6 +40,8 @@ class RawTable(Part):
     corrections : what is done with rows that share a key; not given where they are refused.
     files : where the source is several files, each of them.
     remarks : what did not fit together, and what reading decided by itself.
+    journal : where events of the journal are among its rows, which these are.
+    refused : events that the contract refused when they were received, which stand in ``<table>.refused.parquet``.
     """
 
     source: str | list[str] | dict[str, str]
@@ -38,6 +52,8 @@ class RawTable(Part):
     corrections: Literal["states", "later", "reject"] = "reject"
     files: list[RawFile] = Field(default_factory=list)
     remarks: list[str] = Field(default_factory=list)
+    journal: FromJournal | None = None
+    refused: int = 0
 
 
 class RawManifest(Artifact):

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import Field, JsonValue
 
 from tasks.artifacts._artifact import Artifact, Part
+from tasks.artifacts.raw import FromJournal
 
 
 class RowCounts(Part):
@@ -58,8 +59,15 @@ class Origin(Part):
     reason: str | None = None
 
 
+class KnownOfJournal(FromJournal):
+    """The same at ``as_of``. ``whole``: up to which number all events are among the rows, where later ones were not known yet."""
+
+    whole: int | None = None
+
+
 class Validation(Artifact):
-    """``as_of``, ``tables`` (rows by table), ``expectations`` (what each found), ``baseline`` (what tables were held against)."""
+    """``as_of``, ``tables`` (rows by table), ``expectations`` (what each found), ``baseline`` (what tables were held against),
+    ``journal`` (which events are among the rows of a table)."""
 
     NAME: ClassVar[str] = "summary.json"
 
@@ -67,3 +75,4 @@ class Validation(Artifact):
     tables: dict[str, RowCounts]
     expectations: list[RuleResult]
     baseline: dict[str, Origin | None] = Field(default_factory=dict)
+    journal: dict[str, KnownOfJournal] = Field(default_factory=dict)

@@ -15,14 +15,14 @@ from typing import cast
 import numpy as np
 import pandas as pd
 
-from tasks.artifacts import EventTable, EventTables, Golden, GoldenRow, Manifest, Schema
+from tasks.artifacts import EventTable, EventTables, Golden, GoldenRow, Manifest, Receipt, Schema
 from tasks.bundle.few import FewRows
 from tasks.bundle.golden import replay
-from tasks.bundle.horizon import Horizon, RowTiming, derived
+from tasks.bundle.horizon import Horizon, RowTiming, derived, parse
 from tasks.bundle.manifest import examine
 from tasks.bundle.seen import FILE as SEEN
 from tasks.bundle.seen import THERE, Seen
-from tasks.bundle.told import ToldEvent, frame_of, known_moment
+from tasks.bundle.told import ToldEvent, frame_of, known_moment, last_moment
 from tasks.engine import Plan
 from tasks.engine.compute import compute
 from tasks.engine.online import start
@@ -219,9 +219,19 @@ class Bundle:
         if moments:
             self.horizon.learn(table, max(moments))
 
-    def covers(self, event: ToldEvent) -> bool:
-        """Whether the package's history has an event of the journal already."""
-        return False
+    def covers(self, event: ToldEvent, journal: str) -> bool:
+        """Whether the package was made with an event of a journal (its ``id``): the history has all of it that a row could see."""
+        made = self.manifest.journal
+        if made is None or made.id != journal or event.seq > made.tables.get(event.table, 0):
+            return False
+        table = self.plan.tables.get(event.table)
+        return table is None or self._as_of is None or last_moment(event, table) <= self._as_of
+
+    @cached_property
+    def _as_of(self) -> int | None:
+        """As of which moment (µs) the package was made; None: it knows all that its tables had."""
+        as_of = Receipt.read(self.path).as_of
+        return None if as_of is None else parse(as_of)
 
     def _history(self) -> dict[str, pd.DataFrame]:
         return {p.stem: read_table(p) for p in sorted((self.path / "history").glob("*.parquet"))}

@@ -199,6 +199,15 @@ def _until(about: Json) -> bool:
     return "answers_from" in about and isinstance(until, dict) and all(map(_moment, until.values()))
 
 
+def _covered(about: Json) -> bool:
+    found = about["journal"]
+    if not isinstance(found, dict) or not isinstance(found.get("id"), str):
+        return False
+    tables = found.get("tables")
+    numbers = [found.get("seq"), *tables.values()] if isinstance(tables, dict) else [None]
+    return all(type(n) is int and n >= 0 for n in numbers)
+
+
 Rule = tuple[Callable[[Json], bool], str]
 _RULES: dict[str, Rule] = {  # in this order: later ones rely on the types of earlier ones
     "name": (lambda it: _name(it["name"]), "a name of letters, digits, '.', '_' and '-'"),
@@ -213,4 +222,5 @@ _RULES: dict[str, Rule] = {  # in this order: later ones rely on the types of ea
     "files": (_files, "an object of paths inside the package, each with its SHA-256"),
     "answers_from": (_from, "a moment or null, beside known_until"),
     "known_until": (_until, "an object of moments, by table, beside answers_from"),
+    "journal": (_covered, "an object of id, seq and tables, each with the number of an event"),
 }

@@ -17,6 +17,14 @@ class ToldEvent(Protocol):
     """What is asked here of an event of the journal, which no stage knows (:class:`tasks.journal.Event`)."""
 
     @property
+    def table(self) -> str:
+        """The table's name."""
+
+    @property
+    def seq(self) -> int:
+        """Its place in the journal."""
+
+    @property
     def body(self) -> Mapping[str, object]:
         """The row as JSON values."""
 
@@ -65,6 +73,18 @@ def known_moment(event: ToldEvent, table: TableSchema) -> int | None:
         return None
     received = [event.received] if event.known == "receipt" else []
     return max([*cast("list[int]", moments), *received])
+
+
+def last_moment(event: ToldEvent, table: TableSchema) -> int:
+    """When the whole of an event was known, with what became known after its row (µs); :data:`MISSING` where it never counts.
+
+    Of tables without a key it is when the row was: it cannot be told again without counting twice.
+    """
+    known = known_moment(event, table)
+    if known is None:
+        return MISSING
+    later = [_moment(event.body, time) for time in table.later.values()] if table.key else []
+    return max([known, *(moment for moment in later if moment is not None)])
 
 
 def _moment(body: Mapping[str, object], time: Time) -> int | None:

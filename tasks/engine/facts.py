@@ -13,6 +13,7 @@ import pandas as pd
 
 from tasks.artifacts.columns import RECEIVED, UNTIL
 from tasks.errors import RefitError, nearest, some
+from tasks.states import known_from
 from tasks.stored import Frame
 
 MISSING = np.iinfo(np.int64).min  # a missing moment, as in NumPy's NaT
@@ -82,15 +83,6 @@ class TableSchema:
 def above(values: np.ndarray, bound: float) -> np.ndarray:
     """A target that is compared with a number: 1.0 above it, 0.0 not, NaN where the value (float64) is missing."""
     return np.where(np.isnan(values), np.nan, values > bound)
-
-
-def known_from(known: np.ndarray, received: np.ndarray | None) -> np.ndarray:
-    """int64 µs: when rows became known that say ``known`` and were ``received`` then (missing or None: not by this way).
-
-    >>> known_from(np.array([5, 5, MISSING]), np.array([7, MISSING, 7])).tolist() == [7, 5, MISSING]
-    True
-    """
-    return known if received is None else np.where(known == MISSING, MISSING, np.maximum(known, received))
 
 
 def never_sees_itself(time: Time | None, event: Time | None) -> bool:

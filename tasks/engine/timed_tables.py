@@ -16,10 +16,10 @@ from tasks.artifacts.columns import RECEIVED
 from tasks.engine.ahead import FEWEST
 from tasks.engine.asof import prediction_times
 from tasks.engine.codes import composite
-from tasks.engine.facts import MISSING, TableSchema, Time, known_from, micros
+from tasks.engine.facts import MISSING, TableSchema, Time, micros
 from tasks.engine.plan import Feature, Plan
 from tasks.engine.recipes import FromTable, LookedUp
-from tasks.states import last_known
+from tasks.states import known_from, last_known
 from tasks.stored import Frame
 
 MOST = 4  # keys of a table, and two of several columns

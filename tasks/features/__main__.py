@@ -12,7 +12,7 @@ import pandas as pd
 from tasks import memory
 from tasks import params as parameters
 from tasks.artifacts import FeatureAbout, Summary, Validation, given
-from tasks.artifacts.columns import GROUP, KNOWN, ROW, SPLIT, TARGET, TIME
+from tasks.artifacts.columns import GROUP, KNOWN, RECEIVED, ROW, SPLIT, TARGET, TIME
 from tasks.artifacts.folders import FEATURE_TABLE, FEATURES, PLAN, VALIDATED
 from tasks.engine import Plan
 from tasks.engine.asof import prediction_times
@@ -29,7 +29,7 @@ from tasks.features.wide import beyond
 from tasks.files import append_tables, read_table, replacing_dir, row_group, write_json
 from tasks.identity import Rule, identify, together
 from tasks.kinds import find_kind
-from tasks.states import last_known, path_of, read_states
+from tasks.states import last_known, not_before_receipt, path_of, read_states
 from tasks.stored import Stored
 from tasks.values.numbers import LARGEST
 
@@ -77,7 +77,7 @@ def main() -> None:
     known = pd.Series(pd.NaT, index=rows.index, dtype="datetime64[us, UTC]")
     when = own.outcome_known(target.column)
     if when:
-        known = rows[when.column] + pd.Timedelta(when.offset_micros, "us")
+        known = not_before_receipt(rows[when.column] + pd.Timedelta(when.offset_micros, "us"), rows)
     groups = together(rows, identify(rows, Rule.of(params)).row, params.split.by)
     if params.split.kind == "time":
         cut = pd.Timestamp(as_of) if as_of else None
@@ -134,7 +134,7 @@ def own_columns(params: parameters.Params, plan: Plan, folder: Path) -> pd.DataF
     table = Stored(folder / f"{plan.table}.parquet")
     when = params.data.tables[plan.table].outcome_known(params.problem.target.column)
     moments = {time.column for time in (plan.time, plan.cap, when) if time}
-    used = {params.problem.target.name, *moments, *Rule.of(params).columns, *params.split.by}
+    used = {params.problem.target.name, RECEIVED, *moments, *Rule.of(params).columns, *params.split.by}
     return table[[name for name in table if name in used] or list(table)[:1]].frame()
 
 

@@ -23,8 +23,12 @@ def main() -> None:
             files.write_table(folder / f"{name}.parquet", read.frame)
             if len(read.problems):
                 files.write_table(folder / f"{name}.problems.parquet", read.problems)
+            if len(read.refused):
+                files.write_table(folder / f"{name}.refused.parquet", read.refused)
             manifest[name] = manifest_of(table, read)
             log(f"{name}: {len(read.frame):,} rows from {table.shown}" + _unreadable(len(read.problems)))
+            if len(read.refused):
+                log(f"{name}: {len(read.refused):,} events were refused on receipt (they go to quarantine)")
             for line in read.remarks:
                 log(f"{name}: {line}")
         RawManifest(tables=manifest).write(folder)

@@ -1,7 +1,7 @@
 """Where a table's source lies: which files it is, in which order, and what DVC watches for it.
 
-A source is a bundled data set, a file, a folder (all tables below it), a glob, a list of these, or what a database
-gives, of which a run takes a snapshot (:mod:`tasks.ingest.snapshots`).
+A source is a bundled data set, a file, a folder (all tables below it), a glob, the journal, a list of these, or what a
+database gives; of what databases and the journal give a run takes a snapshot (:mod:`tasks.ingest.snapshots`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from tasks.errors import RefitError, nearest, some
-from tasks.ingest.snapshots import path_of
+from tasks.ingest.snapshots import path_of, path_of_events
 from tasks.params import at_start
 
 if TYPE_CHECKING:
@@ -62,12 +62,13 @@ def is_pattern(path: str) -> bool:
 
 
 def paths_of(table: Table) -> list[str]:
-    """The paths, folders and globs of a table's source as declared; none of a bundled set, a database or snapshots."""
-    if not table.source or table.snapshots or is_bundled(table.source):
+    """The paths, folders and globs of a table's source as declared; none of a bundled set, a database, the journal or snapshots."""
+    source = table.at_rest
+    if not source or table.snapshots or is_bundled(source):
         return []
-    if isinstance(table.source, str):
-        return [table.source]
-    return list(table.source) if isinstance(table.source, tuple) else []
+    if isinstance(source, str):
+        return [source]
+    return list(source) if isinstance(source, tuple) else []
 
 
 def watched(params: Params, root: Path | None = None) -> dict[str, list[str]]:
@@ -83,6 +84,8 @@ def watched(params: Params, root: Path | None = None) -> dict[str, list[str]]:
         at = [check_watched(path, root or Path.cwd(), f"data.tables.{name}.source") for path in paths_of(table)]
         if not isinstance(table.source, str | tuple):
             at = [path_of(name).as_posix()]
+        if table.journal:
+            at.append(path_of_events(name).as_posix())
         found[name] = list(dict.fromkeys(at))
     return found
 

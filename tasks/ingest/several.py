@@ -14,10 +14,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.types as pt
 
+from tasks.artifacts.columns import KNOWN, RECEIVED, SEQ
 from tasks.errors import RefitError, nearest, some
 from tasks.ingest.content import REMEDY, Content, Cut, read_file
 from tasks.ingest.files import Found
 from tasks.profile.names import locate
+from tasks.states import not_before_receipt
 
 if TYPE_CHECKING:
     from tasks.params import Files, Moment, Table
@@ -112,7 +114,7 @@ class Settled:
 
 
 def settle(frame: pd.DataFrame, origin: np.ndarray, table: Table, how: str) -> Settled:
-    """Which rows count where keys come again in later files; ``origin`` is each row's file, int (n,).
+    """Which rows count where keys come again in later files; ``origin`` is each row's file, int (n,), or event's place behind them.
 
     A row that is equal to an earlier one counts once. Of rows that became known at the same moment the later file's
     counts. What became known at different moments stays (``how``: states), for validation to tell which was known when;
@@ -120,33 +122,40 @@ def settle(frame: pd.DataFrame, origin: np.ndarray, table: Table, how: str) -> S
     """
     keep = np.ones(len(frame), bool)
     said: list[str] = []
+    later = "a later file or event" if table.journal else "a later file"
     if not table.key:
         said += _uncounted(frame, origin)
         return Settled(np.flatnonzero(keep), said)
     key = list(table.key)
     whole = frame[key].notna().all(axis=1).to_numpy()
     known = known_moment(table)
-    by = [*key, *([known.column] if known is not None and how != "later" and known.column not in key else [])]
+    values = list(frame.columns)
+    moment = known.column if known is not None else ""
+    if known is not None and RECEIVED in frame:
+        values = [name for name in values if name not in (RECEIVED, SEQ)]
+        moment, told = KNOWN, frame[known.column] + pd.Timedelta(known.offset_micros, "us")
+        frame = frame.assign(**{KNOWN: not_before_receipt(told, frame)})
+    by = [*key, *([moment] if moment and how != "later" and moment not in key else [])]
     code = frame.groupby(by, dropna=False, sort=False).ngroup().to_numpy()
     files = pd.Series(origin).groupby(code)
     first, last = files.transform("min").to_numpy(), files.transform("max").to_numpy()
     again = whole & (first < last)
     equal = again.copy()
     if again.any():
-        content = frame[again].groupby(list(frame.columns), dropna=False, sort=False).ngroup()
+        content = frame[again].groupby(values, dropna=False, sort=False).ngroup()
         equal[again] = (content.groupby(code[again]).transform("nunique") == 1).to_numpy()
     repeated = equal & (origin > first)
     keep &= ~repeated
     if repeated.any():
-        said.append(f"{int(repeated.sum()):,} rows are there again in a later file, and were counted once")
+        said.append(f"{int(repeated.sum()):,} rows are there again in {later}, and were counted once")
     replaced = again & ~equal & (origin < last)
     if how != "reject" and replaced.any():
         keep &= ~replaced
         since = "the same key" if how == "later" or known is None else "the same key and moment"
-        said.append(f"{int(replaced.sum()):,} rows are corrected by a later file's row of {since}, which counts")
+        said.append(f"{int(replaced.sum()):,} rows are corrected by {later}'s row of {since}, which counts")
     if how == "states" and known is not None:
         left = frame[keep & whole]
-        states = left.duplicated(key, keep=False) & ~left.duplicated([*key, known.column], keep=False)
+        states = left.duplicated(key, keep=False) & ~left.duplicated([*key, moment], keep=False)
         if states.any():
             rows = int(states.sum() - left[states][key].drop_duplicates().shape[0])
             said.append(f"{rows:,} rows correct an earlier one; each state counts from the moment it became known")

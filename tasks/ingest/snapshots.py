@@ -1,4 +1,4 @@
-"""Snapshots of what databases give: where they lie, and which source each was taken of.
+"""Snapshots of what databases and the journal give: where they lie, and which source each was taken of.
 
 An effect takes them (``refit run``, ``refit sources``); the stage reads the file and asks no database.
 """
@@ -21,6 +21,11 @@ ORIGIN = b"refit.source"  # in the Parquet file's metadata
 def path_of(table: str) -> Path:
     """Where the snapshot of a table lies."""
     return SOURCES / f"{table}.parquet"
+
+
+def path_of_events(table: str) -> Path:
+    """Where the snapshot of a table's events of the journal lies."""
+    return SOURCES / f"{table}.journal.parquet"
 
 
 def origin(source: Query) -> bytes:

@@ -14,10 +14,11 @@ import pandas as pd
 import pyarrow as pa
 
 from tasks import memory
-from tasks.artifacts import RawFile, RawTable, given
+from tasks.artifacts import FromJournal, RawFile, RawTable, given
+from tasks.artifacts.columns import RECEIVED, SEQ
 from tasks.errors import RefitError, nearest, some
 from tasks.files import sha256
-from tasks.ingest import several, snapshots, sources
+from tasks.ingest import live, several, snapshots, sources
 from tasks.ingest.content import Content
 from tasks.ingest.files import File, Found, find, is_bundled
 from tasks.params import Column, Query, Table
@@ -51,7 +52,8 @@ class Ingested:
     """A table as declared, the values that could not be read, and the SHA-256 of its source.
 
     ``corrections``: what is done with rows that share a key, where they are not refused; ``files``: where the source is several,
-    each of them; ``remarks``: what did not fit together, and what reading decided by itself.
+    each of them; ``remarks``: what did not fit together, and what reading decided by itself; ``journal``: which events are among the
+    rows, and ``refused``: those that are not, since the contract refused them on receipt.
     """
 
     frame: pd.DataFrame
@@ -60,31 +62,42 @@ class Ingested:
     corrections: Literal["states", "later"] | None = None
     files: list[RawFile] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
+    journal: FromJournal | None = None
+    refused: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
 def read_source(name: str, table: Table) -> Read:
     """Read what a table's source is: a bundled data set, files, or the snapshot of what a database gave.
 
+    The events of a journal are not among it (:mod:`tasks.ingest.live`).
+
     Raises :class:`RefitError` for a file that is written to each time it is read.
     """
-    if isinstance(table.source, Query):
-        path = snapshots.check(name, table.source)
+    source = table.at_rest
+    if source is None:
+        return Read([], _of_all([]), False, [])
+    if isinstance(source, Query):
+        path = snapshots.check(name, source)
         found = Found([File(str(path))], False, [])
-    elif isinstance(table.source, str) and is_bundled(table.source):
-        return _bundled(table.source)
+    elif isinstance(source, str) and is_bundled(source):
+        return _bundled(source)
     else:
         found = find(name, table)
     contents, said = several.read_all(name, found, table.files)
     digests = [c.sha256 for c in contents]
-    digest = digests[0] if not found.several else hashlib.sha256("".join(digests).encode()).hexdigest()
+    digest = digests[0] if not found.several else _of_all(digests)
     return Read(contents, digest, found.several, said)
+
+
+def _of_all(digests: list[str]) -> str:
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
 def _bundled(source: str) -> Read:
 
     module, name = sources.find(source)
     digests = [sha256(path) for path in module.files(name)]
-    digest = digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+    digest = digests[0] if len(digests) == 1 else _of_all(digests)
     columns = pa.Table.from_pandas(module.read(name), preserve_index=False)
     return Read([Content(source, columns, digest, digest, True)], digest, False, [])
 
@@ -109,12 +122,13 @@ def ingest(name: str, table: Table) -> Ingested:
     read = read_source(name, table)
     wanted = {c: spec for c, spec in table.given.items() if spec.kind != "ignore"}
     there = several.names_of(read.contents)
-    absent = [c for c in wanted if locate(c, there) is None]
+    absent = [c for c in wanted if locate(c, there) is None] if read.contents else []
     if absent:
         hints = "".join(f" {c!r}:{nearest(c, there)}" for c in absent if nearest(c, there))
         raise RefitError(
             f"data.tables.{name}.columns: {table.shown} has no column {some(absent)}. It has {some(there, 30)}.{hints}"
         )
+    events = live.read(name, table) if table.journal else None
     said = [*read.said, *several.come_and_gone(name, table, read.contents)]
     frames, problems, start = [], [], 0
     for content in read.contents:
@@ -126,20 +140,37 @@ def ingest(name: str, table: Table) -> Ingested:
         problems += [p.assign(row=p["row"] + start) for p in unreadable]
         start += len(values)
         content.check()
-    frame = pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0]
-    found = pd.concat(problems)[["row", "column", "value", "why"]].astype({"column": "str"})
     if len(frames) > 1:
+        frame, found = pd.concat(frames, ignore_index=True), _in_one(problems)
         _mostly_readable(name, table, wanted, read.contents, frame, found)
-    found = found.sort_values("row", kind="stable", ignore_index=True)
-    how = table.corrections or ("states" if read.several else "reject")
-    if len(frames) > 1:
-        origin = np.repeat(np.arange(len(frames)), [len(f) for f in frames])
+    parts = [len(f) for f in frames]
+    if events is not None:  # each of them is a file of its own, later than all files
+        frames.append(events.frame)
+        problems += [p.assign(row=p["row"] + start) for p in events.problems]
+        parts += [1] * len(events.frame)
+    frame = pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0]
+    found = _in_one(problems).sort_values("row", kind="stable", ignore_index=True)
+    several_of_them = read.several or events is not None
+    how = table.corrections or ("states" if several_of_them else "reject")
+    if len(parts) > 1:
+        origin = np.repeat(np.arange(len(parts)), parts)
         settled = several.settle(frame, origin, table, how)
         said += settled.said
         frame, found = _rows(frame, found, settled.rows)
-    files = [RawFile(path=c.path, sha256=c.sha256, rows=len(c.columns)) for c in read.contents] if read.several else []
+    files = (
+        [RawFile(path=c.path, sha256=c.sha256, rows=len(c.columns)) for c in read.contents] if several_of_them else []
+    )
     corrected = how if table.key and how != "reject" else None
-    return Ingested(frame, found, read.sha256, corrected, files, said)
+    if events is None:
+        return Ingested(frame, found, read.sha256, corrected, files, said)
+    rows = len(events.frame) + len(events.refused)
+    files.append(RawFile(path=events.path.as_posix(), sha256=events.sha256, rows=rows))
+    digest = _of_all([read.sha256, events.sha256])
+    return Ingested(frame, found, digest, corrected, files, said, events.of, events.refused)
+
+
+def _in_one(problems: list[pd.DataFrame]) -> pd.DataFrame:
+    return pd.concat(problems)[["row", "column", "value", "why"]].astype({"column": "str"})
 
 
 def manifest_of(table: Table, read: Ingested) -> RawTable:
@@ -148,9 +179,15 @@ def manifest_of(table: Table, read: Ingested) -> RawTable:
         source=source_of(table),
         sha256=read.sha256,
         rows=len(read.frame),
-        columns=list(read.frame.columns),
+        columns=[name for name in read.frame.columns if name not in (RECEIVED, SEQ)],
         unreadable=len(read.problems),
-        **given(corrections=read.corrections, files=read.files, remarks=read.remarks),
+        **given(
+            corrections=read.corrections,
+            files=read.files,
+            remarks=read.remarks,
+            journal=read.journal,
+            refused=len(read.refused),
+        ),
     )
 
 

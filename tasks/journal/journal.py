@@ -180,6 +180,14 @@ class Journal:
         with self._there() as database:
             return 0 if database is None else _meta(database)[0]
 
+    @property
+    def id(self) -> str:
+        """What names the journal, wherever it is moved; empty while there is none."""
+        if self._absent:
+            return ""
+        with self._trouble() as database:
+            return str(database.rows("SELECT value FROM meta WHERE name = 'journal'")[0][0])
+
     def events(self, after: int = 0, table: str | None = None, until: int | None = None) -> Iterator[Event]:
         """Events behind a sequence number (up to ``until``), in order; of one table or of all. What was erased is left out."""
         return map(event_of, self._pages("journal_events", f"received, {EVENT}", after, until, ("named", table)))

@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from tasks import files, memory, params
-from tasks.artifacts import Choice, Golden, Summary
+from tasks.artifacts import Choice, Golden, Summary, Validation
 from tasks.artifacts.columns import UNTIL
 from tasks.bundle import Bundle
 from tasks.bundle.asked import Asked
@@ -27,7 +27,7 @@ from tasks.errors import RefitError
 from tasks.identity import Rule
 from tasks.ordinary.record import FOLDER as ORDINARY
 from tasks.ordinary.record import WEEK
-from tasks.package.contents import about_of, ordinary, other_rows, parts, reference, seen_rows
+from tasks.package.contents import about_of, covered, ordinary, other_rows, parts, reference, seen_rows
 from tasks.package.golden import LATER, ROWS, after, choose, golden, start_of_test
 from tasks.package.history import horizon, keep, known, needs
 from tasks.package.receipt import receipt
@@ -48,7 +48,8 @@ def main() -> None:
     plan = Plan.from_dict(files.read_json(DATA / "features" / "plan.json"))
     asked = schema(given, plan.row_columns(), plan.identity)
     validated = DATA / "validated"
-    as_of = files.read_json(validated / "summary.json").get("as_of")
+    accepted = Validation.read(validated)
+    as_of = accepted.as_of
     fields, rule = [f.name for f in asked.fields], Rule.of(given)
     since, until = start_of_test(features), parse(as_of) if as_of else None
     wanted = needs(plan)
@@ -57,7 +58,7 @@ def main() -> None:
     }
     history = {name: keep(tables[name], plan, name, need, since) for name, need in wanted.items()}
     reach = horizon(plan, history, since)
-    about = about_of(given, choice, summary, reach)
+    about = about_of(given, choice, summary, reach, covered(accepted.journal))
 
     with files.replacing_dir(DATA / "package") as folder:
         shutil.copyfile(DATA / "features" / "plan.json", folder / "plan.json")

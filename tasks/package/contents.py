@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
-from tasks.artifacts import Choice, Manifest, Summary
+from tasks.artifacts import Choice, Covered, KnownOfJournal, Manifest, Summary
 from tasks.bundle import Bundle
 from tasks.bundle.horizon import Horizon
 from tasks.bundle.seen import Seen
@@ -100,8 +101,20 @@ def other_rows(rows: Frame, features: Frame, rule: Rule) -> Seen | None:
     return Seen.of(identify(rows, rule), others, features["__time__"], rule)
 
 
-def about_of(given: Params, choice: Choice, summary: Summary, reach: Horizon) -> Manifest:
-    """``bundle.json`` but for the files: from the choice, the features' summary, and how far the history reaches."""
+def covered(tables: Mapping[str, KnownOfJournal]) -> Covered | None:
+    """Which events of the journal the history has; None where there are none, or they are of several journals."""
+    names = {one.id for one in tables.values()}
+    if len(names) != 1:
+        return None
+    last = max(one.seq for one in tables.values())  # all tables were read up to the same entry
+    whole = [one.whole for one in tables.values() if one.whole is not None]
+    return Covered(id=names.pop(), seq=min([last, *whole]), tables={name: one.seq for name, one in tables.items()})
+
+
+def about_of(
+    given: Params, choice: Choice, summary: Summary, reach: Horizon, journal: Covered | None = None
+) -> Manifest:
+    """``bundle.json`` but for the files: from the choice, the features' summary, how far the history reaches, and the journal."""
     made = Manifest(
         name=given.problem.name,
         kind=given.problem.kind,
@@ -115,4 +128,5 @@ def about_of(given: Params, choice: Choice, summary: Summary, reach: Horizon) ->
         answers_from=reach.start,
         known_until=reach.ends,
     )
-    return made if choice.calibration is None else made.model_copy(update={"calibration": choice.calibration})
+    more = {"calibration": choice.calibration, "journal": journal}
+    return made.model_copy(update={name: value for name, value in more.items() if value is not None})

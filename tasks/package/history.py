@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from tasks.artifacts.columns import UNTIL
+from tasks.artifacts.columns import RECEIVED, UNTIL
 from tasks.bundle.horizon import Horizon, newest_known, shortest_windows
 from tasks.engine import Plan
 from tasks.engine.facts import MISSING, Events
@@ -45,7 +45,7 @@ def known(frame: pd.DataFrame, plan: Plan, name: str, as_of: int | None) -> pd.D
 def keep(frame: pd.DataFrame, plan: Plan, name: str, need: Need, since: int | None) -> Kept:
     """The needed columns (in the table's order) of the rows that a prediction at ``since`` (µs) or later can see."""
     table = plan.tables[name]
-    kept = frame[[c for c in frame.columns if c in need.columns or c == UNTIL]]
+    kept = frame[[c for c in frame.columns if c in need.columns or c in (RECEIVED, UNTIL)]]
     if table.event_time is None:
         return Kept(kept.reset_index(drop=True), None, False)
     until = newest_known(plan, name, kept)

@@ -20,7 +20,7 @@ from tasks.explain import explain
 from tasks.implied import complete
 from tasks.listed import family_names
 from tasks.params.base import Moment, StrictModel, parse_moment, refuse
-from tasks.params.data import Column, ColumnKind, Data, Files, Query, Table, by_column
+from tasks.params.data import JOURNAL, Column, ColumnKind, Data, Files, Query, Table, by_column
 from tasks.params.features import Encode, Features, History, Polynomial, Select
 from tasks.params.models import Evaluation, FamilyParams, Split, Training, Tuning
 from tasks.params.operation import WHEN_STALE, Limits, Monitoring, Notify, Orchestration, Serving
@@ -29,9 +29,9 @@ from tasks.params.promotion import Guardrails, Promotion
 from tasks.values.durations import Duration
 
 __all__ = [
-    "MEASURES", "START", "WHEN_STALE", "Column", "ColumnKind", "Duration", "Encode", "FamilyParams", "Features", "Files", "Guardrails",
-    "History", "Limits", "Moment", "Params", "Polynomial", "Problem", "Promotion", "Query", "Select", "Split", "Table", "Target",
-    "Training", "Tuning", "at_start", "by_column", "load", "loads", "parse", "parse_moment",
+    "JOURNAL", "MEASURES", "START", "WHEN_STALE", "Column", "ColumnKind", "Duration", "Encode", "FamilyParams", "Features", "Files",
+    "Guardrails", "History", "Limits", "Moment", "Params", "Polynomial", "Problem", "Promotion", "Query", "Select", "Split", "Table",
+    "Target", "Training", "Tuning", "at_start", "by_column", "load", "loads", "parse", "parse_moment",
 ]  # fmt: skip
 
 # In the environment of a run's stages: the folder that holds these files as the run began with them.

@@ -182,11 +182,14 @@ class Files(StrictModel):
     )
 
 
+JOURNAL = "journal"  # in a source: what services were told of (tasks/journal); a file of that name is written ./journal
+
+
 def _source_kind(value: object) -> str:
     return "query" if isinstance(value, dict | Query) else "several" if isinstance(value, list | tuple) else "path"
 
 
-# A file, folder, glob or bundled data set, a list of them, or what a database gives.
+# A file, folder, glob, bundled data set or the journal, a list of them, or what a database gives.
 Source = Annotated[
     Annotated[str, Tag("path"), Field(min_length=1)]
     | Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Tag("several"), Field(min_length=1)]
@@ -199,7 +202,7 @@ class Table(StrictModel):
     """A table: its source, columns, key, and when its rows happen and become known."""
 
     source: Source = Field(
-        description="a file, folder, glob or bundled data set, a list of these, or what a database gives (docs/sources.md)"
+        description="a file, folder, glob, bundled data set or `journal`, a list of these, or what a database gives (docs/sources.md)"
     )
     files: Files = Field(default=Files(), description="what to do where the files of one table do not fit together")
     key: tuple[str, ...] = Field(
@@ -234,6 +237,24 @@ class Table(StrictModel):
         if isinstance(self.source, Query):
             return f"{self.source.sql} ({self.source.table or 'query'})"
         return ", ".join(self.source[:3]) + (f" and {len(self.source) - 3} more" if len(self.source) > 3 else "")
+
+    @property
+    def journal(self) -> bool:
+        """Whether events of the journal are among its rows."""
+        return self.source == JOURNAL or (isinstance(self.source, tuple) and JOURNAL in self.source)
+
+    @property
+    def at_rest(self) -> str | tuple[str, ...] | Query | None:
+        """The source without the journal; None where it is the journal alone."""
+        if not self.journal:
+            return self.source
+        others = tuple(one for one in self.source if one != JOURNAL) if isinstance(self.source, tuple) else ()
+        return others[0] if len(others) == 1 else others or None
+
+    @property
+    def received(self) -> bool:
+        """Whether a row may have been received later than its own columns say that it was known."""
+        return self.journal and self.event_time is not None
 
     @property
     def snapshots(self) -> bool:

@@ -10,13 +10,14 @@ from tasks import stage  # isort: skip  (its settings come first)
 import sys
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import cast
 
 import numpy as np
 import pandas as pd
 
 from tasks import files
-from tasks.artifacts import AsOf, RawManifest, RowCounts, RuleResult, Validation
-from tasks.artifacts.columns import REASON, ROW, UNTIL
+from tasks.artifacts import AsOf, KnownOfJournal, RawManifest, RowCounts, RuleResult, Validation, given
+from tasks.artifacts.columns import REASON, ROW, SEQ, UNTIL
 from tasks.artifacts.folders import CONTEXT, EXPECTATIONS, QUARANTINE, RAW, VALIDATED
 from tasks.errors import RefitError
 from tasks.params import Params, Table, load, parse_moment
@@ -34,6 +35,9 @@ class Known:
     ``frame``: a data frame; of a large table one that stays on disk.
 
     ``earlier``: the same of what rows were known as before they were corrected, with the moment of the next state.
+
+    ``refused``: events that the contract refused when they were received, with the reason. ``journal``: which of its
+    events were read.
     """
 
     frame: Frame
@@ -41,6 +45,8 @@ class Known:
     problems: pd.DataFrame
     not_yet_known: int
     earlier: "Known | None" = None
+    refused: pd.DataFrame | None = None
+    journal: KnownOfJournal | None = None
 
 
 def read_as_of(params: Params) -> datetime | None:
@@ -60,6 +66,35 @@ def read_known(name: str, table: Table, params: Params, as_of: datetime | None) 
     """Read a raw table as it was known at ``as_of``."""
     frame: Frame = Stored(RAW / f"{name}.parquet")
     frame = frame if len(frame) > LARGE else in_memory(frame)  # a large one stays there, and is read a column at a time
+    if not table.journal:
+        return _known(frame, name, table, params, as_of)
+    journal = _known_up_to(name, frame, table, as_of)
+    frame = cast(Frame, frame[[column for column in frame.columns if column != SEQ]])
+    refused = RAW / f"{name}.refused.parquet"
+    rows = files.read_table(refused) if refused.exists() else None
+    if rows is not None and as_of is not None:
+        rows = rows[known.received(rows, as_of)]
+    return replace(_known(frame, name, table, params, as_of), journal=journal, refused=rows)
+
+
+def _known_up_to(name: str, frame: Frame, table: Table, as_of: datetime | None) -> KnownOfJournal | None:
+    """Which events of the journal were read of a table, and up to which number all of them were known at ``as_of``."""
+    manifest = RawManifest.find(RAW)
+    found = manifest.tables[name].journal if manifest else None
+    if found is None:
+        return None
+    read = KnownOfJournal(id=found.id, seq=found.seq)
+    if as_of is None or not table.received:
+        return read
+    moments = [when for when in (table.row_known or table.event_time, *table.later.values()) if when]
+    late = np.zeros(len(frame), bool)
+    for when in moments:
+        late |= (known.learned(frame, when) > pd.Timestamp(as_of)).to_numpy()
+    first = frame[SEQ][late].min()  # NaN: of a file
+    return read if np.isnan(first) else read.model_copy(update={"whole": int(first) - 1})
+
+
+def _known(frame: Frame, name: str, table: Table, params: Params, as_of: datetime | None) -> Known:
     problem.check_columns(frame, name, table)
     unreadable = RAW / f"{name}.problems.parquet"
     empty = pd.DataFrame({"row": np.zeros(0, "int64"), "column": [], "value": [], "why": []})
@@ -67,7 +102,7 @@ def read_known(name: str, table: Table, params: Params, as_of: datetime | None) 
     exists = known.visible(frame, name, table, params.problem, as_of)
     hidden = known.unknown(frame, table, as_of)
     moment = table.row_known or table.event_time
-    told = known.moment(frame, moment) if moment else None  # itself an outcome, perhaps
+    told = known.learned(frame, moment) if moment else None  # itself an outcome, perhaps
     pending = np.zeros(len(problems), bool)
     for column, rows in hidden.items():  # what is not known yet cannot be held against its row
         pending |= (problems["column"] == column).to_numpy() & rows[problems["row"]]
@@ -110,6 +145,7 @@ def main() -> None:
         raise RefitError(f"python -m tasks.validate: takes nothing or --write-suite, found {sys.argv[1:]}")
     as_of = read_as_of(params)
     tables: dict[str, RowCounts] = {}
+    journals: dict[str, KnownOfJournal] = {}
     findings: list[RuleResult] = []
     failures: list[str] = []
     refused: list[str] = []  # by the baseline
@@ -135,6 +171,7 @@ def main() -> None:
                 good, rejected = known.divided(read.frame, checked.rejected)
                 rejected[ROW] = read.positions[checked.rejected]
                 rejected[REASON] = checked.why
+                checked = _with_refused(checked, read.refused)
                 if params.problem.target.events is not None:
                     kept[name] = good = in_memory(good)
                 if name == params.problem.table:
@@ -148,6 +185,10 @@ def main() -> None:
                         old = in_memory(known.add_target(old, params))
                     files.write_table(path_of(accepted_in, name), old)
                     rejected, corrected = pd.concat([rejected, bad], ignore_index=True), len(old)
+                if read.refused is not None and len(read.refused):
+                    rejected = _beside(rejected, read.refused, name)
+                if read.journal is not None:
+                    journals[name] = read.journal
                 files.write_table(rejected_in / f"{name}.parquet", rejected)
                 tables[name] = RowCounts(
                     input=len(checked.rejected) + read.not_yet_known,
@@ -164,7 +205,7 @@ def main() -> None:
                     failures.append(excess)
                 elif name == params.problem.table and params.problem.target.given and not checked.failures:
                     problem.check_problem(good, params.problem)
-                held = _held(name, params, read.frame, good, checked.rejected, as_of, measured)
+                held = _held(name, params, read.frame, good, checked.rejected[: len(read.frame)], as_of, measured)
                 findings, refused = findings + held.findings, refused + held.failures
                 log(_line(name, tables[name]))
             if refused:
@@ -183,6 +224,7 @@ def main() -> None:
             tables={name: tables[name] for name in params.data.tables},
             expectations=findings,
             baseline={name: (accepted.read(name) or {}).get("of") for name in params.data.tables},
+            **given(journal=journals),
         ).write(accepted_in)
 
 
@@ -201,6 +243,25 @@ def _held(name: str, params: Params, frame: Frame, good: Frame, rejected: np.nda
     for line in held.remarks:
         log(line)
     return held
+
+
+def _with_refused(checked: contract.Checked, refused: pd.DataFrame | None) -> contract.Checked:
+    """The same with the events that were refused on receipt, behind the rows."""
+    if refused is None or not len(refused):
+        return checked
+    reasons = dict(checked.reasons)
+    for why in refused[REASON]:
+        for reason in why.split("; "):
+            reasons[reason] = reasons.get(reason, 0) + 1
+    rejected = np.append(checked.rejected, np.ones(len(refused), bool))
+    return replace(checked, rejected=rejected, reasons=reasons)
+
+
+def _beside(rejected: pd.DataFrame, refused: pd.DataFrame, name: str) -> pd.DataFrame:
+    """The rejected rows with the events that were refused on receipt, as if these stood behind the table's rows."""
+    rows = len(Stored(RAW / f"{name}.parquet"))
+    more = refused.assign(**{ROW: rows + refused.index.to_numpy()})
+    return pd.concat([rejected, more[[c for c in rejected.columns if c in more]]], ignore_index=True)
 
 
 def _in_order(params: Params) -> list[str]:

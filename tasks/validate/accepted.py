@@ -121,7 +121,7 @@ def parts(
     for when, columns in found.items():
         times, rows = None, None
         if when is not None:
-            times = known.moment(frame, when)
+            times = known.moment(frame, when) if when == row else known.learned(frame, when)
             there = times.notna()
             if when != row and as_of is not None:
                 there &= times <= pd.Timestamp(as_of)

@@ -13,9 +13,11 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
+from tasks.artifacts.columns import RECEIVED
 from tasks.engine.facts import above
 from tasks.errors import RefitError
 from tasks.params import Moment, Params, Problem, Table
+from tasks.states import not_before_receipt
 from tasks.stored import Frame, Stored, in_memory
 
 Place = np.ndarray | slice  # of rows in a file
@@ -24,6 +26,11 @@ Place = np.ndarray | slice  # of rows in a file
 def moment(frame: Frame, when: Moment) -> pd.Series:
     """The moments of all rows: the column plus its offset (UTC; NaT where the column is empty)."""
     return shifted(when.offset_micros, frame[when.column])
+
+
+def learned(frame: Frame, when: Moment) -> pd.Series:
+    """The moments from which on something is known that becomes known at ``when``: events not before they were received."""
+    return not_before_receipt(moment(frame, when), frame)
 
 
 def shifted(micros: int, values: pd.Series, at: Place = slice(None)) -> pd.Series:
@@ -35,12 +42,14 @@ def visible(frame: Frame, name: str, table: Table, problem: Problem, as_of: date
     """Mask of the rows of table ``name`` that exist at ``as_of``.
 
     A row without a moment is kept where the schema forbids that (the contract then rejects it), and is not
-    yet known otherwise.
+    yet known otherwise. No event of the journal exists before it was received.
     """
     when = problem.prediction_time if name == problem.table else table.row_known
-    if when is None or as_of is None:
+    if as_of is None:
         return np.ones(len(frame), bool)
-    times = moment(frame, when)
+    if when is None:
+        return received(frame, as_of)
+    times = learned(frame, when)
     exists = (times <= pd.Timestamp(as_of)).to_numpy()
     if name == problem.table or not table.columns[when.column].nullable:
         exists = exists | times.isna().to_numpy()
@@ -52,6 +61,13 @@ def visible(frame: Frame, name: str, table: Table, problem: Problem, as_of: date
     return exists
 
 
+def received(frame: Frame, as_of: datetime) -> np.ndarray:
+    """Mask of the rows that were received by ``as_of``, or not by way of a service."""
+    if RECEIVED not in frame.columns:
+        return np.ones(len(frame), bool)
+    return ~(frame[RECEIVED] > pd.Timestamp(as_of)).to_numpy()
+
+
 def unknown(frame: Frame, table: Table, as_of: datetime | None) -> dict[str, np.ndarray]:
     """For each outcome, mask of the rows where it is not known at ``as_of``: known later, or at no stated moment."""
     masks: dict[Moment, np.ndarray] = {}
@@ -61,7 +77,7 @@ def unknown(frame: Frame, table: Table, as_of: datetime | None) -> dict[str, np.
         if when is None or column not in frame:
             continue
         if when not in masks:
-            times = moment(frame, when)
+            times = learned(frame, when)
             masks[when] = (times.isna() if as_of is None else ~(times <= pd.Timestamp(as_of))).to_numpy()
         found[column] = masks[when]
     return found

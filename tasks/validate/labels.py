@@ -46,7 +46,16 @@ class Label:
 
 def micros(frame: pd.DataFrame, when: Moment) -> np.ndarray:
     """A moment of each row, int64 µs, missing as MISSING."""
-    return known.moment(frame, when).dt.tz_convert(None).to_numpy("datetime64[us]").view(np.int64)
+    return _micros(known.moment(frame, when))
+
+
+def learned(frame: pd.DataFrame, when: Moment) -> np.ndarray:
+    """The same of a moment at which something becomes known: events not before they were received."""
+    return _micros(known.learned(frame, when))
+
+
+def _micros(times: pd.Series) -> np.ndarray:
+    return times.dt.tz_convert(None).to_numpy("datetime64[us]").view(np.int64)
 
 
 def latest(*times: np.ndarray) -> np.ndarray:
@@ -68,7 +77,7 @@ def label(rows: pd.DataFrame, events: pd.DataFrame, params: Params, as_of: datet
     assert target.by
     late = lateness(target, spec) or 0
     happened = micros(events, spec.event_time)
-    told = latest(happened, *(micros(events, when) for when in moments(target, spec)))
+    told = latest(happened, *(learned(events, when) for when in moments(target, spec)))
     counts_at = np.where(told == MISSING, MISSING, np.maximum(happened, told - late))
     if (told == MISSING).all():
         raise RefitError(

@@ -15,7 +15,7 @@ from tasks.engine.facts import MISSING
 from tasks.errors import RefitError
 from tasks.implied import MADE_AT
 from tasks.params import Params
-from tasks.validate.labels import as_moments, count_before, instant, latest, micros
+from tasks.validate.labels import as_moments, count_before, instant, latest, learned, micros
 
 MONDAY = 4 * 86_400_000_000  # µs: 5 January 1970
 MOST = 50_000_000  # rows
@@ -43,7 +43,7 @@ def make(entities: pd.DataFrame, events: pd.DataFrame, params: Params, as_of: da
     first = entities.drop_duplicates(by).reset_index(drop=True)
     since = np.full(len(first), MISSING)
     if declared.event_time:
-        known = latest(*(micros(entities, when) for when in (declared.event_time, declared.known_at) if when))
+        known = latest(*(learned(entities, when) for when in (declared.event_time, declared.known_at) if when))
         since = np.full(len(first), np.iinfo(np.int64).max)
         there = known != MISSING
         np.minimum.at(since, code[there], known[there])
@@ -73,7 +73,7 @@ def make(entities: pd.DataFrame, events: pd.DataFrame, params: Params, as_of: da
             what, when, seen, pairs = entities, micros(entities, declared.event_time), known, {c: c for c in by}
         else:
             what, when, pairs = events, happened, dict(target.by or {})
-            seen = latest(*(micros(events, m) for m in (of_events.event_time, of_events.known_at) if m))
+            seen = latest(*(learned(events, m) for m in (of_events.event_time, of_events.known_at) if m))
         counts = count_before(rows, at[moment], what, when, seen, pairs, str(snapshots.active))
         rows = rows[counts > 0].reset_index(drop=True)
     if rows.empty:

@@ -37,7 +37,7 @@ def derive(name: str, table: Table, problem: Problem, profile: Frame) -> Suite:
     An outcome column is never required to be filled: it is empty until it is known.
     """
     columns = {c: spec for c, spec in table.given.items() if spec.kind != "ignore"}
-    timed = (problem.prediction_time if name == problem.table else table.row_known) is not None
+    timed = table.received or (problem.prediction_time if name == problem.table else table.row_known) is not None
     rules = [
         _expect("table_columns_to_match_set", "set", column_set=list(columns), exact_match=False),
         # With `as_of` the rows grow from run to run; without it, half the file missing is a fault.

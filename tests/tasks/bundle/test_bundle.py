@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from tasks.artifacts import Covered, Manifest, Receipt
 from tasks.bundle import Bundle
+from tasks.bundle.horizon import parse
+from tasks.bundle.manifest import write_manifest
 from tasks.bundle.rows import from_json
+from tasks.bundle.told import last_moment
+from tasks.engine.facts import MISSING, TableSchema, Time
 from tasks.errors import RefitError
 from tasks.files import read_json, read_table, write_json
 from tasks.fitting.calibration import Calibration
+from tasks.journal import Event
 from tasks.kinds import find_kind
 from tests.tasks.package.projects import TIMED, package, project
 
@@ -26,6 +34,42 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def copy(made: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(made, tmp_path / "package"))
+
+
+def test_a_package_covers_the_events_that_it_was_made_with(copy: Path) -> None:
+    def covers(as_of: str | None = None, journal: str = "j", **about: Any) -> bool:
+        receipt = Receipt.read(copy).model_copy(update={"as_of": as_of})
+        receipt.write(copy)
+        made = Covered(id="j", seq=9, tables={"orders": 9, "shops": 7})
+        write_manifest(copy, Manifest.read(copy).model_copy(update={"journal": made}))
+        row = {"placed_at": "2024-03-01T10:00:00Z", "arrived_at": "2024-03-02T10:00:00Z"}
+        told = {"table": "orders", "body": row, "seq": 9, "received": parse("2024-03-05T00:00:00Z")}
+        return Bundle.load(copy).covers(Event(**{**told, **about}), journal)
+
+    assert not Bundle.load(copy).covers(Event("orders", {}, seq=1), ""), "made without a journal"
+    assert covers()
+    assert not covers(seq=10), "it came later"
+    assert not covers(journal="another")
+    assert not covers(table="weather"), "its source has no events"
+    assert covers(as_of="2024-03-05T00:00:00+00:00")
+    assert not covers(as_of="2024-03-04T23:59:59+00:00"), "it was not received yet"
+    assert covers(as_of="2024-03-04T23:59:59+00:00", known="given")
+    assert not covers(as_of="2024-03-02T09:59:59+00:00", known="given"), "its columns say that it was not known yet"
+    assert covers(as_of="2024-03-01T00:00:00+00:00", body={"placed_at": "2024-03-01T10:00:00Z"}), "it never counts"
+    assert covers(as_of="2024-03-01T00:00:00+00:00", table="shops", seq=7, body={"shop": "s1"}), "without moments"
+    assert not covers(table="shops", seq=8)
+
+
+def test_of_a_row_whose_columns_are_known_later_the_last_moment_counts() -> None:
+    later = {"refunded": Time("refunded_at", 5)}
+    table = TableSchema("t", {}, ("id",), Time("at"), None, (), later)
+    at, refunded = "2024-03-01T10:00:00Z", "2024-03-02T10:00:00Z"
+    event = Event("t", {"at": at, "refunded_at": refunded}, known="given", received=parse(refunded) + 9)
+    assert last_moment(event, table) == parse(refunded) + 5
+    assert last_moment(event, replace(table, key=())) == parse(at)
+    assert last_moment(replace(event, known="receipt"), table) == parse(refunded) + 9
+    assert last_moment(replace(event, body={"at": at, "refunded_at": None}), table) == parse(at)
+    assert last_moment(replace(event, body={}), table) == MISSING
 
 
 def test_damaged_file_is_named(copy: Path) -> None:
