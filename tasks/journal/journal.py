@@ -183,10 +183,8 @@ class Journal:
     @property
     def id(self) -> str:
         """What names the journal, wherever it is moved; empty while there is none."""
-        if self._absent:
-            return ""
-        with self._trouble() as database:
-            return str(database.rows("SELECT value FROM meta WHERE name = 'journal'")[0][0])
+        rows = self._rows("SELECT value FROM journal_meta WHERE name = 'journal'", ())
+        return str(rows[0][0]) if rows else ""
 
     def events(self, after: int = 0, table: str | None = None, until: int | None = None) -> Iterator[Event]:
         """Events behind a sequence number (up to ``until``), in order; of one table or of all. What was erased is left out."""
