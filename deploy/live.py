@@ -147,8 +147,21 @@ class Live:
             return None
 
     async def keep(self, events: Sequence[Event] = (), predictions: Sequence[Prediction] = ()) -> Appended:
-        """Have entries on disk. Raises :class:`Busy` where that cannot be; then nothing was kept."""
-        done: Future[Appended] = self.commits.append(events, predictions)
+        """Have entries on disk.
+
+        Raises
+        ------
+        Busy
+            Where that cannot be; then nothing was kept.
+        Problems
+            422 for a number that JSON has no way to write.
+        """
+        try:
+            done: Future[Appended] = self.commits.append(events, predictions)
+        except ValueError:  # in a column that the model does not ask for
+            raise Problems([{"message": "a number beyond the largest that can be kept (1.8e308)"}]) from None
+        except RuntimeError:
+            raise Busy("the service is leaving") from None
         try:
             return await asyncio.shield(asyncio.wrap_future(done))
         except JournalUnwritable as error:

@@ -402,8 +402,9 @@ def _there(database: Database, columns: str, table: str, names: Iterable[Values]
 
 def _meta(database: Database) -> tuple[int, int]:
     """The last sequence number, and the last receipt."""
-    rows = dict(database.rows("SELECT name, value FROM journal_meta WHERE name IN ('seq', 'clock')"))  # type: ignore[arg-type]
-    return int(str(rows["seq"])), int(str(rows["clock"]))
+    found = database.rows("SELECT name, value FROM journal_meta WHERE name IN ('seq', 'clock')")
+    rows = {str(name): int(str(value)) for name, value in found}
+    return rows["seq"], rows["clock"]
 
 
 def _next(database: Database) -> tuple[int, int]:

@@ -113,6 +113,8 @@ def test_a_key_that_cannot_be_read_names_no_row(start: Callable[[], Process]) ->
     ]
     found = [process.live.journal.prediction(id) for id in ids]
     assert [one.key for one in found if one] == [None, None]
+    answer = process.client.post("/predict", content=json.dumps({**ROW, "delay": 1}).replace(": 1}", ": 1e400}"))
+    assert (answer.status_code, "beyond the largest" in answer.text) == (422, True)
 
 
 def test_a_named_request_is_answered_once(start: Callable[[], Process]) -> None:
