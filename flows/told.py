@@ -23,6 +23,7 @@ from tasks.params import Params, Table
 if TYPE_CHECKING:
     import pyarrow as pa
 
+LAST = b"refit.received"  # in the Parquet file's metadata
 BATCH = 100_000  # events turned into columns at a time
 
 
@@ -59,7 +60,7 @@ def news(root: Path, params: Params) -> dict[str, str]:
         return found
     with Journal(journal_url(root)) as journal:
         for name, table in tables.items():
-            before = _taken(root / snapshots.path_of_events(name), _origin(journal, name, table))
+            before = _taken(root / snapshots.path_of_events(name), journal, name, table)
             count = sum(1 for _ in journal.events(_last(before) if before is not None else 0, name))
             events = f"{count:,} {'new ' if before is not None else ''}event{'' if count == 1 else 's'} in the journal"
             if before is None:
@@ -82,9 +83,9 @@ def _snapshot(path: Path, journal: Journal, name: str, table: Table, until: int)
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    kinds, origin = _kinds(table), _origin(journal, name, table)
+    kinds = _kinds(table)
     parts: list[pa.Table] = []
-    if (before := _taken(path, origin)) is not None:
+    if (before := _taken(path, journal, name, table)) is not None:
         parts = _parts(journal.events(_last(before), name, until), kinds)
         if not parts:
             return Snapshot(before.num_rows, before.num_rows - before[REFUSED].null_count, new=False)
@@ -93,7 +94,9 @@ def _snapshot(path: Path, journal: Journal, name: str, table: Table, until: int)
         parts = _parts(journal.events(0, name, until), kinds) or [arrow([], kinds)]
     if not _alike(parts):
         parts = [arrow(list(journal.events(0, name, until)), kinds)]
-    made = pa.concat_tables(parts).combine_chunks().replace_schema_metadata({snapshots.ORIGIN: origin})
+    made = pa.concat_tables(parts).combine_chunks()
+    about = {snapshots.ORIGIN: _origin(journal, name, table), LAST: _received(journal, name, _last(made))}
+    made = made.replace_schema_metadata(about)
     with replacing(path) as beside:
         pq.write_table(made, beside, compression="zstd")
     return Snapshot(made.num_rows, made.num_rows - made[REFUSED].null_count, new=True)
@@ -110,13 +113,20 @@ def _origin(journal: Journal, name: str, table: Table) -> bytes:
     return json.dumps(of, sort_keys=True).encode()
 
 
-def _taken(path: Path, origin: bytes) -> pa.Table | None:
+def _received(journal: Journal, name: str, seq: int) -> bytes:
+    """When an event was received, by which it is known again: a copy that was put back may have another one of its number."""
+    return b"".join(b"%d" % event.received for event in journal.events(seq - 1, name, seq))
+
+
+def _taken(path: Path, journal: Journal, name: str, table: Table) -> pa.Table | None:
     """Numbers and refusals of the events that are in a snapshot; None where there is none, or it is of something else."""
     import pyarrow.parquet as pq
 
-    if not path.exists() or (pq.read_schema(path).metadata or {}).get(snapshots.ORIGIN) != origin:
+    about = (pq.read_schema(path).metadata or {}) if path.exists() else {}
+    if about.get(snapshots.ORIGIN) != _origin(journal, name, table):
         return None
-    return pq.read_table(path, columns=[SEQ, REFUSED])
+    found = pq.read_table(path, columns=[SEQ, REFUSED])
+    return found if about.get(LAST) == _received(journal, name, _last(found)) else None
 
 
 def _alike(parts: Sequence[pa.Table]) -> bool:

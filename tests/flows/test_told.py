@@ -173,6 +173,16 @@ def test_a_refused_event_goes_to_quarantine_with_its_reason_and_corrects_nothing
     assert RawManifest.read("data/raw").tables["visits"].refused == 1
 
 
+def test_a_large_table_that_stays_on_disk_comes_out_the_same(tell: Tell, monkeypatch: pytest.MonkeyPatch) -> None:
+    week(1, FIRST)
+    what_happened(tell)
+    run(BOTH, 34)
+    before = hash_tree(Path("data"))
+    monkeypatch.setattr("tasks.validate.__main__.LARGE", 1)
+    run(BOTH, 34)
+    assert hash_tree(Path("data")) == before
+
+
 def test_too_many_refused_events_stop_the_run_as_broken_rows_of_files_do(tell: Tell) -> None:
     week(1, FIRST)
     tell(36, *[(200 + i, 1, 2, "a", -5) for i in range(20)], refused="paid: is not at least 0")
@@ -247,6 +257,26 @@ def test_what_was_erased_is_in_no_later_snapshot(tell: Tell) -> None:
     assert list(take_events(Path(), of(BOTH))) == ["visits: 1 events from the journal"]
     assert pq.read_table(SNAPSHOT)["id"].to_pylist() == [6]
     assert list(take_events(Path(), of(BOTH))) == ["visits: 1 events from the journal, as before"]
+
+
+def test_a_copy_of_the_journal_that_was_put_back_is_read_anew(tell: Tell) -> None:
+    tell(30, (5, 8, 9, "a", 40))
+    with Journal(journal_url()) as journal:
+        journal.backup(Path("copy.db"))
+    tell(31, (6, 8, 9, "a", 41))
+    list(take_events(Path(), of(BOTH)))
+    for path in Path(".refit").glob("journal.db*"):
+        path.unlink()
+    Path("copy.db").rename(".refit/journal.db")
+    assert list(take_events(Path(), of(BOTH))) == ["visits: 1 events from the journal"]
+    list(take_events(Path(), of(BOTH)))
+    tell(31, (6, 8, 9, "a", 41))
+    list(take_events(Path(), of(BOTH)))
+    for path in Path(".refit").glob("journal.db*"):
+        path.unlink()
+    tell(32, (7, 8, 9, "a", 42))
+    assert list(take_events(Path(), of(BOTH))) == ["visits: 1 events from the journal"]
+    assert pq.read_table(SNAPSHOT)["id"].to_pylist() == [7]
 
 
 def of_journal(given: params.Params) -> params.Table:
