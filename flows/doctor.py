@@ -15,6 +15,7 @@ from urllib.request import urlopen
 
 from flows import preflight
 from flows.preflight.parameters import elsewhere
+from flows.preflight.servers import silence
 from flows.project import KEPT
 from tasks.errors import RefitError, first_line, some
 
@@ -210,13 +211,12 @@ def prefect() -> Diagnosis:
     url = os.environ.get("PREFECT_API_URL")
     if not url:
         return Diagnosis("Prefect", True, "no server named; a temporary one is started for each run (about 10 s)")
-    try:
-        with urlopen(url.rstrip("/") + "/health", timeout=5):
-            return Diagnosis("Prefect", True, url)
-    except (URLError, OSError, ValueError) as error:
-        return Diagnosis(
-            "Prefect", False, f"{url} does not answer ({error})", "prefect server start, or unset PREFECT_API_URL"
-        )
+    why = silence(url)
+    if why is None:
+        return Diagnosis("Prefect", True, url)
+    return Diagnosis(
+        "Prefect", False, f"{url} does not answer ({why})", "prefect server start, or unset PREFECT_API_URL"
+    )
 
 
 def port(root: Path) -> Diagnosis:

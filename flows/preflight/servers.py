@@ -4,23 +4,38 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import closing
+from urllib.parse import urlsplit
 
 from flows.preflight.subject import WAIT, Subject
+from tasks.errors import first_line
+
+BUSY = 30.0  # seconds for an answer of a Prefect server that has taken the connection: one at work may need them
 
 
 def prefect(_: Subject) -> Iterator[str]:
     """Prefect's server answers, where one is named."""
-    from urllib.request import Request, urlopen
-
     url = os.environ.get("PREFECT_API_URL")
-    if not url:
-        return
-    try:
-        with urlopen(Request(url.rstrip("/") + "/health"), timeout=WAIT):
-            return
-    except (OSError, ValueError) as error:
-        why = getattr(error, "reason", None) or error
+    why = silence(url) if url else None
+    if why is not None:
         yield f"PREFECT_API_URL: {url} does not answer ({why}). Start it (prefect server start), or unset PREFECT_API_URL."
+
+
+def silence(url: str) -> str | None:
+    """Why the Prefect server with this API does not answer; None where it does."""
+    from http.client import HTTPConnection, HTTPException, HTTPSConnection
+
+    try:
+        parts = urlsplit(url)
+        kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
+        with closing(kind(parts.hostname or "", parts.port, timeout=WAIT)) as connection:
+            connection.connect()
+            connection.sock.settimeout(BUSY)
+            connection.request("GET", parts.path.rstrip("/") + "/health")
+            status = connection.getresponse().status
+            return None if status < 400 else f"it answered {status}"
+    except (OSError, ValueError, HTTPException) as error:
+        return first_line(error)
 
 
 def history(subject: Subject) -> Iterator[str]:

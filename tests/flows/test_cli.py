@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import platform
+import socket
 import subprocess
 import sys
+import threading
+import time
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +18,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from flows import cli, doctor
+from flows.preflight import servers
 from flows.preflight.parameters import approval, remarks
 from flows.preflight.subject import Subject
 from flows.project import create
@@ -169,6 +173,28 @@ def test_doctor_names_what_is_missing_and_how_to_mend_it(tmp_path: Path, monkeyp
     lock.write_text("numpy==0.0.1 \\\n    --hash=sha256:x\nabsent-package==1; python_version < '3'\n")
     assert "numpy" in doctor.packages(lock).says
     assert "absent" not in doctor.packages(lock).says
+
+
+def test_a_prefect_server_at_work_is_given_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether it is there is told by the connection, and soon; what it takes to answer is another thing."""
+    monkeypatch.setattr(servers, "WAIT", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as door:
+
+        def answer() -> None:
+            caller, _ = door.accept()
+            with caller:
+                asked = caller.recv(4096)
+                time.sleep(0.2)
+                status = b"200 OK" if asked.startswith(b"GET /api/health ") else b"404 Not Found"
+                caller.sendall(b"HTTP/1.1 " + status + b"\r\nContent-Length: 0\r\n\r\n")
+
+        found = []
+        for path in ("/api/", "/other"):
+            threading.Thread(target=answer, daemon=True).start()
+            found.append(servers.silence(f"http://127.0.0.1:{door.getsockname()[1]}{path}"))
+        monkeypatch.setattr(servers, "BUSY", 0.05)
+        found.append(servers.silence(f"http://127.0.0.1:{door.getsockname()[1]}/api"))
+    assert found == [None, "it answered 404", "timed out"]
 
 
 def test_init_in_a_checkout_makes_ingest_depend_on_the_table(tmp_path: Path) -> None:
