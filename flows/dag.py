@@ -24,6 +24,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flows.carried import set_aside, walked
 from flows.commands import (
     Cancelled,
     StageFailed,
@@ -109,6 +110,7 @@ class Dag:
         if not (self.root / "dvc.yaml").exists():
             raise RefitError(f"{self.root}: no dvc.yaml here. Change to the project's folder, or run `refit init`.")
         sweep(self.root / "data")
+        self.notes += set_aside(self.root)
         if self._before is not None:
             self.notes += self._before(self.root)
         self.seal = seal(self.root)
@@ -124,7 +126,7 @@ class Dag:
         self._records = Records(self._repo, self.root)
         self.notes += self._records.notes
         try:
-            graph = self._repo.index.graph
+            graph = walked(self._repo)
         except DvcException as error:
             raise RefitError(f"dvc.yaml: {with_causes(error)}") from None
         self.nodes: dict[str, Node] = {}
