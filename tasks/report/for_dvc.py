@@ -93,12 +93,14 @@ def _importance(files: RunFiles) -> Points:
 
 
 def _trials(files: RunFiles) -> Points:
-    return [
-        {"trial": trial.number + 1, "value": trial.value, "family": family}
+    """One family after another in one count, for a line: DVC's points would be drawn on an axis from 0, all at one height."""
+    done = [
+        (family, trial.value)
         for family, left in files.families.items()
         for trial in left.trials
         if trial.value is not None and trial.state == "complete"
     ]
+    return [{"trial": at, "value": value, "family": family} for at, (family, value) in enumerate(done, 1)]
 
 
 PLOTS: dict[str, Callable[[RunFiles], Points]] = {
