@@ -1,7 +1,8 @@
-"""``champion.dvc``: the champion's files as DVC carries them into copies of the project, and by its remote into clones.
+"""``refit.dvc``: what runs write and no stage makes, as DVC carries it into copies of the project, and by its remote into clones.
 
-No stage makes ``data/champion``, so DVC would only know its hash, and `dvc exp run --temp`, its queue and a clone would not have
-the files. They are listed one by one and not as the folder: its README is git's.
+That is the champion which was compared with, and snapshots of databases. DVC would only know hashes of them, as of every dependency,
+so `dvc exp run --temp`, its queue and a clone would not have the files. They are listed one by one: `data/champion` has a
+README that is git's. Tables that somebody gave to DVC (`dvc add`) have files of their own, which follow what a run reads.
 """
 
 from __future__ import annotations
@@ -11,21 +12,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks.artifacts import ChampionFile, Past, PolicyState
-from tasks.artifacts.folders import CHAMPION
-from tasks.errors import RefitError
+from tasks.artifacts.folders import CHAMPION, SOURCES
+from tasks.errors import RefitError, with_causes
 from tasks.files import write_text
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
+    from dvc.stage import Stage
     from networkx import DiGraph
 
-FILE = "champion.dvc"
-ABOUT = "What data/champion holds, for copies and clones. Written by `refit run`; commit it with `dvc.lock`."
+FILE = "refit.dvc"
+ABOUT = "What runs keep in data/champion and data/sources, for copies and clones. Commit it with `dvc.lock`."
 PARTS = (ChampionFile.NAME, Past.NAME, PolicyState.NAME, "counted", "package")
 
 
 def carry(repo: Repo) -> None:
-    """List what ``data/champion`` holds, and keep it in DVC's cache. Within the repository's lock.
+    """List what is there, and keep it in DVC's cache. Within the repository's lock.
 
     What git tracks is left out, since git carries it. An unchanged list is left as it is, and a kill leaves the old one or the new.
     """
@@ -33,7 +35,7 @@ def carry(repo: Repo) -> None:
     from dvc.utils.serialize import dumps_yaml
 
     root = Path(repo.root_dir)
-    there = [root / CHAMPION / name for name in PARTS]
+    there = [*(root / CHAMPION / name for name in PARTS), *sorted((root / SOURCES).glob("*.parquet"))]
     paths = [str(path) for path in there if _holds_something(path) and not repo.scm.is_tracked(str(path))]
     stage = create_stage(Stage, repo=repo, path=str(root / FILE), wdir=repo.root_dir, outs=paths, desc=ABOUT)
     stage.save()
@@ -59,13 +61,31 @@ def carry_in(root: Path) -> None:
     except NotDvcRepoError:
         raise RefitError(f"{root}: not a DVC repository. Run `dvc init` (without git: --no-scm).") from None
     except DvcException as error:
-        raise RefitError(f"{FILE}: cannot be written: {error}") from error
+        raise RefitError(f"{FILE}: cannot be written: {with_causes(error)}") from error
+
+
+def given(repo: Repo) -> list[Stage]:
+    """Data that somebody gave to DVC (`dvc add`)."""
+    own = os.path.join(repo.root_dir, FILE)
+    return [stage for stage in repo.index.graph if stage.cmd is None and not stage.deps and stage.path != own]
+
+
+def keep_given(repo: Repo) -> None:
+    """Let the files of :func:`given` data say what lies there now, as `dvc repro` does. Within the repository's lock."""
+    from dvc.stage.serialize import to_single_stage_file
+    from dvc.utils.serialize import dumps_yaml
+
+    for stage in given(repo):
+        if all(out.exists for out in stage.outs) and stage.changed_outs():
+            stage.save()
+            stage.commit(relink=False)
+            write_text(Path(stage.path), dumps_yaml(to_single_stage_file(stage)))
 
 
 def walked(repo: Repo) -> DiGraph:
-    """DVC's graph of stages without ``champion.dvc``, which is no work."""
-    graph, own = repo.index.graph, os.path.join(repo.root_dir, FILE)
-    return graph.subgraph([stage for stage in graph if stage.path != own])
+    """DVC's graph of the stages that have a command, and so are work."""
+    graph = repo.index.graph
+    return graph.subgraph([stage for stage in graph if stage.cmd is not None])
 
 
 def damaged(root: Path) -> bool:

@@ -1,7 +1,7 @@
 """What stages need from outside, written as files before they run: up to when data counts, the champion, where tuning begins.
 
 Each may be written again after a crash at any point: what is there already is left as it is. ``python -m flows.context``
-puts the present champion into ``data/champion``, for `dvc repro` and experiments, and lists it in ``champion.dvc``.
+puts the present champion into ``data/champion``, for `dvc repro` and experiments, and lists it in ``refit.dvc``.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows.carried import set_aside, walked
+from flows.carried import given, keep_given, set_aside, walked
 from flows.commands import (
     Cancelled,
     StageFailed,
@@ -130,11 +130,6 @@ class Dag:
         except DvcException as error:
             raise RefitError(f"dvc.yaml: {with_causes(error)}") from None
         self.nodes: dict[str, Node] = {}
-        for stage in graph:
-            if stage.cmd is None:
-                raise RefitError(
-                    f"{stage.relpath}: only stages of dvc.yaml are walked; add the data as a stage's source."
-                )
         names = {stage: stage.addressing for stage in graph}
         self._reads = Reads(self.seal, [Path(out.fs_path) for stage in graph for out in stage.outs])
         for stage in graph:
@@ -150,6 +145,9 @@ class Dag:
             )
         for node in self.nodes.values():
             node.record = self._bound(node, node.record)
+        if given(self._repo):
+            with self._locked():
+                keep_given(self._repo)
         dag = (self.seal.folder / AT_START["dvc.yaml"]).read_text(encoding="utf-8")
         code.write(self.root, code.asked(dag), self.seal.folder / "tasks")
         self.nodes = dict(sorted(self.nodes.items(), key=lambda item: self._depth(item[0])))

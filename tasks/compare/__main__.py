@@ -100,8 +100,8 @@ def whose(challenger: Bundle) -> tuple[Contenders, Incumbent | None]:
         about = "that of a first model" if named is None else "about a champion that was replaced"
         raise RefitError(
             f"data/champion {there}, and champion.lock names version {lock.version}: no verdict, which would be {about}. "
-            "`python -m flows.context` puts the champion there and lists its files in champion.dvc, and `refit run` does so by "
-            "itself. Add champion.dvc to git: copies of the project (`dvc exp run --temp`, `--queue`) get the files by it."
+            "`python -m flows.context` puts the champion there and lists its files in refit.dvc, and `refit run` does so by "
+            "itself. Add refit.dvc to git: copies of the project (`dvc exp run --temp`, `--queue`) get the files by it."
         )
     if named is None:
         return Contenders(None, mine), None
