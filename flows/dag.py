@@ -16,6 +16,7 @@ of unfinished stages and repeats only those.
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -274,6 +275,7 @@ class Dag:
                 self._reads.meet(node)
                 return outcome("unchanged")
             self._missing(node)
+            self._remove_former(node)
             cached = None if force else self._records.cached(stage)
             before = self._reads.state(node)
             self._reads.meet(node, worked=False)
@@ -301,6 +303,17 @@ class Dag:
             raise StageFailed(
                 f"{node.name}: needs {some(gone)}, which is not there (see deps in dvc.yaml).", mistake=True
             )
+
+    def _remove_former(self, node: Node) -> None:
+        """Remove what stages that ``dvc.yaml`` no longer has made in a folder that this one reads, since a clone has none of it.
+
+        DVC's cache keeps it, should such a stage come back.
+        """
+        made = [Path(out.fs_path) for other in self.nodes.values() for out in other.record.outs]
+        for path in self._records.former(self.nodes):
+            read = any(path.is_relative_to(dep.fs_path) for dep in node.record.deps)
+            if read and not any(path.is_relative_to(out) or out.is_relative_to(path) for out in made):
+                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
     def _record(self, node: Node, before: list[tuple[str, object]], expected: dict[str, object] | None = None) -> None:
         """What ``dvc repro`` does after a command, but not where a dependency is no longer what it was before."""

@@ -24,7 +24,7 @@ def project(tmp_path: Path) -> Path:
     """A DVC project in git, with the README that git knows where the champion lies."""
     root = tmp_path / "project"
     (root / "data" / "champion").mkdir(parents=True)
-    porcelain.init(str(root))
+    porcelain.init(str(root)).close()
     Repo.init(str(root)).close()
     (root / ".gitignore").write_text(IGNORED)
     (root / "data" / "champion" / "README.md").write_text("the champion\n")

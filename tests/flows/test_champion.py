@@ -116,11 +116,11 @@ def test_a_clone_is_refused_at_once_or_connected(
 ) -> None:
     origin, root = copied(twice, tmp_path / "origin"), tmp_path / "clone"
     dvc(origin, "config", "--unset", "core.no_scm")
-    porcelain.init(str(origin))
+    porcelain.init(str(origin)).close()
     porcelain.add(str(origin), [str(origin)])
     porcelain.commit(str(origin), b"what the run left", author=b"a <a@b>", committer=b"a <a@b>")
     dvc(origin, "push", "-q")
-    porcelain.clone(str(origin), str(root), errstream=io.BytesIO())
+    porcelain.clone(str(origin), str(root), errstream=io.BytesIO()).close()
     refused = refit(root, "run", "--plain", env=server, code=1)
     assert "champion.lock follows decision 2 (champion: version 1, package" in refused
     assert "REFIT_HISTORY" in refused
@@ -133,6 +133,7 @@ def test_a_clone_is_refused_at_once_or_connected(
     for name, value in shared.items():
         monkeypatch.setenv(name, value)
     assert who(root) == who(origin)
+    assert not (root / ".dvc" / "cache").exists(), "git has none of the data"
     shutil.copytree(origin / ".dvc-remote", root / ".dvc-remote")
     dvc(root, "pull", "-q")
     assert dvc(root, "status") == "Data and pipelines are up to date.\n"
