@@ -57,6 +57,7 @@ def test_the_page(iris: Path, tmp_path: Path) -> None:
     assert '"rev": "HEAD"' in page, "dvc plots diff draws both"
     assert re.search(r"models\.logistic\.trials +2 +3", said["dvc params diff"])
     assert re.search(r"against\.version +- +1", said["dvc metrics diff --no-path"])
+    assert not re.search(r"^\.dvc/(cache|tmp)", typed(root, "git ls-files"), re.MULTILINE)
     assert "up to date" in said["dvc status"], "of the clone"
     assert "up to date" in said["dvc repro"]
     assert "Running stage" not in said["dvc repro"]
