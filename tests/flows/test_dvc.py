@@ -67,7 +67,7 @@ def test_the_page(iris: Path, tmp_path: Path) -> None:
         assert max(len(row) for text in tables for row in text.splitlines()) <= most
         assert not any("…" in text for text in tables), "every column is whole"
 
-    listed = json.loads(typed(root, "dvc exp show --json"))
+    listed = json.loads(typed(root, "dvc exp show --json --num 2"))
     runs = [run["revs"][0]["data"] for commit in listed for run in commit.get("experiments") or []]
     alphas = sorted(run["params"]["params.yaml"]["data"]["promotion"]["alpha"] for run in runs)
     assert alphas == [0.05, 0.1, 0.2]
