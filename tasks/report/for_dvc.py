@@ -33,7 +33,7 @@ def figures(files: RunFiles) -> RunMetrics:
         numbers = {
             "champion": about.champion,
             "challenger": about.challenger,
-            "difference": about.difference,
+            "difference": None if about.difference is None else about.difference + 0.0,  # DVC would print -0
             "version": verdict.champion.version,
         }
         said["against"] = AgainstChampion.model_validate({k: v for k, v in numbers.items() if v is not None})
