@@ -350,13 +350,15 @@ def init(
 @plainly
 def sources_command() -> None:
     """Have dvc.yaml name every source of params.yaml, and take the snapshots of databases and the journal again."""
-    from flows import sources
+    from flows import carried, sources
     from tasks.params import load
 
     root = Path.cwd()
     params = load(root / "params.yaml")
     for line in [*sources.list_sources(root, params), *sources.take(root, params)]:
         say(line)
+    if sources.queries(params):
+        carried.carry_in(root)
     for name, paths in sources.watched(params, root).items():
         say(f"{name}: {', '.join(paths) or 'comes with a package'}")
 

@@ -1,7 +1,7 @@
 """What stages need from outside, written as files before they run: up to when data counts, the champion, where tuning begins.
 
 Each may be written again after a crash at any point: what is there already is left as it is. ``python -m flows.context``
-puts the present champion into ``data/champion``, for `dvc repro` and experiments.
+puts the present champion into ``data/champion``, for `dvc repro` and experiments, and lists it in ``refit.dvc``.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
+from flows.carried import carry_in
 from flows.champions import decisions
 from flows.packages import CHAMPION, START, digest_made, is_whole, keep_copy, package_folder
 from tasks import stage
@@ -162,6 +163,7 @@ def main() -> None:
     """Put the present champion where the comparison reads it, for what `dvc repro` and `dvc exp run` make next."""
     model = load().problem.name
     version = place_champion(Path.cwd(), model)
+    carry_in(Path.cwd())
     stage.log(f"{CHAMPION}: version {version} of {model}" if version else f"{CHAMPION}: {model} has no champion yet")
 
 

@@ -16,6 +16,7 @@ of unfinished stages and repeats only those.
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -24,6 +25,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flows.carried import given, keep_given, set_aside, walked
 from flows.commands import (
     Cancelled,
     StageFailed,
@@ -109,6 +111,7 @@ class Dag:
         if not (self.root / "dvc.yaml").exists():
             raise RefitError(f"{self.root}: no dvc.yaml here. Change to the project's folder, or run `refit init`.")
         sweep(self.root / "data")
+        self.notes += set_aside(self.root)
         if self._before is not None:
             self.notes += self._before(self.root)
         self.seal = seal(self.root)
@@ -124,15 +127,10 @@ class Dag:
         self._records = Records(self._repo, self.root)
         self.notes += self._records.notes
         try:
-            graph = self._repo.index.graph
+            graph = walked(self._repo)
         except DvcException as error:
             raise RefitError(f"dvc.yaml: {with_causes(error)}") from None
         self.nodes: dict[str, Node] = {}
-        for stage in graph:
-            if stage.cmd is None:
-                raise RefitError(
-                    f"{stage.relpath}: only stages of dvc.yaml are walked; add the data as a stage's source."
-                )
         names = {stage: stage.addressing for stage in graph}
         self._reads = Reads(self.seal, [Path(out.fs_path) for stage in graph for out in stage.outs])
         for stage in graph:
@@ -148,6 +146,9 @@ class Dag:
             )
         for node in self.nodes.values():
             node.record = self._bound(node, node.record)
+        if given(self._repo):
+            with self._locked():
+                keep_given(self._repo)
         dag = (self.seal.folder / AT_START["dvc.yaml"]).read_text(encoding="utf-8")
         code.write(self.root, code.asked(dag), self.seal.folder / "tasks")
         self.nodes = dict(sorted(self.nodes.items(), key=lambda item: self._depth(item[0])))
@@ -274,6 +275,7 @@ class Dag:
                 self._reads.meet(node)
                 return outcome("unchanged")
             self._missing(node)
+            self._remove_former(node)
             cached = None if force else self._records.cached(stage)
             before = self._reads.state(node)
             self._reads.meet(node, worked=False)
@@ -301,6 +303,17 @@ class Dag:
             raise StageFailed(
                 f"{node.name}: needs {some(gone)}, which is not there (see deps in dvc.yaml).", mistake=True
             )
+
+    def _remove_former(self, node: Node) -> None:
+        """Remove what stages that ``dvc.yaml`` no longer has made in a folder that this one reads, since a clone has none of it.
+
+        DVC's cache keeps it, should such a stage come back.
+        """
+        made = [Path(out.fs_path) for other in self.nodes.values() for out in other.record.outs]
+        for path in self._records.former(self.nodes):
+            read = any(path.is_relative_to(dep.fs_path) for dep in node.record.deps)
+            if read and not any(path.is_relative_to(out) or out.is_relative_to(path) for out in made):
+                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
     def _record(self, node: Node, before: list[tuple[str, object]], expected: dict[str, object] | None = None) -> None:
         """What ``dvc repro`` does after a command, but not where a dependency is no longer what it was before."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flows import champions, context, sources, standing, told
+from flows import carried, champions, context, sources, standing, told
 from flows.expected import Expected
 from flows.lasted import lasted
 from flows.packages import digest_made
@@ -118,6 +118,8 @@ def outlook(root: Path, params: Params, as_of: str | None = None) -> Outlook:
             f"{root / 'dvc.lock'}: cut or in conflict, so nobody can tell what changed. Restore it from git, or run "
             "`refit run`, which sets it aside and takes from DVC's cache what is there."
         )
+    if carried.damaged(root):
+        raise RefitError(f"{root / carried.FILE}: cut or in conflict. Run `refit run`, which writes it anew.")
     before = os.getcwd()
     os.chdir(root)  # DVC reads paths from here
     try:
@@ -132,7 +134,7 @@ def outlook(root: Path, params: Params, as_of: str | None = None) -> Outlook:
 class _Survey:
     def __init__(self, root: Path, params: Params, as_of: str | None, repo: Repo) -> None:
         self.root, self.params, self.as_of, self.repo = root, params, as_of, repo
-        graph = repo.index.graph
+        graph = carried.walked(repo)
         self.stages = {stage.addressing: stage for stage in graph}
         self.needs = {stage.addressing: sorted(one.addressing for one in graph.successors(stage)) for stage in graph}
         dag = (root / "dvc.yaml").read_text(encoding="utf-8")

@@ -40,6 +40,7 @@ IGNORED = (
     "/data/*", "!/data/code", "!/data/context", "!/data/champion", "!/data/start", "!/data/expectations",
     "/data/champion/*", "!README.md", "/.refit/", "/.dvc-remote/", "/dvc_plots/", "__pycache__/",
 )  # fmt: skip
+OF_DVC = ("/config.local", "/tmp", "/cache")  # what `dvc init` hides from git, but not where there is no git yet
 
 
 @dataclass(frozen=True)
@@ -270,6 +271,7 @@ def furnish(root: Path, made: Params) -> Iterator[str]:
         if git is None:
             yield "no git here, which DVC's experiments need: `git init` and `dvc config --unset core.no_scm` add it later"
     _lines(root / ".dvcignore", [UNFINISHED])
+    _lines(root / ".dvc" / ".gitignore", OF_DVC)
 
 
 def _lines(path: Path, wanted: Iterable[str]) -> None:

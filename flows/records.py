@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,7 +37,7 @@ class Records:
             )
         elif lock is None and Path(repo.stage_cache.cache_dir).is_dir():
             self.notes.append("dvc.lock was not there; stages come from the run cache")
-        self._stages: dict[str, object] = dict((lock or {}).get("stages") or {})
+        self._stages: dict[str, Any] = dict((lock or {}).get("stages") or {})
 
     def cached(self, stage: PipelineStage) -> PipelineStage | None:
         """The stage as the lock or the run cache has it for its present dependencies; None where neither does."""
@@ -81,6 +81,16 @@ class Records:
         new = dumps_yaml(lock)
         if new != text:
             write_text(self._path, new)
+
+    def former(self, names: Collection[str]) -> list[Path]:
+        """Outputs of recorded stages that are none of these any more."""
+        root = self._path.parent
+        return [
+            root / out["path"]
+            for name, stage in self._stages.items()
+            if name not in names
+            for out in stage.get("outs", [])
+        ]
 
     def drop(self, name: str) -> None:
         """Take a stage out of ``dvc.lock``, so that the next walk runs it again."""

@@ -17,6 +17,7 @@ from prefect.states import Completed
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows import accepted, effect_tasks, lasted
+from flows.carried import carry
 from flows.commands import Cancelled, CommandFailed, StageFailed
 from flows.dag import Dag
 from flows.node import Execute, Node, Outcome
@@ -35,7 +36,7 @@ def run_stages(dag: Dag, params: Params, watcher: Watcher) -> None:
     from flows.pools import executor
 
     written = {  # what an effect writes, before the first stage that depends on it
-        CHAMPION.as_posix(): _Once(partial(effect_tasks.champion, str(dag.root), params.problem.name)),
+        CHAMPION.as_posix(): _Once(partial(_champion, dag, params)),
         START.as_posix(): _Once(partial(_warm_start, dag, params)),
         EXPECTATIONS.as_posix(): _Once(partial(_accepted, dag, params)),
     }
@@ -66,6 +67,13 @@ def run_stages(dag: Dag, params: Params, watcher: Watcher) -> None:
         except BaseException:
             dag.cancel()  # before the runner waits for its threads
             raise
+
+
+def _champion(dag: Dag, params: Params) -> None:
+    """Have the champion where the comparison reads it, and in copies and clones of the project."""
+    effect_tasks.champion(str(dag.root), params.problem.name)
+    with dag.dvc() as repo:
+        carry(repo)
 
 
 def _warm_start(dag: Dag, params: Params) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flows import champions, context, sources, standing
+from flows.carried import carry
 from flows.dag import Dag
 from flows.expected import Expected
 from flows.node import Outcome
@@ -70,6 +71,8 @@ def up_to_date(dag: Dag, as_of: str | None, done: set[str]) -> UpToDate | None:
         began = time.perf_counter()
         if not fetched and any(dep.startswith(CHAMPION.as_posix()) for dep in node.deps):
             context.write_champion(root, params.problem.name)
+            with dag.dvc() as repo:
+                carry(repo)
             fetched = True
         try:
             if dag.changed(node.name):

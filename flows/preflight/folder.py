@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from flows import carried
 from flows.preflight.subject import Subject
 from tasks.errors import RefitError, with_causes
 from tasks.params import Params
@@ -66,7 +67,7 @@ def dag(subject: Subject) -> Iterator[str]:
         yield f"dvc.yaml:{marks[0]}: holds the marks of an unfinished merge. Finish it (git status), then run again."
         return
     lock = subject.root / "dvc.lock"
-    if lock.exists() and read_lock(lock) is None:
+    if carried.damaged(subject.root) or (lock.exists() and read_lock(lock) is None):
         return  # a run sets it aside and mends that; until then DVC reads nothing
     try:
         with Repo(str(subject.root)) as repo:

@@ -90,18 +90,20 @@ def whose(challenger: Bundle) -> tuple[Contenders, Incumbent | None]:
     ------
     RefitError
         If the champion's package is missing, damaged, or not the one that ``champion.json`` names; and if
-        ``champion.lock`` names a champion where none was put, which would make another model a first one.
+        ``champion.lock`` names a champion where none was put, which would make another model a first one, or one
+        that was replaced since.
     """
     mine = Contender(package_sha256=challenger.identity, family=challenger.manifest.family)
-    named = ChampionFile.find(CHAMPION)
+    named, lock = ChampionFile.find(CHAMPION), ChampionLock.find(".")
+    if lock is not None and lock.package_sha256 != challenger.identity and replaced(named, lock):
+        there = "is empty" if named is None else f"holds version {named.version}"
+        about = "that of a first model" if named is None else "about a champion that was replaced"
+        raise RefitError(
+            f"data/champion {there}, and champion.lock names version {lock.version}: no verdict, which would be {about}. "
+            "`python -m flows.context` puts the champion there and lists its files in refit.dvc, and `refit run` does so by "
+            "itself. Add refit.dvc to git: copies of the project (`dvc exp run --temp`, `--queue`) get the files by it."
+        )
     if named is None:
-        lock = ChampionLock.find(".")
-        if lock is not None and lock.version is not None and lock.package_sha256 != challenger.identity:
-            raise RefitError(
-                f"data/champion is empty, and champion.lock names version {lock.version}: no verdict, which would be that of "
-                "a first model. `python -m flows.context` puts the champion there, and `refit run` does so by itself; in a copy "
-                "of the project, as `dvc exp run --temp` and `--queue` make it, it is never there: run `dvc exp run` without them."
-            )
         return Contenders(None, mine), None
     champion = Bundle.load(CHAMPION / "package")
     if champion.identity != named.package_sha256:
@@ -113,6 +115,18 @@ def whose(challenger: Bundle) -> tuple[Contenders, Incumbent | None]:
     as_of = Receipt.read(champion.path).as_of
     reference = read_table(champion.path / "reference.parquet")
     return Contenders(theirs, mine), Incumbent(champion, named.since, as_of, reference, looks())
+
+
+def replaced(named: ChampionFile | None, lock: ChampionLock) -> bool:
+    """Whether there is a champion and it is not this one: none was put there, or one of an earlier decision.
+
+    >>> lock = ChampionLock(model="x", version="2", package_sha256="b", decision="7:ab")
+    >>> [replaced(ChampionFile(version="1", package_sha256="a", since=since), lock) for since in (3, 8)]
+    [True, False]
+    """
+    if lock.version is None or (named is not None and named.package_sha256 == lock.package_sha256):
+        return False
+    return named is None or named.since <= int(lock.decision.partition(":")[0])
 
 
 def predictions(rows: np.ndarray, judged: Judged) -> pd.DataFrame:

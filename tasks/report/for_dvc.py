@@ -33,7 +33,7 @@ def figures(files: RunFiles) -> RunMetrics:
         numbers = {
             "champion": about.champion,
             "challenger": about.challenger,
-            "difference": about.difference,
+            "difference": None if about.difference is None else about.difference + 0.0,  # DVC would print -0
             "version": verdict.champion.version,
         }
         said["against"] = AgainstChampion.model_validate({k: v for k, v in numbers.items() if v is not None})
@@ -93,12 +93,14 @@ def _importance(files: RunFiles) -> Points:
 
 
 def _trials(files: RunFiles) -> Points:
-    return [
-        {"trial": trial.number + 1, "value": trial.value, "family": family}
+    """One family after another in one count, for a line: DVC's points would be drawn on an axis from 0, all at one height."""
+    done = [
+        (family, trial.value)
         for family, left in files.families.items()
         for trial in left.trials
         if trial.value is not None and trial.state == "complete"
     ]
+    return [{"trial": at, "value": value, "family": family} for at, (family, value) in enumerate(done, 1)]
 
 
 PLOTS: dict[str, Callable[[RunFiles], Points]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import shlex
 import shutil
@@ -9,8 +10,10 @@ from itertools import chain, combinations
 from pathlib import Path
 
 import pytest
+from dulwich import porcelain
 
 from flows import champions, context, inputs, packages, promotion, standing, versions
+from tasks.artifacts import ChampionFile
 from tasks.errors import RefitError
 from tasks.files import read_json, sha256
 from tasks.params import load
@@ -111,39 +114,36 @@ def test_a_champion_outlives_another_tracking_url(
 def test_a_clone_is_refused_at_once_or_connected(
     twice: Path, tmp_path: Path, server: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    root = tmp_path / "clone"
-    tracked = (
-        "params.yaml",
-        "dvc.yaml",
-        "dvc.lock",
-        "champion.lock",
-        "iris.csv",
-        ".dvcignore",
-        "data/start",
-        "data/expectations",
-    )
-    for name in (*tracked, "data/context", "data/code"):
-        path = twice / name
-        if path.is_dir():
-            shutil.copytree(path, root / name)
-        elif path.exists():
-            root.mkdir(exist_ok=True)
-            shutil.copy(path, root / name)
-    (root / "data" / "champion").mkdir()
-    shutil.copy(twice / "data" / "champion" / "README.md", root / "data" / "champion" / "README.md")
-    shutil.copytree(twice / ".dvc", root / ".dvc", ignore=shutil.ignore_patterns("tmp"))
+    origin, root = copied(twice, tmp_path / "origin"), tmp_path / "clone"
+    dvc(origin, "config", "--unset", "core.no_scm")
+    porcelain.init(str(origin)).close()
+    porcelain.add(str(origin), [str(origin)])
+    porcelain.commit(str(origin), b"what the run left", author=b"a <a@b>", committer=b"a <a@b>")
+    dvc(origin, "push", "-q")
+    porcelain.clone(str(origin), str(root), errstream=io.BytesIO()).close()
     refused = refit(root, "run", "--plain", env=server, code=1)
     assert "champion.lock follows decision 2 (champion: version 1, package" in refused
     assert "REFIT_HISTORY" in refused
     assert "ingest" not in refused, "told before the first stage"
     assert "champion.lock follows decision 2" in refit(root, "doctor", code=1)
     shared = {
-        "MLFLOW_TRACKING_URI": f"sqlite:///{twice / '.refit' / 'mlflow.db'}",
-        "REFIT_HISTORY": f"sqlite:///{twice / '.refit' / 'history.db'}",
+        "MLFLOW_TRACKING_URI": f"sqlite:///{origin / '.refit' / 'mlflow.db'}",
+        "REFIT_HISTORY": f"sqlite:///{origin / '.refit' / 'history.db'}",
     }
     for name, value in shared.items():
         monkeypatch.setenv(name, value)
-    assert who(root) == who(twice)
+    assert who(root) == who(origin)
+    assert not (root / ".dvc" / "cache").exists(), "git has none of the data"
+    shutil.copytree(origin / ".dvc-remote", root / ".dvc-remote")
+    dvc(root, "pull", "-q")
+    assert dvc(root, "status") == "Data and pipelines are up to date.\n"
+    held = ChampionFile.read(root / "data" / "champion")
+    assert held == ChampionFile.read(origin / "data" / "champion"), "the champion of the last comparison came along"
+    said = refit(root, "run", "--plain", env={**server, **shared})
+    assert "stages    0 run" in said
+    assert "this run: version 2; champion: version 1" in said
+    assert [d.action for d in DecisionHistory(root).decisions(MODEL)] == ["promote", "keep"]
+    assert dvc(root, "status") == "Data and pipelines are up to date.\n"
 
 
 # Every command of the page --------------------------------------------------------------------------------------------

@@ -373,3 +373,28 @@ def test_a_killed_walk_goes_on_where_it_stopped(project: Path, stage: str, numbe
     assert outcomes["join"].how == "ran"
     assert (project / "data" / "join" / "text").read_text().startswith("join(fit_p(load()")
     assert dvc(project, "status").strip() == UP_TO_DATE
+
+
+def test_what_a_stage_that_is_gone_had_made_is_removed_before_a_stage_reads_its_folder(project: Path) -> None:
+    """As a clone has it, where git and DVC bring only what the stages of now make."""
+    dag_of = """\
+stages:
+  part:
+    foreach: [{parts}]
+    do: {{cmd: "python work.py parts/${{item}}", deps: [work.py], outs: ["data/parts/${{item}}"]}}
+  join: {{cmd: python work.py join, deps: [data/parts], outs: [data/join], params: [seed]}}
+"""
+
+    def run(parts: str) -> dict[str, str]:
+        (project / "dvc.yaml").write_text(dag_of.format(parts=parts))
+        with Dag(project) as dag:
+            return {name: dag.run(name, print).how for name in dag.nodes}
+
+    assert run("a, b") == {"part@a": "ran", "part@b": "ran", "join": "ran"}
+    assert run("a") == {"part@a": "unchanged", "join": "unchanged"}, "nothing else changed, so nothing runs for it"
+    params = project / "params.yaml"
+    params.write_text(params.read_text().replace("seed: 1", "seed: 2"))
+    assert run("a") == {"part@a": "unchanged", "join": "ran"}
+    assert [path.name for path in (project / "data" / "parts").iterdir()] == ["a"]
+    assert dvc(project, "status") == "Data and pipelines are up to date.\n"
+    assert run("a, b") == {"part@a": "unchanged", "part@b": "restored", "join": "ran"}

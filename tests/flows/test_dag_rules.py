@@ -345,17 +345,6 @@ def test_damaged_objects_are_removed_from_the_cache_and_taken_anew_where_the_pro
                     path.chmod(0o444)
 
 
-def test_data_that_no_stage_makes_is_no_part_of_a_walk(tmp_path: Path) -> None:
-    project = make_project(tmp_path / "project")
-    (project / "table.csv").write_text("a\n1\n")
-    (project / "table.csv.dvc").write_text(f"outs:\n- md5: {'0a' * 16}\n  size: 4\n  path: table.csv\n")
-    with pytest.raises(
-        RefitError, match=r"table\.csv\.dvc: only stages of dvc\.yaml are walked; add the data as a stage's"
-    ):
-        Dag(project).__enter__()
-    assert at_work(project) is None, "the walk's lock was given back"
-
-
 def test_a_folder_that_is_no_project_is_told_and_left_as_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

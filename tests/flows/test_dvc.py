@@ -28,7 +28,7 @@ def typed(root: Path, line: str) -> str:
     """What a command of the page prints; it ends well and warns of nothing."""
     first, *rest = shlex.split(line)
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # where the stages find `python`
-    env = os.environ | {"PATH": path} | {f"GIT_{name}": "somebody" for name in WHO}
+    env = os.environ | {"PATH": path, "COLUMNS": "80"} | {f"GIT_{name}": "somebody" for name in WHO}
     done = subprocess.run([*WORDS[first], *rest], cwd=root, env=env, capture_output=True, text=True, timeout=500)
     said = done.stdout + done.stderr
     assert done.returncode == 0, f"{line}\n{said}"
@@ -38,11 +38,17 @@ def typed(root: Path, line: str) -> str:
 
 def test_the_page(iris: Path, tmp_path: Path) -> None:
     root = copied(iris, tmp_path / "iris")
-    blocks = re.findall(r"```console\n(.*?)```", PAGE, flags=re.DOTALL)
-    commands = [line.removeprefix("$ ") for block in blocks for line in block.splitlines()]
+    blocks = re.findall(r"```console\n(.*?)```", PAGE.replace("/shared", str(tmp_path / "shared")), flags=re.DOTALL)
     before = RunMetrics.read(root / REPORTS)
     assert (before.verdict, before.against) == ("promote", None)
-    said = {line: typed(root, line) for line in commands}
+    said = {}
+    for block in blocks:
+        folder = root
+        for line in (line.removeprefix("$ ") for line in block.splitlines()):
+            if line.startswith("cd "):
+                folder = folder / line.removeprefix("cd ")
+            else:
+                said[line] = typed(folder, line)
 
     assert "promote" in said["dvc metrics show"]
     assert str(round(before.test["accuracy"], 5)) in said["dvc metrics show"]
@@ -50,15 +56,25 @@ def test_the_page(iris: Path, tmp_path: Path) -> None:
     assert all(title in page for title in ("Decisions by true class", "Trials of the search"))
     assert '"rev": "HEAD"' in page, "dvc plots diff draws both"
     assert re.search(r"models\.logistic\.trials +2 +3", said["dvc params diff"])
-    assert re.search(r"against\.version +- +1", said["dvc metrics diff"])
+    assert re.search(r"against\.version +- +1", said["dvc metrics diff --no-path"])
+    assert not re.search(r"^\.dvc/(cache|tmp)", typed(root, "git ls-files"), re.MULTILINE)
+    assert "up to date" in said["dvc status"], "of the clone"
+    assert "up to date" in said["dvc repro"]
+    assert "Running stage" not in said["dvc repro"]
+    for line, most in (("dvc metrics diff", 80), ("dvc exp show", 100)):
+        tables = [text for command, text in said.items() if command.startswith(line)]
+        assert tables
+        assert max(len(row) for text in tables for row in text.splitlines()) <= most
+        assert not any("…" in text for text in tables), "every column is whole"
 
-    listed = json.loads(typed(root, "dvc exp show --json"))
-    (_, commit) = listed
-    (experiment,) = commit["experiments"]
-    (run,) = experiment["revs"]
-    figures = run["data"]["metrics"]["data/reports/metrics.json"]["data"]
-    assert figures["against"]["version"] == "1", "no false first verdict"
-    assert figures["verdict"] != before.verdict
+    listed = json.loads(typed(root, "dvc exp show --json --num 2"))
+    runs = [run["revs"][0]["data"] for commit in listed for run in commit.get("experiments") or []]
+    alphas = sorted(run["params"]["params.yaml"]["data"]["promotion"]["alpha"] for run in runs)
+    assert alphas == [0.05, 0.1, 0.2]
+    for run in runs:
+        figures = run["metrics"]["data/reports/metrics.json"]["data"]
+        assert figures["against"]["version"] == "1", "no false first verdict"
+        assert figures["verdict"] != before.verdict
     assert [d.action for d in DecisionHistory(root).decisions("iris-target")] == ["promote"], (
         "an experiment decides nothing"
     )

@@ -6,6 +6,7 @@ import gzip
 import os
 import sqlite3
 from contextlib import closing
+from hashlib import md5
 from pathlib import Path
 from typing import Any
 
@@ -334,6 +335,10 @@ def test_a_run_takes_the_snapshot_that_its_stage_reads(tmp_path: Path, server: d
     )  # by hand: the snapshot that is there
     assert f"patients: {len(frame) - 1} rows from sqlite:///shop.db (patients)" in refit(tmp_path, "sources")
     assert path.read_bytes() != before
+    listed = (
+        f"md5: {md5(path.read_bytes()).hexdigest()}\n  size: {path.stat().st_size}\n  hash: md5\n  path: data/sources"
+    )
+    assert listed in (tmp_path / "refit.dvc").read_text(), "so a clone gets it"
     assert "Running stage 'ingest'" in succeeds(tmp_path, "dvc", "repro", "ingest")
     os.remove(tmp_path / "shop.db")
     assert "no such file 'shop.db'" in refit(tmp_path, "sources", code=1)

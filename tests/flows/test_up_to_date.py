@@ -49,12 +49,14 @@ def project(iris: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.flows
 def test_a_run_with_nothing_to_do_loads_neither_prefect_nor_mlflow(project: Path) -> None:
-    """And says at its end what a run says that did it all."""
+    """And says at its end what a run says that did it all. An older project gets its `refit.dvc`, and nothing runs for it."""
+    (project / "refit.dvc").unlink()
     code = (
         "import sys; from flows.cli import app; app(['run', '--plain'], standalone_mode=False); "
         "print(sorted({'prefect', 'mlflow', 'sqlalchemy', 'sklearn', 'scipy', 'rich'} & set(sys.modules)))"
     )
     said = succeeds(project, sys.executable, "-c", code)
+    assert (project / "refit.dvc").read_text().startswith("outs: []\n")
     first, second, *lines, loaded = said.splitlines()
     assert loaded == "[]", said
     stages = len(recorded(project))

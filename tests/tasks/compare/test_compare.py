@@ -14,7 +14,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from tasks import memory
-from tasks.artifacts import ChampionLock, Contender, Leaks, Manifest, Suspicion
+from tasks.artifacts import ChampionFile, ChampionLock, Contender, Leaks, Manifest, Suspicion
 from tasks.bundle.manifest import write_manifest
 from tasks.bundle.seen import Seen
 from tasks.compare.evidence import gather
@@ -290,11 +290,23 @@ def test_an_empty_folder_is_no_first_model_where_the_lock_names_a_champion(packa
     shutil.copytree(packages["logistic"], root)
     lock = ChampionLock(model="x", version="3", package_sha256="0" * 64, decision="1:a")
     lock.write(root)
-    refused(root, r"data/champion is empty, and champion.lock names version 3.*`python -m flows.context`.*without them")
+    refused(root, r"data/champion is empty, and champion.lock names version 3.*`python -m flows.context`.*git: copies")
     ChampionLock(model="x", version=None, package_sha256="", decision="2:b").write(root)
     assert compare(root)["champion"] is None, "there is none: it was taken back"
     lock.model_copy(update={"package_sha256": sha256(root / "data/package/bundle.json")}).write(root)
     assert compare(root)["champion"] is None, "the first model, judged again"
+
+
+def test_a_champion_that_was_replaced_since_gives_no_verdict(rivals):
+    folder = rivals / "data" / "champion"
+    ChampionFile.read(folder).model_copy(update={"since": 5}).write(folder)
+    lock = ChampionLock(model="x", version="4", package_sha256="0" * 64, decision="6:a")
+    lock.write(rivals)
+    refused(
+        rivals, "data/champion holds version 3, and champion.lock names version 4: .*about a champion that was replaced"
+    )
+    lock.model_copy(update={"decision": "4:a"}).write(rivals)  # which has not followed yet
+    assert compare(rivals)["champion"]["version"] == "3"
 
 
 def edit_test_rows(root: Path, change) -> None:

@@ -64,9 +64,10 @@ def test_the_comparison_is_in_the_figures() -> None:
             "verdict": "keep",
             "sentence": "Keep.",
             "champion": {"version": "3", "package_sha256": "a", "family": "ridge"},
-            "evidence": {"champion": 0.8, "challenger": 0.8, "difference": 0.0},
+            "evidence": {"champion": 0.8, "challenger": 0.8, "difference": -0.0},
         }
     )
     said = figures(RunFiles(PROBLEM, verdict=verdict)).to_dict()
     assert said["against"] == {"champion": 0.8, "challenger": 0.8, "difference": 0.0, "version": "3"}
+    assert str(said["against"]["difference"]) == "0.0"
     assert said["verdict"] == "keep"
