@@ -220,6 +220,25 @@ def _rename(name: str) -> None:
             client.update_flow_run(run.id, name=name)
 
 
+def state(name: str, message: str | None = None) -> None:
+    """Show a name of its own for the state of this run, which goes on running, and what it says; nothing outside of a run."""
+    from prefect import get_client
+    from prefect.states import Running
+
+    from flows.due import this_run
+
+    run = this_run()
+    if run is None:
+        return
+    with _told(), get_client(sync_client=True) as client:
+        now = client.read_flow_run(run.id).state
+        if (
+            now is not None and now.is_running()
+        ):  # not where somebody stops it; its place among the runs at once is kept
+            shown = Running(name=name, message=message, state_details=now.state_details)
+            client.set_flow_run_state(run.id, shown, force=True)
+
+
 @contextmanager
 def _told() -> Iterator[None]:
     """What the server does not take, and a file that cannot be read, is no failure of the run."""
