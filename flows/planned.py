@@ -117,10 +117,13 @@ def planned(params: Params, timing: CronLine, pool: str | None = None) -> list[P
     """The deployments of a project: the retraining by a schedule, the rollback, and those that run stages in pools of their own."""
     name = params.problem.name
     tags, pool = ("refit", name), pool or f"refit-{name}"
+    # Prefect takes a run's place back while it waits for a person, and ends the run minutes later since it has none. Such runs
+    # wait for each other in the project instead (flows.patience).
+    alone = not params.promotion.approval
     retrain = f"Retrain {name} on everything known by then, and promote if the verdict says so."
     undo = f"Put an earlier champion of {name} back."
     return [
-        Planned("flows.retrain.retrain", name, tags, pool, retrain, queue=name, timing=timing, alone=True),
+        Planned("flows.retrain.retrain", name, tags, pool, retrain, queue=name, timing=timing, alone=alone),
         Planned("flows.undo.rollback", name, tags, pool, undo, queue=name),
         *(stage_runner(one, name) for one in sorted(set(params.orchestration.pools.values()))),
     ]

@@ -40,6 +40,13 @@ def test_everything_carries_the_problems_name_and_nothing_a_path() -> None:
     assert retrain["work_pool"] == undo["work_pool"] == pool
     assert retrain["schedules"] == [{"cron": "* * * * *", "timezone": "Asia/Tokyo", "active": True}]
     assert "schedules" not in undo
+    assert retrain["concurrency_limit"] == {"limit": 1, "collision_strategy": "ENQUEUE"}
+
+
+def test_a_run_that_waits_for_a_person_keeps_no_place_that_prefect_would_take_back() -> None:
+    asking = parse(YAML(typ="safe").load(PARAMS + "promotion: {approval: true}\n"))
+    retrain = YAML(typ="safe").load(text(asking, CronLine()))["deployments"][0]
+    assert "concurrency_limit" not in retrain
 
 
 def test_stages_that_run_in_pools_have_deployments_there() -> None:
