@@ -30,21 +30,21 @@ Row = dict[str, str]
 def verdict(root: Path, model: str, at: datetime | None, standing: Standing, of: Verdict) -> str:
     """The verdict in Markdown: what was decided, what it rests on, and what was to hold besides."""
     champion = f"version {standing.champion}" if standing.champion else "none yet"
-    rows = [
-        ("verdict", "waits for approval" if standing.waiting else of.verdict),
-        ("this run", f"version {standing.version}{f' ({of.challenger.family})' if of.challenger else ''}"),
-        ("champion now", champion),
-        *([("as of", day(at))] if at else []),
-        *([("rows judged", f"{of.n:,}")] if of.n is not None else []),
+    word = "waits for approval" if standing.waiting else of.verdict
+    about = [
+        ("This run", f"version {standing.version}{f' ({of.challenger.family})' if of.challenger else ''}"),
+        ("Champion now", champion),
+        *([("As of", day(at))] if at else []),
+        *([("Rows judged", f"{of.n:,}")] if of.n is not None else []),
     ]
     if drift := Drift.find(root / "data" / "drift"):
-        rows.append(("drift", drift.sentence))
-    text = [f"# {model}: {rows[0][1]}", "", standing.sentence, "", *_table(("", ""), rows)]
+        about.append(("Drift", drift.sentence))
+    text = [f"# {model}: {word}", "", standing.sentence, "", *_listed(about)]
     if of.guardrails:
-        checks = [(one.name, "holds" if one.passed else "does not hold", one.said) for one in of.guardrails]
-        text += ["", "## Guardrails", "", *_table(("guardrail", "", "what was found"), checks)]
+        checks = [(one.name, f"{'holds' if one.passed else 'does not hold'}: {one.said}") for one in of.guardrails]
+        text += ["", "## Guardrails", "", *_listed(checks)]
     if of.warnings:
-        text += ["", "## Warnings", "", *(f"- {_cell(line)}" for line in of.warnings)]
+        text += ["", "## Warnings", "", *(f"- {_line(line)}" for line in of.warnings)]
     return "\n".join(text)
 
 
@@ -59,8 +59,10 @@ def report(root: Path, params: Params, version: str | None) -> str | None:
         *_where(root, REPORT, name, version),
     ]
     if metrics := Metrics.find(evaluation):
-        head = ("metric", "on the test rows", "without a model")
-        text += ["", f"## How good {metrics.choice.family} is", "", *_table(head, _measured(metrics))]
+        one = metrics.metric
+        without = _number(metrics.baseline.test.get(one)) or "nothing"
+        said = f"{title(one)} {_with_interval(metrics, one)} on the test rows, and {without} without a model."
+        text += ["", f"{metrics.choice.family}: {said}"]
     explanation, features = Explanation.find(evaluation), Summary.find(root / FEATURES)
     if explanation and explanation.importance:
         about = {one.name: one.description for one in features.features} if features else {}
@@ -84,15 +86,11 @@ def _part(where: Mapping[str, str]) -> str:
     return ", ".join(f"{column} {value}" for column, value in where.items())
 
 
-def _measured(metrics: Metrics) -> list[tuple[str, str, str]]:
-    """Every metric of the choice with its interval, beside what needs no model."""
-    rows = []
-    for name, value in metrics.choice.test.items():
-        if value is not None:
-            interval = metrics.choice.test_interval.get(name)
-            about = f" ({_number(interval[0])} to {_number(interval[1])})" if interval else ""
-            rows.append((title(name), f"{_number(value)}{about}", _number(metrics.baseline.test.get(name))))
-    return rows
+def _with_interval(metrics: Metrics, name: str) -> str:
+    """A metric of the choice on the test rows, and between which values it may lie."""
+    interval = metrics.choice.test_interval.get(name)
+    about = f" ({_number(interval[0])} to {_number(interval[1])})" if interval else ""
+    return f"{_number(metrics.choice.test.get(name))}{about}"
 
 
 def drift(root: Path, params: Params, version: str | None) -> str | None:
@@ -103,19 +101,19 @@ def drift(root: Path, params: Params, version: str | None) -> str | None:
     window, of = measured.window, measured.reference
     moments = [day(parse_moment(one)) for one in (window.since, window.until) if one]
     about = [
-        ("rows looked at", f"{window.rows:,}{f', {moments[0]} to {moments[-1]}' if moments else ''}"),
-        ("held against", f"version {of.version}" if of.version else "this run's own model"),
+        ("Rows looked at", f"{window.rows:,}{f', {moments[0]} to {moments[-1]}' if moments else ''}"),
+        ("Held against", f"version {of.version}" if of.version else "this run's own model"),
     ]
     text = [
         f"# {name}: {'drift' if measured.drifted else 'no drift'}",
         "",
         measured.sentence,
         "",
-        *_table(("", ""), about),
+        *_listed(about),
     ]
     if measured.alarms:
         rows = [(one.column, one.said) for one in measured.alarms[:MOST]]
-        text += ["", "## What drifted", "", *_table(("column", "how"), rows)]
+        text += ["", "## What drifted", "", *_listed(rows)]
         if more := len(measured.alarms) - MOST:
             text += ["", f"and {more} more columns"] if more > 0 else []
     if (root / DRIFT).exists():
@@ -141,17 +139,29 @@ def figures(verdict: Verdict, metrics: Metrics | None) -> list[Row]:
     of, rows = verdict.evidence, []
     if of.metric and of.challenger is not None:
         beside = ("champion", of.champion) if of.champion is not None else ("no model", of.baseline)
-        row = {"metric": of.metric, "rows": "judged", "this run": _number(of.challenger)}
+        row = {"metric": title(of.metric), "rows": "judged", "this run": _number(of.challenger)}
         row |= {"beside": beside[0], "its value": _number(beside[1])}
         row["difference"] = _number(of.difference)
         if of.interval is not None:
             row["difference"] += f" ({_number(of.interval[0])} to {_number(of.interval[1])})"
         rows.append(row)
-    for name, value in (metrics.choice.test if metrics else {}).items():
-        if value is not None:
-            empty = {"beside": "", "its value": "", "difference": ""}
-            rows.append({"metric": name, "rows": "test", "this run": _number(value), **empty})
+    for name, value in metrics.choice.test.items() if metrics else ():
+        if metrics and value is not None:
+            row = {"metric": title(name), "rows": "test", "this run": _with_interval(metrics, name)}
+            rows.append(
+                row | {"beside": "no model", "its value": _number(metrics.baseline.test.get(name)), "difference": ""}
+            )
     return rows
+
+
+def _listed(entries: Sequence[tuple[str, str]]) -> Iterator[str]:
+    """What may be long, a line each: the cells of Prefect's tables do not wrap."""
+    for name, text in entries:
+        yield f"- **{_line(name)}**: {_line(text)}"
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
@@ -160,7 +170,7 @@ def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Iterator[s
 
 
 def _cell(text: str) -> str:
-    return " ".join(text.replace("|", "\\|").split())
+    return _line(text.replace("|", "\\|"))
 
 
 def _number(value: float | None) -> str:

@@ -104,22 +104,23 @@ class OnServer(Watcher):
             validated, verdict = Validation.find(root / VALIDATED), Verdict.find(root / VERDICT)
             at = parse_moment(validated.as_of) if validated and validated.as_of else None
             version = standing.version if standing else None
-            for page, write in {"report": pages.report, "drift": pages.drift}.items():
+            about = {
+                "report": (pages.report, f"How good {self._model} is and by what, in short, and where the report is."),
+                "drift": (pages.drift, f"Which columns of {self._model} have drifted, and where the whole page is."),
+            }
+            for page, (write, description) in about.items():
                 if text := write(root, self._params, version):
-                    about = f"What the {page} of {self._model} says first, and where the whole page is."
-                    create_markdown_artifact(text, key=key(self._model, page), description=about)
+                    create_markdown_artifact(text, key=key(self._model, page), description=description)
             if standing is None or verdict is None:
                 return
             create_markdown_artifact(
                 pages.verdict(root, self._model, at, standing, verdict),
                 key=key(self._model, "verdict"),
-                description=standing.sentence,
+                description=f"What was decided about version {standing.version} of {self._model}, and why.",
             )
             if rows := pages.figures(verdict, Metrics.find(root / "data" / "evaluation")):
-                about = (
-                    f"Version {standing.version} of {self._model}: on its test rows, and where the verdict compares."
-                )
-                create_table_artifact(rows, key=key(self._model, "metrics"), description=about)
+                text = f"Version {standing.version} of {self._model}: on its test rows, and where the verdict compares."
+                create_table_artifact(rows, key=key(self._model, "metrics"), description=text)
             _rename(run_name(self._model, at, "unapproved" if standing.waiting else verdict.verdict))
 
 

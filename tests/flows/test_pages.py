@@ -9,6 +9,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from flows import pages
+from flows.standing import Standing
 from tasks.artifacts import (
     BaselineMetrics,
     ChoiceMetrics,
@@ -16,13 +17,16 @@ from tasks.artifacts import (
     DriftAlarm,
     DriftReference,
     DriftWindow,
+    Evidence,
     Explanation,
     FeatureAbout,
+    GuardrailResult,
     Metrics,
     ShapError,
     SliceResult,
     Slices,
     Summary,
+    Verdict,
 )
 from tasks.params import parse
 from tests.flows.project import PARAMS
@@ -78,10 +82,7 @@ def test_the_report_says_first_what_the_page_begins_with(root: Path) -> None:
     assert f"```\n{root / pages.REPORT}\n```" in text, "a browser follows no link to a file; this can be copied"
     assert "file:" not in text
     lines = text.splitlines()
-    assert "## How good xgboost is" in lines
-    assert "| ROC AUC | 0.7123 (0.68 to 0.7341) | 0.5 |" in lines
-    assert "| Log loss | 0.5 |  |" in lines
-    assert not re.search("F1", text), "what has no value is left out"
+    assert "xgboost: ROC AUC 0.7123 (0.68 to 0.7341) on the test rows, and 0.5 without a model." in lines
     assert [line for line in lines if line.endswith("% |")][:3] == [
         r"| a, or x \| y | 75% |",
         "| b | 25% |",
@@ -91,12 +92,42 @@ def test_the_report_says_first_what_the_page_begins_with(root: Path) -> None:
     assert [line for line in lines if "origin" in line] == ["| origin EWR, hour < 9 | 1,204 | 0.6123 |"]
 
 
+def test_every_metric_stands_beside_what_needs_no_model(root: Path) -> None:
+    measured(root)
+    metrics = Metrics.find(root / "data" / "evaluation")
+    judged = {"metric": "ROC AUC", "rows": "judged", "beside": "champion"}
+    nothing = Verdict(verdict="keep", sentence="", rule="", evidence=Evidence())
+    own = [
+        {"metric": "ROC AUC", "rows": "test", "this run": "0.7123 (0.68 to 0.7341)", "beside": "no model", "its value": "0.5"},
+        {"metric": "Log loss", "rows": "test", "this run": "0.5", "beside": "no model", "its value": ""},
+    ]  # fmt: skip
+    assert pages.figures(nothing, metrics) == [one | {"difference": ""} for one in own], "F1 has no value"
+    evidence = Evidence(metric="roc_auc", challenger=0.7, champion=0.69, difference=0.01, interval=(-0.002, 0.03))
+    (first,) = pages.figures(Verdict(verdict="keep", sentence="", rule="", evidence=evidence), None)
+    assert first == judged | {"this run": "0.7", "its value": "0.69", "difference": "0.01 (-0.002 to 0.03)"}
+
+
+@pytest.mark.parametrize(("waiting", "word"), [(False, "promote"), (True, "waits for approval")])
+def test_the_verdict_is_told_with_what_it_rests_on(root: Path, waiting: bool, word: str) -> None:
+    drifted(0).write(root / "data" / "drift")
+    checks = [GuardrailResult(name="slices", limit=0.1, found=0.2, passed=False, said="it lost | here")]
+    made = Verdict(
+        verdict="promote", sentence="", rule="", n=1234, warnings=["Rows move\ntogether."], guardrails=checks
+    )
+    standing = Standing("4", "3" if waiting else "4", "Promote: it is better.", waiting)
+    text = pages.verdict(root, "toy", None, standing, made)
+    assert text.splitlines() == [
+        f"# toy: {word}", "", "Promote: it is better.", "", "- **This run**: version 4",
+        f"- **Champion now**: version {standing.champion}", "- **Rows judged**: 1,234", "- **Drift**: What was found.",
+        "", "## Guardrails", "", "- **slices**: does not hold: it lost | here", "", "## Warnings", "", "- Rows move together.",
+    ]  # fmt: skip
+
+
 def test_what_was_not_measured_is_left_out(root: Path) -> None:
     text = pages.report(root, TOY, None)
     assert text is not None
     assert text.startswith("# toy: the report\n\n")
     assert "##" not in text
-    assert "| |" not in text
     (root / pages.REPORT).unlink()
     assert pages.report(root, TOY, None) is None
 
@@ -117,9 +148,9 @@ def test_the_columns_that_drifted_are_listed(root: Path, count: int, listed: int
     text = pages.drift(root, TOY, "3")
     assert text is not None
     assert text.startswith(f"# toy: {'drift' if count else 'no drift'}\n\nWhat was found.\n")
-    assert "| rows looked at | 1,500, 2026-11-20 00:00 to 2026-11-27 05:00 |" in text
-    assert "| held against | version 2 |" in text
-    assert text.count("| its mean rose by ") == listed
+    assert "- **Rows looked at**: 1,500, 2026-11-20 00:00 to 2026-11-27 05:00\n" in text
+    assert "- **Held against**: version 2\n" in text
+    assert re.findall(r"^- \*\*(c\d+)\*\*: its mean rose by \d+$", text, re.M) == [f"c{i}" for i in range(listed)]
     assert (re.findall(r"and (\d+) more columns", text) or [None])[0] == more
     assert f"```\n{root / pages.DRIFT}\n```" in text
 
