@@ -490,7 +490,8 @@ class Registry:
                 return str(min(runs, key=lambda run: (run.info.start_time, run.info.run_id)).info.run_id)
         if not make:
             return None
-        tags = {KEY: "account", "mlflow.runName": f"{model}: rows that looks counted"}
+        about = "No model was made here: this keeps what later verdicts must know of earlier ones, so leave it."
+        tags = {KEY: "account", "mlflow.runName": f"{model}: rows that looks counted", NOTE: about}
         self.client.set_terminated(self.client.create_run(self.experiment(model), tags=tags).info.run_id, "FINISHED")
         return self._account_run(model, make=True)
 
