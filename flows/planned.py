@@ -75,6 +75,7 @@ class Planned:
         """Make or renew it on the server, for the project in ``root``."""
         from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
         from prefect.flows import EntrypointType, load_flow_from_entrypoint
+        from prefect.runner.storage import LocalStorage
 
         flow: Flow[..., object] = load_flow_from_entrypoint(self.flow)
         one = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.ENQUEUE)
@@ -91,7 +92,10 @@ class Planned:
             job_variables={"working_dir": str(root)} if self.here else None,
             entrypoint_type=EntrypointType.MODULE_PATH,
         )
-        cast("RunnerDeployment", made).apply()
+        deployment = cast("RunnerDeployment", made)
+        if self.here:  # without a step of its own Prefect copies the folder, data and all, for each run
+            deployment.storage = LocalStorage(str(root))
+        deployment.apply()
 
     def entry(self) -> dict[str, object]:
         """The same for ``prefect.yaml``."""
@@ -105,6 +109,8 @@ class Planned:
         told["entrypoint"] = self.flow
         if self.here:
             told["parameters"] = {"root": HERE}
+        else:
+            told["pull"] = []
         told["tags"] = list(self.tags)
         if self.alone:
             told["concurrency_limit"] = {"limit": 1, "collision_strategy": "ENQUEUE"}
@@ -159,8 +165,9 @@ def text(params: Params, timing: CronLine, pool: str | None = None, path: str = 
         "Runs work in the folder in which the last line was called; the worker must see it.",
     ]
     steps = {"prefect.deployments.steps.run_shell_script": {"id": "here", "script": "pwd -P", "stream_output": False}}
+    pull = {"prefect.deployments.steps.set_working_directory": {"directory": HERE}}
     tree: dict[str, object] = {"name": "refit", "prefect-version": version("prefect")}
-    tree |= {"build": [steps], "push": [], "pull": [], "deployments": [CommentedMap(one.entry()) for one in plan]}
+    tree |= {"build": [steps], "push": [], "pull": [pull], "deployments": [CommentedMap(one.entry()) for one in plan]}
     retrain = cast("list[CommentedMap]", tree["deployments"])[0]
     if timing.why:
         retrain.yaml_set_comment_before_after_key("schedules", before=timing.why, indent=4)

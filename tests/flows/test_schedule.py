@@ -137,4 +137,5 @@ def test_prefect_yaml_makes_what_refit_deploy_makes(projects: list[Path], server
         subprocess.run(command, cwd=root, env=server, check=True, stdin=-3, stdout=-3)
         by_prefect = made()
     assert by_prefect == by_refit
-    assert (by_refit[0]["parameters"], by_refit[0]["pull_steps"]) == ({"root": str(root)}, None)
+    step = {"prefect.deployments.steps.set_working_directory": {"directory": str(root)}}
+    assert (by_refit[0]["parameters"], by_refit[0]["pull_steps"]) == ({"root": str(root)}, [step]), "nothing is copied"
