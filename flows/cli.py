@@ -225,17 +225,25 @@ def status(
 @app.command(epilog='Example: refit deploy --cron "0 5 * * 1"')
 @plainly
 def deploy(
-    cron: Annotated[str, typer.Option(help="When, as minute, hour, day, month and day of the week.")] = "0 5 * * 1",
-    timezone: Annotated[str, typer.Option(help="Time zone of the cron line.")] = "UTC",
+    cron: Annotated[
+        str | None, typer.Option(help="When: minute, hour, day, month, day of the week. [prefect.yaml's, or 0 5 * * 1]")
+    ] = None,
+    timezone: Annotated[str | None, typer.Option(help="Time zone of the cron line. [UTC]")] = None,
     pool: Annotated[str | None, typer.Option(help="Work pool, made if it is not there. [refit-NAME]")] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Take the name over from another folder.")] = False,
     remove: Annotated[bool, typer.Option("--remove", help="Take the project off the server.")] = False,
+    write: Annotated[bool, typer.Option("--write", help="Only write prefect.yaml, for `prefect deploy`.")] = False,
 ) -> None:
     """Have the Prefect server of PREFECT_API_URL run this project by itself, and put champions back from its UI."""
     from flows import deployments
 
+    if remove + replace + write > 1:
+        raise RefitError("refit deploy: --replace, --remove and --write do different things; give one of them.")
     root = Path.cwd()
-    for line in [deployments.remove(root)] if remove else deployments.deploy(root, cron, timezone, pool, replace):
+    if remove:
+        say(deployments.remove(root))
+        return
+    for line in deployments.deploy(root, cron, timezone, pool, replace, write):
         say(line)
 
 

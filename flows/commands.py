@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shlex
 import signal
@@ -11,7 +10,6 @@ import sys
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import TextIO
 
 from flows.warm import Process, Warm
 from tasks.errors import RefitError
@@ -174,42 +172,6 @@ def end_group(process: Process) -> None:
         os.killpg(process.pid, signal.SIGKILL)
     except ProcessLookupError:
         return
-
-
-def at_work(root: Path) -> str | None:
-    """The process id of the walk that is at work in a project; None where there is none. Nothing is written."""
-    try:
-        with open(root / ".refit" / "walk.lock", encoding="utf-8") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return file.read().strip()
-    except OSError:
-        pass
-    return None
-
-
-def take_lock(root: Path) -> TextIO:
-    """Take the project's walk lock; closing the file gives it back, and so does the end of this process, however it ends.
-
-    Raises :class:`RefitError` where another walk of the project holds it.
-    """
-    folder = root / ".refit"
-    folder.mkdir(exist_ok=True)
-    file = open(folder / "walk.lock", "a+", encoding="utf-8")  # noqa: SIM115 - held until the walk ends
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.seek(0)
-        who = file.read().strip()
-        file.close()
-        raise RefitError(
-            f"{root}: another `refit run` is at work here (process {who or 'unknown'}). Wait for it, or stop it."
-        ) from None
-    file.truncate(0)
-    file.write(str(os.getpid()))
-    file.flush()
-    return file
 
 
 def end_orphans(root: Path) -> list[int]:

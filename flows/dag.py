@@ -23,8 +23,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
+from flows.alone import take_lock
 from flows.carried import given, keep_given, set_aside, walked
 from flows.commands import (
     Cancelled,
@@ -34,7 +35,6 @@ from flows.commands import (
     failure,
     follow,
     start,
-    take_lock,
     words,
 )
 from flows.node import Execute, How, Log, Node, Outcome
@@ -64,14 +64,20 @@ class Dag:
     Use as a context manager: within it the working directory is the project's folder, and this process owns the project's walk
     (a second ``refit run`` is refused). What a killed walk left behind is ended and removed first. ``seal`` is what
     the walk works on, ``notes`` what was found and mended at the start, a line each; ``before(root)`` is called just before the
-    sealing, and gives such lines too.
+    sealing, and gives such lines too. ``take(root)`` takes the walk's lock: who waits for others hands in another way.
     """
 
     seal: Seal
 
-    def __init__(self, root: str | Path = ".", before: Callable[[Path], list[str]] | None = None) -> None:
+    def __init__(
+        self,
+        root: str | Path = ".",
+        before: Callable[[Path], list[str]] | None = None,
+        take: Callable[[Path], TextIO] = take_lock,
+    ) -> None:
         self.root = Path(root).resolve()
         self._before = before
+        self._take = take
         self.cancelled = threading.Event()
         self._dvc = threading.RLock()  # DVC's objects are not for several threads
         self._running: dict[str, Process] = {}
@@ -79,7 +85,9 @@ class Dag:
         self.notes: list[str] = []
 
     def __enter__(self) -> Dag:
-        self._lock = take_lock(self.root)
+        if not (self.root / "dvc.yaml").exists():
+            raise RefitError(f"{self.root}: no dvc.yaml here. Change to the project's folder, or run `refit init`.")
+        self._lock = self._take(self.root)
         walks.add(self)
         end_orphans(self.root)
         self._came_from = Path.cwd()
@@ -107,9 +115,6 @@ class Dag:
         from dvc.repo import Repo
 
         silence_dvc()
-
-        if not (self.root / "dvc.yaml").exists():
-            raise RefitError(f"{self.root}: no dvc.yaml here. Change to the project's folder, or run `refit init`.")
         sweep(self.root / "data")
         self.notes += set_aside(self.root)
         if self._before is not None:

@@ -12,87 +12,61 @@ import flows.settings  # noqa: F401  # isort: skip  (before Prefect)
 import os
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace as replaced
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
+from flows import planned
+from flows.planned import CronLine, of_file, stage_runner_name
 from tasks.errors import RefitError
 from tasks.params import load
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
     from prefect.client.schemas.responses import DeploymentResponse
-    from prefect.deployments.runner import RunnerDeployment
 
 
-def deploy(root: Path, cron: str, timezone: str, pool: str | None, replace: bool) -> Iterator[str]:
+def deploy(
+    root: Path, cron: str | None, timezone: str | None, pool: str | None, replace: bool = False, write: bool = False
+) -> Iterator[str]:
     """Make or renew the deployments of the project in ``root``; yields what to know about them.
 
+    What is not given is as the project's ``prefect.yaml`` says; ``write``: they are only written there.
     Raises :class:`RefitError` without a server, for a cron line or time zone that is none, and where another folder's
     project of the same name is deployed there and ``replace`` is not given.
     """
     from prefect import get_client
-    from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
-    from prefect.client.schemas.schedules import CronSchedule
     from prefect.exceptions import ObjectAlreadyExists
-    from prefect.flows import EntrypointType
-
-    from flows.pools import stage_runner
-    from flows.retrain import retrain
-    from flows.undo import rollback
 
     params = load(root.resolve() / "params.yaml")
     root, name = root.resolve(), params.problem.name
-    pool = pool or f"refit-{name}"
+    timing, usual = of_file(root) if cron is None else (CronLine(cron, "UTC", ""), None)
+    timing, pool = replaced(timing, timezone=timezone or timing.timezone), pool or usual
+    timing.schedule()
+    if write:
+        yield from planned.write(root, params, timing, pool)
+        return
     _server()
-    try:
-        when = CronSchedule(cron=cron, timezone=timezone)
-    except ValueError as error:
-        raise RefitError(
-            f"--cron, --timezone: not a cron line and a time zone such as '0 5 * * 1' and 'UTC'; found {cron!r} and "
-            f"{timezone!r} ({str(error).splitlines()[-1].strip()})."
-        ) from None
     where = _folder(deployed(name))
     if where is not None and where != str(root) and not replace:
         raise RefitError(
             f"retrain/{name}: is deployed on this server for the folder {where}. Give this problem another name "
             "(problem.name), or, if that project was moved here, use --replace."
         )
-    stage_pools = sorted(set(params.orchestration.pools.values()))
+    plan = planned.planned(params, timing, pool)
+    first = plan[0]
     with get_client(sync_client=True) as client:
-        for one in [pool, *stage_pools]:
-            _have_pool(client, one)
+        for work_pool in dict.fromkeys(one.pool for one in plan):
+            _have_pool(client, work_pool)
         with suppress(ObjectAlreadyExists):
-            client.create_work_queue(name=name, work_pool_name=pool)
-    made = retrain.to_deployment(
-        name=name,
-        description=f"Retrain {name} on everything known by then, and promote if the verdict says so.",
-        parameters={"as_of": None, "root": str(root)},
-        schedules=[when],
-        tags=["refit", name],
-        # a run that is due meanwhile waits: of all that wait the newest works (flows.due)
-        concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.ENQUEUE),
-        work_pool_name=pool,
-        work_queue_name=name,
-        job_variables={"working_dir": str(root)},
-        entrypoint_type=EntrypointType.MODULE_PATH,
-    )
-    cast("RunnerDeployment", made).apply()
-    undo = rollback.to_deployment(
-        name=name,
-        description=f"Put an earlier champion of {name} back.",
-        parameters={"root": str(root)},
-        tags=["refit", name],
-        work_pool_name=pool,
-        work_queue_name=name,
-        job_variables={"working_dir": str(root)},
-        entrypoint_type=EntrypointType.MODULE_PATH,
-    )
-    cast("RunnerDeployment", undo).apply()
-    yield f"retrain/{name} runs at {cron!r} ({timezone}) in {root}"
+            client.create_work_queue(name=name, work_pool_name=first.pool)
+    for one in plan:
+        one.apply(root)
+    yield f"retrain/{name} runs at {timing.cron!r} ({timing.timezone}) in {root}"
     yield f"rollback/{name} puts an earlier champion back, from Prefect's UI"
-    for one in stage_pools:
-        yield f"{stage_runner(one, name)} runs stages in pool {one}"
-    yield f"a worker must be alive for it: prefect worker start --pool {pool} --work-queue {name}"
+    for one in plan[2:]:
+        yield f"{stage_runner_name(one.pool, name)} runs stages in pool {one.pool}"
+    yield f"a worker must be alive for it: prefect worker start --pool {first.pool} --work-queue {name}"
 
 
 def _have_pool(client: SyncPrefectClient, pool: str) -> None:
@@ -110,8 +84,6 @@ def remove(root: Path) -> str:
     """Remove the project's deployments from the server; work pools stay. Returns what was done."""
     from prefect import get_client
     from prefect.exceptions import ObjectNotFound
-
-    from flows.pools import stage_runner_name
 
     params = load(root.resolve() / "params.yaml")
     root, name = root.resolve(), params.problem.name

@@ -54,16 +54,17 @@ def timed(params: Params) -> bool:
     )
 
 
-def replaced() -> str | None:
+def replaced(before: datetime | None = None) -> str | None:
     """Why this run has nothing to do: a newer one of its schedule was due as well when a worker took it; None: it works.
 
-    What else waits and is older than the newest is ended too, so that no process is started for it.
+    ``before`` is another moment than that, for a run that waited. What else waits and is older than the newest is ended too, so
+    that no process is started for it.
     """
     run = this_run()
     if run is None or run.deployment_id is None or not _planned(run) or run.expected_start_time is None:
         return None
     with get_client(sync_client=True) as client:
-        since = _due(client, run, after=run.expected_start_time, before=_taken(client, run))
+        since = _due(client, run, after=run.expected_start_time, before=before or _taken(client, run))
         newer = [one for one in since if one.state is None or one.state.type not in STOPPED]
         if not newer:
             return None

@@ -130,6 +130,7 @@ EXAMPLES = {"two-tables": two_tables}
 
 def example(root: Path, name: str, weeks: int | None) -> Iterator[str]:
     """Write the example of that name into an empty folder, and make it a project; yields what was done."""
+    from flows.planned import CronLine
     from flows.project import furnish
     from tasks.params import load
     from tasks.registry.history import local
@@ -138,7 +139,9 @@ def example(root: Path, name: str, weeks: int | None) -> Iterator[str]:
         raise RefitError(f"--example: {name!r} is none of {some(EXAMPLES)}.{nearest(name, EXAMPLES)}")
     local(root, "history.db")  # refuses a folder that can hold no project
     yield from EXAMPLES[name](root, weeks)
-    yield from furnish(root, load(root / "params.yaml"))
+    yield from furnish(
+        root, load(root / "params.yaml"), CronLine(why="on Mondays at 5:00: each week brings a file of orders")
+    )
     yield "next: refit run"
 
 

@@ -31,7 +31,7 @@ from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelling
 
-from flows import exchange, worker
+from flows import exchange, planned, worker
 from flows.commands import Cancelled, CommandFailed, StageFailed, words
 from flows.dag import Dag
 from flows.node import Log, Node
@@ -44,7 +44,6 @@ from tasks.process import threads
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
-    from prefect.deployments.runner import RunnerDeployment
     from prefect.types import DateTime
 
 SILENCE = 30.0  # seconds without a sign of life after which a worker counts as dead
@@ -293,24 +292,11 @@ _deploying = threading.Lock()
 _deployments: set[str] = set()
 
 
-def stage_runner_name(pool: str, model: str) -> str:
-    """What the deployment that runs a model's stages in a pool is called."""
-    return f"{worker.run_stage.name}/{model}-{pool}"
-
-
 def stage_runner(pool: str, model: str) -> str:
     """The deployment that runs a model's stages in a pool, made on first use; the worker imports it from its own installed code."""
-    from prefect.flows import EntrypointType
-
-    name = stage_runner_name(pool, model)
+    name = planned.stage_runner_name(pool, model)
     with _deploying:
         if name not in _deployments:
-            made = worker.run_stage.to_deployment(
-                name=name.partition("/")[2],
-                work_pool_name=pool,
-                tags=["refit", model],
-                entrypoint_type=EntrypointType.MODULE_PATH,
-            )
-            cast("RunnerDeployment", made).apply()
+            planned.stage_runner(pool, model).apply()
             _deployments.add(name)
     return name

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flows import planned
 from flows.screen import silence_dvc
 from flows.sources import list_sources, look
 from tasks import code
@@ -16,6 +17,7 @@ from tasks.files import write_text
 from tasks.registry.history import local
 
 if TYPE_CHECKING:
+    import pandas as pd
     import pyarrow as pa
     from ruamel.yaml.comments import CommentedMap
 
@@ -109,7 +111,7 @@ def create(
     what = f"{made.problem.target.column!r} is predicted as {made.problem.kind}"
     yield f"wrote params.yaml: {what}; look it over, it is the one file you edit"
     yield from _decided(made)
-    yield from furnish(root, made)
+    yield from furnish(root, made, planned.proposed(_moments(made, called)))
     yield "next: refit run"
 
 
@@ -249,7 +251,20 @@ def _line(tree: Any, place: tuple[str, ...]) -> int:
     return line
 
 
-def furnish(root: Path, made: Params) -> Iterator[str]:
+def _moments(made: Params, tables: Mapping[str, Given]) -> pd.Series | None:
+    """The moments at which the rows that are predicted are asked for; None where no column tells."""
+    from tasks.profile.profiled import read_as
+
+    problem = made.problem
+    if problem.prediction_time is None or problem.table not in tables:
+        return None
+    column, own = problem.prediction_time.column, tables[problem.table].table
+    if column not in own.column_names:
+        return None
+    return read_as(own[column], made.data.tables[problem.table].columns[column].model_dump())
+
+
+def furnish(root: Path, made: Params, timing: planned.CronLine) -> Iterator[str]:
     """What a project needs besides ``params.yaml``, where it is not there; yields what was done."""
     if not (root / "dvc.yaml").exists():
         write_text(root / "dvc.yaml", dag())
@@ -264,6 +279,9 @@ def furnish(root: Path, made: Params) -> Iterator[str]:
     code.write(root, stages, HOUSE / "tasks")
     if root != HOUSE:
         _lines(root / ".gitignore", IGNORED)
+        if not (root / planned.FILE).exists():
+            write_text(root / planned.FILE, planned.text(made, timing))
+            yield f"wrote {planned.FILE}: for a Prefect server (`refit deploy`), {timing.why}"
     if not (root / ".dvc").is_dir():
         git = _in_git(root)
         _make_repository(root, git)

@@ -11,6 +11,8 @@ import flows.settings  # noqa: F401  # isort: skip  (before Prefect)
 
 import time
 from collections.abc import Collection
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -22,6 +24,8 @@ from flows.approval import approval
 from flows.commands import Cancelled
 from flows.dag import Dag
 from flows.expected import expected
+from flows.patience import Patience
+from flows.preflight.folder import to_write
 from flows.preflight.parameters import remarks
 from flows.promotion import waiting, would_promote
 from flows.stages import remark, run_stages
@@ -40,7 +44,8 @@ def retrain(as_of: str | None = None, root: str | None = None) -> Standing | Non
     """Bring every stage of a project up to date as known at a moment, then track, register, check and promote.
 
     Safe to repeat after a crash at any point. Stages and effects work on `params.yaml`, `dvc.yaml` and code as they are when this
-    begins. Of several runs of a schedule that are due, only the newest works; the others end as *Skipped*.
+    begins. Of several runs of a schedule that are due, only the newest works; the others end as *Skipped*. Where another run is at
+    work in the folder, this one waits for it.
 
     Args:
         as_of: Use only what was known then: a date (its end) or an ISO time. Empty: the moment at which the run was due.
@@ -49,12 +54,20 @@ def retrain(as_of: str | None = None, root: str | None = None) -> Standing | Non
     home = Path(root or Path.cwd()).resolve()
     if (why := due.replaced()) is not None:
         return cast("Standing | None", Completed(name=due.SKIPPED, message=why))
-    watcher = Watcher()
+    watcher, patience = Watcher(), Patience()
     with notify.failures(home, as_of or due.moment(), watcher):
-        params = preflight.require(home, as_of)  # a mistake is told before anything is touched
-        at = as_of or (due.moment() if due.timed(params) else None)
-        with Dag(home, sources.list_sources) as dag:
+        to_write(home)
+        with Dag(home, partial(_looked_over, as_of), patience.take) as dag:
+            if patience.waited and (why := due.replaced(datetime.now(UTC))) is not None:
+                return cast("Standing | None", Completed(name=due.SKIPPED, message=why))
+            at = as_of or (due.moment() if due.timed(dag.seal.params()) else None)
             return _retrain(dag, at, watcher, frozenset())
+
+
+def _looked_over(as_of: str | None, root: Path) -> list[str]:
+    """A mistake is told before anything is touched, and when it is this run's turn: what others do meanwhile is no mistake."""
+    preflight.require(root, as_of)
+    return sources.list_sources(root)
 
 
 def watched(dag: Dag, watcher: Watcher, done: Collection[str]) -> Flow[[str | None, str], Standing | None]:

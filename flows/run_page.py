@@ -1,4 +1,4 @@
-"""What Prefect's UI shows of a run, on a server that stays: its name, how far it is, its verdict and figures, where its pages lie.
+"""What Prefect's UI shows of a run, on a server that stays: its name, its state, how far it is, and its pages (:mod:`flows.pages`).
 
 A temporary server ends with the run, so nothing is written there. Nothing of this can fail a run: what the server does not take is
 told in the log.
@@ -9,36 +9,38 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from flows import pages
+from flows.pages import day
 from flows.promotion import VERDICT
 from flows.watcher import Watcher
-from tasks.artifacts import Drift, Metrics, Validation, Verdict
+from tasks.artifacts import Metrics, Validation, Verdict
 from tasks.artifacts.folders import VALIDATED
 from tasks.errors import first_line
 from tasks.params import parse_moment
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from uuid import UUID
+
+    from prefect.client.schemas.objects import State
 
     from flows.expected import Expected
     from flows.node import Outcome
     from flows.standing import Standing
     from tasks.params import Params
 
-PAGES = {"report": "data/reports/report.html", "drift": "data/drift/drift.html"}
-Row = dict[str, str]
-
 
 class OnServer(Watcher):
     """Passes on what it is told, and keeps the run's page in Prefect's UI; ``stages`` is how many there are."""
 
     def __init__(self, other: Watcher, params: Params, as_of: str | None, stages: int) -> None:
-        self._other, self._model, self._stages, self._done = other, params.problem.name, stages, 0
+        self._other, self._params, self._stages, self._done = other, params, stages, 0
+        self._model = params.problem.name
         at = params.data.as_of if as_of is None else parse_moment(as_of)
         self._progress: UUID | None = None
         self._lock = threading.Lock()
@@ -97,27 +99,28 @@ class OnServer(Watcher):
         """Pass it on, and show the end: verdict and figures, links to the pages, and the verdict in the run's name."""
         self._other.concluded(root, standing)
         with _told():
-            from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
+            from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
             validated, verdict = Validation.find(root / VALIDATED), Verdict.find(root / VERDICT)
             at = parse_moment(validated.as_of) if validated and validated.as_of else None
-            for page, path in PAGES.items():
-                if (root / path).exists():
-                    link, what = (root / path).as_uri(), f"{page} of {self._model}"
-                    about = f"In the folder of the project, until the next run: {root / path}"
-                    create_link_artifact(link, what, key=key(self._model, page), description=about)
+            version = standing.version if standing else None
+            about = {
+                "report": (pages.report, f"How good {self._model} is and by what, in short, and where the report is."),
+                "drift": (pages.drift, f"Which columns of {self._model} have drifted, and where the whole page is."),
+            }
+            for page, (write, description) in about.items():
+                if text := write(root, self._params, version):
+                    create_markdown_artifact(text, key=key(self._model, page), description=description)
             if standing is None or verdict is None:
                 return
             create_markdown_artifact(
-                page_of(root, self._model, at, standing, verdict),
+                pages.verdict(root, self._model, at, standing, verdict),
                 key=key(self._model, "verdict"),
-                description=standing.sentence,
+                description=f"What was decided about version {standing.version} of {self._model}, and why.",
             )
-            if rows := figures(verdict, Metrics.find(root / "data" / "evaluation")):
-                about = (
-                    f"Version {standing.version} of {self._model}: on its test rows, and where the verdict compares."
-                )
-                create_table_artifact(rows, key=key(self._model, "metrics"), description=about)
+            if rows := pages.figures(verdict, Metrics.find(root / "data" / "evaluation")):
+                text = f"Version {standing.version} of {self._model}: on its test rows, and where the verdict compares."
+                create_table_artifact(rows, key=key(self._model, "metrics"), description=text)
             _rename(run_name(self._model, at, "unapproved" if standing.waiting else verdict.verdict))
 
 
@@ -137,17 +140,6 @@ def run_name(model: str, at: datetime | None, word: str = "") -> str:
     return f"{model}{when}{f': {word}' if word else ''}"
 
 
-def day(at: datetime) -> str:
-    """A moment to the minute, the end of a day as that day.
-
-    >>> from tasks.params import parse_moment
-    >>> day(parse_moment("2026-11-02")), day(parse_moment("2026-11-02T05:00:00Z"))
-    ('2026-11-02', '2026-11-02 05:00')
-    """
-    at = at.astimezone(UTC)
-    return f"{at:%Y-%m-%d}" if (at.hour, at.minute, at.second) == (23, 59, 59) else f"{at:%Y-%m-%d %H:%M}"
-
-
 def key(model: str, what: str) -> str:
     """An artifact's key, for which Prefect takes lower-case letters, digits and dashes.
 
@@ -155,58 +147,6 @@ def key(model: str, what: str) -> str:
     'late-flights-verdict'
     """
     return f"{re.sub('[^a-z0-9]+', '-', model.lower()).strip('-')}-{what}"
-
-
-def page_of(root: Path, model: str, at: datetime | None, standing: Standing, verdict: Verdict) -> str:
-    """The verdict in Markdown: what was decided, what it rests on, and what was to hold besides."""
-    champion = f"version {standing.champion}" if standing.champion else "none yet"
-    rows = [
-        ("verdict", "waits for approval" if standing.waiting else verdict.verdict),
-        ("this run", f"version {standing.version}{f' ({verdict.challenger.family})' if verdict.challenger else ''}"),
-        ("champion now", champion),
-        *([("as of", day(at))] if at else []),
-        *([("rows judged", f"{verdict.n:,}")] if verdict.n is not None else []),
-    ]
-    if drift := Drift.find(root / "data" / "drift"):
-        rows.append(("drift", drift.sentence))
-    text = [f"# {model}: {rows[0][1]}", "", standing.sentence, "", *_table(("", ""), rows)]
-    if verdict.guardrails:
-        checks = [(one.name, "holds" if one.passed else "does not hold", one.said) for one in verdict.guardrails]
-        text += ["", "## Guardrails", "", *_table(("guardrail", "", "what was found"), checks)]
-    if verdict.warnings:
-        text += ["", "## Warnings", "", *(f"- {_cell(line)}" for line in verdict.warnings)]
-    return "\n".join(text)
-
-
-def figures(verdict: Verdict, metrics: Metrics | None) -> list[Row]:
-    """The metric that decides, challenger against champion on the same rows, then every metric on the run's own test rows."""
-    of, rows = verdict.evidence, []
-    if of.metric and of.challenger is not None:
-        beside = ("champion", of.champion) if of.champion is not None else ("no model", of.baseline)
-        row = {"metric": of.metric, "rows": "judged", "this run": _number(of.challenger)}
-        row |= {"beside": beside[0], "its value": _number(beside[1])}
-        row["difference"] = _number(of.difference)
-        if of.interval is not None:
-            row["difference"] += f" ({_number(of.interval[0])} to {_number(of.interval[1])})"
-        rows.append(row)
-    for name, value in (metrics.choice.test if metrics else {}).items():
-        if value is not None:
-            empty = {"beside": "", "its value": "", "difference": ""}
-            rows.append({"metric": name, "rows": "test", "this run": _number(value), **empty})
-    return rows
-
-
-def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
-    for row in (head, tuple("---" for _ in head), *rows):
-        yield f"| {' | '.join(_cell(text) for text in row)} |"
-
-
-def _cell(text: str) -> str:
-    return " ".join(text.replace("|", "\\|").split())
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.4g}"
 
 
 def _rename(name: str) -> None:
@@ -218,6 +158,25 @@ def _rename(name: str) -> None:
     if run is not None:
         with get_client(sync_client=True) as client:
             client.update_flow_run(run.id, name=name)
+
+
+def state(name: str, message: str | None = None) -> None:
+    """Show a name of its own for the state of this run, which goes on running, and what it says; nothing outside of a run."""
+    from prefect import get_client
+    from prefect.states import Running
+
+    from flows.due import this_run
+
+    run = this_run()
+    if run is None:
+        return
+    with _told(), get_client(sync_client=True) as client:
+        now = client.read_flow_run(run.id).state
+        if (
+            now is not None and now.is_running()
+        ):  # not where somebody stops it; its place among the runs at once is kept
+            shown: State = Running(name=name, message=message, state_details=now.state_details)
+            client.set_flow_run_state(run.id, shown, force=True)
 
 
 @contextmanager

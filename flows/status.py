@@ -143,7 +143,7 @@ class Status:
 
     def quick(self) -> Iterator[tuple[str, str]]:
         """The rows for which neither a server nor DVC is asked."""
-        from flows.commands import at_work
+        from flows.alone import at_work
 
         problem = self.params.problem
         yield "problem", f"{problem.name}: {problem.target.name} ({problem.kind}, by {problem.metric})"
@@ -158,7 +158,7 @@ class Status:
                 yield "verdict", f"{minute(verdicts[-1].at)}, version {verdicts[-1].version}. {verdicts[-1].sentence}"
         yield from self._files()
         if (who := at_work(self.root)) is not None:
-            yield "at work", f"a run is at work here (process {who or 'unknown'})"
+            yield "at work", f"`{who.command}` is at work here ({who})"
 
     def _files(self) -> Iterator[tuple[str, str]]:
         """What the newest run left."""

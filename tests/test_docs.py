@@ -36,6 +36,11 @@ RUN = {
             "tests/flows/test_weeks.py",
             'f"prefect {command}" == "prefect worker start --pool refit-late --work-queue late"',
         ),
+        "prefect worker start --pool refit-late --work-queue late --type process": (
+            "tests/flows/test_planned.py",
+            "prefect worker start --pool small --type process",
+        ),
+        "prefect deploy --all": ("tests/flows/test_schedule.py", '"prefect", "deploy", "--all"'),
         "refit deploy --remove": ("tests/flows/test_weeks.py", '"deploy", "--remove"'),
         "refit backfill --from 2026-10-05 --to 2026-10-20 --every 7d": (
             "tests/flows/test_backfill.py",

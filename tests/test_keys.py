@@ -185,6 +185,7 @@ TABLE = {
     "orchestration.retries": SERVER + "a_stage_is_tried_again_as_often_and_as_late_as_asked",
     "orchestration.retry_seconds": SERVER + "a_stage_is_tried_again_as_often_and_as_late_as_asked",
     "orchestration.parallel": "flows/test_dag:independent_stages_overlap",
+    "orchestration.wait_hours": "flows/test_patience:who_is_at_work_is_waited_for_as_long_as_asked",
     "orchestration.pools": SERVER + "stages_run_on_the_workers_of_their_pools",
     "orchestration.tuners": "flows/test_pools:only_searches_that_can_be_shared_are_sent_twice",
     "orchestration.no_gpu": SERVER + "a_stage_waits_for_a_worker_of_its_pool_whichever_it_is",

@@ -42,11 +42,11 @@ def to_write(root: Path) -> None:
 
 def alone(subject: Subject) -> Iterator[str]:
     """No other run is at work in the folder."""
-    from flows.commands import at_work
+    from flows.alone import AtWork, at_work
 
     who = at_work(subject.root)
-    if who is not None:
-        yield f"{subject.root}: another `refit run` is at work here (process {who or 'unknown'}). Wait for it, or stop it."
+    if who is not None and who.process != os.getpid():  # a scheduled run looks when it has waited for its turn
+        yield str(AtWork(subject.root, who))
 
 
 def dag(subject: Subject) -> Iterator[str]:

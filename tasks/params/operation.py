@@ -103,6 +103,11 @@ class Orchestration(StrictModel):
     retries: int = Field(default=1, ge=0, description="how often a stage that failed is tried again")
     retry_seconds: float = Field(default=2, ge=0, description="seconds before it is tried again")
     parallel: int = Field(default=2, ge=1, description="stages that may run at once")
+    wait_hours: float = Field(
+        default=6,
+        ge=0,
+        description="hours that a scheduled run waits for another one that is at work in the project; then it fails",
+    )
     pools: dict[str, str] = Field(
         default={},
         description="Prefect's work pools by the hardware that a stage asks for, as in `gpu: machines` (docs/machines.md)",

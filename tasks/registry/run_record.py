@@ -13,6 +13,7 @@ from pathlib import Path
 from tasks.artifacts import Candidate, Choice, Drift, Manifest, Metrics, RawManifest, Verdict
 from tasks.artifacts.folders import DRIFT, EVALUATION, PACKAGE, RAW, VERDICT
 from tasks.files import sha256
+from tasks.registry.history import minute
 
 MOST = 5000  # characters of a tag
 
@@ -120,7 +121,7 @@ def _described(root: Path, choice: Choice, verdict: Verdict | None, drift: Drift
     if choice.reason:
         lines.append(f"- why this one: {choice.reason}")
     if as_of:
-        lines.append(f"- made from what was known at {as_of}")
+        lines.append(f"- made from what was known at {minute(as_of)}")
     if drift is not None and drift.sentence:
         lines.append(f"- drift: {drift.sentence}")
     if (root / PACKAGE / Manifest.NAME).is_file():

@@ -326,6 +326,17 @@ class Registry:
             folder = name.rpartition("/")[0]
             return any(file.path == name for file in self.client.list_artifacts(run_id, folder or None))
 
+    def link(self, model: str, version: str, name: str) -> str | None:
+        """Where MLflow's pages show a file that a version's run recorded; None where MLflow is no server."""
+        if not self.uri.startswith("http"):
+            return None
+        run_id = self.version(model, version).run_id
+        with _plainly(self.uri):
+            experiment = self.client.get_run(run_id).info.experiment_id
+        scheme, _, rest = self.uri.partition("://")
+        server = rest.rpartition("@")[2].rstrip("/")  # without a user's password
+        return f"{scheme}://{server}/#/experiments/{experiment}/runs/{run_id}/artifacts/{name}"
+
     def store(self, run_id: str, path: Path, place: str) -> None:
         """Record a file, or all files below a folder, with a run, in its folder ``place``."""
         with _plainly(self.uri):
@@ -479,7 +490,8 @@ class Registry:
                 return str(min(runs, key=lambda run: (run.info.start_time, run.info.run_id)).info.run_id)
         if not make:
             return None
-        tags = {KEY: "account", "mlflow.runName": f"{model}: rows that looks counted"}
+        about = "No model was made here: this keeps what later verdicts must know of earlier ones, so leave it."
+        tags = {KEY: "account", "mlflow.runName": f"{model}: rows that looks counted", NOTE: about}
         self.client.set_terminated(self.client.create_run(self.experiment(model), tags=tags).info.run_id, "FINISHED")
         return self._account_run(model, make=True)
 

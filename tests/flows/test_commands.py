@@ -17,7 +17,6 @@ from flows.commands import (
     MARK,
     WALKER,
     StageFailed,
-    at_work,
     end_group,
     end_orphans,
     environment,
@@ -26,7 +25,6 @@ from flows.commands import (
     is_stage,
     sealed_environment,
     start,
-    take_lock,
     words,
 )
 from tasks.errors import RefitError
@@ -196,22 +194,6 @@ def gone(pid: int) -> bool:
             return True
         time.sleep(0.01)
     return False
-
-
-def test_a_project_has_one_walk_and_who_asks_hears_whose(tmp_path: Path) -> None:
-    assert at_work(tmp_path) is None
-    held = take_lock(tmp_path)
-    try:
-        assert at_work(tmp_path) == str(os.getpid())
-        with pytest.raises(RefitError, match=rf"another `refit run` is at work here \(process {os.getpid()}\)"):
-            take_lock(tmp_path)
-        assert at_work(tmp_path) == str(os.getpid()), "a refused one leaves the owner's number"
-    finally:
-        held.close()
-    assert at_work(tmp_path) is None
-    (tmp_path / ".refit" / "walk.lock").write_text("123456789")
-    with take_lock(tmp_path):
-        assert at_work(tmp_path) == str(os.getpid())
 
 
 def test_what_a_killed_walk_left_is_ended_and_nothing_else(tmp_path: Path) -> None:

@@ -299,9 +299,25 @@ def test_an_input_edited_meanwhile_is_noticed(project: Path, monkeypatch: pytest
 def test_a_second_walk_of_the_same_project_is_refused(project: Path) -> None:
     with (
         Dag(project),
-        pytest.raises(RefitError, match=f"another `refit run` is at work here \\(process {os.getpid()}\\)"),
+        pytest.raises(RefitError, match=f"another `refit run` is at work here \\(process {os.getpid()}, since "),
     ):
         Dag(project).__enter__()
+
+
+def test_no_walk_begins_beside_a_dvc_repro(project: Path) -> None:
+    command = [sys.executable, "-m", "dvc", "repro", "load"]
+    env = {**os.environ, "NAP_load": "600", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    repro = subprocess.Popen(command, cwd=project, env=env, stdout=-3, stderr=-3, start_new_session=True)
+    try:
+        while diary(project, "began") != ["load"]:
+            assert repro.poll() is None
+            time.sleep(0.05)
+        with pytest.raises(RefitError, match=f"`dvc repro` is at work here \\(process {repro.pid}, since "):
+            Dag(project).__enter__()
+    finally:
+        os.killpg(repro.pid, signal.SIGKILL)
+        repro.wait()
+    assert set(hows(walk(project)).values()) == {"ran"}
 
 
 def test_cancelling_ends_the_command_and_its_children(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

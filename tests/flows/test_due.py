@@ -1,9 +1,15 @@
-"""A worker that was off for several moments of a schedule: the newest is made up for, as of its own moment, and no other."""
+"""A worker that was off for several moments of a schedule: the newest is made up for, as of its own moment, and no other.
+
+When it comes back a run by hand is at work, which is waited for, and is killed.
+"""
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,7 +19,7 @@ from flows.due import timed
 from tasks.files import read_json
 from tasks.params import load
 from tests.flows.conftest import running
-from tests.flows.project import PARAMS, diary, make_project, refit
+from tests.flows.project import PARAMS, REFIT, diary, make_project, refit
 
 TIMED = PARAMS.replace("target: y}", "target: y, prediction_time: at}").replace("{x:", "{at: datetime, x:")
 LATE = PARAMS.replace("t.csv,", "t.csv, event_time: at, outcome: [y], known_at: at,").replace(
@@ -25,6 +31,20 @@ LATE = PARAMS.replace("t.csv,", "t.csv, event_time: at, outcome: [y], known_at: 
 def test_a_moment_counts_where_some_table_knows_of_time(tmp_path: Path, text: str, answer: bool) -> None:
     (tmp_path / "params.yaml").write_text(text)
     assert timed(load(tmp_path / "params.yaml")) is answer
+
+
+@contextmanager
+def by_hand(root: Path, env: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """`refit run` at work in the project, in a stage."""
+    hand = subprocess.Popen([*REFIT, "run"], cwd=root, env=env, stdout=-3, stderr=-3)
+    try:
+        while diary(root, "began") != ["load"]:
+            assert hand.poll() is None
+            time.sleep(0.1)
+        yield hand
+    finally:
+        hand.kill()
+        hand.wait()
 
 
 @pytest.mark.flows
@@ -62,9 +82,22 @@ def test_missed_moments_are_made_up_for_once(tmp_path: Path, server: dict[str, s
 
         wait(3, ended=False)
         words = ["worker", "start", "--pool", "refit-missed", "--work-queue", "missed"]
-        with running([sys.executable, "-m", "prefect", *words], server):
+        with (
+            by_hand(root, {**server, "NAP_load": "600"}) as hand,
+            running([sys.executable, "-m", "prefect", *words], server),
+        ):
+            deadline = time.monotonic() + 240
+            while not (waiting := [run for run in due() if run.state_name == "Waiting"]):
+                assert time.monotonic() < deadline, [(run.name, run.state) for run in due()]
+                time.sleep(0.5)
+            assert "another `refit run` is at work" in refit(root, "run", code=1, env=server)
+            hand.kill()  # which leaves its stage running
             runs = wait(3, ended=True)
+        states = client.read_flow_run_states(waiting[0].id)
     *older, newest = runs
+    assert waiting[0].id == newest.id
+    assert f"waits for `refit run` (process {hand.pid}, since " in str(waiting[0].state and waiting[0].state.message)
+    assert [state.name for state in states][-3:] == ["Waiting", "Running", "Completed"]
     assert [run.state_name for run in older] == ["Skipped"] * len(older)
     assert newest.state_name == "Completed"
     assert all("works for this one too" in str(run.state.message) for run in older if run.state)

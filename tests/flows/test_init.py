@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from flows import cli
 from flows.examples import BEGIN, LATER, WEEKS, example
+from flows.planned import of_file
 from flows.project import create
 from tasks.errors import RefitError
 from tasks.ingest.tables import ingest
@@ -76,6 +77,14 @@ def test_several_tables_become_look_ups_and_aggregates(told: list[str], tmp_path
     assert {"orders.csv", "customers.csv", "visits.csv"} <= set(deps)
     for name, table in made.data.tables.items():
         assert ingest(name, table).problems.empty
+
+
+def test_a_schedule_that_fits_the_table_lies_ready_for_prefect(told: list[str], tmp_path: Path) -> None:
+    timing, pool = of_file(tmp_path)
+    assert (timing.cron, timing.timezone, pool) == ("0 5 1 * *", "UTC", None)
+    why = "on the first of each month at 5:00: a month brings about 61 rows"
+    assert f"wrote prefect.yaml: for a Prefect server (`refit deploy`), {why}" in told
+    assert f"    # {why}\n" in (tmp_path / "prefect.yaml").read_text()
 
 
 def test_what_it_says_fits_80_columns_and_names_lines_of_params(told: list[str], tmp_path: Path) -> None:

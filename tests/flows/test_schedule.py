@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 import time
@@ -10,10 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.params import load
 from tests.flows.conftest import running
 from tests.flows.project import alone, diary, dvc, make_project, refit
-from tests.projects import ROOT
 
 pytestmark = pytest.mark.flows
 
@@ -42,7 +39,7 @@ def test_the_second_project_leaves_the_first_alone(projects: list[Path], server:
     with SyncPrefectClient(server["PREFECT_API_URL"]) as client:
         for root in projects:
             found = client.read_deployment_by_name(f"retrain/{root.name}")
-            assert found.parameters == {"as_of": None, "root": str(root)}
+            assert found.parameters == {"root": str(root)}
             assert (found.work_pool_name, found.work_queue_name) == (f"refit-{root.name}", root.name)
             assert [s.schedule.cron for s in found.schedules] == ["0 5 1 1 *"]
             assert "\nschedule  0 5 1 1 * (UTC)" in refit(root, "status", env=server)
@@ -106,29 +103,39 @@ def test_without_a_server_the_message_says_what_to_start(tmp_path: Path) -> None
     assert "prefect server start" in said
 
 
-def test_prefect_yaml_makes_what_refit_deploy_makes(
-    projects: list[Path], tmp_path: Path, server: dict[str, str]
-) -> None:
-    """As its comment says, in a folder with the names of this checkout."""
+def test_prefect_yaml_makes_what_refit_deploy_makes(projects: list[Path], server: dict[str, str]) -> None:
+    """Of a project with pools of its own, by Prefect's own command, as the file's first lines say."""
     from prefect.client.orchestration import SyncPrefectClient
-    from prefect.client.schemas.actions import WorkPoolCreate
 
-    name = load(ROOT / "params.yaml").problem.name
-    root = tmp_path / name
-    for part in ("deploy", "flows"):
-        shutil.copytree(ROOT / part, root / part, ignore=shutil.ignore_patterns("__pycache__"))
-    command = ["--no-prompt", "deploy", "--all", "--prefect-file", "deploy/prefect.yaml"]
+    root = projects[1]
+    params = root / "params.yaml"
+    params.write_text(params.read_text().replace("{parallel", "{pools: {cpu: orchard}, parallel"))
+    said = refit(root, "deploy", "--write", "--cron", "30 4 * * *", "--timezone", "Europe/Berlin", env=alone())
+    assert "wrote prefect.yaml: due at '30 4 * * *' (Europe/Berlin)" in said
+    assert "prefect.before.yaml" not in said
+    refit(root, "deploy", env=server)
+    names = [f"{flow}/pears" for flow in ("retrain", "rollback", "refit-stage")]
+    names[2] += "-orchard"
     with SyncPrefectClient(server["PREFECT_API_URL"]) as client:
-        client.create_work_pool(WorkPoolCreate(name=f"refit-{name}", type="process"))  # as a worker makes it
-        subprocess.run([sys.executable, "-m", "prefect", *command], cwd=root, env=server, check=True, stdout=-3)
-        found = client.read_deployment_by_name(f"retrain/{name}")
-        apples = client.read_deployment_by_name("retrain/apples")
-        undo = client.read_deployment_by_name(f"rollback/{name}")
-    assert (undo.work_pool_name, undo.work_queue_name, undo.schedules) == (f"refit-{name}", name, [])
-    assert [found.name, found.description, found.work_pool_name, found.work_queue_name, *found.tags] == [
-        str(text).replace("apples", name)
-        for text in (apples.name, apples.description, apples.work_pool_name, apples.work_queue_name, *apples.tags)
-    ]
-    assert found.concurrency_options == apples.concurrency_options
-    assert [s.schedule.timezone for s in found.schedules] == [s.schedule.timezone for s in apples.schedules]
-    assert found.pull_steps == [{"prefect.deployments.steps.set_working_directory": {"directory": str(root)}}]
+
+        def made() -> list[dict[str, object]]:
+            found = [client.read_deployment_by_name(name) for name in names]
+            for one in found:
+                assert one.created is not None
+            changing = {"id", "created", "updated", "last_polled", "status"}
+            own = {"schedules", "global_concurrency_limit", "version_info", "version_id", "branch"}
+            return [
+                one.model_dump(mode="json", exclude=changing | own)
+                | {"schedules": [(each.schedule, each.active) for each in one.schedules]}
+                for one in found
+            ]
+
+        by_refit = made()
+        for name in names:
+            client.delete_deployment(client.read_deployment_by_name(name).id)
+        command = [sys.executable, "-m", "prefect", "deploy", "--all"]
+        subprocess.run(command, cwd=root, env=server, check=True, stdin=-3, stdout=-3)
+        by_prefect = made()
+    assert by_prefect == by_refit
+    step = {"prefect.deployments.steps.set_working_directory": {"directory": str(root)}}
+    assert (by_refit[0]["parameters"], by_refit[0]["pull_steps"]) == ({"root": str(root)}, [step]), "nothing is copied"

@@ -93,7 +93,10 @@ def test_two_weeks_pass_by_themselves(tmp_path: Path, server: dict[str, str]) ->
     page = str(by_key["late-verdict"].data)
     assert f"# late: {decisions[1].evidence['verdict']}" in page
     assert decisions[1].reason in page
-    assert "| this run | version 2 (logistic) |" in page
+    assert "- **This run**: version 2 (logistic)" in page
     assert '"beside": "champion"' in str(by_key["late-metrics"].data)
     assert float(str(by_key["late-progress"].data)) == 100
-    assert (root / "data" / "reports" / "report.html").as_uri() in str(by_key["late-report"].data)
+    report = str(by_key["late-report"].data)
+    assert "# late: the report of version 2" in report
+    assert f"\n{root / 'data' / 'reports' / 'report.html'}\n" in report
+    assert "file:" not in report

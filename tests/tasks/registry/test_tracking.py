@@ -335,6 +335,7 @@ def test_a_verdict_and_drift_are_named_and_measured(tmp_path: Path) -> None:
     assert told.description.splitlines()[:3] == [
         "Inconclusive: too close.", "", "- model: tree; roc_auc 0.6 on the test rows, 0.5 without a model",
     ]  # fmt: skip
+    assert "- made from what was known at 2013-11-30 23:59 UTC" in told.description.splitlines()
     drift(None).write(data / "drift")
     assert not any(name.startswith("drift/") for name in record(tmp_path, "late", None).figures), "nothing was judged"
 
@@ -476,6 +477,10 @@ def test_a_registry_keeps_the_account_of_its_champion(project: Path) -> None:
     registry.keep_account(MODEL, "sha", 2, {"looks": 1}, {1: b"one", 3: b"three"})
     assert registry.account(MODEL, "sha") == (2, {"looks": 1}, {1: b"one", 3: b"three"})
     assert registry.account(MODEL, "another") is None
+    (kept,) = registry.client.search_runs([registry.experiment(MODEL)], "tags.`refit.key` = 'account'")
+    assert kept.data.tags["mlflow.note.content"].startswith("No model was made here"), (
+        "who meets it in MLflow reads why"
+    )
     # Of another history, whose looks have the same numbers.
     registry.keep_account(MODEL, "another", 1, None, {1: b"another one"})
     assert registry.account(MODEL, "another") == (1, None, {1: b"another one"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from deploy.launch import free_port
+from tasks.registry.tracking import Registry
 from tests.deploy.conftest import deployed as deployed
 from tests.deploy.conftest import packages as packages
 from tests.projects import environment
@@ -19,7 +21,9 @@ from tests.projects import environment
 pytestmark = pytest.mark.service
 
 
-def test_mlflow_shows_versions_with_their_signature(deployed: Path, tmp_path: Path) -> None:
+def test_mlflow_shows_versions_with_their_signature(
+    deployed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     port = free_port()
     words = ["ui", "--backend-store-uri", "sqlite:///.refit/mlflow.db", "--port", str(port), "--workers", "1"]
     with (tmp_path / "log").open("w") as log:
@@ -35,11 +39,22 @@ def test_mlflow_shows_versions_with_their_signature(deployed: Path, tmp_path: Pa
             until = time.monotonic() + 120
             while True:
                 try:
-                    return looked_at(f"http://127.0.0.1:{port}")
+                    looked_at(f"http://127.0.0.1:{port}")
+                    break
                 except OSError:
                     assert time.monotonic() < until, (tmp_path / "log").read_text()
                     assert server.poll() is None, (tmp_path / "log").read_text()
                     time.sleep(0.5)
+            monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:secret@127.0.0.1:{port}")
+            link = Registry(deployed / "project").link("orders-late", "2", "reports/report.html")
+            made = re.fullmatch(
+                rf"http://127.0.0.1:{port}/#/experiments/(\d+)/runs/(\w+)/artifacts/reports/report.html", str(link)
+            )
+            assert made is not None, link
+            with urllib.request.urlopen(
+                f"http://127.0.0.1:{port}/api/2.0/mlflow/runs/get?run_id={made[2]}", timeout=60
+            ) as answer:
+                assert json.load(answer)["run"]["info"]["experiment_id"] == made[1]
         finally:
             server.terminate()
             server.wait(60)
