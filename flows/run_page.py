@@ -38,7 +38,8 @@ class OnServer(Watcher):
     """Passes on what it is told, and keeps the run's page in Prefect's UI; ``stages`` is how many there are."""
 
     def __init__(self, other: Watcher, params: Params, as_of: str | None, stages: int) -> None:
-        self._other, self._model, self._stages, self._done = other, params.problem.name, stages, 0
+        self._other, self._params, self._stages, self._done = other, params, stages, 0
+        self._model = params.problem.name
         at = params.data.as_of if as_of is None else parse_moment(as_of)
         self._progress: UUID | None = None
         self._lock = threading.Lock()
@@ -109,7 +110,7 @@ class OnServer(Watcher):
             if standing is None or verdict is None:
                 return
             create_markdown_artifact(
-                page_of(root, self._model, at, standing, verdict),
+                page_of(root, self._params, at, standing, verdict),
                 key=key(self._model, "verdict"),
                 description=standing.sentence,
             )
@@ -157,8 +158,10 @@ def key(model: str, what: str) -> str:
     return f"{re.sub('[^a-z0-9]+', '-', model.lower()).strip('-')}-{what}"
 
 
-def page_of(root: Path, model: str, at: datetime | None, standing: Standing, verdict: Verdict) -> str:
-    """The verdict in Markdown: what was decided, what it rests on, and what was to hold besides."""
+def page_of(root: Path, params: Params, at: datetime | None, standing: Standing, verdict: Verdict) -> str:
+    """The verdict in Markdown: what was decided, what it rests on, what was to hold besides, and what comes next."""
+    from flows.ahead import ahead
+
     champion = f"version {standing.champion}" if standing.champion else "none yet"
     rows = [
         ("verdict", "waits for approval" if standing.waiting else verdict.verdict),
@@ -167,15 +170,31 @@ def page_of(root: Path, model: str, at: datetime | None, standing: Standing, ver
         *([("as of", day(at))] if at else []),
         *([("rows judged", f"{verdict.n:,}")] if verdict.n is not None else []),
     ]
+    if spent := _spent(root, params):
+        rows.append(("cost of errors", spent))
     if drift := Drift.find(root / "data" / "drift"):
         rows.append(("drift", drift.sentence))
-    text = [f"# {model}: {rows[0][1]}", "", standing.sentence, "", *_table(("", ""), rows)]
+    text = [f"# {params.problem.name}: {rows[0][1]}", "", standing.sentence, "", *_table(("", ""), rows)]
     if verdict.guardrails:
         checks = [(one.name, "holds" if one.passed else "does not hold", one.said) for one in verdict.guardrails]
         text += ["", "## Guardrails", "", *_table(("guardrail", "", "what was found"), checks)]
     if verdict.warnings:
         text += ["", "## Warnings", "", *(f"- {_cell(line)}" for line in verdict.warnings)]
+    text += ["", "## What happens next", "", *(f"- {line}" for line in ahead(root, params, standing.champion))]
     return "\n".join(text)
+
+
+def _spent(root: Path, params: Params) -> str:
+    """What errors cost on the judged rows, where they have a price."""
+    from tasks.report.costs import of_run, prices_of
+
+    costs = of_run(root, prices_of(params))
+    if costs is None:
+        return ""
+    who = "the champion" if costs.champion else "deciding without a model"
+    mine, other = (costs.prices.say(costs.prices.of(errors)) for errors in (costs.challenger, costs.beside))
+    by_row = costs.prices.say(costs.per_row(costs.challenger))
+    return f"{mine} on the judged rows, {by_row} a row; {who}: {other}"
 
 
 def figures(verdict: Verdict, metrics: Metrics | None) -> list[Row]:
