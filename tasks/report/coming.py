@@ -14,17 +14,22 @@ from tasks.report.numbers import day, number
 if TYPE_CHECKING:
     import pandas as pd
 
+USUAL = 0.95  # of the labels came so soon that who waits longer is not counted on
 UNEVEN = 1.5  # runs come evenly where the longest time between two is at most so many times the shortest
 
 
 @dataclass(frozen=True)
 class Awaited:
-    """Rows whose label is not known yet: how many, of which moments (``first`` to ``last``), and until when they wait (ISO)."""
+    """Rows whose label is not known yet: how many, of which moments (``first`` to ``last``), and until when they wait (ISO).
+
+    ``guessed``: nothing says when they come, so ``until`` goes by how long labels took so far.
+    """
 
     rows: int
     first: str
     last: str
     until: str
+    guessed: bool = False
 
     def sentence(self) -> str:
         """
@@ -33,24 +38,27 @@ class Awaited:
         """
         first, last = day(self.first), day(self.last)
         of = f"{number(self.rows)} {'row' if self.rows == 1 else 'rows'} ({first if first == last else f'{first} to {last}'})"
-        return f"The labels of {of} are awaited until {day(self.until)}; a run judges by those that are known by then."
+        about = "about " if self.guessed else ""
+        return f"The labels of {of} are awaited until {about}{day(self.until)}; a run judges by those that are known by then."
 
 
 def awaited(rows: pd.DataFrame, as_of: str | None) -> Awaited | None:
-    """Which rows of the features' table wait for a label that has its moment; None where none does.
+    """Which rows of the features' table wait for their label; None where none does, or labels have no moments.
 
-    ``as_of`` None: what counts is known up to the newest row.
+    ``as_of`` None: what counts is known up to the newest row. A row that waits longer than nearly all did waits for nothing.
     """
     import pandas as pd
 
-    cut = pd.Timestamp(as_of) if as_of else rows[TIME].max()
-    if pd.isna(cut):
+    cut, took = pd.Timestamp(as_of) if as_of else rows[TIME].max(), (rows[KNOWN] - rows[TIME]).quantile(USUAL)
+    if pd.isna(cut) or pd.isna(took):
         return None
-    still = rows[(rows[SPLIT] == "pending") & rows[TARGET].isna() & (rows[KNOWN] > cut)]
-    if still.empty:
+    due = rows[KNOWN].fillna(rows[TIME] + took)
+    waits = (rows[SPLIT] == "pending") & rows[TARGET].isna() & (due > cut)
+    if not waits.any():
         return None
-    first, last, until = still[TIME].min(), still[TIME].max(), still[KNOWN].max()
-    return Awaited(len(still), *(one.isoformat() for one in (first, last, until)))
+    times, due = rows.loc[waits, TIME], due[waits]
+    ends = (times.min(), times.max(), due.max())
+    return Awaited(int(waits.sum()), *(one.isoformat() for one in ends), bool(rows.loc[waits, KNOWN].isna().any()))
 
 
 def rhythm(past: Past | None, as_of: str | None) -> str:

@@ -194,7 +194,10 @@ def _next(found: RunFiles) -> Panel | None:
             items.append(
                 "The package is checked once more. Then it becomes champion, unless it was rolled back before."
             )
-        items.append(Markup("<code>refit rollback --reason …</code> brings the version before it back at any time."))
+        if verdict.champion:
+            back = "<code>refit rollback --reason …</code> brings version {} back at any time."
+            items.append(Markup(back).format(verdict.champion.version))
+        items.append("The next run compares its model with this one, on rows that neither has seen.")
     elif verdict.champion:
         more = " What the rows said so far is kept." if verdict.verdict == "inconclusive" else ""
         items.append(f"Nothing changes for those who use version {verdict.champion.version}.{more}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -82,6 +83,9 @@ def test_who_decides_and_what_happens_next() -> None:
     steps = panel(found, "What happens next")
     assert isinstance(steps, Steps)
     assert "Then it becomes champion" in steps.items[0]
+    assert "brings version 3 back" in steps.items[1]
+    first = panel(screen(verdict("promote", champion=False)), "What happens next").items
+    assert not any("rollback" in step for step in first), "nothing stood before it"
     asked = screen(verdict("promote"), approval=True)
     assert asked.headline == "The new model takes over from version 3, if a person approves."
     assert dict(asked.about)["Approval"] == "a person has to approve"
@@ -123,7 +127,11 @@ def test_labels_that_are_awaited_and_the_rhythm_of_runs_are_told() -> None:
     assert awaited(rows.assign(__known__=pd.Series(pd.NaT, rows.index, dtype="datetime64[us, UTC]")), None) is None, (
         "nobody knows when"
     )
+    guessed = awaited(
+        rows.assign(__known__=rows["__known__"].where(rows["__target__"].notna())), "2024-06-25T00:00:00+00:00"
+    )
     assert waiting is not None
+    assert guessed == replace(waiting, guessed=True), "as long as labels took so far"
     told = list(panel(screen(verdict("keep"), awaited=waiting), "What happens next").items)
     assert waiting.sentence() in told
     assert rhythm(history(), "2024-02-04T00:00:00+00:00").startswith("Runs came every 7 days so far.")
