@@ -57,8 +57,8 @@ def awaited(rows: pd.DataFrame, as_of: str | None) -> Awaited | None:
     if not waits.any():
         return None
     times, due = rows.loc[waits, TIME], due[waits]
-    ends = (times.min(), times.max(), due.max())
-    return Awaited(int(waits.sum()), *(one.isoformat() for one in ends), bool(rows.loc[waits, KNOWN].isna().any()))
+    first, last, until = (str(one.isoformat()) for one in (times.min(), times.max(), due.max()))
+    return Awaited(int(waits.sum()), first, last, until, bool(rows.loc[waits, KNOWN].isna().any()))
 
 
 def rhythm(past: Past | None, as_of: str | None) -> str:
