@@ -77,9 +77,10 @@ def test_the_page(tmp_path: Path, server: dict[str, str]) -> None:
     # drift, a promotion by hand, and back
     assert "this run: version 3" in last
     drift = Drift.read(tmp_path / "data" / "drift")
-    assert any(column.drifted and "amount" in column.column for column in drift.columns), drift.sentence
+    assert "orders[customer].mean(amount, 14d)" in [c.column for c in drift.columns if c.drifted], drift.sentence
     decisions = DecisionHistory(tmp_path).decisions("comes-back")
     assert [(d.action, d.version) for d in decisions][:: len(decisions) - 1] == [("promote", "1"), ("rollback", "1")]
+    assert decisions[0].package_sha256 == decisions[-1].package_sha256
     assert "too many vouchers since Tuesday" in told("refit history")
     assert read_json(tmp_path / "champion.lock")["version"] == "1"
     assert "retrain/comes-back is no longer deployed" in told("refit deploy --remove")
