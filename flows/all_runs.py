@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from itertools import pairwise
 
+from markupsafe import Markup, escape
+
 from tasks.artifacts import Measured
 from tasks.registry.history import Decision, current_champion
 from tasks.registry.tracking import TrackedRun
 from tasks.report import trend
-from tasks.report.blocks import Block, Cell, Chart, Charts, Head, Page, Panel, Panels, Section, Table, text
+from tasks.report.blocks import Block, Cell, Chart, Charts, Head, Page, Panel, Panels, Section, Steps, Table, text
 from tasks.report.charts import Axis, Series, dated, xy
+from tasks.report.costs import Prices
 from tasks.report.marks import InOffice, timeline
 from tasks.report.numbers import DASH, counted, day, number, plain, title
 from tasks.report.page import render
@@ -21,8 +25,18 @@ DONE = {"promote": "promoted", "keep": "not promoted", "rollback": "brought back
 SHOWN = 12  # champions in the picture
 
 
-def all_runs(model: str, decisions: Sequence[Decision], runs: Sequence[TrackedRun], now: datetime) -> str:
-    """The page; ``decisions`` and ``runs`` oldest first, ``now`` ends the time of the present champion."""
+def all_runs(
+    model: str,
+    decisions: Sequence[Decision],
+    runs: Sequence[TrackedRun],
+    now: datetime,
+    coming: Sequence[str] = (),
+    unit: str = "",
+) -> str:
+    """The page; ``decisions`` and ``runs`` oldest first, ``now`` ends the time of the present champion.
+
+    ``coming``: sentences on what happens next, commands between backticks. ``unit``: of what errors cost.
+    """
     champion = current_champion(list(decisions))
     if champion is not None:
         headline = f"Version {champion.champion} is the champion, since {day(champion.at)}."
@@ -31,10 +45,13 @@ def all_runs(model: str, decisions: Sequence[Decision], runs: Sequence[TrackedRu
         headline, said = "There is no champion.", ""
     drawn = [_trend(decisions), _champions(decisions, now)]
     panels = [Panel(name, [Charts([one])]) for name, one in zip(("The trend", "Champions"), drawn, strict=True) if one]
-    blocks: list[Block] = [Panels(panels[:1], panels[1:])] if panels else []
+    left, right = panels[:1], panels[1:]
+    if coming:
+        right = [Panel("What happens next", [Steps([_marked(line) for line in coming])]), *right]
+    blocks: list[Block] = [Panels(left, right)] if left or right else []
     about = [("Runs", number(len(runs))), ("Decisions", _tally(decisions)), ("Drift", _drift_said(runs))]
     top = Head("All runs", "keep" if champion else "none", headline, said, about, blocks)
-    sections = [_decided(decisions, runs), _measured(runs), _drift(runs)]
+    sections = [_decided(decisions, unit), _measured(runs), _drift(runs)]
     return render(Page(f"{model}: all runs", model, [counted(len(runs), "run")], top, sections, first="Overview"))
 
 
@@ -90,12 +107,20 @@ def _champions(decisions: Sequence[Decision], now: datetime) -> Chart | None:
     return Chart("Time in office", timeline("Champions over time", axis, spans), said)
 
 
-def _decided(decisions: Sequence[Decision], runs: Sequence[TrackedRun]) -> Section:
+def _marked(line: str) -> Markup:
+    """
+    >>> _marked("`refit run` makes <it>")
+    Markup('<code>refit run</code> makes &lt;it&gt;')
+    """
+    return Markup(re.sub("`([^`]*)`", r"<code>\1</code>", str(escape(line))))
+
+
+def _decided(decisions: Sequence[Decision], unit: str) -> Section:
     """Every decision, the newest first."""
     lead = "Every decision about the model, the newest first: by a run's verdict, or by a person."
     if not decisions:
         return Section("decisions", "Decisions", lead, missing="nothing was decided yet.")
-    rows = []
+    rows, priced = [], any(_of(d).challenger_cost is not None for d in decisions)
     for d in reversed(decisions):
         measured = _of(d)
         tone = {"promote": "good", "rollback": "warn"}.get(d.action, "")
@@ -111,6 +136,7 @@ def _decided(decisions: Sequence[Decision], runs: Sequence[TrackedRun]) -> Secti
                     sort=measured.challenger,
                 ),
                 Cell(number(measured.champion), sort=measured.champion),
+                *([_spent(measured, unit)] if priced else []),
             ]
         )
     columns = [
@@ -120,8 +146,17 @@ def _decided(decisions: Sequence[Decision], runs: Sequence[TrackedRun]) -> Secti
         ("Data up to", "text", ""),
         ("New model", "number", "on the compared rows"),
         ("Champion", "number", "on the same rows"),
+        *([("Errors cost", "number", "by compared row, the new model's")] if priced else []),
     ]
     return Section("decisions", "Decisions", lead, [Table(columns, rows, search="Search the decisions")])
+
+
+def _spent(measured: Measured, unit: str) -> Cell:
+    mine, other = measured.challenger_cost, measured.champion_cost
+    if mine is None:
+        return Cell(DASH)
+    say = Prices(0, 0, unit).say
+    return Cell(f"{say(mine)} a row", sort=mine, note=f"the champion’s {say(other)}" if other is not None else "")
 
 
 def _measured(runs: Sequence[TrackedRun]) -> Section:

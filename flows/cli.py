@@ -514,14 +514,15 @@ def report(
 ) -> None:
     """Say where the newest run's report is, or write a page that compares versions, or one over all runs."""
     from flows import reports
+    from tasks.params import load
 
     root = Path.cwd()
     if every and versions:
         raise RefitError("refit report: name versions to compare, or --all, not both.")
     if every:
-        lines = reports.everything(root, _model())
+        lines = reports.everything(root, load())
     else:
-        lines = reports.compare(root, _model(), versions) if versions else iter([reports.newest(root)])
+        lines = reports.compare(root, load(), versions) if versions else iter([reports.newest(root)])
     for line in lines:
         say(line)
 

@@ -27,8 +27,10 @@ STRONGEST = 8  # features that are listed
 Row = dict[str, str]
 
 
-def verdict(root: Path, model: str, at: datetime | None, standing: Standing, of: Verdict) -> str:
-    """The verdict in Markdown: what was decided, what it rests on, and what was to hold besides."""
+def verdict(root: Path, params: Params, at: datetime | None, standing: Standing, of: Verdict) -> str:
+    """The verdict in Markdown: what was decided, what it rests on, what was to hold besides, and what comes next."""
+    from flows.ahead import ahead
+
     champion = f"version {standing.champion}" if standing.champion else "none yet"
     word = "waits for approval" if standing.waiting else of.verdict
     about = [
@@ -37,15 +39,31 @@ def verdict(root: Path, model: str, at: datetime | None, standing: Standing, of:
         *([("As of", day(at))] if at else []),
         *([("Rows judged", f"{of.n:,}")] if of.n is not None else []),
     ]
+    if spent := _spent(root, params):
+        about.append(("Cost of errors", spent))
     if drift := Drift.find(root / "data" / "drift"):
         about.append(("Drift", drift.sentence))
-    text = [f"# {model}: {word}", "", standing.sentence, "", *_listed(about)]
+    text = [f"# {params.problem.name}: {word}", "", standing.sentence, "", *_listed(about)]
     if of.guardrails:
         checks = [(one.name, f"{'holds' if one.passed else 'does not hold'}: {one.said}") for one in of.guardrails]
         text += ["", "## Guardrails", "", *_listed(checks)]
     if of.warnings:
         text += ["", "## Warnings", "", *(f"- {_line(line)}" for line in of.warnings)]
+    text += ["", "## What happens next", "", *(f"- {line}" for line in ahead(root, params, standing.champion))]
     return "\n".join(text)
+
+
+def _spent(root: Path, params: Params) -> str:
+    """What errors cost on the judged rows, where they have a price."""
+    from tasks.report.costs import of_run, prices_of
+
+    costs = of_run(root, prices_of(params))
+    if costs is None:
+        return ""
+    who = "the champion" if costs.champion else "deciding without a model"
+    mine, other = (costs.prices.say(costs.prices.of(errors)) for errors in (costs.challenger, costs.beside))
+    by_row = costs.prices.say(costs.per_row(costs.challenger))
+    return f"{mine} on the judged rows, {by_row} a row; {who}: {other}"
 
 
 def report(root: Path, params: Params, version: str | None) -> str | None:

@@ -8,18 +8,23 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from flows import champions, inputs
 from flows.packages import CHAMPION, PACKAGE, digest_made, keep_copy
 from flows.standing import Standing
 from flows.versions import above_which
-from tasks.artifacts import ChampionFile, Drift, Measured, Validation, Verdict
+from tasks.artifacts import ChampionFile, Drift, Measured, Receipt, Validation, Verdict
 from tasks.artifacts.folders import DRIFT, VALIDATED
 from tasks.artifacts.folders import VERDICT as VERDICT
 from tasks.errors import RefitError
 from tasks.files import sha256
+from tasks.params import Training
 from tasks.registry.history import Decision, DecisionHistory, Overtaken, current_champion, highest, rolled_back
 from tasks.registry.tracking import Registered, Registry, RunResult
+
+if TYPE_CHECKING:
+    from tasks.report.costs import Costs
 
 
 @dataclass(frozen=True)
@@ -154,6 +159,9 @@ def _measured(root: Path, verdict: Verdict) -> Measured | None:
     found, summary, drift = verdict.evidence, Validation.find(root / VALIDATED), Drift.find(root / DRIFT)
     if not found.metric:
         return None
+    costs = _costs(root)
+    spent = {"challenger_cost": costs.per_row(costs.challenger)} if costs else {}
+    spent |= {"champion_cost": costs.per_row(costs.champion)} if costs and costs.champion else {}
     return Measured(
         as_of=summary.as_of if summary else None,
         family=verdict.challenger.family if verdict.challenger else "",
@@ -164,7 +172,19 @@ def _measured(root: Path, verdict: Verdict) -> Measured | None:
         interval=found.interval,
         drifted=drift.drifted if drift else None,
         drifted_columns=sum(bool(c.drifted) for c in drift.columns) if drift else None,
+        **spent,
     )
+
+
+def _costs(root: Path) -> Costs | None:
+    """What errors cost, by what the package was made with."""
+    from tasks.report.costs import Prices, of_run
+
+    receipt = Receipt.find(root / PACKAGE)
+    training = receipt.params.get("training") if receipt else None
+    if not isinstance(training, dict) or training.get("threshold") != "cost":
+        return None
+    return of_run(root, Prices(*Training.model_validate(training).cost))
 
 
 def _record(root: Path, decision: Decision, expected: str | None, look: bytes | None) -> Decision:

@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from flows.versions import known
-from tasks.artifacts import Artifact, Choice, Metrics, Receipt, Verdict
+from tasks.artifacts import Artifact, Choice, Confusion, Metrics, Receipt, Verdict
 from tasks.errors import RefitError
 from tasks.files import write_text
 from tasks.registry.history import DecisionHistory, current_champion
 from tasks.registry.tracking import Registered, Registry
 
 if TYPE_CHECKING:
+    from tasks.params import Params
     from tasks.report.compare_runs import ComparedRun
+    from tasks.report.costs import Prices
 
 File = TypeVar("File", bound=Artifact)
 PAGE, ALL = ".refit/reports/compare.html", ".refit/reports/all.html"  # not in data/reports, a stage's output and DVC's
@@ -30,21 +32,22 @@ def newest(root: Path) -> str:
     return os.path.relpath(path)
 
 
-def compare(root: Path, model: str, versions: list[str]) -> Iterator[str]:
+def compare(root: Path, params: Params, versions: list[str]) -> Iterator[str]:
     """Write the page about the named versions; yields a line about each, then the page's path.
 
     Raises :class:`RefitError` before anything is written if a version is not in the registry, is named twice, or its
     run's files are gone.
     """
     from tasks.report.compare_runs import compare_runs
+    from tasks.report.costs import prices_of
 
-    registry = Registry(root)
+    registry, model = Registry(root), params.problem.name
     past = DecisionHistory(root).decisions(model)
     champion = current_champion(past)
     now = champion.package_sha256 if champion else None
-    runs = [recorded(registry, known(registry, model, version, past), now) for version in versions]
-    html = compare_runs(runs, model)
-    write_text(root / PAGE, html)
+    prices = prices_of(params)
+    runs = [recorded(registry, known(registry, model, version, past), now, prices) for version in versions]
+    write_text(root / PAGE, compare_runs(runs, model, prices.unit if prices else ""))
     wide = max(len(run.name) for run in runs)
     for run in runs:
         value = run.metrics.get(run.metric)
@@ -54,31 +57,34 @@ def compare(root: Path, model: str, versions: list[str]) -> Iterator[str]:
     yield os.path.relpath(root / PAGE)
 
 
-def everything(root: Path, model: str) -> Iterator[str]:
+def everything(root: Path, params: Params) -> Iterator[str]:
     """Write the page over all runs and decisions; yields a line about them, then the page's path.
 
     Raises :class:`RefitError` where nothing was run yet.
     """
     from datetime import UTC, datetime
 
+    from flows.ahead import ahead
     from flows.all_runs import all_runs
     from tasks.report.numbers import counted
 
-    registry = Registry(root)
+    registry, model = Registry(root), params.problem.name
     past, runs = DecisionHistory(root).decisions(model), registry.tracked(model)
     if not past and not runs:
         raise RefitError(f"{model}: no run and no decision yet. Run `refit run` to make the first.")
-    write_text(root / ALL, all_runs(model, past, runs, datetime.now(UTC)))
     champion = current_champion(past)
+    coming = ahead(root, params, champion.champion if champion else None)
+    write_text(root / ALL, all_runs(model, past, runs, datetime.now(UTC), coming, params.evaluation.cost_unit))
     now = f"champion: version {champion.champion}" if champion else "no champion"
     yield f"{counted(len(runs), 'run')}, {counted(len(past), 'decision')}; {now}"
     yield os.path.relpath(root / ALL)
 
 
-def recorded(registry: Registry, version: Registered, champion: str | None) -> ComparedRun:
-    """What a version's run recorded; ``champion`` is the package that is champion now."""
+def recorded(registry: Registry, version: Registered, champion: str | None, prices: Prices | None) -> ComparedRun:
+    """What a version's run recorded; ``champion`` is the package that is champion now, ``prices`` are those of errors."""
     from tasks.report.changes import leaves
     from tasks.report.compare_runs import ComparedRun, rows_of
+    from tasks.report.costs import by_row
 
     with tempfile.TemporaryDirectory(prefix="refit-report-") as name:
         folder = Path(name)
@@ -87,6 +93,8 @@ def recorded(registry: Registry, version: Registered, champion: str | None) -> C
             return of.read(registry.artifact(version.run_id, f"{where}/{of.NAME}", folder).parent)
 
         choice, metrics = read(Choice, "evaluation"), read(Metrics, "evaluation")
+        priced = prices is not None and registry.has(version.run_id, f"evaluation/{Confusion.NAME}")
+        confusion = read(Confusion, "evaluation") if priced else None
         verdict, receipt = read(Verdict, "verdict"), read(Receipt, registry.place(version))
     return ComparedRun(
         name=f"Version {version.version}",
@@ -100,4 +108,5 @@ def recorded(registry: Registry, version: Registered, champion: str | None) -> C
         params=dict(leaves(receipt.params)),
         rows_of=rows_of(receipt),
         champion=version.package_sha256 == champion,
+        cost=by_row(confusion, prices) if confusion and prices else None,
     )

@@ -114,7 +114,7 @@ class OnServer(Watcher):
             if standing is None or verdict is None:
                 return
             create_markdown_artifact(
-                pages.verdict(root, self._model, at, standing, verdict),
+                pages.verdict(root, self._params, at, standing, verdict),
                 key=key(self._model, "verdict"),
                 description=f"What was decided about version {standing.version} of {self._model}, and why.",
             )

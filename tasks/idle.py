@@ -40,12 +40,16 @@ def idle(params: Params) -> Iterator[tuple[str, str]]:
     if kind.positive is None:
         why = f"belongs to a decision between two classes, and problem.kind is {params.problem.kind!r}; remove it."
         yield from _set(training, "training", ("threshold", "cost", "precision"), why)
+        yield from _set(params.evaluation, "evaluation", ("cost_unit",), why)
     else:
         for key in ("cost", "precision"):
             if training.threshold != key:
                 yield from _set(
                     training, "training", (key,), f"counts only with threshold: {key}; set that, or remove this."
                 )
+        if training.threshold != "cost":
+            why = "is that of training.cost, which counts only with training.threshold: cost; set that, or remove this."
+            yield from _set(params.evaluation, "evaluation", ("cost_unit",), why)
     if tuning.split == "holdout":
         yield from _set(tuning, "tuning", ("folds",), "split: holdout has none; name another split, or remove this.")
     if not params.notify.to:

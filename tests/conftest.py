@@ -47,6 +47,7 @@ LONG = (
     "tests/flows/test_kills.py",
     "tests/flows/test_stops.py",
     "tests/flows/test_schedule.py",
+    "tests/flows/test_tutorial.py",
     "tests/flows/test_failed_families.py",
     "tests/flows/test_labels.py",
     "tests/flows/test_weeks.py",

@@ -98,12 +98,7 @@ RUN = {
             "tests/flows/test_init.py",
             '"--data", "customers.csv", "--data", "visits.csv"',
         ),
-        "refit init --example two-tables": ("tests/flows/test_init.py", '"init", "--example", "two-tables"'),
-        "refit run": ("tests/flows/test_init.py", '"run", "--plain"'),
-        "mv later/2024-07-01.csv orders/": (
-            "tests/flows/test_init.py",
-            'shutil.move(tmp_path / first[1], tmp_path / "orders")',
-        ),
+        "refit init --example two-tables": ("tests/flows/test_tutorial.py", 'told("refit init --example two-tables")'),
     },
     "labels.md": {"refit run": ("tests/flows/test_labels.py", '"run"')},
     "sources.md": {
@@ -120,6 +115,7 @@ PAGES = sorted(path.name for path in (ROOT / "docs").glob("*.md"))
 WHOLE = {
     "champion.md": "tests/flows/test_champion.py",
     "dvc.md": "tests/flows/test_dvc.py",
+    "tutorial.md": "tests/flows/test_tutorial.py",
 }  # a test that takes all its commands from the page
 
 

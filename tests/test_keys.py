@@ -144,6 +144,7 @@ TABLE = {
     "training.compression.prune": FIT,
     "training.compression.quantise": FIT,
     "training.compression.tolerance": FIT,
+    "evaluation.cost_unit": "tasks/report/test_summary:errors_cost_so_much_in_all_and_by_row_in_the_unit_that_was_named",
     "evaluation.explain": "tasks/evaluate/test_evaluate:explanations_are_left_out_where_none_are_wanted",
     "evaluation.slices": "tasks/evaluate/test_evaluate:declared_slices_cover_all_rows",
     "promotion.metric": "tasks/compare/test_evidence:promotion_metric_decides_and_not_the_problems",

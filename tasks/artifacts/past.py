@@ -17,6 +17,7 @@ class Measured(Lasting):
     as_of : the run saw what was known then. family : of the challenger.
     metric : by which the models were compared, on ``rows`` rows.
     challenger, champion : its values on these rows; no champion: None.
+    challenger_cost, champion_cost : what their errors cost by row, in the unit of ``training.cost``; None: not counted.
     drifted : whether the newest rows had drifted; None: not judged. ``drifted_columns``: how many columns had.
     """
 
@@ -29,6 +30,8 @@ class Measured(Lasting):
     interval: tuple[float, float] | None = None  # of 95%, of the difference
     drifted: bool | None = None
     drifted_columns: int | None = None
+    challenger_cost: float | None = None
+    champion_cost: float | None = None
 
 
 class PastDecision(Lasting):

@@ -56,7 +56,7 @@ def hold(verdict: Verdict, reasons: list[str], remedy: str) -> Verdict:
     if verdict.verdict != "promote" or verdict.state is None:
         return told
     state = verdict.state.without(verdict.evidence.look)
-    sentence = f"Not promoted by itself: {reasons[0]}. {remedy}. Otherwise: {verdict.sentence}"
+    sentence = f"Not promoted by itself: {reasons[0]}. {remedy}. But for that: {verdict.sentence}"
     return told.model_copy(update={"verdict": "inconclusive", "sentence": sentence, "state": state})
 
 

@@ -241,3 +241,9 @@ class Evaluation(StrictModel):
         default=True,
         description="whether SHAP values and partial dependence of the chosen model are computed (docs/explanations.md)",
     )
+    cost_unit: str = Field(
+        default="",
+        max_length=20,
+        pattern=r"^(\S(.*\S)?)?$",
+        description="the unit of training.cost, such as EUR or minutes: pages say costs in it (docs/report.md)",
+    )

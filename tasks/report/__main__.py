@@ -30,7 +30,7 @@ from tasks.artifacts import (
     Validation,
     Verdict,
 )
-from tasks.artifacts.columns import SPLIT, TARGET, TIME
+from tasks.artifacts.columns import KNOWN, SPLIT, TARGET, TIME
 from tasks.artifacts.folders import (
     CHAMPION,
     DRIFT,
@@ -49,7 +49,8 @@ from tasks.artifacts.folders import (
 from tasks.files import optional_json, optional_sha256, read_table, replacing_dir, write_json, write_text
 from tasks.params import Params
 from tasks.report.about_data import periods
-from tasks.report.costs import Costs, costs
+from tasks.report.coming import awaited
+from tasks.report.costs import of_run, prices_of
 from tasks.report.for_dvc import figures, plots
 from tasks.report.found import ChampionFiles, FamilyFiles, ProblemAbout, RowNames, RunFiles
 from tasks.report.names import row_names
@@ -59,14 +60,15 @@ from tasks.report.page import build
 def collect(settings: Params) -> RunFiles:
     """Everything the page is made of."""
     problem, dag = settings.problem, params.at_start("dvc.yaml")
-    made, verdict, champion = Manifest.find(PACKAGE), Verdict.find(VERDICT), of_champion()
+    validated = Validation.find(VALIDATED)
     notable, explained = NotableRows.find(EVALUATION), Explanation.find(EVALUATION)
     shown = [row.row for row in (*notable.worst, *notable.least_certain)] if notable else []
     shown += [row.row for row in explained.rows] if explained else []
-    times = None
+    times = waiting = None
     if FEATURE_TABLE.is_file():
-        rows = read_table(FEATURE_TABLE, [TIME, SPLIT, TARGET])
+        rows = read_table(FEATURE_TABLE, [TIME, KNOWN, SPLIT, TARGET])
         times = periods(rows[TIME], rows[SPLIT], rows[TARGET])
+        waiting = awaited(rows, validated.as_of if validated else None)
     stages = None
     if dag.is_file():
         from ruamel.yaml import YAML
@@ -75,7 +77,7 @@ def collect(settings: Params) -> RunFiles:
     return RunFiles(
         problem=ProblemAbout(problem.name, problem.kind, problem.target.name),
         alpha=settings.promotion.alpha,
-        validated=Validation.find(VALIDATED),
+        validated=validated,
         features=Summary.find(FEATURES),
         periods=times,
         leaks=Leaks.find(LEAKS),
@@ -90,17 +92,18 @@ def collect(settings: Params) -> RunFiles:
         explain=explained,
         learning=Learning.find(EVALUATION),
         left_out=LeftOut.find(EVALUATION),
-        verdict=verdict,
+        verdict=Verdict.find(VERDICT),
         drift=Drift.find(DRIFT),
         receipt=Receipt.find(PACKAGE),
-        bundle=made,
+        bundle=Manifest.find(PACKAGE),
         identity=optional_sha256(PACKAGE / Manifest.NAME),
         dag=stages,
         made_from=rows_in(PACKAGE),
         approval=settings.promotion.approval,
-        champion=champion,
+        champion=of_champion(),
         past=Past.find(CHAMPION),
-        costs=of_errors(settings, made, champion),
+        costs=of_run(Path(), prices_of(settings)),
+        awaited=waiting,
         names=of_rows(settings, shown),
     )
 
@@ -122,15 +125,6 @@ def rows_in(package: Path) -> int | None:
     from pyarrow.parquet import read_metadata
 
     return int(read_metadata(file).num_rows)
-
-
-def of_errors(settings: Params, made: Manifest | None, champion: ChampionFiles | None) -> Costs | None:
-    """What wrong decisions cost, where ``training.threshold`` goes by that."""
-    file, training = VERDICT / "predictions.parquet", settings.training
-    if training.threshold != "cost" or made is None or not file.is_file():
-        return None
-    theirs = champion.bundle.threshold if champion and champion.bundle else None
-    return costs(settings.problem.kind, training.cost, read_table(file), (made.threshold, theirs))
 
 
 def of_rows(settings: Params, shown: list[int]) -> RowNames:

@@ -181,7 +181,13 @@ def _regression(r: Residuals | None, target: str) -> list[Chart]:
         ],
         legend=False,
     )
-    charts.append(Chart("Residuals", svg, "Around nought everywhere: no size of prediction is systematically off."))
+    charts.append(
+        Chart(
+            "Residuals",
+            svg,
+            "Points that lie around nought everywhere mean that no size of prediction is off by and large.",
+        )
+    )
     svg = histogram(
         "Distribution of the residuals",
         Axis(f"truth minus prediction ({target})"),

@@ -60,17 +60,6 @@ def _figures(found: RunFiles) -> Iterator[list[Cell]]:
             Cell(percent(served.champion.accuracy)),
             Cell(percent(served.challenger.accuracy)),
         ]
-    if found.costs:
-        other_errors = found.costs.champion if found.champion else found.costs.without
-        alarm, miss = found.costs.prices
-        said = f"false alarm {alarm:g}, miss {miss:g}"
-        if found.champion:
-            said += f"; without a model {number(found.costs.per_thousand(found.costs.without), 4)}"
-        yield [
-            Cell("Cost of errors per 1,000 rows", note=said),
-            Cell(number(found.costs.per_thousand(other_errors), 4) if other_errors else DASH),
-            Cell(number(found.costs.per_thousand(found.costs.challenger), 4)),
-        ]
 
 
 def _made_of(found: RunFiles) -> Iterator[list[Cell]]:

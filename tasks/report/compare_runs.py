@@ -11,6 +11,7 @@ from tasks.errors import RefitError
 from tasks.metrics import higher_is_better
 from tasks.report.blocks import Cell, Chart, Charts, Head, Page, Section, Table, text
 from tasks.report.charts import Axis, Series, xy
+from tasks.report.costs import Prices
 from tasks.report.marks import Bar, intervals
 from tasks.report.numbers import DASH, day, meaning, number, plain, title
 from tasks.report.page import render
@@ -28,7 +29,7 @@ class ComparedRun:
     name : shown; must differ from the others'.
     metrics : values on the test rows, with their ``intervals``; ``metric`` is the one that the problem goes by.
     rows : how many test rows; ``rows_of`` is equal of runs with the same ones. params : values by dotted path.
-    champion : whether it is the champion now.
+    champion : whether it is the champion now. cost : of its errors, by test row.
     """
 
     name: str
@@ -42,10 +43,11 @@ class ComparedRun:
     params: Mapping[str, object] = field(default_factory=dict)
     rows_of: str = ""
     champion: bool = False
+    cost: float | None = None
 
 
-def compare_runs(runs: Sequence[ComparedRun], model: str = "Refit") -> str:
-    """A page that compares runs of a model, in the order given.
+def compare_runs(runs: Sequence[ComparedRun], model: str = "Refit", unit: str = "") -> str:
+    """A page that compares runs of a model, in the order given; ``unit``: of what errors cost.
 
     Raises
     ------
@@ -70,7 +72,7 @@ def compare_runs(runs: Sequence[ComparedRun], model: str = "Refit") -> str:
             "runs",
             "Runs",
             "In the order given; the champion is marked. Below a value is its 95% interval.",
-            [_table(runs, metrics, main, best)],
+            [_table(runs, metrics, main, best, unit)],
         ),
         Section(
             "charts",
@@ -148,7 +150,7 @@ def rows_of(receipt: Receipt) -> str:
     return json.dumps([receipt.as_of, receipt.seed, tables, about, receipt.params.get("split")], sort_keys=True)
 
 
-def _table(runs: Sequence[ComparedRun], metrics: list[str], main: str, best: int | None) -> Table:
+def _table(runs: Sequence[ComparedRun], metrics: list[str], main: str, best: int | None, unit: str) -> Table:
     columns = [
         ("Run", "text", ""),
         ("As of", "text", ""),
@@ -156,8 +158,10 @@ def _table(runs: Sequence[ComparedRun], metrics: list[str], main: str, best: int
         ("Verdict", "text", ""),
         ("Test rows", "number", ""),
     ]
+    priced = any(run.cost is not None for run in runs)
+    columns += [("Errors cost", "number", "by test row, at the prices of params.yaml")] if priced else []
     columns += [(title(m), "number", meaning(m)) for m in metrics]
-    rows = []
+    say, rows = Prices(0, 0, unit).say, []
     for at, run in enumerate(runs):
         row = [
             Cell(run.name, note="champion" if run.champion else ""),
@@ -166,6 +170,7 @@ def _table(runs: Sequence[ComparedRun], metrics: list[str], main: str, best: int
             text(WORDS[run.verdict] if run.verdict else None),
             Cell(number(run.rows), sort=run.rows),
         ]
+        row += [Cell(DASH if run.cost is None else f"{say(run.cost)} a row", sort=run.cost)] if priced else []
         for metric in metrics:
             value = run.metrics.get(metric)
             pair = run.intervals.get(metric)

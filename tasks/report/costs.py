@@ -5,12 +5,46 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tasks.artifacts import Confusion, Manifest
 from tasks.artifacts.columns import TARGET
+from tasks.artifacts.folders import CHAMPION, PACKAGE, VERDICT
+from tasks.files import read_table
 from tasks.kinds import find_kind
+from tasks.report.numbers import number
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     import pandas as pd
+
+    from tasks.params import Params
+
+
+@dataclass(frozen=True)
+class Prices:
+    """What a false alarm and a miss cost, in a ``unit`` that may be empty."""
+
+    alarm: float
+    miss: float
+    unit: str = ""
+
+    def of(self, errors: ErrorCounts) -> float:
+        """What the errors cost in all.
+
+        >>> Prices(1.0, 5.0).of(ErrorCounts(3, 2))
+        13.0
+        """
+        return self.alarm * errors.false_alarms + self.miss * errors.misses
+
+    def say(self, amount: float) -> str:
+        """An amount with its unit.
+
+        >>> Prices(1.0, 5.0, "EUR").say(1250.0), Prices(1.0, 5.0).say(0.25)
+        ('1\u202f250\xa0EUR', '0.250')
+        """
+        told = number(int(amount) if float(amount).is_integer() else amount)
+        return f"{told}\xa0{self.unit}" if self.unit else told
 
 
 @dataclass(frozen=True)
@@ -27,29 +61,53 @@ class Costs:
 
     Attributes
     ----------
-    prices : of a false alarm, and of a miss. rows : that were compared. without : an alarm for every row, or for none.
+    rows : that were compared. without : an alarm for every row, or for none.
     """
 
-    prices: tuple[float, float]
+    prices: Prices
     rows: int
     challenger: ErrorCounts
     champion: ErrorCounts | None
     without: ErrorCounts
 
-    def per_thousand(self, errors: ErrorCounts) -> float:
-        """What the errors cost in a thousand rows.
+    @property
+    def beside(self) -> ErrorCounts:
+        """The champion's errors; without a champion those of no model."""
+        return self.champion or self.without
 
-        >>> counted = ErrorCounts(3, 2)
-        >>> Costs((1.0, 5.0), 100, counted, None, counted).per_thousand(counted)
-        130.0
-        """
-        alarm, miss = self.prices
-        return 1000 * (alarm * errors.false_alarms + miss * errors.misses) / self.rows
+    def per_row(self, errors: ErrorCounts) -> float:
+        """What the errors cost by compared row."""
+        return self.prices.of(errors) / self.rows
+
+
+def prices_of(params: Params) -> Prices | None:
+    """The prices by which a threshold is chosen; None where it goes by something else."""
+    training = params.training
+    return Prices(*training.cost, params.evaluation.cost_unit) if training.threshold == "cost" else None
+
+
+def by_row(confusion: Confusion, prices: Prices) -> float:
+    """What the errors of a table of decisions cost by row.
+
+    >>> by_row(Confusion(classes=["no", "yes"], counts=[[6, 2], [1, 1]]), Prices(1.0, 5.0))
+    0.7
+    """
+    (right, alarms), (misses, found) = confusion.counts
+    return prices.of(ErrorCounts(alarms, misses)) / (right + alarms + misses + found)
+
+
+def of_run(root: Path, prices: Prices | None) -> Costs | None:
+    """What the errors of a project's newest verdict cost; None without prices, or where nothing was compared."""
+    made, file = Manifest.find(root / PACKAGE), root / VERDICT / "predictions.parquet"
+    if prices is None or made is None or not file.is_file():
+        return None
+    champion = Manifest.find(root / CHAMPION / PACKAGE.name)
+    return costs(made.kind, prices, read_table(file), (made.threshold, champion.threshold if champion else None))
 
 
 def costs(
     kind: str,
-    prices: tuple[float, float],
+    prices: Prices,
     judged: pd.DataFrame,
     thresholds: tuple[float | None, float | None],
 ) -> Costs | None:
@@ -67,7 +125,7 @@ def costs(
     if challenger is None:
         return None
     alarms, misses = int((~truth).sum()), int(truth.sum())
-    without = ErrorCounts(alarms, 0) if prices[0] * alarms < prices[1] * misses else ErrorCounts(0, misses)
+    without = ErrorCounts(alarms, 0) if prices.alarm * alarms < prices.miss * misses else ErrorCounts(0, misses)
     return Costs(prices, len(judged), challenger, champion, without)
 
 

@@ -30,6 +30,7 @@ from tasks.artifacts import (
     Validation,
     Verdict,
 )
+from tasks.report.coming import Awaited
 from tasks.report.costs import Costs
 
 Json = dict[str, JsonValue]
@@ -139,4 +140,5 @@ class RunFiles:
     champion: ChampionFiles | None = None
     past: Past | None = None
     costs: Costs | None = None
+    awaited: Awaited | None = None
     names: RowNames = field(default_factory=lambda: RowNames([]))

@@ -22,7 +22,7 @@ from tasks.report import (
     verdict,
 )
 from tasks.report.blocks import Page, Prose, Section
-from tasks.report.found import RunFiles
+from tasks.report.found import ProblemAbout, RunFiles
 from tasks.report.names import with_class_names
 from tasks.report.numbers import day, plain
 from tasks.report.summary import head
@@ -69,12 +69,23 @@ def build(found: RunFiles, said: Callable[[str], None] = lambda line: None) -> s
         sections.append(
             Section("left-out", "Left out", "What could not be computed for this page; the model is whole.", listed)
         )
-    what = f"predicts {found.problem.target.replace('_', ' ')} ({plain(kind)})" if found.problem.target else plain(kind)
-    about = [what]
+    about = [_predicted(found.problem, len(classes))]
     if found.validated and found.validated.as_of:
         about.append(f"data up to {day(found.validated.as_of)}")
     name, top = found.problem.name, head(found)
     return render(Page(f"{name}: run report", name, about, top, [s for s in sections if s]))
+
+
+def _predicted(problem: ProblemAbout, classes: int) -> str:
+    """What the model predicts, in plain words.
+
+    >>> _predicted(ProblemAbout("p", "binary", "is_late"), 2), _predicted(ProblemAbout("p", "regression", "price"), 0)
+    ('predicts is late (one of 2 classes)', 'predicts price (a number)')
+    """
+    if not problem.target:
+        return plain(problem.kind)
+    what = f"one of {classes} classes" if classes else "a number"
+    return f"predicts {problem.target.replace('_', ' ')} ({what})"
 
 
 def _section(title: str, make: Callable[[], Section | None], said: Callable[[str], None]) -> Section | None:

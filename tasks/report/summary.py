@@ -8,8 +8,9 @@ from tasks.artifacts import Verdict
 from tasks.kinds import find_kind
 from tasks.metrics import higher_is_better
 from tasks.report import trend
-from tasks.report.blocks import Block, Charts, Facts, Head, Panel, Panels, Steps
+from tasks.report.blocks import Block, Cell, Charts, Facts, Head, Panel, Panels, Prose, Steps, Table
 from tasks.report.changes import side_by_side
+from tasks.report.coming import decides, rhythm
 from tasks.report.found import RunFiles
 from tasks.report.numbers import counted, day, number, percent, title
 
@@ -20,8 +21,8 @@ def head(found: RunFiles) -> Head:
     """The page's first screen."""
     verdict = found.verdict
     drawn = _trend(found)
-    changed, worth, coming = _changed(found), _worth(found), _next(found)
-    columns = ((changed, worth), (coming, drawn)) if drawn else ((changed,), (coming, worth))
+    changed, spent, worth, coming = _changed(found), _spent(found), _worth(found), _next(found)
+    columns = ((changed, spent, worth), (coming, drawn)) if drawn else ((changed, spent), (coming, worth))
     sides = [[panel for panel in column if panel] for column in columns]
     blocks: list[Block] = [Panels(sides[0], sides[1])] if any(sides) else []
     if verdict is None:
@@ -101,6 +102,37 @@ def _changed(found: RunFiles) -> Panel | None:
     return Panel(what, [table]) if table.rows else None
 
 
+def _spent(found: RunFiles) -> Panel | None:
+    """What errors cost on the judged rows: without a model, the champion's and the new model's."""
+    costs = found.costs
+    if costs is None:
+        return None
+    prices, verdict = costs.prices, found.verdict
+    without = "an alarm on every row" if costs.without.misses == 0 else "no alarm at all"
+    chosen = "figure strong" if verdict and verdict.verdict == "promote" else "figure"
+    both = [("Without a model", "figure", ""), ("New model", chosen, "")]
+    errors = [costs.without, costs.challenger]
+    other = "deciding without a model"
+    if found.champion and costs.champion:
+        both.insert(1, (f"Version {found.champion.version}", "figure", "in service"))
+        errors.insert(1, costs.champion)
+        other = f"those of version {found.champion.version}"
+    rows = [
+        [Cell("In all", note=f"on the {number(costs.rows)} judged rows"), *(Cell(prices.say(prices.of(e))) for e in errors)],
+        [Cell("Per row"), *(Cell(prices.say(costs.per_row(e))) for e in errors)],
+        [
+            Cell("False alarms", note=f"{prices.say(prices.alarm)} each"),
+            *(Cell(number(e.false_alarms), note=without if e is costs.without else "") for e in errors),
+        ],
+        [Cell("Misses", note=f"{prices.say(prices.miss)} each"), *(Cell(number(e.misses)) for e in errors)],
+    ]  # fmt: skip
+    saved = prices.of(costs.beside) - prices.of(costs.challenger)
+    much = f"{prices.say(abs(saved))} {'less' if saved > 0 else 'more'} than" if saved else "as much as"
+    by = f" The verdict goes by {title(verdict.evidence.metric)}." if verdict and verdict.evidence.metric else ""
+    said = f"On these rows the new model’s errors cost {much} {other}.{by}"
+    return Panel("What errors cost", [Prose(said), Table([("", "text", ""), *both], rows, sortable=False)])
+
+
 def _trend(found: RunFiles) -> Panel | None:
     verdict = found.verdict
     if verdict is None or not verdict.evidence.metric:
@@ -162,14 +194,19 @@ def _next(found: RunFiles) -> Panel | None:
             items.append(
                 "The package is checked once more. Then it becomes champion, unless it was rolled back before."
             )
-        items.append(Markup("<code>refit rollback --reason …</code> brings the version before it back at any time."))
+        if verdict.champion:
+            back = "<code>refit rollback --reason …</code> brings version {} back at any time."
+            items.append(Markup(back).format(verdict.champion.version))
+        items.append("The next run compares its model with this one, on rows that neither has seen.")
     elif verdict.champion:
-        more = ", and what the rows said so far is kept" if verdict.verdict == "inconclusive" else ""
-        items.append(
-            f"Nothing changes for those who use version {verdict.champion.version}. The next run compares again{more}."
-        )
+        more = " What the rows said so far is kept." if verdict.verdict == "inconclusive" else ""
+        items.append(f"Nothing changes for those who use version {verdict.champion.version}.{more}")
+        items.append(decides(verdict.champion.version, found.approval))
     else:
-        items.append("The next run makes another model and judges it anew.")
+        items.append(decides(None, found.approval))
+    items += [found.awaited.sentence()] if found.awaited else []
+    as_of = found.validated.as_of if found.validated else None
+    items += [said] if (said := rhythm(found.past, as_of)) else []
     items += _to_look_at(found, verdict)
     return Panel("What happens next", [Steps(items)])
 

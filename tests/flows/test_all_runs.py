@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+import pandas as pd
+import pytest
+
+from flows.ahead import ahead
 from flows.all_runs import all_runs
+from tasks.artifacts.folders import FEATURE_TABLE
+from tasks.files import write_table
+from tasks.params import parse
 from tasks.registry.history import Decision
 from tasks.registry.tracking import TrackedRun
 from tests.tasks.report.test_page import Outline
@@ -63,6 +71,39 @@ def test_a_history_without_runs_and_runs_without_a_history() -> None:
     page = Outline(all_runs("m", [], [ran(1, 3.0, "1", None)], NOW))
     assert "nothing was decided yet" in page.text
     assert "no run judged drift" in page.text
+
+
+def test_what_errors_cost_and_what_comes_next_are_told() -> None:
+    cheap = {"metric": "roc_auc", "challenger": 0.7, "challenger_cost": 0.25, "champion_cost": 1.5}
+    decisions = [
+        decided(1, "promote", "1", "1", 1, metric="roc_auc", challenger=0.6),
+        decided(2, "promote", "2", "2", 2, **cheap),
+    ]
+    page = Outline(all_runs("m", decisions, [], NOW, ["Nothing is due: `refit deploy` helps."], "EUR"))
+    assert "What happens next Nothing is due: refit deploy helps." in page.text
+    assert "Errors cost" in page.text
+    assert "0.250 EUR a row the champion’s 1.50 EUR" in page.text
+    assert "Errors cost" not in Outline(all_runs("m", decisions[:1], [], NOW)).text
+
+
+def test_when_a_run_is_due_and_what_it_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    columns = {"x": "numeric", "y": "categorical"}
+    tree = {"problem": {"name": "p", "kind": "binary", "table": "t", "target": "y"}, "models": {"logistic": {}}}
+    params = parse({**tree, "data": {"tables": {"t": {"source": "t.csv", "columns": columns}}}})
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    due, following = ahead(tmp_path, params, "3")
+    assert due == "No run is due by itself, as far as is known here: no Prefect server is named (PREFECT_API_URL)."
+    assert "compares it with version 3" in following
+    at = pd.to_datetime(["2024-05-01", "2024-06-24"], utc=True).as_unit("us")
+    rows = pd.DataFrame({"__time__": at, "__known__": at + pd.Timedelta(14, "D"), "__split__": ["test", "pending"]})
+    write_table(tmp_path / FEATURE_TABLE, rows.assign(__target__=[1.0, None]))
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    due, following, waiting = ahead(tmp_path, params, None)
+    assert due.startswith(
+        "When the next run is due is not known: PREFECT_API_URL: http://127.0.0.1:9/api does not answer"
+    )
+    assert "judges whether it is better than none" in following
+    assert waiting.startswith("The labels of 1 row (24 Jun 2024) are awaited until 8 Jul 2024;")
 
 
 def test_reasons_from_people_are_no_markup() -> None:

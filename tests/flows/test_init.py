@@ -19,7 +19,6 @@ from flows.project import create
 from tasks.errors import RefitError
 from tasks.ingest.tables import ingest
 from tasks.params import load
-from tests.flows.project import refit
 
 RNG = np.random.default_rng(0)
 WHO = np.array([f"c{i:03}" for i in range(60)])
@@ -176,18 +175,3 @@ def test_the_example_is_what_its_params_say(tmp_path: Path) -> None:
     assert later["amount"].tail(150).mean() > 1.3 * read.frame["amount"].mean(), "prices rise"
     with pytest.raises(RefitError, match="Use an empty folder for an example"):
         list(example(tmp_path, "two-tables", None))
-
-
-@pytest.mark.flows
-@pytest.mark.timeout(600)
-def test_the_example_gets_a_champion_and_takes_a_new_week(tmp_path: Path, server: dict[str, str]) -> None:
-    said = refit(tmp_path, "init", "--example", "two-tables")
-    first = re.search(r"`mv (later/\S+) orders/`", said)
-    assert first is not None
-    said = refit(tmp_path, "run", "--plain", env=server)
-    assert "this run: version 1; champion: version 1" in said
-    shutil.move(tmp_path / first[1], tmp_path / "orders")
-    said = refit(tmp_path, "run", "--plain", env=server)
-    assert "this run: version 2" in said
-    said = refit(tmp_path, "deploy", env=server)
-    assert "retrain/comes-back runs at '0 5 * * 1' (UTC)" in said

@@ -94,6 +94,9 @@ def test_two_weeks_pass_by_themselves(tmp_path: Path, server: dict[str, str]) ->
     assert f"# late: {decisions[1].evidence['verdict']}" in page
     assert decisions[1].reason in page
     assert "- **This run**: version 2 (logistic)" in page
+    assert re.search(
+        r"\n- The next run is due on \d+ \w+ \d+, \d\d:\d\d UTC, by the schedule \* \* \* \* \* \(UTC\)\.\n", page
+    )
     assert '"beside": "champion"' in str(by_key["late-metrics"].data)
     assert float(str(by_key["late-progress"].data)) == 100
     report = str(by_key["late-report"].data)

@@ -40,6 +40,11 @@ CASES: list[tuple[dict[str, Any], str, dict[str, Any]]] = [
     ({"features": {"encode": {"bins": 5}}}, "features.encode.bins: counts only with scale: bins", {"features": {"encode": {"bins": 5, "scale": "bins"}}}),
     ({"features": {"polynomial": {"degree": 3}}}, "features.polynomial.columns: found 0, so it makes nothing; name the features", {"features": {"polynomial": {"degree": 3, "columns": ["a"]}}}),
     ({"features": {"polynomial": {"columns": ["a"], "interaction_only": True}}}, "found 1, so it makes nothing; name two features", {"features": {"polynomial": {"columns": ["a", "b"], "interaction_only": True}}}),
+    (
+        {"evaluation": {"cost_unit": "EUR"}},
+        "evaluation.cost_unit: is that of training.cost, which counts only with training.threshold: cost",
+        {"evaluation": {"cost_unit": "EUR"}, "training": {"threshold": "cost"}},
+    ),
     ({"training": {"cost": [1, 5]}}, "training.cost: counts only with threshold: cost", {"training": {"cost": [1, 5], "threshold": "cost"}}),
     ({"training": {"precision": 0.9}}, "training.precision: counts only with threshold: precision", {"training": {"precision": 0.9, "threshold": "precision"}}),
     (KIND | {"training": {"threshold": "half"}}, "training.threshold: belongs to a decision between two classes, and problem.kind is 'multiclass'", {"training": {"threshold": "half"}}),

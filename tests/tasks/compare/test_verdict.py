@@ -214,7 +214,9 @@ def test_a_held_promotion_is_not_remembered_as_one():
     assert held.verdict == "inconclusive"
     assert held.state.promoted == [2]
     assert held.warnings == [*won.warnings, "Levels are new.", "Others too."]
-    assert held.sentence.startswith("Not promoted by itself: levels are new. Write them as before. Otherwise: Promote:")
+    assert held.sentence.startswith(
+        "Not promoted by itself: levels are new. Write them as before. But for that: Promote:"
+    )
     assert hold(won, [], "x") == won
     kept = hold(judged(WORSE), ["levels are new"], "x")
     assert kept.verdict == "keep"

@@ -41,6 +41,9 @@ def evaluated(root: Path, kind: str) -> Path:
     tree["models"] = {name: {"trials": 1} for name in families}
     tree["tuning"] = {"seconds": 300}  # one trial ends it
     tree["monitoring"] = {"window": "10d"}
+    if kind == "orders":
+        tree["training"] = {**(tree.get("training") or {}), "threshold": "cost", "cost": [2, 5]}
+        tree["evaluation"] = {**(tree.get("evaluation") or {}), "cost_unit": "EUR"}
     YAML().dump(tree, file)
     shutil.copy(ROOT / "dvc.yaml", root)
     stage(root, "leaks")

@@ -55,6 +55,13 @@ def test_the_champion_is_marked():
     assert '<span class="note">champion</span>' in marked
 
 
+def test_what_errors_cost_is_said_in_the_unit_where_they_have_a_price():
+    page = Outline(compare_runs([measured("one", 3.0, 0.1, cost=0.25), measured("two", 2.0, 0.1)], unit="EUR"))
+    assert "Errors cost" in page.text
+    assert "0.250 EUR a row" in page.text
+    assert "Errors cost" not in Outline(compare_runs([measured("one", 3.0, 0.1)])).text
+
+
 def test_test_rows_are_the_same_by_what_makes_them():
     params = {
         "problem": {"table": "t", "target": "y", "metric": "rmse"},
