@@ -1,6 +1,7 @@
 """What services were told of, for a run: a snapshot of the journal's events of each table whose source names it.
 
-The journal only grows, so a snapshot is read on from where it ends; without news the file stays as it is.
+The journal only grows, so a snapshot is read on from where it ends, unless a row was erased since; without news the file stays
+as it is.
 """
 
 from __future__ import annotations
@@ -79,7 +80,10 @@ def _snapshot(path: Path, journal: Journal, name: str, table: Table, until: int)
     import pyarrow.parquet as pq
 
     kinds = {column: str(spec.kind) for column, spec in table.given.items() if spec.kind != "ignore"}
-    origin = json.dumps({"journal": journal.id, "columns": kinds}, sort_keys=True).encode()
+    erased = [one.seq for one in journal.erasures() if one.table == name]  # what was read before has to be read again
+    origin = json.dumps(
+        {"journal": journal.id, "columns": kinds, **({"erased": erased} if erased else {})}, sort_keys=True
+    ).encode()
     parts: list[pa.Table] = []
     if path.exists() and (pq.read_schema(path).metadata or {}).get(snapshots.ORIGIN) == origin:
         before = pq.read_table(path, columns=[SEQ, REFUSED])

@@ -25,7 +25,7 @@ from tasks.files import hash_tree, read_table, sha256
 from tasks.ingest.__main__ import main as ingest
 from tasks.ingest.tables import ingest as read_in
 from tasks.journal import Event, Journal, Known, journal_url
-from tasks.journal.journal import to_text
+from tasks.journal.encoded import to_text
 from tasks.package.contents import covered
 from tasks.package.schema import events
 from tasks.validate.__main__ import main as validate
@@ -210,6 +210,20 @@ def test_a_snapshot_changes_with_news_alone_and_is_the_same_read_on_or_from_the_
     SNAPSHOT.unlink()
     list(take_events(Path(), given))
     assert sha256(SNAPSHOT) == grown
+
+
+def test_what_was_erased_is_in_no_snapshot_any_more(tell: Tell) -> None:
+    given = of(BOTH)
+    tell(30, (5, 8, 9, "a", 40), (6, 8, 9, "a", 50))
+    tell(31, (5, 8, 9, "a", 41), (7, 8, 9, "b", 60))
+    list(take_events(Path(), given))
+    with Journal(journal_url("."), write=True) as journal:
+        journal.erase("visits", "[5.0]", "asked to be forgotten", "ada", predictions=True)
+    assert list(take_events(Path(), given)) == ["visits: 2 events from the journal"]
+    assert pq.read_table(SNAPSHOT)["id"].to_pylist() == [6.0, 7.0]
+    tell(32, (8, 8, 9, "b", 60))
+    assert list(take_events(Path(), given)) == ["visits: 3 events from the journal"]
+    assert list(take_events(Path(), given)) == ["visits: 3 events from the journal, as before"]
 
 
 def test_a_snapshot_of_another_journal_or_of_other_columns_is_taken_anew(
