@@ -30,15 +30,23 @@ class Follower:
         self.skipped = 0
         self._read = 0
         self._pending: deque[Event] = deque()
-        self._until = 0
 
     @property
     def behind(self) -> bool:
         """Whether there is something to take in; where the journal may have grown, it is read."""
         if not self._pending and self.journal.changed():
-            self._until = self.journal.seq
             self._fetch()
         return bool(self._pending)
+
+    def reach(self) -> bool:
+        """Whether every entry that the journal has now is in the state; else there is something to take in."""
+        until = self.journal.seq
+        if not self._pending:
+            self._fetch()
+        if self._pending:
+            return False
+        self.seen = max(self.seen, until)
+        return True
 
     def step(self) -> bool:
         """Take in a slice of what is there; whether there is more."""
@@ -59,11 +67,9 @@ class Follower:
             pass
 
     def _fetch(self) -> None:
-        self._pending.extend(itertools.islice(self.journal.events(self._read, until=self._until), PAGE))
+        self._pending.extend(itertools.islice(self.journal.events(self._read), PAGE))
         if self._pending:
             self._read = self._pending[-1].seq
-        else:
-            self._read = self.seen = max(self.seen, self._until)
 
     @cached_property
     def _id(self) -> str:

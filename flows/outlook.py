@@ -242,9 +242,8 @@ class _Survey:
     def _told(self) -> dict[str, str]:
         """What came into the journal since, by the snapshot that it would go into."""
         return {
-            path_of_events(name).as_posix(): f"{name}: {count:,} new event{'s' if count > 1 else ''} in the journal"
-            for name, count in told.news(self.root, self.params).items()
-            if count
+            path_of_events(name).as_posix(): f"{name}: {what}"
+            for name, what in told.news(self.root, self.params).items()
         }
 
     def _champion(self) -> str | None:

@@ -1,7 +1,7 @@
 """What services were told of, for a run: a snapshot of the journal's events of each table whose source names it.
 
-The journal only grows, so a snapshot is read on from where it ends, unless a row was erased since; without news the file stays
-as it is.
+A snapshot is read on from where it ends, since the journal only grows; only where a row was erased it is taken anew.
+Without news the file stays as it is.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from tasks.params import Params, Table
 if TYPE_CHECKING:
     import pyarrow as pa
 
+LAST = b"refit.received"  # in the Parquet file's metadata
 BATCH = 100_000  # events turned into columns at a time
 
 
@@ -52,18 +53,21 @@ def take_events(root: Path, params: Params) -> Iterator[str]:
             )
 
 
-def news(root: Path, params: Params) -> dict[str, int]:
-    """How many events of each table came since its snapshot was taken."""
-    import pyarrow.parquet as pq
-
-    tables = of_journal(params)
+def news(root: Path, params: Params) -> dict[str, str]:
+    """What happened in the journal since the snapshot of each table was taken, in words; tables without news are left out."""
+    tables, found = of_journal(params), dict[str, str]()
     if not tables:
-        return {}
+        return found
     with Journal(journal_url(root)) as journal:
-        events = journal.about().events
-    paths = {name: root / snapshots.path_of_events(name) for name in tables}
-    taken = {name: pq.read_metadata(path).num_rows if path.exists() else 0 for name, path in paths.items()}
-    return {name: max(0, events.get(name, 0) - taken[name]) for name in tables}
+        for name, table in tables.items():
+            before = _taken(root / snapshots.path_of_events(name), journal, name, table)
+            count = sum(1 for _ in journal.events(_last(before) if before is not None else 0, name))
+            events = f"{count:,} {'new ' if before is not None else ''}event{'' if count == 1 else 's'} in the journal"
+            if before is None:
+                found[name] = f"{events}, and no snapshot of {'it' if count == 1 else 'them'} yet"
+            elif count:
+                found[name] = events
+    return found
 
 
 @dataclass(frozen=True)
@@ -79,14 +83,9 @@ def _snapshot(path: Path, journal: Journal, name: str, table: Table, until: int)
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    kinds = {column: str(spec.kind) for column, spec in table.given.items() if spec.kind != "ignore"}
-    erased = [one.seq for one in journal.erasures() if one.table == name]  # what was read before has to be read again
-    origin = json.dumps(
-        {"journal": journal.id, "columns": kinds, **({"erased": erased} if erased else {})}, sort_keys=True
-    ).encode()
+    kinds = _kinds(table)
     parts: list[pa.Table] = []
-    if path.exists() and (pq.read_schema(path).metadata or {}).get(snapshots.ORIGIN) == origin:
-        before = pq.read_table(path, columns=[SEQ, REFUSED])
+    if (before := _taken(path, journal, name, table)) is not None:
         parts = _parts(journal.events(_last(before), name, until), kinds)
         if not parts:
             return Snapshot(before.num_rows, before.num_rows - before[REFUSED].null_count, new=False)
@@ -95,10 +94,39 @@ def _snapshot(path: Path, journal: Journal, name: str, table: Table, until: int)
         parts = _parts(journal.events(0, name, until), kinds) or [arrow([], kinds)]
     if not _alike(parts):
         parts = [arrow(list(journal.events(0, name, until)), kinds)]
-    made = pa.concat_tables(parts).combine_chunks().replace_schema_metadata({snapshots.ORIGIN: origin})
+    made = pa.concat_tables(parts).combine_chunks()
+    about = {snapshots.ORIGIN: _origin(journal, name, table), LAST: _received(journal, name, _last(made))}
+    made = made.replace_schema_metadata(about)
     with replacing(path) as beside:
         pq.write_table(made, beside, compression="zstd")
     return Snapshot(made.num_rows, made.num_rows - made[REFUSED].null_count, new=True)
+
+
+def _kinds(table: Table) -> dict[str, str]:
+    return {column: str(spec.kind) for column, spec in table.given.items() if spec.kind != "ignore"}
+
+
+def _origin(journal: Journal, name: str, table: Table) -> bytes:
+    """What a snapshot is of; where that is another one, it is taken anew: the journal, the columns, and what was erased last."""
+    erased = max((one.seq for one in journal.erasures() if one.table == name), default=0)
+    of = {"journal": journal.id, "columns": _kinds(table), **({"erased": erased} if erased else {})}
+    return json.dumps(of, sort_keys=True).encode()
+
+
+def _received(journal: Journal, name: str, seq: int) -> bytes:
+    """When an event was received, by which it is known again: a copy that was put back may have another one of its number."""
+    return b"".join(b"%d" % event.received for event in journal.events(seq - 1, name, seq))
+
+
+def _taken(path: Path, journal: Journal, name: str, table: Table) -> pa.Table | None:
+    """Numbers and refusals of the events that are in a snapshot; None where there is none, or it is of something else."""
+    import pyarrow.parquet as pq
+
+    about = (pq.read_schema(path).metadata or {}) if path.exists() else {}
+    if about.get(snapshots.ORIGIN) != _origin(journal, name, table):
+        return None
+    found = pq.read_table(path, columns=[SEQ, REFUSED])
+    return found if about.get(LAST) == _received(journal, name, _last(found)) else None
 
 
 def _alike(parts: Sequence[pa.Table]) -> bool:

@@ -22,7 +22,7 @@ from tasks.bundle.horizon import Horizon, RowTiming, derived, parse
 from tasks.bundle.manifest import examine
 from tasks.bundle.seen import FILE as SEEN
 from tasks.bundle.seen import THERE, Seen
-from tasks.bundle.told import ToldEvent, frame_of, known_moment, last_moment
+from tasks.bundle.told import ToldEvent, known_moment, last_moment, rows_of
 from tasks.engine import Plan
 from tasks.engine.compute import compute
 from tasks.engine.online import start
@@ -214,7 +214,7 @@ class Bundle:
         known = self.plan.tables.get(table)
         if known is None:  # nothing here is computed from it
             return
-        self._state.update(table, frame_of(events, known))
+        self._state.update(table, rows_of(events, known))
         moments = [moment for event in events if (moment := known_moment(event, known)) is not None]
         if moments:
             self.horizon.learn(table, max(moments))

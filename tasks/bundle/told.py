@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol, cast
 
-import numpy as np
-import pandas as pd
-
 from tasks.artifacts.columns import RECEIVED
 from tasks.bundle.horizon import parse
 from tasks.engine.facts import MISSING, TableSchema, Time
@@ -37,31 +34,27 @@ class ToldEvent(Protocol):
         """When it was received, µs since 1970."""
 
 
-def frame_of(events: Sequence[ToldEvent], table: TableSchema) -> pd.DataFrame:
+def rows_of(events: Sequence[ToldEvent], table: TableSchema) -> list[dict[str, object]]:
     """Events of one table in its kinds, with :data:`RECEIVED` for those that count from their receipt at the earliest.
 
     A column that none of the events has is left out.
     """
-    columns: dict[str, pd.Series] = {}
-    for name, kind in table.columns.items():
-        if not any(name in event.body for event in events):
-            continue
-        values = [event.body.get(name) for event in events]
-        if kind == "datetime":
-            columns[name] = _moments([None if v is None else parse(str(v)) for v in values])
-        elif kind in ("numeric", "boolean"):
-            columns[name] = pd.Series([None if v is None else float(cast(float, v)) for v in values], dtype="float64")
-        else:
-            columns[name] = pd.Series(values, dtype="str")
-    if table.event_time is not None:
-        received = [event.received if event.known == "receipt" else None for event in events]
-        columns[RECEIVED] = _moments(received)
-    return pd.DataFrame(columns)
+    there = {name: kind for name, kind in table.columns.items() if any(name in event.body for event in events)}
+    rows = []
+    for event in events:
+        row = {name: _plain(event.body.get(name), kind) for name, kind in there.items()}
+        if event.known == "receipt":
+            row[RECEIVED] = event.received
+        rows.append(row)
+    return rows
 
 
-def _moments(micros: Sequence[int | None]) -> pd.Series:
-    whole = np.array([MISSING if one is None else one for one in micros], np.int64)
-    return pd.Series(whole.view("M8[us]")).dt.tz_localize("UTC")
+def _plain(value: object, kind: str) -> object:
+    if value is None:
+        return None
+    if kind == "datetime":
+        return parse(str(value))
+    return float(cast(float, value)) if kind in ("numeric", "boolean") else value
 
 
 def known_moment(event: ToldEvent, table: TableSchema) -> int | None:

@@ -320,8 +320,13 @@ class EarlierStates:
 
     def end(self, ended: Ended) -> None:
         """One of them was the known state up to another moment, or never."""
-        for at in np.flatnonzero(self._times[2, : self.size] == ended.row).tolist():
-            self._times[3, at] = MISSING if ended.until is None else ended.until  # up to before all moments: never seen
+        for at in np.flatnonzero(self._times[2, : self.size] == ended.row).tolist():  # it is there once, or not at all
+            if ended.until is not None:
+                self._times[3, at] = ended.until
+            else:
+                for block in (self._times, self._values):
+                    block[:, at : self.size - 1] = block[:, at + 1 : self.size]
+                self.size -= 1
             np.maximum.accumulate(self._times[3, : self.size], out=self._times[4, : self.size])
 
     def seen_at(self, t: int, without: tuple[int, ...] | None) -> np.ndarray:

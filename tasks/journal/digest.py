@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import struct
 from collections.abc import Mapping
+from functools import lru_cache
 
-MISSING = b"-"
+NAN = float("nan")
 
 
 def digest(features: Mapping[str, str | float]) -> str:
@@ -15,12 +17,22 @@ def digest(features: Mapping[str, str | float]) -> str:
     >>> digest({"a": 1.0, "b": "x"}) == digest({"b": "x", "a": 1.0}) != digest({"a": 1.0, "b": "y"})
     True
     """
-    made = hashlib.sha256()
-    for name in sorted(features):
+    names, head, form = _order(tuple(features))
+    numbers, texts = [], []
+    for place, name in enumerate(names):
         value = features[name]
         if isinstance(value, str):
-            part = b"t" + value.encode()
-        else:
-            part = MISSING if value != value else b"n" + struct.pack("<d", value)
-        made.update(b"%d:%b%d:%b" % (len(name.encode()), name.encode(), len(part), part))
+            texts.append([place, value])
+            value = NAN
+        numbers.append(value if value == value else NAN)
+    made = hashlib.sha256(head)
+    made.update(form.pack(*numbers))
+    made.update(json.dumps(texts).encode())
     return made.hexdigest()
+
+
+@lru_cache(maxsize=64)
+def _order(names: tuple[str, ...]) -> tuple[list[str], bytes, struct.Struct]:
+    """Names in order, the bytes that say so, and how as many numbers are written."""
+    ordered = sorted(names)
+    return ordered, json.dumps(ordered).encode(), struct.Struct(f"<{len(ordered)}d")

@@ -204,6 +204,12 @@ def test_a_state_between_two_others_ends_the_one_before_it() -> None:
     ]
     found.change([Ended(2, 10, None)], [])
     assert [rows_of(found.view([Span("all")], t, None)) for t in (30, 31, 40, 41)] == [[0], [], [], [1]]
+    assert found.earlier is not None
+    assert found.earlier.size == 1, "it is gone"
+    found.change([], [Added(2, 10, 30, 40, [5.0])])  # and there again
+    found.change([Ended(2, 10, 35)], [])
+    assert [rows_of(found.view([Span("all")], t, None)) for t in (30, 31, 35, 36)] == [[0], [2], [2], []]
+    found.change([Ended(2, 10, None)], [])
     for row in range(3, 20):  # room for more of them
         found.change([], [Added(row, 10, 12, 20, [1.0])])
     assert len(rows_of(found.view([Span("all")], 20, None))) == 18
