@@ -28,6 +28,7 @@ from tasks.journal.schema import TABLES, check, prepare, version_of
 
 PAGE = 5_000  # entries read at a time
 ASKED = 500  # ids asked for in one query
+INSERTED = 100  # rows of one statement
 
 
 class JournalUnwritable(RefitError):
@@ -126,9 +127,8 @@ class Journal:
                 when = ("received", "at")[place]
                 rows = [values for one in new for values in one[place][0]]
                 if rows:
-                    marks = ", ".join("?" * (2 + len(rows[0])))
                     numbered = [(seq + i, at, *values) for i, values in enumerate(rows, 1)]
-                    database.many(f"INSERT INTO {table} (seq, {when}, {columns}) VALUES ({marks})", numbered)
+                    _insert(database, f"{table} (seq, {when}, {columns})", numbered)
                     seq += len(rows)
             for source, position in {s: p for c in callers for s, p in c.positions.items()}.items():
                 database.run("DELETE FROM journal_positions WHERE source = ?", (source,))
@@ -398,6 +398,14 @@ def _there(database: Database, columns: str, table: str, names: Iterable[Values]
         marks = ", ".join("?" * len(some))
         found |= {tuple(row) for row in database.rows(f"SELECT {columns} FROM {table} WHERE id IN ({marks})", some)}
     return found
+
+
+def _insert(database: Database, into: str, rows: Sequence[Values]) -> None:
+    """Several rows a statement: between statements other threads of the process want their turn, each up to milliseconds."""
+    for start in range(0, len(rows), INSERTED):
+        some = rows[start : start + INSERTED]
+        marks = ", ".join(["(" + ", ".join("?" * len(some[0])) + ")"] * len(some))
+        database.run(f"INSERT INTO {into} VALUES {marks}", [value for row in some for value in row])
 
 
 def _meta(database: Database) -> tuple[int, int]:
