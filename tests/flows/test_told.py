@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from flows import sources
+from flows.due import timed
 from flows.told import news, take_events
 from tasks import params
 from tasks.artifacts import Covered, FromJournal, KnownOfJournal, RawManifest, SchemaField, Validation
@@ -28,7 +29,9 @@ from tasks.journal import Event, Journal, Known, journal_url, key_of
 from tasks.package.contents import covered
 from tasks.package.schema import events
 from tasks.validate.__main__ import main as validate
+from tasks.validate.known import visible
 from tasks.validate.labels import label
+from tasks.validate.suite import derive
 from tests.flows.project import refit
 
 PARAMS = """\
@@ -479,3 +482,31 @@ def test_a_run_learns_what_the_service_was_told(project: Path, tell: Tell, serve
     assert "11 cached" in refit(project, "run", "--plain", env=server)
     tell(now + 1, (2000, 59, 60, "a", 0.5))
     assert re.search(r"ingest .*visits: 1 new event in the journal", refit(project, "run", "--explain"))
+
+
+# What else goes by it -------------------------------------------------------------------------------------------------
+
+
+def test_what_is_known_of_a_table_with_events_depends_on_the_moment() -> None:
+    """A scheduled run so works as of when it was due, and the table may grow from run to run."""
+    text = (
+        "problem: {name: p, kind: regression, table: t, target: y}\n"
+        "data: {tables: {t: {source: SOURCE, event_time: at, columns: {at: datetime, y: numeric}}}}\n"
+        "split: {kind: random, test: 0.2, valid: 0.2}\nmodels: {ridge: {}}\n"
+    )
+    rows = pd.DataFrame({"at": pd.Series([moment(0)] * 200), "y": 1.0})
+    for source, depends, least in (("t.csv", False, 100), ("[t.csv, journal]", True, 2)):
+        given = params.loads(text.replace("SOURCE", source), "params.yaml")
+        assert timed(given) is depends
+        rules = derive("t", given.data.tables["t"], given.problem, rows)["expectations"]
+        assert [r["kwargs"]["min_value"] for r in rules if "row_count" in r["type"]] == [least]
+
+
+def test_rows_that_were_received_later_do_not_exist_before_also_where_nothing_says_when_rows_are_known() -> None:
+    given = table(event_time="at", columns={"at": "datetime", "id": "numeric"})
+    rows = pd.DataFrame({"at": pd.Series([moment(0)] * 3), "id": [1.0, 2.0, 3.0]})
+    rows[RECEIVED] = pd.Series([None, moment(2), moment(4)], dtype="datetime64[us, UTC]")
+    problem = of("weekly/").problem
+    assert visible(rows, "t", given, problem, moment(3)).tolist() == [True, True, False]
+    assert visible(rows, "t", given, problem, None).all()
+    assert visible(rows.drop(columns=RECEIVED), "t", given, problem, moment(3)).all()
