@@ -115,8 +115,9 @@ def test_the_verdict_is_told_with_what_it_rests_on(root: Path, waiting: bool, wo
         verdict="promote", sentence="", rule="", n=1234, warnings=["Rows move\ntogether."], guardrails=checks
     )
     standing = Standing("4", "3" if waiting else "4", "Promote: it is better.", waiting)
-    text = pages.verdict(root, "toy", None, standing, made)
-    assert text.splitlines() == [
+    told, comes = pages.verdict(root, TOY, None, standing, made).split("\n\n## What happens next\n\n")
+    assert all(line.startswith("- ") for line in comes.splitlines())
+    assert told.splitlines() == [
         f"# toy: {word}", "", "Promote: it is better.", "", "- **This run**: version 4",
         f"- **Champion now**: version {standing.champion}", "- **Rows judged**: 1,234", "- **Drift**: What was found.",
         "", "## Guardrails", "", "- **slices**: does not hold: it lost | here", "", "## Warnings", "", "- Rows move together.",
