@@ -198,8 +198,8 @@ def test_a_package_is_checked_in_its_own_service(tmp_path: Path, monkeypatch: py
     answers: list[Ask] = []
 
     @contextmanager
-    def running(command: Any, timeout: float) -> Iterator[str]:
-        asked.append((command, timeout))
+    def running(command: Any, timeout: float, env: dict[str, str]) -> Iterator[str]:
+        asked.append((command, timeout, env))
         yield "the address"
 
     def ask(address: str, path: str, body: bytes) -> tuple[int, Any]:
@@ -218,7 +218,7 @@ def test_a_package_is_checked_in_its_own_service(tmp_path: Path, monkeypatch: py
 
     answers.append(refusing)
     found = check.check(package, version="7", timeout=33.0)
-    assert asked == [((package, "7", digest), 33.0)]
+    assert asked == [((package, "7", digest), 33.0, {"REFIT_JOURNAL": ""})], "its requests are nobody's, to be kept"
     assert (found["rows"], found["package"], found["refused"]) == (2, digest, refuse(golden("binary"), SCHEMA, strict))
     assert 0 <= found["seconds_to_ready"] <= found["seconds"] < 600
     answers[0] = honest("binary", lambda path, found: (200, found) if path == "/predict" else (500, {}))

@@ -35,9 +35,9 @@ DAY = 86_400_000_000
 
 def test_the_limits_are_as_they_were_promised() -> None:
     usual = limits.Load()
-    assert usual.most == {"/predict": MIB, "/predict_batch": 64 * MIB}
+    assert usual.most == {"/predict": MIB, "/predict_batch": 64 * MIB, "/events": 64 * MIB, "/labels": 64 * MIB}
     assert (usual.most_held, limits.Load(Limits(batch_mb=100)).most_held) == (256 * MIB, 400 * MIB)
-    assert limits.MOST_AT_ONCE == {"/predict": 256, "/predict_batch": 16}
+    assert limits.MOST_AT_ONCE == {"/predict": 256, "/predict_batch": 16, "/events": 64, "/labels": 16}
     assert (usual.limits.patience, limits.SLOWEST, limits.AGAIN) == (15.0, 256 << 10, 1)
     assert (usual.limits.batch_rows, batches.MOST_PROBLEMS, rows.MOST_ERRORS) == (1_000, 20, 20)
     assert (protocol.MOST_HEAD, protocol.MOST_HEADERS, protocol.MOST_CONNECTIONS) == (32 << 10, 100, 1_000)
@@ -135,8 +135,8 @@ def test_so_many_requests_of_a_path_are_at_work_and_no_more(monkeypatch: pytest.
         ):
             pytest.fail("it was taken")
         with load.taking("/predict_batch"):
-            assert load.at_once == {"/predict": 1, "/predict_batch": 1}
-    assert load.at_once == {"/predict": 0, "/predict_batch": 0}
+            assert load.at_once == {"/predict": 1, "/predict_batch": 1, "/events": 0, "/labels": 0}
+    assert not any(load.at_once.values())
 
 
 # Time -----------------------------------------------------------------------------------------------------------------
