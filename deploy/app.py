@@ -27,7 +27,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from deploy import draining
 from deploy.batches import MOST_PROBLEMS, crowded, cut, in_row
-from deploy.events import Told
+from deploy.events import EventBodies
 from deploy.limits import Busy, Load, mib
 from deploy.live import Live
 from deploy.openapi import describe
@@ -312,15 +312,15 @@ async def predict_batch(request: Request) -> Response:
 
 async def take_events(request: Request) -> Response:
     """``POST /events``: rows of tables that became known; all are kept, or none."""
-    return await _tell(request, lambda told, given, name, _: told.events(given, name))
+    return await _tell(request, lambda bodies, given, name, _: bodies.events(given, name))
 
 
 async def take_labels(request: Request) -> Response:
     """``POST /labels``: what became of rows that were answered; all are kept, or none."""
-    return await _tell(request, lambda told, given, name, journal: told.labels(given, name, journal))
+    return await _tell(request, lambda bodies, given, name, journal: bodies.labels(given, name, journal))
 
 
-Reads = Callable[[Told, list[object], str | None, Journal], Iterator[Event]]
+Reads = Callable[[EventBodies, list[object], str | None, Journal], Iterator[Event]]
 
 
 async def _tell(request: Request, read: Reads) -> Response:
@@ -333,7 +333,7 @@ async def _tell(request: Request, read: Reads) -> Response:
                 raise Problems(
                     [{"message": "this service keeps no journal, so it takes no events (serving.journal)"}], 404
                 )
-            if not live.told.readers:
+            if not live.bodies.readers:
                 raise Problems([{"message": "this package was made before packages knew what events look like; "
                                  "make another with `refit run`"}], 409)  # fmt: skip
             name = live.name(request.headers.get("idempotency-key"))
@@ -343,7 +343,7 @@ async def _tell(request: Request, read: Reads) -> Response:
                 raise Problems(
                     [{"message": f"send 1 to {load.limits.batch_rows:,} at once; found {len(listed):,}"}], 413
                 )
-            events = await turns.run(_listed(read(live.told, listed, name, live.asking)))
+            events = await turns.run(_listed(read(live.bodies, listed, name, live.asking)))
             kept = await live.keep(events=events)
     metrics: ServiceMetrics = request.app.state.metrics
     for event in events:

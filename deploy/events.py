@@ -83,7 +83,7 @@ class EventReader:
         return parse(cast(datetime, value).isoformat()) + when.offset
 
 
-class Told:
+class EventBodies:
     """Reads the bodies of ``POST /events`` and ``POST /labels`` into events for the journal.
 
     Parameters

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Sequence
 from concurrent.futures import Future
 
-from deploy.events import Told, check_id
+from deploy.events import EventBodies, check_id
 from deploy.following import Follower
 from deploy.limits import Busy
 from deploy.rows import Problems, Row, parsed
@@ -46,7 +46,7 @@ class Live:
         self.journal = Journal(where)
         self.asking = Journal(where)  # for the thread that reads labels
         self.follower = Follower(bundle, self.journal)
-        self.told = Told(bundle.events or {}, bundle.schema.table)
+        self.bodies = EventBodies(bundle.events or {}, bundle.schema.table)
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -145,7 +145,7 @@ class Live:
     def _key(self, given: dict[str, object]) -> str | None:
         """A row's key, where it was sent and can be read: the model need not ask for it."""
         try:
-            return self.told.problem.key(given) if self.told.problem else None
+            return self.bodies.problem.key(given) if self.bodies.problem else None
         except Problems:
             return None
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flows import carried, champions, context, sources, standing, told
+from flows import carried, champions, context, journal_source, sources, standing
 from flows.expected import Expected
 from flows.lasted import lasted
 from flows.packages import digest_made
@@ -245,7 +245,7 @@ class _Survey:
         """What came into the journal since, by the snapshot that it would go into."""
         return {
             path_of_events(name).as_posix(): f"{name}: {what}"
-            for name, what in told.news(self.root, self.params).items()
+            for name, what in journal_source.news(self.root, self.params).items()
         }
 
     def _champion(self) -> str | None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from flows import told
+from flows import journal_source
 from tasks.artifacts import RawManifest
 from tasks.artifacts.folders import RAW, SOURCES
 from tasks.errors import RefitError, first_line, nearest, some
@@ -170,7 +170,7 @@ def queries(params: Params) -> dict[str, Query]:
 
 def asked(params: Params) -> bool:
     """Whether a run has to take a snapshot at its start."""
-    return bool(queries(params) or told.of_journal(params))
+    return bool(queries(params) or journal_source.of_journal(params))
 
 
 def take(root: Path, params: Params) -> Iterator[str]:
@@ -197,7 +197,7 @@ def take(root: Path, params: Params) -> Iterator[str]:
                     "" if new else ", as before"
                 )
     try:
-        yield from told.take_events(root, params)
+        yield from journal_source.take_events(root, params)
     except JournalUnwritable as error:
         raise Unreachable(str(error)) from None
 

@@ -24,8 +24,8 @@ def tables(subject: Subject) -> Iterator[str]:
     dag = (subject.root / "dvc.yaml").read_text(encoding="utf-8", errors="replace")
     if subject.params is None or " -m tasks.ingest" not in dag:  # a DAG that reads its tables in another way
         return
+    from flows.journal_source import news
     from flows.sources import absent, connected, queries
-    from flows.told import news
 
     if gone := list(absent(subject.root, subject.params)):
         yield from gone

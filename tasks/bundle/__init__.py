@@ -16,13 +16,13 @@ import numpy as np
 import pandas as pd
 
 from tasks.artifacts import EventTable, EventTables, Golden, GoldenRow, Manifest, Receipt, Schema
+from tasks.bundle.events import JournalEvent, known_moment, last_moment, rows_of
 from tasks.bundle.few import FewRows
 from tasks.bundle.golden import replay
 from tasks.bundle.horizon import Horizon, RowTiming, derived, parse
 from tasks.bundle.manifest import examine
 from tasks.bundle.seen import FILE as SEEN
 from tasks.bundle.seen import THERE, Seen
-from tasks.bundle.told import ToldEvent, known_moment, last_moment, rows_of
 from tasks.engine import Plan
 from tasks.engine.compute import compute
 from tasks.engine.online import start
@@ -201,7 +201,7 @@ class Bundle:
             self._state = start(self.plan, self._history())
         return self
 
-    def take_in(self, table: str, events: Sequence[ToldEvent]) -> None:
+    def take_in(self, table: str, events: Sequence[JournalEvent]) -> None:
         """Events of one table that became known since: from now on rows see them.
 
         Raises
@@ -219,7 +219,7 @@ class Bundle:
         if moments:
             self.horizon.learn(table, max(moments))
 
-    def covers(self, event: ToldEvent, journal: str) -> bool:
+    def covers(self, event: JournalEvent, journal: str) -> bool:
         """Whether the package was made with an event of a journal (its ``id``): the history has all of it that a row could see."""
         made = self.manifest.journal
         if made is None or made.id != journal or event.seq > made.tables.get(event.table, 0):

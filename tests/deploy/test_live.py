@@ -324,7 +324,7 @@ def test_without_a_journal_nothing_is_taken_and_a_package_of_before_takes_no_eve
     answer = client.post("/events", json=told())
     assert (answer.status_code, "serving.journal" in answer.text) == (404, True)
     process = start()
-    process.live.told.readers.clear()
+    process.live.bodies.readers.clear()
     assert process.post("/events", told())[0] == 409
     assert process.post("/predict", ROW)[0] == 200
 

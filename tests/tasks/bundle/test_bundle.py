@@ -13,10 +13,10 @@ import pytest
 
 from tasks.artifacts import Covered, Manifest, Receipt
 from tasks.bundle import Bundle
+from tasks.bundle.events import last_moment
 from tasks.bundle.horizon import parse
 from tasks.bundle.manifest import write_manifest
 from tasks.bundle.rows import from_json
-from tasks.bundle.told import last_moment
 from tasks.engine.facts import MISSING, TableSchema, Time
 from tasks.errors import RefitError
 from tasks.files import read_json, read_table, write_json

@@ -14,7 +14,7 @@ import pytest
 
 from flows import sources
 from flows.due import timed
-from flows.told import news, take_events
+from flows.journal_source import news, take_events
 from tasks import params
 from tasks.artifacts import Covered, FromJournal, KnownOfJournal, RawManifest, SchemaField, Validation
 from tasks.artifacts.columns import REASON, RECEIVED, ROW, SEQ

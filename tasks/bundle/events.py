@@ -10,7 +10,7 @@ from tasks.bundle.horizon import parse
 from tasks.engine.facts import MISSING, TableSchema, Time
 
 
-class ToldEvent(Protocol):
+class JournalEvent(Protocol):
     """What is asked here of an event of the journal, which no stage knows (:class:`tasks.journal.Event`)."""
 
     @property
@@ -34,7 +34,7 @@ class ToldEvent(Protocol):
         """When it was received, µs since 1970."""
 
 
-def rows_of(events: Sequence[ToldEvent], table: TableSchema) -> list[dict[str, object]]:
+def rows_of(events: Sequence[JournalEvent], table: TableSchema) -> list[dict[str, object]]:
     """Events of one table in its kinds, with :data:`RECEIVED` for those that count from their receipt at the earliest.
 
     A column that none of the events has is left out.
@@ -57,7 +57,7 @@ def _plain(value: object, kind: str) -> object:
     return float(cast(float, value)) if kind in ("numeric", "boolean") else value
 
 
-def known_moment(event: ToldEvent, table: TableSchema) -> int | None:
+def known_moment(event: JournalEvent, table: TableSchema) -> int | None:
     """When an event became known, µs since 1970; None where its table has no moments, or it lacks one."""
     if table.event_time is None:
         return None
@@ -68,7 +68,7 @@ def known_moment(event: ToldEvent, table: TableSchema) -> int | None:
     return max([*cast("list[int]", moments), *received])
 
 
-def last_moment(event: ToldEvent, table: TableSchema) -> int:
+def last_moment(event: JournalEvent, table: TableSchema) -> int:
     """When the whole of an event was known, with what became known after its row (µs); :data:`MISSING` where it never counts.
 
     Of tables without a key it is when the row was: it cannot be told again without counting twice.
