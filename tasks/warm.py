@@ -2,8 +2,9 @@
 
 Loading pandas, SciPy and scikit-learn takes a stage about a second of the processor; a small project's stages do little
 else. A walk (:mod:`flows.warm`) starts one such process and sends it, over the socket FD, which module to run where. What
-it has loaded are libraries and the run's own ``tasks``, by the same path and environment as ``python -m tasks.<stage>`` would:
-nothing is done with them before the fork, no thread runs, no file is open, and a stage ends as any process does.
+it has loaded are libraries and the run's own ``tasks``, by the same path and environment as ``python -m tasks.<stage>`` would,
+and ``params.yaml``, which a stage compares with its own. Nothing is computed before the fork, no thread runs, no file is open,
+and a stage ends as any process does.
 """
 
 from __future__ import annotations
@@ -17,9 +18,12 @@ import signal
 import socket
 import sys
 import warnings
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
+from pathlib import Path
 
 # Loaded in this order: what every stage needs at once, the rest while nobody asks for a stage.
 LIBRARIES = (
@@ -50,7 +54,7 @@ def serve(control: socket.socket) -> Request | None:
     signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     waiting: dict[int, int] = {}
-    libraries = list(LIBRARIES)
+    libraries: list[Callable[[], object]] = [*(partial(import_module, name) for name in LIBRARIES), _params]
     while True:
         ready = select.select([control.fileno(), ended], [], [], 0 if libraries else None)[0]
         if ended in ready:
@@ -75,9 +79,35 @@ def serve(control: socket.socket) -> Request | None:
             output, status = given
             os.close(output)
             waiting[pid] = status
+            with suppress(OSError):
+                libraries += _soon(request)
         elif libraries:
             with suppress(Exception):  # a stage that needs it tells
-                import_module(libraries.pop(0))
+                libraries.pop(0)()
+
+
+def _params() -> None:
+    """Check the run's parameters: each stage finds the text that it reads among those that are known."""
+    from tasks.params import load
+
+    load()
+
+
+def _soon(request: Request) -> list[Callable[[], object]]:
+    """What the stages after this one are going to load, so that each of them has it."""
+    from tasks.artifacts.folders import MODELS
+
+    if request.module == "tasks.features":
+        return [partial(import_module, "tasks.tune.search")]
+    if request.module == "tasks.evaluate" and any(Path(request.wdir, MODELS).rglob("*.skops")):
+        return [_skops]
+    return []
+
+
+def _skops() -> None:
+    from tasks.fitting.archive import skops_io
+
+    skops_io()
 
 
 def _fork() -> int:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -72,6 +73,17 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(times, "times")
     if config.getoption("--no-skips"):
         config.pluginmanager.register(skips, "skips")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Leave tests and libraries, millions of objects, out of every look for garbage: of all of them one takes a second."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

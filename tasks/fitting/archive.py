@@ -45,7 +45,7 @@ CONSTANTS = ("JsonNode", "TupleNode", "TypeNode", "FunctionNode", "DTypeNode")
 EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
-def _skops() -> ModuleType:
+def skops_io() -> ModuleType:
     """``skops.io``, loaded without torch.
 
     To list what it trusts, skops imports every package of scikit-learn. One of them only passes on torch, which takes
@@ -64,7 +64,7 @@ def _skops() -> ModuleType:
 
 def dump(estimator: BaseEstimator, path: Path) -> None:
     """Write ``estimator``; the bytes depend on its state alone."""
-    with zipfile.ZipFile(io.BytesIO(_skops().dumps(estimator))) as archive:
+    with zipfile.ZipFile(io.BytesIO(skops_io().dumps(estimator))) as archive:
         schema = json.loads(archive.read("schema.json"))
         numbers: dict[object, int] = {}
         files: dict[str, str] = {}
@@ -121,7 +121,7 @@ def load(path: Path) -> BaseEstimator:
     RefitError
         If the file holds a type that is not on the list, or is damaged.
     """
-    skops = _skops()
+    skops = skops_io()
     from skops.io.exceptions import UntrustedTypesFoundException
 
     try:

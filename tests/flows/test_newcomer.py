@@ -98,7 +98,7 @@ def test_eight_commands_from_a_messy_file_to_a_rollback(tmp_path: Path, env: dic
     refit('init --data customers.csv --target "left?"')
     assert "cancelled on: ignore" in (tmp_path / "params.yaml").read_text(), "it gives the target away"
     port = free_port()
-    quick = {} if full else {"models__auto": {"seconds": 20, "trials": 1}}
+    quick = {} if full else {"models__auto": {"seconds": 12, "trials": 1}}
     edit(tmp_path / "params.yaml", serving__port=port, **quick)
     assert "Promote" in refit("run")
     assert (

@@ -45,6 +45,9 @@ def project(tmp_path: Path) -> Path:
 
 
 def test_stages_run_on_the_workers_of_their_pools(project: Path, server: dict[str, str]) -> None:
+    dag = project / "dvc.yaml"  # each stage that a worker runs starts a process with Prefect: one `fit` less here
+    text = dag.read_text().replace("[p, q]", "[p]").replace("fit_p fit_q", "fit_p").replace(", data/fit_q", "")
+    dag.write_text(text)
     cpu, gpu = ({**server, "TOLD_DEVICE": device} for device in ("cpu worker", "gpu worker, told to use the CPU"))
     with running(worker("cpu", cpu), cpu), running(worker("gpu", gpu), gpu):
         time.sleep(8)  # until both have sent their first heartbeat
@@ -53,10 +56,10 @@ def test_stages_run_on_the_workers_of_their_pools(project: Path, server: dict[st
     assert "device of fit_p: cpu worker" in said
     assert "device of join: gpu worker, told to use the CPU" in said
     assert "join | sent to work pool 'gpu'" in said
-    assert sorted(diary(project)) == ["fit_p", "fit_q", "join", "load"]
+    assert sorted(diary(project)) == ["fit_p", "join", "load"]
     assert dvc(project, "status").strip() == "Data and pipelines are up to date."
     said, seconds = refit(project, server, "run", "--plain")
-    assert "0 run, 4 cached" in said
+    assert "0 run, 3 cached" in said
     print(f"nothing to do, with a server: {seconds:.1f} s")
 
 

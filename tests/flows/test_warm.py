@@ -16,6 +16,7 @@ import pytest
 
 from flows.commands import MARK, end_group, environment, follow, start
 from flows.warm import Process, Warm
+from tests.flows.project import PARAMS
 from tests.projects import ROOT
 
 TOLD = """
@@ -34,7 +35,12 @@ LEAVES = "import atexit, sys; atexit.register(lambda: print('goodbye')); print('
 RAISES = "raise ValueError('as it is')"
 SLEEPS = "import time, subprocess, sys\nsubprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\nprint('here', flush=True)\ntime.sleep(600)"
 KILLS = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
-LOADED = "import sys; print('pandas' in sys.modules)"
+LOADED = """
+import sys
+from tasks.params import load, loads
+load()
+print("pandas" in sys.modules, loads.cache_info().hits, "optuna" in sys.modules)
+"""
 MODULES = {"told": TOLD, "leaves": LEAVES, "raises": RAISES, "sleeps": SLEEPS, "kills": KILLS, "loaded": LOADED}
 
 
@@ -44,6 +50,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("project")
     for name, text in MODULES.items():
         (folder / f"{name}.py").write_text(text)
+    (folder / "params.yaml").write_text(PARAMS)
     return folder
 
 
@@ -87,8 +94,10 @@ def test_it_sees_what_a_started_process_sees(warm: Warm, folder: Path, env: dict
 
 
 def test_it_has_its_libraries_already(warm: Warm, folder: Path, env: dict[str, str]) -> None:
+    """Its parameters too, and after the stage before searches what those need."""
+    assert heard(forked(warm, folder, env, "tasks.features"))[0] == 1, "there is no table"
     deadline = time.monotonic() + 120
-    while heard(forked(warm, folder, env, "loaded"))[1] != ["True"]:
+    while heard(forked(warm, folder, env, "loaded"))[1] != ["True 1 True"]:
         assert time.monotonic() < deadline
 
 

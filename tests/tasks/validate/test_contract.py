@@ -304,21 +304,33 @@ def test_the_suites_in_git_fit_the_bundled_params() -> None:
         assert rules["name"] == name
 
 
+def one_of_each() -> dict[str, list[dict[str, Any]]]:
+    """By table the rules that no earlier one has alike: their type, and the kind of their column."""
+    rules: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {}
+    for name in TABLES:
+        frame = contract._with_moments(FRAMES[name], TABLES[name])
+        for rule in SUITES[name]["expectations"]:
+            dtypes = str(frame[rule["kwargs"]["column"]].dtype if "column" in rule["kwargs"] else "")
+            rules.setdefault((rule["type"], dtypes), (name, rule))
+    return {name: [rule for of, rule in rules.values() if of == name] for name in TABLES}
+
+
+ONE_OF_EACH = one_of_each()
+
+
 @pytest.mark.parametrize("name", TABLES)
 def test_a_large_table_is_asked_column_by_column_with_the_same_findings(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Great Expectations takes a fingerprint of all that it is given, so it is given what a rule is about.
 
-    One rule of each type, on one column of each kind: each takes a tenth of a second, twice.
+    One rule of each type, on one column of each kind, in one of the tables: each takes a tenth of a second, twice.
     """
     spoiled = {"size": {3: np.nan, 4: 10.0}} if name == "orders" else {}
     frame = contract._with_moments(changed(name, **spoiled), TABLES[name])
-    one_of_each = {(rule["type"], str(frame.get(rule["kwargs"].get("column"), frame).dtypes)): rule
-                   for rule in SUITES[name]["expectations"]}  # fmt: skip
-    some = SUITES[name] | {"expectations": list(one_of_each.values())}
+    some = SUITES[name] | {"expectations": ONE_OF_EACH[name]}
     whole = gx.validate(some, frame)
     monkeypatch.setattr(gx, "LARGE", 1)
     apart = list(gx.by_parts(some, frame))
     assert [(r.rule, r.success, r.found) for r in apart] == [(r.rule, r.success, r.found) for r in whole]
-    assert len({gx._about(rule, frame) for rule in some["expectations"]}) > 3
+    assert len({gx._about(rule, frame) for rule in some["expectations"]}) > 1
