@@ -109,8 +109,8 @@ class Served:
             answer, seen = self.bundle.predict_row(row), live.follower.seen
         sent = {**self.answer(row, answer), "id": id}
         kept = await live.keep(predictions=[live.entry(id, given, row, answer, sent, seen)])
-        if kept.again and (before := live.before([id], [given])):  # the same request, at the same time
-            return before[0]
+        if kept.again:  # the same request at the same time, or one whose answer was erased
+            return live.again(live.before([id], [given]))[0]
         return sent
 
     def predict_batch(self, body: bytes | bytearray, name: str | None = None) -> Steps[BatchAnswers]:
@@ -305,7 +305,9 @@ async def predict_batch(request: Request) -> Response:
                 await live.current(known)
             answered = await _unless_gone(request, turns.run(package.predict_batch(body, name)))
             if live is not None:
-                await live.keep(predictions=answered.kept)
+                kept = await live.keep(predictions=answered.kept)
+                if kept.again and name is not None:
+                    return JSON(live.again(live.batch_before(name, body)))
     request.app.state.metrics.count("/predict_batch", began, answered.decided)
     return JSON(answered.body)
 

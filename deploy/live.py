@@ -132,6 +132,15 @@ class Live:
             return None
         return self.before([f"{name}/{i}" for i in range(len(given) + 1)], given)
 
+    @staticmethod
+    def again(before: list[dict[str, object]] | None) -> list[dict[str, object]]:
+        """The answers of a name that is taken. Raises :class:`Problems` (410) where they were erased."""
+        if before is None:
+            raise Problems(
+                [{"message": "Idempotency-Key: the answer of this name was erased; name the request anew"}], 410
+            )
+        return before
+
     def entry(self, id: str, given: object, row: Row, answer: Answer, sent: dict[str, object], seen: int) -> Prediction:
         """What is kept of an answer to the row ``given``, computed when ``seen`` was known."""
         assert isinstance(given, dict)

@@ -134,6 +134,19 @@ def test_a_named_request_is_answered_once(start: Callable[[], Process]) -> None:
     assert [p.id for p in one.live.journal.predictions()] == ["a", "b/0", "b/1"]
 
 
+def test_what_was_erased_is_not_answered_again_under_its_name(start: Callable[[], Process]) -> None:
+    process = start()
+    batch = [ROW, ROW]
+    assert process.post("/predict", ROW, Idempotency_Key="a")[0] == 200
+    assert process.post("/predict_batch", batch, Idempotency_Key="b")[0] == 200
+    with Journal(process.live.journal.where, write=True) as journal:
+        journal.erase("orders", "[5000.0]", "asked for", "somebody", predictions=True)
+    for path, body, name in (("/predict", ROW, "a"), ("/predict_batch", batch, "b")):
+        status, answer = process.post(path, body, Idempotency_Key=name)
+        assert (status, "was erased" in answer["errors"][0]["message"]) == (410, True)
+    assert process.post("/predict", ROW, Idempotency_Key="c")[0] == 200
+
+
 def test_what_cannot_be_kept_is_not_answered(start: Callable[[], Process], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database, "WAIT", 0.05)
     process = start()
