@@ -98,9 +98,8 @@ def main() -> None:
     if len(sys.argv) != 2:
         raise RefitError("usage: python -m tasks.tune FAMILY")
     name, params = sys.argv[1], load()
-    if (
-        name != "auto" and params.tuning.workers == 1 and params.tuning.sampler != "pbt"
-    ):  # the others have workers of one thread
+    several = name == "auto" or params.tuning.sampler == "pbt" or params.tuning.workers > 1  # of fewer threads each
+    if not several and params.training.memory_gb is None:  # a fork would hold its trials to the limit once more
         fork_ahead()
     tune(name, params)
 
