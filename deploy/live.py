@@ -50,10 +50,12 @@ class Live:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Take in what happened before; then say so."""
+        """Take in what happened before, and say so where something did."""
         began = time.monotonic()
         self.follower.catch_up()
-        log(f"journal {self.journal.shown}: read up to {self.follower.seen} in {time.monotonic() - began:.1f} s")
+        if self.follower.seen:
+            took = time.monotonic() - began
+            log(f"the journal ({self.journal.shown}) is read up to its event {self.follower.seen:,} ({took:.1f} s)")
 
     def stop(self) -> None:
         """Write what is left, and let go of the journal."""
