@@ -98,8 +98,9 @@ def main() -> None:
     if len(sys.argv) != 2:
         raise RefitError("usage: python -m tasks.tune FAMILY")
     name, params = sys.argv[1], load()
-    several = name == "auto" or params.tuning.sampler == "pbt" or params.tuning.workers > 1  # of fewer threads each
-    if not several and params.training.memory_gb is None:  # a fork would hold its trials to the limit once more
+    if (
+        name != "auto" and params.tuning.workers == 1 and params.tuning.sampler != "pbt"
+    ):  # the others have workers of one thread
         fork_ahead()
     tune(name, params)
 
