@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import multiprocessing
 import os
-import sys
 import threading
 import time
 import warnings
@@ -49,9 +48,7 @@ def fork_ahead() -> None:
     It has the libraries at once, whose loading takes a fresh interpreter more than a second of the processor. Its threads
     are as many as this process's, since libraries that are loaded have read the number: another number is no use.
     """
-    if sys.platform != "linux":  # elsewhere a fork with loaded libraries is not safe
-        return
-    if str(threads()) != (os.environ.get("OMP_NUM_THREADS") or str(len(os.sched_getaffinity(0)))):
+    if threads() != int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0))):
         return
     ours, theirs = FORK.Pipe()
     process = FORK.Process(target=_forked, args=(ours, theirs, os.getpid()), daemon=True)
