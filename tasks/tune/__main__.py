@@ -28,7 +28,6 @@ from tasks.params import Params, Tuning, load
 from tasks.process import threads
 from tasks.tune.folds import make_folds, newest
 from tasks.tune.objective import Objective
-from tasks.tune.worker import fork_ahead
 
 if TYPE_CHECKING:
     from tasks.tune.auto import AutoResult
@@ -97,12 +96,7 @@ def main() -> None:
     """The stage, of the family that the command names."""
     if len(sys.argv) != 2:
         raise RefitError("usage: python -m tasks.tune FAMILY")
-    name, params = sys.argv[1], load()
-    if (
-        name != "auto" and params.tuning.workers == 1 and params.tuning.sampler != "pbt"
-    ):  # the others have workers of one thread
-        fork_ahead()
-    tune(name, params)
+    tune(sys.argv[1], load())
 
 
 def tune(name: str, params: Params) -> None:

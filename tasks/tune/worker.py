@@ -7,7 +7,6 @@ import multiprocessing
 import os
 import threading
 import time
-import warnings
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,7 @@ import numpy as np
 
 from tasks.errors import RefitError
 from tasks.fitting.space import Settings
-from tasks.process import threads, with_threads
+from tasks.process import with_threads
 from tasks.tune.messages import (
     Answer,
     Attempt,
@@ -37,26 +36,6 @@ if TYPE_CHECKING:
 
 # Fresh interpreters: a fork would inherit OpenMP threads that no longer run, and hang in the first fit.
 CONTEXT = multiprocessing.get_context("spawn")
-FORK = multiprocessing.get_context("fork")  # for :func:`fork_ahead` alone
-
-_ahead: list[tuple[multiprocessing.process.BaseProcess, Connection]] = []
-
-
-def fork_ahead() -> None:
-    """Fork the process of the first :class:`Worker`, where this one has computed nothing yet and so has no such threads.
-
-    It has the libraries at once, whose loading takes a fresh interpreter more than a second of the processor. Its threads
-    are as many as this process's, since libraries that are loaded have read the number: another number is no use.
-    """
-    if threads() != int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0))):
-        return
-    ours, theirs = FORK.Pipe()
-    process = FORK.Process(target=_forked, args=(ours, theirs, os.getpid()), daemon=True)
-    with warnings.catch_warnings():  # of threads: OpenBLAS has some, and stops them before a fork
-        warnings.simplefilter("ignore", DeprecationWarning)
-        process.start()
-    theirs.close()
-    _ahead.append((process, ours))
 
 
 class Worker:
@@ -68,15 +47,11 @@ class Worker:
         self._start()
 
     def _start(self) -> None:
-        self.process: multiprocessing.process.BaseProcess
-        if _ahead and self.threads == threads():
-            self.process, self.pipe = _ahead.pop()
-        else:
-            self.pipe, theirs = CONTEXT.Pipe()
-            with with_threads(self.threads):  # read once, when the child loads its libraries
-                self.process = CONTEXT.Process(target=_serve, args=(theirs, os.getpid()), daemon=True)
-                self.process.start()
-            theirs.close()
+        self.pipe, theirs = CONTEXT.Pipe()
+        with with_threads(self.threads):  # read once, when the child loads its libraries
+            self.process = CONTEXT.Process(target=_serve, args=(theirs, os.getpid()), daemon=True)
+            self.process.start()
+        theirs.close()
         self.pipe.send(self.objective)
         self.ready = False
 
@@ -137,12 +112,6 @@ class Worker:
         """End the process, whatever it does, and start another."""
         self.end()
         self._start()
-
-
-def _forked(ours: Connection, pipe: Connection, parent: int) -> None:
-    ours.close()  # the search's end: its own alone
-    os.environ["OMP_NUM_THREADS"] = str(threads())  # for libraries that are loaded from here on
-    _serve(pipe, parent)
 
 
 def _serve(pipe: Connection, parent: int) -> None:

@@ -1,8 +1,5 @@
 """The search with real fits in a real worker process, which the tests of this module share."""
 
-import os
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -10,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import psutil
 import pytest
 from optuna.trial import TrialState
 
@@ -25,7 +21,6 @@ from tasks.tune.objective import Objective
 from tasks.tune.search import Budget, Search, SearchResult, search
 from tasks.tune.study import beat, open_study, turn
 from tasks.tune.worker import Worker
-from tests.projects import ROOT
 
 pytestmark = pytest.mark.slow
 
@@ -216,41 +211,6 @@ def test_a_worker_that_dies_costs_its_trial_only(tmp_path: Path):
     finally:
         worker.end()
     assert [t.state for t in found.trials].count("complete") == 3
-
-
-AHEAD = """
-import multiprocessing
-from tasks.process import threads
-from tasks.tune.worker import Worker, fork_ahead
-
-fork_ahead()
-(forked,) = multiprocessing.active_children()
-
-from pathlib import Path
-from tasks.tune.search import Budget, Search, search
-from tests.tasks.tune.test_search import objective, space
-
-other = Worker(objective(), threads() + 1)
-worker = Worker(objective(), threads())
-assert worker.process is forked is not other.process, "its libraries have read another number of threads"
-other.end()
-found = search(objective(), Search(space(), Budget(2, 120)), "a", crew=[worker], folder=Path("ahead"))
-worker.restart()
-assert worker.process is not forked
-again = search(objective(), Search(space(), Budget(2, 120)), "a", crew=[worker], folder=Path("fresh"))
-worker.end()
-assert found.trials == again.trials
-fork_ahead()  # nobody takes it
-(left,) = multiprocessing.active_children()
-print(left.pid)
-"""
-
-
-def test_a_worker_that_is_forked_ahead_finds_what_a_fresh_one_does_and_is_not_left_behind(tmp_path: Path):
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-c", AHEAD], cwd=tmp_path, env=env, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert not psutil.pid_exists(int(done.stdout.split()[-1]))
 
 
 def test_mistakes_of_the_user_end_the_search(crew, tmp_path: Path):
