@@ -10,7 +10,9 @@ from urllib.parse import urlsplit
 from flows.preflight.subject import WAIT, Subject
 from tasks.errors import first_line
 
-BUSY = 30.0  # seconds for an answer of a Prefect server that has taken the connection: one at work may need them
+BUSY = (
+    120.0  # seconds for an answer of a Prefect server that has taken the connection: one at work may need half a minute
+)
 
 
 def prefect(_: Subject) -> Iterator[str]:
