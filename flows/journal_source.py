@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from tasks.artifacts.columns import RECEIVED, REFUSED, SEQ
 from tasks.files import replacing
-from tasks.ingest import live, snapshots
+from tasks.ingest import snapshots
 from tasks.journal import Event, Journal, journal_url
 from tasks.params import Params, Table
 
@@ -40,6 +40,10 @@ def take_events(root: Path, params: Params) -> Iterator[str]:
     RefitError
         If the journal cannot be read, or has no event of a table that has no other source.
     """
+    if not of_journal(params):
+        return
+    from tasks.ingest import live
+
     with Journal(journal_url(root)) as journal:
         until = journal.seq
         for name, table in of_journal(params).items():

@@ -55,6 +55,12 @@ COMMANDS = (
 )
 
 
+def test_what_a_run_with_nothing_to_do_looks_at_imports_nothing_heavy() -> None:
+    code = "import sys, flows.up_to_date; print([m for m in ('pandas', 'pyarrow', 'prefect', 'mlflow') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
 def test_help_imports_nothing_heavy() -> None:
     code = (
         "import sys, flows.cli; heavy = {'prefect', 'mlflow', 'dvc', 'pandas', 'numpy', 'sqlalchemy', 'bentoml', 'pydantic'}; "
