@@ -339,13 +339,9 @@ async def _tell(request: Request, read: Reads) -> Response:
                 raise Problems([{"message": "this package was made before packages knew what events look like; "
                                  "make another with `refit run`"}], 409)  # fmt: skip
             name = live.name(request.headers.get("idempotency-key"))
-            given = parsed(bytes(body))
-            listed = given if isinstance(given, list) else [given]
-            if len(listed) > load.limits.batch_rows or not listed:
-                raise Problems(
-                    [{"message": f"send 1 to {load.limits.batch_rows:,} at once; found {len(listed):,}"}], 413
-                )
-            events = await turns.run(_listed(read(live.bodies, listed, name, live.asking)))
+            events = await turns.run(
+                _listed(body, load.limits, lambda given: read(live.bodies, given, name, live.asking))
+            )
             kept = await live.keep(events=events)
     metrics: ServiceMetrics = request.app.state.metrics
     for event in events:
@@ -355,12 +351,22 @@ async def _tell(request: Request, read: Reads) -> Response:
     return JSON({"seq": kept.seq, "stored": len(events) - again, "again": again, "quarantined": refused})
 
 
-def _listed(events: Iterator[Event]) -> Steps[list[Event]]:
-    found = []
-    for event in events:
-        found.append(event)
+def _listed(
+    body: bytes | bytearray, limits: Limits, read: Callable[[list[object]], Iterator[Event]]
+) -> Steps[list[Event]]:
+    """The events of a body, one or a list of them, in short steps: no more than one is parsed at a stretch."""
+    given: list[object] = []
+    if not body.lstrip().startswith(b"["):
+        given.append(parsed(bytes(body)))
+    else:
+        for start, end in cut(body, limits.batch_rows, mib(limits.row_mb)):
+            given.append(parsed(bytes(body[start:end])))
+            yield
+    events = []
+    for event in read(given):
+        events.append(event)
         yield
-    return found
+    return events
 
 
 def _wishes(request: Request) -> tuple[str | None, str | None]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import cast
 
 from pydantic_core import to_json as as_json
@@ -11,8 +10,8 @@ from pydantic_core import to_json as as_json
 from deploy.batches import MOST_PROBLEMS
 from deploy.rows import Mistake, Problems, Row, RowReader, remark
 from tasks.artifacts import EventMoment, EventTable
-from tasks.bundle.horizon import parse
 from tasks.bundle.rows import to_json
+from tasks.engine.source import moment
 from tasks.errors import nearest, some
 from tasks.journal import Event, Journal, Known
 from tasks.journal.encoded import to_text
@@ -78,9 +77,7 @@ class EventReader:
     @staticmethod
     def _moment(row: Given, when: EventMoment | None) -> int | None:
         value = None if when is None else row.get(when.column)
-        if when is None or value is None:
-            return None
-        return parse(cast(datetime, value).isoformat()) + when.offset
+        return None if when is None or value is None else moment(value, when.column, "event") + when.offset
 
 
 class EventBodies:
@@ -99,7 +96,7 @@ class EventBodies:
         self.problem = self.readers.get(problem)
         self.problem_name = problem
 
-    def events(self, given: Sequence[object], name: str | None) -> Iterator[Event]:
+    def events(self, given: Iterable[object], name: str | None) -> Iterator[Event]:
         """Each event of a request, ``name`` being its idempotency key. Raises :class:`Problems` that name the row."""
         yield from _each(given, lambda i, one: self._event(one, _id_of(one, name, i)))
 
@@ -116,7 +113,7 @@ class EventBodies:
             raise Problems([{"message": "'row' is missing: the event's columns as a JSON object", "field": "row"}])
         return self.readers[table].event(one["row"], id, _known(one))
 
-    def labels(self, given: Sequence[object], name: str | None, journal: Journal) -> Iterator[Event]:
+    def labels(self, given: Iterable[object], name: str | None, journal: Journal) -> Iterator[Event]:
         """The rows of predictions, completed by what is known now. Raises :class:`Problems` that name the row."""
         yield from _each(given, lambda i, one: self._label(one, _part(name, i), journal))
 
@@ -152,11 +149,11 @@ def _missing(reader: EventReader, row: Given) -> Row:
     return {f.name: None for f in reader.about.row.fields if f.name not in row}
 
 
-def _each(given: Sequence[object], read: object) -> Iterator[Event]:
+def _each(given: Iterable[object], read: Callable[[int, object], Event]) -> Iterator[Event]:
     problems: list[Mistake] = []
     for i, one in enumerate(given):
         try:
-            event = read(i, one)  # type: ignore[operator]
+            event = read(i, one)
         except Problems as found:
             problems += [cast(Mistake, {**entry, "row": i}) for entry in found.errors]
             if len(problems) >= MOST_PROBLEMS:

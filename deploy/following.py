@@ -77,15 +77,13 @@ class Follower:
 
     def _take_in(self, table: str, events: Sequence[Event]) -> None:
         told = [event for event in events if event.refused is None and event.body]
-        known = [event for event in told if not self.bundle.covers(event, self._id)]
-        if not known:
-            return
         try:
-            self.bundle.take_in(table, known)
+            if known := [event for event in told if not self.bundle.covers(event, self._id)]:
+                self.bundle.take_in(table, known)
         except RefitError as error:
-            if len(known) == 1:  # one event must not stop what comes after it
+            if len(told) == 1:  # one event must not stop what comes after it
                 self.skipped += 1
-                log(f"event {known[0].seq} of {table!r} was not taken in: {first_line(error)}")
+                log(f"event {told[0].seq} of {table!r} was not taken in: {first_line(error)}")
                 return
-            for one in known:
+            for one in told:
                 self._take_in(table, [one])

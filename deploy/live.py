@@ -115,11 +115,7 @@ class Live:
         Problems
             409 where they were given to other rows.
         """
-        try:
-            found = [self.journal.prediction(id) for id in ids]
-        except JournalUnwritable as error:
-            raise Busy(str(error)) from None
-        there = [one for one in found if one is not None]
+        there = [one for id in ids if (one := self._kept(id)) is not None]
         if not there:
             return None
         if [one.row for one in there] != list(given):
@@ -129,10 +125,17 @@ class Live:
 
     def batch_before(self, name: str, body: bytes | bytearray) -> list[dict[str, object]] | None:
         """The same of a batch, whose rows are named ``name/0`` and so on."""
-        given = parsed(bytes(body))
-        if not isinstance(given, list) or self.before([f"{name}/0"], given[:1]) is None:
+        if self._kept(f"{name}/0") is None:  # so that the whole body is parsed of a batch alone that comes again
             return None
-        return self.before([f"{name}/{i}" for i in range(len(given) + 1)], given)
+        given = parsed(bytes(body))
+        listed = given if isinstance(given, list) else [given]
+        return self.before([f"{name}/{i}" for i in range(len(listed) + 1)], listed)
+
+    def _kept(self, id: str) -> Prediction | None:
+        try:
+            return self.journal.prediction(id)
+        except JournalUnwritable as error:
+            raise Busy(str(error)) from None
 
     @staticmethod
     def again(before: list[dict[str, object]] | None) -> list[dict[str, object]]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from deploy.events import EventReader
-    from tasks.params import Table
+    from tasks.params import Params, Table
 
 BATCH = 5_000  # events of one commit, so that others who write need not wait long
 SHOWN = 20  # mistakes that are told
@@ -83,8 +83,8 @@ def erase(root: Path, table: str, key: str, reason: str) -> str:
 
     if not reason.strip():
         raise RefitError("--reason: say why in a few words; it is kept in the journal.")
-    reader = _reader(root, table)
-    problem = load(root / "params.yaml").problem.table
+    params = load(root / "params.yaml")
+    reader, problem = _reader(params, table), params.problem.table
     with _writing(root) as journal:
         made = journal.erase(table, _key(reader, key), reason.strip(), person(), predictions=table == problem)
     return (
@@ -151,14 +151,16 @@ def import_file(root: Path, path: Path, table: str, known: str) -> Imported:
         For a file that cannot be read, and with each row that cannot be one of the table; then nothing was stored.
     """
     from tasks.files import sha256
+    from tasks.params import load
 
     if known not in ("given", "receipt"):
         raise RefitError(f"--known: must be 'given' or 'receipt', found {known!r}.")
     if not path.is_file():
         raise RefitError(f"{path}: no such file.")
-    reader = _reader(root, table)
+    params = load(root / "params.yaml")
+    reader = _reader(params, table)
     digest = sha256(path)
-    rows = _lines_of(path) if path.name.lower().endswith(LINES) else _rows_of(root, path, table)
+    rows = _lines_of(path) if path.name.lower().endswith(LINES) else _rows_of(path, table, params.data.tables[table])
     events = _events(path, rows, reader, digest, cast(Known, known))
     made = Imported(table, rows=len(events), refused=sum(e.refused is not None for e in events))
     with _writing(root) as journal:
@@ -213,15 +215,14 @@ def _parsed(line: bytes) -> object:
         return problems
 
 
-def _rows_of(root: Path, path: Path, name: str) -> Iterator[tuple[int, object]]:
+def _rows_of(path: Path, name: str, table: Table) -> Iterator[tuple[int, object]]:
     """The rows of a table's file as the stage ``ingest`` reads it; of a row with a value that cannot be read what is wrong with it."""
     from deploy.rows import Problems
     from tasks.ingest.several import names_of
     from tasks.ingest.tables import ingest, read_source
-    from tasks.params import load
     from tasks.profile.names import locate
 
-    table = load(root / "params.yaml").data.tables[name].model_copy(update={"source": str(path)})
+    table = table.model_copy(update={"source": str(path)})
     there = names_of(read_source(name, table).contents)
     late = {
         column for column in table.outcome if locate(column, there) is None
@@ -347,12 +348,14 @@ def follow(root: Path, table: str, source: str | None, stream: Stream, tell: Cal
     RefitError
         If it is stopped while lines wait that could not be stored.
     """
+    from tasks.params import load
+
     named = source or table
     followed = Followed(table)
     with _writing(root) as journal:
         position = journal.position(named)
         followed.position = None if position is None else int(position)
-        parser = _StreamReader(_reader(root, table), named, followed, tell)
+        parser = _StreamReader(_reader(load(root / "params.yaml"), table), named, followed, tell)
         for batch in stream.batches():
             events = [event for line in batch if (event := parser.event(line)) is not None]
             positions = {} if followed.position is None else {named: str(followed.position)}
@@ -425,14 +428,12 @@ class _StreamReader:
 
 
 # Both -----------------------------------------------------------------------------------------------------------------
-def _reader(root: Path, table: str) -> EventReader:
+def _reader(params: Params, table: str) -> EventReader:
     """Reads events of a table of ``params.yaml``. Raises :class:`RefitError` where there is none of that name."""
     from deploy.events import EventReader
     from tasks.package.schema import events
-    from tasks.params import load
 
-    declared: Mapping[str, Table] = load(root / "params.yaml").data.tables
-    found = events(load(root / "params.yaml")).tables
+    declared, found = params.data.tables, events(params).tables
     if table in declared and table not in found:
         raise RefitError(
             f"--table {table}: its rows are made by the stage validate (snapshots), so no event is one of them."

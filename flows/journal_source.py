@@ -65,7 +65,7 @@ def news(root: Path, params: Params) -> dict[str, str]:
     with Journal(journal_url(root)) as journal:
         for name, table in tables.items():
             before = _taken(root / snapshots.path_of_events(name), journal, name, table)
-            count = sum(1 for _ in journal.events(_last(before) if before is not None else 0, name))
+            count = journal.count(_last(before) if before is not None else 0, name)
             events = f"{count:,} {'new ' if before is not None else ''}event{'' if count == 1 else 's'} in the journal"
             if before is None:
                 found[name] = f"{events}, and no snapshot of {'it' if count == 1 else 'them'} yet"

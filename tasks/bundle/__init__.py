@@ -214,8 +214,9 @@ class Bundle:
         known = self.plan.tables.get(table)
         if known is None:  # nothing here is computed from it
             return
-        self._state.update(table, rows_of(events, known))
-        moments = [moment for event in events if (moment := known_moment(event, known)) is not None]
+        rows = rows_of(events, known)
+        self._state.update(table, rows)
+        moments = [moment for row in rows if (moment := known_moment(row, known)) is not None]
         if moments:
             self.horizon.learn(table, max(moments))
 

@@ -8,6 +8,8 @@ from typing import Protocol, cast
 from tasks.artifacts.columns import RECEIVED
 from tasks.bundle.horizon import parse
 from tasks.engine.facts import MISSING, TableSchema, Time
+from tasks.engine.news import Row
+from tasks.errors import RefitError
 
 
 class JournalEvent(Protocol):
@@ -34,38 +36,41 @@ class JournalEvent(Protocol):
         """When it was received, µs since 1970."""
 
 
-def rows_of(events: Sequence[JournalEvent], table: TableSchema) -> list[dict[str, object]]:
+def rows_of(events: Sequence[JournalEvent], table: TableSchema) -> list[Row]:
     """Events of one table in its kinds, with :data:`RECEIVED` for those that count from their receipt at the earliest.
 
-    A column that none of the events has is left out.
+    A column that none of the events has is left out. Raises :class:`RefitError` for a value that is not of its column's
+    kind: another one was declared when it was received.
     """
     there = {name: kind for name, kind in table.columns.items() if any(name in event.body for event in events)}
-    rows = []
+    rows: list[Row] = []
     for event in events:
-        row = {name: _plain(event.body.get(name), kind) for name, kind in there.items()}
+        row = {name: _plain(event.body.get(name), name, kind) for name, kind in there.items()}
         if event.known == "receipt":
             row[RECEIVED] = event.received
         rows.append(row)
     return rows
 
 
-def _plain(value: object, kind: str) -> object:
+def _plain(value: object, name: str, kind: str) -> object:
     if value is None:
         return None
-    if kind == "datetime":
-        return parse(str(value))
-    return float(cast(float, value)) if kind in ("numeric", "boolean") else value
+    try:
+        if kind == "datetime":
+            return parse(str(value))
+        return float(cast(float, value)) if kind in ("numeric", "boolean") else value
+    except (ValueError, TypeError):
+        raise RefitError(f"{name}: {str(value)[:40]!r} is not {kind}, which the package's column is") from None
 
 
-def known_moment(event: JournalEvent, table: TableSchema) -> int | None:
-    """When an event became known, µs since 1970; None where its table has no moments, or it lacks one."""
+def known_moment(row: Row, table: TableSchema) -> int | None:
+    """When an event (of :func:`rows_of`) became known, µs since 1970; None where its table has no moments, or it lacks one."""
     if table.event_time is None:
         return None
-    moments = [_moment(event.body, time) for time in (table.event_time, table.known_at) if time is not None]
+    moments = [_moment(row, time) for time in (table.event_time, table.known_at) if time is not None]
     if None in moments:
         return None
-    received = [event.received] if event.known == "receipt" else []
-    return max([*cast("list[int]", moments), *received])
+    return max(cast("list[int]", [*moments, row.get(RECEIVED, MISSING)]))
 
 
 def last_moment(event: JournalEvent, table: TableSchema) -> int:
@@ -73,13 +78,14 @@ def last_moment(event: JournalEvent, table: TableSchema) -> int:
 
     Of tables without a key it is when the row was: it cannot be told again without counting twice.
     """
-    known = known_moment(event, table)
+    (row,) = rows_of([event], table)
+    known = known_moment(row, table)
     if known is None:
         return MISSING
-    later = [_moment(event.body, time) for time in table.later.values()] if table.key else []
+    later = [_moment(row, time) for time in table.later.values()] if table.key else []
     return max([known, *(moment for moment in later if moment is not None)])
 
 
-def _moment(body: Mapping[str, object], time: Time) -> int | None:
-    value = body.get(time.column)
-    return None if value is None else parse(str(value)) + time.offset
+def _moment(row: Row, time: Time) -> int | None:
+    value = row.get(time.column)
+    return None if value is None else cast(int, value) + time.offset

@@ -190,6 +190,13 @@ class Journal:
         """Events behind a sequence number (up to ``until``), in order; of one table or of all. What was erased is left out."""
         return map(event_of, self._pages("journal_events", f"received, {EVENT}", after, until, ("named", table)))
 
+    def count(self, after: int, table: str) -> int:
+        """How many events of a table there are behind a sequence number."""
+        rows = self._rows(
+            "SELECT count(*) FROM journal_events WHERE seq > ? AND named = ? AND erased IS NULL", (after, table)
+        )
+        return int(str(rows[0][0])) if rows else 0
+
     def predictions(self, after: int = 0, until: int | None = None, key: str | None = None) -> Iterator[Prediction]:
         """Predictions behind a sequence number (up to ``until``), in order; of one key or of all. What was erased is left out."""
         return map(

@@ -62,7 +62,8 @@ def test_a_package_covers_the_events_that_it_was_made_with(copy: Path) -> None:
 
 def test_of_a_row_whose_columns_are_known_later_the_last_moment_counts() -> None:
     later = {"refunded": Time("refunded_at", 5)}
-    table = TableSchema("t", {}, ("id",), Time("at"), None, (), later)
+    columns = {"id": "numeric", "at": "datetime", "refunded_at": "datetime"}
+    table = TableSchema("t", columns, ("id",), Time("at"), None, (), later)
     at, refunded = "2024-03-01T10:00:00Z", "2024-03-02T10:00:00Z"
     event = Event("t", {"at": at, "refunded_at": refunded}, known="given", received=parse(refunded) + 9)
     assert last_moment(event, table) == parse(refunded) + 5
